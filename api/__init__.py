@@ -1,1 +1,1 @@
-"""The edges people and programs touch: REST and the command line."""
+"""The entry points of the service, for people and programs: REST and the command line, among others."""

@@ -68,20 +68,20 @@ Every request except `/health` needs `Authorization: Bearer <key>` or a session 
 `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): `code` is stable, and `hint` says
 what to do next."""
 
-# Key lookups and health checks have their own threads, apart from those of all other requests.
+# Key lookups and health checks have their own threads, separate from those of all other requests.
 _KEY_THREADS = 4
 _HEALTH_THREADS = 4
 _IDEMPOTENCY_THREADS = 4
 # Threads that write uploads to disk.
 _UPLOAD_THREADS = 16
-# The most requests of one tenant that may wait for a slot.
+# The maximum number of requests of one tenant that may wait for a slot.
 _MAX_WAITING = 256
 # One address may hold this fraction of all open requests without a key.
 _ANONYMOUS_DIVISOR = 8
 
 
 def create_app(services: Services) -> FastAPI:
-    """Create the application over services that the caller opens and closes."""
+    """Create the application on top of services that the caller opens and closes."""
     slack = _open_slack(services)
 
     @asynccontextmanager
@@ -131,7 +131,10 @@ def create_app(services: Services) -> FastAPI:
 
 
 def _open_slack(services: Services) -> "SlackApp | None":
-    """Return the Slack app, if it is configured. Imported only then, because its libraries are an extra."""
+    """Return the Slack app, or None if it is not configured.
+
+    It is imported only if it is configured, because its libraries are an optional extra.
+    """
     if not services.settings.slack_is_set:
         return None
     from api.slack.app import SlackApp
@@ -140,7 +143,7 @@ def _open_slack(services: Services) -> "SlackApp | None":
 
 
 def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers) -> Identify:
-    """Add the middleware. The last one added is the outermost, so they are listed from the inside out."""
+    """Add the middleware. The last one added is the outermost, so they are added from the inside out."""
     settings, key_threads = services.settings, Threads(_KEY_THREADS)
     app.state.key_threads = key_threads
 
@@ -153,7 +156,7 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
     async def count_request(caller: Principal) -> Sequence[QuotaStatus]:
         account = get_account(caller)
         if not services.admission.meter.may_have_request_quota(account):
-            return ()  # the usual case: switching threads would take as long as the work itself
+            return ()  # the usual case; switching threads would take as long as the work itself
         return await key_threads.run(services.admission.meter.count_request, account)
 
     waits: dict[str, Any] = {
@@ -200,8 +203,8 @@ def _build_anonymous_limits(settings: Settings) -> AnonymousLimits:
 
 
 def _compute_work_at_once() -> int:
-    """Return twice the number of processors, between 4 and 32.
+    """Return the number of requests that run concurrently: twice the number of processors, between 4 and 32.
 
-    More requests at once would only slow each other down, and make a tenant wait behind another's.
+    More concurrent requests would only slow each other down, and make one tenant wait for another.
     """
     return max(4, min(32, 2 * (os.cpu_count() or 1)))

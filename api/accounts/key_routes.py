@@ -27,7 +27,7 @@ _DEFAULT_ROTATION = RotationIn()
 
 @router.get("/me")
 def me(caller: Anybody) -> PrincipalOut:
-    """Show the caller's tenant, user, groups and scopes. Any valid key or token will do."""
+    """Show the caller's tenant, user, groups and scopes. Any valid key or token is accepted."""
     return PrincipalOut.from_records(caller)
 
 
@@ -66,7 +66,7 @@ def one(key_id: str, caller: Admin, services: ServicesDep) -> KeyOut:
 
 @router.patch("/keys/{key_id}")
 def change(key_id: str, body: KeyChange, caller: Admin, services: ServicesDep) -> KeyOut:
-    """Change the name, scopes or expiry of a live key. Takes effect with its next request."""
+    """Change the name, scopes or expiry of a live key. The change takes effect with the key's next request."""
     changes: dict[str, Any] = {
         name: getattr(body, name)
         for name in body.model_fields_set
@@ -98,22 +98,22 @@ def rotate(
 
 @router.delete("/keys/{key_id}")
 def revoke(key_id: str, caller: Admin, services: ServicesDep) -> KeyOut:
-    """Revoke a key immediately and permanently. It stays in listings; revoking it again changes nothing."""
+    """Revoke a key immediately and permanently. The key stays in listings; revoking it again changes nothing."""
     services.keys.revoke(caller.tenant_id, key_id)
     return KeyOut.from_key(services.keys.load_key(caller.tenant_id, key_id))
 
 
 def require_grantable_scopes(caller: Principal, scopes: set[Scope] | frozenset[Scope]) -> None:
-    """Require the scope `operator` for granting the scope `operator`. Raises `ScopeMissingError`."""
+    """Require the scope `operator` from a caller who grants it. Raises `ScopeMissingError` if the caller lacks it."""
     # guard: operator-keys
     if Scope.OPERATOR in scopes and Scope.OPERATOR not in caller.scopes:
         raise build_missing_scope_error(Scope.OPERATOR)
 
 
 def _require_key_user(caller: Principal, user: str | None, scopes: set[Scope] | frozenset[Scope]) -> None:
-    """Refuse an admin key without a user to an admin who is a user. Raises `KeyNeedsUserError`.
+    """Do not let an admin who is a user create an admin key without a user. Raises `KeyNeedsUserError`.
 
-    Such a key reads every document of the tenant, which its creator may not.
+    Such a key can read every document of the tenant, while its creator may not be allowed to.
     """
     # guard: admin-key-needs-user
     if caller.user is not None and user is None and Scope.ADMIN in scopes:

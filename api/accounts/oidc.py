@@ -1,7 +1,7 @@
 """Check bearer tokens of an OpenID Connect provider: issuer, audience, times and signature.
 
-The only importer of PyJWT, which the extra `oidc` installs. Settings accept neither symmetric algorithms nor `none`, so
-a public key can never be used as their secret.
+This is the only module that imports PyJWT, which the extra `oidc` installs. The settings accept neither symmetric
+algorithms nor `none`, so a public key can never be used as a shared secret.
 """
 
 import json
@@ -28,16 +28,16 @@ from retrieval.bounded_replies import ReplyTooLargeError, fetch_short_document
 log = structlog.get_logger(__name__)
 
 _TIMEOUT_SECONDS = 5.0
-# After a failed fetch, wait this long before the next one. Requests that need a key are refused meanwhile.
+# After a failed fetch, wait this long before the next one. In the meantime, requests that need a key are refused.
 _RETRY_AFTER_SECONDS = 5.0
-# Key checks share a few threads, so only briefly wait for another thread's fetch; otherwise one slow provider would
-# block API keys, too.
+# Key checks share a small thread pool, so they wait only briefly for another thread's fetch. Otherwise, one slow
+# provider would block API keys, too.
 _LOCK_TIMEOUT_SECONDS = 1.0
 _MAX_GROUPS = 1_000
 
 
 class OidcTokens:
-    """Converts tokens to principals. Thread-safe."""
+    """Converts bearer tokens to principals. Thread-safe."""
 
     def __init__(self, settings: OidcSettings, identities: Identities, *, clock: Callable[[], float] = time.monotonic):
         self._settings = settings
@@ -52,7 +52,7 @@ class OidcTokens:
         return self._check_token(token, self._settings.oidc_audience, None)
 
     def check_identity(self, token: str, nonce: str) -> Principal | None:
-        """Check the identity token of a person who signs in to the portal; it must carry this nonce."""
+        """Return the principal of a user who signs in to the portal. The identity token must contain this nonce."""
         return self._check_token(token, self._settings.oidc_client_id, nonce)
 
     def _check_token(self, token: str, audience: str | None, nonce: str | None) -> Principal | None:
@@ -79,9 +79,10 @@ class OidcTokens:
         return self._identities.grants.resolve_access(principal)
 
     def _build_principal(self, claims: Mapping[str, Any]) -> Principal:
-        """Build a principal from claims.
+        """Build a principal from the claims of a token.
 
-        Raises `ValueError` if the claims have no valid user or scope, and `TenantNotFoundError`.
+        Raises `ValueError` if the claims have no valid user or scope, and `TenantNotFoundError` if the tenant does not
+        exist or is suspended.
         """
         settings = self._settings
         user = claims[settings.oidc_user_claim]
@@ -111,7 +112,7 @@ def parse_names(claim: object) -> list[str]:
 
 
 def map_scopes(mapping: Mapping[str, Sequence[Scope]], given: Collection[str]) -> frozenset[Scope]:
-    """Return the scopes that these names map to, plus those that `*` grants to everybody."""
+    """Return the scopes that these names map to, plus the scopes that `*` grants to everyone."""
     return frozenset(scope for name in ("*", *given) for scope in mapping.get(name, ()))
 
 
@@ -122,8 +123,8 @@ def _is_valid_name(text: str) -> bool:
 class _ProviderKeys:
     """A cache of the provider's signing keys.
 
-    An unknown key id triggers a new fetch, at most once every `oidc_refetch_seconds`, so a stranger who invents key ids
-    cannot make us fetch more often.
+    An unknown key id triggers a new fetch, at most once every `oidc_refetch_seconds`, so that made-up key ids cannot
+    cause more frequent fetches.
     """
 
     def __init__(self, settings: OidcSettings, clock: Callable[[], float]) -> None:
@@ -134,7 +135,11 @@ class _ProviderKeys:
         self._away_until = float("-inf")
 
     def get_key(self, token: str) -> Any:  # noqa: ANN401 - a key of the cryptography library
-        """Return the key that a token names. Raises `PyJWTError` and `IdentityProviderUnavailableError`."""
+        """Return the signing key that a token names.
+
+        Raises `PyJWTError` if the token or its key is not valid, and `IdentityProviderUnavailableError` if the keys
+        cannot be fetched.
+        """
         header = jwt.get_unverified_header(token)
         # guard: token-algorithm
         if header.get("alg") not in self._settings.algorithms:
@@ -161,7 +166,7 @@ class _ProviderKeys:
             self._lock.release()
 
     def _find_cached_key(self, kid: str) -> Any:  # noqa: ANN401 - as above
-        """Return a cached key without locking, even while another thread fetches or the provider is unavailable."""
+        """Return a cached key without locking, even while another thread fetches or the provider is down."""
         cache = None if self._client is None else self._client.jwk_set_cache
         kept = None if cache is None else cache.get()
         for each in () if kept is None else kept.keys:
@@ -182,7 +187,7 @@ class _ProviderKeys:
 
 
 class _BoundedJWKClient(PyJWKClient):
-    """PyJWT's client with a size limit: the original reads a reply of any size."""
+    """PyJWT's client with a limit on the size of a response, which the original does not have."""
 
     def fetch_data(self) -> Any:  # noqa: ANN401 - of PyJWT
         try:
@@ -194,12 +199,12 @@ class _BoundedJWKClient(PyJWKClient):
             raise jwt.PyJWKSetError("The reply is not a JSON object.")
         if self.jwk_set_cache is not None:
             self.jwk_set_cache.put(found)
-        self._last_successful_fetch = time.monotonic()  # PyJWT's cooldown starts here
+        self._last_successful_fetch = time.monotonic()  # PyJWT measures its cooldown from this time
         return found
 
 
 def _fetch_jwks_url(issuer: str) -> str:
-    """Fetch the address of an issuer's keys from its discovery document. Raises `OSError` if it is not usable."""
+    """Fetch the URL of an issuer's keys from its discovery document. Raises `OSError` if the document is not usable."""
     place = issuer.rstrip("/") + "/.well-known/openid-configuration"
     try:
         with urllib.request.urlopen(place, timeout=_TIMEOUT_SECONDS) as answer:

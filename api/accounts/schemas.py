@@ -20,7 +20,7 @@ _MAX_LINK_HOURS = 72
 
 
 class TenantIn(Wire):
-    """A new tenant, or a tenant's new name."""
+    """The name of a new tenant, or the new name of an existing one."""
 
     name: Name
 
@@ -42,7 +42,7 @@ class TenantOut(Wire):
 
 
 class TenantPage(Wire):
-    """A page of tenants, by name; `next_cursor` is null on the last page."""
+    """A page of tenants, sorted by name; `next_cursor` is null on the last page."""
 
     tenants: list[TenantOut]
     next_cursor: str | None
@@ -62,7 +62,7 @@ class UserIn(Wire):
 
 
 class UserOut(Wire):
-    """A user. `scopes` is the union over its live `keys`; `sessions` counts browsers signed in."""
+    """A user. `scopes` is the union of the scopes of its live `keys`; `sessions` counts its open browser sessions."""
 
     id: str
     name: str
@@ -78,7 +78,7 @@ class UserOut(Wire):
 
 
 class UserPage(Wire):
-    """A page of users, by name; `next_cursor` is null on the last page."""
+    """A page of users, sorted by name; `next_cursor` is null on the last page."""
 
     users: list[UserOut]
     next_cursor: str | None
@@ -92,13 +92,13 @@ class GroupOut(Wire):
 
 
 class GroupList(Wire):
-    """The groups that have members, by name."""
+    """The groups that have members, sorted by name."""
 
     groups: list[GroupOut]
 
 
 class LinkIn(Wire):
-    """The scopes of the sessions that a sign-in link starts, and how many hours the link is valid."""
+    """The scopes of sessions that start from a sign-in link, and the number of hours for which the link is valid."""
 
     scopes: set[Scope] = Field(
         default_factory=lambda: {Scope.READ, Scope.WRITE, Scope.ASK}, min_length=1, examples=[["read", "ask"]]
@@ -112,7 +112,7 @@ class LinkIn(Wire):
 
 
 class LinkOut(Wire):
-    """A one-time sign-in link, shown only once. `key` is the key that its sessions act as."""
+    """A one-time sign-in link, which is shown only once. Sessions started with it have the permissions of `key`."""
 
     url: str
     key: str
@@ -120,7 +120,7 @@ class LinkOut(Wire):
 
 
 class SignedOutOut(Wire):
-    """The number of sessions and unused links that were ended."""
+    """The number of sessions that were closed and unused sign-in links that were invalidated."""
 
     sessions: int
 
@@ -212,6 +212,6 @@ class GrantOut(Wire):
 
 
 class GrantList(Wire):
-    """All grants of a collection, by subject. A collection without grants is open to the tenant."""
+    """All grants of a collection, sorted by subject. A collection without grants is open to the whole tenant."""
 
     grants: list[GrantOut]

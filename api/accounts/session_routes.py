@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1", tags=["sessions"])
 
 
 class SignInIn(Wire):
-    """A sign-in with an API key, a token of the identity provider, or the ticket of a one-time link."""
+    """A sign-in with an API key, a token of the identity provider, or the ticket from a one-time link."""
 
     key: str | None = Field(None, min_length=1, max_length=16_384)
     ticket: str | None = Field(None, min_length=1, max_length=200)
@@ -35,7 +35,7 @@ class SignInIn(Wire):
 
 
 class SignOutIn(Wire):
-    """A sign-out from this session, or with `everywhere` from all of the caller's sessions on all devices."""
+    """A sign-out from this session or, with `everywhere`, from all of the caller's sessions on all devices."""
 
     everywhere: bool = False
 
@@ -44,7 +44,7 @@ class SessionOut(Wire):
     """The caller of the session. Send `csrf` as `X-CSRF-Token` with every request that changes something.
 
     `csrf` is null if a key or token was sent instead of a session cookie. `ends_at` is the time at which the session
-    ends by itself, null if it does not.
+    expires; it is null if the session does not expire.
     """
 
     principal: PrincipalOut
@@ -59,9 +59,9 @@ class SessionOut(Wire):
 
 @router.post("/sign-in", response_model=SessionOut)
 async def sign_in(body: SignInIn, request: Request, services: ServicesDep, threads: KeyThreads) -> Response:
-    """Start a session. Its cookie then acts for the key in this browser, with the key's rights.
+    """Start a session. Requests with its cookie have the permissions of the key or token.
 
-    The session ends with the key, on sign-out, after a day without use, and after a week
+    The session is closed when its key expires or is revoked, on sign-out, after a day without use, and after a week
     (`LEADLINE_SESSION_IDLE_HOURS`, `LEADLINE_SESSION_HOURS`). A ticket can be used once, within an hour. Without https,
     sessions can only be started at loopback addresses.
     """
@@ -78,7 +78,7 @@ async def sign_in(body: SignInIn, request: Request, services: ServicesDep, threa
 
 @router.post("/sign-out", status_code=204)
 def sign_out(body: SignOutIn, request: Request, caller: Anybody, services: ServicesDep) -> Response:
-    """End the session, or with `everywhere` all sessions of this user or key, including unused links."""
+    """Close the session or, with `everywhere`, close all sessions of this user or key and invalidate unused links."""
     secret: str | None = request.scope.get(SESSION)
     if body.everywhere:
         services.accounts.sessions.end_all(caller)

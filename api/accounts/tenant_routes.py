@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/admin/tenants", tags=["tenants"])
 def create(body: TenantIn, caller: Operator, services: ServicesDep, response: Response) -> TenantOut:
     """Create a tenant.
 
-    Create its first key with `POST …/{id}/keys`; with the scope `admin`, that key can create the others.
+    Create its first key with `POST …/{id}/keys`. If that key has the scope `admin`, it can create the others.
     """
     tenant = services.accounts.tenants.create(body.name)
     response.headers["Location"] = f"/v1/admin/tenants/{tenant.id}"
@@ -26,7 +26,7 @@ def create(body: TenantIn, caller: Operator, services: ServicesDep, response: Re
 def listing(
     caller: Operator, services: ServicesDep, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None
 ) -> TenantPage:
-    """List the tenants of the installation by name. Paginated."""
+    """List the tenants of the installation, sorted by name. Paginated."""
     found = services.accounts.tenants.list_tenants(after=decode_text_cursor(cursor), limit=limit + 1)
     more = encode_text_cursor(found[limit - 1].name) if len(found) > limit else None
     return TenantPage(tenants=[TenantOut.from_records(tenant) for tenant in found[:limit]], next_cursor=more)

@@ -41,7 +41,7 @@ def create(body: UserIn, caller: Admin, services: ServicesDep, response: Respons
 def listing(
     caller: Admin, services: ServicesDep, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None
 ) -> UserPage:
-    """List the tenant's users by name. Paginated."""
+    """List the tenant's users, sorted by name. Paginated."""
     found = services.accounts.users.list_users(caller.tenant_id, after=decode_text_cursor(cursor), limit=limit + 1)
     more = encode_text_cursor(found[limit - 1].name) if len(found) > limit else None
     return UserPage(users=_to_wire(services, found[:limit]), next_cursor=more)
@@ -49,7 +49,7 @@ def listing(
 
 @router.get("/groups")
 def groups(caller: Admin, services: ServicesDep) -> GroupList:
-    """List the groups of the tenant's users. A group exists while it has members."""
+    """List the groups of the tenant's users. A group exists as long as it has members."""
     found = services.accounts.users.count_group_members(caller.tenant_id)
     return GroupList(groups=[GroupOut(name=name, members=members) for name, members in found.items()])
 
@@ -62,16 +62,16 @@ def one(user_id: str, caller: Admin, services: ServicesDep) -> UserOut:
 
 @router.patch("/users/{user_id}")
 def change(user_id: str, body: GroupsIn, caller: Admin, services: ServicesDep) -> UserOut:
-    """Replace a user's groups. Takes effect with the next request of its keys."""
+    """Replace a user's groups. The change takes effect with the next request of any of the user's keys."""
     return _to_wire(services, [services.accounts.users.set_groups(caller.tenant_id, user_id, body.groups)])[0]
 
 
 @router.post("/users/{user_id}/sign-in-link", status_code=201)
 def link(user_id: str, caller: Admin, services: ServicesDep, request: Request, body: LinkIn = _DEFAULT_LINK) -> LinkOut:
-    """Create a one-time link that signs this user in to the portal. Give it to nobody else.
+    """Create a one-time link that signs this user in to the portal. Give it only to this user.
 
-    Its sessions act as the user's key `portal`, which is created if necessary and gets these scopes. Revoking that key
-    or deleting the user ends them.
+    Sessions started with the link have the permissions of the user's key `portal`, which is created if necessary and
+    gets the requested scopes. Revoking that key or deleting the user closes the sessions.
     """
     # guard: admin-grants-own-scopes
     require_grantable_scopes(caller, body.scopes)
@@ -85,7 +85,7 @@ def link(user_id: str, caller: Admin, services: ServicesDep, request: Request, b
 
 @router.post("/users/{user_id}/sign-out")
 def sign_out(user_id: str, caller: Admin, services: ServicesDep) -> SignedOutOut:
-    """End all sessions of a user on all devices, including unused links. Its keys stay valid."""
+    """Close all sessions of a user on all devices and invalidate unused links. The user's keys stay valid."""
     user = services.accounts.users.load_user(caller.tenant_id, user_id)
     ended = services.accounts.sessions.end_all_for_owner(caller.tenant_id, f"user:{user.name}")
     return SignedOutOut(sessions=ended)
@@ -93,9 +93,9 @@ def sign_out(user_id: str, caller: Admin, services: ServicesDep) -> SignedOutOut
 
 @router.delete("/users/{user_id}", status_code=204)
 def delete(user_id: str, caller: Admin, services: ServicesDep) -> None:
-    """Delete a user, revoke its keys and end its sessions immediately.
+    """Delete a user, revoke its keys and close its sessions, all immediately.
 
-    Grants and ACLs that name `user:NAME` remain and apply to any later user of that name.
+    Grants and ACLs that name `user:NAME` remain, and apply to any later user with that name.
     """
     services.accounts.users.delete(caller.tenant_id, user_id)
 

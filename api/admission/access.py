@@ -48,7 +48,7 @@ def get_account(principal: Principal) -> Account:
 
 
 async def get_held_slot(request: Request) -> Slot:
-    """Return the slot that this request occupies among its tenant's requests."""
+    """Return the tenant slot that this request occupies."""
     found: Slot = request.scope[SLOT]
     return found
 
@@ -57,7 +57,7 @@ HeldSlot = Annotated[Slot, Depends(get_held_slot)]
 
 
 async def get_stream_slots(request: Request) -> TenantSlots:
-    """Return the slots of event streams, which are separate because streams stay open for long."""
+    """Return the slots of event streams. They are separate because a stream stays open for a long time."""
     found: TenantSlots = request.app.state.streams
     return found
 
@@ -95,7 +95,7 @@ HealthThreads = Annotated[Threads, Depends(get_health_threads)]
 async def get_principal(
     request: Request, _described: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
-    """Return the caller, as `api.admission.admission.Authentication` found it before the body was read."""
+    """Return the caller that `api.admission.admission.Authentication` identified before the body was read."""
     found: Principal | None = request.scope.get(CALLER)
     if found is None:
         raise UnauthorizedError("This request needs an API key.")
@@ -103,13 +103,13 @@ async def get_principal(
 
 
 class ScopeRequirement:
-    """A dependency that admits principals with one of the scopes; without scopes, any valid key."""
+    """A dependency that admits callers with any of the given scopes or, if none are given, with any valid key."""
 
     def __init__(self, *scopes: Scope) -> None:
         self.scopes = scopes
 
     async def __call__(self, found: Annotated[Principal, Depends(get_principal)]) -> Principal:
-        """Return the caller. Raises `ScopeMissingError`, which names the scope."""
+        """Return the caller. Raises `ScopeMissingError`, which names the missing scope, if the caller lacks it."""
         # guard: route-scopes
         if self.scopes and found.scopes.isdisjoint(self.scopes):
             raise build_missing_scope_error(self.scopes[0])

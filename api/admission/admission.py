@@ -1,6 +1,6 @@
-"""Admits requests: authenticates before the body is read, then waits for a slot of the tenant.
+"""Admits requests: authenticates the caller before the body is read, then waits for a slot of the tenant.
 
-Pure ASGI middleware, like `api.http.bounds`. Key lookups use threads of their own, so that they never wait behind other
+Pure ASGI middleware, like `api.http.bounds`. Key lookups have their own threads, so that they never wait behind other
 work.
 """
 
@@ -20,7 +20,8 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Actor, ActorKind, set_current_actor
 
 SLOT, SESSION = "leadline.place", "leadline.session"
-# The scope key of a function that looks up the caller again, for open streams: `api.admission.current_caller`.
+# The key in the ASGI scope of a function that looks up the caller again, for open streams (see
+# `api.admission.current_caller`).
 FIND_CALLER = "leadline.find_caller"
 
 # Paths that need no key or whose route checks a token. All other paths need a key, even if no route matches.
@@ -31,15 +32,15 @@ _PUBLIC = re.compile(
 # Portal pages, which contain no tenant data; they redirect to the sign-in page if nobody is signed in.
 _PAGES = re.compile(r"/|/sign-in(/provider)?|/(library|ask|runs)(/[^/]*)?|/shared/[^/]+|/(usage|keys|people|audit)")
 
-# Looks up the principal of a key or of a session's secret; None if it is not valid.
+# Returns the principal of a key or of a session's secret, or None if it is not valid.
 Identify = Callable[[str], Awaitable[Principal | None]]
 
 
 class Authentication:
-    """Authenticates the caller before any of the body is read. Raises `UnauthorizedError`.
+    """Authenticates the caller before any of the body is read. Raises `UnauthorizedError` if that fails.
 
-    Callers send a key or token. A browser in the portal sends a session cookie instead and, with requests that change
-    something, the session's CSRF token: `api.admission.cookies`.
+    Programs send a key or token. A browser in the portal sends a session cookie instead and, with requests that change
+    something, also the session's CSRF token (see `api.admission.cookies`).
     """
 
     def __init__(self, app: ASGIApp, *, identify: Identify, in_session: Identify, cookie: SessionCookie) -> None:
@@ -85,8 +86,8 @@ class Authentication:
 class TenantLimiter:
     """Holds a slot for each authenticated request: an upload slot if it sends files, otherwise a work slot.
 
-    Routes that take long exchange their slot for another kind, such as one for streams:
-    `api.admission.access.HeldSlot`.
+    Long-running routes exchange their slot for another kind, such as a stream slot (see
+    `api.admission.access.HeldSlot`).
     """
 
     def __init__(self, app: ASGIApp, *, work: TenantSlots, uploads: TenantSlots) -> None:
@@ -113,7 +114,7 @@ def get_credential(scope: Scope) -> str | None:
 
 
 def _read_bearer_token(scope: Scope) -> str | None:
-    """Return the key or token of a request, or None without an `Authorization` header, so that the cookie counts.
+    """Return the key or token of a request. Without an `Authorization` header, return None, so that the cookie is used.
 
     Raises `UnauthorizedError` if the header is not a bearer token.
     """

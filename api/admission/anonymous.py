@@ -1,6 +1,6 @@
-"""Limits requests without a key: bytes of bodies, open requests and requests per minute of an address.
+"""Limits requests without a key: body bytes in memory, open requests, and requests per minute from an address.
 
-Pure ASGI middleware inside `api.admission.admission.Authentication`, so that it knows which requests have a key.
+Pure ASGI middleware inside `api.admission.admission.Authentication`, so it knows which requests have a key.
 """
 
 import re
@@ -21,18 +21,21 @@ from api.settings.addresses import get_client_key
 
 # A sign-in carries a key or token of up to 16,384 characters in JSON; no other request without a key has a body.
 PUBLIC_BODY_BYTES = 32 * 1024
-# Slack's requests are signed, come from few addresses, and carry messages of up to 40,000 characters.
+# Requests from Slack are signed, come from few addresses, and contain messages of up to 40,000 characters.
 _SLACK_PATHS = re.compile(r"/slack/events")
 # Each portal page loads dozens of assets, which are served from memory. Prometheus authenticates with a token.
 _UNCOUNTED_PATHS = re.compile(r"/portal/assets/.*|/metrics|/slack/events")
 _SIGN_IN_PATHS = re.compile(r"/v1/sign-in|/sign-in/provider")
-# One address may use this fraction of all bytes, so that it leaves room for others.
+# One address may use at most this fraction of all bytes, so that some remain for others.
 _ADDRESS_BYTES_DIVISOR = 4
 
 
 @dataclass(frozen=True)
 class AnonymousLimits:
-    """Limits of one process. `body_bytes` bounds one body from Slack, `all_bytes` all bodies without a key together."""
+    """The limits of one process.
+
+    `body_bytes` limits the size of one body from Slack, and `all_bytes` the total size of all bodies without a key.
+    """
 
     body_bytes: int
     all_bytes: int
@@ -42,7 +45,7 @@ class AnonymousLimits:
 
 
 class AnonymousLimiter:
-    """Refuses requests without a key that are too large or exceed the limits of an address or of the process."""
+    """Refuses requests without a key that are too large or exceed the limits of their address or of the process."""
 
     def __init__(self, app: ASGIApp, *, limits: AnonymousLimits) -> None:
         self._app = app
@@ -65,7 +68,7 @@ class AnonymousLimiter:
             await self._app(scope, counted, send)
 
     def _count_request(self, path: str, address: str | None) -> None:
-        """Count a request against the address's rate. Raises `AddressLimitError`."""
+        """Count a request against the rate limit of its address. Raises `AddressLimitError` if the limit is reached."""
         if address is None or _UNCOUNTED_PATHS.fullmatch(path):
             return
         kind, limit = "all", self._limits.per_minute
@@ -80,7 +83,7 @@ class AnonymousLimiter:
 
     @contextmanager
     def _hold_slot(self, address: str | None) -> Iterator[None]:
-        """Hold one of the address's slots. Raises `AddressLimitError`."""
+        """Hold one of the address's slots. Raises `AddressLimitError` if all of them are taken."""
         if address is None:
             yield
             return
@@ -106,10 +109,10 @@ class _BodyBytes:
 
     @contextmanager
     def count_bytes(self, address: str | None, receive: Receive, most: int) -> Iterator[Receive]:
-        """Yield a `receive` that counts the bytes of a body until the end of the block.
+        """Yield a `receive` that counts the bytes of a body; they are released when the block exits.
 
-        It raises `BodyTooLargeError` above `most` bytes, `AddressLimitError` above the address's share, and
-        `ServiceBusyError` if all bodies together use up their memory.
+        It raises `BodyTooLargeError` if the body exceeds `most` bytes, `AddressLimitError` if the address exceeds its
+        fraction, and `ServiceBusyError` if all bodies together exceed their memory limit.
         """
         received = 0
 
@@ -147,7 +150,7 @@ class _BodyBytes:
 
 
 def _require_announced_size(scope: Scope, most: int) -> None:
-    """Refuse a body by its `Content-Length`, before any of it is read. Raises `BodyTooLargeError`."""
+    """Check the `Content-Length` before any of the body is read. Raises `BodyTooLargeError` if it exceeds `most`."""
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > most):
             raise _build_too_large_error(most)

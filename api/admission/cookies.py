@@ -1,7 +1,8 @@
 """The session cookie, and the checks that a request comes from the portal's own pages.
 
-Browsers send the cookie with every request to this host, even those that other sites trigger. So a request that changes
-something also needs the session's CSRF token in a header, which only a page of this origin can read.
+Browsers send the cookie with every request to this host, even with requests that other sites trigger. A request that
+changes something therefore also needs the session's CSRF token in a header, and only a page of this origin can read
+that token.
 """
 
 import hashlib
@@ -29,8 +30,8 @@ _NAME = "leadline"
 class SessionCookie:
     """The session cookie: `__Host-leadline` and Secure if the public URL is https, otherwise `leadline`.
 
-    Browsers differ in whether http on localhost may set Secure cookies. Without https the prefix is omitted, and
-    sessions start only at loopback addresses: `require_secure_host`.
+    Browsers differ in whether http on localhost may set Secure cookies. The prefix is therefore omitted without https,
+    and sessions start only at loopback addresses (see `require_secure_host`).
     """
 
     secure: bool
@@ -45,7 +46,7 @@ class SessionCookie:
         return f"{_HOST_PREFIX}{_NAME}" if self.secure else _NAME
 
     def read(self, scope: Scope) -> str | None:
-        """Return the session's secret that a request sends."""
+        """Return the session secret in a request's cookie."""
         for name, value in scope["headers"]:
             if name == b"cookie":
                 found = cookie_parser(value.decode("latin-1")).get(self.name)
@@ -70,7 +71,7 @@ class SessionCookie:
 
     @property
     def flow_name(self) -> str:
-        """The name of the cookie for a sign-in with the identity provider that is in progress."""
+        """The name of the cookie for a sign-in in progress with the identity provider."""
         return f"{self.name}-sign-in"
 
     def write_flow(self, response: Response, value: str, seconds: int) -> None:
@@ -82,19 +83,19 @@ class SessionCookie:
         response.delete_cookie(self.flow_name, path="/", secure=self.secure, httponly=True, samesite="lax")
 
     def require_secure_host(self, scope: Scope) -> None:
-        """Refuse to start a session over plain http from another machine. Raises `InsecureSignInError`."""
+        """Require https or a loopback address to start a session. Raises `InsecureSignInError` otherwise."""
         host = urlsplit(f"//{get_header(scope, b'host')}").hostname
         if not self.secure and host not in _LOOPBACK_HOSTS:
             raise InsecureSignInError(f"Signing in to {host} needs https.")
 
 
 def compute_csrf_token(secret: str) -> str:
-    """Derive a session's CSRF token from its secret. The secret cannot be derived from it."""
+    """Derive a session's CSRF token from its secret. The secret cannot be derived from the token."""
     return hmac.new(secret.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
 def require_csrf_token(scope: Scope, secret: str) -> None:
-    """Require the session's CSRF token on requests that change something. Raises `ForeignRequestError`."""
+    """Require the session's CSRF token on requests that change something. Raises `ForeignRequestError` without it."""
     if scope["method"] in _SAFE_METHODS:
         return
     require_same_origin(scope)
@@ -104,13 +105,13 @@ def require_csrf_token(scope: Scope, secret: str) -> None:
 
 
 def require_same_origin(scope: Scope) -> None:
-    """Refuse a request that a page of another origin has sent. Raises `ForeignRequestError`."""
+    """Refuse a request sent by a page of another origin. Raises `ForeignRequestError` for such a request."""
     site, origin = get_header(scope, b"sec-fetch-site"), get_header(scope, b"origin")
-    # `none` means that the user opened the address directly; browsers without this header send nothing.
+    # `none` means that the user opened the address directly. Browsers that do not support this header omit it.
     if site not in ("", "same-origin", "none") or (origin and urlsplit(origin).netloc != get_header(scope, b"host")):
         raise ForeignRequestError("The request was sent by a page of another site.")
 
 
 def get_header(scope: Scope, wanted: bytes) -> str:
-    """Return the first header of this lower-case name, or an empty string."""
+    """Return the value of the first header with this lower-case name, or an empty string if there is none."""
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")

@@ -1,4 +1,4 @@
-"""Re-authenticates the callers of open streams, so that a stream ends soon after its caller loses access."""
+"""Looks up the callers of open streams again, so that a stream is closed soon after its caller loses access."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ FindCaller = Callable[[], Awaitable[Principal | None]]
 
 
 class CurrentCaller:
-    """The caller of an open request, looked up again at most every two seconds."""
+    """The caller of an open request. The caller is looked up again at most every two seconds."""
 
     def __init__(
         self, caller: Principal, find: FindCaller, scope: Scope, *, clock: Callable[[], float] = time.monotonic
@@ -35,10 +35,10 @@ class CurrentCaller:
         return cls(caller, request.scope[FIND_CALLER], scope)
 
     async def refresh(self) -> Principal:
-        """Return the principal with its current rights.
+        """Return the principal with its current permissions.
 
-        Raises `UnauthorizedError` if its key, user, tenant or session was removed or has ended, and `ScopeMissingError`
-        if it lost the route's scope.
+        Raises `UnauthorizedError` if its key, user, tenant or session was removed or is no longer valid, and
+        `ScopeMissingError` if it lost the scope that the route needs.
         """
         if self._clock() - self._found_at >= LOOKUP_SECONDS:
             # guard: streams-end-with-key
@@ -66,7 +66,7 @@ class AnswerCaller:
     """The caller of an answer in progress.
 
     An answer, like a run, is completed even if its caller's key or token expires. It is stopped if the caller loses
-    access to anything that it could read at the start.
+    access to anything that the caller could read at the start.
     """
 
     def __init__(self, current: CurrentCaller, caller: Principal, *, clock: Callable[[], float] = time.time) -> None:
@@ -75,7 +75,7 @@ class AnswerCaller:
         self._clock = clock
 
     async def require_access(self) -> None:
-        """Raise `UnauthorizedError` or `ScopeMissingError` if the caller may no longer have the answer."""
+        """Raise `UnauthorizedError` or `ScopeMissingError` if the caller is no longer allowed to get the answer."""
         ends_at = self._began_as.expires_at
         if ends_at is not None and self._clock() >= ends_at:
             return
@@ -86,7 +86,7 @@ class AnswerCaller:
 
 
 def _has_lost_access(before: Principal, now: Principal) -> bool:
-    """Return whether a principal lost access: a group, the scope `admin`, or a collection."""
+    """Return whether a principal lost a group, the scope `admin`, or access to a collection."""
     if now.readers is not None and (before.readers is None or before.readers - now.readers):
         return True
     return bool(now.collections.denied - before.collections.denied)

@@ -1,4 +1,4 @@
-"""Admits requests by free disk space: deletions and questions always, other changes while there is room.
+"""Admits requests by free disk space: deletions and questions always, other changes only while space is left.
 
 Pure ASGI middleware behind `Authentication`, so that requests without a key cannot use up the ballast.
 """
@@ -13,9 +13,9 @@ from ingest.storage.ballast import Ballast
 from ingest.storage.errors import StorageFullError
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# POST requests that end or free something, besides the method DELETE.
+# POST requests that, like those with the method DELETE, stop something or free space.
 _FREEING_PATHS = re.compile(r"/v1/sign-out|/v1/users/[^/]+/sign-out|/v1/.+/(cancel|finish)")
-# Questions are POST requests that store only a little: the question, the answer and its usage.
+# Questions are POST requests that store only a little data: the question, its answer and its usage.
 _QUESTION_PATHS = re.compile(
     r"/v1/(search|answers|answers/estimate|chat/completions|responses|documents/bulk/plan)"
     r"|/v1/vector_stores/[^/]+/search|/v1/answers/[^/]+/feedback|/mcp"
@@ -39,7 +39,10 @@ class DiskGate:
         await self._app(scope, receive, send)
 
     def _admit(self, method: str, path: str) -> None:
-        """Make room for a request, or raise `StorageFullError`. The check of the file system takes 2 µs."""
+        """Free space for a request if necessary. Raises `StorageFullError` if there is too little.
+
+        Checking the file system takes 2 µs.
+        """
         if method == "DELETE" or (method == "POST" and _FREEING_PATHS.fullmatch(path)):
             # guard: deletion-gets-room
             self._ballast.shrink()

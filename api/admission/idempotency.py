@@ -1,11 +1,11 @@
 """Idempotent and conditional requests: `Idempotency-Key`, and `ETag` with `If-Match`.
 
-A POST that is repeated with the same key does its work once and gets the original response.
+A POST that is repeated with the same key does its work only once, and each repeat gets the original response.
 
 One middleware does this for every POST route. Responses are stored for a day, encrypted with the credential that sent
-the request. The service has only a digest of that, so nobody else can read them, not even from a copy of the catalog.
-Responses that show documents are not stored: on a repeat, their routes load the object by the claim's id and show what
-the caller may see now.
+the request. The service stores only a digest of that credential, so nobody else can read the responses, not even from a
+copy of the catalog. Responses that show documents are not stored: on a repeat, their routes load the object by the
+claim's id and show only what the caller may see now.
 """
 
 import asyncio
@@ -41,12 +41,12 @@ log = structlog.get_logger(__name__)
 
 HEADER, REPLAYED = b"idempotency-key", (b"idempotent-replayed", b"true")
 MAX_KEY_CHARS = 200
-# The limit of a sealed response; a larger one releases its key.
+# The maximum size of a sealed response. If a response is larger, its key is released.
 MAX_RESPONSE_BYTES = 256 * 1024
-# Requests that are safe to repeat anyway: they only read, or repeating them changes nothing. Sign-in and sign-out are
-# never replayed.
+# Requests that are safe to repeat without a key: they only read, or repeating them changes nothing. Sign-in and
+# sign-out are never replayed.
 REPEATABLE = re.compile(r".*/(search|cancel|close|estimate)|/mcp|/v1/sign-(in|out)")
-# JSON compresses by at most this factor, so longer bodies are not buffered.
+# JSON shrinks by at most this factor when compressed, so a longer body is not buffered.
 _MAX_COMPRESSION = 16
 _CLAIM_KEY = "leadline.claim"
 _NONCE_BYTES = 12
@@ -55,10 +55,10 @@ _BOUNDARY = re.compile(rb'multipart/form-data.*?boundary="?([^";,]+)', re.IGNORE
 
 @dataclass
 class ClaimedRequest:
-    """A request's claim, for its route.
+    """The claim of a request on its `Idempotency-Key`, for use by the route.
 
-    A route sets `shows_again` if it stores its result under the claim's id and can load it on a repeat, and `is_made`
-    once that is stored.
+    A route sets `shows_again` if it stores its result under the claim's id and can load it on a repeat. It sets
+    `is_made` once the result is stored.
     """
 
     claim: Claim
@@ -80,13 +80,13 @@ def accepts_idempotency_key(path: str) -> bool:
 
 
 def get_claim(request: Request) -> ClaimedRequest | None:
-    """Return the claim of a request's `Idempotency-Key`, or None without the header."""
+    """Return the claim on a request's `Idempotency-Key`, or None if the request has no such header."""
     found: ClaimedRequest | None = request.scope.get(_CLAIM_KEY)
     return found
 
 
 class Idempotency:
-    """Pure ASGI middleware. `keys` are looked up in `threads`."""
+    """Pure ASGI middleware that replays responses. The `keys` are looked up in `threads`."""
 
     def __init__(self, app: ASGIApp, *, keys: IdempotencyKeys, threads: Threads) -> None:
         self._app = app
@@ -133,7 +133,7 @@ class Idempotency:
     async def _record_outcome(
         self, made: ClaimedRequest, body: "_Body", secret: "_ResponseSeal", answer: "_ResponseRecorder"
     ) -> None:
-        """Store a response before its last part is sent, or release the key if nothing was changed."""
+        """Store a response before its last part is sent. If nothing was changed, release the key instead."""
         claim, keys = made.claim, self._keys
         if answer.status >= 500:
             await self._run_or_log(keys.release, claim)
@@ -160,7 +160,7 @@ class Idempotency:
             await self._run_or_log(self._keys.renew, claim)
 
     async def _run_or_log(self, step: Callable[..., None], *arguments: object) -> None:
-        """Run a step of the bookkeeping. Errors are logged, because the client must still get its response."""
+        """Run a bookkeeping step and log its errors. They are not raised, because the client must get its response."""
         try:
             await self._threads.run(step, *arguments)
         except LeadlineError as error:
@@ -168,7 +168,7 @@ class Idempotency:
 
 
 class _Body:
-    """A request body with its digest, which ignores a form's boundary, as it differs on each try."""
+    """A request body with its digest. The digest ignores the boundary of a form, which differs on each attempt."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -188,7 +188,7 @@ class _Body:
         return whole.hexdigest()
 
     async def read(self) -> None:
-        """Read to the end. Bodies other than files are kept for the application."""
+        """Read the body to its end. Bodies other than files are buffered for the application."""
         keeps = not has_file_body(self.scope)
         while not self._ended:
             message = await self._read_message()
@@ -241,7 +241,10 @@ class _ResponseRecorder:
 
 
 class _ResponseSeal:
-    """Encrypts responses with a key derived from the client's credential and Idempotency-Key; neither is stored."""
+    """Encrypts responses with a key derived from the client's credential and Idempotency-Key.
+
+    Neither of the two is stored.
+    """
 
     def __init__(self, scope: Scope, key: bytes) -> None:
         secret = (get_credential(scope) or "").encode() + b"\0" + key
@@ -256,7 +259,10 @@ class _ResponseSeal:
         return nonce + self._cipher.encrypt(nonce, content, None)
 
     def unseal(self, sealed: bytes) -> tuple[dict[str, Any], bytes]:
-        """Return head and body of a response. Raises `IdempotencyKeyReusedError` if another credential sealed it."""
+        """Return the head and body of a response.
+
+        Raises `IdempotencyKeyReusedError` if the response was sealed with another credential.
+        """
         try:
             content = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
         except InvalidTag as error:
@@ -286,7 +292,7 @@ def _mark_replayed(send: Send) -> Send:
 
 
 def _read_key(scope: Scope) -> bytes | None:
-    """Return the Idempotency-Key of a POST request, or None. Raises `InputError` if it is not valid."""
+    """Return the Idempotency-Key of a POST request, or None if it has none. Raises `InputError` for an invalid key."""
     if scope["type"] != "http" or scope["method"] != "POST" or not accepts_idempotency_key(scope["path"]):
         return None
     given = [bytes(value) for name, value in scope["headers"] if name == HEADER]
@@ -298,7 +304,7 @@ def _read_key(scope: Scope) -> bytes | None:
 
 
 def _compute_digest(scope: Scope, body: _Body) -> str:
-    """Return a digest of method, URL and, if it was read, the body."""
+    """Return a digest of the method, the URL and, if the body was read, the body."""
     address = f"{scope['method']} {scope['path']}?".encode() + scope["query_string"]
     read = b"" if has_file_body(scope) else body.sha256.encode()
     return hashlib.sha256(address + b"\0" + read).hexdigest()
@@ -313,9 +319,9 @@ def build_etag_headers(shown: Document | Collection) -> dict[str, str]:
 
 
 def parse_if_match(if_match: str | None) -> frozenset[str] | None:
-    """Return the tags that an `If-Match` header accepts; None for `*`, which accepts any.
+    """Return the tags that an `If-Match` header accepts, or None for `*`, which accepts any tag.
 
-    Raises `PreconditionRequiredError` without a header. Weak tags match nothing (RFC 9110, 13.1.1).
+    Raises `PreconditionRequiredError` if the header is missing. Weak tags never match (RFC 9110, 13.1.1).
     """
     if if_match is None:
         raise PreconditionRequiredError(

@@ -26,7 +26,8 @@ from rlm.runs.port import Durability
 
 log = structlog.get_logger(__name__)
 
-# How long a changed limit may take to affect the rate of requests. Limits on spending are read anew each time.
+# A changed limit on the rate of requests takes effect after at most this time. Limits on spending are loaded anew for
+# each request.
 _LIMITS_CACHE_SECONDS = 2.0
 _MAX_CACHED_LIMITS = 10_000
 
@@ -34,10 +35,10 @@ _Limits = dict[Literal["tenant", "key"], Mapping[Quota, int]]
 
 
 class Meter:
-    """The meter of one process; close it at the end.
+    """The meter of one process. Close it when the process exits.
 
-    An answer without a budget reserves `answer_tokens` if there is a quota of tokens, and a dollar if there is one of
-    dollars and the model is not free. A confirmed answer reserves all that remains.
+    For an answer without a budget, `answer_tokens` are reserved if there is a token quota, and a dollar if there is a
+    dollar quota and the model is not free. A confirmed answer reserves the whole remaining quota.
     """
 
     def __init__(self, quotas: Quotas, rates: RequestRates, *, answer_tokens: int, model_is_free: bool) -> None:
@@ -52,12 +53,14 @@ class Meter:
         self._thread: threading.Thread | None = None
 
     def count_request(self, account: Account) -> Sequence[QuotaStatus]:
-        """Count a request against the quotas of its key and tenant, and return their standings.
+        """Count a request against the quotas of its key and tenant, and return the remaining quotas.
 
-        Raises `QuotaExceededError` if there were too many within a minute.
+        Raises `QuotaExceededError` if there were too many requests within a minute.
         """
         limits, counted = self._load_limits(account), list[QuotaStatus]()
-        for of in reversed(limits):  # the key first: a request that it may not send must not count against its tenant
+        for of in reversed(
+            limits
+        ):  # Check the key first: a request that exceeds the key's quota must not count against the tenant.
             limit = limits[of].get(Quota.REQUESTS_PER_MINUTE)
             if limit is not None:
                 taken, standing = self._rates.count_request(account, of, limit)
@@ -67,7 +70,7 @@ class Meter:
         return counted
 
     def may_have_request_quota(self, account: Account) -> bool:
-        """Return False if the cached limits show that there is no quota of requests; avoids a catalog query."""
+        """Return False if the cached limits show that there is no quota of requests, which saves a catalog query."""
         with self._lock:
             kept = self._limits.get(account)
         if kept is None or kept[0] <= time.monotonic():
@@ -75,31 +78,34 @@ class Meter:
         return any(Quota.REQUESTS_PER_MINUTE in limited for limited in kept[1].values())
 
     def load_storage_standings(self, account: Account) -> Sequence[QuotaStatus]:
-        """Return the standings of the storage quotas, if any are set."""
+        """Return the used and remaining storage quotas, if any are set."""
         stored = [Quota.DOCUMENTS, Quota.BYTES]
         if not any(quota in limited for limited in self._load_limits(account).values() for quota in stored):
             return []
         return self.quotas.load_statuses(account, stored)
 
     def reserve_answer(self, account: Account, wanted: AnswerOptions) -> "MeteredWork":
-        """Reserve a slot and the spending of an answer. Raises `QuotaExceededError`."""
+        """Reserve a slot and budget for an answer. Raises `QuotaExceededError` if the quotas do not allow it."""
         wants = self.build_run_reservation(account, wanted)
         return self._reserve(account, "answer", wants.tokens, wants.nanodollars)
 
     def build_run_reservation(self, account: Account, wanted: AnswerOptions) -> runs.QuotaRequest:
-        """Return the reservation of an answer, to be made together with the run that answers."""
+        """Return the reservation for an answer. It is made together with the run."""
         return runs.QuotaRequest(account, self._compute_tokens(wanted), self._compute_nanodollars(wanted))
 
     def meter_rewriter(self, account: Account, rewriter: ModelRewriter) -> "MeteredRewriter":
-        """Wrap a rewriter so that its spending counts against an account."""
+        """Wrap a rewriter so that the tokens and dollars it spends count against an account."""
         return MeteredRewriter(self, account, rewriter)
 
     def reserve_rewrite(self, account: Account, most: Limits) -> "MeteredWork":
-        """Reserve the spending of a rewrite. Raises `QuotaExceededError`."""
+        """Reserve budget for a rewrite. Raises `QuotaExceededError` if the quotas do not allow it."""
         return self._reserve(account, "rewrite", most.tokens, to_nanodollars(most.dollars or Decimal(0)))
 
     def settle(self, metered: "MeteredWork") -> None:
-        """Settle finished work. While the catalog is unavailable, the reservation ends with its lease instead."""
+        """Replace the reservation of finished work by its actual spending.
+
+        If the catalog is unavailable, the reservation expires with its lease instead.
+        """
         with self._lock:
             if self._open.pop(metered.granted.id, None) is None:
                 return
@@ -168,7 +174,10 @@ class Meter:
 
 
 class MeteredWork(Durability):
-    """Work that a client waits for, within its reservation. `reported` is the spending that the catalog knows of."""
+    """Work that a client waits for and that has a reservation.
+
+    `reported` is the spending recorded in the catalog so far.
+    """
 
     def __init__(self, meter: Meter, account: Account, kind: Kind, granted: SpendingGrant) -> None:
         self.account = account
@@ -180,14 +189,14 @@ class MeteredWork(Durability):
 
     @property
     def spent(self) -> Spending:
-        """The spending so far."""
+        """The spending of the work so far."""
         if self._budget is None:
             return Spending()
         spent = self._budget.spent
         return Spending(spent.calls, spent.prompt_tokens, spent.completion_tokens, to_nanodollars(spent.dollars))
 
     def build_budget(self, limits: Limits, price: Price | None) -> Budget:
-        """Return the budget of the work: its own limits, capped by the reservation."""
+        """Return the budget of the work: the limits of the request, capped by the reservation."""
         dollars = self.granted.nanodollars
         reserved = Limits(
             tokens=self.granted.tokens, dollars=None if dollars is None else Decimal(dollars) / NANODOLLARS
@@ -197,9 +206,9 @@ class MeteredWork(Durability):
         return self._budget
 
     def stream_events(self, begin: Callable[[], Iterator[Event]]) -> Generator[Event, None, None]:
-        """Start the work and yield its events. It is settled when they end, however they end.
+        """Start the work and yield its events. It is settled when the events end, whether normally or with an error.
 
-        Raises `QuotaExceededError` if the work ended because less was reserved than it asked for.
+        Raises `QuotaExceededError` if the work stopped early because less was reserved than it requested.
         """
         try:
             return self._settle_after(begin())
@@ -219,7 +228,7 @@ class MeteredWork(Durability):
 
 
 class MeteredRewriter:
-    """Rewrites queries within the quotas of an account."""
+    """Rewrites queries and counts the spending against the quotas of an account."""
 
     def __init__(self, meter: Meter, account: Account, rewriter: ModelRewriter) -> None:
         self._meter = meter
@@ -227,7 +236,7 @@ class MeteredRewriter:
         self._rewriter = rewriter
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
-        """Rewrite as `ModelRewriter` does. Also raises `QuotaExceededError`."""
+        """Rewrite as `ModelRewriter` does. Also raises `QuotaExceededError` if a quota is used up."""
         metered = self._meter.reserve_rewrite(self._account, self._rewriter.compute_limits())
         try:
             return self._rewriter.rewrite(tenant_id, query, how, metered)

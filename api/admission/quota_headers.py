@@ -19,11 +19,11 @@ _CENT_NANODOLLARS = NANODOLLARS // 100
 
 
 def report_standings(request: Request, standings: Sequence[QuotaStatus]) -> None:
-    """Add these standings to the response of a request."""
+    """Add these quotas to the headers of the response to a request."""
     request.scope[_STANDINGS_KEY].update({(each.of, each.quota): each for each in standings})
 
 
-# Counts a request and returns the standings of the request quotas. Raises `QuotaExceededError`.
+# Counts a request and returns the remaining request quotas. Raises `QuotaExceededError` if one is used up.
 Count = Callable[[Principal], Awaitable[Sequence[QuotaStatus]]]
 
 

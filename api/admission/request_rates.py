@@ -1,4 +1,4 @@
-"""Counts requests per minute, in process memory or in the Valkey that a cluster's processes share."""
+"""Counts requests per minute, in process memory or in a Valkey server shared by the processes of a cluster."""
 
 import time
 
@@ -14,9 +14,10 @@ log = structlog.get_logger(__name__)
 
 
 class RequestRates:
-    """Requests of the last minute, by tenant and by key, in a moving window, which allows no burst at its boundary.
+    """Counts the requests of the last minute, by tenant and by key.
 
-    While Valkey is unavailable, each process counts on its own, so that requests are still served.
+    The window is sliding, so no burst is possible at its boundary. While Valkey is unavailable, each process counts on
+    its own, so that requests are still served.
     """
 
     def __init__(self, redis_url: str | None = None, *, timeout_seconds: float = 1.0) -> None:
@@ -34,7 +35,7 @@ class RequestRates:
             self._shared = MovingWindowRateLimiter(storage)
 
     def count_request(self, account: Account, of: str, limit: int) -> tuple[bool, QuotaStatus]:
-        """Count a request of the `tenant` or `key`. Returns False and counts nothing if the limit is reached."""
+        """Count a request of the `tenant` or `key`. If the limit is reached, return False and count nothing."""
         if self._shared is not None:
             try:
                 return _hit_limiter(self._shared, account, of, limit)

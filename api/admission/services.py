@@ -41,19 +41,19 @@ from workers.enqueue import Doorbell
 log = structlog.get_logger(__name__)
 
 DEFAULT_TENANT = "default"
-_TOKEN_DOTS = 2  # header.payload.signature; a key has none
+_TOKEN_DOTS = 2  # A token has the form header.payload.signature; a key contains no dots.
 
 
 class AnswerService(Protocol):
     """Answers questions; implemented by `rlm.answering.AnswerPipeline`."""
 
     def get_state(self) -> Mapping[str, Any]:
-        """Return the language model's state, for people."""
+        """Return the state of the language model, for display."""
 
     def stream(
         self, request: AnswerRequest, *, cancelled: Callable[[], bool], durability: Durability
     ) -> Iterator[Event]:
-        """Yield the answer's events, ending with `Completed`. Raises refusals immediately."""
+        """Yield the answer's events, ending with `Completed`. Raises immediately if the question is refused."""
 
 
 class TokenChecker(Protocol):
@@ -72,9 +72,9 @@ class PageDrawer(Protocol):
 
 @dataclass(frozen=True)
 class Admission:
-    """The checks before a request is served: token, quotas, idempotency and disk space.
+    """The parts that check a request before it is served: tokens, quotas, idempotency and disk space.
 
-    `ballast` reserves disk space of a data folder for deletions. A cluster has none.
+    `ballast` reserves disk space in a data folder for deletions; it is None in a cluster.
     """
 
     idempotency: IdempotencyKeys
@@ -100,8 +100,8 @@ class QueryServices:
 class DocumentServices:
     """The parts that receive, render, change and delete documents and files.
 
-    `delete` removes a document from catalog, index and blobs, and returns the receipt. `settle` updates the index with
-    a document's changed readers. `remove_files` removes the bytes of deleted files.
+    `delete` removes a document from the catalog, the index and the blobs, and returns the receipt. `settle` updates the
+    readers of a document in the index after a change. `remove_files` removes the bytes of deleted files.
     """
 
     intake: Intake
@@ -118,9 +118,9 @@ class DocumentServices:
 class Health:
     """Functions that check the catalog, the index and upkeep.
 
-    `ping` raises a `LeadlineError` if the catalog does not respond, `require_index` if searches cannot work.
-    `index_state` returns the result of the last check of the active index, `index_copies` the copies of indexes on
-    several nodes, and `notices` what needs an administrator's attention.
+    `ping` raises a `LeadlineError` if the catalog does not respond, and `require_index` raises one if searches cannot
+    work. `index_state` returns the result of the last check of the active index. `index_copies` returns the copies of
+    indexes on several nodes, and `notices` the problems that need an administrator's attention.
     """
 
     ping: Callable[[], None] = lambda: None
@@ -132,7 +132,7 @@ class Health:
 
 @dataclass
 class Services:
-    """All parts of the service: the stores that workers use, too, and the parts of the API alone.
+    """All parts of the service: the stores that it shares with the workers, and the parts that only the API has.
 
     `accounts` and `slack` have their own database connections, so that they never wait behind other work. `accepting`
     becomes false when the process starts to shut down.
@@ -187,7 +187,7 @@ class Services:
         return found
 
     def build_probes(self) -> dict[str, Callable[[], str]]:
-        """Return a function for each part that returns its state. Details of a failure go to the log only."""
+        """Return a function for each part that returns the part's state. Details of a failure are only logged."""
         return {
             "catalog": lambda: self._check_part("catalog", self.health.ping),
             "search": lambda: self._check_part("search", self.health.require_index),
@@ -198,7 +198,7 @@ class Services:
         }
 
     def _check_copies(self) -> str:
-        """Return the state of the index's shard copies. `leadline doctor` and the log name the shards."""
+        """Return the state of the index's shard copies. `leadline doctor` and the log name the shards concerned."""
         found: Sequence[CopiesState] = ()
 
         def load_copies() -> None:
@@ -209,7 +209,7 @@ class Services:
         return summarize_copies(found) if state == "ready" else state
 
     def _check_upkeep(self) -> str:
-        """Return the state of upkeep. `leadline doctor` and the log give the reason if it has stopped."""
+        """Return the state of upkeep. If it has stopped, `leadline doctor` and the log give the reason."""
         found: Mapping[str, str] = {}
 
         def load_notices() -> None:
@@ -236,7 +236,7 @@ class Services:
 
 
 def summarize_copies(copies: Sequence[CopiesState]) -> str:
-    """Return the state of the part `copies`: `none` for an index in one place, `degraded` while shards lack copies."""
+    """Return the state of the index copies: `none` for an index on a single node, `degraded` if shards lack copies."""
     if not copies:
         return "none"
     return "degraded" if any(each.short for each in copies) else "ready"

@@ -1,4 +1,4 @@
-"""Concurrency limits with fair shares: how many requests run at once, and which tenant's is next."""
+"""Concurrency limits with fair shares: how many requests run concurrently, and which tenant is served next."""
 
 import asyncio
 import time
@@ -14,9 +14,10 @@ _ACTIVE_SECONDS = 5.0
 class TenantSlots:
     """Hands out slots to tenants, within one event loop.
 
-    A single tenant may hold three quarters of the slots, so that another tenant's first request finds one free. Several
-    active tenants have equal shares. Other requests wait for their tenant's turn, at most `wait_seconds`, and at most
-    `waiting` of each tenant. `refuse` builds the error for the rest.
+    A single tenant may hold three quarters of the slots, so that the first request of another tenant finds a free one.
+    If several tenants are active, each has an equal share. Other requests wait until it is their tenant's turn, for at
+    most `wait_seconds`, and at most `waiting` of them for each tenant. `refuse` builds the error for requests that
+    cannot wait.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class TenantSlots:
         share: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`share` is the most that one tenant may hold; three quarters of the slots by default."""
+        """`share` is the maximum number of slots for one tenant, by default three quarters of them."""
         self._slots = slots
         # guard: tenant-share-of-places
         self._share = max(1, slots - slots // 4) if share is None else min(share, slots)
@@ -42,7 +43,7 @@ class TenantSlots:
         self._seen: dict[str, float] = {}
 
     async def acquire(self, tenant_id: str) -> "Slot":
-        """Wait for a slot. Raises the error of `refuse` if too many already wait or the wait takes too long."""
+        """Wait for a slot. Raises the error built by `refuse` if too many are waiting or the wait takes too long."""
         self._seen[tenant_id] = self._clock()
         if tenant_id not in self._queues and self._has_room(tenant_id):
             self._taken[tenant_id] += 1
@@ -85,7 +86,7 @@ class TenantSlots:
         """Hand free slots to waiting tenants in round-robin order."""
         while waiting := next((tenant for tenant in self._queues if self._has_room(tenant)), None):
             turn = self._queues[waiting].popleft()
-            if not turn.cancelled():  # a cancelled request is about to leave the queue itself
+            if not turn.cancelled():  # A cancelled request will remove itself from the queue.
                 self._taken[waiting] += 1
                 turn.set_result(None)
                 self._queues.move_to_end(waiting)
@@ -93,7 +94,7 @@ class TenantSlots:
 
     def _abandon_turn(self, tenant_id: str, turn: asyncio.Future[None]) -> None:
         if not turn.cancelled():
-            self.release_slot(tenant_id)  # the slot was handed over just as the request gave up
+            self.release_slot(tenant_id)  # The slot was handed over just as the request was cancelled.
         elif turn in self._queues.get(tenant_id, ()):
             self._queues[tenant_id].remove(turn)
             self._remove_empty_queue(tenant_id)
@@ -104,7 +105,7 @@ class TenantSlots:
 
 
 class Slot:
-    """A slot that is held until it is released or exchanged."""
+    """A slot that is held until it is released or exchanged for another kind."""
 
     def __init__(self, turns: TenantSlots, tenant_id: str) -> None:
         self._turns: TenantSlots | None = turns
@@ -117,7 +118,10 @@ class Slot:
             turns.release_slot(self._tenant_id)
 
     async def move_to(self, turns: TenantSlots) -> None:
-        """Exchange this slot for one of another kind, such as one for streams. Raises the error of `turns`."""
+        """Exchange this slot for one of another kind, such as a stream slot.
+
+        Raises the error of `turns` if no slot of that kind can be acquired.
+        """
         self.release()
         await turns.acquire(self._tenant_id)
         self._turns = turns

@@ -1,6 +1,7 @@
-"""Streams an answer to a waiting client as it is made, and stops the work if the client disconnects.
+"""Streams an answer to a waiting client while it is being made, and stops the work if the client disconnects.
 
-Events are formatted by an `EventWriter`: ours is here, those for other protocols are in `api.openai`.
+Events are formatted by an `EventWriter`. The one for our own format is here; those for other protocols are in
+`api.openai`.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.5
 
 _Result = TypeVar("_Result")
-# Starts a thread that produces a stream's events.
+# Starts a thread that produces the events of a stream.
 Start = Callable[[Callable[[], None]], asyncio.Future[None]]
 # Stores a completed answer and returns its wire form.
 Keep = Callable[[Answer], AnswerOut]
@@ -42,10 +43,10 @@ class EventWriter(Protocol):
     """Formats the events of one stream, in order, in the thread that produces them."""
 
     def write_event(self, event: Event) -> str:
-        """Return an event in the protocol's format; may be several of its events, or none."""
+        """Return an event in the protocol's format, where it may become several events or an empty string."""
 
     def write_failure(self, problem: Mapping[str, Any]) -> str:
-        """Return the event that ends a failed stream."""
+        """Return the last event of a stream that failed."""
 
 
 async def wait_for_result(
@@ -53,14 +54,15 @@ async def wait_for_result(
 ) -> _Result | None:
     """Return the result of the work, or None if the client disconnected and the work was stopped.
 
-    Raises the errors of `AnswerCaller.require_access`, and stops the work, if the caller may no longer have the answer.
+    If the caller is no longer allowed to get the answer, stop the work and raise the errors of
+    `AnswerCaller.require_access`.
     """
     try:
         while not (await asyncio.wait({work}, timeout=_POLL_SECONDS))[0]:
             if await request.is_disconnected():
                 stop.set()
                 await asyncio.wait({work})
-                work.exception()  # mark the exception as retrieved: nobody waits for it
+                work.exception()  # mark the exception as retrieved, because nobody awaits the work any more
                 return None
             # guard: answers-end-with-key
             await _require_access(caller)
@@ -86,8 +88,8 @@ async def stream_answer(
 ) -> Response:
     """Stream the events of an iterator that is created and consumed in a thread.
 
-    Raises the errors of creating it. If the caller loses access, the stream ends with that problem and the work is
-    stopped.
+    Raises any error from creating the iterator. If the caller loses access, the stream ends with that problem and the
+    work is stopped.
     """
     queue: asyncio.Queue[str | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -139,7 +141,7 @@ class _StoppingResponse(StreamingResponse):
 async def _stream_entries(
     queue: asyncio.Queue[str | None], producer: asyncio.Future[None], caller: AnswerCaller, writer: EventWriter
 ) -> AsyncIterator[str]:
-    """Yield queue entries until None or until the caller loses access, with heartbeats during silences."""
+    """Yield queue entries until None or until the caller loses access. While there are none, yield heartbeats."""
     sent_at = time.monotonic()
     while True:
         entry: str | None = ""
@@ -162,13 +164,13 @@ async def _stream_entries(
 
 
 async def _require_access(caller: AnswerCaller) -> None:
-    """Check the caller's access. An unavailable catalog or identity provider does not end the answer."""
+    """Check the caller's access. The answer continues if the catalog or the identity provider is unavailable."""
     with suppress(*sse.TRANSIENT_ERRORS):
         await caller.require_access()
 
 
 class AnswerEventWriter:
-    """Formats our own events, numbered from 1, and stores the completed answer."""
+    """Formats events in our own format, numbered from 1, and stores the completed answer."""
 
     def __init__(self, keep: Keep) -> None:
         self._keep = keep
@@ -185,9 +187,9 @@ class AnswerEventWriter:
 
 
 def _to_wire(event: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
-    """Return the name and the body of an event. A completed answer is stored.
+    """Return the name and body of an event, and store a completed answer.
 
-    Events without a case of their own are sent as they are.
+    Events that have no case here are sent unchanged.
     """
     name = type(event).__name__.lower()
     match event:

@@ -1,7 +1,7 @@
 """Starts the work on a question, in the same way for every protocol.
 
 If the client waits, the work runs in a metered thread and stops when the client disconnects. In the background, it is a
-run.
+run in a worker.
 """
 
 import threading
@@ -33,7 +33,7 @@ from rlm.runs.bodies import build_limits_body
 
 
 class AnswerWork:
-    """The work on one question. Every protocol uses it, so that all answers are metered in the same way."""
+    """The work on one question. Every protocol uses this class, so that all answers are metered in the same way."""
 
     def __init__(
         self, request: Request, services: Services, caller: Principal, threads: AnswerThreads, asking: CallerQuestion
@@ -49,7 +49,8 @@ class AnswerWork:
     async def wait_for_answer(self, observe: Callable[[Event], None] = lambda _: None) -> AnswerOut | None:
         """Return the stored answer, or None if the client disconnected. Raises errors of quotas and of answering.
 
-        `observe` is called with each event in the worker thread. Its errors end the work and are raised here.
+        `observe` is called with each event in the worker thread. If it raises an error, the work stops and the error is
+        raised here.
         """
         if (before := await run_in_threadpool(self._asking.find_previous_answer)) is not None:
             return before
@@ -59,7 +60,7 @@ class AnswerWork:
     async def stream(self, writer: EventWriter) -> Response:
         """Return a response that streams the events. Raises errors of quotas.
 
-        For a repeated request, they are the stored text in one piece and the answer.
+        If the request is repeated, the events are the stored text in one piece and the stored answer.
         """
         before = await run_in_threadpool(self._asking.find_previous_answer)
         begin = self._start_work if before is None else partial(_replay_events, before)
@@ -82,13 +83,13 @@ class AnswerWork:
 
 def _replay_events(before: AnswerOut) -> Iterator[Event]:
     yield Delta(before.text)
-    yield Completed(cast(Answer, None))  # event writers get the answer from `CallerQuestion.save_answer`
+    yield Completed(cast(Answer, None))  # unused here: event writers get the answer from `CallerQuestion.save_answer`
 
 
 def start_run(
     services: Services, caller: Principal, body: QuestionIn, asking: CallerQuestion, request_id: str | None = None
 ) -> Run:
-    """Queue a run. A request with a known `request_id` returns the run that it started before.
+    """Queue a run. A request with a known `request_id` returns the run that the first such request started.
 
     Work that needs a model, including the choice of a strategy, is left to the worker. Raises errors of quotas.
     """
@@ -112,7 +113,7 @@ def start_run(
         pauses=body.pause_on_budget,
     )
     known = services.answers.runs.find_existing(request)
-    if known is not None:  # even if quotas or limits would refuse it now
+    if known is not None:  # a repeated request returns it even if quotas or limits would refuse the question now
         return known
     limits = build_unconfirmed_limits(is_confirmed=wanted.confirm, model_costs=services.asking.model_costs)
     wants = services.admission.meter.build_run_reservation(get_account(caller), wanted)

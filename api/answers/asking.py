@@ -1,4 +1,4 @@
-"""A caller's question: builds the request with its history, and stores the answer."""
+"""Handles a caller's question: builds the request with its history, and stores the answer."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -19,14 +19,15 @@ from rlm.requests import AnswerOptions, AnswerRequest, EarlierMessage, StrategyN
 
 log = structlog.get_logger(__name__)
 
-# History sent to a model: about 6,000 tokens, which fit in the smallest supported window along with the question.
+# The maximum history sent to a model: about 6,000 tokens, which fit in the smallest supported window along with the
+# question.
 HISTORY_CHARS = 24_000
 
 
 class CallerQuestion:
-    """One question of one caller. Its constructor raises `QuestionError` and `ConversationNotFoundError`.
+    """A caller's question. The constructor raises `QuestionError` and `ConversationNotFoundError`.
 
-    The answer's id is that of the request's `claim`, if there is one. An answer that is not `kept` is returned to the
+    The answer gets the id of the request's `claim`, if there is one. An answer that is not `kept` is returned to the
     client but not stored.
     """
 
@@ -57,9 +58,9 @@ class CallerQuestion:
         )
 
     def find_previous_answer(self) -> AnswerOut | None:
-        """Return the answer to an earlier request with the same claim, as the caller may see it now, if there is one.
+        """Return the answer to an earlier request with the same claim, as the caller may see it now, or None.
 
-        Raises `AnswerNotFoundError` if it was deleted.
+        Raises `AnswerNotFoundError` if that answer was deleted.
         """
         claim = self._claim
         if claim is None:
@@ -83,7 +84,7 @@ class CallerQuestion:
         return self._before
 
     def ensure_conversation(self) -> str | None:
-        """Return the id of the answer's conversation, and create the conversation if a new one was asked for."""
+        """Return the id of the answer's conversation. If the request asks for a new conversation, create it."""
         if self._is_new and self._conversation_id is None:
             self._conversation_id = self._services.answers.conversations.start(
                 self._caller.tenant_id, self._question, self._caller.owner
@@ -91,9 +92,9 @@ class CallerQuestion:
         return self._conversation_id
 
     def save_answer(self, answer: Answer) -> AnswerOut:
-        """Store the answer and return it as it is sent. If it could not be stored, a note in the answer says so.
+        """Store the answer and return it in its wire form. If it cannot be stored, a note in the answer says so.
 
-        For a repeated request, return the stored answer.
+        If the request is repeated, return the stored answer.
         """
         if self._before is not None:
             return self._before
@@ -109,7 +110,7 @@ class CallerQuestion:
             if self._claim is not None:
                 self._claim.is_made = True
             return render_in_forms(self._services, AnswerOut.from_kept_answer(kept_as), self._forms)
-        except IngestError as error:  # the work is paid for, so the client still gets the answer
+        except IngestError as error:  # the work is already paid for, so the client gets the answer anyway
             log.warning("answer not stored", error=repr(error))
             noted = replace(answer, notes=(*answer.notes, "This answer could not be saved."))
             return self._build_unsaved_answer(noted, identifier)
@@ -127,7 +128,7 @@ class CallerQuestion:
     def _build_options(self, body: QuestionIn) -> AnswerOptions:
         """Return the options of the answer.
 
-        A question that names one collection and no strategy gets the collection's default strategy.
+        If the question names one collection and no strategy, the collection's default strategy is used.
         """
         wanted = body.build_options()
         # guard: named-strategy-wins
@@ -139,7 +140,7 @@ class CallerQuestion:
         return wanted if default is None else replace(wanted, strategy=StrategyName(default))
 
     def _load_used_versions(self) -> frozenset[str]:
-        """Return the document versions that the earlier answers of the conversation rest on."""
+        """Return the document versions that were used for the earlier answers of the conversation."""
         if self._conversation_id is None:
             return frozenset()
         return self._services.answers.conversations.list_versions(self._caller.tenant_id, self._conversation_id)
@@ -165,8 +166,8 @@ def require_collections(
 ) -> None:
     """Raise `CollectionNotFoundError` if a collection does not exist or is not visible to the caller.
 
-    Otherwise the answer would read as if the documents did not answer the question. Repeated requests are not checked,
-    since they get their stored answer.
+    Without this check, the answer would read as if the documents did not answer the question. Repeated requests are not
+    checked, because they get the stored answer.
     """
     # guard: unknown-collection-refused
     if names and (claim is None or not claim.is_repeat):
@@ -176,7 +177,7 @@ def require_collections(
 def select_recent_messages(
     messages: Sequence[EarlierMessage], characters: int = HISTORY_CHARS
 ) -> tuple[EarlierMessage, ...]:
-    """Return the last messages within `characters`, oldest first. A last message longer than that is truncated."""
+    """Return the last messages within `characters`, oldest first. If the last alone is too long, it is truncated."""
     kept: list[EarlierMessage] = []
     for message in reversed(messages):
         if len(message.text) > characters:
@@ -189,7 +190,7 @@ def select_recent_messages(
 
 
 def build_visible_answer(services: Services, caller: Principal, kept: StoredAnswer) -> AnswerOut:
-    """Return a stored answer without quotations from documents that were deleted or that the caller cannot read."""
+    """Return a stored answer without quotations from documents that were deleted or that the caller may not read."""
     named = extract_cited_documents(kept.body)
     return AnswerOut.from_kept_answer(
         kept, services.answers.conversations.list_withheld_documents(named, caller.readers)
@@ -197,5 +198,5 @@ def build_visible_answer(services: Services, caller: Principal, kept: StoredAnsw
 
 
 def render_in_forms(services: Services, answer: AnswerOut, forms: Sequence[Form]) -> AnswerOut:
-    """Return the answer with the requested renderings added."""
+    """Return the answer with the requested renderings added to it."""
     return render_answer(answer, forms, services.settings.public_url) if forms else answer

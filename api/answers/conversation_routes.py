@@ -27,8 +27,8 @@ def listing(
 ) -> ConversationPage:
     """List your conversations with at least one answer, newest first. Paginated.
 
-    `POST /v1/answers` with `"conversation": "new"` starts one. By default, they are deleted 90 days after their last
-    use.
+    `POST /v1/answers` with `"conversation": "new"` starts a conversation. By default, conversations are deleted 90 days
+    after their last use.
     """
     before = decode_cursor(cursor) if cursor else None
     found = services.answers.conversations.list_conversations(
@@ -51,8 +51,8 @@ def one(
 ) -> ConversationWithTurnsOut:
     """Show a conversation with its questions and answers, oldest first. Paginated.
 
-    Quotations from documents that were deleted or that you cannot read are left out. `render` adds the answers' texts
-    as `html`, `mrkdwn` or both.
+    Quotations from documents that were deleted or that you cannot read are left out. `render` adds the text of each
+    answer as `html`, `mrkdwn` or both.
     """
     conversation = services.answers.conversations.load_conversation(
         caller.tenant_id, conversation_id, caller.visible_owner

@@ -12,10 +12,11 @@ from ingest.storage.answers.records import Conversation, StoredAnswer
 class RowOut(Wire):
     """A record behind a computed answer: its `row` number in the table, from 1, its span, text, and values by column.
 
-    `place` is its position in words, such as "sheet Costs, row 40", and empty if the format has no positions. `table`
-    is null if the record is a document or one of its sections, numbered in reading order: span and text are then its
-    beginning, and the values are its title and name, or title and heading. Decimal numbers are strings, so that they
-    stay exact. `gone` means that the document was deleted or replaced; text and values are then empty.
+    `place` describes its position in words, such as "sheet Costs, row 40"; it is empty if the format has no positions.
+    `table` is null if the record is a whole document or one of its sections, which are numbered in reading order. In
+    that case, span and text are those of its beginning, and the values are its title and name, or title and heading.
+    Decimal numbers are sent as strings, so that they stay exact. `gone` means that the document was deleted or
+    replaced; text and values are then empty.
     """
 
     document_id: str
@@ -39,7 +40,7 @@ class RowPage(Wire):
 
 
 class ConversationOut(Wire):
-    """A conversation. The title is its first question; `answered` counts its answered questions."""
+    """A conversation. Its title is its first question; `answered` counts the questions that were answered."""
 
     id: str
     title: str
@@ -66,7 +67,7 @@ class ConversationPage(Wire):
 
 
 class TurnOut(Wire):
-    """A question and its answer. `feedback` is your own on the answer, null if you gave none."""
+    """A question and its answer. `feedback` is your own feedback on the answer, or null if you gave none."""
 
     number: int
     question: str
@@ -76,7 +77,7 @@ class TurnOut(Wire):
 
     @classmethod
     def from_kept_answer(cls, kept: StoredAnswer, deleted: Collection[str]) -> Self:
-        """Build it from a stored answer. `deleted` lists the documents that must not be shown."""
+        """Build the turn from a stored answer. `deleted` lists the documents that must not be shown."""
         return cls.from_records(kept, number=kept.turn or 0, answer=AnswerOut.from_kept_answer(kept, deleted))
 
 

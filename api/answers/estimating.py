@@ -1,4 +1,4 @@
-"""Estimates a question before it is asked: the size of its scope, and the most that its answer may spend."""
+"""Estimates a question before it is asked: the size of its scope, and the maximum that its answer may spend."""
 
 from typing import Any
 
@@ -14,10 +14,11 @@ from rlm.runs.bodies import build_limits_body
 
 
 class EstimateOut(Wire):
-    """The size of a question's scope, and the most that its answer may spend.
+    """The size of a question's scope, and the maximum that its answer may spend.
 
-    `tokens` is estimated for documents that were not counted yet. `budget` has the limits that will apply, and is empty
-    if there are none; `at_most` describes them in words. A direct answer reads passages and takes one to seven calls.
+    `tokens` is an estimate if some documents have not been counted yet. `budget` contains the limits that will apply;
+    it is empty if there are none. `at_most` describes the limits in words. A direct answer reads passages and takes one
+    to seven calls.
     """
 
     documents: int

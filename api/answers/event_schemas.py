@@ -7,13 +7,13 @@ from api.http.wire import Wire
 
 
 class CondensedOut(Wire):
-    """A follow-up was rewritten as a standalone question."""
+    """A follow-up question was rewritten as a standalone question."""
 
     question: str
 
 
 class RoutedOut(Wire):
-    """The chosen strategy and the reason, with a cost estimate if the cost is large."""
+    """The strategy that was chosen and the reason. If the cost is large, a cost estimate is included."""
 
     strategy: str
     reason: str
@@ -21,7 +21,7 @@ class RoutedOut(Wire):
 
 
 class RetrievedOut(Wire):
-    """A search for `query` found this number of passages, in documents with these titles."""
+    """A search for `query` found this number of passages in the documents with these titles."""
 
     query: str
     passages: int
@@ -29,7 +29,7 @@ class RetrievedOut(Wire):
 
 
 class ReadingOut(Wire):
-    """The language model is reading passages of documents with these titles; `call` counts from 1."""
+    """The language model is reading passages of the documents with these titles; `call` counts from 1."""
 
     call: int
     titles: list[str]
@@ -43,7 +43,7 @@ class PlannedOut(Wire):
 
 
 class WorkingOut(Wire):
-    """Progress of a long step."""
+    """Progress of a long step: `done` units of work out of `total`."""
 
     step: str
     done: int
@@ -51,7 +51,7 @@ class WorkingOut(Wire):
 
 
 class CellOut(Wire):
-    """Code that the model wrote, and its result. `part` and `depth` give its position in the recursion."""
+    """Code that the model wrote, and its result. `part` and `depth` give the position of the code in the recursion."""
 
     number: int
     depth: int
@@ -65,7 +65,7 @@ class CellOut(Wire):
 
 
 class DeltaOut(Wire):
-    """The next piece of the answer's text, not checked yet."""
+    """The next piece of the answer's text, which has not been checked yet."""
 
     text: str
 

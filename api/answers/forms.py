@@ -1,4 +1,4 @@
-"""The formats that an answer can be rendered in, and the spans that its links lead to."""
+"""The formats in which an answer can be rendered, and the spans that its links point to."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 
 class Form(StrEnum):
-    """A format that an answer can be rendered in."""
+    """A format in which an answer can be rendered."""
 
     HTML = "html"
     MRKDWN = "mrkdwn"
@@ -14,7 +14,7 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class CitedSpan:
-    """A span of a document that a citation marker links to."""
+    """A span of a document that is the target of a citation marker."""
 
     document_id: str
     start: int
@@ -27,5 +27,5 @@ class CitedSpan:
 
     @property
     def page_address(self) -> str:
-        """The path of the portal page that shows the span, for people without a key."""
+        """The path of the portal page that shows the span, for users who have no key."""
         return f"/library/{quote(self.document_id, safe='')}?start={self.start:d}&end={self.end:d}"

@@ -1,12 +1,12 @@
-"""Renders a model's Markdown as HTML or as Slack's mrkdwn, by an allow-list.
+"""Renders a model's Markdown as HTML or as Slack's mrkdwn, using an allow-list.
 
-A document may have told the model to write anything, so nothing in its text may load, link or run. Text, emphasis,
-headings, lists, quotations, code and tables are rendered. Links, images, HTML and references are not parsed: they
-remain plain text. The only links are the ones made here, from markers such as `[1]` that refer to a citation of the
-answer; they lead to the cited span of one of our own documents.
+A document may have told the model to write anything, so nothing in the model's text may load, link or run. Text,
+emphasis, headings, lists, quotations, code and tables are rendered. Links, images, HTML and references are not parsed
+and remain plain text. The only links are built here, from markers such as `[1]` that refer to a citation of the answer.
+They lead to the cited span of one of our own documents.
 
-HTML is rendered by markdown-it and then cleaned by nh3, so that a bug in one of them does no harm. Slack turns bare
-addresses, mentions and channels into links by itself. For Slack, an address is therefore written as
+HTML is rendered by markdown-it and then cleaned by nh3, so that a bug in either of them does no harm. Slack turns bare
+addresses, mentions and channels into links automatically. For Slack, an address is therefore written as
 `https[:]//example[.]org`, a name that contains a dot is formatted as code, and `@` and `#` before a word become
 full-width.
 """
@@ -41,14 +41,14 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 _NAME = re.compile(r"[^\W_](?:[\w-]*\.)+[^\W\d_]{2}[^\s`()\[\]]*")
-_MENTION = re.compile(r"[@#](?!\s)")  # also at the end of a text, because an emphasis mark may follow
+_MENTION = re.compile(r"[@#](?!\s)")  # also matches at the end of a text, because an emphasis mark may follow
 _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _EMPHASIS = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼"})
 _QUOTING_CODE = str.maketrans({"`": "ˋ"})
 
 
 def render_answer(answer: AnswerOut, forms: Collection[Form], public_url: str | None) -> AnswerOut:
-    """Return an answer with its text and titles rendered in these formats. Links in mrkdwn need a `public_url`."""
+    """Return an answer with its text and titles rendered in these formats. Links in mrkdwn require a `public_url`."""
     cited = {
         each.number: CitedSpan(each.document_id, each.start, each.end) for each in answer.citations if not each.deleted
     }
@@ -64,10 +64,10 @@ def render_answer(answer: AnswerOut, forms: Collection[Form], public_url: str | 
 
 
 def render_text(form: Form, text: str, cited: Mapping[int, CitedSpan], base: str | None) -> str:
-    """Render `text` in a format, with the markers of `cited` as links.
+    """Render `text` in a format, and turn the markers of `cited` into links.
 
-    Links in HTML are REST paths, relative to the service's address. Links in mrkdwn lead to portal pages and need the
-    service's address as `base`; without it, markers stay as they are.
+    Links in HTML are REST paths, relative to the service's address. Links in mrkdwn lead to portal pages and require
+    the service's address as `base`; without it, markers are left unchanged.
     """
     if form is Form.MRKDWN:
         return remove_invisible(_MrkdwnWriter(cited, base).render_blocks(_PARSER.parse(text, {"cited": cited}))).strip()
@@ -82,7 +82,7 @@ def render_text(form: Form, text: str, cited: Mapping[int, CitedSpan], base: str
 
 
 def render_title_link(form: Form, title: str, cited: CitedSpan, base: str | None) -> str:
-    """Render a document's title as a link to the cited span, or as plain mrkdwn without a `base`."""
+    """Render a document's title as a link to the cited span. Without a `base`, mrkdwn contains the title alone."""
     shown = " ".join(remove_invisible(title).split()) or "Untitled"
     if form is Form.HTML:
         return f'<a href="{escape(cited.address)}" rel="{_REL}">{escape(shown)}</a>'
@@ -90,7 +90,7 @@ def render_title_link(form: Form, title: str, cited: CitedSpan, base: str | None
 
 
 def escape_mrkdwn(text: str) -> str:
-    """Render plain text as mrkdwn without any link, mention, channel or emphasis."""
+    """Render plain text as mrkdwn that contains no link, mention, channel or emphasis."""
     return _join_parts(
         part if part.startswith("`") else part.translate(_EMPHASIS)
         for part in _iter_inert_parts(remove_invisible(text))
@@ -98,7 +98,7 @@ def escape_mrkdwn(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return Markdown without links, images, mentions or channels, for Slack to show while it is streamed.
+    """Return Markdown without links, images, mentions or channels, for Slack to display while it is being streamed.
 
     The text must end at a word boundary, because names and addresses are recognized as whole words.
     """
@@ -109,7 +109,7 @@ def escape_markdown(text: str) -> str:
 
 
 def _parse_citation(state: StateInline, silent: bool) -> bool:
-    """Parse a citation marker. markdown-it does not call this for code spans and escaped brackets."""
+    """Parse a citation marker. markdown-it does not call this function for code spans and escaped brackets."""
     match = _MARKER.match(state.src, state.pos)
     number = int(match[1]) if match else None
     if match is None or number not in state.env.get("cited", {}):
@@ -154,7 +154,7 @@ class _MrkdwnWriter:
         self._cited = cited
         self._base = base
         self._lines: list[str] = []
-        # The prefixes of the next line, outermost block first, and those of all lines after it.
+        # The prefixes of the next line, outermost block first, and the prefixes of all lines after it.
         self._first: list[str] = []
         self._rest: list[str] = []
         self._numbers: list[int | None] = []
@@ -217,7 +217,7 @@ class _MrkdwnWriter:
             self._first = list(self._rest)
 
     def _write_code(self, lines: Iterable[str]) -> None:
-        """Write a code block without indentation, because Slack only recognizes it there."""
+        """Write a code block without indentation, because Slack does not recognize an indented one."""
         shown = [line.translate(_QUOTING_CODE).translate(_SLACK) for line in lines]
         self._lines += ["```", *shown, "```"]
         self._write_gap()
@@ -254,7 +254,7 @@ def _render_link(cited: CitedSpan, base: str, shown: str) -> str:
 
 
 def _iter_inert_parts(text: str) -> Iterator[str]:
-    """Yield the parts of plain text so that Slack finds no link, mention, channel or code in it."""
+    """Yield the parts of plain text, escaped so that Slack finds no link, mention, channel or code in it."""
     text, at = _escape_links(text), 0
     for match in _NAME.finditer(text):
         yield text[at : match.start()]
@@ -280,7 +280,7 @@ def _render_code_span(escaped: str) -> str:
 
 
 def _join_parts(parts: Iterable[str]) -> str:
-    """Join the parts of a line, with a space where code touches a word, a link or other code: Slack needs it."""
+    """Join the parts of a line. Slack requires a space where code touches a word, a link or other code."""
     text = ""
     for part in filter(None, parts):
         last, first = text[-1:], part[0]
@@ -294,7 +294,7 @@ def _is_word_char(char: str) -> bool:
 
 
 def _render_table(tokens: Sequence[Token]) -> list[str]:
-    """Return the lines of a table with columns padded to equal width, because Slack has no tables."""
+    """Return the lines of a table as text, with columns padded to equal width, because Slack has no tables."""
     rows: list[list[str]] = []
     for token in tokens:
         if token.type == "tr_open":

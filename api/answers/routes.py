@@ -42,8 +42,8 @@ async def ask(
 ) -> Response | AnswerOut:
     """Ask a question about your documents, on its own or in a conversation.
 
-    With `background`, the answer is made by a run, which continues without this connection and after a crash. The
-    response is `202` with the run's address in `Location`.
+    With `background`, the answer is made by a run, which continues even if this connection is closed or the service
+    crashes. The response is `202` with the run's address in `Location`.
 
     With `stream`, or if only `text/event-stream` is accepted, the response is a stream of server-sent events:
 
@@ -58,19 +58,19 @@ async def ask(
     * `checking`: the text is complete, and this number of `sentences` is being checked
     * `completed`: the whole answer; or `error`: a problem. One of these is the last event.
 
-    Closing the connection stops the work, streamed or not. If this process is already making as many answers as it can
-    for waiting clients, the response is `429`; `background` is not affected. Tenants with less than their share of
-    these slots may exceed the limit by a quarter.
+    Closing the connection stops the work, whether or not it is streamed. If this process is already making its maximum
+    number of answers for waiting clients, the response is `429`; `background` is not affected. Tenants that hold less
+    than their fair share of these slots may exceed the limit by a quarter.
 
-    A repeated `Idempotency-Key` returns the original answer; a stream then has the text in one piece. Completed answers
-    are stored for 30 days by default, or as long as their conversation.
+    A repeated `Idempotency-Key` returns the original answer; a stream then contains the text in one piece. Completed
+    answers are stored for 30 days by default, or as long as their conversation.
     """
     claim = get_claim(request)
     await run_in_threadpool(require_collections, services, caller, body.collections, claim)
     asking = await run_in_threadpool(CallerQuestion, services, caller, body, claim)
     if body.background:
         return await run_in_threadpool(_start_background_run, services, caller, body, asking, claim)
-    slot.release()  # answers run in threads of their own
+    slot.release()  # answers run in their own threads
     work = AnswerWork(request, services, caller, threads, asking)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
         return await work.stream(AnswerEventWriter(asking.save_answer))
@@ -80,10 +80,10 @@ async def ask(
 
 @router.post("/estimate")
 def estimate(body: QuestionIn, caller: Asker, services: ServicesDep) -> EstimateOut:
-    """Estimate the size of a question's scope and the most that its answer may spend. Spends nothing.
+    """Estimate the size of a question's scope and the maximum that its answer may spend. The estimate itself is free.
 
-    The cost of judging the records of a table is known only when the answer is planned. If it is large, the question is
-    then refused with `confirmation_required`.
+    The cost of judging the records of a table is only known once the answer is planned. If it is large, the question is
+    refused at that point with `confirmation_required`.
     """
     require_collections(services, caller, body.collections)
     return estimate_question(services, body, body.build_scope(caller))
@@ -95,7 +95,7 @@ def one(
 ) -> AnswerOut:
     """Show an answer, without quotations from documents that were deleted or that you cannot read.
 
-    The answer of a run has the run's id. `render` adds its text as `html`, `mrkdwn` or both.
+    The answer of a run has the same id as the run. `render` adds the answer's text as `html`, `mrkdwn` or both.
     """
     kept = services.answers.conversations.load_answer(caller.tenant_id, answer_id, caller.visible_owner)
     return render_in_forms(services, build_visible_answer(services, caller, kept), render or ())
@@ -127,7 +127,7 @@ def rows(
 
 @router.delete("/{answer_id}", status_code=204)
 def delete(answer_id: str, caller: Asker, services: ServicesDep) -> None:
-    """Delete an answer. Its conversation remains, without it; a run that made it no longer has an answer."""
+    """Delete an answer. Its conversation remains; if a run made the answer, the run no longer has one."""
     services.answers.conversations.delete_answer(caller.tenant_id, answer_id, caller.visible_owner)
 
 

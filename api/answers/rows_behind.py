@@ -17,7 +17,8 @@ _BEGINNING_CHARS = 1_000
 def select_row_ranges(kept: StoredAnswer, row: int | None, column: int | None) -> Sequence[RowRanges]:
     """Return the records behind an answer, or behind one row or cell of its table.
 
-    A cell without records of its own has those of its row. Raises `BadRequestError` if no records are known.
+    For a cell without records of its own, return the records of its row. Raises `BadRequestError` if no records are
+    known.
     """
     if row is None and column is None:
         return kept.rows_behind
@@ -36,9 +37,9 @@ def select_row_ranges(kept: StoredAnswer, row: int | None, column: int | None) -
 def load_source_rows(
     services: Services, caller: Principal, parts: Sequence[RowRanges], begin: int, limit: int
 ) -> list[RowOut]:
-    """Return `limit` records, starting at number `begin`, counted from 0.
+    """Return up to `limit` records, starting at number `begin`, counted from 0.
 
-    Records of deleted or replaced versions, and of documents that the caller cannot read, have no contents.
+    Records have no contents if their version was deleted or replaced, or if the caller cannot read their document.
     """
     named = {each.document_id for each in parts}
     deleted = services.answers.conversations.list_withheld_documents(named, caller.readers)
@@ -65,7 +66,7 @@ def _read_rows(services: Services, part: RowRanges, numbers: list[int]) -> list[
     if part.table < 0:
         return [_read_text_row(services, part, number) for number in numbers]
     tables = services.contents.tables.load_tables(part.version_id)
-    if part.table >= len(tables):  # the document was replaced, and the data of its former version was removed
+    if part.table >= len(tables):  # the document was replaced, and the data of its previous version was removed
         return [_build_gone_row(part, number) for number in numbers]
     names = [column.name for column in tables[part.table].columns]
     return [
@@ -85,7 +86,7 @@ def _read_rows(services: Services, part: RowRanges, numbers: list[int]) -> list[
 
 
 def _read_text_row(services: Services, part: RowRanges, number: int) -> RowOut:
-    """Load the beginning of a document or section as a record."""
+    """Load the beginning of a document or section and return it as a record."""
     document = services.documents.catalog.load_live_documents({part.document_id}).get(part.document_id)
     try:
         found = services.contents.texts.load_map(part.version_id)

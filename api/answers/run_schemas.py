@@ -13,14 +13,15 @@ from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.quotas.records import NANODOLLARS
 from rlm.answers import convert_to_json
 
-# Longer replies of sub-calls are truncated here. The log keeps them whole, because resuming needs them.
+# Replies of sub-calls are truncated to this length here. The log stores the whole replies, which are needed to resume a
+# run.
 _MAX_REPLY_CHARS = 2_000
-# Members that are logged only for resuming.
+# Members that are logged only so that a run can be resumed.
 _HIDDEN_MEMBERS = frozenset({"found", "at"})
 
 
 class RunUsageOut(Wire):
-    """Usage of the sub-calls finished so far. `cached` ones cost nothing. `dollars` is 0 if no price is known."""
+    """Usage of the sub-calls finished so far. `cached` calls cost nothing. `dollars` is 0 if no price is known."""
 
     calls: int
     cached: int
@@ -37,12 +38,12 @@ class ScopeOut(Wire):
 
 
 class RunOut(Wire):
-    """A run. `queue_position` counts the jobs ahead of it; `seconds` is its working time.
+    """A run. `queue_position` counts the jobs ahead of it; `seconds` is the time it has been working.
 
     `conversation` is the conversation that the answer belongs to; `history` counts the messages before the question.
-    `progress` is the latest progress report, and `events` the number of logged events. `attempt` counts from the last
-    attempt that finished a new sub-call. A `paused` run has reached its `budget` and waits; its `progress` says which
-    limit was reached.
+    `progress` is the latest progress report, and `events` the number of logged events. `attempt` counts the attempts
+    since the last one that finished a new sub-call. A `paused` run has reached its `budget` and waits; its `progress`
+    says which limit was reached.
     """
 
     id: str
@@ -72,12 +73,12 @@ class RunOut(Wire):
 
     @classmethod
     def from_run(cls, run: Run, *, queue_position: int | None = None, withheld: bool = False) -> Self:
-        """Build it from a run. If `withheld`, leave out its progress, which names documents."""
+        """Build the model from a run. If `withheld`, leave out the run's progress, which names documents."""
         return cls.from_records(run, **_compute_members(run, withheld=withheld), queue_position=queue_position)
 
 
 class RunWithAnswerOut(RunOut):
-    """A run with its answer, once there is one."""
+    """A run with its answer, which is null until there is one."""
 
     answer: AnswerOut | None
 
@@ -85,19 +86,19 @@ class RunWithAnswerOut(RunOut):
     def from_run(
         cls, run: Run, *, queue_position: int | None = None, deleted: Collection[str] = (), withheld: bool = False
     ) -> Self:
-        """Build it from a run. `deleted` lists the documents that must not be shown."""
+        """Build the model from a run. `deleted` lists the documents that must not be shown."""
         answer = _build_answer(run, deleted)
         return cls.from_records(
             run, **_compute_members(run, withheld=withheld), queue_position=queue_position, answer=answer
         )
 
 
-# Kinds of events that contain nothing from documents.
+# Kinds of events that contain no text from documents.
 _TEXTLESS_KINDS = frozenset({"start", "resume", "paused", "budget", "raised", "end"})
 
 
 class MoreIn(Wire):
-    """Amounts to add to the budget of a paused run. At least one, and only for limits that it has."""
+    """Amounts to add to the budget of a paused run. Add at least one, and only to limits that the run already has."""
 
     calls: int | None = Field(None, gt=0, examples=[200])
     prompt_tokens: int | None = Field(None, gt=0)
@@ -124,9 +125,9 @@ class RunEventOut(Wire):
 
     @classmethod
     def from_event(cls, event: RunEvent, *, withheld: bool = False, whole: bool = False) -> Self:
-        """Build it from an event. If `withheld`, leave out anything that may come from documents, and say so.
+        """Build the model from an event. If `withheld`, leave out anything that may come from documents, and say so.
 
-        Replies of models are truncated, unless `whole` is set.
+        Model replies are truncated unless `whole` is set.
         """
         is_open = not withheld or event.kind in _TEXTLESS_KINDS
         shown = convert_to_json(_shorten_body(event.body, whole=whole)) if is_open else {"withheld": True}
@@ -134,15 +135,15 @@ class RunEventOut(Wire):
 
 
 class RunEndOut(RunEventOut):
-    """The last event of a followed run, with the run and its answer."""
+    """The last event when a run is followed, with the run and its answer."""
 
     run: RunWithAnswerOut
 
 
 class RunEventPage(Wire):
-    """A page of events in log order; `next_cursor` is null on the last page of an ended run.
+    """A page of events in log order; `next_cursor` is null on the last page of a finished run.
 
-    While the run is in progress, more events may follow.
+    More events may follow while the run is in progress.
     """
 
     events: list[RunEventOut]

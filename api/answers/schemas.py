@@ -17,9 +17,9 @@ from rlm.requests import AnswerOptions, AnswerScope, EarlierMessage, StrategyNam
 
 
 class BudgetIn(Wire):
-    """The most that an answer may spend. Members left out are not limited.
+    """The maximum that an answer may spend. Members that are left out are not limited.
 
-    A limit in dollars needs a model with a known price, and has no effect if the price is 0.
+    A limit in dollars requires a model with a known price, and has no effect if the price is 0.
     """
 
     calls: int | None = Field(None, ge=0)
@@ -36,7 +36,7 @@ class BudgetIn(Wire):
 
 
 class MessageIn(Wire):
-    """A message of the conversation, by the user or by the assistant."""
+    """A message of the conversation, written by the user or by the assistant."""
 
     role: Literal["user", "assistant"]
     content: str = Field(max_length=50_000)
@@ -45,9 +45,10 @@ class MessageIn(Wire):
 class QuestionIn(Wire):
     """A question of at most 4,000 characters, on its own or with its conversation.
 
-    Send either `question`, or `messages`, oldest first, the last of which is the user's question. Of a long
-    conversation, the model gets the last messages, up to about 24,000 characters. `conversation` with a `question`
-    stores the conversation here: `new` starts one, and the id in its answer continues it.
+    Send either `question`, or `messages`, oldest first, the last of which is the user's question. If the conversation
+    is long, the model gets only the last messages, up to about 24,000 characters. `conversation` together with a
+    `question` stores the conversation on the server: `new` starts a conversation, and the id in its answer continues
+    it.
 
     `filters` are conditions on document metadata, as in a search. `stream` returns server-sent events instead of one
     JSON object; `background` returns a run immediately. `strategy` determines how the answer is made: `direct` reads
@@ -55,13 +56,13 @@ class QuestionIn(Wire):
     `auto` lets the model choose.
 
     Work with a large estimate is refused with `confirmation_required`, unless `confirm` is true or a `budget` is set.
-    Whatever exceeds a budget is left out, and the answer says so. With many records, a model judges a sample, and those
-    of which a classifier trained on it is unsure; with `every_record` it judges all of them. The cost of a `recursive`
-    answer cannot be estimated. Without a `budget`, it ends after 500 calls or 15 minutes, and, unless `confirm` is
-    true, after one dollar if the model has a known price above 0.
+    Work that exceeds the budget is left out, and the answer says so. If there are many records, a model judges a sample
+    of them and also the records of which a classifier trained on that sample is unsure; with `every_record`, the model
+    judges all of them. The cost of a `recursive` answer cannot be estimated. Without a `budget`, it ends after 500
+    calls or 15 minutes. Unless `confirm` is true, it also ends after one dollar if the model has a known price above 0.
 
     With `pause_on_budget`, a run that reaches its budget waits until someone adds to the budget or finishes the run
-    with what it has. `render` also returns the answer as `html` or `mrkdwn`, which are safe to display.
+    with a partial result. `render` also returns the answer as `html` or `mrkdwn`, which are safe to display.
     """
 
     question: str | None = None
@@ -93,12 +94,12 @@ class QuestionIn(Wire):
 
     @property
     def asked(self) -> str:
-        """The question itself."""
+        """The text of the question."""
         return self.messages[-1].content if self.question is None else self.question
 
     @property
     def said_before(self) -> tuple[EarlierMessage, ...]:
-        """The messages before the question; none for a stored conversation."""
+        """The messages before the question; empty for a stored conversation."""
         return tuple(EarlierMessage(each.role, each.content.replace("\0", " ")) for each in self.messages[:-1])
 
     def build_scope(self, caller: Principal) -> AnswerScope:
@@ -113,7 +114,7 @@ class QuestionIn(Wire):
 
 
 class QuoteOut(Wire):
-    """A span, in the passage with this `number`, that supports a sentence."""
+    """A span that supports a sentence; it is in the passage with this `number`."""
 
     number: int
     start: int
@@ -126,12 +127,13 @@ class QuoteOut(Wire):
 class CitationOut(Wire):
     """A passage that the answer cites: `text[start:end]` of the version's normalized text.
 
-    `quote` is that span as it is in the document. It is empty if a model read the whole text without quoting it;
-    `place` then says so. `page` is the number of the page, slide or sheet on which it starts; `place` is the position
-    in words, and empty if the format has no positions. `verified` means that the model quoted it and code found the
-    quotation there; otherwise, it is the part of the passage closest to the sentence. `quotes` are all spans of the
-    passage that support sentences of the answer, in answer order. If the document was `deleted` or you cannot read it,
-    nothing of it is shown. `html` and `mrkdwn` are the title as a link to the span, if the answer was rendered in them.
+    `quote` is the text of that span as it appears in the document. It is empty if a model read the whole text without
+    quoting it, in which case `place` says so. `page` is the number of the page, slide or sheet on which the span
+    starts. `place` is the position in words; it is empty if the format has no positions. `verified` means that the
+    model quoted the span and code found the quotation there; otherwise, the span is the part of the passage closest to
+    the sentence. `quotes` are all spans of the passage that support sentences of the answer, in answer order. If the
+    document was `deleted` or you cannot read it, none of its content is shown. `html` and `mrkdwn` are the title as a
+    link to the span, if the answer was rendered in these formats.
     """
 
     number: int
@@ -152,7 +154,7 @@ class CitationOut(Wire):
 
     @property
     def quoted(self) -> list[str]:
-        """The texts of its quotes, or its own quote if no sentence has any; empty for a deleted document."""
+        """The texts of its quotes, or its own quote if no sentence has any. Empty for a deleted document."""
         return [each.text for each in self.quotes] or list(filter(None, [self.quote]))
 
 
@@ -160,10 +162,10 @@ class SentenceOut(Wire):
     """A sentence of the answer, `text[start:end]`, with the numbers of its citations and the result of its check.
 
     `check` is `verified` if a judge found that the cited text supports the sentence; `quoted` if the cited text was
-    found but not judged, or supports only part of the sentence; `computed` if code counted or computed it from the
-    cited records; `unsupported` if a judge found that the cited text does not support it; and `unchecked` if it has no
-    citation. `reason` explains to people what is missing. `quotes` has up to five quotes for each number in
-    `citations`, the closest to the sentence first.
+    found but not judged, or supports only part of the sentence; `computed` if code counted or computed the sentence's
+    value from the cited records; `unsupported` if a judge found that the cited text does not support the sentence; and
+    `unchecked` if the sentence has no citation. `reason` explains to users what is missing. `quotes` contains up to
+    five quotes for each number in `citations`, with the one closest to the sentence first.
     """
 
     text: str
@@ -176,7 +178,7 @@ class SentenceOut(Wire):
 
 
 class SearchedDocumentOut(Wire):
-    """A document with the number of its passages that were found, and that a model read."""
+    """A document, with the number of its passages that were found and the number that a model read."""
 
     document_id: str
     title: str
@@ -187,7 +189,7 @@ class SearchedDocumentOut(Wire):
 class ReadPassageOut(Wire):
     """A passage that a model read: `text[start:end]` of the version. `rank` is its rank in the search that found it.
 
-    It is null if the whole scope was read instead of searched.
+    `rank` is null if the whole scope was read instead of searched.
     """
 
     document_id: str
@@ -203,7 +205,7 @@ class ReadPassageOut(Wire):
 class SearchedOut(Wire):
     """The search behind an answer: the `queries` found `passages` passages, and a model read `read` of them.
 
-    For an answer from passages, `read_passages` lists these in the order of their numbers in the prompt.
+    For an answer from passages, `read_passages` lists the passages read, in the order of their numbers in the prompt.
     """
 
     passages: int
@@ -224,8 +226,9 @@ class UsageOut(Wire):
 class CoverageOut(Wire):
     """Coverage of the scope: how much a model read or judged, how much code searched, and how much was never opened.
 
-    Token counts are estimates, and each token counts once. `unit` names what `units` counts: documents, or records of
-    tables. `units_inferred` were labelled by a classifier trained on the model's labels; `units_failed` have no result.
+    Token counts are estimates, and no token is counted twice. `unit` names the units that `units` counts: documents, or
+    records of tables. `units_inferred` were labelled by a classifier that was trained on the model's labels;
+    `units_failed` have no result.
     """
 
     tokens_in_scope: int
@@ -253,7 +256,10 @@ class IntervalOut(Wire):
 
 
 class ResultOut(Wire):
-    """The value that the answer computed, for programs. `interval` is set if it rests on labels that may be wrong."""
+    """The value that the answer computed, for programs.
+
+    `interval` is set if the value is based on labels that may be wrong.
+    """
 
     kind: str
     value: Any
@@ -271,9 +277,10 @@ class CellRecordsOut(Wire):
 class ResultTableOut(Wire):
     """The result table of the `sql`: its first rows, and its total number of rows.
 
-    `semantic_columns` are the columns that a model filled in, each with its instruction; `quantities` are the numbers,
-    from 0, of columns that are counts or sums. `records` counts the records behind each row, if known, and behind each
-    cell that rests on only some of its row's records. `GET /v1/answers/{id}/rows?row=1&column=0` lists them.
+    `semantic_columns` are the columns that a model filled in, each with its instruction. `quantities` are the numbers,
+    from 0, of the columns that are counts or sums. `records` counts the records behind each row, if known, and behind
+    each cell that is based on only some of its row's records. `GET /v1/answers/{id}/rows?row=1&column=0` lists these
+    records.
     """
 
     columns: list[str]
@@ -289,12 +296,13 @@ class AnswerOut(Wire):
     """An answer. `text` is Markdown written by a model, with markers such as `[1]` that refer to `citations`.
 
     Do not render `text`: a document may have told the model to insert links, images or HTML. Request `html` or `mrkdwn`
-    (Slack) with `render` instead; their only links lead to cited spans of your documents.
+    (Slack) with `render` instead; the only links in them lead to cited spans of your documents.
 
-    `id` is null if the answer was not stored, `conversation` if it belongs to none. `question` is the question that was
-    answered, rewritten as a standalone one if it was a follow-up. `rows_behind_total` counts the records behind a
-    computed answer; `GET /v1/answers/{id}/rows` lists them. If `finished` is false, a budget or another limit ended the
-    work early. `dollars` is the cost of `usage`, null if the model's price is not known. `notes` are for people.
+    `id` is null if the answer was not stored, and `conversation` is null if the answer belongs to none. `question` is
+    the question that was answered; a follow-up is rewritten as a standalone question. `rows_behind_total` counts the
+    records behind a computed answer; `GET /v1/answers/{id}/rows` lists them. If `finished` is false, a budget or
+    another limit ended the work early. `dollars` is the cost of `usage`, or null if the model's price is not known.
+    `notes` are meant for users.
     """
 
     id: str | None
@@ -322,16 +330,16 @@ class AnswerOut(Wire):
 
     @classmethod
     def from_kept_answer(cls, kept: StoredAnswer, deleted: Collection[str] = ()) -> "AnswerOut":
-        """Build it from a stored answer. `deleted` lists the documents that must not be shown."""
+        """Build the model from a stored answer. `deleted` lists the documents that must not be shown."""
         return cls.from_body(kept.body, identifier=kept.id, conversation=kept.conversation_id, deleted=deleted)
 
     @classmethod
     def from_body(
         cls, body: Mapping[str, Any], *, identifier: str | None, conversation: str | None, deleted: Collection[str] = ()
     ) -> "AnswerOut":
-        """Build it from the JSON of an answer, as `rlm.answers.build_answer_json` writes it.
+        """Build the model from the JSON of an answer, as written by `rlm.answers.build_answer_json`.
 
-        Unknown members are ignored: during an upgrade, processes of the next release may have written the answer.
+        Unknown members are ignored, because processes of the next release may write answers during an upgrade.
         """
         shown = _redact_documents(body, deleted) if deleted else body
         named = {"id": identifier, "conversation": conversation, "citations": _build_citations(shown)}
@@ -340,13 +348,13 @@ class AnswerOut(Wire):
 
 
 def extract_cited_documents(body: Mapping[str, Any]) -> set[str]:
-    """Return the documents that an answer names: those it quotes, and those in which passages were found."""
+    """Return the documents that an answer names: those that it quotes, and those in which passages were found."""
     named = [*body["citations"], *body["searched"]["documents"]]
     return {each["document_id"] for each in named}
 
 
 def _build_citations(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the citations of an answer, each with the distinct quotes that its sentences have from it."""
+    """Return the citations of an answer, each with the distinct quotes that sentences take from it."""
     quotes: dict[int, dict[tuple[int, int], Any]] = {each["number"]: {} for each in body["citations"]}
     for each in (quote for sentence in body["sentences"] for quote in sentence["quotes"]):
         if each["number"] in quotes:
@@ -355,7 +363,7 @@ def _build_citations(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _redact_documents(body: Mapping[str, Any], deleted: Collection[str]) -> dict[str, Any]:
-    """Return an answer without titles and quotations of deleted documents, and without values computed from them."""
+    """Return an answer without the titles and quotations of deleted documents and without values computed from them."""
     nothing = {"title": "", "heading_path": [], "place": "", "quote": "", "deleted": True}
     gone = {each["number"] for each in body["citations"] if each["document_id"] in deleted}
     shown = {

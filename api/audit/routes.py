@@ -48,11 +48,11 @@ def listing(
 def verification(
     caller: Admin, services: ServicesDep, anchor: Annotated[str | None, Query(max_length=100)] = None
 ) -> VerificationOut:
-    """Verify the audit log of the whole installation: no entry was changed, removed, reordered or inserted.
+    """Verify the audit log of the whole installation: that no entry was changed, removed, reordered or inserted.
 
-    `entries` counts those of your tenant, and `head` is the last of them. `anchor` is a head from an export or an
-    earlier verification; with it, a truncated log is also detected. Keep `head` where nobody with write access to the
-    database can change it.
+    `entries` counts the entries of your tenant, and `head` is the last of them. `anchor` is a head from an export or an
+    earlier verification; if you send it, a truncated log is also detected. Store `head` in a location where nobody with
+    write access to the database can change it.
     """
     try:
         noted = None if anchor is None else Anchor.parse(anchor)
@@ -73,9 +73,10 @@ def export(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Response:
-    """Download the tenant's log, optionally filtered, oldest entry first, as JSON Lines.
+    """Download the tenant's log as JSON Lines, oldest entry first, optionally filtered.
 
-    The header `Leadline-Audit-Head` names the tenant's last entry. Keep it, to detect a truncated log later.
+    The header `Leadline-Audit-Head` names the tenant's last entry. Store it so that you can detect a truncated log
+    later.
     """
     wanted, head = (
         _build_filter(caller, action, object, by, since, until),

@@ -9,7 +9,7 @@ from ingest.storage.audit.records import ActorKind, ChainVerification
 
 
 class ActorOut(Wire):
-    """The actor: a caller with a key or user, a person at the command line, or the service itself."""
+    """The actor: a caller with a key or user, an operator at the command line, or the service itself."""
 
     kind: ActorKind
     key: str | None = Field(validation_alias="key_id")
@@ -17,10 +17,10 @@ class ActorOut(Wire):
 
 
 class AuditEntryOut(Wire):
-    """An entry of the log. `object` is `kind:id`. `details` contain ids and numbers, never texts or secrets.
+    """An entry of the log. `object` is `kind:id`. `details` contain ids and numbers, but no document text or secrets.
 
-    `hash` covers the whole entry including `previous_hash`, the hash of the entry before, which may belong to another
-    tenant.
+    `hash` covers the whole entry including `previous_hash`, which is the hash of the preceding entry; that entry may
+    belong to another tenant.
     """
 
     sequence: int
@@ -52,7 +52,7 @@ class FaultOut(Wire):
 class VerificationOut(Wire):
     """The result of verifying the whole log: the tenant's number of `entries` and its last entry, `head`.
 
-    If `faults` is empty, nothing was changed up to the end of the log.
+    If `faults` is empty, no entry up to the end of the log was changed.
     """
 
     entries: int

@@ -1,1 +1,1 @@
-"""Composition roots: build the parts of each deployment and connect them."""
+"""Composition roots: build and connect the parts of each deployment."""

@@ -1,4 +1,4 @@
-"""The composition root of a cluster's API processes, and of the answering in its workers."""
+"""The composition root of a cluster's API processes, and of the workers' answering services."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,9 +25,9 @@ def open_cluster(
     open_encoders: OpenEncoders = open_configured_encoders,
     language_model: LanguageModel | None = None,
 ) -> Iterator[Services]:
-    """Open the services of one API process. Any number of processes may use the same servers.
+    """Open the services of one API process. Any number of processes may share the same servers.
 
-    Raises errors that prevent the start, with messages for people. The broker may be unavailable: uploads are still
+    If startup is impossible, raises errors with user-facing messages. The broker may be unavailable; uploads are still
     accepted.
     """
     with ExitStack() as stack:
@@ -60,7 +60,7 @@ def open_cluster(
 
 
 def build_answers_opener(settings: Settings, *, language_model: LanguageModel | None = None) -> OpenAnswers:
-    """Return a function that opens the answering of a worker's background runs, configured like the API's."""
+    """Return a function that opens the answering services for a worker's background runs, configured like the API's."""
 
     @contextmanager
     def open_answers(parts: ServiceParts) -> Iterator[AnswerService]:
@@ -73,7 +73,7 @@ def build_answers_opener(settings: Settings, *, language_model: LanguageModel | 
 def _open_query_services(
     settings: Settings, parts: ServiceParts, language_model: LanguageModel | None, stack: ExitStack
 ) -> QueryServices:
-    """Open searching and answering. A given language model is closed with `stack`."""
+    """Open the search and answering services. A given language model is closed with `stack`."""
     language_model = language_model or open_language_model(settings, ModelStore(settings.models))
     stack.callback(language_model.close)
     return open_query_services(settings, parts, language_model, stack)

@@ -42,14 +42,17 @@ from workers.tasks.deletion import Deleter
 
 
 class IdentityProviderSettingsError(LeadlineError):
-    """An identity provider is configured, but its tokens cannot be checked here, so the service does not start."""
+    """An identity provider is configured but its tokens cannot be checked here, so the service does not start."""
 
     code = "identity_provider_settings"
     default_hint = "Install the extra with `pip install 'leadline[oidc]'`, or unset LEADLINE_OIDC_ISSUER."
 
 
 def open_token_checker(settings: OidcSettings, identities: Identities) -> TokenChecker | None:
-    """Return the checker of tokens, or None without a provider. Raises `IdentityProviderSettingsError`."""
+    """Return the checker of tokens, or None if no identity provider is configured.
+
+    Raises `IdentityProviderSettingsError` if tokens cannot be checked.
+    """
     if settings.oidc_issuer is None:
         return None
     if find_spec("jwt") is None or find_spec("cryptography") is None:
@@ -62,14 +65,14 @@ def open_token_checker(settings: OidcSettings, identities: Identities) -> TokenC
 
 
 class QuotaDefaults(TypedDict):
-    """The limits of each tenant and each key for which the catalog has no others."""
+    """The default limits for tenants and keys, used if the catalog has no limit of their own."""
 
     tenant_defaults: Mapping[Quota, int]
     key_defaults: Mapping[Quota, int]
 
 
 def parse_quota_defaults(settings: Settings) -> QuotaDefaults:
-    """Parse the quotas in the settings."""
+    """Parse the default quotas in the settings."""
     return {
         "tenant_defaults": parse_quotas(settings.tenant_quotas),
         "key_defaults": parse_quotas(settings.key_quotas),
@@ -77,7 +80,7 @@ def parse_quota_defaults(settings: Settings) -> QuotaDefaults:
 
 
 def open_meter(settings: Settings, quotas: Quotas, stack: ExitStack, *, redis_url: str | None = None) -> Meter:
-    """Open the meter of a process; it is closed with `stack`."""
+    """Open the meter of a process. It is closed with `stack`."""
     meter = Meter(
         quotas,
         RequestRates(redis_url),
@@ -91,7 +94,7 @@ def open_meter(settings: Settings, quotas: Quotas, stack: ExitStack, *, redis_ur
 def open_query_services(
     settings: Settings, parts: ServiceParts, language_model: LanguageModel, stack: ExitStack
 ) -> QueryServices:
-    """Open searching and answering; they are closed with `stack`."""
+    """Open the search and answering services. They are closed with `stack`."""
     reranking = open_reranking(settings, ModelStore(settings.models))
     if reranking is not None:
         stack.callback(reranking.close)
@@ -137,7 +140,7 @@ def build_services(
     redis_url: str | None = None,
     ballast: Ballast | None = None,
 ) -> Services:
-    """Build the services. Parts that they open themselves are closed with `stack`."""
+    """Build the services. Any parts that this function opens are closed with `stack`."""
     # Key lookups and health checks have their own connections, so that they never wait behind other work.
     door = open_database(database_url, pool_size=4)
     stack.callback(door.dispose)

@@ -1,4 +1,4 @@
-"""The composition root of the embedded deployment: opens all parts in one process and closes them in order."""
+"""The composition root of the embedded deployment: opens all parts in one process, and closes them in order."""
 
 import fcntl
 import json
@@ -57,12 +57,13 @@ from workers.threads import WorkerThreads
 from workers.upkeep.digests import DigestFiller
 from workers.upkeep.webhooks import WebhookSender
 
-# A start without schema migrations writes 0.4 MB.
+# A startup without schema migrations writes 0.4 MB.
 _START_BYTES = 1024**2
 
 log = structlog.get_logger(__name__)
 
-# Seconds spent on missing digests every 20 seconds, so that reading and hashing use at most a twentieth of one core.
+# Every 20 seconds, at most this many seconds are spent on missing digests, so that reading and hashing use at most a
+# twentieth of one core.
 _DIGEST_STEP_SECONDS = 1.0
 
 
@@ -74,10 +75,10 @@ def open_embedded(
     encoders: Encoders | None = None,
     language_model: LanguageModel | None = None,
 ) -> Iterator[Services]:
-    """Open all parts on one data folder. Raises errors that prevent the start, with messages for people.
+    """Open all parts on one data folder. If startup is impossible, raises errors with user-facing messages.
 
-    The folder belongs to this process alone until the block ends. A given encoder, set of encoders or language model
-    replaces the configured one and is closed with the rest.
+    The data folder is locked by this process until the block exits. A given encoder, set of encoders or language model
+    replaces the configured one and is closed with the other parts.
     """
     with ExitStack() as stack:
         stack.enter_context(hold_data_folder(settings.home))
@@ -101,7 +102,7 @@ def open_embedded(
 
 @dataclass(frozen=True)
 class OpenCatalog:
-    """The catalog alone, for commands; it can be opened while the service is running."""
+    """The catalog without the other parts, for commands. It can be opened while the service is running."""
 
     catalog: Catalog
     jobs: Jobs
@@ -124,10 +125,10 @@ class OpenCatalog:
 def open_catalog(
     home: Path, *, database_url: str | None = None, settings: Settings | None = None
 ) -> Iterator[OpenCatalog]:
-    """Open the catalog of a cluster database or of a data folder; it is closed at the end of the block.
+    """Open the catalog of a cluster's database or of a data folder. It is closed when the block exits.
 
-    `settings` has the default quotas. Raises `InstallationMismatchError` if the blobs in `home` belong to another
-    installation; an empty `home` skips that check.
+    `settings` contains the default quotas. Raises `InstallationMismatchError` if the blobs in `home` belong to another
+    installation; if `home` is empty, this is not checked.
     """
     if database_url is None:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -158,9 +159,10 @@ def open_catalog(
 
 @contextmanager
 def hold_data_folder(home: Path) -> Iterator[None]:
-    """Hold the lock of the data folder, and free ballast for the writes of the start.
+    """Hold the lock of the data folder, and free ballast so that startup can write.
 
-    Raises `DataFolderBusyError` if another process holds it, `StorageReadOnlyError`, and `StorageFullError`.
+    Raises `DataFolderBusyError` if another process holds the lock, `StorageReadOnlyError` if the folder is read-only,
+    and `StorageFullError` if there is too little space.
     """
     with translate_disk_errors():
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -182,7 +184,7 @@ def hold_data_folder(home: Path) -> Iterator[None]:
 
 
 def find_owner(home: Path) -> int | None:
-    """Return the id of the live process that has the data folder open, or None."""
+    """Return the id of the running process that has the data folder open, or None."""
     try:
         with (home / "lock").open() as lock:
             pid = int(_read_owner(lock))
@@ -193,7 +195,7 @@ def find_owner(home: Path) -> int | None:
 
 
 def _require_room_to_start(home: Path) -> None:
-    """Raise `StorageFullError` if the disk has too little room for a start."""
+    """Raise `StorageFullError` if the disk has too little space to start."""
     free = shutil.disk_usage(home).free
     if free < _START_BYTES:
         raise StorageFullError(
@@ -238,7 +240,7 @@ def _assemble(
     _recover(parts, crashed=crashed)
 
     scratch = home / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)  # files of a killed process
+    shutil.rmtree(scratch, ignore_errors=True)  # delete files of a process that was killed
     scratch.mkdir()
     deps = parts.build_worker_deps()
 
@@ -274,7 +276,7 @@ def _assemble(
 
 
 def _recover(parts: ServiceParts, *, crashed: bool) -> None:
-    """Finish or requeue work that the last process left, with more checks if it crashed."""
+    """Finish or requeue the unfinished work of the last process. If that process crashed, check more."""
     if crashed:
         log.info("last process did not shut down cleanly")
         parts.stores.documents.catalog.mark_readers_unsynced()
@@ -287,7 +289,7 @@ def _recover(parts: ServiceParts, *, crashed: bool) -> None:
 
 
 def _catch_up(parts: ServiceParts, filler: DigestFiller, ballast: Ballast) -> None:
-    """Refill the ballast, update readers in the index, check a newly activated index, and add digests."""
+    """Refill the ballast, update readers in the index, check a newly activated index, and add missing digests."""
     ballast.refill()
     ReaderSync(parts.stores.documents.catalog, parts.index.generations).sync_all()
     parts.index_checks.check_unchecked()
@@ -295,7 +297,7 @@ def _catch_up(parts: ServiceParts, filler: DigestFiller, ballast: Ballast) -> No
 
 
 def _mark_unclean(home: Path, stack: ExitStack) -> bool:
-    """Create a marker that only a clean shutdown removes, after everything opened later was closed.
+    """Create a marker that only a clean shutdown removes, after it has closed everything that is opened later.
 
     Return True if the marker already existed, which means that the last process crashed.
     """
@@ -320,7 +322,7 @@ def _read_owner(lock: IO[str]) -> str:
 
 
 def _clean_up(settings: Settings, parts: ServiceParts) -> None:
-    """Delete expired data, and compare the index with the catalog."""
+    """Delete expired data and compare the index with the catalog."""
     parts.stores.operations.expiry.delete_expired(settings.retention)
     expire_uploads(parts.stores.documents.partial_uploads, parts.stores.contents.blobs)
     parts.index_checks.run()

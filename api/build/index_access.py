@@ -1,7 +1,7 @@
-"""Opens the vector index for commands that repair and migrate it, on a cluster or on a data folder.
+"""Opens the vector index of a cluster or a data folder, for commands that repair and migrate it.
 
-If a running service has the data folder open, only the catalog is opened: commands record what they want there, and the
-service does the building.
+If a running service has the data folder open, only the catalog is opened. Commands then record their request in the
+catalog, and the service builds the index.
 """
 
 import threading
@@ -53,7 +53,7 @@ __all__ = [
     "open_index_access",
 ]
 
-# Shows a build's progress: its state, and the finished chunks of a long document that are not committed yet.
+# Shows the progress of a build: its state, and the finished chunks of a long document that is not committed yet.
 Watch = Callable[[BuildProgress, int], None]
 
 _POLL_SECONDS = 0.5
@@ -63,8 +63,8 @@ _POLL_SECONDS = 0.5
 class IndexAccess:
     """The open index.
 
-    `deps`, `generations` and `checks` are None if another process has the data folder open, or if the index is not to
-    be opened.
+    `deps`, `generations` and `checks` are None if another process has the data folder open, or if the index was not to
+    be opened (`only_look`).
     """
 
     records: GenerationRecords
@@ -84,7 +84,7 @@ class IndexAccess:
     def verify(
         self, generation: Generation, *, sample: int, seed: int, advanced: Callable[[int, int], None]
     ) -> VerificationResult:
-        """Verify the index. Raises `DataFolderBusyError` while a service has the folder open."""
+        """Verify the index. Raises `DataFolderBusyError` if a service has the folder open."""
         if self.deps is None or self.generations is None:
             raise DataFolderBusyError(
                 "A running service has the data folder open.", hint="Stop the service, then verify again."
@@ -94,9 +94,9 @@ class IndexAccess:
             return verifier.run(sample=sample, seed=seed, advanced=advanced)
 
     def rebuild(self, watch: Watch) -> Generation:
-        """Build a new index and switch to it. The previous one is discarded if it is lost.
+        """Build a new index and switch to it. If the previous index is lost, it is discarded.
 
-        The loss may not be recorded yet, because a service that cannot open its index does not check it.
+        The loss may not be recorded in the catalog yet, because a service that cannot open its index does not check it.
         """
         if self.checks is not None and (found := self.checks.inspect()).lost:
             self.states.record_state(found)
@@ -104,13 +104,13 @@ class IndexAccess:
         return self.build_switcher(watch).rebuild(choice, self.sparse.fingerprint)
 
     def list_copies(self) -> dict[int, Copies]:
-        """Return the copies of each generation's shards, for indexes on several nodes of a vector server."""
+        """Return the shard copies of each generation, for indexes on several nodes of a vector server."""
         return fetch_live_copies(self.records, self.store)
 
     def repair_copies(self, advanced: Callable[[int, int], None]) -> dict[int, Copies]:
-        """Create the missing copies of all shards; record and return the resulting state.
+        """Create the missing copies of all shards. Record the resulting state and return it.
 
-        `advanced` is called with a generation's number of complete copies and its total.
+        `advanced` is called with the number of complete copies of a generation and the total number.
         """
         for generation_id in self.list_copies():
             CopyRepair(self.store).run(generation_id, advanced)
@@ -119,7 +119,7 @@ class IndexAccess:
         return found
 
     def build_restored(self, watch: Watch) -> None:
-        """Build the generation that a restore created, switch to it, and discard the one before, which has no index."""
+        """Build the generation that a restore created and switch to it. Discard the one before, which has no index."""
         if not self.records.list_all():
             return
         active, beside = self.records.load_active(), self.records.find_beside_active()
@@ -130,7 +130,7 @@ class IndexAccess:
         self.clean_up()
 
     def clean_up(self) -> bool:
-        """Delete the indexes of discarded generations. Return False if that is left to the running service."""
+        """Delete the indexes of discarded generations. Return False if the running service has to do this."""
         if self.generations is None:
             return False
         self.generations.remove_discarded()
@@ -145,7 +145,7 @@ class IndexAccess:
         watch(self.records.load_progress(), 0)
 
     def _build_in_thread(self, deps: WorkerDeps, watch: Watch) -> None:
-        """Build in a thread, so that this thread can show progress and receive a stop signal."""
+        """Build in another thread, so that this thread can show progress and receive a stop signal."""
         stop = threading.Event()
         builder, task = open_builder(self.records, deps, stop.is_set)
         failed: list[Exception] = []
@@ -169,7 +169,7 @@ class IndexAccess:
             raise failed[0]
 
     def _wait_for_build(self, watch: Watch) -> None:
-        """Wait while the service builds."""
+        """Wait until the service has finished the build."""
         while True:
             beside, progress = self.records.find_beside_active(), self.records.load_progress()
             watch(progress, 0)
@@ -194,7 +194,7 @@ def open_index_access(
     encoders: Encoders | None = None,
     open_encoders: OpenEncoders = open_configured_encoders,
 ) -> Iterator[IndexAccess]:
-    """Open the index of a cluster or of the data folder. With `only_look`, open nothing of the index itself."""
+    """Open the index of a cluster or of the data folder. With `only_look`, do not open the index itself."""
     with ExitStack() as stack:
         if cluster is not None:
             parts = stack.enter_context(open_cluster_parts(cluster, open_encoders=open_encoders, serving=False))
@@ -247,16 +247,19 @@ def open_index_access(
 
 
 def inspect_copies(settings: Settings, cluster: ClusterSettings | None) -> dict[int, Copies]:
-    """Return the current copies of each generation's shards; empty for an index in one place. Changes nothing."""
+    """Return the current shard copies of each generation, without changing anything.
+
+    Empty if the index is on a single node.
+    """
     with open_installation(settings, cluster) as parts:
         return fetch_live_copies(parts.generations, parts.store)
 
 
 def inspect_index(settings: Settings, cluster: ClusterSettings | None) -> IndexState | None:
-    """Compare the active index with the catalog, without changes. Returns None if there is no index.
+    """Compare the active index with the catalog, without changing anything. Returns None if there is no index.
 
-    While a service has the data folder open, return the result of its last check. Raises the `LeadlineError`s of
-    unavailable parts.
+    If a service has the data folder open, return the result of its last check. Raises the `LeadlineError` of any part
+    that is unavailable.
     """
     with ExitStack() as stack:
         parts = stack.enter_context(open_installation(settings, cluster))
@@ -271,7 +274,7 @@ def inspect_index(settings: Settings, cluster: ClusterSettings | None) -> IndexS
 
 @contextmanager
 def open_generation_index(store: IndexStore, generation: Generation) -> Iterator[Index]:
-    """Open the index of a generation, and close it at the end of the block."""
+    """Open the index of a generation. It is closed when the block exits."""
     index = store.open(generation.id, generation.dimension)
     try:
         yield index
@@ -280,7 +283,7 @@ def open_generation_index(store: IndexStore, generation: Generation) -> Iterator
 
 
 def _try_hold_folder(stack: ExitStack, settings: Settings) -> bool:
-    """Try to take the data folder's lock; return whether this process holds it now."""
+    """Try to acquire the data folder's lock. Return whether this process now holds it."""
     try:
         stack.enter_context(hold_data_folder(settings.home))
     except DataFolderBusyError:

@@ -1,4 +1,7 @@
-"""Opens the parts of an installation for commands that check whether they belong together, without tying them."""
+"""Opens the parts of an installation, for commands that check whether the parts belong together.
+
+Opening them here does not tie them to one another.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,7 +30,7 @@ from workers.settings import ClusterSettings
 
 @dataclass(frozen=True)
 class InstallationParts:
-    """A catalog, a blob store and an index store, whether or not they belong together."""
+    """A catalog, a blob store and an index store, which may or may not belong to the same installation."""
 
     catalog: CatalogCopies
     audit: Audit
@@ -40,7 +43,7 @@ class InstallationParts:
     index_states: IndexStates
 
     def load_ids(self) -> dict[str, str | None]:
-        """Return the installation id of each part, by the part's name; None for a part without one."""
+        """Return the installation id of each part, keyed by the part's name. The id of a part that has none is None."""
         found = {"catalog": self.record.load_id(), self.blobs.location: load_store_mark(self.blobs)}
         for generation in self.generations.list_live():
             if self.store.find_size(generation.id) is not None:
@@ -48,7 +51,7 @@ class InstallationParts:
         return found
 
     def count_originals(self) -> tuple[int, int]:
-        """Count the originals in the blob store, and those that the catalog does not know."""
+        """Return the number of originals in the blob store, and the number of those that are not in the catalog."""
         keys = list(self.blobs.iter_keys("original"))
         return len(keys), len(self.leftovers.select_unknown_originals(keys))
 
@@ -57,9 +60,9 @@ class InstallationParts:
         return len(Quarantine(self.blobs).load_dates())
 
     def adopt(self) -> str:
-        """Overwrite the ids of blobs and indexes with the catalog's id, and return it.
+        """Overwrite the ids of blobs and indexes with the catalog's id, and return that id.
 
-        A catalog without an id gets that of the blobs, or a new one.
+        A catalog without an id gets the id of the blobs or, if they have none, a new one.
         """
         marked = load_store_mark(self.blobs)
         identifier = self.record.load_id()
@@ -76,9 +79,10 @@ class InstallationParts:
 def open_installation(
     settings: Settings, cluster: ClusterSettings | None, *, alone: bool = False, create: bool = False
 ) -> Iterator[InstallationParts]:
-    """Open the parts of a cluster or of the data folder. `alone` takes the folder's lock.
+    """Open the parts of a cluster or of the data folder. With `alone`, acquire the folder's lock.
 
-    Raises `CatalogUnavailableError` if there is no catalog, unless `create` is set, and `DataFolderBusyError`.
+    Raises `CatalogUnavailableError` if there is no catalog, unless `create` is set. Raises `DataFolderBusyError` if
+    another process holds the lock.
     """
     home = settings.home if cluster is None else cluster.home
     with ExitStack() as stack:

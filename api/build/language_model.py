@@ -31,15 +31,16 @@ from rlm.llm.servers import PooledServer, ServerPool
 
 log = structlog.get_logger(__name__)
 
-# Statuses of a refused caller, or of a gateway whose server is unavailable. Any other status comes from a server that
-# is running, even if it has no model list.
+# Statuses that mean that the caller was refused, or that a gateway could not reach its server. Any other status comes
+# from a running server, even if it has no model list.
 _UNREACHED_STATUSES = frozenset({401, 403, 500, 502, 503, 504})
-# A server typically answers within this time, so a state asked for at the start is usually known.
+# A server typically answers within this time, so its state is usually known if somebody asks for it right after
+# startup.
 _FIRST_CHECK_SECONDS = 0.5
 
 
 class NoLanguageModel:
-    """No language model: answers are extractive and say so."""
+    """Stands in for a language model if none is configured. Answers are extractive and say so."""
 
     def get_state(self) -> Mapping[str, Any]:
         return {"state": "none", "model": "none", "detail": "Answers are quotations, because LEADLINE_LLM is `none`."}
@@ -52,10 +53,12 @@ class NoLanguageModel:
 
 
 class LocalLanguageModel:
-    """The small local model, in a process of its own. It loads while the service already answers searches."""
+    """The small local model, in its own process. While it loads, the service already answers searches."""
 
     def __init__(self, process: LocalModelProcess, profile: ModelProfile = LOCAL_QWEN) -> None:
-        from rlm.llm.chat_models import build_local_chat_model  # slow to import: not for services without a model
+        from rlm.llm.chat_models import (
+            build_local_chat_model,
+        )  # imported only here, because it is slow to import and not needed without a model
 
         self._process = process
         self._profile = profile
@@ -84,14 +87,17 @@ class LocalLanguageModel:
 
 @dataclass(frozen=True)
 class ModelList:
-    """A server's response to `GET /models`: its model names, and the configured window of our model (vLLM only)."""
+    """A server's response to `GET /models`: its model names and, for vLLM only, the configured window of our model."""
 
     names: tuple[str, ...]
     context_tokens: int | None
 
 
 def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> ModelList:
-    """Fetch the models of a server. Raises `LanguageModelUnavailableError` with the reason if there is no list."""
+    """Fetch the models of a server.
+
+    Raises `LanguageModelUnavailableError` with the reason if the server returns no list.
+    """
     headers = {"Authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
     try:
         answer = fetch_short_document(f"{url}/models", headers=headers, timeout=timeout_seconds).raise_for_status()
@@ -113,7 +119,7 @@ def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seco
 
 
 def fetch_vllm_version(url: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> str | None:
-    """Return the version of a vLLM server, which it reports next to `/v1`; None for any other server."""
+    """Return the version of a vLLM server, from a path next to `/v1`. Return None for any other server."""
     headers = {"Authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
     try:
         answer = fetch_short_document(f"{url.removesuffix('/v1')}/version", headers=headers, timeout=timeout_seconds)
@@ -126,9 +132,10 @@ def fetch_vllm_version(url: str, api_key: SecretStr | None, *, timeout_seconds: 
 class RemoteLanguageModel:
     """A model behind OpenAI-compatible URLs, whose servers are checked in the background.
 
-    A check is cheap and runs at most every `look_seconds`. No request waits for a check or is refused because of one,
-    since the server may be back. With several servers, one that appears to be unavailable is tried last. `sized`
-    returns the profile for a window; the smallest window that a server reports is used.
+    A check is cheap and runs at most every `look_seconds`. No request waits for a check, and none is refused because of
+    a failed check, since the server may have recovered. If there are several servers, one that appears to be
+    unavailable is tried last. `sized` returns the model profile for a window; it is called with the smallest window
+    that a server reports.
     """
 
     def __init__(
@@ -141,7 +148,7 @@ class RemoteLanguageModel:
         sized: Callable[[int], ModelProfile] | None = None,
         look_seconds: float = 15.0,
     ) -> None:
-        """`pool` has one server for each of several `urls`, in the same order."""
+        """`pool` contains one server for each URL, in the same order, if there are several `urls`."""
         self._urls = (urls,) if isinstance(urls, str) else tuple(urls)
         self._chat = chat
         self._pool = pool
@@ -158,7 +165,7 @@ class RemoteLanguageModel:
     def get_state(self) -> Mapping[str, Any]:
         """Return the last known state: `loading` until the first check finishes, or `away` with the reason.
 
-        A model with several servers is ready while one of them is; `servers` has the state of each.
+        A model with several servers is ready if at least one of them is; `servers` contains the state of each.
         """
         self._check_if_due()
         seen = self._seen.wait(_FIRST_CHECK_SECONDS)
@@ -174,7 +181,7 @@ class RemoteLanguageModel:
         return self._chat
 
     def wait_for_check(self, timeout_seconds: float) -> bool:
-        """Wait for the first check of the servers; for tests and commands."""
+        """Wait until the servers have been checked once. For tests and commands."""
         return self._seen.wait(timeout_seconds)
 
     def close(self) -> None:
@@ -212,7 +219,7 @@ class RemoteLanguageModel:
         self._seen.set()
 
     def _check_server(self, url: str) -> int | LanguageModelUnavailableError | None:
-        """Return the window that a server reports, or the error if it is unavailable."""
+        """Return the window that a server reports. If the server is unavailable, return the error."""
         try:
             return list_models(url, self._chat.profile.name, self._api_key).context_tokens
         except LanguageModelUnavailableError as error:
@@ -229,7 +236,11 @@ class RemoteLanguageModel:
 
 
 def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel:
-    """Open the model. Raises `ModelMissingError` if the local model was not fetched, and `ProfileFileError`."""
+    """Open the configured language model.
+
+    Raises `ModelMissingError` if the local model has not been downloaded, and `ProfileFileError` if the profile file is
+    not valid.
+    """
     if settings.llm == "none":
         return NoLanguageModel()
     if settings.remote_llm is None:
@@ -242,7 +253,7 @@ def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel
 
 
 def open_helper(settings: Settings, helper: Helper) -> LanguageModel | None:
-    """Open the model of a helper task, if the settings name a separate one. Raises `ProfileFileError`."""
+    """Open the separate model of a helper task, or return None if the settings name none. Raises `ProfileFileError`."""
     served = settings.helpers[helper]
     if served is None:
         return None
@@ -257,7 +268,7 @@ def open_helper(settings: Settings, helper: Helper) -> LanguageModel | None:
 def _open_remote(
     served: ServedModel, api_key: SecretStr | None, sized: Callable[[int | None], ModelProfile]
 ) -> RemoteLanguageModel:
-    """Open a model on one or several servers. Each server takes `parallel_calls`."""
+    """Open a model on one or several servers. Each server handles `parallel_calls` concurrent calls."""
     from rlm.llm.chat_models import build_remote_chat_model
 
     profile = sized(None)
@@ -276,9 +287,10 @@ def _open_remote(
 
 
 def load_model_profile(settings: Settings, *, served_tokens: int | None = None) -> ModelProfile:
-    """Return the profile of the configured model, with the smallest of the known windows.
+    """Return the profile of the configured model, limited to the smallest known window.
 
-    `served_tokens` is the window that its server reports. Raises `ProfileFileError`.
+    `served_tokens` is the window that the model's server reports. Raises `ProfileFileError` if the profile file is not
+    valid.
     """
     profiles = load_profiles(settings.model_profiles)
     if settings.remote_llm is None:
@@ -288,7 +300,7 @@ def load_model_profile(settings: Settings, *, served_tokens: int | None = None) 
 
 
 def is_model_free(settings: Settings) -> bool:
-    """Return whether neither the answering model nor a helper model costs money. Raises `ProfileFileError`."""
+    """Return whether the answering model and all helper models are free of charge. Raises `ProfileFileError`."""
     return all(profile.price == FREE for profile in _load_profiles(settings))
 
 
@@ -298,17 +310,17 @@ def has_priced_model(settings: Settings) -> bool:
 
 
 def _load_profiles(settings: Settings) -> list[ModelProfile]:
-    """Return the profiles of the answering model, if there is one, and of the helper models."""
+    """Return the profiles of the helper models and, if there is one, of the answering model."""
     read = load_profiles(settings.model_profiles)
     helpers = [read.get_profile(served.model) for served in settings.helpers.values() if served is not None]
     return helpers if settings.llm == "none" else [load_model_profile(settings), *helpers]
 
 
 def select_reranker(settings: Settings, models: ModelStore) -> RerankerChoice | None:
-    """Return the configured reranker, if any.
+    """Return the configured reranker, or None if there is none.
 
-    `auto` means late interaction if the built-in encoder is used, whose language the reranker shares, and its model is
-    installed.
+    `auto` selects late interaction if the built-in encoder is used, because the reranker supports the same language,
+    and if the reranker's model is installed.
     """
     if settings.reranker.strip() != AUTO_CHOICE:
         return parse_reranker(settings.reranker)
@@ -334,7 +346,7 @@ def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
 
 
 def open_helpers(settings: Settings, stack: ExitStack) -> Helpers:
-    """Open the helper models that the settings name; they are closed with `stack`."""
+    """Open the helper models that the settings name. They are closed with `stack`."""
 
     def open_and_register(helper: Helper) -> LanguageModel | None:
         model = open_helper(settings, helper)

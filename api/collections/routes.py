@@ -35,7 +35,7 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=500)] = 500,
     cursor: str | None = None,
 ) -> CollectionPage:
-    """List the collections that you may use, with your documents in them and your role. Paginated."""
+    """List the collections that you may use, with your role and the number of documents you may read. Paginated."""
     found = services.documents.collections.list_collections(
         caller.tenant_id, after=decode_text_cursor(cursor) or None, limit=limit + 1, readers=caller.readers
     )
@@ -46,7 +46,7 @@ def listing(
 
 @router.post("", status_code=201)
 def create(body: CollectionIn, caller: Writer, services: ServicesDep, response: Response) -> CollectionOut:
-    """Create an empty collection. Uploads to a new name also create one. `409` if the name exists.
+    """Create an empty collection. Uploading to a new name also creates a collection. `409` if the name exists.
 
     It is open to the whole tenant, unless `private` is set or grants are added.
     """
@@ -90,10 +90,10 @@ def change(
 
 @router.delete("/{collection}")
 def delete(collection: CollectionName, caller: Granter, services: ServicesDep) -> CollectionDeletionOut:
-    """Delete a collection with its documents and grants. Once this returns, nothing in it can be found.
+    """Delete a collection with its documents and grants. Once this returns, searches no longer find any of its content.
 
     The response is a receipt. Workers remove the content; `GET …/deletion` shows when they have finished. Requires
-    write access if the collection is open to the tenant, or the role `admin` on it if it has grants; `403` if it
+    write access if the collection is open to the tenant, or the role `admin` on it if it has grants. `403` if it
     contains documents that you cannot read.
     """
     require_manageable(services, caller, collection)
@@ -106,14 +106,17 @@ def delete(collection: CollectionName, caller: Granter, services: ServicesDep) -
 
 @router.get("/{collection}/deletion")
 def deletion(collection: CollectionName, caller: Granter, services: ServicesDep) -> CollectionDeletionOut:
-    """Show the receipt of the last collection of this name that you deleted; an admin sees everyone's."""
+    """Show the receipt of the last collection with this name that you deleted. An admin sees all receipts."""
     found = services.documents.collections.load_deletion(caller.tenant_id, collection, owner=caller.visible_owner)
     return CollectionDeletionOut.from_records(found)
 
 
 @router.get("/{collection}/grants")
 def grants(collection: CollectionName, caller: Granter, services: ServicesDep) -> GrantList:
-    """List the grants of a collection. For admins of the tenant or the collection. Without grants it is open to all."""
+    """List the grants of a collection. Requires an admin of the tenant or of the collection.
+
+    A collection without grants is open to the whole tenant.
+    """
     _require_admin_role(services, caller, collection)
     return GrantList(
         grants=[
@@ -148,9 +151,10 @@ def revoke(
 
 
 def _require_admin_role(services: Services, caller: Principal, collection: str) -> None:
-    """Require the caller to be admin of the tenant or the collection.
+    """Require the caller to be an admin of the tenant or of the collection.
 
-    Raises `RoleMissingError`, or `CollectionNotFoundError` if the caller may not even read the collection.
+    Raises `RoleMissingError` if the caller is not, or `CollectionNotFoundError` if the caller may not even read the
+    collection.
     """
     if caller.is_admin or collection in caller.collections.managed:
         return
@@ -163,7 +167,8 @@ def _require_admin_role(services: Services, caller: Principal, collection: str) 
 def require_manageable(services: Services, caller: Principal, collection: str) -> Collection:
     """Return a collection that the caller may change and delete as a whole.
 
-    Raises `CollectionNotFoundError`, or `RoleMissingError` if it has grants and the caller is not its admin.
+    Raises `CollectionNotFoundError` if the caller may not read it, or `RoleMissingError` if it has grants and the
+    caller is not its admin.
     """
     found = services.documents.collections.load_collection(caller.tenant_id, collection, readers=caller.readers)
     # guard: restricted-collection-admins

@@ -25,19 +25,22 @@ class SettingsIn(Wire):
 
 
 class CollectionIn(SettingsIn):
-    """A new collection. `private` grants the caller the role `admin`, so that only admins may use it besides."""
+    """A new collection. `private` grants the caller the role `admin`, so that only the caller and admins may use it."""
 
     name: str = Field(min_length=1, max_length=128, pattern=r"^[\w.-]+$", examples=["reports"])
     private: bool = False
 
     def to_settings(self) -> CollectionSettings:
-        """Convert to settings. Raises `InputError` and `MetadataError`."""
+        """Convert the request to settings. Raises `InputError` or `MetadataError` for values that are not valid."""
         metadata = require_metadata(self.metadata)
         return CollectionSettings(self.title, self.description, self.default_strategy, metadata)
 
 
 class CollectionChangeIn(SettingsIn):
-    """Changes to settings. Members left out do not change. `metadata` is a JSON merge patch: null removes a member."""
+    """Changes to a collection's settings. Members that are left out do not change.
+
+    `metadata` is a JSON merge patch: null removes a member.
+    """
 
     @model_validator(mode="after")
     def _require_change(self) -> Self:
@@ -46,7 +49,10 @@ class CollectionChangeIn(SettingsIn):
         return self
 
     def apply_to(self, known: CollectionSettings) -> CollectionSettings:
-        """Apply the change to settings and return the result. Raises `InputError` and `MetadataError`."""
+        """Apply the change to settings and return the result.
+
+        Raises `InputError` or `MetadataError` for values that are not valid.
+        """
         values = {name: getattr(known, name) for name in ("title", "description", "default_strategy")}
         values |= {name: getattr(self, name) for name in values if name in self.model_fields_set}
         merged = {**known.metadata, **self.metadata}
@@ -57,9 +63,9 @@ class CollectionChangeIn(SettingsIn):
 class CollectionOut(Wire):
     """A collection.
 
-    `documents` counts the documents that you may read, `states` counts them by state, and `bytes` is the size of their
-    originals. `name` is its id and cannot be changed; `title` is for people. `restricted` is true if it has grants.
-    `role` is your role.
+    `documents` counts the documents that you may read, `states` counts them by state, and `bytes` is the total size of
+    their originals. `name` is the collection's id and cannot be changed; `title` is for display. `restricted` is true
+    if the collection has grants. `role` is your role on it.
     """
 
     name: str
@@ -86,7 +92,7 @@ class CollectionOut(Wire):
 
 
 class CollectionPage(Wire):
-    """A page of the collections that you may use, by name; `next_cursor` is null on the last page."""
+    """A page of the collections that you may use, sorted by name; `next_cursor` is null on the last page."""
 
     collections: list[CollectionOut]
     next_cursor: str | None
@@ -95,7 +101,7 @@ class CollectionPage(Wire):
 class CollectionDeletionOut(Wire):
     """The receipt of a deleted collection. `collected` means that everything was removed and the totals are final.
 
-    Until then, workers are removing its content from the index and the disk; none of it can be found any more.
+    Until then, workers are removing its content from the index and the disk. The content can no longer be found.
     """
 
     receipt: str = Field(validation_alias="id")
@@ -112,7 +118,7 @@ class CollectionDeletionOut(Wire):
 
 
 def get_role(caller: Principal, collection: str) -> Role:
-    """Return the caller's role on a collection that it may read."""
+    """Return the caller's role on a collection that the caller may read."""
     if caller.is_admin or collection in caller.collections.managed:
         return Role.ADMIN
     return Role.WRITER if caller.collections.can_write(collection) else Role.READER

@@ -20,9 +20,9 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 @router.post("", status_code=201, response_model=BatchOut)
 def create(body: BatchIn, request: Request, caller: Writer, services: ServicesDep, response: Response) -> BatchOut:
-    """Create a batch. Upload files with `POST /v1/documents?batch=…`, and close the batch after the last one.
+    """Create a batch. Upload files with `POST /v1/documents?batch=…`, and close the batch after the last file.
 
-    Only you and admins can see it; others get `404`. Anyone you give its id can upload files to it.
+    Only you and admins can see the batch; others get `404`. Anyone to whom you give its id can upload files to it.
     """
     claim = get_claim(request)
     batch, _ = services.documents.batches.create(
@@ -43,7 +43,7 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: str | None = None,
 ) -> BatchPage:
-    """List your batches, newest first; an admin sees everyone's. Paginated."""
+    """List your batches, newest first; an admin sees the batches of all users. Paginated."""
     before = None if cursor is None else decode_cursor(cursor)
     found = services.documents.batches.list_latest(
         caller.tenant_id, before=before, limit=limit + 1, owner=caller.visible_owner
@@ -73,8 +73,8 @@ async def events(
 ) -> AnyResponse:
     """Stream a batch as server-sent events until it is completed or cancelled: `snapshot`, `progress`, finally `end`.
 
-    Each event has the content of `GET /v1/batches/{id}`. `Last-Event-ID` works on any server, however long ago the
-    stream broke off.
+    Each event has the same content as `GET /v1/batches/{id}`. `Last-Event-ID` works on any server, no matter how long
+    ago the stream was interrupted.
     """
     # guard: stream-limit
     await slot.move_to(streams)
@@ -105,13 +105,13 @@ def failures(
 
 @router.post("/{batch_id}/close")
 def close(batch_id: str, caller: Writer, services: ServicesDep) -> BatchOut:
-    """Close a batch: it accepts no more files, and is completed when all of its files have been processed."""
+    """Close a batch. It then accepts no more files, and is completed when all of its files have been processed."""
     return BatchOut.from_progress(services.documents.batches.close(caller.tenant_id, batch_id, caller.visible_owner))
 
 
 @router.post("/{batch_id}/cancel")
 def cancel(batch_id: str, caller: Writer, services: ServicesDep) -> BatchOut:
-    """Cancel a batch: it accepts no more files, and processing of unfinished ones stops. Finished ones stay.
+    """Cancel a batch. It then accepts no more files, and unfinished files are not processed. Finished ones remain.
 
     Once this returns, none of the cancelled files will become searchable. Processing continues for files that were
     uploaded before the batch or also belong to another batch, and for documents that you cannot read. `409` if the

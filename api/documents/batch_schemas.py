@@ -12,16 +12,16 @@ from ingest.storage.queue.records import JobKind
 
 
 class BatchIn(Wire):
-    """A new batch. With `expected`, it is completed once that many files were processed, closed or not."""
+    """A new batch. With `expected`, it is completed once that many files have been processed, whether closed or not."""
 
     name: str = Field("", max_length=200)
     expected: int | None = Field(None, ge=1, le=10_000_000)
 
 
 class BatchCounts(Wire):
-    """Counts of a batch's files. `received` includes `duplicates`, which had been uploaded before.
+    """Counts of a batch's files. `received` includes `duplicates`, whose bytes had already been uploaded before.
 
-    `documents` counts the accepted files by state; the rest were `refused`.
+    `documents` counts the accepted files by state; the remaining files were `refused`.
     """
 
     expected: int | None
@@ -32,9 +32,9 @@ class BatchCounts(Wire):
 
 
 class BatchProgressOut(Wire):
-    """Progress of a batch. `files_done` counts files that are finished or failed. `seconds_left` is null if unknown.
+    """Progress of a batch. `files_done` counts files that have finished or failed. `seconds_left` is null if unknown.
 
-    `paused` lists the kinds of work that are paused until somebody runs `leadline queue resume`.
+    `paused` lists the kinds of work that are paused until someone runs `leadline queue resume`.
     """
 
     fraction: float
@@ -99,7 +99,7 @@ class BatchPage(Wire):
 
 
 class BatchFailureOut(Wire):
-    """A file without a usable document: either `refused` on upload, so that there is no document, or failed later."""
+    """A file without a usable document: it was `refused` on upload, so there is no document, or it failed later."""
 
     name: str
     document: str | None = Field(validation_alias="document_id")

@@ -56,7 +56,10 @@ def content(
     end: Annotated[int | None, Query(ge=0)] = None,
     version: Version = None,
 ) -> Response:
-    """Return the normalized text, or its code points from `start` to before `end`; citation spans refer to it."""
+    """Return the normalized text, or its code points from `start` up to but excluding `end`.
+
+    The spans of citations refer to this text.
+    """
     active = require_active_version(services, caller, document_id, version)
     text = services.contents.texts.read(active, start, end)
     return PlainTextResponse(text, headers={"ETag": f'"{active}"'})
@@ -64,14 +67,14 @@ def content(
 
 @router.get("/original", response_class=StreamingResponse)
 def original(document_id: str, caller: Caller, services: ServicesDep, request: Request) -> Response:
-    """Download the original file of the version that searches use, or of the latest upload if there is none."""
+    """Download the original file of the version that searches use. If there is none yet, download the latest upload."""
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     version = document.version
     if document.active_version_id not in (None, version.id):
         version = services.documents.catalog.load_version(str(document.active_version_id))
     if version.state is VersionState.CANCELLED:
         raise DocumentStateError("The document was cancelled, and its file was removed.", hint="Upload it again.")
-    name = version.name.rpartition("/")[2]  # the name of an archive entry is its path; send the last part
+    name = version.name.rpartition("/")[2]  # the name of an archive entry is its path; use only the last part
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(to_sendable_text(name), safe='')}"}
     return build_download(services.contents.blobs, _build_original(version), request, headers)
 
@@ -109,8 +112,8 @@ def positions(
 ) -> PositionsOut:
     """Locate a span of the text in the file: boxes on its pages, or cells of its sheets.
 
-    The span goes from code point `start` to before `end`. Send the `version` of the citation that it comes from.
-    `limit` counts words or cells.
+    The span goes from code point `start` up to but excluding `end`. Send the `version` of the citation that contains
+    the span. `limit` counts words or cells.
     """
     active = require_active_version(services, caller, document_id, version)
     if end <= start:
@@ -133,9 +136,9 @@ def page_image(
     version: Version = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Return a page of a PDF or an image as PNG. The boxes of `positions` can be drawn over it.
+    """Return a page of a PDF, or an image, as PNG. The boxes of `positions` can be drawn over it.
 
-    A very tall page is narrower than `width`.
+    A very tall page is rendered narrower than `width`.
     """
     active = require_active_version(services, caller, document_id, version)
     headers = {"ETag": f'"{active}.{page}.{width}"', "Cache-Control": "private, no-cache"}
@@ -185,7 +188,7 @@ def rows(
     limit: Limit = 100,
     cursor: str | None = None,
 ) -> RecordPage:
-    """List the rows of a table with their values by column. Paginated."""
+    """List the rows of a table with their values keyed by column. Paginated."""
     active = require_active_version(services, caller, document_id, version)
     found = _require_table(services, active, table)
     names = [each.name for each in found.columns]
@@ -223,8 +226,8 @@ def _build_next_cursor(end: int, total: int) -> str | None:
 def require_active_version(services: Services, caller: Principal, document_id: str, version: str | None) -> str:
     """Return the id of the document version whose text can be shown.
 
-    Raises `DocumentNotFoundError` if the document does not exist or the caller cannot read it, and `DocumentStateError`
-    if it has no text or `version` is not its active version.
+    Raises `DocumentNotFoundError` if the document does not exist or the caller cannot read it. Raises
+    `DocumentStateError` if the document has no text or `version` is not its active version.
     """
     # guard: content-readers
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)

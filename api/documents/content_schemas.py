@@ -22,7 +22,7 @@ class BoxOut(Wire):
 
 
 class CellOut(Wire):
-    """A cell of sheet number `sheet`, with row and column counted from 1. Column 0 means the whole row."""
+    """A cell of the sheet with the number `sheet`; row and column count from 1. Column 0 means the whole row."""
 
     sheet: int
     row: int
@@ -32,8 +32,8 @@ class CellOut(Wire):
 class PositionsOut(Wire):
     """The positions of a text span in the file, in reading order; the words of a line share one box.
 
-    Both lists are empty if the format has no positions. `next_start` is the `start` of the next page, null at the end
-    of the span.
+    Both lists are empty if the format has no positions. `next_start` is the `start` of the next page, or null at the
+    end of the span.
     """
 
     version: str
@@ -44,10 +44,11 @@ class PositionsOut(Wire):
 
 
 class OutlineEntryOut(Wire):
-    """A heading with its section, a page, slide or sheet, or a table; its span is `start` to before `end` of the text.
+    """An entry of the outline: a heading with its section, a page, slide or sheet, or a table.
 
-    Only headings have a `level`. `page` and `place` say where the entry starts. `header_end` is the end of a table's
-    header; `table` is its number among the document's record tables, if it is one.
+    Its span goes from `start` up to but excluding `end` of the text. Only headings have a `level`. `page` and `place`
+    give the position of the entry's start. `header_end` is the end of a table's header. `table` is its number among the
+    document's record tables, or null if it is not one.
     """
 
     kind: Literal["heading", "page", "slide", "sheet", "table"]
@@ -70,7 +71,7 @@ class OutlinePage(Wire):
 
 
 def build_outline(layout: Layout, characters: int, tables: Iterable[RecordTable]) -> list[OutlineEntryOut]:
-    """Return the headings, places and tables of a text in reading order, outer ones first."""
+    """Return the headings, pages, slides, sheets and tables of a text in reading order, outer entries first."""
     entries = [
         *_iter_headings(layout, characters),
         *_iter_places(layout, characters),
@@ -128,7 +129,7 @@ def _locate(layout: Layout, offset: int) -> dict[str, Any]:
 
 
 class ColumnOut(Wire):
-    """A column of a table. `unit` is the sign (€, %) next to its numbers, which is not part of the values."""
+    """A column of a table. `unit` is the symbol (€, %) next to its numbers, which is not part of the values."""
 
     name: str
     type: ColumnType
@@ -136,7 +137,7 @@ class ColumnOut(Wire):
 
 
 class TableOut(Wire):
-    """A record table, by its number from 0. Its span includes the header and all rows."""
+    """A record table and its number, which counts from 0. Its span includes the header and all rows."""
 
     table: int = Field(validation_alias="index")
     name: str
@@ -160,7 +161,10 @@ class TablePage(Wire):
 
 
 class RecordOut(Wire):
-    """A row by its number from 1, with its span of the text and its values by column. Dates are ISO strings."""
+    """A row and its number, which counts from 1, with its span of the text and its values keyed by column.
+
+    Dates are ISO strings.
+    """
 
     row: int = Field(validation_alias="number")
     start: int

@@ -1,4 +1,4 @@
-"""Downloads of uploaded files, whole or ranges, verified against their digests while they are sent."""
+"""Downloads of uploaded files, as a whole or as ranges, verified against their digests while they are sent."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 @dataclass(frozen=True)
 class Original:
-    """An uploaded file: its key, its SHA-256 in hex, and the subject of error messages about it."""
+    """An uploaded file: its key, its SHA-256 in hex, and the name that error messages use for it."""
 
     key: str
     sha256: str
@@ -38,9 +38,10 @@ class Original:
 def build_download(blobs: BlobStore, original: Original, request: Request, headers: Mapping[str, str]) -> Response:
     """Return a streaming response with an uploaded file or a range of it. The `ETag` is the file's digest.
 
-    The whole file is read and its digest compared, even for a range. If it differs, the connection is closed before the
-    last block is sent, so that no client mistakes the transfer for complete. A request for several ranges gets the
-    whole file, as RFC 9110 allows. Raises `ContentChangedError` and `OriginalLostError`.
+    The whole file is read and its digest compared, even for a range. If the digest differs, the connection is closed
+    before the last block is sent, so that no client mistakes the transfer for complete. If several ranges are
+    requested, the whole file is sent, as RFC 9110 allows. Raises `ContentChangedError` if the stored bytes have
+    changed, and `OriginalLostError` if they are missing.
     """
     headers = {**headers, "ETag": original.etag, "Accept-Ranges": "bytes"}
     if original.etag in _parse_tags(request.headers.get("if-none-match", "")):
@@ -54,15 +55,17 @@ def build_download(blobs: BlobStore, original: Original, request: Request, heade
     if found is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     blocks = _iter_checked_blocks(blobs, original, start, end)
-    # If there is only one block, it is verified before the response starts, so that the client gets a problem instead.
+    # A file of only one block is verified before the response starts, so that the client gets a problem instead of a
+    # broken connection.
     blocks = chain([next(blocks, b"")], blocks)
     return StreamingResponse(blocks, 200 if found is None else 206, headers, media_type=_TYPE)
 
 
 def _iter_checked_blocks(blobs: BlobStore, original: Original, start: int, end: int) -> Iterator[bytes]:
-    """Read the whole file, and yield the bytes from `start` to before `end`; the last block only after verification.
+    """Read the whole file and yield the bytes from `start` up to but excluding `end`.
 
-    Raises `ContentChangedError` instead of yielding the last block if the digest differs.
+    The last block is yielded only after verification. Raises `ContentChangedError` instead of yielding it if the digest
+    differs.
     """
     digest, at, held = hashlib.sha256(), 0, b""
     try:
@@ -94,14 +97,14 @@ def _load_size(blobs: BlobStore, original: Original) -> int:
 
 
 def _parse_tags(header: str) -> set[str]:
-    """Parse an `If-None-Match` header into tags for weak comparison (RFC 9110, 13.1.2)."""
+    """Parse an `If-None-Match` header into its tags, for weak comparison (RFC 9110, 13.1.2)."""
     return {tag.strip().removeprefix("W/") for tag in header.split(",")}
 
 
 def _parse_range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
-    """Return the requested byte range as offsets, or None to send the whole file.
+    """Return the requested byte range as offsets, or None if the whole file must be sent.
 
-    None without a range or if it is not valid, if `If-Range` names another file, and for an empty file.
+    That is the case if the request has no valid range, if `If-Range` names another file, and for an empty file.
     """
     match = _RANGE.fullmatch(request.headers.get("range", "").strip())
     is_same = request.headers.get("if-range", etag) == etag

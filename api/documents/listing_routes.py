@@ -1,4 +1,4 @@
-"""`/v1/documents`: listings, and bulk actions, which are first planned and then run step by step."""
+"""`/v1/documents`: listings, and bulk actions, which are planned first and then run step by step."""
 
 import time
 from collections.abc import Callable
@@ -31,7 +31,7 @@ router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
 _BY_ARRIVAL = frozenset({ListOrder.OLDEST, ListOrder.NEWEST})
 _BY_TEXT = frozenset({ListOrder.NAME, ListOrder.NAME_DOWN})
-# Limits of one step, so that it returns before clients time out, however large the documents are.
+# The limits of one step. It must return before clients time out, however large the documents are.
 _STEP_DOCUMENTS, _STEP_SECONDS = 100, 5.0
 _NOTHING = ListTotal(0, 0, 0, 0)
 
@@ -50,7 +50,7 @@ def listing(
 
     Filter by `batch`, by `container` (entries of that archive, mailbox or message), by `with_omissions` (documents
     whose text leaves out part of their file), by `type` (media types such as `application/pdf`), and by `named`
-    (characters in the name or title, ignoring case). A cursor only works with the order it was created for.
+    (characters in the name or title, ignoring case). A cursor is only valid for the order it was created for.
     `with_total` adds the total count.
     """
     if wanted.batch is not None:
@@ -81,8 +81,8 @@ def plan(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkPlanOut:
 def act(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkStepOut:
     """Run one step of a bulk action: delete, retry or cancel documents, or change their readers.
 
-    A step takes a few seconds at most and returns a cursor for the next one. Documents added after the plan are not
-    affected; documents that no longer exist are skipped.
+    A step takes a few seconds at most and returns a cursor for the next step. Documents added after the plan are not
+    affected, and documents that no longer exist are skipped.
     """
     affected, act_on = body.build_affected_filter(), _build_action(body, caller, services)
     if affected is None:
@@ -157,7 +157,7 @@ def _ring_doorbell(body: BulkIn, services: Services) -> None:
 
 
 def require_writable(services: Services, caller: Principal, document_id: str) -> None:
-    """Raise `RoleMissingError` if the caller may only read the document's collection."""
+    """Raise `RoleMissingError` if the caller has only read access to the document's collection."""
     if caller.collections.read_only:
         document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
         caller.collections.require_writable(document.collection)

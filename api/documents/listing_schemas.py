@@ -16,12 +16,12 @@ COLLECTION_PATTERN = r"^[\w.-]+$"
 Type = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 BulkAction = Literal["delete", "retry", "cancel", "readers"]
-# Actions that apply only to documents in these states; other actions apply to all.
+# Actions that apply only to documents in these states. All other actions apply to every document.
 _APPLIES: dict[str, frozenset[VersionState]] = {"retry": frozenset({VersionState.FAILED}), "cancel": IN_PROGRESS}
 
 
 class MatchingIn(Wire):
-    """A document filter with the parameters of `GET /v1/documents`. Without members, it matches all documents."""
+    """A document filter with the same parameters as `GET /v1/documents`. Without members, it matches all documents."""
 
     collection: str | None = Field(None, min_length=1, max_length=128, pattern=COLLECTION_PATTERN)
     state: list[VersionState] = Field(default_factory=list, max_length=len(VersionState))
@@ -38,8 +38,8 @@ class MatchingIn(Wire):
 class BulkIn(Wire):
     """An action on many documents: those listed in `documents`, or all that match the filter `matching`.
 
-    `readers` are the new readers, for the action `readers` only; null means the whole tenant. `cursor` comes from the
-    plan or the step before; documents added later are not affected.
+    `readers` are the new readers and are used only by the action `readers`; null means the whole tenant. `cursor` comes
+    from the plan or from the previous step; documents added later are not affected.
     """
 
     action: BulkAction
@@ -57,11 +57,11 @@ class BulkIn(Wire):
         return self
 
     def build_filter(self) -> DocumentFilter:
-        """Return a filter for the documents that were listed or match."""
+        """Return a filter for the documents that are listed or that match."""
         return self.matching.to_filter() if self.matching else DocumentFilter(identifiers=self.documents or [])
 
     def build_affected_filter(self) -> DocumentFilter | None:
-        """Return a filter for the documents that the action would change; None if there cannot be any."""
+        """Return a filter for the documents that the action would change, or None if there cannot be any."""
         chosen = self.build_filter()
         applies = _APPLIES.get(self.action)
         if applies is None:
@@ -71,10 +71,10 @@ class BulkIn(Wire):
 
 
 class BulkPlanOut(Wire):
-    """The effects of a bulk action: the number of documents it changes, with their bytes and chunks.
+    """The effects of a bulk action: the number of documents that it would change, with their bytes and chunks.
 
-    `others` counts documents that were selected but would not change, such as documents to retry that have not failed.
-    Send `cursor` with the action.
+    `others` counts documents that were selected but would not change, for example documents to retry that have not
+    failed. Send `cursor` with the action.
     """
 
     documents: int
@@ -89,14 +89,17 @@ class BulkPlanOut(Wire):
 
 
 class RefusedOut(Wire):
-    """A document that the action could not change, with the reason."""
+    """A document that the action could not change, and the reason."""
 
     id: str
     problem: dict[str, Any]
 
 
 class BulkStepOut(Wire):
-    """The result of a step: the number of documents `done`. `next_cursor` starts the next step; null after the last."""
+    """The result of a step: the number of documents `done`.
+
+    `next_cursor` starts the next step; it is null after the last step.
+    """
 
     done: int
     refused: list[RefusedOut]
@@ -104,7 +107,7 @@ class BulkStepOut(Wire):
 
 
 class VersionOut(Wire):
-    """A version of a document's content. `active` is true for the one that searches use."""
+    """A version of a document's content. `active` is true for the version that searches use."""
 
     id: str
     name: str

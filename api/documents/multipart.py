@@ -1,4 +1,7 @@
-"""Receives uploads, as multipart forms or plain bodies, and writes them to disk in blocks, never whole in memory."""
+"""Receives uploads as multipart forms or plain bodies, and writes them to disk block by block.
+
+A file is never held in memory as a whole.
+"""
 
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -23,7 +26,7 @@ from ingest.storage.queue.records import PRIORITIES, JobPriority
 _MAX_FIELD_BYTES = 64 * 1024
 _MAX_PARTS = 1000
 _MAX_FIELDS = 20
-# Form fields that describe documents; each is also a query parameter.
+# Form fields that describe documents. Each of them is also a query parameter.
 FIELDS = ("collection", "batch", "metadata", "readers", "priority")
 COLLECTION = re.compile(r"[\w.-]{1,128}")
 
@@ -32,7 +35,7 @@ Receive = Callable[[UploadRequest], AbstractContextManager[Upload[AcceptedUpload
 
 @dataclass
 class Received:
-    """The outcomes of the files of one request, in order. A refused file never stops the others."""
+    """The outcomes of the files of one request, in order. The other files are accepted even if one is refused."""
 
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -40,7 +43,7 @@ class Received:
 async def receive_body(
     stream: AsyncIterator[bytes], request: UploadRequest, receive: Receive, threads: Threads
 ) -> Received:
-    """Receive the whole body as one file. Raises the subclasses of `UploadError`."""
+    """Receive the whole body as one file. Raises a subclass of `UploadError` if the file is refused."""
     with ExitStack() as stack:
         upload = await threads.run(stack.enter_context, receive(request))
         async for block in stream:
@@ -58,7 +61,7 @@ async def receive_form(
     *,
     given: Collection[str] = (),
 ) -> Received:
-    """Receive each part with a file name as a document. Form fields apply to all files, wherever they are.
+    """Receive each part that has a file name as a document. Form fields apply to all files, wherever the fields are.
 
     `given` names the fields that are already set in the URL. No file is accepted before the end of the form. Raises
     `BadRequestError` for a malformed or truncated form, `InputError` for a field with invalid text, and
@@ -86,10 +89,10 @@ async def receive_file(
     threads: Threads,
     check: Callable[[Mapping[str, str]], str],
 ) -> Kept:
-    """Receive a form with one file and fields, before or after it, from which `check` returns the file's purpose.
+    """Receive a form with one file.
 
-    Raises the subclasses of `UploadError`, the errors of `check`, and those of `receive_form`. The file is not kept
-    then.
+    The form's fields may come before or after the file; `check` gets them and returns the file's purpose. Raises a
+    subclass of `UploadError`, the errors of `check`, and those of `receive_form`, in which case the file is not stored.
     """
     form = _SingleFileForm(request, receive)
     try:
@@ -175,7 +178,7 @@ class _FormParser:
         if name is None:
             self._field_name = _decode_text(options.get(b"name", b""), "form")
             return
-        # The name is for display only, so a wrong encoding is no reason to refuse the file.
+        # The name is for display only, so an invalid encoding is no reason to refuse the file.
         shown = check_text(name.decode("utf-8", "replace"), "form.filename")
         self._start_file(shown, self._headers.get(b"content-type", b"").decode("latin-1") or None)
 
@@ -207,7 +210,7 @@ class _FormParser:
 
 
 class _SingleFileForm(_FormParser, Generic[Kept]):
-    """A form with one file. It is accepted at the end of the form, because fields may follow the file."""
+    """A form with one file. The file is accepted only at the end of the form, because fields may follow it."""
 
     def __init__(
         self, request: UploadRequest, receive: Callable[[UploadRequest], AbstractContextManager[Upload[Kept]]]
@@ -236,14 +239,14 @@ class _SingleFileForm(_FormParser, Generic[Kept]):
             self.upload.write(block)
 
     def _end_file(self) -> None:
-        """Do nothing: fields may follow the file."""
+        """Do nothing, because fields may follow the file."""
 
 
 class _DocumentForm(_FormParser):
-    """A form with many files, each a document, and fields that apply to all of them.
+    """A form with many files, each of which becomes a document, and fields that apply to all of them.
 
-    `request` accumulates the fields. Fields before a file are checked before its bytes are received, and all fields
-    before any file is accepted.
+    `request` accumulates the fields. The fields before a file are checked before its bytes are received, and all fields
+    are checked before any file is accepted.
     """
 
     def __init__(self, request: UploadRequest, intake: Intake, given: Collection[str]) -> None:
@@ -286,7 +289,7 @@ class _DocumentForm(_FormParser):
 
 
 def _parse_field(name: str, value: str) -> dict[str, Any]:
-    """Return the changes to an upload request from a plain-text field. Raises `BadRequestError`."""
+    """Return the changes that a plain-text field makes to an upload request. Raises `BadRequestError` if invalid."""
     if name == "batch":
         return {"batch_id": value}
     if name == "priority":
@@ -301,19 +304,22 @@ def _parse_field(name: str, value: str) -> dict[str, Any]:
 
 
 def parse_priority(value: str, at: str) -> JobPriority:
-    """Parse a priority: `interactive` or `bulk`. Raises `BadRequestError`."""
+    """Parse a priority: `interactive` or `bulk`. Raises `BadRequestError` for any other value."""
     if value not in PRIORITIES:
         raise BadRequestError(f"{value[:40]!r} is not a priority.", hint="Send `interactive` or `bulk`.", at=at)
     return PRIORITIES[value]
 
 
 def parse_metadata(content: bytes) -> dict[str, Any]:
-    """Parse document metadata, a JSON object of plain values. Raises `InputError` and `MetadataError`."""
+    """Parse document metadata, a JSON object of plain values. Raises `InputError` or `MetadataError` if invalid."""
     return require_metadata(parse_metadata_json(content))
 
 
 def check_readers(subjects: Collection[str], own: frozenset[str] | None) -> frozenset[str]:
-    """Check the readers that a caller sets on a document; `own` are the caller's subjects. Raises `MetadataError`."""
+    """Check the readers that a caller sets on a document. `own` are the caller's own subjects.
+
+    Raises `MetadataError` if the readers are not valid.
+    """
     found = require_readers(subjects)
     require_own_access(found, own)
     return found

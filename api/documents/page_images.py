@@ -14,7 +14,7 @@ _WAIT_SECONDS = 10.0
 
 
 class PageImages:
-    """Renders one page at a time; each takes well under a second. The process starts with the first page."""
+    """Renders one page at a time, each in well under a second. The parser process is started for the first page."""
 
     def __init__(self, isolation: Isolation) -> None:
         self._isolation = isolation
@@ -24,8 +24,9 @@ class PageImages:
     def draw_page(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes:
         """Render a page, counted from 1, as a PNG of this width.
 
-        Raises `PageNotFoundError` if there is no such page or the type has no pages with a fixed layout,
-        `TooManyRequestsError` if other pages take too long, and the subclasses of `ParseError`.
+        Raises `PageNotFoundError` if there is no such page or if the type has no pages with a fixed layout,
+        `TooManyRequestsError` if the wait for other pages takes too long, and subclasses of `ParseError` if the file
+        cannot be rendered.
         """
         if not has_page_images(media_type):
             raise PageNotFoundError(f"Pages of {media_type} cannot be rendered as images.")

@@ -61,15 +61,15 @@ async def upload(
     """Upload one or more files.
 
     As `multipart/form-data`, every part with a file name becomes a document. The fields `collection`, `batch`,
-    `metadata` (a JSON object), `readers` (a JSON list) and `priority` apply to all of them. They may come before or
-    after the files, each once. Nothing is accepted before the end of the form. With any other content type, the body is
-    one file, and `name`, `metadata` and `readers` are query parameters. `readers` are the users and groups who may read
-    the document, such as `user:ann` and `group:hr`; without it, the whole tenant may.
+    `metadata` (a JSON object), `readers` (a JSON list) and `priority` apply to all of them. Each field may be sent
+    once, before or after the files. Nothing is accepted before the end of the form. With any other content type, the
+    body is one file, and `name`, `metadata` and `readers` are query parameters. `readers` are the users and groups who
+    may read the document, such as `user:ann` and `group:hr`; if it is left out, the whole tenant may read it.
 
-    `202` means that the bytes are on disk and the job is queued. `200` means that the same bytes were already there:
-    their document stays as it is, and `kept` names what you sent that differs from it; use `PATCH` to change that.
-    Uploads with priority `bulk` are processed after your other uploads. `batch` is the id of a batch created with `POST
-    /v1/batches`.
+    `202` means that the bytes are on disk and the job is queued. `200` means that the same bytes had already been
+    uploaded. Their document is not changed, and `kept` names the fields that you sent with different values; use
+    `PATCH` to change those. Uploads with priority `bulk` are processed after your other uploads. `batch` is the id of a
+    batch created with `POST /v1/batches`.
     """
     base = UploadRequest(
         caller.tenant_id,
@@ -101,7 +101,10 @@ async def upload(
 
 @router.get("/{document_id}")
 def one(document_id: str, caller: Caller, services: ServicesDep, response: Response) -> DocumentOut:
-    """Show a document: its state, progress, and the reason if it failed. Send its `ETag` as `If-Match` to change it."""
+    """Show a document: its state, its progress, and the reason if it failed.
+
+    Send its `ETag` as `If-Match` to change it.
+    """
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     response.headers.update(build_etag_headers(document))
     return DocumentOut.from_document(document, services.documents.catalog.load_progress(document))
@@ -119,9 +122,8 @@ async def events(
 ) -> Response:
     """Stream a document as server-sent events until its latest version is processed.
 
-    The events are `snapshot`, `progress` and, last, `end`.
-    Each event has the content of `GET /v1/documents/{id}`. `Last-Event-ID` works on any server, however long ago the
-    stream broke off.
+    The events are `snapshot`, `progress` and finally `end`. Each event has the same content as `GET
+    /v1/documents/{id}`. `Last-Event-ID` works on any server, no matter how long ago the stream was interrupted.
     """
     await slot.move_to(streams)
     return await sse.stream_updates(_build_source(services, caller.tenant_id, current, document_id), last_event_id)
@@ -139,10 +141,10 @@ async def replace(
     priority: Urgency = "interactive",
     batch: BatchId = None,
 ) -> JSONResponse:
-    """Replace a document's content. The body is the new file; `name` renames it.
+    """Replace a document's content. The body is the new file; `name` renames the document.
 
-    Searches use the old content until the new one is `ready`. A replacement that fails changes only the state that is
-    shown. Send the document's `ETag` as `If-Match`: `428` without it, `412` if the document has changed since. `200`
+    Searches use the old content until the new content is `ready`. If the replacement fails, only the displayed state
+    changes. Send the document's `ETag` as `If-Match`: `428` without it, `412` if the document has changed since. `200`
     with `duplicate` means that the document already has these bytes.
     """
     admitted = parse_if_match(if_match)
@@ -184,9 +186,9 @@ def change(
 
     `metadata` is a JSON merge patch: members are set, or removed if they are null. A null `title` restores the title
     found in the content. Null `readers` opens the document to the whole tenant; a list restricts it to these readers.
-    Everyone else then gets `404`, and their searches find nothing of it. Only the uploader and admins of the collection
-    may change `readers` (`403`, `not_uploader`). Send the document's `ETag` as `If-Match`: `428` without it, `412` if
-    the document has changed since. The change creates a new `ETag`.
+    Everyone else then gets `404`, and their searches no longer find any of its content. Only the uploader and admins of
+    the collection may change `readers` (`403`, `not_uploader`). Send the document's `ETag` as `If-Match`: `428` without
+    it, `412` if the document has changed since. The change creates a new `ETag`.
     """
     admitted = parse_if_match(if_match)
     require_writable(services, caller, document_id)
@@ -200,10 +202,10 @@ def change(
 
 @router.delete("/{document_id}")
 def delete(document_id: str, caller: Writer, services: ServicesDep) -> DeletionOut:
-    """Delete a document. Once this returns, no search or answer shows anything of it.
+    """Delete a document. Once this returns, no search or answer shows any of its content.
 
-    The response is a receipt; deleting it again returns the same one. The entries of an archive, mailbox or message are
-    deleted with it.
+    The response is a receipt; deleting the document again returns the same receipt. The entries of an archive, mailbox
+    or message are deleted with it.
     """
     require_writable(services, caller, document_id)
     deletion = services.work.delete(caller.tenant_id, document_id, caller.readers)
@@ -221,9 +223,9 @@ def deletion(document_id: str, caller: Caller, services: ServicesDep) -> Deletio
 
 @router.post("/{document_id}/cancel")
 def cancel(document_id: str, caller: Writer, services: ServicesDep, response: Response) -> DocumentOut:
-    """Stop processing a document's latest content. A new document becomes `cancelled`; a replaced one stays as it was.
+    """Stop processing a document's latest content. A new document becomes `cancelled`; a replaced one does not change.
 
-    `409` if nothing is in progress. Upload the same bytes again to start over.
+    `409` if nothing is in progress. To start over, upload the same bytes again.
     """
     require_writable(services, caller, document_id)
     document = services.documents.catalog.cancel(caller.tenant_id, document_id, readers=caller.readers)
@@ -234,7 +236,7 @@ def cancel(document_id: str, caller: Writer, services: ServicesDep, response: Re
 
 @router.post("/{document_id}/retry", status_code=202)
 def retry(document_id: str, caller: Writer, services: ServicesDep, response: Response) -> DocumentOut:
-    """Retry a failed document from the bytes that were uploaded. `409` if it has not failed."""
+    """Retry a failed document with the bytes that were uploaded. `409` if it has not failed."""
     accepted = services.work.intake.retry(
         caller.tenant_id,
         document_id,
@@ -294,7 +296,7 @@ def _build_single_response(name: str, outcome: AcceptedUpload | UploadError) -> 
 
 
 def _build_multi_response(outcomes: list[tuple[str, AcceptedUpload | UploadError]]) -> JSONResponse:
-    """Return `202` if any file was accepted. Each refused file has the problem it would have had on its own."""
+    """Return `202` if any file was accepted. Each refused file gets the problem that it would get if uploaded alone."""
     refused = [(name, outcome) for name, outcome in outcomes if isinstance(outcome, UploadError)]
     accepted = [outcome for _, outcome in outcomes if isinstance(outcome, AcceptedUpload)]
     rejected = [RejectedOut(name=name, problem=build_problem(error)) for name, error in refused]

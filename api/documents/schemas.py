@@ -12,7 +12,7 @@ from ingest.storage.texts.layout import OmissionKind
 
 
 class Reason(Wire):
-    """Why a document failed, and what to do about it."""
+    """The reason why a document failed, and what to do about it."""
 
     code: str
     detail: str
@@ -20,11 +20,11 @@ class Reason(Wire):
 
 
 class ProgressOut(Wire):
-    """Progress of a document's ingest. `fraction` goes from 0 to 1.
+    """Progress of processing a document. `fraction` goes from 0 to 1.
 
-    `attempt` is 0 before the first attempt and increases with each retry. `queue_position` counts the jobs ahead of it,
-    and is null while it is being processed. `seconds_left` is an estimate of the time until it is ready. Unknown values
-    are null; in listings, these three always are.
+    `attempt` is 0 before the first attempt and increases with each retry. `queue_position` counts the jobs ahead of the
+    document; it is null while the document is being processed. `seconds_left` is the estimated time until the document
+    is ready. Unknown values are null. In listings, these three are always null.
     """
 
     stage: VersionState
@@ -39,9 +39,9 @@ class ProgressOut(Wire):
 
 
 class OmissionOut(Wire):
-    """A kind of content that the file has but its text lacks: how often, and where or why in plain words.
+    """A kind of content that is in the file but not in its text: how often it occurs, and where or why in plain words.
 
-    `words` is a one-line description for people.
+    `words` is a one-line description for display.
     """
 
     kind: OmissionKind
@@ -54,11 +54,11 @@ class DocumentOut(Wire):
     """A document and the state of its latest version.
 
     `active_version` is the version that searches use. It differs from `version` while a replacement is in progress and
-    after one failed. `readers` are the users and groups who may read the document; null means the whole tenant.
-    `chunks_reused` counts the chunks of `version` whose vectors were copied from identical chunks in the tenant, mostly
-    of the previous version. `omissions` are the parts of the file that the text of `version` leaves out, such as pages
-    without text, and images. An entry of an archive, mailbox or message has that document's id as `container`, and its
-    path there as `entry_path`.
+    after a replacement failed. `readers` are the users and groups who may read the document; null means the whole
+    tenant. `chunks_reused` counts the chunks of `version` whose vectors were copied from identical chunks in the
+    tenant, mostly from the previous version. `omissions` are the parts of the file that are missing from the text of
+    `version`, such as images, and pages without text. For an entry of an archive, mailbox or message, `container` is
+    the id of that document, and `entry_path` is the path of the entry in it.
     """
 
     id: str
@@ -87,7 +87,10 @@ class DocumentOut(Wire):
 
     @classmethod
     def from_document(cls, document: Document, progress: DocumentProgress | None = None) -> Self:
-        """Build it from a document, with `progress` from the catalog, or else computed from the document alone."""
+        """Build the model from a document.
+
+        `progress` comes from the catalog; without it, progress is computed from the document alone.
+        """
         version = document.version
         return cls.from_records(
             document,
@@ -99,14 +102,14 @@ class DocumentOut(Wire):
 
 
 class DocumentGoneOut(Wire):
-    """The last event of a followed document that was deleted."""
+    """The last event when a document is followed and is deleted."""
 
     id: str
     state: Literal[VersionState.DELETED] = VersionState.DELETED
 
 
 class DocumentPage(Wire):
-    """A page of documents; `next_cursor` is null on the last page. `total` counts the whole listing, if requested."""
+    """A page of documents; `next_cursor` is null on the last page. If requested, `total` counts the whole listing."""
 
     documents: list[DocumentOut]
     next_cursor: str | None
@@ -114,10 +117,10 @@ class DocumentPage(Wire):
 
 
 class UploadedOut(DocumentOut):
-    """An uploaded document. `duplicate` is true if these bytes had been uploaded before.
+    """An uploaded document. `duplicate` is true if these bytes had already been uploaded before.
 
-    `kept` lists what you sent, `metadata` or `readers`, that differs from the existing document, which is unchanged;
-    `hint` says how to change it.
+    `kept` lists the fields that you sent, `metadata` or `readers`, whose values differ from those of the existing
+    document, which is unchanged. `hint` says how to change them.
     """
 
     duplicate: bool
@@ -132,20 +135,20 @@ KEPT_HINT = (
 
 
 class DocumentChangeIn(Wire):
-    """Changes to a document's metadata, title or readers. Members left out stay as they are."""
+    """Changes to a document's metadata, title or readers. Members that are left out do not change."""
 
     metadata: dict[str, Any] = Field(default_factory=dict, examples=[{"year": 1815, "draft": None}])
     title: str | None = Field(None, min_length=1, max_length=1_000)
     readers: list[str] | None = Field(None, max_length=MAX_READERS, examples=[["user:ann", "group:hr"]])
 
     def to_change(self) -> DocumentChange:
-        """Convert to a change. Raises `MetadataError`."""
+        """Convert the request to a change. Raises `MetadataError` if the metadata or readers are not valid."""
         readers = None if self.readers is None else require_readers(self.readers)
         return DocumentChange(self.metadata, self.title, readers, frozenset(self.model_fields_set))
 
 
 class RejectedOut(Wire):
-    """A file of a form that was refused, with its problem."""
+    """A file of a form that was refused, and its problem."""
 
     name: str
     problem: dict[str, Any]
@@ -159,12 +162,12 @@ class UploadsOut(Wire):
 
 
 class DeletionOut(Wire):
-    """The receipt of a deletion; `id` is the document's.
+    """The receipt of a deletion; `id` is the id of the deleted document.
 
     `collected` means that everything was removed and the totals are final. `answers_redacted`, `runs_redacted` and
-    `replies_removed` count what was derived from it: stored answers, runs with their logs, and stored replies of
-    language models. Until it is collected, a worker may still be stopping or the index be unavailable, but nothing of
-    the document can be found.
+    `replies_removed` count data that was derived from the document: stored answers, runs with their logs, and stored
+    replies of language models. Until then, a worker may still be stopping, or the index may be unavailable, but none of
+    the document's content can be found.
     """
 
     id: str

@@ -37,7 +37,7 @@ class VersionUnsupportedError(ApiError):
 
 
 class ChecksumMismatchError(ApiError):
-    """The bytes received do not match their checksum; none of them were kept."""
+    """The bytes received do not match their checksum; none of them were stored."""
 
     code = "checksum_mismatch"
     status = 460
@@ -45,7 +45,7 @@ class ChecksumMismatchError(ApiError):
 
 
 class MediaTypeError(ApiError):
-    """The content type of a PATCH to an upload is not that of tus."""
+    """The content type of a PATCH to an upload is not the one that tus requires."""
 
     code = "media_type"
     status = 415
@@ -53,7 +53,7 @@ class MediaTypeError(ApiError):
 
 
 async def require_version(_: Writer, tus_resumable: Annotated[str | None, Header()] = None) -> None:
-    """Refuse clients of another tus version. Raises `VersionUnsupportedError`.
+    """Refuse clients of another version of tus. Raises `VersionUnsupportedError` for such a client.
 
     The scope is checked first, as in all routes.
     """
@@ -86,7 +86,7 @@ def build_document_header(document_id: str) -> dict[str, str]:
 
 
 def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
-    """Parse `Upload-Metadata`. Keys for other servers are ignored. Raises errors for values that are not valid."""
+    """Parse `Upload-Metadata`. Keys meant for other servers are ignored. Raises errors for invalid values."""
     found: dict[str, str] = {}
     for pair in filter(None, (each.strip() for each in header.split(","))):
         key, _, value = pair.partition(" ")
@@ -115,7 +115,7 @@ def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
 
 
 def build_upload_request(description: Mapping[str, Any], caller: Principal) -> UploadRequest:
-    """Return the upload as a request, like one to `POST /v1/documents`, by the caller of this request."""
+    """Return the upload as a request by this caller, like one to `POST /v1/documents`."""
     readers = description["readers"]
     return UploadRequest(
         caller.tenant_id,
@@ -134,7 +134,7 @@ def build_upload_request(description: Mapping[str, Any], caller: Principal) -> U
 
 
 class Checksum:
-    """The `Upload-Checksum` of a body, computed as it arrives. Raises `BadRequestError` if the header is not valid."""
+    """The `Upload-Checksum` of a body, computed as the body arrives. Raises `BadRequestError` for an invalid header."""
 
     def __init__(self, header: str) -> None:
         algorithm, _, value = header.strip().partition(" ")

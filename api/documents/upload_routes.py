@@ -1,7 +1,7 @@
-"""`/v1/uploads`: resumable uploads by tus 1.0.0.
+"""`/v1/uploads`: resumable uploads with tus 1.0.0.
 
-Existing libraries buffer whole request bodies in memory, or support neither checksums nor owners. So the four requests
-of the protocol are implemented here, over the same blobs and intake as `POST /v1/documents`.
+Existing libraries buffer whole request bodies in memory, or support neither checksums nor owners. The four requests of
+the protocol are therefore implemented here, on top of the same blobs and intake as `POST /v1/documents`.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ def create(
 ) -> Response:
     """Create an upload of `Upload-Length` bytes; `Location` is its address.
 
-    `Upload-Metadata` may have `filename`, `filetype`, `collection`, `metadata` (a JSON object), `readers` (a JSON
+    `Upload-Metadata` may contain `filename`, `filetype`, `collection`, `metadata` (a JSON object), `readers` (a JSON
     list), `batch` and `priority`, each in Base64. The bytes count against quotas immediately. An upload expires 24
     hours after it last received bytes.
     """
@@ -63,9 +63,9 @@ def create(
 
 @router.head("/{upload_id}", response_class=Response, dependencies=[tus.RequiresVersion])
 def one(upload_id: UploadId, caller: Writer, services: ServicesDep) -> Response:
-    """Return the number of bytes received. Once the upload is complete, `Content-Location` is its document.
+    """Return the number of bytes received. Once the upload is complete, `Content-Location` is its document's address.
 
-    If an earlier request is still waiting for bytes on a lost connection, it is ended.
+    If an earlier request is still waiting for bytes on a lost connection, that request is cancelled.
     """
     found = services.work.uploads.find_to_resume(caller.tenant_id, upload_id, caller.owner)
     return Response(status_code=200, headers=tus.build_progress_headers(found))
@@ -82,11 +82,11 @@ async def add(
     content_type: Annotated[str, Header()] = "",
     upload_checksum: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Response:
-    """Append bytes at `Upload-Offset`. The last one completes the upload and creates the document.
+    """Append bytes at `Upload-Offset`. The last byte completes the upload and creates the document.
 
-    `Content-Location` is then its address, as after `POST /v1/documents`. Bytes received before a connection was lost
-    are kept; with `Upload-Checksum`, only verified bytes are. `409` if the offset does not match, `423` while another
-    request appends to the upload.
+    `Content-Location` is then the document's address, as after `POST /v1/documents`. Bytes received before a connection
+    was lost are kept; with `Upload-Checksum`, only verified bytes are kept. `409` if the offset does not match, `423`
+    while another request is appending to the upload.
     """
     if content_type.partition(";")[0].strip() != tus.MEDIA_TYPE:
         raise tus.MediaTypeError(f"The body is {content_type[:60]!r}.")
@@ -116,7 +116,7 @@ async def add(
 
 @router.delete("/{upload_id}", status_code=204, response_class=Response, dependencies=[tus.RequiresVersion])
 def remove(upload_id: UploadId, caller: Writer, services: ServicesDep) -> Response:
-    """Abort an upload and delete its bytes. If it already became a document, the document stays."""
+    """Abort an upload and delete its bytes. If the upload has already become a document, the document remains."""
     services.work.uploads.cancel(caller.tenant_id, upload_id, caller.owner)
     return Response(status_code=204, headers=tus.RESUMABLE)
 
@@ -126,7 +126,7 @@ async def _receive_until_superseded(
 ) -> bool:
     """Receive the body. Return False if the connection was lost.
 
-    The server may not have noticed that: a new request by the client supersedes this one.
+    The server may not notice a lost connection. In that case, the client's next request supersedes this one.
     """
     loop, task = asyncio.get_running_loop(), asyncio.create_task(receiving)
     writer.set_supersede_callback(lambda: loop.call_soon_threadsafe(task.cancel))
@@ -142,9 +142,10 @@ async def _receive_until_superseded(
 async def _receive_body(
     request: Request, writer: UploadWriter, threads: Threads, checksum: tus.Checksum | None
 ) -> bool:
-    """Write the body. Return False if the connection was lost.
+    """Write the body to disk. Return False if the connection was lost.
 
-    Raises `BadRequestError` if the body is too long, `ChecksumMismatchError`, and `SlowRequestError`.
+    Raises `BadRequestError` if the body is too long, `ChecksumMismatchError` if its checksum differs, and
+    `SlowRequestError` if it arrives too slowly.
     """
     writer.checked = checksum is not None
     try:

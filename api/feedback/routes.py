@@ -1,4 +1,4 @@
-"""`/v1/answers/{id}/feedback` and `/v1/feedback`: gives, shows, withdraws and lists feedback on answers."""
+"""`/v1/answers/{id}/feedback` and `/v1/feedback`: creates, shows, withdraws and lists feedback on answers."""
 
 from datetime import datetime
 from typing import Annotated
@@ -15,9 +15,10 @@ router = APIRouter(prefix="/v1", tags=["feedback"])
 
 @router.post("/answers/{answer_id}/feedback")
 def give(answer_id: str, body: FeedbackIn, caller: Asker, services: ServicesDep) -> FeedbackOut:
-    """Give feedback on an answer. It replaces your earlier feedback on the same answer.
+    """Give feedback on an answer. It replaces any earlier feedback of yours on the same answer.
 
-    The answer of a run has the run's id. Feedback is stored as long as its answer; admins of the tenant can read it.
+    The answer of a run has the same id as the run. Feedback is stored as long as its answer, and admins of the tenant
+    can read it.
     """
     made = services.answers.feedback.record_feedback(
         caller.tenant_id, answer_id, caller.owner, body.to_verdict(), owner=caller.visible_owner
@@ -27,7 +28,7 @@ def give(answer_id: str, body: FeedbackIn, caller: Asker, services: ServicesDep)
 
 @router.get("/answers/{answer_id}/feedback")
 def of_answer(answer_id: str, caller: Caller, services: ServicesDep) -> FeedbackOfAnswer:
-    """Show your feedback on an answer; an admin sees everyone's."""
+    """Show your feedback on an answer; an admin sees the feedback of all users."""
     found = services.answers.feedback.list_for_answer(
         caller.tenant_id, answer_id, caller.visible_owner, owner=caller.visible_owner
     )
@@ -55,8 +56,8 @@ def listing(
 ) -> FeedbackPage:
     """List the tenant's feedback, newest first. Paginated.
 
-    `commented` selects feedback with or without a comment. Comments on answers that used a document you cannot read are
-    withheld, because they may quote it.
+    `commented` selects feedback that has a comment, or feedback that has none. Comments on answers that used a document
+    you cannot read are withheld, because they may quote it.
     """
     wanted = FeedbackFilter(
         rating,

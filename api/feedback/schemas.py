@@ -11,10 +11,10 @@ _MAX_MARKED = 1_000
 
 
 class FeedbackIn(Wire):
-    """Your feedback on an answer; replaces any that you gave before.
+    """Your feedback on an answer. It replaces any feedback that you gave before.
 
     `sentences` are the numbers of wrong sentences, counted from 1 in the answer's `sentences`; `citations` are the
-    `number`s of citations that do not fit.
+    `number`s of citations that do not support the text.
     """
 
     rating: Rating = Field(examples=["down"])
@@ -45,12 +45,12 @@ class FeedbackOut(Wire):
 
     @classmethod
     def from_entry(cls, entry: FeedbackEntry, reader: str) -> Self:
-        """Build it for a reader, such as `user:ann`."""
+        """Build the model as shown to a reader, such as `user:ann`."""
         return cls.from_records(entry, entry.verdict, mine=entry.author == reader)
 
 
 class FeedbackWithAnswerOut(FeedbackOut):
-    """Feedback with the question and how it was answered."""
+    """Feedback, with the question and a description of how it was answered."""
 
     conversation: str | None = Field(validation_alias="conversation_id")
     question: str
@@ -59,7 +59,7 @@ class FeedbackWithAnswerOut(FeedbackOut):
 
 
 class FeedbackOfAnswer(Wire):
-    """Your feedback on an answer; for admins, everyone's."""
+    """Your feedback on an answer; for admins, the feedback of all users."""
 
     feedback: list[FeedbackOut]
 

@@ -1,1 +1,1 @@
-"""HTTP infrastructure without features: problems, limits, middleware, cursors and server-sent events."""
+"""HTTP infrastructure shared by all features: problems, limits, middleware, cursors and server-sent events."""

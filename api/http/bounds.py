@@ -1,4 +1,4 @@
-"""Limits on requests: the head before anything is looked up, the body before anything parses it.
+"""Limits on requests: the head is checked before anything is looked up, the body before anything parses it.
 
 Pure ASGI middleware. Its errors are sent by `api.http.middleware.ProblemResponses`, which wraps it.
 """
@@ -29,17 +29,20 @@ _FILES = re.compile(r"(POST /v1/documents|POST /v1/files|PUT /v1/documents/[^/]+
 
 
 def is_health(scope: Scope) -> bool:
-    """Return whether this is a health check. Orchestrators send them without a key, and no limit may delay them."""
+    """Return whether this is a health check. Orchestrators send these without a key, and no limit may delay them."""
     return bool(scope["path"].startswith("/health/"))
 
 
 def has_file_body(scope: Scope) -> bool:
-    """Return whether the body is one or more files, of any size."""
+    """Return whether the body consists of one or more files, of any size."""
     return _FILES.fullmatch(f"{scope['method']} {scope['path']}") is not None
 
 
 class HeadLimits:
-    """Refuses requests with too large a URL or headers, and all but health checks above the limit of open requests."""
+    """Refuses requests whose URL or headers are too large, or that exceed the limit on open requests.
+
+    Health checks are exempt.
+    """
 
     def __init__(self, app: ASGIApp, *, requests_at_once: int) -> None:
         self._app = app
@@ -61,10 +64,10 @@ class HeadLimits:
 
 
 class BodyLimits:
-    """Checks path, query and headers, and reads bodies other than files, within limits of size and time.
+    """Checks the path, query and headers, and reads bodies other than files within limits of size and time.
 
-    JSON bodies are checked before anything else parses them. Files pass through in blocks; clients that send them too
-    slowly are refused.
+    JSON bodies are checked before anything else parses them. Files pass through block by block; clients that send them
+    too slowly are refused.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int, idle_seconds: float, bytes_per_second: int) -> None:
@@ -93,7 +96,7 @@ class BodyLimits:
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
         announced = _get_header(scope, b"content-length")
-        # More than 18 digits exceed any limit, and very long numbers cannot be converted.
+        # A number of more than 18 digits exceeds any limit, and a very long one cannot be converted.
         if announced.isdigit() and (len(announced) > 18 or int(announced) > self._max_bytes):
             raise self._build_too_large_error()
         body = bytearray()
@@ -124,7 +127,7 @@ class _TimedReceive:
         self._came = 0
 
     async def __call__(self) -> Message:
-        if self._ended:  # the body is complete: only a disconnect can follow, without a time limit
+        if self._ended:  # the body is complete, so only a disconnect can follow, which has no time limit
             return await self._receive()
         started = time.monotonic()
         try:
@@ -175,7 +178,7 @@ def _check_head(scope: Scope) -> None:
 
 
 def _is_json_body(scope: Scope) -> bool:
-    """Return whether the application would parse the body as JSON, which it also does without a content type."""
+    """Return whether the application would parse the body as JSON. It also does so if there is no content type."""
     kind = _get_header(scope, b"content-type").partition(b";")[0].strip().lower()
     return not kind or kind == b"application/json" or kind.endswith(b"+json")
 

@@ -1,4 +1,4 @@
-"""Cursors, which mark the next page of a listing, and event ids, which mark where a stream resumes."""
+"""Cursors, which mark the next page of a listing, and event ids, which mark the position where a stream resumes."""
 
 import base64
 import binascii
@@ -7,17 +7,17 @@ import json
 from api.http.problems import BadRequestError
 from ingest.storage.documents.listing import LISTING_START, ListingCursor
 
-_MAX_DIGITS = 18  # any number of so many digits fits in 64 bits
+_MAX_DIGITS = 18  # any number with this many digits fits in 64 bits
 _SHOWN_CHARS = 100
 
 
 def encode_cursor(sequence: int) -> str:
-    """Return a cursor that is opaque to clients, so that its meaning may change."""
+    """Return a cursor that is opaque to clients, so that its meaning can change."""
     return base64.urlsafe_b64encode(str(sequence).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str | None) -> int:
-    """Decode a cursor; 0 without one. Raises `BadRequestError` if no listing returned it."""
+    """Decode a cursor; None means 0. Raises `BadRequestError` for a cursor that no listing returned."""
     if cursor is None:
         return 0
     try:
@@ -32,7 +32,10 @@ def encode_text_cursor(key: str) -> str:
 
 
 def decode_text_cursor(cursor: str | None) -> str:
-    """Decode a cursor of a listing ordered by strings; an empty string without one. Raises `BadRequestError`."""
+    """Decode a cursor of a listing ordered by strings; None means an empty string.
+
+    Raises `BadRequestError` if the cursor is not valid.
+    """
     if cursor is None:
         return ""
     try:
@@ -42,12 +45,12 @@ def decode_text_cursor(cursor: str | None) -> str:
 
 
 def encode_position_cursor(place: ListingCursor) -> str:
-    """Return a cursor for a listing that is ordered by a value that several entries may share."""
+    """Return a cursor for a listing ordered by a value that may be the same for several entries."""
     return encode_text_cursor(json.dumps([place.sequence, place.value]))
 
 
 def decode_position_cursor(cursor: str | None, *, of: type[str] | type[int]) -> ListingCursor:
-    """Decode a cursor of a listing ordered by strings or numbers. Raises `BadRequestError`."""
+    """Decode a cursor of a listing ordered by strings or numbers. Raises `BadRequestError` if it is not valid."""
     if cursor is None:
         return LISTING_START
     try:
@@ -68,9 +71,9 @@ def build_cursor_error(cursor: str) -> BadRequestError:
 
 
 def parse_last_event_id(last_event_id: str | None) -> int:
-    """Return the number of the event after which a stream resumes; 0 without one.
+    """Return the number of the event after which a stream resumes, or 0 if there is none.
 
-    Raises `BadRequestError` for an id that no stream sent.
+    Raises `BadRequestError` for an id that no stream has sent.
     """
     if not last_event_id:
         return 0
@@ -84,7 +87,7 @@ def parse_last_event_id(last_event_id: str | None) -> int:
 
 
 def _parse_number(digits: str) -> int:
-    """Parse a number. Raises `ValueError` if it does not fit in a database column."""
+    """Parse a number. Raises `ValueError` if the number does not fit in a database column."""
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MAX_DIGITS):
         raise ValueError("not a number of an event or a row")
     return int(digits)

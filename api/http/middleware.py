@@ -1,4 +1,4 @@
-"""Middleware around every request: a request id, a log line, and a problem for uncaught errors."""
+"""Middleware around every request: adds a request id, writes a log line, and turns uncaught errors into problems."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ from ingest.storage.errors import LeadlineError
 
 log = structlog.get_logger(__name__)
 
-# The ASGI scope key where `api.admission.admission.Authentication` stores the caller.
+# The key in the ASGI scope under which `api.admission.admission.Authentication` stores the caller.
 CALLER = "leadline.caller"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _STOPPED_DETAIL = "The service shut down before the response was ready."
@@ -29,11 +29,11 @@ _SAFE_HEADERS = (
 
 
 class RequestContext:
-    """Pure ASGI middleware, so that streams are not buffered.
+    """Adds the request id, logs the request and handles uncaught errors. Pure ASGI, so that streams are not buffered.
 
-    A client's `X-Request-Id` is used if it is well-formed. The id is returned in the response and logged. While the
-    process is `leaving`, every response closes its connection. A request that the server cancels because it exceeds
-    `LEADLINE_DRAIN_SECONDS` gets a 503; if its response has already started, the connection is closed.
+    A client's `X-Request-Id` is used if it is well-formed. The id is logged and returned in the response. While the
+    process is shutting down (`leaving`), every response closes its connection. A request that is cancelled because it
+    exceeds `LEADLINE_DRAIN_SECONDS` gets a 503; if its response has already started, the connection is closed.
     """
 
     def __init__(self, app: ASGIApp, problems: ProblemHandlers, leaving: Callable[[], bool] = lambda: False) -> None:
@@ -52,7 +52,7 @@ class RequestContext:
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = int(message["status"])  # may be an `HTTPStatus`
+                status = int(message["status"])  # the value may be an `HTTPStatus`
                 headers = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
                 # guard: leaving-closes-connections
                 if self._leaving():
@@ -68,7 +68,7 @@ class RequestContext:
                 status = status or CLIENT_CLOSED_REQUEST
             # The outermost handler: an unexpected error is logged in full, and the client gets a problem.
             except Exception as error:
-                # Starlette wraps an error that is raised after the response began.
+                # Starlette wraps an error that is raised after the response has started.
                 if status and isinstance(error.__cause__, LeadlineError):
                     log.error(
                         "response broken off", path=scope["path"], reason=str(error.__cause__), **_get_log_fields(scope)
@@ -76,7 +76,7 @@ class RequestContext:
                     raise
                 log.exception("request failed", path=scope["path"], **_get_log_fields(scope))
                 if status:
-                    raise  # part of the response was sent: the connection must break, so that it does not look complete
+                    raise  # Part of the response was sent: the connection must break, or it would look complete.
                 request = Request(scope)
                 await self._problems.build_response(request, build_internal_problem(request_id))(
                     scope, receive, send_with_headers
@@ -90,7 +90,7 @@ class RequestContext:
         except asyncio.CancelledError:
             if not self._leaving():
                 raise
-            # uvicorn would log the cancellation as a defect, with its traceback, and answer 500.
+            # Otherwise, uvicorn would log the cancellation as an error with a traceback, and answer 500.
             log.warning("response broken off", path=scope["path"], reason="the service stops", **_get_log_fields(scope))
             if not has_begun():
                 await self._problems.build_error_response(Request(scope), ServiceBusyError(_STOPPED_DETAIL))(
@@ -99,7 +99,7 @@ class RequestContext:
 
 
 class ProblemResponses:
-    """Converts errors of the middleware inside it to problems. The application converts its own."""
+    """Converts errors of the middleware inside it to problems. The application converts its own errors."""
 
     def __init__(self, app: ASGIApp, problems: ProblemHandlers) -> None:
         self._app = app

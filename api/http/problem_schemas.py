@@ -11,8 +11,8 @@ from api.http.wire import QuotaOut, Wire
 class ProblemOut(Wire):
     """An error (RFC 9457). `code` is stable, and `hint` says what to do next.
 
-    `errors` lists the fields that are wrong. `quota`, for `quota_exceeded`, says which quota, how much remains, and
-    when it resets.
+    `errors` lists the invalid fields. For `quota_exceeded`, `quota` says which quota was exceeded, how much of it
+    remains, and when it resets.
     """
 
     type: str
@@ -39,7 +39,8 @@ _DESCRIPTIONS: dict[int | str, str] = {
     503: "A required part is unavailable. Retry after `Retry-After` seconds.",
     504: "The language model did not respond in time.",
 }
-# Problem responses for OpenAPI. 422 is included, because FastAPI would otherwise document a format that is never sent.
+# Problem responses for OpenAPI. 422 is included because FastAPI would otherwise document a format that this service
+# never sends.
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": meant, "content": {MEDIA_TYPE: {"schema": ProblemOut.model_json_schema()}}}
     for status, meant in _DESCRIPTIONS.items()

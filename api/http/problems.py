@@ -1,4 +1,4 @@
-"""Converts errors to RFC 9457 problems, with one table from exception classes to status codes."""
+"""Converts errors to RFC 9457 problems, using one table from exception classes to status codes."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,11 +24,12 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TUS_VERSION = "1.0.0"
-# nginx's status for a client that disconnected; only seen in the log.
+# nginx's status for a client that disconnected. It appears only in the log.
 CLIENT_CLOSED_REQUEST = 499
 _RETRY_SECONDS = 5
 
-# The first listed class in an exception's MRO counts. A test checks that every class has an entry.
+# The first class in an exception's MRO that is listed here determines the status. A test checks that every class has an
+# entry.
 STATUS: Mapping[type[LeadlineError], int] = {
     ingest.InputError: 422,
     ingest.EmptyUploadError: 422,
@@ -142,9 +143,9 @@ STATUS: Mapping[type[LeadlineError], int] = {
 
 
 class ApiError(LeadlineError):
-    """An error of the HTTP edge. Its class has the status, because the core does not know HTTP.
+    """An error of the HTTP layer. The class defines the status itself, because the core does not know HTTP.
 
-    `at` names the member of the request that caused it, if there is one.
+    `at` names the member of the request that caused the error, if there is one.
     """
 
     status: int = 400
@@ -163,7 +164,7 @@ class UnauthorizedError(ApiError):
 
 
 class IdentityProviderUnavailableError(ApiError):
-    """The identity provider, whose keys are needed to check tokens, is not responding."""
+    """The identity provider is not responding, and its keys are needed to check tokens."""
 
     code = "identity_provider_unavailable"
     status = 503
@@ -187,7 +188,7 @@ class ForeignRequestError(ApiError):
 
 
 class InsecureSignInError(ApiError):
-    """Signing in over a connection that others can read was refused."""
+    """A sign-in was refused because others could read the connection."""
 
     code = "https_required"
     status = 403
@@ -212,7 +213,7 @@ class PreconditionRequiredError(ApiError):
 
 
 class AnswersFullError(ApiError):
-    """This process is already making as many answers for waiting clients as it can."""
+    """This process is already making its maximum number of answers for waiting clients."""
 
     code = "answers_full"
     status = 429
@@ -251,7 +252,7 @@ class SlowRequestError(ApiError):
 
 
 class TooManyRequestsError(ApiError):
-    """The tenant has as many requests of this kind in progress as it may, and no slot became free in time."""
+    """The tenant has the maximum number of requests of this kind in progress, and no slot became free in time."""
 
     code = "too_many_requests"
     status = 429
@@ -260,7 +261,7 @@ class TooManyRequestsError(ApiError):
 
 
 class AddressLimitError(ApiError):
-    """A network address sent too many requests without a key, or has too many open."""
+    """A network address sent too many requests without a key, or has too many of them open."""
 
     code = "address_limit"
     status = 429
@@ -271,7 +272,7 @@ class AddressLimitError(ApiError):
 
 
 class StreamsFullError(ApiError):
-    """Too many event streams are open, for the tenant or in total."""
+    """Too many event streams are open, either for the tenant or in total."""
 
     code = "streams_full"
     status = 429
@@ -280,7 +281,7 @@ class StreamsFullError(ApiError):
 
 
 class ServiceBusyError(ApiError):
-    """This process has as many open requests as it may, or is shutting down."""
+    """This process has reached its maximum number of open requests, or is shutting down."""
 
     code = "service_busy"
     status = 503
@@ -289,7 +290,7 @@ class ServiceBusyError(ApiError):
 
 
 def get_status(error: LeadlineError) -> int:
-    """Return the HTTP status of one of our errors."""
+    """Return the HTTP status of one of our own errors."""
     if isinstance(error, ApiError):
         return error.status
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
@@ -298,8 +299,8 @@ def get_status(error: LeadlineError) -> int:
 def build_problem(error: LeadlineError) -> dict[str, Any]:
     """Return the members of an error's problem that do not depend on the request.
 
-    If the detail may name hosts, users, addresses or files, it is logged, and the client gets the error's public detail
-    instead.
+    If the error's detail may name hosts, users, addresses or files, it is only logged, and the client gets the error's
+    public detail instead.
     """
     if error.public_detail:
         log.warning("request refused", code=error.code, detail=str(error))
@@ -315,7 +316,7 @@ def build_problem(error: LeadlineError) -> dict[str, Any]:
 
 
 class ProblemHandlers:
-    """Responds to errors with problems.
+    """Error handlers that respond with problems.
 
     `offered_instead` returns a hint for a path of another API, and an empty string for any other path. `speaks_openai`
     returns true for paths whose clients expect errors in OpenAI's format.
@@ -326,7 +327,7 @@ class ProblemHandlers:
         self._speaks_openai = speaks_openai
 
     def install(self, app: FastAPI) -> None:
-        """Make the application respond to every error with a problem."""
+        """Register handlers with the application, so that it responds to every error with a problem."""
 
         @app.exception_handler(LeadlineError)
         async def handle_leadline_error(request: Request, error: LeadlineError) -> JSONResponse:
@@ -351,19 +352,22 @@ class ProblemHandlers:
             )
 
     def build_error_response(self, request: Request, error: LeadlineError) -> JSONResponse:
-        """Return the response to one of our errors."""
+        """Return the response to one of our own errors."""
         headers = _build_headers(error)
         metadata = getattr(request.app.state, "mcp_metadata", None)
         if isinstance(error, UnauthorizedError) and metadata and request.url.path == "/mcp":
             headers["WWW-Authenticate"] += (
-                f' resource_metadata="{metadata}"'  # MCP clients find the identity provider by this
+                f' resource_metadata="{metadata}"'  # this header tells MCP clients how to find the identity provider
             )
         return self.build_response(request, build_problem(error), headers)
 
     def build_response(
         self, request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None
     ) -> JSONResponse:
-        """Return a response with a problem. For clients of OpenAI's protocols, its member `error` has their format."""
+        """Return a response with a problem.
+
+        For clients of OpenAI's protocols, the member `error` contains the problem in OpenAI's format.
+        """
         members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
         if self._speaks_openai(request.url.path):
             members["error"] = to_openai_error(body)
@@ -372,12 +376,12 @@ class ProblemHandlers:
 
 
 def build_internal_problem(request_id: str) -> dict[str, Any]:
-    """Return the problem for an unexpected error, with the request id for the log and no details."""
+    """Return the problem for an unexpected error. It has no details, but the request id, which is also in the log."""
     return _build_members(500, "internal_error", "Internal error.", f"Report it with the request id {request_id}.")
 
 
 def to_openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a problem in the format of OpenAI's errors."""
+    """Convert a problem to the format of OpenAI's errors."""
     message = " ".join(part for part in (body["detail"] or body["title"], body.get("hint")) if part)
     kind = "invalid_request_error" if body["status"] < 500 else "server_error"
     at = next((each["at"] for each in body.get("errors", ())), None)
@@ -386,7 +390,7 @@ def to_openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_invalid_members(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return the errors of a validation: the path of each member, and the problem in plain words."""
+    """Return the errors of a validation: the path of each invalid member, and the problem in plain words."""
     found = []
     for each in errors:
         own = (each.get("ctx") or {}).get("error") if each["type"] in ("value_error", "assertion_error") else None

@@ -18,17 +18,17 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import CatalogUnavailableError, LeadlineError
 
 MEDIA_TYPE = "text/event-stream"
-# While these errors last, a stream sends heartbeats and tries again.
+# While one of these errors persists, a stream sends heartbeats and tries again.
 TRANSIENT_ERRORS = (CatalogUnavailableError, IdentityProviderUnavailableError)
 HEARTBEAT_SECONDS = 10.0
 HEARTBEAT = ": still at it\n\n"
-# Sent at the end of streams in OpenAI's protocols.
+# The last line of a stream in OpenAI's protocols.
 DONE = "data: [DONE]\n\n"
 
-# Streams also poll this often, because announcements may be lost, and estimates change without one.
+# Streams also poll at this interval, because announcements may be lost and estimates change without an announcement.
 _POLL_SECONDS = 5.0
-# Loading the state takes at most this share of the time, however large the object is, and happens no more often than
-# anybody can read.
+# Loading the state may take at most this fraction of the time, however large the object is. It is also not loaded more
+# often than anybody can read.
 _MAX_LOAD_SHARE = 0.02
 _MIN_INTERVAL_SECONDS = 0.2
 # A stream notices within this time that the process is shutting down.
@@ -54,9 +54,9 @@ class State:
 
     @property
     def id(self) -> str:
-        """An id derived from the state itself, so that it is the same in every process and never expires.
+        """An id derived from the state alone, so that it is the same in every process and never expires.
 
-        Changed estimates do not change it.
+        It does not change when only estimates change.
         """
         lasting = {**self.body, "progress": {**self.body.get("progress", {}), "seconds_left": None}}
         return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:20]
@@ -69,15 +69,18 @@ class StreamCaller(Protocol):
     """The caller of a stream; implemented by `api.admission.current_caller.CurrentCaller`."""
 
     async def refresh(self) -> Principal:
-        """Return the principal with its current rights. Raises `LeadlineError` if it may no longer read the stream."""
+        """Return the principal with its current permissions.
+
+        Raises a `LeadlineError` if it is no longer allowed to read the stream.
+        """
 
 
 @dataclass(frozen=True)
 class StreamSource:
-    """An object to follow.
+    """An object that a stream follows.
 
-    `look` loads its state, as `caller` may see it now, in a thread. `watch` registers a callback for changes.
-    `going_on` becomes false when the process shuts down.
+    `look` loads the object's state as `caller` may see it now; it is called in a thread. `watch` registers a callback
+    for changes. `going_on` returns false once the process is shutting down.
     """
 
     caller: StreamCaller
@@ -90,7 +93,8 @@ async def stream_updates(source: StreamSource, last_event_id: str | None) -> Res
     """Stream events until the object is finished: first `snapshot`, then `progress`, finally `end`.
 
     A client that reconnects with the id of the current state gets nothing twice; with any other id, it gets a snapshot.
-    A client that has already seen the end gets `204`, so that it does not reconnect. Raises errors of the first `look`.
+    A client that has already received the end gets `204`, so that it does not reconnect. Raises any error of the first
+    `look`.
     """
     first = await run_in_threadpool(source.look, await source.caller.refresh())
     if first.ended and last_event_id == first.id:
@@ -100,13 +104,13 @@ async def stream_updates(source: StreamSource, last_event_id: str | None) -> Res
 
 
 async def _stream_states(source: StreamSource, known: State | None, seen: str) -> AsyncIterator[str]:
-    """Stream states after the one that the client knows, or starting with a snapshot. `seen` is the last id it saw."""
+    """Stream the states after the one that the client knows, or start with a snapshot. `seen` is the last id it saw."""
     changed = asyncio.Event()
     sent_at = time.monotonic()
 
     with source.watch(build_waker(changed)):
         while source.going_on():
-            changed.clear()  # before loading, so that a change during it triggers another load
+            changed.clear()  # cleared before loading, so that a change while loading triggers another load
             started = time.monotonic()
             try:
                 state = await run_in_threadpool(source.look, await source.caller.refresh())
@@ -114,7 +118,7 @@ async def _stream_states(source: StreamSource, known: State | None, seen: str) -
                 yield HEARTBEAT
                 await asyncio.sleep(_POLL_SECONDS)
                 continue
-            except LeadlineError as error:  # the status was already sent, so the error becomes an event
+            except LeadlineError as error:  # the status was already sent, so the error is sent as an event
                 yield format_event("error", build_problem(error), seen)
                 return
             apart_seconds = min(
@@ -135,18 +139,18 @@ async def _stream_states(source: StreamSource, known: State | None, seen: str) -
 
 
 def build_waker(changed: asyncio.Event) -> Callable[[], None]:
-    """Return a thread-safe function that sets the event in the running loop, or does nothing once that is closed."""
+    """Return a thread-safe function that sets the event in the running loop, or does nothing once it is closed."""
     loop = asyncio.get_running_loop()
 
     def wake() -> None:
-        with suppress(RuntimeError):  # the loop has ended
+        with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(changed.set)
 
     return wake
 
 
 async def wait_for_change(changed: asyncio.Event, going_on: Callable[[], bool]) -> None:
-    """Wait for a change, the next poll, or shutdown."""
+    """Wait for a change, the next poll, or shutdown, whichever comes first."""
     # guard: sse-polls
     deadline = time.monotonic() + _POLL_SECONDS
     while not changed.is_set() and going_on() and (left := deadline - time.monotonic()) > 0:

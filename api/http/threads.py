@@ -1,4 +1,4 @@
-"""Thread pools for answers and other work that must not wait behind ordinary requests."""
+"""Thread pools for answers and for other work that must not wait behind ordinary requests."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ _Result = TypeVar("_Result")
 
 
 class Threads:
-    """Runs functions in at most `count` threads of its own; further calls wait."""
+    """Runs functions in at most `count` threads of its own. Further calls wait for a free thread."""
 
     def __init__(self, count: int) -> None:
         self._limiter = anyio.CapacityLimiter(count)
@@ -27,30 +27,30 @@ class Threads:
         return await anyio.to_thread.run_sync(work, *arguments, limiter=self._limiter)
 
     async def run_within(self, seconds: float, name: str, work: Callable[[], Any], late: Any) -> Any:  # noqa: ANN401
-        """Return the result of `work`, or `late` if it takes longer than `seconds`.
+        """Return the result of `work`, or `late` if the work takes longer than `seconds`.
 
-        Only one call per name runs at a time, and concurrent callers share its result, so that a hanging call holds
-        only one thread.
+        Only one call for each name runs at a time, and concurrent callers share its result, so that a call that hangs
+        occupies only one thread.
         """
         under_way = self._under_way.get(name)
         if under_way is None or under_way.done():
-            # abandoned on shutdown, because the loop would otherwise wait for it
+            # the thread is abandoned on shutdown, because the loop would otherwise wait for it
             started = anyio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
             under_way = self._under_way[name] = asyncio.ensure_future(started)
         await asyncio.wait({under_way}, timeout=seconds)
         return under_way.result() if under_way.done() else late
 
 
-# One slot more for every four is reserved for tenants that hold less than their share.
+# For every four slots, one extra slot is reserved for tenants that hold less than their share.
 _SPARE_DIVISOR = 4
 
 
 class AnswerThreads:
-    """Runs up to `places` answers at once, each of which may occupy its thread for minutes.
+    """Runs up to `slots` answers concurrently, each of which may occupy its thread for minutes.
 
-    A single tenant may use them all. A tenant with less than its share (the slots divided by the tenants with answers
-    in progress) may exceed the limit by up to a quarter, so that it need not wait for another tenant's answers. Until
-    that evens out, tenants above their share get no more slots.
+    A single tenant may use all of the slots. A tenant that has less than its fair share (the slots divided by the
+    number of tenants with answers in progress) may exceed the limit by up to a quarter, so that it does not have to
+    wait for another tenant's answers. Tenants above their fair share get no more slots until this has evened out.
     """
 
     def __init__(self, slots: int) -> None:
@@ -61,7 +61,7 @@ class AnswerThreads:
         self._threads = ThreadPoolExecutor(slots + self._spare, thread_name_prefix="answer")
 
     def start(self, tenant_id: str, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
-        """Start the work in a slot that is held until the work ends. Raises `AnswersFullError`."""
+        """Start the work in a slot, which is held until the work ends. Raises `AnswersFullError` if no slot is free."""
         self._take_slot(tenant_id)
         running = self._threads.submit(copy_context().run, work)
         running.add_done_callback(lambda _: self._release_slot(tenant_id))
@@ -80,4 +80,4 @@ class AnswerThreads:
     def _release_slot(self, tenant_id: str) -> None:
         with self._lock:
             self._taken[tenant_id] -= 1
-            self._taken += Counter()  # removes tenants at 0
+            self._taken += Counter()  # adding an empty counter removes the tenants at 0

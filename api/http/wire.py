@@ -1,6 +1,6 @@
 """The base class of wire models, and replacements for values that cannot be sent.
 
-Values that were stored before they were validated must not break a response.
+A value that was stored before values were validated must not break a response.
 """
 
 import math
@@ -39,7 +39,7 @@ def to_sendable(value: Any) -> Any:  # noqa: ANN401 - of any kind
 
 def _replace_unsendable(members: dict[str, Any]) -> None:
     for name, value in members.items():
-        # A shortcut: most members are one of these types, and calling `to_sendable` for each is slower.
+        # A fast path: most members have one of these types, and calling `to_sendable` for each would be slower.
         if (kind := value.__class__) in _AS_IS or (kind is str and value.isascii()):
             continue
         # guard: outbound-records
@@ -47,20 +47,21 @@ def _replace_unsendable(members: dict[str, Any]) -> None:
 
 
 class Wire(BaseModel):
-    """The base of wire models. Unknown members of a request are refused, so that misspelt ones are noticed.
+    """The base class of wire models. Unknown members of a request are refused, so that misspelt names are noticed.
 
-    Values that cannot be sent, because they were stored before they were validated, are replaced.
+    Values that were stored before values were validated, and that cannot be sent, are replaced.
     """
 
-    # Validation errors are logged, so they must not contain values. Aliases name the attributes of records; in JSON,
-    # members have their own names.
+    # Validation errors are logged, so they must not contain values. Aliases are names of record attributes; JSON uses
+    # the names of the members.
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, validate_by_name=True)
 
     @classmethod
     def from_records(cls, *records: object, **computed: object) -> Self:
-        """Build it from dataclasses: each member from the attribute named by its `validation_alias` or by itself.
+        """Build the model from dataclasses.
 
-        `computed` members take precedence over attributes, and earlier records over later ones.
+        Each member is read from the attribute named by its `validation_alias` or, if it has none, from the attribute of
+        the same name. Members in `computed` take precedence over attributes, and earlier records over later ones.
         """
         if len(records) == 1 and not computed:
             return cls.model_validate(records[0], from_attributes=True)
@@ -97,19 +98,20 @@ def _round_seconds(seconds: float) -> float:
     return round(seconds, 1)
 
 
-# Sorted, because records have sets, whose order differs between processes.
+# Sorted, because records contain sets, whose order differs between processes.
 InOrder = Annotated[list[_Text], AfterValidator(sorted)]
-# Records have Unix timestamps. Pydantic would round some of them to a different microsecond than `to_instant`.
+# Records contain Unix timestamps. Pydantic would round some of them to a different microsecond than `to_instant` does.
 Instant = Annotated[datetime, BeforeValidator(_convert_instant)]
-# Estimates are not precise enough for more digits.
+# Estimates are not precise enough to justify more digits.
 RoundedSeconds = Annotated[float, AfterValidator(_round_seconds)]
 
 
 class QuotaOut(Wire):
-    """A quota of the `tenant` or the `key`, and how much of it is `left`. Dollar quotas are in dollars.
+    """A quota of the `tenant` or the `key`; `left` is the remaining amount. Dollar quotas are in dollars.
 
     `used` includes reservations of answers in progress. `renews_at` is the start of the next day or month in UTC. It is
-    null for quotas that are freed instead of renewed: concurrency, documents and bytes.
+    null for quotas that do not renew, because they are freed when something ends or is deleted: concurrency, documents
+    and bytes.
     """
 
     quota: Quota

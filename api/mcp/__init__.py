@@ -1,4 +1,4 @@
-"""The Model Context Protocol at `/mcp`: tools with which models search, read and ask a caller's documents.
+"""The Model Context Protocol at `/mcp`: tools that let models search, read and ask questions about documents.
 
 The tools do the same as the REST routes, with the same scopes, quotas, access lists and audit log.
 """

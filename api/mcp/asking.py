@@ -1,4 +1,4 @@
-"""Tools that answer questions: short ones within the call, long ones by a run whose id is returned."""
+"""Tools that answer questions. Short answers are returned by the call; for long ones, the id of a run is returned."""
 
 import asyncio
 import time
@@ -30,18 +30,18 @@ Context = ServerRequestContext[Any, Request]
 
 
 class _TakesLongError(Exception):
-    """The question was routed to a strategy that takes minutes."""
+    """The question was routed to a strategy that takes minutes to answer it."""
 
 
 async def ask(
     services: Services, caller: Principal, arguments: AskArguments, context: Context, capacity: Capacity
 ) -> AskedOut:
-    """Answer the question, or start a run. Answering stops if the client disconnects; a run continues."""
+    """Answer the question, or start a run. If the client disconnects, answering stops, but a run continues."""
     await run_in_threadpool(require_collections, services, caller, arguments.collections)
     asking = await run_in_threadpool(CallerQuestion, services, caller, _build_question(arguments))
     if not arguments.background:
         request = _require_request(context)
-        request.scope[SLOT].release()  # answers run in threads of their own
+        request.scope[SLOT].release()  # answers run in their own threads
         work = AnswerWork(request, services, caller, capacity.threads, asking)
         with suppress(_TakesLongError):
             async with _Progress(context) as progress:
@@ -59,7 +59,7 @@ async def ask(
 async def show_run(
     services: Services, caller: Principal, arguments: RunArguments, context: Context, capacity: Capacity
 ) -> AskedOut:
-    """Return the progress of a run, and its answer once there is one; wait up to `wait_seconds` for its end."""
+    """Return the progress of a run, and its answer once there is one. Wait up to `wait_seconds` for it to finish."""
     found = await run_in_threadpool(
         services.answers.runs.load_run, caller.tenant_id, arguments.run, caller.visible_owner
     )
@@ -79,7 +79,10 @@ def cancel_run(services: Services, caller: Principal, arguments: CancelArguments
 
 
 async def _wait_for_end(services: Services, found: Run, current: CurrentCaller, deadline: float) -> Run:
-    """Wait for a run's end or the deadline. Raises as soon as the caller may no longer see the run."""
+    """Wait until the run is finished or the deadline has passed.
+
+    Raises an error as soon as the caller is no longer allowed to see the run.
+    """
     changed = asyncio.Event()
     with services.events.feed.watch(found.tenant_id, found.id, sse.build_waker(changed)):
         while not found.ended and services.accepting and (left := deadline - time.monotonic()) > 0:
@@ -145,7 +148,7 @@ def _format_count(number: int, what: str) -> str:
 
 
 class _Progress:
-    """Reports progress to the client within a `with` block. `report` may be called from any thread."""
+    """Reports progress to the client inside a `with` block. `report` may be called from any thread."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -153,7 +156,7 @@ class _Progress:
         self._told: asyncio.Queue[str] = asyncio.Queue()
 
     def report(self, words: str) -> None:
-        with suppress(RuntimeError):  # the loop has ended
+        with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._told.put_nowait, words)
 
     async def __aenter__(self) -> "_Progress":

@@ -1,4 +1,4 @@
-"""The route `/mcp`: checks hosts, and forwards requests to the MCP SDK's server."""
+"""The route `/mcp`: checks host names, and forwards requests to the MCP SDK's server."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class UnknownHostError(ApiError):
-    """The request was sent to a host name that is not the service's, or by a page of another site."""
+    """The request was sent to a host name that is not the service's, or was sent by a page of another site."""
 
     code = "unknown_host"
     status = 421
@@ -33,7 +33,7 @@ class UnknownHostError(ApiError):
 
 
 class Endpoint:
-    """The ASGI application of `/mcp`. Its server is created on the first request and keeps running."""
+    """The ASGI application of `/mcp`. Its server is created on the first request and then keeps running."""
 
     def __init__(self, services: Services, identify: Identify, capacity: Capacity) -> None:
         self._hosts = list_allowed_hosts(services.settings)
@@ -43,7 +43,7 @@ class Endpoint:
         self._running: asyncio.Task[None] | None = None
 
     def ensure_application(self) -> "tuple[Server[dict[str, object]], ASGIApp]":
-        """Return the SDK's server and application. The SDK is imported here, because that takes half a second."""
+        """Return the SDK's server and application. The SDK is only imported here, because that takes half a second."""
         if self._made is None:
             from api.mcp.protocol import build_application
 
@@ -57,7 +57,7 @@ class Endpoint:
         await application(scope, receive, send)
 
     def _require_known_host(self, scope: Scope) -> None:
-        """Refuse requests that a page of another site may have made a browser send. Raises `UnknownHostError`."""
+        """Refuse requests that a page of another site may have caused a browser to send. Raises `UnknownHostError`."""
         named = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"host", b"origin")}
         host = urlsplit(f"//{named.get(b'host', '')}").hostname
         if host not in self._hosts:
@@ -67,7 +67,7 @@ class Endpoint:
             raise UnknownHostError(f"{origin[:100]!r} is not an origin of this service.")
 
     async def _ensure_running(self) -> ASGIApp:
-        """Run the server in a task of its own, which ends with the event loop."""
+        """Run the server in its own task, which ends with the event loop."""
         if self._started is None:
             self._started = asyncio.get_running_loop().create_future()
             self._running = asyncio.create_task(self._run_server(self._started))
@@ -86,10 +86,10 @@ class Endpoint:
 
 
 def install(app: FastAPI, services: Services, identify: Identify) -> None:
-    """Add the route and, if there is an identity provider, the metadata by which clients find it."""
+    """Add the route. If there is an identity provider, also add the metadata with which clients find it."""
     endpoint = Endpoint(services, identify, Capacity(app.state.answer_threads, app.state.streams))
     if services.settings.mcp_state_keys is not None:
-        endpoint.ensure_application()  # created at startup, so that invalid keys prevent the start
+        endpoint.ensure_application()  # created at startup, so that invalid keys prevent startup
     app.router.routes.append(Route(PATH, endpoint, methods=["POST"], include_in_schema=False))
     public = services.settings.public_url
     if services.settings.oidc_issuer is not None and public is not None:
@@ -98,7 +98,7 @@ def install(app: FastAPI, services: Services, identify: Identify) -> None:
 
 
 def list_allowed_hosts(settings: Settings) -> frozenset[str]:
-    """Return the host names at which the endpoint responds."""
+    """Return the host names at which the endpoint accepts requests."""
     public = urlsplit(settings.public_url or "").hostname
     further = (each.strip().lower() for each in settings.mcp_hosts.split(","))
     return _LOOPBACK_HOSTS | {each for each in (public, *further) if each}

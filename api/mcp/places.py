@@ -1,4 +1,4 @@
-"""The path of the protocol, and the concurrency limits of its requests."""
+"""The URL path of the protocol, and the concurrency limits of its requests."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The MCP SDK's server as an ASGI application; imported on the first request."""
+"""The MCP SDK's server as an ASGI application. This module is imported on the first request."""
 
 from mcp.server.auth.provider import AccessToken, TokenVerifier
 from mcp.server.auth.settings import AuthSettings
@@ -16,7 +16,7 @@ from ingest.storage.accounts.records import Principal
 
 
 class KeyVerifier(TokenVerifier):
-    """Verifies API keys and tokens of the identity provider as bearer tokens of the protocol."""
+    """Verifies the protocol's bearer tokens, which are API keys or tokens of the identity provider."""
 
     def __init__(self, identify: Identify) -> None:
         self._identify = identify
@@ -29,9 +29,9 @@ class KeyVerifier(TokenVerifier):
 def build_application(
     services: Services, identify: Identify, capacity: Capacity
 ) -> tuple[Server[dict[str, object]], ASGIApp]:
-    """Build the server, whose session manager must be run, and its application.
+    """Build the server and its application. The caller must run the server's session manager.
 
-    Requests are stateless in both protocol versions, so that any replica can handle them.
+    Requests are stateless in both versions of the protocol, so that any replica can handle them.
     """
     settings = services.settings
     server = build_server(services, capacity)
@@ -39,7 +39,7 @@ def build_application(
         streamable_http_path=PATH,
         stateless_http=True,
         max_request_body_size=settings.max_body_bytes,
-        # The endpoint checks hosts itself, with an error that names the setting.
+        # The endpoint checks host names itself, and its error names the setting.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         auth=build_auth_settings(settings),
         token_verifier=KeyVerifier(identify),
@@ -47,7 +47,7 @@ def build_application(
 
 
 def build_auth_settings(settings: Settings) -> AuthSettings:
-    """Return the SDK's authorization settings. Without an identity provider, none is announced."""
+    """Return the SDK's authorization settings. If there is no identity provider, the settings announce none."""
     public, issuer = settings.public_url, settings.oidc_issuer
     announced = public is not None and issuer is not None
     return AuthSettings(

@@ -1,4 +1,4 @@
-"""Tools that search and read documents, and the one that adds a document."""
+"""Tools that search and read documents, and the tool that adds a document."""
 
 import binascii
 from base64 import b64decode
@@ -44,7 +44,7 @@ def search(services: Services, caller: Principal, arguments: SearchArguments) ->
         collections=tuple(arguments.collections),
         documents=tuple(arguments.documents),
         filters=arguments.filters,
-        for_answer=True,  # hits are read by a model
+        for_answer=True,  # a model will read the hits
         readers=caller.readers,
     )
     found = services.asking.searcher.search(request)
@@ -56,13 +56,16 @@ def search(services: Services, caller: Principal, arguments: SearchArguments) ->
 
 
 def read(services: Services, caller: Principal, arguments: ReadArguments) -> TextOut:
-    """Read a span, page or section. Raises `BadRequestError` if it does not exist."""
+    """Read a span, page or section. Raises `BadRequestError` if the document has no such part."""
     document = services.documents.catalog.load_document(caller.tenant_id, arguments.document, readers=caller.readers)
     version = require_active_version(services, caller, arguments.document, arguments.version)
     text = services.contents.texts.load_map(version)
     if arguments.page is not None or arguments.section is not None:
         part = _require_part(build_outline(text.layout, text.characters, ()), arguments)
-        begin, end = max(part.start, arguments.start or 0), part.end  # `start` continues within a long page or section
+        begin, end = (
+            max(part.start, arguments.start or 0),
+            part.end,
+        )  # `start` continues reading within a long page or section
     else:
         begin, end = arguments.start or 0, text.characters
     end = min(end, text.characters if arguments.end is None else arguments.end)
@@ -132,7 +135,10 @@ def list_documents(services: Services, caller: Principal, arguments: ListArgumen
 
 
 def upload(services: Services, caller: Principal, arguments: UploadArguments) -> UploadedFileOut:
-    """Add a file, as `POST /v1/documents` does. Raises `BadRequestError` and the subclasses of `UploadError`."""
+    """Add a file, as `POST /v1/documents` does.
+
+    Raises `BadRequestError`, or a subclass of `UploadError` if the file is refused.
+    """
     request = UploadRequest(
         caller.tenant_id,
         arguments.collection,

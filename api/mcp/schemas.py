@@ -82,8 +82,8 @@ class PassageOut(Wire):
 class PassagesOut(Wire):
     """Passages, best first.
 
-    If `reranked` is true, scores are those of a reranker, of any magnitude and possibly negative; otherwise, they are
-    fused scores from 0 to 1. Only compare scores within one search.
+    If `reranked` is true, scores come from a reranker and can have any magnitude, including negative values; otherwise,
+    they are fused scores from 0 to 1. Only compare scores within one search.
     """
 
     passages: list[PassageOut]
@@ -115,7 +115,7 @@ class ReadArguments(Wire):
 
 
 class TextOut(Wire):
-    """A part of a document's text. `next_start` is where to continue, null at the end of the requested part.
+    """A part of a document's text. `next_start` is where to continue reading, or null at the end of the requested part.
 
     `characters` is the length of the whole text.
     """
@@ -178,7 +178,7 @@ class ListedDocumentOut(Wire):
 
 
 class ListedCollectionOut(Wire):
-    """A collection: its name, for use in arguments, its title, if any, and its number of documents."""
+    """A collection: its name, for use in arguments, its title, if it has one, and its number of documents."""
 
     collection: str
     title: str | None
@@ -186,7 +186,7 @@ class ListedCollectionOut(Wire):
 
 
 class DocumentsOut(Wire):
-    """Documents, newest first; the first page also has the collections that you may use."""
+    """Documents, newest first. The first page also lists the collections that you may use."""
 
     documents: list[ListedDocumentOut]
     collections: list[ListedCollectionOut]
@@ -214,7 +214,7 @@ class UploadArguments(Wire):
 
 
 class UploadedFileOut(ListedDocumentOut):
-    """The document. `duplicate` means that these bytes were already uploaded; `hint` names what was ignored."""
+    """The document. `duplicate` means that these bytes had already been uploaded; `hint` names what was ignored."""
 
     duplicate: bool
     hint: str | None

@@ -1,7 +1,7 @@
-"""Lists and calls tools for the caller of a request, over the MCP SDK's server.
+"""Lists and calls tools for the caller of a request, using the MCP SDK's server.
 
-Results are structured by the tool's output schema, with the same JSON as text. Errors are also results, with a hint
-that tells the model what to do next, so that it can correct itself.
+Results are structured by the tool's output schema, and the same JSON is also included as text. Errors are also returned
+as results, with a hint that tells the model what to do next, so that it can correct itself.
 """
 
 import json
@@ -54,14 +54,14 @@ _ROUTE = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) (/v1/|…)")
 
 
 class Tools:
-    """The tools over one set of services."""
+    """The tools, which all use the same services."""
 
     def __init__(self, services: Services, capacity: Capacity) -> None:
         self._services = services
         self._capacity = capacity
 
     async def list_tools(self, context: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
-        """List the tools that the caller's scopes allow."""
+        """List the tools that the caller may use according to its scopes."""
         caller = _require_caller(context)
         return ListToolsResult(tools=[tool.definition for tool in TOOLS if tool.scope in caller.scopes])
 
@@ -126,7 +126,7 @@ def _require_caller(context: Context) -> Principal:
 
 
 def _select_hint(error: LeadlineError, hint: str) -> str:
-    """Return a hint for the model. Hints that name REST routes are dropped, because it can only call tools."""
+    """Return a hint for the model. Sentences that name REST routes are dropped, because it can only call tools."""
     known = next((_HINTS[kind] for kind in type(error).__mro__ if kind in _HINTS), None)
     return known or " ".join(each for each in _SENTENCE.split(hint) if not _ROUTE.search(each))
 

@@ -1,7 +1,8 @@
-"""Citations of an answer as annotations of its text.
+"""Represents the citations of an answer as annotations of its text.
 
-OpenAI's annotations say which file a part of the answer cites, but not where in the file. The member `leadline` of each
-has that: the span of the document, its place in words, the quotation, and whether code verified the model's quotation.
+OpenAI's annotations say which file a part of the answer cites, but not which part of the file. The member `leadline` of
+each annotation adds that: the span of the document, its position in words, the quotation, and whether code verified the
+model's quotation.
 """
 
 import re
@@ -17,12 +18,12 @@ _MARKER = re.compile(r"\[(\d{1,4})\]")
 
 
 def build_safe_text(answer: AnswerOut) -> str:
-    """Return the answer's text as clients may render it. Offsets are those of `answer.text`."""
+    """Return the answer's text in a form that clients may render. Its offsets are the same as in `answer.text`."""
     return neutralize_markdown(answer.text)
 
 
 def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
-    """Return a URL annotation for each marker in the text, without `type`, as chat completions nest them."""
+    """Return a URL annotation for each marker in the text. It has no `type`, because chat completions nest it."""
     return [
         {
             # guard: openai-citation-offsets
@@ -36,12 +37,12 @@ def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]
     ]
 
 
-# Files by the ids of their documents. A document without an entry was just deleted.
+# Files, keyed by the ids of their documents. A document without an entry has just been deleted.
 CitedFiles = Mapping[str, NamedFile]
 
 
 def build_response_annotations(answer: AnswerOut, base_url: str, files: CitedFiles | None) -> list[dict[str, Any]]:
-    """Return the annotations of a response: the URL of each marker's span and, with `files`, the file."""
+    """Return the annotations of a response: the URL of each marker's span and, if `files` is given, its file."""
     found: list[dict[str, Any]] = []
     urls = build_url_citations(answer, base_url)
     for (_, end, cited), url in zip(iter_markers(answer.text, answer.citations), urls, strict=True):
@@ -55,7 +56,7 @@ def build_response_annotations(answer: AnswerOut, base_url: str, files: CitedFil
 
 
 def iter_markers(text: str, citations: Iterable[CitationOut]) -> Iterator[tuple[int, int, CitationOut]]:
-    """Yield the span and citation of each marker in the text, except for documents that must not be shown."""
+    """Yield the span and citation of each marker in the text. Skip documents that must not be shown."""
     cited = {each.number: each for each in citations if not each.deleted}
     for marker in _MARKER.finditer(text):
         if found := cited.get(int(marker[1])):
@@ -68,7 +69,7 @@ def get_file(files: CitedFiles, cited: CitationOut) -> NamedFile:
 
 
 def build_extension(cited: CitationOut) -> dict[str, Any]:
-    """Return the members of a citation that OpenAI's annotations lack."""
+    """Return the members of a citation that OpenAI's annotations do not have."""
     return cited.model_dump(mode="json", include=_EXTENSION_MEMBERS)
 
 

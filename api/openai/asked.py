@@ -1,4 +1,4 @@
-"""Parses questions in OpenAI's protocols: the client's messages, and options that the protocols lack."""
+"""Parses questions in OpenAI's protocols: the client's messages, and the options that these protocols lack."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -13,17 +13,17 @@ from rlm.requests import StrategyName, check_question
 
 _MAX_MESSAGES = 1_000
 _TEXT_PARTS = ("text", "input_text", "output_text")
-_REFUSAL = "refusal"  # another model's refusal, in place of text
+_REFUSAL = "refusal"  # a refusal of another model, instead of text
 
 
 class LenientModel(BaseModel):
-    """The base of requests in OpenAI's protocols. Unknown members are ignored: they are meant for other servers."""
+    """The base class of requests in OpenAI's protocols. Unknown members are ignored, as they are for other servers."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 
 class PartIn(LenientModel):
-    """A part of a message. Only text is supported; other kinds are refused."""
+    """A part of a message. Only text is supported; parts of other kinds are refused."""
 
     type: str = "text"
     text: str | None = None
@@ -51,9 +51,10 @@ class OptionsIn(Wire):
 def build_question(
     turns: list[TurnIn], model: ChosenModel, options: OptionsIn | None, *, conversation: str | None = None
 ) -> QuestionIn:
-    """Build a question from the messages, the last of which by the user is the question.
+    """Build a question from the messages. The last message by the user is the question.
 
-    Raises `BadRequestError`, and `EmptyQuestionError` if that message has no text.
+    Raises `BadRequestError` if there is no such message or a part of a message is not text, and `EmptyQuestionError` if
+    it has no text.
     """
     options = options or OptionsIn()
     spoken = [turn for turn in turns if turn.role in ("user", "assistant") and turn.type == "message"]
@@ -81,9 +82,9 @@ def build_question(
 
 
 def refuse_tools(tools: list[dict[str, Any]], choice: object) -> None:
-    """Refuse a request that requires one of the client's own tools. Optional tools are ignored.
+    """Refuse a request that requires one of the client's own tools. Tools that are optional are ignored.
 
-    Raises `BadRequestError`.
+    Raises `BadRequestError` if a tool is required.
     """
     named = isinstance(choice, dict) and choice.get("type") not in ("file_search", "allowed_tools")
     required = choice == "required" and not any(each.get("type") == "file_search" for each in tools)
@@ -96,7 +97,7 @@ def refuse_tools(tools: list[dict[str, Any]], choice: object) -> None:
 
 
 def refuse_form(form: Mapping[str, Any] | None) -> None:
-    """Refuse a request for structured output by a schema. Raises `BadRequestError`."""
+    """Refuse a request for structured output with a schema. Raises `BadRequestError` for such a request."""
     if form and form.get("type", "text") != "text":
         raise BadRequestError(
             "Answers are Markdown with citations; structured output is not supported.",
@@ -105,7 +106,7 @@ def refuse_form(form: Mapping[str, Any] | None) -> None:
 
 
 def _extract_text(turn: TurnIn) -> str:
-    """Return the text of a message. Raises `BadRequestError` for parts other than text, which would be ignored."""
+    """Return the text of a message. Raises `BadRequestError` for any other part, because it would be ignored."""
     if isinstance(turn.content, str) or turn.content is None:
         return turn.content or ""
     for part in turn.content:

@@ -25,7 +25,7 @@ class StreamOptionsIn(LenientModel):
 class ChatIn(LenientModel):
     """A request for a chat completion. Members that control how a model writes, such as `temperature`, have no effect.
 
-    `leadline` has the options that this protocol lacks.
+    `leadline` contains the options that this protocol lacks.
     """
 
     model: str = Field(max_length=300)
@@ -53,13 +53,13 @@ def build_completion(answer: AnswerOut, model: str, base_url: str) -> dict[str, 
 
 
 def build_usage(answer: AnswerOut) -> dict[str, Any]:
-    """Return the tokens of all model calls behind an answer."""
+    """Return the token usage of all model calls behind an answer."""
     read, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
 class ChatChunkWriter:
-    """Formats an answer's events as chunks. The chunk after the text has its annotations."""
+    """Formats the events of an answer as chunks. The chunk that follows the text contains its annotations."""
 
     def __init__(
         self, keep: Callable[[Answer], AnswerOut], identifier: str, model: str, base_url: str, *, with_usage: bool

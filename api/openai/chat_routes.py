@@ -20,7 +20,10 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 
 @router.get("/models")
 def models(caller: Caller, services: ServicesDep) -> dict[str, Any]:
-    """List the names to use as `model`: all documents, each strategy, and each collection that you may read."""
+    """List the names to use as `model`: one for all documents, one for each strategy, and one for each collection.
+
+    Only collections that you may read are listed.
+    """
     return {"object": "list", "data": [build_model_object(name) for name in iter_model_names(services, caller)]}
 
 
@@ -43,9 +46,9 @@ async def chat(
     """Answer the last message of a conversation from the documents, as an OpenAI chat completion.
 
     `model` is one of those in `GET /v1/models`. Earlier messages are the conversation's history. The client's
-    instructions (`system`, `developer`) and tools are ignored. The text has markers such as `[1]`, and `annotations`
-    say what each of them cites. Anything that would render as an image, link or HTML is written with full-width
-    characters. The member `leadline` has the whole answer with its checked sentences.
+    instructions (`system`, `developer`) and tools are ignored. The text contains markers such as `[1]`, and
+    `annotations` say what each marker cites. Anything that would render as an image, link or HTML is written with
+    full-width characters. The member `leadline` contains the whole answer with its checked sentences.
     """
     refuse_tools(body.tools, body.tool_choice)
     refuse_form(body.response_format)
@@ -54,7 +57,7 @@ async def chat(
     claim = get_claim(request)
     await run_in_threadpool(require_collections, services, caller, question.collections, claim)
     asking = await run_in_threadpool(CallerQuestion, services, caller, question, claim)
-    slot.release()  # answers run in threads of their own
+    slot.release()  # answers run in their own threads
     work, url = AnswerWork(request, services, caller, threads, asking), get_base_url(request, services)
     if body.stream:
         identifier = asking.request.used.work.id

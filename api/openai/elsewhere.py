@@ -1,4 +1,4 @@
-"""Hints for paths of OpenAI's API that this service does not have or uses differently."""
+"""Hints for paths of OpenAI's API that this service does not have, or uses differently."""
 
 from collections.abc import Mapping
 
@@ -31,7 +31,7 @@ _ALTERNATIVES: Mapping[str, str] = {
 
 
 def get_alternative(path: str) -> str:
-    """Return a hint for a path of OpenAI's API; an empty string for any other path."""
+    """Return a hint for a path of OpenAI's API, or an empty string for any other path."""
     return next((words for known, words in _ALTERNATIVES.items() if _is_below(path, known)), "")
 
 

@@ -1,23 +1,23 @@
-"""Neutralizes Markdown while it is streamed, piece by piece and without moving any offset.
+"""Neutralizes Markdown while it is streamed, piece by piece and without changing any offset.
 
-Clients of OpenAI's protocols render Markdown themselves, and a document may have told the model to write an image whose
-address carries what was read to another server. So a character that starts an image, a link, an address or HTML is
-replaced by its full-width form. Each replacement is one code point, so that the offsets of markers and sentences do not
-change.
+Clients of OpenAI's protocols render Markdown themselves. A document may have told the model to write an image whose
+address sends what the model has read to another server. A character that starts an image, a link, an address or HTML is
+therefore replaced by its full-width form. Each replacement is one code point, so that the offsets of markers and
+sentences do not change.
 """
 
 _FULL_WIDTH = {"!": "！", "(": "（", ":": "：", "<": "＜", ".": "．", "/": "／"}
 
 
 class MarkdownNeutralizer:
-    """Neutralizes the pieces of one text in order. It holds back the last character until the next one is known."""
+    """Neutralizes the pieces of one text in order. The last character is held back until the next one is known."""
 
     def __init__(self) -> None:
         self._held = ""
         self._line = ""  # the end of the current line, which may become a definition or a bare address
 
     def feed(self, piece: str) -> str:
-        """Add a piece; return as much text as is certain."""
+        """Add a piece, and return the text whose neutralized form is already certain."""
         text = self._held + piece
         if not text:
             return ""
@@ -56,6 +56,6 @@ _MAX_LOOKBEHIND = 3
 
 
 def neutralize_markdown(text: str) -> str:
-    """Return a text without anything that a Markdown renderer would load, link or run."""
+    """Return a text that contains nothing that a Markdown renderer would load, link or run."""
     made = MarkdownNeutralizer()
     return made.feed(text) + made.finish()

@@ -1,6 +1,6 @@
 """Model names for collections and strategies.
 
-`leadline` asks all of the caller's collections and lets the service choose the strategy, `leadline:recursive` sets the
+`leadline` asks all of the caller's collections and lets the service choose the strategy. `leadline:recursive` sets the
 strategy, `leadline/reports` asks one collection, and `leadline/reports:table` does both.
 """
 
@@ -20,7 +20,7 @@ _STRATEGIES = tuple(each for each in StrategyName if each is not StrategyName.AU
 
 
 class ModelNotFoundError(ApiError):
-    """There is no model of this name."""
+    """There is no model with this name."""
 
     code = "model_not_found"
     status = 404
@@ -28,7 +28,7 @@ class ModelNotFoundError(ApiError):
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """A parsed model name. Without a collection, it asks all of the caller's."""
+    """A parsed model name. If it names no collection, all of the caller's collections are asked."""
 
     name: str
     collection: str | None = None
@@ -36,7 +36,10 @@ class ChosenModel:
 
 
 def parse_model(services: Services, caller: Principal, name: str) -> ChosenModel:
-    """Parse a model name. Raises `ModelNotFoundError`, also for a collection that the caller cannot read."""
+    """Parse a model name.
+
+    Raises `ModelNotFoundError` if there is no such model or the caller cannot read its collection.
+    """
     rest, _, strategy = name.partition(":")
     base, _, collection = rest.partition("/")
     known = base == BASE and (strategy == "" or strategy in set(_STRATEGIES))
@@ -50,7 +53,7 @@ def parse_model(services: Services, caller: Principal, name: str) -> ChosenModel
 
 
 def iter_model_names(services: Services, caller: Principal) -> Iterator[str]:
-    """Yield the names of all models: all documents and each strategy, then each collection."""
+    """Yield the names of all models: first all documents and each strategy, then each collection."""
     yield BASE
     yield from (f"{BASE}:{strategy}" for strategy in _STRATEGIES)
     yield from (f"{BASE}/{collection}" for collection in list_readable_collections(services, caller))
@@ -63,10 +66,10 @@ def list_readable_collections(services: Services, caller: Principal) -> list[str
 
 
 def build_model_object(name: str) -> dict[str, Any]:
-    """Return a model. Its creation time is 0, because models here are only names."""
+    """Return a model object. Its creation time is 0, because models are only names here."""
     return {"id": name, "object": "model", "created": 0, "owned_by": BASE}
 
 
 def get_base_url(request: Request, services: Services) -> str:
-    """Return the service's address as seen from outside."""
+    """Return the service's address as seen by clients."""
     return services.settings.public_url or str(request.base_url)

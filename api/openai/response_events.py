@@ -1,4 +1,4 @@
-"""Formats the events of a streamed response, with the names and order of Open Responses."""
+"""Formats the events of a streamed response, using the names and order of Open Responses."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from rlm.events import Completed, Delta, Event, Reading, Retrieved
 
 
 class ResponseEventWriter:
-    """Formats an answer's events as those of a response, numbered from 0."""
+    """Formats the events of an answer as events of a response, numbered from 0."""
 
     def __init__(
         self, keep: Callable[[Answer], AnswerOut], identifier: str, body: ResponseIn, shown: ResponseView
@@ -45,14 +45,16 @@ class ResponseEventWriter:
         return "".join(self._write_events(event))
 
     def write_failure(self, problem: Mapping[str, Any]) -> str:
-        """Return the events that end a failed response."""
+        """Return the last events of a response that failed."""
         started = list(self._start_response())
         error = to_openai_error(problem)
         return "".join([*started, self._write_response("failed", error=error), DONE])
 
     def _write_events(self, event: Event) -> Iterator[str]:
         yield from self._start_response()
-        if isinstance(event, Retrieved | Reading):  # documents that fit in the window are read whole, without a search
+        if isinstance(
+            event, Retrieved | Reading
+        ):  # documents that fit in the model's window are read whole, without a search
             yield from self._write_search(event.query if isinstance(event, Retrieved) else None)
         elif isinstance(event, Delta):
             yield from self._write_delta(self._inert.feed(event.text))
@@ -68,7 +70,7 @@ class ResponseEventWriter:
     def _write_search(self, query: str | None) -> Iterator[str]:
         if (
             not self._shown.with_search or self._stage == "writing"
-        ):  # the protocol has no search after the message has started
+        ):  # the protocol allows no search once the message has started
             return
         if self._stage == "begun":
             self._stage, self._index = "searching", 1

@@ -1,7 +1,7 @@
 """Responses: the request, and the response object (Open Responses, OpenAPI of 2026-04-24).
 
-A response is an answer, whose id is prefixed with `resp_`, or the run that makes it in the background. The search
-behind an answer is its `file_search_call`; the id shows whether a response includes it.
+A response is an answer whose id is prefixed with `resp_`, or the run that makes the answer in the background. The
+search behind an answer is its `file_search_call`. The id of a response shows whether it includes the search.
 """
 
 import time
@@ -20,14 +20,15 @@ from api.openai.stores.vector_stores import convert_filters
 from ingest.storage.answers.records import NEW_CONVERSATION
 
 _PREFIX = "resp_"
-# Follows the prefix in ids of responses that include the search, so that reading one later returns the same output.
+# In the id of a response that includes the search, this follows the prefix, so that the response has the same output
+# when it is retrieved later.
 _SEARCH_PREFIX = "fs_"
 RESULTS = "file_search_call.results"
 MAX_RESULTS = 50
 
 
 class ResponseNotFoundError(ApiError):
-    """There is no answer or run with this id, or it belongs to someone else."""
+    """There is no answer or run with this id, or it belongs to another user."""
 
     code = "response_not_found"
     status = 404
@@ -37,7 +38,7 @@ class ResponseNotFoundError(ApiError):
 class FileSearchIn(LenientModel):
     """A tool. Only `file_search` is supported; its vector stores are collections.
 
-    `max_num_results` limits the results that are shown. How much a model reads depends on its window.
+    `max_num_results` limits the results that are shown. How much a model reads depends on the model's window.
     """
 
     type: str
@@ -47,7 +48,7 @@ class FileSearchIn(LenientModel):
 
 
 class ConversationIn(LenientModel):
-    """A conversation, by its id."""
+    """A conversation, identified by its id."""
 
     id: str = Field(min_length=1, max_length=100)
 
@@ -61,8 +62,8 @@ class TextIn(LenientModel):
 class ResponseIn(LenientModel):
     """A request for a response. Members that control how a model writes (`temperature`, `instructions`) have no effect.
 
-    `previous_response_id` continues the conversation of an earlier response, `conversation` the one with that id. If
-    `store` is false, nothing is stored. `leadline` has the options that this protocol lacks.
+    `previous_response_id` continues the conversation of an earlier response, and `conversation` continues the one with
+    that id. If `store` is false, nothing is stored. `leadline` contains the options that this protocol lacks.
     """
 
     model: str = Field(max_length=300)
@@ -91,12 +92,15 @@ class ResponseIn(LenientModel):
 
     @property
     def with_search(self) -> bool:
-        """True if the search is shown, which is for clients that send the tool."""
+        """True if the response includes the search. It does for clients that send the tool."""
         return any(each.type == "file_search" for each in self.tools)
 
 
 def merge_search_tools(tools: Sequence[FileSearchIn], options: OptionsIn | None) -> OptionsIn:
-    """Return the options with the vector stores and filters of `file_search` added. Raises `BadRequestError`."""
+    """Return the options, extended by the vector stores and filters of `file_search`.
+
+    Raises `BadRequestError` if the filters are not valid.
+    """
     options = options or OptionsIn()
     collections, filters = list(options.collections), [options.filters] if options.filters else []
     for tool in tools:
@@ -129,7 +133,7 @@ def build_response_object(
     answer: AnswerOut | None = None,
     error: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Build a response. `created` and `completed` are Unix timestamps; each is now by default.
+    """Build a response. `created` and `completed` are Unix timestamps, which default to the current time.
 
     Members of the request that have no effect are returned with their default values.
     """
@@ -173,11 +177,11 @@ def build_response_object(
 
 @dataclass(frozen=True)
 class ResponseView:
-    """The presentation of a request's answers: the base URL, and the number of search results, if any.
+    """The presentation of the answers to a request: the base URL, and the number of search results, if shown.
 
-    Clients that send the tool `file_search` get the search and files, as from OpenAI. Others get only the message with
-    URLs, which is all that Open Responses defines. `files_of` returns the files of an answer's documents, by document
-    id.
+    Clients that send the tool `file_search` get the search and its files, as from OpenAI. Other clients get only the
+    message with URLs, because Open Responses defines no more. `files_of` returns the files of an answer's documents,
+    keyed by document id.
     """
 
     base_url: str
@@ -187,13 +191,13 @@ class ResponseView:
 
 
 def get_result_limit(body: ResponseIn) -> int | None:
-    """Return the number of search results that a request asks for; None for none."""
+    """Return the number of search results that a request asks for, or None if it asks for none."""
     limits = [each.max_num_results for each in body.tools if each.max_num_results is not None]
     return (max(limits) if limits else MAX_RESULTS) if RESULTS in body.include else None
 
 
 def build_output(answer: AnswerOut, identifier: str, shown: ResponseView) -> list[dict[str, Any]]:
-    """Return the items of an answer: the search, if there was one, and the message."""
+    """Return the output items of an answer: the search, if there was one, and the message."""
     if not shown.with_search:
         return [build_message(identifier, answer, shown.base_url, None)]
     files = shown.files_of(answer)
@@ -206,7 +210,7 @@ def get_response_status(answer: AnswerOut) -> Literal["completed", "incomplete"]
 
 
 def _build_conversation(body: ResponseIn | Mapping[str, Any], answer: AnswerOut | None) -> dict[str, str] | None:
-    """Return the response's conversation, or the one it continues if it is not stored there."""
+    """Return the response's conversation or, if the response is not stored in one, the conversation it continues."""
     named = body.conversation_id if isinstance(body, ResponseIn) and body.conversation_id != NEW_CONVERSATION else None
     found = (answer.conversation if answer else None) or named
     return None if found is None else {"id": found}
@@ -241,7 +245,7 @@ def build_search_call(
     files: CitedFiles = MappingProxyType({}),
     status: str = "completed",
 ) -> dict[str, Any]:
-    """Return the search of an answer. With `most`, include up to that many of the passages that the answer cites."""
+    """Return the search of an answer. With `most`, include up to that many of the passages cited by the answer."""
     results = None
     if most is not None and answer is not None:
         cited = [each for each in answer.citations if not each.deleted][:most]

@@ -1,1 +1,1 @@
-"""REST routes for runs: follow, continue, cancel and export them."""
+"""REST routes that follow, continue, cancel and export runs."""

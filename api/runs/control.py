@@ -1,4 +1,4 @@
-"""Decisions on a run that has reached its budget: add to the budget, or finish with a partial result."""
+"""Continues a run that has reached its budget with a larger budget, or finishes it with a partial result."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,9 +16,10 @@ from rlm.runs.bodies import build_limits_body, parse_limits
 
 
 def add_to_budget(services: Services, caller: Principal, run_id: str, more: MoreIn) -> Run:
-    """Continue a caller's paused run with a larger budget.
+    """Continue a paused run of the caller with a larger budget.
 
-    Raises `BadRequestError` for a limit that the run does not have, `RunStateError`, and `QuotaExceededError`.
+    Raises `BadRequestError` for a limit that the run does not have, `RunStateError` if the run is not paused, and
+    `QuotaExceededError` if the quotas do not allow the larger budget.
     """
     run = services.answers.runs.load_run(caller.tenant_id, run_id, caller.visible_owner)
     limits, added = parse_limits(run.limits), more.model_dump(exclude_none=True)
@@ -32,9 +33,10 @@ def add_to_budget(services: Services, caller: Principal, run_id: str, more: More
 
 
 def raise_budget(services: Services, run: Run, added: Limits) -> Run:
-    """Continue a paused run with a larger budget, which is reserved from the run's quotas.
+    """Continue a paused run with a larger budget, which is reserved from the quotas of the run's account.
 
-    Raises `RunStateError`, also if its budget was raised since it was loaded, and `QuotaExceededError`.
+    Raises `RunStateError` if the run is not paused or its budget was raised after it was loaded, and
+    `QuotaExceededError` if the quotas do not allow the larger budget.
     """
     limits = parse_limits(run.limits)
     more = {name: value for name, value in vars(added).items() if value is not None}
@@ -52,14 +54,17 @@ def raise_budget(services: Services, run: Run, added: Limits) -> Run:
 
 
 def finish_run(services: Services, caller: Principal, run_id: str) -> Run:
-    """Finish a caller's paused run with what it has. Raises `RunStateError`."""
+    """Finish a paused run of the caller with a partial result. Raises `RunStateError` if the run is not paused."""
     return finish_with_partial_result(
         services, services.answers.runs.load_run(caller.tenant_id, run_id, caller.visible_owner)
     )
 
 
 def finish_with_partial_result(services: Services, run: Run) -> Run:
-    """Finish a paused run with what it has. Raises `RunStateError`, also if its budget was raised meanwhile."""
+    """Finish a paused run with a partial result.
+
+    Raises `RunStateError` if the run is not paused or its budget was raised in the meantime.
+    """
     return _resume_run(services, run, build_finish_decision(run))
 
 

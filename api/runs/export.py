@@ -1,4 +1,4 @@
-"""Exports a finished run as one file: JSON for programs, Markdown for people."""
+"""Exports a finished run as one file: JSON for programs, Markdown for users."""
 
 import json
 import re
@@ -18,7 +18,7 @@ _MARKS = {"verified": "✓", "quoted": "❝", "computed": "ƒ", "unsupported": "
 
 
 class ExportForm(StrEnum):
-    """The file formats."""
+    """The file formats in which a run can be exported."""
 
     JSON = "json"
     MARKDOWN = "markdown"
@@ -29,7 +29,7 @@ EXPORTS: dict[str, Any] = {"application/json": {}, "text/markdown": {}}
 
 
 def build_export(run: RunWithAnswerOut, events: Iterator[RunEventOut], form: ExportForm) -> StreamingResponse:
-    """Return a download response that is generated while it is sent."""
+    """Return a response that downloads the export, which is generated while it is sent."""
     media_type, ending = _TYPES[form]
     written = _iter_json(run, events) if form is ExportForm.JSON else _iter_markdown(run, events)
     headers = {"Content-Disposition": f'attachment; filename="run-{run.id}.{ending}"'}
@@ -37,7 +37,7 @@ def build_export(run: RunWithAnswerOut, events: Iterator[RunEventOut], form: Exp
 
 
 def iter_export_events(services: Services, run: Run, *, withheld: bool) -> Iterator[RunEventOut]:
-    """Yield all events of a run, with untruncated replies."""
+    """Yield all events of a run, with untruncated model replies."""
     after = 0
     while found := services.answers.runs.list_events(run.tenant_id, run.id, after=after, limit=_EVENTS_PER_READ):
         for event in found:
@@ -132,12 +132,12 @@ def _iter_step(kind: str, body: dict[str, Any]) -> Iterator[str]:
 
 
 def _escape_line(text: str) -> str:
-    """Return text as one line with all Markdown escaped."""
+    """Return the text as a single line in which all Markdown is escaped."""
     return re.sub(r"([\\`*_{}\[\]<>#+!|~-])", r"\\\1", " ".join(text.split()))
 
 
 def _format_code_block(text: str, language: str = "", indent: str = "") -> str:
-    """Return text as a code block, with a fence longer than any in the text."""
+    """Return the text as a code block whose fence is longer than any fence in the text."""
     longest = max((len(found) for found in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return "".join(f"{indent}{line}\n" for line in (fence + language, *text.splitlines(), fence))

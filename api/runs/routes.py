@@ -76,11 +76,12 @@ async def events(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: str | None = None,
 ) -> Response | RunEventPage:
-    """Stream a run's events until it ends, as server-sent events; with `Last-Event-ID`, only those after that one.
+    """Stream a run's events until it is finished, as server-sent events.
 
-    If you can no longer read a document of the run's scope, events have no bodies. The last event is `end`, with the
-    run and its answer. With `Accept: application/json`, return a page of events instead; its `end` event has the run's
-    state and the reason if it failed, but neither run nor answer.
+    With `Last-Event-ID`, only later events are sent. If you can no longer read a document of the run's scope, events
+    have no bodies. The last event is `end`, with the run and its answer. With `Accept: application/json`, a page of
+    events is returned instead; its `end` event has the run's state and the reason if it failed, but neither the run nor
+    the answer.
     """
     run = await run_in_threadpool(services.answers.runs.load_run, caller.tenant_id, run_id, caller.visible_owner)
     if request.headers.get("accept", "").startswith("application/json"):
@@ -94,25 +95,25 @@ async def events(
 
 @router.post("/{run_id}/cancel")
 def cancel(run_id: str, caller: Asker, services: ServicesDep) -> RunWithAnswerOut:
-    """Cancel a run. All of its work stops within two seconds. A run that has ended does not change."""
+    """Cancel a run. All of its work stops within two seconds. A run that is already finished does not change."""
     return build_run_out(services, caller, services.answers.runs.cancel(caller.tenant_id, run_id, caller.visible_owner))
 
 
 @router.post("/{run_id}/continue")
 def go_on(run_id: str, body: MoreIn, caller: Asker, services: ServicesDep) -> RunWithAnswerOut:
-    """Add to the budget of a `paused` run, which continues from where it stopped.
+    """Add to the budget of a `paused` run, which then continues from where it stopped.
 
-    It pauses again when the new budget is used up. `409` if the run is not paused. By default, a run that stays paused
-    for a week is finished as by `finish`.
+    The run pauses again when the new budget is used up. `409` if the run is not paused. By default, a run that stays
+    paused for a week is finished in the same way as by `finish`.
     """
     return build_run_out(services, caller, add_to_budget(services, caller, run_id, body))
 
 
 @router.post("/{run_id}/finish")
 def end_with_what_it_has(run_id: str, caller: Asker, services: ServicesDep) -> RunWithAnswerOut:
-    """Finish a `paused` run with what it has.
+    """Finish a `paused` run with a partial result.
 
-    It answers with the last part of its budget, or fails if too little is left.
+    The run uses the rest of its budget to answer, or fails if too little remains.
     """
     return build_run_out(services, caller, finish_run(services, caller, run_id))
 
@@ -123,8 +124,8 @@ def export(
 ) -> StreamingResponse:
     """Download a finished run: question, answer, citations, code cells with outputs, sub-calls and cost.
 
-    `json` has all events with untruncated model replies; `markdown` is for people. If you can no longer read a document
-    of the run's scope, events have no bodies. `409` while the run is in progress.
+    `json` contains all events with untruncated model replies; `markdown` is for users. If you can no longer read a
+    document of the run's scope, events have no bodies. `409` while the run is in progress.
     """
     run = services.answers.runs.load_run(caller.tenant_id, run_id, caller.visible_owner)
     if not run.ended:
@@ -141,7 +142,7 @@ def delete(run_id: str, caller: Asker, services: ServicesDep) -> None:
 
 
 def build_run_out(services: Services, caller: Principal, run: Run) -> RunWithAnswerOut:
-    """Return a run with its answer, as far as the caller may see them."""
+    """Return a run with its answer, limited to what the caller may see."""
     position = services.jobs.estimate_position(run.id) if run.state is RunState.QUEUED else None
     named = extract_cited_documents(run.answer) if run.answer else ()
     deleted = services.answers.conversations.list_withheld_documents(named, caller.readers) if named else ()
@@ -150,7 +151,7 @@ def build_run_out(services: Services, caller: Principal, run: Run) -> RunWithAns
 
 
 def load_events_page(services: Services, run: Run, after: int, limit: int, *, withheld: bool) -> RunEventPage:
-    """Return a page of a run's events, without bodies if they are withheld."""
+    """Return a page of a run's events. If `withheld`, the events have no bodies."""
     found = services.answers.runs.list_events(run.tenant_id, run.id, after=after, limit=limit)
     last = found[-1].sequence if found else after
     more = encode_cursor(last) if not run.ended or last < run.events else None
@@ -163,19 +164,19 @@ def _load_page(services: Services, caller: Principal, run: Run, after: int, limi
 
 
 async def _stream_events(services: Services, current: CurrentCaller, run: Run, seen: int) -> AsyncIterator[str]:
-    """Yield every event after `seen` as it is logged, until the run's last one or shutdown.
+    """Yield every event after `seen` as soon as it is logged, until the run's last event or shutdown.
 
-    While the catalog or identity provider is unavailable, it waits and sends heartbeats.
+    While the catalog or the identity provider is unavailable, wait and yield heartbeats.
     """
     changed, sent_at = asyncio.Event(), time.monotonic()
     with services.events.feed.watch(run.tenant_id, run.id, sse.build_waker(changed)):
         while services.accepting:
-            changed.clear()  # before loading, so that an event logged meanwhile triggers another load
+            changed.clear()  # cleared before loading, so that an event logged while loading triggers another load
             try:
                 logged = await run_in_threadpool(_load_next_events, services, await current.refresh(), run, seen)
             except sse.TRANSIENT_ERRORS:
                 logged, sent_at = [], -math.inf
-            except LeadlineError as error:  # the status was already sent, so the error becomes an event
+            except LeadlineError as error:  # the status was already sent, so the error is sent as an event
                 yield sse.format_event("error", build_problem(error), seen)
                 return
             for number, kind, body in logged:
@@ -193,9 +194,9 @@ async def _stream_events(services: Services, current: CurrentCaller, run: Run, s
 def _load_next_events(
     services: Services, caller: Principal, run: Run, seen: int
 ) -> list[tuple[int, str, dict[str, object]]]:
-    """Return the next events after `seen` in wire form: number, name and body.
+    """Return the next events after `seen` in wire form, each with its number, name and body.
 
-    Raises `RunNotFoundError` if the caller may no longer see the run.
+    Raises `RunNotFoundError` if the caller is no longer allowed to see the run.
     """
     if caller.visible_owner not in (None, run.owner):  # the caller lost the scope `admin`
         services.answers.runs.load_run(run.tenant_id, run.id, caller.visible_owner)

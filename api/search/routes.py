@@ -1,4 +1,4 @@
-"""`/v1/search`: finds passages, without a language model unless a rewrite is requested."""
+"""`/v1/search`: finds passages. No language model is used unless a rewrite is requested."""
 
 from functools import partial
 
@@ -21,9 +21,9 @@ router = APIRouter(prefix="/v1/search", tags=["search"])
 async def search(
     body: SearchIn, caller: Caller, services: ServicesDep, threads: AnswersAtOnce, slot: HeldSlot
 ) -> SearchOut:
-    """Find the best passages for a query by BM25, by the bi-encoder, or by both, fused.
+    """Find the best passages for a query, using BM25, the bi-encoder, or both with their rankings fused.
 
-    With `rewrite`, a language model is called: this also needs the scope `ask`, and occupies a slot for answers.
+    `rewrite` calls a language model, so it also requires the scope `ask` and occupies a slot for answers.
     """
     if body.rewrite is not None and Scope.ASK not in caller.scopes:
         raise build_missing_scope_error(Scope.ASK)

@@ -1,4 +1,4 @@
-"""`/v1/shares` and `/v1/shared`: links with which others in the tenant read a conversation or a run."""
+"""`/v1/shares` and `/v1/shared`: links that let others in the tenant read a conversation or a run."""
 
 import time
 from typing import Annotated
@@ -24,9 +24,9 @@ _DAY_SECONDS = 86_400.0
 def create(body: ShareIn, caller: Asker, services: ServicesDep, response: Response) -> ShareOut:
     """Create a link to one of your conversations or runs.
 
-    It gives access to nobody outside the tenant, and to no documents. Readers must sign in, and see of each answer only
-    what their own access to documents allows. The link ends at `expires_at`, when it is revoked, or when its
-    conversation or run is deleted. Questions asked later in the conversation are visible, too.
+    The link gives access to nobody outside the tenant, and to no documents. Readers must sign in, and see only as much
+    of each answer as their own access to documents allows. The link is valid until `expires_at`, until it is revoked,
+    or until its conversation or run is deleted. Questions that are asked later in the conversation are visible, too.
     """
     made = services.answers.shares.create(
         caller.tenant_id,
@@ -49,9 +49,9 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> SharePage:
-    """List your valid links, newest first, optionally of one `conversation` or `run`. Paginated.
+    """List your valid links, newest first, optionally only those to one `conversation` or `run`. Paginated.
 
-    An admin sees everyone's.
+    An admin sees the links of all users.
     """
     found = services.answers.shares.list_shares(
         caller.tenant_id,
@@ -67,7 +67,7 @@ def listing(
 
 @router.delete("/shares/{share_id}", status_code=204)
 def revoke(share_id: str, caller: Asker, services: ServicesDep) -> None:
-    """Revoke a link immediately. Its creator and admins can do this."""
+    """Revoke a link immediately. Only its creator and admins can do this."""
     services.answers.shares.revoke(caller.tenant_id, share_id, caller.visible_owner)
 
 
@@ -79,7 +79,7 @@ def read(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: str | None = None,
 ) -> SharedOut:
-    """Read a shared conversation, one page of turns at a time, or a shared run, as far as you may see it."""
+    """Read a shared conversation, one page of turns at a time, or a shared run, limited to what you may see."""
     share = services.answers.shares.load_share(caller.tenant_id, share_id)
     shown = ShareOut.from_share(share, None)
     about = {"by": shown.by, "created_at": shown.created_at, "expires_at": shown.expires_at}
@@ -101,7 +101,7 @@ def events(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: str | None = None,
 ) -> RunEventPage:
-    """List the events of a shared run; without bodies if you cannot read one of its documents. Paginated."""
+    """List the events of a shared run. They have no bodies if you cannot read one of its documents. Paginated."""
     share = services.answers.shares.load_share(caller.tenant_id, share_id)
     if share.run_id is None:
         raise ShareNotFoundError(f"The link {share_id!r} is not to a run.")
@@ -112,7 +112,11 @@ def events(
 
 
 def _compute_end(services: Services, body: ShareIn) -> float:
-    """Return a link's expiry. Raises `SharingOffError`, and `BadRequestError` for a time in the past or too late."""
+    """Return the time at which a link expires.
+
+    Raises `SharingOffError` if sharing is turned off, and `BadRequestError` for a time in the past or too far in the
+    future.
+    """
     most = services.settings.share_days * _DAY_SECONDS
     if not most:
         raise SharingOffError("Sharing links is disabled.")

@@ -1,4 +1,4 @@
-"""Wire models for links to conversations and runs, and for the content they show."""
+"""Wire models for links to conversations and runs, and for the content that the links show."""
 
 from datetime import datetime
 from typing import Literal, Self
@@ -12,7 +12,7 @@ from ingest.storage.answers.feedback_records import Share
 
 
 class ShareIn(Wire):
-    """A link to a `conversation` or a `run`. Without `expires_at`, it is valid as long as the service allows."""
+    """A link to a `conversation` or a `run`. Without `expires_at`, it is valid for as long as the service allows."""
 
     conversation: str | None = Field(None, min_length=1, max_length=64)
     run: str | None = Field(None, min_length=1, max_length=64)
@@ -26,9 +26,9 @@ class ShareIn(Wire):
 
 
 class ShareOut(Wire):
-    """A link. `url` is its address in the portal; only a path if no public URL is configured.
+    """A link. `url` is its address in the portal; if no public URL is configured, it is only a path.
 
-    `by` is its creator, such as `user:ann`.
+    `by` is the link's creator, such as `user:ann`.
     """
 
     id: str
@@ -60,10 +60,10 @@ class SharePage(Wire):
 
 
 class SharedOut(Wire):
-    """The content of a link, as its reader may see it: a page of a conversation's `turns`, or a `run`.
+    """The content of a link, as its reader may see it: a page of `turns` of a conversation, or a `run`.
 
-    If an answer used a document that the reader cannot read, it shows only the sentences that cite other documents and
-    are supported by them.
+    If an answer used a document that the reader cannot read, only the sentences that cite other documents and are
+    supported by them are shown.
     """
 
     kind: Literal["conversation", "run"]

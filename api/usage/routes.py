@@ -42,7 +42,7 @@ def usage(
 ) -> UsagePage:
     """List usage by UTC day and key, newest day first. Paginated.
 
-    An admin sees all keys of the tenant; others only see their own.
+    An admin sees all keys of the tenant; other users see only their own.
     """
     seen = key if Scope.ADMIN in caller.scopes else caller.key_id or ""
     skip = decode_cursor(cursor)
@@ -59,8 +59,8 @@ def collection_usage(
 ) -> CollectionUsageList:
     """Show usage by collection for these UTC days, as far back as answers and runs are stored.
 
-    A question counts, with all its tokens, in each collection whose documents it used. An admin sees everyone's
-    questions; others see their own, in collections that they may read.
+    A question counts, with all its tokens, for each collection whose documents it used. An admin sees the questions of
+    all users; other users see their own, in collections that they may read.
     """
     found = services.usage.by_collection.sum_usage(
         caller.tenant_id, owner=caller.visible_owner, since=_parse_day(since), until=_parse_day(until) + _DAY_SECONDS
@@ -90,22 +90,22 @@ def slack_usage(
 
 @router.get("/quotas")
 def quotas(caller: Caller, services: ServicesDep) -> QuotasOut:
-    """Show the quotas of your tenant and key, and how much of them is left.
+    """Show the quotas of your tenant and key, and how much of each remains.
 
-    Quotas of requests per minute are in the `RateLimit` header of every response instead.
+    Quotas of requests per minute are not included; they are in the `RateLimit` header of every response.
     """
     return _load_quotas(services, get_account(caller))
 
 
 @router.get("/keys/{key_id}/quotas")
 def key_quotas(key_id: str, caller: Admin, services: ServicesDep) -> QuotasOut:
-    """Show the quotas of a key and its tenant, and how much of them is left."""
+    """Show the quotas of a key and its tenant, and how much of each remains."""
     return _load_quotas(services, _load_account(services, caller.tenant_id, key_id))
 
 
 @router.put("/keys/{key_id}/quotas")
 def set_key_quotas(key_id: str, body: QuotasIn, caller: Admin, services: ServicesDep) -> QuotasOut:
-    """Set quotas of a key. Quotas left out do not change."""
+    """Set quotas of a key. Quotas that are left out do not change."""
     account = _load_account(services, caller.tenant_id, key_id)
     _set_quotas(services, account, body)
     return _load_quotas(services, account)
@@ -113,13 +113,13 @@ def set_key_quotas(key_id: str, body: QuotasIn, caller: Admin, services: Service
 
 @router.get("/tenants/{tenant_id}/quotas")
 def tenant_quotas(tenant_id: str, caller: Operator, services: ServicesDep) -> QuotasOut:
-    """Show the quotas of a tenant, by id or name, and how much of them is left."""
+    """Show the quotas of a tenant, by id or name, and how much of each remains."""
     return _load_quotas(services, Account(services.accounts.tenants.load_tenant(tenant_id).id))
 
 
 @router.put("/tenants/{tenant_id}/quotas")
 def set_tenant_quotas(tenant_id: str, body: QuotasIn, caller: Operator, services: ServicesDep) -> QuotasOut:
-    """Set quotas of a tenant, by id or name. Quotas left out do not change."""
+    """Set quotas of a tenant, by id or name. Quotas that are left out do not change."""
     account = Account(services.accounts.tenants.load_tenant(tenant_id).id)
     _set_quotas(services, account, body)
     return _load_quotas(services, account)
@@ -136,7 +136,7 @@ def _parse_day(day: str) -> float:
 
 
 def _load_account(services: Services, tenant_id: str, key_id: str) -> Account:
-    """Return the account of a key. Raises `KeyNotFoundError`."""
+    """Return the account of a key. Raises `KeyNotFoundError` if there is no such key."""
     return Account(tenant_id, services.keys.load_key(tenant_id, key_id).id)
 
 

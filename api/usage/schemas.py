@@ -10,15 +10,15 @@ from ingest.storage.quotas.records import NANODOLLARS, Quota, UsageDay
 
 
 class QuotasOut(Wire):
-    """All quotas of the caller's tenant and key; anything not listed is unlimited."""
+    """All quotas of the caller's tenant and key. Anything that is not listed is unlimited."""
 
     quotas: list[QuotaOut]
 
 
 class QuotasIn(Wire):
-    """Limits by quota, such as `{"tokens_per_day": 2000000, "dollars_per_month": 12.5}`.
+    """Limits, keyed by quota, such as `{"tokens_per_day": 2000000, "dollars_per_month": 12.5}`.
 
-    null means unlimited, whatever the settings say; `default` restores the limit in the settings.
+    `null` means unlimited, regardless of the settings; `default` restores the limit in the settings.
     """
 
     limits: dict[Quota, Annotated[Decimal, Field(ge=0)] | Literal["default"] | None]
@@ -43,7 +43,7 @@ class QuotasIn(Wire):
 class KeyUsageOut(Wire):
     """Usage of one key on one UTC `day`; `key_id` is null for requests without a key.
 
-    `documents` and `bytes` count all uploads, even if they have been deleted.
+    `documents` and `bytes` count all uploads, including those that have been deleted since.
     """
 
     day: str
@@ -70,7 +70,7 @@ class UsagePage(Wire):
 
 
 class CollectionUsageOut(Wire):
-    """Usage of a collection: questions that used its documents, with everything that they spent."""
+    """Usage of a collection: the questions that used its documents, and everything that these questions spent."""
 
     collection: str
     questions: int
@@ -80,7 +80,7 @@ class CollectionUsageOut(Wire):
 
 
 class CollectionUsageList(Wire):
-    """Usage of each collection, most tokens first."""
+    """Usage of each collection, sorted by tokens in descending order."""
 
     collections: list[CollectionUsageOut]
 
@@ -88,8 +88,8 @@ class CollectionUsageList(Wire):
 class ChannelUsageOut(Wire):
     """Usage of a Slack channel on one UTC `day`.
 
-    A `channel` that begins with U is a user who asked with `/ask`. `answers` counts the `questions` that got an answer;
-    `files` were shared with the bot, and `documents` of them became documents.
+    A `channel` that begins with U is a user who asked with `/ask`. `answers` counts the `questions` that were answered.
+    `files` counts the files that were shared with the bot, and `documents` those of them that became documents.
     """
 
     day: str
@@ -105,7 +105,7 @@ class ChannelUsageOut(Wire):
 
 
 class ChannelUsagePage(Wire):
-    """A page of usage by channel, newest day first; `next_cursor` is null on the last page."""
+    """A page of usage, newest day first, by channel; `next_cursor` is null on the last page."""
 
     usage: list[ChannelUsageOut]
     next_cursor: str | None

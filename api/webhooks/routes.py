@@ -26,8 +26,8 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 def create(body: WebhookIn, caller: Admin, services: ServicesDep, response: Response) -> NewWebhookOut:
     """Create a webhook. Its messages are signed according to Standard Webhooks.
 
-    The response contains the `secret`, which is never shown again. `422` if the address is not public; the service's
-    operator can allow private networks. Messages contain ids and codes, never text from documents.
+    The response contains the `secret`, which is never shown again. `422` if the address is not public; the operator of
+    the service can allow private networks. Messages contain ids and codes, but never text from documents.
     """
     _require_reachable(services, body.url)
     made = services.events.webhooks.create(caller.tenant_id, body.url, body.events, description=body.description)
@@ -51,9 +51,9 @@ def one(webhook_id: str, caller: Admin, services: ServicesDep) -> WebhookOut:
 
 @router.patch("/{webhook_id}")
 def change(webhook_id: str, body: WebhookChange, caller: Admin, services: ServicesDep) -> WebhookOut:
-    """Change a webhook's address, events or description; disable or enable it.
+    """Change a webhook's address, events or description, or disable or enable it.
 
-    Messages that were pending when it was disabled are sent once it is enabled again.
+    Messages that were pending when the webhook was disabled are sent once it is enabled again.
     """
     given = ((name, getattr(body, name)) for name in body.model_fields_set)
     changes: dict[str, Any] = {name: value for name, value in given if value is not None}
@@ -64,7 +64,7 @@ def change(webhook_id: str, body: WebhookChange, caller: Admin, services: Servic
 
 @router.delete("/{webhook_id}", status_code=204)
 def delete(webhook_id: str, caller: Admin, services: ServicesDep) -> None:
-    """Delete a webhook with its messages. Pending messages are not sent."""
+    """Delete a webhook and its messages. Pending messages are not sent."""
     services.events.webhooks.delete(caller.tenant_id, webhook_id)
 
 
@@ -76,7 +76,7 @@ def rotate(webhook_id: str, caller: Admin, services: ServicesDep) -> NewWebhookO
 
 @router.post("/{webhook_id}/test", status_code=202)
 def test(webhook_id: str, caller: Admin, services: ServicesDep) -> DeliveryOut:
-    """Send a test message of type `webhook.test`. The list of deliveries shows whether it arrived."""
+    """Send a test message of type `webhook.test`. The list of deliveries shows whether it was delivered."""
     return DeliveryOut.from_delivery(services.events.webhooks.send_test(caller.tenant_id, webhook_id))
 
 
@@ -101,7 +101,7 @@ def deliveries(
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/replay", status_code=202)
 def replay(webhook_id: str, delivery_id: str, caller: Admin, services: ServicesDep) -> DeliveryOut:
-    """Send a message again with the same id, whatever its state."""
+    """Send a message again with the same id, regardless of its state."""
     return DeliveryOut.from_delivery(services.events.webhooks.replay(caller.tenant_id, webhook_id, delivery_id))
 
 

@@ -12,7 +12,7 @@ _URL_CHARS = 2_000
 
 
 class WebhookIn(Wire):
-    """An address to send events to. It must be public and use https."""
+    """A webhook to create: the address that events are sent to, which must be public and use https."""
 
     url: str = Field(min_length=1, max_length=_URL_CHARS, examples=["https://example.org/leadline"])
     events: list[EventType] = Field(min_length=1, max_length=20)
@@ -20,7 +20,7 @@ class WebhookIn(Wire):
 
 
 class WebhookChange(Wire):
-    """Changes to a webhook. Members left out stay as they are. A disabled webhook receives nothing."""
+    """Changes to a webhook. Members that are left out do not change. A disabled webhook receives no messages."""
 
     url: str | None = Field(None, min_length=1, max_length=_URL_CHARS)
     events: list[EventType] | None = Field(None, min_length=1, max_length=20)
@@ -31,8 +31,8 @@ class WebhookChange(Wire):
 class WebhookOut(Wire):
     """A webhook.
 
-    `failing_since` is set while deliveries fail. If `disabled_at` is set, it receives nothing; `disabled_reason` says
-    why.
+    `failing_since` is set while deliveries fail. If `disabled_at` is set, the webhook receives no messages;
+    `disabled_reason` says why.
     """
 
     id: str
@@ -46,7 +46,7 @@ class WebhookOut(Wire):
 
 
 class NewWebhookOut(WebhookOut):
-    """A webhook with the secret that signs its messages, which is never shown again."""
+    """A webhook, including the secret that signs its messages. The secret is never shown again."""
 
     secret: str
 
@@ -64,8 +64,8 @@ class WebhookList(Wire):
 class DeliveryOut(Wire):
     """A message (`payload`) and its delivery.
 
-    `status` is the HTTP status of the last response, null if there was none; `detail` says why it did not count as
-    delivered. `next_at` is the next attempt of a `pending` delivery.
+    `status` is the HTTP status of the last response, or null if there was none; `detail` says why the message does not
+    count as delivered. `next_at` is the time of the next attempt of a `pending` delivery.
     """
 
     id: str

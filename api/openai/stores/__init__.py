@@ -1,1 +1,1 @@
-"""OpenAI's files and vector stores, over our documents and collections."""
+"""OpenAI's files and vector stores, based on our documents and collections."""

@@ -1,4 +1,4 @@
-"""Files: their upload form, file objects and list pages."""
+"""Files: the form in which they are uploaded, file objects and list pages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -8,12 +8,12 @@ from fastapi import Query
 from api.http.problems import BadRequestError
 from ingest.storage.uploads.records import ASSISTANTS, StoredFile
 
-# OpenAI's other purposes are for work on models, such as fine-tuning.
+# The other purposes in OpenAI's API are for work on models, such as fine-tuning.
 PURPOSES = (ASSISTANTS, "user_data")
 
 
 def build_file_object(file: StoredFile) -> dict[str, Any]:
-    """Return a file object. Its processing in a vector store is reported by that store's file object."""
+    """Return a file object. The progress of its processing is reported by the file object of the vector store."""
     return {
         "id": file.id,
         "object": "file",
@@ -28,7 +28,7 @@ def build_file_object(file: StoredFile) -> dict[str, Any]:
 
 
 def parse_purpose(fields: Mapping[str, str]) -> str:
-    """Return the purpose named in a form. Raises `BadRequestError` for unsupported fields and values."""
+    """Return the purpose given in a form. Raises `BadRequestError` for unsupported fields and values."""
     purpose = fields.get("purpose")
     if purpose not in PURPOSES:
         raise BadRequestError(
@@ -45,7 +45,7 @@ def parse_purpose(fields: Mapping[str, str]) -> str:
 
 
 def refuse_expiry(is_wanted: bool) -> None:
-    """Refuse automatic expiry. Raises `BadRequestError`."""
+    """Refuse a request for automatic expiry. Raises `BadRequestError` if it is wanted."""
     if is_wanted:
         raise BadRequestError(
             "`expires_after` is not supported: nothing expires automatically.",

@@ -17,14 +17,14 @@ from ingest.storage.uploads.records import StoredFile
 
 
 def require_readable_store(services: Services, caller: Principal, identifier: str) -> Collection:
-    """Return the collection. Raises `CollectionNotFoundError`, also if the caller cannot read it."""
+    """Return the collection. Raises `CollectionNotFoundError` if it does not exist or the caller cannot read it."""
     return services.documents.collections.load_collection(caller.tenant_id, identifier, readers=caller.readers)
 
 
 def require_stored_document(services: Services, caller: Principal, store: str, file_id: str) -> Document:
-    """Return the document of a file in a store.
+    """Return the document of a file in a vector store.
 
-    Raises `CollectionNotFoundError`, and `StoredFileNotFoundError` if the file is not in the store.
+    Raises `CollectionNotFoundError` if there is no such store, and `StoredFileNotFoundError` if the file is not in it.
     """
     require_readable_store(services, caller, store)
     found = services.documents.files.find_document(caller, store, file_id)
@@ -39,7 +39,7 @@ def require_stored_document(services: Services, caller: Principal, store: str, f
 def add_file(
     services: Services, caller: Principal, store: str, sent: StoreFileIn, batch: str | None = None
 ) -> Document:
-    """Add a file to a store as a document. If it is already there, its attributes are updated.
+    """Add a file to a store as a document. If the file is already in the store, update its attributes.
 
     Raises the errors of uploads, `StoredFileNotFoundError` and `CollectionNotFoundError`.
     """
@@ -49,9 +49,9 @@ def add_file(
 def add_files(
     services: Services, caller: Principal, store: str, sent: Sequence[StoreFileIn], batch: str | None = None
 ) -> None:
-    """Add several files.
+    """Add several files to a store.
 
-    With a `batch`, a refused or unknown file is recorded as its failure and does not stop the others.
+    If a `batch` is given, a refused or unknown file is recorded as a failure of the batch and does not stop the others.
     """
     for each in sent:
         name = each.file_id
@@ -95,20 +95,20 @@ def _add_file(
 
 
 def _parse_priority(attributes: Mapping[str, object]) -> JobPriority:
-    """Return the priority in the attribute `priority`. Any other value of that attribute is only metadata."""
+    """Return the priority in the attribute `priority`. If the attribute has any other value, it is only metadata."""
     return PRIORITIES.get(str(attributes.get("priority")), JobPriority.INTERACTIVE)
 
 
 def replace_attributes(
     services: Services, caller: Principal, document: Document, attributes: dict[str, object]
 ) -> Document:
-    """Replace a document's attributes."""
+    """Replace the attributes of a document."""
     change = DocumentChange({**dict.fromkeys(document.attributes), **attributes}, changed=frozenset({"metadata"}))
     return services.documents.catalog.change(caller.tenant_id, document.id, change, None, caller=caller)
 
 
 def _require_same_store(services: Services, caller: Principal, store: str, document_id: str) -> Document:
-    """Return a document that was not made from a file; it can only be in its own collection."""
+    """Return a document that was not created from a file. Such a document can only be in its own collection."""
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     if document.collection != store:
         raise BadRequestError(

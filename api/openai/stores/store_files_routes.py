@@ -38,7 +38,7 @@ from ingest.storage.queue.records import JobKind
 router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}", tags=["openai"])
 
 _PART_CHARS = 64 * 1024
-# How soon a polling client may ask again; OpenAI's client polls every second without it.
+# The interval after which a polling client may poll again. Without it, OpenAI's client polls every second.
 _POLL_HEADERS = {"openai-poll-after-ms": "300"}
 _REVERSED = {ListOrder.OLDEST: ListOrder.NEWEST, ListOrder.NEWEST: ListOrder.OLDEST}
 
@@ -47,8 +47,8 @@ _REVERSED = {ListOrder.OLDEST: ListOrder.NEWEST, ListOrder.NEWEST: ListOrder.OLD
 def create(vector_store_id: str, body: StoreFileIn, caller: Writer, services: ServicesDep) -> dict[str, Any]:
     """Add a file to a vector store, which parses and indexes it. The store's file object shows the progress.
 
-    A file can be in several stores. If it is already in this one, only the `attributes` you send are updated; if it had
-    failed, it is retried.
+    A file can be in several stores. If it is already in this store, only the `attributes` that you send are updated; if
+    its processing had failed, it is retried.
     """
     require_readable_store(services, caller, vector_store_id)
     return build_store_file_object(add_file(services, caller, vector_store_id, body))
@@ -83,7 +83,7 @@ def one(
 def change(
     vector_store_id: str, file_id: str, body: AttributesIn, caller: Writer, services: ServicesDep
 ) -> dict[str, Any]:
-    """Replace a file's attributes. Takes effect immediately."""
+    """Replace a file's attributes. The change takes effect immediately."""
     document = require_stored_document(services, caller, vector_store_id, file_id)
     caller.collections.require_writable(vector_store_id)
     attributes = require_metadata(body.attributes or {})
@@ -92,7 +92,7 @@ def change(
 
 @router.get("/files/{file_id}/content")
 def content(vector_store_id: str, file_id: str, caller: Caller, services: ServicesDep) -> StreamingResponse:
-    """Return the text of a file, in parts, as searches find it."""
+    """Return the text of a file, in parts, in the form in which searches find it."""
     document = require_stored_document(services, caller, vector_store_id, file_id)
     active = document.active_version_id
     if active is None:
@@ -105,7 +105,7 @@ def content(vector_store_id: str, file_id: str, caller: Caller, services: Servic
 
 @router.delete("/files/{file_id}")
 def delete(vector_store_id: str, file_id: str, caller: Writer, services: ServicesDep) -> dict[str, Any]:
-    """Remove a file from a vector store. Its document is deleted; once this returns, searches do not find it.
+    """Remove a file from a vector store and delete its document. Once this returns, searches do not find it.
 
     The file in `/v1/files` remains.
     """
@@ -119,7 +119,7 @@ def delete(vector_store_id: str, file_id: str, caller: Writer, services: Service
 
 @router.post("/file_batches")
 def create_batch(vector_store_id: str, body: FileBatchIn, caller: Writer, services: ServicesDep) -> dict[str, Any]:
-    """Add several files to a vector store as one batch, which can be followed and cancelled.
+    """Add several files to a vector store as one batch, whose progress can be followed and which can be cancelled.
 
     A file that is refused or does not exist counts as failed and does not stop the others.
     """
@@ -137,14 +137,14 @@ def create_batch(vector_store_id: str, body: FileBatchIn, caller: Writer, servic
 def one_batch(
     vector_store_id: str, batch_id: str, caller: Caller, services: ServicesDep, response: Response
 ) -> dict[str, Any]:
-    """Show a batch with its file counts by status."""
+    """Show a batch and its number of files in each status."""
     response.headers.update(_POLL_HEADERS)
     return build_batch_object(_load_batch(services, caller, vector_store_id, batch_id), vector_store_id)
 
 
 @router.post("/file_batches/{batch_id}/cancel")
 def cancel_batch(vector_store_id: str, batch_id: str, caller: Writer, services: ServicesDep) -> dict[str, Any]:
-    """Stop processing a batch's unfinished files. A batch that has ended does not change."""
+    """Stop processing a batch's unfinished files. A batch that is already finished does not change."""
     found = _load_batch(services, caller, vector_store_id, batch_id)
     caller.collections.require_writable(vector_store_id)
     if not found.ended:
@@ -173,7 +173,10 @@ def batch_files(
 
 
 def _load_batch(services: Services, caller: Principal, store: str, identifier: str) -> BatchProgress:
-    """Return a batch of the store. Raises `CollectionNotFoundError` and `BatchNotFoundError`."""
+    """Return a batch of the store.
+
+    Raises `CollectionNotFoundError` if there is no such store, and `BatchNotFoundError` if it has no such batch.
+    """
     require_readable_store(services, caller, store)
     found = services.documents.batches.load_progress(caller.tenant_id, identifier, caller.visible_owner)
     if found.batch.collection != store:
@@ -211,7 +214,7 @@ def _load_page(
 
 
 def _stream_text(services: Services, version: str, characters: int) -> Iterator[str]:
-    """Yield the JSON page with a text, one part at a time."""
+    """Yield a page of JSON that contains a text, one part at a time."""
     yield '{"object":"vector_store.file_content.page","data":['
     for start in range(0, max(1, characters), _PART_CHARS):
         text = services.contents.texts.read(version, start, min(start + _PART_CHARS, characters))

@@ -1,4 +1,4 @@
-"""Vector stores: requests and filters, and the objects for collections, documents and batches."""
+"""Vector stores: requests, filters, and the objects for collections, documents and batches."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from retrieval.search.rewriting import MAX_QUERIES
 
 MAX_FILES = 2_000
 MAX_RESULTS = 50
-# The largest chunk, in tokens of English text.
+# The maximum size of a chunk, in tokens of English text.
 CHUNK_TOKENS = DEFAULT_MAX_CHARS // 4
 
 Status = Literal["in_progress", "completed", "failed", "cancelled"]
@@ -30,7 +30,7 @@ STATES: Mapping[Status, frozenset[VersionState]] = {
     "cancelled": frozenset({VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED}),
 }
 _STATUS = {state: status for status, states in STATES.items() for state in states}
-# Failures caused by the file; all others are server errors.
+# Failures that the file itself caused. All others are reported as server errors.
 _FILE_FAULTS: tuple[type[LeadlineError], ...] = (ParseError, EmptyUploadError, *ParseError.__subclasses__())
 _FILE_FAULT_CODES = frozenset(each.code for each in _FILE_FAULTS)
 
@@ -38,7 +38,7 @@ Attribute = str | int | float | bool
 
 
 class ChunkingIn(LenientModel):
-    """Chunking options of the client."""
+    """The chunking options that a client sends."""
 
     type: str = "auto"
     static: dict[str, Any] | None = None
@@ -68,7 +68,7 @@ class StoreFileIn(_ChunkingModel):
 
 
 class StoreIn(_ChunkingModel):
-    """A new vector store. Its `name` is for people and becomes the collection's title; it is not the id."""
+    """A new vector store. Its `name` is for display and becomes the collection's title; it is not the store's id."""
 
     name: str | None = Field(None, max_length=256)
     description: str | None = Field(None, max_length=2_000)
@@ -78,7 +78,7 @@ class StoreIn(_ChunkingModel):
 
 
 class StoreChangeIn(LenientModel):
-    """Changes to a vector store. Members left out stay as they are; `metadata` replaces all existing metadata."""
+    """Changes to a vector store. Members that are left out do not change; `metadata` replaces all existing metadata."""
 
     name: str | None = Field(None, max_length=256)
     metadata: dict[str, Attribute] | None = Field(None, max_length=256)
@@ -86,14 +86,14 @@ class StoreChangeIn(LenientModel):
 
 
 class FileBatchIn(_ChunkingModel):
-    """Files to add to a vector store together: `file_ids` with shared attributes, or `files` with their own."""
+    """Files to add to a vector store together: `file_ids` with shared attributes, or `files` each with their own."""
 
     file_ids: list[str] = Field(default_factory=list, max_length=MAX_FILES)
     files: list[StoreFileIn] = Field(default_factory=list, max_length=MAX_FILES)
     attributes: dict[str, Attribute] | None = Field(None, max_length=256)
 
     def list_files(self) -> list[StoreFileIn]:
-        """Return the files one by one. Raises `BadRequestError`."""
+        """Return the files, each with its attributes. Raises `BadRequestError` unless exactly one of the two is set."""
         if bool(self.file_ids) == bool(self.files):
             raise BadRequestError("The batch needs either `file_ids` or `files`.", hint="Send exactly one of them.")
         return self.files or [StoreFileIn(file_id=each, attributes=self.attributes) for each in self.file_ids]
@@ -113,7 +113,7 @@ class HybridIn(LenientModel):
 
 
 class RankingIn(LenientModel):
-    """Ranking options. Scores go from 0 to 1, the best result of the search."""
+    """Ranking options. Scores go from 0 to 1; the best result of a search has the score 1."""
 
     ranker: str | None = Field(None, max_length=100)
     score_threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
@@ -121,7 +121,7 @@ class RankingIn(LenientModel):
 
 
 class StoreSearchIn(LenientModel):
-    """A search with one query, or with several whose rankings are fused."""
+    """A search with one query, or with several queries whose rankings are fused."""
 
     query: str | list[str]
     filters: dict[str, Any] | None = None
@@ -166,7 +166,7 @@ def build_store_object(found: Collection) -> dict[str, Any]:
 def build_store_file_object(document: Document) -> dict[str, Any]:
     """Return a document as a file object of its vector store.
 
-    Its member `leadline` has the document's id and state, and the code of its failure.
+    Its member `leadline` contains the document's id, its state and, if it failed, the error code.
     """
     version = document.version
     failure = version.failure
@@ -193,7 +193,7 @@ def build_store_file_object(document: Document) -> dict[str, Any]:
 
 
 def build_batch_object(progress: BatchProgress, collection: str) -> dict[str, Any]:
-    """Return a batch as a vector store's batch object. Refused files count as failed."""
+    """Return a batch as the batch object of a vector store. Refused files count as failed."""
     status = {BatchState.CANCELLED: "cancelled", BatchState.COMPLETED: "completed"}.get(progress.state, "in_progress")
     return {
         "id": progress.batch.id,
@@ -223,9 +223,9 @@ _MAX_FILTER_DEPTH = 5
 
 
 def convert_filters(given: Mapping[str, Any], depth: int = _MAX_FILTER_DEPTH) -> dict[str, Any]:
-    """Convert a comparison, or several joined by `and` and `or`, to the format of `ingest.storage.documents.filters`.
+    """Convert filters to the format of `ingest.storage.documents.filters`.
 
-    Raises `BadRequestError`.
+    They are a single comparison, or several joined by `and` and `or`. Raises `BadRequestError` if they are not valid.
     """
     kind = given.get("type")
     if kind in _COMPOUNDS:

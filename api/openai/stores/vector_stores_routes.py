@@ -1,4 +1,4 @@
-"""`/v1/vector_stores`: collections for clients of OpenAI's protocol, and searching them."""
+"""`/v1/vector_stores`: collections as vector stores for clients of OpenAI's protocol, and searches in them."""
 
 import uuid
 from dataclasses import replace
@@ -48,8 +48,8 @@ router = APIRouter(prefix="/v1/vector_stores", tags=["openai"])
 def create(body: StoreIn, caller: Writer, services: ServicesDep) -> dict[str, Any]:
     """Create a vector store, which is a collection, and add files to it.
 
-    Its `name` becomes the collection's title. The ids of other collections are their names. It is open to the whole
-    tenant until grants are added. Nothing expires automatically: `expires_after` is refused.
+    Its `name` becomes the collection's title. The id of a collection that was created otherwise is its name. The store
+    is open to the whole tenant until grants are added. Nothing expires automatically: `expires_after` is refused.
     """
     refuse_expiry(body.expires_after is not None)
     metadata = require_metadata(body.metadata or {})
@@ -89,7 +89,7 @@ def listing(
 
 @router.get("/{vector_store_id}")
 def one(vector_store_id: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
-    """Show a vector store with its file counts by status."""
+    """Show a vector store and its number of files in each status."""
     return build_store_object(require_readable_store(services, caller, vector_store_id))
 
 
@@ -110,7 +110,7 @@ def modify(vector_store_id: str, body: StoreChangeIn, caller: Granter, services:
 def delete(vector_store_id: str, caller: Granter, services: ServicesDep) -> dict[str, Any]:
     """Delete a vector store. Once this returns, searches do not find its documents.
 
-    Files sent to `/v1/files` remain; documents uploaded otherwise are deleted.
+    Files sent to `/v1/files` remain; documents that were uploaded otherwise are deleted.
     """
     require_manageable(services, caller, vector_store_id)
     deletion = services.documents.collections.delete(
@@ -130,11 +130,11 @@ async def search(
     threads: AnswersAtOnce,
     slot: HeldSlot,
 ) -> dict[str, Any]:
-    """Find the best passages of a vector store for one or several queries, whose rankings are fused.
+    """Find the best passages of a vector store for one query, or for several queries whose rankings are fused.
 
-    Scores are relative: the best result has 1, and `score_threshold` refers to that scale. With `rewrite_query`, the
-    language model writes further queries, which needs the scope `ask`. The member `leadline` of a result gives its
-    position in the document.
+    Scores are relative: the best result has the score 1, and `score_threshold` refers to that scale. With
+    `rewrite_query`, the language model writes further queries, which requires the scope `ask`. The member `leadline` of
+    a result gives its position in the document.
     """
     await run_in_threadpool(require_readable_store, services, caller, vector_store_id)
     request = _build_request(body, caller, vector_store_id)
@@ -148,7 +148,7 @@ async def search(
 
 
 def _build_request(body: StoreSearchIn, caller: Principal, store: str) -> SearchRequest:
-    """Build the search request. Raises `BadRequestError` and `FilterError`."""
+    """Build the search request. Raises `BadRequestError` or `FilterError` if the body is not valid."""
     filters = convert_filters(body.filters) if body.filters else {}
     parse_conditions(filters)
     ranking, (first, *others) = body.ranking_options or RankingIn(), body.queries
@@ -199,7 +199,7 @@ def _run_search(
     for hit in result.hits:
         passage, file = hit.passage, files.get(hit.passage.document_id)
         score = round(max(0.0, passage.score) / best, 6) if best > 0 else 0.0
-        if file is None or score < threshold:  # just deleted, or below the threshold
+        if file is None or score < threshold:  # the document has just been deleted, or the score is below the threshold
             continue
         data.append(
             {
