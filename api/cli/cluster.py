@@ -115,8 +115,9 @@ def beat() -> None:
 def migrate() -> None:
     """Migrate the catalog to this release's schema.
 
-    Needs LEADLINE_DATABASE_URL, or else LEADLINE_HOME. Every process migrates when it starts. As a separate deployment
-    step, a failed migration stops the rollout before any process is replaced.
+    Needs LEADLINE_DATABASE_URL, or else LEADLINE_HOME. Every process also migrates the catalog when it starts.
+    If you run this command as a separate deployment step, a failed migration stops the rollout before any process is
+    replaced.
     """
     from ingest.storage.db.database import get_latest_revision
 

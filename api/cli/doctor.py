@@ -382,7 +382,7 @@ class _ServingServers:
 def _check_servers(
     setting: str, served: ServedModel, api_key: SecretStr | None
 ) -> Generator[Finding, None, _ServingServers]:
-    """Check that each server lists the model, and yield what is wrong. Returns the servers that do."""
+    """Check that each server lists the model, with at least one finding per server. Returns the servers that do."""
     windows: list[int] = []
     serving: list[int] = []
     role = "language model" if setting == "LEADLINE_LLM" else setting

@@ -98,7 +98,7 @@ def continue_run(
 ) -> None:
     """Increase the budget of a paused run, which then continues where it stopped.
 
-    Give at least one of the limits that the run has; `leadline runs show` says which one it reached. No model call is
+    Increase at least one limit that the run has; `leadline runs show` says which one it has reached. No model call is
     repeated. The run pauses again when the larger budget is used up.
     """
     added = {
@@ -118,7 +118,7 @@ def continue_run(
 
 @app.command()
 def finish(run: Identifier) -> None:
-    """Have a paused run answer with what it has found so far, within the rest of its budget."""
+    """Let a paused run answer from its findings so far, within its remaining budget."""
     with connect(read_settings()) as client:
         found = client.post(f"/v1/runs/{run}/finish", {})
     _print_continued(found)

@@ -262,7 +262,7 @@ class _SizeCounter:
 
 
 def _parse_bits(quantization: Mapping[str, Any]) -> float:
-    """Return the bits per weight of a linear layer, including its fraction of the scales. Raises `CheckpointError`."""
+    """Return the bits per weight of a linear layer, including its share of the scales. Raises `CheckpointError`."""
     method = str(quantization.get("quant_method") or "none").lower()
     if method == "none":
         return 8 * _BF16_BYTES

@@ -68,7 +68,7 @@ class SimulationReport:
 
     @property
     def bottleneck(self) -> str:
-        """The station with the highest load, which more questions would overload first."""
+        """The station with the highest load. It is the first that more questions would overload."""
         return max(self.stations, key=lambda station: station.load).name
 
 

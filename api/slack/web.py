@@ -28,7 +28,7 @@ _MAX_PAGES = 10
 
 
 class SlackWeb:
-    """The Web API, called as the bot of one workspace. Every method raises `SlackError`."""
+    """The Web API, called as the bot of one workspace. Every method raises `SlackError` if the call fails."""
 
     def __init__(self, token: str, base_url: str) -> None:
         self.url = base_url

@@ -24,7 +24,7 @@ _UNCHANGEABLE = frozenset({"message_not_found", "cant_update_message", "edit_win
 
 
 class Notice:
-    """Posts and updates the message. All methods raise `SlackError` and `LeaseLostError`."""
+    """Posts and updates the message. All methods may raise `SlackError` or `LeaseLostError`."""
 
     def __init__(self, web: SlackWeb, store: SlackFiles, workspace: Workspace, threads: Threads) -> None:
         self._web = web
