@@ -46,7 +46,7 @@ MAX_RESPONSE_BYTES = 256 * 1024
 # Requests that are safe to repeat without a key: they only read, or repeating them changes nothing. Sign-in and
 # sign-out are never replayed.
 REPEATABLE = re.compile(r".*/(search|cancel|close|estimate)|/mcp|/v1/sign-(in|out)")
-# JSON shrinks by at most this factor when compressed, so a longer body is not buffered.
+# Compression shrinks JSON by at most this factor, so a longer body cannot be stored and is not buffered.
 _MAX_COMPRESSION = 16
 _CLAIM_KEY = "leadline.claim"
 _NONCE_BYTES = 12

@@ -58,9 +58,8 @@ class Meter:
         Raises `QuotaExceededError` if there were too many requests within a minute.
         """
         limits, counted = self._load_limits(account), list[QuotaStatus]()
-        for of in reversed(
-            limits
-        ):  # Check the key first: a request that exceeds the key's quota must not count against the tenant.
+        # Check the key first: a request that exceeds the key's quota must not count against the tenant.
+        for of in reversed(limits):
             limit = limits[of].get(Quota.REQUESTS_PER_MINUTE)
             if limit is not None:
                 taken, standing = self._rates.count_request(account, of, limit)

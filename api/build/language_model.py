@@ -34,8 +34,7 @@ log = structlog.get_logger(__name__)
 # Statuses that mean that the caller was refused, or that a gateway could not reach its server. Any other status comes
 # from a running server, even if it has no model list.
 _UNREACHED_STATUSES = frozenset({401, 403, 500, 502, 503, 504})
-# A server typically answers within this time, so its state is usually known if somebody asks for it right after
-# startup.
+# A server typically answers within this time, so its state is usually known if it is requested right after startup.
 _FIRST_CHECK_SECONDS = 0.5
 
 
@@ -56,9 +55,8 @@ class LocalLanguageModel:
     """The small local model, in its own process. While it loads, the service already answers searches."""
 
     def __init__(self, process: LocalModelProcess, profile: ModelProfile = LOCAL_QWEN) -> None:
-        from rlm.llm.chat_models import (
-            build_local_chat_model,
-        )  # imported only here, because it is slow to import and not needed without a model
+        # Imported only here, because it is slow to import and not needed without a model.
+        from rlm.llm.chat_models import build_local_chat_model
 
         self._process = process
         self._profile = profile

@@ -356,9 +356,8 @@ class ProblemHandlers:
         headers = _build_headers(error)
         metadata = getattr(request.app.state, "mcp_metadata", None)
         if isinstance(error, UnauthorizedError) and metadata and request.url.path == "/mcp":
-            headers["WWW-Authenticate"] += (
-                f' resource_metadata="{metadata}"'  # this header tells MCP clients how to find the identity provider
-            )
+            # This header tells MCP clients how to find the identity provider.
+            headers["WWW-Authenticate"] += f' resource_metadata="{metadata}"'
         return self.build_response(request, build_problem(error), headers)
 
     def build_response(

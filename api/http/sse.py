@@ -28,7 +28,7 @@ DONE = "data: [DONE]\n\n"
 # Streams also poll at this interval, because announcements may be lost and estimates change without an announcement.
 _POLL_SECONDS = 5.0
 # Loading the state may take at most this fraction of the time, however large the object is. It is also not loaded more
-# often than anybody can read.
+# often than a user can read it.
 _MAX_LOAD_SHARE = 0.02
 _MIN_INTERVAL_SECONDS = 0.2
 # A stream notices within this time that the process is shutting down.

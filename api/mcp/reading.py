@@ -62,10 +62,8 @@ def read(services: Services, caller: Principal, arguments: ReadArguments) -> Tex
     text = services.contents.texts.load_map(version)
     if arguments.page is not None or arguments.section is not None:
         part = _require_part(build_outline(text.layout, text.characters, ()), arguments)
-        begin, end = (
-            max(part.start, arguments.start or 0),
-            part.end,
-        )  # `start` continues reading within a long page or section
+        # `start` continues reading within a long page or section.
+        begin, end = max(part.start, arguments.start or 0), part.end
     else:
         begin, end = arguments.start or 0, text.characters
     end = min(end, text.characters if arguments.end is None else arguments.end)

@@ -102,9 +102,8 @@ def build_server(services: Services, capacity: Capacity) -> Server[dict[str, obj
         title="Leadline",
         version=version(_NAME),
         instructions=" ".join(INSTRUCTIONS.split()),
-        cache_hints={
-            "tools/list": CacheHint(ttl_ms=60_000, scope="private")
-        },  # private, because the list depends on the key's scopes
+        # Private, because the list depends on the key's scopes.
+        cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="private")},
         get_tool_input_schema=lambda name: _TOOLS[name].definition.input_schema if name in _TOOLS else None,
         on_list_tools=tools.list_tools,
         on_call_tool=tools.call_tool,

@@ -1,7 +1,7 @@
 """Model names for collections and strategies.
 
-`leadline` asks all of the caller's collections and lets the service choose the strategy. `leadline:recursive` sets the
-strategy, `leadline/reports` asks one collection, and `leadline/reports:table` does both.
+`leadline` searches all of the caller's collections and lets the service choose the strategy. `leadline:recursive` sets
+the strategy, `leadline/reports` searches one collection, and `leadline/reports:table` does both.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class ModelNotFoundError(ApiError):
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """A parsed model name. If it names no collection, all of the caller's collections are asked."""
+    """A parsed model name. If it names no collection, all of the caller's collections are searched."""
 
     name: str
     collection: str | None = None

@@ -52,9 +52,8 @@ class ResponseEventWriter:
 
     def _write_events(self, event: Event) -> Iterator[str]:
         yield from self._start_response()
-        if isinstance(
-            event, Retrieved | Reading
-        ):  # documents that fit in the model's window are read whole, without a search
+        # Documents that fit in the model's window are read whole, without a search.
+        if isinstance(event, Retrieved | Reading):
             yield from self._write_search(event.query if isinstance(event, Retrieved) else None)
         elif isinstance(event, Delta):
             yield from self._write_delta(self._inert.feed(event.text))
@@ -68,9 +67,8 @@ class ResponseEventWriter:
             yield self._write_response("in_progress")
 
     def _write_search(self, query: str | None) -> Iterator[str]:
-        if (
-            not self._shown.with_search or self._stage == "writing"
-        ):  # the protocol allows no search once the message has started
+        # The protocol allows no search once the message has started.
+        if not self._shown.with_search or self._stage == "writing":
             return
         if self._stage == "begun":
             self._stage, self._index = "searching", 1

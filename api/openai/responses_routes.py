@@ -114,9 +114,8 @@ def one(
 @router.post("/{response_id}/cancel")
 def cancel(response_id: ResponseId, request: Request, caller: Asker, services: ServicesDep) -> dict[str, Any]:
     """Stop the run that makes a response in the background. A response that is already finished does not change."""
-    with suppress(
-        RunNotFoundError
-    ):  # the response was answered without a run, or does not exist: loading it decides which
+    # A response that was answered without a run, or does not exist, has no run to cancel; loading it decides which.
+    with suppress(RunNotFoundError):
         services.answers.runs.cancel(caller.tenant_id, parse_response_id(response_id)[0], caller.visible_owner)
     return _load_response(request, services, caller, response_id, None)
 
