@@ -1,4 +1,8 @@
-"""The environment of a run: its parts, created once for a question, its time, and the record of its cells and calls."""
+"""The environment of a run.
+
+It holds the parts of the run, which are created once per question, its time limit, and the record of its cells and
+calls.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +20,12 @@ from rlm.sandbox.port import Sandbox
 from rlm.strategy import Search
 
 MAX_CELLS = 30
-# Grace period for submitting an answer that was found in time: sub-calls end with the time limit, but the code that
+# Grace period for submitting an answer that was found in time. Sub-calls stop at the time limit, but the code that
 # waited for them continues.
 _SUBMIT_GRACE_SECONDS = 10.0
 TIME_RESOURCE = "seconds"
 TIME_IS_OVER = "The run's time is over."
-# The purpose of the root model's own calls, which are not sub-calls of a cell.
+# The purpose of the root model's own calls, as opposed to the sub-calls of a cell.
 ROOT_PURPOSE = "root"
 
 Told = Callable[[Turn], None]
@@ -32,15 +36,15 @@ class Environment:
     """The parts of a run.
 
     `calls` spend `budget`; `bind` makes calls that spend another budget, such as that of a part of the run. Without
-    `bind` there are no parts. `operators` judge records of a corpus with such calls. `search` makes the search over a
-    corpus, or is None without an index. `told` is called with each turn, including those of parts.
+    `bind` the run has no parts. `operators` judge records of a corpus with such calls. `search` builds the search over
+    a corpus, or is None without an index. `told` is called with each turn, including those of parts.
 
-    A resumed run must repeat its calls exactly, so its model learns the time spent only with `tells_time`.
+    A resumed run must repeat its calls exactly, so its model learns how much time was spent only with `tells_time`.
 
     Sub-calls use the model of `sub_profile` through `bind_sub`, or else the root model.
 
-    The rest describes a part of a run: `part` is "1.2" for the second part of the first. `before` is the whole run's
-    usage when the part began, and `before_dollars` its cost.
+    The remaining fields describe a part of a run: `part` is "1.2" for the second part of the first. `before` is the
+    whole run's usage when the part started, and `before_dollars` is its cost.
     """
 
     corpus: Corpus
@@ -75,29 +79,29 @@ class Environment:
 
     @property
     def can_descend(self) -> bool:
-        """True if the run may have parts of its own."""
+        """True if the run may start parts of its own."""
         return self.depth < self.profile.max_depth and self.bind is not None
 
 
 class TimeLimit:
-    """The time limit of one budget; without a limit it never ends."""
+    """The time limit of one budget. Without a limit, the time never runs out."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
 
     def require_time(self) -> None:
-        """Raise `BudgetExhaustedError` if the time is over, or `RunPausedError` if the run waits for more time."""
+        """Raise `BudgetExhaustedError` if the time is over, or `RunPausedError` if the run is waiting for more time."""
         if self._is_past(0.0):
             self.require_not_paused()
             raise BudgetExhaustedError(TIME_IS_OVER, resource=TIME_RESOURCE)
 
     def require_not_paused(self) -> None:
-        """Raise `RunPausedError` if the run waits for a person when its time is over."""
+        """Raise `RunPausedError` if the time is over and the run then waits for a user's decision."""
         if self._budget.root.waits:
             raise RunPausedError(TIME_IS_OVER, resource=TIME_RESOURCE)
 
     def require_time_to_submit(self) -> None:
-        """As `require_time`, with 10 s grace so that a finished answer can be submitted."""
+        """Raise the same errors as `require_time`, but 10 s later, so that a finished answer can still be submitted."""
         if self.is_over():
             self.require_time()
 
@@ -106,8 +110,9 @@ class TimeLimit:
         return self._is_past(_SUBMIT_GRACE_SECONDS)
 
     def bound_by_time(self, cancelled: Callable[[], bool]) -> Callable[[], bool]:
-        """Return `cancelled` for long work, with the time limit added: it raises `BudgetExhaustedError` after the
-        limit.
+        """Return `cancelled` for long work, with the time limit added.
+
+        The returned function raises `BudgetExhaustedError` after the limit.
         """
 
         def check_time() -> bool:
@@ -124,7 +129,7 @@ class TimeLimit:
 
 
 class RecordedSubCalls:
-    """Sub-calls of a run with their cost, in total and since the last turn."""
+    """Sub-calls of a run, with their cost in total and since the last turn."""
 
     def __init__(self, inner: BatchedSubCalls, price: Price | None = None) -> None:
         self._inner = inner
@@ -145,6 +150,6 @@ class RecordedSubCalls:
         return results
 
     def pop_call_count(self) -> int:
-        """Return the number of calls since the last call of this method."""
+        """Return the number of calls since this method was last called."""
         count, self.count = self.count, 0
         return count

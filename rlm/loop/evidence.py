@@ -1,4 +1,4 @@
-"""Parses handles and evidence from a run's code, and locates them in the documents."""
+"""Parses handles and evidence passed by a run's code, and locates them in the documents."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ _HANDLE_SHAPE = "a handle is a dict with document, start and end, as returned by
 MAX_EVIDENCE = 200
 MAX_QUOTE_CHARS = 3_000
 MAX_PASSAGE_CHARS = 12_000
-# A handle this short is a quotation of its whole text, such as a line or a row.
+# A handle this short quotes the whole text it refers to, such as a line or a row.
 _QUOTED_WHOLE_CHARS = 400
-# Code points by which each end of such a handle may move to the end of its sentence.
+# Maximum number of code points by which each end of such a handle may be extended to the end of its sentence.
 _WIDENED_CHARS = 200
-# Code points of the document shown on either side of a citation.
+# Number of code points of the document to show on either side of a citation.
 _AROUND_CHARS = 1_500
 _MAX_SEARCHED_SPANS = 200
 _DOCUMENT_CHARS = 2_000_000
-# Characters searched for one quotation without a given place, out of all text that the run has opened.
+# Maximum number of characters to search for a quotation without a given place, out of all text that the run has opened.
 _SEARCHED_CHARS = 20_000_000
-# Characters folded for all quotations of one submission that are not found letter by letter.
+# Maximum number of characters to fold for all quotations of one submission that have no verbatim match.
 _FOLDED_CHARS = 6_000_000
 EVIDENCE_SHAPE = (
     "evidence must be a list; each entry is a handle (a hit, a record), a handle with a quote "
@@ -38,14 +38,15 @@ EVIDENCE_SHAPE = (
 
 
 def to_plain_handle(handle: Handle) -> PlainHandle:
-    """Return the handle as code sees it, without the version, because a corpus has one version of each document."""
+    """Return the handle as code sees it. The version is omitted, because a corpus has one version of each document."""
     return {"document": handle.document_id, "start": handle.start, "end": handle.end}
 
 
 def parse_handle(value: object, corpus: Corpus) -> Handle:
-    """Parse a handle from any dict with a handle's keys, or from the id, name or title of a document.
+    """Parse a handle from a dict with a handle's keys, or from the id, name or title of a document.
 
-    A missing end, or one beyond the document, becomes the document's end. Raises `ToolError`.
+    A missing end, or one beyond the document, becomes the document's end. Raises `ToolError` if the value is not a
+    handle in scope.
     """
     if isinstance(value, str):
         called = corpus.find_by_name(value)
@@ -71,9 +72,9 @@ def parse_handles(values: object, corpus: Corpus) -> list[Handle]:
 
 
 def parse_within(value: object, corpus: Corpus) -> list[Handle]:
-    """Parse the spans that a tool is limited to; None means all documents, and overlapping spans are merged.
+    """Parse the spans to which a tool is limited. None means all documents; overlapping spans are merged.
 
-    Raises `ToolError`.
+    Raises `ToolError` if a span is invalid.
     """
     if value is None:
         return [document.handle for document in corpus.documents]
@@ -101,7 +102,7 @@ def require_number(value: object, name: str) -> int:
 
 @dataclass(frozen=True)
 class EvidenceEntry:
-    """An entry of evidence: its span, the passage around it, and the quoted words, empty for a long span."""
+    """An entry of evidence: its span, the passage around it, and the quoted words, which are empty for a long span."""
 
     span: Handle
     passage: Passage
@@ -109,10 +110,13 @@ class EvidenceEntry:
 
 
 class EvidenceFinder:
-    """Finds the code's quotations: at the given place, or in the text that the run has opened."""
+    """Locates quotations given by code: at the given place, or in the text that the run has opened."""
 
     def __init__(self, corpus: Corpus, log: ReadLog, *, cancelled: Callable[[], bool] = not_cancelled) -> None:
-        """Create the finder; a search may take a while, and raises `RunCancelledError` if the run is cancelled."""
+        """Create the finder.
+
+        A search may take a while, and raises `RunCancelledError` if the run is cancelled.
+        """
         self._corpus = corpus
         self._log = log
         self._cancelled = cancelled
@@ -120,7 +124,10 @@ class EvidenceFinder:
         self._cut_off = False
 
     def locate_entries(self, evidence: object) -> list[EvidenceEntry | str]:
-        """Locate each entry in the documents, or return why it was not found. Raises `ToolError` for a wrong shape."""
+        """Locate each entry in the documents, or return the reason why it was not found.
+
+        Raises `ToolError` if the evidence has the wrong shape.
+        """
         if evidence is None:
             return []
         if isinstance(evidence, str | Mapping):
@@ -169,7 +176,10 @@ class EvidenceFinder:
         return f"the quote of evidence {number}, {quote[:120]!r}, {where} in {looked_in}"
 
     def _find_among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
-        """Return the quote's place letter by letter, or else with other typography, for which less text is searched."""
+        """Return the verbatim occurrence of the quote, or else one with different typography.
+
+        Less text is searched for the second kind.
+        """
         places = list(dict.fromkeys(spans))
         for find in (lambda quote, span: locate_exactly(quote, self._corpus.load_text(span)), self._find_folded):
             for span in iter_unless_cancelled(places, self._cancelled):
@@ -179,7 +189,7 @@ class EvidenceFinder:
         return None
 
     def _find_folded(self, quote: str, span: Handle) -> Span | None:
-        """Return the quote's place in a text that is folded once for all quotations of a submission."""
+        """Return the quote's position in a text that is folded once for all quotations of a submission."""
         if span not in self._folded:
             if sum(map(len, self._folded)) + len(span) > _FOLDED_CHARS:
                 self._cut_off = True
@@ -207,7 +217,10 @@ class EvidenceFinder:
             yield from (document.handle for document in self._corpus.documents)
 
     def _build_entry(self, span: Handle) -> EvidenceEntry:
-        """Return a quotation with the text around it, unless the same words also occur in the text before it."""
+        """Return a quotation with the text around it.
+
+        The surrounding text is left out if the same words also occur in the text before the quotation.
+        """
         quote, around = self._corpus.load_text(span), self._corpus.load_passage(span, around=_AROUND_CHARS)
         first = locate_exactly(quote, around.text)
         is_first = first is not None and around.start + first[0] == span.start
@@ -215,7 +228,7 @@ class EvidenceFinder:
 
 
 def _extend_to_whole(span: Handle, around: Passage) -> Handle:
-    """Extend the span to the whole sentences or rows that it cuts, or to whole words if these are too long."""
+    """Extend the span to whole sentences or rows, or only to whole words if these are too long."""
     text, start, end = around.text, span.start - around.start, span.end - around.start
     spans = list_quotable_spans(around) if is_rows_only(around) else list_sentence_spans(text)
     first = next((begin for begin, close in spans if begin < start < close), start)
@@ -233,8 +246,9 @@ def _extend_to_whole(span: Handle, around: Passage) -> Handle:
 
 
 def _is_continued(text: str, at: int) -> bool:
-    """Return whether a line continues at `at`: within it, or at its end if the next one begins with a lower-case
-    letter.
+    """Return whether a line continues at `at`.
+
+    It does within the line, and at its end if the next line starts with a lower-case letter.
     """
     before, after = text[:at].rstrip(" \t"), text[at:].lstrip(" \t")
     is_within = before[-1:].strip() != "" and after[:1].strip() != ""

@@ -1,4 +1,4 @@
-"""Finds numbers in the code of a run: those that flow into its answer, those in its texts, and its bounds."""
+"""Finds numbers in the code of a run: those that flow into its answer, those in its strings, and its bounds."""
 
 import ast
 import builtins
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 
 _BUILT_IN = frozenset(dir(builtins))
-# Calls whose arguments are counts or precisions, or name a day, and are not part of a sum.
+# Calls whose arguments are counts or precisions, or specify a day, and so are not part of a sum.
 _MEASURES = frozenset({"range", "round", "date", "datetime", "timedelta", "enumerate", "zip"})
 _LONG = 3
 _PLAIN_NUMBER = re.compile(r"[\s\d.,_'+-]+")
@@ -18,11 +18,11 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 class CellLiterals:
-    """The long numbers of a run's cells, by the names that they flow into.
+    """The long numbers in a run's cells, by the names that they flow into.
 
-    A number flows where its value does: in arithmetic, as an element, as an argument of a function. It does not flow
-    through a comparison, through an index, or as an argument of a tool. Numbers of fewer than three digits and powers
-    of ten, which occur in percentages and units, are ignored. `last` is the last cell.
+    A number flows in the same way as its value: in arithmetic, as an element, and as an argument of a function. It does
+    not flow through a comparison, through an index, or as an argument of a tool. Numbers of fewer than three digits and
+    powers of ten, which occur in percentages and units, are ignored. `last` is the last cell.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class CellLiterals:
         self.last = ""
 
     def add_cell(self, code: str) -> None:
-        """Add the next cell; code that does not parse is ignored because it is not run."""
+        """Add the next cell. Code that does not parse is ignored, because it is not run."""
         self._answers, self.last = [], code
         try:
             tree = ast.parse(code)
@@ -43,7 +43,7 @@ class CellLiterals:
             self._record_node(node)
 
     def get_numbers_behind(self, tool: str) -> frozenset[str]:
-        """Return the long numbers, as Python writes them, behind the answer that the last cell submits with `tool`."""
+        """Return the long numbers behind the answer that the last cell submits with `tool`, in Python notation."""
         found, open_, seen = set[str](), set[str](), set[str]()
         for name, answer in self._answers:
             if name == tool:
@@ -87,7 +87,7 @@ class CellLiterals:
 
 
 def _iter_bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """Yield the targets that a node binds or changes, each with the expression whose value flows there."""
+    """Yield the targets that a node binds or changes, each with the expression whose value flows into it."""
     match node:
         case ast.Assign():
             yield from ((target, node.value) for target in node.targets)
@@ -104,17 +104,17 @@ def _iter_bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def extract_numbers(text: str) -> list[str]:
-    """Return the digits of each number in a text, without points and commas."""
+    """Return the digits of each number in a text, without decimal points and commas."""
     return [extract_digits(number) for number in NUMBER.findall(text)]
 
 
 def extract_digits(number: str) -> str:
-    """Return the digits of a number without points and commas."""
+    """Return the digits of a number without decimal points and commas."""
     return re.sub(r"\D", "", number)
 
 
 def has_number(question: str, number: str) -> bool:
-    """Return whether a question has this number, or a percentage p for which it is p/100, 1 + p/100 or 1 - p/100."""
+    """Return whether a question contains this number, or a percentage p so that it is p/100, 1 + p/100 or 1 - p/100."""
     if extract_digits(number) in extract_numbers(question):
         return True
     try:
@@ -126,9 +126,9 @@ def has_number(question: str, number: str) -> bool:
 
 
 def extract_number_contexts(code: str) -> frozenset[str]:
-    """Return each number in the strings of a cell's code with the words next to it; empty if the code does not parse.
+    """Return each number in the strings of a cell's code, together with the words next to it.
 
-    Format specifications are ignored.
+    The result is empty if the code does not parse. Format specifications are ignored.
     """
     try:
         tree = ast.parse(code)
@@ -149,9 +149,9 @@ def extract_number_contexts(code: str) -> frozenset[str]:
 
 
 def raise_bounds(code: str, digits: str) -> str:
-    """Return the code with greater numbers where numbers with these digits are compared with something or named.
+    """Return the code with greater numbers wherever a number with these digits is part of a comparison or is named.
 
-    Code that does not parse, or has no such number, is unchanged.
+    Code that does not parse, or has no such number, is returned unchanged.
     """
     try:
         tree = ast.parse(code)

@@ -1,9 +1,9 @@
-"""The loop: the root model writes a cell, the sandbox runs it, and the model sees the result, until an answer is
-submitted.
+"""The loop: the root model writes a cell, the sandbox runs it, and the model sees the result.
 
-After Zhang, Kraska & Khattab (arXiv 2512.24601): the corpus is an environment of the code, not a part of the prompt.
-Unlike there, the answer is submitted by a call, budgets limit each call, and the root's own calls use the same port as
-those of its code, so that they are logged, replayed and paid for in the same way.
+This continues until an answer is submitted. After Zhang, Kraska & Khattab (arXiv 2512.24601): the corpus is an
+environment of the code, not a part of the prompt. In contrast to the paper, the answer is submitted by a call, budgets
+limit each call, and the root's own calls use the same port as the calls of its code. They are therefore logged,
+replayed and paid for in the same way.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,19 +46,19 @@ from rlm.sandbox.port import CellResult, Session
 _MAX_IDLE_TURNS = 5
 _MAX_LOST_SANDBOXES = 3
 _MAX_NOTES = 8
-# Earlier cells fill at most the first share of a prompt's room. Beyond it they are cut to the second share, so that the
-# beginning of the prompt stays the same for several cells.
+# Earlier cells may use at most the first fraction of the prompt's budget. If they exceed it, they are cut to the second
+# fraction, so that the start of the prompt stays the same across several cells.
 _HISTORY_SHARE, _TRIMMED_SHARE = 0.8, 0.4
 # The last part of a budget is reserved for this many root cells, each with this many tokens of earlier cells.
 _LAST_CELLS, _TURNS_TOKENS = 2, 8_000
-# The model is told when these shares of a limit are spent.
+# The model is told when these fractions of a limit have been spent.
 _WARNING_SHARES = (0.5, 0.8, 0.95)
 # Failures of the root's own call that its next call may avoid.
 _RECOVERABLE_CODES = frozenset({LanguageModelOutputError.code, ContextTooLongError.code})
 
 
 class RecursiveRun:
-    """One question over one corpus. Iterate `iter_turns` once; `answer` and `reason` then hold the outcome."""
+    """One question over one corpus. Iterate `iter_turns` once; after that, `answer` and `reason` hold the outcome."""
 
     def __init__(self, environment: Environment, question: str) -> None:
         self._environment = environment
@@ -96,10 +96,10 @@ class RecursiveRun:
         return self.submissions.final or self.submissions.best
 
     def iter_turns(self) -> Iterator[Turn]:
-        """Yield turns as they end. `reason` then says why the run ended without a submission, if it did.
+        """Yield each turn when it ends. `reason` then says why the run ended, if there was no submission.
 
-        Raises `RunCancelledError` and `SandboxUnavailableError`, and refusals by the model's server if there is no
-        draft.
+        Raises `RunCancelledError` and `SandboxUnavailableError`. Refusals by the model's server are raised if there is
+        no draft.
         """
         environment, tools = self._environment, self._record.wrap_tools(self._toolbox.build_tools())
         session = environment.sandbox.open(tools)
@@ -134,7 +134,7 @@ class RecursiveRun:
     def confirm_computed(self) -> None:
         """Run the cells again with changed results of tools, if the answer claims to be computed by code.
 
-        The answer then records which of its sentences moved. Raises `RunCancelledError`.
+        The answer then records which of its sentences changed. Raises `RunCancelledError` if the run was cancelled.
         """
         found = self.answer
         if found is None or not found.computed:
@@ -149,9 +149,9 @@ class RecursiveRun:
         self.submissions.apply_replay(replays.check(found.handed_in))
 
     def _ask(self, number: int) -> str | None:
-        """Return the root's next reply; None if the run must end.
+        """Return the root's next reply, or None if the run must end.
 
-        The reply is empty after a failure that may pass, and `_failure` says why.
+        The reply is empty after a temporary failure, which `_failure` describes.
         """
         if self._cancelled():
             raise RunCancelledError("The run was cancelled.")
@@ -173,7 +173,10 @@ class RecursiveRun:
         return None
 
     def _run_turn(self, number: int, reply: str, session: Session) -> tuple[Turn, bool]:
-        """Run a reply's code; return its turn, and False if the sandbox and its variables are gone."""
+        """Run a reply's code and return its turn.
+
+        The second value is False if the sandbox and its variables are lost.
+        """
         read = RootReply(None, FAILED.format(self._failure)) if self._failure else parse_root_reply(reply)
         ran, survived = CellResult("", 0, None, 0.0), True
         if read.code is not None:
@@ -182,7 +185,7 @@ class RecursiveRun:
             self._toolbox.start_cell()
             ran, survived = self._run_cell(read.code, session)
             notes = self._toolbox.pop_notes()
-            if survived:  # how far a lost sandbox got differs between attempts
+            if survived:  # the point that a lost sandbox reached differs between attempts
                 ran = replace(ran, output=_with_notes(ran.output, notes))
         shown = "\n".join(part.rstrip() for part in (ran.output, ran.error or "", read.note) if part.strip())
         self.log.record_shown(shown)
@@ -201,8 +204,9 @@ class RecursiveRun:
         return turn, survived
 
     def _run_cell(self, code: str, session: Session) -> tuple[CellResult, bool]:
-        """Return the cell's result, or the reason for none; if it exhausted the budget, that becomes the run's
-        `reason`.
+        """Return the cell's result, or the reason why there is none.
+
+        If the cell exhausted the budget, that becomes the run's `reason`.
         """
         try:
             return session.run(code, cancelled=self._has_ended), True
@@ -221,7 +225,7 @@ class RecursiveRun:
         return self._cancelled() or self._time.is_over()
 
     def _compute_reserve(self) -> Amount:
-        """Return the reserve for the root's own last calls: its code never spends the end of a budget."""
+        """Return the amount reserved for the root's own last calls. Its code never spends the end of a budget."""
         profile = self._environment.profile
         prompt = min(profile.max_prompt_tokens, self._history.fixed_tokens + _TURNS_TOKENS)
         reading, writing = _LAST_CELLS * prompt, _LAST_CELLS * profile.max_output_tokens
@@ -229,10 +233,10 @@ class RecursiveRun:
         return Amount(_LAST_CELLS, reading, writing, dollars)
 
     def _list_warnings(self) -> list[str]:
-        """Return warnings about the spent share of the whole run's limits, including in its parts.
+        """Return warnings about the spent fraction of the whole run's limits, including the spending of its parts.
 
-        The count is the run's own, not its budget's, which begins with earlier spending in a resumed run: a resumed run
-        must repeat its calls exactly.
+        The count is kept by the run and not taken from its budget, which starts with earlier spending in a resumed run:
+        a resumed run must repeat its calls exactly.
         """
         budget, kept, warnings = self._budget.root, self._budget.kept_back, list[str]()
         for name, spent in self._compute_spent(budget).items():
@@ -255,7 +259,7 @@ class RecursiveRun:
         return spent
 
     def _run_part(self, question: str, corpus: Corpus) -> Mapping[str, Any]:
-        """Run a part on its own, with its own session and the rest of the budget."""
+        """Run a part separately, with its own session and the remaining budget."""
         environment = self._environment
         assert environment.bind is not None, "a run without further calls has no parts"
         budget = self._budget.build_child()
@@ -314,7 +318,7 @@ class _History:
         return self._opening + trimmed + "".join(self._cells) + end
 
     def trim(self) -> None:
-        """Drop the oldest cells; cut the middle of the last one if it alone is too long."""
+        """Drop the oldest cells, and cut the middle of the last one if it alone is too long."""
         room = _TRIMMED_SHARE * self._room
         while len(self._cells) > 1 and self._estimate_tokens() > room:
             self._cells.pop(0)
@@ -328,7 +332,7 @@ class _History:
 
 
 def _with_notes(output: str, notes: Sequence[str]) -> str:
-    """Return a cell's output, with the notes of its tools on their results."""
+    """Return a cell's output, together with the notes that its tools made on their results."""
     shown = [f"Note: {note}" for note in notes[:_MAX_NOTES]]
     if len(notes) > _MAX_NOTES:
         shown.append(f"Note: and {len(notes) - _MAX_NOTES} more such notes.")

@@ -1,7 +1,7 @@
-"""The read log of a run: the text a model read, the text code searched, and the records without a judgement.
+"""The read log of a run: the text that a model read, the text that code searched, and the records without a judgement.
 
-Code may be given a whole book and show ten lines of it to a model. Text returned to code therefore counts as searched;
-it counts as read only if it was printed within a cell's shown output, or was in the prompt of a sub-model.
+Code may receive a whole book and show ten lines of it to a model. Text returned to code therefore counts as searched.
+It counts as read only if it was printed within the shown part of a cell's output, or was in the prompt of a sub-model.
 """
 
 from collections import OrderedDict
@@ -13,12 +13,13 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle, merge_spans
 from rlm.operators.judged import JudgedBy
 
-# Characters kept of the texts most recently given to code.
+# Maximum number of characters to keep of the texts most recently returned to code.
 _KEPT_CHARS = 8_000_000
-# Samples of this length, at this distance, are used to find a text; the shared part then extends beyond them. Among
-# texts with the same sample, only the latest few are compared.
+# Length of the samples used to find a text, their distance, and the number of texts to compare. The shared part then
+# extends beyond a sample. Among texts with the same sample, only the latest are compared.
 _SAMPLE_CHARS, _STEP_CHARS, _ALIKE = 32, 128, 8
-# Texts shorter than the first number are searched whole; those shorter than the second would be found everywhere.
+# Maximum number of texts to keep that are shorter than a sample and are searched for as a whole, and their minimum
+# length. Even shorter texts would be found everywhere.
 _KEPT_SHORT, _SHORTEST_CHARS = 2_000, 8
 
 
@@ -37,7 +38,7 @@ class ReadLog:
         self._remarks: dict[Hashable, str] = {}
 
     def record_given(self, handle: Handle, text: str) -> None:
-        """Record a text given to code: it was searched, and may be shown to a model."""
+        """Record a text that was returned to code: it was searched, and may be shown to a model."""
         self.record_searched([handle])
         self._given.append(handle)
         self._texts.add_text(handle, text)
@@ -46,7 +47,7 @@ class ReadLog:
         _add_spans(self._searched, spans)
 
     def record_shown(self, text: str) -> None:
-        """Record a text shown to a model: the given texts that occur in it were read."""
+        """Record a text that was shown to a model: the returned texts that occur in it were read."""
         _add_spans(self._read, self._texts.iter_found_in(text))
 
     def record_read(self, spans: Iterable[Handle]) -> None:
@@ -55,7 +56,7 @@ class ReadLog:
     def record_judgements(
         self, operator: str, judgements: Iterable[tuple[Handle, JudgedBy]], refused: Iterable[str] = ()
     ) -> None:
-        """Record an operator's judgements of records; `refused` are the codes of the reasons for missing ones.
+        """Record an operator's judgements of records. `refused` are the reason codes of missing judgements.
 
         A record that the same operator judges later no longer counts as missing.
         """
@@ -69,13 +70,13 @@ class ReadLog:
             _add_spans(self._read if by is JudgedBy.MODEL else self._inferred, [handle])
 
     def list_given_in(self, prompt: str) -> list[Handle]:
-        """Return the given spans whose text occurs in a prompt, without overlaps, in the order of documents."""
+        """Return the spans returned to code whose text occurs in a prompt, without overlaps, in document order."""
         found: dict[str, list[Handle]] = {}
         _add_spans(found, self._texts.iter_found_in(prompt))
         return [span for spans in found.values() for span in merge_spans(spans)]
 
     def record_prompt(self, prompt: str, spans: Iterable[Handle], failure: str = "") -> None:
-        """Record a prompt by the run's code that contained these spans, with the reason if there was no reply.
+        """Record that the run's code sent a prompt with these spans, and the reason if there was no reply.
 
         A prompt that is answered later no longer counts as missing.
         """
@@ -87,7 +88,7 @@ class ReadLog:
             self.record_read(spans)
 
     def add_remark(self, about: Hashable, remark: str) -> None:
-        """Record a remark for readers of the answer; a later remark about the same thing replaces an earlier one."""
+        """Record a remark for readers of the answer. A later remark on the same subject replaces an earlier one."""
         self._remarks.pop(about, None)
         if remark:
             self._remarks[about] = remark
@@ -103,7 +104,7 @@ class ReadLog:
 
     @property
     def has_worked(self) -> bool:
-        """True once code has searched any text or had any judged."""
+        """True once code has searched any text or had any text judged."""
         return bool(self._searched)
 
     @property
@@ -112,16 +113,19 @@ class ReadLog:
         return len(self._searched)
 
     def list_given(self, count: int) -> Sequence[Handle]:
-        """Return the spans most recently given to code, the latest first."""
+        """Return the spans most recently returned to code, latest first."""
         return list(dict.fromkeys(reversed(self._given)))[:count]
 
     def iter_opened(self) -> Iterator[Handle]:
-        """Yield all spans that were read or searched, with adjacent ones merged."""
+        """Yield all spans that were read or searched, with adjacent spans merged."""
         for version in {**self._read, **self._searched}:
             yield from merge_spans([*self._read.get(version, ()), *self._searched.get(version, ())])
 
     def compute_coverage(self) -> Coverage:
-        """Return tokens read, searched and unopened; each counts once. A document with unjudged records has failed."""
+        """Return the tokens read, searched and unopened; each token counts once.
+
+        A document with unjudged records counts as failed.
+        """
         size = self._corpus.size
         failed = {handle.version_id for _, handle in self._unjudged}
         inferred = self._inferred.keys() - self._read.keys()
@@ -139,7 +143,7 @@ class ReadLog:
         )
 
     def build_search_summary(self) -> SearchSummary:
-        """Return the documents that the run opened, and how many spans of each were opened and read."""
+        """Return the documents that the run opened, with the number of spans opened and read in each."""
         held = {version: len(merge_spans(spans)) for version, spans in self._searched.items()}
         read = {version: len(merge_spans(spans)) for version, spans in self._read.items()}
         by_version = {each.handle.version_id: each for each in self._corpus.documents}
@@ -179,7 +183,7 @@ class ReadLog:
 
 
 class GivenTexts:
-    """The latest texts given to code, to be found in the text shown to models."""
+    """The texts most recently returned to code, kept so that they can be found in text shown to models."""
 
     def __init__(self) -> None:
         self._short = OrderedDict[str, Handle]()
@@ -188,7 +192,7 @@ class GivenTexts:
         self._characters = self._count = 0
 
     def add_text(self, handle: Handle, text: str) -> None:
-        """Store a text to be found later; the oldest ones are evicted."""
+        """Store a text to be found later, evicting the oldest ones if necessary."""
         flat = _flatten(text)
         if len(flat) < _SAMPLE_CHARS:
             if len(flat) >= _SHORTEST_CHARS:
@@ -208,7 +212,7 @@ class GivenTexts:
             self._evict_oldest()
 
     def iter_found_in(self, shown: str) -> Iterator[Handle]:
-        """Yield the spans whose text occurs in `shown`, as it is or as Python's `repr` writes it."""
+        """Yield the spans whose text occurs in `shown`, verbatim or as written by Python's `repr`."""
         flat = _flatten(shown.replace("\\n", " ").replace("\\'", "'").replace('\\"', '"'))
         yield from (handle for text, handle in self._short.items() if text in flat)
         at = reached = 0
@@ -224,7 +228,7 @@ class GivenTexts:
             at = reached = start + length
 
     def _find_shared(self, flat: str, reached: int, at: int, number: int, place: int) -> tuple[int, int, Handle]:
-        """Return start, length and span of the text that `flat` shares with a stored text around a sample."""
+        """Return the start, length and span of the text that `flat` shares with a stored text around a sample."""
         handle, text = self._texts[number]
         before = _count_shared_before(
             flat[max(reached, at - _STEP_CHARS) : at], text[max(0, place - _STEP_CHARS) : place]
@@ -243,12 +247,12 @@ class GivenTexts:
 
 
 def _flatten(text: str) -> str:
-    """Return the text in the form used for comparison: same length, without line ends."""
+    """Return the text in the form used for comparison: with the same length, but without line ends."""
     return text.replace("\n", " ").replace("\t", " ")
 
 
 def _iter_sample_positions(text: str) -> Iterator[int]:
-    """Yield the positions of samples: evenly spaced, and one that ends with the text."""
+    """Yield the positions of samples: evenly spaced ones, and one that ends with the text."""
     last = len(text) - _SAMPLE_CHARS
     yield from range(0, last, _STEP_CHARS)
     yield last
@@ -260,7 +264,7 @@ def _count_shared_after(first: str, at: int, other: str, place: int) -> int:
 
 
 def _count_shared_before(first: str, other: str) -> int:
-    """Return how many characters two texts have in common at their ends."""
+    """Return the number of characters that two texts have in common at their ends."""
     return _count_shared_after(first[::-1], 0, other[::-1], 0)
 
 

@@ -1,9 +1,9 @@
 """Runs the cells of a run again with changed results of tools, to see if its answer was computed from them.
 
 A program can call a tool and still hard-code its answer: `424242 + 0 * count("x")["total"]`. Reading the code does not
-distinguish that from a sum. So the cells run again with other results: a sentence that was computed moves with them.
-Each of its numbers must move with more than one part of the results; a number read in one place needs a citation
-instead.
+distinguish that from a sum. The cells are therefore run again with other results, and a sentence that was computed
+changes with them. Each of its numbers must change with more than one part of the results; a number that was read in one
+place needs a citation instead.
 """
 
 import re
@@ -22,22 +22,23 @@ from rlm.loop.changed_results import Change, ChangeKind, change_result, copy_tex
 from rlm.loop.literals import NUMBER, extract_digits, extract_number_contexts, extract_numbers, raise_bounds
 from rlm.sandbox.port import Sandbox, Tool, ToolError
 
-# Results are recorded up to this many values, about 100 MB; a text counts as one value per 64 characters.
+# Maximum number of values of results to record, about 100 MB. A text counts as one value per 64 characters.
 _MOST_VALUES, _TEXT_CHARS = 1_000_000, 64
-# All replays of one answer end after this time; sentences that have not moved by then are not called computed.
+# Time limit for all replays of one answer. Sentences that have not changed by then are not reported as computed.
 _MAX_SECONDS = 30.0
 _TOO_SLOW = f"running its code again took more than {_MAX_SECONDS:.0f} seconds"
 _SUBMITTING_TOOLS = frozenset({"submit", "draft"})
-# Tools whose results are records, passages or pairs, rather than a value for each record that they are given.
+# Tools whose results are records, passages or pairs. All others return a value for each record passed to them.
 _RETURNING_RECORDS = frozenset({"search", "grep", "outline", "records", "count", "pairs"})
-# A number with this many digits is long enough to be a claim wherever it occurs.
+# A number with at least this many digits is long enough to be a claim wherever it occurs.
 _LONG = 3
 _VALUE = re.compile(r"[1-9]")
 _ITEM = re.compile(r"[-*|]|\d+[.)]\s")
-# How many doubts about an answer are reported, and how much of a sentence is quoted.
+# Maximum number of doubts about an answer to report, and of characters of a sentence to quote.
 _MOST_REASONS, _MOST_CHARS = 3, 80
 
-# The first pairs of sides change the number of records; each later pair includes all changes of the previous one.
+# Number of pairs of sides, at the start, that change the number of records. Each later pair includes all changes of the
+# previous one.
 _COUNT_PAIRS = 2
 _UNCHANGED, _EMPTY = Change(ChangeKind.NONE), Change(ChangeKind.EMPTY)
 _GROUP_CHANGES = (
@@ -58,7 +59,8 @@ _GROUP_CHANGES = (
         ChangeKind.EARLIER,
     ),
 )
-# Changes of all numbers at once; and, for each quarter of the records, two that remove or overwrite all other records.
+# Changes of all numbers together, and for each quarter of the records two changes that remove or overwrite all other
+# records.
 _CHANGES_OF_ALL = tuple(map(Change, (ChangeKind.RAISED, ChangeKind.LOWERED, ChangeKind.LATER, ChangeKind.EARLIER)))
 _QUARTER_CHANGES = tuple(
     tuple(Change(kind, spared=quarter) for kind in (ChangeKind.BLANK, ChangeKind.COPIED)) for quarter in range(4)
@@ -70,7 +72,7 @@ class _ToolCalls:
     """The results of one tool, in the order of its calls.
 
     `by_arguments` maps arguments to the first call with them. `by_record` maps each record for which a list has a value
-    to the first such call and the position in its list.
+    to the first such call and the index in its list.
     """
 
     results: list[object] = field(default_factory=list)
@@ -86,7 +88,7 @@ class _ToolCalls:
 
 
 class ToolRecord:
-    """The cells of a session and the results of their tools."""
+    """The cells of a session and the results of the tools that they called."""
 
     def __init__(self) -> None:
         self.cells: list[str] = []
@@ -96,11 +98,11 @@ class ToolRecord:
         self._values = 0
 
     def reset(self) -> None:
-        """Clear the cells and results of a session whose variables are gone."""
+        """Clear the cells and results of a session whose variables are lost."""
         self.cells, self.calls, self.is_complete, self._values = [], {}, True, 0
 
     def wrap_tools(self, tools: Mapping[str, Tool]) -> dict[str, Tool]:
-        """Return the tools, wrapped to record their results, except those that submit an answer."""
+        """Return the tools, wrapped so that their results are recorded. Tools that submit an answer are not wrapped."""
         self.tools = frozenset(tools) - _SUBMITTING_TOOLS
         return {
             name: tool if name in _SUBMITTING_TOOLS else self._wrap_tool(name, tool) for name, tool in tools.items()
@@ -134,8 +136,8 @@ class ToolRecord:
 class ReplayResult:
     """The result of running the cells of an answer again.
 
-    `moving` are the sentences that moved with the results, and `doubts` says why others do not count as moving.
-    `problem` is set if the cells could not be compared, and says why.
+    `moving` are the sentences that changed with the results, and `doubts` gives the reasons why others do not count as
+    moving. `problem` is set if the cells could not be compared, and gives the reason.
     """
 
     moving: frozenset[str] = frozenset()
@@ -144,20 +146,20 @@ class ReplayResult:
 
     @property
     def numbers_in_doubt(self) -> Mapping[str, str]:
-        """The doubts about sentences with a number of their own; headings and table rules never move."""
+        """The doubts about sentences with a number of their own. Headings and table rules never move."""
         return {each: why for each, why in self.doubts.items() if _VALUE.search(remove_markers(each))}
 
     @property
     def reason(self) -> str:
-        """The reason why nothing moved."""
+        """The reason why no sentence moved."""
         return self.problem or "; ".join(list(dict.fromkeys(self.doubts.values()))[:_MOST_REASONS])
 
 
 @dataclass(frozen=True)
 class _Claim:
-    """A number of a sentence that has to move, or, if `index` is None, a sentence without one.
+    """A number in a sentence that has to move. If `index` is None, it is a sentence without a number.
 
-    `index` is the place of the number among the numbers of the sentence.
+    `index` is the index of the number among the numbers of the sentence.
     """
 
     sentence: str
@@ -183,9 +185,9 @@ _Side = Sequence[Change]
 
 @dataclass
 class ReplayChecker:
-    """The answers of one run to changed results.
+    """Compares the answers of one run after changes of results.
 
-    `render` returns the text of a submitted value, and `asked` are the numbers of the question.
+    `render` returns the text of a submitted value, and `asked` are the numbers in the question.
     """
 
     sandbox: Sandbox
@@ -197,7 +199,7 @@ class ReplayChecker:
     _deadline: float = float("inf")
 
     def check(self, value: object) -> ReplayResult:
-        """Find which sentences of an answer move. Raises `RunCancelledError`."""
+        """Find the sentences of an answer that move. Raises `RunCancelledError` if the run was cancelled."""
         if not self.record.is_complete:
             return ReplayResult(problem="its code read too much to be run again")
         self._deadline = time.monotonic() + _MAX_SECONDS
@@ -226,12 +228,12 @@ class ReplayChecker:
     def _list_doubts(
         self, open_: Mapping[str, Sequence[_Claim]], sides: Sequence[tuple[_Side, _Side]]
     ) -> dict[str, str]:
-        """Return why sentences are doubted, after a second check of the claims that did not move with any pair."""
+        """Return the reasons to doubt sentences, after a second check of the claims that did not move with any pair."""
         doubts = dict[str, str]()
         if any(open_.values()):
             for change in _CHANGES_OF_ALL:
                 self._find_answer_after(change)
-        # The second check runs the cells again, and a doubt counts the runs before it.
+        # The second check runs the cells again, and a doubt mentions how many times they ran before it.
         first = {
             sentence: [(self._describe_doubt(claim, sides), claim) for claim in claims]
             for sentence, claims in open_.items()
@@ -248,7 +250,10 @@ class ReplayChecker:
         return doubts
 
     def _list_claims(self, sentence: str) -> list[_Claim]:
-        """Return the numbers that have to move; for a list item, or a sentence without numbers, the sentence itself."""
+        """Return the numbers that have to move.
+
+        For a list item, or a sentence without numbers, this is the sentence itself.
+        """
         found = list(NUMBER.finditer(sentence))
         numbers = tuple(extract_digits(each[0]) for each in found)
         whole = _Claim(sentence, numbers, f'"{shorten(sentence, _MOST_CHARS)}"')
@@ -264,7 +269,7 @@ class ReplayChecker:
         return claims or [whole]
 
     def _find_words(self, sentence: str) -> set[int]:
-        """Return the places in a sentence that are covered by a string of the code that contains a number."""
+        """Return the positions in a sentence that are covered by a string of the code that contains a number."""
         texts = {text for code in self.record.cells for text in extract_number_contexts(code) if text in sentence}
         return {
             place
@@ -274,11 +279,12 @@ class ReplayChecker:
         }
 
     def _describe_doubt(self, claim: _Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
-        """Return why a number or sentence does not count as moving; empty if it does."""
+        """Return the reason why a number or sentence does not count as moving; empty if it does."""
         if doubt := self._describe_movement_doubt(claim, sides):
             return doubt
         others = list(self._iter_replacements(claim, self._answers))
-        # A number that has only one other value whatever is changed is a choice between numbers that the code states.
+        # If a number takes only one other value whatever is changed, it is a choice between numbers that the code
+        # states.
         if claim.has_value and len({*others}) < 2 and not claim.is_item:
             return "took only one other value, however the text it read was changed"
         if self._is_given_without_results(claim):
@@ -288,8 +294,9 @@ class ReplayChecker:
         return ""
 
     def _describe_movement_doubt(self, claim: _Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
-        """Return why a claim does not move with a change on either side; an item may move on one if others move on the
-        other.
+        """Return the reason why a claim does not move with a change on either side; empty if it does.
+
+        An item may move on only one side if others move on the other side.
         """
         has_moved = False
         for pair in sides:
@@ -305,9 +312,7 @@ class ReplayChecker:
         return f"stayed the same however the text it read was changed{lost}"
 
     def _is_moved_as_whole(self, claim: _Claim) -> bool:
-        """Return whether each quarter of the records gives the number by itself, and it moves when all records are
-        changed.
-        """
+        """Return whether each quarter of the records gives the number, and it moves when all records are changed."""
         stated = {number for code in self.record.cells for number in extract_numbers(code)}
         if claim.index is None or claim.number in stated or self._is_late():
             return False
@@ -319,14 +324,15 @@ class ReplayChecker:
         )
 
     def _is_given_after(self, claim: _Claim, changes: Sequence[Change]) -> bool:
-        """Return whether there is an answer after a change, and every such answer has the number of the claim."""
+        """Return whether there is an answer after a change, and every such answer contains the number of the claim."""
         answered = [change for change in changes if self._find_answer_after(change) is not None]
         return bool(answered) and not any(self._find_replacement(claim, change) for change in answered)
 
     def _is_depended_on(self, claim: _Claim) -> bool:
-        """Return whether the rest of its sentence changes with a number, which is then a bound or an operand.
+        """Return whether the rest of the sentence changes with a number, which makes it a bound or an operand.
 
-        The number is changed where the code compares with it or names it; a long one is also changed where it was read.
+        The number is changed where the code compares with it or names it. A long number is also changed where it was
+        read.
         """
         if claim.index is None or self._is_late():
             return False
@@ -346,15 +352,16 @@ class ReplayChecker:
         return self._find_answer_after(change) not in (None, self._find_answer_after(_UNCHANGED))
 
     def _iter_replacements(self, claim: _Claim, changes: Iterable[Change]) -> Iterator[str]:
-        """Yield the replacement of a number or sentence after each of the changes with which it moves."""
+        """Yield the replacement of a number or sentence for each of the changes with which it moves."""
         for change in changes:
             if not change.number and (other := self._find_replacement(claim, change)) is not None:
                 yield other
 
     def _find_replacement(self, claim: _Claim, change: Change) -> str | None:
-        """Return the replacement of a number or sentence after a change; None if it stays, or if there is no answer.
+        """Return the replacement of a number or sentence after a change.
 
-        If the number of sentences or numbers differs, a number has moved if it occurs less often.
+        Returns None if it stays the same, or if there is no answer. If the number of sentences or numbers differs, a
+        number has moved if it occurs less often.
         """
         answer, sentences = self._find_answer_after(change), self._list_sentences()
         if answer is None or claim.sentence in answer:
@@ -369,7 +376,7 @@ class ReplayChecker:
         return " ".join(numbers) if numbers.count(claim.number) < claim.numbers.count(claim.number) else None
 
     def _is_given_without_results(self, claim: _Claim) -> bool:
-        """Return whether a sentence gives its number, or a long one, although tools return nothing at all."""
+        """Return whether a sentence contains its number, or a long one, although the tools return nothing at all."""
         answer, sentences = self._find_answer_after(_EMPTY) or [], self._list_sentences()
         if claim.has_value and claim.sentence in answer:
             return True
@@ -384,7 +391,7 @@ class ReplayChecker:
         return claim.number in numbers or any(number.strip("0") for number in is_long)
 
     def _find_stated_number(self, claim: _Claim) -> str:
-        """Return a long number that occurs in a sentence as often as now whatever is changed; empty if none does."""
+        """Return a long number that occurs in a sentence equally often whatever is changed; empty if there is none."""
         counts = Counter(claim.numbers)
         changed = [
             Counter(extract_numbers(each))
@@ -404,7 +411,7 @@ class ReplayChecker:
         return time.monotonic() > self._deadline
 
     def _find_answer_after(self, change: Change) -> list[str] | None:
-        """Return the sentences of the answer after a change; None if there is no answer."""
+        """Return the sentences of the answer after a change, or None if there is no answer."""
         if change not in self._answers:
             self._answers[change] = self._run_cells(change)
         return self._answers[change]
@@ -436,19 +443,19 @@ class ReplayChecker:
                 session.close()
         try:
             return _split_sentences(self.render(handed_in[-1])) if handed_in else None
-        except ToolError:  # nothing was submitted, or a value that JSON cannot hold
+        except ToolError:  # nothing was submitted, or a value that JSON cannot represent
             return None
 
 
 class _RepeatedTool:
     """A tool that returns, with a change, its earlier result for the same arguments or the same records.
 
-    Other arguments get the results of the calls in order; the last one repeats.
+    Other arguments get the results of the calls in order; the last result repeats.
     """
 
     def __init__(self, name: str, calls: _ToolCalls, change: Change) -> None:
         self._name, self._calls, self._change = name, calls, change
-        # Calls that read one text each are changed like a list of texts.
+        # Results of calls that each read one text are changed together, like a list of texts.
         self._results = copy_texts(calls.results, change)
         self._called = 0
         self._lists: dict[int, list[object]] = {}
@@ -488,16 +495,16 @@ class _RepeatedTool:
 def _list_records(
     name: str, arguments: Sequence[object], named: Mapping[str, object], result: object
 ) -> Sequence[object]:
-    """Return the records that a tool was given if its result has a value for each."""
+    """Return the records passed to a tool if its result has a value for each of them."""
     given = next(iter([*arguments, *named.values()]), None)
     is_for_each = name not in _RETURNING_RECORDS and isinstance(result, list)
     return given if is_for_each and isinstance(given, list | tuple) else ()
 
 
 def _iter_sides() -> Iterator[tuple[Sequence[Change], Sequence[Change]]]:
-    """Yield two sides of changes that affect different records, each longer than the one before; then two others.
+    """Yield pairs of sides: two lists of changes that affect different records.
 
-    A sentence is computed if it moves on both sides.
+    The lists grow from pair to pair. A sentence is computed if it moves on both sides of a pair.
     """
     yield (Change(ChangeKind.LESS),), (Change(ChangeKind.MORE),)
     yield (Change(ChangeKind.LESS), Change(ChangeKind.FEWER)), (Change(ChangeKind.MORE),)
@@ -515,7 +522,7 @@ def _is_name(sentence: str, number: re.Match[str]) -> bool:
 
 
 def _compute_key(arguments: Sequence[object], named: Mapping[str, object]) -> int:
-    """Return a key for the arguments of a call; of a record, only its place counts."""
+    """Return a key for the arguments of a call. Only the position of a record is part of the key."""
     return hash((_to_hashable(arguments), _to_hashable(named)))
 
 
@@ -537,7 +544,7 @@ def _split_sentences(text: str) -> list[str]:
 
 
 def _count_values(value: object) -> int:
-    """Return how many values a result holds."""
+    """Return the number of values in a result."""
     match value:
         case str():
             return 1 + len(value) // _TEXT_CHARS

@@ -17,15 +17,16 @@ from rlm.strategy import Context
 
 
 class RecursiveStrategy:
-    """Answers by a run of the loop in an environment that was created for the request."""
+    """Answers by running the loop in an environment that was created for the request."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
 
     def stream(self, context: Context) -> Iterator[Event]:
-        """Yield cells as they end, then the draft.
+        """Yield each cell when it ends, and finally the draft.
 
-        Raises `SandboxUnavailableError`, `RunCancelledError`, and refusals by the model's server if there is no draft.
+        Raises `SandboxUnavailableError` and `RunCancelledError`. Refusals by the model's server are raised if there is
+        no draft.
         """
         run = RecursiveRun(self._environment, context.question)
         for turn in run.iter_turns():
@@ -38,7 +39,7 @@ class RecursiveStrategy:
 
 
 def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
-    """Build the draft: the submitted answer, the best draft, or a sentence that says why there is none."""
+    """Build the draft: the submitted answer, the best draft, or a sentence that explains why there is neither."""
     found, finished, log = run.answer, run.submissions.final is not None, run.log
     coverage, notes, reasons = log.compute_coverage(), list[str](), [] if finished or not run.reason else [run.reason]
     if found is None:
@@ -71,9 +72,10 @@ def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
 
 
 def separate_passages(cited: Mapping[int, EvidenceEntry], corpus: Corpus) -> dict[int, Passage]:
-    """Return the passages of evidence by number, cut where two of the same document would overlap.
+    """Return the passages of evidence by number, cut where two passages of the same document would overlap.
 
-    Each keeps its span and the text up to the end of the next sentence; the rest belongs to the following passage.
+    Each passage keeps its span and the text up to the end of the next sentence; the remaining text belongs to the
+    following passage.
     """
     order = sorted(cited, key=lambda number: (cited[number].span.version_id, cited[number].span.start))
     starts = {number: each.passage.start for number, each in cited.items()}

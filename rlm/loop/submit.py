@@ -1,7 +1,8 @@
-"""Takes the answers that a run's code submits: text whose markers name evidence, or a structured value.
+"""Accepts the answers that a run's code submits: text whose markers name evidence, or a structured value.
 
-Their form is checked here, so that the model can correct it: markers must name entries, and quotes must be in the
-documents. A judge later checks whether the evidence supports the answer; no answer is refused for lack of it.
+The form of an answer is checked here, so that the model can correct it: markers must name entries, and quotes must
+occur in the documents. A judge later checks whether the evidence supports the answer; no answer is refused for lack of
+support.
 """
 
 import json
@@ -20,7 +21,8 @@ from rlm.loop.read_log import ReadLog
 from rlm.loop.replay import ReplayResult
 from rlm.sandbox.port import ToolError
 
-# A fault in an answer's form is sent back this often, for each kind of fault; then the answer is accepted as it is.
+# Maximum number of times that each kind of fault in an answer's form is sent back. After that, the answer is accepted
+# as it is.
 _MAX_SENT_BACK = 2
 _NOT_SAID = "The documents do not say."
 MAX_ANSWER_CHARS = 60_000
@@ -34,12 +36,12 @@ _KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float
 
 @dataclass(frozen=True)
 class Submission:
-    """A submitted answer: Markdown whose marker `[1]` names the first of `cited`, and so on.
+    """A submitted answer: Markdown in which the marker `[1]` names the first entry of `cited`, and so on.
 
     `result` is the value of a structured answer. `how` describes how code `computed` it; `stated` are sentences that
-    were not computed. `found` is false if the documents do not have the answer. `remarks` are for people. `part` is the
-    question of the part of the run that gave the answer, empty for the run's own. `handed_in` is the answer as the code
-    passed it, and `code` the cell that did so, shortened if long.
+    were not computed. `found` is false if the documents do not contain the answer. `remarks` are shown to users. `part`
+    is the question of the part of the run that gave the answer, or empty for the run's own answer. `handed_in` is the
+    answer as the code passed it, and `code` is the cell that did so, shortened if long.
     """
 
     text: str
@@ -56,12 +58,15 @@ class Submission:
 
     @property
     def rank(self) -> tuple[bool, bool]:
-        """The sort key of drafts: answers rank above others, and answers to the run's own question rank highest."""
+        """The sort key of drafts.
+
+        Answers rank above other drafts, and answers to the run's own question rank highest.
+        """
         return self.found, not self.part
 
 
 class Submissions:
-    """The answers submitted by a run's code; the best draft is used if the run ends without a submission."""
+    """The answers submitted by a run's code. The best draft is used if the run ends without a submission."""
 
     def __init__(
         self,
@@ -81,12 +86,12 @@ class Submissions:
         self.best: Submission | None = None
 
     def submit(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
-        """End the run with an answer. Raises `ToolError` for faults in its form."""
+        """End the run with an answer. Raises `ToolError` if the answer's form has faults."""
         self.final = self._build_submission("submit", answer, evidence, computed, found)
         return "submitted"
 
     def draft(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
-        """Store an answer in case the run ends without one. Raises the same errors as `submit`."""
+        """Store an answer in case the run ends without submitting one. Raises the same errors as `submit`."""
         made = self._build_submission("draft", answer, evidence, computed, found)
         self._store_draft(made)
         return "kept" if self.best is made else "a better draft is kept already"
@@ -94,11 +99,11 @@ class Submissions:
     def store_part(self, question: str, submission: Submission) -> None:
         """Store the answer of a part of the run, in case the run itself finds nothing more."""
         if submission.found:
-            # Nothing has confirmed that it was computed: that takes the cells of the part.
+            # The claim that it was computed is not kept: confirming it would require the cells of the part.
             self._store_draft(replace(submission, part=submission.part or question, computed=False, how=""))
 
     def apply_replay(self, replayed: ReplayResult) -> None:
-        """Withdraw the claim that the answer, or some of its sentences, were computed, if the replay disproves it."""
+        """Withdraw the claim that the answer, or some of its sentences, were computed if the replay disproves it."""
         found = self.final or self.best
         if found is None or not found.computed:
             return
@@ -170,7 +175,10 @@ class Submissions:
     def _with_evidence(
         self, text: str, evidence: object, *, made_by_code: bool = False
     ) -> tuple[str, tuple[EvidenceEntry, ...]]:
-        """Return the text with its markers and their evidence; lists of numbers in code-made text are not markers."""
+        """Return the text with its markers and their evidence.
+
+        Lists of numbers in text made by code are not markers.
+        """
         entries = self._finder.locate_entries(evidence)
         if made_by_code and not entries:
             return text, ()
@@ -189,7 +197,7 @@ class Submissions:
             if 0 < number <= len(entries):
                 named.add(number)
                 return renumbered.get(number)
-            if number <= MAX_EVIDENCE:  # a greater one is a number in brackets, such as a year
+            if number <= MAX_EVIDENCE:  # a greater number is one in brackets, such as a year
                 strange[number] = None
             return number
 
@@ -208,7 +216,10 @@ class Submissions:
         return text, tuple(each for _, each in cited)
 
     def _add_markers(self, text: str, entries: int, *, made_by_code: bool) -> str:
-        """Return the text with all markers after its only sentence; if it has several, the model must place them."""
+        """Return the text with all markers after its only sentence.
+
+        If it has several sentences, the model must place the markers.
+        """
         markers = "".join(f"[{number}]" for number in range(1, entries + 1))
         if "\n" not in text and len(list_sentence_spans(text)) <= 1:
             return f"{text} {markers}"
@@ -221,14 +232,14 @@ class Submissions:
         return f"{text}\n\nEvidence: {markers}"
 
     def _send_back(self, fault: str, message: str) -> None:
-        """Raise `ToolError`, unless the same kind of fault was already sent back often enough."""
+        """Raise `ToolError`, unless the same kind of fault has already been sent back often enough."""
         self._sent_back[fault] = self._sent_back.get(fault, 0) + 1
         if self._sent_back[fault] <= _MAX_SENT_BACK:
             raise ToolError(message)
 
 
 def render_submission(answer: object) -> str:
-    """Return an answer as the user sees it. Raises `ToolError` for an invalid answer."""
+    """Return an answer as the user sees it. Raises `ToolError` if the answer is invalid."""
     return _check_answer_text(answer if isinstance(answer, str) else render_markdown(build_result(answer).value))
 
 
@@ -244,14 +255,14 @@ def _check_answer_text(answer: object) -> str:
 
 
 def build_result(value: object) -> Result:
-    """Convert a value to JSON, with its kind. Raises `ToolError` for values that JSON cannot hold."""
+    """Convert a value to JSON, with its kind. Raises `ToolError` if JSON cannot represent the value."""
     _require_json(value)
     plain = convert_to_json(value)
     return Result(next((kind for type_, kind in _KINDS if isinstance(plain, type_)), "table"), plain)
 
 
 def render_markdown(value: object) -> str:
-    """Render a JSON value for people: a table for a list of flat objects, a list, or else JSON in a fence."""
+    """Render a JSON value for display: a table for a list of flat objects, a list, or else JSON in a code fence."""
     match value:
         case bool():
             return "Yes." if value else "No."
