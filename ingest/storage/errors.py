@@ -16,9 +16,9 @@ _PUBLIC_HINT = "Try again later. If this persists, contact the operators of this
 
 
 class LeadlineError(Exception):
-    """An error whose text says what happened and, in `hint`, what to do next.
+    """An error that describes what happened in `detail` and what to do next in `hint`.
 
-    `code` is stable and machine-readable (`snake_case`); `detail` is for people and may name the document. The details
+    `code` is stable and machine-readable (`snake_case`); `detail` is for display and may name the document. The details
     of a class with a `public_detail` may contain hosts, users, addresses or file names. They are for operators and the
     log; users of the service get `public_message` instead.
     """
@@ -34,7 +34,7 @@ class LeadlineError(Exception):
 
     @property
     def public_message(self) -> tuple[str, str]:
-        """The detail and the hint for users of the service."""
+        """The detail and the hint, for users of the service."""
         # guard: problems-name-no-host
         return (self.public_detail, _PUBLIC_HINT) if self.public_detail else (self.detail, self.hint)
 
@@ -43,13 +43,13 @@ class LeadlineError(Exception):
 
 
 class IngestError(LeadlineError):
-    """An error while receiving, parsing, chunking or recording a document."""
+    """An error that occurs while a document is received, parsed, chunked or recorded."""
 
     code = "ingest_error"
 
 
 class InputError(IngestError):
-    """A text or number in a request is not accepted: invalid Unicode, not finite, too long or nested too deep.
+    """A string or number in a request is not accepted: invalid Unicode, not finite, too long or too deeply nested.
 
     `at` is its location, such as `body.metadata.year`, and `problem` says what is wrong with it.
     """
@@ -64,7 +64,7 @@ class InputError(IngestError):
 
 
 class UploadError(IngestError):
-    """The upload was refused before it was accepted. Nothing of it was stored."""
+    """The upload was rejected before it was accepted. Nothing was stored."""
 
     code = "upload_refused"
 
@@ -157,13 +157,13 @@ class StoredFileNotFoundError(CatalogError):
 
 
 class DocumentStateError(CatalogError):
-    """The document is in a state that does not allow this."""
+    """The document is in a state that does not allow the operation."""
 
     code = "document_state"
 
 
 class SourceGoneError(CatalogError):
-    """A document that an answer had read was deleted or replaced before the answer was finished."""
+    """A document that was used for an answer was deleted or replaced before the answer was finished."""
 
     code = "source_gone"
     default_hint = "Ask again. A run continues by itself without that document."
@@ -184,7 +184,7 @@ class MetadataError(IngestError):
 
 
 class UploadNotFoundError(CatalogError):
-    """The sender has no such upload, or it has expired."""
+    """The sender has no such upload, or the upload has expired."""
 
     code = "upload_not_found"
     default_hint = "Start again with POST /v1/uploads."
@@ -198,7 +198,7 @@ class UploadOffsetError(CatalogError):
 
 
 class UploadTakenError(CatalogError):
-    """Another request is adding to the upload."""
+    """Another request is already adding to the upload."""
 
     code = "upload_taken"
     default_hint = "Wait some seconds until it ends, then send HEAD to get the number of received bytes."
@@ -212,7 +212,7 @@ class BatchNotFoundError(CatalogError):
 
 
 class BatchStateError(CatalogError):
-    """The batch is closed or has ended, which does not allow this."""
+    """The batch is closed, completed or cancelled, which does not allow the operation."""
 
     code = "batch_state"
     default_hint = "Create a new batch with POST /v1/batches."
@@ -226,7 +226,7 @@ class RunNotFoundError(CatalogError):
 
 
 class RunStateError(CatalogError):
-    """The run is in a state that does not allow this."""
+    """The run is in a state that does not allow the operation."""
 
     code = "run_state"
 
@@ -239,7 +239,7 @@ class KeyRevokedError(CatalogError):
 
 
 class RunsFullError(CatalogError):
-    """The tenant has too many runs waiting."""
+    """The tenant has too many queued runs."""
 
     code = "runs_full"
     default_hint = "Ask again after the seconds in Retry-After, or cancel runs that are no longer needed."
@@ -268,14 +268,14 @@ class FeedbackNotFoundError(CatalogError):
 
 
 class FeedbackInvalidError(IngestError):
-    """The feedback refers to sentences or citations that the answer does not have, or is too long."""
+    """The feedback refers to sentences or citations that the answer does not have, or it is too long."""
 
     code = "feedback_invalid"
     default_hint = "Sentences are numbered from 1 in the order of `sentences`; citations by their `number`."
 
 
 class ShareNotFoundError(CatalogError):
-    """The tenant has no such link, or it has expired."""
+    """The tenant has no such link, or the link has expired."""
 
     code = "share_not_found"
     default_hint = "Ask the sender of the link for a new one."
@@ -310,27 +310,27 @@ class KeyNotFoundError(CatalogError):
 
 
 class KeyStateError(CatalogError):
-    """The API key is in a state that does not allow this."""
+    """The API key is in a state that does not allow the operation."""
 
     code = "key_state"
 
 
 class CollectionNotFoundError(CatalogError):
-    """The tenant has no such collection, or it is closed to the principal."""
+    """The tenant has no such collection, or the principal may not see it."""
 
     code = "collection_not_found"
     default_hint = "List the collections with GET /v1/collections."
 
 
 class RoleMissingError(CatalogError):
-    """The principal may use the collection, but its role does not allow this."""
+    """The principal may use the collection, but its role does not allow the operation."""
 
     code = "role_missing"
     default_hint = "Ask an admin of your tenant, or of the collection, for the role."
 
 
 class NotUploaderError(CatalogError):
-    """Only a document's uploader and admins of its collection may change who can read it."""
+    """Only a document's uploader and the admins of its collection may change who can read it."""
 
     code = "not_uploader"
 
@@ -343,7 +343,7 @@ class GrantNotFoundError(CatalogError):
 
 
 class LastGrantError(CatalogError):
-    """Removing the last grant of a collection would open it to everybody in the tenant."""
+    """Removing the last grant of a collection would open it to everyone in the tenant."""
 
     code = "last_grant"
 
@@ -377,14 +377,14 @@ class NameTakenError(CatalogError):
 
 
 class NameInvalidError(CatalogError):
-    """The text is not a valid name."""
+    """The string is not a valid name."""
 
     code = "name_invalid"
     default_hint = "Use 1 to 200 printable characters."
 
 
 class IdempotencyKeyReusedError(CatalogError):
-    """The idempotency key was used for another request."""
+    """The idempotency key was already used for a different request."""
 
     code = "idempotency_key_reused"
     default_hint = "Send a new Idempotency-Key with each request; reuse one only to repeat the same request."
@@ -398,14 +398,14 @@ class RequestUnderWayError(CatalogError):
 
 
 class LogEntryTooLargeError(CatalogError):
-    """An event of a run is too large for its log, without which the run could not be resumed."""
+    """An event is too large for the log of its run. Without the event, the run could not be resumed."""
 
     code = "log_entry_too_large"
     default_hint = "Ask about fewer or smaller documents, or ask without `background`."
 
 
 class VersionInUseError(CatalogError):
-    """An unfinished run reads this version, so its content is not removed yet."""
+    """An unfinished run still reads this version, so its content is not removed yet."""
 
     code = "version_in_use"
 
@@ -425,35 +425,35 @@ class IncompleteVersionError(CatalogError):
 
 
 class OriginalLostError(IngestError):
-    """The catalog has the document, but its original bytes are missing from the blobs."""
+    """The catalog contains the document, but its original bytes are missing from the blobs."""
 
     code = "original_lost"
     default_hint = "Restore the blobs from a backup, or upload the document again. `leadline verify` lists such files."
 
 
 class ContentChangedError(IngestError):
-    """Stored content of a document differs from the bytes that Leadline wrote, or is missing."""
+    """Stored content of a document differs from the bytes that Leadline wrote, or it is missing."""
 
     code = "content_changed"
     default_hint = "Run `leadline verify`, then restore the file from a backup or upload the document again."
 
 
 class TextLostError(ContentChangedError):
-    """The catalog has the document, but its normalized text or another derived file is missing from the blobs."""
+    """The catalog contains the document, but its normalized text or another derived file is missing from the blobs."""
 
     code = "text_lost"
     default_hint = "Restore the blobs from a backup, or delete the document and upload it again."
 
 
 class BlobChangedError(ContentChangedError):
-    """A sealed file was changed or swapped, or replaced by one in a format that is rejected."""
+    """A sealed file was changed, swapped with another, or replaced by a file in a format that is rejected."""
 
     code = "blob_changed"
     public_detail = "A stored file was changed or damaged."
 
 
 class BlobNameError(IngestError):
-    """The catalog or a backup names a file by a key that Leadline never creates, such as a path out of the folder."""
+    """The catalog or a backup contains a file key that Leadline never creates, for example one outside the folder."""
 
     code = "blob_name"
     public_detail = "The record of a stored file is damaged."
@@ -461,7 +461,7 @@ class BlobNameError(IngestError):
 
 
 class BackupError(IngestError):
-    """The folder is not a complete backup, or a backup cannot be made or restored there."""
+    """The folder is not a complete backup, or a backup cannot be created or restored there."""
 
     code = "backup"
     default_hint = "Run `leadline backup verify FOLDER` to see what a folder contains."
@@ -475,20 +475,20 @@ class RestoreUnfinishedError(BackupError):
 
 
 class LeaseLostError(CatalogError):
-    """Another worker holds the job now, so the work of this one must not be committed."""
+    """Another worker now holds the job, so this worker's results must not be committed."""
 
     code = "lease_lost"
 
 
 class ValueRefusedError(CatalogError):
-    """The catalog's database does not accept a value of the request."""
+    """The catalog's database does not accept a value in the request."""
 
     code = "value_refused"
     default_hint = "Remove NUL characters and extremely large numbers."
 
 
 class CatalogSchemaError(CatalogError):
-    """The catalog was written by another release."""
+    """The schema of the catalog belongs to another release."""
 
     code = "catalog_schema"
     public_detail = "The catalog cannot be used by this release."
@@ -536,7 +536,7 @@ class CatalogUnavailableError(CatalogError):
 
 
 class CatalogLimitError(CatalogError):
-    """The catalog's database cancelled a statement, because of a limit of its own or on somebody's request."""
+    """The catalog's database cancelled a statement because of one of its own limits, or at someone's request."""
 
     code = "catalog_limit"
     public_detail = "The catalog's database cancelled this request."

@@ -1,8 +1,8 @@
-"""Idempotency keys of requests, with the responses to repeat.
+"""Idempotency keys of requests, with the responses that are returned when a request is repeated.
 
-A key is claimed before the work starts, under a lease that the process renews. The same request sent in the meantime
-gets an error that says so. If the process dies, the lease expires and the next request continues under the same id: an
-object created under that id, such as a run, is created once.
+A key is claimed before the work starts, under a lease that the process renews. If the same request is sent in the
+meantime, it fails with an error that says that it is in progress. If the process dies, the lease expires and the next
+request continues under the same id. An object that is created under that id, such as a run, is created only once.
 """
 
 import time
@@ -23,10 +23,10 @@ LEASE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Claim:
-    """A claimed key. The object that the request creates gets this `id`, if its id can be chosen.
+    """A claimed key. If the object that the request creates can have a chosen id, it gets this `id`.
 
-    `is_repeat`: the request was started before. `is_done`: it has completed with `response`, or, if that is None, with
-    the object created under the id. `body_sha256` is the digest of a streamed body.
+    `is_repeat` is true if the request was started before. `is_done` is true if it has completed with `response` or, if
+    `response` is None, with the object created under the id. `body_sha256` is the digest of a streamed body.
     """
 
     tenant_id: str
@@ -39,7 +39,7 @@ class Claim:
 
 
 class IdempotencyKeys:
-    """The idempotency keys of all tenants. The digest of a key includes its sender."""
+    """The idempotency keys of all tenants. The digest of a key includes the sender of the key."""
 
     def __init__(
         self, engine: Engine, *, kept_seconds: float = RETENTION_SECONDS, clock: Callable[[], float] = time.time
@@ -49,9 +49,10 @@ class IdempotencyKeys:
         self._clock = clock
 
     def claim(self, tenant_id: str, key_sha256: str, request_sha256: str) -> Claim:
-        """Claim a key for a request, or return the claim of an earlier request with it.
+        """Claim a key for a request, or return the claim of an earlier request with this key.
 
-        Raises `IdempotencyKeyReusedError` for another request with this key, and `RequestUnderWayError`.
+        Raises `IdempotencyKeyReusedError` if the key was used for a different request, and `RequestUnderWayError` if
+        the earlier request is still in progress.
         """
         now, of_key = self._clock(), (keys.c.tenant_id == tenant_id) & (keys.c.key_sha256 == key_sha256)
         with write_transaction(self._engine) as connection:
@@ -80,7 +81,7 @@ class IdempotencyKeys:
         self._update_claim(claim, lease_until=self._clock() + LEASE_SECONDS)
 
     def store_response(self, claim: Claim, response: bytes | None, body_sha256: str | None = None) -> None:
-        """Store the response of a request; None if a repeat returns the object created under its id."""
+        """Store the response of a request. It is None if a repeated request returns the object created under its id."""
         self._update_claim(claim, done_at=self._clock(), response=response, body_sha256=body_sha256)
 
     def release(self, claim: Claim) -> None:

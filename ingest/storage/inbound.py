@@ -1,7 +1,8 @@
-"""Checks text and numbers from outside before anything is stored. Every interface passes its input through here.
+"""Checks strings and numbers from outside before anything is stored. All interfaces pass their input through here.
 
-Text must be valid Unicode without lone surrogates and without NUL, which databases and encodings reject. Numbers must
-be finite and fit 64 bits. JSON must not be nested deeper than `MAX_DEPTH`, which is checked before it is parsed.
+Strings must be valid Unicode without lone surrogates and without NUL, which databases and encodings reject. Numbers
+must be finite and fit 64 bits. JSON must not be nested deeper than `MAX_DEPTH`, which is checked before the JSON is
+parsed.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any
 from ingest.storage.errors import InputError
 
 MAX_DEPTH = 32
-# Limits of a document's metadata, which every listing includes in full.
+# Limits on a document's metadata, which every listing includes in full.
 MAX_METADATA_BYTES = 64 * 1024
 MAX_METADATA_MEMBERS = 256
 MAX_METADATA_NAME_CHARS = 256
@@ -21,12 +22,12 @@ MAX_METADATA_NAME_CHARS = 256
 _BAD_TEXT = re.compile("[\0\ud800-\udfff]")
 _MAX_INT64 = 2**63 - 1
 _MAX_INT64_DIGITS = len(str(_MAX_INT64))
-# Possessive quantifiers: a string is skipped in one step, even an unterminated one, without backtracking.
+# Possessive quantifiers: a string, even an unterminated one, is skipped in one step without backtracking.
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 
 
 def check_text(text: str, at: str) -> str:
-    """Return the text. Raises `InputError` with its location `at`."""
+    """Return the string if it is valid. Otherwise raise `InputError` with its location `at`."""
     bad = _BAD_TEXT.search(text)
     if bad is None:
         return text
@@ -35,7 +36,7 @@ def check_text(text: str, at: str) -> str:
 
 
 def check_number(number: float, at: str) -> None:
-    """Raise `InputError` for a number that is not finite or does not fit 64 bits."""
+    """Raise `InputError` if a number is not finite or does not fit 64 bits."""
     if isinstance(number, float) and not math.isfinite(number):
         raise InputError(at, "A number must be finite.")
     if isinstance(number, int) and not -_MAX_INT64 <= number <= _MAX_INT64:
@@ -43,7 +44,7 @@ def check_number(number: float, at: str) -> None:
 
 
 def check_value(value: object, at: str, *, depth: int = MAX_DEPTH) -> None:
-    """Check every text, number and member name in a JSON value. Raises `InputError`."""
+    """Check every string, number and member name in a JSON value. Raises `InputError` if one is not valid."""
     if isinstance(value, str):
         check_text(value, at)
     elif isinstance(value, int | float):
@@ -59,7 +60,7 @@ def check_value(value: object, at: str, *, depth: int = MAX_DEPTH) -> None:
 
 
 def parse_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
-    """Parse JSON in UTF-8. Raises `InputError` if it is not strict JSON or has values that cannot be stored."""
+    """Parse JSON in UTF-8. Raises `InputError` if it is not strict JSON or contains values that cannot be stored."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -70,7 +71,7 @@ def parse_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
 
     def parse_number(digits: str) -> float | int:
         nonlocal suspicious
-        # A longer one is never converted, because the time grows with the square of the number of digits.
+        # A longer number is never converted, because the time for this grows with the square of the number of digits.
         value = math.inf if len(digits) > _MAX_INT64_DIGITS + 1 else int(digits)
         suspicious = suspicious or abs(value) > _MAX_INT64
         return value
@@ -92,7 +93,10 @@ def parse_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
 
 
 def parse_metadata_json(text: bytes, at: str = "metadata") -> dict[str, Any]:
-    """Parse a document's metadata: a JSON object of scalar values or lists of them. Raises `InputError`."""
+    """Parse a document's metadata: a JSON object whose values are scalars or lists of scalars.
+
+    Raises `InputError` if the metadata is not valid.
+    """
     if len(text) > MAX_METADATA_BYTES:
         raise InputError(at, f"Metadata can have up to {MAX_METADATA_BYTES:,} bytes.")
     value = parse_json(text, at)
@@ -101,7 +105,7 @@ def parse_metadata_json(text: bytes, at: str = "metadata") -> dict[str, Any]:
 
 
 def check_metadata(value: object, at: str = "metadata") -> None:
-    """Raise `InputError` unless the value is an object of scalar values or lists of them, within the limits."""
+    """Raise `InputError` unless the value is an object of scalars or lists of scalars, within the limits."""
     if not isinstance(value, Mapping):
         raise InputError(at, 'Metadata must be a JSON object, such as {"year": 1815}.')
     if len(value) > MAX_METADATA_MEMBERS:

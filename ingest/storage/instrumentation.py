@@ -1,8 +1,8 @@
 """Spans for OpenTelemetry, and fault points at which a test can pause, fail or kill the process.
 
-Spans lead from an upload to its vectors, and from a question to each call of a model. Only the API is used here, which
-costs next to nothing until a process has a tracer provider (`api/cli/telemetry.py`). No attribute contains a secret or
-the text of a document or question.
+Spans connect an upload to the computation of its vectors, and a question to each call of a model. Only the API is used
+here, which costs next to nothing until a process has a tracer provider (`api/cli/telemetry.py`). No attribute contains
+a secret or the text of a document or question.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,9 +28,9 @@ def span(
     kind: SpanKind = SpanKind.INTERNAL,
     parents: Sequence[str | None] = (),
 ) -> Iterator[Span]:
-    """Time a block as a child of the current span, and record the error that ends it, if any.
+    """Record a block as a child of the current span, together with the error that ends it, if any.
 
-    `parents` are results of `get_traceparent` from elsewhere: the first becomes the parent and the others are linked.
+    `parents` are results of `get_traceparent` from elsewhere. The first becomes the parent, and the others are linked.
     """
     known = [parent for parent in parents if parent]
     context = _W3C.extract({_PARENT: known[0]}) if known else None
@@ -48,7 +48,10 @@ def span(
 
 
 def get_traceparent() -> str | None:
-    """Return the current span as a W3C `traceparent`, to continue it in another process; None without a span."""
+    """Return the current span as a W3C `traceparent`, so that another process can continue it.
+
+    None if there is no span.
+    """
     carrier: dict[str, str] = {}
     _W3C.inject(carrier)
     return carrier.get(_PARENT)
@@ -58,12 +61,12 @@ _hook: Callable[[str], None] | None = None
 
 
 def reach_point(point: str) -> None:
-    """Report that the code reached `point`. Outside of tests this costs one comparison."""
+    """Report that the code has reached `point`. Outside tests this costs a single comparison."""
     if _hook is not None:
         _hook(point)
 
 
 def set_point_hook(hook: Callable[[str], None] | None) -> None:
-    """Call `hook` with the name of each point that is reached; None stops that. For tests only."""
+    """Call `hook` with the name of each point that is reached. None removes the hook. For tests only."""
     global _hook
     _hook = hook

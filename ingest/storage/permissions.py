@@ -10,15 +10,16 @@ _OTHERS, _GROUP_AND_OTHERS = 0o007, 0o077
 
 
 def make_new_files_private() -> None:
-    """Make this process, and every process that it starts, create files and folders for its own user only."""
+    """Make this process and all its child processes create files and folders that only their own user can access."""
     os.umask(_GROUP_AND_OTHERS)
 
 
 def list_exposed_paths(home: Path, limit: int) -> list[Path]:
-    """List up to `limit` paths of a data folder that other users can read, write or enter, the folder first.
+    """List up to `limit` paths of a data folder that other users can read, write or enter.
 
-    A folder that belongs to another user is a volume that this process enters through its group, as on Kubernetes. Then
-    access by the group is not reported, nor is the folder itself, whose permissions are not ours to change.
+    The folder itself comes first. If the folder belongs to another user, it is a volume that this process accesses
+    through its group, as on Kubernetes. In this case access by the group is not reported, and neither is the folder
+    itself, because this process cannot change its permissions.
     """
     if not home.is_dir():
         return []
@@ -35,7 +36,10 @@ def _iter_paths(home: Path) -> Iterator[Path]:
 
 
 def _get_mode(path: Path) -> int:
-    """Return the permission bits of a path; 0 for a link, whose bits mean nothing, and for a path that was removed."""
+    """Return the permission bits of a path.
+
+    Returns 0 for a link, whose bits have no meaning, and for a path that was removed.
+    """
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

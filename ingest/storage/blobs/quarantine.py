@@ -23,7 +23,7 @@ _MANIFEST_NAME = "manifest"
 
 @dataclass(frozen=True)
 class UpkeepLimits:
-    """How many days files stay in quarantine, and the fraction of unknown files above which upkeep changes nothing.
+    """The number of days in quarantine, and the fraction of unknown files above which upkeep changes nothing.
 
     A large fraction of unknown files suggests that the catalog is the wrong one, for example an old backup.
     """

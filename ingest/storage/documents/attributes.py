@@ -1,4 +1,4 @@
-"""Documents' metadata as rows, and SQL conditions that read them."""
+"""Documents' metadata as rows, and SQL conditions that use these rows."""
 
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,8 +23,8 @@ def build_metadata_conditions(
 ) -> Iterator[ColumnElement[bool]]:
     """Yield conditions on `documents` that are true for the tenant's documents whose metadata meets all `conditions`.
 
-    Each condition is a subquery over an index, whose cost grows with the number of matching values. With `by_document`
-    it runs once for each document instead, which is faster for a few documents.
+    Each condition is a subquery that uses an index, and its cost grows with the number of matching values. With
+    `by_document`, the subquery runs once for each document instead, which is faster if there are only a few documents.
     """
     for condition in conditions:
         if isinstance(condition, AnyOf):
@@ -61,7 +61,7 @@ def _build_conditions(tenant_id: str, condition: Condition, by_document: bool) -
 def store_attributes(
     connection: Connection, tenant_id: str, identifiers: Sequence[str], attributes: Mapping[str, Any]
 ) -> None:
-    """Replace the rows that `build_metadata_conditions` reads, with the same metadata for each document."""
+    """Replace the rows that `build_metadata_conditions` reads. All these documents get the same metadata."""
     values = list(iter_attribute_values(attributes))
     for some in iter_slices(identifiers):
         connection.execute(delete(document_attributes).where(document_attributes.c.document_id.in_(some)))

@@ -15,8 +15,8 @@ _BEFORE_SEARCHABLE = frozenset(
 class BatchState(StrEnum):
     """The states of a batch: `open → processing → completed`, or `cancelled`.
 
-    An open batch accepts more files. It is closed by its owner, or when the expected number of files has arrived. It is
-    completed when it is closed and every document in it has reached a final state, including failed ones.
+    An open batch accepts more files. It is closed by its owner or once the expected number of files has arrived. It is
+    completed once it is closed and every document in it has reached a final state; a failed document counts too.
     """
 
     OPEN = "open"
@@ -29,9 +29,9 @@ class BatchState(StrEnum):
 class Batch:
     """A batch. `sequence` orders a tenant's batches by age and is the cursor of listings.
 
-    `received` counts files: accepted ones, of which `duplicates` existed before, and `refused` ones. `entries` of them
-    came in containers and do not count toward `expected`. `collection` is set for a batch of files added to a
-    collection.
+    `received` counts the accepted files, of which `duplicates` existed before, and the `refused` files. Of these,
+    `entries` files came in containers and do not count toward `expected`. `collection` is set for a batch of files
+    added to a collection.
     """
 
     id: str
@@ -51,9 +51,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchTally:
-    """Counts of a batch's accepted documents by state. Chunks and tokens count what is known so far.
+    """The numbers of a batch's accepted documents by state. Chunks and tokens include only the numbers known so far.
 
-    `work` is the number of ingests done; an ingest in progress counts by its fraction.
+    `work` is the number of completed ingests. An ingest in progress counts as the fraction that is done.
     """
 
     documents: Mapping[VersionState, int]
@@ -74,9 +74,9 @@ class BatchTally:
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """The progress of a batch. `seconds_left` is None while no pace is known.
+    """The progress of a batch. `seconds_left` is None until a pace is known.
 
-    `paused` has the paused kinds of jobs that the batch still needs.
+    `paused` contains the paused kinds of jobs that the batch still needs.
     """
 
     batch: Batch
@@ -98,21 +98,24 @@ class BatchProgress:
 
     @property
     def total(self) -> int:
-        """The number of files received or, while the batch is open, of files expected if that is larger."""
+        """The number of files received.
+
+        While the batch is open, this is the number of files expected if that is larger.
+        """
         batch = self.batch
         expected = (batch.expected or 0) + batch.entries
         return max(batch.received, expected) if batch.closed_at is None else batch.received
 
     @property
     def fraction(self) -> float:
-        """The share of the batch that is done, from 0 to 1. Every file has the same weight."""
+        """The fraction of the batch that is done, from 0 to 1. Every file has the same weight."""
         if self.ended:
             return 1.0
         return round((self.tally.work + self.batch.refused) / self.total, 4) if self.total else 0.0
 
     @property
     def finished(self) -> int:
-        """The number of files that need no more work: ready, failed, refused or withdrawn."""
+        """The number of files that need no more work because they are ready, failed, refused or withdrawn."""
         return self.batch.received - self.tally.unfinished
 
     @property

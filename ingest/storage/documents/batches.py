@@ -1,6 +1,6 @@
 """Batches: create, fill, close, cancel, count and list.
 
-An entry for each file is written in the commit that accepts the file. Entries are counted by their versions' states.
+The commit that accepts a file also writes an entry for it. Entries are counted by the states of their versions.
 """
 
 import time
@@ -38,10 +38,10 @@ from ingest.storage.queue.statistics import load_tenant_queues
 class Batches:
     """The batches of all tenants. Each method is one transaction and reads or changes one tenant only.
 
-    A batch belongs to its `owner`; a method called with None as the owner finds all batches.
+    A batch belongs to its `owner`. A method that is called with None as the owner finds all batches.
 
-    The states of a batch's documents are counted on demand over its entries, which takes some 20 ms for ten thousand.
-    Counters would make every worker update the same row at every change of a document.
+    The states of a batch's documents are counted on demand, which takes some 20 ms for ten thousand entries. With
+    counters, every worker would have to update the same row whenever a document changes.
     """
 
     def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
@@ -58,11 +58,11 @@ class Batches:
         collection: str | None = None,
         owner: str | None = None,
     ) -> tuple[Batch, bool]:
-        """Create an open batch and return it with true, or the batch created earlier with the same key, with false.
+        """Create an open batch and return it with true.
 
-        `collection` is set for a batch of files that are added to a collection.
-
-        Raises `BatchStateError` if the key was used for a batch with another name or size.
+        If a batch was created earlier with the same key, that batch is returned with false. `collection` is set if the
+        files of the batch are added to a collection. Raises `BatchStateError` if the key was used for a batch with
+        another name or size.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -93,12 +93,12 @@ class Batches:
             return load_batch(connection, tenant_id, identifier), True
 
     def require_open(self, tenant_id: str, identifier: str) -> None:
-        """Raise `BatchStateError` if the batch accepts no more files, and `BatchNotFoundError` if there is none."""
+        """Raise `BatchStateError` if the batch accepts no more files, and `BatchNotFoundError` if it does not exist."""
         with read_transaction(self._engine) as connection:
             require_open(load_batch(connection, tenant_id, identifier))
 
     def load_progress(self, tenant_id: str, identifier: str, owner: str | None = None) -> BatchProgress:
-        """Count a batch's documents by state. Raises `BatchNotFoundError`."""
+        """Count a batch's documents by state. Raises `BatchNotFoundError` if there is no such batch."""
         with read_transaction(self._engine) as connection:
             batch = load_batch(connection, tenant_id, identifier, owner)
             return _load_progress(connection, tenant_id, [batch])[0]
@@ -116,7 +116,10 @@ class Batches:
             return _load_progress(connection, tenant_id, [_build_batch(row) for row in rows])
 
     def close(self, tenant_id: str, identifier: str, owner: str | None = None) -> BatchProgress:
-        """Stop accepting files into a batch. Closing it again changes nothing. Raises `BatchNotFoundError`."""
+        """Stop accepting files into a batch. Closing it again changes nothing.
+
+        Raises `BatchNotFoundError` if there is no such batch.
+        """
         with write_transaction(self._engine) as connection:
             batch = lock_batch(connection, tenant_id, identifier, owner)
             if batch.closed_at is None:
@@ -129,9 +132,9 @@ class Batches:
     ) -> BatchProgress:
         """Close a batch and cancel its versions in progress, in one commit. Ready versions stay.
 
-        Versions are left alone if they existed before the batch, belong to another batch that is not cancelled, or are
-        of documents that these readers may not see. Cancelling again changes nothing. Raises `BatchNotFoundError`, and
-        `BatchStateError` for a completed batch.
+        A version is left alone if it existed before the batch, belongs to another batch that is not cancelled, or
+        belongs to a document that these readers may not see. Cancelling again changes nothing. Raises
+        `BatchNotFoundError` if there is no such batch, and `BatchStateError` if it is completed.
         """
         with write_transaction(self._engine) as connection:
             batch = lock_batch(connection, tenant_id, identifier, owner)
@@ -150,7 +153,7 @@ class Batches:
         return self.load_progress(tenant_id, identifier)
 
     def record_refused_file(self, tenant_id: str, identifier: str, name: str, failure: Failure) -> None:
-        """Record a file that was sent in a batch and refused. Raises `BatchNotFoundError`."""
+        """Record a file that was sent in a batch and refused. Raises `BatchNotFoundError` if there is no such batch."""
         with write_transaction(self._engine) as connection:
             _add_refused_file(connection, lock_batch(connection, tenant_id, identifier), name, failure)
         self._announce(tenant_id, None)
@@ -165,9 +168,9 @@ class Batches:
         readers: Readers = None,
         owner: str | None = None,
     ) -> list[BatchFailure]:
-        """List files above `after` that were refused or whose documents failed, in order of arrival.
+        """List the files after `after` that were refused or whose documents failed, in order of arrival.
 
-        Documents that these readers may not see are left out. Raises `BatchNotFoundError`.
+        Documents that these readers may not see are omitted. Raises `BatchNotFoundError` if there is no such batch.
         """
         failed = (versions.c.state == VersionState.FAILED) | batch_entries.c.error_code.is_not(None)
         query = (
@@ -197,7 +200,10 @@ class Batches:
 def load_batch(
     connection: Connection, tenant_id: str, identifier: str, owner: str | None = None, *, lock: bool = False
 ) -> Batch:
-    """Read a batch, with a lock if `lock`. Raises `BatchNotFoundError`, also for a batch of another owner."""
+    """Load a batch, and lock it if `lock` is true.
+
+    Raises `BatchNotFoundError` if it does not exist or belongs to another owner.
+    """
     # guard: batch-owner
     mine = batches.c.id == identifier, batches.c.tenant_id == tenant_id, build_owner_condition(batches, owner)
     query = select(batches).where(*mine)
@@ -208,12 +214,15 @@ def load_batch(
 
 
 def lock_batch(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> Batch:
-    """Lock a batch until the commit, against new entries and cancellation. Raises `BatchNotFoundError`."""
+    """Lock a batch until the commit, so that no entry can be added to it and it cannot be cancelled.
+
+    Raises `BatchNotFoundError` if there is no such batch.
+    """
     return load_batch(connection, tenant_id, identifier, owner, lock=True)
 
 
 def require_open(batch: Batch) -> None:
-    """Raise `BatchStateError` for a batch that accepts no more files."""
+    """Raise `BatchStateError` if the batch accepts no more files."""
     if batch.closed_at is not None:
         ended = "cancelled" if batch.cancelled_at is not None else "closed"
         raise BatchStateError(f"The batch {batch.id!r} is {ended} and accepts no more files.")
@@ -222,8 +231,8 @@ def require_open(batch: Batch) -> None:
 def add_accepted_file(connection: Connection, batch: Batch, name: str, accepted: AcceptedUpload) -> None:
     """Add an accepted file to a locked batch.
 
-    A file that is sent again, for example after a lost response, is added once; it may have become another version
-    since.
+    If the same file is sent again, for example because a response was lost, it is added only once. By then it may have
+    become another version.
     """
     document = accepted.document
     again = connection.execute(
@@ -247,16 +256,17 @@ def add_accepted_file(connection: Connection, batch: Batch, name: str, accepted:
 
 
 def lock_batches(connection: Connection, version_ids: Collection[str]) -> None:
-    """Lock the batches for which these versions were created, until the commit."""
+    """Lock the batches for which these versions were created. The locks last until the commit."""
     made_for = select(batch_entries.c.batch_id).where(batch_entries.c.version_id.in_(list(version_ids)))
     query = select(batches.c.id).where(batches.c.id.in_(made_for)).order_by(batches.c.id)
     connection.execute(query.with_for_update(key_share=True)).all()
 
 
 def add_entries(connection: Connection, container: str, made: Sequence[tuple[str, str, str]]) -> None:
-    """Add a container's entries, each as name, document and version, to the locked batches of the container's version.
+    """Add a container's entries to the batches of the container's version, which must be locked.
 
-    A closed batch accepts them too, because they came with a file that it already had.
+    Each entry is a name, a document and a version. A closed batch accepts them too, because they came with a file that
+    it already contained.
     """
     made_for = batch_entries.c.version_id == container, batch_entries.c.duplicate.is_(False)
     query = select(batches).where(batches.c.id.in_(select(batch_entries.c.batch_id).where(*made_for)))
@@ -314,7 +324,7 @@ def _with_estimate(progress: BatchProgress, queues: Mapping[JobKind, TenantQueue
 
 
 def _add_refused_file(connection: Connection, batch: Batch, name: str, failure: Failure) -> None:
-    """Add a refused file to a locked batch. The same file sent again is added once."""
+    """Add a refused file to a locked batch. If the same file is sent again, it is added only once."""
     known = (
         batch_entries.c.document_id.is_(None),
         batch_entries.c.batch_id == batch.id,
@@ -356,7 +366,7 @@ def _count_by_state(connection: Connection, identifiers: Sequence[str]) -> dict[
 
 
 def _cancel_unfinished(connection: Connection, identifier: str, readers: Readers) -> list[str]:
-    """Cancel the versions in progress of a locked batch that is marked cancelled; returns their documents.
+    """Cancel the versions in progress of a locked batch that is marked as cancelled, and return their documents.
 
     A version is cancelled if it was created for a cancelled batch and all batches that contain it are cancelled.
     """

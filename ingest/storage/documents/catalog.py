@@ -68,7 +68,7 @@ from ingest.storage.quotas.store import UNLIMITED, QuotaRules
 __all__ = ["AcceptedUpload", "ActiveDocument", "Arrival", "Catalog", "DeletedDocument", "StateTotal", "VisibleVersion"]
 
 _HIDDEN_LIMIT = 256
-# Every search runs these. They are built once, because building a query takes longer than SQLite needs to run it.
+# Every search runs these queries. They are built once, because building a query takes longer than running it on SQLite.
 _HIDDEN_QUERY = (
     select(versions.c.id)
     .where(versions.c.tenant_id == bindparam("tenant_id"), versions.c.hidden.is_(True))
@@ -95,10 +95,10 @@ _VISIBLE_QUERY = (
 
 
 class Catalog:
-    """The documents of all tenants. A method that takes a tenant reads or changes that tenant only.
+    """The documents of all tenants. A method that takes a tenant reads or changes only that tenant.
 
-    `readers` are the subjects of a principal: documents whose access list names none of them do not exist for it. None,
-    the default, is for workers and admins, who see every document.
+    `readers` are the subjects of a principal. A document whose access list names none of them is treated as if it did
+    not exist. None, the default, is for workers and admins, who see every document.
 
     `announce` is called with every changed document, after the commit.
     """
@@ -118,10 +118,11 @@ class Catalog:
                 record_action(connection, Action.TENANT_CREATED, f"tenant:{tenant_id}", tenant_id=tenant_id)
 
     def accept(self, arrival: Arrival) -> AcceptedUpload:
-        """Record an upload and queue its ingest in one commit. The same bytes sent twice create one document.
+        """Record an upload and queue its ingest in one commit. The same bytes sent twice create only one document.
 
-        If that document failed or was cancelled, the bytes become a new version of it. Raises `BatchNotFoundError`,
-        `BatchStateError` and `StorageQuotaExceededError`.
+        If that document failed or was cancelled, the bytes become a new version of it. Raises `BatchNotFoundError` or
+        `BatchStateError` if the upload's batch does not exist or accepts no more files, and `StorageQuotaExceededError`
+        if a quota is reached.
         """
         with write_transaction(self._engine) as connection:
             batch = _lock_open_batch(connection, arrival)
@@ -134,11 +135,12 @@ class Catalog:
         return accepted
 
     def replace(self, arrival: Arrival, identifier: str, if_match: Collection[str] | None) -> AcceptedUpload:
-        """Record new bytes of a document in one commit. Searches find the old ones until the new ones are ready.
+        """Record new content of a document in one commit. Searches find the old content until the new content is ready.
 
-        The document's tag must be one of `if_match`; None allows any. Bytes that the document already has change
-        nothing. Raises `DocumentNotFoundError`, `PreconditionFailedError`, `BatchNotFoundError`, `BatchStateError` and
-        `StorageQuotaExceededError`.
+        The document's tag must be one of `if_match`; None allows any tag. Content that the document already has changes
+        nothing. Raises `DocumentNotFoundError`, `PreconditionFailedError` if the tag does not match,
+        `BatchNotFoundError` or `BatchStateError` if the upload's batch does not exist or accepts no more files, and
+        `StorageQuotaExceededError` if a quota is reached.
         """
         with self._search_transaction(arrival.tenant_id) as connection:
             batch = _lock_open_batch(connection, arrival)
@@ -161,10 +163,10 @@ class Catalog:
     ) -> Document:
         """Change a document's metadata, title or readers in one commit. Queries use the new values from then on.
 
-        Without a `caller`, the change is made by the service itself, which needs no permission. `list_unsynced_readers`
-        lists the document until the index has its readers; `find_visible` uses them at once. Raises
-        `DocumentNotFoundError`, `PreconditionFailedError`, `MetadataError`, and `NotUploaderError` if the caller may
-        not change the readers.
+        Without a `caller`, the change is made by the service itself, which needs no permission. `find_visible` uses the
+        new readers immediately; `list_unsynced_readers` lists the document until the index has them. Raises
+        `DocumentNotFoundError`, `PreconditionFailedError` if the tag does not match, `MetadataError` if a value is
+        invalid, and `NotUploaderError` if the caller may not change the readers.
         """
         # guard: readers-change-corpus
         with self._search_transaction(tenant_id) as connection:
@@ -175,9 +177,9 @@ class Catalog:
         return changed
 
     def load_document(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Document:
-        """Read a document. Its entries that failed are included in its omissions.
+        """Load a document. Its omissions include its entries that failed.
 
-        Raises `DocumentNotFoundError`, also for a deleted document and for one of another tenant.
+        Raises `DocumentNotFoundError` if it does not exist, was deleted, or belongs to another tenant.
         """
         with read_transaction(self._engine) as connection:
             document = load_document(connection, tenant_id, identifier, readers)
@@ -186,37 +188,37 @@ class Catalog:
         return replace(document, version=version) if failed else document
 
     def list_unsynced_readers(self, *, limit: int = 100) -> list[str]:
-        """List documents of any tenant whose readers the index may not have yet."""
+        """List documents of all tenants whose current readers may not have been written to the index yet."""
         behind = documents.c.index_revision < documents.c.revision, documents.c.deleted_at.is_(None)
         with read_transaction(self._engine) as connection:
             return list(connection.execute(select(documents.c.id).where(*behind).limit(limit)).scalars())
 
     def mark_readers_unsynced(self) -> None:
-        """Mark the readers of all documents for writing into the index again, because a crash may have lost some."""
+        """Mark the readers of all documents as unsynced, because a crash may have lost some of them from the index."""
         changed = documents.c.readers.is_not(null()) | (documents.c.revision > 0)
         with write_transaction(self._engine) as connection:
             connection.execute(update(documents).where(changed).values(index_revision=-1))
 
     def record_readers_synced(self, identifier: str, revision: int) -> bool:
-        """Record that the index has the readers of this revision; return false if the document has changed since."""
+        """Record that the index has the readers of this revision. Return false if the document has changed since."""
         current = documents.c.id == identifier, documents.c.revision == revision
         with write_transaction(self._engine) as connection:
             settled = update(documents).where(*current).values(index_revision=revision)
             return bool(connection.execute(settled).rowcount)
 
     def load_version(self, identifier: str) -> Version:
-        """Read a version of any tenant, deleted or not, for a worker that holds a job for it."""
+        """Load a version of any tenant, deleted or not, for a worker that holds a job for it."""
         with read_transaction(self._engine) as connection:
             return load_version(connection, identifier)
 
     def load_versions(self, identifiers: Collection[str]) -> dict[str, Version]:
-        """Read several versions of any tenant, by id. See `load_version`."""
+        """Load several versions of any tenant by id. See `load_version`."""
         query = select(versions).where(versions.c.id.in_(list(identifiers)))
         with read_transaction(self._engine) as connection:
             return {row.id: build_version(row) for row in connection.execute(query).all()}
 
     def load_live_documents(self, identifiers: Collection[str]) -> dict[str, Document]:
-        """Read live documents of any tenant, by id, for a worker that holds jobs for them."""
+        """Load live documents of any tenant by id, for a worker that holds jobs for them."""
         query = build_document_query().where(documents.c.id.in_(list(identifiers)))
         with read_transaction(self._engine) as connection:
             return {document.id: document for document in map(build_document, connection.execute(query).all())}
@@ -230,12 +232,12 @@ class Catalog:
         limit: int = 50,
         readers: Readers = None,
     ) -> list[Document]:
-        """List documents in order of arrival: those with a `sequence` above `after`."""
+        """List documents in order of arrival, starting after the `sequence` `after`."""
         page = self.listing.list_page(tenant_id, wanted, readers, after=ListingCursor(after), limit=limit)
         return [document for document, _ in page]
 
     def list_versions(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> list[Version]:
-        """List a document's versions, newest first. Raises `DocumentNotFoundError`."""
+        """List a document's versions, newest first. Raises `DocumentNotFoundError` if there is no such document."""
         with read_transaction(self._engine) as connection:
             document = load_document(connection, tenant_id, identifier, readers)
             of_document = select(versions).where(versions.c.document_id == document.id)
@@ -253,7 +255,7 @@ class Catalog:
         after: int = 0,
         limit: int = 1000,
     ) -> list[ActiveDocument]:
-        """List live documents that searches find, with a `sequence` above `after`, in order of arrival.
+        """List live documents that searches find, in order of arrival, starting after the `sequence` `after`.
 
         Empty collections, identifiers and conditions match all documents.
         """
@@ -312,7 +314,7 @@ class Catalog:
         conditions: Conditions = (),
         readers: Readers = None,
     ) -> tuple[int, int, int]:
-        """Count the documents that `list_active_documents` lists, their characters, and the tokens known so far."""
+        """Count the documents that `list_active_documents` would list, their characters, and their known tokens."""
         query = (
             select(
                 func.count(),
@@ -339,7 +341,7 @@ class Catalog:
     def sum_by_state(
         self, tenant_id: str, collection: str | None = None, *, readers: Readers = None
     ) -> dict[VersionState, StateTotal]:
-        """Sum a tenant's live documents by state."""
+        """Count a tenant's live documents by state, with their totals."""
         query = (
             select(
                 versions.c.state,
@@ -361,11 +363,11 @@ class Catalog:
             return {VersionState(row[0]): StateTotal(*map(int, row[1:])) for row in connection.execute(query).all()}
 
     def delete(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> DeletedDocument:
-        """Delete a document and queue the collection of its content. Deleting it again returns the same receipt.
+        """Delete a document and queue the removal of its content. Deleting it again returns the same receipt.
 
-        No search shows it from this commit on, because searches check `find_visible` and `list_hidden_versions`. While
-        a worker holds a job for it, collection waits until the lease would have expired, so that late writes are
-        removed as well. The caller removes what it can at once, and reports that with `record_removal`.
+        No search shows it from this commit on, because searches check `find_visible` and `list_hidden_versions`. If a
+        worker holds a job for it, the removal waits until the lease would have expired, so that late writes are removed
+        as well. The caller removes as much content as possible immediately and reports this with `record_removal`.
         """
         # guard: deletion-changes-corpus
         with self._search_transaction(tenant_id) as connection:
@@ -376,18 +378,18 @@ class Catalog:
     def record_removal(self, version: Version, *, chunks: int, size: int, complete: bool) -> None:
         """Add removed content of a deleted version to the receipt.
 
-        `complete` says that nothing remains to be collected.
+        `complete` means that no more content needs to be removed.
         """
         with self._search_transaction(version.tenant_id) as connection:
             deletions.record_removal(connection, version, chunks=chunks, size=size, complete=complete)
 
     def load_deletion(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Deletion:
-        """Read the receipt of a document's deletion. Raises `DocumentNotFoundError` if it was not deleted."""
+        """Load the receipt of a document's deletion. Raises `DocumentNotFoundError` if the document was not deleted."""
         with read_transaction(self._engine) as connection:
             return deletions.load_deletion(connection, tenant_id, identifier, readers)
 
     def count_nesting(self, identifier: str) -> tuple[int, int]:
-        """Return how many containers a document is nested in, and how many documents the outermost one contains.
+        """Return how many containers a document is nested in, and how many documents the outermost container has.
 
         The document itself and its own entries, which are about to change, are not counted.
         """
@@ -395,14 +397,14 @@ class Catalog:
             return count_nesting(connection, identifier)
 
     def list_staged_keys(self, version_id: str) -> list[str]:
-        """List the blob keys of staged entries of a version that never became active."""
+        """List the blob keys of the staged entries of a version that never became active."""
         with read_transaction(self._engine) as connection:
             return list_staged_keys(connection, version_id)
 
     def replace_digests(self, written: Mapping[Job, Mapping[str, Digest]]) -> None:
         """Record digests, by file key, of files that jobs have just rewritten for versions that were ingested before.
 
-        Searches can find such a version in the meantime. Other versions get their digests when they become searchable.
+        Searches may already find such a version. Other versions get their digests when they become searchable.
         """
         with read_transaction(self._engine) as connection:
             known = select_digested_versions(connection, [job.version_id for job in written])
@@ -423,10 +425,10 @@ class Catalog:
             delete_staged_entries(connection, version_id)
 
     def cancel(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Document:
-        """Cancel a document's latest version. Uploading the same bytes again starts over.
+        """Cancel a document's latest version. Uploading the same bytes again restarts it.
 
-        The entries of a container that had no earlier version are deleted. Raises `DocumentNotFoundError`, and
-        `DocumentStateError` if the version is not in progress.
+        The entries of a container that had no earlier version are deleted. Raises `DocumentNotFoundError` if there is
+        no such document, and `DocumentStateError` if the version is not in progress.
         """
         with self._search_transaction(tenant_id) as connection:
             cancelled = cancel_latest(connection, tenant_id, identifier, readers)
@@ -436,20 +438,26 @@ class Catalog:
         return cancelled
 
     def load_progress(self, document: Document) -> DocumentProgress:
-        """Read the progress of a document's latest version, with its position in the queue and an estimate."""
+        """Load the progress of a document's latest version.
+
+        It includes the position in the queue and an estimate of the remaining time.
+        """
         with read_transaction(self._engine) as connection:
             return load_document_progress(connection, document)
 
     def list_hidden_versions(self, tenant_id: str) -> list[str]:
-        """List versions that may have points in the index which must not be shown, a few hundred at most.
+        """List versions that may have points in the index which must not be shown; a few hundred versions at most.
 
-        Searches use it to save work: `find_visible` decides what is shown.
+        Searches use this list to save work. `find_visible` decides which versions are shown.
         """
         with read_transaction(self._engine) as connection:
             return list(connection.execute(_HIDDEN_QUERY, {"tenant_id": tenant_id}).scalars())
 
     def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
-        """Find those of the versions that are the active version of a live document, by version id, for all readers."""
+        """Select those of the versions that are the active version of a live document, keyed by version id.
+
+        This does not depend on readers.
+        """
         if not version_ids:
             return {}
         wanted = {"tenant_id": tenant_id, "version_ids": list(version_ids)}
@@ -461,7 +469,7 @@ class Catalog:
         }
 
     def has_access_lists(self, tenant_id: str) -> bool:
-        """Return true if the tenant has documents that not everybody in it may see."""
+        """Return true if the tenant has documents that not everyone in it may see."""
         closed = (
             documents.c.tenant_id == tenant_id,
             documents.c.readers.is_not(null()),
@@ -471,7 +479,7 @@ class Catalog:
             return connection.execute(select(documents.c.id).where(*closed).limit(1)).first() is not None
 
     def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
-        """List the collections that have grants, none of which is for these readers."""
+        """List the collections that have grants, none of which names any of these readers."""
         with read_transaction(self._engine) as connection:
             return list_closed_collections(connection, tenant_id, readers)
 
@@ -491,7 +499,8 @@ class Catalog:
     ) -> list[str]:
         """List the ids of up to `limit` searchable documents whose metadata meets the conditions.
 
-        With `among`, only those of these ids, with a query whose cost does not grow with the tenant's documents.
+        With `among`, only these ids are considered, and the cost of the query does not grow with the tenant's
+        documents.
         """
         query = select(documents.c.id).where(
             documents.c.tenant_id == tenant_id,
@@ -509,17 +518,18 @@ class Catalog:
             ]
 
     def load_corpus_version(self, tenant_id: str) -> int:
-        """Read the number that grows with every commit that may change what the tenant's searches find.
+        """Load the number that increases with every commit that may change what the tenant's searches find.
 
-        If it is read before a search, the search sees that corpus or a newer one, never an older one.
+        If this number is read before a search, the search sees the corpus of that number or a newer one, never an older
+        one.
         """
         return self._corpus_version.load_value({"tenant_id": tenant_id}) or 0
 
     def find_removable_version(self, version_id: str) -> Version | None:
-        """Return the version if its content should be removed from index and blobs; None if it is in use.
+        """Return the version if its content should be removed from the index and blobs; None if the version is in use.
 
-        Such a version is failed, cancelled, retired or deleted, is not its document's active version, and never becomes
-        active again. Raises `VersionInUseError` for a replaced version that a run still reads.
+        A version is removable if it is failed, cancelled, retired or deleted, is not its document's active version, and
+        never becomes active again. Raises `VersionInUseError` if it was replaced but a run still reads it.
         """
         query = (
             select(versions, build_in_use_condition().label("read_by_a_run"))
@@ -537,7 +547,7 @@ class Catalog:
         return None if row is None else build_version(row)
 
     def load_replaced_versions(self, version_ids: Collection[str]) -> dict[str, Version]:
-        """Map each staged version to the active version that searches find until the staged one is ready."""
+        """Map each staged version to the active version that searches find until the staged version is ready."""
         staged = versions.alias("staged")
         query = (
             select(staged.c.id.label("staged_id"), versions)
@@ -549,20 +559,23 @@ class Catalog:
             return {row.staged_id: build_version(row) for row in connection.execute(query).all()}
 
     def list_indexed_versions(self) -> list[Version]:
-        """List the versions of all tenants that should be in the index, to compare the index with the catalog."""
+        """List the versions of all tenants that should be in the index, for comparing the index with the catalog."""
         query = select(versions).where(versions.c.state.in_(SEARCHABLE_STATES))
         with read_transaction(self._engine) as connection:
             return [build_version(row) for row in connection.execute(query).all()]
 
     def _count_stored(self, connection: Connection, arrival: Arrival, accepted: AcceptedUpload) -> None:
-        """Count what is stored now. Raises `StorageQuotaExceededError`, which rolls back the transaction."""
+        """Count content that is about to be stored against the quotas.
+
+        Raises `StorageQuotaExceededError` if a quota is exceeded, which rolls back the transaction.
+        """
         if accepted.created:
             account = Account(arrival.tenant_id, arrival.key_id)
             self._quotas.add_stored(connection, account, documents=int(accepted.is_first), size=arrival.size_bytes)
 
     @contextmanager
     def _search_transaction(self, tenant_id: str) -> Iterator[Connection]:
-        """Open a transaction that changes what searches of the tenant find, and bump its corpus version."""
+        """Open a transaction that changes what the tenant's searches find, and bump the tenant's corpus version."""
         with write_transaction(self._engine) as connection:
             yield connection
             bump_corpus_versions(connection, [tenant_id])
@@ -584,7 +597,7 @@ def _record_arrival(connection: Connection, action: Action, arrival: Arrival, ac
 
 
 def _describe_reader_change(before: Document, after: Document) -> dict[str, Any]:
-    """Return a document's readers before and after a change, for the audit log; empty if they did not change."""
+    """Return a document's readers before and after a change, for the audit log. Empty if they did not change."""
     if before.readers == after.readers:
         return {}
     old, new = (None if each.readers is None else sorted(each.readers) for each in (before, after))
@@ -592,7 +605,10 @@ def _describe_reader_change(before: Document, after: Document) -> dict[str, Any]
 
 
 def _lock_open_batch(connection: Connection, arrival: Arrival) -> Batch | None:
-    """Lock the batch in which the arrival was sent, if any. Raises `BatchNotFoundError` and `BatchStateError`."""
+    """Lock the batch in which the upload was sent, if any.
+
+    Raises `BatchNotFoundError` if there is no such batch, and `BatchStateError` if it accepts no more files.
+    """
     if arrival.batch_id is None:
         return None
     batch = lock_batch(connection, arrival.tenant_id, arrival.batch_id)

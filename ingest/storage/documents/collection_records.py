@@ -1,4 +1,4 @@
-"""Records of collections: their settings, their contents, and the receipts of deleted ones."""
+"""Records of collections: their settings, their totals, and the receipts of deleted collections."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ from ingest.storage.documents.records import IN_PROGRESS, VersionState
 
 @dataclass(frozen=True)
 class CollectionSettings:
-    """The settings of a collection that people choose; `metadata` is for programs.
+    """The settings of a collection that users choose. `metadata` is for use by programs.
 
-    `default_strategy` is used for questions that ask only this collection and name no strategy.
+    `default_strategy` is used for questions that search only this collection and name no strategy.
     """
 
     title: str | None = None
@@ -22,9 +22,10 @@ class CollectionSettings:
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection with counts of the documents that the reader may see, by state, and their bytes.
+    """A collection, with the number of documents that the reader may see, by state, and their size in bytes.
 
-    Its name is its id and cannot change; `title` is for people. `revision` counts changes of the settings.
+    The name is the collection's id and cannot be changed; `title` is for display. `revision` counts the changes to the
+    settings.
     """
 
     name: str
@@ -47,14 +48,14 @@ class Collection:
     def tag(self) -> str:
         """The entity tag of the settings, for `ETag` and `If-Match`.
 
-        A collection that is deleted and created again gets another.
+        If a collection is deleted and created again, its tag differs.
         """
         return f"{int(self.created_at * 1000):x}.{self.revision}"
 
 
 @dataclass(frozen=True)
 class CollectionDeletion:
-    """The receipt of a deleted collection. Its sums grow until all content has been `collected`."""
+    """The receipt of a deleted collection. Its totals grow until all content has been removed, as `collected` shows."""
 
     id: str
     collection: str

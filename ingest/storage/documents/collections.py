@@ -48,8 +48,8 @@ _SUMS = ("versions", "chunks_removed", "bytes_removed", "answers_redacted", "run
 class Collections:
     """The collections of all tenants. Each call reads or changes one tenant only.
 
-    `readers` are those of `Principal.readers`. Collections granted only to others do not exist for them, and documents
-    closed to them are not counted.
+    `readers` are the subjects from `Principal.readers`. Collections that are granted only to others are treated as if
+    they did not exist, and documents that the readers may not see are not counted.
     """
 
     def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
@@ -59,9 +59,9 @@ class Collections:
     def create(
         self, tenant_id: str, name: str, settings: CollectionSettings, *, private_to: str | None = None
     ) -> Collection:
-        """Create an empty collection; with `private_to`, only that subject may use it, as its admin.
+        """Create an empty collection. With `private_to`, only that subject may use it, as its admin.
 
-        Raises `NameTakenError`.
+        Raises `NameTakenError` if the name is in use.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -78,13 +78,13 @@ class Collections:
             return _load_collection(connection, tenant_id, name, None)
 
     def load_collection(self, tenant_id: str, name: str, *, readers: Readers = None) -> Collection:
-        """Read a collection. Raises `CollectionNotFoundError`, also if it is closed to these readers."""
+        """Load a collection. Raises `CollectionNotFoundError` if it does not exist or these readers may not see it."""
         with read_transaction(self._engine) as connection:
             _require_open(connection, tenant_id, name, readers)
             return _load_collection(connection, tenant_id, name, readers)
 
     def require_collections(self, tenant_id: str, names: Names[str], *, readers: Readers = None) -> None:
-        """Raise `CollectionNotFoundError` if one of these does not exist or is closed to these readers."""
+        """Raise `CollectionNotFoundError` if one of these does not exist or these readers may not see it."""
         query = select(collections.c.name).where(collections.c.tenant_id == tenant_id, collections.c.name.in_(names))
         with read_transaction(self._engine) as connection:
             # guard: closed-collections
@@ -94,7 +94,7 @@ class Collections:
                 raise CollectionNotFoundError(f"There is no collection {name!r}.")
 
     def find_default_strategy(self, tenant_id: str, name: str) -> str | None:
-        """Return the default strategy of a collection; None if it has none or does not exist."""
+        """Return the default strategy of a collection, or None if it has none or does not exist."""
         here = collections.c.tenant_id == tenant_id, collections.c.name == name
         with read_transaction(self._engine) as connection:
             return connection.execute(select(collections.c.default_strategy).where(*here)).scalar()
@@ -109,7 +109,7 @@ class Collections:
         limit: int = 100,
         readers: Readers = None,
     ) -> list[Collection]:
-        """List collections by name or age: those after the collection named `after` and before the one named `before`.
+        """List collections by name or age, after the collection named `after` and before the one named `before`.
 
         Raises `CollectionNotFoundError` if they are listed by age and the named collection does not exist.
         """
@@ -125,9 +125,10 @@ class Collections:
     def change(
         self, tenant_id: str, name: str, settings: CollectionSettings, if_match: Names[str] | None
     ) -> Collection:
-        """Replace the settings of a collection if its tag is one of `if_match`; None allows any.
+        """Replace the settings of a collection if its tag is one of `if_match`; None allows any tag.
 
-        Raises `CollectionNotFoundError` and `PreconditionFailedError`.
+        Raises `CollectionNotFoundError` if there is no such collection, and `PreconditionFailedError` if the tag does
+        not match.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -141,11 +142,11 @@ class Collections:
             return _load_collection(connection, tenant_id, name, None)
 
     def delete(self, tenant_id: str, name: str, *, owner: str, readers: Readers = None) -> CollectionDeletion:
-        """Delete a collection with its documents and grants. Searches find nothing of it once this returns.
+        """Delete a collection with its documents and grants. Once this returns, searches no longer find any of it.
 
-        `owner` is who deletes it. Documents are deleted in steps, the last of them together with the collection, and
-        workers collect their content. Raises `CollectionNotFoundError`, and `RoleMissingError` if it has documents that
-        are closed to these readers.
+        `owner` identifies who is deleting it. Documents are deleted in batches, the last batch together with the
+        collection, and workers remove their content. Raises `CollectionNotFoundError` if there is no such collection,
+        and `RoleMissingError` if it contains documents that these readers may not see.
         """
         receipt, left = str(uuid.uuid4()), True
         while left:
@@ -157,9 +158,10 @@ class Collections:
         return self.load_deletion(tenant_id, name)
 
     def load_deletion(self, tenant_id: str, name: str, *, owner: str | None = None) -> CollectionDeletion:
-        """Read the receipt of the latest deletion of a collection with this name, by this `owner` or (None) by anybody.
+        """Load the receipt of the latest deletion of a collection with this name.
 
-        Raises `CollectionNotFoundError`.
+        If `owner` is given, only that owner's deletions are considered. Raises `CollectionNotFoundError` if there is
+        none.
         """
         with read_transaction(self._engine) as connection:
             of_name = collection_deletions.c.tenant_id == tenant_id, collection_deletions.c.collection == name
@@ -187,9 +189,12 @@ class Collections:
     def _delete_some(
         self, connection: Connection, tenant_id: str, name: str, readers: Readers, receipt: str, owner: str
     ) -> bool:
-        """Delete some documents, and the collection with the last of them; returns true if there are more."""
+        """Delete some documents of a collection, and the collection itself with the last of them.
+
+        Returns true if there are more documents.
+        """
         _require_open(connection, tenant_id, name, readers)
-        _load_collection(connection, tenant_id, name, None)  # raises `CollectionNotFoundError`
+        _load_collection(connection, tenant_id, name, None)  # raises `CollectionNotFoundError` if there is none
         live = documents.c.tenant_id == tenant_id, documents.c.collection == name, documents.c.deleted_at.is_(None)
         # guard: delete-collection-seeing-all
         if (
@@ -199,7 +204,7 @@ class Collections:
             raise RoleMissingError(
                 f"The collection {name!r} has documents that are closed to you.", hint="Ask an admin of your tenant."
             )
-        whole = documents.c.container_id.is_(None)  # entries go with their containers
+        whole = documents.c.container_id.is_(None)  # entries are deleted with their containers
         query = select(documents.c.id).where(*live, whole).order_by(documents.c.sequence).limit(_DELETED_AT_ONCE + 1)
         some = list(connection.execute(query).scalars())
         delete_documents(connection, tenant_id, some[:_DELETED_AT_ONCE], collection_deletion=receipt)
@@ -224,7 +229,7 @@ def _require_open(connection: Connection, tenant_id: str, name: str, readers: Re
 def _order_listing(
     connection: Connection, query: Select[Any], tenant_id: str, order: str, after: str | None, before: str | None
 ) -> Select[Any]:
-    """Order a listing and restrict it to what is after and before the given names.
+    """Order a listing and restrict it to the collections after and before the given names.
 
     With `before`, the order is reversed.
     """
@@ -256,7 +261,7 @@ def _load_collection(connection: Connection, tenant_id: str, name: str, readers:
 def _count_documents(
     connection: Connection, tenant_id: str, found: list[Collection], readers: Readers
 ) -> list[Collection]:
-    """Return the collections with counts of their documents by state and of their grants."""
+    """Return the collections with the numbers of their documents by state and of their grants."""
     names = [each.name for each in found]
     of = document_listing.c
     sums = select(of.collection, of.state, func.count().label("documents"), func.sum(of.size_bytes).label("bytes"))

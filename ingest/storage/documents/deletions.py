@@ -1,4 +1,4 @@
-"""Deletion of documents, and its receipts."""
+"""Deletion of documents, and the receipts of deletions."""
 
 import time
 from collections import Counter
@@ -22,11 +22,11 @@ from ingest.storage.quotas.rows import subtract_stored
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
 
-# The process that deletes a document removes its content at once. The job that collects what it could not remove is
+# The process that deletes a document removes its content immediately. The job that removes the remaining content is
 # delayed by this much.
 _REMOVAL_SECONDS = 10.0
 _COLLECTED_STATES = frozenset({VersionState.CANCELLED, VersionState.RETIRED})
-# Columns of other tables that are emptied with a document, each with the column that has the document's id.
+# Columns in other tables to clear when a document is deleted, each paired with the column that holds the document's id.
 _ERASED = tuple(
     (column, table.c[column.info["erased_with"]])
     for table in metadata.tables.values()
@@ -45,7 +45,7 @@ def delete_document(
     lock_documents(connection, [identifier, *list_nested_documents(connection, [identifier])])
     if (known := _find_deletion(connection, tenant_id, identifier, readers)) is not None:
         return DeletedDocument(known, (), frozenset())
-    load_document(connection, tenant_id, identifier, readers)  # raises `DocumentNotFoundError`
+    load_document(connection, tenant_id, identifier, readers)  # raises `DocumentNotFoundError` if there is none
     entries = list_nested_documents(connection, [identifier])
     lock_jobs(connection, [identifier, *entries])
     leaving, worked_on, ids = _erase_documents(
@@ -66,9 +66,9 @@ def delete_document(
 def delete_documents(
     connection: Connection, tenant_id: str, identifiers: Sequence[str], *, collection_deletion: str | None = None
 ) -> None:
-    """Delete documents with their entries, without checking readers. Workers collect their content.
+    """Delete documents with their entries, without checking readers. Workers remove their content.
 
-    `collection_deletion` is the id of the collection's receipt, if the whole collection is deleted.
+    If the whole collection is deleted, `collection_deletion` is the id of the collection's receipt.
     """
     lock_documents(connection, [*identifiers, *list_nested_documents(connection, identifiers)])
     entries = {each: list_nested_documents(connection, [each]) for each in identifiers}
@@ -84,7 +84,7 @@ def delete_documents(
 
 
 def delete_entries(connection: Connection, tenant_id: str, container: str, identifiers: Collection[str]) -> None:
-    """Delete locked entries of a container, with their own entries. Workers collect their content."""
+    """Delete locked entries of a container, including their own entries. Workers remove their content."""
     ids = list(dict.fromkeys([*identifiers, *list_nested_documents(connection, identifiers)]))
     if ids:
         lock_jobs(connection, ids)
@@ -93,7 +93,7 @@ def delete_entries(connection: Connection, tenant_id: str, container: str, ident
 
 
 def delete_orphaned_entries(connection: Connection, tenant_id: str, identifiers: Sequence[str]) -> None:
-    """Delete the entries of those documents that no longer have an active version."""
+    """Delete the entries of these documents if the document no longer has an active version."""
     forsaken: list[str] = []
     for some in iter_slices(identifiers):
         query = select(documents.c.id).where(documents.c.id.in_(some), documents.c.active_version_id.is_(None))
@@ -111,10 +111,10 @@ def _erase_documents(
     wait_seconds: float = 0.0,
     collection_deletion: str | None = None,
 ) -> tuple[tuple[Version, ...], frozenset[str], list[str]]:
-    """Erase documents that are locked with their jobs. `entries` has the number of entries for each receipt.
+    """Erase documents that are locked together with their jobs.
 
-    Returns the versions that have content, the ids of those that a worker may still be writing to, and the ids of all
-    versions.
+    `entries` contains the number of entries for each receipt. Returns the versions that have content, the ids of those
+    that a worker may still be writing to, and the ids of all versions.
     """
     leaving: list[Version] = []
     ids: list[str] = []
@@ -162,7 +162,10 @@ def _erase_documents(
 
 
 def load_deletion(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Deletion:
-    """Read a receipt. Raises `DocumentNotFoundError` if there is none, or these readers could not see the document."""
+    """Load a receipt.
+
+    Raises `DocumentNotFoundError` if there is none or these readers could not see the document.
+    """
     found = _find_deletion(connection, tenant_id, identifier, readers)
     if found is None:
         raise DocumentNotFoundError(f"No document {identifier!r} was deleted.")
@@ -170,7 +173,7 @@ def load_deletion(connection: Connection, tenant_id: str, identifier: str, reade
 
 
 def record_removal(connection: Connection, version: Version, *, chunks: int, size: int, complete: bool) -> None:
-    """Add removed content of one version to the receipt. `complete` says that nothing remains to be collected."""
+    """Add removed content of one version to the receipt. `complete` means that no more content needs to be removed."""
     if complete:
         ended = connection.execute(
             update(jobs)

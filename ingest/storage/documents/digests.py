@@ -26,14 +26,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class UndigestedVersion:
-    """A version that has a text but no digests, with the fence under which its ingest job last ended."""
+    """A version that has a text but no digests, and the fence under which its ingest job last ended."""
 
     version_id: str
     fence: int
 
 
 class ContentDigests:
-    """Digests by version. Those of a new version are recorded in the commit that makes it searchable."""
+    """Digests of versions. The digests of a new version are recorded in the commit that makes it searchable."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -41,12 +41,15 @@ class ContentDigests:
             CONTENT_CHANGED.labels(kind)
 
     def load_digests(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
-        """Return the digests of versions' files, by version id and file name. Versions without digests are left out."""
+        """Return the digests of versions' files, keyed by version id and file name.
+
+        Versions without digests are omitted.
+        """
         with read_transaction(self._engine) as connection:
             return load_digests(connection, version_ids)
 
     def select_possible_holders(self, file: str, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that may have a file of this name: those that have it, and those without digests."""
+        """Select the versions that may have a file of this name: those with a digest of it or without any digests."""
         digested, having = set[str](), set[str]()
         with read_transaction(self._engine) as connection:
             for some in iter_slices(list(version_ids)):
@@ -58,7 +61,7 @@ class ContentDigests:
         return set(version_ids) - (digested - having)
 
     def record_changed_file(self, key: str) -> str | None:
-        """Count and log a file that does not match its digest; returns its document, if known."""
+        """Count and log a file that does not match its digest, and return its document if known."""
         with read_transaction(self._engine) as connection:
             query = select(versions.c.document_id).where(versions.c.id == parse_version_id(key))
             document = connection.execute(query).scalar()
@@ -67,9 +70,10 @@ class ContentDigests:
         return document
 
     def add_missing(self, lacking: UndigestedVersion, digests: Mapping[str, Digest]) -> bool:
-        """Record digests, by file key, for a version that `list_undigested` returned before its files were read.
+        """Record digests, keyed by file key, for a version that `list_undigested` returned before its files were read.
 
-        Returns false, and records nothing, if the version was ingested again since: its files may have changed.
+        If the version was ingested again since, its files may have changed; then nothing is recorded and false is
+        returned.
         """
         with write_transaction(self._engine) as connection:
             query = select(jobs.c.fence).where(_INGEST, jobs.c.version_id == lacking.version_id)
@@ -85,7 +89,7 @@ class ContentDigests:
             return True
 
     def list_undigested(self, after: str, limit: int) -> list[UndigestedVersion]:
-        """List versions that have a text but no digests, by id, those after the id `after`."""
+        """List versions that have a text but no digests, sorted by id, starting after the id `after`."""
         query = _restrict_to_undigested(select(versions.c.id, func.coalesce(jobs.c.fence, 0))).where(
             versions.c.id > after
         )
@@ -98,12 +102,12 @@ class ContentDigests:
             return int(connection.execute(_restrict_to_undigested(select(func.count()))).scalar_one())
 
     def delete_digests(self, version_id: str) -> None:
-        """Delete the digests of a version. Call this before removing its files."""
+        """Delete the digests of a version. Call this before removing the version's files."""
         with write_transaction(self._engine) as connection:
             delete_digests(connection, version_id)
 
     def delete_orphaned_digests(self) -> int:
-        """Delete digests of versions that a process of the previous release removed; returns the number of rows."""
+        """Delete the digests of versions that a process of the previous release removed; return the number of rows."""
         gone = select(versions.c.id).where(versions.c.state == VersionState.DELETED)
         known = select(versions.c.id)
         stale = or_(content_digests.c.version_id.in_(gone), content_digests.c.version_id.not_in(known))
@@ -112,19 +116,19 @@ class ContentDigests:
 
 
 def load_digests(connection: Connection, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
-    """Read the digests of versions' files, by version id and file name. Versions without digests are left out."""
+    """Load the digests of versions' files, keyed by version id and file name. Versions without digests are omitted."""
     found: dict[str, dict[str, Digest]] = {}
     for some in iter_slices(list(version_ids)):
         query = _restrict_to_current(select(content_digests)).where(content_digests.c.version_id.in_(some))
         for version, file, size, sha256, blocks, _ in connection.execute(query):
-            # The digest of a file with one block is also the digest of that block, so it is stored once.
+            # If a file has one block, its digest is also the digest of that block, so it is stored only once.
             of_blocks = bytes(blocks) or (bytes(sha256) if size else b"")
             found.setdefault(version, {})[file] = Digest(size, bytes(sha256), of_blocks)
     return found
 
 
 def record_digests(connection: Connection, job: Job, digests: Mapping[str, Digest]) -> None:
-    """Replace the digests of a version, by file key, with those of the files that its ingest job wrote."""
+    """Replace the digests of a version with those of the files that its ingest job wrote, keyed by file key."""
     delete_digests(connection, job.version_id)
     if digests:
         rows = [_build_row(job.version_id, job.fence, key, each) for key, each in digests.items()]
@@ -132,7 +136,7 @@ def record_digests(connection: Connection, job: Job, digests: Mapping[str, Diges
 
 
 def select_digested_versions(connection: Connection, version_ids: Collection[str]) -> set[str]:
-    """Select the versions that have digests, current or outdated."""
+    """Select the versions that have digests, whether current or outdated."""
     query = select(content_digests.c.version_id).distinct()
     found = [query.where(content_digests.c.version_id.in_(some)) for some in iter_slices(list(version_ids))]
     return {version for each in found for version in connection.execute(each).scalars()}
@@ -146,8 +150,9 @@ def delete_digests(connection: Connection, version_id: str) -> None:
 def _restrict_to_current(query: Select[Any]) -> Select[Any]:
     """Restrict a query of digests to current ones.
 
-    While a version is being ingested again, its digests are still current. Once that job has ended under another fence
-    than theirs, a process of the previous release has rewritten the files without updating the digests.
+    While a version is being ingested again, its digests are still current. If that job has ended under a different
+    fence than the one stored with the digests, a process of the previous release has rewritten the files without
+    updating the digests.
     """
     unchanged = or_(jobs.c.id.is_(None), jobs.c.state != "done", jobs.c.fence == content_digests.c.fence)
     job = and_(_INGEST, jobs.c.version_id == content_digests.c.version_id)

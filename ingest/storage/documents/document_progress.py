@@ -10,7 +10,10 @@ from ingest.storage.queue.statistics import estimate_position, load_tenant_queue
 
 
 def load_document_progress(connection: Connection, document: Document) -> DocumentProgress:
-    """Read the progress of a document's latest version, with its position in the queue and an estimate."""
+    """Load the progress of a document's latest version.
+
+    It includes the position in the queue and an estimate of the remaining time.
+    """
     version = document.version
     if version.state not in IN_PROGRESS:
         return compute_progress(version)
@@ -23,7 +26,7 @@ def load_document_progress(connection: Connection, document: Document) -> Docume
         )
         .order_by(jobs.c.id)
     ).first()
-    if row is None:  # it has ended in the meantime
+    if row is None:  # the job has ended in the meantime
         return compute_progress(version)
     turn = QueuePosition(JobKind(row.kind), row.attempt, estimate_position(connection, version.id))
     return compute_progress(version, turn, load_tenant_queues(connection, document.tenant_id))

@@ -1,12 +1,12 @@
 """Entries of containers: documents that belong to an archive, a mailbox or a message, and are deleted with it.
 
-A worker that has parsed a container has stored each entry's bytes in the blobs. `stage_entries` records the entries in
-the commit that ends the ingest. `adopt_entries` creates documents from them in the commit in which the container's
-version becomes active: the same commit for a first version, a later one for a replacement. So a repeated ingest creates
-nothing twice, and a replacement that fails or is cancelled changes no entry.
+A worker that parses a container stores each entry's bytes in the blobs. `stage_entries` records the entries in the
+commit that ends the ingest. `adopt_entries` creates documents from them in the commit in which the container's version
+becomes active. For a first version this is the commit that ends the ingest; for a replacement it is a later one. So a
+repeated ingest creates nothing twice, and a replacement that fails or is cancelled does not change any entry.
 
 An entry is identified by its path. If a later version of the container has other bytes at the same path, they become a
-new version of the same document; if it lacks the path, the document is deleted.
+new version of the same document. If a later version lacks the path, the document is deleted.
 """
 
 import json
@@ -49,14 +49,17 @@ _MAX_NAMED_ENTRIES = 20
 
 @dataclass(frozen=True)
 class AdoptedEntries:
-    """The result of adopting entries. The caller removes the blobs with the `unused` keys, which no version has."""
+    """The result of adopting entries.
+
+    No version uses the blobs with the `unused` keys, so the caller removes them.
+    """
 
     documents: tuple[str, ...] = ()
     unused: frozenset[str] = frozenset()
 
 
 def stage_entries(connection: Connection, job: Job, entries: Sequence[Entry]) -> None:
-    """Record the entries of a version whose ingest ends."""
+    """Record the entries of a version whose ingest is being finished."""
     connection.execute(delete(staged_entries).where(staged_entries.c.version_id == job.version_id))
     rows = [
         {"version_id": job.version_id, "number": number, "tenant_id": job.tenant_id, **vars(entry)}
@@ -69,7 +72,7 @@ def stage_entries(connection: Connection, job: Job, entries: Sequence[Entry]) ->
 def lock_containers(connection: Connection, jobs: Collection[Job]) -> None:
     """Lock everything that `adopt_entries` changes for these jobs.
 
-    Call this first, because it follows the order of uploads.
+    Call this before taking other locks, so that the order is the same as for uploads.
     """
     if not jobs:
         return
@@ -81,14 +84,14 @@ def lock_containers(connection: Connection, jobs: Collection[Job]) -> None:
 
 
 def find_and_lock_containers(connection: Connection, jobs: Collection[Job]) -> list[Job]:
-    """Lock the containers among these jobs, as `lock_containers` does, and return their jobs."""
+    """Find the containers among these jobs, lock them in the same way as `lock_containers`, and return their jobs."""
     containers = _select_containers(connection, jobs)
     lock_containers(connection, containers)
     return containers
 
 
 def _select_containers(connection: Connection, jobs: Collection[Job]) -> list[Job]:
-    """Select the jobs whose versions have staged entries or replace a version whose document has entries."""
+    """Select the jobs whose versions have staged entries, or replace a version whose document has entries."""
     by_version = {job.version_id: job for job in jobs}
     entry = documents.alias("entry")
     staged = exists().where(staged_entries.c.version_id == versions.c.id)
@@ -104,7 +107,7 @@ def _select_containers(connection: Connection, jobs: Collection[Job]) -> list[Jo
 
 
 def adopt_entries(connection: Connection, job: Job, rules: QuotaRules, priority: int) -> AdoptedEntries:
-    """Replace a document's entries with the staged entries of its version that has just become active."""
+    """Replace a document's entries with the staged entries of the version that has just become active."""
     container = load_document(connection, job.tenant_id, job.document_id)
     version = load_version(connection, job.version_id)
     if container.active_version_id != version.id:
@@ -146,7 +149,7 @@ def delete_staged_entries(connection: Connection, version: str) -> None:
 
 
 def list_failed_entries(connection: Connection, container: str, readers: Readers) -> tuple[Omission, ...]:
-    """List the entries of a container that failed, as omissions, without those that these readers may not see."""
+    """List the failed entries of a container as omissions, except those that these readers may not see."""
     query = (
         select(documents.c.entry_path, versions.c.error_detail)
         .join(versions, versions.c.id == documents.c.latest_version_id)
@@ -166,7 +169,7 @@ def list_failed_entries(connection: Connection, container: str, readers: Readers
 
 
 def count_nesting(connection: Connection, identifier: str) -> tuple[int, int]:
-    """Return how deeply a document is nested, and how many documents its outermost container has.
+    """Return how many containers a document is nested in, and how many documents its outermost container has.
 
     See `Catalog.count_nesting`.
     """
@@ -210,13 +213,13 @@ def _build_arrival(
 
 
 def _build_name(container: str, path: str) -> str:
-    """Build a name such as `mail.eml/report.pdf`. If it is too long, the end of the path is kept."""
+    """Build a name such as `mail.eml/report.pdf`. If the name is too long, only the end of the path is used."""
     name = f"{container}/{path}"
     return name if len(name) <= _NAME_CHARS else f"{container[:200]}/…{path[-(_NAME_CHARS - 202) :]}"
 
 
 def _load_known_entries(connection: Connection, container: str) -> dict[str, Document]:
-    """Read the documents of a container's entries, by path."""
+    """Return the documents of a container's entries, keyed by path."""
     query = build_document_query().where(documents.c.container_id == container, documents.c.deleted_at.is_(None))
     return {str(each.entry_path): each for each in map(build_document, connection.execute(query).all())}
 
@@ -224,7 +227,10 @@ def _load_known_entries(connection: Connection, container: str) -> dict[str, Doc
 def _replace_entries(
     connection: Connection, rules: QuotaRules, known: Mapping[str, Document], arrivals: Mapping[str, Arrival]
 ) -> tuple[set[str], dict[str, str]]:
-    """Replace the content of known entries; returns the paths that changed, and by path why others could not."""
+    """Replace the content of known entries.
+
+    Returns the paths that changed, and the reasons why others could not be replaced, keyed by path.
+    """
     changed: set[str] = set()
     refused: dict[str, str] = {}
     for path in sorted(arrivals.keys() & known.keys()):
@@ -243,9 +249,9 @@ def _replace_entries(
 def _select_within_quotas(
     connection: Connection, rules: QuotaRules, arrivals: Mapping[str, Arrival]
 ) -> tuple[dict[str, Arrival], dict[str, str]]:
-    """Select the new entries that fit into the quotas; returns them, and the reason for each of the others.
+    """Select the new entries that fit into the quotas, and count them as stored.
 
-    They are counted as stored.
+    Returns these entries, and the reason for each entry that does not fit.
     """
     # guard: entry-quota
     if _count_stored(connection, rules, list(arrivals.values())) is None:
@@ -262,7 +268,7 @@ def _select_within_quotas(
 
 
 def _count_stored(connection: Connection, rules: QuotaRules, arrivals: Sequence[Arrival]) -> str | None:
-    """Count these entries as stored, all or none; returns the reason if they exceed a quota."""
+    """Count either all of these entries as stored, or none. Returns the reason if they exceed a quota."""
     if not arrivals:
         return None
     account = Account(arrivals[0].tenant_id, arrivals[0].key_id)
@@ -276,7 +282,7 @@ def _count_stored(connection: Connection, rules: QuotaRules, arrivals: Sequence[
 
 
 def _insert_documents(connection: Connection, container: Document, arrivals: Mapping[str, Arrival]) -> list[str]:
-    """Create a document for each path, in order, with few statements for any number of them."""
+    """Create a document for each path, in order. The number of statements is small, however many paths there are."""
     if not arrivals:
         return []
     generation, last = _count_deleted(connection, container.id), _load_last_sequence(connection, container.tenant_id)
@@ -332,7 +338,7 @@ def _load_last_sequence(connection: Connection, tenant_id: str) -> int:
 
 
 def _count_deleted(connection: Connection, container: str) -> int:
-    """Count the container's deleted entries. Ids are derived from this count, so that no id is used again."""
+    """Count the container's deleted entries. Ids are derived from this count, so that no id is used twice."""
     of_container = documents.c.container_id == container, documents.c.deleted_at.is_not(None)
     return connection.execute(select(func.count()).select_from(documents).where(*of_container)).scalar_one()
 
@@ -345,7 +351,7 @@ def _record_refused(connection: Connection, version: Version, refused: Mapping[s
 
 
 def _build_omission(problems: Mapping[str, str]) -> Omission:
-    """Build an omission from entries that did not become documents: paths with reasons."""
+    """Build an omission for entries that did not become documents, from their paths and the reasons."""
     named = [f"{path}: {problem}" for path, problem in list(problems.items())[:_MAX_NAMED_ENTRIES]]
     more = [f"and {len(problems) - _MAX_NAMED_ENTRIES} more"] if len(problems) > _MAX_NAMED_ENTRIES else []
     return Omission(OmissionKind.ENTRY, len(problems), "; ".join([*named, *more]))

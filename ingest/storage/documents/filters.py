@@ -1,15 +1,15 @@
-"""Typed conditions on documents' metadata: equality, lists, and ranges of numbers and dates.
+"""Typed conditions on documents' metadata: equality, membership in a list, and ranges of numbers and dates.
 
-A client writes them by attribute:
+A client writes them as an object keyed by attribute:
 
     {"language": "en", "year": {"gte": 1800, "lt": 1900}, "author": ["Austen", "Shelley"], "draft": {"not": true}}
 
 A list attribute matches if one of its members does. A document without the attribute matches only `not`. `$any` is a
-list of such objects of which one must match, and `$all` a list of which all must match:
+list of such objects, at least one of which must match. `$all` is a list of such objects, all of which must match:
 
     {"language": "en", "$any": [{"year": {"lt": 1900}}, {"author": "Woolf"}]}
 
-The catalog evaluates conditions in SQL, over rows that `iter_attribute_values` yields for a document's metadata.
+The catalog evaluates conditions in SQL, using the rows that `iter_attribute_values` yields for a document's metadata.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from typing import Any
 from ingest.storage.errors import FilterError
 
 MAX_CONDITIONS = 20
-# For all conditions together, because each value is a parameter of one SQL statement.
+# For all conditions together, because each value is a parameter of a single SQL statement.
 MAX_VALUES = 1_000
 MAX_NAME_CHARS = 200
 _CONDITION_HINT = (
@@ -31,16 +31,16 @@ _CONDITION_HINT = (
 _COMPARISONS = ("gt", "gte", "lt", "lte")
 _ANY, _ALL = "$any", "$all"
 _MAX_DEPTH = 5
-# Longer keys are replaced by a digest, because the index of a database limits the bytes of a key.
+# Longer keys are replaced by a digest, because database indexes limit the size of a key.
 _KEY_CHARS = 60
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition on one attribute: one of these values, none of these values, or within all bounds.
+    """A condition on one attribute: its value must be one of these values, none of these values, or within all bounds.
 
-    Values are keys from `build_value_key`. A bound is a comparison, a number, and true if the number is a time in
-    seconds since the epoch.
+    Values are keys from `build_value_key`. A bound consists of a comparison, a number, and a flag that is true if the
+    number is a time in seconds since the epoch.
     """
 
     attribute: str
@@ -51,7 +51,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class AnyOf:
-    """Alternatives. Each is a sequence of conditions that must all hold; at least one alternative must hold."""
+    """A list of alternatives, at least one of which must hold. Each is a sequence of conditions that must all hold."""
 
     alternatives: "tuple[Conditions, ...]"
 
@@ -61,7 +61,10 @@ Conditions = Sequence[Condition | AnyOf]
 
 @dataclass(frozen=True)
 class AttributeValue:
-    """A value of an attribute in the form that the catalog indexes. `instant` is set for a text that is a date."""
+    """A value of an attribute in the form that the catalog indexes.
+
+    `instant` is set if the value is a string with a date.
+    """
 
     name: str
     key: str
@@ -70,7 +73,7 @@ class AttributeValue:
 
 
 def parse_conditions(filters: Mapping[str, Any]) -> Conditions:
-    """Parse filters. Raises `FilterError` for an invalid filter, too many filters or too many values."""
+    """Parse filters. Raises `FilterError` if a filter is invalid or there are too many filters or values."""
     found = _parse_conditions(filters, _MAX_DEPTH)
     plain = list(_flatten(found))
     if len(plain) > MAX_CONDITIONS:
@@ -111,7 +114,7 @@ def _flatten(found: Conditions) -> Iterator[Condition]:
 
 
 def iter_attribute_values(attributes: Mapping[str, Any]) -> Iterator[AttributeValue]:
-    """Yield the distinct values of a document's metadata. A list yields one for each distinct member."""
+    """Yield the distinct values of a document's metadata. A list yields each of its distinct members."""
     for name, value in attributes.items():
         members = value if isinstance(value, list | tuple) else [value]
         for key, member in {build_value_key(member): member for member in members}.items():
@@ -124,7 +127,7 @@ def build_attribute_name(name: str) -> str:
 
 
 def build_value_key(value: object) -> str:
-    """Build a text that is the same for equal values: 1 and 1.0 share one, True and 1 do not."""
+    """Build a string that is the same for equal values: 1 and 1.0 have the same key, True and 1 do not."""
     if isinstance(value, bool):
         return f"b:{value}"
     if isinstance(value, float) and value.is_integer():
@@ -134,7 +137,7 @@ def build_value_key(value: object) -> str:
 
 
 def parse_instant(value: object) -> float | None:
-    """Parse an ISO date, or date and time, to seconds since the epoch. Without a time zone it is UTC."""
+    """Parse an ISO date, or date and time, to seconds since the epoch. UTC is assumed if there is no time zone."""
     if not isinstance(value, str):
         return None
     try:

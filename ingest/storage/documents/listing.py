@@ -1,7 +1,7 @@
 """Listings of documents by name, collection, type and state, in any order, one page at a time.
 
-They read `document_listing`, which has a narrow row for each live document. Scanning 100,000 rows takes some tens of
-milliseconds on either database, so filters and orders need no indexes of their own.
+Listings read `document_listing`, which has a narrow row for each live document. Scanning 100,000 rows takes some tens
+of milliseconds on either database, so filters and sort orders need no indexes of their own.
 """
 
 import re
@@ -34,7 +34,7 @@ from ingest.storage.documents.rows import build_document, build_document_query
 
 _SORTED_CHARS = 200
 _DIGITS = re.compile(r"[0-9]+")
-# Numbers in names are padded to this width, so that `Note 9` sorts before `note 10`.
+# Numbers in names are padded to this width, so that `Note 9` is sorted before `note 10`.
 _DIGITS_WIDTH = 12
 _SPACE = re.compile(r"\s+")
 _COPIED_COLUMNS = (
@@ -50,10 +50,10 @@ _COPIED_COLUMNS = (
 
 
 def refresh_listing(connection: Connection, identifiers: Collection[str], *, states: bool = True) -> None:
-    """Update the rows of these documents; deleted documents lose theirs.
+    """Update the rows of these documents. The rows of deleted documents are deleted.
 
-    With `states` false, rows keep their state. A change of a document needs this, because it does not wait for a worker
-    that is recording the document's progress.
+    If `states` is false, the state in each row is not changed. Changes to a document use this, so that they do not have
+    to wait for a worker that is recording the document's progress.
     """
     for some in iter_slices(sorted(set(identifiers))):
         gone = select(documents.c.tenant_id, documents.c.sequence).where(
@@ -67,7 +67,10 @@ def refresh_listing(connection: Connection, identifiers: Collection[str], *, sta
 
 
 def refresh_listing_state(connection: Connection, document_id: str, version_id: str, state: VersionState) -> None:
-    """Set the state in a document's row if `version_id` is its latest version. One statement, because it runs often."""
+    """Set the state in a document's row if `version_id` is its latest version.
+
+    This is a single statement, because it runs often.
+    """
     place = select(documents.c.tenant_id, documents.c.sequence).where(documents.c.id == document_id)
     row = document_listing.c
     of_version = tuple_(row.tenant_id, row.sequence).in_(place), row.version_id == version_id, row.state != state
@@ -111,14 +114,14 @@ def build_listing_row(found: Row[Any]) -> dict[str, Any]:
 def fold_text(text: str) -> str:
     """Normalize text for search: case and width are folded, and white space becomes single spaces.
 
-    A match cannot cross the line break between a name and a title, because only that break remains.
+    The line break between a name and a title is the only one that remains, so that no match can span both.
     """
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return _SPACE.sub(" ", plain)
 
 
 def build_sort_key(text: str) -> str:
-    """Build the text by which names are sorted: `Note 9` before `note 10`, and `äpfel` next to `apple`."""
+    """Build the string by which names are sorted: `Note 9` before `note 10`, and `äpfel` next to `apple`."""
     bare = "".join(each for each in unicodedata.normalize("NFKD", fold_text(text)) if not unicodedata.combining(each))
     return _DIGITS.sub(lambda digits: digits[0].zfill(_DIGITS_WIDTH), bare.strip())[:_SORTED_CHARS]
 
@@ -138,9 +141,9 @@ def _store_rows(connection: Connection, found: Sequence[Row[Any]], *, states: bo
 class DocumentFilter:
     """Conditions on listed documents; empty members match all.
 
-    `batch` selects documents whose bytes were sent in it, and `container` its entries. `with_omissions` selects
-    documents whose text leaves something out. `named` is a part of the name or title, in any case. `identifiers` are
-    the only ids to list.
+    `batch` selects documents whose bytes were sent in that batch, and `container` selects the entries of that
+    container. `with_omissions` selects documents whose text omits content of the file. `named` is a part of the name or
+    title, regardless of case. `identifiers` restricts the listing to these ids.
     """
 
     collection: str | None = None
@@ -158,7 +161,7 @@ EVERYTHING = DocumentFilter()
 
 @dataclass(frozen=True)
 class ListingCursor:
-    """A position in a listing: a document's `sequence`, and its value in the order of the listing."""
+    """A position in a listing: the `sequence` of a document, and its value in the column that the order sorts by."""
 
     sequence: int = 0
     value: str | int | None = None
@@ -169,7 +172,7 @@ LISTING_START = ListingCursor()
 
 @dataclass(frozen=True)
 class ListTotal:
-    """The sums of a listing. `through` is the `sequence` of the latest of its documents."""
+    """The totals of a listing. `through` is the `sequence` of the latest document in it."""
 
     documents: int
     size_bytes: int
@@ -193,7 +196,7 @@ _BY_ARRIVAL = frozenset({ListOrder.OLDEST, ListOrder.NEWEST})
 
 
 class DocumentListing:
-    """Listings of a tenant's documents that these readers may see."""
+    """Listings of the documents of a tenant that these readers may see."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -208,7 +211,7 @@ class DocumentListing:
         after: ListingCursor = LISTING_START,
         limit: int = 50,
     ) -> list[tuple[Document, ListingCursor]]:
-        """List documents in this order with their cursors: those after a cursor, or from the first."""
+        """List documents in this order, each with its cursor. Starts after a cursor or with the first document."""
         value, falls = _get_sort_value(order)
         shown = _build_query(tenant_id, wanted, readers, _row.document_id, _row.sequence, value.label("value"))
         if after.sequence:
@@ -224,7 +227,7 @@ class DocumentListing:
     def list_ids(
         self, tenant_id: str, wanted: DocumentFilter, readers: Readers, *, after: int, through: int, limit: int
     ) -> Sequence[tuple[int, str]]:
-        """List sequences and ids of documents in order of arrival, those above `after` and up to `through`."""
+        """List the sequences and ids of documents in order of arrival, after `after` and up to `through`."""
         query = _build_query(tenant_id, wanted, readers, _row.sequence, _row.document_id)
         # guard: bulk-stops-at-plan
         query = query.where(_row.sequence > after, _row.sequence <= through).order_by(_row.sequence).limit(limit)
@@ -237,7 +240,7 @@ class DocumentListing:
             return int(connection.execute(_build_query(tenant_id, wanted, readers, func.count())).scalar_one())
 
     def compute_total(self, tenant_id: str, wanted: DocumentFilter, readers: Readers) -> ListTotal:
-        """Sum the documents that match a filter."""
+        """Compute the totals of the documents that match a filter."""
         sums = (func.coalesce(func.sum(column), 0) for column in (_row.size_bytes, versions.c.chunks))
         query = _build_query(
             tenant_id, wanted, readers, func.count(), *sums, func.coalesce(func.max(_row.sequence), 0)
@@ -265,7 +268,7 @@ def _build_query(
 
 
 def _get_sort_value(order: ListOrder) -> tuple[ColumnElement[Any], bool]:
-    """Return the column by which an order sorts, and whether it is descending."""
+    """Return the column by which an order sorts, and whether the order is descending."""
     values: dict[str, ColumnElement[Any]] = {"name": _row.sort_key, "size": _row.size_bytes, "state": _RANK}
     value = values.get(order.removeprefix("-"), _row.sequence)
     return value, order.startswith("-") or order is ListOrder.NEWEST

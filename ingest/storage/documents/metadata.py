@@ -1,4 +1,4 @@
-"""Validation of the metadata and access lists that users set, and merging of changes."""
+"""Validation of the metadata and access lists that users set, and merging of changes to metadata."""
 
 import json
 import re
@@ -15,7 +15,7 @@ _SUBJECT_PATTERN = re.compile(r"(user|group):\S(?:[^\x00-\x1f\x7f-\x9f\ud800-\ud
 
 
 def require_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metadata that is valid for a document. Raises `InputError` and `MetadataError`."""
+    """Return the metadata if it is valid for a document. Raises `InputError` or `MetadataError` if it is not."""
     check_metadata(value)
     values = sum(len(member) if isinstance(member, list) else 1 for member in value.values())
     if values > MAX_METADATA_VALUES:
@@ -27,7 +27,7 @@ def require_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_readers(subjects: Collection[str]) -> frozenset[str]:
-    """Return a valid access list. Raises `MetadataError`."""
+    """Return a valid access list. Raises `MetadataError` if it is not valid."""
     readers = frozenset(subjects)
     wrong = [subject for subject in sorted(readers) if not _SUBJECT_PATTERN.fullmatch(subject)]
     if wrong:
@@ -43,7 +43,7 @@ def require_readers(subjects: Collection[str]) -> frozenset[str]:
 
 
 def require_own_access(readers: frozenset[str] | None, own: frozenset[str] | None) -> None:
-    """Raise `MetadataError` unless `readers` includes one of the caller's own subjects; None for `own` is an admin."""
+    """Raise `MetadataError` unless `readers` includes one of the caller's own subjects. `own` is None for an admin."""
     if own is not None and readers is not None and readers.isdisjoint(own):
         raise MetadataError(
             "With these readers you could not see the document yourself.",

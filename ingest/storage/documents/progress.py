@@ -1,4 +1,7 @@
-"""Progress of documents and batches, with estimates of the time left. Pure functions of the catalog's figures."""
+"""Progress of documents and batches, with estimates of the remaining time.
+
+All functions are pure functions of figures from the catalog.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ _FRACTIONS = {
 
 @dataclass(frozen=True)
 class QueuePosition:
-    """The position of a waiting or running job. `position` counts the jobs before it; None while it runs."""
+    """The position of a waiting or running job. `position` is the number of jobs before it, or None while it runs."""
 
     kind: JobKind
     attempt: int
@@ -27,7 +30,7 @@ class QueuePosition:
 
 @dataclass(frozen=True)
 class DocumentProgress:
-    """The progress of a document. Values that are unknown or were not loaded are None.
+    """The progress of a document. Values are None if they are unknown or were not loaded.
 
     While a long file is being parsed, `pages_done` of `pages` are finished. `attempt` counts from 1 and is 0 before the
     first. `seconds_left` estimates the time until the document is ready.
@@ -47,7 +50,7 @@ class DocumentProgress:
 def compute_progress(
     version: Version, turn: QueuePosition | None = None, queues: Mapping[JobKind, TenantQueue] | None = None
 ) -> DocumentProgress:
-    """Compute the progress of a version. `turn` and `queues` add its position and the time left."""
+    """Compute the progress of a version. `turn` and `queues` add its position and the remaining time."""
     left = 0.0 if version.state is VersionState.READY else None
     if turn is not None and queues is not None and version.state in IN_PROGRESS:
         left = estimate_seconds_left(version, turn, queues)
@@ -65,7 +68,7 @@ def compute_progress(
 
 
 def compute_fraction(state: VersionState, chunks: int | None, chunks_embedded: int) -> float:
-    """Compute the share of an ingest that is done, from 0 to 1. It is 1 in every final state."""
+    """Compute the fraction of an ingest that is done, from 0 to 1. It is 1 in every final state."""
     if state in _FRACTIONS:
         return _FRACTIONS[state]
     if state not in IN_PROGRESS:
@@ -74,10 +77,10 @@ def compute_fraction(state: VersionState, chunks: int | None, chunks_embedded: i
 
 
 def estimate_seconds_left(version: Version, turn: QueuePosition, queues: Mapping[JobKind, TenantQueue]) -> float | None:
-    """Estimate the seconds until a version is ready: the jobs before it and its own, at the recent pace.
+    """Estimate the seconds until a version is ready, from the jobs before it, its own jobs and the recent pace.
 
-    Returns None if one of its queues is paused or has no known pace. Assumes that stages run one after the other, as on
-    one machine; if several run in parallel, the version is ready sooner.
+    Returns None if one of its queues is paused or has no known pace. The estimate assumes that stages run one after the
+    other, as on one machine. If several run in parallel, the version is ready sooner.
     """
     ingest, embed = queues.get(JobKind.INGEST, TenantQueue()), queues.get(JobKind.EMBED, TenantQueue())
     if turn.kind is JobKind.INGEST:
@@ -87,13 +90,16 @@ def estimate_seconds_left(version: Version, turn: QueuePosition, queues: Mapping
         )
     if turn.position is not None:
         return _estimate_seconds(embed, jobs=embed.running + turn.position + 1)
-    # The pace is that of all running jobs together, so each gets a share of it.
+    # The pace is that of all running jobs together, so each job gets a fraction of it.
     own = max(0, (version.chunks or 0) - version.chunks_embedded)
     return _estimate_seconds(embed, chunks=own * max(1, embed.running))
 
 
 def estimate_batch_seconds(unsearchable: int, unfinished: int, queues: Mapping[JobKind, TenantQueue]) -> float | None:
-    """Estimate the seconds until a batch is done if the tenant has no other work; None if a pace is unknown."""
+    """Estimate the seconds until a batch is done, assuming that the tenant has no other work.
+
+    Returns None if a pace is unknown.
+    """
     if not unfinished:
         return 0.0
     lexical = _estimate_seconds(queues.get(JobKind.INGEST, TenantQueue()), jobs=unsearchable) if unsearchable else 0.0

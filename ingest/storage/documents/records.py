@@ -1,4 +1,4 @@
-"""Records of documents, versions, container entries and works, with their states and their content-derived ids."""
+"""Records of documents, versions, container entries and works, their states, and ids that are derived from content."""
 
 import threading
 import uuid
@@ -15,9 +15,9 @@ from ingest.storage.texts.layout import Omission
 
 @dataclass(frozen=True)
 class Entry:
-    """A file from a container. Its bytes are durable in the blobs; its document does not exist yet.
+    """A file from a container. Its bytes are durable in the blobs, but its document does not exist yet.
 
-    `path` is its unique path in the container; `fingerprint` identifies its parser and chunker.
+    `path` is unique within the container. `fingerprint` identifies the parser and chunker.
     """
 
     path: str
@@ -42,7 +42,7 @@ class VersionState(StrEnum):
     PARSING = "parsing"
     CHUNKING = "chunking"
     INDEXING = "indexing"
-    SEARCHABLE = "searchable"  # BM25 finds it; its vectors are missing
+    SEARCHABLE = "searchable"  # BM25 finds it, but its vectors are missing
     EMBEDDING = "embedding"
     READY = "ready"
     FAILED = "failed"
@@ -52,7 +52,8 @@ class VersionState(StrEnum):
 
 
 SEARCHABLE_STATES = frozenset({VersionState.SEARCHABLE, VersionState.EMBEDDING, VersionState.READY})
-# Versions whose content is removed from index and blobs, unless one is still its document's active version.
+# The content of versions in these states is removed from the index and blobs, unless the version is still its
+# document's active version.
 COLLECTABLE_STATES = frozenset(
     {VersionState.FAILED, VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED}
 )
@@ -60,10 +61,10 @@ IN_PROGRESS = frozenset(VersionState) - COLLECTABLE_STATES - {VersionState.READY
 
 
 class ListOrder(StrEnum):
-    """The orders of a listing of documents: by arrival, title or name, size, or state. `-` reverses an order.
+    """The sort orders of a document listing: by arrival, title or name, size, or state. `-` reverses an order.
 
-    By state, failed documents come first, then those in progress, ready ones and cancelled ones. Ties are in order of
-    arrival.
+    By state, failed documents come first, followed by those in progress, ready ones and cancelled ones. Ties are in
+    order of arrival.
     """
 
     OLDEST = "oldest"
@@ -78,11 +79,11 @@ class ListOrder(StrEnum):
 
 @dataclass(frozen=True)
 class Version:
-    """One content of a document. Counts are None until the stage that determines them has ended.
+    """A version of a document's content. Counts are None until the stage that determines them has finished.
 
     `pages` counts pages, slides or sheets, of which `pages_done` had been parsed at the last report. `omissions`
-    describe parts of the file that are not in the text. `chunks_reused` counts chunks whose vectors were copied from
-    chunks with the same text. `key_id` is the key that uploaded it and to whose quotas it counts.
+    describes parts of the file that are not in the text. `chunks_reused` counts chunks whose vectors were copied from
+    chunks with the same text. `key_id` is the key that uploaded the version and to whose quotas it counts.
     """
 
     id: str
@@ -115,11 +116,11 @@ class Document:
     """A document as users see it. `sequence` orders documents by arrival and is the cursor of listings.
 
     `version` is the latest version; `active_version_id` is the version that searches find. Name, title and media type
-    are those of the active version, or of the latest while there is none; a title set by a user stays. `readers` are
-    the subjects that may see the document; None is the whole tenant. `uploaded_by` is its uploader, `user:NAME` or
-    `key:ID`, or empty if none was recorded. `revision` counts changes of metadata, title and readers. An entry of a
-    container has the container's document id as `container_id`, and its path. `file_id` is the file from which it was
-    created, if any.
+    are taken from the active version, or from the latest version if none is active; a title set by a user takes
+    precedence. `readers` are the subjects that may see the document; None is the whole tenant. `uploaded_by` is its
+    uploader, `user:NAME` or `key:ID`, or empty if none was recorded. `revision` counts changes of metadata, title and
+    readers. For an entry of a container, `container_id` is the container's document id, and the path is set. `file_id`
+    is the file from which the document was created, if any.
     """
 
     id: str
@@ -144,7 +145,7 @@ class Document:
 
     @property
     def as_file(self) -> str:
-        """Its id as a file: the id of the file from which it was created, or else its own."""
+        """The id of this document as a file: the id of the file from which it was created, or its own id."""
         return self.file_id or self.id
 
     @property
@@ -158,7 +159,8 @@ class DocumentChange:
     """A change of a document's metadata, title or readers, not of its content.
 
     `metadata` is a JSON merge patch (RFC 7396): its members are set, or removed if null. `title` and `readers` change
-    if `changed` contains their names. A title of None is that of the content; readers of None are the whole tenant.
+    if `changed` contains their names. A title of None means the title of the content; readers of None mean the whole
+    tenant.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -169,7 +171,7 @@ class DocumentChange:
 
 @dataclass(frozen=True)
 class Deletion:
-    """The receipt of a deletion. Removed content is added to it until it is `collected` and nothing remains."""
+    """The receipt of a deletion. Removed content is added to it until `collected` is true and no content remains."""
 
     id: str
     document_id: str
@@ -178,11 +180,11 @@ class Deletion:
     bytes_removed: int
     deleted_at: float
     collected: bool
-    # Derived content: redacted answers and runs, and removed replies of models.
+    # Counts of derived content: redacted answers and runs, and removed replies of models.
     answers_redacted: int = 0
     runs_redacted: int = 0
     replies_removed: int = 0
-    # The number of its entries, which were deleted with it.
+    # The number of the document's entries, which were deleted with it.
     entries: int = 0
 
 
@@ -190,7 +192,7 @@ class Deletion:
 class IngestReport:
     """The result of an ingest that has written all chunks of a version to the index.
 
-    `digests` are those of the version's stored files, by key.
+    `digests` contains the digests of the version's stored files, keyed by file key.
     """
 
     job: Job
@@ -207,8 +209,8 @@ class IngestReport:
 class EmbedReport:
     """The result of a finished embedding: the tokens of the chunks, and the number of chunks that reused a vector.
 
-    `chunks_indexed` is the index's own count of chunks with vectors. It is required for a version that replaces
-    another.
+    `chunks_indexed` is the number of chunks with vectors according to the index. It is required for a version that
+    replaces another.
     """
 
     job: Job
@@ -218,33 +220,35 @@ class EmbedReport:
 
 
 def derive_document_id(tenant_id: str, collection: str, content_sha256: str, generation: int) -> str:
-    """Derive the id of a document. `generation` counts deleted documents of this content, so no id is used again."""
+    """Derive the id of a document.
+
+    `generation` is the number of deleted documents with this content, so that no id is used twice.
+    """
     return _derive_id("document", tenant_id, collection, content_sha256, str(generation))
 
 
 def derive_version_id(document: str, content_sha256: str, fingerprint: str, generation: int = 0) -> str:
     """Derive the id of a version.
 
-    `fingerprint` identifies the parser and chunker, because other spans need another version.
-
-    `generation` counts the document's earlier versions with the same content and fingerprint, so that leftovers of
-    those never mix with the new one.
+    `fingerprint` identifies the parser and chunker, because a text with other spans needs another version. `generation`
+    is the number of earlier versions of the document with the same content and fingerprint, so that their remains never
+    mix with the new version.
     """
     return _derive_id("version", document, content_sha256, fingerprint, *([str(generation)] if generation else []))
 
 
 def derive_entry_id(container: str, path: str, generation: int) -> str:
-    """Derive the id of an entry's document. `generation` counts the container's entries that were deleted before."""
+    """Derive the id of an entry's document. `generation` is the number of the container's entries deleted before."""
     return _derive_id("entry", container, path, str(generation))
 
 
 def derive_deletion_id(document: str) -> str:
-    """Derive the id of a document's only deletion."""
+    """Derive the id of a document's deletion. A document is deleted only once."""
     return _derive_id("deletion", document)
 
 
 def derive_chunk_id(version: str, start: int, end: int) -> str:
-    """Derive the id of a point in the index, so that indexing a chunk twice writes one point."""
+    """Derive the id of a point in the index. If a chunk is indexed twice, the second point overwrites the first."""
     return _derive_id("chunk", version, str(start), str(end))
 
 
@@ -252,13 +256,14 @@ def _derive_id(*parts: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
 
 
-# Suffix of the work that chooses a strategy. It is separate because it sees titles and tables that the answer may not.
+# Suffix of the work that chooses a strategy. It is a separate work, because it sees titles and tables that may not be
+# visible to the answer.
 ROUTE_SUFFIX = "/route"
 
 
 @dataclass(frozen=True)
 class Work:
-    """An answer or a run, with every version that it has been given so far."""
+    """An answer or a run, with every version that it has used so far."""
 
     id: str
     versions: frozenset[str]
@@ -269,10 +274,10 @@ def generate_work_id() -> str:
 
 
 class UsedVersions:
-    """Collects the versions that an answer is given. Record them before storing anything derived from them.
+    """Collects the versions that are used for an answer. Record them before storing anything derived from them.
 
-    Also collects documents that could not be read. Thread-safe. `earlier` are the versions that the earlier answers of
-    the conversation were given.
+    Also collects documents that could not be read. Thread-safe. `earlier` contains the versions that were used for the
+    earlier answers of the conversation.
     """
 
     def __init__(self, work_id: str, earlier: Iterable[str] = ()) -> None:
@@ -287,19 +292,19 @@ class UsedVersions:
             (self._answer if self._route is None else self._route).update(version_ids)
 
     def record_unreadable(self, document_id: str, title: str) -> None:
-        """Record a document whose stored text was changed or is missing, so that the answer can say so."""
+        """Record a document whose stored text was changed or is missing, so that the answer can mention it."""
         with self._lock:
             self._unreadable[document_id] = title
 
     @property
     def unreadable(self) -> Mapping[str, str]:
-        """The titles of the documents that could not be read, by document id."""
+        """The titles of the documents that could not be read, keyed by document id."""
         with self._lock:
             return dict(self._unreadable)
 
     @contextmanager
     def routing(self) -> Iterator[None]:
-        """Within the block, record versions as seen for choosing a strategy, not for the answer."""
+        """Within the block, record versions as used for choosing a strategy rather than for the answer."""
         self._route = set(self._answer)
         try:
             yield
@@ -308,7 +313,10 @@ class UsedVersions:
 
     @property
     def work(self) -> Work:
-        """The versions recorded so far: of the choice of a strategy while inside `routing`, otherwise of the answer."""
+        """The versions recorded so far.
+
+        Inside `routing`, these are the versions used for choosing a strategy, otherwise those used for the answer.
+        """
         with self._lock:
             if self._route is not None:
                 return Work(self._id + ROUTE_SUFFIX, frozenset(self._route))

@@ -1,4 +1,4 @@
-"""The right to change a document's readers: its uploader, and admins of its collection or tenant, have it."""
+"""The right to change a document's readers. Its uploader and the admins of its collection or tenant have this right."""
 
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.records import Document
@@ -6,7 +6,10 @@ from ingest.storage.errors import NotUploaderError
 
 
 def require_readers_right(document: Document, caller: Principal | None) -> None:
-    """Raise `NotUploaderError` unless the caller may change the document's readers; None is the service itself."""
+    """Raise `NotUploaderError` unless the caller may change the document's readers.
+
+    The caller None stands for the service itself, which may.
+    """
     if caller is None or caller.is_admin or document.collection in caller.collections.managed:
         return
     if not document.uploaded_by:

@@ -1,4 +1,4 @@
-"""Records that are written to the catalog or read from it, and their conversion from rows."""
+"""Records that are written to or read from the catalog, and their conversion from rows."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.queue.records import Failure, JobPriority
 from ingest.storage.texts.layout import parse_omissions
 
-# Until a version is ready, its `tokens` count only the chunks that have been embedded so far.
+# Until a version is ready, its `tokens` column counts only the chunks that have been embedded so far.
 COUNTED_TOKENS = case((versions.c.ready_at.is_not(None), versions.c.tokens))
 
 _DOCUMENT_COLUMNS = [documents.c[field.name] for field in fields(Document) if field.name in documents.c]
@@ -24,12 +24,12 @@ _VERSION_COLUMNS = [versions.c[field.name] for field in fields(Version) if field
 
 @dataclass(frozen=True)
 class Arrival:
-    """An upload whose bytes are durable, about to be accepted.
+    """An upload whose bytes are durable and which is about to be accepted.
 
     `fingerprint` identifies the parser and chunker. `batch_id` is the batch in which it was sent, and `key_id` the key
-    that sent it, if any. `readers` may see the document (None: the whole tenant). `sender` has the subjects of the
-    sender: documents that they may not see are ignored. `uploaded_by` is the sender's owner name. `file_id` is the file
-    from which it was created, if any.
+    that sent it, if any. `readers` may see the document (None: the whole tenant). `sender` contains the subjects of the
+    sender; existing documents that these may not see are ignored. `uploaded_by` is the sender's owner name. `file_id`
+    is the file from which the document is created, if any.
     """
 
     tenant_id: str
@@ -52,11 +52,12 @@ class Arrival:
 
 @dataclass(frozen=True)
 class AcceptedUpload:
-    """The document of an upload. `created` is false if a document had these bytes already; then the blob is unused.
+    """The document of an upload.
 
-    `is_first` is true if no document had these bytes before. `kept` lists `metadata` or `readers` if they were sent
-    with known bytes and differ from the document's. The document keeps its own, because an upload that is sent again
-    must not undo a later change.
+    `created` is false if a document had these bytes already; then the blob is not needed. `is_first` is true if no
+    document had these bytes before. `kept` lists `metadata` or `readers` if they were sent with known bytes and differ
+    from those of the document. The document's own values are not changed, because repeating an upload must not undo a
+    later change.
     """
 
     document: Document
@@ -67,7 +68,7 @@ class AcceptedUpload:
 
 @dataclass(frozen=True)
 class DeletedDocument:
-    """A deleted document, with those of its versions that still have content in the index or the blobs.
+    """A deleted document, and its versions that still have content in the index or the blobs.
 
     A worker may still be writing to the versions in `worked_on`, so removing their content now may not be enough.
     """
@@ -79,7 +80,7 @@ class DeletedDocument:
 
 @dataclass(frozen=True)
 class VisibleVersion:
-    """The active version of a live document, with the fields that searches show."""
+    """The active version of a live document, with the fields that search results show."""
 
     version_id: str
     document_id: str
@@ -111,7 +112,7 @@ class ActiveDocument:
 
 @dataclass(frozen=True)
 class StateTotal:
-    """Sums over documents. Chunks and tokens count what is known so far."""
+    """Totals over documents. Chunks and tokens include only the numbers known so far."""
 
     documents: int = 0
     chunks: int = 0
@@ -122,8 +123,8 @@ class StateTotal:
 def build_document_query() -> Select[Any]:
     """Select live documents, each with its latest version.
 
-    The second join condition is redundant. It lets PostgreSQL start with the versions: on tables that have not been
-    analyzed yet, it would otherwise compare each document with each version.
+    The second join condition is redundant. It lets PostgreSQL start with the versions. Without it, PostgreSQL would
+    compare each document with each version if the tables have not been analyzed yet.
     """
     of_document = versions.c.document_id == documents.c.id
     return (
@@ -134,7 +135,7 @@ def build_document_query() -> Select[Any]:
 
 
 def load_document(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Document:
-    """Read a document. Raises `DocumentNotFoundError`, also for a document that these readers may not see."""
+    """Load a document. Raises `DocumentNotFoundError` if it does not exist or these readers may not see it."""
     mine = documents.c.tenant_id == tenant_id, documents.c.id == identifier
     # guard: document-readers
     query = build_document_query().where(*mine, build_access_condition(readers))
@@ -145,7 +146,7 @@ def load_document(connection: Connection, tenant_id: str, identifier: str, reade
 
 
 def load_version(connection: Connection, identifier: str) -> Version:
-    """Read a version. Raises `DocumentNotFoundError`."""
+    """Load a version. Raises `DocumentNotFoundError` if it does not exist."""
     row = connection.execute(select(versions).where(versions.c.id == identifier)).first()
     if row is None:
         raise DocumentNotFoundError(f"There is no version {identifier!r}.")
@@ -153,7 +154,7 @@ def load_version(connection: Connection, identifier: str) -> Version:
 
 
 def list_nested_documents(connection: Connection, identifiers: Collection[str]) -> list[str]:
-    """List the live documents that are entries of these, at any depth."""
+    """List the live documents that are entries of these documents, at any depth."""
     found: list[str] = []
     level = list(identifiers)
     while level:
@@ -174,7 +175,7 @@ def build_document(row: Row[Any]) -> Document:
 
 
 def parse_readers(column: Sequence[str] | None) -> frozenset[str] | None:
-    """Parse the access list in a column."""
+    """Parse the access list stored in a column."""
     return None if column is None else frozenset(column)
 
 

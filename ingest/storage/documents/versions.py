@@ -1,8 +1,8 @@
 """Versions of documents: accepted, staged beside the active version, activated when complete, and withdrawn.
 
-Until a replacement has every chunk and vector in the index, searches find the old version. A version is hidden before
-it can have points in the index. Whether it is shown depends only on its document's `active_version_id`, which changes
-in one commit.
+Until a replacement has every chunk and vector in the index, searches find the old version. A version is marked as
+hidden before it can have points in the index. Whether searches show it depends only on its document's
+`active_version_id`, which is changed in a single commit.
 """
 
 import json
@@ -52,7 +52,7 @@ from ingest.storage.uploads.files import require_source
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
 
-# An answer in progress may still read the old version when its document is replaced.
+# An answer in progress may still be reading the old version when its document is replaced.
 _READERS_GRACE_SECONDS = 60.0
 # A worker may notice late that its lease has expired, and its last write may arrive later still.
 _LEASE_MARGIN_SECONDS = 10.0
@@ -64,8 +64,9 @@ _WITHDRAWN_KINDS = [kind for kind in JobKind if kind is not JobKind.COLLECT]
 def accept_document(connection: Connection, arrival: Arrival) -> AcceptedUpload:
     """Create a document for the arrival, or return the document whose latest bytes are the same.
 
-    Uploads of one tenant are accepted one after the other. So the same bytes sent twice at once create one document,
-    and `sequence` grows in the order of commits: a listing that continues after a sequence misses no document.
+    Uploads of one tenant are accepted one after the other. So if the same bytes are sent twice concurrently, only one
+    document is created. `sequence` increases in the order of commits, so a listing that continues after a sequence
+    misses no document.
     """
     lock_tenant(connection, arrival.tenant_id)
     if arrival.file_id is None:
@@ -134,7 +135,7 @@ def _load_content_title(connection: Connection, document: Document) -> str | Non
 
 
 def _list_ignored_changes(known: Document, arrival: Arrival) -> tuple[str, ...]:
-    """List the fields, `metadata` and `readers`, in which a repeated upload differs from the known document."""
+    """List the fields (`metadata` and `readers`) in which a repeated upload differs from the existing document."""
     metadata = ["metadata"] if arrival.attributes and dict(arrival.attributes) != known.attributes else []
     return (*metadata, *(["readers"] if arrival.readers is not None and arrival.readers != known.readers else []))
 
@@ -151,7 +152,8 @@ def add_version(connection: Connection, document: Document, arrival: Arrival) ->
     identifier = derive_version_id(document.id, arrival.content_sha256, arrival.fingerprint, earlier)
     replaced = document.version
     if replaced.state is VersionState.FAILED and replaced.id != document.active_version_id:
-        # A worker that was considered lost may still be writing to the failed version; collection removes that.
+        # A worker that was considered lost may still be writing to the failed version. The later removal takes care of
+        # that.
         withdraw_versions(connection, [replaced], VersionState.RETIRED)
     _queue_ingest(connection, arrival, document.id, identifier)
     _insert_version(connection, arrival, document.id, identifier)
@@ -165,7 +167,7 @@ def add_version(connection: Connection, document: Document, arrival: Arrival) ->
 
 
 def _find_same_content(connection: Connection, arrival: Arrival) -> Document | None:
-    """Lock and return the oldest document whose latest bytes are those of the arrival."""
+    """Lock and return the oldest document whose latest bytes are the same as those of the arrival."""
     query = (
         build_document_query()
         .where(
@@ -173,8 +175,8 @@ def _find_same_content(connection: Connection, arrival: Arrival) -> Document | N
             versions.c.content_sha256 == arrival.content_sha256,
             documents.c.collection == arrival.collection,
             # guard: entries-are-no-uploads
-            documents.c.container_id.is_(None),  # an entry is deleted with its container, an upload is not
-            documents.c.file_id.is_not_distinct_from(arrival.file_id),  # so is a document of a file
+            documents.c.container_id.is_(None),  # unlike an upload, an entry is deleted with its container
+            documents.c.file_id.is_not_distinct_from(arrival.file_id),  # so is a document that was created from a file
             build_access_condition(arrival.sender),
         )
         .order_by(documents.c.sequence)
@@ -187,7 +189,7 @@ def _find_same_content(connection: Connection, arrival: Arrival) -> Document | N
         document = build_document(row)
         if document.id in locked:
             return document
-        # It may have been deleted or replaced while this waited for the lock, so query again.
+        # The document may have been deleted or replaced while this transaction waited for the lock, so query again.
         lock_documents(connection, [document.id])
         locked.add(document.id)
 
@@ -247,7 +249,7 @@ def _insert_version(connection: Connection, arrival: Arrival, document: str, ver
 
 
 def build_version_row(arrival: Arrival, document: str, version: str) -> dict[str, Any]:
-    """Build the row of a version that was just accepted."""
+    """Build the row of a version that has just been accepted."""
     return {
         "id": version,
         "document_id": document,
@@ -270,7 +272,7 @@ def build_version_row(arrival: Arrival, document: str, version: str) -> dict[str
 def replace_document(
     connection: Connection, arrival: Arrival, identifier: str, if_match: Collection[str] | None
 ) -> AcceptedUpload:
-    """Stage the arrival as the latest version, which cancels a replacement in progress. See `Catalog.replace`."""
+    """Stage the arrival as the latest version, cancelling a replacement in progress. See `Catalog.replace`."""
     lock_documents(connection, [identifier])
     document = load_document(connection, arrival.tenant_id, identifier, arrival.sender)
     latest = document.version
@@ -287,13 +289,16 @@ def replace_document(
 
 
 def require_match(document: Document, if_match: Collection[str] | None) -> None:
-    """Raise `PreconditionFailedError` unless the document's tag is one of `if_match`; None allows any."""
+    """Raise `PreconditionFailedError` unless the document's tag is one of `if_match`; None allows any tag."""
     if if_match is not None and document.tag not in if_match:
         raise PreconditionFailedError(f"The document's ETag is {document.tag}, which If-Match does not include.")
 
 
 def make_searchable(connection: Connection, report: IngestReport) -> None:
-    """Record that the index has all chunks of a version. A first version becomes active; a later one stays staged."""
+    """Record that the index has all chunks of a version.
+
+    A document's first version becomes active; a later one stays staged.
+    """
     job = report.job
     staged = _find_active_version(connection, job.document_id) not in (None, job.version_id)
     found = {
@@ -323,8 +328,8 @@ def make_searchable(connection: Connection, report: IngestReport) -> None:
 def make_ready(connection: Connection, reports: Sequence[EmbedReport]) -> dict[Job, int]:
     """Record that the index has all vectors of these versions. A staged version replaces the active one.
 
-    Returns how many chunks of each version had no vector on record until now. Raises `IncompleteVersionError` if the
-    index lacks chunks of a staged version.
+    Returns, for each version, the number of chunks for which no vector was recorded until now. Raises
+    `IncompleteVersionError` if the index lacks chunks of a staged version.
     """
     found = _load_unready(connection, [report.job.version_id for report in reports])
     for report in reports:
@@ -338,7 +343,7 @@ def make_ready(connection: Connection, reports: Sequence[EmbedReport]) -> dict[J
 
 
 def _load_unready(connection: Connection, version_ids: Sequence[str]) -> dict[str, Row[Any, Any, Any]]:
-    """Load the active version of each version's document, and how many chunks are `left` to embed, by version."""
+    """Return, for each version, the active version of its document and how many chunks are `left` to embed."""
     left = (func.coalesce(versions.c.chunks, 0) - versions.c.chunks_embedded).label("left")
     query = select(versions.c.id, documents.c.active_version_id, left).join(
         documents, documents.c.id == versions.c.document_id
@@ -372,7 +377,7 @@ def _complete_version(connection: Connection, report: EmbedReport, active: str |
 
 
 def _restore_version(connection: Connection, document: Document, active: Version) -> Document:
-    """Make the active version the latest one again and withdraw the version that was to replace it."""
+    """Make the active version the latest one again, and withdraw the version that was to replace it."""
     ended = VersionState.CANCELLED if document.version.state in IN_PROGRESS else VersionState.RETIRED
     withdraw_versions(connection, [document.version], ended)
     connection.execute(update(documents).where(documents.c.id == document.id).values(latest_version_id=active.id))
@@ -411,9 +416,9 @@ def _require_complete(connection: Connection, report: EmbedReport) -> None:
 def cancel_latest(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Document:
     """Cancel a document's latest version.
 
-    A document with an earlier version returns to it, as if the replacement had never been sent. Otherwise searches find
-    nothing of the document any more. Raises `DocumentNotFoundError`, and `DocumentStateError` if the version is not in
-    progress.
+    A document with an earlier version returns to it, as if the replacement had never been sent. Otherwise searches no
+    longer find the document. Raises `DocumentNotFoundError` if there is no such document, and `DocumentStateError` if
+    the version is not in progress.
     """
     lock_documents(connection, [identifier])
     document = load_document(connection, tenant_id, identifier, readers)
@@ -427,7 +432,10 @@ def cancel_latest(connection: Connection, tenant_id: str, identifier: str, reade
 
 
 def cancel_versions(connection: Connection, unfinished: Sequence[Version]) -> None:
-    """Cancel the latest versions of locked documents. A document with another active version returns to that."""
+    """Cancel the latest versions of locked documents.
+
+    A document with another active version returns to that version.
+    """
     withdraw_versions(connection, unfinished, VersionState.CANCELLED)
     active, latest = documents.c.active_version_id, documents.c.latest_version_id
     for some in iter_slices([version.document_id for version in unfinished]):
@@ -449,11 +457,11 @@ def withdraw_versions(
     *,
     wait_seconds: float = 0.0,
 ) -> frozenset[str]:
-    """Hide versions of locked documents, set their `state`, and queue their collection after `wait_seconds`.
+    """Hide versions of locked documents, set their `state`, and queue their removal after `wait_seconds`.
 
-    Their jobs end, so their workers lose their leases. A worker in the middle of a write does not notice at once: its
-    version is collected only when the lease would have expired, because by then the worker has noticed or is dead.
-    Returns the ids of the versions that have such a worker.
+    Their jobs end, so their workers lose their leases. A worker in the middle of a write does not notice this
+    immediately. The content of its version is removed only when the lease would have expired, because by then the
+    worker has noticed or is dead. Returns the ids of the versions that have such a worker.
     """
     begun = read_clock(connection)
     leases: dict[str, float] = {}
@@ -482,7 +490,7 @@ def withdraw_versions(
 
 
 def _release_stored_bytes(connection: Connection, leaving: Sequence[Version]) -> None:
-    """Subtract the bytes of these versions from the stored bytes, except of versions that were withdrawn before."""
+    """Subtract the bytes of these versions from the stored bytes, unless a version was already withdrawn."""
     given: Counter[tuple[str, str]] = Counter()
     for version in leaving:
         if version.state not in _WITHDRAWN_STATES:

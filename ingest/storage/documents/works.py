@@ -1,7 +1,8 @@
-"""The versions that answers and runs were given, to find what was derived from a version that is removed.
+"""The versions that answers and runs have used, for finding content derived from a version that is removed.
 
-Storing something derived from documents takes the tenant's lock on derived content shared; redaction takes it
-exclusively. So redaction finds everything that was stored before it, and a later transaction finds the version gone.
+Storing content derived from documents takes the tenant's lock on derived content in shared mode; redaction takes it
+exclusively. So redaction finds everything that was stored before it, and a later transaction finds that the version is
+gone.
 """
 
 from collections.abc import Collection
@@ -15,9 +16,10 @@ from ingest.storage.documents.records import VersionState, Work
 
 
 def record_versions(connection: Connection, work: Work) -> bool:
-    """Record the versions that a work was given; returns false if one is gone, so nothing of the work may be stored.
+    """Record the versions that a work has used.
 
-    The caller's transaction must hold the tenant's lock on derived content: see `lock_derived_content`.
+    Returns false if one of them is gone; then nothing of the work may be stored. The caller's transaction must hold the
+    tenant's lock on derived content; see `lock_derived_content`.
     """
     known = set(
         connection.execute(select(work_versions.c.version_id).where(work_versions.c.work_id == work.id)).scalars()
@@ -30,7 +32,7 @@ def record_versions(connection: Connection, work: Work) -> bool:
 
 
 def list_gone_versions(connection: Connection, work_id: str) -> dict[str, str]:
-    """Map the gone versions of a work that have not been redacted from it yet to their documents."""
+    """Map the versions that are gone but not yet redacted from a work to their documents."""
     query = (
         select(versions.c.id, versions.c.document_id)
         .join(gone_versions, gone_versions.c.version_id == versions.c.id)
@@ -41,7 +43,7 @@ def list_gone_versions(connection: Connection, work_id: str) -> dict[str, str]:
 
 
 def mark_gone(connection: Connection, version_ids: list[str]) -> None:
-    """Mark versions as gone. From the commit on, nothing derived from them can be stored."""
+    """Mark versions as gone. After the commit, nothing derived from them can be stored."""
     rows = [{"version_id": version} for version in sorted(version_ids)]
     for some in iter_slices(rows):
         connection.execute(build_upsert(connection, gone_versions).on_conflict_do_nothing(), list(some))
@@ -50,9 +52,9 @@ def mark_gone(connection: Connection, version_ids: list[str]) -> None:
 def list_closed_versions(
     connection: Connection, work_ids: Collection[str], readers: Readers
 ) -> dict[str, dict[str, str]]:
-    """Map each work to the versions it was given that are closed to these readers, each with its document.
+    """Map each work to those of its versions that these readers may not see, each with its document.
 
-    Works without such versions are left out.
+    Works without such versions are omitted.
     """
     found: dict[str, dict[str, str]] = {}
     for some in iter_slices(sorted(work_ids)) if readers is not None else ():
@@ -70,7 +72,7 @@ def list_closed_versions(
 
 
 def inherit_versions(connection: Connection, work_id: str, conversation_id: str) -> None:
-    """Record that a work was given the versions that the answers of its conversation were given."""
+    """Record that a work has used the versions that the answers of its conversation have used."""
     earlier = (
         select(literal(work_id), work_versions.c.version_id, work_versions.c.redacted)
         .join(answers, answers.c.id == work_versions.c.work_id)
@@ -82,7 +84,7 @@ def inherit_versions(connection: Connection, work_id: str, conversation_id: str)
 
 
 def build_in_use_condition() -> ColumnElement[bool]:
-    """Build a condition on `versions`: replaced, but still read by an unfinished run that pinned it."""
+    """Build a condition that is true for replaced `versions` that an unfinished run has pinned and still reads."""
     reading = (
         select(run_documents.c.run_id)
         .join(runs, runs.c.id == run_documents.c.run_id)

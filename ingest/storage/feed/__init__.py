@@ -1,1 +1,1 @@
-"""The feed: announces changes to watchers in this process, or in other processes through Redis."""
+"""The change feed: announces changes to watchers in this process, or through Redis to other processes."""

@@ -1,4 +1,4 @@
-"""The feed notifies watchers that a document changed. The change itself is in the catalog.
+"""The change feed notifies watchers that a document has changed. The change itself is in the catalog.
 
 Announcements may be lost, because watchers also poll every few seconds. So the feed needs no history, and no data is
 lost if its server is emptied.
@@ -10,32 +10,33 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-# Called with a tenant and ids of its documents; None means all of them, for example when a batch was cancelled.
+# Called with a tenant and the ids of its documents. None stands for all of them, for example when a batch was
+# cancelled.
 Announce = Callable[[str, Collection[str] | None], None]
 Wake = Callable[[], None]
 
 
 def announce_to_nobody(tenant_id: str, documents: Collection[str] | None) -> None:
-    """Do nothing: an `Announce` for programs without watchers."""
+    """An `Announce` that does nothing, for programs without watchers."""
 
 
 class Feed(Protocol):
-    """Announcements of changes, within one process or between processes."""
+    """A feed of change announcements, within one process or between processes."""
 
     def announce(self, tenant_id: str, documents: Collection[str] | None) -> None:
-        """Notify the watchers. Never blocks and never fails, because the change has already been committed."""
+        """Notify the watchers. This never blocks and never fails, because the change has already been committed."""
 
     def watch(self, tenant_id: str, document_id: str | None, wake: Wake) -> AbstractContextManager[None]:
-        """Call `wake` after changes of a tenant's document, or of any document (None), until the block ends.
+        """Until the block ends, call `wake` after each change to a tenant's document, or to any of them if it is None.
 
-        `wake` may be called in any thread, and also without a change. It must not block or raise.
+        `wake` may be called in any thread, and also if nothing has changed. It must not block or raise.
         """
 
     def close(self) -> None: ...
 
 
 class LocalFeed:
-    """A feed within one process."""
+    """A feed that works within one process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,7 +66,7 @@ class LocalFeed:
             return list(self._watchers)
 
     def close(self) -> None:
-        """Do nothing: there is nothing to close."""
+        """Do nothing, because there is nothing to close."""
 
     def _remove_watcher(self, tenant_id: str, document_id: str | None, wake: Wake) -> None:
         of_tenant = self._watchers[tenant_id]

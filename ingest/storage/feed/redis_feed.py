@@ -1,7 +1,7 @@
 """The feed between processes: a short Redis or Valkey stream for each tenant, read by one thread in each process.
 
-The server may be emptied, restarted or unreachable at any time. Announcements are lost then, and watchers poll.
-Whenever the reader may have missed an announcement, it wakes every watcher of the tenant.
+The server may be emptied, restarted or unreachable at any time. Then announcements are lost, and watchers rely on
+polling. Whenever the reader may have missed an announcement, it wakes every watcher of the tenant.
 """
 
 import threading
@@ -19,12 +19,13 @@ _KEY = "leadline:changes:{}"
 _FIELD = "document"
 _ALL_DOCUMENTS = ""  # all documents of the tenant
 # More entries than a reader that keeps up ever finds, but few enough for thousands of tenants: the server also holds
-# the queues in memory and evicts nothing.
+# the job queues in memory and evicts nothing.
 _MAX_STREAM_LENGTH = 2_000
 _READ_AT_ONCE = 500
 # Streams of tenants without changes are removed after this time.
 _EXPIRES_SECONDS = 600
-# A read blocks at most this long, because a tenant that is first watched meanwhile is included only in the next read.
+# A read blocks for at most this long, because a tenant that is first watched during a read is included only in the next
+# one.
 _BLOCK_MILLISECONDS = 200
 _RETRY_SECONDS = 2.0
 
@@ -32,9 +33,9 @@ log = structlog.get_logger(__name__)
 
 
 class RedisFeed:
-    """A feed on a Redis server, to which it connects at first use.
+    """A feed on a Redis server. It connects on first use.
 
-    One thread sends; another reads while there are watchers.
+    One thread sends announcements. Another reads them while there are watchers.
     """
 
     def __init__(self, url: str) -> None:
@@ -67,7 +68,7 @@ class RedisFeed:
             yield
 
     def close(self) -> None:
-        """Stop, after a moment in which pending announcements are sent."""
+        """Stop, after allowing a moment for pending announcements to be sent."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -103,7 +104,7 @@ class RedisFeed:
             pipeline.execute()
 
     def _run_reader(self) -> None:
-        """Read the streams of watched tenants, from the position up to which each has been read."""
+        """Read the streams of watched tenants, each from the position that was reached in it."""
         positions: dict[str, str] = {}
         while not self._closing:
             try:

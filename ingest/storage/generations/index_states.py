@@ -1,4 +1,4 @@
-"""The versions that the index should contain according to the catalog, and the results of comparing the two."""
+"""The versions that the index should contain according to the catalog, and the results of checking whether it does."""
 
 import time
 from collections.abc import Collection
@@ -28,7 +28,7 @@ class IndexStates:
             return [_build_version(row) for row in connection.execute(_build_searchable_query()).all()]
 
     def select_searchable(self, version_ids: Collection[str]) -> dict[str, SearchableVersion]:
-        """Select those of the versions that searches should still find, by id."""
+        """Select those of these versions that searches should still find, keyed by id."""
         with read_transaction(self._engine) as connection:
             return {
                 row.id: _build_version(row)
@@ -37,7 +37,7 @@ class IndexStates:
             }
 
     def sample_versions(self, size: int, *, tenant_id: str | None = None) -> list[SearchableVersion]:
-        """Choose up to `size` random versions that searches should find, of one tenant or of all."""
+        """Choose up to `size` random versions that searches should find, from one tenant or from all tenants."""
         query = _build_searchable_query().order_by(func.random()).limit(size)
         if tenant_id is not None:
             query = query.where(versions.c.tenant_id == tenant_id)
@@ -45,7 +45,7 @@ class IndexStates:
             return [_build_version(row) for row in connection.execute(query).all()]
 
     def load_state(self, generation_id: int) -> IndexState:
-        """Read the result of the last check. It has no time if the generation was never checked."""
+        """Load the result of the last check. It has no time if the generation was never checked."""
         query = select(index_states).where(index_states.c.generation_id == generation_id)
         with read_transaction(self._engine) as connection:
             row = connection.execute(query).first()
@@ -62,7 +62,10 @@ class IndexStates:
         )
 
     def record_state(self, found: IndexState) -> None:
-        """Record the result of a check. `requeued` is added to the recorded count; a recorded mark is kept."""
+        """Record the result of a check.
+
+        `requeued` is added to the recorded count. A mark that was already recorded is not removed.
+        """
         now = time.time()
         values = {
             "generation_id": found.generation,
@@ -82,7 +85,7 @@ class IndexStates:
             connection.execute(statement.on_conflict_do_update(index_elements=["generation_id"], set_=changed))
 
     def list_copies(self) -> list[CopiesState]:
-        """List the copies of indexes that a vector server keeps on several nodes, by generation."""
+        """List the copies of indexes that a vector server stores on several nodes, by generation."""
         with read_transaction(self._engine) as connection:
             rows = connection.execute(select(index_copies).order_by(index_copies.c.generation_id)).all()
         return [CopiesState(row.generation_id, row.shards, row.short, row.detail, tuple(row.away)) for row in rows]

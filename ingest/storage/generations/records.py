@@ -7,8 +7,9 @@ from enum import StrEnum
 class GenerationState(StrEnum):
     """The states of a generation: `building → active → previous → discarded`.
 
-    Searches and workers use the active one. Beside it there is at most one other: one being built, or the previous one,
-    kept for a rollback. A rollback makes it `building` again until it has the versions added since, and then active.
+    Searches and workers use the active one. Beside it there is at most one other generation: one that is being built,
+    or the previous one, which is retained for a rollback. A rollback makes the previous generation `building` again
+    until the versions added since are in it, and then `active`.
     """
 
     BUILDING = "building"
@@ -19,10 +20,11 @@ class GenerationState(StrEnum):
 
 @dataclass(frozen=True)
 class Generation:
-    """A generation of the index. `encoder` and `sparse` are the fingerprints of its dense and its sparse encoder.
+    """A generation of the index. `encoder` and `sparse` are the fingerprints of its dense and sparse encoders.
 
-    `copies` is the generation with the same encoder whose vectors are copied while this one is built; None if all
-    vectors are computed again. `lost` is the reason why its index must not be searched; empty if it is complete.
+    `copies` is a generation with the same encoder whose vectors are copied while this one is built. It is None if all
+    vectors are computed again. `lost` is the reason why the index must not be searched. It is empty if the index is
+    complete.
     """
 
     id: int
@@ -38,10 +40,11 @@ class Generation:
 
 @dataclass(frozen=True)
 class SearchableVersion:
-    """A version that searches should find, and the number of chunks that the index must have of it.
+    """A version that searches should find, and the number of its chunks that the index must contain.
 
-    With `needs_vectors`, each of these chunks must have a vector. `is_moving` is true while the version waits to be
-    indexed again; the index may have fewer chunks then. `settled_at` is when it last became searchable or ready.
+    With `needs_vectors`, each of these chunks must have a vector. `is_moving` is true while the version is waiting to
+    be indexed again; the index may contain fewer chunks then. `settled_at` is the time at which the version last became
+    searchable or ready.
     """
 
     id: str
@@ -56,9 +59,9 @@ class SearchableVersion:
 class IndexState:
     """The result of the last check of a generation's index against the catalog.
 
-    `is_marked`: the index was complete once and has carried a mark since. Of the `versions` compared, `missing` were
-    not completely in the index; `requeued` counts all versions that were ever indexed again for that reason. `lost` is
-    the reason why searches are refused; empty if they are served.
+    `is_marked` is true if the index was complete once and has carried a mark since. Of the `versions` compared,
+    `missing` were not completely in the index. `requeued` counts all versions that have ever been indexed again for
+    that reason. `lost` is the reason why searches are refused. It is empty if they are served.
     """
 
     generation: int
@@ -74,8 +77,8 @@ class IndexState:
 class CopiesState:
     """The copies of an index on the nodes of a vector server, as last seen by upkeep.
 
-    Of `shards`, `short` have too few active copies on nodes that respond. `detail` describes this, and `away` lists the
-    nodes that do not respond.
+    Of the `shards`, `short` shards have too few active copies on nodes that respond. `detail` describes this, and
+    `away` lists the nodes that do not respond.
     """
 
     generation: int
@@ -87,7 +90,10 @@ class CopiesState:
 
 @dataclass(frozen=True)
 class BuildProgress:
-    """The versions and chunks that a generation being built has already, out of all. `failed` counts versions."""
+    """The versions and chunks that a generation being built already contains, and their totals.
+
+    `failed` is the number of failed versions.
+    """
 
     versions: int
     versions_done: int
@@ -101,7 +107,7 @@ class BuildProgress:
 
     @property
     def percent(self) -> int:
-        """The percentage of chunks, rounded down: 100 only when nothing is missing."""
+        """The percentage of chunks, rounded down, so that it is 100 only if nothing is missing."""
         if self.is_complete:
             return 100
         return min(99, 100 * self.chunks_done // max(1, self.chunks))

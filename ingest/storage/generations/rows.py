@@ -1,4 +1,4 @@
-"""Rows of generations of the vector index: read, and locked until a commit."""
+"""Rows of generations of the vector index: reading them, and locking them until a commit."""
 
 from collections.abc import Collection
 from typing import Any
@@ -11,7 +11,7 @@ from ingest.storage.errors import GenerationChangedError, GenerationStateError
 from ingest.storage.generations.records import Generation, GenerationState
 from ingest.storage.queue.records import Job, JobKind
 
-# Stands for no generation: for jobs that do not write to the index, and for catalogs without generations.
+# Stands for no generation: used for jobs that do not write to the index, and for catalogs without generations.
 UNBOUND = 0
 _WRITTEN_STATES = {
     JobKind.INGEST: GenerationState.ACTIVE,
@@ -19,7 +19,7 @@ _WRITTEN_STATES = {
     JobKind.REEMBED: GenerationState.BUILDING,
 }
 
-# Generations, each with the reason, if any, why its index must not be searched.
+# Generations, each with the reason why its index must not be searched, if there is one.
 GENERATION_QUERY = select(generations, index_states.c.lost).outerjoin(
     index_states, index_states.c.generation_id == generations.c.id
 )
@@ -45,7 +45,7 @@ def find_in_state(connection: Connection, state: GenerationState) -> Generation 
 
 
 def load_generation(connection: Connection, identifier: int) -> Generation:
-    """Read a generation. Raises `GenerationStateError` for an unknown id."""
+    """Load a generation. Raises `GenerationStateError` if the id is unknown."""
     row = connection.execute(GENERATION_QUERY.where(generations.c.id == identifier)).first()
     if row is None:
         raise GenerationStateError(f"There is no generation {identifier}.", hint="`leadline index show` lists them.")
@@ -53,12 +53,12 @@ def load_generation(connection: Connection, identifier: int) -> Generation:
 
 
 def find_beside_active(connection: Connection) -> Generation | None:
-    """Find the generation beside the active one: one being built, or the previous one."""
+    """Find the generation beside the active one: one that is being built, or the previous one."""
     return find_in_state(connection, GenerationState.BUILDING) or find_in_state(connection, GenerationState.PREVIOUS)
 
 
 def load_active(connection: Connection) -> Generation:
-    """Read the active generation. Raises `GenerationStateError` if there is none yet."""
+    """Load the active generation. Raises `GenerationStateError` if there is none yet."""
     found = find_in_state(connection, GenerationState.ACTIVE)
     if found is None:
         raise GenerationStateError("There is no index yet.", hint="Start the service once: `leadline up`.")
@@ -68,14 +68,14 @@ def load_active(connection: Connection) -> Generation:
 def lock_active(connection: Connection) -> Generation:
     """Lock the active generation until the commit. Raises `GenerationStateError` if there is none yet."""
     query = select(generations.c.id).where(generations.c.state == GenerationState.ACTIVE).with_for_update()
-    # If the lock had to wait for a switch, another row is active now, so try once more.
+    # If the lock had to wait for a switch, a different row is active now, so try once more.
     if connection.execute(query).first() is None:
         connection.execute(query)
     return load_active(connection)
 
 
 def find_written_id(connection: Connection, kind: JobKind) -> int | None:
-    """Return the id of the generation to which jobs of a kind write now; None if they have none to write to."""
+    """Return the id of the generation to which jobs of a kind write now, or None if there is no such generation."""
     if kind not in _WRITTEN_STATES:
         return UNBOUND
     found = find_in_state(connection, _WRITTEN_STATES[kind])
@@ -85,7 +85,10 @@ def find_written_id(connection: Connection, kind: JobKind) -> int | None:
 
 
 def lock_written(connection: Connection, claimed: Collection[Job]) -> None:
-    """Lock the generation that these jobs wrote to, then their documents. Raises `GenerationChangedError`."""
+    """Lock the generation that these jobs wrote to, and then their documents.
+
+    Raises `GenerationChangedError` if another generation is written now.
+    """
     if claimed:
         require_still_written(connection, next(iter(claimed)))
     lock_documents(connection, {job.document_id for job in claimed})
@@ -94,7 +97,7 @@ def lock_written(connection: Connection, claimed: Collection[Job]) -> None:
 def require_still_written(connection: Connection, job: Job) -> None:
     """Lock the generation to which a job wrote until the commit.
 
-    Raises `GenerationChangedError` if it is no longer that.
+    Raises `GenerationChangedError` if jobs of this kind write to another generation now.
     """
     if job.kind not in _WRITTEN_STATES:
         return

@@ -1,10 +1,10 @@
 """Generations of the vector index in the catalog: the active one, the progress of another one, and the switch.
 
-A generation being built has a job of kind `reembed` for each version that belongs in an index; `done` means that the
-generation has all of the version. When a generation stops being active, these rows are rewritten to describe it
-instead. Transactions that start, switch or discard a generation lock the row of the active one until the commit.
-Transactions that commit what was written to a generation take a shared lock on it. So no version is recorded as written
-to a generation that was switched away in the meantime.
+A generation being built has a job of kind `reembed` for each version that belongs in an index; a job that is `done`
+means that the generation contains the whole version. When a generation stops being active, these rows are rewritten to
+describe it instead. Transactions that start, switch or discard a generation lock the row of the active one until the
+commit. Transactions that commit what was written to a generation take a shared lock on it. So no version is recorded as
+written to a generation that was switched away in the meantime.
 """
 
 import time
@@ -28,19 +28,23 @@ from ingest.storage.queue.records import Failure, JobKind, JobPriority
 _AT_ONCE = 1_000
 _FAILURES_SHOWN = 20
 _FIRST = 1
-# Ids to check beyond the last generation, because a newer catalog, since lost, may have created indexes for them.
+# The number of ids to check beyond the last generation, because a newer catalog that was lost may have created indexes
+# for them.
 _LOOK_AHEAD = 8
 BUILDING, ACTIVE, PREVIOUS, DISCARDED = GenerationState
 
 
 class GenerationRecords:
-    """The catalog's generations. Each method is one transaction unless it says otherwise, and can be repeated."""
+    """The catalog's generations. Unless stated otherwise, each method is one transaction.
+
+    All methods can be repeated.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def ensure_first(self, encoder: str, sparse: str, dimension: int) -> Generation:
-        """Return the active generation, after creating the first one with these parameters if there is none."""
+        """Return the active generation. If there is none, create the first one with these parameters."""
         with write_transaction(self._engine) as connection:
             found = generation_rows.find_in_state(connection, ACTIVE)
             if found is None:
@@ -57,7 +61,7 @@ class GenerationRecords:
         return [generation_rows.build_generation(row) for row in rows]
 
     def list_live(self) -> list[Generation]:
-        """List the generations that have an index. Removals apply to all of them."""
+        """List the generations that have an index. Content is removed from all of them."""
         return [generation for generation in self.list_all() if generation.state is not DISCARDED]
 
     def list_discarded(self) -> list[int]:
@@ -65,20 +69,20 @@ class GenerationRecords:
         return [generation.id for generation in self.list_all() if generation.state is DISCARDED]
 
     def load_active(self) -> Generation:
-        """Read the active generation. Raises `GenerationStateError` if there is none yet."""
+        """Load the active generation. Raises `GenerationStateError` if there is none yet."""
         with read_transaction(self._engine) as connection:
             return generation_rows.load_active(connection)
 
     def find_beside_active(self) -> Generation | None:
-        """Find the generation beside the active one: one being built, or the previous one."""
+        """Find the generation beside the active one: one that is being built, or the previous one."""
         with read_transaction(self._engine) as connection:
             return generation_rows.find_beside_active(connection)
 
     def start(self, encoder: str, sparse: str, dimension: int, *, copies: int | None = None) -> Generation:
-        """Start a generation beside the active one, or return one already started with the same parameters.
+        """Start a generation beside the active one, or return one that was already started with the same parameters.
 
         Vectors are copied from the generation `copies`, or computed again if it is None. Raises `GenerationStateError`
-        if another generation is beside the active one.
+        if there is another generation beside the active one.
         """
         with write_transaction(self._engine) as connection:
             generation_rows.lock_active(connection)
@@ -99,9 +103,10 @@ class GenerationRecords:
         )
 
     def start_anew(self, taken: Callable[[int], bool]) -> Generation | None:
-        """Start a generation like the active one, but without an index yet, and discard any other beside it.
+        """Start a generation with the parameters of the active one, but without an index yet.
 
-        `taken` returns true for ids that have an index. Returns None if the catalog has never had an index.
+        Any other generation beside the active one is discarded. `taken` returns true for ids that already have an
+        index. Returns None if the catalog has never had an index.
         """
         with write_transaction(self._engine) as connection:
             active = generation_rows.find_in_state(connection, ACTIVE)
@@ -118,10 +123,11 @@ class GenerationRecords:
             return generation_rows.load_generation(connection, identifier)
 
     def revive(self, generation_id: int) -> Generation:
-        """Start building a previous generation again, to add the versions added since. One being built is unchanged.
+        """Start building the previous generation again, to add the versions added since.
 
-        It copies vectors of the active one if that has the same encoder. The result of the last check of its index is
-        deleted: the index may have lost its mark since, and is checked again while it is built.
+        A generation that is already being built is not changed. Vectors are copied from the active generation if it has
+        the same encoder. The result of the last check of the index is deleted, because the index may have lost its mark
+        since. The index is checked again while it is built.
         """
         with write_transaction(self._engine) as connection:
             active = generation_rows.lock_active(connection)
@@ -137,10 +143,10 @@ class GenerationRecords:
             return generation_rows.load_generation(connection, generation_id)
 
     def queue_missing(self) -> int:
-        """Queue the versions that have no job yet for the generation being built; returns how many.
+        """Queue the versions that have no job yet for the generation being built, and return their number.
 
-        It takes several transactions. A document is locked while its version is queued, so that a deletion either sees
-        the job or prevents it.
+        This takes several transactions. A document is locked while its version is queued, so that a deletion either
+        sees the job or prevents it.
         """
         queued = 0
         while True:
@@ -154,15 +160,15 @@ class GenerationRecords:
                 return queued
 
     def retry_failed(self) -> int:
-        """Queue the failed versions of the generation being built again; returns how many."""
+        """Requeue the failed versions of the generation being built, and return their number."""
         return self._requeue_jobs(jobs.c.state == "failed")
 
     def requeue(self, version_ids: Sequence[str]) -> int:
-        """Queue versions again if the generation being built has lost parts of them; returns how many."""
+        """Requeue versions because the generation being built has lost parts of them, and return their number."""
         return self._requeue_jobs(jobs.c.version_id.in_(version_ids) & (jobs.c.state == "done"))
 
     def load_progress(self) -> BuildProgress:
-        """Read the progress of the generation beside the active one."""
+        """Load the progress of the generation beside the active one."""
         with read_transaction(self._engine) as connection:
             return _load_progress(connection)
 
@@ -176,13 +182,13 @@ class GenerationRecords:
         return [(row.document_id, Failure(row.error_code or "", row.error_detail or "")) for row in rows]
 
     def list_complete_versions(self) -> list[Version]:
-        """List the versions that the generation beside the active one has completely."""
+        """List the versions that the generation beside the active one contains completely."""
         query = _build_wanted_query(versions).where(jobs.c.state == "done")
         with read_transaction(self._engine) as connection:
             return [build_version(row) for row in connection.execute(query).all()]
 
     def list_wanted_versions(self) -> list[Version]:
-        """List the versions that belong in an index: searches find them now, or will when they are ready."""
+        """List the versions that belong in an index: searches find them now or will find them when they are ready."""
         with read_transaction(self._engine) as connection:
             return [build_version(row) for row in connection.execute(_build_wanted_query(versions)).all()]
 
@@ -194,7 +200,7 @@ class GenerationRecords:
             )
 
     def select_stray_versions(self, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that belong in no index and that nothing is writing or about to remove (not hidden)."""
+        """Select those of the versions that belong in no index and that nothing is writing or removing (not hidden)."""
         expected: set[str] = set()
         ordered = sorted(version_ids)
         with read_transaction(self._engine) as connection:
@@ -208,8 +214,8 @@ class GenerationRecords:
     def activate(self, generation_id: int) -> Generation:
         """Make a complete generation the active one, and the active one the previous one, in one commit.
 
-        A generation that has lost its index is discarded instead, because a rollback to it is impossible. Raises
-        `GenerationStateError`, and changes nothing, if the new generation lacks versions.
+        If the active generation has lost its index, it is discarded instead, because a rollback to it is impossible.
+        Raises `GenerationStateError`, without changing anything, if the new generation lacks versions.
         """
         with write_transaction(self._engine) as connection:
             active = generation_rows.lock_active(connection)
@@ -226,7 +232,7 @@ class GenerationRecords:
             # guard: lost-index-discarded
             _set_state(connection, active.id, DISCARDED if active.lost else PREVIOUS)
             _set_state(connection, target.id, ACTIVE, activated_at=time.time())
-            # From now on the rows describe the previous generation, which has every version that was ready in it.
+            # From now on the rows describe the previous generation, which contains every version that was ready in it.
             ready = select(versions.c.id).where(versions.c.state == VersionState.READY)
             unwanted = (jobs.c.state != "done") | jobs.c.version_id.not_in(ready) | literal(bool(active.lost))
             connection.execute(delete(jobs).where(_REEMBED, unwanted))
@@ -236,9 +242,10 @@ class GenerationRecords:
             return generation_rows.load_generation(connection, generation_id)
 
     def discard(self, *, unfinished: bool) -> Generation | None:
-        """Discard the generation beside the active one and return it; None if there is none.
+        """Discard the generation beside the active one and return it, or None if there is none.
 
-        The caller removes its index. Raises `GenerationStateError` for a generation being built unless `unfinished`.
+        The caller removes its index. Raises `GenerationStateError` if the generation is being built, unless
+        `unfinished` is true.
         """
         with write_transaction(self._engine) as connection:
             generation_rows.lock_active(connection)
@@ -299,7 +306,7 @@ def _set_state(connection: Connection, generation_id: int, state: GenerationStat
 
 
 def _build_wanted_query(*columns: Any) -> Select[Any]:  # noqa: ANN401 - columns and tables
-    """Select versions that belong in an index, each with its job of kind `reembed`, if any."""
+    """Select the versions that belong in an index, each with its job of kind `reembed` if it has one."""
     of_version = (jobs.c.version_id == versions.c.id) & _REEMBED
     return (
         select(*columns)

@@ -1,4 +1,4 @@
-"""Failed and lapsed jobs: a failed job fails its version or run in the same commit; a lapsed one is requeued."""
+"""Failed and lapsed jobs. A failed job fails its version or run in the same commit; a lapsed job is requeued."""
 
 import time
 from typing import Any
@@ -21,7 +21,7 @@ _SUBJECT_WORDS = {JobKind.RUN: ("run", "Ask again about fewer documents")}
 
 
 def requeue_lapsed_jobs(connection: Connection, *, max_attempts: int, grace_seconds: float) -> int:
-    """Requeue jobs whose lease has lapsed, or fail them after `max_attempts`; collections never fail."""
+    """Requeue jobs whose lease has lapsed, or fail them after `max_attempts`. Jobs of kind `collect` never fail."""
     lapsed = lock_running_jobs(connection, jobs.c.lease_until < build_clock(connection))
     spent = [row for row in lapsed if row.attempt >= max_attempts and row.kind != JobKind.COLLECT]
     for row in spent:
@@ -56,7 +56,7 @@ def _fail_lost_job(connection: Connection, row: Row[Any], grace_seconds: float) 
 
 
 def fail_target(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
-    """Fail the version or the run of a finished job; a collection has neither."""
+    """Fail the version or run of a finished job. A job of kind `collect` has neither."""
     if job.kind in VERSION_JOB_KINDS:
         _fail_version(connection, job, failure, grace_seconds=grace_seconds)
     elif job.kind is JobKind.RUN:
@@ -66,7 +66,7 @@ def fail_target(connection: Connection, job: Job, failure: Failure, *, grace_sec
 def _fail_version(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
     """Fail a version and, unless searches can find it, queue the removal of its points.
 
-    `grace_seconds` delays the removal for a worker that was declared lost and may still be writing.
+    The removal is delayed by `grace_seconds`, because a worker that was declared lost may still be writing.
     """
     of_version = versions.c.id == job.version_id
     if connection.execute(select(versions.c.hidden).where(of_version)).scalar_one():

@@ -53,13 +53,13 @@ from ingest.storage.queue.turns import find_job_to_yield_to, has_quick_job, shou
 from ingest.storage.quotas.store import UNLIMITED, QuotaRules
 
 MAX_ATTEMPTS = 3
-# Concurrent runs per tenant; each run may have many requests in flight at the language model.
+# Concurrent runs per tenant. Each run may have many concurrent requests to the language model.
 RUNS_PER_TENANT = 4
-# Pauses by the number of attempts so far, which the progress of a run resets to 0. Later pauses double.
+# Retry delays by the number of attempts so far, which progress of a run resets to 0. Further delays double each time.
 _RETRY_SECONDS = (0.0, 5.0, 30.0)
-# The longest pause; only collections, which are retried without limit, reach it.
+# The longest retry delay. Only jobs of kind `collect`, which are retried without limit, reach it.
 _COLLECT_PAUSE_SECONDS = 600.0
-# Pauses while a dependency is unreachable.
+# Retry delays while a dependency is unreachable.
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 120.0
 _UNFINISHED_STATES = ("queued", "running")
@@ -67,9 +67,9 @@ _DONE_VALUES = {"state": "done", "lease_until": None, "error_code": None, "error
 
 
 class Jobs:
-    """The jobs of every tenant. A method that takes a `Job` raises `LeaseLostError` if the job's fence is out of date.
+    """The jobs of all tenants. Methods that take a `Job` raise `LeaseLostError` if the job's fence is out of date.
 
-    `announce` is called after the commit with the documents of every changed job.
+    After each commit, `announce` is called with the documents of every changed job.
     """
 
     def __init__(
@@ -97,9 +97,9 @@ class Jobs:
     ) -> list[Job]:
         """Lease up to `limit` waiting jobs of a kind, with files of at most `total_bytes` in total; see `claim_jobs`.
 
-        If any job can be claimed, at least one is, whatever its size.
+        If any job can be claimed, at least one is claimed, whatever its size.
         """
-        with read_transaction(self._engine) as connection:  # most calls find nothing, and reading blocks nobody
+        with read_transaction(self._engine) as connection:  # most calls find nothing, and reading does not block anyone
             if not has_waiting_jobs(connection, kind):
                 return []
         with write_transaction(self._engine) as connection:
@@ -120,21 +120,21 @@ class Jobs:
         return claimed
 
     def list_claimable(self, kind: JobKind, limit: int) -> list[int]:
-        """List the ids of the oldest jobs that can be claimed now. Each is worth waking a worker for."""
+        """List the ids of the oldest jobs that can be claimed now. It is worth waking a worker for each of them."""
         with read_transaction(self._engine) as connection:
             return list_claimable_jobs(connection, kind, limit)
 
     def find_oldest_claimable_time(self, kind: JobKind) -> float | None:
-        """Return when the longest-waiting claimable job began to wait; None if no job can be claimed.
+        """Return the time at which the longest-waiting claimable job began to wait, or None if no job can be claimed.
 
-        If this wait keeps growing, there are too few workers: jobs that wait for a pause to end or for their tenant's
+        If this wait keeps growing, there are too few workers: jobs that wait for a retry delay or for their tenant's
         concurrency limit do not count.
         """
         with read_transaction(self._engine) as connection:
             return find_oldest_claimable_time(connection, kind, self._per_tenant.get(kind))
 
     def pause(self, kind: JobKind) -> None:
-        """Stop claims of a kind; running jobs continue."""
+        """Stop claiming jobs of a kind. Running jobs continue."""
         with write_transaction(self._engine) as connection:
             if insert_if_absent(connection, pauses, kind=kind, since=time.time()):
                 record_action(connection, Action.QUEUE_PAUSED, f"queue:{kind}", tenant_id=None)
@@ -145,12 +145,12 @@ class Jobs:
                 record_action(connection, Action.QUEUE_RESUMED, f"queue:{kind}", tenant_id=None)
 
     def load_paused_kinds(self) -> dict[JobKind, float]:
-        """Return the paused kinds, each with the time its pause began."""
+        """Return the paused kinds, each with the time at which it was paused."""
         with read_transaction(self._engine) as connection:
             return load_paused_kinds(connection)
 
     def require_held(self, job: Job) -> None:
-        """Raise `LeaseLostError` if the job is no longer held. Workers call it before each write to the index."""
+        """Raise `LeaseLostError` if the job is no longer held. Workers call this before each write to the index."""
         if not self.select_held([job]):
             raise _build_lost_error(job)
 
@@ -165,7 +165,7 @@ class Jobs:
             _update_held(connection, job, lease_until=build_clock(connection) + self.lease_seconds)
 
     def extend_leases(self, held: Sequence[Job]) -> None:
-        """Extend the leases of several jobs in one statement, skipping jobs that were lost."""
+        """Extend the leases of several jobs in one statement. Jobs whose lease was lost are skipped."""
         with write_transaction(self._engine) as connection:
             _lock_jobs_in_order(connection, held)
             lease_until = build_clock(connection) + self.lease_seconds
@@ -174,12 +174,15 @@ class Jobs:
             )
 
     def record_progress(self, job: Job, state: VersionState, **counts: Any) -> None:  # noqa: ANN401 - columns of `versions`
-        """Record the stage of a version with its counts so far, and extend the lease."""
+        """Record the stage of a version and its counts so far, and extend the lease."""
         if self.record_batch_progress(state, {job: counts}):
             raise _build_lost_error(job)
 
     def record_batch_progress(self, state: VersionState, counts: Mapping[Job, Mapping[str, Any]]) -> list[Job]:
-        """Record progress, as `record_progress` does, for jobs claimed together; return the jobs that were lost."""
+        """Record the progress of jobs that were claimed together; see `record_progress`.
+
+        Returns the jobs whose lease was lost.
+        """
         embedded = any("chunks_embedded" in changed for changed in counts.values())
         lost: list[Job] = []
         with self._transaction(*counts, changes_search=embedded) as connection:
@@ -191,10 +194,11 @@ class Jobs:
         return lost
 
     def finish_ingest(self, finished: Sequence[IngestReport], *, unused: Callable[[str], object] = str) -> list[Job]:
-        """Queue the embedding of versions, activate first versions and take their entries, all in one commit.
+        """Queue the embedding of versions, activate first versions and adopt their entries, all in one commit.
 
-        A version that replaces another is activated by `finish_embed`. Returns the jobs that were lost; nothing is done
-        for them. After the commit, `unused` is called with each key of an entry's blob that no document uses.
+        A version that replaces another is activated later, by `finish_embed`. Returns the jobs whose lease was lost;
+        nothing is done for them. After the commit, `unused` is called with each key of an entry's blob that no document
+        uses.
         """
         reports = {report.job: report for report in finished}
         lost: list[Job] = []
@@ -225,10 +229,11 @@ class Jobs:
         return lost
 
     def finish_embed(self, finished: Sequence[EmbedReport], *, unused: Callable[[str], object] = str) -> list[Job]:
-        """Mark versions ready and let them replace earlier ones, in one commit; return the jobs that were lost.
+        """Mark versions as ready and replace earlier versions with them, all in one commit.
 
-        The entries of a replaced container are updated with it; `unused` is called as by `finish_ingest`. Raises
-        `IncompleteVersionError` without changing anything.
+        Returns the jobs whose lease was lost. The entries of a container are updated when it is replaced; `unused` is
+        called in the same way as in `finish_ingest`. Raises `IncompleteVersionError`, without changing anything, if the
+        index lacks chunks of a replacement.
         """
         reports = {report.job: report for report in finished}
         with self._transaction(*reports, changes_search=True) as connection:
@@ -256,7 +261,10 @@ class Jobs:
                 unused(key)
 
     def finish_collect(self, job: Job, *, chunks: int = 0, size: int = 0) -> None:
-        """Record that a withdrawn version was removed from index and blobs; its document's receipt gets the counts."""
+        """Record that a withdrawn version was removed from the index and blobs.
+
+        The counts are added to the receipt of its document.
+        """
         with write_transaction(self._engine) as connection:
             _update_held(connection, job, **_DONE_VALUES)
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(hidden=False))
@@ -270,7 +278,7 @@ class Jobs:
             _update_held(connection, job, **_DONE_VALUES)
 
     def fail(self, job: Job, failure: Failure) -> None:
-        """Fail a job, along with its version or run, for the given reason."""
+        """Fail a job and its version or run for the given reason."""
         with self._transaction(job) as connection:
             _update_held(
                 connection,
@@ -283,9 +291,10 @@ class Jobs:
             fail_target(connection, job, failure)
 
     def retry(self, job: Job, failure: Failure) -> bool:
-        """Requeue a job after a pause; return false, changing nothing, if its attempts are used up.
+        """Requeue a job after a retry delay. Return false, without changing anything, if its attempts are used up.
 
-        A collection is retried without limit: deleted content must be removed however long the index is unreachable.
+        A job of kind `collect` is retried without limit: deleted content must be removed however long the index is
+        unreachable.
         """
         attempt = self._load_current_attempt(job)
         if job.kind is not JobKind.COLLECT and attempt >= MAX_ATTEMPTS:
@@ -307,9 +316,9 @@ class Jobs:
         return True
 
     def postpone(self, job: Job, failure: Failure) -> None:
-        """Requeue a job after a pause because a dependency is unreachable; this does not use up an attempt.
+        """Requeue a job after a retry delay because a dependency is unreachable. This does not use up an attempt.
 
-        For a run, the pauses grow as long as every attempt ends this way without progress.
+        For a run, the delays grow as long as every attempt ends this way without progress.
         """
         with self._transaction(job) as connection:
             now, pause = build_clock(connection), compute_pause_seconds(job, _load_away_seconds(connection, job))
@@ -326,20 +335,21 @@ class Jobs:
             )
 
     def load_away_seconds(self, job: Job) -> float:
-        """Return the seconds since the first of the latest attempts that all ended with `postpone` and no progress.
+        """Return for how many seconds every attempt has ended with `postpone` and no progress.
 
-        It is 0.0 if the last attempt did not end this way.
+        The time counts from the end of the first attempt in this series. It is 0.0 if the last attempt did not end this
+        way.
         """
         with read_transaction(self._engine) as connection:
             return _load_away_seconds(connection, job)
 
     def hand_back(self, job: Job) -> None:
-        """Requeue a job because the process is stopping; this does not use up an attempt."""
+        """Requeue a job because the process is stopping. This does not use up an attempt."""
         with self._transaction(job) as connection:
             _update_held(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1)
 
     def requeue_in_lane(self, job: Job, lane: Lane) -> None:
-        """Requeue an ingest in another lane because it outlasted its try; this does not use up an attempt."""
+        """Requeue an ingest in another lane because it exceeded its first try. This does not use up an attempt."""
         with self._transaction(job) as connection:
             _update_held(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1, lane=lane)
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(pages_done=None))
@@ -350,7 +360,7 @@ class Jobs:
             _update_held(connection, job, lane=Lane.SLOW, slow_since=build_clock(connection))
 
     def find_job_to_yield_to(self, job: Job, lane: Lane) -> int | None:
-        """Return the id of the waiting job that a running job in this lane should give its worker to, or None."""
+        """Return the id of the waiting job to which a running job in this lane should yield its worker, or None."""
         with read_transaction(self._engine) as connection:
             return find_job_to_yield_to(connection, job, lane)
 
@@ -360,15 +370,15 @@ class Jobs:
             return has_quick_job(connection, kind)
 
     def should_yield(self, held: Sequence[Job]) -> bool:
-        """Return whether resumable jobs of a kind should give their worker to others now."""
+        """Return whether resumable jobs of a kind should yield their worker to other jobs now."""
         with read_transaction(self._engine) as connection:
             return should_yield(connection, held)
 
     def recover(self, *, all_running: bool) -> int:
-        """Requeue jobs that lost their worker, in one transaction; return how many.
+        """Requeue jobs that lost their worker, in one transaction, and return their number.
 
-        With `all_running`, requeue every running job regardless of its lease. This is right only if no other process
-        can hold one, as when an embedded service starts. It does not use up an attempt, because a killed process says
+        With `all_running`, requeue every running job regardless of its lease. This is correct only if no other process
+        can hold a job, as when an embedded service starts. It does not use up an attempt, because a killed process says
         nothing about the document, unless the job was interrupted too often.
 
         Otherwise, as in a cluster, requeue jobs with a lapsed lease. This uses up an attempt, and a document whose last
@@ -380,7 +390,7 @@ class Jobs:
             return requeue_lapsed_jobs(connection, max_attempts=MAX_ATTEMPTS, grace_seconds=self.lease_seconds)
 
     def requeue_ingest(self, version_id: str) -> None:
-        """Queue a version's ingest again because part of the version is missing from the index."""
+        """Requeue a version's ingest because part of the version is missing from the index."""
         with write_transaction(self._engine) as connection:
             of_version = versions.c.id == version_id
             document = connection.execute(select(versions.c.document_id).where(of_version)).scalar_one()
@@ -401,9 +411,9 @@ class Jobs:
             return {JobKind(kind): count for kind, count in connection.execute(query).all()}
 
     def find_oldest_unfinished_time(self, kind: JobKind) -> float | None:
-        """Return when the oldest queued or running job of a kind was created, in seconds of the epoch, or None.
+        """Return when the oldest queued or running job of a kind was created, in seconds since the epoch, or None.
 
-        Slow jobs are left out.
+        Slow jobs are excluded.
         """
         is_slow = jobs.c.lane.is_not_distinct_from(Lane.SLOW)
         query = select(func.min(jobs.c.created_at)).where(
@@ -418,7 +428,7 @@ class Jobs:
             return count_waiting_by_tenant(connection, kind)
 
     def count_backlog(self, tenant_id: str) -> int:
-        """Count a tenant's documents that wait to become searchable. Above a limit, uploads are refused."""
+        """Count a tenant's documents that are waiting to become searchable. Above a limit, uploads are refused."""
         query = select(func.count()).where(
             jobs.c.state == "queued", jobs.c.kind == JobKind.INGEST, jobs.c.tenant_id == tenant_id
         )
@@ -426,15 +436,18 @@ class Jobs:
             return connection.execute(query).scalar_one()
 
     def estimate_position(self, version_id: str) -> int | None:
-        """Estimate how many jobs are ahead of the one a version waits for; None if it waits for none."""
+        """Estimate the number of jobs ahead of the one that a version is waiting for.
+
+        None if it is not waiting for a job.
+        """
         with read_transaction(self._engine) as connection:
             return estimate_position(connection, version_id)
 
     @contextmanager
     def _transaction(self, *changed: Job, changes_search: bool = False) -> Iterator[Connection]:
-        """Open a transaction that changes these jobs; their documents are announced after the commit.
+        """Open a transaction that changes these jobs. After the commit, their documents are announced.
 
-        `changes_search` means that search results may differ after the commit.
+        `changes_search` means that search results may be different after the commit.
         """
         tenants = [job.tenant_id for job in changed] if changes_search else []
         with write_transaction(self._engine, changes_search_of=tenants) as connection:
@@ -446,7 +459,10 @@ class Jobs:
             self._announce(tenant, {job.document_id for job in changed if job.tenant_id == tenant})
 
     def _load_current_attempt(self, job: Job) -> int:
-        """Load the attempt from the job's row, since progress of a run resets it. Raises `LeaseLostError`."""
+        """Load the attempt from the job's row, because progress of a run resets it.
+
+        Raises `LeaseLostError` if the lease was lost.
+        """
         query = select(jobs.c.attempt).where(_build_held_condition([job]))
         with read_transaction(self._engine) as connection:
             attempt: int | None = connection.execute(query).scalar()
@@ -456,9 +472,10 @@ class Jobs:
 
 
 def compute_pause_seconds(job: Job, away: float) -> float:
-    """Return a job's next pause after `away` seconds without its dependency: 5 s, and for a run 5, 10, 20, … 120 s.
+    """Return a job's next retry delay after `away` seconds without its dependency.
 
-    Each attempt at a run replays and logs all its earlier steps, so its pauses grow. Documents are retried one by one.
+    The delay is 5 s and, for a run, 5, 10, 20, … 120 s. The delays of a run grow because each attempt replays and logs
+    all its earlier steps. Documents are retried one by one.
     """
     return min(_FIRST_PAUSE_SECONDS + away, _LONGEST_PAUSE_SECONDS) if job.kind is JobKind.RUN else _FIRST_PAUSE_SECONDS
 
@@ -468,14 +485,17 @@ def _build_held_condition(claimed: Collection[Job]) -> ColumnElement[bool]:
 
 
 def _lock_jobs_in_order(connection: Connection, claimed: Collection[Job]) -> list[Job]:
-    """Lock the rows of several jobs in order of id, so that transactions that lock the same rows cannot deadlock."""
+    """Lock the rows of several jobs sorted by id, so that transactions that lock the same rows cannot deadlock."""
     of_these = jobs.c.id.in_([job.id for job in claimed])
     connection.execute(select(jobs.c.id).where(of_these).order_by(jobs.c.id).with_for_update()).all()
     return sorted(claimed, key=lambda job: job.id)
 
 
 def _update_if_held(connection: Connection, job: Job, **values: Any) -> int | None:  # noqa: ANN401 - columns of `jobs`
-    """Update the job's row and return its priority; None if the job was lost: then its work must not be committed."""
+    """Update the job's row and return its priority.
+
+    Returns None if the lease was lost; then the work for the job must not be committed.
+    """
     priority: int | None = connection.execute(
         update(jobs)
         # guard: job-fence
@@ -487,7 +507,7 @@ def _update_if_held(connection: Connection, job: Job, **values: Any) -> int | No
 
 
 def _update_held(connection: Connection, job: Job, **values: Any) -> None:  # noqa: ANN401 - columns of `jobs`
-    """Update the job's row. Raises `LeaseLostError`."""
+    """Update the job's row. Raises `LeaseLostError` if the lease was lost."""
     if _update_if_held(connection, job, **values) is None:
         raise _build_lost_error(job)
 
@@ -495,7 +515,7 @@ def _update_held(connection: Connection, job: Job, **values: Any) -> None:  # no
 def _record_progress(connection: Connection, job: Job, state: VersionState, counts: Mapping[str, Any]) -> None:
     of_version = versions.c.id == job.version_id
     changed: dict[str, Any] = {"state": state, **counts}
-    # From now on the index may contain points of this version, and only an active version may be found.
+    # From now on the index may contain points of this version, but only an active version may be found.
     if state is VersionState.INDEXING:
         active = documents.c.active_version_id == job.version_id
         changed["hidden"] = ~select(documents.c.id).where(documents.c.id == job.document_id, active).exists()

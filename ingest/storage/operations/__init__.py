@@ -1,1 +1,1 @@
-"""Operations on a whole installation: backup, restore, retention, resealing, and unused content."""
+"""Operations on a whole installation: backup, restore, retention, resealing, and removal of unused content."""

@@ -5,9 +5,9 @@
     FOLDER/SHA256SUMS       one line per file, in the format that `sha256sum -c` reads
     FOLDER/manifest.json    a summary with counts; written last, so a folder without it is not a complete backup
 
-Files in a blob folder are written once, so a hard link is as good as a copy until the disk fails. Files in a bucket are
-downloaded, and sealed files are decrypted: a backup is as readable as the disk it is on. The index is not part of a
-backup; it is rebuilt from the texts.
+Files in a blob folder are written only once, so a hard link is as good as a copy unless the disk fails. Files in a
+bucket are downloaded, and sealed files are decrypted: anyone who can read the disk can read the backup. The index is
+not part of a backup; it is rebuilt from the texts.
 """
 
 import json
@@ -30,17 +30,21 @@ MANIFEST, SUMS, CATALOG, BLOBS = "manifest.json", "SHA256SUMS", "catalog.sqlite"
 BLOB_KINDS = ("original", "text", "tables")
 _UNFINISHED_FILE = "unfinished"
 _FORMAT = 1
-# Each round leaves out documents that were deleted or replaced since the last one; files still missing then are lost.
+# Each round omits documents that were deleted or replaced since the previous round. Files that are still missing after
+# that are lost.
 _MAX_ROUNDS = 5
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-# Receives the name of the step, the amount done and the total.
+# Called with the name of the step, the amount done and the total.
 Advanced = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class BackupManifest:
-    """The summary of a backup. `lost` and `damaged` are keys of files that the installation had lost or damaged."""
+    """The summary of a backup.
+
+    `lost` and `damaged` are the keys of files that were missing or damaged in the installation.
+    """
 
     installation: str
     release: str
@@ -58,11 +62,11 @@ class BackupManifest:
 def create_backup(
     catalog: CatalogCopies, blobs: BlobStore, folder: Path, advanced: Advanced, *, link: bool = True
 ) -> BackupManifest:
-    """Create a backup in a new or empty folder, or continue one that was interrupted there.
+    """Create a backup in a new or empty folder, or continue a backup that was interrupted there.
 
-    Uploads and deletions may continue: files are copied first, then the catalog, then files that only the catalog's
-    copy names. If one of those is gone, its document was deleted or replaced, and the catalog is copied again. Raises
-    `BackupError` and `StorageFullError`.
+    Uploads and deletions may continue. Files are copied first, then the catalog, and then files that only the catalog's
+    copy names. If one of these no longer exists, its document was deleted or replaced, and the catalog is copied again.
+    Raises `BackupError` if the folder cannot be used, and `StorageFullError` if the disk is full.
     """
     _prepare_folder(folder)
     take = _BackupWriter(blobs, folder, link=link)
@@ -85,7 +89,7 @@ def create_backup(
 
 
 def read_manifest(folder: Path) -> BackupManifest:
-    """Read a backup's manifest. Raises `BackupError` if the folder does not hold a complete backup."""
+    """Load a backup's manifest. Raises `BackupError` if the folder does not contain a complete backup."""
     try:
         raw = json.loads((folder / MANIFEST).read_text())
         made = BackupManifest(**{**raw, "lost": tuple(raw["lost"]), "damaged": tuple(raw["damaged"])})
@@ -105,9 +109,9 @@ def read_manifest(folder: Path) -> BackupManifest:
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file of a backup, including the catalog, by its path in the folder.
+    """Return the SHA-256 of each file of a backup, including the catalog, keyed by its path in the folder.
 
-    Raises `BackupError` for a line that cannot be part of a backup, such as a path that leads out of the folder.
+    Raises `BackupError` if a line cannot be part of a backup, such as one with a path that leads out of the folder.
     """
     with (folder / SUMS).open() as lines:
         sums = {path: digest for digest, _, path in (line.rstrip("\n").partition("  ") for line in lines)}
@@ -146,10 +150,10 @@ def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
 
 
 def verify_contents(catalog: CatalogCopies, blobs: BlobStore, advanced: Advanced) -> list[str]:
-    """Read every file of a running installation that has a digest, and check that all others exist.
+    """Read every file of a running installation that has a digest, and check that all other files exist.
 
-    Return a sentence for each problem found. Each problem is checked a second time, because documents may be deleted or
-    processed again in the meantime.
+    Returns a sentence for each problem found. Each problem is checked a second time, because documents may be deleted
+    or processed again during the check.
     """
     contents = catalog.list_files(group_tables_by_version(blobs.iter_keys("tables")))
     suspicious = set()
@@ -162,7 +166,7 @@ def verify_contents(catalog: CatalogCopies, blobs: BlobStore, advanced: Advanced
 
 
 def _describe_damage(content: CatalogFile, blobs: BlobStore) -> str:
-    """Return a sentence about what is wrong with a file; empty if it is intact."""
+    """Return a sentence that describes what is wrong with a file, or an empty string if it is intact."""
     try:
         # guard: verify-compares-digests
         if content.sha256 is not None and compute_blocks_sha256(blobs.iter_blocks(content.key)) != content.sha256:
@@ -185,7 +189,7 @@ def group_tables_by_version(keys: Iterable[str]) -> Mapping[str, Sequence[str]]:
 
 
 def write_durably(path: Path, content: str) -> None:
-    """Write a file atomically; it is on disk when this returns."""
+    """Write a file atomically. It is on disk when this function returns."""
     draft = path.with_name(f"{path.name}.new")
     with translate_disk_errors(), draft.open("w") as file:
         file.write(content)
@@ -207,14 +211,17 @@ def _prepare_folder(folder: Path) -> None:
 
 
 def _is_listed(path: str, digest: str) -> bool:
-    """Return whether a line of the sums names the catalog or a file of a kind that backups hold."""
+    """Return whether a line of the sums names the catalog or a file of a kind that backups contain."""
     key = path.removeprefix(f"{BLOBS}/")
     is_blob = key != path and key.partition("/")[0] in BLOB_KINDS and is_valid_key(key)
     return (is_blob or path == CATALOG) and _SHA256.fullmatch(digest) is not None
 
 
 class _BackupWriter:
-    """Writes files into a backup. Sealed files that were changed cannot be decrypted; they are `unreadable`."""
+    """Writes files into a backup.
+
+    Sealed files that were changed cannot be decrypted; they are listed in `unreadable`.
+    """
 
     def __init__(self, blobs: BlobStore, folder: Path, *, link: bool) -> None:
         self._blobs = blobs
@@ -223,7 +230,10 @@ class _BackupWriter:
         self.unreadable: set[str] = set()
 
     def __call__(self, key: str) -> bool:
-        """Add a file to the backup unless it is there already; return false if the installation no longer has it."""
+        """Add a file to the backup unless it is already there.
+
+        Return false if the installation no longer has the file.
+        """
         target = self._folder / BLOBS / key
         if target.exists():
             return True
@@ -248,7 +258,7 @@ class _BackupWriter:
 
 
 def _link_file(source: Path, target: Path) -> bool:
-    """Create a hard link; return false if the file systems differ or do not support links."""
+    """Create a hard link. Return false if the file systems differ or do not support links."""
     try:
         os.link(source, target)
     except FileNotFoundError:
@@ -259,7 +269,7 @@ def _link_file(source: Path, target: Path) -> bool:
 
 
 def _copy_catalog(catalog: CatalogCopies, blobs: BlobStore, folder: Path, advanced: Advanced) -> Sequence[CatalogFile]:
-    """Copy the current catalog and return the files that the copy names."""
+    """Copy the current catalog, and return the files that the copy names."""
     draft = folder / f"{CATALOG}.new"
     for path in folder.glob(f"{draft.name}*"):
         path.unlink()
@@ -270,7 +280,7 @@ def _copy_catalog(catalog: CatalogCopies, blobs: BlobStore, folder: Path, advanc
 
 
 def _discard_stale_files(folder: Path, wanted: Collection[str]) -> None:
-    """Remove files of documents that were deleted before the catalog was copied."""
+    """Remove the files of documents that were deleted before the catalog was copied."""
     for key in _list_blob_keys(folder):
         if key not in wanted:
             (folder / BLOBS / key).unlink()
@@ -314,7 +324,7 @@ def _finish(
         lost=tuple(sorted(missing)),
         damaged=tuple(sorted(damaged)),
     )
-    os.sync()  # flush the files and folders before the manifest that vouches for them
+    os.sync()  # flush the files and folders before writing the manifest that vouches for them
     write_durably(folder / MANIFEST, json.dumps(asdict(made), indent=2))
     (folder / _UNFINISHED_FILE).unlink()
     return made
@@ -337,7 +347,10 @@ def _verify_catalog(folder: Path, sums: dict[str, str]) -> list[str]:
 
 
 def _load_digests(catalog: sqlite3.Connection) -> dict[str, str]:
-    """Load the digests of texts and tables from a backup's catalog, by key; catalogs of earlier releases have none."""
+    """Load the digests of texts and tables from a backup's catalog, keyed by file key.
+
+    Earlier releases recorded none.
+    """
     tables = catalog.execute("SELECT count(*) FROM sqlite_master WHERE name = 'content_digests'").fetchone()
     if not tables[0]:
         return {}

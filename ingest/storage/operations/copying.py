@@ -1,6 +1,6 @@
-"""Copies a catalog's rows, as of one moment, into another catalog on either database, and lists the files they name.
+"""Copies a catalog's rows, as of one moment, to another catalog on either database, and lists the files they name.
 
-A backup of a PostgreSQL catalog is therefore an SQLite file. Migrations bring it up to date before it is restored.
+Therefore a backup of a PostgreSQL catalog is an SQLite file. Migrations bring it up to date before it is restored.
 """
 
 import sqlite3
@@ -20,16 +20,16 @@ from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState
 from ingest.storage.texts.texts import build_positions_key, build_text_keys
 
 _BATCH_ROWS = 1_000
-# The content of versions in these states is removed, unless they are still their documents' active versions.
+# The content of versions in these states is removed, unless a version is still the active version of its document.
 _GONE_STATES = (VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED)
 
-# Receives the amount done and the total.
+# Called with the amount done and the total.
 Copied = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class CatalogFile:
-    """A file that the catalog names, with its SHA-256 in hex; `required` is false if the file may be absent.
+    """A file that the catalog names, with its SHA-256 in hexadecimal. `required` is false if the file may be absent.
 
     Texts and tables of earlier releases have no SHA-256 until upkeep adds it.
     """
@@ -40,7 +40,7 @@ class CatalogFile:
 
 
 class CatalogCopies:
-    """Copies of a catalog as SQLite files."""
+    """Saves copies of a catalog as SQLite files, and loads them."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -48,8 +48,8 @@ class CatalogCopies:
     def save(self, path: Path, copied: Copied) -> None:
         """Copy the current catalog to a new file while readers and writers continue.
 
-        SQLite uses its own backup in one step: a long-lived reader would keep the write-ahead log from being truncated
-        after a deletion.
+        On SQLite, its own backup function is used in a single step, because a long-lived reader would prevent the
+        write-ahead log from being truncated after a deletion.
         """
         if self._engine.dialect.name != "sqlite":
             with _open_file(path) as target:
@@ -61,7 +61,7 @@ class CatalogCopies:
         copied(rows, rows)
 
     def load(self, path: Path, copied: Copied) -> None:
-        """Replace the catalog by a copy, in one transaction. The copy is first migrated to this release's schema."""
+        """Replace the catalog with a copy, in one transaction. The copy is first migrated to this release's schema."""
         with _open_file(path) as source:
             copy_catalog(source, self._engine, copied)
 
@@ -81,12 +81,12 @@ class CatalogCopies:
             return connection.execute(held).first() is not None
 
     def list_files(self, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
-        """List the files that the catalog names; `tables` holds the keys of record tables by version."""
+        """List the files that the catalog names. `tables` contains the keys of record tables, keyed by version."""
         return _list_files(self._engine, tables)
 
 
 def list_files_of_copy(path: Path, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
-    """List the files that a copy of a catalog names, as `CatalogCopies.list_files` does."""
+    """List the files that a copy of a catalog names, in the same way as `CatalogCopies.list_files`."""
     with _open_file(path) as engine:
         return _list_files(engine, tables)
 
@@ -94,7 +94,7 @@ def list_files_of_copy(path: Path, tables: Mapping[str, Sequence[str]]) -> list[
 def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
     """List the originals of live documents and files, and the texts and tables of versions that searches can find.
 
-    A version's other files, which its digests do not name, are left out because nothing reads them.
+    Other files of a version, which its digests do not name, are omitted because nothing reads them.
     """
     searched = versions.c.state.in_(SEARCHABLE_STATES) | (documents.c.active_version_id == versions.c.id)
     query = (
@@ -121,7 +121,8 @@ def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Cat
                 derived = _list_recorded_files(row.id, digests.get(row.id, {})) or _list_expected_files(
                     row.id, tables.get(row.id, ())
                 )
-                # A version that is not searchable yet may be being written right now, before its digests are recorded.
+                # A version that is not searchable yet may be in the middle of being written, before its digests are
+                # recorded.
                 found += derived if row.searched else [CatalogFile(each.key, required=False) for each in derived]
         staged = select(staged_entries.c.blob_key, staged_entries.c.content_sha256).order_by(staged_entries.c.blob_key)
         found += [CatalogFile(row.blob_key, row.content_sha256) for row in connection.execute(staged)]
@@ -133,12 +134,12 @@ def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Cat
 
 
 def _list_recorded_files(version_id: str, digests: Mapping[str, Digest]) -> list[CatalogFile]:
-    """List a version's derived files by its digests; empty for versions of earlier releases."""
+    """List a version's derived files according to its digests. The list is empty for versions of earlier releases."""
     return [CatalogFile(build_file_key(version_id, file), digest.sha256.hex()) for file, digest in digests.items()]
 
 
 def _list_expected_files(version_id: str, tables: Sequence[str]) -> list[CatalogFile]:
-    """List the files of a version without digests: its text and map, and optional ones."""
+    """List the files of a version without digests: its text and map, and the files that it may have in addition."""
     optional = (build_positions_key(version_id), *tables)
     return [*map(CatalogFile, build_text_keys(version_id)), *(CatalogFile(key, required=False) for key in optional)]
 
@@ -159,12 +160,11 @@ def _open_file(path: Path) -> Iterator[Engine]:
 
 
 def copy_catalog(source: Engine, target: Engine, copied_rows: Copied = lambda done, total: None) -> int:
-    """Replace all rows of `target` by those of `source`, in one transaction; return how many there are.
+    """Replace all rows of `target` with the rows of `source`, in one transaction, and return their number.
 
-    The state of sealing is not copied, because it describes the files beside `source`, and other files are beside
-    `target`.
-
-    Writers of `source` may continue; their later commits are not in the copy. Both catalogs have this release's schema.
+    The state of sealing is not copied, because it describes the files that belong to `source`, and other files belong
+    to `target`. Writers of `source` may continue; their later commits are not in the copy. Both catalogs must have this
+    release's schema.
     """
     tables, copied = _build_plain_tables(), 0
     with _snapshot(source) as reading, write_transaction(target) as writing:
@@ -186,7 +186,7 @@ def _count_rows(connection: Connection, tables: Iterable[Table]) -> int:
 
 
 def _build_plain_tables() -> list[Table]:
-    """Build the tables to copy, in the order of their references.
+    """Build the tables to copy, ordered by their references.
 
     Their JSON columns store an absent value as SQL NULL, as in the source, rather than as a JSON null.
     """
@@ -203,7 +203,7 @@ def _build_plain_tables() -> list[Table]:
 
 @contextmanager
 def _snapshot(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that sees the catalog as of its first query; on SQLite, the write-ahead log ensures this."""
+    """Open a transaction that sees the catalog as of its first query. On SQLite, the write-ahead log ensures this."""
     with read_transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -211,7 +211,7 @@ def _snapshot(engine: Engine) -> Iterator[Connection]:
 
 
 def _advance_sequences(connection: Connection, tables: list[Table]) -> None:
-    """Move PostgreSQL's sequences past the copied rows; SQLite does this by itself."""
+    """Advance PostgreSQL's sequences past the copied rows. SQLite does this by itself."""
     if connection.dialect.name != "postgresql":
         return
     for table in tables:

@@ -1,4 +1,4 @@
-"""Removes records of every tenant whose retention time is over, in small transactions."""
+"""Removes records of all tenants whose retention time has passed, in small transactions."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -35,21 +35,24 @@ _DAY_SECONDS = 24 * 3600.0
 _BATCH_ROWS = 100
 _BATCH_ENTRIES = 5_000
 _MAX_KEYS_PER_TENANT = 100_000
-# Clients that follow a finished run read until its last event, so that one is kept.
+# Clients that follow a finished run read until its last event, so the last event is retained.
 _KEPT_EVENTS = ("start", "end")
 
 Remove = Callable[[Connection, list[str]], None]
 
 
 class Expiry:
-    """Removes expired records. It is safe to run twice at once."""
+    """Removes expired records. It is safe to run this twice concurrently."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
 
     def delete_expired(self, retention: Retention) -> dict[str, int]:
-        """Remove everything older than its retention time; return the number removed of each kind, without zeros."""
+        """Remove all records older than their retention time.
+
+        Returns the number of removed records of each kind; kinds without any are omitted.
+        """
         now = self._clock()
 
         def compute_cutoff(days: float) -> float:
@@ -92,7 +95,7 @@ class Expiry:
 
 
 def _remove_runs(connection: Connection, some: list[str]) -> None:
-    """Remove ended runs with their logs; stored answers stay."""
+    """Remove finished runs with their logs. Stored answers are not removed."""
     for table in (run_events, run_documents):
         connection.execute(delete(table).where(table.c.run_id.in_(some)))
     connection.execute(delete(jobs).where(jobs.c.kind == JobKind.RUN, jobs.c.version_id.in_(some)))
@@ -129,7 +132,7 @@ def _remove_links(connection: Connection, some: list[str]) -> None:
 
 
 def _finish_runs(connection: Connection, some: list[str]) -> None:
-    """Resume paused runs so that they finish with the results they have."""
+    """Resume paused runs so that they finish with the results they have so far."""
     for row in connection.execute(build_run_query().where(runs.c.id.in_(some))).all():
         run = build_run(row)
         resume_run(connection, run, build_finish_decision(run))
@@ -145,7 +148,7 @@ def _remove_deliveries(connection: Connection, some: list[str]) -> None:
 
 
 def _remove_request_keys(engine: Engine, now: float) -> int:
-    """Remove expired idempotency keys, and each tenant's keys beyond its newest `_MAX_KEYS_PER_TENANT`."""
+    """Remove expired idempotency keys, and for each tenant all keys beyond its newest `_MAX_KEYS_PER_TENANT`."""
     with write_transaction(engine) as connection:
         removed = connection.execute(delete(idempotency_keys).where(idempotency_keys.c.ends_at <= now)).rowcount
         by_tenant = idempotency_keys.c.tenant_id
@@ -177,7 +180,10 @@ def _remove_works(connection: Connection, some: list[str]) -> None:
 
 
 def _trim_audit(audit: Audit, older_than: float) -> Iterator[int]:
-    """Trim the audit log once more than a day of it is too old, because each trim is itself an entry."""
+    """Trim the audit log once more than a day of it is too old.
+
+    Each trim is itself recorded as an entry, so small trims are avoided.
+    """
     if audit.load_oldest_time() >= older_than - _DAY_SECONDS:
         return
     through = audit.load_head().sequence

@@ -1,9 +1,9 @@
-"""An installation id ties a catalog, a blob folder and an index together.
+"""The installation id, which ties a catalog, a blob folder and an index together.
 
 The id is stored in a row of the catalog, in the file `INSTALLATION` of the blob folder, and with each generation of the
-index. A catalog beside the blobs or index of another installation would treat their content as its own leftovers and
-show documents that are not there, so mismatched parts are refused at every start. Parts without an id, from releases
-that had none, get one unless something suggests that they do not belong together.
+index. If a catalog were used with the blobs or index of another installation, it would treat their content as its own
+leftovers and show documents that are not there. Therefore parts that do not match are refused at every start. Parts
+without an id, from releases that had none, get one unless something suggests that they do not belong together.
 """
 
 import os
@@ -18,26 +18,26 @@ from typing import TYPE_CHECKING
 from ingest.storage.blobs.store import BlobStore, fsync_path
 from ingest.storage.errors import InstallationMismatchError, RestoreUnfinishedError
 
-if TYPE_CHECKING:  # settings import this module, and commands that talk to a service do not need a database library
+if TYPE_CHECKING:  # settings import this module, and commands that call a service do not need a database library
     from ingest.storage.operations.installation_record import InstallationRecord
 
 MARK_FILE = "INSTALLATION"
 # Present in the blob folder while a backup is being restored.
 RESTORE_MARK_FILE = "RESTORING"
-# The most originals to compare before an unmarked blob folder is accepted as the catalog's own.
+# The maximum number of originals to compare before an unmarked blob folder is accepted as the catalog's own.
 _MAX_COMPARED_ORIGINALS = 1_000
 
 
 @dataclass(frozen=True)
 class Installation:
-    """An installation id, and for unmarked indexes a check whether the catalog knows any of the given versions."""
+    """An installation id and, for unmarked indexes, a check whether the catalog knows any of the given versions."""
 
     id: str
     knows_version: Callable[[Collection[str]], bool]
 
 
 def bind_installation(record: "InstallationRecord", blobs: BlobStore) -> Installation:
-    """Return the installation that a catalog and a blob folder belong to, marking whichever has no id yet.
+    """Return the installation that a catalog and a blob folder belong to, and mark the one that has no id yet.
 
     Raises `InstallationMismatchError` if their ids differ, or if one has no id and does not seem to belong to the
     other. Raises `RestoreUnfinishedError` if a restore was interrupted.
@@ -58,7 +58,10 @@ def bind_installation(record: "InstallationRecord", blobs: BlobStore) -> Install
 
 
 def require_bound(record: "InstallationRecord", blobs: BlobStore) -> str:
-    """Return the id that the catalog and the blobs share. Raises `InstallationMismatchError`."""
+    """Return the id that the catalog and the blobs share.
+
+    Raises `InstallationMismatchError` if they do not share one.
+    """
     recorded, marked = record.load_id(), load_store_mark(blobs)
     if recorded is None or recorded != marked:
         raise build_mismatch_error(recorded, blobs.location, marked)
@@ -73,14 +76,17 @@ def require_compatible_folder(record: "InstallationRecord", folder: Path) -> Non
 
 
 def load_store_mark(blobs: BlobStore) -> str | None:
-    """Load the id from a blob store's mark; None if it has no mark."""
+    """Load the id from a blob store's mark, or return None if the store has no mark."""
     with suppress(KeyError):
         return blobs.read(MARK_FILE).decode().strip() or None
     return None
 
 
 def mark_store(blobs: BlobStore, identifier: str, *, replace: bool = False) -> str:
-    """Mark a blob store durably, unless it has a mark and `replace` is false; return the id that it has now."""
+    """Mark a blob store durably, unless it already has a mark and `replace` is false.
+
+    Return the id that it has afterwards.
+    """
     written = f"{identifier}\n".encode()
     if replace:
         blobs.put(MARK_FILE, written)
@@ -96,14 +102,17 @@ def build_mismatch_error(recorded: str | None, part: str, marked: str | None) ->
 
 
 def read_folder_mark(folder: Path) -> str | None:
-    """Read the id from a folder's mark; None if it has no mark."""
+    """Load the id from a folder's mark, or return None if the folder has no mark."""
     with suppress(FileNotFoundError, NotADirectoryError):
         return (folder / MARK_FILE).read_text().strip() or None
     return None
 
 
 def write_folder_mark(folder: Path, identifier: str, *, replace: bool = False) -> str:
-    """Mark a folder durably, unless it has a mark and `replace` is false; return the id that it has now."""
+    """Mark a folder durably, unless it already has a mark and `replace` is false.
+
+    Return the id that it has afterwards.
+    """
     draft = folder / f"{MARK_FILE}.{os.getpid()}.{uuid.uuid4().hex}"
     try:
         with draft.open("w") as file:
@@ -122,7 +131,10 @@ def write_folder_mark(folder: Path, identifier: str, *, replace: bool = False) -
 
 
 def _require_related(record: "InstallationRecord", blobs: BlobStore) -> None:
-    """Raise `InstallationMismatchError` if the blobs hold only unknown originals, or none despite documents."""
+    """Raise `InstallationMismatchError` if the blob store does not seem to belong to the catalog.
+
+    This is the case if it contains only unknown originals, or none although there are documents.
+    """
     found = list(islice(blobs.iter_keys("original"), _MAX_COMPARED_ORIGINALS))
     if found and not record.has_any_original(found):
         raise InstallationMismatchError(
@@ -137,5 +149,5 @@ def _require_related(record: "InstallationRecord", blobs: BlobStore) -> None:
 
 
 def _capitalize(place: str) -> str:
-    """Capitalize the name of a place that begins a sentence."""
+    """Capitalize the name of a location that begins a sentence."""
     return place[:1].upper() + place[1:]

@@ -13,31 +13,31 @@ _ROW = 1
 
 
 class InstallationRecord:
-    """The installation id in the catalog, and checks of content found elsewhere against the catalog."""
+    """The installation id in the catalog, and functions that check content found elsewhere against the catalog."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def load_id(self) -> str | None:
-        """Load the id; None if the catalog has none yet."""
+        """Load the id, or return None if the catalog has none yet."""
         with read_transaction(self._engine) as connection:
             return connection.execute(select(installation.c.id)).scalar()
 
     def claim_id(self, identifier: str) -> str:
-        """Record an id unless there is one already; return the recorded one."""
+        """Record an id unless one is already recorded, and return the recorded id."""
         with write_transaction(self._engine) as connection:
             insert_if_absent(connection, installation, row=_ROW, id=identifier, created_at=time.time())
             return str(connection.execute(select(installation.c.id)).scalar_one())
 
     def replace_id(self, identifier: str) -> None:
-        """Record an id in place of the current one."""
+        """Record an id, replacing the current one."""
         with write_transaction(self._engine) as connection:
             changed = connection.execute(update(installation).values(id=identifier)).rowcount
             if not changed:
                 connection.execute(insert(installation).values(row=_ROW, id=identifier, created_at=time.time()))
 
     def load_sealing(self) -> Sealing:
-        """Load which sealing formats are read, and which one new files get."""
+        """Load the state of sealing: which formats are read, and in which format new files are written."""
         with read_transaction(self._engine) as connection:
             return Sealing(connection.execute(select(blob_sealing.c.sealing)).scalar() or Sealing.MIXED)
 
@@ -65,7 +65,7 @@ class InstallationRecord:
             )
 
     def list_originals(self, limit: int) -> list[str]:
-        """List keys of originals that the blobs should hold: those of the latest versions of live documents."""
+        """List the keys of originals that the blobs should contain: those of the latest versions of live documents."""
         query = (
             select(versions.c.blob_key)
             .join(documents, documents.c.latest_version_id == versions.c.id)
@@ -77,12 +77,12 @@ class InstallationRecord:
             return list(connection.execute(query).scalars())
 
     def load_notices(self) -> Mapping[str, str]:
-        """Load the notices for operators, by the part that raised them."""
+        """Load the notices for operators, keyed by the part that raised them."""
         with read_transaction(self._engine) as connection:
             return {row.name: row.detail for row in connection.execute(select(notices)).all()}
 
     def record_notice(self, name: str, detail: str) -> None:
-        """Record a notice; if it exists already, the time at which it was first raised is kept."""
+        """Record a notice. If it exists already, the time at which it was first raised is not changed."""
         with write_transaction(self._engine) as connection:
             statement = build_upsert(connection, notices).values(name=name, detail=detail, since=time.time())
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"detail": detail}))

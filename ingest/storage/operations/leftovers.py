@@ -1,4 +1,4 @@
-"""Finds content in the index and blobs that no document uses: given up by the catalog, or unknown to it."""
+"""Finds content in the index and blobs that no document uses, because the catalog abandoned it or never knew it."""
 
 import time
 from collections.abc import Collection
@@ -15,13 +15,13 @@ _BATCH_IDS = 10_000
 
 
 class Leftovers:
-    """Checks many ids in a few queries: which content the catalog gave up, and which it has never known."""
+    """Checks many ids in a few queries: which content the catalog has abandoned, and which it has never known."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def select_given_up(self, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that are failed, cancelled, retired or deleted, and that nothing reads.
+        """Select those of the versions that are failed, cancelled, retired or deleted, and that nothing reads.
 
         A document's active version is in use whatever its state, and a replaced version is in use while a run reads it.
         """
@@ -37,14 +37,14 @@ class Leftovers:
         return self._select(query, version_ids)
 
     def select_unknown_versions(self, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that the catalog has never had, or that only a newer catalog has."""
+        """Select those of the versions that the catalog has never contained, or that only a newer catalog contains."""
         return set(version_ids) - self._select(select(versions.c.id), version_ids)
 
     def select_unknown_originals(self, keys: Collection[str]) -> set[str]:
-        """Select the keys of originals that belong to no version, no file and no entry waiting to become a document."""
+        """Select the keys of originals that belong to no version, no file and no entry that will become a document."""
         left = set(keys)
         if left:
-            with read_transaction(self._engine) as connection:  # one pass over all rows, since keys have no index
+            with read_transaction(self._engine) as connection:  # one pass over all rows, because keys have no index
                 # guard: staged-entries-known
                 # guard: file-bytes-not-leftovers
                 for table in (versions, staged_entries, files):
@@ -53,12 +53,15 @@ class Leftovers:
         return left
 
     def load_first_seen(self) -> dict[str, float]:
-        """Load the unknown versions with chunks in the index in the last round, and when each was first seen."""
+        """Load the unknown versions that had chunks in the index in the last round, and when each was first seen."""
         with read_transaction(self._engine) as connection:
             return {row.version_id: row.since for row in connection.execute(select(unknown_versions)).all()}
 
     def record_unknown(self, present: Collection[str]) -> None:
-        """Record which unknown versions have chunks in the index, and drop those that are gone or known now."""
+        """Record which unknown versions have chunks in the index.
+
+        Remove the record of those that no longer do or are known now.
+        """
         known, now = set(self.load_first_seen()), time.time()
         if known == set(present):
             return

@@ -1,4 +1,4 @@
-"""Restores a backup: files first, then the catalog, then a new generation of the index to be built from both."""
+"""Restores a backup: first files, then the catalog, and then a new generation of the index that is built from both."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ _READ_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class RestoreTarget:
-    """The parts that a backup is restored into."""
+    """The parts of an installation that a backup is restored into."""
 
     catalog: CatalogCopies
     record: InstallationRecord
@@ -42,7 +42,7 @@ class RestoreTarget:
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """The manifest of the restored backup, and the keys of its files that its catalog does not name."""
+    """The manifest of the restored backup, and the keys of files in the backup that its catalog does not name."""
 
     manifest: BackupManifest
     left_out: tuple[str, ...] = ()
@@ -59,12 +59,14 @@ def restore_backup(
 ) -> RestoreResult:
     """Restore a backup into a catalog and a blob folder that no process has open.
 
-    Both must be empty, unless `replace` is true: then the current catalog is saved beside the blobs, and files that the
-    backup does not have stay until upkeep moves them aside. The installation keeps the backup's id, or gets a new one
-    with `as_new`. A new generation of the index is left to be built; `taken` returns whether an index with that number
-    exists. Only files that the backup's catalog names are restored; the others are returned as `left_out`.
+    Both must be empty, unless `replace` is true. With `replace`, the current catalog is saved beside the blobs, and
+    files that are not in the backup remain until upkeep quarantines them. The installation gets the backup's id or,
+    with `as_new`, a new id. A new generation of the index is started and must still be built; `taken` returns whether
+    an index with that number exists. Only files that the backup's catalog names are restored; the others are returned
+    as `left_out`.
 
-    Until this returns, no service starts on these parts; an interrupted restore can be repeated. Raises `BackupError`.
+    Until this returns, no service can start with these parts. An interrupted restore can be repeated. Raises
+    `BackupError` if the backup cannot be restored here.
     """
     manifest, sums, blobs = read_manifest(folder), read_sums(folder), parts.blobs
     begun_before = _read_restore_mark(blobs) == manifest.sums_sha256
@@ -97,7 +99,7 @@ def restore_backup(
 
 @contextmanager
 def _temporary_copy(file: Path, blobs: BlobStore, digest: str) -> Iterator[Path]:
-    """Copy a file of the backup for the duration of the block, so that nothing changes the backup itself."""
+    """Provide a copy of a file of the backup within the block, so that nothing changes the backup itself."""
     copy = blobs.local_folder / "incoming" / uuid.uuid4().hex  # removed at the next start if this process is killed
     try:
         _copy_file(file, copy, digest)
@@ -133,7 +135,7 @@ def _save_catalog(parts: RestoreTarget) -> None:
 
 
 def _read_restore_mark(blobs: BlobStore) -> str | None:
-    """Return the hash of the backup that is being restored, or None."""
+    """Return the hash of the backup that is being restored, or None if no restore is in progress."""
     try:
         return blobs.read(RESTORE_MARK_FILE).decode()
     except KeyError:
@@ -141,7 +143,7 @@ def _read_restore_mark(blobs: BlobStore) -> str | None:
 
 
 def _restore_file(source: Path, blobs: BlobStore, key: str, digest: str) -> None:
-    """Copy a file to its place atomically. Raises `BackupError` if it is damaged."""
+    """Copy a file to its destination atomically. Raises `BackupError` if it is damaged."""
     target = blobs.get_local_path(key)
     with _temporary_copy(source, blobs, digest) as copy:
         if target is None:

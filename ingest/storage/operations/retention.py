@@ -1,4 +1,4 @@
-"""Retention times of everything that is kept besides documents."""
+"""Retention times of all stored data other than documents."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 @dataclass(frozen=True)
 class Retention:
-    """Days to keep things: conversations since their last use, runs and their logs since they ended.
+    """Retention times in days: conversations are retained from their last use, runs and their logs from their end.
 
-    `answers_days` is for answers outside of conversations. Batches count from when they were closed, and webhook
-    messages from when they were written. A paused run waits for `paused_days`.
+    `answers_days` applies to answers outside conversations. For batches the time starts when they are closed, for
+    webhook messages when they are written. A paused run waits for `paused_days`.
     """
 
     answers_days: float = 30.0

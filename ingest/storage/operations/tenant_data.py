@@ -1,8 +1,8 @@
 """Finds, exports and removes all data of a tenant: a ZIP file, and small removal steps that survive a crash.
 
-A deleted tenant's keys stop working at once. Then its documents are deleted as their owner would delete them, workers
-remove their content from the index and blobs, and once nothing is left there, the tenant's rows are removed table by
-table.
+A deleted tenant's keys stop working immediately. Then its documents are deleted in the same way as an owner would
+delete them, and workers remove their content from the index and blobs. Once no content remains there, the tenant's rows
+are removed table by table.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ from ingest.storage.uploads.files import FileRemoval
 _BATCH_ROWS = 1_000
 # The audit log records that a tenant existed and was deleted. `TenantRemoval` removes the tenant's own row last.
 _KEPT_TABLES = frozenset({audit, tenants, tenant_deletions})
-# Tables that hold version ids without a foreign key; their rows are removed before the versions.
+# Tables that contain version ids without a foreign key. Their rows are removed before the versions.
 _VERSION_ID_TABLES = (content_digests, work_versions, gone_versions)
 # Columns that are never exported: secrets, digests of secrets, and locations in this installation's blobs.
 # guard: webhook-secrets-not-exported
@@ -61,7 +61,10 @@ _UNEXPORTED_COLUMNS = frozenset({"secret_sha256", "secret", "previous_secret", "
 
 
 def build_tenant_condition(table: Table, tenant_id: str) -> ColumnElement[bool] | None:
-    """Build the condition for a tenant's rows of a table; None for a table of the whole installation."""
+    """Build the condition that selects a tenant's rows of a table.
+
+    None if the table concerns the whole installation.
+    """
     if "tenant_id" in table.c:
         return table.c.tenant_id == tenant_id
     if table in _VERSION_ID_TABLES:
@@ -74,7 +77,7 @@ def build_tenant_condition(table: Table, tenant_id: str) -> ColumnElement[bool] 
 
 
 def remove_tenant_rows(engine: Engine, tenant_id: str) -> dict[str, int]:
-    """Remove a tenant's rows in small transactions, children first; return how many of each table."""
+    """Remove a tenant's rows in small transactions, children first. Return the number of rows for each table."""
     in_order = [
         *_VERSION_ID_TABLES,
         *(table for table in reversed(metadata.sorted_tables) if table not in _VERSION_ID_TABLES),
@@ -86,7 +89,7 @@ def remove_tenant_rows(engine: Engine, tenant_id: str) -> dict[str, int]:
 
 
 def iter_exported_rows(engine: Engine, table: Table, tenant_id: str) -> Iterator[dict[str, Any]]:
-    """Yield a tenant's rows of a table in the order of their keys, without secrets, read a thousand at a time."""
+    """Yield a tenant's rows of a table without secrets, ordered by key. They are read a thousand at a time."""
     owned = build_tenant_condition(table, tenant_id)
     if owned is None:
         raise ValueError(f"{table.name} has no rows that belong to a tenant")
@@ -125,7 +128,7 @@ Rows = Callable[[], Iterable[Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class ExportedOriginal:
-    """The bytes of a version or file by its id, with the SHA-256 in hex of the uploaded bytes."""
+    """An original: the id of its version or file, its bytes, and the SHA-256 of the uploaded bytes in hexadecimal."""
 
     id: str
     blocks: Iterator[bytes]
@@ -135,9 +138,10 @@ class ExportedOriginal:
 def write_export(
     file: IO[bytes], tenant_id: str, tables: Mapping[str, Rows], originals: Iterable["ExportedOriginal"]
 ) -> dict[str, int]:
-    """Write the ZIP in one pass and bounded memory; return the number of rows of each table and of originals.
+    """Write the ZIP in one pass, using bounded memory.
 
-    An original that is removed meanwhile is left out. The manifest names originals whose bytes differ from the upload.
+    Returns the number of rows of each table and the number of originals. An original that is removed during the export
+    is omitted. The manifest names originals whose bytes differ from the upload.
     """
     counts: dict[str, int] = {}
     digests: dict[str, str] = {}
@@ -173,7 +177,10 @@ def _write_rows(archive: zipfile.ZipFile, name: str, rows: Iterable[Mapping[str,
 
 
 def _copy_original(archive: zipfile.ZipFile, original: ExportedOriginal, changed: list[str]) -> bool:
-    """Copy an original, adding its id to `changed` if its bytes differ from the upload; return false if it is gone."""
+    """Copy an original, and add its id to `changed` if its bytes differ from the upload.
+
+    Returns false if the original no longer exists.
+    """
     digest = hashlib.sha256()
     try:
         first = next(original.blocks, b"")
@@ -196,7 +203,7 @@ BlocksOf = Callable[[str], Iterator[bytes]]
 _BATCH_VERSIONS = 1_000
 
 
-# Names of the tables to export; those that this release does not have are skipped.
+# The names of the tables to export. Tables that this release does not have are skipped.
 _EXPORTED_TABLES = (
     "documents",
     "versions",
@@ -223,7 +230,7 @@ _EXPORTED_TABLES = (
 
 
 class TenantData:
-    """Exports and deletes all data of a tenant."""
+    """Exports or deletes all data of a tenant."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -235,13 +242,16 @@ class TenantData:
                 raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
 
     def delete(self, tenant_id: str) -> None:
-        """Disable a tenant at once; workers remove its data. Raises `TenantNotFoundError`."""
+        """Disable a tenant immediately; workers remove its data later.
+
+        Raises `TenantNotFoundError` if there is no such tenant.
+        """
         TenantRemoval(self._engine).start(tenant_id)
 
     def export(self, tenant_id: str, file: IO[bytes], blocks_of: BlocksOf) -> dict[str, int]:
-        """Write the tenant's originals and rows, without secrets, to a ZIP; return the number of each.
+        """Write the tenant's originals and rows, without secrets, to a ZIP file. Return the number of each.
 
-        `blocks_of` reads the bytes of an original. Raises `TenantNotFoundError`.
+        `blocks_of` reads the bytes of an original. Raises `TenantNotFoundError` if there is no such tenant.
         """
         self.require_tenant(tenant_id)
         tables = {
@@ -269,7 +279,7 @@ class TenantData:
 class TenantRemoval:
     """Removes tenants: `start` disables a tenant, and repeated calls of `run_step` remove its data.
 
-    A step also removes leftovers of any tenant's deleted files, if `files` is given.
+    If `files` is given, a step also removes what remains of any tenant's deleted files.
     """
 
     def __init__(self, engine: Engine, files: FileRemoval | None = None) -> None:
@@ -277,7 +287,10 @@ class TenantRemoval:
         self._files = files
 
     def start(self, tenant_id: str) -> None:
-        """Revoke the tenant's keys and mark it as deleted; repeating this is safe. Raises `TenantNotFoundError`."""
+        """Revoke the tenant's keys and mark it as deleted. Repeating this is safe.
+
+        Raises `TenantNotFoundError` if there is no such tenant.
+        """
         with write_transaction(self._engine) as connection:
             if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
                 raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
@@ -293,12 +306,12 @@ class TenantRemoval:
             record_action(connection, Action.TENANT_DELETED, f"tenant:{tenant_id}", tenant_id=tenant_id, keys=revoked)
 
     def list_pending(self) -> list[str]:
-        """List the tenants that are deleted but not removed yet."""
+        """List the tenants that are deleted but whose data has not been fully removed."""
         with read_transaction(self._engine) as connection:
             return list(connection.execute(select(tenant_deletions.c.tenant_id)).scalars())
 
     def run_step(self) -> bool:
-        """Take a step with each deleted tenant; return whether workers have something to collect now."""
+        """Do one step of the removal of each deleted tenant. Return whether workers have content to remove now."""
         more = any([self._run_tenant_step(tenant_id) for tenant_id in self.list_pending()])
         if self._files is not None:
             self._files.remove_deleted_files()
@@ -313,12 +326,12 @@ class TenantRemoval:
                 return True
             with_bytes = select(files.c.id).where(files.c.tenant_id == tenant_id).limit(1)
             if connection.execute(with_bytes).first() is not None:
-                return False  # this step removes them, and the next one continues
+                return False  # this step removes the files, and the next one continues
         self._remove_rows(tenant_id)
         return False
 
     def _delete_documents(self, tenant_id: str) -> bool:
-        """Cancel the tenant's runs and delete its files and documents; return whether there were any documents."""
+        """Cancel the tenant's runs, and delete its files and documents. Return whether there were any documents."""
         found = False
         while True:
             with write_transaction(self._engine) as connection:
