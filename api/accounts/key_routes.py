@@ -33,7 +33,7 @@ def me(caller: Anybody) -> PrincipalOut:
 
 @router.post("/keys", status_code=201)
 def create(body: KeyIn, caller: Admin, services: ServicesDep, response: Response) -> NewKeyOut:
-    """Create a key. The response contains its secret text, which is never shown again.
+    """Create a key. The response contains the secret text of the key, which is never shown again.
 
     A key with a `user` has that user's access to documents. Only an operator can grant the scope `operator`. An admin
     who is a user can grant the scope `admin` only to keys with a `user`.
@@ -86,7 +86,7 @@ def rotate(
 ) -> NewKeyOut:
     """Create a replacement for a key, with the same name, scopes, user and lifetime.
 
-    Both keys are valid for `grace_seconds` (a day by default); then the old one expires.
+    Both keys are valid for `grace_seconds` (a day by default), after which the old key expires.
     """
     key = services.keys.load_key(caller.tenant_id, key_id)
     require_grantable_scopes(caller, key.scopes)

@@ -106,7 +106,7 @@ class OidcTokens:
 
 
 def parse_names(claim: object) -> list[str]:
-    """Return the valid names in a claim: a list of strings, or one string separated by spaces, like `scope`."""
+    """Return the valid names in a claim. It is a list of strings, or one string separated by spaces, like `scope`."""
     found: Collection[object] = claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else ()
     return [each for each in list(found)[:_MAX_GROUPS] if isinstance(each, str) and _is_valid_name(each)]
 
@@ -151,7 +151,7 @@ class _ProviderKeys:
             return kept
         if not self._lock.acquire(timeout=_LOCK_TIMEOUT_SECONDS):
             raise _build_unavailable_error()
-        try:  # one thread fetches; the others wait briefly and then read the cache
+        try:  # one thread fetches the keys; the others wait briefly and then read the cache
             if (kept := self._find_cached_key(kid)) is not None:
                 return kept
             if self._clock() < self._away_until:

@@ -197,7 +197,7 @@ class PrincipalOut(Wire):
 
 
 class RoleIn(Wire):
-    """The new role of a subject."""
+    """The new role of a subject on a collection."""
 
     role: Role
 

@@ -1,4 +1,4 @@
-"""`/v1/sign-in`, `/v1/sign-out` and `/v1/session`: browser sessions."""
+"""`/v1/sign-in`, `/v1/sign-out` and `/v1/session`: starts, closes and shows browser sessions."""
 
 from datetime import datetime
 from typing import Self

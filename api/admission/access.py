@@ -122,7 +122,7 @@ Writer = Annotated[Principal, Depends(ScopeRequirement(Scope.WRITE))]
 Asker = Annotated[Principal, Depends(ScopeRequirement(Scope.ASK))]
 Admin = Annotated[Principal, Depends(ScopeRequirement(Scope.ADMIN))]
 Operator = Annotated[Principal, Depends(ScopeRequirement(Scope.OPERATOR))]
-# A caller with the scope `write` may be admin of a collection by a grant; the route checks that.
+# A grant may make a caller with the scope `write` an admin of a collection; the route checks that.
 Granter = Annotated[Principal, Depends(ScopeRequirement(Scope.ADMIN, Scope.WRITE))]
 
 

@@ -24,7 +24,8 @@ SLOT, SESSION = "leadline.place", "leadline.session"
 # `api.admission.current_caller`).
 FIND_CALLER = "leadline.find_caller"
 
-# Paths that need no key or whose route checks a token. All other paths need a key, even if no route matches.
+# Paths that need no key, or whose route checks a token itself. All other paths need a key, even if no route matches
+# them.
 _PUBLIC = re.compile(
     r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?|/portal/assets/.*|/v1/sign-in|/slack/(events|install|oauth_redirect)"
     r"|/\.well-known/oauth-protected-resource/mcp"
@@ -55,7 +56,7 @@ class Authentication:
             return
         # guard: key-before-body
         caller = await self._find_caller(scope)
-        if caller is None:  # a portal page, requested without a session
+        if caller is None:  # a portal page that was requested without a session
             await self._app(scope, receive, send)
             return
         scope[CALLER] = caller

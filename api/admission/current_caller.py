@@ -11,7 +11,7 @@ from api.admission.admission import FIND_CALLER
 from api.http.problems import UnauthorizedError
 from ingest.storage.accounts.records import Principal, Scope
 
-# A lookup costs one or two queries; within this time the last result is reused.
+# A lookup takes one or two queries. Within this time, the last result is reused.
 LOOKUP_SECONDS: Final = 2.0
 
 FindCaller = Callable[[], Awaitable[Principal | None]]

@@ -149,7 +149,7 @@ class Meter:
         if kept is not None and kept[0] > now:
             return kept[1]
         if len(self._limits) >= _MAX_CACHED_LIMITS:
-            # Simply start over: entries are only valid for two seconds.
+            # Clearing everything is fine, because entries are only valid for two seconds.
             self._limits = {}
         found = self.quotas.load_limits(account)
         self._limits[account] = (now + _LIMITS_CACHE_SECONDS, found)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ingest.storage.errors import LeadlineError
 
-# A tenant counts as active for this long after its last request, so that others leave its share free.
+# A tenant counts as active for this long after its last request. While it is active, others leave its share free.
 _ACTIVE_SECONDS = 5.0
 
 

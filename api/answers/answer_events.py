@@ -70,7 +70,7 @@ async def wait_for_result(
         stop.set()
         work.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())
         raise
-    except asyncio.CancelledError:  # shutdown, or MCP has noticed that the client disconnected
+    except asyncio.CancelledError:  # caused by a shutdown, or by MCP, which has noticed that the client disconnected
         # guard: mcp-answer-ends-with-client
         stop.set()
         work.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())
@@ -125,7 +125,7 @@ async def stream_answer(
 
 
 class _StoppingResponse(StreamingResponse):
-    """A streaming response that stops the work when the client disconnects, even before the first event."""
+    """A streaming response that stops the work if the client disconnects, even before the first event."""
 
     def __init__(self, events: AsyncIterator[str], stop: threading.Event) -> None:
         super().__init__(events, media_type=sse.MEDIA_TYPE)

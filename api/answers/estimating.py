@@ -29,7 +29,7 @@ class EstimateOut(Wire):
 
 
 def estimate_question(services: Services, body: QuestionIn, scope: AnswerScope) -> EstimateOut:
-    """Estimate a question without calling a model."""
+    """Estimate the scope and the maximum spending of a question, without calling a model."""
     documents, characters, counted = services.documents.catalog.measure_scope(
         scope.tenant_id,
         collections=scope.collections,

@@ -71,7 +71,7 @@ class DeltaOut(Wire):
 
 
 class CheckingOut(Wire):
-    """The text is complete, and this number of its sentences is being checked."""
+    """The text of the answer is complete, and this number of its sentences is being checked."""
 
     sentences: int
 

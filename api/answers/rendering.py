@@ -160,7 +160,7 @@ class _MrkdwnWriter:
         self._numbers: list[int | None] = []
 
     def render_blocks(self, tokens: Sequence[Token]) -> str:
-        """Render all blocks."""
+        """Render all blocks and return them as mrkdwn."""
         at, heading = 0, False
         while at < len(tokens):
             token = tokens[at]

@@ -31,7 +31,7 @@ class RunUsageOut(Wire):
 
 
 class ScopeOut(Wire):
-    """The size of the run's scope: the documents that were searchable when it started."""
+    """The size of the run's scope: the documents that were searchable when the run started."""
 
     documents: int
     characters: int

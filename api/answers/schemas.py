@@ -103,7 +103,10 @@ class QuestionIn(Wire):
         return tuple(EarlierMessage(each.role, each.content.replace("\0", " ")) for each in self.messages[:-1])
 
     def build_scope(self, caller: Principal) -> AnswerScope:
-        """Return the question's scope, limited to documents that the caller may read. Raises `FilterError`."""
+        """Return the question's scope, limited to documents that the caller may read.
+
+        Raises `FilterError` if the filters are not valid.
+        """
         parse_conditions(self.filters)
         named = tuple(self.collections), tuple(self.documents)
         return AnswerScope(caller.tenant_id, *named, self.filters, caller.readers)
@@ -216,7 +219,7 @@ class SearchedOut(Wire):
 
 
 class UsageOut(Wire):
-    """The language model calls and tokens spent on the answer."""
+    """The number of language model calls and tokens that the answer used."""
 
     calls: int
     prompt_tokens: int
@@ -267,7 +270,10 @@ class ResultOut(Wire):
 
 
 class CellRecordsOut(Wire):
-    """The number of records behind a row of a table, counted from 1, or behind its cell in `column`, counted from 0."""
+    """The number of records behind a row or a cell of a table.
+
+    The row is counted from 1; the `column` of a cell is counted from 0.
+    """
 
     row: int
     column: int | None

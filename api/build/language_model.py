@@ -328,7 +328,10 @@ def select_reranker(settings: Settings, models: ModelStore) -> RerankerChoice | 
 
 
 def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
-    """Open the reranker, or return None if none is configured. Raises `RerankerError` or `ModelMissingError`."""
+    """Open the reranker, or return None if none is configured.
+
+    Raises `RerankerError` if it cannot be opened, and `ModelMissingError` if its model has not been downloaded.
+    """
     choice = select_reranker(settings, models)
     if choice is None:
         return None

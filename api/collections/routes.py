@@ -129,9 +129,9 @@ def grants(collection: CollectionName, caller: Granter, services: ServicesDep) -
 def grant(
     collection: CollectionName, subject: Subject, body: RoleIn, caller: Granter, services: ServicesDep
 ) -> GrantOut:
-    """Grant a role on a collection to `user:NAME`, `group:NAME` or `key:ID`. Takes effect immediately.
+    """Grant a role on a collection to `user:NAME`, `group:NAME` or `key:ID`. The grant takes effect immediately.
 
-    The first grant closes the collection to everyone else except the tenant's admins.
+    With the first grant, the collection is closed to everyone else except the tenant's admins.
     """
     _require_admin_role(services, caller, collection)
     return GrantOut.from_records(services.accounts.grants.grant(caller.tenant_id, collection, subject, body.role))
@@ -178,6 +178,6 @@ def require_manageable(services: Services, caller: Principal, collection: str) -
 
 
 def require_readable(caller: Principal, collection: str) -> None:
-    """Raise `CollectionNotFoundError` if the caller may not read a collection of this name."""
+    """Raise `CollectionNotFoundError` if the caller may not read a collection with this name."""
     if not caller.collections.can_read(collection):
         raise CollectionNotFoundError(f"There is no collection {collection!r}.")

@@ -16,7 +16,7 @@ _STRATEGY_HELP = "The strategy for questions about this collection alone that do
 
 
 class SettingsIn(Wire):
-    """Settings of a collection."""
+    """Settings of a collection: its title, description, default strategy and metadata."""
 
     title: str | None = Field(None, min_length=1, max_length=256, examples=["Annual reports"])
     description: str | None = Field(None, min_length=1, max_length=2_000)

@@ -1,4 +1,4 @@
-"""`/v1/batches`: groups uploads, with counts, progress, failures and cancellation."""
+"""`/v1/batches`: groups of uploads, with counts, progress, failures and cancellation."""
 
 from typing import Annotated
 

@@ -48,7 +48,7 @@ class BatchProgressOut(Wire):
 
 
 class BatchOut(Wire):
-    """A batch of uploads."""
+    """A batch, which groups uploads and follows their processing."""
 
     id: str
     name: str

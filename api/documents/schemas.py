@@ -155,7 +155,7 @@ class RejectedOut(Wire):
 
 
 class UploadsOut(Wire):
-    """The outcomes of a form with several files."""
+    """The outcomes of all files in a form that contains several."""
 
     documents: list[UploadedOut]
     rejected: list[RejectedOut]

@@ -67,7 +67,7 @@ RequiresVersion = Depends(require_version)
 
 
 def build_progress_headers(upload: PartialUpload, offset: int | None = None) -> dict[str, str]:
-    """Return the headers with an upload's offset, length, expiry and, once complete, its document."""
+    """Return the headers with an upload's offset, length and expiry and, once it is complete, its document."""
     headers = {
         **RESUMABLE,
         "Upload-Offset": str(upload.received if offset is None else offset),

@@ -32,7 +32,7 @@ UploadId = Annotated[str, Path(max_length=64)]
 
 @router.options("", status_code=204, response_class=Response)
 def capabilities(services: ServicesDep, _: Writer) -> Response:
-    """Return the supported tus version and extensions, and the largest file size."""
+    """Return the supported version and extensions of tus, and the maximum size of a file."""
     limits = {
         "Tus-Extension": tus.EXTENSIONS,
         "Tus-Checksum-Algorithm": ",".join(tus.ALGORITHMS),

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 CALLER = "leadline.caller"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _STOPPED_DETAIL = "The service shut down before the response was ready."
-_NOBODY = Actor(ActorKind.NOBODY)  # the actor until the key has been checked
+_NOBODY = Actor(ActorKind.NOBODY)  # the actor of a request until its key has been checked
 _SAFE_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),

@@ -180,7 +180,7 @@ class ScopeMissingError(ApiError):
 
 
 class ForeignRequestError(ApiError):
-    """A request with a session cookie did not come from a page of that session."""
+    """A request with a session cookie was not sent by a page of that session."""
 
     code = "foreign_request"
     status = 403
@@ -205,7 +205,7 @@ class BadRequestError(ApiError):
 
 
 class PreconditionRequiredError(ApiError):
-    """The request could overwrite someone else's changes, because it does not say which state it is based on."""
+    """The request does not say which state it is based on, so it could overwrite someone else's changes."""
 
     code = "precondition_required"
     status = 428
@@ -240,7 +240,7 @@ class HeadTooLargeError(ApiError):
 
     def __init__(self, detail: str, *, status: int = 431) -> None:
         super().__init__(detail)
-        self.status = status  # 414 for the URL
+        self.status = status  # 414 if the URL is too large
 
 
 class SlowRequestError(ApiError):

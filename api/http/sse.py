@@ -47,7 +47,7 @@ def format_event(name: str, body: Mapping[str, Any], identifier: str | int | Non
 
 @dataclass(frozen=True)
 class State:
-    """The current state of the followed object."""
+    """The current state of the object that a stream follows."""
 
     body: Mapping[str, Any]
     ended: bool

@@ -20,7 +20,7 @@ _AS_IS = frozenset({bool, int, float, NoneType, datetime})
 
 
 def to_sendable_text(text: str) -> str:
-    """Return the text with each lone surrogate replaced by the replacement character."""
+    """Return the text with each lone surrogate replaced by the Unicode replacement character."""
     return text if text.isascii() else _SURROGATE.sub(_REPLACEMENT, text)
 
 

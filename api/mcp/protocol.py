@@ -53,7 +53,7 @@ def build_auth_settings(settings: Settings) -> AuthSettings:
     return AuthSettings(
         issuer_url=AnyHttpUrl(issuer if announced and issuer else "http://localhost"),
         resource_server_url=AnyHttpUrl(f"{public.rstrip('/')}{PATH}") if announced and public else None,
-        validate_token_resource=False,  # `api.accounts.oidc` checks the audience itself
+        validate_token_resource=False,  # the audience is checked by `api.accounts.oidc` instead
     )
 
 

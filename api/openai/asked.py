@@ -30,7 +30,7 @@ class PartIn(LenientModel):
 
 
 class TurnIn(LenientModel):
-    """A message. `system` and `developer` messages are ignored: the service decides how answers are written."""
+    """A message. `system` and `developer` messages are ignored, because the service decides how answers are written."""
 
     type: str = "message"
     role: Literal["user", "assistant", "system", "developer", "tool", "function"] | None = None
@@ -38,7 +38,7 @@ class TurnIn(LenientModel):
 
 
 class OptionsIn(Wire):
-    """Options of a question that OpenAI's protocols lack, as in `POST /v1/answers`."""
+    """Options of a question that OpenAI's protocols lack. They are the same as in `POST /v1/answers`."""
 
     collections: list[str] = Field(default_factory=list, max_length=100)
     documents: list[str] = Field(default_factory=list, max_length=1000)

@@ -54,7 +54,7 @@ class ConversationIn(LenientModel):
 
 
 class TextIn(LenientModel):
-    """The requested text format."""
+    """The text format that a request asks for."""
 
     format: dict[str, Any] | None = None
 

@@ -184,7 +184,7 @@ async def _stream_events(services: Services, current: CurrentCaller, run: Run, s
                 if kind == "end":
                     return
                 seen, sent_at = number, time.monotonic()
-                changed.set()  # there may be more than one page
+                changed.set()  # events may fill more than one page
             if time.monotonic() - sent_at > sse.HEARTBEAT_SECONDS:
                 yield sse.HEARTBEAT
                 sent_at = time.monotonic()

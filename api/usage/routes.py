@@ -126,11 +126,11 @@ def set_tenant_quotas(tenant_id: str, body: QuotasIn, caller: Operator, services
 
 
 def _parse_day(day: str) -> float:
-    """Return the start of a UTC day as a timestamp. Raises `BadRequestError` if there is no such day."""
+    """Return the start of a UTC day as a timestamp. Raises `BadRequestError` if the day does not exist."""
     try:
         return calendar.timegm(time.strptime(day, "%Y-%m-%d"))
     except ValueError as error:
-        if day.startswith("0000"):  # the default, before any usage
+        if day.startswith("0000"):  # the default start, which is before any usage
             return 0.0
         raise BadRequestError(f"{day} is not a valid date.", hint="Use YYYY-MM-DD, such as 2026-11-28.") from error
 

@@ -70,7 +70,7 @@ def delete(webhook_id: str, caller: Admin, services: ServicesDep) -> None:
 
 @router.post("/{webhook_id}/rotate", status_code=201)
 def rotate(webhook_id: str, caller: Admin, services: ServicesDep) -> NewWebhookOut:
-    """Replace a webhook's secret. For a day, messages are also signed with the old one."""
+    """Replace a webhook's secret. For a day, messages are signed with both the new secret and the old one."""
     return NewWebhookOut.from_webhook(services.events.webhooks.rotate_secret(caller.tenant_id, webhook_id))
 
 

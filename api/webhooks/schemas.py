@@ -56,7 +56,7 @@ class NewWebhookOut(WebhookOut):
 
 
 class WebhookList(Wire):
-    """All webhooks of the tenant, oldest first; at most 50."""
+    """All webhooks of the tenant, oldest first. A tenant can have at most 50."""
 
     webhooks: list[WebhookOut]
 

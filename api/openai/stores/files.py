@@ -59,7 +59,7 @@ PageLimit = Annotated[int, Query(ge=1, le=100)]
 
 
 def build_list_page(found: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, Any]:
-    """Return a list page."""
+    """Return a page of a list in OpenAI's format."""
     ids = [each["id"] for each in found]
     return {
         "object": "list",

@@ -100,13 +100,13 @@ class FileBatchIn(_ChunkingModel):
 
 
 class AttributesIn(LenientModel):
-    """The new attributes of a file; they replace the existing ones."""
+    """The new attributes of a file, which replace the existing ones."""
 
     attributes: dict[str, Attribute] | None = Field(max_length=256)
 
 
 class HybridIn(LenientModel):
-    """The weights of the two retrievers."""
+    """The weights of the two retrievers of a hybrid search."""
 
     embedding_weight: float = Field(ge=0, allow_inf_nan=False)
     text_weight: float = Field(ge=0, allow_inf_nan=False)
