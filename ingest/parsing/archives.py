@@ -1,7 +1,7 @@
-"""Unpack a ZIP archive: each entry becomes a document, and the archive's text lists the entries that did not.
+"""Unpack a ZIP archive. Each entry becomes a document; the archive's text lists the entries that could not.
 
 No entry is extracted to its own path: see `ingest.parsing.entries`. Office, OpenDocument and EPUB files are ZIPs too,
-and `ingest.parsing.containers` tells them apart before they get here.
+but `ingest.parsing.containers` recognizes them before they reach this module.
 """
 
 import stat
@@ -29,7 +29,7 @@ def unpack_zip(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
     """Extract the entries of an archive into `folder`.
 
     Raises `DamagedDocumentError` if the archive cannot be opened or its entries overlap, `EncryptedDocumentError` if
-    all entries are encrypted, and `ParserLimitError` or `NoTextError` if no entry can be extracted for another reason.
+    all entries are encrypted, and `ParserLimitError` or `NoTextError` if no entry can be extracted for other reasons.
     """
     entries = EntryFolder(folder, room)
     try:
@@ -93,7 +93,7 @@ def _decode_name(info: zipfile.ZipInfo) -> str:
 
 
 def _require_any_document(entries: EntryFolder, *, encrypted: bool) -> None:
-    """Raise unless at least one entry was extracted: a list of unreadable files is not worth a document."""
+    """Raise an error unless at least one entry was extracted: a list of unreadable files is not a useful document."""
     if entries.found:
         return
     if encrypted:

@@ -1,13 +1,14 @@
 """Detect the types of columns from the text of their cells.
 
-A column has a type only if every cell that is not empty has it; any other column is text. In a column with another
-type, a cell of punctuation alone (`-`, `…`, `.`) and the words that programs write for missing values (`NA`, `NaN`,
-`NULL`) count as empty. In a column of text they are kept: among country codes, `NA` is Namibia.
+A column has a type only if every non-empty cell has that type; any other column is text. In a column that is not text,
+cells that consist of punctuation (`-`, `…`, `.`) and the words that programs write for missing values (`NA`, `NaN`,
+`NULL`) count as empty. In a text column these cells keep their text: among country codes, `NA` is Namibia.
 
-Ambiguous cells are not guessed. `03/04/2024` is a date only if another cell of the column has a day after 12. A comma
-is a decimal separator only if it can be one in the whole column and a point cannot, or if other columns of the table
-decide. Numbers with leading zeros are names, not numbers. A number may have one currency sign or a percent sign, the
-same in the whole column, which becomes the column's unit: `12%` is 12 with the unit `%`.
+Ambiguous cells are not guessed. `03/04/2024` is a date only if another cell of the column has a day after the 12th. A
+comma is a decimal separator only if it can be one in the whole column and a point cannot, or if other columns of the
+table resolve the ambiguity. Values with leading zeros are identifiers, not numbers. A number may have one currency sign
+or percent sign, which must be the same in the whole column and becomes the column's unit: `12%` is 12 with the unit
+`%`.
 """
 
 import re
@@ -21,8 +22,8 @@ from unicodedata import category
 
 from ingest.storage.tables.types import ColumnType
 
-# Digits that DuckDB stores in eight bytes, and fraction digits that allow two numbers to be multiplied without
-# overflow.
+# The number of digits that DuckDB stores in eight bytes, and the number of fraction digits that allow two numbers to be
+# multiplied without overflow.
 _DECIMAL_DIGITS = 18
 _FRACTION_DIGITS = 6
 _MAX_CELL_CHARS = 64  # longer than any number or date
@@ -32,9 +33,10 @@ Canonical = Callable[[str], str | None]
 
 @dataclass(frozen=True)
 class CellType:
-    """The type of a column. `stored` is DuckDB's name for it; `canonical` converts a cell to the form DuckDB reads.
+    """The type of a column.
 
-    Without `canonical`, all cells are already in that form.
+    `stored` is DuckDB's name for it; `canonical` converts a cell to the form that DuckDB reads. Without `canonical`,
+    all cells are already in that form.
     """
 
     type: ColumnType
@@ -109,7 +111,10 @@ def parse_number(cell: str, *, comma: bool) -> _Number | None:
 
 @lru_cache(maxsize=8192)
 def parse_date(cell: str, month_first: bool | None) -> date | None:
-    """Parse a date. For one like `03/04/2024`, `month_first` says which number is the month; None rejects it."""
+    """Parse a date.
+
+    In a date like `03/04/2024`, `month_first` determines which number is the month; None rejects it.
+    """
     if found := _year_first.fullmatch(cell):
         year, month, day = found[1], found[3], found[4]
     elif (found := _year_last.fullmatch(cell)) and month_first is not None:
@@ -128,7 +133,7 @@ def parse_date(cell: str, month_first: bool | None) -> date | None:
 
 @lru_cache(maxsize=8192)
 def parse_timestamp(cell: str, month_first: bool | None) -> datetime | None:
-    """Parse a date with a time of day: in UTC if it names a time zone, otherwise naive."""
+    """Parse a date with a time of day. The result is in UTC if the text names a time zone, otherwise naive."""
     if _iso_moment.fullmatch(cell):
         with suppress(ValueError):
             return datetime.fromisoformat(cell)
@@ -165,7 +170,7 @@ def _parse_boolean(cell: str) -> str | None:
 
 
 class _NumberColumn:
-    """Collects the numbers of a column for as long as all its cells are numbers of one style."""
+    """Collects the numbers of a column as long as all of its cells are numbers in a single style."""
 
     def __init__(self, *, comma: bool) -> None:
         self.comma = comma
@@ -175,7 +180,7 @@ class _NumberColumn:
         self._plain = True
 
     def add_cell(self, cell: str) -> str | None:
-        """Add a cell and return its canonical form, or None if the column does not fit any more."""
+        """Add a cell and return its canonical form, or None if the column no longer has this type."""
         if _is_plain_integer(cell) and "%" not in self._units:
             self.add_plain_cells([cell], point=False)
             return cell
@@ -191,7 +196,7 @@ class _NumberColumn:
         return number.text if one_unit else None
 
     def add_plain_cells(self, cells: Collection[str], *, point: bool) -> None:
-        """Add numbers of digits alone, or with `point` of digits, a point and more digits."""
+        """Add numbers that consist only of digits, or with `point`, of digits, a point and more digits."""
         self._units.add("")
         digits = [cell.lstrip("-") for cell in cells]
         fraction = max(len(cell) - 1 - cell.index(".") for cell in digits) if point else 0
@@ -213,7 +218,7 @@ class _NumberColumn:
         """Return the type of the cells added so far."""
         unit, canonical = "".join(self._units), None if self._plain else self.canonicalize
         if not self._fraction and not self._floating:
-            # A number this long is an identifier, and would lose its last digits.
+            # A number this long is an identifier, and would lose its last digits if converted.
             too_long = self._whole > _DECIMAL_DIGITS
             return TEXT if too_long else CellType(ColumnType.INTEGER, "BIGINT", canonical, unit)
         exact = self._fraction <= _FRACTION_DIGITS and self._whole + self._fraction <= _DECIMAL_DIGITS
@@ -222,12 +227,12 @@ class _NumberColumn:
 
 
 def _is_plain_integer(cell: str) -> bool:
-    """Return whether a cell is digits alone, as most numbers are, so that it needs no further parsing."""
+    """Return whether a cell consists only of digits. Most numbers do, and they need no further parsing."""
     return cell.isdecimal() and cell.isascii() and (cell[0] != "0" or cell == "0")
 
 
 class _DateColumn:
-    """Collects the dates or timestamps of a column for as long as all its cells fit one order of day and month."""
+    """Collects the dates or timestamps of a column as long as all of its cells fit one order of day and month."""
 
     def __init__(self, month_first: bool, *, timed: bool) -> None:
         self.month_first = month_first
@@ -236,7 +241,7 @@ class _DateColumn:
         self._plain = True
 
     def add_cell(self, cell: str) -> str | None:
-        """Add a cell and return its canonical form, or None if the column does not fit any more."""
+        """Add a cell and return its canonical form, or None if the column no longer has this type."""
         moment = self._parse(cell)
         if moment is None:
             return None
@@ -264,9 +269,9 @@ def _format_moment(moment: date) -> str:
     return moment.replace(tzinfo=None).isoformat(" ") if isinstance(moment, datetime) else moment.isoformat()
 
 
-# The words that R, NumPy, pandas, SQL and spreadsheets write for missing values: those of pandas (`STR_NA_VALUES`)
-# without infinite numbers and without words that people write and may search for, such as `None`, or `n/a` for "not
-# applicable".
+# The words that R, NumPy, pandas, SQL and spreadsheets write for missing values. They are pandas' words
+# (`STR_NA_VALUES`), except for infinite numbers and for words that users write and may search for, such as `None`, or
+# `n/a` for "not applicable".
 _MISSING_WORDS = frozenset({"NA", "<NA>", "#N/A", "NaN", "nan", "NULL", "null"})
 
 
@@ -284,7 +289,7 @@ _BOOLEAN = CellType(ColumnType.BOOLEAN, "BOOLEAN", _parse_boolean)
 
 
 class ColumnTypeDetector:
-    """Detects a column's type by reading its cells one by one, in bounded memory."""
+    """Detects the type of a column from its cells, one by one and in bounded memory."""
 
     def __init__(self) -> None:
         self._seen = False
@@ -310,7 +315,7 @@ class ColumnTypeDetector:
                 self.add_cell(cell)
 
     def _add_plain_cells(self, cells: Collection[str]) -> bool:
-        """Add many plain numbers at once. Returns False unless all are plain and the column holds numbers."""
+        """Add many plain numbers in one call. Returns False unless all are plain and the column contains numbers."""
         numbers = [reader for reader in self._fitting if isinstance(reader, _NumberColumn) and reader.accepts_plain]
         if not self._seen or self._boolean or not numbers or len(numbers) < len(self._fitting):
             return False
@@ -338,7 +343,7 @@ class ColumnTypeDetector:
 
     @property
     def is_settled(self) -> bool:
-        """True if the column is text whatever its remaining cells are."""
+        """True if the column is text regardless of its remaining cells."""
         return not self._boolean and not self._fitting
 
     @property
@@ -352,7 +357,7 @@ class ColumnTypeDetector:
         return self._seen and self._fitting == [self._point]
 
     def get_type(self, *, prefer_comma: bool = False) -> CellType:
-        """Return the type of the cells added so far. `prefer_comma` decides if both styles of numbers fit."""
+        """Return the type of the cells added so far. `prefer_comma` selects the decimal separator if both kinds fit."""
         kind = self._choose_type(prefer_comma=prefer_comma)
         if self._has_marks and kind is not TEXT and kind.canonical is None:
             return replace(kind, canonical=_drop_placeholder)

@@ -6,7 +6,7 @@ import unicodedata
 
 HEAD_BYTES = 8192  # bytes, enough to identify a file
 
-# Longer marks first: the little-endian UTF-32 mark begins with the UTF-16 one.
+# Longer marks come first, because the little-endian UTF-32 mark begins with the UTF-16 mark.
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -14,7 +14,7 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_TEXT_CONTROLS = b"\b\t\n\v\f\r\x1b"  # escape sequences colour log files
+_TEXT_CONTROLS = b"\b\t\n\v\f\r\x1b"  # includes the escape character, which log files use for colours
 _CONTROLS = bytes(set(range(0x20)) - set(_TEXT_CONTROLS)) + b"\x7f"
 _NOT_CONTROLS = bytes(set(range(0x100)) - set(_CONTROLS))
 _ASCII = bytes(range(0x80))
@@ -34,11 +34,11 @@ _MAX_BROKEN_SHARE = 0.05
 _MIN_FOREIGN_SHARE = 0.4
 _SAMPLE_BYTES = 32_768
 _WESTERN_CHARSET = "cp1252"
-# Candidates for a guess, made only if most letters are outside ASCII. Among Latin code pages, a guess is wrong more
-# often than the most common code page.
+# Candidates for guessing the character set, which is done only if most letters are outside ASCII. Among Latin code
+# pages, a guess is wrong more often than the most common code page would be.
 _FOREIGN_CHARSETS = ("cp1251", "koi8_r", "cp932", "euc_jp", "gb18030", "big5", "cp949", "cp1253", "cp1255", "cp1256")
-# Encoding Standard (WHATWG) labels to codecs. Python also has codecs that are not character sets, so names are not
-# looked up directly.
+# Encoding Standard (WHATWG) labels to codecs. Labels are not looked up in Python directly, because it also has codecs
+# that are not character sets.
 _LABELS = {
     **dict.fromkeys(("windows-1252", "cp1252", "iso-8859-1", "latin1", "us-ascii", "ascii"), "cp1252"),
     **{f"windows-125{digit}": f"cp125{digit}" for digit in range(9) if digit != 2},
@@ -62,16 +62,16 @@ def looks_like_text(head: bytes) -> bool:
 
 
 def has_binary_content(content: bytes) -> bool:
-    """Return whether a file that begins like text is binary further on; a few stray control bytes are allowed."""
+    """Return whether a file that begins like text has binary content later; a few stray control bytes are allowed."""
     return _detect_byte_order_mark(content)[0] is None and _is_binary(content)
 
 
 def decode(content: bytes, declared: str | None = None) -> str:
-    """Decode `content`, replacing bytes that are invalid in its character set by U+FFFD.
+    """Decode `content`, and replace bytes that are invalid in its character set with U+FFFD.
 
-    The first that fits is used: a byte order mark; UTF-16 without one; valid UTF-8; the character set that the document
-    declares; UTF-8 with lines in another character set; UTF-8 with a few broken characters; a guess if most letters are
-    outside ASCII; Windows-1252.
+    The first option that fits is used: a byte order mark; UTF-16 without a byte order mark; valid UTF-8; the character
+    set that the document declares; UTF-8 with some lines in another character set; UTF-8 with a few broken characters;
+    a guess if most letters are outside ASCII; Windows-1252.
     """
     charset, start = _detect_byte_order_mark(content)
     if charset is not None:
@@ -101,7 +101,7 @@ def repair_mojibake(text: str) -> str:
 
 
 def _decode_by_line(content: bytes) -> str | None:
-    """Decode UTF-8 with some lines in another character set, as in logs from many sources; None for other content."""
+    """Decode UTF-8 with some lines in another character set, as in logs from many sources. None for other content."""
     lines = content.split(b"\n")
     decoded = [_decode_utf8_line(line) for line in lines]
     others = [number for number, text in enumerate(decoded) if text is None]
@@ -115,7 +115,10 @@ def _decode_by_line(content: bytes) -> str | None:
 
 
 def _decode_utf8_line(line: bytes) -> str | None:
-    """Decode a UTF-8 line with fewer broken than whole non-ASCII characters; None if it is another character set."""
+    """Decode a line that may have a few broken UTF-8 characters. None if it is in another character set.
+
+    A line is UTF-8 if it has fewer broken than intact non-ASCII characters.
+    """
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:
@@ -138,7 +141,10 @@ def _is_binary(content: bytes) -> bool:
 
 
 def _detect_byte_order_mark(content: bytes) -> tuple[str | None, int]:
-    """Return the character set of a byte order mark, or UTF-16 without one, and the offset where the text starts."""
+    """Return the character set and the offset where the text starts.
+
+    The character set is given by a byte order mark, or is UTF-16 if the content looks like it.
+    """
     for mark, charset in _BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return charset, len(mark)
@@ -151,7 +157,7 @@ def _detect_byte_order_mark(content: bytes) -> tuple[str | None, int]:
 
 
 def _is_ascii_with_nuls(head: bytes) -> bool:
-    """Return whether bytes are ASCII with some NULs. In UTF-16, every second byte of such text would be NUL."""
+    """Return whether bytes are ASCII text with some NULs. In UTF-16, every second byte of such text would be NUL."""
     rest = head.replace(b"\0", b"")
     return rest.isascii() and not rest.translate(None, _NOT_CONTROLS) and 5 * head.count(0) < 2 * len(head)
 
@@ -159,12 +165,13 @@ def _is_ascii_with_nuls(head: bytes) -> bool:
 def _is_encoded_in(head: bytes, charset: str) -> bool:
     """Return whether bytes are text in a two-byte encoding: assigned characters, with spaces, without controls.
 
-    Other bytes decoded this way give unassigned characters, lone surrogates or control characters within a few words.
+    Other bytes, decoded this way, result in unassigned characters, lone surrogates or control characters within a few
+    words.
     """
     try:
         text = head.decode(charset)
     except UnicodeDecodeError as error:
-        if len(head) - error.start > 2:  # more than a surrogate pair cut by the end of the head
+        if len(head) - error.start > 2:  # more than a surrogate pair that the end of the head cuts
             return False
         text = head[: error.start].decode(charset)
     strange = any(
@@ -190,7 +197,10 @@ def _detect_charset(content: bytes) -> str:
 
 
 def _extract_sample(content: bytes) -> bytes:
-    """Return a sample from the first non-ASCII byte to a line end; half a character would rule out its encoding."""
+    """Return a sample from the first non-ASCII byte to a line end.
+
+    It ends at a line end because half a character would rule out the correct encoding.
+    """
     first = _NON_ASCII_BYTE.search(content)
     start = first.start() if first else 0
     sample = content[start : start + _SAMPLE_BYTES]

@@ -1,7 +1,7 @@
-"""Parse source code. The text is the source; its headings are the definitions, so that chunks follow them.
+"""Parse source code. The text is the source code, and its definitions are the headings, so that chunks follow them.
 
-The tree-sitter grammars parse broken code as far as they can. Definitions nested in a function are not headings: nobody
-searches for them by name.
+The tree-sitter grammars parse broken code as far as possible. Definitions that are nested in a function are not
+headings, because nobody searches for them by name.
 """
 
 import time
@@ -27,8 +27,9 @@ _NODES_PER_CHECK = 1_000
 class CodeLanguage:
     """A grammar: its module, the function that returns it, and the kinds of definitions by node type.
 
-    The value of a kind is the word that its titles begin with. Kinds in `functions` are not searched for nested
-    definitions. `wrappers` are nodes around a definition that belong to it, such as decorators.
+    `kinds` maps each node type to the word with which the titles of its definitions begin. Node types in `functions`
+    are not searched for nested definitions. `wrappers` are nodes that enclose a definition and belong to it, such as
+    decorators.
     """
 
     module: str
@@ -115,12 +116,12 @@ class _Definition:
 
 
 def get_code_fingerprint(media_type: str) -> str:
-    """Return the name and version of a language's parser."""
+    """Return the fingerprint of a language's parser: its name and version."""
     return f"code-1/{media_type.partition('/')[2]}"
 
 
 def build_code_parser(media_type: str) -> Callable[[Path], ParsedDocument]:
-    """Return a language's parser, which raises the same errors as `parse_text`."""
+    """Return the parser for a language. It raises the same errors as `parse_text`."""
     return partial(_parse_code, media_type=media_type)
 
 
@@ -134,9 +135,9 @@ def _parse_code(path: Path, media_type: str) -> ParsedDocument:
 
 
 def _find_definitions(text: str, language: CodeLanguage) -> list[_Definition] | None:
-    """Find the definitions outside functions, in order, each starting with the comment directly above it.
+    """Find the definitions outside functions, in order. Each starts with the comment directly above it.
 
-    Returns None if that takes too long, as in generated code with a hundred thousand nested brackets.
+    Returns None if this takes too long, as it does for generated code with a hundred thousand nested brackets.
     """
     from tree_sitter import Language as Grammar  # imported here so that this module loads no parser
     from tree_sitter import Parser
@@ -174,8 +175,9 @@ def _walk_tree(
 ) -> tuple[list[Any], dict[int, Any], dict[int, Any]] | None:
     """Walk a tree, skipping the bodies of functions.
 
-    Returns the definitions in order, wrappers by the end of the definition, and comments by the row where they end, or
-    None if it takes too long. (The library's queries are faster, but take hours for a few broken files.)
+    Returns the definitions in order, the wrappers keyed by the end of the definition, and the comments keyed by the row
+    where they end. Returns None if this takes too long. (The library's queries are faster, but take hours for a few
+    broken files.)
     """
     definitions: list[Any] = []
     wrappers: dict[int, Any] = {}
@@ -200,7 +202,7 @@ def _walk_tree(
 
 
 def _extract_name(node: Any, language: CodeLanguage) -> str:  # noqa: ANN401 - tree-sitter's node
-    """Return a definition's name, with the receiver for a Go method; empty for a mere declaration."""
+    """Return a definition's name, which includes the receiver for a Go method. Empty for a mere declaration."""
     if node.type.endswith("_specifier") and node.child_by_field_name("body") is None:
         return ""
     named = node.child_by_field_name("name") or node.child_by_field_name("type")
@@ -218,7 +220,7 @@ def _extract_text(node: Any) -> str:  # noqa: ANN401 - tree-sitter's node
 
 
 def _find_first_comment(node: Any, comments: dict[int, Any]) -> Any:  # noqa: ANN401 - tree-sitter's node
-    """Return the first of the comments directly above a node, each right above the next; the node if none."""
+    """Return the first of the consecutive comments directly above a node, or the node if there are none."""
     while (above := comments.get(node.start_point.row - 1)) is not None and above.start_byte < node.start_byte:
         node = above
     return node
@@ -236,7 +238,7 @@ def _map_to_code_points(source: bytes, offsets: Sequence[int]) -> dict[int, int]
 
 
 def _iter_headings(text: str, definitions: Sequence[_Definition]) -> Iterator[Heading]:
-    """Yield a heading at the start of each definition and where top-level code continues after one."""
+    """Yield a heading at the start of each definition, and where top-level code continues after a definition."""
     open_: list[_Definition] = []
     for definition in (*definitions, None):
         start = len(text) if definition is None else definition.start

@@ -1,7 +1,7 @@
-"""Identify ZIP and OLE files by their content, whatever their name: Office, OpenDocument, EPUB and others.
+"""Identify ZIP and OLE files by their content, regardless of their names: Office, OpenDocument, EPUB and others.
 
-This runs while uploads are received, so it is bounded: it reads at most the first megabytes of a ZIP's directory and
-one small entry, and at most 512 directory sectors of an OLE file. No library opens the file.
+This runs while uploads are received, so the amount of work is bounded: it reads at most the first megabytes of a ZIP's
+directory and one small entry, and at most 512 directory sectors of an OLE file. No library opens the file.
 """
 
 import re
@@ -69,8 +69,8 @@ _STORED, _DEFLATED = 0, 8
 def detect_container_type(file: BinaryIO) -> str | None:
     """Return the media type of a ZIP or OLE file, `ZIP` or `OLE` if its kind is unknown, or None for any other file.
 
-    A ZIP that declares itself a document of an unknown kind is a `ZIPPED_DOCUMENT`. A truncated file has the type that
-    its start indicates.
+    A ZIP that declares itself a document of an unknown kind is a `ZIPPED_DOCUMENT`. The type of a truncated file is the
+    one that its beginning indicates.
     """
     file.seek(0)
     mark = file.read(8)
@@ -105,7 +105,7 @@ def _detect_office_type(content_types: bytes) -> str:
 
 
 def _iter_entries(file: BinaryIO) -> Iterator[tuple[str, tuple[int, int, int]]]:
-    """Yield name, method, packed size and offset of each entry in a ZIP's directory, up to the size limit."""
+    """Yield the name, method, packed size and offset of each entry in a ZIP's directory, up to the size limit."""
     size = file.seek(0, 2)
     file.seek(max(0, size - _END_RECORD_BYTES))
     tail = file.read()

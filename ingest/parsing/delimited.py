@@ -30,8 +30,8 @@ _DELIMITERS = "\t;|,"
 _SAMPLED_RECORDS = 200
 _MIN_RECORDS = 3
 _MIN_COLUMNS_BELOW_TITLE = 3
-_MIN_HEADER_NAMES = 2  # of a header without a column of row names: a single cell is a title
-_MAX_POSITIONED_CELLS = 200_000  # in files with more cells, only rows have positions
+_MIN_HEADER_NAMES = 2  # names in a header that lacks the column of row names: a single cell is a title
+_MAX_POSITIONED_CELLS = 200_000  # in files with more cells, only rows have positions, not cells
 
 _Record = tuple[int, int, int, list[str]]
 
@@ -48,7 +48,7 @@ class _Dialect:
 
 @dataclass(frozen=True)
 class _Extent:
-    """The size of a table: cells of the longest record, end of the last one, and row, start and end of each."""
+    """The extent of a table: the width of its longest record, its end, and the row, start and end of each record."""
 
     width: int
     end: int
@@ -56,7 +56,7 @@ class _Extent:
 
 
 def parse_delimited(path: Path) -> ParsedDocument:
-    """Parse CSV or TSV. The text is the normalized source; each cell or row has a position in it.
+    """Parse CSV or TSV. The text is the normalized source, in which each cell or row has a position.
 
     Raises the same errors as `ingest.parsing.text.read_normalized_text`.
     """
@@ -80,9 +80,9 @@ def find_delimited_tables(text: str) -> list[FoundTable]:
 def _read_table(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positions]:
     """Read RFC 4180 with any of four delimiters.
 
-    Short records are filled up, and longer ones add columns without a name. Lines before the first record of the usual
-    width are a preamble, not rows. So are records before it with only their first cell, such as titles in spreadsheet
-    exports.
+    Short records are padded, and longer ones add columns without a name. Lines before the first record of the usual
+    width are a preamble, not rows. Records before it in which only the first cell is filled, such as titles in
+    spreadsheet exports, belong to the preamble too.
     """
 
     def iter_records() -> Iterator[_Record]:
@@ -93,7 +93,7 @@ def _read_table(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positio
     try:
         skipped = _count_preamble(text, dialect, quoted=quoted)
         extent = _measure_extent(iter_records())
-    except csv.Error:  # a quotation mark is still open at the end, so quotation marks are plain characters
+    except csv.Error:  # a quotation mark is never closed, so quotation marks are plain characters
         quoted = False
         skipped = _count_preamble(text, dialect, quoted=quoted)
         extent = _measure_extent(iter_records())
@@ -126,12 +126,12 @@ def _count_preamble(text: str, dialect: _Dialect, *, quoted: bool) -> int:
 
 
 def _is_short_header(cells: Sequence[str], width: int, below: Sequence[Sequence[str]]) -> bool:
-    """Return whether a header is one cell short because R leaves out the name of the row names (`write.table`)."""
+    """Return whether a header is one cell short because R's `write.table` omits the name of the row name column."""
     return len(cells) == width - 1 >= _MIN_HEADER_NAMES and _is_header(["", *cells], below)
 
 
 def _read_header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence[str], int]:
-    """Return the column names and the number of records that they take; the first of two groups the columns."""
+    """Return the column names and the number of header records. If there are two, the first one groups the columns."""
     first, below = records[0], records[1:]
     if len(first) < width:
         return ["", *first], 1
@@ -147,7 +147,7 @@ def _read_header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence
 
 
 def _has_numbers_below(names: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Return whether a header consists of words alone and a column below it has numbers or dates."""
+    """Return whether a header consists only of words and a column below it contains numbers or dates."""
     columns = zip_longest(*below, fillvalue="")
     is_typed = any(_detect_type(cells) is not ColumnType.TEXT for cells in columns)
     return is_typed and _are_words(names) and _is_header(names, below)
@@ -158,7 +158,10 @@ def _are_words(cells: Sequence[str]) -> bool:
 
 
 def _is_preamble(cells: Sequence[str], dialect: _Dialect) -> bool:
-    """Return whether a record precedes the table: narrower, empty, or only a first cell of text in a wide table."""
+    """Return whether a record belongs to the preamble.
+
+    It does if it is narrower than the table or empty, or if only its first cell is filled, with text, in a wide table.
+    """
     if len(cells) < dialect.width or not any(cells):
         return True
     is_alone = dialect.width >= _MIN_COLUMNS_BELOW_TITLE and not any(cells[1:])
@@ -189,7 +192,7 @@ def _build_positions(text: str, extent: _Extent, delimiter: str, *, quoted: bool
 
 
 def _iter_cell_spans(text: str, begin: int, stop: int, delimiter: str, *, quoted: bool) -> Iterator[tuple[int, int]]:
-    """Yield the span of each cell of a record, without surrounding spaces and quotation marks."""
+    """Yield the span of each cell of a record, excluding the surrounding spaces and quotation marks."""
     at = begin
     while at <= stop:
         while at < stop and text[at] == " ":
@@ -208,9 +211,9 @@ _quoted_cell = re.compile(r'"(?P<inside>(?:[^"]|"")*+)"')
 
 
 def _detect_dialect(text: str) -> _Dialect:
-    """Return the delimiter with which the first record and most sampled ones have the most common number of cells.
+    """Return the dialect in which the first record and most sampled records have the most common number of cells.
 
-    Of two that do equally well, the one that is less common in prose and numbers wins.
+    If two delimiters fit equally well, the one that is less common in prose and numbers is used.
     """
     found: list[tuple[bool, float, _Dialect]] = []
     for delimiter in _DELIMITERS:
@@ -241,7 +244,7 @@ def _iter_records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
             begin, taken = taken, text.find("\n", taken) + 1 or len(text)
             yield text[begin:taken]
 
-    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # global to the process, so it is only raised
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # global to the process, so never lowered
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     start = 0
     reader = csv.reader(iter_lines(), delimiter=delimiter, quoting=quoting, skipinitialspace=True)
@@ -255,7 +258,7 @@ def _iter_records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
 
 
 def _is_header(names: Sequence[str], following: Iterable[Sequence[str]]) -> bool:
-    """Return whether a record names columns: words or consecutive years above typed values, or unique words."""
+    """Return whether a record names the columns: words or consecutive years above typed values, or unique words."""
     given = [name.casefold() for name in names if name]
     if 2 * len(given) < len(names) or any(len(name) > MAX_NAME_CHARS for name in names):
         return False
@@ -281,7 +284,7 @@ def _are_numbers_over_words(names: Sequence[str], columns: Sequence[Sequence[str
 
 
 def _are_consecutive_years(cells: Sequence[str]) -> bool:
-    """Return whether cells are consecutive years, as the header of a table with one column a year."""
+    """Return whether cells are consecutive years, as in the header of a table with one column per year."""
     if len(cells) < 2 or not all(len(cell) == 4 and cell.isdecimal() for cell in cells):
         return False
     return all(int(after) == int(before) + 1 for before, after in pairwise(cells))

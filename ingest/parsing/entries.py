@@ -21,7 +21,7 @@ from ingest.storage.texts.normalize import normalize
 _MAX_PATH_CHARS = 500
 _MAX_PART_CHARS = 200
 _MAX_PATH_PARTS = 30
-# Entries up to this number are listed by name; beyond it, they are counted.
+# Up to this many entries are listed by name. Further entries are only counted.
 _MAX_LISTED = 20_000
 _MAX_DETAILED = 100
 _drive = re.compile(r"^[A-Za-z]:")
@@ -29,7 +29,10 @@ _drive = re.compile(r"^[A-Za-z]:")
 
 @dataclass(frozen=True)
 class EntryOutcome:
-    """The outcome for one entry of a container. `problem` says why it is not a document, and is empty if it is one."""
+    """The outcome for one entry of a container.
+
+    `problem` explains why it is not a document; it is empty if it is one.
+    """
 
     path: str
     size: int | None
@@ -43,11 +46,11 @@ class EntryOutcome:
 
 
 class UnreadableEntryError(Exception):
-    """An entry cannot be read completely; the message says why."""
+    """An entry cannot be read completely. The message gives the reason."""
 
 
 class EntryFolder:
-    """The files of one container. `outcomes` has an item for each entry, in their order."""
+    """The files of one container. `outcomes` has one item for each entry, in the same order."""
 
     def __init__(self, folder: Path, room: EntryRoom = NO_ROOM) -> None:
         self.found: list[FoundEntry] = []
@@ -55,7 +58,7 @@ class EntryFolder:
         self._folder = folder
         self._room = room
         self._bytes_left = room.total_bytes
-        # How often each path occurred, so that numbering a duplicate does not start from the first.
+        # Counts how often each path occurred, so that the search for a duplicate's number need not start from 1.
         self._paths: dict[str, int] = {}
 
     def add(
@@ -67,12 +70,12 @@ class EntryFolder:
         packed: int | None = None,
         unwanted: Callable[[Path, str], str] | None = None,
     ) -> str:
-        """Write an entry's file and return its path, cleaned and unique.
+        """Write the file of an entry. Return the entry's path, cleaned and made unique.
 
-        `packed` is its size in the container, if known: `EntryRoom.ratio` then limits the size that it may inflate to.
-        An entry that cannot be extracted, or whose `blocks` raise `UnreadableEntryError`, is recorded as an outcome
-        with a problem. `unwanted` is called with the file and its media type and returns the reason if it is a picture
-        without text.
+        `packed` is the entry's size in the container, if known. `EntryRoom.ratio` then limits the size to which the
+        entry may inflate. An entry that cannot be extracted, or whose `blocks` raise `UnreadableEntryError`, is
+        recorded as an outcome with a problem. `unwanted` is called with the file and its media type. If the file is a
+        picture without text, `unwanted` returns the reason for not making it a document.
         """
         path = self._number_path(clean_path(path))
         problem = self._explain_refusal()
@@ -114,8 +117,8 @@ class EntryFolder:
     ) -> ParsedDocument:
         """Write the list of entries, count those that are not documents as omissions, and return the document.
 
-        All entries are listed below the line `listed_as`. Without it, only entries that are not documents are listed:
-        the others are found by their own content, and their names here would be found instead.
+        With `listed_as`, all entries are listed below that line. Otherwise, only entries that are not documents are
+        listed: searches should find the other entries by their own content, not by their names in this list.
         """
         listed = self.outcomes if listed_as else [each for each in self.outcomes if each.problem]
         if listed:
@@ -147,7 +150,10 @@ class EntryFolder:
         return ""
 
     def _write_file(self, file: Path, blocks: Iterable[bytes], packed: int | None) -> int:
-        """Write blocks while there is room; otherwise empty the file and raise `ParserLimitError`."""
+        """Write blocks as long as the limits allow.
+
+        If they are exceeded, empty the file and raise `ParserLimitError`.
+        """
         most = min(self._room.entry_bytes, self._bytes_left)
         inflated = None if packed is None else max(self._room.ratio_free_bytes, packed * self._room.ratio)
         size = 0
@@ -172,7 +178,7 @@ class EntryFolder:
         return path
 
     def _number_path(self, path: str) -> str:
-        """Add a number to a path that another entry has already."""
+        """Add a number to a path if another entry already has that path."""
         stem, dot, suffix = path.rpartition(".")
         number = self._paths.get(path.casefold(), 0)
         unique = path
@@ -187,9 +193,9 @@ class EntryFolder:
 
 
 def clean_path(path: str) -> str:
-    """Return a relative path without `..`, drives, control or direction characters; never empty.
+    """Return a relative path without `..`, drives, control characters or direction characters. It is never empty.
 
-    It only names an entry to people and is never a path on the disk. It is cleaned because people and programs may
+    The path is only a display name and is never used as a path on disk. It is cleaned because users and programs may
     reuse such names as paths.
     """
     text = "".join(each for each in normalize(path.replace("\\", "/")) if unicodedata.category(each)[0] != "C")

@@ -1,4 +1,7 @@
-"""Parse EPUB books: the documents of the spine in reading order, each a chapter titled as in the table of contents."""
+"""Parse EPUB books.
+
+The documents of the spine become chapters in reading order, each with its title from the table of contents.
+"""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -30,7 +33,7 @@ _HEADING_PARENTS = frozenset({"body", "div", "section", "article", "main"})  # e
 
 @dataclass(frozen=True)
 class _ContentsEntry:
-    """An entry of the table of contents. Levels count from 1; `place` is the id of its target within the part."""
+    """An entry of the table of contents. Levels count from 1. `place` is the id of the target element in the part."""
 
     title: str
     level: int
@@ -39,7 +42,7 @@ class _ContentsEntry:
 
 @dataclass(frozen=True)
 class _Book:
-    """The package document's contents: the spine's parts in order, and the parts with the table of contents."""
+    """The contents of the package document: the spine's parts in order, and the parts with the table of contents."""
 
     title: str | None
     spine: tuple[str, ...]
@@ -50,7 +53,7 @@ class _Book:
 def parse_epub(path: Path) -> ParsedDocument:
     """Parse a book.
 
-    Raises `DamagedDocumentError`, `EncryptedDocumentError`, `ParserLimitError` and `NoTextError`.
+    Raises `DamagedDocumentError`, `EncryptedDocumentError`, `ParserLimitError` or `NoTextError`.
     """
     from ingest.parsing.office.package import open_package  # imported here so that this module loads no parser
 
@@ -107,7 +110,7 @@ def _require_unencrypted(package: "Package", book: _Book) -> None:
 
 
 def _read_contents(package: "Package", book: _Book) -> dict[str, list[_ContentsEntry]]:
-    """Return the table of contents by part."""
+    """Return the entries of the table of contents, keyed by part."""
     found: dict[str, list[_ContentsEntry]] = {}
     if book.navigation in package.names and book.navigation is not None:
         from ingest.parsing.html_tree import parse_xhtml
@@ -158,7 +161,7 @@ def _iter_ncx_entries(parent: "_Element", base: str, level: int) -> Iterator[tup
 def _write_chapter(
     package: "Package", name: str, entries: Sequence[_ContentsEntry], deeper: int, writer: DocumentWriter
 ) -> int:
-    """Write a part of the book. Returns by how many levels its headings were lowered."""
+    """Write a part of the book. Returns the number of levels by which its headings were lowered."""
     from ingest.parsing.html_blocks import write_tree
     from ingest.parsing.html_tree import parse_xhtml, remove_invisible
 
@@ -181,7 +184,7 @@ def _write_chapter(
 
 
 def _insert_headings(root: "_Element", entries: Sequence[_ContentsEntry], deeper: int) -> None:
-    """Insert headings at the targets of table-of-contents entries that have none of their own.
+    """Insert headings at the targets of table-of-contents entries that have no heading of their own.
 
     A target has its own heading if it is inside one, if no text comes before the next heading, or if the next heading
     has the entry's title.
@@ -220,7 +223,7 @@ def _has_leading_text(element: "_Element") -> bool:
 
 
 def _is_same_title(one: str, other: str) -> bool:
-    """Return whether one title contains the other: tables of contents often omit or add a chapter's number."""
+    """Return whether one title contains the other. Tables of contents often omit or add a chapter's number."""
     one, other = _fold_title(one), _fold_title(other)
     return bool(one) and bool(other) and (one in other or other in one)
 

@@ -11,7 +11,7 @@ class UnsupportedTypeError(UploadError):
 
 
 class ParseError(IngestError):
-    """The document was accepted but cannot be converted to text. Trying again gives the same result."""
+    """The document was accepted but cannot be converted to text. A retry would give the same result."""
 
     code = "parse_failed"
     default_hint = "Open the file in its own program and export it again."
@@ -25,7 +25,7 @@ class EncryptedDocumentError(ParseError):
 
 
 class DamagedDocumentError(ParseError):
-    """The document is truncated or cannot be read as its type."""
+    """The document is truncated, or cannot be read as a file of its type."""
 
     code = "document_damaged"
 
@@ -38,7 +38,7 @@ class NoTextError(ParseError):
 
 
 class ParserLimitError(ParseError):
-    """Parsing exceeded its limit on time, memory, CPU or output and was stopped."""
+    """Parsing exceeded a limit on time, memory, CPU or output, and was stopped."""
 
     code = "parser_limit"
     default_hint = "Split the document into smaller files."

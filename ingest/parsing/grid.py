@@ -1,4 +1,4 @@
-"""Convert a table whose cells span rows and columns to plain rows: all complete, under one header row."""
+"""Convert a table whose cells span rows and columns to complete plain rows under a single header row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,13 +8,13 @@ from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter, Piece, Position
 
-MAX_CELLS = 2_000_000  # cells of one table with its spans filled: a few bytes can declare spans of any size
+MAX_CELLS = 2_000_000  # cells of one table after filling spans: a few bytes can declare spans of any size
 _MAX_HEADER_ROWS = 5
 
 
 @dataclass(frozen=True)
 class GridCell:
-    """A cell as written in its file, with the number of columns and rows that it spans."""
+    """A cell as it appears in its file, with the number of columns and rows that it spans."""
 
     text: str
     columns: int = 1
@@ -30,13 +30,15 @@ def write_grid(
     headed: bool = True,
     caption: str = "",
 ) -> None:
-    """Write a table. `header_rows` is the number that its file states, or 0. Raises `ParserLimitError`.
+    """Write a table. `header_rows` is the number of header rows that the file states, or 0.
 
-    The columns of a table that is not `headed` have no names.
+    The columns of a table that is not `headed` have no names. Raises `ParserLimitError` if the table has too many
+    cells.
 
-    A cell that spans rows is repeated in each of them, and a cell that spans columns in each column. An exception is a
-    cell that spans the whole table: in a first row that is not the header it becomes the caption, and in any other row
-    its text goes into the first column. The rows of the header become one row, and empty rows are left out.
+    A cell that spans rows is repeated in each of those rows, and a cell that spans columns in each of those columns. A
+    cell that spans the whole width of the table is an exception: in a first row that is not the header it becomes the
+    caption, and in any other row its text goes into the first column. The header rows are merged into one row, and
+    empty rows are omitted.
     """
     grid: list[list[GridCell | None]] = []
     cells = 0
@@ -64,12 +66,12 @@ def write_grid(
 
 
 def strip_lone_bullet(text: str, lines: int) -> str:
-    """Return a cell's text without its bullet if it has only one line."""
+    """Return a cell's text, without its bullet if the cell has only one line."""
     return text.removeprefix("- ") if lines == 1 else text
 
 
 def _iter_filled_rows(rows: Sequence[Sequence[GridCell]]) -> Iterator[list[GridCell | None]]:
-    """Yield rows with a cell in every column; None where the file has none."""
+    """Yield rows with an item for every column, which is None where the file has no cell."""
     above: dict[int, GridCell] = {}  # cells that extend into the next row, with their remaining rows
     for cells in rows:
         row: list[GridCell | None] = []
@@ -104,7 +106,7 @@ def _is_visible(cell: GridCell | None) -> bool:
 
 
 def _is_one_cell(row: Sequence[GridCell | None]) -> bool:
-    """Return whether one cell spans the row."""
+    """Return whether a single cell spans the whole row."""
     first = row[0] if row else None
     return first is not None and all(cell is first for cell in row) and first.rows == 1
 
@@ -115,7 +117,7 @@ def _build_pieces(row: Sequence[GridCell | None], width: int) -> list[Piece]:
 
 
 def _count_header_rows(first: Sequence[GridCell | None]) -> int:
-    """Return the number of header rows: cells below a cell that spans columns extend the header."""
+    """Return the number of header rows. Cells below a cell that spans columns belong to the header too."""
     cells = [cell for cell in first if cell is not None]
     if any(cell.columns > 1 for cell in cells) and any(cell.rows > 1 for cell in cells):
         return max(cell.rows for cell in cells)
@@ -123,7 +125,7 @@ def _count_header_rows(first: Sequence[GridCell | None]) -> int:
 
 
 def _join_header(cells: Sequence[GridCell | None]) -> Piece:
-    """Join the texts of a column's header cells, each text once."""
+    """Join the distinct texts of a column's header cells."""
     texts = list(dict.fromkeys(cell.text for cell in cells if cell is not None and cell.text.strip()))
     return Piece(" ".join(texts), next((cell.at for cell in reversed(cells) if cell is not None), None))
 

@@ -1,4 +1,4 @@
-"""Parse HTML as a reader of the page would write it down: main content, headings, lists, tables, code."""
+"""Parse HTML to the text that a reader of the page sees: main content, headings, lists, tables and code."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ HTML_PARSER = "html-5"
 
 
 def parse_html(path: Path) -> ParsedDocument:
-    """Parse a page. Its title is its `<title>`, or else its first heading of level one.
+    """Parse a page. The document's title is the `<title>`, or else the first heading of level one.
 
-    Raises `DamagedDocumentError`, `ParserLimitError` for extremely deep nesting, and `NoTextError`.
+    Raises `DamagedDocumentError`, `ParserLimitError` if elements are nested extremely deeply, or `NoTextError`.
     """
     from ingest.parsing.html_blocks import write_html  # imported here so that this module loads no parser
     from ingest.parsing.html_tree import decode_html

@@ -1,6 +1,7 @@
 """Write the tree of a page, parsed with lxml: headings, paragraphs, lists, quotations, code and tables.
 
-Link addresses are dropped, and so is emphasis, whose marks would interrupt words that are searched for and quoted.
+Link addresses are dropped. Emphasis is dropped too, because its marks would interrupt words that users search for and
+quote.
 """
 
 import re
@@ -49,8 +50,9 @@ _NESTED_TABLES_DETAIL = "nested tables, whose text is part of the cell"
 def write_html(writer: DocumentWriter, html: str, *, whole: bool = False, deeper: int = 0) -> str | None:
     """Write a page's content and return its `<title>`.
 
-    Navigation and other parts around the content are left out unless `whole`: a chapter or a message has none. Headings
-    are lowered by `deeper` levels. Raises `ParserLimitError` and `DamagedDocumentError`.
+    Navigation and other parts around the content are omitted unless `whole` is set, which is for chapters and messages:
+    they have no such parts. Headings are lowered by `deeper` levels. Raises `ParserLimitError` or
+    `DamagedDocumentError`.
     """
     root = parse_tree(html)
     if root is None:
@@ -64,20 +66,20 @@ def write_html(writer: DocumentWriter, html: str, *, whole: bool = False, deeper
 
 
 def write_tree(writer: DocumentWriter, root: etree._Element, deeper: int = 0) -> None:
-    """Write a tree from which invisible elements were removed."""
+    """Write a tree from which invisible elements have been removed."""
     blocks = _BlockWriter(writer, deeper)
     blocks.write_element(root)
     blocks.flush()
 
 
 class _BlockWriter:
-    """Collects the text of a block and writes it when the block ends."""
+    """Collects the text of a block, and writes it when the block ends."""
 
     def __init__(self, writer: DocumentWriter, deeper: int) -> None:
         self._writer = writer
         self._deeper = deeper
         self._text: list[str] = []
-        self._mark: str | None = None  # of the current list item until its first block is written
+        self._mark: str | None = None  # the mark of the current list item until its first block is written
         self._depth = -1
         self._term_depth = 0
         self._quotes = 0
@@ -236,7 +238,7 @@ class _BlockWriter:
         write_grid(self._writer, grid, header_rows=count, headed=headed, caption=title)
 
     def _write_stray_text(self, element: etree._Element) -> None:
-        """Write text of a table outside its cells. Like browsers, put it before the table."""
+        """Write the text in a table that is outside its cells. Like in browsers, it comes before the table."""
         self._text.append(_collapse_white_space(element.text or ""))
         for child in element.iterchildren():
             if child.tag in ROW_PARTS:
@@ -300,7 +302,7 @@ def _iter_items(element: etree._Element) -> Iterator[tuple[etree._Element, str]]
 
 
 def _iter_rows(table: etree._Element) -> Iterator[list[etree._Element]]:
-    """Yield the cells of each row of a table, without nested tables. Cells outside rows also form a row."""
+    """Yield the cells of each row of a table, without nested tables. Cells outside of rows also form a row."""
     loose: list[etree._Element] = []
     for child in table.iterchildren():
         if child.tag in ("td", "th"):
@@ -314,7 +316,10 @@ def _iter_rows(table: etree._Element) -> Iterator[list[etree._Element]]:
 
 
 def _is_layout_table(table: etree._Element, rows: list[list[etree._Element]]) -> bool:
-    """Return whether a table only arranges a page: it says so, has one cell, or has nested tables and no headings."""
+    """Return whether a table is only used for layout.
+
+    It is if it says so, if it has a single cell, or if it has nested tables and no headings.
+    """
     if table.get("role") in {"presentation", "none"} or sum(map(len, rows)) < 2:
         return True
     has_headings = table.find("caption") is not None or any(cell.tag == "th" for row in rows for cell in row)
@@ -334,7 +339,7 @@ def _count_header_rows(table: etree._Element, rows: list[list[etree._Element]]) 
 
 
 def _has_row_headings(rows: list[list[etree._Element]]) -> bool:
-    """Return whether a table has row headings and no column headings; a row with one cell titles a section of it."""
+    """Return whether a table has row headings but no column headings. A row with a single cell is a section title."""
     named = [[cell.tag for cell in row] for row in rows if len(row) > 1]
     return len(named) > 1 and all(first == "th" and "th" not in rest for first, *rest in named)
 
@@ -372,7 +377,7 @@ def _parse_number(text: str | None) -> int | None:
 
 
 def _collapse_white_space(text: str) -> str:
-    """Replace each white space character by a space: only `br` makes a line end."""
+    """Replace each white space character with a space, because only `br` makes a line end."""
     return text.translate(_BLANKS)
 
 

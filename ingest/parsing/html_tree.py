@@ -1,4 +1,4 @@
-"""Parse a page and remove what its reader does not see, and the navigation, banners and footers around its content."""
+"""Parse a page, and remove invisible elements and the navigation, banners and footers around its content."""
 
 import re
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from ingest.parsing.office.package import parse_xml
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind
 
-# Code that walks the tree recurses about three frames a level, so Python's limit of 1,000 frames is reached near level
-# 300. Real pages have fewer than 60 levels.
+# Code that walks the tree uses about three stack frames per level, so Python's limit of 1,000 frames is reached near
+# level 300. Real pages have fewer than 60 levels.
 _MAX_DEPTH = 100
 
 _INVISIBLE = (
@@ -40,20 +40,21 @@ _XML_NAMES = frozenset({"amp", "lt", "gt", "quot", "apos"})
 _LINK_BLOCKS = frozenset({"ul", "ol", "menu", "table", "dl"})
 _MIN_PROSE_WORDS = 16
 _MAX_PROSE_LINK_SHARE = 1 / 3
-ROW_PARTS = frozenset({"thead", "tbody", "tfoot", "tr"})  # between a table and its cells
+ROW_PARTS = frozenset({"thead", "tbody", "tfoot", "tr"})  # elements between a table and its cells
 _SECTIONS = frozenset({"article", "main", "section", "aside", "nav", "blockquote", "figure", "td"})
 
 
 def decode_html(content: bytes) -> str:
-    """Decode a page in the character set that it declares, if its bytes are valid in it."""
+    """Decode a page in the character set that the page declares, if its bytes are valid in that character set."""
     declared = _charset.search(content[:_CHARSET_SEARCH_BYTES])
     return decode(content, declared["label"].decode("ascii") if declared else None)
 
 
 def parse_tree(html: str) -> etree._Element | None:
-    """Parse a page and return its root element, or None if it has none. `huge_tree` allows lines of more than 10 MB.
+    """Parse a page and return its root element, or None if it has none.
 
-    Raises `ParserLimitError` if the nesting exceeds libxml2's limit (2,048 levels), and `DamagedDocumentError`.
+    `huge_tree` allows lines of more than 10 MB. Raises `ParserLimitError` if elements are nested deeper than libxml2's
+    limit of 2,048 levels, and `DamagedDocumentError` if the page cannot be parsed.
     """
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
     try:
@@ -62,7 +63,7 @@ def parse_tree(html: str) -> etree._Element | None:
         if error.code == etree.ErrorTypes.ERR_NO_MEMORY:
             raise MemoryError from error
         raise DamagedDocumentError("The HTML cannot be read.") from error
-    # After a fatal error libxml2 returns a shortened tree and raises nothing.
+    # After a fatal error, libxml2 returns a truncated tree and raises no error.
     for entry in parser.error_log.filter_from_fatals():
         if entry.type == etree.ErrorTypes.ERR_NO_MEMORY:
             raise MemoryError
@@ -78,7 +79,7 @@ def parse_tree(html: str) -> etree._Element | None:
 def _move_content_to_body(root: etree._Element) -> None:
     """Move content from the head to the body.
 
-    Without a `<body>` tag, the parser leaves elements that are newer than the parser in the head.
+    Without a `<body>` tag, the parser leaves elements that it does not know in the head.
     """
     head, body = root.find("head"), root.find("body")
     if head is None:
@@ -93,7 +94,7 @@ def _move_content_to_body(root: etree._Element) -> None:
 
 
 def parse_xhtml(content: bytes) -> etree._Element | None:
-    """Parse a page that should be XML, so that an empty `<title/>` is closed; invalid XML is parsed as HTML."""
+    """Parse a page that should be XML, in which an empty `<title/>` is closed. Invalid XML is parsed as HTML."""
     try:
         root = parse_xml(_named.sub(_replace_entity, content), "page")
     except (DamagedDocumentError, ParserLimitError):
@@ -105,14 +106,14 @@ def parse_xhtml(content: bytes) -> etree._Element | None:
 
 
 def _replace_entity(found: re.Match[bytes]) -> bytes:
-    """Replace an HTML character name by a numeric reference, which XML also allows."""
+    """Replace an HTML character name with a numeric reference, which XML also allows."""
     name = found[1].decode("ascii")
     characters = "" if name in _XML_NAMES else html5.get(f"{name};", "")
     return "".join(f"&#{ord(each)};" for each in characters).encode("ascii") or found[0]
 
 
 def remove_invisible(root: etree._Element, writer: DocumentWriter) -> None:
-    """Remove elements that a reader does not see, and count hidden elements with text as omissions."""
+    """Remove invisible elements, and count hidden elements with text as omissions."""
     etree.strip_elements(root, *_INVISIBLE, with_tail=False)
     hidden = 0
     for element in [each for each in root.iter() if _is_hidden(each)]:
@@ -125,8 +126,8 @@ def remove_invisible(root: etree._Element, writer: DocumentWriter) -> None:
 def remove_surroundings(root: etree._Element, writer: DocumentWriter) -> None:
     """Remove the parts around a page's content, and count them as omissions.
 
-    The page's own landmarks are tried first, then blocks of links before the first and after the last block of prose. A
-    removal that would leave nothing, or less than it removes, is not made.
+    The page's own landmarks are tried first, and then blocks of links before the first and after the last block of
+    prose. Nothing is removed if too little content would remain.
     """
     body = root.find("body")
     body = root if body is None else body
@@ -139,7 +140,7 @@ def remove_surroundings(root: etree._Element, writer: DocumentWriter) -> None:
 
 
 def _remove_if_enough_stays(around: list[etree._Element], body: etree._Element, *, least_share: float) -> int:
-    """Remove elements if at least a share of the words remains. Returns how many of them had text."""
+    """Remove elements if at least the fraction `least_share` of the words remains. Returns how many had text."""
     regions = [element for element in around if has_text(element)]
     words, all_words = sum(map(_count_words, regions)), _count_words(body)
     if all_words - words <= all_words * least_share:
@@ -152,8 +153,8 @@ def _remove_if_enough_stays(around: list[etree._Element], body: etree._Element, 
 def _iter_outer_link_blocks(body: etree._Element) -> Iterator[etree._Element]:
     """Yield the blocks of links before the first and after the last block of prose.
 
-    Prose has more than 16 words and at most a third of them in links. Source: Kohlschütter, Fankhauser & Nejdl,
-    "Boilerplate Detection using Shallow Text Features", WSDM 2010.
+    A block of prose has more than 16 words, and at most a third of them are in links. Source: Kohlschütter, Fankhauser
+    & Nejdl, "Boilerplate Detection using Shallow Text Features", WSDM 2010.
     """
     blocks = list(_iter_blocks(body))
     prose = [
@@ -200,7 +201,7 @@ def has_text(element: etree._Element) -> bool:
 def _is_hidden(element: etree._Element) -> bool:
     if "hidden" in element.attrib or (element.tag == "dialog" and "open" not in element.attrib):
         return True
-    if element.get("aria-hidden") == "true":  # a rendered formula whose MathML is the element before it
+    if element.get("aria-hidden") == "true":  # a rendered formula; its MathML is in the element before it
         before = element.getprevious()
         if before is not None and next(before.iter("math"), None) is not None:
             return True
@@ -209,7 +210,7 @@ def _is_hidden(element: etree._Element) -> bool:
 
 
 def _iter_surroundings(body: etree._Element) -> Iterator[etree._Element]:
-    """Yield the outermost regions that are not content."""
+    """Yield the outermost landmark regions that are not part of the content."""
     main = _find_main(body)
     if main is not None:
         yield from _iter_outside(main, body)
@@ -233,7 +234,10 @@ def _find_main(body: etree._Element) -> etree._Element | None:
 
 
 def _iter_outside(main: etree._Element, body: etree._Element) -> Iterator[etree._Element]:
-    """Yield the siblings of an element and of its ancestors. Titles are kept if the element has none."""
+    """Yield the siblings of the main element and of its ancestors.
+
+    Siblings with a title are skipped if the main element has no title.
+    """
     keeps_titles = next(main.iter("h1"), None) is None
     inner = main
     while inner is not body:
@@ -247,7 +251,7 @@ def _iter_outside(main: etree._Element, body: etree._Element) -> Iterator[etree.
 
 
 def _get_role(element: etree._Element) -> str:
-    """Return an element's landmark role, explicit or implied by its tag. Headers and footers of a section have none."""
+    """Return an element's landmark role, explicit or implied by its tag. Headers and footers in sections have none."""
     stated = element.get("role")
     if stated:
         return str(stated).strip().lower()
@@ -259,7 +263,10 @@ def _get_role(element: etree._Element) -> str:
 
 
 def _flatten_deep_elements(root: etree._Element) -> None:
-    """Replace elements nested deeper than `_MAX_DEPTH` by their text. Table parts stay, so text stays in its cell."""
+    """Replace elements that are nested deeper than `_MAX_DEPTH` with their text.
+
+    Table parts are not replaced, so that text stays in its cell.
+    """
     depth = 0
     deep: list[etree._Element] = []
     inside: etree._Element | None = None

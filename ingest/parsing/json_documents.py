@@ -3,8 +3,9 @@
     address.city: Oslo
     tags: red, blue
 
-Lists of objects are records: each is a block of such lines and a row of the list's table. A value that would fill a
-chunk becomes a section titled by its path. JSON syntax is dropped, so that quotes contain only people's words.
+The objects in a list of objects are records: each becomes a block of such lines and a row of the list's table. A value
+that would fill a chunk becomes a section whose title is its path. JSON syntax is dropped, so that quotes contain only
+words that people wrote.
 """
 
 import json
@@ -45,9 +46,10 @@ Records = Callable[[], Iterator[dict[str, Any]]]
 
 
 def parse_json(path: Path) -> ParsedDocument:
-    """Parse JSON or JSON Lines. The text of broken JSON is its source, which is recorded as an omission.
+    """Parse JSON or JSON Lines. For broken JSON, the text is the source, which is recorded as an omission.
 
-    Raises `DamagedDocumentError` for extremely deep nesting and for files that are not text, and `NoTextError`.
+    Raises `DamagedDocumentError` if values are nested extremely deeply or the file is not text, and `NoTextError` if
+    there is no text.
     """
     source = decode(read_text_bytes(path))
     try:
@@ -63,7 +65,7 @@ def parse_json(path: Path) -> ParsedDocument:
 
 @dataclass(frozen=True)
 class _RecordList:
-    """A list of objects that was written, with the span of each object."""
+    """A list of objects that has been written, with the span of each object."""
 
     name: str
     records: Records
@@ -112,7 +114,7 @@ class _JsonWriter:
         return replace(document, layout=replace(document.layout, tables=build_table_spans(found)), found=found)
 
     def _write_list(self, start: int) -> bool:
-        """Write a list of objects up to where it breaks. Returns False for any other value."""
+        """Write a list of objects up to the point where its JSON is broken. Returns False for any other value."""
         source, count, end, error = self._source, 0, start + 1, ""
         try:
             for end, value in iter_elements(source, start):  # noqa: B007 - where it broke
@@ -135,7 +137,7 @@ class _JsonWriter:
         return True
 
     def _write_object_stream(self) -> bool:
-        """Write concatenated objects, as programs stream them. Returns False for any other content."""
+        """Write concatenated objects, a format in which programs stream them. Returns False for any other content."""
         starts = array("Q")
         try:
             for start, value in iter_values(self._source):
@@ -176,7 +178,7 @@ class _JsonWriter:
             self._writer.record_omission(OmissionKind.OTHER, len(others), detail)
 
     def _write_value(self, value: Json, path: str, level: int) -> None:
-        """Write a value whose path is in the title above it: short members first, then long ones as sections."""
+        """Write a value whose path is in the title above it. Short members come first, then long ones as sections."""
         long: list[tuple[str, Json]] = []
         shown: list[str] = []
         for name, member in _iter_members(value):
@@ -220,13 +222,13 @@ class _JsonWriter:
 
 
 def _require_object(value: Json) -> dict[str, Any]:
-    """Return a value that was an object when it was first read."""
+    """Return a value after checking that it is an object, as it was when it was first read."""
     assert isinstance(value, dict)
     return value
 
 
 def _is_record_list(value: Json) -> bool:
-    """Return whether a value is a list of objects only."""
+    """Return whether a value is a list that contains only objects."""
     return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
 
 
@@ -238,7 +240,7 @@ def _has_records(value: Json, depth: int = _MAX_LIST_DEPTH) -> bool:
 
 
 def _is_long(value: Json, name: str) -> bool:
-    """Return whether a value would fill a chunk, without formatting more of it than that."""
+    """Return whether a value would fill a chunk. Formats only as much of the value as needed."""
     length = 0
     for line in _iter_value_lines(value, name):
         length += len(line) + 1
@@ -270,7 +272,10 @@ def _iter_value_lines(value: Json, path: str) -> Iterator[str]:
 
 
 def _join_values(values: Sequence[Json]) -> str:
-    """Join plain values. Strings of which all but the last end with a line end, as in notebooks, become one text."""
+    """Join plain values.
+
+    Strings that all end with a line end, except perhaps the last, are the lines of one text, as in notebooks.
+    """
     lines = [value for value in values if isinstance(value, str) and not isinstance(value, Number)]
     if len(lines) == len(values) > 1 and all(line.endswith("\n") for line in lines[:-1]):
         return "".join(lines).strip()
@@ -284,7 +289,7 @@ def _format_value(value: Json) -> str:
 
 
 def _flatten_record(record: dict[str, Any], *, nested: bool, prefix: str = "") -> dict[str, str]:
-    """Return a record's cells by path. Nested objects become columns of their own; lists stay JSON."""
+    """Return a record's cells, keyed by path. Nested objects become separate columns; lists stay JSON."""
     cells: dict[str, str] = {}
     for name, member in record.items():
         if isinstance(member, str):

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Number(str):
-    """A number with all its digits as written."""
+    """A number that keeps all of its digits as written."""
 
     __slots__ = ()
 
@@ -19,7 +19,10 @@ _blanks = re.compile(r"[ \t\n\r\ufeff]*")
 
 
 def parse_value(text: str, at: int) -> tuple[Json, int]:
-    """Return the value that starts at `at`, and its end. Raises `ValueError`, and `RecursionError` for deep nesting."""
+    """Return the value that starts at `at`, and its end.
+
+    Raises `ValueError` for broken JSON, and `RecursionError` if values are nested too deeply.
+    """
     value, end = _decoder.raw_decode(text, at)
     return value, end
 

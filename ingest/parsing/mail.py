@@ -1,9 +1,9 @@
-"""Parse messages (EML) and mailboxes (MBOX). A message is a text; its attachments are its entries.
+"""Parse messages (EML) and mailboxes (MBOX). A message becomes a text, and its attachments become entries.
 
-The text consists of the subject as its title, lines with sender, recipients and date, and the body: plain text, or HTML
-if that says much more. Quoted replies are kept. Messages are parsed with the older of the two parsers in Python's
-`email` package, which is many times as fast on a message with many parts; the newer one decodes the few headers that
-are shown.
+The text consists of the subject as its title, lines with the sender, the recipients and the date, and the body: the
+plain text, or the HTML if it has much more text. Quoted replies are included. Messages are parsed with the older of the
+two parsers in Python's `email` package, which is many times faster on a message with many parts. The newer parser
+decodes the few headers that are shown.
 """
 
 import mailbox
@@ -54,7 +54,7 @@ HEADERS = ("From", "To", "Cc", "Date")
 _MAX_HEADER_CHARS = 4_000
 _ENCRYPTED_SMIME_TYPES = frozenset(
     {"enveloped-data", "authenveloped-data"}
-)  # of S/MIME (RFC 8551); its other types are only signed
+)  # S/MIME (RFC 8551); its other types are only signed
 _MAX_PARTS = 10_000
 _MAX_DEPTH = 100
 _MAX_NAME_CHARS = 80
@@ -117,7 +117,10 @@ def unpack_mbox(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDo
 
 
 def build_picture_filter(*, is_shown: bool) -> Callable[[Path, str], str]:
-    """Return a function that explains why an attached picture has no text, or returns an empty string."""
+    """Return a function that explains why an attached picture has no text.
+
+    It returns an empty string if there is text.
+    """
 
     def explain_unwanted(path: Path, media_type: str) -> str:
         from ingest.parsing.ocr.pictures import explain_no_text  # imported here so that this module loads no parser
@@ -129,7 +132,7 @@ def build_picture_filter(*, is_shown: bool) -> Callable[[Path, str], str]:
 
 
 def get_header(message: Part, name: str) -> str:
-    """Return a decoded header on one line: as written if it cannot be decoded, and empty if it is missing."""
+    """Return a decoded header on one line. Undecodable headers are returned as written; missing ones are empty."""
     return decode_header_line(
         name, str(next((value for key, value in message.raw_items() if key.lower() == name.lower()), ""))
     )
@@ -146,7 +149,7 @@ def decode_header_line(name: str, value: str) -> str:
 
 @dataclass(frozen=True)
 class Body:
-    """One text of a message that its reader sees, plain or HTML."""
+    """A visible text of a message, plain or HTML."""
 
     text: str
     is_html: bool = False
@@ -245,14 +248,14 @@ def _get_file_name(part: Part) -> str:
 
 
 def choose_bodies(plain: list[Body], html: list[Body]) -> list[Body]:
-    """Return the plain bodies, or the HTML ones if the plain ones have less than half as many words."""
+    """Return the plain bodies, or the HTML bodies if the plain ones have less than half as many words."""
     if not any(body.text.strip() for body in html):
         return plain
     return plain if 2 * _count_words(plain) >= _count_words(html) else html
 
 
 def _count_words(bodies: Sequence[Body]) -> int:
-    """Count the words that a reader of these bodies sees."""
+    """Count the visible words of these bodies."""
     scratch = DocumentWriter()
     for body in bodies:
         _write_body(scratch, body)
@@ -280,7 +283,7 @@ def write_message(writer: DocumentWriter, subject: str, headers: dict[str, str],
 
 
 def build_mail_properties(subject: str, headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers of a message as properties, leaving out missing ones."""
+    """Return the headers of a message as properties, without the missing ones."""
     name, address = _parse_sender(headers.get("From", ""))
     moment = _parse_date(headers.get("Date", ""))
     found = {
@@ -295,7 +298,7 @@ def build_mail_properties(subject: str, headers: Mapping[str, str]) -> dict[str,
 
 
 def format_mail_title(properties: Mapping[str, str]) -> str:
-    """Return a title that tells a message apart from its thread: `Re: Tides (Ann Poe, 2026-02-05)`."""
+    """Return a title that distinguishes a message from others in its thread: `Re: Tides (Ann Poe, 2026-02-05)`."""
     sender = properties.get(MAIL_SENDER.name, "")[:_MAX_NAME_CHARS].strip()
     subject = (normalize_title(properties.get(MAIL_SUBJECT.name)) or "")[:_MAX_SUBJECT_CHARS].rstrip()
     details = ", ".join(filter(None, (sender, properties.get(MAIL_DATE.name, "").partition(" ")[0])))
@@ -316,7 +319,7 @@ def _parse_date(line: str) -> datetime | None:
         with suppress(Exception):  # see `decode_header_line`
             moment = read(line)
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            moment.astimezone(UTC)  # fails at both ends of the calendar
+            moment.astimezone(UTC)  # fails near the first and the last supported year
             return moment
     return None
 

@@ -1,4 +1,4 @@
-"""Write MathML on one line, like `ingest.parsing.office.equations` writes Office's equations."""
+"""Write MathML on one line, in the same form in which `ingest.parsing.office.equations` writes Office equations."""
 
 from collections.abc import Callable
 

@@ -1,7 +1,7 @@
 """Parse Outlook messages (MSG) like other messages, and convert attached messages to EML.
 
-Outlook stores an attached message as a folder of the same file (MS-OXMSG 2.2.2.1), which cannot be extracted as a file.
-It is therefore rewritten as EML, with its bodies and attachments.
+Outlook stores an attached message as a folder in the same file (MS-OXMSG 2.2.2.1), which cannot be extracted as a file.
+The message is therefore converted to EML, with its bodies and attachments.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,8 @@ _EMBEDDED = "__substg1.0_3701000D"  # name of an attached message's storage
 _EMBEDDED_HEADER = 24  # bytes before an attached message's properties (MS-OXMSG 2.4.1.2)
 _CONTENT_ID, _SENDER_NAME = 0x3712, 0x0C1A
 _MOST_DEPTH = 10
-# Code pages that oxmsg maps to character sets which Python lacks, or has without the letters that Windows added.
+# Code pages that oxmsg maps to character sets that Python lacks, or that it implements without the letters added by
+# Windows.
 _CODE_PAGES = {874: "cp874", 932: "cp932", 936: "gb18030", 949: "cp949", 950: "cp950", 20127: "cp1252", 28591: "cp1252"}
 
 
@@ -96,7 +97,7 @@ def _extract_attachment(attachment: "Attachment", number: int, entries: EntryFol
 
 
 def _get_embedded_message(attachment: "Attachment") -> "OutlookMessage | None":
-    """Return the message that is attached, or None for another attachment."""
+    """Return the attached message, or None if the attachment is not a message."""
     from oxmsg import Message as OutlookMessage
     from oxmsg.properties import Properties
 

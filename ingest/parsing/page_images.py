@@ -1,4 +1,4 @@
-"""Draw pages as pictures for a viewer, in the confined process of their document."""
+"""Draw pages as pictures for a viewer. This runs in the confined process of the document."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,12 @@ _PDF = "application/pdf"
 
 
 def has_page_images(media_type: str) -> bool:
-    """Return whether pages of a media type look the same everywhere."""
+    """Return whether pages of a media type can be drawn, because they look the same everywhere."""
     return media_type == _PDF or media_type in IMAGE_TYPES
 
 
 def draw_page(path: Path, media_type: str, number: int, width: int) -> None:
-    """Write a page, counted from 1, as a PNG of that width into the current folder. A very high page is narrower.
+    """Write a page, counted from 1, as a PNG of this width to the current folder. Very high pages are narrower.
 
     Raises `PageNotFoundError`, and the `ParseError`s.
     """

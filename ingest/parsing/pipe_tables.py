@@ -1,4 +1,4 @@
-"""Find the pipe tables of Markdown outside code, each named by the heading above it."""
+"""Find Markdown's pipe tables outside code. Each is named after the heading above it."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,10 @@ _other_block = re.compile(r" {0,3}(?:#{1,6}[ \t]|>|`{3}|~{3})")
 
 
 def find_pipe_tables(text: str) -> list[FoundTable]:
-    """Find GitHub-style Markdown tables: a header row, a row of dashes as wide, and rows up to the next blank line."""
+    """Find GitHub-style Markdown tables.
+
+    A table is a header row, a row of dashes with as many columns, and all rows up to the next blank line.
+    """
     return list(_iter_tables(text)) if "|" in text else []
 
 
@@ -66,7 +69,7 @@ def _build_table(text: str, name: str, names: list[str], start: int, spans: list
 
 
 def _count_rule_columns(line: str) -> int:
-    """Return the number of columns in a row of dashes; 0 for any other line."""
+    """Return the number of columns in a row of dashes, or 0 for any other line."""
     if "-" not in line or "|" not in line or set(line) - set("|-: \t"):
         return 0
     cells = _split_cells(line)

@@ -1,4 +1,4 @@
-"""Properties that a file states besides its text, such as the sender of a message.
+"""Properties that a file states in addition to its text, such as the sender of a message.
 
 A value is one line of text; a time is written as `2026-02-05 10:00:00`.
 """
@@ -13,7 +13,10 @@ _types = {column.name: column.type for columns in PROPERTY_COLUMNS.values() for 
 
 
 def parse_properties(raw: object) -> dict[str, str]:
-    """Validate properties from an untrusted source; values are put on one line and cut. Raises `ValueError`."""
+    """Validate properties from an untrusted source. Values are put on one line and truncated.
+
+    Raises `ValueError` if they are invalid.
+    """
     if not isinstance(raw, dict):
         raise ValueError("The properties have the wrong shape.")
     found: dict[str, str] = {}
@@ -27,5 +30,5 @@ def parse_properties(raw: object) -> dict[str, str]:
 
 
 def format_time(moment: datetime) -> str:
-    """Format a time as its clock shows it, without the time zone."""
+    """Format a time as local time, without the time zone."""
     return moment.replace(tzinfo=None).isoformat(" ", "seconds")

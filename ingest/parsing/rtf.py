@@ -1,7 +1,7 @@
 """Parse RTF with striprtf, after marking headings, lists, tables, notes and hidden text in the source.
 
 striprtf handles characters, fonts and encodings, but drops all structure. So characters from Unicode's private use area
-are inserted into the source where something begins or ends; striprtf passes them on as text.
+are inserted into the source where an element begins or ends. striprtf passes them on as text.
 """
 
 import codecs
@@ -27,7 +27,7 @@ _outline = re.compile(r"\\outlinelevel(?P<level>\d)")
 _style_name = re.compile(r"(?:^|[{}]|\\[a-z]+-?\d* )(?P<name>[^\\{}]*)$", re.IGNORECASE)
 _heading_name = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _number = re.compile(r"[(\[]?[\w.]*(?:\d[.)\]:]?|[\w][.)\]:])")
-# Groups that striprtf leaves out, and their omissions.
+# Groups that striprtf omits, and the omissions to record for them.
 _OMITTED_GROUPS: dict[str, tuple[OmissionKind, int, str]] = {
     "annotation": (OmissionKind.OTHER, 1, "comments"),
     "moMath": (OmissionKind.FORMULA, 1, ""),
@@ -39,13 +39,13 @@ _OMITTED_GROUPS: dict[str, tuple[OmissionKind, int, str]] = {
 _MAX_DEPTH = 1_000
 _MAX_STYLESHEET_CHARS = 500_000  # characters
 
-# Marks. A heading's level and a list's depth are added to the first code points.
+# The marks. The level of a heading or the depth of a list is added to the first code point.
 _HEADING, _DEPTH = 0xE000, 0xE010
 _ITEM, _ITEM_END = "\ue020", "\ue021"
 _NOTE, _NOTE_END = "\ue022", "\ue023"
 _HIDDEN, _HIDDEN_END = "\ue024", "\ue025"
 _TABLE, _CELL, _ROW = "\ue026", "\ue027", "\ue028"
-# A row with the layout of the row above needs no `trowd`: only its paragraphs say that they are in a table.
+# A row with the same layout as the row above needs no `trowd`. Only its paragraphs indicate that they are in a table.
 _TABLE_MARKS = {"trowd": _TABLE, "intbl": _TABLE, "cell": _CELL, "row": _ROW}
 _ANY_MARK = re.compile("[\ue000-\ue02f]")
 _unseen = re.compile(f"{_HIDDEN}(?P<text>[^{_HIDDEN_END}]*){_HIDDEN_END}?")
@@ -95,7 +95,7 @@ def _convert_to_text(source: str) -> str:
 
 @dataclass
 class _Group:
-    """An open group: the mark that ends with it, and whether its text is hidden."""
+    """An open group: the mark that ends with the group, and whether its text is hidden."""
 
     ends_with: str = ""
     is_hidden: bool = False
@@ -103,7 +103,7 @@ class _Group:
 
 @dataclass
 class _SourceMarker:
-    """Copies a source, inserting marks and leaving out pictures and objects."""
+    """Copies an RTF source, inserts marks, and omits pictures and objects."""
 
     source: str
     writer: DocumentWriter
@@ -111,7 +111,7 @@ class _SourceMarker:
     _groups: list[_Group] = field(default_factory=list)
 
     def mark_source(self) -> str:
-        """Return the source with marks. Raises `DamagedDocumentError` if it ends inside a group."""
+        """Return the source with marks. Raises `DamagedDocumentError` if the source ends inside a group."""
         levels = _parse_heading_styles(self.source)
         copied = at = 0
         while (found := _token.search(self.source, at)) is not None:
@@ -146,7 +146,7 @@ class _SourceMarker:
         return (_encode_marks(_HIDDEN_END) if group.is_hidden else "") + group.ends_with
 
     def _build_mark(self, word: str, number: str | None, levels: dict[str, int]) -> tuple[str, bool] | None:
-        """Return the mark for a control word and whether to keep the word, or None if it has no mark."""
+        """Return the mark for a control word and whether to copy the word, or None if it has no mark."""
         if word == "outlinelevel" and number is not None and 0 <= int(number) < 9:
             return _encode_marks(chr(_HEADING + int(number) + 1)), True
         if word == "s" and number in levels:
@@ -185,14 +185,14 @@ class _SourceMarker:
         if word == "bin":
             return found.end() + max(0, int(found["number"] or 0))
         is_shown = word == _OBJECT or "nonshppict" not in self.source[max(0, found.start() - 16) : found.start()]
-        if is_shown:  # Word writes each picture again for old readers
+        if is_shown:  # Word writes each picture a second time for old readers
             self.writer.record_omission(OmissionKind.IMAGE if word == _PICTURE else OmissionKind.EMBEDDED_OBJECT)
         end = _find_group_end(self.source, found.end())
         return end - 1 if end else len(self.source)
 
 
 def _find_group_end(source: str, at: int) -> int:
-    """Return the position after the brace that closes the open group; 0 if it is not closed."""
+    """Return the position after the brace that closes the open group, or 0 if the group is not closed."""
     depth = 1
     while (found := _token.search(source, at)) is not None:
         at = found.end()
@@ -205,7 +205,7 @@ def _find_group_end(source: str, at: int) -> int:
 
 
 def _move_boxes_to_end(source: str) -> str:
-    """Move the text of drawn boxes, which striprtf leaves out, to the end of the document."""
+    """Move the text of drawn boxes, which striprtf would omit, to the end of the document."""
     kept: list[str] = []
     boxes: list[str] = []
     at = 0
@@ -222,7 +222,7 @@ def _move_boxes_to_end(source: str) -> str:
 
 
 def _parse_heading_styles(source: str) -> dict[str, int]:
-    """Return the levels of heading styles by style number."""
+    """Return the levels of heading styles, keyed by style number."""
     start = source.find("{\\stylesheet")
     if start < 0:
         return {}

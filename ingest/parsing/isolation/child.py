@@ -1,10 +1,10 @@
 r"""Run as `python -m ingest.parsing.isolation.child`: fork one confined process for each document.
 
-The child loads the parsers and writes an answer with the id 0 that lists the mechanisms which can confine a process. It
-then reads requests from its standard input, one a line. For each request it forks a process, which gives up all
+The child loads the parsers and writes an answer with the id 0, which lists the mechanisms that can confine a process.
+It then reads requests from its standard input, one per line. For each request it forks a process, which drops all
 privileges that it does not need (`ingest.parsing.isolation.confinement`), writes the parsed document into the request's
-folder (`ingest.parsing.isolation.handover`) and ends. Nothing of a document remains when the next one is parsed. The
-answer, one line on the standard output, has the process's exit status and its message.
+folder (`ingest.parsing.isolation.handover`) and exits. No data of a document remains when the next one is parsed. The
+answer is one line on the standard output, with the exit status of the process and its message.
 
     {"id": 1, "path": "…", "media_type": "text/html", "folder": "…", "limits": {…}, "room": null,
      "isolation": "best"}
@@ -42,7 +42,7 @@ from ingest.parsing.types import NO_ROOM, EntryRoom, Isolation, ParsedDocument, 
 from ingest.storage.errors import LeadlineError, StorageFullError
 from ingest.storage.texts.layout import Omission, OmissionKind
 
-# Loaded once here instead of in each document's process.
+# These modules are loaded once here instead of in each document's process.
 _PRELOADED_MODULES = (
     "charset_normalizer",
     "ingest.parsing.office.docx",
@@ -55,7 +55,7 @@ _SAMPLES = {
     "text/csv": "a,b\n1,2\n",
 }
 _NO_WORDS_HINT = "Check that the file was saved completely, and upload it again."
-# Types whose text is their source, and how many times larger than their text such files may be: ASCII in UTF-16 is
+# Media types whose text is their source, and the maximum ratio of such a file's size to its text's: ASCII in UTF-16 is
 # twice as large.
 _SOURCE_TYPES = frozenset({"text/plain", "text/csv", "text/markdown", "application/json"})
 _MAX_SHRINK_RATIO = 2
@@ -67,7 +67,7 @@ _EXIT_POLL_SECONDS = 0.002
 
 
 def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = get_parser) -> None:
-    """Serve requests until the parent closes the pipe or dies."""
+    """Serve requests until the parent closes the pipe or exits."""
     requests, answers = os.dup(0), os.dup(1)
     # A library that prints must not write into our answers, and one that reads must not consume requests.
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -90,15 +90,15 @@ def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = get_parser) -
 def _ignore_system_media_types() -> None:
     """Make `mimetypes` use only Python's own table.
 
-    Otherwise its first call opens `/etc/mime.types`, which a confined process may not open, and whose content would
-    name the same file differently on different machines.
+    Otherwise, the first call opens `/etc/mime.types`. A confined process may not open that file, and its content would
+    give the same file different types on different machines.
     """
     mimetypes.knownfiles.clear()
     mimetypes.init()
 
 
 def _warm_up() -> None:
-    """Load and run once what most documents need, so that forked processes inherit it."""
+    """Load and run the code that most documents need once, so that forked processes inherit it."""
     for name in _PRELOADED_MODULES:
         import_module(name)
     sample = Path("sample")
@@ -128,19 +128,19 @@ def _iter_requests(requests: int, parent: int) -> Iterator[bytes]:
 
 
 def _probe_confinement(parent: int, ours: tuple[int, ...]) -> dict[str, Any]:
-    """Test in a process of its own which mechanisms can confine a document's process."""
+    """Test, in a separate process, which mechanisms can confine a document's process."""
     _, message = _run_in_process(lambda: json.dumps(confine(None, Path.cwd())), parent, ours)
     return {"confined": json.loads(message or "[]")}
 
 
 def _run_in_process(work: Callable[[], str], parent: int, ours: tuple[int, ...]) -> tuple[int, str]:
-    """Run `work` in a forked process. Returns its exit status, negative for a signal, and the result of `work`."""
+    """Run `work` in a forked process. Returns the exit status (negative for a signal) and the result of `work`."""
     reading, writing = os.pipe()
     own, pid = os.getpid(), os.fork()
     if pid == 0:
         try:
             set_parent_death_signal()
-            if os.getppid() != own:  # the parent ended before prctl could take effect
+            if os.getppid() != own:  # the parent exited before prctl took effect
                 os._exit(1)
             for descriptor in (reading, *ours):
                 os.close(descriptor)
@@ -164,7 +164,7 @@ def _wait_for_exit(pid: int, reading: int, parent: int) -> tuple[int, str]:
         found, status = os.waitpid(pid, os.WNOHANG)
         if found and not open_:
             return os.waitstatus_to_exitcode(status), message[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
-        if found:  # read what it wrote before it ended
+        if found:  # read what the process wrote before it exited
             message += _read_rest(reading)
             return os.waitstatus_to_exitcode(status), message[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
         if os.getppid() != parent:
@@ -198,7 +198,10 @@ def _answer_confined(
 def parse_into_folder(
     path: Path, media_type: str, folder: Path, limits: ParserLimits, find_parser: Callable[[str], ParserFunction]
 ) -> dict[str, str]:
-    """Parse one document into its folder. Returns an empty dict, or the code, detail and hint of the error."""
+    """Parse one document into its folder.
+
+    Returns the code, detail and hint of the error, or an empty dict on success.
+    """
     set_page_limit(limits.pages)
     if limits.threads:
         set_allowance(limits.ocr_pages)
@@ -220,7 +223,7 @@ def parse_into_folder(
 
 
 def _catch_failure(work: Callable[[], None], limits: ParserLimits) -> dict[str, str]:
-    """Run `work`. Returns an empty dict, or the code, detail and hint of the error that it raised."""
+    """Run `work`. Returns the code, detail and hint of the error that it raised, or an empty dict on success."""
     try:
         work()
     except RecognitionNeeded:
@@ -243,7 +246,7 @@ def _catch_failure(work: Callable[[], None], limits: ParserLimits) -> dict[str, 
 
 
 def _add_tables(document: ParsedDocument, found: Sequence[FoundTable], lost: int) -> ParsedDocument:
-    """Add the tables found in the text to its layout unless its parser did, and record how many were left out."""
+    """Add the tables found in the text to its layout unless its parser did. Record how many tables were omitted."""
     layout = document.layout if document.layout.tables else replace(document.layout, tables=build_table_spans(found))
     detail = "tables that were too many or took too long to store as records; their text can be searched"
     omissions = (Omission(OmissionKind.TABLE, lost, detail),) if lost else ()
@@ -253,7 +256,7 @@ def _add_tables(document: ParsedDocument, found: Sequence[FoundTable], lost: int
 def _build_lateness_check(limits: ParserLimits) -> Callable[[], bool]:
     """Return a function that reports whether half of a time limit is used up.
 
-    Record tables are then given up, so that the text is not.
+    From then on, record tables are abandoned, so that there is enough time for the text.
     """
     used, begun = time.process_time(), time.monotonic()
 
@@ -284,7 +287,7 @@ def _set_limit(kind: int, value: int) -> None:
 
 
 def _cap_limit(value: int, hard: int) -> int:
-    """Lower a limit to the hard limit, which may be lower already and cannot be raised again."""
+    """Lower a limit to the hard limit, which may already be lower and cannot be raised again."""
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 

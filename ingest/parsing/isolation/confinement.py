@@ -1,6 +1,7 @@
-"""Take away this process's access to files, network and other processes. This cannot be undone.
+"""Remove this process's access to files, the network and other processes. This cannot be undone.
 
-Two Linux mechanisms need no privilege, program or namespace, so that they also work in ordinary containers:
+This uses two Linux mechanisms that require no privilege, program or namespace, so they also work in ordinary
+containers:
 
 * Landlock (Linux 5.13): only the document, the folder for its text, and Python's own code can be opened. Source:
   the kernel's userspace-api/landlock.
@@ -26,7 +27,7 @@ from pathlib import Path
 LANDLOCK, SECCOMP = "Landlock", "seccomp"
 ALL_CONFINEMENTS = (LANDLOCK, SECCOMP)
 
-# OpenVINO reads these files before it computes, and waits forever if it cannot.
+# OpenVINO reads these files before it computes anything, and hangs if it cannot read them.
 _HARDWARE_PATHS = tuple(map(Path, ("/sys/devices/system/cpu", "/sys/devices/system/node", "/proc/cpuinfo")))
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -36,17 +37,18 @@ _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
 _WRITE_FILE, _READ_FILE, _READ_DIR, _MAKE_REG, _TRUNCATE = 1 << 1, 1 << 2, 1 << 3, 1 << 8, 1 << 14
-# File rights known to each version of the interface: 13 at first; REFER, TRUNCATE and IOCTL_DEV came later.
+# The number of file rights in each version of the interface: 13 at first; REFER, TRUNCATE and IOCTL_DEV were added
+# later.
 _RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _ALL_TCP, _ALL_SCOPES = 0b11, 0b11
 
-# seccomp: the machine's AUDIT_ARCH, and its index into the call numbers (x86_64, aarch64). None: the architecture lacks
-# the call.
+# seccomp: the machine's AUDIT_ARCH, and its index into the call numbers (x86_64, aarch64). A number is None if the
+# architecture does not have the call.
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 # The calls observed from the parsers of all formats (including text recognition in OpenVINO's threads), their variants
-# in other C libraries, and calls of the interpreter about its own process. Any other call fails with an error.
+# in other C libraries, and calls of the interpreter about its own process. All other calls fail with an error.
 _ALLOWED_CALLS: dict[str, tuple[int | None, int | None]] = {
-    # Open files and paths; Landlock decides which.
+    # Open files and paths; Landlock restricts which ones.
     **{"close": (3, 57), "read": (0, 63), "readv": (19, 65), "pread64": (17, 67), "write": (1, 64)},
     **{"writev": (20, 66), "pwrite64": (18, 68), "lseek": (8, 62), "ftruncate": (77, 46), "fadvise64": (221, 223)},
     **{"dup": (32, 23), "dup2": (33, None), "dup3": (292, 24)},
@@ -69,18 +71,18 @@ _ALLOWED_CALLS: dict[str, tuple[int | None, int | None]] = {
     **{"getegid": (108, 177), "getrandom": (318, 278), "getrlimit": (97, 163), "getrusage": (98, 165)},
     **{"sysinfo": (99, 179), "uname": (63, 160)},
 }
-# Calls allowed only for some values of an argument, which the filter compares as 32 bits.
+# Calls that are allowed only for some values of an argument, which the filter compares as a 32-bit number.
 _OPEN, _OPENAT, _CLONE, _CLONE3, _PRCTL, _PRLIMIT = (2, None), (257, 56), (56, 220), (435, 435), (157, 167), (302, 261)
 _KILL, _TGKILL, _SET_AFFINITY, _FCNTL, _IOCTL = (62, 129), (234, 131), (203, 122), (72, 25), (16, 29)
 _CLONE_THREAD = 0x10000
-_OPEN_CALLS = ((_OPEN, 1), (_OPENAT, 2))  # with the index of the flags argument
-_TMPFILE = 0x400000  # an unnamed file, which Landlock allows and whose size could not be limited
+_OPEN_CALLS = ((_OPEN, 1), (_OPENAT, 2))  # each with the index of its flags argument
+_TMPFILE = 0x400000  # an unnamed file; Landlock allows it, and its size could not be limited
 _THREAD_NAMES_AND_VECTORS = (15, 16, 51)  # PR_SET_NAME, PR_GET_NAME, PR_SVE_GET_VL
 _ALLOWED_FCNTLS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC; F_SETOWN would send signals
 # TCGETS and TCGETS2, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX: Python and C call these on each file that they open.
 _ALLOWED_IOCTLS = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5450, 0x5451)
-# Calls added since Linux 5.1 have the same number on every architecture. Libraries try them first and fall back if an
-# older kernel answers ENOSYS; they would treat any other error as final.
+# Calls added since Linux 5.1 have the same number on every architecture. Libraries try them first, and fall back if an
+# older kernel returns ENOSYS. They would treat any other error as final.
 _FIRST_SHARED_NUMBER = 424
 _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -94,9 +96,9 @@ def set_parent_death_signal() -> None:
 
 
 def confine(document: Path | None, folder: Path, *, hardware: bool = False) -> tuple[str, ...]:
-    """Restrict this process to reading `document` and writing files in `folder`. Returns the mechanisms in force.
+    """Restrict this process to reading `document` and writing files in `folder`. Returns the mechanisms in effect.
 
-    With `hardware`, it may also read the number and kind of processors.
+    With `hardware`, the process may also read the number and type of processors.
     """
     if sys.platform != "linux":
         return ()
@@ -148,7 +150,10 @@ def _allow_path(ruleset: int, path: Path, rights: int) -> None:
 
 @cache
 def _list_code_paths() -> tuple[Path, ...]:
-    """Return the folders of Python, its libraries and this package, because modules are loaded on first use."""
+    """Return the folders of Python, its libraries and this package.
+
+    They stay readable, because modules are loaded on first use.
+    """
     standard = Path(os.__file__).parent
     packages = {path for path in map(Path, sys.path) if path.name in ("site-packages", "dist-packages")}
     system = map(Path, ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/dev/urandom"))
@@ -165,12 +170,13 @@ def _restrict_system_calls() -> bool:
 
 
 def _build_filter() -> bytes | None:
-    """Build the program that the kernel runs at each system call; None if the machine's calls are unknown."""
+    """Build the program that the kernel runs at each system call. None if the machine's call numbers are unknown."""
     if platform.machine() not in _ARCHITECTURES:
         return None
     architecture, at = _ARCHITECTURES[platform.machine()]
     own, eperm, enosys = os.getpid(), _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
-    # Each block starts with the call's number loaded, and either returns or falls through with it still loaded.
+    # Each block starts with the call's number in the accumulator, and either returns or falls through with it
+    # unchanged.
     blocks = [
         [(_LD, 0, 0, _ARCH), (_JEQ, 1, 0, architecture), (_RET, 0, 0, _KILL_PROCESS), (_LD, 0, 0, _NUMBER)],
         *([(_JEQ, 0, 1, number), (_RET, 0, 0, _ALLOW)] for number in _iter_call_numbers(_ALLOWED_CALLS.values(), at)),
@@ -207,9 +213,9 @@ def _iter_call_numbers(calls: Iterable[tuple[int | None, int | None]], at: int) 
 def _build_argument_check(
     number: int | None, place: int, test: int, values: Iterable[int], *, fits: int, else_: int
 ) -> list[tuple[int, int, int, int]]:
-    """Return a block that decides one call by whether the argument at `place` equals or contains one of `values`.
+    """Return a block that allows or denies a call by whether its argument at `place` matches one of `values`.
 
-    The block is empty if the architecture lacks the call.
+    An argument matches if it equals or contains a value. The block is empty if the architecture does not have the call.
     """
     if number is None:
         return []

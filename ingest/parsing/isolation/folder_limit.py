@@ -1,4 +1,4 @@
-"""Limit what a document's process writes in its folder: RLIMIT_FSIZE limits each file, this module all together."""
+"""Limit the size of the folder of a document's process. RLIMIT_FSIZE limits only the size of each file."""
 
 import os
 from pathlib import Path
@@ -12,12 +12,12 @@ _BLOCK_BYTES = 4_096
 
 
 def compute_folder_allowance(folder_bytes: int, room: EntryRoom | None) -> int:
-    """Return how many bytes a folder may contain: the limit for its text plus the room for its entries."""
+    """Return how many bytes a folder may contain: the limit for its text plus the limit for its entries."""
     return folder_bytes + (room.total_bytes + room.entries * _BLOCK_BYTES if room else 0)
 
 
 def require_folder_within(folder: Path, most_bytes: int, name: str) -> None:
-    """Raise `ParserLimitError` if the files in a folder are too large together. `name` names the document."""
+    """Raise `ParserLimitError` if the total size of a folder's files is too large. `name` is the document's name."""
     taken = 0
     with os.scandir(folder) as files:
         for file in files:

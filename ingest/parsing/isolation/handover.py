@@ -30,7 +30,7 @@ from ingest.storage.texts.layout import (
 )
 from ingest.storage.texts.positions import Positions, PositionsError
 
-# Error code of a document's process that may not read pictures but needs to.
+# The error code of a document's process that needs to read pictures but is not allowed to.
 RECOGNITION_NEEDED = "recognition_needed"
 TEXT_FILE = "text"
 RECORD_FILE = "document.json"
@@ -71,7 +71,7 @@ def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) 
 
 
 def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
-    """Read a document within the limits, following no links. Raises `HandoverError`."""
+    """Read a document within the limits, without following links. Raises `HandoverError` if a file is invalid."""
     try:
         text = read_plain_file(folder / TEXT_FILE, max_text_bytes).decode("utf-8")
         record = json.loads(read_plain_file(folder / RECORD_FILE, _MAX_RECORD_BYTES))
@@ -108,7 +108,7 @@ def _load_positions(path: Path, characters: int) -> Positions:
 
 
 def _load_entries(path: Path) -> Iterator[FoundEntry]:
-    """Read the entries, requiring plain generated file names and paths that are clean and unique."""
+    """Read the entries. Requires plain generated file names, and paths that are clean and unique."""
     if not path.is_symlink() and not path.exists():
         return
     paths: set[str] = set()

@@ -1,7 +1,7 @@
-"""The parent's side of the parser child: started without our secrets, given a deadline, and killed with its group.
+"""Start, time out and kill the parser child. It is started without our secrets, and killed with its process group.
 
-The child answers on behalf of single documents' processes (`ingest.parsing.isolation.child`), which are confined and
-not trusted.
+The child answers on behalf of the processes of individual documents (`ingest.parsing.isolation.child`), which are
+confined and not trusted.
 """
 
 import json
@@ -24,7 +24,7 @@ CHILD_COMMAND = (sys.executable, "-I", "-m", "ingest.parsing.isolation.child")
 
 _MAX_ANSWER_BYTES = 65_536
 _START_TIMEOUT_SECONDS = 60.0
-_POLL_SECONDS = 0.25  # a document deleted meanwhile is abandoned within this time
+_POLL_SECONDS = 0.25  # parsing of a deleted document is abandoned within this time
 
 
 def do_nothing() -> None:
@@ -32,23 +32,23 @@ def do_nothing() -> None:
 
 
 class ChildEndedError(Exception):
-    """The child closed its output before it answered, most likely because it died."""
+    """The child closed its output before it answered, most likely because it crashed or was killed."""
 
 
 class BadAnswerError(ValueError):
-    """The child's output is not an answer to the request."""
+    """The child's output is not a valid answer to the request."""
 
 
 @dataclass(frozen=True)
 class ProcessOutcome:
-    """The exit status of a document's process, negative for a signal, and its message, or None."""
+    """The exit status of a document's process (negative for a signal), and its message or None."""
 
     status: int
     message: dict[str, Any] | None
 
 
 class ParserProcess:
-    """A child that answers one request at a time; requests and answers are one line of JSON each.
+    """A child that handles one request at a time. Requests and answers are one line of JSON each.
 
     `confined_by` lists the mechanisms that confine the documents' processes.
     """
@@ -78,7 +78,7 @@ class ParserProcess:
     def send_request(
         self, request: dict[str, Any], seconds: float, waiting: Callable[[], None] = do_nothing
     ) -> ProcessOutcome:
-        """Send a request to parse a document. `waiting` is called several times a second until it is answered.
+        """Send a request to parse a document. `waiting` is called several times a second until the child answers.
 
         After `TimeoutError`, `ChildEndedError` or `BadAnswerError`, the caller must call `kill`.
         """
@@ -147,7 +147,7 @@ def _parse_message(text: str) -> dict[str, Any] | None:
 
 
 def _build_environment(folder: Path) -> dict[str, str]:
-    """Return an environment without our secrets. It allows one arena, because arenas reserve limited memory."""
+    """Return an environment without our secrets. It allows one malloc arena, because arenas reserve limited memory."""
     environment = {"LANG": "C.UTF-8", "TMPDIR": str(folder), "MALLOC_ARENA_MAX": "1"}
     if "LD_LIBRARY_PATH" in os.environ:  # some Python builds find their own library through it
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]

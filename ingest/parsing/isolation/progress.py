@@ -1,4 +1,4 @@
-"""Report the progress of a parser in pages, slides or sheets, through a small file in its process's folder.
+"""Report a parser's progress in pages, slides or sheets through a small file in the folder of its process.
 
 Nothing is written unless the child sets a file, so that a parser can also run on its own.
 """
@@ -16,7 +16,7 @@ _MIN_INTERVAL_SECONDS = 0.25
 
 
 class ProgressFile:
-    """Writes progress to a file, at most a few times a second however often it is called."""
+    """Writes progress to a file, at most a few times a second regardless of how often it is called."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / PROGRESS_FILE

@@ -1,4 +1,4 @@
-"""Parse in confined processes with limits. `ParserSandbox` is the `Parser` that the product uses."""
+"""Parse documents in confined processes with limits. `ParserSandbox` is the `Parser` that the product uses."""
 
 import signal
 import tempfile
@@ -56,10 +56,10 @@ _ERROR_CLASSES: dict[str, type[LeadlineError]] = {
 
 
 class ParserSandbox:
-    """A parser child and its folder. Not thread-safe: threads that parse in parallel need one each.
+    """A parser child and its folder. Not thread-safe: threads that parse concurrently each need their own instance.
 
-    The child is started on first use, inherits nothing from our environment, and ends with this process. Each document
-    gets a process and a folder of its own, and nothing of it remains for the next document.
+    The child is started on first use, inherits nothing from our environment, and exits with this process. Each document
+    gets its own process and folder, and none of its data remains for the next document.
 
         with ParserSandbox() as parser:
             document = parser.parse(path, "application/pdf", name="tides.pdf")
@@ -73,7 +73,7 @@ class ParserSandbox:
         scratch: Path | None = None,
         isolation: Isolation = Isolation.BEST,
     ) -> None:
-        """Parse in processes that `command` starts, which follow the protocol of `ingest.parsing.isolation.child`.
+        """Parse in processes started by `command`, which must follow the protocol of `ingest.parsing.isolation.child`.
 
         Texts are handed over in folders below `scratch`.
         """
@@ -97,7 +97,7 @@ class ParserSandbox:
         progress: Callable[[int, int | None], None] = ignore_progress,
         check_cancelled: Callable[[], None] = never_cancel,
     ) -> ParsedDocument:
-        """Parse a file in a process of its own. Its entries are handed over before this returns.
+        """Parse a file in its own process. Its entries are handed over before this returns.
 
         Raises the `ParseError`s, `UnsupportedTypeError`, `StorageFullError`, `FileNotFoundError`, any error raised by
         `check_cancelled`, and `IngestError` if the child cannot be started or the required confinement is missing.
@@ -105,7 +105,7 @@ class ParserSandbox:
         path.stat()
         parsed = partial(self._parse_within, path, media_type, name, unpacking, progress, check_cancelled)
         document = parsed(self._limits)
-        if document is None:  # its pictures need text recognition
+        if document is None:  # the document's pictures need text recognition
             document = parsed(self._limits.with_recognition())
         if document is None:
             raise DamagedDocumentError(f"The parser returned no usable result for {_format_name(name)}.")
@@ -121,7 +121,10 @@ class ParserSandbox:
         check_cancelled: Callable[[], None],
         limits: ParserLimits,
     ) -> ParsedDocument | None:
-        """Parse a file within limits. Returns None if pictures need text recognition, which these limits exclude."""
+        """Parse a file within limits.
+
+        Returns None if it has pictures that need text recognition, which the limits exclude.
+        """
         # guard: parser-folder
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
             room = {"room": asdict(unpacking.room)} if unpacking else {}
@@ -130,7 +133,7 @@ class ParserSandbox:
             watch = _build_watch(Path(folder), progress, check_cancelled, require_room)
             reply = self._run_request(folder, path, media_type, name, limits, waiting=watch, **room)
             # guard: parser-folder-bytes-handed-over
-            require_room()  # it may have written more since the last check
+            require_room()  # the process may have written more since the last check
             if reply.get("code") == RECOGNITION_NEEDED:
                 return None
             _require_success(reply)
@@ -143,7 +146,10 @@ class ParserSandbox:
             return document
 
     def render_page(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes:
-        """Return a page, counted from 1, as a PNG of that width. Raises like `parse`, and `PageNotFoundError`."""
+        """Return a page, counted from 1, as a PNG of this width.
+
+        Raises the errors of `parse`, and `PageNotFoundError`.
+        """
         path.stat()
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
             watch = partial(require_folder_within, Path(folder), self._limits.folder_bytes, name)
@@ -167,7 +173,10 @@ class ParserSandbox:
         waiting: Callable[[], None] = do_nothing,
         **more: object,
     ) -> dict[str, Any]:
-        """Run a request about a document within limits. Returns the process's message, which may be an error."""
+        """Run a request about a document within limits.
+
+        Returns the message of the process, which may describe an error.
+        """
         child = self._ensure_child()
         request = {
             "path": str(path.absolute()),
@@ -243,7 +252,7 @@ def hand_over_entries(
     unpacking: Unpacking,
     check_cancelled: Callable[[], None] = never_cancel,
 ) -> None:
-    """Hand over the entries' files within their limits on number and size. Raises `HandoverError`."""
+    """Pass the files of the entries to `unpacking`, within its limits on number and size. Raises `HandoverError`."""
     room = unpacking.room
     # guard: handover-room
     if len(entries) > room.entries or sum(entry.size for entry in entries) > room.total_bytes:
@@ -264,7 +273,7 @@ def _build_watch(
     check_cancelled: Callable[[], None],
     require_room: Callable[[], None],
 ) -> Callable[[], None]:
-    """Return a function that calls `check_cancelled` and `require_room`, and reports new progress to `progress`."""
+    """Return a function that calls `check_cancelled` and `require_room`, and passes new progress to `progress`."""
     last: tuple[int, int | None] | None = None
 
     def watch() -> None:
@@ -285,7 +294,10 @@ def _build_timeout_error(name: str, allowance: str) -> ParserLimitError:
 
 
 def _build_crash_error(name: str, number: int, memory_bytes: int) -> DamagedDocumentError:
-    """Build the error for a crash. C libraries crash on damage or lack of memory, which look the same from outside."""
+    """Build the error for a crash.
+
+    C libraries crash on damaged files and on lack of memory, which look the same from outside.
+    """
     reason = signal.strsignal(number) or f"signal {number}"
     return DamagedDocumentError(
         f"The parser crashed on {_format_name(name)} ({reason}): the file is damaged, or needs more than "

@@ -7,7 +7,7 @@ from ingest.parsing.types import EntryRoom, Isolation, ParserLimits
 
 
 class ParserSettings(BaseSettings):
-    """Environment variables with the prefix `LEADLINE_`."""
+    """Settings of parsers, from environment variables with the prefix `LEADLINE_`."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 

@@ -1,7 +1,7 @@
-"""Recognize text in pictures: images, and pages of PDFs that are scans. Needs the extra `ocr`.
+"""Recognize text in pictures: in images and in scanned pages of PDFs. Requires the extra `ocr`.
 
-The models come with rapidocr's wheel (PP-OCRv6, Apache-2.0) and run on OpenVINO, on one thread, in the confined process
-of one document. Nothing is downloaded.
+The models come with rapidocr's wheel (PP-OCRv6, Apache-2.0) and run on OpenVINO, in one thread, in the confined process
+of a document. Nothing is downloaded.
 """
 
 from ingest.parsing.ocr.images import IMAGE_PARSER, IMAGE_TYPES, parse_image

@@ -1,10 +1,13 @@
-"""Limit the pictures that this document's process may read. A process that may read any gets more memory and time."""
+"""Limit the number of pictures that this document's process may read.
+
+A process that may read pictures gets more memory and time.
+"""
 
 from dataclasses import dataclass
 
 
 class RecognitionNeeded(Exception):
-    """The document has a picture to read, and this process may not read any."""
+    """The document has a picture with text to recognize, but this process may not read any pictures."""
 
 
 @dataclass
@@ -22,7 +25,10 @@ def set_allowance(pages: int) -> None:
 
 
 def use_one() -> bool:
-    """Use one picture of the allowance. Returns False, and counts it, if none is left. Raises `RecognitionNeeded`."""
+    """Use one picture of the allowance. If none are left, count the picture as skipped and return False.
+
+    Raises `RecognitionNeeded` if this process may not read any pictures.
+    """
     if _allowance.pages is None:
         # guard: ocr-own-process
         raise RecognitionNeeded

@@ -1,4 +1,4 @@
-"""Parse images as pages: their words are put in order, and tables and headings found, as for the pages of a PDF."""
+"""Parse images as pages. Reading order, tables and headings are found in the same way as for the pages of a PDF."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,17 +22,18 @@ if TYPE_CHECKING:
 
 IMAGE_PARSER = f"image-1+{PDF_PARSER}+{OCR_PARSER}"
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/tiff", "image/webp", "image/bmp", "image/gif")
-MAX_PIXELS = 100_000_000  # of one picture, at three bytes a pixel
+MAX_PIXELS = 100_000_000  # per picture, at three bytes a pixel
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
 _MAX_SIDE_PIXELS = 4_000
-_PAGE_POINTS = 842.0  # the longer side of A4, which every picture is scaled to
+_PAGE_POINTS = 842.0  # the longer side of A4, to which every picture is scaled
 
 
 def parse_image(path: Path) -> ParsedDocument:
-    """Parse an image by recognizing its text. Each page of a TIFF is a page; of an animation, the first frame is read.
+    """Parse an image by recognizing its text.
 
-    Raises `DamagedDocumentError`, `ParserLimitError` for too many pixels, `NoTextError`, `UnsupportedTypeError` if
-    recognition is not installed, and `RecognitionNeeded`.
+    Each page of a TIFF becomes a page; only the first frame of an animation is read. Raises `DamagedDocumentError`,
+    `ParserLimitError` if the image has too many pixels, `NoTextError`, `UnsupportedTypeError` if recognition is not
+    installed, and `RecognitionNeeded` if this process may not read pictures.
     """
     if not is_installed():
         raise UnsupportedTypeError("The file is an image, and text recognition is not installed.", hint=INSTALL_HINT)
@@ -56,7 +57,7 @@ def parse_image(path: Path) -> ParsedDocument:
 
 
 class _ImagePages:
-    """The pages of an open image, read like those of a PDF (`ingest.parsing.pdf.reading.PageReader`)."""
+    """The pages of an open image, with the interface of `ingest.parsing.pdf.reading.PageReader`."""
 
     def __init__(self, image: "Image") -> None:
         self._image = image
@@ -66,7 +67,7 @@ class _ImagePages:
         self._known: dict[int, tuple[float, float, Sequence[RecognizedWord]]] = {}
 
     def read(self, number: int) -> "PageContent":
-        """Read a page, counted from 1. Some pages of a long document are read twice, but recognized once."""
+        """Read a page, counted from 1. Some pages of a long document are read twice, but recognized only once."""
         from ingest.parsing.pdf.content import PageContent
         from ingest.parsing.pdf.reading import convert_recognized_words
 
@@ -78,7 +79,7 @@ class _ImagePages:
         return content
 
     def _recognize_page(self, number: int) -> "tuple[float, float, Sequence[RecognizedWord]]":
-        """Return a page's width and height in points, and its words."""
+        """Return the width and height of a page in points, and its words."""
         from ingest.parsing.ocr.words import recognize_words
 
         if number > 1 and not use_one():
@@ -100,7 +101,7 @@ class _ImagePages:
 
 
 def load_image_page(path: Path, number: int) -> "Image":
-    """Return a page, counted from 1, as it is displayed. Raises like `parse_image`, and `PageNotFoundError`."""
+    """Return a page, counted from 1, as displayed. Raises the errors of `parse_image`, and `PageNotFoundError`."""
     from PIL import Image
 
     with open_image(path) as image:
@@ -114,10 +115,10 @@ def load_image_page(path: Path, number: int) -> "Image":
 
 @contextmanager
 def open_image(path: Path) -> "Iterator[Image]":
-    """Open an image. Raises `DamagedDocumentError`."""
+    """Open an image. Raises `DamagedDocumentError` if it cannot be opened."""
     from PIL import Image
 
-    Image.MAX_IMAGE_PIXELS = None  # a picture that is too large raises the limit's error below, not this one
+    Image.MAX_IMAGE_PIXELS = None  # a picture that is too large raises our error below instead
     with _translate_errors():
         image = Image.open(path, formats=_FORMATS)
     with image:
@@ -126,7 +127,7 @@ def open_image(path: Path) -> "Iterator[Image]":
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Convert any error that a library raises on a damaged image to ours."""
+    """Convert any error that a library raises for a damaged image to a `DamagedDocumentError`."""
     try:
         yield
     except (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError) as error:
@@ -136,7 +137,7 @@ def _translate_errors() -> Iterator[None]:
 
 
 def convert_to_picture(image: "Image") -> Picture:
-    """Convert a frame to a picture as displayed: turned by its EXIF data, on white, no larger than needed."""
+    """Convert a frame to a picture as displayed: rotated by its EXIF data, on white, no larger than needed."""
     import numpy as np
     from PIL import Image, ImageOps
 
@@ -147,7 +148,7 @@ def convert_to_picture(image: "Image") -> Picture:
             f"The image has {width * height:,} pixels; at most {MAX_PIXELS:,} are read.",
             hint="Scale it down: 200 dots per inch are enough.",
         )
-    image.draft("RGB", (_MAX_SIDE_PIXELS, _MAX_SIDE_PIXELS))  # lets the decoder scale a JPEG down
+    image.draft("RGB", (_MAX_SIDE_PIXELS, _MAX_SIDE_PIXELS))  # lets the decoder downscale a JPEG
     frame: Image.Image = image.copy()
     if frame.mode.startswith("I;16"):
         frame = frame.point(lambda value: value / 256).convert("L")

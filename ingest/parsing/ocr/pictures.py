@@ -1,6 +1,6 @@
-"""Decide which pictures of a message become documents: those with text, such as a photographed page or a screenshot.
+"""Decide which pictures of a message become documents: those that contain text, such as a photographed page.
 
-A logo in a signature, a spacer or a landscape photo is not a document that failed; the message just lists it.
+A logo in a signature, a spacer or a landscape photo is not a failed document; the message only lists it.
 """
 
 from pathlib import Path
@@ -10,14 +10,15 @@ from ingest.parsing.ocr.allowance import use_one
 from ingest.parsing.ocr.images import convert_to_picture, open_image
 from ingest.parsing.ocr.recognizer import is_installed
 
-_MIN_LINE_PIXELS = 15  # lower letters are not recognized
-_MIN_PICTURE_LINES = 6  # lower pictures shown within a message's text are logos, icons or rules
+_MIN_LINE_PIXELS = 15  # smaller letters are not recognized
+_MIN_PICTURE_LINES = 6  # smaller pictures within a message's text are logos, icons or rules
 
 
 def explain_no_text(path: Path, *, is_shown: bool) -> str:
-    """Return why a picture is not a document; empty if it is. `is_shown`: it is displayed within the message.
+    """Return the reason why a picture is not a document, or an empty string if it is one.
 
-    Raises `RecognitionNeeded` at the first large picture if this process may not read any.
+    `is_shown` means that the picture is displayed within the message. Raises `RecognitionNeeded` for the first large
+    picture if this process may not read pictures.
     """
     if not is_installed():
         return "a picture; text in pictures is not read here"

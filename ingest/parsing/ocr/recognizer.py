@@ -18,8 +18,8 @@ INSTALL_HINT = (
 )
 Picture = NDArray[np.uint8]  # rows, columns, and red, green, blue
 _DETECTOR, _READER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
-# Longer sides are scaled down to this, about A4 at 200 dots per inch: larger type is recognized no better, but takes
-# longer.
+# Longer sides are scaled down to this, about A4 at 200 dots per inch. Larger type takes longer to recognize, with no
+# better results.
 _MAX_SIDE_PIXELS = 2_400
 _JUDGED_LINES = 8  # the orientation is judged by the longest lines of a picture
 
@@ -28,7 +28,7 @@ _JUDGED_LINES = 8  # the orientation is judged by the longest lines of a picture
 class RecognizedText:
     """A word with its box, as fractions of the picture from its top left.
 
-    `turn` is the number of quarter turns to the left that its line is rotated by: 1 reads from the bottom up.
+    `turn` is the number of quarter turns to the left by which its line is rotated: 1 reads from the bottom up.
     """
 
     text: str
@@ -53,22 +53,22 @@ class _RecognizedLine:
 
 @cache
 def is_installed() -> bool:
-    """Return whether text in pictures can be read, which needs the extra `ocr`."""
+    """Return whether text in pictures can be recognized, which requires the extra `ocr`."""
     return find_spec("rapidocr") is not None
 
 
 @cache
 def get_recognizer() -> "Recognizer":
-    """Return the recognizer, loading its models once in this process."""
+    """Return the recognizer. Its models are loaded once per process."""
     return Recognizer()
 
 
 class Recognizer:
-    """The loaded models."""
+    """Recognizes the words in pictures with the loaded models."""
 
     def __init__(self) -> None:
-        # Without this, the telemetry module of OpenVINO writes into the home folder and reports its use. OpenVINO also
-        # runs without the module.
+        # Without this, OpenVINO's telemetry module writes to the home folder and reports usage. OpenVINO also runs
+        # without that module.
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         import cv2
         import rapidocr
@@ -78,7 +78,7 @@ class Recognizer:
         self._engine: Any = rapidocr.RapidOCR(
             params={
                 "Global.log_level": "critical",
-                "Global.use_cls": False,  # lines are upright after the picture was turned
+                "Global.use_cls": False,  # lines are upright after the picture was rotated
                 "Global.return_word_box": True,
                 "Global.max_side_len": _MAX_SIDE_PIXELS,
                 **{f"{part}.engine_type": engine for part in ("Det", "Cls", "Rec")},
@@ -113,10 +113,10 @@ class Recognizer:
         ]
 
     def _detect_turn(self, picture: Picture, lines: Sequence[_RecognizedLine]) -> int:
-        """Return the number of quarter turns to the left that the text is rotated by.
+        """Return the number of quarter turns to the left by which the text is rotated.
 
-        Lines higher than wide are rotated by one or three turns. Of two opposite orientations, the right one reads the
-        longest lines with more confidence.
+        Lines that are higher than wide are rotated by one or three turns. Of two opposite orientations, the right one
+        recognizes the longest lines with higher confidence.
         """
         if not lines:
             return 0
@@ -145,7 +145,7 @@ def _build_line(corners: NDArray[np.float32], text: str, score: float, parts: Se
 def _iter_line_words(
     text: str, box: tuple[float, float, float, float], parts: Sequence[Any]
 ) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
-    """Yield the words of a line, each with the box around its parts, or with a share of the line's box."""
+    """Yield the words of a line, each with the box around its parts, or with a proportional part of the line's box."""
     known = [(str(part[0]), np.asarray(part[2])) for part in parts if part[2] is not None]
     aligned = "".join(part for part, _ in known).replace(" ", "") == text.replace(" ", "")
     characters = [corners for part, corners in known for _ in part.replace(" ", "")] if aligned else []

@@ -1,4 +1,4 @@
-"""Read scanned pages of PDFs: render them as displayed, and recognize their text."""
+"""Read scanned pages of PDFs: render each page as displayed, and recognize its text."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,7 +30,8 @@ def get_pdf_fingerprint() -> str:
 def parse_pdf_with_scans(path: Path) -> ParsedDocument:
     """Parse a PDF, recognizing the text of scanned pages if recognition is installed.
 
-    Raises like `parse_pdf`, and `RecognitionNeeded` at the first scanned page if this process may not read any.
+    Raises the errors of `parse_pdf`, and `RecognitionNeeded` at the first scanned page if this process may not read
+    pictures.
     """
     if not is_installed():
         try:
@@ -46,7 +47,7 @@ def parse_pdf_with_scans(path: Path) -> ParsedDocument:
 
 
 class _ScanReader:
-    """Reads scanned pages. Some pages of a long document are requested twice, but recognized once."""
+    """Reads scanned pages. Some pages of a long document are requested twice, but recognized only once."""
 
     def __init__(self) -> None:
         self._known: dict[int, Sequence[RecognizedWord]] = {}
@@ -57,7 +58,10 @@ class _ScanReader:
         return bool(self._known)
 
     def __call__(self, page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
-        """Return the words of a page; none if the allowance is used up. Raises `RecognitionNeeded`."""
+        """Return the words of a page, or none if the allowance is used up.
+
+        Raises `RecognitionNeeded` if this process may not read pictures.
+        """
         if number not in self._known:
             self._known[number] = _recognize_page(page, number) if use_one() else ()
         return self._known[number]

@@ -1,4 +1,4 @@
-"""Convert recognized words of a picture to words of a page."""
+"""Convert the words recognized in a picture to words of a page."""
 
 from ingest.parsing.ocr.recognizer import Picture, get_recognizer
 from ingest.parsing.pdf.content import RecognizedWord

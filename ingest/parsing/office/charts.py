@@ -1,4 +1,4 @@
-"""Read a chart's data as a table, and a diagram's text, from the values that the file caches for drawing."""
+"""Read the data of charts as tables, and the text of diagrams, from the values that the file caches for drawing."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from ingest.parsing.writer import DocumentWriter, Piece, Position
 _MAX_POINTS = 100_000
 _MAX_DIGITS = 15
 _float = re.compile(r"-?\d+\.\d+(?:[eE][-+]?\d{1,3})?")
-# Elements of a series: names or x values of its points, and their values or y values (ECMA-376 part 1, 21.2).
+# Elements of a series: the names or x values of its points, and the points' values or y values (ECMA-376 part 1, 21.2).
 _CATEGORIES = (f"{C}cat", f"{C}xVal")
 _VALUES = (f"{C}val", f"{C}yVal", f"{C}bubbleSize")
 
@@ -45,7 +45,7 @@ def iter_diagram_texts(data: etree._Element) -> Iterator[str]:
 
 
 def _read_points(series: etree._Element, names: tuple[str, ...]) -> dict[int, str]:
-    """Return the cached values by their index. Those with several levels are joined, outermost first."""
+    """Return the cached values, keyed by index. Names with several levels are joined, outermost first."""
     source = next((found for name in names if (found := series.find(name)) is not None), None)
     if source is None:
         return {}
@@ -54,7 +54,7 @@ def _read_points(series: etree._Element, names: tuple[str, ...]) -> dict[int, st
     for level in outer:
         names_above, above = _read_level(level), ""
         for index in sorted(values):
-            above = names_above.get(index, above)  # a group's name is given once for all points in the group
+            above = names_above.get(index, above)  # a group's name is stated once for all points in the group
             values[index] = f"{above} {values[index]}".strip()
     return {index: _format_number(value) for index, value in values.items()}
 

@@ -65,7 +65,7 @@ def _get_main_part(package: Package) -> str:
 
 
 class DocxReader:
-    """Reads one document from its main part into a writer. `outer` is the reader of the merging document."""
+    """Reads one document from its main part into a writer. `outer` is the reader of the document that merges it."""
 
     def __init__(self, package: Package, main: str, writer: DocumentWriter, outer: "DocxReader | None" = None) -> None:
         self.writer = writer
@@ -127,7 +127,7 @@ class DocxReader:
                 self._chunks.write(self.writer, self._package.load_relations(self._part).get(child.get(f"{R}id", "")))
 
     def _write_merged(self, writer: DocumentWriter, file: BinaryIO) -> None:
-        """Write a document that this one merges. Raises like `parse_docx`."""
+        """Write a document that this one merges. Raises the errors of `parse_docx`."""
         with open_package(file) as package:
             DocxReader(package, _get_main_part(package), writer, self).read()
 
@@ -147,13 +147,16 @@ class DocxReader:
             self._write_paragraph(text, properties, style)
         else:
             self._flush()
-            self._count_in_list(properties, style)  # an empty item also counts
+            self._count_in_list(properties, style)  # an empty item is counted too
         self._waiting.extend(inline.attached)
         if any(each.kind not in (FOOTNOTE, ENDNOTE, COMMENT) for each in inline.attached):
             self._flush()
 
     def _read_inline(self, paragraph: etree._Element, properties: etree._Element | None) -> Inline | None:
-        """Read a paragraph. Returns None if it is hidden, or if its deleted end makes the next one continue it."""
+        """Read a paragraph.
+
+        Returns None if it is hidden, or if its end is deleted, so that the next paragraph continues it.
+        """
         style = self._get_style(properties)
         inline = self._inline.read(paragraph)
         inline.parts.insert(0, self._carried)
@@ -190,7 +193,7 @@ class DocxReader:
             write(text.strip())
 
     def _count_in_list(self, properties: etree._Element | None, style: str) -> tuple[str, int] | None:
-        """Count a paragraph in its list. Returns its number and its level from 0, or None if it is in no list."""
+        """Count a paragraph in its list. Returns its number and its level from 0, or None if it is not in a list."""
         place = parse_list_membership(properties) or self._styles.get_list_membership(style)
         if place is None or place.list_id == "0":
             return None
@@ -225,9 +228,9 @@ class DocxReader:
                 yield row
 
     def _build_grid(self, table: etree._Element) -> list[list[GridCell]]:
-        """Return the cells with the number of rows that they span: a continued cell extends the one above it."""
+        """Return the cells with the number of rows that they span. A continuation cell extends the cell above it."""
         grid: list[list[GridCell]] = []
-        begun: dict[int, tuple[int, int]] = {}  # by first column: row and index of the cell that may be continued
+        begun: dict[int, tuple[int, int]] = {}  # row and index of each cell that may continue, by first column
         for row in self._iter_row_elements(table):
             properties = row.find(f"{W}trPr")
             cells = [GridCell("") for _ in range(_get_span(properties, "gridBefore", 0))]
@@ -288,7 +291,7 @@ class DocxReader:
                 self._waiting.append(each)
 
     def _flush(self) -> None:
-        """Write the collected code and everything attached to the paragraphs before. This ends a list."""
+        """Write the collected code and all elements attached to the previous paragraphs. This ends a list."""
         self._in_list = False
         self._flush_code()
         waiting, self._waiting = self._waiting, []
@@ -349,7 +352,7 @@ class DocxReader:
         return self._marks[key]
 
     def _list_edge_texts(self, document: etree._Element, kind: str) -> list[str]:
-        """Return the texts of the headers or footers that pages show, each once."""
+        """Return the distinct texts of the headers or footers that pages show."""
         settings = self._load_optional_part("settings")
         even = settings is not None and is_on(settings.find(f"{W}evenAndOddHeaders"))
         relations = self._package.load_relations(self._main)
@@ -393,7 +396,7 @@ class DocxReader:
 
 
 def _iter_unwrapped(parent: etree._Element, tag: str) -> Iterator[etree._Element]:
-    """Yield the children with a tag, including those inside content controls and tracked insertions."""
+    """Yield the children with this tag, including those inside content controls and tracked insertions."""
     for child in parent.iterchildren():
         if child.tag == tag:
             yield child

@@ -1,4 +1,4 @@
-"""Read documents that Word merges into a file when it opens the file: `w:altChunk` (ECMA-376 part 1, 17.17.2).
+"""Read the documents that Word merges into a file when opening it: `w:altChunk` (ECMA-376 part 1, 17.17.2).
 
 Programs that assemble documents leave the merging to Word. A chunk is a part of the package in any format that Word
 imports: HTML, MHTML, RTF, plain text, or a Word document, which may contain chunks itself.
@@ -30,13 +30,16 @@ _DECLARED_TYPES = {"application/xhtml+xml": HTML, "text/rtf": RTF, "multipart/re
 
 @dataclass
 class ChunkRoom:
-    """The remaining room for merged documents in one uploaded file, including those merged into its chunks."""
+    """The remaining budget for merged documents in one uploaded file, including those merged into its chunks."""
 
     chunks: int = _MAX_CHUNKS
     total_bytes: int = _MAX_BYTES
 
     def reserve(self, size: int, level: int) -> None:
-        """Reserve room for a chunk of `size` bytes, nested `level` deep. Raises `ParserLimitError` if none is left."""
+        """Reserve budget for a chunk of `size` bytes at nesting depth `level`.
+
+        Raises `ParserLimitError` if none is left.
+        """
         # guard: docx-chunk-depth
         if level > _MAX_LEVELS:
             raise ParserLimitError(f"Documents merged into one another are read {_MAX_LEVELS} levels deep.")
@@ -53,7 +56,8 @@ class ChunkRoom:
 class ChunkWriter:
     """Writes the chunks of one package.
 
-    `level` is 1 for those of the uploaded file. `write_docx` writes a chunk that is a Word document.
+    `level` is the nesting depth: 1 for chunks of the uploaded file itself. `write_docx` writes a chunk that is a Word
+    document.
     """
 
     package: Package
@@ -90,5 +94,5 @@ class ChunkWriter:
 
 
 def _is_markup(content: bytes) -> bool:
-    """Return whether a chunk is XML, such as a Word document in a single XML file, whose tags are not text."""
+    """Return whether a chunk is XML, such as a Word document in a single XML file. Its tags are not text."""
     return decode(content[:HEAD_BYTES]).lstrip().startswith("<?xml")

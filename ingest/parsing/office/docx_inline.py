@@ -1,6 +1,6 @@
 """Read the text of one Word paragraph, and its notes, comments, text boxes and charts.
 
-Tracked insertions are read, and tracked deletions are counted. Fields have the result that they last had.
+Tracked insertions are read, and tracked deletions are counted. A field is read as its last saved result.
 """
 
 import re
@@ -38,7 +38,7 @@ COMMENT, FOOTNOTE, ENDNOTE, TEXT_BOX, CHART, DIAGRAM = "comment", "footnote", "e
 
 @dataclass(frozen=True)
 class AttachedElement:
-    """Something attached to a paragraph: a note by its id, a chart or diagram by its relation, or a text box."""
+    """An element attached to a paragraph: the id of a note, the relation of a chart or diagram, or a text box."""
 
     kind: str
     key: str = ""
@@ -70,7 +70,7 @@ class _Field:
 
 
 class InlineReader:
-    """Reads paragraphs one after the other. A field may extend over several. Omissions are recorded in the writer."""
+    """Reads paragraphs in order. A field may extend over several paragraphs. Omissions are recorded in the writer."""
 
     def __init__(
         self, styles: WordStyles, writer: DocumentWriter, note_marks: Callable[[AttachedElement], str]
@@ -205,7 +205,7 @@ class InlineReader:
             self._writer.record_omission(OmissionKind.FORMULA)
 
     def _read_content_control(self, element: etree._Element, inline: Inline) -> None:
-        """Read a content control, unless it only shows placeholder text."""
+        """Read a content control unless it only shows placeholder text."""
         properties = element.find(f"{W}sdtPr")
         is_prompt = properties is not None and is_on(properties.find(f"{W}showingPlcHdr"))
         if is_prompt and properties.find(f"{W14}checkbox") is None:
@@ -224,7 +224,7 @@ class InlineReader:
             self._read_drawing(element, inline)
 
     def _read_drawing(self, element: etree._Element, inline: Inline) -> None:
-        """Count pictures but keep their alternative texts, and attach text boxes, charts and diagrams."""
+        """Count pictures, read their alternative texts, and attach text boxes, charts and diagrams."""
         described = list(element.iter(f"{WP}docPr"))
         pictures = 0
         for child in element.iter(f"{PIC}pic", f"{V}imagedata", f"{W}txbxContent", f"{C}chart", f"{DGM}relIds"):
@@ -246,7 +246,7 @@ class InlineReader:
 
 
 def _is_in_text_box(element: etree._Element, outermost: etree._Element) -> bool:
-    """Return whether the element is in a text box below `outermost`, and so will be read with that box."""
+    """Return whether the element is in a text box below `outermost`, so that it will be read with that box."""
     for ancestor in element.iterancestors():
         if ancestor is outermost:
             return False

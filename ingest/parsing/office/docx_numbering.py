@@ -1,4 +1,4 @@
-"""Compute the numbers of list items and headings like Word, because they are not in the text.
+"""Compute the numbers of list items and headings as Word does, because the file's text does not contain them.
 
 Source: ECMA-376 part 1, 17.9.
 """
@@ -37,7 +37,7 @@ class _NumberingLevel:
 
 @dataclass
 class _ListDefinition:
-    """A list definition, with the counts shared by its lists."""
+    """A list definition, with the counts that its lists share."""
 
     levels: dict[int, _NumberingLevel] = field(default_factory=dict)
     counts: list[int | None] = field(default_factory=lambda: [None] * _LEVEL_COUNT)
@@ -47,7 +47,7 @@ class _ListDefinition:
 class _ListInstance:
     definition: _ListDefinition
     levels: dict[int, _NumberingLevel] = field(default_factory=dict)
-    starts: dict[int, int] = field(default_factory=dict)  # each is used once, by the first item of its level
+    starts: dict[int, int] = field(default_factory=dict)  # each is used only once, by the first item of its level
 
     def get_level(self, number: int) -> _NumberingLevel | None:
         return self.levels.get(number) or self.definition.levels.get(number)
@@ -85,7 +85,7 @@ class Numbering:
         return 0
 
     def advance(self, list_id: str, number: int) -> str | None:
-        """Count an item and return its number as printed: `BULLET` for a bullet, None if there is no such list.
+        """Count an item and return its number as printed, `BULLET` for a bullet, or None if there is no such list.
 
         The number may be empty.
         """
@@ -102,7 +102,7 @@ class Numbering:
 
     def _advance_counts(self, instance: _ListInstance, number: int, level: _NumberingLevel) -> None:
         counts = instance.definition.counts
-        for above in range(number):  # skipping a level starts it
+        for above in range(number):  # a level that is skipped is started
             if counts[above] is None:
                 counts[above] = (instance.get_level(above) or level).start
         start = instance.starts.pop(number, None)
@@ -125,7 +125,7 @@ class Numbering:
 
 
 def format_number(value: int, form: str) -> str:
-    """Format a number in one of Word's number formats; unknown formats give digits."""
+    """Format a number in one of Word's number formats. Unknown formats use digits."""
     if form in {"upperRoman", "lowerRoman"} and 0 < value < _MAX_ROMAN:
         roman = ""
         for amount, letters in _ROMAN:
@@ -171,7 +171,7 @@ def _parse_levels(element: etree._Element) -> dict[int, _NumberingLevel]:
 
 
 def _get_number_form(level: etree._Element) -> str:
-    """Return the number format of a level; newer formats are in an alternative."""
+    """Return the number format of a level. Newer formats are in an alternative."""
     found = level.find(f".//{W}numFmt")
     return "decimal" if found is None else found.get(_VALUE, "decimal")
 

@@ -20,14 +20,14 @@ _CODE = {"html preformatted", "macro text", "macro", "source code", "preformatte
 
 @dataclass(frozen=True)
 class ListMembership:
-    """The list that a paragraph belongs to, and its level from 0, or None if a style leaves the level open."""
+    """The list that a paragraph belongs to, and its level from 0, or None if a style does not specify the level."""
 
     list_id: str
     level: int | None
 
 
 class WordStyles:
-    """The styles of a document by their ids, as far as they affect its text."""
+    """The styles of a document that affect its text, keyed by id."""
 
     def __init__(self, root: etree._Element | None) -> None:
         self._styles = {} if root is None else {each.get(f"{W}styleId", ""): each for each in root.iter(f"{W}style")}
@@ -49,7 +49,7 @@ class WordStyles:
         return style_id if name is None else name.get(_VALUE, style_id)
 
     def get_heading_level(self, style_id: str) -> int | None:
-        """Return the level of a heading style, from 1, or None for other styles."""
+        """Return the level of a heading style, counted from 1, or None for other styles."""
         if style_id not in self._levels:
             self._levels[style_id] = self._find_level(style_id)
         return self._levels[style_id]
@@ -84,7 +84,10 @@ class WordStyles:
         )
 
     def is_caption(self, style_id: str) -> bool:
-        """Return whether a style is the built-in caption style, named the same in all languages, or based on it."""
+        """Return whether a style is the built-in caption style or based on it.
+
+        Its name is the same in all languages.
+        """
         return (
             any(self.get_name(each).casefold() == "caption" for each, _ in self._iter_chain(style_id))
             or style_id == "Caption"
@@ -125,7 +128,7 @@ def parse_outline_level(properties: etree._Element | None) -> int | None:
 
 
 def parse_list_membership(properties: etree._Element | None) -> ListMembership | None:
-    """Return the list in a paragraph's or style's own properties; the id 0 means no list."""
+    """Return the list in a paragraph's or style's own properties. The list id 0 means no list."""
     numbering = None if properties is None else properties.find(f"{W}numPr")
     if numbering is None:
         return None

@@ -36,5 +36,5 @@ def get_core_title(properties: etree._Element) -> str | None:
 
 
 def is_on(element: etree._Element | None, value: str = f"{W}val") -> bool:
-    """Return whether a switch is present and not set to off (ECMA-376 part 1, 17.17.4)."""
+    """Return whether an on/off property is present and not set to off (ECMA-376 part 1, 17.17.4)."""
     return element is not None and element.get(value, "true") not in {"0", "false", "off"}

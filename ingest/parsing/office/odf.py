@@ -78,7 +78,7 @@ class OdfReader:
 
     @contextmanager
     def use_position(self, position: Position | None) -> Iterator[None]:
-        """Give this position to all text written within the context."""
+        """Assign this position to all text that is written within the block."""
         self._at = position
         yield
         self._at = None
@@ -113,7 +113,7 @@ class OdfReader:
             self.writer.record_omission(OmissionKind.OTHER, deletions, "tracked deletions")
 
     def flush(self) -> None:
-        """Write the collected code and everything attached to the paragraphs before."""
+        """Write the collected code and all elements attached to the previous paragraphs."""
         if self._code:
             lines, self._code = self._code, []
             self.writer.write_code("\n".join(lines), at=self._at)
@@ -128,7 +128,7 @@ class OdfReader:
             self.writer.write_paragraph(note)
 
     def list_edge_texts(self, kind: str) -> list[str]:
-        """Return the texts of headers or footers, each once, without page numbers."""
+        """Return the distinct texts of headers or footers, without page numbers."""
         self._in_edge = True
         texts = dict.fromkeys(self.extract_cell_text(each) for each in self.styles.iter_edges(kind))
         self._in_edge = False
@@ -212,7 +212,7 @@ class OdfReader:
             self.writer.write_paragraph(text, self._at)
 
     def read_table(self, table: etree._Element) -> None:
-        """Write a table. A table with a single cell is only a frame around text."""
+        """Write a table. If it has a single cell, it is only a frame around text."""
         self.flush()
         rows = list(table.iterdescendants(f"{TABLE}table-row"))
         cells = list(rows[0].iterchildren(f"{TABLE}table-cell")) if len(rows) == 1 else []
@@ -240,7 +240,7 @@ class OdfReader:
         return header_rows, grid
 
     def _iter_rows(self, table: etree._Element) -> Iterator[etree._Element]:
-        """Yield the rows of a table, without those of nested tables."""
+        """Yield the rows of a table, without the rows of nested tables."""
         for child in table.iterchildren():
             if child.tag == f"{TABLE}table-row":
                 if child.get(f"{TABLE}visibility") in {"collapse", "filter"}:
@@ -278,7 +278,7 @@ class OdfReader:
         return strip_lone_bullet(" ".join(" ".join(lines).split()), len(lines))
 
     def read_inline(self, element: etree._Element, depth: int = 0) -> str:
-        """Return the text of a paragraph. Attached elements wait to be written after it."""
+        """Return the text of a paragraph. Attached elements are collected, to be written after it."""
         parts = [_collapse_white_space(element.text)]
         for child in element.iterchildren() if depth < _MAX_DEPTH else ():
             parts.append(self._read_inline_child(child, depth + 1))
@@ -329,7 +329,7 @@ class OdfReader:
             )
 
     def _read_frame(self, element: etree._Element) -> str:
-        """Return the text of a frame or shape. Its boxes, charts and tables wait to be written."""
+        """Return the text of a frame or shape. Its boxes, charts and tables are collected, to be written later."""
         objects = element.find(f"{DRAW}object")
         if objects is not None:
             return self._read_object(objects)
@@ -359,7 +359,10 @@ class OdfReader:
         self.flush()
 
     def _read_object(self, element: etree._Element) -> str:
-        """Return a formula, or write a chart later. Other objects are counted as omissions."""
+        """Return the text of a formula, or collect a chart to be written later.
+
+        Other objects are counted as omissions.
+        """
         math = element.find(MATH)
         name = posixpath.normpath(element.get(f"{XLINK}href", "")).lstrip("/")
         path = posixpath.join(name, "content.xml")

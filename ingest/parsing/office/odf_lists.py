@@ -1,4 +1,4 @@
-"""Number the lists and headings of OpenDocument as their styles say (ODF 1.3, 16.33)."""
+"""Number the lists and headings of OpenDocument files according to their styles (ODF 1.3, 16.33)."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ _MAX_LEVELS = 10
 
 @dataclass(frozen=True)
 class _ListLevel:
-    """A level of a list style or the heading style. Without a form it has no number, but may have a bullet."""
+    """A level of a list style or of the heading style. A level without a form has no number, but may have a bullet."""
 
     form: str | None = None
     has_bullet: bool = True
@@ -33,8 +33,8 @@ class ListCounter:
     counts: dict[int, int] = field(default_factory=dict)
 
     def advance(self, level: int, start: int | None = None) -> str:
-        """Count an item of a level from 0 and return its mark: a number, `BULLET`, or an empty string."""
-        for above in range(level):  # skipping a level starts it
+        """Count an item and return its mark: a number, `BULLET`, or an empty string. Levels count from 0."""
+        for above in range(level):  # a level that is skipped is started
             self.counts.setdefault(above, self.levels.get(above, _ListLevel()).start)
         counted = self.counts.get(level)
         first = self.levels.get(level, _ListLevel()).start

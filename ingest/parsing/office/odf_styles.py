@@ -1,4 +1,4 @@
-"""Look up the styles of an OpenDocument file, as far as they affect its text."""
+"""Look up the styles of an OpenDocument file that affect its text."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,10 @@ class PageSize:
 
 
 class OdfStyles:
-    """Named and automatic styles by name. Automatic styles of the content take precedence over those of other parts."""
+    """Named and automatic styles, keyed by name.
+
+    The content's automatic styles take precedence over other parts' styles.
+    """
 
     def __init__(self, content: etree._Element, styles: etree._Element | None) -> None:
         self._roots = [content] if styles is None else [content, styles]

@@ -1,4 +1,4 @@
-"""Parse OpenDocument presentations (ODP, OTP): each slide is a place, its shapes in reading order with their boxes."""
+"""Parse OpenDocument presentations (ODP, OTP). Each slide is a `Place` with its shapes in reading order."""
 
 import re
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _MAX_DEPTH = 60
 
 
 def parse_odp(path: Path) -> ParsedDocument:
-    """Parse a presentation. Raises like `parse_odt`."""
+    """Parse a presentation. Raises the errors of `parse_odt`."""
     with open_package(path) as package:
         content, styles = load_content(package)
         body = content.find(f"{OFFICE}body/{OFFICE}presentation")

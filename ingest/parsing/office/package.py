@@ -1,6 +1,6 @@
 """Read the XML parts of a zipped document: OOXML, OpenDocument and EPUB.
 
-Only requested parts are inflated, so pictures and films never are. Entities are not resolved, other files are not
+Only requested parts are inflated, so pictures and videos never are. Entities are not resolved, other files are not
 opened, and external relations are not followed.
 """
 
@@ -20,14 +20,14 @@ from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.zip_guard import open_zip, read_entry
 
 _RELATION = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
-# "Strict" files use other namespaces (ISO/IEC 29500-1, annex A). They are read as "Transitional" ones.
+# "Strict" files use other namespaces (ISO/IEC 29500-1, annex A). They are mapped to the "Transitional" namespaces.
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
 _DTD_DECLARATION = re.compile(rb"<!(?:ENTITY|ELEMENT|ATTLIST|NOTATION)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A reference of a part. `kind` is the last word of the relation's type; `target` is a part name or an address."""
+    """A reference from a part. `kind` is the last word of the relation's type; `target` is a part name or a URL."""
 
     kind: str
     target: str
@@ -37,7 +37,8 @@ class Relation:
 class Package:
     """An open archive. Part names have no leading slash.
 
-    Relations may spell names with different case (ECMA-376 part 2, 6.2.2.3); they are resolved to the archive's names.
+    Relations may spell part names with different case (ECMA-376 part 2, 6.2.2.3). They are resolved to the names in the
+    archive.
     """
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
@@ -66,11 +67,14 @@ class Package:
         return stated.get(f"{own}.{suffix}") or stated.get(suffix, "")
 
     def parse_part(self, name: str) -> etree._Element:
-        """Parse a part. Raises `DamagedDocumentError`, and `ParserLimitError` for extremely deep nesting."""
+        """Parse a part.
+
+        Raises `DamagedDocumentError`, or `ParserLimitError` if elements are nested extremely deeply.
+        """
         return parse_xml(self.read_part(name), name)
 
     def load_relations(self, name: str) -> dict[str, Relation]:
-        """Return the relations of a part by id, or those of the package if the name is empty."""
+        """Return the relations of a part, keyed by id. An empty name means the relations of the package."""
         folder, _, last = name.rpartition("/")
         path = self._spelled.get(posixpath.join(folder, "_rels", f"{last}.rels").lower())
         if path is None:
@@ -94,13 +98,13 @@ class Package:
 
 @contextmanager
 def open_package(file: Path | BinaryIO) -> Iterator[Package]:
-    """Open a zipped document. Raises like `zip_guard.open_zip`."""
+    """Open a zipped document. Raises the errors of `zip_guard.open_zip`."""
     with open_zip(file) as archive:
         yield Package(archive)
 
 
 def resolve_target(base: str, target: str) -> str:
-    """Resolve a target within the part `base` to the name of a part."""
+    """Resolve a target in the part `base` to the name of a part."""
     target = unquote(target.partition("#")[0]).replace("\\", "/")
     return posixpath.normpath(posixpath.join("/", posixpath.dirname(base), target)).lstrip("/")
 

@@ -1,4 +1,4 @@
-"""Parse presentations (PPTX, PPSX, PPTM, POTX): each slide is a place in reading order, with its notes and comments."""
+"""Parse presentations (PPTX, PPSX, PPTM, POTX). Each slide is a `Place` in reading order, with notes and comments."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ class PptxReader:
         return len(slides)
 
     def _read_sections(self) -> dict[str, str]:
-        """Return the names of sections by the ids of their first slides."""
+        """Return the names of the sections, keyed by the id of the first slide."""
         found = {}
         for section in self._root.iter(_P14_SECTION):
             first = section.find(f".//{_P14_SLIDE}")
@@ -248,7 +248,7 @@ def _has_sound(picture: etree._Element) -> bool:
 
 
 def _iter_table_rows(table: etree._Element, shape: Shape, slide: int) -> Iterator[list[GridCell]]:
-    """Yield rows of cells with their boxes, without cells that another cell covers."""
+    """Yield the rows of a table as cells with their boxes, without cells that another cell covers."""
     transform = shape.element.find(f"{P}xfrm/{A}off")
     left, top = (
         (0.0, 0.0) if transform is None else (parse_number(transform.get("x")), parse_number(transform.get("y")))

@@ -15,7 +15,7 @@ _MAX_DEPTH = 60
 
 @dataclass(frozen=True)
 class Frame:
-    """Maps coordinates inside a group, or of the slide itself, to fractions of the slide."""
+    """Maps coordinates in a group, or on the slide itself, to fractions of the slide."""
 
     left: float
     top: float
@@ -57,7 +57,7 @@ class Shape:
 
 
 class Slide:
-    """A slide's shapes. `behind` are the roots of its layout and master."""
+    """The shapes of a slide. `behind` are the root elements of its layout and master."""
 
     def __init__(self, number: int, root: etree._Element, behind: Sequence[etree._Element], frame: Frame) -> None:
         self._number = number
@@ -97,7 +97,7 @@ class Slide:
         return Shape(element, frame.map_box(self._number, x, y, width, height), kind, inherited, frame)
 
     def _iter_inherited(self, placeholder: etree._Element) -> Iterator[etree._Element]:
-        """Yield the placeholders that one inherits from: in the layout by index, in the master by kind."""
+        """Yield the placeholders that a placeholder inherits from: by index in the layout, by kind in the master."""
         kind, index = placeholder.get("type", "obj"), placeholder.get("idx", "0")
         for root in self._behind:
             shapes = [(each, found) for each in root.iter(f"{P}sp") if (found := _find_placeholder(each)) is not None]

@@ -52,7 +52,7 @@ class Bullets:
         self._counts: dict[int, tuple[str, int]] = {}
 
     def assign_mark(self, properties: etree._Element | None, level: int) -> str | None:
-        """Return a paragraph's mark and count it, or return None if it is in no list."""
+        """Count a paragraph and return its mark, or return None if it is not in a list."""
         own = [] if properties is None else [properties]
         levels = (style.find(f"{A}lvl{level + 1}pPr") for style in self._styles)
         for source in (*own, *(each for each in levels if each is not None)):

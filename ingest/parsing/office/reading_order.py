@@ -1,4 +1,4 @@
-"""Order boxes on a slide as people read them, by recursive cuts along empty bands into rows and columns.
+"""Put the boxes on a slide in reading order, by recursive cuts along empty bands into rows and columns.
 
 Source: Nagy & Seth, "Hierarchical representation of optically scanned documents", ICPR 1984 (XY cut).
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ingest.storage.texts.positions import Box
 
-# Frames are larger than their text, so neighbouring frames overlap; only the middle half of each counts.
+# Frames are larger than their text, so neighbouring frames overlap. Only the middle half of each frame is considered.
 _EDGE = 0.25
 
 

@@ -2,19 +2,19 @@
 
 import re
 
-# Marks where a space is needed unless there is one already. XML cannot contain these characters.
+# These characters mark positions where a space is needed unless there already is one. XML cannot contain them.
 _BEFORE, _AFTER = "\x1e", "\x1f"
 _before = re.compile(rf"(?<=[^\s{_AFTER}]){_BEFORE}")
 _after = re.compile(rf"{_AFTER}(?=[\w{_BEFORE}])")
 
 
 def set_apart(text: str) -> str:
-    """Mark a text to be separated by spaces from the words around it."""
+    """Mark a text so that spaces separate it from the words around it."""
     return f"{_BEFORE}{text}{_AFTER}"
 
 
 def apply_spacing(text: str) -> str:
-    """Replace marks by spaces where they are needed."""
+    """Replace the marks with spaces where spaces are needed."""
     if _BEFORE not in text:
         return text
     return _before.sub(" ", _after.sub(" ", text)).replace(_BEFORE, "").replace(_AFTER, "")
