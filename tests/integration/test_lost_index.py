@@ -74,7 +74,7 @@ def metrics(client: Client) -> dict[str, float]:
 
 def diagnosed(home: Path) -> doctor.Finding:
     """The finding of `leadline doctor` about the index."""
-    (check,) = [check for check in doctor._CHECKS if check.__name__ == "_index"]
+    (check,) = [check for check in doctor._CHECKS if check.__name__ == "_check_index"]
     (found,) = list(check(settings(home)))
     return found
 

@@ -165,7 +165,7 @@ def test_a_receiver_that_does_not_answer_is_not_waited_for(told: Told, receiver:
 
 
 def test_an_address_that_is_allowed_no_more_gets_nothing(told: Told, receiver: Receiver) -> None:
-    assert "no public address" in str(told.send(webhook_networks="10.0.0.0/8").detail)
+    assert "not a public address" in str(told.send(webhook_networks="10.0.0.0/8").detail)
     assert receiver.got == []
 
 
