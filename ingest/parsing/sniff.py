@@ -1,4 +1,4 @@
-"""Detect a file's media type from its content. Its name only decides between kinds of text."""
+"""Detect a file's media type from its content. The name is only used to distinguish between kinds of text."""
 
 import re
 from pathlib import PurePath
@@ -47,7 +47,7 @@ CODE = frozenset(
 
 _PDF_SIGNATURE = b"%PDF-"
 _RTF_SIGNATURE = b"{\\rtf"
-_PDF_SIGNATURE_WITHIN = 1024  # readers accept the signature this far into the file (ISO 32000-1, annex H.3)
+_PDF_SIGNATURE_WITHIN = 1024  # readers accept it this far into the file (ISO 32000-1, annex H.3)
 _SUFFIXES = {
     **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd"), MARKDOWN),
     **dict.fromkeys((".html", ".htm", ".xhtml"), HTML),
@@ -71,9 +71,9 @@ _PIECES = "title|meta|script|style|h[1-6]|div|p|table|ul|ol|article|section|main
 _html_document = re.compile(rf"{_BEFORE_MARKUP}<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _html_piece = re.compile(rf"{_BEFORE_MARKUP}<(?:{_PIECES})\b", re.IGNORECASE)
 _tag = re.compile(r"<[a-z!/]", re.IGNORECASE)
-# The first member of an object, or a list of objects: prose never begins like this.
+# Matches the first member of an object, or a list of objects. Prose never begins like this.
 _json = re.compile(r"\s*(?:\[\s*)*\{\s*\"(?:[^\"\\\n]|\\.)*+\"\s*:")
-# A message header (RFC 5322, 2.2), and the line between messages of a mailbox (RFC 4155).
+# Match a message header (RFC 5322, 2.2), and the line between the messages of a mailbox (RFC 4155).
 _field = r"[!-9;-~]{1,76}:[^\n]*+\n"
 _message = re.compile(rf"\r?\n?{_field}")
 _mailbox = re.compile(
@@ -98,14 +98,14 @@ _UNREAD = {
 
 
 def sniff_file(file: BinaryIO, name: str, declared: str | None) -> str:
-    """Return the media type of a seekable file. Raises like `sniff`."""
+    """Return the media type of a seekable file. Raises the errors of `sniff`."""
     file.seek(0)
     kind = sniff(file.read(HEAD_BYTES), name, declared)
     return sniff_container(file) if kind in (ZIP, OLE) else kind
 
 
 def sniff_container(file: BinaryIO) -> str:
-    """Return the media type of the content of a ZIP or OLE file. Raises like `sniff`."""
+    """Return the media type of the content of a ZIP or OLE file. Raises the errors of `sniff`."""
     kind = detect_container_type(file) or ZIP
     if kind in _UNREAD:
         words, hint = _UNREAD[kind]
@@ -116,7 +116,8 @@ def sniff_container(file: BinaryIO) -> str:
 def sniff(head: bytes, name: str, declared: str | None) -> str:
     """Return the media type of a file that starts with `head` (`charsets.HEAD_BYTES`, or the whole file if shorter).
 
-    `ZIP` and `OLE` need `sniff_container` to find out more. Raises `UnsupportedTypeError`, which describes the content.
+    For `ZIP` and `OLE`, call `sniff_container` for the exact type. Raises `UnsupportedTypeError`, whose message
+    describes the content, if no parser can read it.
     """
     if _is_pdf(head):
         return PDF
@@ -136,11 +137,11 @@ def sniff(head: bytes, name: str, declared: str | None) -> str:
 
 
 def describe_unreadable(head: bytes) -> str | None:
-    """Describe content that is not text, such as "a PNG image"; None for text."""
+    """Describe content that is not text, such as "a PNG image". Returns None for text."""
     for mark, words in _TEXT_FORMATS:
         if head.startswith(mark):
             return words
-    # Text is excluded first: many formats' signatures, such as "BM", are also words.
+    # Text is excluded first, because the signatures of many formats, such as "BM", can also be words.
     if looks_like_text(head):
         return None
     found = filetype.guess(head)
@@ -164,7 +165,10 @@ def _detect_picture_type(head: bytes) -> str | None:
 
 
 def _is_pdf(head: bytes) -> bool:
-    """Return whether the PDF signature is at the start, or a little later unless the text before it is about PDF."""
+    """Return whether a file is a PDF.
+
+    It is if the signature is at the start, or a little later and not preceded by text about PDF.
+    """
     at = head.find(_PDF_SIGNATURE, 0, _PDF_SIGNATURE_WITHIN + len(_PDF_SIGNATURE))
     return at == 0 or (at > 0 and (not head[:at].strip(b"\0\t\n\f\r \xef\xbb\xbf") or not looks_like_text(head)))
 
@@ -190,8 +194,8 @@ def _detect_text_type(text: str, name: str, declared: str | None) -> str:
 def _is_email(text: str) -> bool:
     """Return whether a text begins with header fields, including the required From and Date (RFC 5322, 3.6).
 
-    One more field, which only programs write, is required to tell a message from other text. A web page in one file
-    (MHTML, RFC 2557) may have no sender and is recognized by its parts.
+    One further field, which only programs write, is required to distinguish a message from other text. A web page in
+    one file (MHTML, RFC 2557) may have no sender and is recognized by its parts.
     """
     block = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
     names = {name.lower() for name in _field_name.findall(block)}

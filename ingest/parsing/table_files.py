@@ -1,4 +1,4 @@
-"""Hand record tables from the child to its parent: a list of tables, and the rows of each as CSV.
+"""Pass record tables from the child to its parent: a list of tables, and the rows of each table as CSV.
 
 The child finds tables and detects the types of their columns. The parent lets DuckDB convert the rows to Parquet, which
 checks every cell against its column's type. Neither side holds all rows of a table in memory.
@@ -41,9 +41,9 @@ class TablesError(ValueError):
 
 
 def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callable[[], bool]) -> int:
-    """Write tables and return how many were left out because it became `too_late`.
+    """Write tables. Return the number of tables that were omitted because `too_late` returned True.
 
-    Of more than `MAX_TABLES` tables, those with the most rows are kept. Tables without rows do not count.
+    If there are more than `MAX_TABLES` tables, those with the most rows are written. Tables without rows do not count.
     """
     waiting = list(found)
     typed: list[_TypedTable] = []
@@ -61,7 +61,7 @@ def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callabl
         except OSError as error:
             if error.errno != errno.EFBIG:
                 raise
-            continue  # converted numbers can make rows longer than their text; the text is kept all the same
+            continue  # converted numbers can make rows longer than their text, which is kept
         listed.append(_serialize_table(each))
     if listed:
         (folder / LIST_FILE).write_text(json.dumps(listed), encoding="utf-8")
@@ -69,7 +69,7 @@ def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callabl
 
 
 def read_tables(folder: Path, *, characters: int) -> tuple[ParsedTable, ...]:
-    """Read the tables of a text with that many characters. Raises `TablesError`."""
+    """Read the tables of a text that has `characters` characters. Raises `TablesError` if a file is invalid."""
     if not (folder / LIST_FILE).is_symlink() and not (folder / LIST_FILE).exists():
         return ()
     try:
@@ -91,7 +91,7 @@ class _TypedTable:
 
 
 class _TooSlowError(Exception):
-    """Time for tables has run out. The document continues without the tables that are not finished."""
+    """The time for tables has run out. The document continues without the unfinished tables."""
 
 
 def _iter_batches(table: FoundTable, too_late: Callable[[], bool]) -> Iterator[list[TableRow]]:

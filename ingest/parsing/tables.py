@@ -1,4 +1,4 @@
-"""Record tables as found in normalized text: the names of their columns, and how to read their rows.
+"""Record tables found in normalized text: their column names, and functions that read their rows.
 
 The finders for each format (`delimited`, `json_documents`, `pipe_tables`) scan the text itself, so that every row comes
 with its span. The rows of a table can be read any number of times and are never all held in memory.
@@ -28,7 +28,7 @@ class TableRow(NamedTuple):
 class FoundTable:
     """A table and a function to read its rows from the first, any number of times. The name may be empty.
 
-    Its header spans `start` to `header_end`, which are equal for a table without a header.
+    The header spans `start` to `header_end`, which are equal if the table has no header.
     """
 
     name: str
@@ -40,12 +40,12 @@ class FoundTable:
 
 
 def build_table_spans(found: Iterable[FoundTable]) -> tuple[TableSpan, ...]:
-    """Return tables as spans for a text's layout."""
+    """Return the spans of tables for the layout of a text."""
     return tuple(TableSpan(table.start, table.header_end, table.end, table.name) for table in found)
 
 
 def build_unique_names(names: Sequence[str], width: int) -> tuple[str, ...]:
-    """Return names for `width` columns, distinct even ignoring case. Columns without a name get a number."""
+    """Return names for `width` columns that are unique even if case is ignored. Columns without a name get a number."""
     taken = {reserved.casefold() for reserved in _RESERVED}
     unique: list[str] = []
     for number in range(1, width + 1):

@@ -1,4 +1,4 @@
-"""Parse plain text and Markdown. Markdown keeps its source form."""
+"""Parse plain text and Markdown. The text of Markdown is its source."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,8 @@ _title_field = re.compile(r"^title:[ \t]*(?P<title>\S.*)$", re.MULTILINE | re.IG
 _fence_or_heading = re.compile(
     r"^ {0,3}(?:(?P<fence>`{3,}|~{3,})|#[ \t]+(?P<atx>\S[^\n]*)|(?P<setext>[^\s#>][^\n]*+)\n {0,3}=+$)", re.MULTILINE
 )
-# The title among header fields at the start of a text, written like those of a message (RFC 822, section 3.1).
+# Matches the title among the header fields at the start of a text, which have the form of message headers (RFC 822,
+# section 3.1).
 _leading_title = re.compile(
     r"(?:[!-9;-~]+:[ \t].*\n(?:[ \t]+\S.*\n)*)*?title:[ \t]+(?P<title>\S.*)$", re.MULTILINE | re.IGNORECASE
 )
@@ -31,7 +32,7 @@ def parse_text(path: Path) -> ParsedDocument:
 
 
 def parse_plain(path: Path, parser: str) -> ParsedDocument:
-    """Parse text without structure, on behalf of `parser`. Raises like `parse_text`."""
+    """Parse text without structure on behalf of `parser`. Raises the errors of `parse_text`."""
     text, omissions = read_normalized_text(path, as_it_is=parser != TEXT_PARSER)
     title = normalize_title(find_leading_title(text)) if parser == TEXT_PARSER else None
     return ParsedDocument(text, title, parser, omissions=omissions)
@@ -40,7 +41,7 @@ def parse_plain(path: Path, parser: str) -> ParsedDocument:
 def parse_markdown(path: Path) -> ParsedDocument:
     """Parse Markdown, keeping its source.
 
-    The title is that of its front matter or header fields, or else its first heading of level one.
+    The title is taken from the front matter or header fields, or else from the first heading of level one.
     """
     text, omissions = read_normalized_text(path)
     title = normalize_title(_find_front_matter_title(text) or find_leading_title(text) or find_first_heading(text))
@@ -49,7 +50,7 @@ def parse_markdown(path: Path) -> ParsedDocument:
 
 
 def read_text_bytes(path: Path) -> bytes:
-    """Read a file that is text up to its end. Raises `DamagedDocumentError` if it is not."""
+    """Read a text file. Raises `DamagedDocumentError` if it is not text up to its end."""
     content = path.read_bytes()
     if not looks_like_text(content[:HEAD_BYTES]):
         from ingest.parsing.sniff import describe_unreadable  # imported here because loading signatures takes time
@@ -63,8 +64,8 @@ def read_text_bytes(path: Path) -> bytes:
 def read_normalized_text(path: Path, *, as_it_is: bool = False) -> tuple[str, tuple[Omission, ...]]:
     """Return the normalized text of a file and the omissions of normalizing.
 
-    Text that an earlier program decoded in the wrong character set is repaired, except with `as_it_is`: source code may
-    contain it on purpose. Raises like `read_text_bytes`, and `NoTextError`.
+    Text that another program decoded in the wrong character set is repaired, unless `as_it_is` is set: source code may
+    contain such text on purpose. Raises the errors of `read_text_bytes`, and `NoTextError`.
     """
     raw = decode(read_text_bytes(path))
     raw = raw if as_it_is else repair_mojibake(raw)
@@ -75,7 +76,7 @@ def read_normalized_text(path: Path, *, as_it_is: bool = False) -> tuple[str, tu
 
 
 def list_invisible_omissions(raw: str) -> tuple[Omission, ...]:
-    """Return the number of invisible characters that normalizing removes from `raw`, as an omission, if any."""
+    """Return an omission with the number of invisible characters that normalizing removes from `raw`, if any."""
     count = count_invisible(raw)
     return (Omission(OmissionKind.INVISIBLE_CHARACTER, count),) if count else ()
 

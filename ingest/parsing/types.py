@@ -27,10 +27,10 @@ class ParsedDocument:
     """A document's normalized text. All spans in the product are half-open spans of code points in `text`.
 
     `parser` is the name and version of the parser. `tables` are the record tables whose rows are in the text, in
-    reading order. `positions` map pieces of the text to their places in the file, as far as the format has them.
-    `omissions` are the parts of the file that are not in the text. `found` are tables whose rows the parser located
-    itself; they are typed and become `tables` before the document leaves the parser's process. `entries` are the files
-    in a container. `properties` are statements of the file about itself, by the names in `ingest.storage.tables.types`.
+    reading order. `positions` map pieces of the text to locations in the file, if the format has them. `omissions` are
+    the parts of the file that are not in the text. `found` are tables whose rows the parser located itself; they are
+    typed and become `tables` before the document leaves the parser's process. `entries` are the files in a container.
+    `properties` are statements of the file about itself, keyed by the names in `ingest.storage.tables.types`.
     """
 
     text: str
@@ -49,7 +49,7 @@ class ParsedDocument:
 class EntryRoom:
     """Limits on the entries extracted from a container.
 
-    `levels` is the number of nested containers that are still opened, including this one. Entries of more than
+    `levels` is the number of nested container levels that may still be opened, including this one. Entries of more than
     `ratio_free_bytes` may inflate to at most `ratio` times their packed size: deflate reaches 1,032, and text about 10.
     """
 
@@ -67,18 +67,18 @@ NO_ROOM = EntryRoom(entries=0, total_bytes=0, entry_bytes=0, levels=0)
 
 @dataclass(frozen=True)
 class Unpacking:
-    """Limits for a container's entries, and the function `take` that is called with each entry and its open file."""
+    """Limits for a container's entries, and the function `take`, which is called with each entry and its open file."""
 
     room: EntryRoom
     take: Callable[[FoundEntry, BinaryIO], None]
 
 
 def ignore_progress(done: int, total: int | None) -> None:
-    """Ignore the progress of a parser."""
+    """Do nothing. The default if no caller wants the progress of a parser."""
 
 
 def never_cancel() -> None:
-    """Never cancel a parser."""
+    """Do nothing, so that the parser is never cancelled."""
 
 
 class Parser(Protocol):
@@ -94,16 +94,16 @@ class Parser(Protocol):
         progress: Callable[[int, int | None], None] = ignore_progress,
         check_cancelled: Callable[[], None] = never_cancel,
     ) -> ParsedDocument:
-        """Parse a file; `name` is for messages only. Raises the `ParseError`s and `UnsupportedTypeError`.
+        """Parse a file. `name` is only for messages. Raises a `ParseError` or `UnsupportedTypeError`.
 
         Without `unpacking`, the entries of a container are only listed. `progress` is called a few times a second with
         the number of pages, slides or sheets parsed, and the total if known. `check_cancelled` is called as often;
-        an error that it raises stops the parser at once and is raised here.
+        an error that it raises stops the parser immediately and is re-raised.
         """
 
 
 class Isolation(StrEnum):
-    """The confinement required of a parser's process: by all mechanisms, or by those that this machine has."""
+    """The confinement required of a parser's process: all mechanisms, or those that this machine supports."""
 
     REQUIRE = "require"
     BEST = "best"
@@ -115,7 +115,7 @@ _OCR_PAGE_SECONDS = 30
 
 @dataclass(frozen=True)
 class ParserLimits:
-    """The limits for one document. Memory is address space; `text_bytes` limits the UTF-8 text and any file written.
+    """The limits for one document. Memory is address space. `text_bytes` limits the UTF-8 text and each written file.
 
     `folder_bytes` limits all files written for a document except a container's entries: its text, the rows of its
     tables (which repeat the text), and the positions of its words (about as much as both together).
@@ -135,7 +135,7 @@ class ParserLimits:
     threads: bool = False
 
     def with_recognition(self) -> "ParserLimits":
-        """Return the limits for a document whose pictures are read: the models need 2 GB, and a page takes seconds."""
+        """Return the limits for a document with text recognition. The models need 2 GB, and each page takes seconds."""
         return replace(
             self,
             memory_bytes=max(self.memory_bytes, _OCR_MEMORY_BYTES),

@@ -1,7 +1,7 @@
-"""Write a document's normalized text piece by piece, with its layout and the position of each piece.
+"""Write the normalized text of a document piece by piece, with its layout and the position of each piece.
 
 The parsers of all formats use this writer. Structure is written as Markdown: headings with `#`, lists, fenced code, and
-pipe tables whose rows `ingest.parsing.pipe_tables` finds again. Each piece is normalized by itself and pieces are
+pipe tables whose rows `ingest.parsing.pipe_tables` finds again. Each piece is normalized separately, and pieces are
 joined with ASCII characters only, so that the whole text is normalized and recorded offsets stay valid.
 """
 
@@ -30,7 +30,7 @@ _fence = re.compile(r"`{3,}")
 class Piece:
     """A piece of text with its position, if it has one. A piece that continues a word has no `gap` before it.
 
-    `page` is the number of a page that begins with this piece in the middle of a paragraph.
+    `page` is the number of the page that begins with this piece, if a page begins in the middle of a paragraph.
     """
 
     text: str
@@ -44,7 +44,7 @@ CellContent = str | Piece | Sequence[Piece]
 
 @dataclass(frozen=True)
 class PositionedRow:
-    """A table row that has one position instead of positions of its cells."""
+    """A table row that has a single position instead of one position per cell."""
 
     cells: Sequence[CellContent]
     at: Position | None = None
@@ -86,12 +86,12 @@ class DocumentWriter:
         return next((heading.title for heading in self._headings if heading.level == 1 and heading.title), None)
 
     def start_place(self, kind: PlaceKind, name: str = "", number: int | None = None) -> Place:
-        """Start a page, slide or sheet, which the text written next belongs to. Numbers default to counting from 1.
+        """Start a page, slide or sheet. The text written next belongs to it. By default, numbers count from 1.
 
-        A place without text starts where the text before it ends.
+        A page, slide or sheet without text starts where the text before it ends.
         """
         place = Place(kind, number or len(self._places) + 1, self._length, _join_lines(name))
-        if kind is not PlaceKind.PAGE:  # a PDF reports its pages as they are read, before they are written
+        if kind is not PlaceKind.PAGE:  # pages of a PDF are reported when they are read, before they are written
             report_progress(len(self._places))
         self._places.append(place)
         return place
@@ -122,7 +122,7 @@ class DocumentWriter:
             self._headings.append(Heading(max(1, level), at, at, line))
 
     def end_section(self, level: int) -> None:
-        """End sections of this level and deeper: the next block belongs to none of them, unless it is a heading."""
+        """End the sections of this level and deeper. The next block belongs to none of them, unless it is a heading."""
         self._ended = level
 
     def write_paragraph(self, text: str, at: Position | None = None) -> None:
@@ -130,7 +130,7 @@ class DocumentWriter:
         self.write_pieces([Piece(text, at)])
 
     def write_caption(self, text: str, at: Position | None = None) -> None:
-        """Write a paragraph that names the table after it, if a table comes next."""
+        """Write a paragraph that names the next table, if a table follows directly."""
         self.write_paragraph(text, at)
         self._caption = (self._length, text)
 
@@ -144,7 +144,7 @@ class DocumentWriter:
     def write_item(
         self, pieces: Iterable[Piece] | str, *, mark: str = "-", depth: int = 0, at: Position | None = None
     ) -> None:
-        """Write a list item on a line of its own below the item before it, indented by its depth from 0.
+        """Write a list item on its own line below the previous item, indented by its depth, which counts from 0.
 
         `at` is the position of the mark, if the file has one.
         """
@@ -177,7 +177,7 @@ class DocumentWriter:
     ) -> TableSpan | None:
         """Write a table. Its first row with a visible cell is its header; `caption` becomes a paragraph above it.
 
-        The table is named by its caption, or by a `name` that appears elsewhere. A table that is not `headed` gets a
+        The table is named after its caption, or by a `name` that appears elsewhere. A table that is not `headed` gets a
         header without words. Every row gets as many cells as the header: missing cells are added, and surplus cells are
         joined into the last one. A table without visible cells is not written, and None is returned.
         """
@@ -210,7 +210,7 @@ class DocumentWriter:
         return span
 
     def record_omission(self, kind: OmissionKind, count: int = 1, detail: str = "") -> None:
-        """Count content that the text leaves out. Details of each kind are listed once."""
+        """Count content that the text omits. Each detail is listed once per kind."""
         found = self._omitted.setdefault(kind, _Omitted())
         found.count += count
         if detail and detail not in found.details:
@@ -221,7 +221,7 @@ class DocumentWriter:
     ) -> ParsedDocument:
         """Return the document. Raises `NoTextError` with the message `nothing` if no text was written.
 
-        The error's hint is `picture_hint` if the document contains pictures and it is given, otherwise `hint`.
+        The hint of the error is `picture_hint` if one is given and the document contains pictures, otherwise `hint`.
         """
         text = "".join([*self._done, *self._parts])
         if not text.strip():
@@ -304,7 +304,7 @@ class DocumentWriter:
         self._end_sections(self._length, level)
 
     def _end_sections(self, at: int, level: int) -> None:
-        """End the pending sections at `at`, unless a heading of this level ends them itself."""
+        """End the pending sections at `at`, unless a heading of this level ends them anyway."""
         if 0 < self._ended < level and self._headings:
             self._headings.append(Heading(self._ended, at, at, ""))
         self._ended = 0

@@ -1,7 +1,7 @@
 """Check ZIP archives before inflating anything in them, and read their entries within limits.
 
-Word, PowerPoint, Excel, OpenDocument and EPUB files are ZIPs. Libraries inflate whatever the archive asks for, so its
-directory is checked first.
+Word, PowerPoint, Excel, OpenDocument and EPUB files are ZIPs. Libraries inflate everything that the archive declares,
+so its directory is checked first.
 """
 
 import io
@@ -24,8 +24,8 @@ _READ_ERRORS = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, No
 class ZipLimits:
     """Limits on an archive; sizes are after inflation.
 
-    `ratio` limits how many times its size an entry may inflate to; 100 is Apache POI's `MIN_INFLATE_RATIO` of 0.01.
-    Repetitive markup exceeds it, too, so entries of up to `ratio_free_bytes` are exempt.
+    `ratio` limits an entry's inflated size as a multiple of its packed size. 100 corresponds to Apache POI's
+    `MIN_INFLATE_RATIO` of 0.01. Repetitive markup may exceed it too, so entries of up to `ratio_free_bytes` are exempt.
     """
 
     entries: int = 10_000
@@ -39,10 +39,10 @@ DEFAULT_ZIP_LIMITS = ZipLimits()
 
 @contextmanager
 def open_zip(file: Path | BinaryIO, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> Iterator[zipfile.ZipFile]:
-    """Open an archive, given by path or as an open file, if its directory keeps the limits.
+    """Open an archive, given by path or as an open file, if its directory is within the limits.
 
-    Raises `DamagedDocumentError` if it is truncated or its entries overlap, `EncryptedDocumentError`, and
-    `ParserLimitError`.
+    Raises `DamagedDocumentError` if the archive is truncated or its entries overlap, `EncryptedDocumentError` if it
+    needs a password, and `ParserLimitError` if it exceeds a limit.
     """
     try:
         archive = zipfile.ZipFile(file)

@@ -119,7 +119,7 @@ class WordStyles:
 
 
 def parse_outline_level(properties: etree._Element | None) -> int | None:
-    """Return the level in a paragraph's or style's own properties: 0 for body text, None if there is none."""
+    """Return the outline level in a paragraph's or style's own properties: 0 for body text, None if absent."""
     stated = None if properties is None else properties.find(f"{W}outlineLvl")
     level = None if stated is None else parse_whole_number(stated.get(_VALUE), None)
     if level is None:

@@ -9,7 +9,7 @@ from ingest.parsing.types import ParsedDocument
 
 
 def parse_workbook(path: Path) -> ParsedDocument:
-    """Parse a workbook. Each sheet is a place, and each table on it a record table."""
+    """Parse a workbook. Each sheet is a `Place`, and each table on a sheet is a record table."""
     from ingest.parsing.sheets.workbook import parse_workbook as parse
 
     return parse(path)

@@ -14,9 +14,9 @@ Range = tuple[tuple[int, int], tuple[int, int]]
 
 @dataclass(frozen=True)
 class SheetRow:
-    """A row with its number from 0 and a value for each column of the sheet's used part; an empty cell is `""`.
+    """A row, with its number from 0 and a value for each column of the sheet's used part. An empty cell is `""`.
 
-    `spread` are the columns whose value comes from a merged cell that starts further left.
+    `spread` are the columns whose values come from a merged cell that starts further left.
     """
 
     number: int
@@ -30,7 +30,7 @@ class SheetRow:
 
 @dataclass(frozen=True)
 class SheetBlock:
-    """Rows that belong together, and the columns in which they have values."""
+    """A block of rows that belong together, and the columns in which they have values."""
 
     rows: Sequence[SheetRow]
     columns: Sequence[int]
@@ -43,7 +43,7 @@ class SheetBlock:
 
 @dataclass
 class MergedCells:
-    """Repeats the value of each merged cell in all cells that it covers, row by row."""
+    """Repeats the value of each merged cell in all cells that the merged cell covers, row by row."""
 
     ranges: Iterable[Range]
     _active: list[tuple[Range, Value]] = field(default_factory=list)
@@ -53,7 +53,7 @@ class MergedCells:
         self._waiting = sorted(self.ranges, reverse=True)
 
     def fill_row(self, number: int, values: list[Value], first_column: int) -> SheetRow:
-        """Return a row with the values of merged cells filled in. Rows must come in order."""
+        """Return a row with the values of merged cells filled in. Must be called for the rows in order."""
         self._active = [each for each in self._active if each[0][1][0] >= number]
         while self._waiting and self._waiting[-1][0][0] <= number:
             (top, left), (bottom, right) = self._waiting.pop()
@@ -74,14 +74,14 @@ class MergedCells:
 
 
 def iter_bands(rows: Iterable[SheetRow]) -> Iterator[Iterator[SheetRow]]:
-    """Yield the runs of rows between blank rows. Each run must be read before the next."""
+    """Yield the runs of rows between blank rows. Each run must be consumed before the next."""
     for blank, run in groupby(rows, key=lambda row: row.is_blank):
         if not blank:
             yield run
 
 
 def iter_blocks(rows: Sequence[SheetRow]) -> Iterator[SheetBlock]:
-    """Yield the blocks of a band from the left; each is split again at its own blank rows and columns."""
+    """Yield the blocks of a band from left to right. Each is split again at its own blank rows and columns."""
     used = [at for at in range(len(rows[0].values)) if any(row.values[at] != "" for row in rows)]
     if cut := _find_step(rows):
         yield from iter_blocks(rows[:cut])
@@ -102,9 +102,9 @@ def iter_blocks(rows: Sequence[SheetRow]) -> Iterator[SheetBlock]:
 
 
 def _find_step(rows: Sequence[SheetRow]) -> int:
-    """Return the number of rows above a place where no row above shares a column with one below; 0 if none.
+    """Return the number of rows above a row boundary where blocks can be separated, or 0 if there is none.
 
-    Blocks that touch only at a corner are separated there.
+    At such a boundary, no row above shares a column with a row below, so the blocks touch at most at a corner.
     """
     columns = [{at for at, value in enumerate(row.values) if value != ""} for row in rows]
     last_rows = {at: number for number, used in enumerate(columns) for at in used}
@@ -117,7 +117,7 @@ def _find_step(rows: Sequence[SheetRow]) -> int:
 
 
 def _split_columns(used: Sequence[int]) -> list[list[int]]:
-    """Split columns at blank ones if both sides have two adjacent columns, because fewer are not a table.
+    """Split columns at blank ones if both sides have two adjacent columns, because a single column is not a table.
 
     A blank column between single columns is only spacing.
     """

@@ -11,7 +11,7 @@ ERROR, DURATION = "error", "duration"
 
 @dataclass
 class UnitRuns:
-    """The units of cells as runs of rows by column, because a column usually has one number format."""
+    """The units of cells, stored as runs of rows for each column, because a column usually has one number format."""
 
     _runs: dict[int, list[tuple[int, int, str]]] = field(default_factory=dict)
 
@@ -19,7 +19,10 @@ class UnitRuns:
         return bool(self._runs)
 
     def add(self, row: int, column: int, unit: str, rows: int = 1) -> None:
-        """Set the unit of a cell, or of `rows` cells below each other. Rows of a column must come in order."""
+        """Set the unit of a cell, or of `rows` consecutive cells in a column.
+
+        The rows of a column must be added in order.
+        """
         runs = self._runs.setdefault(column, [])
         if runs and runs[-1][1] == row and runs[-1][2] == unit:
             runs[-1] = (runs[-1][0], row + rows, unit)
@@ -37,7 +40,7 @@ class UnitRuns:
 
 @dataclass(frozen=True)
 class CellComment:
-    """A comment on a cell, by row and column from 0."""
+    """A comment on a cell. The row and column count from 0."""
 
     row: int
     column: int
@@ -46,7 +49,7 @@ class CellComment:
 
 @dataclass(frozen=True)
 class TextBox:
-    """A text over the cells, with the row and column, from 0, of the cell under its upper left corner."""
+    """A text box over the cells, with the row and column (from 0) of the cell under its upper left corner."""
 
     row: int
     column: int
@@ -55,7 +58,10 @@ class TextBox:
 
 @dataclass
 class UsedPart:
-    """The rows and columns, from 0, between a sheet's outermost cells with a value. `right` is -1 without any."""
+    """The range of a sheet that contains all cells with a value. Rows and columns count from 0.
+
+    `right` is -1 if no cell has a value.
+    """
 
     top: int = 0
     left: int = 0
@@ -80,7 +86,7 @@ class UsedPart:
 
 @dataclass
 class SheetFacts:
-    """Facts about one sheet besides its values; hidden rows and columns are counted."""
+    """Facts about one sheet in addition to its values. Hidden rows and columns are counted."""
 
     units: UnitRuns = field(default_factory=UnitRuns)
     hidden_rows: int = 0
@@ -99,7 +105,7 @@ class SheetFacts:
 
 @dataclass
 class WorkbookFacts:
-    """Facts about a workbook. There are none for formats that are read by their values alone."""
+    """Facts about a workbook. Empty for formats of which only the values are read."""
 
     sheets: dict[str, SheetFacts] = field(default_factory=dict)
     title: str | None = None
@@ -109,7 +115,7 @@ class WorkbookFacts:
     has_macros: bool = False
 
     def get_sheet(self, sheet: str) -> SheetFacts:
-        """Return the facts of a sheet, which may have none."""
+        """Return the facts of a sheet. They are empty if nothing was read about it."""
         return self.sheets.get(sheet) or SheetFacts()
 
     def iter_sheets(self) -> Iterator[tuple[str, SheetFacts]]:

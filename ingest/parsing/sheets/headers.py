@@ -1,4 +1,4 @@
-"""Find the title lines above a table, and the rows of its header, up to three."""
+"""Find the title lines above a table, and up to three header rows."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -16,7 +16,10 @@ _SAMPLED_ROWS = 200
 
 
 def count_title_rows(block: SheetBlock) -> int:
-    """Return the number of title rows at the top: one text cell, in the first column or merged across, or notes."""
+    """Return the number of title rows at the top.
+
+    A title row has one text cell, in the first column or merged across the block, or contains notes.
+    """
     if len(block.columns) < 2:
         return 0
     count = 0
@@ -31,7 +34,7 @@ def count_title_rows(block: SheetBlock) -> int:
 
 
 def _count_note_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
-    """Return the number of rows with scattered text above the header, the first row with text in all columns.
+    """Return the number of rows with scattered text above the header, which is the first row with text in all columns.
 
     A single such row may be the upper row of the header, and so may a row with merged cells.
     """
@@ -55,7 +58,7 @@ def _are_names_over_values(rows: Sequence[SheetRow], columns: Sequence[int]) -> 
 
 
 def count_header_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
-    """Return the number of header rows at the top; 0 if the first row is like those below it.
+    """Return the number of header rows at the top, or 0 if the first row is like the rows below it.
 
     A row of units may follow them, and a row with a few words may precede them, as in pivot tables.
     """
@@ -72,7 +75,7 @@ def count_header_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
 
 
 def build_column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> list[str]:
-    """Join the header of each column from its rows, each text once."""
+    """Return the header of each column, joined from the distinct texts of its header rows."""
     return [
         " ".join(dict.fromkeys(text for row in rows if (text := format_value(row.values[at]).strip())))
         for at in columns
@@ -90,7 +93,7 @@ def format_column_letters(column: int) -> str:
 
 
 def _has_column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
-    """Return whether the first row has text above values of another kind, or text that no row below repeats."""
+    """Return whether the first row has text above values of another type, or text that no row below repeats."""
     cells = [rows[0].values[at] for at in columns]
     given = [cell for cell in cells if cell != ""]
     typed = [cell for cell in given if is_typed(cell)]
@@ -129,7 +132,7 @@ def _is_header_continued(above: SheetRow, row: SheetRow, columns: Sequence[int])
 
 
 def _are_units(row: SheetRow, columns: Sequence[int]) -> bool:
-    """Return whether a row has the units of the columns above."""
+    """Return whether a row contains the units of the columns."""
     cells = [format_value(row.values[at]).strip() for at in columns if row.values[at] != ""]
     return len(cells) > 1 and all(map(_is_unit, cells))
 
@@ -142,8 +145,8 @@ def _is_unit(text: str) -> bool:
 
 
 def _are_periods(cells: Sequence[Value]) -> bool:
-    """Return whether cells are consecutive years or ascending dates, as in a table with a column for each."""
-    found = list(dict.fromkeys(cells))  # they may be repeated below headings of their own
+    """Return whether cells are consecutive years or ascending dates, as in a table with a column for each period."""
+    found = list(dict.fromkeys(cells))  # periods may be repeated below separate headings
     if len(found) > 1 and all(isinstance(cell, date) for cell in found):
         return all(str(before) < str(after) for before, after in pairwise(found))
     years = [cell for cell in found if isinstance(cell, int | float) and cell == int(cell) and 1000 <= cell < 3000]

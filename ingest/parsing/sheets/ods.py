@@ -26,11 +26,11 @@ _SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW
 _CELLS = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
 _VISIBLE = (None, "visible")
 _BLANKS = re.compile(rb"(?P<paragraph><text:p[ >].*?</text:p>)|(?<=>)\s+(?=<)", re.DOTALL)
-_MAX_REPEATS = 1_000  # a row or cell repeated more often only fills up the sheet
+_MAX_REPEATS = 1_000  # a row or cell that is repeated more often only fills the sheet
 
 
 def read_ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
-    """Read the facts of a workbook. Raises `EncryptedDocumentError`, and `DamagedDocumentError` for unreadable XML."""
+    """Read the facts of a workbook. Raises `EncryptedDocumentError`, or `DamagedDocumentError` for unreadable XML."""
     require_unencrypted(Package(archive))
     names = archive.namelist()
     facts = WorkbookFacts(
@@ -51,7 +51,7 @@ def read_ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
 
 
 def remove_white_space(path: Path) -> io.BytesIO | None:
-    """Return an ODS file without the white space between elements of pretty-printed XML; None for other files.
+    """Return an ODS file without the white space between elements of pretty-printed XML, or None for other files.
 
     calamine reads such white space as content. White space inside paragraphs is kept.
     """
@@ -103,7 +103,7 @@ def _read_content(file: IO[bytes], facts: WorkbookFacts) -> None:
 
 
 def _read_shapes(shapes: etree._Element, facts: SheetFacts) -> None:
-    """Add the text boxes that lie on a sheet and belong to no cell."""
+    """Add the text boxes that lie on a sheet and do not belong to a cell."""
     for shape in shapes.iterchildren():
         text = "\n".join("".join(line.itertext()) for line in shape.iter(f"{_TEXT}p")).strip()
         # guard: sheet-hidden-ods-box

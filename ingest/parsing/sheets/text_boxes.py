@@ -28,7 +28,7 @@ def read_text_boxes(package: Package, sheet: str, facts: SheetFacts) -> None:
 
 
 def _get_anchor_cell(anchor: etree._Element) -> tuple[int, int]:
-    """Return row and column, from 0, of the cell under a shape's corner; the first cell for absolute positions."""
+    """Return the row and column, from 0, of the cell under a shape's corner. Absolute positions use the first cell."""
     start = anchor.find(f"{_XDR}from")
     if start is None:
         return 0, 0

@@ -1,4 +1,4 @@
-"""Format cell values as text: numbers at their shortest exact form, dates by ISO 8601, percentages with their sign."""
+"""Format cell values as text: numbers in their shortest exact form, dates in ISO 8601, percentages with their sign."""
 
 import math
 import re
@@ -8,7 +8,7 @@ Value = str | float | int | bool | date | datetime | time | timedelta
 
 WORKBOOK_PARSER = "workbook-5"
 
-_MAX_DIGITS = 15  # Excel stores and shows no more digits
+_MAX_DIGITS = 15  # Excel neither stores nor shows more digits
 _LONGEST_WHOLE = 10**15
 # As written by Excel and LibreOffice.
 ERRORS = frozenset({"#REF!", "#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#VALUE!", "#SPILL!", "#CALC!"})
@@ -18,7 +18,7 @@ _duration = re.compile(
 
 
 def is_error(value: Value) -> bool:
-    """Return whether a value is an error, given as text or as a number that is not finite."""
+    """Return whether a value is an error, represented as text or as a number that is not finite."""
     return value in ERRORS if isinstance(value, str) else isinstance(value, float) and not math.isfinite(value)
 
 
@@ -44,7 +44,7 @@ def is_typed(value: Value) -> bool:
 def format_value(value: Value, unit: str = "", *, timed: bool = False) -> str:
     """Format a value as text. `unit` is the sign of its number format, or the zeros that pad numbers used as names.
 
-    With `timed`, dates get their midnight.
+    With `timed`, dates are written with their time, which is midnight.
     """
     match value:
         case str():
@@ -80,5 +80,5 @@ def _format_number(value: float) -> str:
 
 
 def _round_to_seconds(moment: datetime) -> datetime:
-    """Round to whole seconds: a sheet stores times as fractions of a day, which are hardly ever exact."""
+    """Round to whole seconds. A sheet stores times as fractions of a day, which are hardly ever exact."""
     return (moment + timedelta(microseconds=500_000)).replace(microsecond=0)

@@ -1,7 +1,8 @@
-"""Convert a workbook to one text: a place and a heading for each sheet, and its tables one after the other.
+"""Convert a workbook to a single text, with a `Place` and a heading for each sheet, followed by the sheet's tables.
 
-Hidden rows and columns are read like others, because filters and collapsed groups hide them, and sums would be wrong
-without them. Hidden sheets are not read: their author removed them from view. Both are recorded as omissions.
+Hidden rows and columns are read like any others, because filters and collapsed groups hide them, and sums would be
+wrong without them. Hidden sheets are not read, because their author removed them from view. Both are recorded as
+omissions.
 """
 
 import re
@@ -33,8 +34,8 @@ from ingest.parsing.zip_guard import open_zip
 from ingest.storage.texts.layout import OmissionKind, PlaceKind
 from ingest.storage.texts.positions import SheetCell
 
-_HEAD_ROWS = 1_000  # a longer band is one table, whose first rows decide its columns
-_MAX_POSITIONED_CELLS = 200_000  # cells with positions of their own; after them, only rows have positions
+_HEAD_ROWS = 1_000  # a longer band is one table; its first rows determine its columns
+_MAX_POSITIONED_CELLS = 200_000  # cells that have positions; further rows only have row positions
 _MAX_SHEETS = 2_000
 _MAX_ROWS = 1_048_576  # limit of Excel and LibreOffice
 _MAX_NAMED = 10
@@ -47,8 +48,8 @@ _HINT = "Open it in Excel or LibreOffice, save it again, and upload that."
 def parse_workbook(path: Path) -> ParsedDocument:
     """Parse XLSX, XLSB, XLS or ODS.
 
-    Raises `EncryptedDocumentError`, `DamagedDocumentError`, `NoTextError`, and `ParserLimitError` for archives that
-    `ingest.parsing.zip_guard` refuses.
+    Raises `EncryptedDocumentError`, `DamagedDocumentError` or `NoTextError`, and `ParserLimitError` for archives that
+    `ingest.parsing.zip_guard` rejects.
     """
     facts = _read_facts(path)
     try:
@@ -77,7 +78,10 @@ def _open_workbook(path: Path) -> CalamineWorkbook:
 
 
 def _has_password(path: Path) -> bool:
-    """Return whether an XLS file has a password. Without a file suffix, calamine only reports an unknown format."""
+    """Return whether an XLS file has a password.
+
+    Without a file name suffix, calamine only reports an unknown format.
+    """
     return _password_record.search(path.read_bytes()) is not None
 
 
@@ -183,7 +187,7 @@ class _SheetWriter:
         self._place = place
         self._first_column = first_column
         self._placed = placed
-        self._caption = ""  # the text of the band above, if it has nothing else
+        self._caption = ""  # the text of the band above, if it contains nothing else
         self.cells = 0
 
     def write_band(self, band: Iterator[SheetRow]) -> None:
@@ -258,7 +262,7 @@ class _SheetWriter:
 
 
 def _iter_rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
-    """Yield the rows of a sheet's used part, with merged cells repeated. Errors become empty cells, and are counted."""
+    """Yield the rows of a sheet's used part, with merged cells repeated. Errors are counted and become empty cells."""
     if sheet.start is None:
         return
     first_row, first_column = sheet.start
@@ -278,12 +282,15 @@ def _iter_rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
         facts.columns_past = max(facts.columns_past, len(row) - MAX_COLUMNS)
         is_own = any(value != "" for value in row)
         filled = merged.fill_row(number, row[:MAX_COLUMNS], first_column)
-        if is_own or filled.is_blank:  # a row that only continues merged cells is not a row of its own
+        if is_own or filled.is_blank:  # a row that only continues merged cells is not a separate row
             yield filled
 
 
 def _is_prose(values: Sequence[Value]) -> bool:
-    """Return whether a column of text is not a list under a heading: one or two lines, or lines longer than names."""
+    """Return whether a column of text is prose instead of a list under a heading.
+
+    Prose has only one or two lines, or lines that are longer than names.
+    """
     return all(map(is_text, values)) and (
         len(values) < 3 or any(len(format_value(value)) > MAX_NAME_CHARS for value in values)
     )

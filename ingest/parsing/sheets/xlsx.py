@@ -64,7 +64,7 @@ def _read_title(package: Package) -> str | None:
 
 
 def _read_units(package: Package) -> dict[str, str]:
-    """Return the units of the cell styles that have one, by style number."""
+    """Return the units of the cell styles that have one, keyed by style number."""
     if "xl/styles.xml" not in package.names:
         return {}
     styles = package.parse_part("xl/styles.xml")
@@ -79,7 +79,7 @@ def _read_units(package: Package) -> dict[str, str]:
 
 
 def parse_unit(code: str) -> str:
-    """Return the sign that a format code shows with a number: percent, currency, or zeros for padding."""
+    """Return the sign that a format code adds to a number: percent, currency, or zeros for padding."""
     if _padded.fullmatch(code):
         return code
     currency = _currency.search(code)
@@ -116,7 +116,7 @@ def _read_sheet(archive: zipfile.ZipFile, name: str, units: dict[str, str], fact
 
 
 def _require_bounded(used: UsedPart, sheet: str) -> None:
-    """Raise `ParserLimitError` for a sheet too large for calamine, which also stores the empty cells in between."""
+    """Raise `ParserLimitError` if a sheet is too large for calamine, which also stores the empty cells in between."""
     if used.cell_count > _MAX_CELLS:
         first = f"{format_column_letters(used.left)}{used.top + 1}"
         last = f"{format_column_letters(used.right)}{used.bottom + 1}"
@@ -173,7 +173,10 @@ def _parse_column(letters: str) -> int:
 
 
 def _iter_comments(package: Package, sheet: str) -> Iterator[CellComment]:
-    """Yield comments. For a thread, this is the thread itself, because its note only says that there is one."""
+    """Yield the comments of a sheet.
+
+    A thread is read from its own part, because its note only says that there is one.
+    """
     found: dict[str, list[str]] = {}
     relations = sorted(package.load_relations(sheet).values(), key=lambda each: each.kind != "threadedComment")
     threaded: set[str] = set()
