@@ -1,4 +1,4 @@
-"""Prometheus metrics of answers and the sandbox.
+"""Prometheus metrics of answers and of the sandbox.
 
 No label names a tenant.
 """

@@ -18,8 +18,8 @@ from rlm.llm.profiles import estimate_tokens
 from rlm.requests import AnswerScope
 from rlm.strategy import Search
 
-# Passages are read with up to this much of their section around them, about a thousand tokens: the decisive text is
-# often some paragraphs away from the words that the search matched.
+# Passages are read with up to this many characters of their section around them, which is about a thousand tokens. The
+# decisive text is often some paragraphs away from the words that matched.
 WIDENED_CHARS = 4_000
 # Tokens for the marks, title and number of a passage in a prompt.
 _TOKENS_AROUND = 40
@@ -29,10 +29,10 @@ _Found = TypeVar("_Found")
 def build_search(
     searcher: SearchPort, scope: AnswerScope, used: UsedVersions, *, widened_chars: int | None = WIDENED_CHARS
 ) -> Search:
-    """Build the search within a scope; hits are widened to their neighbours, and hits that meet are merged.
+    """Build the search within a scope. Hits are widened to their neighbours, and hits that meet are merged.
 
-    With `widened_chars` None, passages are returned as they were indexed. A query over the length limit is cut. `used`
-    records the versions found as given to the answer.
+    With `widened_chars` None, passages are returned as they were indexed. A query that exceeds the length limit is cut.
+    `used` records the versions of the passages found, which the answer may use.
     """
 
     def search(query: str, top_k: int) -> Sequence[Passage]:
@@ -58,7 +58,7 @@ def build_search(
 
 
 def estimate_passage_tokens(passage: Passage) -> int:
-    """Estimate how many tokens a passage takes in a prompt."""
+    """Estimate the number of tokens that a passage takes in a prompt."""
     return estimate_tokens(passage.table_header + passage.text) + _TOKENS_AROUND
 
 
@@ -70,9 +70,9 @@ def can_fit(corpus: Corpus, tokens: int) -> bool:
 
 
 def list_whole_passages(corpus: Corpus) -> list[Passage]:
-    """Return all text of a corpus in reading order, as passages of neighbouring chunks.
+    """Return all text of a corpus in reading order, as passages of adjacent chunks.
 
-    A document that cannot be read is left out, and the corpus records it.
+    A document that cannot be read is skipped, and the corpus records that.
     """
     found: list[Passage] = []
     for document in corpus.documents:
@@ -91,7 +91,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class Extent:
-    """The documents of a corpus that were read whole or in part, and the number of the others."""
+    """The documents of a corpus that were read whole or in part, and the number of other documents."""
 
     whole: Sequence[CorpusDocument]
     part: Sequence[CorpusDocument]
@@ -99,13 +99,13 @@ class Extent:
 
 
 class PassageReader:
-    """Reads passages for one request, about `tokens` of them, and numbers them from 1; no chunk is read twice."""
+    """Reads passages for one request, up to about `tokens`, and numbers them from 1. No chunk is read twice."""
 
     def __init__(self, corpus: Corpus, tokens: int) -> None:
         self.passages: list[Passage] = []
         self._corpus = corpus
         self._tokens = tokens
-        # In order of reading, each with the hit that led there.
+        # In reading order, each with the hit that led to it.
         self._read: dict[_Place, Passage] = {}
         self._is_whole = False
 
@@ -116,7 +116,7 @@ class PassageReader:
 
     @property
     def extent(self) -> Extent:
-        """The documents read, whole or in part."""
+        """The documents that were read, whole or in part."""
         documents = self._corpus.documents
         if self._is_whole:
             lost = self._corpus.used.unreadable
@@ -127,17 +127,17 @@ class PassageReader:
         return Extent(whole, [each for each in read if each not in whole], len(documents) - len(read))
 
     def read_whole(self) -> None:
-        """Read all of the corpus."""
+        """Read the whole corpus."""
         self._is_whole = True
         self.passages += list_whole_passages(self._corpus)
 
     def read_hits(self, rankings: Sequence[Sequence[Passage]], tokens: int, *, widened: bool) -> list[Passage]:
         """Read about `tokens` of the search results, and return the new passages in reading order.
 
-        The best hits of each search come first; the very first one is always read. If `widened`, hits get half of the
-        tokens; the other half goes to the text around every hit, a little at a time, and to the rest of short
-        documents. Sections that searches ask for are read whole in addition, if there is room. Remaining tokens go to
-        further hits. A document that cannot be read is left out, and the corpus records it.
+        The best hits of each search come first, and the very first one is always read. If `widened`, hits get half of
+        the tokens; the other half goes to the text around every hit, a little at a time, and to the rest of short
+        documents. Sections that searches ask for are also read completely if they fit. Remaining tokens go to further
+        hits. A document that cannot be read is skipped, and the corpus records that.
         """
         while True:
             before = dict(self._read)
@@ -169,7 +169,10 @@ class PassageReader:
         return new
 
     def _read_places(self, places: Iterable[tuple[_Place, Passage]], tokens: int) -> int:
-        """Read the places that still fit `tokens`, each with the hit that led there; return the tokens spent."""
+        """Read the places that still fit in `tokens`, each with the hit that led to it.
+
+        Return the number of tokens spent.
+        """
         spent = 0
         for place, hit in places:
             if place not in self._read:
@@ -184,14 +187,15 @@ class PassageReader:
     ) -> Iterator[list[tuple[_Place, Passage]]]:
         """Yield the unread places of each section that a search asks for.
 
-        Their R-precision is over one half: of the R best hits, where R is the number of the section's chunks, more than
-        R / 2 are in it. Searches for a section's name find its chunks, because chunks are indexed with their headings.
+        A search asks for a section if its R-precision for the section is over one half: of the R best hits, where R is
+        the number of the section's chunks, more than R / 2 are in the section. Searches for a section's name find its
+        chunks, because chunks are indexed with their headings.
         """
         for ranking in found:
             seen: set[_Place] = set()
             for place, hit in ranking:
                 if place not in seen:
-                    # A token has fewer than four characters: there is no room for a longer section.
+                    # A token has fewer than four characters, so a longer section would not fit.
                     section = self._list_around(place, 4 * self._tokens)
                     seen.update(section)
                     best = {each for each, _ in ranking[: len(section)]}
@@ -200,7 +204,7 @@ class PassageReader:
                         yield [(each, hit) for each in section if each not in self._read]
 
     def _find_place(self, hit: Passage) -> _Place | None:
-        """Return the chunk of a hit; None if its version is not in the corpus, or was hidden meanwhile."""
+        """Return the chunk of a hit, or None if its version is not in the corpus or has become hidden."""
         document = self._corpus.find_by_id(hit.document_id)
         # guard: hits-outside-corpus
         if document is None or document.handle.version_id != hit.version_id:
@@ -212,8 +216,9 @@ class PassageReader:
         return _Place(document, bisect_right(chunks, hit.start, key=lambda chunk: chunk.start) - 1)
 
     def _list_near(self, place: _Place, chars: int) -> list[_Place]:
-        """Return a place with neighbours in its section, up to `chars` together, or the whole document if it is no
-        longer.
+        """Return a place and its neighbours in the section, up to `chars` in total.
+
+        If the document is no longer than that, all of it is returned.
         """
         document = place.document
         if document.characters > chars:
@@ -221,7 +226,7 @@ class PassageReader:
         return [_Place(document, ordinal) for ordinal in range(len(self._corpus.load_text_map(document).chunks))]
 
     def _list_around(self, place: _Place, chars: int) -> list[_Place]:
-        """Return a place with its neighbours in the same section, up to `chars` together."""
+        """Return a place and its neighbours in the same section, up to `chars` in total."""
         document = place.document
         stretch = widen_chunk(
             self._corpus.load_text_map(document).chunks, document.handle.version_id, place.ordinal, max_chars=chars
@@ -235,7 +240,7 @@ class PassageReader:
         return estimate_tokens(self._corpus.load_text(place.document.handle[chunk.start : chunk.end]))
 
     def _number_passages(self, places: Sequence[_Place]) -> Iterator[Passage]:
-        """Yield passages of the places, in document order; the document of the best hit comes first."""
+        """Yield passages of the places, in document order. The document of the best hit comes first."""
         for document in dict.fromkeys(place.document for place in places):
             chunks = self._corpus.load_text_map(document).chunks
             ordinals = sorted(place.ordinal for place in places if place.document == document)
@@ -246,13 +251,13 @@ class PassageReader:
 
 
 def interleave(rankings: Sequence[Sequence[_Found]]) -> Iterator[_Found]:
-    """Yield the best of each ranking, then the second of each, and so on: no query crowds out another."""
+    """Yield the best hit of each ranking, then the second of each, and so on, so that no query crowds out another."""
     for rank in range(max(map(len, rankings), default=0)):
         yield from (ranking[rank] for ranking in rankings if rank < len(ranking))
 
 
 def _build_passages(corpus: Corpus, document: CorpusDocument, chunks: Iterable[Chunk]) -> Iterator[Passage]:
-    """Yield passages of neighbouring chunks under one heading."""
+    """Yield passages of adjacent chunks under one heading."""
     group: list[Chunk] = []
     for chunk in chunks:
         if group and not (

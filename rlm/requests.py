@@ -10,13 +10,13 @@ from ingest.storage.documents.records import UsedVersions, generate_work_id
 from rlm.errors import AnswerError
 from rlm.llm.budgets import Limits
 
-# About 1,000 tokens: an eighth of the smallest supported window, which leaves the rest to passages; searches allow
-# more.
+# About 1,000 tokens: an eighth of the smallest supported window, which leaves the rest to passages. Searches allow
+# longer queries.
 MAX_QUESTION_CHARS = 4_000
 
 
 class StrategyName(StrEnum):
-    """The way an answer is made; `auto` leaves the choice to the router."""
+    """The ways to produce an answer. `auto` leaves the choice to the router."""
 
     AUTO = "auto"
     DIRECT = "direct"
@@ -26,11 +26,11 @@ class StrategyName(StrEnum):
 
 @dataclass(frozen=True)
 class AnswerScope:
-    """A tenant's collections and documents, or all of them if none is named; an answer cites nothing else.
+    """A tenant's collections and documents, or all of them if none is named. An answer cites nothing else.
 
     `filters` are conditions on documents' metadata, in the format of `ingest.storage.documents.filters`. `readers` are
-    the subjects of the principal that asks; they restrict every search, corpus and tool. None sees every document of
-    the tenant.
+    the subjects of the principal that asks; they restrict every search, corpus and tool. If it is None, every document
+    of the tenant is visible.
     """
 
     tenant_id: str
@@ -41,7 +41,10 @@ class AnswerScope:
 
     @property
     def audience(self) -> str:
-        """A name for all users who may see the same documents: cached results are not shared between audiences."""
+        """A name shared by all users who may see the same documents.
+
+        Cached results are not shared between audiences.
+        """
         if self.readers is None:
             return ""
         return hashlib.sha256("\0".join(sorted(self.readers)).encode()).hexdigest()[:32]
@@ -57,7 +60,7 @@ class EarlierMessage:
 
 @dataclass(frozen=True)
 class AnswerOptions:
-    """Options for how an answer is made.
+    """Options for producing an answer.
 
     `confirm` accepts the cost, and `budget` limits it. With `every_record` the model reads all records of a large
     table; otherwise a classifier labels the records that it is sure of.
@@ -70,7 +73,7 @@ class AnswerOptions:
 
     @property
     def limits(self) -> Limits | None:
-        """The budget, or None if it limits nothing."""
+        """The budget as limits, or None if it limits nothing."""
         return None if self.budget == Limits() else self.budget
 
 
@@ -81,7 +84,8 @@ DEFAULT_OPTIONS = AnswerOptions()
 class AnswerRequest:
     """A question, the conversation before it (oldest message first), its scope, and options for the answer.
 
-    `used` records the versions that the answer is given; it belongs to the caller, who stores them with the answer.
+    `used` records the versions whose content the answer receives. It belongs to the caller, who stores these versions
+    with the answer.
     """
 
     question: str
@@ -92,13 +96,13 @@ class AnswerRequest:
 
 
 class QuestionError(AnswerError):
-    """The question cannot be answered in this form; nothing was searched or read."""
+    """The question cannot be answered in this form. Nothing was searched or read."""
 
     code: ClassVar[str] = "question_invalid"
 
 
 class EmptyQuestionError(QuestionError):
-    """The question has no letter and no digit."""
+    """The question contains no letter and no digit."""
 
     code = "question_empty"
     default_hint = "Ask with at least one word."
@@ -112,9 +116,9 @@ class QuestionTooLongError(QuestionError):
 
 
 def check_question(question: str) -> str:
-    """Return the question without surrounding white space and without characters that no database accepts.
+    """Return the question without surrounding white space and without characters that databases reject.
 
-    Raises `EmptyQuestionError` or `QuestionTooLongError`.
+    Raises `EmptyQuestionError` or `QuestionTooLongError` if the question is empty or too long.
     """
     if len(question) > MAX_QUESTION_CHARS:
         raise QuestionTooLongError(

@@ -1,7 +1,7 @@
-"""Asks the deployment's language model for further queries: one budgeted sub-call each, with a JSON schema.
+"""Asks the deployment's language model for additional queries: one budgeted sub-call each, with a JSON schema.
 
-The model sees only the query, and no document. Its output is searched for and never shown as an answer, so the worst it
-can do is to find unhelpful passages.
+The model sees only the query, and no document. Its output is searched for and never shown as an answer, so at worst it
+finds unhelpful passages.
 """
 
 import json
@@ -26,8 +26,8 @@ from rlm.untrusted import to_one_line
 
 DEADLINE_SECONDS = 10.0
 _QUERY_CHARS = 1_000
-_CALLS = 2  # one, and one more to repair the reply
-# The task, its schema and the chat template take fewer tokens; a character is at most one token.
+_CALLS = 2  # one call, and one more to repair the reply
+# The task, its schema and the chat template take fewer tokens than this. A character is at most one token.
 _TASK_TOKENS = 500
 _SYSTEM = (
     "You help to search documents. You never answer for the user; you write texts to search for. "
@@ -37,7 +37,7 @@ _SYSTEM = (
 
 @dataclass(frozen=True)
 class _RewriteForm:
-    """A model's task: its text, the name of the list to fill in, and the limits on its entries and tokens."""
+    """A model's task: its text, the name of the list to fill in, and the limits on entries and tokens."""
 
     task: str
     member: str
@@ -68,7 +68,10 @@ _FORMS: Mapping[Rewrite, _RewriteForm] = {
 
 
 class ModelRewriter:
-    """Asks the model once, and once more if the reply has the wrong form; then, or at the deadline, gives up."""
+    """Asks the model once, and once more if the reply has the wrong form.
+
+    It gives up after that, or at the deadline.
+    """
 
     def __init__(
         self, language_model: LanguageModel, sub_calls: SubCallScheduler, *, deadline_seconds: float = DEADLINE_SECONDS
@@ -78,7 +81,10 @@ class ModelRewriter:
         self._deadline_seconds = deadline_seconds
 
     def compute_limits(self) -> Limits:
-        """Return the most that a rewrite may spend: two calls with the longest query. Raises as `rewrite` does."""
+        """Return the spending limits of a rewrite: two calls with the longest query.
+
+        Raises the same errors as `rewrite`.
+        """
         profile = self._acquire_model().profile
         prompt = _TASK_TOKENS + _QUERY_CHARS
         reply = max(form.max_tokens for form in _FORMS.values()) + profile.thinking_tokens
@@ -86,10 +92,10 @@ class ModelRewriter:
         return Limits(calls=_CALLS, tokens=_CALLS * (prompt + reply), dollars=dollars)
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite, durability: Durability = NOT_DURABLE) -> Sequence[str]:
-        """Return further queries. `durability` creates the budget, so that it can limit and count the spending.
+        """Return additional queries. `durability` creates the budget, so that it can limit and count the spending.
 
-        Raises a `LanguageModelError` if there is no model, it is unavailable, too slow or refuses, or its reply is
-        unusable.
+        Raises a `LanguageModelError` if there is no model, if it is unavailable, too slow or refuses, or if its reply
+        is unusable.
         """
         model, form = self._acquire_model(), _FORMS[how]
         budget = durability.build_budget(Limits(calls=_CALLS, seconds=self._deadline_seconds), model.profile.price)

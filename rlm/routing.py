@@ -21,7 +21,8 @@ from rlm.untrusted import DATA_ONLY, format_question, sanitize, to_one_line
 _MAX_QUERIES = 4
 _QUERY_CHARS = 300
 _TOKENS = 600
-# Failures after which the default strategy is used; other errors reach the caller: an unavailable or timed-out model.
+# Failures after which the default strategy is used. Other errors, such as an unavailable or timed-out model, reach the
+# caller.
 _RECOVERABLE_ERRORS = (LanguageModelOutputError, LanguageModelRefusedError, ContextTooLongError, BudgetExhaustedError)
 
 SYSTEM = f"""You choose how a question about a body of documents is answered.
@@ -47,7 +48,10 @@ answer. Give the reason in one short sentence for the person who asked.
 
 @dataclass(frozen=True)
 class Route:
-    """The strategy, the searches for passages (also used if the tables lack the answer), and the reason, for people."""
+    """The strategy, the searches for passages, and the reason, which is shown to users.
+
+    The searches are also used if the tables do not contain the answer.
+    """
 
     strategy: StrategyName
     reason: str
@@ -65,9 +69,10 @@ def choose_route(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Route:
-    """Ask the model to choose one of `choices`; `tables` describes the tables in scope, including that of documents.
+    """Ask the model to choose one of `choices`.
 
-    An unusable reply leads to the direct strategy. Raises other errors if the model cannot reply at all.
+    `tables` describes the tables in scope, including the table of documents. An unusable reply leads to the direct
+    strategy. Raises other errors if the model cannot reply at all.
     """
     prompt = _build_prompt(question, today, corpus, choices, tables, nonce)
     call = SubCall(SYSTEM, prompt, _TOKENS, build_route_schema(choices), "route")

@@ -1,1 +1,4 @@
-"""Semantic operators over the records of a corpus: a model or a classifier judges each record, and code adds up."""
+"""Semantic operators over the records of a corpus.
+
+A model or a classifier judges each record, and code combines the results.
+"""

@@ -1,10 +1,10 @@
-"""A cascade: the model labels a sample, a classifier the records it is sure of, and the model the rest.
+"""A cascade: the model labels a sample, a classifier labels the records it is sure of, and the model labels the rest.
 
 After LOTUS (arXiv 2407.11418). The classifier learns from the sample's labels over embeddings. Its confidence is
 calibrated on predictions for records that it did not learn from: its labels are accepted above the confidence at which
 it agrees with the model as often as the target requires, at 95 % certainty. The same records give the error of the
 final counts (prediction-powered inference, Angelopoulos et al., Science 2023): count = the classifier's count +
-(records it labelled) x (mean difference between the model's label and its own in the sample).
+(records that it labelled) x (mean difference between the model's label and the classifier's label in the sample).
 """
 
 import random
@@ -23,14 +23,15 @@ from rlm.operators.packing import OperatorProgress, RecordResults
 Matrix = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 
-# Unit vectors of sentences differ little, so the weights must be allowed to grow; see `tests/eval/classification`.
+# Unit vectors of different sentences differ little, so the weights must be allowed to grow; see
+# `tests/eval/classification`.
 _PENALTY = 3e-3
 _STEPS = 300
 _FOLDS = 5
-# Fewer records do not show how often a classifier agrees.
+# Fewer records are not enough to show how often a classifier agrees with the model.
 _MIN_SURE = 30
-_BLOCK = 4096  # records embedded between checks for cancellation
-# Returns a model's labels of the records with these numbers.
+_BLOCK = 4096  # number of records embedded between checks for cancellation
+# Returns a model's labels for the records with these numbers.
 Read = Callable[[Sequence[int]], Generator[OperatorProgress, None, RecordResults]]
 # Returns one row for each of the records with these numbers.
 Embed = Callable[[Sequence[int]], Matrix]
@@ -38,7 +39,7 @@ Embed = Callable[[Sequence[int]], Matrix]
 
 @dataclass(frozen=True)
 class LogisticRegression:
-    """A multinomial classifier. `weights` has a row for each of the classes, and the bias as its last column."""
+    """A multinomial classifier. `weights` has one row per class, with the bias as its last column."""
 
     weights: Matrix
 
@@ -55,14 +56,14 @@ def train(
     penalty: float = _PENALTY,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> LogisticRegression:
-    """Minimize cross-entropy + penalty/2 · |weights|² (the bias free) by Nesterov's accelerated gradient.
+    """Minimize cross-entropy + penalty/2 · |weights|² (excluding the bias) by Nesterov's accelerated gradient.
 
-    Raises `RunCancelledError`.
+    Raises `RunCancelledError` if the run was cancelled.
     """
     features, wanted = _with_bias(vectors), np.eye(classes, dtype=np.float32)[labels]
     shrink = np.full((1, features.shape[1]), penalty, np.float32)
     shrink[0, -1] = 1e-6
-    # The largest curvature of softmax cross-entropy is half of that of least squares.
+    # The maximum curvature of softmax cross-entropy is half of that of least squares.
     step = 1 / (0.5 * np.linalg.norm(features, 2) ** 2 / len(features) + penalty)
     weights = previous = np.zeros((classes, features.shape[1]), np.float32)
     for number in iter_unless_cancelled(range(1, _STEPS + 1), cancelled):
@@ -79,9 +80,9 @@ def compute_cross_fitted(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Matrix:
-    """Return class probabilities from a classifier that did not see the vector: record `i` is in fold `i % _FOLDS`.
+    """Return class probabilities, each from a classifier that was not trained on that vector.
 
-    Raises `RunCancelledError`.
+    Record `i` is in fold `i % _FOLDS`. Raises `RunCancelledError` if the run was cancelled.
     """
     found = np.zeros((len(vectors), classes), np.float32)
     fold = np.arange(len(vectors)) % _FOLDS
@@ -95,10 +96,10 @@ def compute_cross_fitted(
 
 @dataclass(frozen=True)
 class Threshold:
-    """The confidence from which the classifier's labels are accepted.
+    """The confidence above which the classifier's labels are accepted.
 
-    Of the sample, a `share` reached it, and on those the classifier agreed with the model at the rate `agreement`. A
-    confidence above 1 accepts no label.
+    The fraction `share` of the sample reached it, and on these records the classifier agreed with the model at the rate
+    `agreement`. A confidence above 1 accepts no label.
     """
 
     confidence: float
@@ -127,15 +128,15 @@ def compute_threshold(probabilities: Matrix, labels: Numbers, *, target: float) 
 
 
 def compute_total_error(variance: float, sampled: int, others: int) -> float:
-    """Return half the width of the 95 % interval of the sum over `others`, from a sample of that variance.
+    """Return half the width of the 95 % interval of the sum over `others`, from a sample with this variance.
 
-    The mean is uncertain, and the values of these others vary too.
+    The interval includes the uncertainty of the mean and the variation of the values of these others.
     """
     return 1.96 * others * sqrt(variance * (1 / sampled + 1 / others))
 
 
 def compute_wilson_interval(share: float, count: int, *, z: float = 1.96) -> tuple[float, float]:
-    """Return the interval of a share seen in `count` trials (Wilson, JASA 1927); z = 1.96 is 95 %, two-sided."""
+    """Return the interval of a proportion seen in `count` trials (Wilson, JASA 1927); z = 1.96 is 95 %, two-sided."""
     if not count:
         return 0.0, 1.0
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
@@ -154,18 +155,18 @@ def _compute_softmax(scores: Matrix) -> Matrix:
 
 
 def convert_to_numbers(names: Sequence[str], labels: Sequence[str]) -> Numbers:
-    """Convert labels to numbers, in the order of `names`."""
+    """Convert labels to numbers, which are their indexes in `names`."""
     place = {name: number for number, name in enumerate(names)}
     return np.array([place[label] for label in labels], np.int64)
 
 
 @dataclass(frozen=True)
 class CascadeLimits:
-    """Limits on how many distinct records the model reads itself.
+    """Limits on the number of distinct records that the model reads itself.
 
-    The model reads every record up to `read_all`; None means no limit. Beyond it, the model reads `sample` records
-    first, and more while the classifier is sure of less than the share `enough` of the records, until half are read.
-    `target` is how often the classifier must agree with the model.
+    The model reads every record up to `read_all`; None means no limit. Beyond that, the model reads `sample` records
+    first, and then more while the classifier is sure of less than the fraction `enough` of the records, until half of
+    them are read. `target` is how often the classifier must agree with the model.
     """
 
     read_all: int | None = 800
@@ -183,7 +184,10 @@ EVERY_RECORD = CascadeLimits(read_all=None)
 
 @dataclass(frozen=True)
 class CascadeResult:
-    """The model's labels, the classifier's labels of other records by number, and the possible error of counts."""
+    """The model's labels, the classifier's labels of other records, and the possible error of counts.
+
+    Labels are keyed by record number.
+    """
 
     asked: RecordResults
     inferred: dict[int, str]
@@ -199,7 +203,10 @@ def run_cascade(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Generator[OperatorProgress, None, CascadeResult]:
-    """Label the distinct records 0 to n - 1, of which there are `copies[number]` each. Raises `RunCancelledError`."""
+    """Label the distinct records 0 to n - 1, where record `number` occurs `copies[number]` times.
+
+    Raises `RunCancelledError` if the run was cancelled.
+    """
     total = len(copies)
     if embed is None or limits.is_read_whole(total):
         return CascadeResult((yield from read(range(total))), {}, Doubt())
@@ -275,7 +282,7 @@ def _compute_doubt(fitted: _FittedSample, labels: Sequence[str], copies: Counter
     for at, name in enumerate(labels):
         off = weights * ((wanted == at).astype(np.float64) - (said == at))
         shift[name] = inferred * float(off.mean())
-        # One more disagreement than was seen: no sample proves that there is none.
+        # One more disagreement than was observed, because no sample proves that there is none.
         spread = max(float(off.var()), float(weights.mean()) ** 2 / (len(off) + 1))
         half_width[name] = compute_total_error(spread, len(off), inferred)
     return Doubt(fitted.threshold.agreement, shift, half_width)

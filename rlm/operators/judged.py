@@ -1,4 +1,4 @@
-"""The results of operators: a judgement for each record, its author, and the coverage."""
+"""The results of operators: for each record a judgement and its author, and the coverage."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,10 @@ class JudgedBy(StrEnum):
 
 @dataclass(frozen=True)
 class Doubt:
-    """The 95 % uncertainty of counts by label, relative to the model judging every record.
+    """The 95 % uncertainty of counts by label, compared to the model judging every record.
 
-    `shift` is the correction to a label's count, `half_width` half the width of its interval. `agreement` is how often
-    the classifier's accepted labels agree with the model's in its sample.
+    `shift` is the correction to a label's count, and `half_width` is half the width of the count's interval.
+    `agreement` is how often the classifier's accepted labels agree with the model's labels in its sample.
     """
 
     agreement: float = 1.0
@@ -36,10 +36,10 @@ class Doubt:
 
 @dataclass(frozen=True)
 class JudgementReport:
-    """The report of every operator. `refused` counts the records without a result by the code of the reason.
+    """The common part of the reports of all operators.
 
-    `failure` is that of the first failed call. `quotes[i]` are the words that, according to the model, support its
-    result for record i; empty if there are none.
+    `refused` counts the records without a result by reason code. `failure` is the failure of the first failed call.
+    `quotes[i]` are the words that, according to the model, support its result for record i; empty if there are none.
     """
 
     usage: Usage = field(default_factory=Usage)
@@ -50,7 +50,10 @@ class JudgementReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Classification(JudgementReport):
-    """Labels of records: `labels[i]` is the label of `records[i]`, or None, and `judged_by[i]` its author."""
+    """Labels of records.
+
+    `labels[i]` is the label of `records[i]`, or None, and `judged_by[i]` is the label's author.
+    """
 
     records: Sequence[Handle]
     labels: Sequence[str | None]
@@ -64,7 +67,7 @@ class Classification(JudgementReport):
 
     @property
     def classifier_note(self) -> str:
-        """A note for people on the share of labels given by a classifier; empty if the model gave every label."""
+        """A note for users on the fraction of labels that a classifier gave; empty if the model gave every label."""
         inferred = self.coverage.units_inferred
         if not inferred:
             return ""
@@ -76,8 +79,8 @@ class Classification(JudgementReport):
     def compute_interval(self, places: Sequence[int], *, missing: int = 0) -> Interval | None:
         """Return the range of a count of the records at `places`, counted by their labels; None for an exact count.
 
-        The counted records are assumed to have their proportional share of the classifier's mistakes for each label.
-        The half-widths of several labels add up: the correlation of their mistakes is unknown, and no sum is wider.
+        The classifier's mistakes for each label are assumed to be spread evenly over the records with that label. The
+        half-widths of several labels add up, because the correlation of their mistakes is unknown and no sum is wider.
         `missing` records without a label may belong to the count as well.
         """
         here = Counter(self.labels[at] for at in places if self.judged_by[at] is JudgedBy.CLASSIFIER)
@@ -96,7 +99,7 @@ class Classification(JudgementReport):
 
 @dataclass(frozen=True, kw_only=True)
 class Extraction(JudgementReport):
-    """Values extracted from records: `values[i]` belongs to `records[i]`, and is None if that failed."""
+    """Values extracted from records. `values[i]` belongs to `records[i]`, and is None if the extraction failed."""
 
     records: Sequence[Handle]
     values: Sequence[Mapping[str, object] | None]
@@ -106,7 +109,7 @@ class Extraction(JudgementReport):
 
 @dataclass(frozen=True, kw_only=True)
 class PairJudgement(JudgementReport):
-    """Judgements of pairs: `held[i]` is true if the criterion holds for `pairs[i]`, None if that is unknown."""
+    """Judgements of pairs. `held[i]` is true if the criterion holds for `pairs[i]`, and None if that is unknown."""
 
     pairs: Sequence[tuple[Handle, Handle]]
     held: Sequence[bool | None]
@@ -115,8 +118,9 @@ class PairJudgement(JudgementReport):
 def compute_coverage(
     corpus: Corpus, records: Sequence[Handle], judged_by: Sequence[JudgedBy], refused: Mapping[str, int]
 ) -> Coverage:
-    """Summarize records that were judged one by one; records left out because of the budget were not tried and did not
-    fail.
+    """Summarize records that were judged one by one.
+
+    Records that were skipped because of the budget were not tried and therefore did not fail.
     """
     tokens: Counter[JudgedBy] = Counter()
     counted: Counter[JudgedBy] = Counter(judged_by)

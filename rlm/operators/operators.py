@@ -1,6 +1,6 @@
-"""The operators bound to a run: its corpus, its sub-calls, its encoder. Used from Python, by plans and by the loop.
+"""The operators, bound to a run's corpus, sub-calls and encoder. Used from Python, by plans and by the loop.
 
-Each is a generator that yields `OperatorProgress` and returns its result; `run_to_end` runs one to its end.
+Each operator is a generator that yields `OperatorProgress` and returns its result; `run_to_end` runs one to its end.
 """
 
 import hashlib
@@ -34,16 +34,19 @@ from rlm.operators.tasks import (
 )
 from rlm.requests import AnswerOptions
 
-# A cancelled run waits for at most this many texts to be embedded: about a second on two cores.
+# A cancelled run waits for at most this many texts to be embedded, which takes about a second on two cores.
 _EMBED_BATCH = 128
 Result = TypeVar("Result")
 Working = Generator[OperatorProgress, None, Result]
 
 
 class DistinctTexts:
-    """The distinct texts of some records, numbered from 0 in order of appearance. Texts are read when needed.
+    """The distinct texts of some records, numbered from 0 in order of appearance.
 
-    Creating it reads every record, and raises `RunCancelledError`. `number_of[i]` is the number of record `i`'s text.
+    Texts are loaded when they are needed.
+
+    Creating the object reads every record, and raises `RunCancelledError` if the run was cancelled. `number_of[i]` is
+    the number of the text of record `i`.
     """
 
     def __init__(self, count: int, texts: Texts, *, cancelled: Callable[[], bool] = not_cancelled) -> None:
@@ -70,7 +73,7 @@ class DistinctTexts:
 
 
 def run_to_end(working: Working[Result], told: Callable[[OperatorProgress], None] = lambda _: None) -> Result:
-    """Run an operator to its end and return its result; `told` is called with its progress."""
+    """Run an operator to its end and return its result. `told` is called with its progress."""
     while True:
         try:
             told(next(working))
@@ -80,10 +83,12 @@ def run_to_end(working: Working[Result], told: Callable[[OperatorProgress], None
 
 
 class Operators:
-    """Judges records of one corpus. Records with the same text are judged once; long ones are read whole, in parts.
+    """Judges records of one corpus.
 
-    Where a method takes `texts`, they replace the records' own text, for example a table row with its column names.
-    With `quoting`, the model is also asked for the words that support each result.
+    Records with the same text are judged once; long records are read completely, in parts.
+
+    Where a method accepts `texts`, they replace the records' own text, for example with a table row and its column
+    names. With `quoting`, the model is also asked for the words that support each result.
     """
 
     def __init__(
@@ -114,7 +119,7 @@ class Operators:
         *,
         cancelled: Callable[[], bool],
     ) -> "Operators":
-        """Return the operators of a request; the model reads every record if the caller asked for that."""
+        """Return the operators for a request. The model reads every record if the caller asked for that."""
         limits, cascade_limits = PackLimits.from_profile(profile), EVERY_RECORD if wanted.every_record else None
         return cls(corpus, calls, embedder, limits=limits, cascade_limits=cascade_limits, cancelled=cancelled)
 
@@ -127,9 +132,10 @@ class Operators:
         texts: Texts | None = None,
         quoting: bool = False,
     ) -> Working[Classification]:
-        """Sort each record into one of `labels`, names or names with definitions, according to `instruction`.
+        """Sort each record into one of `labels` according to `instruction`.
 
-        Raises `ValueError` for fewer than two labels or a duplicate name.
+        `labels` are names, or names with definitions. Raises `ValueError` for fewer than two labels or a duplicate
+        name.
         """
         chosen = build_label_set(labels)
         return (
@@ -139,7 +145,7 @@ class Operators:
     def filter(
         self, records: Sequence[Handle], criterion: str, *, texts: Texts | None = None, quoting: bool = False
     ) -> Working[Classification]:
-        """Answer a yes/no question about each record; the labels are "yes" and "no"."""
+        """Answer a yes/no question about each record. The labels are "yes" and "no"."""
         return (yield from self._classify_texts(records, YES_OR_NO, FilterTask(criterion), texts, quoting=quoting))
 
     def extract(
@@ -151,7 +157,10 @@ class Operators:
         texts: Texts | None = None,
         quoting: bool = False,
     ) -> Working[Extraction]:
-        """Extract values from each record; `properties` are JSON schemas by name. Raises as `ExtractTask` does."""
+        """Extract values from each record. `properties` are JSON schemas keyed by name.
+
+        Raises the same errors as `ExtractTask`.
+        """
         task = ExtractTask(instruction, properties)
         distinct = self._build_distinct(records, texts)
         asked = yield from self._asker.ask(
@@ -167,8 +176,8 @@ class Operators:
     def judge_pairs(self, candidates: Sequence[tuple[Handle, Handle]], criterion: str) -> Working[PairJudgement]:
         """Answer a yes/no question about each pair of records, such as "Do both report the same fault?".
 
-        Candidates come from code: all pairs of n records are n²/2 questions. A record that is too long to be shown with
-        another one is read whole first, and the notes on it take its place.
+        Code supplies the candidates, because all pairs of n records would be n²/2 questions. A record that is too long
+        to be shown next to another one is read completely first, and the notes on it replace its text.
         """
         task = FilterTask(criterion, "pairs")
         records = sorted({each for pair in candidates for each in pair})
@@ -242,7 +251,7 @@ class Operators:
     def _build_report(
         self, records: Sequence[Handle], judged_by: Sequence[JudgedBy], asked: RecordResults, distinct: DistinctTexts
     ) -> dict[str, Any]:
-        """Return the common fields of reports on records; records without a result count by the code of the reason."""
+        """Return the common fields of reports on records. Records without a result are counted by reason code."""
         refused, copies = Counter[str](), distinct.copies
         for number, why in asked.refused.items():
             refused[why.code] += copies[number]
@@ -266,7 +275,7 @@ class Operators:
         return read
 
     def _embed_texts(self, texts: Iterator[str]) -> Matrix:
-        """Return one row per text; a cancelled run waits for at most one batch of them."""
+        """Return one row per text. A cancelled run waits for at most one batch to be embedded."""
         assert self._embedder is not None, "nothing is embedded without an encoder"
         portions: list[Matrix] = []
         while portion := list(islice(texts, _EMBED_BATCH)):
@@ -276,7 +285,7 @@ class Operators:
 
 
 def _extract_words(asked: RecordResults) -> dict[int, str]:
-    """Remove the supporting words from the results, and return them by record number."""
+    """Remove the supporting words from the results, and return them keyed by record number."""
     quoted = {number: each for number, each in asked.results.items() if isinstance(each, QuotedResult)}
     asked.results |= {number: each.result for number, each in quoted.items()}
     return {number: each.words for number, each in quoted.items() if each.words}

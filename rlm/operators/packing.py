@@ -13,24 +13,25 @@ from rlm.llm.profiles import ModelProfile, estimate_tokens
 from rlm.operators.tasks import NotesTask, Task
 from rlm.untrusted import to_one_line
 
-# Calls that are handed over together; progress is reported in between.
+# Maximum number of calls that are handed over together. Progress is reported in between.
 _MAX_CALLS = 64
 _OVERHEAD_TOKENS = 8
-# Factor by which the second reply has more room than the first.
+# The output limit of the second reply, as a multiple of the first.
 _MORE_ROOM = 4
 _RETRYABLE_CODES = frozenset({"language_model_output", "context_too_long"})
-# Notes on parts of a record that are themselves too long are read in parts again, at most this often.
+# Maximum number of passes in which notes on parts of a record, which are themselves too long, are read in parts again.
 _MAX_PASSES = 3
-# Share of text that neighbouring parts of a long record have in common, so that every sentence is whole in one of them.
+# Fraction of text that adjacent parts of a long record have in common, so that every sentence is complete in one of
+# them.
 _OVERLAP = 0.05
 
-# Texts of records, by the caller's numbers, in the order requested.
+# Returns texts of records for the caller's numbers, in the order requested.
 Texts = Callable[[Sequence[int]], Iterator[str]]
 
 
 @dataclass(frozen=True)
 class PackLimits:
-    """The size of one call: records, and tokens of their text. `output_tokens` is the longest reply allowed."""
+    """The limits of one call: records, and tokens of their text. `output_tokens` is the maximum length of the reply."""
 
     records: int = 10
     tokens: int = 2_000
@@ -43,13 +44,13 @@ class PackLimits:
 
     @property
     def record_chars(self) -> int:
-        """The longest text shown whole; longer ones are read in parts."""
+        """The maximum length of a text that is shown whole. Longer ones are read in parts."""
         return 3 * self.tokens
 
 
 @dataclass(frozen=True)
 class OperatorProgress:
-    """Progress of an operator: the number of records, or parts of long ones, that are done."""
+    """Progress of an operator: the number of records, or of parts of long ones, that are finished."""
 
     step: str
     done: int
@@ -58,7 +59,7 @@ class OperatorProgress:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The reason for a missing result. `failure` is that of its call, if the whole call failed."""
+    """The reason for a missing result. `failure` is the failure of its call, if the whole call failed."""
 
     code: str
     failure: SubFailure | None = None
@@ -66,7 +67,7 @@ class Refusal:
 
 @dataclass
 class RecordResults:
-    """Results and refusals by record number, and their cost."""
+    """Results and refusals keyed by record number, and their cost."""
 
     results: dict[int, object] = field(default_factory=dict)
     refused: dict[int, Refusal] = field(default_factory=dict)
@@ -78,7 +79,7 @@ class RecordResults:
         return next((why.failure for why in self.refused.values() if why.failure is not None), None)
 
     def add(self, more: "RecordResults") -> None:
-        """Add the results of other records, or new results of the same ones."""
+        """Add the results of other records, or new results for the same ones."""
         self.results |= more.results
         self.refused = {at: why for at, why in self.refused.items() if at not in more.results} | more.refused
         self.usage += more.usage
@@ -86,14 +87,14 @@ class RecordResults:
 
 @dataclass(frozen=True)
 class RecordAsker:
-    """Asks one model about records; a record that is too long for one call is read whole, in parts."""
+    """Asks one model about records. A record that is too long for one call is read completely, in parts."""
 
     subcalls: BatchedSubCalls
     limits: PackLimits
     cancelled: Callable[[], bool] = not_cancelled
 
     def ask(self, task: Task, numbers: Sequence[int], texts: Texts) -> Generator[OperatorProgress, None, RecordResults]:
-        """Ask about the records `numbers`. Raises `RunCancelledError`."""
+        """Ask about the records `numbers`. Raises `RunCancelledError` if the run was cancelled."""
         notes = yield from self.shorten_texts(task, numbers, texts, self.limits.record_chars)
 
         def iter_short_texts(wanted: Sequence[int]) -> Iterator[str]:
@@ -107,7 +108,10 @@ class RecordAsker:
     def shorten_texts(
         self, task: Task, numbers: Sequence[int], texts: Texts, max_chars: int, passes: int = _MAX_PASSES - 1
     ) -> Generator[OperatorProgress, None, RecordResults]:
-        """Read every text longer than `max_chars` in parts; the results are the notes taken for `task`, by number."""
+        """Read every text longer than `max_chars` in parts.
+
+        The results are the notes taken for `task`, keyed by record number.
+        """
         sizes = [(number, len(text)) for number, text in zip(numbers, texts(numbers), strict=True)]
         long = [(number, size) for number, size in sizes if size > max_chars]
         if not long:
@@ -141,10 +145,10 @@ class RecordAsker:
     def _ask_short(
         self, task: Task, numbers: Sequence[int], texts: Texts
     ) -> Generator[OperatorProgress, None, RecordResults]:
-        """Ask about texts that each fit into one call.
+        """Ask about texts that each fit in one call.
 
-        Records without a result are asked about again in packs of half the size and with more room for the reply. Those
-        that fail again because their whole call fails are asked about alone, with all the room there is.
+        Records without a result are retried in packs of half the size and with a larger output limit. Those that fail
+        again because their whole call failed are asked about one at a time, with the largest output limit.
         """
         limits, most = self.limits, self.limits.output_tokens
         asked = yield from self._ask_once(task, numbers, texts, limits, lambda tokens: tokens)
@@ -161,7 +165,7 @@ class RecordAsker:
     def _ask_once(
         self, task: Task, numbers: Sequence[int], texts: Texts, limits: PackLimits, room: Callable[[int], int]
     ) -> Generator[OperatorProgress, None, RecordResults]:
-        """Ask about each record once. If the first calls bring no result at all, no more are made."""
+        """Ask about each record once. If the first calls produce no result at all, no more calls are made."""
         asked, done = RecordResults(), 0
         packs = _iter_packs(zip(numbers, texts(numbers), strict=True), limits)
         while together := list(islice(packs, _MAX_CALLS)):
@@ -209,7 +213,10 @@ def _collect_results(
 
 
 def _parse_json_object(text: str) -> Mapping[str, Any]:
-    """Return the reply's JSON object; empty if it is cut off or not an object: its records are asked about again."""
+    """Return the reply's JSON object.
+
+    It is empty if the reply is cut off or is not an object, and its records are then asked about again.
+    """
     try:
         value = json.loads(text[text.index("{") : text.rindex("}") + 1])
     except (ValueError, RecursionError):
@@ -218,7 +225,7 @@ def _parse_json_object(text: str) -> Mapping[str, Any]:
 
 
 def _compute_starts(size: int, part_chars: int) -> range:
-    """Return the starts of the parts of a text of `size` characters; the last part reaches its end."""
+    """Return the starts of the parts of a text with `size` characters. The last part ends at the end of the text."""
     step = max(1, int(part_chars * (1 - _OVERLAP)))
     return range(0, max(1, size - part_chars + step), step)
 
@@ -230,6 +237,6 @@ def _join_notes(notes: Sequence[str]) -> str:
 
 
 def _replace_with_notes(wanted: Sequence[int], texts: Texts, notes: Mapping[int, object]) -> Iterator[str]:
-    """Yield the text of each record, or the notes on it; the texts of records with notes are not read."""
+    """Yield the text of each record, or the notes on it. Texts of records with notes are not loaded."""
     others = texts([number for number in wanted if number not in notes])
     return (str(notes[number]) if number in notes else next(others) for number in wanted)

@@ -1,9 +1,10 @@
-"""The questions a model can be asked about each record of a pack: class, yes or no, values, or notes on a part of it.
+"""The questions that a model can be asked about each record of a pack.
 
-All calls of one operator begin with the same text, so that prefix caches work; the records come last. They are
-numbered, one per line, and line ends are removed, so that no record can pose as another. The marks around them contain
-a digest of the records themselves, which no record can contain; unlike a random nonce, it repeats when the same call is
-made again, so that the reply can be found in a cache. The schema forces a reply to give a value to each number.
+The answer is a class, yes or no, values, or notes on a part of the record. All calls of one operator start with the
+same text, so that prefix caches work; the records come last. They are numbered, one per line, and line ends are
+removed, so that no record can pose as another. The marks around them contain a digest of the records themselves, which
+no record can contain. Unlike a random nonce, the digest is the same when the same call is made again, so that the reply
+can be found in a cache. The schema forces a reply to give a value for each number.
 """
 
 import hashlib
@@ -54,7 +55,7 @@ _QUOTING = """
 Give two things for each number. "words" are the words of the record that support the answer: the one sentence or
 clause that says it, copied exactly, with its heading only if it says nothing without it; null if the answer depends
 on what the record does not say. "answer" is what was asked for above."""
-# Room for replies; replies that do not fit are requested again with more.
+# Token limits of replies. Replies that do not fit are requested again with a larger limit.
 _TOKENS_PER_LABEL = 14
 _TOKENS_PER_VALUE = 40
 _TOKENS_PER_NOTE = 300
@@ -73,7 +74,10 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def build_label_set(labels: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    """Return definitions by label, empty without one. Raises `ValueError` for too few, too many or duplicate names."""
+    """Return the definitions keyed by label; empty if the labels have none.
+
+    Raises `ValueError` for too few, too many or duplicate names.
+    """
     pairs = list(labels.items() if isinstance(labels, Mapping) else ((name, "") for name in labels))
     named = {name.strip(): definition.strip() for name, definition in pairs}
     if not 2 <= len(named) <= MAX_LABELS:
@@ -91,7 +95,7 @@ def _format_labels(labels: Mapping[str, str]) -> str:
 
 
 def build_numbered_schema(count: int, each: Mapping[str, object]) -> dict[str, object]:
-    """Return the schema of an object with a value of schema `each` for every number from 1 to `count`."""
+    """Return the schema of an object that has a value of schema `each` for every number from 1 to `count`."""
     return build_closed_object({str(number): each for number in range(1, count + 1)})
 
 
@@ -102,7 +106,7 @@ def _format_records(records: Sequence[str]) -> str:
 
 
 class Task(Protocol):
-    """One question about each record. `aim` describes it for the reader of a long record's parts."""
+    """One question to ask about each record. `aim` describes it to a model that reads a long record in parts."""
 
     @property
     def purpose(self) -> str: ...
@@ -113,12 +117,12 @@ class Task(Protocol):
     def build_call(self, records: Sequence[str]) -> SubCall: ...
 
     def parse_result(self, value: object) -> object | None:
-        """Return the result of one record from its value in the reply; None if that is unusable."""
+        """Parse the value for one record in the reply. Returns None if the value is unusable."""
 
 
 @dataclass(frozen=True)
 class ClassifyTask:
-    """The class of each record; `instruction` says what to sort by if the labels alone do not."""
+    """A task that assigns a class to each record. `instruction` explains the criterion if the labels alone do not."""
 
     labels: Mapping[str, str]
     instruction: str = ""
@@ -136,12 +140,13 @@ class ClassifyTask:
     def parse_result(self, value: object) -> object | None:
         if value in self.labels:
             return value
-        return next((label for label in self.labels if neutralize(label) == value), None)  # as shown to the model
+        # The label as shown to the model.
+        return next((label for label in self.labels if neutralize(label) == value), None)
 
 
 @dataclass(frozen=True)
 class FilterTask:
-    """Yes or no for each record."""
+    """A task that answers yes or no for each record."""
 
     question: str
     purpose: str = "filter"
@@ -160,9 +165,10 @@ class FilterTask:
 
 @dataclass(frozen=True)
 class ExtractTask:
-    """Values of each record. `properties` are JSON schemas by name; each value may also be null.
+    """A task that extracts values from each record.
 
-    Raises `ValueError` if there are none or a type is unknown, and `LanguageModelRefusedError` for an invalid schema.
+    `properties` are JSON schemas keyed by name; each value may also be null. Raises `ValueError` if there are no
+    properties or a type is unknown, and `LanguageModelRefusedError` for an invalid schema.
     """
 
     instruction: str
@@ -202,7 +208,7 @@ class ExtractTask:
 
 @dataclass(frozen=True)
 class NotesTask:
-    """Notes on each part of a long record that matter to another task."""
+    """A task that takes notes on each part of a long record, for use by another task."""
 
     aim: str
     purpose: str
@@ -219,7 +225,10 @@ class NotesTask:
 
 @dataclass(frozen=True)
 class QuotedResult:
-    """The result of another task for a record, and the words of the record that support it, empty if there are none."""
+    """The result of another task for a record, and the words of the record that support it.
+
+    The words are empty if there are none.
+    """
 
     result: object
     words: str
@@ -227,7 +236,7 @@ class QuotedResult:
 
 @dataclass(frozen=True)
 class QuotingTask:
-    """Another task, with the words that support each of its results."""
+    """A task that adds to the results of another task the words that support them."""
 
     task: Task
 
@@ -248,7 +257,10 @@ class QuotingTask:
         return SubCall(call.system, call.prompt + _QUOTING, room, schema, call.purpose)
 
     def parse_result(self, value: object) -> object | None:
-        """Parse a result with its words; a result without them, as from a server that ignores schemas, is accepted."""
+        """Parse a result with its words.
+
+        A result without words, for example from a server that ignores schemas, is accepted.
+        """
         is_parted = isinstance(value, dict) and "answer" in value and value.keys() <= {"words", "answer"}
         parts = value if is_parted and isinstance(value, dict) else {"answer": value}
         result, words = self.task.parse_result(parts["answer"]), parts.get("words")

@@ -10,10 +10,10 @@ from rlm.llm.budgets import Budget, Price, Usage
 
 
 class RunClock:
-    """A clock of seconds that includes earlier attempts.
+    """A clock in seconds that includes earlier attempts.
 
-    An attempt first replays the work of earlier ones. Meanwhile the clock stays where they left it, for as long as
-    their work took, because that time is already counted.
+    An attempt first replays the work of earlier ones. During the replay, the clock stays where they left it, for as
+    long as their work took, because that time has already been counted.
     """
 
     def __init__(self, before: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -27,7 +27,7 @@ class RunClock:
         return since if self._goes_on else max(self._before, since)
 
     def resume(self) -> None:
-        """Let the clock run, because new work begins."""
+        """Let the clock run, because new work starts."""
         if not self._goes_on:
             self._zero = self._clock() - self()
             self._goes_on = True
@@ -36,9 +36,9 @@ class RunClock:
 class AttemptAccount:
     """The spending of one attempt. Thread-safe.
 
-    Earlier spending is charged as its work is replayed, and the rest before anything new is sent. Code that runs again
-    therefore sees the same budget at each point. Once it sends something new, it may take another path and never reach
-    the remaining work, which was paid for nevertheless.
+    Earlier spending is charged when its work is replayed, and the remaining amount is charged before anything new is
+    sent. Code that runs again therefore sees the same budget at each point. Once it sends something new, it may take
+    another path and never reach the remaining work, which was paid for nevertheless.
     """
 
     def __init__(self, earlier: Spent) -> None:
@@ -48,14 +48,17 @@ class AttemptAccount:
         self._lock = threading.Lock()
 
     def charge(self, usage: Usage, budget: Budget, price: Price | None) -> None:
-        """Charge a replayed part of what earlier attempts spent."""
+        """Charge the replayed part of the spending of earlier attempts."""
         with self._lock:
             if not self._rest_charged:
                 self._rest = self._rest.subtract(usage)
                 self._charge(usage, budget, price)
 
     def charge_rest(self, budget: Budget, price: Price | None) -> None:
-        """Charge the rest before something new is sent; it belongs to the whole run, whichever part sends first."""
+        """Charge the remaining spending before something new is sent.
+
+        It is charged to the whole run, whichever part sends first.
+        """
         with self._lock:
             if not self._rest_charged:
                 self._rest_charged = True
@@ -67,7 +70,10 @@ class AttemptAccount:
             self._known += usage
 
     def compute_given_up(self, budget: Budget) -> Usage:
-        """Return the run's spending on unlogged requests: cancelled ones, and requests whose replies were discarded."""
+        """Return the run's spending on unlogged requests.
+
+        These are cancelled requests, and requests whose replies were discarded.
+        """
         spent = budget.spent.usage
         with self._lock:
             return spent.subtract(self._known)
@@ -82,18 +88,21 @@ class AttemptAccount:
         )
 
 
-# Each loss is in a separate attempt, some seconds after the one before.
+# Each loss occurs in a separate attempt, some seconds after the previous one.
 _MIN_LOSSES = 3
 
 
 class LostCalls:
-    """Counts how often each call was lost, in this attempt and earlier ones, by its key.
+    """Counts how often each call was lost, in this attempt and earlier ones, by the call's key.
 
-    The first two times, the model may have been unavailable; after that, the call may be the cause.
+    The first two times, the model may have been unavailable. After that, the call itself may be the cause.
     """
 
     def __init__(self, logged: Callable[[Sequence[str]], Mapping[str, Any]], attempt: int) -> None:
-        """`logged` looks keys up in the run's log, and `attempt` is a number that no other attempt has."""
+        """Create the counter.
+
+        `logged` looks keys up in the run's log, and `attempt` is a number that no other attempt has.
+        """
         self._logged = logged
         self._attempt = attempt
         self._often: set[str] = set()
@@ -107,12 +116,12 @@ class LostCalls:
         return keys[before] if before < _MIN_LOSSES else f"{key}:{self._attempt}"
 
     def is_often_lost(self, key: str) -> bool:
-        """Return whether the call was lost in this attempt after being lost in earlier ones."""
+        """Return whether the call was lost in this attempt after it was lost in earlier ones."""
         return key in self._often
 
 
 class LogWriter:
-    """Writes the log: callers add entries without waiting, and wait once before they use the entries.
+    """Writes the log. Callers add entries without waiting, and wait once before they use the entries.
 
     A batch of a thousand sub-calls therefore needs a few commits instead of a thousand, and each call is logged within
     milliseconds. After a failure nothing more is written, and every method raises the failure.
@@ -129,7 +138,7 @@ class LogWriter:
         self._thread.start()
 
     def add_entries(self, *entries: RunLogEntry) -> None:
-        """Add entries to be written."""
+        """Add entries to the queue of entries to write."""
         with self._changed:
             self._raise_failure()
             self._waiting += entries
@@ -137,14 +146,14 @@ class LogWriter:
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until all entries added before are committed."""
+        """Wait until all entries added so far have been committed."""
         with self._changed:
             until = self._put
             self._changed.wait_for(lambda: self._written >= until or self._failure is not None)
             self._raise_failure()
 
     def close(self) -> bool:
-        """Write the waiting entries and stop; return False if something was not written. Raises nothing."""
+        """Write the pending entries and stop. Return False if any could not be written. Never raises."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()

@@ -28,7 +28,7 @@ _SPANS = 50
 
 
 def build_limits_body(limits: Limits) -> dict[str, Any]:
-    """Return a budget's limits as JSON; absent limits are omitted."""
+    """Return a budget's limits as JSON. Absent limits are omitted."""
     body: dict[str, Any] = _LIMITS.dump_python(limits, mode="json", exclude_none=True)
     return body
 
@@ -52,9 +52,9 @@ def compute_call_hash(call: SubCall) -> str:
 def build_call_entry(
     key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None = None, *, kind: str = "call"
 ) -> RunLogEntry:
-    """Return the entry of a finished sub-call, with its cost; an entry of the kind `lost` has no result.
+    """Return the entry of a finished sub-call, with its cost. An entry of the kind `lost` has no result.
 
-    The prompt is cut to head and tail for display; the key has a digest of all of it.
+    The prompt is cut to its head and tail for display; the key contains a digest of the whole prompt.
     """
     asked = _shorten(call.prompt, _PROMPT_CHARS)
     body: dict[str, Any] = {"purpose": call.purpose, "prompt": asked, "usage": asdict(result.usage)}
@@ -70,7 +70,7 @@ def build_call_entry(
 
 
 def build_given_up_entry(key: str, usage: Usage, price: Price | None) -> RunLogEntry:
-    """Return the entry of spending on requests in progress when their run was interrupted."""
+    """Return the entry for spending on requests that were in progress when their run was interrupted."""
     body = {"purpose": "given up", "usage": asdict(usage), "code": RunCancelledError.code, "detail": "Broken off."}
     return RunLogEntry(key, "lost", body, _build_spent(usage, price))
 
@@ -81,7 +81,7 @@ def _build_spent(usage: Usage, price: Price | None, *, cached: int = 0) -> Spent
 
 
 def build_cell_body(turn: Turn) -> dict[str, Any]:
-    """Return a cell for display and for programs, with long texts cut to head and tail."""
+    """Return a cell for display and for programs, with long texts cut to their head and tail."""
     return {
         "number": turn.number,
         "depth": turn.depth,
@@ -104,7 +104,7 @@ def parse_call_result(body: Mapping[str, Any]) -> SubReply | SubFailure:
 
 
 def build_passages_entry(key: str, passages: Sequence[Passage]) -> RunLogEntry:
-    """Return the entry of a search's hits, in full, because a later search might find others."""
+    """Return the entry of a search's hits. They are stored in full, because a later search might find others."""
     titles = list(dict.fromkeys(passage.title for passage in passages))
     body = {
         "passages": len(passages),
@@ -120,7 +120,7 @@ def parse_passages(body: Mapping[str, Any]) -> list[Passage]:
 
 
 def build_event_entry(event: Event, occurrence: int) -> RunLogEntry | None:
-    """Return the entry of a strategy's event, or None if the log has the event in another form."""
+    """Return the entry of a strategy's event, or None if the log contains the event in another form."""
     match event:
         case Reading(call, passages):
             body: dict[str, Any] = {"call": call, "titles": _shorten_titles([passage.title for passage in passages])}
@@ -141,7 +141,7 @@ def build_event_entry(event: Event, occurrence: int) -> RunLogEntry | None:
 
 
 def get_run_state(answer: Answer) -> RunState:
-    """Return the end state of a run with this answer: partial if a limit ended the work early."""
+    """Return the final state of a run with this answer. It is partial if a limit ended the work early."""
     return RunState.COMPLETED if answer.finished else RunState.PARTIAL
 
 

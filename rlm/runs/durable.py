@@ -1,6 +1,6 @@
-"""A durable run: finished sub-calls and searches come from the log, and new ones are logged before they are used.
+"""A durable run: finished sub-calls and searches are read from the log, and new ones are logged before they are used.
 
-The text of an answer is logged in pieces while it is written, so that followers can read along.
+The text of an answer is logged in pieces while it is written, so that other clients can follow it live.
 """
 
 import hashlib
@@ -47,15 +47,18 @@ from rlm.runs.port import Durability, Log
 from rlm.runs.raises import BudgetRaises, is_met
 from rlm.strategy import Search
 
-# Pieces of a reply arrive many times a second; the log takes one per interval.
+# Pieces of a reply arrive many times a second; the log receives one per interval.
 _PIECE_SECONDS = 1.0
 
 
 class DraftPieces:
-    """Collects the pieces of one attempt. An entry's `from` is the offset of its `text` in the answer; 0 restarts."""
+    """Collects the pieces of text of one attempt.
+
+    An entry's `from` is the offset of its `text` in the answer; 0 restarts the answer.
+    """
 
     def __init__(self, attempt: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`attempt` is a number that no other attempt at the run has."""
+        """Create the collector. `attempt` is a number that no other attempt at the run has."""
         self._attempt = attempt
         self._clock = clock
         self._text = ""
@@ -63,7 +66,7 @@ class DraftPieces:
         self._since: float | None = None
 
     def add(self, piece: str) -> RunLogEntry | None:
-        """Add the next piece; return an entry if it is time for one. A short reply needs none."""
+        """Add the next piece. Return an entry if it is time to log one. A short reply needs none."""
         self._text += piece
         now = self._clock()
         if self._since is None:
@@ -74,16 +77,16 @@ class DraftPieces:
         return RunLogEntry(f"draft:{self._attempt}:{begin}", "draft", {"from": begin, "text": self._text[begin:]})
 
 
-# Failures that the same call would cause again; code that met one continued from there, and will do so again.
+# Failures that the same call would cause again. Code that received one continued from there, and will do so again.
 _LASTING_CODES = frozenset({ContextTooLongError.code, LanguageModelOutputError.code, BudgetExhaustedError.code})
 _PROBE_TOKENS = 16
 
 
 class DurableRun(Durability):
-    """One attempt at a run, as a `Durability`; closed when the attempt is over.
+    """One attempt at a run, as a `Durability`. Closed when the attempt is over.
 
     Equal requests within a run are distinguished by their order: the first occurrence gets the logged result of the
-    first, in any thread. Budgets use its `clock`.
+    first, in any thread. Budgets use the attempt's `clock`.
     """
 
     background = True
@@ -129,7 +132,7 @@ class DurableRun(Durability):
         return self
 
     def list_active_documents(self, tenant_id: str, *, after: int, **scope: object) -> list[ActiveDocument]:
-        """Return the documents that the run began with and may still see; its scope is the same in each attempt."""
+        """Return the documents that the run started with and may still see. The scope is the same in each attempt."""
         return self._log.list_pinned_documents(after=after)
 
     def build_budget(self, limits: Limits, price: Price | None) -> Budget:
@@ -140,8 +143,9 @@ class DurableRun(Durability):
         return budget
 
     def create_nonce(self) -> str:
-        """Return a mark unknown to all document authors: it derives from the run's id, 122 random bits drawn after they
-        wrote.
+        """Return a mark that no document's author can know.
+
+        It derives from the run's id, which contains 122 random bits that were drawn after the documents were written.
         """
         return hashlib.sha256(f"{self._run.id}:{next(self._nonces)}".encode()).hexdigest()[:16]
 
@@ -149,7 +153,7 @@ class DurableRun(Durability):
         return datetime.fromtimestamp(self._run.created_at, UTC).date()
 
     def record_event(self, event: Event) -> None:
-        """Log a strategy's event; the text is logged in pieces while it is written."""
+        """Log a strategy's event. The answer's text is logged in pieces while it is written."""
         if isinstance(event, Delta):
             if (piece := self._drafts.add(event.text)) is not None:
                 self._writer.add_entries(piece)
@@ -162,7 +166,7 @@ class DurableRun(Durability):
             self._writer.add_entries(entry)
 
     def build_key(self, kind: str, digest: str) -> str:
-        """Return the key of the next occurrence of this content."""
+        """Return the key for the next occurrence of this content."""
         with self._lock:
             occurrence = self._occurrences[f"{kind}:{digest}"]
             self._occurrences[f"{kind}:{digest}"] += 1
@@ -172,7 +176,10 @@ class DurableRun(Durability):
         return self._log.load_bodies(keys)
 
     def raise_budget(self, stage: int, key: str, failure: SubFailure) -> None:
-        """Raise the budget of a stage, which a call has reached, and log that. Raises `RunPausedError`."""
+        """Raise the budget of a stage, which a call has reached, and log that.
+
+        Raises `RunPausedError` if there is no larger budget yet.
+        """
         if (entry := self.raises.raise_met_budget(stage, key, failure)) is not None:
             self._writer.add_entries(entry)
 
@@ -188,9 +195,9 @@ class DurableRun(Durability):
     ) -> None:
         """Queue a finished sub-call to be logged, at its model's price.
 
-        If a call failed because a service was unavailable, only its cost is kept and the next attempt asks again,
-        unless the failure is `for_good`. A call that was never sent leaves nothing. One that no model read is not
-        counted as a call of the run: waiting for a model must not spend the run's budget.
+        If a call failed because a service was unavailable, only its cost is logged and the next attempt makes the call
+        again, unless the failure is `for_good`. A call that was never sent is not logged. A call that no model read
+        does not count as a call of the run, because waiting for a model must not spend the run's budget.
         """
         reach_point("run.replied")
         if for_good or not isinstance(result, SubFailure) or result.code in _LASTING_CODES:
@@ -201,7 +208,7 @@ class DurableRun(Durability):
         self._spending.record_logged(result.paid)
 
     def is_often_lost(self, key: str) -> bool:
-        """Return whether a sub-call passed to `record_call` was lost, as in earlier attempts."""
+        """Return whether a sub-call passed to `record_call` was lost, as it was in earlier attempts."""
         return self._losses.is_often_lost(key)
 
     def build_probe(self) -> tuple[str, SubCall]:
@@ -210,14 +217,14 @@ class DurableRun(Durability):
         return key, SubCall("", f"Reply with yes. ({self._run.id} {key})", _PROBE_TOKENS, purpose="probe")
 
     def flush(self) -> None:
-        """Wait until all queued entries are committed."""
+        """Wait until all queued entries have been committed."""
         self._writer.flush()
         reach_point("run.logged")
 
     def close(self) -> None:
-        """Log spending lost when the attempt was interrupted, and end; raises nothing."""
+        """Log the spending that was lost when the attempt was interrupted, and stop. Never raises."""
         if self._budget is not None and (usage := self._spending.compute_given_up(self._budget)) != Usage():
-            with suppress(Exception):  # the run may have ended, or belong to another worker
+            with suppress(Exception):  # the run may have ended, or may belong to another worker
                 self._writer.add_entries(build_given_up_entry(f"given-up:{self._run.events}", usage, self._price))
         if not self._writer.close() and self._budget is not None:
             spent = self._budget.spent
@@ -242,8 +249,8 @@ class _DurableSubCalls:
         """Run as the port describes. Replies logged by an earlier attempt cost nothing and need no model.
 
         Raises `LanguageModelUnavailableError` if the model is unavailable: the run must not continue without the
-        model's replies, and the next attempt has all the earlier ones. Raises `RunPausedError` if the run waits because
-        it reached its budget.
+        model's replies, and the next attempt has all the earlier ones. Raises `RunPausedError` if the run reached its
+        budget and waits.
         """
         keys = [self._run.build_key("call", compute_call_hash(call)) for call in calls]
         self._run.raises.apply_reached(keys)
@@ -266,7 +273,7 @@ class _DurableSubCalls:
     def _ask_missing(
         self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int], cancelled: Callable[[], bool]
     ) -> Mapping[int, SubReply | SubFailure]:
-        """Ask the missing ones; calls that reached the budget are repeated after each raise of it."""
+        """Make the missing calls. Calls that reached the budget are repeated each time it is raised."""
         results: dict[int, SubReply | SubFailure] = {}
         while missing:
             stage = self._run.raises.stage
@@ -287,8 +294,9 @@ class _DurableSubCalls:
     def _build_logger(
         self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int], *, waits: bool
     ) -> Finished:
-        """Return a callback that logs each result once, as soon as it is known; if it `waits`, reaching the budget is
-        no result.
+        """Return a callback that logs each result once, as soon as it is known.
+
+        If it `waits`, reaching the budget does not count as a result.
         """
         seen: set[int] = set()
         lock = threading.Lock()
@@ -307,10 +315,10 @@ class _DurableSubCalls:
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Stream as the port describes. A logged reply is one piece; a new one is logged before its last item is
-        yielded.
+        """Stream as the port describes.
 
-        Raises `LanguageModelUnavailableError` and `RunPausedError` as `run` does.
+        A logged reply is one piece. A new reply is logged before the stream's last item is yielded. Raises
+        `LanguageModelUnavailableError` and `RunPausedError` under the same conditions as `run`.
         """
         key = self._run.build_key("call", compute_call_hash(call))
         self._run.raises.apply_reached([key])
@@ -328,8 +336,9 @@ class _DurableSubCalls:
     def _stream_new(
         self, key: str, call: SubCall, cancelled: Callable[[], bool]
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Stream a new call, and repeat it if it reached the budget before anything was shown and the budget was
-        raised.
+        """Stream a new call.
+
+        The call is repeated if it reached the budget before anything was shown and the budget was raised.
         """
         stage, shown = self._run.raises.stage, False
         for item in self._inner.stream(call, cancelled=cancelled):
@@ -347,7 +356,7 @@ class _DurableSubCalls:
     def _log_end(
         self, key: str, call: SubCall, result: SubReply | SubFailure, cancelled: Callable[[], bool], *, shown: bool
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Log the end of a stream and yield its result; a stream with pieces already `shown` cannot be repeated."""
+        """Log the end of a stream and yield its result. A stream with pieces already `shown` cannot be repeated."""
         self._put(key, call, result)
         self._run.flush()
         if not isinstance(result, SubFailure):
@@ -370,7 +379,7 @@ class _DurableSubCalls:
     ) -> Mapping[int, SubReply | SubFailure]:
         """Wait for an unavailable model, but give up on calls that fail each time while the model answers others.
 
-        Return the results of calls that were repeated because the model answers others.
+        Returns the results of calls that were repeated because the model answers others.
         """
         often = {each.key for each in failed if self._run.is_often_lost(each.key)}
         late = [each for each in failed if each.failure.code == LanguageModelTimeoutError.code and each.key in often]
@@ -396,7 +405,7 @@ class _DurableSubCalls:
         return {each.at: result for each, result in zip(away, results, strict=True)}
 
     def _is_answering(self, cancelled: Callable[[], bool]) -> bool:
-        """Return whether the model answers anything at all."""
+        """Return whether the model answers any call at all."""
         key, call = self._run.build_probe()
         (result,) = self._inner.run([call], cancelled=cancelled)
         self._put(key, call, result)
@@ -405,7 +414,7 @@ class _DurableSubCalls:
 
 @dataclass(frozen=True)
 class _FailedCall:
-    """A call of a batch without a reply: its position and its key."""
+    """A call of a batch that has no reply, with its position and its key."""
 
     at: int
     key: str

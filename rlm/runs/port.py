@@ -1,4 +1,4 @@
-"""The ports of durable runs: the log that the catalog keeps, and the wrapper that makes a strategy durable."""
+"""The ports of durable runs: the log that the catalog stores, and the wrapper that makes a strategy durable."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -19,40 +19,44 @@ class Log(Protocol):
     """One run's log, held by one worker. Thread-safe."""
 
     def load_bodies(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
-        """Return the bodies of the keys that are logged."""
+        """Return the logged bodies, keyed by the log keys; keys that are not logged are omitted."""
 
     def append(self, entries: Sequence[RunLogEntry]) -> None:
-        """Log the entries with new keys, in one commit. Raises `LeaseLostError` if another worker has taken over the
-        run.
+        """Log the entries with new keys, in one commit.
+
+        Raises `LeaseLostError` if another worker has taken over the run.
         """
 
     def list_withheld(self, version_ids: Collection[str]) -> Collection[str]:
-        """Return the versions whose document was deleted, or hidden from the run's principal, since the run began."""
+        """Return the versions whose document was deleted, or hidden from the run's principal, since the run started."""
 
     def load_lost_usage(self) -> Usage:
         """Return the cost of lost sub-calls, which will be repeated."""
 
     def record_spending(self, usage: Usage, dollars: Decimal) -> None:
-        """Record the total spending of the run after `append` failed: requests in progress are in no entry."""
+        """Record the total spending of the run if `append` failed. No entry contains the requests in progress."""
 
     def list_pinned_documents(self, *, after: int) -> list[ActiveDocument]:
-        """Return the next documents of the run's scope as of its beginning, without those deleted since."""
+        """Return the next documents of the run's scope as it was at the start, except those deleted since then."""
 
 
 class Durability:
-    """Wraps the parts of a strategy, so that running it again repeats no finished work; this base class wraps nothing.
+    """Wraps the parts of a strategy, so that running it again does not repeat finished work.
+
+    This base class wraps nothing.
 
     The strategy itself must be deterministic: given the same replies it makes the same requests again, in any order of
-    its threads. `background` says that no client waits for the answer: its calls are served after others, and no cell
-    may see the time.
+    its threads. `background` means that no client waits for the answer: its calls are served after others, and cells
+    may not see the time.
     """
 
     background = False
 
     def wrap_sub_calls(self, inner: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
-        """`budget` is the one that `inner` spends: logged calls are charged to it at the same points as before.
+        """Wrap sub-calls.
 
-        Calls of a resumable run raise `LanguageModelUnavailableError` while the model is unavailable; a strategy cannot
+        `budget` is the budget that `inner` spends; logged calls are charged to it at the same points as before. Calls
+        of a resumable run raise `LanguageModelUnavailableError` while the model is unavailable; a strategy cannot
         continue after that failure.
         """
         return inner
@@ -64,19 +68,22 @@ class Durability:
         """Log the result of a root model's cell, in the run or in a part of it."""
 
     def wrap_documents(self, inner: ActiveDocuments) -> ActiveDocuments:
-        """Return the documents in scope: the current ones, or those of when the run began."""
+        """Return the documents in scope: the current ones, or the ones from when the run started."""
         return inner
 
     def build_budget(self, limits: Limits, price: Price | None) -> Budget:
-        """Return the budget: the limits, less the lost spending and the time of earlier attempts."""
+        """Return the budget: the limits minus the lost spending and the time of earlier attempts."""
         return Budget(limits)
 
     def create_nonce(self) -> str:
-        """Return a nonce as `rlm.untrusted.create_nonce`; the n-th is the same in each attempt, so prompts are too."""
+        """Return a nonce in the same way as `rlm.untrusted.create_nonce`.
+
+        The n-th nonce is the same in each attempt, so prompts are the same too.
+        """
         return create_nonce()
 
     def get_today(self) -> date:
-        """Return the day on which the question was asked, in UTC; it is the same in each attempt."""
+        """Return the UTC date on which the question was asked. It is the same in each attempt."""
         return datetime.now(UTC).date()
 
 

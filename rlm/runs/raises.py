@@ -1,7 +1,7 @@
-"""Raises of a run's budget by people, each applied where the run's calls had reached the budget before it.
+"""Increases of a run's budget by users, each applied where the run's calls had reached the budget before.
 
 A model's prompts mention its budget. A continued run therefore sees the old budget until it comes to the calls that
-reached it, and the larger one from there on; an attempt after a crash does the same, according to its log.
+reached it, and the larger budget from there on. An attempt after a crash does the same, according to its log.
 """
 
 import threading
@@ -17,10 +17,10 @@ from rlm.runs.bodies import build_limits_body, parse_limits
 
 
 def compute_first_limits(run: Run) -> Limits:
-    """Return the limits at the start of an attempt: those before all raises, except for the time, which no prompt
-    mentions.
+    """Return the limits at the start of an attempt, before all raises.
 
-    The clock of a run shows the time of its earlier attempts while their work is replayed.
+    Only the time limit includes raises, because no prompt mentions it. The clock of a run shows the time of its earlier
+    attempts while their work is replayed.
     """
     # guard: raised-run-first-budget
     first, last = (parse_limits(each) for each in ((*run.raised, run.limits)[0], run.limits))
@@ -28,10 +28,13 @@ def compute_first_limits(run: Run) -> Limits:
 
 
 class BudgetRaises:
-    """The raises of one run, in one attempt. Thread-safe; `stage` counts those that have taken effect."""
+    """The raises of one run's budget, in one attempt. Thread-safe.
+
+    `stage` counts the raises that have taken effect.
+    """
 
     def __init__(self, run: Run, logged: Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]]) -> None:
-        """`logged` looks keys up in the run's log."""
+        """Create the raises. `logged` looks keys up in the run's log."""
         self._limits = [parse_limits(each) for each in (*run.raised, run.limits)]
         self._pauses = run.pauses
         self._lock = threading.Lock()
@@ -42,13 +45,14 @@ class BudgetRaises:
         self._places = [found.get(key, {}).get("at") for key in keys]
 
     def bind(self, budget: Budget) -> None:
-        """Set the budget to raise; it has the first limits."""
+        """Set the budget to raise. It has the first limits."""
         budget.waits = self._pauses
         self._budget = budget
 
     def is_waiting(self, stage: int) -> bool:
-        """Return whether reaching the budget of a stage is no final result: there is a larger budget, or a person must
-        decide.
+        """Return whether reaching the budget of a stage is not final.
+
+        That is the case if there is a larger budget, or if a user must decide.
         """
         return self._pauses or stage < len(self._places)
 
@@ -59,9 +63,9 @@ class BudgetRaises:
                 self._raise_budget()
 
     def raise_met_budget(self, stage: int, key: str, failure: SubFailure) -> RunLogEntry | None:
-        """Raise the budget because the call with this key reached that of `stage`; return the entry to log.
+        """Raise the budget because the call with this key reached the budget of `stage`. Return the entry to log.
 
-        Returns None if another thread has raised it meanwhile. Raises `RunPausedError` if there is no larger one.
+        Returns None if another thread has already raised it. Raises `RunPausedError` if there is no larger budget.
         """
         with self._lock:
             if self.stage > stage:
