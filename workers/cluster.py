@@ -1,4 +1,4 @@
-"""The parts that every process of a cluster opens, and the worker process that uses them."""
+"""The parts that every process of a cluster opens, and the worker process that uses these parts."""
 
 import shutil
 import tempfile
@@ -42,11 +42,11 @@ log = structlog.get_logger(__name__)
 OpenEncoders = Callable[[ClusterSettings], Encoders]
 OpenParser = Callable[[Path, ParserSettings], ParserSandbox]
 
-# A task works for this share of its time limit, then rings for the next one, so that no step comes near the limit. The
-# second limit, in seconds, gives other kinds of work their turn in this process.
+# A task works for this fraction of its time limit and then rings for the next task, so that no step comes near the
+# limit. The second limit, in seconds, gives other kinds of work their turn in this process.
 _SLICE_SHARE = 0.25
 _MAX_SLICE_SECONDS = 15.0
-# Time spent on missing digests in each sweep; sweeps come every few seconds.
+# The time spent on adding missing digests in each sweep. Sweeps run every few seconds.
 _DIGEST_SECONDS = 0.5
 
 
@@ -54,7 +54,7 @@ OpenAnswers = Callable[[ServiceParts], AbstractContextManager[RunAnswerer]]
 
 
 def open_configured_encoders(settings: ClusterSettings) -> Encoders:
-    """Open the encoders named in the settings, and Leadline's own."""
+    """Open the encoders named in the settings, and Leadline's own encoders."""
     return build.build_encoders(ModelStore(settings.models), settings)
 
 
@@ -74,12 +74,12 @@ def open_cluster_parts(
     """Open the parts of a cluster process.
 
     Raises an error if the process cannot serve, for example because a server is unreachable or the index belongs to
-    another encoder. Without `serving`, as for repairs, indexes are opened on demand and may come from any encoder.
+    another encoder. If `serving` is false, as for repairs, indexes are opened on demand and may belong to any encoder.
     """
     if settings.vector_server_warning:
         log.warning(settings.vector_server_warning)
     key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-    # Commands such as `leadline backup` import this module even where the extra `cluster` is not installed.
+    # Commands such as `leadline backup` import this module even if the extra `cluster` is not installed.
     from ingest.storage.feed.redis_feed import RedisFeed
 
     with ExitStack() as stack:
@@ -108,7 +108,7 @@ def open_cluster_parts(
 
 
 class WorkerProcess:
-    """A worker process: its tasks, the leases it keeps alive, and the time slices in which it works."""
+    """A worker process: its tasks, the leases that it extends, and the time slices in which it works."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class WorkerProcess:
         first_try_seconds: float = FIRST_TRY_SECONDS,
         embeds: bool = False,
     ) -> None:
-        """Start extending leases; `embeds` means that this process also serves the queue of embeddings."""
+        """Start extending leases. `embeds` is true if this process also serves the queue of embeddings."""
         stores = parts.stores
         self._parts = parts
         self._embeds = embeds
@@ -155,7 +155,7 @@ class WorkerProcess:
         return self._parts.stores.jobs
 
     def run_jobs(self, kind: JobKind) -> int:
-        """Run jobs of a kind until none waits, the slice ends or the worker stops; return how many."""
+        """Run jobs of a kind until none is waiting, the slice ends or the worker stops. Return the number of jobs."""
         self._slice_end = time.monotonic() + self._slice_seconds
         reach_point("look.began")
         finished = 0
@@ -164,8 +164,8 @@ class WorkerProcess:
                 log.warning("jobs not claimed: disk nearly full", kind=kind)
                 break
             if kind is JobKind.INGEST and self._embeds and not self.jobs.has_quick_job(kind):
-                # The next document may occupy this process for minutes, and small documents would wait that long for
-                # their vectors.
+                # The next document may occupy this process for minutes, and small documents would have to wait that
+                # long for their vectors.
                 self._runner.run_once(JobKind.EMBED, {Lane.QUICK})
             if not (count := self._runner.run_once(kind)):
                 break
@@ -178,15 +178,18 @@ class WorkerProcess:
         return finished
 
     def remove_tenants(self) -> None:
-        """Take a removal step with each deleted tenant."""
+        """Do one step of the removal of each deleted tenant."""
         self._parts.stores.operations.tenant_removal.run_step()
 
     def add_digests(self) -> None:
-        """Spend a moment on adding digests to texts of earlier releases."""
+        """Spend a moment adding digests to texts of earlier releases."""
         self._filler.run_step(_DIGEST_SECONDS)
 
     def clean_up(self) -> None:
-        """Remove expired records. If the index is available, repair it and remove content that no document uses."""
+        """Remove expired records.
+
+        If the index is available, also repair it and remove content that no document uses.
+        """
         parts, stores = self._parts, self._parts.stores
         ReaderSync(stores.documents.catalog, parts.index.generations).sync_all()
         stores.operations.expiry.delete_expired(self._retention)
@@ -196,7 +199,7 @@ class WorkerProcess:
             parts.rounds.run()
 
     def send_webhooks(self) -> None:
-        """Send due webhook messages, for at most one slice of time."""
+        """Send due webhook messages for at most one time slice."""
         end = time.monotonic() + self._slice_seconds
         while self._webhooks.send_due() and not self._stopping() and time.monotonic() < end:
             pass
@@ -209,7 +212,7 @@ class WorkerProcess:
         while not self._closing.wait(self.jobs.lease_seconds / 3):
             try:
                 self._runner.keep_leases()
-            # The database may be unreachable for a moment; the next beat may succeed before the lease lapses.
+            # The database may be unreachable for a moment, and the next beat may succeed before the lease lapses.
             except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
                 log.warning("leases not extended", error=repr(error))
 
@@ -225,7 +228,7 @@ def open_worker_process(
     open_answers: OpenAnswers | None = None,
     embeds: bool = False,
 ) -> Iterator[WorkerProcess]:
-    """Open a worker process; without `open_answers` it runs no runs."""
+    """Open a worker process. Without `open_answers`, it does not process runs."""
     with ExitStack() as stack:
         parts = stack.enter_context(open_cluster_parts(settings, open_encoders=open_encoders))
         scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))

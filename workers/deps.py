@@ -1,4 +1,4 @@
-"""The dependencies shared by a worker's tasks, built once at the composition root."""
+"""The dependencies that a worker's tasks share. They are built once at the composition root."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ from retrieval.index.generations import Generations
 
 
 class WorkerStopping(Exception):
-    """The worker is shutting down; its job is requeued without using up an attempt."""
+    """The worker is shutting down. Its job is requeued without using up an attempt."""
 
 
 @dataclass(frozen=True)
 class WorkerDeps:
-    """The stores and the index."""
+    """The stores and the index that worker tasks use."""
 
     catalog: Catalog
     jobs: Jobs

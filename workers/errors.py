@@ -1,4 +1,4 @@
-"""The single table that maps exceptions of tasks to consequences for the job."""
+"""The single table that maps exceptions raised by tasks to their consequences for the job."""
 
 from enum import Enum
 
@@ -46,7 +46,7 @@ from rlm.requests import QuestionError
 
 
 class JobOutcome(Enum):
-    """The consequence for a job whose task raised an exception."""
+    """The consequence of an exception for the job whose task raised it."""
 
     FAIL = "the document or question is at fault: a retry would fail the same way"
     RETRY = "something around the job is at fault: retry it, up to the limit of attempts"
@@ -60,13 +60,13 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
     DocumentNotFoundError: JobOutcome.ABANDON,
     KeyRevokedError: JobOutcome.FAIL,
     VersionInUseError: JobOutcome.WAIT,  # until the run has ended
-    SourceGoneError: JobOutcome.WAIT,  # until content made from it is redacted; then the run continues without it
+    SourceGoneError: JobOutcome.WAIT,  # until content derived from it is redacted; then the run continues without it
     LogEntryTooLargeError: JobOutcome.FAIL,
     ParseError: JobOutcome.FAIL,
     GenerationChangedError: JobOutcome.WAIT,
     CatalogUnavailableError: JobOutcome.WAIT,
     BlobStoreError: JobOutcome.WAIT,
-    StorageFullError: JobOutcome.WAIT,  # while artifacts are written
+    StorageFullError: JobOutcome.WAIT,  # while artifacts are being written
     StorageReadOnlyError: JobOutcome.WAIT,
     UploadError: JobOutcome.RETRY,
     IngestError: JobOutcome.RETRY,
@@ -92,7 +92,10 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
 
 
 def get_outcome(error: Exception) -> JobOutcome:
-    """Return the outcome of the nearest listed class. An unlisted error is a bug that a retry may get past."""
+    """Return the outcome for the nearest listed base class.
+
+    An exception without a listed base class is a bug, and a retry may succeed.
+    """
     for kind in type(error).__mro__:
         if kind in OUTCOMES:
             return OUTCOMES[kind]
@@ -100,7 +103,7 @@ def get_outcome(error: Exception) -> JobOutcome:
 
 
 def build_failure(error: Exception, kind: JobKind = JobKind.INGEST) -> Failure:
-    """Describe the failure for users. The text of an unexpected error may reveal internals, so it stays in the log."""
+    """Describe the failure for users. The message of an unexpected error may reveal internals, so it is only logged."""
     if isinstance(error, LeadlineError):
         return Failure(error.code, *error.public_message)
     subject, again = ("question", "Ask") if kind is JobKind.RUN else ("document", "Upload it")

@@ -25,7 +25,7 @@ from workers.tasks.reembed import ReembedTask
 from workers.tasks.run import RunTask
 from workers.tasks.turns import RequeueInLane
 
-# Small documents are ingested and embedded in batches, and collections are short.
+# Small documents are ingested and embedded in batches, and jobs of kind `collect` are short.
 _CLAIM_LIMITS = {
     JobKind.INGEST: BATCH_DOCUMENTS,
     JobKind.EMBED: 64,
@@ -42,11 +42,12 @@ log = structlog.get_logger(__name__)
 
 
 class JobRunner:
-    """Claims jobs for one worker and runs its tasks on them; whatever a task raises is recorded in the job's row.
+    """Claims jobs for one worker and runs its tasks on them; any error that a task raises is recorded in the job's row.
 
-    Ask it only for kinds that it has a task for. When `stopping` returns true because the process is ending, tasks hand
-    back their jobs at the next good moment. When `slice_over` returns true so that others get a turn, only embedding
-    tasks hand back, since they lose no work by it. Another thread must call `keep_leases` well within each lease.
+    Request only kinds for which it has a task. When `stopping` returns true because the process is ending, tasks hand
+    back their jobs at the next suitable moment. When `slice_over` returns true so that other work gets a turn, only
+    embedding tasks hand back their jobs, because they lose no work by doing so. Another thread must call `keep_leases`
+    well before a lease lapses.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class JobRunner:
         self._lock = threading.Lock()
 
     def run_once(self, kind: JobKind, lanes: Collection[Lane] = ALL_LANES) -> int:
-        """Claim the next waiting jobs of a kind and run them; return how many. Runs need an `answer` task."""
+        """Run the next waiting jobs of a kind and return their number. Runs require an `answer` task."""
         if kind is JobKind.RUN and self._answer is None:
             return 0
         claimed = self._claim_jobs(kind, lanes)
@@ -106,7 +107,7 @@ class JobRunner:
         claim = partial(self._jobs.claim, kind, limit=_CLAIM_LIMITS[kind], total_bytes=_CLAIM_BYTES.get(kind))
         if kind is JobKind.INGEST and self._yielded:
             self._yielded = False
-            # Jobs that a document made way for come first; otherwise the same document could be claimed again.
+            # Jobs that a document yielded to come first. Otherwise the same document could be claimed again.
             if claimed := claim(lanes=FIRST_TRY_LANES):
                 return claimed
         return claim(lanes=lanes)
@@ -119,7 +120,10 @@ class JobRunner:
             self._jobs.extend_leases(held)
 
     def abandon_jobs(self, thread: int) -> None:
-        """Let the leases of a hung thread's jobs lapse: others get the jobs, and the thread's commits are refused."""
+        """Let the leases of a hung thread's jobs lapse.
+
+        Other workers get the jobs, and the thread's commits are refused.
+        """
         with self._lock:
             for identifier in [each for each, (_, holder) in self._held.items() if holder == thread]:
                 del self._held[identifier]
@@ -133,7 +137,7 @@ class JobRunner:
         return 1
 
     def _run_together(self, held: Sequence[Job]) -> int:
-        """Return how many of the jobs are done; failures of single documents are already recorded."""
+        """Run jobs together and return how many are done. Failures of single documents are already recorded then."""
         if held[0].kind is JobKind.INGEST:
             assert self._ingest is not None
             failures = self._ingest.run_together(held, self._stopping)
@@ -146,7 +150,7 @@ class JobRunner:
         return len(held)
 
     def _run_and_record(self, held: Sequence[Job], work: Callable[[], int]) -> None:
-        """Run `work`, which returns how many jobs it finished; if it raises, record the consequence for each job."""
+        """Run `work`, which returns how many jobs it finished. If it raises, record the consequence for each job."""
         with structlog.contextvars.bound_contextvars(**_build_log_context(held)):
             self._run_and_record_end(held, work)
 
@@ -162,8 +166,8 @@ class JobRunner:
             count_jobs(held[0].kind, "put_back", len(held))
         except LeaseLostError:
             log.info("job withdrawn or taken over")
-        # This is the worker's last boundary: whatever a task raises must be recorded in the job's row and must not end
-        # the worker.
+        # This is the outermost error handler of the worker: any error that a task raises must be recorded in the job's
+        # row and must not end the worker.
         except Exception as error:
             log.warning("job failed", error=repr(error), exc_info=_is_defect(error))
             self._record_failure(held, error)
@@ -171,7 +175,7 @@ class JobRunner:
     def _record_failure(self, held: Sequence[Job], error: Exception) -> None:
         if self._stopping():  # the shutdown may have caused the failure
             self._record_each(held, self._jobs.hand_back)
-        elif get_outcome(error) is JobOutcome.WAIT:  # no document is at fault
+        elif get_outcome(error) is JobOutcome.WAIT:  # no document caused it
             self._record_each(held, partial(self._retry_or_fail, error))
         elif len(held) > 1:  # one bad document must not fail its batch
             for job in held:
@@ -191,7 +195,7 @@ class JobRunner:
             count_jobs(job.kind, "retried", 1)
 
     def _record_each(self, held: Sequence[Job], record: Callable[[Job], object]) -> None:
-        """Record the end of each job. If the catalog refuses, the job is requeued when its lease lapses."""
+        """Record the end of each job. If the catalog refuses this, the job is requeued when its lease lapses."""
         until = time.monotonic() + self._jobs.lease_seconds
         for job in held:
             try:
@@ -202,9 +206,9 @@ class JobRunner:
                 log.warning("end of job not recorded", job=job.id, error=repr(error))
 
     def _record_end(self, job: Job, record: Callable[[Job], object], until: float) -> None:
-        """Record the end of one job, retrying while the catalog is unreachable or full and the lease may last.
+        """Record the end of one job, retrying while the catalog is unreachable or full and the lease has not lapsed.
 
-        Otherwise an attempt that should not count would be counted when the lease lapses.
+        Without retries, an attempt that should not count would be counted when the lease lapses.
         """
         pause_seconds = min(_RETRY_SECONDS, self._jobs.lease_seconds / 3)
         while True:
@@ -218,7 +222,10 @@ class JobRunner:
 
 
 def _build_log_context(held: Sequence[Job]) -> dict[str, object]:
-    """Build the log fields of a job: job, tenant, and run or version; for several jobs, their ids."""
+    """Build the log fields of a job: the job, its tenant, and its run or version.
+
+    For several jobs, these are their ids.
+    """
     if len(held) != 1:
         return {"jobs": [job.id for job in held]}
     job = held[0]

@@ -1,7 +1,7 @@
 """Celery workers and beat: the composition root of the cluster's background work.
 
-A worker process opens its parts at its first task, after the fork, because neither database connections nor the
-encoder's threads survive a fork.
+A worker process opens its parts when it runs its first task, after the fork, because neither database connections nor
+the encoder's threads survive a fork.
 """
 
 import multiprocessing
@@ -67,13 +67,13 @@ def run_worker(
 ) -> None:
     """Work until SIGTERM or Ctrl-C, then hand back held jobs and return. Celery handles the signals.
 
-    Only a worker that serves the queue of runs opens the parts that answer questions.
+    The parts that answer questions are opened only if the worker serves the queue of runs.
     """
     app = make_app(settings.redis_url.get_secret_value(), task_seconds=settings.task_seconds)
     if QUEUES[JobKind.RUN] not in queues:
         open_answers = None
     if QUEUES[JobKind.INGEST] in queues:
-        languages.preload_model()  # once here instead of in each forked process
+        languages.preload_model()  # once here rather than in each forked process
     open_one = partial(
         open_worker_process,
         open_encoders=open_encoders,
@@ -96,14 +96,17 @@ def run_worker(
 
 
 def run_beat(settings: ClusterSettings) -> None:
-    """Ring for a sweep every few seconds until a signal. Beat stores nothing, and running two of them is harmless."""
+    """Ring for a sweep every few seconds until a signal arrives.
+
+    Beat stores nothing, and running two of them is harmless.
+    """
     app = make_app(settings.redis_url.get_secret_value())
     every = {
         SWEEP_TASK: settings.sweep_seconds,
         WEBHOOKS_TASK: settings.sweep_seconds,
         UPKEEP_TASK: settings.upkeep_seconds,
     }
-    # A ring that no worker had time for is superseded by the next one.
+    # A ring for which no worker had time is superseded by the next one.
     app.conf.beat_schedule = {
         task: {"task": task, "schedule": seconds, "options": {"expires": 3 * seconds}}
         for task, seconds in every.items()
@@ -115,17 +118,17 @@ def run_beat(settings: ClusterSettings) -> None:
 
 
 def _exit_on_signals() -> None:
-    """Exit at once on SIGTERM and SIGINT; beat has nothing to save.
+    """Exit immediately on SIGTERM and SIGINT, because beat has nothing to save.
 
     Celery's own handler raises `SystemExit`. If the signal arrives while the broker is being read, the client's
-    clean-up raises another error that replaces it, and beat runs on forever.
+    clean-up raises another error that replaces it, and beat would run forever.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
 
 
 class _Worker:
-    """A Celery worker: its child processes hold a `WorkerProcess`, its main process the signal to stop."""
+    """A Celery worker. Its child processes hold a `WorkerProcess`, and its main process holds the signal to stop."""
 
     def __init__(
         self,
@@ -169,7 +172,7 @@ class _Worker:
         self._open_process().send_webhooks()
 
     def _open_process(self) -> WorkerProcess:
-        """Open this process's parts on first use; if a server is unreachable, the next ring tries again."""
+        """Open this process's parts on first use. If a server is unreachable, this is tried again on the next ring."""
         if self._process is None:
             try:
                 self._process = self._stack.enter_context(
@@ -187,7 +190,7 @@ class _Worker:
             log.warning("ring not sent: broker unreachable; the next sweep will ring", error=repr(error))
 
     def _start_watchdog(self, **_: object) -> None:
-        """Start the watchdog and the metrics server in the main process, once it consumes messages."""
+        """Start the watchdog and the metrics server in the main process once it consumes messages."""
         self._serve_metrics()
         Watchdog(
             waiting=lambda: sum(count_waiting_messages(self._app)[queue] for queue in self._queues),
@@ -210,7 +213,7 @@ class _Worker:
 
 
 def _exit_at_once() -> None:
-    """Exit without clean-up, which would wait for the broken connection; the processes hold no jobs."""
+    """Exit without clean-up, which would wait for the broken connection. The processes hold no jobs."""
     for child in active_children():
         child.terminate()
     os._exit(_DEAF_EXIT_CODE)

@@ -1,4 +1,4 @@
-"""The parts of a service over one catalog, one blob store and one index, opened the same way by every deployment."""
+"""The parts of a service with one catalog, one blob store and one index. All deployments open them in the same way."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -30,7 +30,7 @@ class ServiceParts:
     rounds: LeftoverCleaner
 
     def build_worker_deps(self) -> WorkerDeps:
-        """Build the dependencies of worker tasks."""
+        """Build the dependencies of the worker tasks."""
         stores, contents = self.stores, self.stores.contents
         return WorkerDeps(
             stores.documents.catalog,
@@ -57,10 +57,10 @@ def open_service_parts(
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
 ) -> Iterator[ServiceParts]:
-    """Open the parts, but no index yet; a new installation starts with the named `encoder`.
+    """Open the parts, but no index yet. A new installation starts with the encoder of this name.
 
-    Raises `InstallationMismatchError` for blobs of another installation, and an error if a process cannot be `serving`
-    because the index belongs to another encoder. `open_store` is called after these checks of the installation.
+    Raises `InstallationMismatchError` if the blobs belong to another installation, and another error if a process
+    cannot be `serving` because the index belongs to another encoder. `open_store` is called after these checks.
     """
     with ExitStack() as stack:
         stores = stack.enter_context(

@@ -1,4 +1,4 @@
-"""Settings of a cluster: where its parts are. The API and the workers read the same settings."""
+"""Settings of a cluster: the addresses of its parts. The API and the workers read the same settings."""
 
 from pathlib import Path
 

@@ -1,8 +1,8 @@
 """Time limits for steps of jobs that run in threads of this process.
 
 In a cluster, a worker process that spends too long on one step is killed. A thread cannot be killed, so an exception is
-raised in it, which ends any Python loop. A thread that does not end even then is blocked inside a library and is left
-there.
+raised in it, which ends any Python loop. If the thread does not end even then, it is blocked inside a library and is
+left alone.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ from ingest.storage.errors import IngestError
 
 
 class StepTimeoutError(IngestError):
-    """A step of a job exceeded its time limit and was stopped."""
+    """A step of a job exceeded its time limit and was interrupted."""
 
     code = "step_timeout"
     default_hint = "Split the document into smaller files, or export it again from the program it was made with."
@@ -24,22 +24,25 @@ class StepTimeoutError(IngestError):
 
 
 class RunningSteps:
-    """The threads that are running a step, and since when. Each check of whether to stop starts another step."""
+    """The threads that are currently running a step, and when each step started.
+
+    Each time a thread checks whether to stop, its next step begins.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since: dict[int, float] = {}
 
     def start_step(self) -> None:
-        """Start a step in this thread."""
+        """Record that this thread starts a step."""
         self._since[threading.get_ident()] = self._clock()
 
     def end_step(self) -> None:
-        """Record that this thread is not running a step any more."""
+        """Record that this thread is no longer running a step."""
         self._since.pop(threading.get_ident(), None)
 
     def wrap_stopping(self, stopping: Callable[[], bool]) -> Callable[[], bool]:
-        """Wrap `stopping` so that each call by a thread that is running a step starts its next step."""
+        """Wrap `stopping` so that each call by a thread that is running a step also starts its next step."""
 
         def is_stopping() -> bool:
             if threading.get_ident() in self._since:
@@ -49,11 +52,11 @@ class RunningSteps:
         return is_stopping
 
     def find_overdue_threads(self, seconds: float) -> set[int]:
-        """Return the threads whose step has been running for longer than this."""
+        """Return the threads whose current step has been running for longer than this."""
         before = self._clock() - seconds
         return {thread for thread, since in list(self._since.items()) if since < before}
 
 
 def interrupt_thread(thread: int) -> None:
-    """Raise `StepTimeoutError` in a thread as soon as it runs Python code again."""
+    """Raise `StepTimeoutError` in a thread. It is raised the next time that the thread runs Python code."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(StepTimeoutError))

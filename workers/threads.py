@@ -1,4 +1,4 @@
-"""Worker threads of the embedded service: they claim job rows as Celery workers would, and wait for the doorbell."""
+"""Worker threads of the embedded service. They claim job rows as Celery workers do, and wait for the doorbell."""
 
 import threading
 import time
@@ -20,20 +20,22 @@ from workers.tasks.run import RunTask
 
 log = structlog.get_logger(__name__)
 
-# Makes a builder from two callables, which return whether the process is stopping and whether others should get a turn.
+# Opens a builder, given two callables: one returns whether the process is stopping, the other whether other work should
+# get a turn.
 OpenBuilder = Callable[[Callable[[], bool], Callable[[], bool]], GenerationBuilder]
 
 _POLL_SECONDS = 2.0
-# After an error a thread waits, twice as long each time, and continues: a locked or absent catalog comes back.
+# After an error, a thread waits and then continues. The delay doubles each time, because a locked or missing catalog
+# may become available again.
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
-# Embedding yields while documents wait longer than this to become searchable. While they wait less, ingest keeps up
-# with the uploads, and yielding would leave the encoder idle during a long stream of small documents.
+# Embedding yields while documents have been waiting longer than this to become searchable. If they wait less, ingest
+# keeps up with the uploads, and yielding would leave the encoder idle during a long stream of small documents.
 _KEEPING_UP_SECONDS = 2.0
 # Embedding never yields for longer than this.
 _MAX_EMBED_DELAY_SECONDS = 60.0
-# While embedding yields, small documents are still embedded this often: it takes only a moment, and they need not wait
-# for a book.
+# While embedding yields, small documents are still embedded this often. This takes only a moment, and they do not need
+# to wait for a book.
 _QUICK_EMBED_SECONDS = 5.0
 _CLEAN_UP_SECONDS = 3600.0
 
@@ -41,7 +43,7 @@ _CLEAN_UP_SECONDS = 3600.0
 class WorkerThreads:
     """One thread for each kind of work, so that stages run in parallel.
 
-    `stop` lets every thread finish its batch and hands unfinished jobs back; nothing is lost either way.
+    `stop` lets every thread finish its batch, and hands back unfinished jobs. Nothing is lost in either case.
     """
 
     def __init__(
@@ -65,20 +67,21 @@ class WorkerThreads:
         make_ingest_task: Callable[[], IngestTask] | None = None,
         builds_first: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Prepare the threads; `start` starts them.
+        """Prepare the threads, which `start` starts.
 
-        While `has_room` returns false, only collections are claimed: on a full disk, documents wait instead of failing.
-        `make_room` is called before deleted content is collected. With `answer` there are also `runs_at_once` threads
-        for runs. `open_builder` makes the builder of another generation of the index. The builder yields to documents,
-        unless `builds_first` returns true because they wait for it.
+        While `has_room` returns false, only jobs of kind `collect` are claimed: if the disk is full, documents wait
+        instead of failing. `make_room` is called before deleted content is collected. If `answer` is given, there are
+        also `runs_at_once` threads for runs. `open_builder` opens the builder of another generation of the index. The
+        builder yields to documents, unless `builds_first` returns true because documents are waiting for the new
+        generation.
 
         `clean_up` is called at the start and every hour. `remove_tenants` is called a few times a minute and returns
-        whether there is something to collect. `catch_up` is called as often and completes work that is behind, such as
-        readers that the index does not have yet. `send_webhooks` sends due messages and returns whether there are more;
-        it has its own thread.
+        whether there is content to remove. `catch_up` is called equally often and completes overdue work, such as
+        writing readers that the index does not have yet. `send_webhooks` sends due messages and returns whether there
+        are more; it has its own thread.
 
-        A step of a job that takes longer than `step_seconds` is interrupted. If its thread does not end, another takes
-        its place, with a task made by `make_ingest_task`, because the hung thread still holds its parser.
+        A step of a job that takes longer than `step_seconds` is interrupted. If its thread does not end, another thread
+        replaces it, with a task from `make_ingest_task`, because the hung thread still holds its parser.
         """
         self._jobs = jobs
         self._doorbell = doorbell
@@ -127,7 +130,7 @@ class WorkerThreads:
             self._threads.append(thread)
 
     def stop(self, *, timeout_seconds: float = 30.0) -> None:
-        """Stop the threads; unfinished jobs are requeued at the next start. Raises nothing."""
+        """Stop the threads. Unfinished jobs are requeued at the next start. Never raises."""
         self._stop.set()
         self._doorbell.ring_all()
         deadline = time.monotonic() + timeout_seconds
@@ -145,7 +148,7 @@ class WorkerThreads:
     def _spawn(
         self, name: str, kind: JobKind, once: Callable[[], bool], again: Callable[[], None] | None = None
     ) -> None:
-        """Start a thread; `again` starts its replacement if it hangs."""
+        """Start a thread. `again` starts its replacement if it hangs."""
         bell = self._doorbell.create_bell(kind)
 
         def run_loop() -> None:
@@ -168,7 +171,7 @@ class WorkerThreads:
         self._threads.append(thread)
 
     def _run_guarded(self, work: Callable[[], bool]) -> bool | None:
-        """Return the result, or None after an error; errors of tasks are in their jobs' rows already."""
+        """Return the result, or None after an error. Errors of tasks have already been recorded in their jobs' rows."""
         try:
             return work()
         except Exception as error:  # noqa: BLE001 - a thread of the service must not end for any reason
@@ -178,7 +181,7 @@ class WorkerThreads:
     def _ingest_once(self, runner: JobRunner) -> bool:
         if not self._has_room() or not runner.run_once(JobKind.INGEST):
             return False
-        # Jobs that were handed back go to any free thread, and failed versions leave content to collect.
+        # Any free thread can take jobs that were handed back, and failed versions leave content to be removed.
         for kind in (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT):
             self._doorbell.ring(kind)
         return True
@@ -221,7 +224,7 @@ class WorkerThreads:
             return False
         try:
             return builder.run_once()
-        # Building must resume when its dependencies are back; errors of single versions are in their rows.
+        # Building must resume when its dependencies are available again. Errors of single versions are in their rows.
         except Exception as error:  # noqa: BLE001 - a thread of the service must not end for any reason
             log.warning("building of generation interrupted", error=repr(error))
             return False
@@ -236,7 +239,7 @@ class WorkerThreads:
         return bool(waiting.get(JobKind.INGEST) or waiting.get(JobKind.EMBED))
 
     def _run_heartbeat(self) -> None:
-        """Extend leases during long stages, and requeue jobs whose leases lapsed elsewhere."""
+        """Extend leases during long stages, and requeue jobs of other processes whose leases have lapsed."""
         while not self._stop.wait(min(self._jobs.lease_seconds, self._step_seconds) / 3):
             self._run_guarded(self._beat)
 
@@ -264,7 +267,7 @@ class WorkerThreads:
                 self._stop.wait(_POLL_SECONDS)
 
     def _end_hung_steps(self) -> None:
-        """Interrupt steps that take too long, and replace threads that do not end their step soon afterwards."""
+        """Interrupt steps that take too long, and replace threads whose step does not end soon afterwards."""
         now = time.monotonic()
         hung = {
             thread: runner

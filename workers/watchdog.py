@@ -1,7 +1,7 @@
-"""A watchdog ends a worker that is deaf: messages wait for it, it is idle, and it takes none.
+"""A watchdog that ends a worker which is deaf: messages are waiting for it and it is idle, but it takes none.
 
 A consumer whose connection breaks while a finished message is being acknowledged has been seen to wait forever on a
-socket that nothing reads, without an error; the transport's own health check does not notice. The process manager
+socket that nothing reads, without an error. The transport's own health check does not notice this. The process manager
 restarts the worker, and nothing is lost.
 """
 
@@ -28,10 +28,10 @@ class Watchdog:
         give_up: Callable[[], None],
         seconds: float,
     ) -> None:
-        """Prepare the watchdog; it gives up after `seconds` in which messages waited and the worker took none.
+        """Prepare the watchdog. It gives up after `seconds` in which messages were waiting and the worker took none.
 
         `waiting` counts the messages in the worker's queues, and raises `OSError` or the transport's error while the
-        broker is unreachable; `taken` counts the messages received so far.
+        broker is unreachable. `taken` counts the messages received so far.
         """
         self._waiting = waiting
         self._taken = taken
@@ -45,7 +45,10 @@ class Watchdog:
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
     def is_deaf(self, now: float) -> bool:
-        """Return whether the worker is deaf now. Call it regularly, because it compares with earlier calls."""
+        """Return whether the worker is deaf now.
+
+        Call this regularly, because it compares the state with that of earlier calls.
+        """
         taken = self._taken()
         try:
             idle = not self._busy() and self._waiting() > 0

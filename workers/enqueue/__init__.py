@@ -1,7 +1,7 @@
-"""The doorbell that tells workers of new work in the catalog; the only module of `workers` that the API may import.
+"""The doorbell that notifies workers of new work in the catalog. The API may import no other module of `workers`.
 
-A ring carries no information beyond the catalog's rows. A lost ring delays a job until the next sweep but loses
-nothing.
+A ring carries no information that is not in the catalog's rows. If a ring is lost, a job is delayed until the next
+sweep, but nothing is lost.
 """
 
 import threading
@@ -11,19 +11,22 @@ from ingest.storage.queue.records import JobKind
 
 
 class Doorbell(Protocol):
-    """Announces work of a kind. It never blocks and never fails, because the work is in the catalog already."""
+    """Announces work of a kind.
+
+    It never blocks and never fails, because the work is already recorded in the catalog.
+    """
 
     def ring(self, kind: JobKind) -> None: ...
 
     def close(self) -> None:
-        """Give rings in flight a moment to arrive."""
+        """Allow a moment for rings in flight to arrive."""
 
 
 class ThreadDoorbell:
     """Wakes the threads of this process. Each thread has its own bell, so that a ring wakes all of them.
 
-    A ring wakes only threads that wait for its kind. Otherwise a thousand small uploads would make the other threads
-    query the catalog a thousand times for collections and runs.
+    A ring wakes only threads that wait for its kind of work. Otherwise, during a thousand small uploads, the other
+    threads would query the catalog a thousand times for work of kinds `collect` and `run`.
     """
 
     def __init__(self) -> None:

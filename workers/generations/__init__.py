@@ -1,1 +1,1 @@
-"""Building another generation of the index and switching to it."""
+"""Building another generation of the index, and switching to it."""

@@ -1,6 +1,6 @@
 """Builds a generation of the index beside the active one until it is complete.
 
-Any number of builders may work at once, in the service, in commands and on other machines: each claims different
+Any number of builders may work concurrently, in the service, in commands and on other machines. Each claims different
 versions.
 """
 
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class GenerationBuilder:
-    """A worker that builds whichever generation is in state `building`."""
+    """A worker that builds the generation in state `building`, whichever it is."""
 
     def __init__(self, records: GenerationRecords, jobs: Jobs, generations: Generations, runner: JobRunner) -> None:
         self._records = records
@@ -34,7 +34,10 @@ class GenerationBuilder:
         self._recounted: int | None = None
 
     def run_once(self) -> bool:
-        """Add some versions to the generation; return false if none is being built or no version can be added now."""
+        """Add some versions to the generation.
+
+        Returns false if no generation is being built or no version can be added now.
+        """
         beside = self._records.find_beside_active()
         if beside is None or beside.state is not GenerationState.BUILDING:
             self._recounted = None
@@ -54,7 +57,10 @@ class GenerationBuilder:
         self._runner.keep_leases()
 
     def run(self, stopping: Callable[[], bool], pause: Callable[[], None]) -> None:
-        """Work until the generation has every version that did not fail; `pause` waits while others hold the rest."""
+        """Work until the generation contains every version that did not fail.
+
+        `pause` waits while other workers hold the remaining versions.
+        """
         with self._lease_heartbeat():
             while not stopping():
                 if self.run_once():
@@ -72,7 +78,7 @@ class GenerationBuilder:
             while not closing.wait(self._jobs.lease_seconds / 3):
                 try:
                     self.keep_leases()
-                # The database may be unreachable for a moment; the next beat may succeed before the lease lapses.
+                # The database may be unreachable for a moment, and the next beat may succeed before the lease lapses.
                 except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
                     log.warning("leases not extended", error=repr(error))
 
@@ -91,17 +97,17 @@ def open_builder(
     stopping: Callable[[], bool],
     slice_over: Callable[[], bool] = lambda: False,
 ) -> tuple[GenerationBuilder, ReembedTask]:
-    """Build a builder and the task that reports progress in a long document; see `JobRunner` for the callables."""
+    """Build a builder, and the task that reports progress in a long document. See `JobRunner` for the callables."""
     task = ReembedTask(deps)
     runner = JobRunner(deps.jobs, reembed=task, stopping=stopping, slice_over=slice_over)
     return GenerationBuilder(records, deps.jobs, deps.generations, runner), task
 
 
 def requeue_missing_versions(records: GenerationRecords, generations: Generations, generation_id: int) -> int:
-    """Requeue versions recorded as done that the generation being built does not have; return how many.
+    """Requeue versions that are recorded as done but missing in the generation being built. Return their number.
 
-    The catalog fsyncs each commit and the index does not, so a power cut can leave the index behind. A previous
-    generation may also have lost data since it stopped being active.
+    The catalog syncs each commit to disk and the index does not, so after a power cut the index may lack versions. The
+    previous generation may also have lost data since it stopped being active.
     """
     with generations.use_index(generation_id) as index:
         present = index.count_chunks_by_version()

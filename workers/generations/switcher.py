@@ -1,6 +1,6 @@
-"""Switches between generations of the index: which steps are allowed, and what they complete first.
+"""Switches between generations of the index: which steps are allowed, and what must be completed before them.
 
-Each step may be repeated, even by another process after this one was killed in the middle of it.
+Each step may be repeated, even by another process if this one was killed in the middle of the step.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,25 +10,28 @@ from ingest.storage.generations.records import BuildProgress, Generation, Genera
 from ingest.storage.generations.store import GenerationRecords, build_incomplete_error
 from retrieval.encoders.registry import EncoderChoice
 
-# Documents that arrive while the generation is being completed are added in up to this many rounds, each shorter than
-# the last.
+# Documents that arrive while the generation is being completed are added in up to this many rounds. Each round is
+# shorter than the previous one.
 _MAX_ROUNDS = 20
-# A switch first adds documents that arrived since the generation was complete; it refuses to start if more than this
-# share is missing.
+# A switch first adds documents that arrived since the generation was complete. It refuses to start if more than this
+# fraction is missing.
 _MAX_MISSING_SHARE = 0.05
 
 
 class GenerationSwitcher:
-    """Builds generations, switches and rolls back; `complete` adds all but failed versions to the one being built."""
+    """Builds generations, switches and rolls back.
+
+    `complete` adds all versions except failed ones to the one being built.
+    """
 
     def __init__(self, records: GenerationRecords, complete: Callable[[], None]) -> None:
         self._records = records
         self._complete = complete
 
     def build_generation(self, choice: EncoderChoice | None, sparse: str) -> Generation:
-        """Build a generation with an encoder, or continue the one being built, without switching to it.
+        """Build a generation with an encoder, or continue building the current one, without switching to it.
 
-        Raises `GenerationStateError` if none is needed or another generation is in the way.
+        Raises `GenerationStateError` if no new generation is needed or another one is in the way.
         """
         beside = self._records.find_beside_active()
         if choice is None:
@@ -45,10 +48,10 @@ class GenerationSwitcher:
         return generation
 
     def spread(self, differences: Callable[[int], Sequence[str]]) -> Generation:
-        """Copy the active generation into one that is stored as the settings ask, without switching to it.
+        """Copy the active generation to one that is stored as the settings require, without switching to it.
 
-        `differences` describes how a generation's storage differs from the settings. Vectors are copied, not computed
-        again. Raises `GenerationStateError` if no copy is needed or another generation is in the way.
+        `differences` describes how a generation's storage differs from the settings. Vectors are copied rather than
+        computed again. Raises `GenerationStateError` if no copy is needed or another generation is in the way.
         """
         active = self._records.load_active()
         if not differences(active.id):
@@ -80,7 +83,7 @@ class GenerationSwitcher:
         return self._finish_and_activate(generation)
 
     def switch(self) -> Generation:
-        """Switch to the newer generation. Raises `GenerationStateError` while too much of it is missing."""
+        """Switch to the newer generation. Raises `GenerationStateError` if too much of it is missing."""
         active, beside = self._records.load_active(), self._records.find_beside_active()
         if beside is None:
             raise GenerationStateError(
@@ -97,7 +100,7 @@ class GenerationSwitcher:
         return self._finish_and_activate(beside)
 
     def roll_back(self) -> Generation:
-        """Switch back to the previous generation after adding the documents that arrived since."""
+        """Switch back to the previous generation, after adding the documents that arrived since it was active."""
         active, beside = self._records.load_active(), self._records.find_beside_active()
         if beside is None:
             raise GenerationStateError(
@@ -135,7 +138,7 @@ class GenerationSwitcher:
         return self._records.activate(generation.id)
 
     def _finish(self, generation: Generation) -> None:
-        """Complete a generation. Raises `GenerationStateError` if some versions cannot be added to it."""
+        """Complete a generation. Raises `GenerationStateError` if some versions cannot be added."""
         self._records.queue_missing()
         self._complete()
         progress = self._records.load_progress()

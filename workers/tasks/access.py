@@ -1,7 +1,7 @@
 """Writes the readers of documents to the index, so that its queries find only chunks that the principal may see.
 
-The catalog decides what is visible from the moment a change is committed. The index follows at once or, if it is
-unreachable, when it is back: `Catalog.list_unsynced_readers` lists the documents whose readers it does not have yet.
+The catalog decides what is visible from the moment a change is committed. The index follows immediately or, if it is
+unreachable, once it is available again. Until then, `Catalog.list_unsynced_readers` lists the document.
 """
 
 from collections.abc import Callable, Collection
@@ -19,14 +19,17 @@ log = structlog.get_logger(__name__)
 
 
 class ReaderSync:
-    """Synchronizes documents' readers to every generation of the index."""
+    """Writes documents' readers to every generation of the index."""
 
     def __init__(self, catalog: Catalog, generations: Generations) -> None:
         self._catalog = catalog
         self._generations = generations
 
     def sync(self, document_id: str) -> bool:
-        """Write a changed document's readers; return false if the index is unreachable, leaving it to `sync_all`."""
+        """Write a changed document's readers.
+
+        Returns false if the index is unreachable; then `sync_all` writes them later.
+        """
         reach_point("access.committed")
         try:
             revision = write_until_current(self._catalog, document_id, self._write_readers)
@@ -36,7 +39,7 @@ class ReaderSync:
         return revision is None or self._catalog.record_readers_synced(document_id, revision)
 
     def sync_all(self) -> int:
-        """Write all readers that the index does not have yet, of every tenant; return the number of documents."""
+        """Write all readers that the index does not have yet, for every tenant. Return the number of documents."""
         return sum(self.sync(document_id) for document_id in self._catalog.list_unsynced_readers())
 
     def _write_readers(self, document: Document) -> None:
@@ -47,14 +50,14 @@ class ReaderSync:
 def write_readers_of_new_points(catalog: Catalog, index: IndexWriter, versions: Collection[tuple[str, str]]) -> None:
     """Write the readers of versions whose points were just written as open to the whole tenant.
 
-    `versions` are pairs of document and version ids. Call it before the versions are committed, and so before searches
-    can find any of the points.
+    `versions` contains pairs of document and version ids. Call this before the versions are committed, and therefore
+    before searches can find any of the points.
     """
     live = catalog.load_live_documents([document_id for document_id, _ in versions])
     for document_id, version_id in versions:
         document = live.get(document_id)
         if document is None or (document.readers is None and not document.revision):
-            continue  # any later change finds the points
+            continue  # any later change will find the points
 
         def write_readers(current: Document, version_id: str = version_id) -> None:
             index.set_readers(current.tenant_id, version_id, current.readers)
@@ -64,9 +67,10 @@ def write_readers_of_new_points(catalog: Catalog, index: IndexWriter, versions: 
 
 
 def write_until_current(catalog: Catalog, document_id: str, write: Callable[[Document], None]) -> int | None:
-    """Write a document until it does not change during the write; return its revision, or None if it was deleted.
+    """Write a document's readers until they do not change during the write.
 
-    The last writer has read the document again after writing, so the state left by two concurrent writers is current.
+    Returns their revision, or None if the document was deleted. The last writer reads the document again after writing,
+    so after two concurrent writes the index contains the current readers.
     """
     document = catalog.load_live_documents([document_id]).get(document_id)
     while document is not None:

@@ -1,4 +1,4 @@
-"""Removes versions from the index and the blobs: at once when a document is deleted, otherwise in a queued job."""
+"""Removes versions from the index and the blobs: immediately when a document is deleted, otherwise in a queued job."""
 
 import structlog
 
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class Deleter:
-    """Removes versions from every store that has content of them."""
+    """Removes versions from every store that contains content of them."""
 
     def __init__(
         self, catalog: Catalog, redaction: Redaction, generations: Generations, texts: Texts, blobs: Blobs
@@ -32,10 +32,10 @@ class Deleter:
         self._tables = RecordTables(blobs)
 
     def remove_version(self, version: Version) -> tuple[int, int]:
-        """Remove a version unless it is in use; return the chunks removed from the index and the bytes freed.
+        """Remove a version unless it is in use. Return the chunks removed from the index and the bytes freed.
 
-        The version is removed from all generations of the index, and content made from it is redacted: answers, run
-        logs and stored replies. The original of a failed version stays available for inspection until its document is
+        The version is removed from all generations of the index, and content derived from it is redacted: answers, run
+        logs and stored replies. The original of a failed version remains available for inspection until its document is
         replaced or deleted. Repeating this is safe.
         """
         removable = self._catalog.find_removable_version(version.id)
@@ -56,11 +56,11 @@ class Deleter:
         return chunks, size
 
     def delete_document(self, tenant_id: str, document_id: str, readers: Readers = None) -> Deletion:
-        """Delete a document and remove as much of its content as possible now; the receipt lists what was removed.
+        """Delete a document and remove as much of its content as possible now; the receipt lists the removed content.
 
-        Searches find nothing of it from the first commit on. Content that cannot be removed now, because the index is
-        unreachable or a worker is still writing it, is removed by the queued collection. Raises
-        `DocumentNotFoundError`, also if these readers may not see the document.
+        From the first commit on, searches no longer find the document. Content that cannot be removed now, because the
+        index is unreachable or a worker is still writing it, is removed later by a queued job. Raises
+        `DocumentNotFoundError` if the document does not exist or these readers may not see it.
         """
         deleted = self._catalog.delete(tenant_id, document_id, readers=readers)
         reach_point("delete.committed")
@@ -78,14 +78,14 @@ class Deleter:
 
 
 class CollectTask:
-    """Removes the content that a withdrawn or failed version left in the index and the blobs."""
+    """Removes the remaining content of a withdrawn or failed version from the index and the blobs."""
 
     def __init__(self, deps: WorkerDeps) -> None:
         self._deps = deps
         self._deleter = Deleter(deps.catalog, deps.redaction, deps.generations, deps.texts, deps.blobs)
 
     def run(self, job: Job) -> None:
-        """Remove the version of a job. Raises `LeaseLostError`."""
+        """Remove the version of a job. Raises `LeaseLostError` if another worker has taken over the job."""
         self._deps.jobs.require_held(job)
         chunks, size = self._deleter.remove_version(self._deps.catalog.load_version(job.version_id))
         self._deps.jobs.finish_collect(job, chunks=chunks, size=size)

@@ -1,6 +1,6 @@
-"""The second stage of ingest: chunks get their vectors.
+"""The second stage of ingest: computing the vectors of chunks.
 
-Every stage may be repeated: it writes first and then commits under the job's fence.
+Every stage may be repeated: it first writes and then commits under the job's fence.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ _BATCH_CHUNKS = 256
 
 
 class EmbedTask:
-    """Gives versions their vectors, so that dense retrieval finds them too."""
+    """Adds vectors to versions, so that dense retrieval finds them too."""
 
     def __init__(self, deps: WorkerDeps, *, batch_chunks: int = _BATCH_CHUNKS) -> None:
         self._deps = deps
@@ -28,15 +28,15 @@ class EmbedTask:
     def run(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
         """Embed the versions of jobs that were claimed together.
 
-        Small versions share batches; a long version is recorded batch by batch and resumed where it stopped. After each
-        batch, other jobs may get a turn. Raises `WorkerStopping` in that case, or when `stopping` returns true.
+        Small versions share batches. A long version is recorded batch by batch and resumed where it stopped. After each
+        batch, other jobs may get a turn. Raises `WorkerStopping` in this case, or if `stopping` returns true.
         """
         try:
             with self._deps.generations.use_generation(jobs[0].generation) as made:
                 self._embed_jobs(jobs, made, stopping)
         except Exception:
             if len(jobs) == 1:
-                self._deps.jobs.require_held(jobs[0])  # a withdrawn version explains the error
+                self._deps.jobs.require_held(jobs[0])  # if the version was withdrawn, this explains the error
             raise
 
     def _embed_jobs(self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]) -> None:
@@ -59,7 +59,7 @@ class EmbedTask:
             self._embed_long(job, portion, made, writer, stopping)
 
     def _group_small(self, small: Sequence[tuple[Job, Portion]]) -> Iterator[Sequence[tuple[Job, Portion]]]:
-        """Group small versions into batches of at most `batch_chunks` chunks, which limits how long others wait."""
+        """Group small versions into batches of at most `batch_chunks` chunks, to limit how long other jobs wait."""
         some: list[tuple[Job, Portion]] = []
         for job, portion in small:
             if some and sum(len(each.chunks) for _, each in some) + len(portion.chunks) > self._batch_chunks:
@@ -75,7 +75,7 @@ class EmbedTask:
         deps, version = self._deps, whole.version
         done, total = version.chunks_embedded, VectorCounts(version.tokens or 0, version.chunks_reused)
         if done and made.index.count_chunks(version.tenant_id, version.id, embedded_only=True) < done:
-            done, total = 0, VectorCounts(0, 0)  # the index lost some of the recorded vectors
+            done, total = 0, VectorCounts(0, 0)  # the index has lost some of the recorded vectors
         while done < len(whole.chunks):
             if stopping():
                 raise WorkerStopping
@@ -103,6 +103,6 @@ class EmbedTask:
 def _build_report(job: Job, portion: Portion, written: VectorCounts, index: IndexWriter) -> EmbedReport:
     version = portion.version
     indexed = None
-    if portion.staged:  # a replacement becomes active only when the index has all of it
+    if portion.staged:  # a replacement becomes active only when the index contains all of it
         indexed = index.count_chunks(version.tenant_id, version.id, embedded_only=True)
     return EmbedReport(job, written.tokens, written.reused, indexed)

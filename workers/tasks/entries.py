@@ -1,4 +1,4 @@
-"""A container's entries before they become documents: a parser hands over their bytes, which go into the blobs."""
+"""A container's entries before they become documents. A parser hands over their bytes, which are stored as blobs."""
 
 import hashlib
 from typing import BinaryIO
@@ -27,7 +27,10 @@ class EntryStore:
         self._waiting: dict[str, bytes] = {}
 
     def store_entry(self, found: FoundEntry, file: BinaryIO) -> None:
-        """Store an entry's bytes; they are durable when `finish` returns. Raises `StorageFullError`."""
+        """Store an entry's bytes. They are durable when `finish` returns.
+
+        Raises `StorageFullError` if the disk is full.
+        """
         sha256, size = hashlib.sha256(), 0
         while block := file.read(_BLOCK_BYTES):
             sha256.update(block)
@@ -51,7 +54,7 @@ class EntryStore:
         return tuple(self._found)
 
     def remove(self) -> None:
-        """Remove the stored entries, because their version was withdrawn and nothing will use them."""
+        """Remove the stored entries because their version was withdrawn and they will not be used."""
         self._waiting.clear()
         for entry in self._found:
             self._blobs.delete(entry.blob_key)

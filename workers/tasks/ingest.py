@@ -1,9 +1,9 @@
 """The first stage of ingest: versions are parsed, normalized, chunked and indexed, so that BM25 finds them.
 
-Small documents that were claimed together share costs that do not grow with size: a disk sync, a commit, an index
-write. A long document goes through the same steps alone.
+Small documents that were claimed together share the costs that do not grow with size: a disk sync, a commit and an
+index write. A long document goes through the same steps alone.
 
-Every stage may be repeated: it writes first and then commits under the job's fence. If the commit finds the lease lost
+Every stage may be repeated: it first writes and then commits under the job's fence. If the commit finds the lease lost
 because the document was deleted, the written content is removed again.
 """
 
@@ -35,19 +35,19 @@ from workers.tasks.entries import EntryStore
 from workers.tasks.turns import FIRST_TRY_SECONDS, SHARED_TRY_SECONDS, WorkerTurn
 from workers.tasks.vectors import build_indexed_text, compute_word_weights, iter_indexed_chunks
 
-# Limits of a claim: total bytes of all files, and number of documents.
+# Limits of a claim: the total size of all files in bytes, and the number of documents.
 BATCH_BYTES = MAX_QUICK_BYTES
 BATCH_DOCUMENTS = 32
-# When parsing has taken some seconds or has produced this much text, the remaining documents go back into the queue. So
-# a file that is slow, or that expands a thousandfold, delays the documents parsed before it once, and those behind it
-# not at all.
+# When parsing has taken some seconds or has produced this much text, the remaining documents are put back into the
+# queue. So a file that is slow, or that expands a thousandfold, delays the documents parsed before it only once, and
+# those after it not at all.
 _MAX_BATCH_CHARACTERS = 4_000_000
 _BATCH_CHUNKS = 512
 
 
 @dataclass(frozen=True)
 class JobFailure:
-    """A job that failed, was lost or was stopped, among jobs that were claimed together, with its error."""
+    """A job that failed, was lost or was stopped among jobs that were claimed together, and its error."""
 
     job: Job
     error: Exception
@@ -55,7 +55,7 @@ class JobFailure:
 
 @dataclass(frozen=True)
 class _ParsedVersion:
-    """A parsed version on its way into the index."""
+    """A parsed version that is about to be written to the index."""
 
     job: Job
     document: Document
@@ -103,7 +103,7 @@ class _ParsedVersion:
 
 @dataclass(frozen=True)
 class _Point:
-    """A chunk with its record for the index."""
+    """A chunk and its record for the index."""
 
     owner: _ParsedVersion
     chunk: Chunk
@@ -118,7 +118,7 @@ class _Point:
 
 
 class IngestTask:
-    """Makes versions searchable: stores text, chunks and record tables, indexes every chunk, and commits."""
+    """Makes versions searchable: stores texts, chunks and record tables, indexes every chunk, and commits."""
 
     def __init__(
         self,
@@ -130,9 +130,11 @@ class IngestTask:
         first_try_seconds: float = FIRST_TRY_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare the task; `room` limits the content extracted from an uploaded container and those nested in it.
+        """Prepare the task.
 
-        `first_try_seconds` is how long a document may take before others get a turn; see `workers.tasks.turns`.
+        `room` limits the content extracted from an uploaded container and the containers nested in it.
+        `first_try_seconds` is how long a document may take before other documents get a turn; see
+        `workers.tasks.turns`.
         """
         self._room = room
         self._first_try_seconds = first_try_seconds
@@ -143,15 +145,18 @@ class IngestTask:
         self._clock = clock
 
     def run(self, job: Job, stopping: Callable[[], bool]) -> None:
-        """Run one job. Raises subclasses of `ParseError`, `LeaseLostError`, `RequeueInLane` and `WorkerStopping`."""
+        """Run one job.
+
+        Raises subclasses of `ParseError`, `LeaseLostError`, `RequeueInLane` and `WorkerStopping`.
+        """
         for failure in self.run_together([job], stopping):
             raise failure.error
 
     def run_together(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> list[JobFailure]:
-        """Run jobs that were claimed together and return the failures; one failure does not stop the other jobs.
+        """Run jobs that were claimed together and return the failures. One failure does not stop the other jobs.
 
-        Jobs that were not reached fail with `WorkerStopping`, and those that took too long with `RequeueInLane`. Raises
-        errors that concern all of the jobs, such as an unreachable index, without committing anything.
+        Jobs that were not reached fail with `WorkerStopping`, and jobs that took too long fail with `RequeueInLane`.
+        Errors that concern all jobs, such as an unreachable index, are raised without committing anything.
         """
         self._stores = {}
         with self._deps.generations.use_generation(jobs[0].generation) as made:
@@ -202,7 +207,7 @@ class IngestTask:
         )
 
     def _save_parsed(self, parsed: Sequence[_ParsedVersion]) -> Mapping[str, Mapping[str, Digest]]:
-        """Store texts and record tables; return the digests of each version's files, by key."""
+        """Store texts and record tables. Return the digests of each version's files, keyed by file key."""
         saved = self._deps.texts.save_all([version.stored_text for version in parsed])
         digests: dict[str, dict[str, Digest]] = {}
         for key, digest in saved.items():
@@ -261,7 +266,7 @@ class IngestTask:
                 check_cancelled=turn.check,
             )
         reach_point("ingest.parsed")
-        if alone:  # small documents pass this stage too fast for anyone to see
+        if alone:  # small documents pass through this stage too fast for anyone to see it
             pages, characters = len(parsed.layout.places) or None, len(parsed.text)
             deps.jobs.record_progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
         chunks = chunk_text(parsed.text, parsed.layout, parsed.positions, check_cancelled=turn.check)
@@ -270,9 +275,9 @@ class IngestTask:
         return _ParsedVersion(job, document, version, parsed, tuple(chunks), store.finish())
 
     def _build_unpacking(self, document: Document, version: Version, store: EntryStore) -> Unpacking | None:
-        """Return the reason to extract a container's entries; None for other documents.
+        """Return the purpose for which a container's entries are extracted, or None for other documents.
 
-        An active version has handed over its entries already: when it is indexed again, they are parsed but not stored.
+        An active version has already handed over its entries. When it is indexed again, they are parsed but not stored.
         """
         if not is_container(version.media_type):
             return None
@@ -285,7 +290,10 @@ class IngestTask:
         return Unpacking(room, _skip_entry if document.active_version_id == version.id else store.store_entry)
 
     def _record_progress(self, job: Job, done: int, total: int | None) -> None:
-        """Record the places parsed so far and extend the lease; a lost lease ends the job at its next step."""
+        """Record the pages, slides or sheets parsed so far and extend the lease.
+
+        A lost lease ends the job at its next step.
+        """
         self._deps.jobs.record_batch_progress(VersionState.PARSING, {job: {"pages_done": done, "pages": total}})
 
     def _index_chunks(
@@ -295,7 +303,10 @@ class IngestTask:
         stopping: Callable[[], bool],
         check_cancelled: Callable[[], None],
     ) -> list[Job]:
-        """Write every chunk; return the jobs that were lost meanwhile, for which writing stops."""
+        """Write every chunk.
+
+        Return the jobs whose lease was lost in the meantime; their remaining chunks are not written.
+        """
         deps = self._deps
         lost: set[Job] = set()
         points = [point for version in parsed for point in version.iter_points()]
@@ -306,7 +317,7 @@ class IngestTask:
             some = points[at : at + self._batch_chunks]
             sparse = [point.compute_word_weights(made.sparse) for point in some]
             writing = {point.owner.job for point in some}
-            # Checked before each write, so that the collection of a withdrawn version finds everything written for it.
+            # Checked before each write, so that the removal of a withdrawn version finds everything written for it.
             held = deps.jobs.select_held(list(writing))
             lost |= {job for job in writing if job.id not in held}
             reach_point("ingest.writing")
@@ -317,7 +328,10 @@ class IngestTask:
         return list(lost)
 
     def _undo_if_withdrawn(self, failure: JobFailure, index: IndexWriter) -> JobFailure:
-        """Remove what was written for a withdrawn version; the failure of a lost job becomes a `LeaseLostError`."""
+        """Remove the content that was written for a withdrawn version.
+
+        The failure of its job becomes a `LeaseLostError`.
+        """
         job = failure.job
         # guard: delete-during-indexing
         if self._deps.catalog.find_removable_version(job.version_id) is not None:

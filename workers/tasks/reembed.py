@@ -22,7 +22,7 @@ _AWAITING_VECTORS = Failure("vectors_awaited", "Its vectors are being computed a
 
 @dataclass(frozen=True)
 class _PartialVersion:
-    """A version with all chunks in the generation; at least `embedded` of them have their vectors."""
+    """A version whose chunks are all in the generation. At least `embedded` of them have their vectors."""
 
     job: Job
     version: Version
@@ -37,7 +37,8 @@ class _PartialVersion:
 class ReembedTask:
     """Writes versions' chunks and vectors to the generation being built, continuing where an earlier attempt stopped.
 
-    Like every task, it commits under the job's fence. A version that is withdrawn meanwhile leaves nothing behind.
+    Like every task, it commits under the job's fence. If a version is withdrawn in the meantime, none of its content
+    remains.
     """
 
     def __init__(self, deps: WorkerDeps, *, batch_chunks: int = _EMBED_BATCH_CHUNKS) -> None:
@@ -46,7 +47,7 @@ class ReembedTask:
         self.uncommitted_chunks = 0
 
     def run(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
-        """Run jobs that were claimed together; small versions share batches."""
+        """Run jobs that were claimed together. Small versions share batches."""
         with self._deps.generations.use_generation(jobs[0].generation) as made:
             try:
                 self._reembed_jobs(jobs, made, stopping)
@@ -77,11 +78,11 @@ class ReembedTask:
         self._embed_together(waiting, made)
 
     def _is_awaiting_vectors(self, job: Job) -> bool:
-        """Return whether another job is still computing the vectors that this one should copy."""
+        """Return whether another job is still computing the vectors that this job should copy."""
         return self._deps.catalog.load_version(job.version_id).state in IN_PROGRESS
 
     def _prepare_version(self, job: Job, made: OpenGeneration, stopping: Callable[[], bool]) -> _PartialVersion:
-        """Write the missing chunks of a version. Raises `TextLostError` if the blobs do not have its text."""
+        """Write the missing chunks of a version. Raises `TextLostError` if its text is missing from the blobs."""
         deps = self._deps
         deps.jobs.require_held(job)
         document = deps.catalog.load_document(job.tenant_id, job.document_id)
@@ -92,7 +93,7 @@ class ReembedTask:
         except KeyError as error:
             raise TextLostError(f"The text of document {document.id} is missing from the blobs.") from error
         present = made.index.count_chunks(version.tenant_id, version.id)
-        if present > len(entry.chunks):  # written from another chunk map, and so unusable
+        if present > len(entry.chunks):  # written from a different chunk map, and therefore unusable
             made.index.delete_version(version.tenant_id, version.id)
             present = 0
         if present < len(entry.chunks):
@@ -102,7 +103,7 @@ class ReembedTask:
         if version.state is VersionState.FAILED:  # found by its words only; it has no vectors in any generation
             return _PartialVersion(job, version, entry, len(entry.chunks))
         embedded = made.index.count_chunks(version.tenant_id, version.id, embedded_only=True)
-        if embedded < len(entry.chunks):  # batches are written in order; the last may be incomplete
+        if embedded < len(entry.chunks):  # batches are written in order, and the last may be incomplete
             embedded -= embedded % self._batch_chunks
         return _PartialVersion(job, version, entry, embedded)
 
@@ -125,7 +126,7 @@ class ReembedTask:
                 compute_word_weights(made.sparse, text, name=version.name, language=language)
                 for _, text in iter_chunk_texts(deps.texts, version, some)
             ]
-            deps.jobs.require_held(job)  # so that the collection of a withdrawn version finds everything written for it
+            deps.jobs.require_held(job)  # so that the removal of a withdrawn version finds everything written for it
             reach_point("reembed.writing")
             made.index.upsert(indexed[at : at + _INDEX_BATCH_CHUNKS], sparse)
             reach_point("reembed.half_indexed")

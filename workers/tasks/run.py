@@ -32,14 +32,14 @@ from workers.deps import WorkerStopping
 
 # How often a worker checks whether its run was cancelled.
 _CHECK_SECONDS = 0.5
-# A run fails after this long without its language model.
+# A run fails if its language model has been unreachable for this long.
 _MAX_AWAY_SECONDS = 24 * 3600.0
 
 log = structlog.get_logger(__name__)
 
 
 class RunAnswerer(Protocol):
-    """Answers a question, as `rlm.answering.AnswerPipeline` does."""
+    """Answers a question in the same way as `rlm.answering.AnswerPipeline`."""
 
     def stream(
         self, request: AnswerRequest, *, cancelled: Callable[[], bool], durability: Durability
@@ -55,7 +55,11 @@ class RunTask:
         self._answers = answers
 
     def run(self, job: Job, stopping: Callable[[], bool]) -> None:
-        """Run one job. Raises `WorkerStopping`, errors of answering, and `LeaseLostError` if the job was taken over."""
+        """Run one job.
+
+        Raises `WorkerStopping` if the process is ending, `LeaseLostError` if the job was taken over, and errors of
+        answering.
+        """
         run = self._log.start(job)
         reach_point("run.begun")
         clock, used = RunClock(run.seconds), UsedVersions(run.id)
@@ -95,7 +99,7 @@ class RunTask:
         raise RunCancelledError("The run was cancelled.")
 
     def _raise_interruption(self, job: Job, stopping: Callable[[], bool]) -> None:
-        """Raise the reason for the interruption: the process is ending, or the job no longer belongs to this worker."""
+        """Raise the reason for the interruption: the process is ending, or this worker no longer holds the job."""
         self._jobs.require_held(job)
         if stopping():
             raise WorkerStopping
@@ -105,7 +109,7 @@ class RunTask:
     def _lease_watch(self, job: Job) -> Iterator[Callable[[], bool]]:
         """Yield a function that returns whether the job was still held half a second ago.
 
-        While the catalog is unreachable, the job counts as held for as long as its lease would last.
+        While the catalog is unreachable, the job counts as held until its lease would have lapsed.
         """
         over, lost = threading.Event(), threading.Event()
 
@@ -133,7 +137,7 @@ class RunTask:
 
 
 class _JobLog:
-    """The log of one run, bound to the job that its worker holds."""
+    """The log of one run, bound to the job that the worker holds."""
 
     def __init__(
         self, run_log: RunLog, job: Job, clock: RunClock, used: UsedVersions, readers: frozenset[str] | None
@@ -165,7 +169,7 @@ class _JobLog:
 
 
 def _build_request(run: Run, used: UsedVersions) -> AnswerRequest:
-    """Build a run's request. It cannot exceed its budget, so there is nothing left to confirm."""
+    """Build the request of a run. It cannot exceed its budget, so there is nothing to confirm."""
     return AnswerRequest(
         run.question,
         AnswerScope(run.tenant_id, run.collections, run.documents, run.filters, run.readers),
@@ -181,7 +185,7 @@ def _build_request(run: Run, used: UsedVersions) -> AnswerRequest:
 
 
 def _refuse_if_away_too_long(away_seconds: float, error: LeadlineError) -> LeadlineError:
-    """Return the error, or a permanent one if the model has been unreachable for too long."""
+    """Return the error, or a permanent error if the model has been unreachable for too long."""
     if away_seconds < _MAX_AWAY_SECONDS:
         return error
     return LanguageModelRefusedError(

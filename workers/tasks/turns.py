@@ -1,9 +1,9 @@
 """Decides how long an ingest may keep its worker.
 
-A parser reads one document at a time, so a document that takes minutes would delay everything queued behind it. Each
-document therefore starts with a try of a few seconds. After that it is slow: it continues while no other document waits
-for its worker, or within the share of workers reserved for slow documents. Otherwise its job is requeued. Its progress
-is lost, but no attempt is counted.
+A parser reads one document at a time, so a document that takes minutes would delay all documents queued behind it.
+Therefore each document starts with a first try of a few seconds. If it takes longer, it counts as slow. A slow document
+continues while no other document waits for its worker, or if it is within the fraction of workers reserved for slow
+documents. Otherwise its job is requeued. Its progress is lost, but no attempt is counted.
 """
 
 import time
@@ -15,15 +15,15 @@ from ingest.storage.queue.records import Job, Lane
 from workers.deps import WorkerStopping
 
 FIRST_TRY_SECONDS = 10.0
-# A document claimed together with others that takes longer than this is requeued to run alone.
+# If a document that was claimed together with others takes longer than this, it is requeued to run alone.
 SHARED_TRY_SECONDS = 2.0
-# How often to ask the catalog which document waits. One that still waits at the next check needs this worker: an idle
-# worker would have claimed it by then.
+# How often to query the catalog for a waiting document. If the same document is still waiting at the next check, it
+# needs this worker, because an idle worker would have claimed it by then.
 _CHECK_SECONDS = 1.0
 
 
 class RequeueInLane(Exception):
-    """Raised when a document must give its worker to others: its job is requeued in `lane`."""
+    """Raised when a document must yield its worker to other documents. Its job is requeued in `lane`."""
 
     def __init__(self, lane: Lane) -> None:
         super().__init__(lane.value)
@@ -31,7 +31,7 @@ class RequeueInLane(Exception):
 
 
 class WorkerTurn:
-    """The time that a document has with a worker. Call `check` often while the document is processed.
+    """The time for which a document may use a worker. Call `check` often while the document is processed.
 
     The clock starts at the first check. Until then a parser's process may be starting, which says nothing about the
     document.
@@ -47,7 +47,7 @@ class WorkerTurn:
         stopping: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare a turn; `is_shared` means that other documents of the same claim wait for its end."""
+        """Prepare a turn. `is_shared` means that other documents of the same claim are waiting for its end."""
         self._jobs = jobs
         self._job = job
         self._is_shared = is_shared
@@ -60,7 +60,7 @@ class WorkerTurn:
         self._waited: int | None = None
 
     def check(self) -> None:
-        """Return if the job may continue; otherwise raise `LeaseLostError`, `RequeueInLane` or `WorkerStopping`.
+        """Return if the job may continue. Otherwise raise `LeaseLostError`, `RequeueInLane` or `WorkerStopping`.
 
         `LeaseLostError` means that the job was withdrawn.
         """
@@ -69,7 +69,7 @@ class WorkerTurn:
         try:
             self._check()
         except CatalogUnavailableError:
-            return  # the commit will find out; until then, keep the work
+            return  # the commit will find out; until then, retain the work
 
     def _check(self) -> None:
         # guard: withdrawn-parse-ends

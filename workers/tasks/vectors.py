@@ -1,6 +1,6 @@
-"""Chunks and their texts in the form that an index takes, and the vectors that are computed for them.
+"""Chunks and their texts in the form that an index accepts, and the computation of their vectors.
 
-A vector is reused if another chunk of the tenant has one for the same text.
+A vector is reused if another chunk of the tenant with the same text has one.
 """
 
 import base64
@@ -27,7 +27,7 @@ from retrieval.index.port import IndexedChunk, IndexVectors, SparseVector
 
 _READ_BATCH_CHUNKS = 256
 _BATCH_DIGESTS = 256
-# Characters of a table's header that precede each chunk of its rows; the encoder reads 256 tokens.
+# The number of characters of a table's header that precede each chunk of its rows. The encoder reads only 256 tokens.
 MAX_TABLE_HEADER_CHARS = 300
 _TOKENS_PER_CHARACTER = 0.25
 _rule = re.compile(r"\|(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*")
@@ -38,8 +38,8 @@ _pipe = re.compile(r"(?<!\\)\|")
 class IndexedText:
     """The indexed text of a chunk: its context line, its table's header if the chunk lacks it, and the chunk itself.
 
-    As a string it is the encoder's input. Pipes and rules of tables are left out, because they take a quarter of a
-    table's tokens and the encoder reads only 256.
+    Converted to a string, it is the encoder's input. Pipes and rules of tables are omitted, because they account for a
+    quarter of a table's tokens and the encoder reads only 256.
     """
 
     context: str
@@ -51,7 +51,7 @@ class IndexedText:
 
 
 def _extract_cells(text: str) -> str:
-    """Return a text with rows of Markdown tables reduced to their cells."""
+    """Return a text in which the rows of Markdown tables are reduced to their cells."""
     if "|" not in text:
         return text
     lines = (line for line in text.split("\n") if not _rule.fullmatch(line))
@@ -85,7 +85,7 @@ def iter_chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) ->
 def compute_word_weights(encoder: SparseEncoder, text: IndexedText, *, name: str, language: Language) -> SparseVector:
     """Compute the BM25 weights of a chunk, including its headings, the file's name and its table's header.
 
-    The encoder does not read the file name: a name has words to search for, but no meaning to embed.
+    The encoder does not read the file name, because a name contains words to search for but no meaning to embed.
     """
     known = [] if name in text.context else [PurePath(name).stem]
     # guard: table-header-indexed
@@ -118,7 +118,7 @@ def iter_indexed_chunks(
 
 @dataclass(frozen=True)
 class Portion:
-    """Chunks of a version that get their vectors together; `staged` if another version is still active meanwhile."""
+    """Chunks of a version that are embedded together. `staged` is true if another version is still active."""
 
     version: Version
     chunks: Sequence[Chunk]
@@ -127,7 +127,7 @@ class Portion:
 
 @dataclass(frozen=True)
 class VectorCounts:
-    """The tokens of embedded chunks, and how many of their vectors were reused from other chunks."""
+    """The number of tokens of embedded chunks, and the number of vectors that were reused from other chunks."""
 
     tokens: int
     reused: int
@@ -138,7 +138,7 @@ class VectorCounts:
 
 @dataclass(frozen=True)
 class _MissingVector:
-    """A chunk that needs a vector; chunks with the same key share one.
+    """A chunk that needs a vector. Chunks with the same key share a vector.
 
     The key contains the tenant, so that nobody can infer from the duration of an upload which texts other tenants have.
     """
@@ -150,7 +150,7 @@ class _MissingVector:
 
 @dataclass(frozen=True)
 class _KnownVector:
-    """A vector for a text, with the text's tokens: counted if the vector is new, estimated if it is reused."""
+    """A vector for a text, and the number of its tokens: counted for a new vector, estimated for a reused one."""
 
     vector: DenseVector
     tokens: int
@@ -158,10 +158,10 @@ class _KnownVector:
 
 
 class VectorWriter:
-    """Gives chunks their vectors in one generation of the index: existing vectors for the same text, or new ones.
+    """Adds vectors to chunks in one generation of the index, using existing vectors for the same text or new ones.
 
-    The index itself is the cache of vectors: separate for each tenant and encoder, as durable as the chunks, and free
-    of deleted content.
+    The index itself is the cache of vectors: it is separate for each tenant and encoder, as durable as the chunks, and
+    free of deleted content.
     """
 
     def __init__(self, texts: Texts, catalog: Catalog, made: OpenGeneration, kind: JobKind) -> None:
@@ -171,7 +171,7 @@ class VectorWriter:
         self._kind = kind
 
     def write(self, portions: Sequence[Portion]) -> list[VectorCounts]:
-        """Write the vectors of several versions' chunks; new texts are encoded together, and each of them once."""
+        """Write the vectors of several versions' chunks. New texts are encoded together, and each text only once."""
         parts = [
             [
                 _MissingVector(i, (portion.version.tenant_id, compute_text_digest(str(text))), str(text))
@@ -202,7 +202,10 @@ class VectorWriter:
         ]
 
     def _find_known(self, wanted: Sequence[_MissingVector]) -> dict[tuple[str, str], _KnownVector]:
-        """Find vectors of other chunks; the given chunks' own are computed again, so that their tokens are counted."""
+        """Find the vectors of other chunks with the same texts.
+
+        The given chunks' own vectors are computed again, so that their tokens are counted.
+        """
         ids = {each.id for each in wanted}
         copied = self._find_copied(wanted)
         others = _find_same_texts(self._made.index, {each.key for each in wanted} - copied.keys())
@@ -229,7 +232,7 @@ class VectorWriter:
         }
 
     def _load_token_rates(self, version_ids: Collection[str]) -> dict[str, float]:
-        """Load the tokens per character of versions with counted tokens, to estimate those of a single chunk."""
+        """Load the tokens per character of versions with counted tokens, to estimate the tokens of a single chunk."""
         versions = self._catalog.load_versions(version_ids).values() if version_ids else ()
         return {v.id: v.tokens / v.characters for v in versions if v.tokens and v.characters}
 
@@ -237,7 +240,7 @@ class VectorWriter:
 def _find_same_texts(
     index: IndexVectors, keys: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], tuple[IndexedChunk, DenseVector]]:
-    """Find a chunk with its vector for each tenant and digest, where the index has one."""
+    """For each tenant and digest, find a chunk with a vector in the index, if there is one."""
     found: dict[tuple[str, str], tuple[IndexedChunk, DenseVector]] = {}
     for tenant in sorted({tenant for tenant, _ in keys}):
         digests = sorted(digest for of, digest in keys if of == tenant)
@@ -248,5 +251,5 @@ def _find_same_texts(
 
 
 def compute_text_digest(text: str) -> str:
-    """Compute a digest of 128 bits, enough that nobody can find another text with the same digest."""
+    """Compute a digest of 128 bits, which is enough that nobody can find another text with the same digest."""
     return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=16).digest()).decode().rstrip("=")

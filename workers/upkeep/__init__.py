@@ -1,1 +1,1 @@
-"""Upkeep: work that runs at intervals, from expiry to webhooks."""
+"""Upkeep: work that is done at regular intervals, from expiry to webhooks."""

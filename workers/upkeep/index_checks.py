@@ -1,8 +1,9 @@
-"""Compares the active index with the catalog, so that a lost index is an outage and never an answer of "not found".
+"""Compares the active index with the catalog, so that a lost index causes an outage and never a "not found" answer.
 
-An index is lost if more than 1 % of the versions at rest are incomplete in it, or if it no longer has the mark that it
-got when it was last found complete. Searches are then refused until `leadline index rebuild` has built another. If
-fewer versions are missing, they are queued to be indexed again. A version is at rest while no job is about to write it.
+An index is lost if more than 1 % of the settled versions are incomplete in it, or if it no longer has the mark that it
+got when it was last found complete. Searches are then refused until `leadline index rebuild` has built another index.
+If fewer versions are missing, they are queued to be indexed again. A version is settled while no job is about to write
+it.
 """
 
 import threading
@@ -26,14 +27,15 @@ from retrieval.index.open_generations import OpenGenerations
 from retrieval.index.port import IndexInventory
 from workers.upkeep.upkeep import reconcile_index
 
-# With fewer versions missing than this, no more than a few in a thousand searches should notice while they are indexed
-# again. A larger share is damage, and then a search without hits proves nothing.
+# If fewer versions than this are missing, no more than a few in a thousand searches should be affected while they are
+# indexed again. A larger fraction is damage, and then a search without hits proves nothing.
 MAX_MISSING_SHARE = 0.01
-# Versions compared by a quick check. If 5 % are missing, it misses them in 6 of 1,000 checks.
+# The number of versions compared by a quick check. If 5 % of the versions are missing, it fails to notice this in 6 of
+# 1,000 checks.
 SAMPLE_VERSIONS = 100
-# A power cut loses writes that the operating system had not yet flushed to disk; by default it does so after 30 s.
+# A power cut loses writes that the operating system has not flushed to disk yet; by default it does so after 30 s.
 _UNWRITTEN_SECONDS = 120.0
-# A replica may lag for a moment, so missing versions are compared again after this pause.
+# A replica may lag for a moment, so missing versions are compared again after this delay.
 _PAUSE_SECONDS = 1.0
 # Checks after searches without hits take at most a fiftieth of the time.
 _MIN_CHECK_INTERVAL_SECONDS = 5.0
@@ -43,13 +45,13 @@ log = structlog.get_logger(__name__)
 
 
 def pause_briefly() -> None:
-    """Give replicas and pending writes time to arrive."""
+    """Wait for replicas and pending writes to arrive."""
     time.sleep(_PAUSE_SECONDS)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The compared versions, and those among them that are incomplete in the index."""
+    """The compared versions, and those of them that are incomplete in the index."""
 
     versions: Sequence[SearchableVersion]
     short: Sequence[SearchableVersion]
@@ -60,13 +62,19 @@ class Comparison:
 
     @property
     def missing(self) -> list[SearchableVersion]:
-        """The versions at rest that are incomplete in the index; the others are about to be indexed again."""
+        """The settled versions that are incomplete in the index.
+
+        The other incomplete ones are about to be indexed again.
+        """
         # guard: lost-index-moving
         return [version for version in self.short if not version.is_moving]
 
 
 def compare_index(states: IndexStates, index: IndexInventory, pause: Callable[[], None]) -> Comparison:
-    """Compare an index with the catalog. A version is missing if it is incomplete twice and still wanted afterwards."""
+    """Compare an index with the catalog.
+
+    A version is missing if it is incomplete twice and searches should still find it afterwards.
+    """
     versions = states.list_searchable()
     short = _select_incomplete(index, versions)
     # guard: lost-index-twice
@@ -80,10 +88,10 @@ def compare_index(states: IndexStates, index: IndexInventory, pause: Callable[[]
 
 
 def judge_state(state: IndexState, *, is_marked: bool, found: Comparison, crashed: bool = False) -> IndexState:
-    """Return the state of an index after a comparison; `is_marked` means that the index has its mark now.
+    """Return the state of an index after a comparison. `is_marked` means that the index has its mark now.
 
-    After a crash, versions written in its last minutes do not count if nothing else is missing: a power cut explains
-    them.
+    After a crash, versions that were written in the last minutes do not count if nothing else is missing, because a
+    power cut explains them.
     """
     at_rest, missing = found.at_rest, found.missing
     # guard: lost-index-mark
@@ -108,9 +116,9 @@ def examine_generation(
     pause: Callable[[], None] = pause_briefly,
     crashed: bool = False,
 ) -> tuple[IndexState, Sequence[SearchableVersion]]:
-    """Return the state of a generation's index and the missing versions at rest, without recording anything.
+    """Return the state of a generation's index and the settled versions missing in it, without recording anything.
 
-    An index that does not exist is not opened, because opening would create an empty one.
+    If the index does not exist, it is not opened, because opening it would create an empty one.
     """
     state, presence = states.load_state(generation.id), store.check_presence(generation.id)
     try:
@@ -128,7 +136,7 @@ def examine_generation(
 
 
 class IndexChecks:
-    """Checks the active generation's index and records the results; any number of processes may do so."""
+    """Checks the index of the active generation and records the results. Any number of processes may do so."""
 
     def __init__(
         self,
@@ -154,24 +162,27 @@ class IndexChecks:
         self._next_look = 0.0
 
     def check_opened(self, *, crashed: bool = False) -> None:
-        """Check the index that was just opened: in full after a crash or if something is wrong, otherwise a sample."""
+        """Check an index that was just opened.
+
+        After a crash or if something is wrong, all versions are checked, otherwise a sample.
+        """
         try:
             active = self._records.load_active()
             state = self._states.load_state(active.id)
             if crashed or state.lost or not state.is_marked or not self._is_intact(active, None):
                 self.run(crashed=crashed)
-        except IndexUnavailableError as error:  # opening it has reported the error already; upkeep checks again
+        except IndexUnavailableError as error:  # opening it has already reported the error, and upkeep checks again
             log.warning("index not checked", error=str(error))
 
     def check_unchecked(self) -> None:
-        """Check the active generation if it was never checked, as after a switch."""
+        """Check the active generation if it has never been checked, as after a switch."""
         if self._states.load_state(self._records.load_active().id).checked_at is None:
             self.run()
 
     def check_empty_search(self, tenant_id: str) -> None:
-        """Check, with limited frequency, whether a tenant's search found nothing because the index lost its content.
+        """Check whether a tenant's search found nothing because the index lost its content.
 
-        Raises `IndexLostError`.
+        The frequency of these checks is limited. Raises `IndexLostError` if the index is lost.
         """
         with self._looking:
             begun = self._clock()
@@ -189,14 +200,14 @@ class IndexChecks:
             raise IndexLostError(found.lost)
 
     def run(self, *, crashed: bool = False) -> IndexState:
-        """Compare the whole index with the catalog, queue missing versions, record the result and return it.
+        """Compare the whole index with the catalog, queue missing versions, and record and return the result.
 
-        Raises `IndexUnavailableError` if the index does not answer; then nothing is recorded.
+        Raises `IndexUnavailableError` if the index does not respond; then nothing is recorded.
         """
         active = self._records.load_active()
         found, missing = self._examine_active(active, crashed=crashed)
         # guard: lost-index-left
-        # The service has switched away from it meanwhile, so it may be gone.
+        # The service has switched to another generation in the meantime, so the index may no longer exist.
         if self._records.load_active().id != active.id:
             return self._states.load_state(active.id)
         if not found.lost:
@@ -214,7 +225,8 @@ class IndexChecks:
     def check_copies(self) -> list[CopiesState]:
         """Check the copies of every generation's index, record how many are missing, and return the result.
 
-        Nothing is recorded for an index with a single location. Raises `IndexUnavailableError`.
+        Nothing is recorded for an index that is stored in a single location. Raises `IndexUnavailableError` if an index
+        does not respond.
         """
         found = [build_copies_state(*each) for each in fetch_live_copies(self._records, self._store).items()]
         if found or self._states.list_copies():
@@ -233,7 +245,7 @@ class IndexChecks:
         return examine_generation(active, self._states, self._store, index, pause=self._pause, crashed=crashed)
 
     def _is_intact(self, active: Generation, tenant_id: str | None) -> bool:
-        """Return whether the index has its mark and a sample of the versions at rest is complete in it."""
+        """Return whether the index has its mark and a sample of the settled versions is complete in it."""
         if self._store.check_presence(active.id) is not IndexPresence.MARKED:
             return False
         sample = [
@@ -246,7 +258,7 @@ class IndexChecks:
             return False
 
     def _requeue(self, active: Generation, missing: Collection[SearchableVersion], *, crashed: bool) -> int:
-        """Queue versions to be indexed again; return how many. After a crash this includes staged versions."""
+        """Queue versions to be indexed again and return their number. After a crash this includes staged versions."""
         if crashed:
             with self._generations.use_index(active.id) as index:
                 return len(reconcile_index(self._catalog, self._jobs, index))
@@ -256,7 +268,7 @@ class IndexChecks:
 
 
 def fetch_live_copies(records: GenerationRecords, store: IndexStore) -> dict[int, Copies]:
-    """Fetch the copies of each generation's shards, for indexes on several nodes of a vector server."""
+    """Fetch the copies of each generation's shards, for indexes that are stored on several nodes of a vector server."""
     found = {generation.id: store.find_copies(generation.id) for generation in records.list_live()}
     return {identifier: copies for identifier, copies in found.items() if copies is not None}
 
@@ -277,7 +289,7 @@ def _select_incomplete(index: IndexInventory, versions: Sequence[SearchableVersi
 
 
 def _are_recent(missing: Sequence[SearchableVersion], at_rest: Sequence[SearchableVersion]) -> bool:
-    """Return whether all missing versions were written within minutes of the last version that was written."""
+    """Return whether all missing versions were written within minutes of the version that was written last."""
     latest = max(version.settled_at for version in at_rest)
     return all(version.settled_at >= latest - _UNWRITTEN_SECONDS for version in missing)
 

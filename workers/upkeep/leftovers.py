@@ -1,9 +1,9 @@
-"""Cleans up content of the index and blobs that no document uses: removed if the catalog explains it, else quarantined.
+"""Removes content of the index and blobs that no document uses.
 
-A worker that lost its lease can write once more after its document was deleted and die before it undoes this; an API
-process that dies between storing bytes and recording them leaves a file. Both are rare. Content that the catalog has
-never known may also belong to a newer catalog than this one, so it is kept for days, and while there is much of it,
-nothing is touched.
+If the catalog does not explain it, it is quarantined first. A worker that lost its lease can write once more after its
+document was deleted and die before it undoes this; an API process that dies between storing bytes and recording them
+leaves a file behind. Both are rare. Content that the catalog has never known may also belong to a newer catalog, so it
+is retained for days, and while there is a lot of it, nothing is changed.
 """
 
 import time
@@ -25,10 +25,10 @@ from ingest.storage.texts.texts import Texts
 from retrieval.index.generations import Generations
 from retrieval.index.port import Index
 
-# An upload may take long, but an unfinished one that is older than this was abandoned.
+# An upload may take a long time, but an unfinished upload that is older than this was abandoned.
 FORGOTTEN_SECONDS = 24 * 3600.0
 NOTICE_NAME = "upkeep"
-# This few files or versions are never too large a share.
+# This number of files or versions is never considered too large a fraction.
 _ALWAYS_ALLOWED = 10
 _DERIVED_KINDS = ("text", "tables")
 
@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 class CleanupResult:
     """The counts of a round: removed chunks and files, and files quarantined and restored.
 
-    `stopped` is the reason if the round changed nothing but restored files.
+    `stopped` is the reason if the round did nothing except restore files.
     """
 
     orphan_chunks: int = 0
@@ -51,7 +51,7 @@ class CleanupResult:
 
 @dataclass(frozen=True)
 class _ContentCounts:
-    """Counts for one kind of content: the total in use, the unknown part, and what is in quarantine already."""
+    """Counts for one kind of content: the total in use, the unknown part, and the part already in quarantine."""
 
     name: str
     total: int
@@ -70,7 +70,7 @@ class _ContentCounts:
 
 
 class LeftoverCleaner:
-    """Cleans up leftovers, one round at a time. Rounds may run in two processes at once."""
+    """Cleans up unused content, one round at a time. Two processes may run rounds concurrently."""
 
     def __init__(
         self,
@@ -96,8 +96,8 @@ class LeftoverCleaner:
     def run(self) -> CleanupResult:
         """Restore files that are known again, quarantine unknown ones, and remove explained and expired content.
 
-        A round that finds parts of different installations, or too much unknown content, changes nothing and leaves a
-        notice. Raises `IndexUnavailableError`.
+        If a round finds parts of different installations or too much unknown content, it changes nothing and records a
+        notice. Raises `IndexUnavailableError` if the index does not respond.
         """
         try:
             with self._generations.use_all_indexes() as indexes:
@@ -120,11 +120,11 @@ class LeftoverCleaner:
 
     @property
     def is_due(self) -> bool:
-        """True if a round has something to do or report: files are in quarantine, or the last round was refused."""
+        """True if a round has work to do or report: files are in quarantine, or the last round was refused."""
         return bool(self._quarantine.load_dates()) or NOTICE_NAME in self._record.load_notices()
 
     def restore_claimed_files(self) -> int:
-        """Restore quarantined files that the catalog names; return how many."""
+        """Restore quarantined files that the catalog names, and return their number."""
         aside = self._quarantine.load_dates()
         return self._quarantine.restore_files(set(aside) - self._select_unknown(aside)) if aside else 0
 
@@ -157,7 +157,7 @@ class LeftoverCleaner:
         return CleanupResult(chunks, files, put_aside, put_back)
 
     def _select_unknown(self, keys: Collection[str]) -> set[str]:
-        """Select the keys of originals that no version names, and of texts and tables of unknown versions."""
+        """Select the keys of originals that no version names, and the keys of texts and tables of unknown versions."""
         originals = {key for key in keys if key.startswith("original/")}
         versions = {key: parse_version_id(key) for key in keys if key not in originals}
         strangers = self._leftovers.select_unknown_versions(set(versions.values()))
@@ -168,19 +168,19 @@ class LeftoverCleaner:
         return {key for key in keys if self._blobs.get_age_seconds(key) >= self._forgotten_seconds}
 
     def _count_aside(self) -> Mapping[str, int]:
-        """Count the quarantined files that stay there in this round, by the first part of their keys."""
+        """Count the quarantined files that remain there in this round, by the first part of their keys."""
         first = (datetime.now(UTC) - timedelta(days=self._limits.quarantine_days)).date()
         kinds = [key.partition("/")[0] for key, day in self._quarantine.load_dates().items() if day >= first]
         return {kind: kinds.count(kind) for kind in ("original", *_DERIVED_KINDS)}
 
     def _select_expired(self, unknown: Collection[str]) -> set[str]:
-        """Select the unknown versions that were first seen longer ago than the quarantine lasts."""
+        """Select the unknown versions that were first seen longer ago than the quarantine period."""
         seen, last = self._leftovers.load_first_seen(), time.time() - 86_400 * self._limits.quarantine_days
         # guard: unknown-chunks-wait
         return {version for version in unknown if seen.get(version, last) < last}
 
     def _describe_excess(self, *kinds: _ContentCounts) -> str:
-        """Describe the kinds of content with too large an unknown share; empty if there are none."""
+        """Describe the kinds of content of which too large a fraction is unknown. Empty if there are none."""
         found = [kind for kind in kinds if kind.has_too_many_unknown(self._limits.share)]
         if not found:
             return ""
@@ -201,7 +201,7 @@ class LeftoverCleaner:
 
 
 def _remove_versions(indexes: Mapping[int, Index], versions: Collection[str]) -> int:
-    """Remove the chunks of versions from all generations; return how many there were."""
+    """Remove the chunks of versions from all generations, and return their number."""
     return sum(
         index.delete_version(tenant, version)
         for version in versions

@@ -1,6 +1,6 @@
-"""Periodic repairs of jobs without a worker and of chunks that the index lost.
+"""Periodic repair of jobs without a worker and of chunks that the index lost.
 
-Each repair may run twice, or in two places at once, without harm.
+Each repair may run twice, or concurrently in two places, without harm.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from retrieval.index.port import IndexWriter
 
-# The most rings that a sweep leaves waiting for a kind; more would only pile up while workers are busy.
+# The maximum number of rings that a sweep leaves waiting for a kind. More would only pile up while workers are busy.
 _MAX_WAITING_RINGS = 32
 # Builders of another generation find their jobs without being rung.
 _RUNG_KINDS = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT, JobKind.RUN)
@@ -23,10 +23,10 @@ log = structlog.get_logger(__name__)
 
 
 def sweep_jobs(jobs: Jobs, *, unanswered: Mapping[JobKind, int], ring: Callable[[JobKind, int], None]) -> int:
-    """Requeue jobs that lost their worker, and ring for claimable jobs; return the number of rings.
+    """Requeue jobs that lost their worker, and ring for claimable jobs. Return the number of rings.
 
     Requeueing a lost job is one transaction under its fence, and a superfluous ring costs one query. `unanswered`
-    counts the rings of each kind that still wait for a worker.
+    counts the rings of each kind that no worker has answered yet.
     """
     recovered = jobs.recover(all_running=False)
     if recovered:
@@ -42,10 +42,10 @@ def sweep_jobs(jobs: Jobs, *, unanswered: Mapping[JobKind, int], ring: Callable[
 
 
 def reconcile_index(catalog: Catalog, jobs: Jobs, index: IndexWriter) -> list[str]:
-    """Queue the ingest of versions again whose chunks or vectors are incomplete in the index; return their ids.
+    """Requeue the ingest of versions whose chunks or vectors are incomplete in the index. Return their ids.
 
-    Call it after a crash: the catalog fsyncs each commit and the index does not, so a power cut can leave the index
-    behind.
+    Call this after a crash: the catalog syncs each commit to disk and the index does not, so after a power cut the
+    index may lack versions.
     """
     behind: list[str] = []
     for version in catalog.list_indexed_versions():

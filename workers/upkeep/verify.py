@@ -1,4 +1,4 @@
-"""Compares a generation of the index with the catalog and the stored texts, version by version, changing nothing."""
+"""Compares a generation of the index with the catalog and the stored texts, without changing anything."""
 
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from retrieval.index.generations import OpenGeneration
 from retrieval.index.port import IndexedChunk, SearchScope
 from workers.tasks.vectors import iter_chunk_texts, iter_indexed_chunks
 
-# Vectors of the same text from different batches of the int8 encoder have a cosine of at least 0.9999; vectors of
+# Vectors of the same text from different batches of the int8 encoder have a cosine of at least 0.9999. Vectors of
 # different texts of a document seldom reach 0.95.
 MIN_SAME_COSINE = 0.99
 _SEARCH_TOP_K = 100
@@ -25,7 +25,7 @@ _MAX_EXAMPLES = 5
 
 @dataclass
 class Disagreement:
-    """The differences in one version, as counts of chunks; `examples` are some of their ids."""
+    """The differences in one version, as numbers of chunks. `examples` contains some of their ids."""
 
     tenant_id: str
     document_id: str
@@ -47,7 +47,7 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """The extent of a comparison, and the versions for which index and catalog disagree."""
+    """The extent of a comparison, and the versions on which the index and the catalog disagree."""
 
     generation: int
     versions: int
@@ -67,7 +67,7 @@ class Verifier:
     def __init__(self, catalog: Catalog, records: GenerationRecords, texts: Texts, made: OpenGeneration) -> None:
         """Prepare the comparison of `made`: the active generation or the one beside it.
 
-        For the latter, only versions recorded as done are compared.
+        In the generation beside it, only versions recorded as done are compared.
         """
         self._catalog = catalog
         self._records = records
@@ -79,9 +79,9 @@ class Verifier:
     def run(
         self, *, sample: int, seed: int, advanced: Callable[[int, int], None] = lambda done, all_: None
     ) -> VerificationResult:
-        """Compare every version, and encode about `sample` chunks again, chosen by `seed`.
+        """Compare every version, and encode about `sample` chunks again, which are chosen by `seed`.
 
-        Versions that seem wrong are compared a second time, since they may have been changed meanwhile.
+        Versions that seem wrong are compared a second time, because they may have been changed in the meantime.
         """
         versions = self._records.list_complete_versions() if self._beside else self._records.list_wanted_versions()
         total = sum(version.chunks or 0 for version in versions)
@@ -100,7 +100,7 @@ class Verifier:
         return VerificationResult(self._made.id, len(versions), total, sampled, self._lowest, tuple(found))
 
     def _compare_again(self, version: Version, sample: Sequence[int]) -> Disagreement | None:
-        """Compare a version again; None if it agrees now or is no longer wanted."""
+        """Compare a version again. Return None if it agrees now or should no longer be in the index."""
         if not self._records.is_wanted(version.id):
             return None
         wrong = self._compare_version(self._catalog.load_version(version.id), sample)
@@ -109,7 +109,7 @@ class Verifier:
     def _choose_sample(
         self, versions: Sequence[Version], sample: int, total: int, source: random.Random
     ) -> Mapping[str, Sequence[int]]:
-        """Choose chunks to encode again: their ordinals by version."""
+        """Choose the chunks to encode again. Return their ordinals, keyed by version."""
         chosen: dict[str, list[int]] = {}
         picked = sorted(source.sample(range(total), min(sample, total)))
         begin = 0
@@ -170,7 +170,7 @@ class Verifier:
         chunks: Sequence[Chunk],
         present: Mapping[str, IndexedChunk],
     ) -> None:
-        """Compare vectors with those of texts encoded again, and search for each chunk by its own words."""
+        """Compare stored vectors with newly encoded ones, and search for each chunk using its own words."""
         texts = {i: str(text) for i, text in iter_chunk_texts(self._texts, version, chunks) if i in present}
         if not texts:
             return

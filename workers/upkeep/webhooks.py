@@ -1,4 +1,4 @@
-"""Sends the outbox's webhook messages: signed, to checked addresses, and again until they are accepted."""
+"""Sends the outbox's webhook messages: signed, to checked addresses, and repeatedly until they are accepted."""
 
 import asyncio
 import ssl
@@ -17,12 +17,12 @@ from ingest.storage.webhooks.records import DeliveryResult, DueDelivery, Webhook
 
 log = structlog.get_logger(__name__)
 
-# Recording the result of an attempt takes a moment after its receiver's time limit.
+# Recording the result of an attempt takes a moment after the receiver's time limit.
 _LEASE_SECONDS = 30.0
 
 
 class WebhookSender:
-    """Sends due messages concurrently. It may run twice, or in several places, at once."""
+    """Sends due messages concurrently. Several senders may run at the same time."""
 
     def __init__(self, outbox: Outbox, settings: WebhookSettings, *, tls: ssl.SSLContext | None = None) -> None:
         self._outbox = outbox
@@ -32,7 +32,7 @@ class WebhookSender:
         self._disable_days = settings.webhook_disable_days
 
     def send_due(self) -> bool:
-        """Try some of the due messages; return whether there were any."""
+        """Try to send some of the due messages. Return whether there were any."""
         claimed = self._outbox.claim(lease_seconds=self._seconds + _LEASE_SECONDS)
         reach_point("webhooks.claimed")
         if claimed:
@@ -44,8 +44,8 @@ class WebhookSender:
         return self._trusting or httpx.create_ssl_context()
 
     async def _send_all(self, claimed: list[DueDelivery]) -> None:
-        # No connection is kept alive: one made for a name must not serve another name at the same address. Neither a
-        # proxy from the environment nor a redirect may lead to an unchecked address.
+        # No connection is kept alive: a connection that was opened for one name must not serve another name at the same
+        # address. Neither a proxy from the environment nor a redirect may lead to an unchecked address.
         alone = httpx.Limits(max_keepalive_connections=0)
         # guard: webhook-no-proxy
         # guard: webhook-no-redirect
