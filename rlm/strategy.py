@@ -1,4 +1,4 @@
-"""The base shared by all strategies: their port, and the parts of one request that they work with."""
+"""The common base of all strategies: their port, and the parts of one request that they work with."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ from rlm.requests import AnswerOptions, AnswerScope
 
 
 class Search(Protocol):
-    """Finds at most `top_k` passages within the caller's scope, best first."""
+    """Returns at most `top_k` passages within the caller's scope, best first."""
 
     def __call__(self, query: str, top_k: int) -> Sequence[Passage]: ...
 
@@ -31,11 +31,11 @@ class BoundModel:
 
 @dataclass(frozen=True)
 class Context:
-    """The parts of one request, created once by `AnswerPipeline`; all are bound to the caller's scope.
+    """The parts of one request, created once by `AnswerPipeline`. All of them are bound to the caller's scope.
 
-    `question` is standalone; `queries` are extra words to search for. `calls` spend the request's budget and are logged
-    if the run is durable. `corpus` opens the documents in scope, the same ones each time. `nonce` returns a new mark
-    for untrusted text; a resumed run gets the same marks again, and the same `today`.
+    `question` is standalone; `queries` are additional words to search for. `calls` spend the request's budget and are
+    logged if the run is durable. `corpus` opens the documents in scope, the same ones each time. `nonce` returns a new
+    mark for untrusted text. A resumed run gets the same marks again, and the same `today`.
     """
 
     question: str
@@ -52,23 +52,23 @@ class Context:
     reader: Callable[[], BoundModel] | None = None
 
     def get_reader(self) -> BoundModel:
-        """Return the model that reads records: a separate `reader`, or the one that answers."""
+        """Return the model that reads records: a separate `reader`, or the answering model."""
         return BoundModel(self.calls, self.profile) if self.reader is None else self.reader()
 
 
 class Strategy(Protocol):
-    """One way of answering.
+    """A way of answering.
 
-    `stream` runs in the thread that iterates it, yields events, and ends with `Drafted` unless it raises. The yielded
-    `Delta`s, joined, are the draft's text. `context.cancelled` is checked before each model call; the iterator can also
-    be closed between events.
+    `stream` runs in the thread that iterates it, yields events, and ends with `Drafted` unless it raises an error. The
+    yielded `Delta`s, joined, are the draft's text. `context.cancelled` is checked before each model call; the iterator
+    can also be closed between events.
     """
 
     def stream(self, context: Context) -> Iterator[Event]: ...
 
 
 class StageClock:
-    """Milliseconds by stage; repeated stages add up."""
+    """Milliseconds spent, by stage. Repeated stages add up."""
 
     def __init__(self) -> None:
         self._begun = self._last = time.perf_counter()
@@ -81,6 +81,6 @@ class StageClock:
         self._last = now
 
     def get_laps(self) -> dict[str, float]:
-        """Return every stage so far, and `total`."""
+        """Return the milliseconds of every stage so far, and `total`."""
         laps = {**self._laps, "total": (self._last - self._begun) * 1000}
         return {stage: round(milliseconds, 1) for stage, milliseconds in laps.items()}

@@ -1,9 +1,9 @@
-"""Puts text of documents into a prompt.
+"""Inserts text of documents into a prompt.
 
-Documents are data. Each passage is placed between marks with a random nonce of the request, so that no document can
-fake the end of its passage. Tokens of chat templates and invisible characters are removed from every message by
-`rlm.llm.port.SubCall`. None of this is relied on: model output is checked against the passages, and the model's tools
-reach only the caller's scope.
+Documents are data. Each passage is placed between marks that contain a random nonce of the request, so that no document
+can fake the end of its passage. `rlm.llm.port.SubCall` removes tokens of chat templates and invisible characters from
+every message. The product does not rely on any of this: model output is checked against the passages, and the model's
+tools reach only the caller's scope.
 """
 
 import re
@@ -24,26 +24,26 @@ def create_nonce() -> str:
 
 
 def sanitize(text: str, nonce: str) -> str:
-    """Return `text` in the form that is safe for a prompt, without the nonce."""
+    """Return `text` in a form that is safe for a prompt, without the nonce."""
     return neutralize(text).replace(nonce, " ").strip()
 
 
 def to_one_line(text: str, max_chars: int | None = None) -> str:
-    """Return `text` in the form that is safe for a prompt, on one line, cut after `max_chars`."""
+    """Return `text` in a form that is safe for a prompt, on one line, cut after `max_chars`."""
     # guard: one-line-records
     return _WHITE.sub(" ", neutralize(text)).strip()[:max_chars]
 
 
 def format_question(question: str, today: date | None, nonce: str) -> str:
-    """Return the lines of a prompt with the question, and with the date if `today` is given."""
+    """Return the lines of a prompt that contain the question, and the date if `today` is given."""
     day = "" if today is None else f"Today is {today:%A}, {today.isoformat()}.\n"
     return f"{day}Question: {sanitize(question, nonce)}"
 
 
 def format_passage(label: str, passage: Passage, nonce: str) -> str:
-    """Return a passage between marks, with title, headings and place on the first line.
+    """Return a passage between marks, with its title, headings and place on the first line.
 
-    Rows of a table have its header above them.
+    For rows of a table, the table's header is repeated above them.
     """
     line = to_one_line(build_context_line(passage.title, passage.heading_path))
     if passage.place:

@@ -1,7 +1,7 @@
-"""Rewrites Python as models write it into Python that the interpreter runs, and loads our shims for its modules.
+"""Rewrites Python as models write it into Python that the interpreter supports, and loads our shims for its modules.
 
-Code that no pass rewrites reaches the interpreter unchanged; the interpreter reports what it cannot run, and
-`find_hint` suggests a replacement. Code that needs no pass keeps its lines.
+Code that no pass rewrites reaches the interpreter unchanged, with its line numbers. The interpreter reports code that
+it cannot run, and `find_hint` suggests a replacement.
 """
 
 import ast
@@ -17,12 +17,12 @@ _YIELD_LIST = "_ll_yielded"
 _CONSUMERS = frozenset(
     ("sum", "any", "all", "list", "tuple", "set", "frozenset", "sorted", "max", "min", "dict", "Counter", "enumerate")
 )
-# Tools cannot be called from within the interpreter's own `map` and `filter`; its `round(2.675, 2)` is 2.68.
+# Tools cannot be called from within the interpreter's own `map` and `filter`, and its `round(2.675, 2)` is 2.68.
 _REPLACEMENTS = {"exit": "_ll_exit", "quit": "_ll_exit", "map": "_ll_map", "filter": "_ll_filter", "round": "_ll_round"}
 _parsing = threading.Lock()
 PRELUDE = "_prelude"
 _SHIMS = "rlm.sandbox.shims"
-# Methods of built-in types that are often passed as functions; the interpreter can call them but not reference them.
+# Methods of built-in types that are often passed as functions. The interpreter can call them but cannot reference them.
 _METHOD_NAMES = """
 strip lstrip rstrip lower upper title capitalize casefold swapcase split rsplit splitlines startswith endswith replace
 find rfind index count join isdigit isalpha isalnum isspace isupper islower isnumeric zfill encode decode get append
@@ -34,15 +34,16 @@ METHODS = frozenset(_METHOD_NAMES.split())
 
 @dataclass(frozen=True)
 class LoweredCode:
-    """Rewritten code. `code` is the interpreter's input; `shims` are the modules that must be loaded before it."""
+    """Rewritten code. `code` is the interpreter's input; `shims` are the modules that must be loaded first."""
 
     code: str
     shims: frozenset[str] = field(default_factory=frozenset)
 
 
 def lower(code: str) -> LoweredCode:
-    """Rewrite the code. Raises `SyntaxError` as Python does, and `ValueError` for code that is too long or too deeply
-    nested.
+    """Rewrite the code.
+
+    Raises `SyntaxError` as Python does, and `ValueError` for code that is too long or too deeply nested.
     """
     code = _show_last_expression(code)
     tree = parse_code(code)
@@ -59,13 +60,17 @@ def lower(code: str) -> LoweredCode:
 
 
 def parse_code(code: str) -> ast.Module:
-    """Parse the code. Raises `SyntaxError`, or `ValueError` for code that no compiler should be given."""
+    """Parse the code.
+
+    Raises `SyntaxError`, or `ValueError` if it is too long or too deeply nested to be parsed safely.
+    """
     if len(code) > MAX_CODE_CHARS:
         raise ValueError(f"the code has {len(code):,} characters, and the limit is {MAX_CODE_CHARS:,}")
     if _compute_bracket_depth(code) > _MAX_BRACKET_DEPTH:
         raise ValueError(_TOO_DEEP)
     try:
-        # Python warns about escapes such as "\d" while it parses; the filters belong to the process, hence the lock.
+        # Python warns about escapes such as "\d" while it parses. The warning filters belong to the process, so a lock
+        # is needed.
         with _parsing, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(code)
@@ -74,7 +79,7 @@ def parse_code(code: str) -> ast.Module:
 
 
 def _show_last_expression(code: str) -> str:
-    """Make the cell print the value of its last expression, as a notebook does; lines keep their numbers."""
+    """Make the cell print the value of its last expression, as a notebook does. Line numbers do not change."""
     body = parse_code(code).body
     last = body[-1] if body else None
     match last:
@@ -105,9 +110,10 @@ def _compute_bracket_depth(code: str) -> int:
 
 
 class _GeneratorPass(ast.NodeTransformer):
-    """Makes `yield x` append to a list and the function return its iterator; equivalent if all of it is consumed.
+    """Makes `yield x` append to a list, and the function return the list's iterator.
 
-    Generators that may not end, receive values, or are a context manager stay unchanged, and so are refused.
+    This is equivalent if all of it is consumed. Generators that may not end, receive values, or are context managers
+    stay unchanged and are therefore refused.
     """
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -120,7 +126,7 @@ class _GeneratorPass(ast.NodeTransformer):
 
 
 class _Collecting(ast.NodeTransformer):
-    """Rewrites the yields and returns of one function, but not those of functions inside it."""
+    """Rewrites the yields and returns of one function, but not those of functions nested in it."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         return node
@@ -164,7 +170,7 @@ def _has_yield(node: ast.AST) -> bool:
 
 
 def _list_own_nodes(node: ast.AST) -> list[ast.AST]:
-    """Return everything inside a node except the contents of functions or classes inside it."""
+    """Return everything inside a node except the contents of functions or classes nested in it."""
     found: list[ast.AST] = []
     waiting = list(ast.iter_child_nodes(node))
     while waiting:
@@ -175,7 +181,7 @@ def _list_own_nodes(node: ast.AST) -> list[ast.AST]:
 
 
 class _ExpressionPass(ast.NodeTransformer):
-    """Replaces syntax that the interpreter lacks by syntax that it has and by the prelude."""
+    """Replaces syntax that the interpreter lacks with syntax that it supports and functions of the prelude."""
 
     def visit_Delete(self, node: ast.Delete) -> list[ast.stmt]:
         """Set a deleted name to None, so that its value is freed."""
@@ -183,7 +189,7 @@ class _ExpressionPass(ast.NodeTransformer):
         return [_build_deletion(target) for target in node.targets]
 
     def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.AST:
-        """Wrap the expression in `iter`: the interpreter makes a list of it, and `next` needs an iterator."""
+        """Wrap the expression in `iter`, because the interpreter turns it into a list and `next` needs an iterator."""
         self.generic_visit(node)
         return _build_call("iter", node)
 
@@ -253,7 +259,7 @@ def list_shim_names() -> frozenset[str]:
 
 
 def build_shim_source(name: str) -> str:
-    """Return the shim as statements that define `get_shim_variable(name)`; its own names stay inside a function."""
+    """Return the shim as statements that define `get_shim_variable(name)`. Its own names stay inside a function."""
     text = resources.files(_SHIMS).joinpath(f"{name.replace('.', '__')}.py").read_text("utf-8")
     if name == PRELUDE:
         called = "lambda thing, *arguments, **named: thing.{0}(*arguments, **named)"
@@ -288,7 +294,7 @@ def _list_defined_names(statement: ast.stmt) -> list[str]:
 
 
 class _ImportPass(ast.NodeTransformer):
-    """Rewrites imports of shims; others are left to the interpreter."""
+    """Rewrites imports of shims. Other imports are left to the interpreter."""
 
     def __init__(self) -> None:
         self._known = list_shim_names()

@@ -37,10 +37,10 @@ _LIMIT_OF_CALLS = "RuntimeError: suspension limit"
 
 
 class MontySandbox:
-    """A pool of workers; each serves one session and is then replaced. Thread-safe.
+    """A pool of workers. Each worker serves one session and is then replaced. Thread-safe.
 
-    `worker` is the program started for each session: the interpreter itself, or a program that starts it with more
-    isolation.
+    `worker` is the program that is started for each session: the interpreter itself, or a program that starts it with
+    more isolation.
     """
 
     def __init__(self, worker: Path, limits: SandboxLimits = DEFAULT_LIMITS) -> None:
@@ -50,7 +50,7 @@ class MontySandbox:
         self._lock = threading.Lock()
 
     def open(self, tools: Mapping[str, Tool]) -> "MontyReplSession":
-        """Open a session. Raises `SandboxUnavailableError` if no worker starts, or none becomes free in time."""
+        """Open a session. Raises `SandboxUnavailableError` if no worker starts, or if none becomes free in time."""
         try:
             checkout = self._open_pool().checkout(
                 limits={
@@ -59,7 +59,7 @@ class MontySandbox:
                     "max_recursion_depth": self._limits.recursion_depth,
                     "max_suspensions": self._limits.calls,
                 },
-                # Nothing waits inside, and randomness repeats, so that a run can be replayed.
+                # Nothing sleeps inside, and random numbers repeat, so that a run can be replayed.
                 os_policy={"sleep": "zero", "random_start": {"seed": 0}},
                 script_name="cell.py",
             )
@@ -94,7 +94,7 @@ class MontySandbox:
 
 
 class MontyReplSession:
-    """One worker and the definitions of its cells."""
+    """One worker, and the definitions made by its cells."""
 
     def __init__(
         self, checkout: MontySession, session: MontySession, tools: "ToolTable", limits: SandboxLimits
@@ -106,7 +106,7 @@ class MontyReplSession:
         self._loaded: set[str] = set()
         self._killer = WorkerKiller(session.worker_pid)
         self._load_shims({PRELUDE})
-        # Bound by name, so that they can be passed on like any function.
+        # The tools are bound by name, so that they can be passed on like any function.
         self._session.feed_run("None", inputs={name: _build_placeholder(name) for name in tools.list_names()})
 
     def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> CellResult:
@@ -125,14 +125,14 @@ class MontyReplSession:
         return CellResult(output.get_text(), output.characters, error, time.perf_counter() - begun)
 
     def close(self) -> None:
-        """Close the session; a worker in the middle of a cell is killed, because it must receive nothing more."""
+        """Close the session. A worker that is running a cell is killed, because it must not receive anything more."""
         if self._checkout is not None:
             checkout, self._checkout = self._checkout, None
             self._killer.close()
             checkout.__exit__(None, None, None)
 
     def _find_failure(self, code: str, output: CappedOutput, cancelled: Callable[[], bool]) -> str | None:
-        """Return the failure of the code, with a hint, or None."""
+        """Return the failure of the code, with a hint, or None if it did not fail."""
         try:
             lowered = lower(code)
         except SyntaxError as error:
@@ -185,7 +185,7 @@ class MontyReplSession:
         snapshot: Any = self._session.feed_start(code, print_callback=lambda _, text: output.write(text))
         while not isinstance(snapshot, MontyComplete):
             if cancelled():
-                # Never resumed: the code could catch any exception that it was resumed with.
+                # The cell is never resumed, because the code could catch any exception with which it was resumed.
                 raise RunCancelledError("The run was cancelled.")
             snapshot = self._answer_snapshot(snapshot)
 
@@ -204,7 +204,7 @@ class MontyReplSession:
 
 
 def _build_placeholder(name: str) -> Callable[..., None]:
-    """Return a function whose name alone is passed to the sandbox; calls come back by that name."""
+    """Return a function whose name alone is passed to the sandbox. Calls arrive back under that name."""
 
     def tool(*_: object, **__: object) -> None: ...
 
@@ -218,12 +218,12 @@ _LOOK_SECONDS = 0.1
 class WorkerKiller:
     """Kills a worker whose run is cancelled while its code makes no requests to the host.
 
-    It holds the worker by a file descriptor, so that a process that reuses the worker's id is never hit.
+    It holds the worker by a file descriptor, so that a process that reuses the worker's id is never killed.
     """
 
     def __init__(self, pid: int | None) -> None:
         self._pidfd = os.pidfd_open(pid) if pid is not None else None
-        self._lock = threading.Lock()  # a closed descriptor may belong to another worker
+        self._lock = threading.Lock()  # a closed descriptor may be reused for another worker
 
     @contextmanager
     def watch(self, cancelled: Callable[[], bool]) -> Iterator[None]:
@@ -256,7 +256,7 @@ class WorkerKiller:
 
 
 class ToolTable:
-    """The tools of a session by name. Their exceptions become built-in ones with a text for the model."""
+    """The tools of a session, keyed by name. Their exceptions become built-in ones with a message for the model."""
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self._tools = dict(tools)
@@ -266,7 +266,7 @@ class ToolTable:
         return tuple(self._tools)
 
     def call(self, name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any | Exception:  # noqa: ANN401
-        """Return the tool's result, or the exception for the code to see. Raises only a tool's `LeadlineError`s."""
+        """Return the tool's result, or the exception for the code to see. Only a tool's `LeadlineError`s are raised."""
         tool = self._tools.get(name)
         if tool is None:
             return NameError(f"name '{name}' is not defined")
@@ -290,7 +290,7 @@ class ToolTable:
 
 
 def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401
-    """Replace lone surrogates in a plain value, which a model's JSON may contain: no interpreter accepts them."""
+    """Replace lone surrogates in a plain value. A model's JSON may contain them, but no interpreter accepts them."""
     match value:
         case str():
             return value if value.isascii() else value.encode(errors="replace").decode()
@@ -302,7 +302,7 @@ def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401
 
 
 def is_plain(value: object, depth: int = 0) -> bool:
-    """Return whether a value consists only of built-in types, so that it means the same on both sides."""
+    """Return whether a value consists only of built-in types, so that it means the same in both processes."""
     if type(value) in _PLAIN:
         return True
     if depth > _MAX_DEPTH:

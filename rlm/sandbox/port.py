@@ -1,4 +1,7 @@
-"""The port of the sandbox: cells of Python in, capped output out; tools are the only way to the outside."""
+"""The port of the sandbox: it runs cells of Python and returns capped output.
+
+Tools are the only access to the outside.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from rlm.errors import not_cancelled
 class SandboxForm(StrEnum):
     """The isolation of the sandbox.
 
-    `plain` is an interpreter without files, network or environment, in its own process; `bubblewrap` also puts that
+    `plain` is an interpreter without files, network or environment, in its own process. `bubblewrap` also puts that
     process into its own namespaces.
     """
 
@@ -23,9 +26,9 @@ class SandboxForm(StrEnum):
 class SandboxLimits:
     """Limits of the sandbox.
 
-    `cell_seconds` is time in which the code itself runs; waiting for tools does not count. A worker that has not
-    stopped `grace_seconds` later is killed. `calls` limits all requests of a session to its host, including tool calls.
-    `sessions` can be open at once; a further one waits `wait_seconds` for its turn.
+    `cell_seconds` limits the time in which the code itself runs; waiting for tools does not count. A worker that has
+    not stopped `grace_seconds` later is killed. `calls` limits all requests of a session to its host, including tool
+    calls. At most `sessions` can be open together; another one waits up to `wait_seconds`.
     """
 
     memory_bytes: int = 512 * 1024**2
@@ -46,15 +49,18 @@ Tool = Callable[..., Any]
 
 
 class ToolError(Exception):
-    """A tool's report of a wrong or failed call to the code. Its text is for the model: no internals in it."""
+    """A tool's report to the code of a wrong or failed call.
+
+    The message is for the model and must not contain internals.
+    """
 
 
 @dataclass(frozen=True)
 class CellResult:
     """The result of running a piece of code.
 
-    `output` is the printed text and the value of the last expression, capped to head and tail; `characters` is its
-    length before that. `error` is the traceback of the code's own failure, with a hint where there is one, or None.
+    `output` is the printed text and the value of the last expression, capped to head and tail. `characters` is its
+    length before that. `error` is the traceback if the code failed, with a hint where there is one, or None.
     """
 
     output: str
@@ -64,29 +70,29 @@ class CellResult:
 
 
 class Session(Protocol):
-    """One interpreter; variables persist from cell to cell."""
+    """One interpreter. Its variables persist from cell to cell."""
 
     def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> CellResult:
-        """Run a cell; failures of the code are in the result.
+        """Run a cell. Failures of the code are part of the result.
 
-        Raises `SandboxLostError` if the interpreter died or had to be killed (its variables are gone),
-        `RunCancelledError` soon after `cancelled` returns True, and the `LeadlineError` of a tool; after each of them
-        the session is closed.
+        Raises `SandboxLostError` if the interpreter died or had to be killed (its variables are lost),
+        `RunCancelledError` soon after `cancelled` returns True, and the `LeadlineError` of a tool. After each of these
+        errors, the session is closed.
         """
 
     def close(self) -> None:
-        """End the interpreter's process; closing twice is no error."""
+        """Stop the interpreter's process. Closing a session twice is not an error."""
 
 
 class Sandbox(Protocol):
-    """Opens sessions; each has a fresh process of its own."""
+    """Opens sessions. Each session has a fresh process of its own."""
 
     def open(self, tools: Mapping[str, Tool]) -> Session:
         """Open a session. Its code calls `tools` by name; they run on the host, in the thread of `Session.run`.
 
-        A tool returns plain data. `ToolError` reaches the code as an exception with its text, a `LeadlineError` ends
-        the cell, and of any other exception the code learns only the tool's name. Raises `SandboxUnavailableError` if
-        the requested isolation is unavailable; a weaker one is never used instead.
+        A tool returns plain data. A `ToolError` reaches the code as an exception with its message, and a
+        `LeadlineError` ends the cell. For any other exception, the code learns only the tool's name. Raises
+        `SandboxUnavailableError` if the requested isolation is unavailable; weaker isolation is never used instead.
         """
 
     def close(self) -> None: ...

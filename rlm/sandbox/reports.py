@@ -1,4 +1,4 @@
-"""Reports a cell's failure to the model that wrote it: the end of the traceback, in its own names, and a hint."""
+"""Reports a cell's failure to the model that wrote it: the end of the traceback in the code's names, and a hint."""
 
 import re
 import traceback
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class CappedOutput:
-    """Keeps the first and the last characters written to it; memory is bounded however much is written."""
+    """Stores only the first and the last characters written to it, so its memory is bounded."""
 
     def __init__(self, max_characters: int) -> None:
         self._head_room = max_characters - max_characters // 4
@@ -25,7 +25,7 @@ class CappedOutput:
             self._tail = (self._tail + rest[-self._tail_room :])[-self._tail_room :]
 
     def get_text(self) -> str:
-        """Return the whole text, or head and tail with a line between them that says how much was left out."""
+        """Return the whole text, or head and tail with a line between them that states how much was omitted."""
         head = "".join(self._head)
         left_out = self.characters - len(head) - len(self._tail)
         if left_out <= 0:
@@ -36,7 +36,7 @@ class CappedOutput:
 NO_FILES = "there are no files here; read documents with the tools"
 _NO_MODULES = "No other modules are available: use Python's built-in functions, and the tools."
 
-# Replacements for features that the interpreter does not run.
+# Replacements for features that the interpreter does not support.
 _HINTS: tuple[tuple[str, str], ...] = (
     (r"has no attribute '__(dict|class|name|doc|module)__'", "Objects cannot be inspected here; use type(x)."),
     (
@@ -78,7 +78,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
 
 
 def find_hint(error: str, *, names: Iterable[str] = ()) -> str:
-    """Return one sentence, or an empty text; `names` are the tools that can be called."""
+    """Return a hint of one sentence, or an empty string. `names` are the tools that can be called."""
     for pattern, hint in _HINTS:
         if re.search(pattern, error):
             return hint
@@ -93,13 +93,13 @@ def find_hint(error: str, *, names: Iterable[str] = ()) -> str:
 
 _SHOWING = "_ll_show("
 _CARETS = re.compile(r" *~+")
-# The text may be anything the code raised: beyond this length only the ends are read, each in linear time.
+# The text may be anything that the code raised. Beyond this length only the ends are searched, each in linear time.
 _MAX_SEARCHED_CHARS = 200_000
 _CELL = re.compile(r"<python-input-\d+>|<unknown>")
 
 
 def format_report(text: str, *, limit: int, names: Iterable[str]) -> str:
-    """Return the end of the traceback in the code's own names, and a hint."""
+    """Return the end of the traceback, with the code's own names, and a hint."""
     if len(text) > _MAX_SEARCHED_CHARS:
         text = f"{text[: _MAX_SEARCHED_CHARS // 2]}\n…\n{text[-_MAX_SEARCHED_CHARS // 2 :]}"
     text = _restore_lines(_CELL.sub("<cell>", text)).replace("_ll_show((", "").rstrip()
@@ -112,7 +112,10 @@ def format_report(text: str, *, limit: int, names: Iterable[str]) -> str:
 
 
 def _restore_lines(text: str) -> str:
-    """Rejoin wrapped lines, without the carets under them, which would be under other characters then."""
+    """Rejoin wrapped lines.
+
+    The carets under them are dropped, because they would no longer be under the right characters.
+    """
     lines = text.split("\n")
     kept: list[str] = []
     wrapped = False
@@ -136,5 +139,5 @@ def _unwrap_line(line: str) -> str:
 
 
 def format_syntax_error(error: SyntaxError) -> str:
-    """Report a syntax error as Python does, with the line and a caret."""
+    """Format a syntax error in the same way as Python does, with the line and a caret."""
     return _CELL.sub("<cell>", "".join(traceback.format_exception_only(error))).strip()

@@ -1,7 +1,7 @@
 """The record tables that a question may be about: their names, columns, and a few rows of each.
 
 Two tables are always added to those of the files: `documents`, with a row for each document in scope, and `sections`,
-with a row for each heading, if documents have headings. Tables with the same columns are merged here, whatever
+with a row for each heading, if any document has headings. Tables with the same columns are merged here, whichever
 documents they come from.
 """
 
@@ -40,19 +40,21 @@ from rlm.untrusted import to_one_line
 
 DOCUMENTS, SECTIONS = "documents", "sections"
 MAX_DESCRIBED = 30
-# Passages used to find out which tables a question may be about.
+# Number of passages to search for to find out which tables a question may be about.
 _LOOKUP_PASSAGES = 50
-_FEW_TABLES = 3  # all of them are described, so their order does not matter
-# Rankings of tables are short, so the first place says far more than the others: a smaller constant than for passages.
+_FEW_TABLES = 3  # up to this many tables, all are described, so their order does not matter
+# Rankings of tables are short, so the first rank matters far more than the others. The constant is therefore smaller
+# than for passages.
 _RRF_K = 10
 _CHARS_PER_TOKEN = 4
 _MAX_ATTRIBUTES = 60
 _SAMPLE_ROWS, _SHOWN_DOCUMENTS = 3, 40
 _TITLE_CHARS = 80
-# A merged table may consist of thousands of tables: profiles are merged, and captions shown, of this many at most.
+# A merged table may consist of thousands of tables. At most this many of them contribute their profiles and their
+# captions.
 _MOST_PROFILED, _MOST_CAPTIONS = 200, 6
 _NAME_CHARS = 40
-# Documents examined to find out if a corpus has headings.
+# Number of documents examined to find out if a corpus has headings.
 _SAMPLED_DOCUMENTS = 10
 _DOCUMENT_COLUMNS = (
     Column("title", ColumnType.TEXT),
@@ -91,9 +93,9 @@ class TablePart:
 
 @dataclass(frozen=True)
 class TableInScope:
-    """A table by its name in SQL. `rows` is None if the rows are not counted yet.
+    """A table with its name in SQL. `rows` is None if the rows have not been counted yet.
 
-    The columns named in `origin`, which give the document and table of a row, come after those of the files.
+    The columns named in `origin`, which give the document and table of a row, follow the columns of the files.
     """
 
     name: str
@@ -106,18 +108,18 @@ class TableInScope:
 
 @dataclass(frozen=True)
 class TablesInScope:
-    """Tables by name, those of the files first, and known contents of some of them."""
+    """Tables keyed by name, those of the files first, and the known contents of some of them."""
 
     tables: tuple[TableInScope, ...]
     contents: Mapping[str, Contents]
 
     @property
     def has_records(self) -> bool:
-        """True if any table comes from a file, and not from the list of documents and sections."""
+        """True if any table comes from a file, as opposed to the tables of documents and sections."""
         return any(table.kind is TableKind.RECORDS for table in self.tables)
 
     def find_table(self, name: str) -> TableInScope | None:
-        """Return the table with this name, ignoring case as SQL does, or None."""
+        """Return the table with this name, or None. Case is ignored, as in SQL."""
         return next((table for table in self.tables if table.name.casefold() == name.casefold()), None)
 
     def list_mentioned(self, sql: str) -> list[TableInScope]:
@@ -129,14 +131,14 @@ class TablesInScope:
         return [table for _, table in sorted(found, key=lambda each: each[0])]
 
     def render_description(self, reading_tokens: int = 0) -> str:
-        """Return the text of `describe`."""
+        """Return the text of the description that `describe` builds."""
         return self.describe(reading_tokens).text
 
     def describe(self, reading_tokens: int = 0) -> Description:
-        """Describe as many tables as fit in a prompt; names, titles and cells are the documents' words.
+        """Describe as many tables as fit in a prompt. Names, titles and cells are words of the documents.
 
-        Those of documents and sections are always described. A model that reads many tokens of documents is shown more:
-        a quarter of that number for tables.
+        The tables of documents and sections are always described. A model that reads many tokens of documents is shown
+        more: up to a quarter of that number of tokens for tables.
         """
         records = [self._describe_table(table) for table in self.tables if table.kind is TableKind.RECORDS]
         others = [self._describe_table(table) for table in self.tables if table.kind is not TableKind.RECORDS]
@@ -149,7 +151,7 @@ class TablesInScope:
 
 
 class TableCatalog:
-    """Finds the tables of a corpus; shared by all questions of a process."""
+    """Finds the tables of a corpus. Shared by all questions of a process."""
 
     def __init__(self, records: RecordTables) -> None:
         self.records = records
@@ -157,8 +159,9 @@ class TableCatalog:
     def list_tables(self, corpus: Corpus, question: str = "", search: Search | None = None) -> TablesInScope:
         """Return the tables of all documents of a corpus, with the contents of those that can be described.
 
-        Documents that were hidden from the principal since the corpus was opened have none. If there are many tables,
-        those come first that a search for the question finds, that share rare words with it, or that have many rows.
+        Documents that were hidden from the principal after the corpus was opened have no tables. If there are many
+        tables, they are ordered by relevance: tables come first that a search for the question finds, that share rare
+        words with it, or that have many rows.
         """
         # guard: table-prompt-readers
         corpus = corpus.restrict_to(each.handle for each in corpus.documents if corpus.is_open(each))
@@ -178,7 +181,7 @@ class TableCatalog:
         return TablesInScope((*records, *others), contents)
 
     def _load_tables(self, document: CorpusDocument, corpus: Corpus) -> Sequence[RecordTable]:
-        """Load the tables of a document; empty if its list of tables cannot be read."""
+        """Load the tables of a document. The result is empty if the document's list of tables cannot be read."""
         try:
             with corpus.reading_stored(document):
                 return self.records.load_tables(document.handle.version_id)
@@ -186,7 +189,7 @@ class TableCatalog:
             return ()
 
     def load_contents(self, tables: TablesInScope, wanted: Sequence[TableInScope], corpus: Corpus) -> TablesInScope:
-        """Return tables with the `wanted` ones first, and with their contents."""
+        """Return the tables with their contents, the `wanted` ones first."""
         contents = {
             table.name: self._load_contents(table, corpus) for table in wanted if table.name not in tables.contents
         }
@@ -210,7 +213,7 @@ class TableCatalog:
                 )
                 for part in table.parts[:_MOST_CAPTIONS]
             ]
-        except (KeyError, ContentChangedError, UnknownHandleError):  # deleted, hidden or changed meanwhile
+        except (KeyError, ContentChangedError, UnknownHandleError):  # deleted, hidden or changed in the meantime
             return Contents(parts=len(table.parts))
         columns: list[ColumnProfile | None] = []
         if len(profiles) == len(table.parts):
@@ -244,13 +247,13 @@ def _build_documents_contents(table: TableInScope, corpus: Corpus) -> Contents:
     numbers = {each.handle: number for number, each in enumerate(corpus.documents, start=1)}
     rows: dict[int, Sequence[str | None]] = {}
     for each in corpus.sample_documents(_SHOWN_DOCUMENTS):
-        with suppress(UnknownHandleError):  # deleted or hidden meanwhile
+        with suppress(UnknownHandleError):  # deleted or hidden in the meantime
             rows[numbers[each.handle]] = _to_texts(build_document_row(each, corpus, table.columns))
     return Contents(columns, rows)
 
 
 def _load_properties(corpus: Corpus) -> list[Mapping[str, str]]:
-    """Return the properties of every document; empty if too many documents have some."""
+    """Return the properties of every document; empty if too many documents have properties."""
     have_some = [document.media_type in PROPERTY_COLUMNS for document in corpus.documents]
     if not 0 < sum(have_some) <= _MOST_PROFILED:
         return []
@@ -296,19 +299,20 @@ def build_section_row(section: Section, corpus: Corpus) -> tuple[object, ...]:
 def iter_sections(corpus: Corpus) -> Iterator[Section]:
     """Yield the sections of all documents, in reading order."""
     for document in corpus.documents:
-        with suppress(DocumentUnreadableError):  # the answer says that the document was skipped
+        with suppress(DocumentUnreadableError):  # the answer reports that the document was skipped
             yield from list_sections(corpus, document.handle)
 
 
 def get_origin_values(table: TableInScope, part: TablePart) -> tuple[str, ...]:
-    """Return the values of the columns named in `table.origin` for the rows of a part."""
+    """Return the values of the columns in `table.origin` for the rows of a part."""
     return (part.document.title, part.table.name)[: len(table.origin)]
 
 
 def _rank_tables(tables: Sequence[TableInScope], question: str, passages: Sequence[Passage]) -> list[TableInScope]:
     """Order tables by a fusion of three rankings: by the passages found, by the question's words, and by size.
 
-    This is reciprocal rank fusion (Cormack, Clarke & Buettcher, SIGIR 2009); ties all get the rank of the last of them.
+    This is reciprocal rank fusion (Cormack, Clarke & Buettcher, SIGIR 2009). Tied tables all get the rank of the last
+    of them.
     """
     sizes = [float(table.rows or 0) for table in tables]
     rankings = [_score_by_passages(tables, passages), _score_by_words(tables, question), sizes]
@@ -323,7 +327,7 @@ def _compute_shares(scores: Sequence[float]) -> list[float]:
 
 
 def _score_by_words(tables: Sequence[TableInScope], question: str) -> list[float]:
-    """Score tables by the words they share with a question; a word that few tables have weighs more.
+    """Score tables by the words that they share with a question. A word that occurs in few tables has a higher weight.
 
     The names of a table and its file weigh more than the names of its columns.
     """
@@ -345,7 +349,7 @@ def _get_encoder() -> Bm25Encoder:
 
 
 def _join_titles(table: TableInScope) -> str:
-    """Return the names of all tables merged into a table, and of their documents and files."""
+    """Return the names of all tables that were merged into a table, and the names of their documents and files."""
     parts = table.parts[:_MOST_CAPTIONS]
     named = (each for part in parts for each in (part.table.name, part.document.title, part.document.name))
     return " ".join(dict.fromkeys(named))
@@ -356,7 +360,10 @@ def _join_column_names(table: TableInScope) -> str:
 
 
 def _score_by_passages(tables: Sequence[TableInScope], passages: Sequence[Passage]) -> list[float]:
-    """Score tables by passages, best first: tables that contain a passage, then tables of documents found."""
+    """Score tables by passages, which are in order, best first.
+
+    Tables that contain a passage rank above tables of documents that were found.
+    """
     by_document = {passage.version_id: rank for rank, passage in reversed(list(enumerate(passages)))}
 
     def score_table(table: TableInScope) -> float:
@@ -381,7 +388,7 @@ def _is_overlapping(part: TablePart, passage: Passage) -> bool:
 
 
 def _group_parts(parts: Iterable[TablePart]) -> Iterator[TableInScope]:
-    """Merge tables with the same column names."""
+    """Merge tables that have the same column names."""
     groups: dict[tuple[str, ...], list[TablePart]] = defaultdict(list)
     for part in parts:
         groups[tuple(column.name.casefold() for column in part.table.columns)].append(part)
@@ -398,7 +405,7 @@ def _group_parts(parts: Iterable[TablePart]) -> Iterator[TableInScope]:
 
 
 def _list_origin_columns(parts: Sequence[TablePart], columns: Sequence[Column]) -> tuple[str, ...]:
-    """Return the names of the columns that give a row's source; none if all rows are from one table."""
+    """Return the names of the columns that give a row's source; none if all rows come from one table."""
     if len(parts) == 1:
         return ()
     taken = {column.name.casefold() for column in columns}
@@ -420,7 +427,7 @@ def _merge_columns(one: Column, other: Column) -> Column:
 
 
 def _find_common_name(names: Sequence[str]) -> str:
-    """Return the common beginning of some tables' names, or the first of the names."""
+    """Return the common beginning of the tables' names, or the first name."""
     if len(set(names)) == 1:
         return names[0]
     alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*(name.casefold() for name in names), strict=False))
@@ -441,12 +448,12 @@ def _iter_sections_tables(corpus: Corpus) -> Iterator[TableInScope]:
 def _has_headings(document: CorpusDocument, corpus: Corpus) -> bool:
     try:
         return any(chunk.heading_path for chunk in corpus.load_text_map(document).chunks)
-    except DocumentUnreadableError:  # the answer says that the document was skipped
+    except DocumentUnreadableError:  # the answer reports that the document was skipped
         return False
 
 
 def _list_property_columns(corpus: Corpus) -> tuple[Column, ...]:
-    """Return the columns of the properties that the files' types define."""
+    """Return the columns for the properties that the files' types define."""
     types = dict.fromkeys(document.media_type for document in corpus.documents)
     return tuple(dict.fromkeys(column for kind in types for column in PROPERTY_COLUMNS.get(kind, ())))
 
@@ -483,13 +490,13 @@ def _convert_to_type(value: object, kind: ColumnType) -> object:
 
 
 def _build_safe_name(name: str) -> str:
-    """Return a name that SQL accepts without quotes, unless it is one of SQL's own words."""
+    """Return a name that SQL accepts without quotes. A name that is a word of SQL itself may still need them."""
     safe = _OTHER_THAN_WORDS.sub("_", name.casefold()).strip("_")[:_NAME_CHARS].rstrip("_") or "table"
     return f"table_{safe}" if safe[0].isdigit() else safe
 
 
 def _reserve_name(name: str, taken: set[str]) -> str:
-    """Return the name, with a number if it is taken, and reserve it."""
+    """Reserve a name and return it, with a number appended if the name is already taken."""
     unused, number = name, 1
     while unused in taken:
         number += 1

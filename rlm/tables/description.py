@@ -1,6 +1,6 @@
 """Describes tables to a model: columns with their values, some rows, and the text around each table.
 
-All of it except for the frame is the documents' own words, each on one line and made safe by `to_one_line`.
+All of it except for the frame consists of the documents' own words, each on one line and sanitized by `to_one_line`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,26 +12,29 @@ from ingest.storage.tables.profiles import ELLIPSIS, MAX_VALUE_CHARS, truncate_t
 from ingest.storage.tables.types import Column, ColumnProfile, ColumnType
 from rlm.untrusted import to_one_line
 
-# Room for tables in a prompt; a model that reads much gets more. Columns come first, but if there are many tables they
-# take no more than their share; nor do the values and rows of one table.
+# Maximum characters for tables in a prompt; a model that reads a lot gets more. Columns come first, but if there are
+# many tables the columns do not exceed their fraction; neither do the values and rows of one table.
 DESCRIBED_CHARS = 12_000
 _SHARE_OF_COLUMNS, _SHARE_OF_ONE = 1 / 2, 1 / 3
 _NAMED_CHARS = 2_000
 _MAX_COLUMNS = 60
 _NAME_CHARS = 80
 _UNIT_CHARS = 8
-_EXAMPLES, _MOST_NAMES = 3, 24  # of values that occur once: how many are shown if there are more than that
-_BRIEF_CHARS = 120  # the end of a caption
-# The most characters for the values of all columns of a table and for all cells of a row, and the fewest for one.
+# Number of examples to show of values that occur once, if there are more values than the second number.
+_EXAMPLES, _MOST_NAMES = 3, 24
+_BRIEF_CHARS = 120  # a longer caption is cut to its last characters
+# Maximum characters for the values of all columns of a table and for all cells of a row, and the minimum for a single
+# one.
 _VALUES_CHARS, _FEWEST_VALUES_CHARS = 4_000, 80
-_SHARE_OF_COMMON = 2 / 3  # of the room for values that are not all shown; the rest goes to the rarest
+# Fraction of the characters for the most common values if not all are shown; the rarest values get the rest.
+_SHARE_OF_COMMON = 2 / 3
 _ROW_CHARS, _FEWEST_CELL_CHARS = 1_600, 16
 _EMPTY = "(empty)"
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The lines above and below a table in its document, such as a caption with the unit of its figures, and notes."""
+    """The lines above and below a table in its document, such as a caption with the unit of its numbers, and notes."""
 
     name: str
     rows: int
@@ -41,7 +44,7 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Contents:
-    """Profiles of a table's first columns, where available, and some of its rows by number.
+    """The profiles of a table's first columns, where available, and some of its rows by number.
 
     `around` belongs to the first of the `parts` document tables that were merged into this table.
     """
@@ -65,7 +68,7 @@ class DescribedTable:
 
 @dataclass(frozen=True)
 class Description:
-    """The text about tables, and the names of those that it shows in full, only by their columns, or at most by name.
+    """The text about tables, and the names of the tables shown in full, only by their columns, or at most by name.
 
     A `listed` table appears in the text only by name, if at all.
     """
@@ -79,9 +82,10 @@ class Description:
 def describe_tables(
     records: Sequence[DescribedTable], others: Sequence[DescribedTable], most_chars: int
 ) -> Description:
-    """Describe tables for a prompt: `others` always, and as many `records` as fit, from the first.
+    """Describe tables for a prompt: all `others`, and as many of the `records` as fit, starting with the first.
 
-    As many as fit get at least their columns, the first of these also values and rows; the rest are only named.
+    As many tables as fit get at least their columns, and the first of these also get values and rows. The other tables
+    are only named.
     """
     always = ["\n".join(_render_whole(table, most_chars)) for table in others]
     room = max(0, most_chars - sum(map(len, always)))
@@ -111,7 +115,7 @@ def describe_tables(
 
 
 def _select_fitting(texts: Sequence[str], start: int, room: int) -> dict[int, str]:
-    """Return the texts from `start`, as many as fit."""
+    """Return as many of the texts as fit, beginning at `start`, keyed by index."""
     lengths = accumulate(map(len, texts[start:]))
     return {
         at: text for at, (text, length) in enumerate(zip(texts[start:], lengths, strict=True), start) if length <= room
@@ -125,7 +129,7 @@ def _render_left_out(count: int) -> Iterator[str]:
 
 
 def _render_whole(table: DescribedTable, most_chars: int = DESCRIBED_CHARS) -> Iterator[str]:
-    """Yield all lines about a table. Its values get half of the characters at most, and its rows the other half."""
+    """Yield all lines about a table. Its values get at most half of the characters, and its rows get the other half."""
     contents = table.contents or Contents()
     yield _render_heading(table)
     yield from _render_captions(contents)
@@ -153,7 +157,10 @@ def _render_whole(table: DescribedTable, most_chars: int = DESCRIBED_CHARS) -> I
 
 
 def _render_captions(contents: Contents) -> Iterator[str]:
-    """Yield the lines above and below; those of several tables with their names, which identify their rows."""
+    """Yield the lines above and below a table.
+
+    If several tables were merged, their names are included, because they identify the rows.
+    """
     for each in contents.around:
         above, name = to_one_line(each.above), to_one_line(each.name, _NAME_CHARS)
         if contents.parts == 1:
@@ -205,12 +212,13 @@ def _render_column(column: Column) -> str:
 
 
 def _render_facts(profile: ColumnProfile, rows: int, room: int) -> str:
-    """Describe a column: its empty cells, and all values, or the range, or the most common values."""
+    """Describe a column: its empty cells, and either all values, the range, or the most common values."""
     found: list[str] = []
     if profile.empty:
         found.append("empty" if profile.empty == rows else f"{profile.empty:,} empty ({profile.empty / rows:.0%})")
     different = f"{'' if profile.is_exact else 'about '}{profile.distinct:,} different" if profile.distinct else ""
-    # A range says more than a list of numbers or dates that hardly ever repeat, and nobody compares with long texts.
+    # A range says more than a list of numbers or dates that hardly ever repeat, and comparisons with long texts are not
+    # useful.
     repeats = profile.distinct is None or 2 * profile.distinct <= rows - profile.empty
     if profile.smallest is not None and not (profile.has_all_values and repeats):
         found += [f"{profile.smallest} to {profile.largest}", different]
@@ -225,7 +233,7 @@ def _render_facts(profile: ColumnProfile, rows: int, room: int) -> str:
 def _render_values(profile: ColumnProfile, room: int) -> str:
     """Return values with their counts, written as in SQL.
 
-    They are all values, or the most and least common ones, or, if most do not repeat, examples.
+    These are all values, or the most and least common ones, or examples if most values do not repeat.
     """
     is_bare = profile.type in (ColumnType.INTEGER, ColumnType.NUMBER, ColumnType.BOOLEAN)
     is_example = max(profile.values.values()) == 1 and not (
@@ -249,7 +257,10 @@ def _take_fitting(texts: Sequence[str], room: int) -> Sequence[str]:
 
 
 def _compute_cell_length(cells: Sequence[str], room: int) -> int:
-    """Return the longest cell for which all fit into `room`; short cells leave their unused room to the others."""
+    """Return the maximum cell length at which all cells fit in `room`.
+
+    Characters that short cells do not use go to the others.
+    """
     lengths = sorted(map(len, cells))
     for at, length in enumerate(lengths):
         if length * (len(lengths) - at) > room:

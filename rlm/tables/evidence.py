@@ -1,4 +1,4 @@
-"""The evidence of a table answer: the first rows behind it as numbered passages, and the markers that name them."""
+"""The evidence of a table answer: the first rows behind it as numbered passages, and the markers that refer to them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from rlm.tables.render import MAX_SHOWN_ROWS
 from rlm.tables.sql import SqlResult
 from rlm.tables.working import PlanRun
 
-# The number of rows behind an answer that may be cited; `rows_behind` lists all of them.
+# Maximum number of rows behind an answer that can be cited. `rows_behind` lists all of them.
 _MAX_CITED = 50
-# A sentence or result row carries the markers of all its records up to this number (the second is for documents that a
-# model read); beyond it, those of the first few.
+# Up to this number of records (the second number is for documents that a model read), a sentence or result row carries
+# the markers of all its records. Beyond it, only the first few markers are shown.
 _MOST_MARKERS, _MOST_MARKERS_READ = 5, 20
 _FIRST_FEW = 3
 
@@ -24,8 +24,8 @@ _FIRST_FEW = 3
 class Evidence:
     """Numbered passages, the quotations that support judged values, and the number of rows behind the answer.
 
-    `numbers` maps each row of a table to its passage, and `read` has the tables whose rows a model read whole. `table`
-    is the one whose records the rows of the result name, empty if there is none.
+    `numbers` maps each row of a table to its passage, and `read` contains the tables whose rows a model read
+    completely. `table` is the table whose records the rows of the result refer to, or empty if there is none.
     """
 
     passages: Mapping[int, Passage]
@@ -42,8 +42,9 @@ class Evidence:
         return "".join(f"[{number}]" for number in islice(self.passages, shown))
 
     def list_row_markers(self, result: SqlResult) -> Sequence[str]:
-        """Return the markers of the first rows of a result, each with all its records or the first few; empty unless
-        every row has some.
+        """Return the markers of the first rows of a result, each with all its records or the first few.
+
+        The result is empty unless every row has markers.
         """
         markers = [
             [self.numbers.get((self.table, number)) for number in row]
@@ -55,10 +56,10 @@ class Evidence:
 
 
 def build_evidence(plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequence[int]], run: PlanRun) -> Evidence:
-    """Cite the first rows behind an answer; rows that a model read whole are cited for the words that support their
-    values.
+    """Cite the first rows behind an answer.
 
-    Records of the result's first rows come before others.
+    Rows that a model read completely are cited for the words that support their values. Records of the result's first
+    rows come before others.
     """
     passages: list[Passage] = []
     quotes: list[OfferedQuote] = []
@@ -88,7 +89,7 @@ def build_evidence(plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequ
 
 
 def _iter_cited_rows(result: SqlResult, table: str, *, read: bool) -> Iterator[list[int]]:
-    """Yield the records of a table that each of the first rows of a result is cited for."""
+    """Yield, for each of the first rows of a result, the records of a table that it cites."""
     found = result.records
     if found is None or found.table.casefold() != table.casefold():
         return

@@ -30,11 +30,11 @@ from rlm.tables.catalog import (
 )
 from rlm.tables.sql import SqlTable, build_rows_select
 
-# Added columns by name, such as judged ones: a type, and a value for each row.
+# Added columns, such as judged ones, keyed by name: a type, and a value for each row.
 Added = Mapping[str, tuple[ColumnType, Sequence[object]]]
 Cells = tuple[object, ...]
 _ROWS_AT_ONCE = 5_000
-# Columns of several tables get the widest of their types.
+# If tables are merged, a column gets the widest of its types.
 _TYPES = {
     ColumnType.TEXT: "VARCHAR",
     ColumnType.INTEGER: "HUGEINT",
@@ -43,15 +43,15 @@ _TYPES = {
     ColumnType.TIMESTAMP: "TIMESTAMP",
     ColumnType.BOOLEAN: "BOOLEAN",
 }
-# The number of rows whose texts are read to estimate the length of all.
+# The number of rows whose texts are loaded to estimate the length of all.
 _ESTIMATE_SAMPLE_ROWS = 20
-# A citation quotes only the beginning of a whole document or section.
+# A citation of a whole document or section quotes only this many characters from its start.
 _QUOTED_CHARS = 1_000
 _NAMES_ROW = re.compile(r"\brows? \d+(?: to \d+)?$")
 
 
 class RecordRows:
-    """Rows of one or more record tables with the same columns, by number from 1; the first part's rows come first."""
+    """Rows of one or more record tables with the same columns, numbered from 1. The first part's rows come first."""
 
     def __init__(self, table: TableInScope, corpus: Corpus, records: RecordTables) -> None:
         self.table = table
@@ -76,12 +76,12 @@ class RecordRows:
             )
 
     def estimate_tokens(self, numbers: Sequence[int]) -> int:
-        """Estimate the total tokens of these rows' texts."""
+        """Estimate the total number of tokens in these rows' texts."""
         sample = numbers[:: max(1, len(numbers) // _ESTIMATE_SAMPLE_ROWS)]
         return sum(map(estimate_tokens, self.iter_texts(sample))) * len(numbers) // max(1, len(sample))
 
     def build_sql_table(self, folder: Path, added: Added) -> SqlTable:
-        """Return the table for a query, with more columns; files are written into `folder`."""
+        """Return the SQL table for a query, with extra columns appended. Its files are written to `folder`."""
         files = [folder / f"{self.table.name}.{number}.parquet" for number in range(len(self.table.parts))]
         for part, file in zip(self.table.parts, files, strict=True):
             with self._corpus.reading(part.document):
@@ -90,25 +90,25 @@ class RecordRows:
         return SqlTable(self.table.name, self._build_selects(files), added)
 
     def build_passages(self, numbers: Sequence[int]) -> list[Passage]:
-        """Return rows as passages for citations."""
+        """Return the rows as passages for citations."""
         return [self._build_passage(part, row) for part, row in self._iter_rows(numbers)]
 
     def count_by_document(self, numbers: Sequence[int]) -> Mapping[str, int]:
-        """Return how many of these rows each document has, by document id."""
+        """Return the number of these rows in each document, keyed by document id."""
         counts: Counter[str] = Counter()
         for part, own in self._iter_parts(numbers):
             counts[part.document.handle.document_id] += len(own)
         return counts
 
     def list_source_rows(self, numbers: Sequence[int]) -> tuple[SourceRows, ...]:
-        """Return rows by their own documents and tables."""
+        """Return the rows by their own documents and tables."""
         return tuple(
             SourceRows(part.document.handle.document_id, part.document.handle.version_id, part.table.index, tuple(own))
             for part, own in self._iter_parts(sorted(numbers))
         )
 
     def _build_passage(self, part: TablePart, row: RecordRow) -> Passage:
-        """Return a row as a passage; its heading includes the row number if its place does not name a row."""
+        """Return a row as a passage. Its heading includes the row number if its place does not name a row."""
         found = self._corpus.load_passage(part.document.handle[row.start : row.end])
         number = () if _NAMES_ROW.search(found.place) else (f"row {row.number}",)
         return replace(found, heading_path=(part.table.name, *number))
@@ -118,7 +118,10 @@ class RecordRows:
         return tuple(column.name for column in self.table.columns)
 
     def _build_selects(self, files: Sequence[Path]) -> list[str]:
-        """Return a SELECT of each part's rows, numbered continuously; columns get the names and types of the table."""
+        """Return a SELECT of each part's rows, numbered continuously.
+
+        Columns get the names and types of the merged table.
+        """
         if len(files) == 1:
             return [build_rows_select(files[0])]
         befores = [0, *self._ends]
@@ -146,14 +149,14 @@ class RecordRows:
                     yield part, row
 
     def _iter_parts(self, numbers: Sequence[int]) -> Iterator[tuple[TablePart, list[int]]]:
-        """Yield the numbers that rows have within their own tables, in the order given."""
+        """Yield, for each part, the numbers that the rows have in the part's own table, in the order given."""
         for place, group in groupby(numbers, key=lambda number: bisect_right(self._ends, number - 1)):
             before = self._ends[place - 1] if place else 0
             yield self.table.parts[place], [number - before for number in group]
 
 
 class TextRows:
-    """Rows that are documents or sections, with the methods of `RecordRows`: a model reads the whole text."""
+    """Rows that are documents or sections, with the methods of `RecordRows`. A model reads their whole text."""
 
     def __init__(
         self, table: TableInScope, corpus: Corpus, spans: Sequence[Handle], values: Callable[[], list[Cells]]
@@ -190,8 +193,9 @@ class TextRows:
     def build_read_passage(self, number: int, words: Iterable[str]) -> tuple[Passage, list[str]]:
         """Return the citation of a row that was read whole: the passage from the first to the last of these words.
 
-        The words found in it are returned too, as the document spells them. If none are found, for example because the
-        text does not say something, the passage is empty and its place says that the whole text was read.
+        The words found in the text are returned too, as the document spells them. If none are found, for example
+        because the text does not mention something, the passage is empty and its place states that the whole text was
+        read.
         """
         span = self._spans[number - 1]
         text = self._corpus.load_text(span)
@@ -208,7 +212,7 @@ class TextRows:
         return Counter(handle.document_id for handle in self.list_handles(numbers))
 
     def list_source_rows(self, numbers: Sequence[int]) -> tuple[SourceRows, ...]:
-        """Return rows by their documents: each is the document itself, or one of its sections by number."""
+        """Return the rows by their documents. Each row is the document itself, or one of its sections by number."""
         table = WHOLE_DOCUMENT if self.table.kind is TableKind.DOCUMENTS else ITS_SECTIONS
         by_document: dict[tuple[str, str], list[int]] = defaultdict(list)
         for number in sorted(numbers):
@@ -221,7 +225,7 @@ class TextRows:
 
     @cached_property
     def _number_within(self) -> list[int]:
-        """The number of each row among those of its document."""
+        """The number of each row among the rows of its document."""
         seen: Counter[tuple[str, str]] = Counter()
         numbers = []
         for row in range(1, self.rows + 1):

@@ -1,4 +1,4 @@
-"""The plan of a table answer: columns for a model to judge, one query, and a sentence template for its result."""
+"""The plan of a table answer: columns for a model to judge, one query, and a sentence template for the result."""
 
 import json
 import re
@@ -115,7 +115,7 @@ class SemanticType(StrEnum):
 
 @dataclass(frozen=True)
 class SemanticColumn:
-    """A column of `table` that a model judges row by row; `where` is a condition in SQL, empty for all rows."""
+    """A column of `table` that a model judges row by row. `where` is an SQL condition, or empty for all rows."""
 
     table: str
     name: str
@@ -127,9 +127,9 @@ class SemanticColumn:
 
 @dataclass(frozen=True)
 class TablePlan:
-    """The computation for a question. Without `sql`, `answer` says why the tables cannot answer it.
+    """The computation for a question. Without `sql`, `answer` explains why the tables cannot answer it.
 
-    `language` is the BCP 47 tag of the language of `answer`, empty if unknown.
+    `language` is the BCP 47 tag of the language of `answer`, or empty if it is unknown.
     """
 
     semantic_columns: tuple[SemanticColumn, ...]
@@ -139,13 +139,13 @@ class TablePlan:
     language: str = ""
 
     def list_steps(self) -> tuple[str, ...]:
-        """Return the steps for people, one sentence each."""
+        """Return the steps for display, one sentence each."""
         judging = (f'Read the rows of "{each.table}": {each.instruction}' for each in self.semantic_columns)
         return (*judging, "Run the query over the tables.")
 
 
 class TablePlanError(ValueError):
-    """The plan cannot be used; the message tells its author why."""
+    """The plan cannot be used. The message explains the reason to the plan's author."""
 
 
 _MEMBERS: Mapping[str, object] = {
@@ -168,7 +168,7 @@ _MEMBERS: Mapping[str, object] = {
     "answer": {"type": "string"},
 }
 PLAN_SCHEMA: Mapping[str, object] = build_closed_object(_MEMBERS)
-# The schema of a plan that may first ask to see more of some tables.
+# The schema of a plan whose author may first request to see more of some tables.
 LOOKING_SCHEMA: Mapping[str, object] = build_closed_object(
     {"show": {"type": "array", "items": {"type": "string"}}, **_MEMBERS}
 )
@@ -177,7 +177,10 @@ LOOKING_SCHEMA: Mapping[str, object] = build_closed_object(
 def build_planning_call(
     question: str, today: date, shown: Description, nonce: str, profile: ModelProfile, *, may_look: bool = False
 ) -> SubCall:
-    """Return the call that asks for a plan; with `may_look`, the planner may first ask to see more of the tables."""
+    """Return the call that requests a plan.
+
+    With `may_look`, the planner may first request to see more of the tables.
+    """
     look, schema = (_LOOK, LOOKING_SCHEMA) if may_look else ("", PLAN_SCHEMA)
     wanted = format_question(question, today, nonce)
     prompt = _PROMPT.format(nonce=nonce, tables=sanitize(shown.text, nonce), asked=wanted, look=look)
@@ -185,9 +188,9 @@ def build_planning_call(
 
 
 def list_requested_tables(reply: str, tables: TablesInScope, shown: Description) -> list[TableInScope]:
-    """Return the tables that a planner must see first: those it names that are not shown in full.
+    """Return the tables that a planner must see first: the tables it names that are not shown in full.
 
-    Tables that its query reads without having seen their columns are included.
+    This includes tables that its query reads although their columns were not shown.
     """
     try:
         value = json.loads(reply)
@@ -200,17 +203,17 @@ def list_requested_tables(reply: str, tables: TablesInScope, shown: Description)
 
 
 def build_repair_call(call: SubCall, reply: str, error: str, nonce: str) -> SubCall:
-    """Return the call again, with the failed plan and the reason."""
+    """Return the call again, with the failed plan and the reason for the failure."""
     said = sanitize(f"{reply[:_MAX_TEXT_CHARS]}", nonce)
     repair = _REPAIR.format(plan=said, error=sanitize(error[:_MAX_TEXT_CHARS], nonce))
     return SubCall(call.system, call.prompt + repair, call.max_tokens, call.schema, call.purpose)
 
 
 def parse_plan(reply: str, tables: TablesInScope, *, repaired: bool = False) -> TablePlan:
-    """Parse the plan in a reply. Raises `TablePlanError` for a plan that cannot be run over these tables.
+    """Parse the plan in a reply. Raises `TablePlanError` if the plan cannot be run over these tables.
 
-    A model that still lists existing columns as semantic ones after being told not to only lists what its query uses:
-    in a `repaired` plan these are dropped.
+    Some models still list existing columns as semantic ones after being told not to; they merely list the columns that
+    the query uses. In a `repaired` plan, such columns are dropped.
     """
     try:
         value = json.loads(reply)

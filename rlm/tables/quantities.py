@@ -1,6 +1,6 @@
-"""Finds which columns of a result are counts or sums, whose figures are shown with thousands separators.
+"""Finds the columns of a result that are counts or sums, whose numbers are shown with thousands separators.
 
-Years and identifiers are numbers of the same types, so the types of the columns are not enough.
+Years and identifiers are numbers of the same types, so the types of the columns are not sufficient.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 from rlm.tables.sql_syntax import Node
 
-# The aggregates whose value is a quantity, whatever their argument is.
+# The aggregates whose value is always a quantity, whatever their argument is.
 _COUNTING = frozenset({"count", "count_star", "count_if", "countif", "approx_count_distinct"})
 _ADDING = frozenset({"sum", "sum_no_overflow", "fsum", "sumkahan", "kahan_sum"})
 _ARITHMETIC, _PASSING = frozenset("+-*/"), frozenset({"OPERATOR_CAST", "OPERATOR_COALESCE"})
@@ -31,10 +31,10 @@ class _Source:
 
 
 def find_quantities(query: Node, width: int) -> list[int]:
-    """Return the indexes of those of `width` columns that are counts or sums, or computed only from these, or from
-    several columns.
+    """Return the indexes of the columns that are counts or sums.
 
-    Empty if the syntax of the query does not say what each column is.
+    This includes columns that are computed only from counts and sums or from several columns. `width` is the number of
+    columns. The result is empty if the syntax of the query does not show what each column is.
     """
     try:
         columns = _list_columns(query, {}) or []
@@ -44,7 +44,7 @@ def find_quantities(query: Node, width: int) -> list[int]:
 
 
 def _list_columns(node: Node, outer: dict[str, Node]) -> list[_Column] | None:
-    """Return the columns of a query; None if its syntax does not name all of them."""
+    """Return the columns of a query, or None if its syntax does not name all of them."""
     named = outer | {entry["key"].casefold(): entry["value"]["query_node"] for entry in node["cte_map"]["map"]}
     if node["type"] == "SET_OPERATION_NODE":
         parts = [_list_columns(each, named) for each in node["children"]]

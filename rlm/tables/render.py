@@ -1,4 +1,4 @@
-"""The text of a table answer: the planned sentence with the result in it, and the result as a Markdown table.
+"""The text of a table answer: the planned sentence with the result filled in, and the result as a Markdown table.
 
 Cells are words of documents or of a model, so they are escaped: nothing in them may act as Markdown, HTML or a marker.
 """
@@ -20,7 +20,7 @@ MAX_SHOWN_ROWS = 20
 _MAX_LISTED = 20
 _CELL_CHARS = 300
 _MAX_DIGITS = 400
-_PLAIN_FLOATS = 1e15  # floats from here on are written with an exponent
+_PLAIN_FLOATS = 1e15  # floats of this size and above are written with an exponent
 _MARKDOWN = re.compile(r"([\\`*\[\]<|~]|&(?=#?\w+;)|^[#>+-](?=\s))")
 _EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)")
 _MARKER = re.compile(r"\s*\[\d+\]")
@@ -34,13 +34,13 @@ ENGLISH = Locale("en")
 
 
 class _Figure(str):
-    """A figure in its written form; its spaces keep it on one line."""
+    """A number in its written form. Its spaces keep it on one line."""
 
     __slots__ = ()
 
 
 def get_locale(tag: str) -> Locale:
-    """Return the locale of a BCP 47 tag, for writing figures; English if it is unknown."""
+    """Return the locale of a BCP 47 tag, for formatting numbers. It is English if the tag is unknown."""
     try:
         return Locale.parse(tag, sep="-")
     except (ValueError, UnknownLocaleError):
@@ -50,11 +50,11 @@ def get_locale(tag: str) -> Locale:
 def render_sentence(
     template: str, result: SqlResult, markers: str, row_markers: Sequence[str] = (), locale: Locale = ENGLISH
 ) -> str:
-    """Return the sentences of an answer, with `markers` before the end of the first one, or each row's markers in a
-    list.
+    """Return the sentences of an answer with their markers.
 
-    A result without rows or values gets a fixed sentence, unless the planned one only counts rows. So does a result
-    that lacks the columns named in the planned sentence, or a plan without a sentence.
+    `markers` are placed before the end of the first sentence, or each row's markers in a list. A result without rows or
+    values gets a fixed sentence, unless the planned one only counts rows. A fixed sentence is also used if the result
+    lacks the columns named in the planned sentence, or if the plan has no sentence.
     """
     template = _MARKER.sub("", to_one_line(template))
     names = set(_PLACEHOLDER.findall(template))
@@ -77,12 +77,12 @@ def render_sentence(
 
 
 def _is_sentence(template: str, result: SqlResult) -> bool:
-    """Return whether a planned sentence can be used: the result has its columns, and it has more than figures."""
+    """Return whether a planned sentence can be used: the result has its columns, and it contains more than numbers."""
     return not list_unknown_placeholders(template, result) and _has_words(template, result)
 
 
 def _has_words(template: str, result: SqlResult) -> bool:
-    """Return whether a planned sentence has more than figures: words of its own, or values that are texts."""
+    """Return whether a planned sentence has more than numbers: words of its own, or values that are strings."""
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
     named = {name.casefold() for place in places for name in _parse_columns(place, result)}
     placed = [at for at, column in enumerate(result.columns) if column.casefold() in named]
@@ -112,7 +112,7 @@ def needs_table(template: str, result: SqlResult) -> bool:
 
 
 def is_listing_rows(template: str, result: SqlResult) -> bool:
-    """Return whether the sentence lists the rows of the result, in one column or several."""
+    """Return whether the sentence lists the rows of the result, in one or more columns."""
     lists = any(place.strip().startswith(_LIST) for place in _PLACEHOLDER.findall(template))
     return lists and _has_values(result) and not list_unknown_placeholders(template, result)
 
@@ -134,9 +134,9 @@ def find_stated_columns(template: str, result: SqlResult) -> set[int]:
 def render_markdown_table(
     result: SqlResult, without: Collection[int] = (), row_markers: Sequence[str] = (), locale: Locale = ENGLISH
 ) -> str:
-    """Return the first rows of a result as a Markdown table, and how many more there are; `without` some columns.
+    """Return the first rows of a result as a Markdown table, and the number of remaining rows.
 
-    The markers of a row, if it has any, are placed at its end.
+    Columns in `without` are omitted. The markers of a row, if it has any, are placed at its end.
     """
     shown = _align_figures(result, locale)[:MAX_SHOWN_ROWS]
     columns = [at for at in range(len(result.columns)) if at not in without]
@@ -156,7 +156,7 @@ def render_markdown_table(
 
 
 def render_cell(value: object) -> str:
-    """Return a value for people, on one line."""
+    """Return a value for display, on one line."""
     return value if isinstance(value, _Figure) else _escape(_format_value(value))
 
 
@@ -177,15 +177,16 @@ def _has_values(result: SqlResult) -> bool:
 
 
 def _parse_columns(place: str, result: SqlResult) -> list[str]:
-    """Return the columns that a placeholder in a sentence names: one, or those of `list:name, orders`."""
+    """Return the columns that a placeholder in a sentence names: a single one, or those of `list:name, orders`."""
     name = place.removeprefix(_LIST).strip()
     is_column = name.casefold() in map(str.casefold, result.columns)
     return [name] if is_column or not place.startswith(_LIST) else [each.strip() for each in name.split(",")]
 
 
 def _render_list(result: SqlResult, columns: Sequence[int], markers: Sequence[str], locale: Locale) -> str:
-    """Return the first rows in words, several columns as "Ann (7), Bob (2)"; values with commas are separated by
-    semicolons.
+    """Return the first rows in words, with several columns as "Ann (7), Bob (2)".
+
+    Values that contain commas are separated by semicolons.
     """
     rows = [[render_cell(row[at]) for at in columns] for row in _align_figures(result, locale)[:_MAX_LISTED]]
     shown = [first + (f" ({', '.join(others)})" if others else "") for first, *others in rows]
@@ -203,13 +204,14 @@ def _is_english(locale: Locale) -> bool:
 
 
 def _render_remainder(more: int, locale: Locale) -> str:
-    """Return the number of rows left out of a list, without words."""
+    """Return the number of rows omitted from a list, without words."""
     return f"(+{_format_number(more, 0, locale)})"
 
 
 def _align_figures(result: SqlResult, locale: Locale) -> list[list[object]]:
-    """Return the rows with the figures of each column formatted alike: equal decimals, thousands separators for counts
-    and sums.
+    """Return the rows with the numbers of each column formatted alike.
+
+    They get equal numbers of decimals, and counts and sums get thousands separators.
     """
     most = [
         max((len(_format_decimal(each).partition(".")[2]) for each in column if isinstance(each, Decimal)), default=0)
@@ -234,7 +236,7 @@ def _format_figure(value: object, places: int, is_parted: bool, locale: Locale) 
 
 def _format_number(value: int | Decimal, places: int, locale: Locale, *, is_parted: bool = True) -> str:
     pattern = ("#,##0" if is_parted else "0") + f".{'0' * places}" * bool(places)
-    with localcontext(prec=_MAX_DIGITS):  # the library raises for more than 28 digits
+    with localcontext(prec=_MAX_DIGITS):  # the library raises an error for more than 28 digits
         return _Figure(format_decimal(value, format=pattern, locale=locale))
 
 
@@ -244,8 +246,9 @@ def _format_float(value: float) -> str:
 
 
 def _add_markers(text: str, markers: str, result: SqlResult) -> str:
-    """Return a text with markers before the end of its first sentence, the answer; other sentences mention rows left
-    out.
+    """Return a text with markers before the end of its first sentence, which is the answer.
+
+    Other sentences mention omitted rows.
     """
     if not markers:
         return text
@@ -288,7 +291,7 @@ def _format_value(value: object) -> str:
 
 
 def _format_decimal(value: Decimal) -> str:
-    """Return the decimal without zeros that only a wide type adds, but with at least two decimals if it has any."""
+    """Return the decimal without the zeros that a wide type adds, but with at least two decimals if it has any."""
     text = f"{value:f}"
     whole, point, decimals = text.partition(".")
     kept = decimals.rstrip("0")

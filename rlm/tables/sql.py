@@ -20,7 +20,7 @@ from ingest.storage.tables.parquet import quote_literal
 from ingest.storage.tables.types import ColumnType
 from rlm.errors import SqlError, SqlLimitError, SqlRefusedError, not_cancelled, require_not_cancelled
 
-# -I: no environment variable and no file in the working folder changes the child's imports.
+# -I: neither environment variables nor files in the working folder can change the child's imports.
 CHILD_COMMAND = (sys.executable, "-I", "-m", "rlm.tables.sql_child")
 
 _STORED_TYPES = {
@@ -31,17 +31,17 @@ _STORED_TYPES = {
     ColumnType.TIMESTAMP: "TIMESTAMP",
     ColumnType.BOOLEAN: "BOOLEAN",
 }
-# How often a waiting query checks whether its run was cancelled.
+# Interval at which a waiting query checks whether its run was cancelled.
 _LOOK_SECONDS = 0.05
 _ERRORS = {"sql": SqlError, "refused": SqlRefusedError, "limit": SqlLimitError}
 
 
 @dataclass(frozen=True)
 class SqlTable:
-    """A table by its name in the SQL.
+    """A table with its name in the SQL.
 
-    `rows` are the engine's own SELECTs of `_row` and its columns; the first one gives the columns' names and types.
-    `added` are more columns, with a value for each row.
+    `rows` are the engine's own SELECTs of `_row` and the table's columns; the first one determines the columns' names
+    and types. `added` are extra columns, with a value for each row.
     """
 
     name: str
@@ -51,7 +51,7 @@ class SqlTable:
 
 @dataclass(frozen=True)
 class SqlResult:
-    """The first rows of a result, and its total number of rows; the columns `quantities` are counts or sums.
+    """The first rows of a result, and its total number of rows. The columns `quantities` are counts or sums.
 
     Values are `str`, `bool`, `int`, `float`, `Decimal`, `date`, `datetime`, None, and lists and dicts of these.
     """
@@ -70,7 +70,8 @@ Ranges = Sequence[tuple[int, int]]
 class ResultRecords:
     """The records of `table` behind each of the first rows of a result, as ranges of their numbers.
 
-    In each row, None maps to all its records, and a column's index to the records of that cell, if they are fewer.
+    In each row, None maps to all records of the row, and a column's index maps to the records of that cell if they are
+    fewer.
     """
 
     table: str
@@ -79,7 +80,7 @@ class ResultRecords:
 
 @dataclass(frozen=True)
 class SqlLimits:
-    """The limits of one query, including the loading of its tables."""
+    """The limits of one query, which include loading its tables."""
 
     seconds: float = 30.0
     memory_bytes: int = 1 << 30
@@ -93,7 +94,7 @@ def build_rows_select(file: Path, columns: str = "* EXCLUDE (_row, _start, _end)
 
 
 class SqlChildRunner(Protocol):
-    """Answers a request to `rlm.tables.sql_child`, whose files are in `folder`."""
+    """Answers a request to `rlm.tables.sql_child`. The files of the request are in `folder`."""
 
     def __call__(
         self, request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]
@@ -107,12 +108,13 @@ def run_in_child(
     *,
     command: Sequence[str] = CHILD_COMMAND,
 ) -> Mapping[str, Any]:
-    """Run a request in its own process, which ends with it.
+    """Run a request in its own process, which ends with the request.
 
-    Raises `SqlLimitError` past the request's limits, `SqlError` if the process gives no answer, and
-    `RunCancelledError`.
+    Raises `SqlLimitError` if the request's limits are exceeded, `SqlError` if the process returns no answer, and
+    `RunCancelledError` if the run was cancelled.
     """
-    asked = folder / "request.json"  # a pipe takes no more than 64 KiB at once, and a table may have many files
+    # A pipe accepts no more than 64 KiB without waiting, and a table may have many files.
+    asked = folder / "request.json"
     asked.write_text(json.dumps(request), "utf-8")
     with asked.open("rb") as stdin:
         process = subprocess.Popen(
@@ -146,7 +148,7 @@ def _wait(process: "subprocess.Popen[bytes]", seconds: float, cancelled: Callabl
 
 
 class SqlEngine:
-    """Runs each query in its own process, unless `run` does otherwise. Thread-safe."""
+    """Runs each query in its own process, unless `run` is a different runner. Thread-safe."""
 
     def __init__(self, limits: SqlLimits | None = None, *, run: SqlChildRunner = run_in_child) -> None:
         self._limits = limits or SqlLimits()
@@ -161,10 +163,10 @@ class SqlEngine:
         traced_rows: int = 0,
         cancelled: Callable[[], bool] = not_cancelled,
     ) -> SqlResult:
-        """Run a SELECT; the result names the records behind its first `traced_rows` if its syntax identifies them.
+        """Run a SELECT. The result names the records behind its first `traced_rows` if its syntax identifies them.
 
         Raises `SqlError` for SQL that the engine cannot run, `SqlRefusedError` for anything but one SELECT over these
-        tables, `SqlLimitError` past a limit, and `RunCancelledError`.
+        tables, `SqlLimitError` if a limit is exceeded, and `RunCancelledError` if the run was cancelled.
         """
         with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
             request = {
@@ -184,11 +186,11 @@ class SqlEngine:
     def list_rows_behind(
         self, sql: str, rows_sql: str = "", *, cancelled: Callable[[], bool] = not_cancelled
     ) -> list[tuple[str, str]]:
-        """Return tables, each with a SELECT of `_row` for its rows that `sql` is computed from, the best first.
+        """Return tables, each with a SELECT of `_row` for the rows that `sql` is computed from, the best first.
 
         The first is `rows_sql`, if it is clear to which table its rows belong. The second is derived from `sql`, if
-        that reads one table: for aggregates, all rows that pass WHERE and count in one of them; for a plain SELECT, the
-        rows it shows.
+        that reads one table. For aggregates, it selects all rows that pass WHERE and count in one of them; for a plain
+        SELECT, the rows that it shows.
         """
         request = {"sql": sql, "rows_sql": rows_sql, "behind": True, "limits": asdict(self._limits)}
         with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
@@ -205,7 +207,7 @@ class SqlEngine:
 
 
 def _build_table_request(table: SqlTable, added: Path) -> dict[str, Any]:
-    """Write the added columns into a file, because there may be as many values as the table has rows."""
+    """Write the added columns to a file, because there may be as many values as the table has rows."""
     if table.added:
         with added.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -248,7 +250,7 @@ def _parse_records(found: Mapping[str, Any] | None) -> ResultRecords | None:
 
 
 def _end_process(process: "subprocess.Popen[bytes]") -> None:
-    if process.returncode is None:  # not reaped yet, so its process group id is not reused
+    if process.returncode is None:  # not reaped yet, so its process group id cannot have been reused
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     if process.stdout is not None:
@@ -264,10 +266,11 @@ def _build_exit_error(status: int) -> SqlError | SqlLimitError:
 
 
 def _build_environment(folder: Path) -> dict[str, str]:
-    """Return an environment without our secrets, with one allocation arena, because arenas reserve limited address
-    space.
+    """Return an environment without our secrets and with a single allocation arena.
+
+    Each arena reserves some of the limited address space.
     """
     environment = {"LANG": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder), "MALLOC_ARENA_MAX": "1"}
-    if "LD_LIBRARY_PATH" in os.environ:  # some Pythons find their own library through it
+    if "LD_LIBRARY_PATH" in os.environ:  # some Python builds find their own library through it
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return environment

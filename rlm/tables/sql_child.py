@@ -25,7 +25,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
-import _duckdb as duckdb  # the engine without its Python package, which takes three times as long to import
+import _duckdb as duckdb  # the engine without its Python package, which would take three times as long to import
 
 from ingest.storage.answers.records import group_into_ranges
 from ingest.storage.tables.parquet import format_read_csv, quote_name
@@ -41,13 +41,13 @@ from rlm.tables.sql_syntax import (
 )
 
 _ROWS_AT_ONCE = 2_000
-# A query must finish within this share of its time for its records to be looked up by a second query.
+# A query must finish within this fraction of its time limit for its records to be looked up by a second query.
 _SHARE_OF_TIME = 1 / 3
-# The most ranges of records that one result names; a result with more is returned without them.
+# Maximum number of ranges of records that one result can name. A result with more is returned without them.
 _MAX_RANGES = 200_000
 _MESSAGE_CHARS = 2_000
 _GRACE_SECONDS = 5
-# The engine counts its own memory; the interpreter, its libraries and their threads' stacks need more.
+# The engine counts only its own memory. The interpreter, its libraries and their threads' stacks need this much more.
 _INTERPRETER_BYTES = 1 << 30
 
 
@@ -55,11 +55,11 @@ Limit = Callable[[int, int], None]
 
 
 class _LimitError(Exception):
-    """The result is too large to be returned."""
+    """The result is too large to return."""
 
 
 def _set_limit(kind: int, value: int) -> None:
-    """Set a limit, unless the machine already allows less, because a limit cannot be raised again."""
+    """Set a limit, unless the machine already allows less. A limit cannot be raised again."""
     _, hard = resource.getrlimit(kind)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (value, value))
@@ -104,9 +104,9 @@ def _build_failure(kind: str, error: BaseException) -> dict[str, Any]:
 
 
 def _open_engine(memory_bytes: int, seconds: float, limit: Limit) -> duckdb.DuckDBPyConnection:
-    """Open the engine with one thread, so that each query uses an equal share of the machine, and without a spill file.
+    """Open the engine with one thread, so that each query uses an equal part of the machine, and without a spill file.
 
-    The parent ends a query in time; the limit on processor time ends it if the parent has died.
+    The parent normally ends a query in time. The limit on processor time ends it if the parent has died.
     """
     limit(resource.RLIMIT_AS, memory_bytes + _INTERPRETER_BYTES)
     limit(resource.RLIMIT_CPU, math.ceil(seconds) + _GRACE_SECONDS)
@@ -124,7 +124,7 @@ def _open_engine(memory_bytes: int, seconds: float, limit: Limit) -> duckdb.Duck
 
 
 def _load_table(engine: duckdb.DuckDBPyConnection, table: dict[str, Any]) -> None:
-    """Create a table of the rows that `table` names, with the added columns next to their own."""
+    """Create a table of the rows that `table` names, with the added columns next to the table's own."""
     name = quote_name(table["name"])
     first, *others = table["rows"]
     engine.execute(f"CREATE TABLE {name} AS {first}")
@@ -137,7 +137,7 @@ def _load_table(engine: duckdb.DuckDBPyConnection, table: dict[str, Any]) -> Non
 
 
 def _close_engine(engine: duckdb.DuckDBPyConnection, limit: Limit) -> None:
-    """Lock the engine: nothing can be opened from here on."""
+    """Lock the engine. Nothing can be opened after this."""
     engine.execute("SET enable_external_access = false")
     engine.execute("SET lock_configuration = true")
     engine.execute("BEGIN TRANSACTION READ ONLY")
@@ -176,7 +176,7 @@ def _run_query(
 def _find_records(
     engine: duckdb.DuckDBPyConnection, request: dict[str, Any], found: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """Return the records behind the first rows of a result, from a second query that must give the same rows."""
+    """Return the records behind the first rows of a result, from a second query that must return the same rows."""
     query = trace_query(engine, request["sql"])
     if query is None:
         return None
@@ -185,7 +185,7 @@ def _find_records(
     ranges = 0
     try:
         rows = engine.execute(query.sql).fetchmany(min(len(found["rows"]), request["traced_rows"]))
-    except duckdb.Error:  # also if memory runs out
+    except duckdb.Error:  # also raised if memory runs out
         return None
     for row, shown in zip(rows, found["rows"], strict=False):
         # guard: sql-rows-name-own-records
@@ -207,7 +207,7 @@ def _iter_blocks(found: duckdb.DuckDBPyConnection) -> Iterator[list[tuple[Any, .
 
 
 def _convert_to_json(value: object) -> object:
-    """Convert a value to JSON; a value without a JSON form becomes an object that names its type."""
+    """Convert a value to JSON. A value without a JSON form becomes an object that names its type."""
     match value:
         case None | bool() | int() | float() | str():
             return value

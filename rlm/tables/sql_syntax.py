@@ -1,4 +1,4 @@
-"""The syntax of a model's SELECT: what it may read, and which records its result is computed from.
+"""The syntax of a model's SELECT: what it may read, and the records that its result is computed from.
 
 Statements are parsed, changed and written by the engine's own parser, as JSON trees.
 """
@@ -13,7 +13,7 @@ import _duckdb as duckdb
 
 from ingest.storage.tables.types import ROW_NUMBER
 
-# The table functions that make tables from their arguments alone.
+# The table functions that build tables from their arguments alone.
 _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"})
 _REFUSED_FUNCTIONS = frozenset({"current_setting", "getenv", "getvariable", "write_log"})
 _REFUSED_NODES = {
@@ -43,18 +43,22 @@ _SKIPPING_NULL = frozenset(
     | {"quantile_disc", "approx_count_distinct", "approx_quantile", "bool_and", "bool_or", "fsum", "kahan_sum"}
 )
 _ROW_ALIAS = "__row"
-# The name of the column with the records of a whole row; with a number appended, of one of its cells.
+# The name of the column with the records of a whole row. With a number appended, it is the column for one of the row's
+# cells.
 _RECORDS = "__records"
 
 Node = dict[str, Any]
 
 
 class SqlNotOneSelectError(ValueError):
-    """The SQL is not one SELECT over the given tables; the message says why."""
+    """The SQL is not one SELECT over the given tables. The message gives the reason."""
 
 
 def require_select(engine: duckdb.DuckDBPyConnection, sql: str, tables: Sequence[str]) -> None:
-    """Raise `SqlNotOneSelectError` for anything but one SELECT over these tables; `duckdb.Error` for broken SQL."""
+    """Check that the SQL is one SELECT over these tables.
+
+    Raises `SqlNotOneSelectError` if it is anything else, and `duckdb.Error` if the SQL is invalid.
+    """
     statement = parse_statement(engine, sql)
     for node, known in _iter_nodes_in_scope(statement, frozenset(name.casefold() for name in tables)):
         kind, function = node.get("type"), str(node.get("function_name", "")).casefold()
@@ -74,16 +78,16 @@ def require_select(engine: duckdb.DuckDBPyConnection, sql: str, tables: Sequence
 
 @dataclass(frozen=True)
 class RowsQuery:
-    """A SELECT of the numbers of rows of `table`."""
+    """A SELECT of the row numbers of `table`."""
 
     table: str
     sql: str
 
 
 def find_rows_query(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery | None:
-    """Return a SELECT of `_row` with the table that its rows belong to; None if that is unclear.
+    """Return a SELECT of `_row` with the table that its rows belong to, or None if that is unclear.
 
-    It is the table that the SELECT reads, or the one among its joined tables that qualifies `_row`.
+    The table is the one that the SELECT reads or, among several joined tables, the one that qualifies `_row`.
     """
     found = trace_query(engine, sql)
     if found is not None:
@@ -110,10 +114,10 @@ def _iter_joined_tables(source: Node) -> Iterator[tuple[str, str]]:
 
 
 def build_behind_query(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery | None:
-    """Return a SELECT of the numbers of the rows that `sql` is computed from; None if it reads anything but one table.
+    """Return a SELECT of the numbers of the rows that `sql` is computed from; None unless it reads exactly one table.
 
     Groups and their conditions are dropped, so the rows behind aggregates are all rows that pass WHERE and count in one
-    of them. A SELECT without aggregates keeps its order and limit: the rows behind it are the rows it shows.
+    of them. A SELECT without aggregates keeps its order and limit: the rows behind it are the rows that it shows.
     """
     try:
         node = parse_statement(engine, sql)["node"]
@@ -139,10 +143,10 @@ def build_behind_query(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery
 
 @dataclass(frozen=True)
 class TracedQuery:
-    """A SELECT that also gives the numbers of the records of `table` behind each row of its result.
+    """A SELECT that also returns the numbers of the records of `table` behind each row of its result.
 
-    They are lists after its own columns: first those of the row, then those of the cells in `columns`, which depend on
-    some of them only.
+    The numbers are lists in extra columns at the end: first the list for the row, then the lists for the cells in
+    `columns`, which depend on only some of the row's records.
     """
 
     sql: str
@@ -153,9 +157,9 @@ class TracedQuery:
 def trace_query(engine: duckdb.DuckDBPyConnection, sql: str) -> TracedQuery | None:
     """Extend a SELECT so that its result names its records; None if it reads more than one table at its root.
 
-    A list of numbers is one more aggregate, or one more column. A query inside FROM or WITH is extended the same way,
-    and its lists are joined. The rows are usually unchanged, but the caller must compare them: another part that reads
-    the same WITH query may see the extra column.
+    A list of numbers is one more aggregate, or one more column. A query inside FROM or WITH is extended in the same
+    way, and its lists are joined. The rows are usually unchanged, but the caller must compare them, because another
+    part that reads the same WITH query may see the extra column.
     """
     try:
         node = deepcopy(parse_statement(engine, sql)["node"])
@@ -170,7 +174,10 @@ def trace_query(engine: duckdb.DuckDBPyConnection, sql: str) -> TracedQuery | No
 
 
 def _trace(engine: duckdb.DuckDBPyConnection, node: Node, named: dict[str, Node]) -> str | None:
-    """Add the list of records to a query's columns; return the table that they are from, None if that is unclear."""
+    """Add the list of records to a query's columns.
+
+    Returns the table that the records are from, or None if that is unclear.
+    """
     if node["type"] != "SELECT_NODE":
         return None
     named = named | {entry["key"].casefold(): entry["value"] for entry in node["cte_map"]["map"]}
@@ -201,7 +208,7 @@ def _trace(engine: duckdb.DuckDBPyConnection, node: Node, named: dict[str, Node]
 
 
 def _trace_once(engine: duckdb.DuckDBPyConnection, named: Node, others: dict[str, Node]) -> str | None:
-    """Trace a WITH query, which several queries may read."""
+    """Trace a WITH query. It is traced only once, because several queries may read it."""
     if "traced" not in named:
         named["traced"] = _trace(engine, named["query_node"], others)
     table: str | None = named["traced"]
@@ -209,7 +216,10 @@ def _trace_once(engine: duckdb.DuckDBPyConnection, named: Node, others: dict[str
 
 
 def _replace_distinct(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
-    """Replace DISTINCT by groups, so that a list of records does not affect it; return False if that is impossible."""
+    """Replace DISTINCT with groups, so that a list of records does not affect it.
+
+    Returns False if that is impossible.
+    """
     distinct = [each for each in node["modifiers"] if each["type"] == "DISTINCT_MODIFIER"]
     if not distinct:
         return True
@@ -225,7 +235,7 @@ def _has_window(node: Node) -> bool:
 
 
 def _trace_cells(engine: duckdb.DuckDBPyConnection, node: Node) -> Iterator[int]:
-    """Add a list for each column that depends on only some records of its row; yield the indexes of these columns."""
+    """Add a list for each column that depends on only some of its row's records. Yield the indexes of these columns."""
     own = node["select_list"][:-1]
     if not _is_aggregate(engine, node) or any(each["type"] == "STAR" for each in own):
         return
@@ -248,8 +258,9 @@ def _filter_records(listed: Node, condition: Node) -> None:
 
 
 def _build_taken_condition(engine: duckdb.DuckDBPyConnection, select_list: Sequence[Node]) -> Node | None:
-    """Return the condition under which any aggregate counts a record; None if one counts each, or there are no
-    aggregates.
+    """Return the condition under which any aggregate counts a record.
+
+    Returns None if one of them counts every record, or if there are no aggregates.
     """
     known = _list_aggregates(engine)
     conditions = [
@@ -264,7 +275,7 @@ def _build_taken_condition(engine: duckdb.DuckDBPyConnection, select_list: Seque
 
 
 def _build_condition(engine: duckdb.DuckDBPyConnection, call: Node) -> Node | None:
-    """Return the condition under which an aggregate counts a record, None if it counts each."""
+    """Return the condition under which an aggregate counts a record, or None if it counts every record."""
     name = str(call["function_name"]).casefold()
     arguments = [each["expression"] for each in call["arguments"]]
     conditions: list[Node] = [] if call["filter"] is None else [call["filter"]]
@@ -285,7 +296,7 @@ def _build_not_null(engine: duckdb.DuckDBPyConnection, value: Node) -> Node:
 
 
 def _join_conditions(how: str, conditions: Sequence[Node]) -> Node | None:
-    """Join conditions with AND or OR; None if there are none."""
+    """Join conditions with AND or OR. Returns None if there are none."""
     if len(conditions) < 2:
         return dict(conditions[0]) if conditions else None
     plain: Node = {"class": "CONJUNCTION", "type": f"CONJUNCTION_{how}", "alias": "", "children": list(conditions)}
@@ -293,7 +304,7 @@ def _join_conditions(how: str, conditions: Sequence[Node]) -> Node | None:
 
 
 def _remove_places(tree: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return an expression without its positions in the text, so that equal ones compare as equal."""
+    """Return an expression without its positions in the text, so that equal expressions compare as equal."""
     if isinstance(tree, list):
         return [_remove_places(each) for each in tree]
     if not isinstance(tree, dict):
@@ -346,9 +357,9 @@ def _iter_nodes(tree: object) -> Iterator[Node]:
 
 
 def _iter_nodes_in_scope(statement: Node, tables: frozenset[str]) -> Iterator[tuple[Node, frozenset[str]]]:
-    """Yield every node with the names that a FROM may use there: the tables, and WITH queries defined above it.
+    """Yield every node, with the names that a FROM may use there: the tables, and WITH queries defined above it.
 
-    A WITH query sees those before it, and itself only if it is recursive.
+    A WITH query may use those before it, and itself only if it is recursive.
     """
     waiting: list[tuple[object, frozenset[str]]] = [(statement, tables)]
     while waiting:
@@ -381,7 +392,7 @@ def _is_single_table(node: Node) -> bool:
 
 
 def _is_aggregate(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
-    """Return whether the SELECT makes one row of several: it has groups, DISTINCT, or an aggregate outside windows."""
+    """Return whether the SELECT combines several rows: by groups, DISTINCT, or an aggregate outside windows."""
     distinct = any(modifier["type"] == "DISTINCT_MODIFIER" for modifier in node["modifiers"])
     if node["group_expressions"] or node["group_sets"] or distinct or node["aggregate_handling"] != "STANDARD_HANDLING":
         return True
@@ -395,7 +406,7 @@ def _list_aggregates(engine: duckdb.DuckDBPyConnection) -> set[str]:
 
 
 def _iter_calls(tree: object) -> Iterator[Node]:
-    """Yield the function calls in an expression itself, not those in a window or a query inside it."""
+    """Yield the function calls in an expression itself, but not those in a window or a query inside it."""
     if isinstance(tree, list):
         for each in tree:
             yield from _iter_calls(each)

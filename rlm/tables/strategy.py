@@ -40,13 +40,14 @@ _KEPT_ROWS = 100
 _MAX_DOCUMENTS = 50
 
 
-# A plan that ran, and its result, or None if the plan says that the tables cannot answer.
+# A plan that was run, and its result. The result is None if the plan states that the tables cannot answer.
 Computed = tuple[TablePlan, SqlResult | None]
 
 
 class TableStrategy:
-    """Computes answers over the record tables in scope. With `embedder`, a classifier labels rows the model need not
-    read.
+    """Computes answers over the record tables in scope.
+
+    With `embedder`, a classifier labels the rows that the model need not read.
     """
 
     def __init__(
@@ -57,17 +58,21 @@ class TableStrategy:
         *,
         otherwise: Strategy | None = None,
     ) -> None:
-        """`otherwise` answers if the plan says that the tables cannot; without it, that statement is the answer."""
+        """Create the strategy.
+
+        `otherwise` answers if the plan states that the tables cannot. Without it, that statement is the answer.
+        """
         self._otherwise = otherwise
         self._catalog = catalog
         self._engine = engine
         self._embedder = embedder
 
     def stream(self, context: Context) -> Iterator[Event]:
-        """As `Strategy.stream`.
+        """Answer in the same way as `Strategy.stream`.
 
-        Raises `LanguageModelOutputError` for a second unusable plan, `SqlError`, `SqlRefusedError` and `SqlLimitError`
-        for a query that cannot be run, and `RunTooLargeError` before many rows are judged without confirmation.
+        Raises `LanguageModelOutputError` after a second unusable plan, `SqlError`, `SqlRefusedError` and
+        `SqlLimitError` if a query cannot be run, and `RunTooLargeError` before many rows are judged without
+        confirmation.
         """
         corpus = context.corpus()
         tables = self._catalog.list_tables(corpus, context.question, context.search)
@@ -86,9 +91,9 @@ class TableStrategy:
     def _compute(
         self, context: Context, corpus: Corpus, tables: TablesInScope, run: PlanRun
     ) -> Generator[Event, None, Computed]:
-        """Plan and run; the planner may look at more tables once, and an unusable plan is sent back once.
+        """Plan and run. The planner may look at more tables once, and an unusable plan is sent back once.
 
-        A small model plans with the tables it is shown.
+        A small model plans with only the tables that it is shown.
         """
         nonce, profile = context.nonce(), context.profile
         shown = tables.describe(profile.reading_tokens)
@@ -164,7 +169,7 @@ def _build_draft(plan: TablePlan, result: SqlResult, run: PlanRun) -> Draft:
 
 
 def _render_text(plan: TablePlan, result: SqlResult, evidence: Evidence) -> str:
-    """Return the sentence and the table; markers are placed at the rows of a list or table, or else in the sentence."""
+    """Return the sentence and the table. Markers are placed at the rows of a list or table, or else in the sentence."""
     answer, locale = plan.answer, get_locale(plan.language)
     by_row, has_table, has_list = (
         evidence.list_row_markers(result),
@@ -199,14 +204,14 @@ def _iter_notes(plan: TablePlan, run: PlanRun, interval: Interval | None) -> Ite
 
 
 def _iter_citation_notes(text: str, evidence: Evidence) -> Iterator[str]:
-    """Report how many of the records behind an answer it cites, unless it cites all or none."""
+    """Yield a note on how many of the records behind an answer are cited, unless all or none are."""
     cited = sum(f"[{number}]" in text for number in evidence.passages)
     if 0 < cited < evidence.rows:
         yield f"{cited} of the {evidence.rows:,} records behind this answer {'is' if cited == 1 else 'are'} cited."
 
 
 def _iter_reading_notes(plan: TablePlan, run: PlanRun) -> Iterator[str]:
-    """Report which columns are a model's reading of records, and of how many."""
+    """Yield notes on the columns that are a model's reading of records, and the number of these records."""
     columns: dict[tuple[str, int], list[str]] = defaultdict(list)
     for judged in run.list_judged(plan):
         if count := sum(1 for _ in judged.iter_words()):

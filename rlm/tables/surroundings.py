@@ -1,6 +1,6 @@
 """The lines above and below a table in its document's text, whatever the document's format.
 
-They contain what no cell says: that figures are in millions, the reporting date, or what a footnote leaves out.
+They contain facts that no cell contains: that amounts are in millions, the reporting date, or what a footnote excludes.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from rlm.tables.description import Surroundings
 _READ_CHARS = 1_200
 _ABOVE_CHARS = 400
 _BELOW_CHARS = 300
-# Tables are neighbours if no more than a blank line is between them.
+# Tables are adjacent if no more than a blank line is between them.
 _BLANK_LINE = len("\n\n")
 _ROW, _HEADING = "|", "#"
 
@@ -21,9 +21,10 @@ _ROW, _HEADING = "|", "#"
 def load_surroundings(
     corpus: Corpus, document: CorpusDocument, table: RecordTable, all_tables: Sequence[RecordTable]
 ) -> Surroundings:
-    """Return the lines around a table; `all_tables` are its document's in reading order.
+    """Return the lines around a table. `all_tables` are its document's tables in reading order.
 
-    Tables with nothing between them share the text above the first and below the last. Raises `UnknownHandleError`.
+    Tables with nothing between them share the text above the first and below the last. Raises `UnknownHandleError` if
+    the document is not in scope.
     """
     before = [each for each in all_tables if each.end <= table.start]
     after = [each for each in all_tables if each.start >= table.end]
@@ -42,7 +43,7 @@ def load_surroundings(
 
 
 def _extract_above(text: str) -> str:
-    """Return the paragraphs directly above a table, with the headings over them."""
+    """Return the paragraphs directly above a table, with the headings above them."""
     taken: list[str] = []
     for paragraph in reversed(_split_paragraphs(text)):
         is_heading = paragraph.startswith(_HEADING)
@@ -54,7 +55,10 @@ def _extract_above(text: str) -> str:
 
 
 def _extract_below(text: str, *, belongs_to_next: bool) -> str:
-    """Return the paragraphs below a table up to the next heading, without the last if that names the next table."""
+    """Return the paragraphs below a table up to the next heading.
+
+    The last one is omitted if it names the next table.
+    """
     paragraphs = _split_paragraphs(text)
     taken: list[str] = []
     for paragraph in paragraphs[: len(paragraphs) - belongs_to_next]:

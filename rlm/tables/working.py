@@ -39,7 +39,7 @@ _MAX_ROWS_BEHIND = 1_000_000
 
 @dataclass(frozen=True)
 class JudgedColumn:
-    """A column with its values for the rows `numbers`, in that order; None where a row has no value."""
+    """A column with its values for the rows `numbers`, in that order. A value is None if the row has none."""
 
     column: SemanticColumn
     numbers: Sequence[int]
@@ -47,14 +47,17 @@ class JudgedColumn:
     found: Classification | Extraction
 
     def build_added(self, rows: int) -> tuple[ColumnType, Sequence[object]]:
-        """Return the type, and a value for every row of the table."""
+        """Return the column's type, and a value for every row of the table."""
         values: list[object] = [None] * rows
         for number, value in zip(self.numbers, self.values, strict=True):
             values[number - 1] = value
         return _TYPES[self.column.type], values
 
     def iter_words(self) -> Iterator[tuple[int, str]]:
-        """Yield each row that the model read, with the words that support its value, empty if there are none."""
+        """Yield each row that the model read, with the words that support its value.
+
+        The words are empty if there are none.
+        """
         quotes = self.found.quotes or [""] * len(self.numbers)
         for number, by, quote in zip(self.numbers, self.found.judged_by, quotes, strict=True):
             if by is JudgedBy.MODEL:
@@ -75,7 +78,7 @@ class JudgedColumn:
 def judge_column(
     column: SemanticColumn, opened: OpenedTable, numbers: Sequence[int], operators: Operators, *, quoting: bool = False
 ) -> Working[JudgedColumn]:
-    """Judge rows for a column; with `quoting`, the model also copies the words that support each value."""
+    """Judge rows for a column. With `quoting`, the model also copies the words that support each value."""
     handles = opened.list_handles(numbers)
 
     def iter_row_texts(places: Sequence[int]) -> Iterator[str]:
@@ -110,7 +113,7 @@ def _parse_date(value: object) -> date | None:
 
 
 class PlanRun:
-    """The tables of one question with their judgements so far; a repaired plan reuses the judgements."""
+    """The tables of one question, with the judgements made so far. A repaired plan reuses the judgements."""
 
     def __init__(
         self,
@@ -140,14 +143,18 @@ class PlanRun:
         return [self._judged[column] for column in plan.semantic_columns if column in self._judged]
 
     def dry_run(self, plan: TablePlan) -> None:
-        """Run the query with empty judged columns, before anything is spent on them. Raises as `run_query` does."""
+        """Run the query with empty judged columns, before anything is spent on them.
+
+        Raises the same errors as `run_query`.
+        """
         if plan.semantic_columns:
             self._run_sql(plan.sql, plan, judged=False, most_rows=1)
 
     def judge_rows(self, plan: TablePlan) -> Iterator[Event]:
-        """Judge the rows that the plan names. Raises `RunTooLargeError` first if that is a lot of work.
+        """Judge the rows that the plan names.
 
-        Raises the failure of the first call if no row of a column could be judged.
+        Raises `RunTooLargeError` before any work if there are too many rows to judge without confirmation. Raises the
+        failure of the first call if no row of a column could be judged.
         """
         waiting = [column for column in plan.semantic_columns if column not in self._judged]
         numbers = {column: self._select_rows(column) for column in waiting}
@@ -172,14 +179,15 @@ class PlanRun:
     def run_query(self, plan: TablePlan, *, traced_rows: int) -> SqlResult:
         """Return the result of the plan's query, with the records behind its first `traced_rows`.
 
-        Raises `SqlError`, `SqlRefusedError` and `SqlLimitError`.
+        Raises `SqlError` if the engine cannot run the query, `SqlRefusedError` if it is not a SELECT over the tables,
+        and `SqlLimitError` if it exceeds a limit.
         """
         return self._run_sql(plan.sql, plan, judged=True, most_rows=_MAX_RESULT_ROWS, traced_rows=traced_rows)
 
     def find_rows_behind(self, plan: TablePlan, result: SqlResult) -> dict[str, list[int]]:
-        """Return the rows behind the result, by table: according to the plan, or to the syntax of its query.
+        """Return the rows behind the result, keyed by table, according to the plan or to the syntax of its query.
 
-        If neither identifies them, they are only the documents and sections that a model read for it.
+        If neither identifies them, they are only the documents and sections that a model read for the result.
         """
         try:
             queries = self._engine.list_rows_behind(plan.sql, plan.rows_sql, cancelled=self._context.cancelled)
@@ -211,7 +219,10 @@ class PlanRun:
         return self._opened[name]
 
     def get_words_read(self, plan: TablePlan, name: str) -> dict[int, list[str]]:
-        """Return the documents or sections of a table that the model read, by row, with the words quoted from each."""
+        """Return the documents or sections of a table that the model read.
+
+        They are keyed by row, with the words quoted from each.
+        """
         found: dict[int, list[str]] = defaultdict(list)
         for judged in self.list_judged(plan):
             if (
@@ -311,7 +322,7 @@ class PlanRun:
         self._judged[column] = found
 
     def _should_quote(self, opened: OpenedTable) -> bool:
-        """Return whether rows are read whole, by a model that can also copy the words that support its values."""
+        """Return whether rows are read whole by a model that can also copy the words that support its values."""
         return opened.table.kind is not TableKind.RECORDS and not self._reader.small
 
     def _select_rows(self, column: SemanticColumn) -> list[int]:
@@ -343,9 +354,9 @@ class PlanRun:
         }
 
     def _find_row_numbers(self, name: str, sql: str, plan: TablePlan) -> dict[str, list[int]] | None:
-        """Return the rows of a table that a query gives.
+        """Return the rows of a table that a query selects.
 
-        Returns None if the query cannot be run, or gives something else; the answer does not depend on it.
+        Returns None if the query cannot be run or returns something else; the answer does not depend on it.
         """
         table = self._tables.find_table(name)
         if table is None:
