@@ -14,7 +14,7 @@ from ingest.storage.texts.positions import Positions
 
 @dataclass(frozen=True)
 class FoundEntry:
-    """A file that a parser extracted from a container: its path there, and its file name in the parser's folder."""
+    """A file that a parser extracted: its path in the container, and its file name in the parser's folder."""
 
     path: str
     file: str

@@ -1,4 +1,4 @@
-"""Parse PDFs: words, columns, tables and headings are derived from what the pages draw."""
+"""Parse PDFs. Words, columns, tables and headings are derived from the drawing operations of the pages."""
 
 from ingest.parsing.pdf.parse import PDF_PARSER, parse_pdf
 

@@ -1,4 +1,4 @@
-"""Build a table from rows without a drawn grid. Columns are separated by gaps that hardly any row crosses."""
+"""Build a table from rows without a drawn grid. Columns are separated by gaps that almost no row crosses."""
 
 import re
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class TableBuilder:
     def __init__(self, rows: Sequence[TextRow], rules: Sequence[Rule]) -> None:
         self._rows = rows
         self._size = compute_median(row.size for row in rows)
-        self.is_list = False  # set if the rows turn out to be notes with their marks, or numbered formulas
+        self.is_list = False  # set if the rows are notes with their marks, or numbered formulas
         self._left = min(row.left for row in rows)
         self._right = max(row.right for row in rows)
         top, bottom = rows[0].top, rows[-1].bottom
@@ -47,7 +47,7 @@ class TableBuilder:
         ]
 
     def build_table(self) -> Table | None:
-        """Return the table, or None if the rows are not one."""
+        """Return the table, or None if the rows do not form a table."""
         columns = self.find_columns()
         if len(columns) < 2:
             return None
@@ -63,7 +63,7 @@ class TableBuilder:
         return Table(lines, headers, self._left, self._rows[0].top, self._right, self._rows[-1].bottom)
 
     def find_columns(self) -> list[ColumnEdges]:
-        """Return the columns, separated by gaps that hardly any row crosses."""
+        """Return the columns. They are separated by gaps that almost no row crosses."""
         voters = [row for row in self._rows if len(row.cells) > 1]
         valued = [row for row in voters if any(has_value(cell) for cell in row.cells[1:])]
         if len(valued) == 1 and (found := _find_row_columns(valued[0], voters)):
@@ -117,10 +117,10 @@ class TableBuilder:
 
 
 def _find_row_columns(row: TextRow, rows: Sequence[TextRow]) -> list[ColumnEdges]:
-    """Return the columns of a single row of values and the rows that name its columns; other rows may span some.
+    """Return the columns of a single row of values and of the rows that name its columns.
 
-    The naming rows have as many cells to the right of the label, each below another. Returns an empty list if there is
-    no such row.
+    Other rows may span several columns. The naming rows have as many cells to the right of the label as the row of
+    values, each aligned with one of them. Returns an empty list if there is no such row.
     """
     (_, label), *others = _trim_signs(row.cells)
     beside = ([cell for cell in _trim_signs(each.cells) if cell[0] > label] for each in rows)
@@ -134,7 +134,7 @@ def _find_row_columns(row: TextRow, rows: Sequence[TextRow]) -> list[ColumnEdges
 
 
 def _are_formula_numbers(texts: Sequence[str]) -> bool:
-    """Return whether texts are the numbers (1), (2), (3), as at the edge of a column of formulas."""
+    """Return whether texts are numbers like (1), (2), (3), as they appear at the edge of a column of formulas."""
     found = [_FORMULA_NUMBER.fullmatch(text) for text in texts]
     numbers = [int(match[1]) for match in found if match]
     return len(numbers) == len(texts) > 1 and all(other == one + 1 for one, other in pairwise(numbers))
@@ -156,7 +156,10 @@ def _find_runs(free: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> list[tuple
 
 
 def _select_column(part: RowCell, columns: Sequence[ColumnEdges]) -> int:
-    """Return the column of a part of a row: for a sign, that of its number; for words, the first overlap."""
+    """Return the column of a part of a row.
+
+    A sign is in the column of its number; words are in the first one they overlap.
+    """
     numbers = range(len(columns))
     if is_symbol(part.text):
         middle = (part.left + part.right) / 2
@@ -170,13 +173,13 @@ def _select_column(part: RowCell, columns: Sequence[ColumnEdges]) -> int:
 
 
 def _trim_signs(cells: Sequence[RowCell]) -> list[tuple[float, float]]:
-    """Return the extent of each cell without the signs around its number, which may extend into the gaps."""
+    """Return the extent of each cell, excluding the signs around its number, which may extend into the gaps."""
     bare = [[word for word in cell.words if not is_symbol(word.text)] for cell in cells]
     return [(words[0].left, max(word.right for word in words)) for words in bare if words]
 
 
 def _widen_for_signs(columns: Sequence[ColumnEdges], lines: Sequence[Sequence[Words]]) -> list[ColumnEdges]:
-    """Widen the columns to include the signs of their values."""
+    """Return the columns, widened to include the signs of their values."""
     wide = []
     for number, column in enumerate(columns):
         values = [word for line in lines if is_value(join_cell_words(line[number])) for word in line[number]]
@@ -186,7 +189,7 @@ def _widen_for_signs(columns: Sequence[ColumnEdges], lines: Sequence[Sequence[Wo
 
 
 def _join_continued_rows(lines: list[list[Words]], headers: int) -> tuple[list[list[Words]], int]:
-    """Join the rows of a header, and rows that continue in the next row."""
+    """Join the rows of the header into one, and join rows that continue in the next row."""
     width = len(lines[0])
     header = [[word for line in lines[:headers] for word in line[number]] for number in range(width)]
     joined = [header] if headers else []

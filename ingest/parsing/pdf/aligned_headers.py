@@ -35,7 +35,7 @@ def compute_overlap(cell: RowCell, column: ColumnEdges) -> float:
 def split_at_columns(
     cell: RowCell, columns: Sequence[ColumnEdges], size: float, *, signs_lead: bool = False
 ) -> list[RowCell]:
-    """Split a cell between columns, where its words leave room.
+    """Split a cell at the gaps between columns, where there is space between its words.
 
     With `signs_lead`, a currency sign after a number belongs to the next column.
     """
@@ -52,7 +52,7 @@ def split_at_columns(
 
 
 class HeaderReader:
-    """Assigns the words of a header to columns. `rows` are all header rows, and `rules` those of the table."""
+    """Assigns the words of a header to columns. `rows` are all header rows, and `rules` are the table's rules."""
 
     def __init__(
         self, rows: Sequence[TextRow], columns: Sequence[ColumnEdges], rules: Sequence[Rule], size: float
@@ -64,7 +64,7 @@ class HeaderReader:
         self._boxes = [self._build_box(number) for number in range(len(columns))]
 
     def read_lines(self) -> list[list[Words]]:
-        """Return the rows, repeating each cell in every column that it covers."""
+        """Return the rows, with each cell repeated in every column that it covers."""
         return [self._read_line(number) for number in range(len(self._rows))]
 
     def _read_line(self, number: int) -> list[Words]:
@@ -90,10 +90,10 @@ class HeaderReader:
         return [RowCell(cell.words[start:end]) for start, end in pairwise(cuts)]
 
     def _find_spans(self, number: int, cells: Sequence[RowCell]) -> list[Sequence[int]] | None:
-        """Return the columns of each cell in a row whose cells are each centred over columns, and together cover all.
+        """Return the column span of each cell in a row of centred cells that together cover all columns.
 
-        The first column, of labels, keeps its own cell. Returns None if no cell spans several columns, or if a cell may
-        be centred over them by chance: without rules to confirm it, all cells must span the same number.
+        The first column, which contains labels, keeps its own cell. Returns None if no cell spans several columns, or
+        if the centring may be a coincidence: unless rules confirm it, all cells must span the same number of columns.
         """
         boxes, spans, at = self._boxes, list[Sequence[int]](), 1
         for cell in cells:
@@ -115,10 +115,10 @@ class HeaderReader:
         return spans if is_sure else None
 
     def _is_spanned(self, number: int, cell: RowCell, span: Sequence[int], *, alike: bool) -> bool:
-        """Return whether rules separate a cell from the names of all columns that it is centred over.
+        """Return whether rules separate a cell from the names of all columns over which it is centred.
 
-        With `alike`, it is enough that the cell overlaps several columns or lies between two, unless rules assign it
-        other columns. A cell over a single column may be the first or last line of that column's name.
+        With `alike`, it is enough that the cell overlaps several columns or lies between two, unless rules assign other
+        columns to the cell. A cell over a single column may be the first or last line of that column's name.
         """
         row = self._rows[number]
         below = self._find_rule_below(row, cell)
@@ -135,7 +135,7 @@ class HeaderReader:
         )
 
     def _is_ruled(self, span: Sequence[int], rules: Sequence[Rule]) -> bool:
-        """Return whether rules cover all of some columns, and none covers one of them together with another column."""
+        """Return whether rules cover all columns of a span, and no rule covers columns inside and outside of it."""
         under = [self._list_columns_under(rule) for rule in rules]
         within = [each for each in under if set(each) & set(span)]
         return {at for each in within for at in each} == set(span)
@@ -164,7 +164,7 @@ class HeaderReader:
         return min(below, key=lambda rule: rule.at, default=None)
 
     def _build_box(self, number: int) -> ColumnEdges:
-        """Return a column as wide as the rules that cover it and no other column."""
+        """Return a column, widened to the rules that cover it and no other column."""
         column = self._columns[number]
         others = [*self._columns[:number], *self._columns[number + 1 :]]
         rules = [

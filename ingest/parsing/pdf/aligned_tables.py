@@ -1,7 +1,7 @@
-"""Find tables without a drawn grid, by the alignment of rows below each other.
+"""Find tables without a drawn grid by the alignment of consecutive rows.
 
-Consecutive rows of several cells with a common gap are a table. Rows of one cell between them are labels; rows above
-them, over the columns, are the header.
+Consecutive rows of several cells with a common gap form a table. Rows of a single cell between them are labels. Rows
+above them, over the columns, are the header.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from ingest.parsing.pdf.tables import Table, is_symbol
 
 
 def merge_table_rows(rows: Sequence[TextRow], rules: Sequence[Rule], blank: float) -> list[TextRow | Table]:
-    """Replace the rows of each table by the table. `blank` is the result of `compute_usual_space`."""
+    """Replace the rows of each table with the table. `blank` is the result of `compute_usual_space`."""
     # guard: pdf-contents-no-table
     mark_contents_rows(rows)
     split_at_common_gaps(rows, blank)
@@ -62,7 +62,7 @@ def _is_tabular(row: TextRow) -> bool:
 
 
 def _split_row(row: TextRow) -> list[RowCell]:
-    """Return a row's cells without leader dots, each list mark joined with its text."""
+    """Return the cells of a row, without leader dots and with each list mark joined to its text."""
     if is_justified(row):
         return [RowCell(row.words)]
     cells, words = row.cells, strip_leaders(row)
@@ -123,8 +123,8 @@ def _has_shared_gap(one: TextRow, other: TextRow) -> bool:
 def _extend_table(rows: Sequence[TextRow], start: int, end: int, free: int) -> tuple[int, int]:
     """Return the start and end of a table after adding adjacent rows that fit its columns.
 
-    These are rows whose cells are too close together to be separated without knowing the columns, and continuations of
-    cells.
+    Such rows are continuations of cells, or have cells that are too close together to be separated unless the columns
+    are known.
     """
     columns = TableBuilder(rows[start:end], ()).find_columns()
     step = compute_median(other.bottom - one.bottom for one, other in pairwise(rows[start:end]))
@@ -141,7 +141,7 @@ def _extend_table(rows: Sequence[TextRow], start: int, end: int, free: int) -> t
 
 
 def _count_filled_columns(row: TextRow, columns: Sequence[ColumnEdges], *, or_first: bool = False) -> int:
-    """Return how many columns the words of a row fill, aligned to an edge; 0 if some words do not fit.
+    """Return how many columns a row's words fill, aligned to an edge. Returns 0 if some words do not fit.
 
     A row with words only in the first column counts only with `or_first`.
     """
@@ -162,7 +162,7 @@ def _count_filled_columns(row: TextRow, columns: Sequence[ColumnEdges], *, or_fi
 
 
 def _extend_to_header(rows: Sequence[TextRow], start: int, end: int, free: int) -> int:
-    """Return the start of a table after adding header rows of one cell over its columns."""
+    """Return the start of a table after adding header rows that have a single cell over the columns."""
     first = min(row.cells[1].left for row in rows[start:end] if _is_tabular(row)) - rows[start].size
     left, right = min(row.left for row in rows[start:end]), max(row.right for row in rows[start:end])
     begin = at = start

@@ -1,6 +1,6 @@
-"""Read the text of annotations: values of form fields and free text. Comments are counted.
+"""Read the text of annotations: the values of form fields, and free text. Comments are only counted.
 
-PDFium does not include them in a page's text.
+PDFium does not include annotations in the text of a page.
 """
 
 import ctypes

@@ -34,7 +34,7 @@ _SENTENCE_END = re.compile(r".*[.!?:;。！？؟][\"'”’)\]]*", re.DOTALL)
 
 @dataclass
 class Block:
-    """Lines that belong together: a paragraph, a heading, or a list item with its mark.
+    """A block of lines that belong together: a paragraph, a heading, or a list item with its mark.
 
     `right` is the right edge of its column. `lines` are words in reading order.
     """
@@ -47,7 +47,7 @@ class Block:
     right: float
     mark: Word | None = None
     depth: int = 0
-    level: int = 0  # of a heading, from 1; otherwise 0
+    level: int = 0  # the level of a heading, from 1; 0 for other blocks
     is_contents: bool = False  # contains lines of a table of contents
     breaks: list[bool] = field(default_factory=list)  # whether each line end except the last was intended
 
@@ -57,7 +57,7 @@ class Block:
 
     @property
     def ends_short(self) -> bool:
-        """True if the last line leaves room, so that the sentence does not continue elsewhere."""
+        """True if the last line is not full, so that the sentence does not continue in another block."""
         last = self.lines[-1]
         return max(word.right for word in last) < self.right - 4 * self.size
 
@@ -116,7 +116,7 @@ def _split_into_columns(
 
 
 class Leading:
-    """The usual distance between lines of running text, by type size."""
+    """The usual line spacing of running text, by type size."""
 
     def __init__(self, pages: Iterable[PageRegions]) -> None:
         distances: dict[float, list[float]] = {}
@@ -132,7 +132,7 @@ class Leading:
         self._usual = {size: compute_median(each) for size, each in distances.items() if len(each) >= MIN_LINE_PAIRS}
 
     def get_step(self, row: TextRow) -> float:
-        """Return the usual distance between lines in a row's type size."""
+        """Return the usual line spacing for a row's type size."""
         return self._usual.get(row.size, DEFAULT_LINE_STEP_RATIO * row.size)
 
 
@@ -142,7 +142,7 @@ def build_page_blocks(page: PageRegions, leading: Leading) -> list[Block | PageT
 
 
 def _build_stand_in(table: Table, page: int) -> Word:
-    """Return a word that stands for a table while columns are searched for."""
+    """Return a placeholder word that represents a table while columns are searched for."""
     box = Box(page, 0.0, 0.0, 0.0, 0.0)
     return Word("", table.left, table.top, table.right, table.bottom, 0.0, False, 0, box)
 
@@ -163,7 +163,7 @@ class _ColumnBlockBuilder:
         self._right = max((row.right for row in rows), default=0.0)
         self._blocks: list[Block | PageTable] = []
         self._last: TextRow | None = None
-        self._hanging = 0.0  # left edge of the current item's text
+        self._hanging = 0.0  # the left edge of the current list item's text
 
     def build(self) -> list[Block | PageTable]:
         for item in self._items:
@@ -216,7 +216,7 @@ class _ColumnBlockBuilder:
         return not (begins_indented and flush and len(block.lines) > 1)
 
     def _has_room_left(self, last: TextRow, row: TextRow) -> bool:
-        """Return whether the last line had room for the next line's first word, so that its line end was intended."""
+        """Return whether the next line's first word would have fit on the last line, so the line end was intended."""
         if last.is_contents:
             return True
         first = sort_for_reading(row.words)[0]

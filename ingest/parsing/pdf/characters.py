@@ -32,8 +32,8 @@ from ingest.storage.texts.positions import Box
 # Hyphens: PDFium's code for a word divided by a line end, and soft hyphens that are drawn.
 _REPLACEMENTS = {PDFIUM_HYPHEN: "-", SOFT_HYPHEN: "-", NO_CHARACTER: None}
 _SPACES = np.array(WHITE_SPACE, np.uint32)
-# Bold fonts are also recognized by name, where weights are wrong: "Medi" is Nimbus bold, "BX" (bold extended) is
-# Computer Modern bold.
+# Bold fonts are also recognized by their names, because weights may be wrong: "Medi" is Nimbus bold, "BX" (bold
+# extended) is Computer Modern bold.
 _BOLD_NAME = re.compile(r"bold|black|heavy|demi|semibd|-medi(?!um)|^(?:cm|sf|ec|lm)[a-z]{0,3}bx", re.IGNORECASE)
 _UNREADABLE = "\ufffd"
 
@@ -75,11 +75,11 @@ def get_page_frame(page: PdfPage) -> PageFrame:
 
 @dataclass
 class Fonts:
-    """The facts about a page's fonts, by their address while it is open."""
+    """Facts about the fonts of a page, keyed by the font's address, which is valid while the page is open."""
 
     names: dict[int, str] = field(default_factory=dict)
     bold: dict[int, bool] = field(default_factory=dict)
-    mapped: dict[int, set[str]] = field(default_factory=dict)  # the characters that have a Unicode mapping
+    mapped: dict[int, set[str]] = field(default_factory=dict)  # characters that have a Unicode mapping, by font
     coded: dict[int, bool] = field(default_factory=dict)  # whether codes of unmapped characters are Unicode themselves
 
     def load_font(self, font: int) -> None:
@@ -102,7 +102,7 @@ class _WordType:
 def read_words(page: PdfPage, content: PageContent, *, keep_invisible: bool) -> None:
     """Add the words to a page's content, in the order in which the file draws them.
 
-    `keep_invisible` is for scanned pages, whose text layer is drawn invisibly over the picture.
+    `keep_invisible` is for scanned pages, which have an invisible text layer over the picture.
     """
     text_page = page.get_textpage()
     try:
@@ -173,7 +173,7 @@ class _WordReader:
         return False
 
     def _read_type(self, index: int) -> None:
-        """Read the type of the word that starts at `index`. Words of one text object share it."""
+        """Read the font and type size of the word that starts at `index`. The words of a text object share them."""
         text_object = self._text.get_text_object(index)
         if text_object == self._object and text_object:
             return
@@ -195,9 +195,10 @@ class _WordReader:
         self._type = _WordType(font, abs(size), 4 if slanted else turn % 4, invisible)
 
     def _replace_unmapped(self, text: str, start: int) -> str:
-        """Replace characters that the font does not map to Unicode; empty for a longer word without mapped characters.
+        """Replace the characters of a word that the font does not map to Unicode.
 
-        A single unmapped sign is kept, because it may be a list mark.
+        Returns an empty string for a longer word without any mapped characters. A single unmapped sign is kept, because
+        it may be a list mark.
         """
         font = self._type.font
         known = self._fonts.mapped.setdefault(font, {chr(NO_CHARACTER)})
@@ -215,10 +216,10 @@ class _WordReader:
         return text if text.isalnum() else text.translate(_REPLACEMENTS)
 
     def _has_unicode_codes(self, font: int) -> bool:
-        """Return whether a font's codes for characters without a Unicode mapping are Unicode themselves.
+        """Return whether a font's codes for characters without a Unicode mapping are Unicode code points.
 
-        Then they form text, with U+0020 as spaces and without control characters, or are all from the block of dashes
-        and quotation marks. Other fonts use glyph numbers as codes, which start from 0.
+        If so, they form text, with U+0020 as spaces and without control characters, or all of them are from the block
+        of dashes and quotation marks. Other fonts use glyph numbers as codes, which start from 0.
         """
         if font not in self._fonts.coded:
             found: set[str] = set()
@@ -254,7 +255,7 @@ def _find_word_spans(
 def _find_vertical_words(
     boxes: npt.NDArray[np.float32], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Return for each word whether its letters are below each other, as in vertical Chinese and Japanese."""
+    """Return, for each word, whether its letters are stacked vertically, as in vertical Chinese and Japanese text."""
     first, last = boxes[starts].T, boxes[ends - 1].T
     in_line = (last[0] < first[2]) & (last[2] > first[0])
     below: npt.NDArray[np.bool_] = in_line & (last[1] + last[3] < 2 * first[3])
@@ -262,7 +263,7 @@ def _find_vertical_words(
 
 
 def _remove_false_spaces(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
-    """Remove spaces and line ends that PDFium inserts between letters no further apart than their neighbours.
+    """Remove spaces and line ends that PDFium inserts between letters that are no further apart than their neighbours.
 
     PDFium does so where letters overlap, in tightly set type, and in letter-spaced words. Spaces drawn by the page are
     kept, as are spaces in text that runs to the left and after the small number of a note.
@@ -297,7 +298,7 @@ def _is_combining_mark(code: np.uint32) -> bool:
 
 
 def _reorder_ligatures(codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
-    """Restore the order of letters in a right-to-left ligature, which PDFium reverses along with the line.
+    """Restore the order of the letters in a right-to-left ligature. PDFium reverses it along with the line.
 
     The letters of one ligature have the same box.
     """
@@ -309,7 +310,7 @@ def _reorder_ligatures(codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.floa
 
 
 def _use_tight_boxes(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
-    """Replace the box of a character by that of its drawn shape if the font's height is implausible."""
+    """Replace the box of a character with the box of its drawn shape if the height of the font is implausible."""
     height = boxes[:, 1] - boxes[:, 3]
     letters = ~np.isin(codes, _SPACES)
     usual = max(1.0, float(np.median(height[letters])))

@@ -1,7 +1,7 @@
 """Divide a page into columns by the white space between them.
 
-A gutter is a tall strip without words. It separates columns of text if both sides are running text, or if the lines of
-one side are not level with those of the other; otherwise it separates the columns of a table. Words that cross the
+A gutter is a tall strip without words. It separates columns of text if both sides are running text, or if the lines on
+one side are not level with the lines on the other. Otherwise, it separates the columns of a table. Words that cross the
 strip above or below a gutter end the columns there. Regions are divided again until no gutter is left.
 
 Strips are found as in Breuel's whitespace analysis (Two Geometric Algorithms for Layout Analysis, DAS 2002), but on a
@@ -47,7 +47,7 @@ class _Gutter:
 
 
 def iter_regions(words: Sequence[Word], depth: int = 0) -> Iterator[list[Word]]:
-    """Yield the words of each region without columns, in reading order of the regions."""
+    """Yield the words of each region that has no columns, in the reading order of the regions."""
     if not words:
         return
     gutter = _find_gutter(words) if depth < MAX_COLUMN_DEPTH else None
@@ -72,7 +72,7 @@ def iter_regions(words: Sequence[Word], depth: int = 0) -> Iterator[list[Word]]:
 
 
 def _find_gutter(words: Sequence[Word]) -> _Gutter | None:
-    """Return the tallest strip that separates columns, or None."""
+    """Return the tallest strip that separates columns of text, or None if there is none."""
     size = compute_typical_size(words)
     for gutter in _iter_strips(words, size):
         bands = _split_bands(gutter, words, size)
@@ -108,7 +108,7 @@ def _merge_bands(bands: Sequence[list[Word]]) -> list[Word]:
 
 
 def _split_bands(gutter: _Gutter, words: Sequence[Word], size: float) -> list[list[Word]]:
-    """Return the words along a strip, split where both sides are empty: a table below columns is not part of them."""
+    """Return the words along a strip, split where both sides are empty, so that a table below columns is separate."""
     inside = [word for word in words if gutter.top < (word.top + word.bottom) / 2 < gutter.bottom]
     bands: list[list[Word]] = []
     bottom = 0.0
@@ -181,7 +181,7 @@ def _is_column_gutter(words: Sequence[Word], gutter: _Gutter, size: float) -> bo
 
 
 def _split_sides(words: Sequence[Word], gutter: _Gutter) -> tuple[list[TextRow], list[TextRow]]:
-    """Return the rows on both sides of a strip; stand-ins for tables have no text."""
+    """Return the rows on both sides of a strip. Placeholders for tables have no text."""
     left = [word for word in words if word.text and word.middle < gutter.left]
     right = [word for word in words if word.text and word.middle >= gutter.left]
     return build_rows(left), build_rows(right)
@@ -209,7 +209,10 @@ def _is_running_text(rows: Sequence[TextRow]) -> bool:
 
 
 def _count_parts_across(rows: Sequence[TextRow]) -> int:
-    """Return the number of parts that empty vertical strips divide the rows into; in few lines, gaps are chance."""
+    """Return the number of parts into which empty vertical strips divide the rows.
+
+    If there are only a few lines, gaps may be a coincidence, so they are not counted.
+    """
     if len(rows) < MIN_RIVER_LINES:
         return 1
     words = sorted((word for row in rows for word in row.words), key=lambda word: word.left)
@@ -229,7 +232,7 @@ def _is_list(rows: Sequence[TextRow]) -> bool:
 
 
 def _compute_beside_share(few: Sequence[TextRow], many: Sequence[TextRow], size: float) -> float:
-    """Return the share of rows in `few` that are level with a row in `many`."""
+    """Return the fraction of the rows in `few` that are level with a row in `many`."""
     middles = np.array([row.top + row.bottom for row in many]) / 2
     beside = sum(
         bool(np.any(np.abs(middles - (row.top + row.bottom) / 2) <= BESIDE_OFFSET_RATIO * size)) for row in few

@@ -1,4 +1,4 @@
-"""The content of a PDF page as drawn: words, rules and pictures, before their order is known.
+"""The content of a PDF page as drawn: words, rules and pictures, before they are put in reading order.
 
 Coordinates are points from the top left corner of the displayed page, which is its crop box with the page's rotation.
 """
@@ -47,8 +47,8 @@ class Rule:
 class PageContent:
     """The characters, rules and pictures of one page.
 
-    `image_share` is the share of the page that its pictures cover together, and `image_box` the left, bottom, right and
-    top of the box around all of them, in the page's own coordinates.
+    `image_share` is the fraction of the page that its pictures cover in total, and `image_box` the left, bottom, right
+    and top of the box around all of them, in the page's own coordinates.
     """
 
     number: int
@@ -78,7 +78,7 @@ class RecognizedWord:
 
 
 def turn_upright(content: PageContent, turn: int) -> PageContent:
-    """Return a page with only its words of one turn, rotated upright. A word's `box` stays unchanged.
+    """Return a page with only the words that have this turn, rotated upright. A word's `box` stays unchanged.
 
     Rules are rotated too; slanted words stay where they are.
     """
@@ -109,7 +109,7 @@ def turn_upright(content: PageContent, turn: int) -> PageContent:
 
 
 def merge_rules(rules: Iterable[Rule]) -> list[Rule]:
-    """Join touching rules on one line."""
+    """Join rules that touch and are on the same line."""
     merged: list[Rule] = []
     for rule in sorted(rules, key=lambda each: (round(each.at), each.start)):
         last = merged[-1] if merged else None
@@ -122,7 +122,7 @@ def merge_rules(rules: Iterable[Rule]) -> list[Rule]:
 
 
 def spread_words(content: PageContent, text: str, left: float, top: float, right: float, bottom: float) -> list[Word]:
-    """Return the words of a text that fills a box of a page, each with its share of the box."""
+    """Return the words of a text that fills a box on a page, each with a proportional part of the box."""
     left, right = max(0.0, left), min(content.width, right)
     top, bottom = max(0.0, top), min(content.height, bottom)
     lines = text.splitlines()
@@ -152,7 +152,7 @@ def compute_median(numbers: Iterable[float], default: float = 0.0) -> float:
 
 
 def compute_typical_size(words: Sequence[Word]) -> float:
-    """Return the median type size by characters."""
+    """Return the median type size, in which each word counts by its number of characters."""
     if words and all(word.size == words[0].size for word in words):
         return words[0].size
     sizes: dict[float, int] = {}

@@ -1,4 +1,4 @@
-"""Find the lines of a table of contents: words, and aligned page numbers in ascending order."""
+"""Find the lines of a table of contents, which consist of words and aligned page numbers in ascending order."""
 
 import re
 from collections.abc import Sequence

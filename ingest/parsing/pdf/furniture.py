@@ -1,8 +1,8 @@
 """Find running headers, footers and page numbers: lines at a page's edge that repeat on other pages.
 
-A line is a running line if it is at the same edge of at least `MIN_RUNNING_PAGES` pages, or if the lines differ only in
-a number that counts the pages. Only lines at the very edge are considered. A line in larger type than on most of those
-pages is a title, and a table header repeated on each page is not a running line.
+A line is a running line (a header or footer) if it is at the same edge of at least `MIN_RUNNING_PAGES` pages, or if the
+lines on those pages differ only in a number that counts the pages. Only lines at the very edge are considered. A line
+in larger type than on most of those pages is a title, and a table header repeated on each page is not a running line.
 """
 
 import re
@@ -27,7 +27,7 @@ Key = tuple[str, str]
 
 @dataclass
 class PageEdges:
-    """The lines at a page's two edges, from the outermost inwards, and the line next to them."""
+    """The lines at the top and bottom edges of a page, from the outermost inwards, and the line next to them."""
 
     top: list[TextRow] = field(default_factory=list)
     bottom: list[TextRow] = field(default_factory=list)
@@ -53,7 +53,7 @@ def _list_outermost_rows(words: Sequence[Word], *, down: bool) -> list[TextRow]:
 
 
 def _list_keys(text: str, page: int) -> list[str]:
-    """Return the keys by which a line can match lines of other pages."""
+    """Return the keys by which a line can be matched with lines of other pages."""
     folded = " ".join(text.casefold().split())
     keys = [folded] if any(map(str.isalpha, folded)) else []
     numbers = [found for found in _number.finditer(folded) if len(found[0]) <= MAX_PAGE_NUMBER_DIGITS]
@@ -96,7 +96,7 @@ class RunningLines:
 
 
 def _drop_grid_lines(running: list[tuple[str, TextRow]], content: PageContent) -> list[tuple[str, TextRow]]:
-    """Return the running lines except those in a grid that contains other lines too."""
+    """Return the running lines, except for lines in a grid that also contains other lines."""
     middles = [(row.top + row.bottom) / 2 for _, row in running]
     if not any(rule.start < middle < rule.end for rule in content.rules if not rule.level for middle in middles):
         return running

@@ -1,6 +1,7 @@
-"""Find tables in grids of drawn rules, or with coloured cells.
+"""Find tables that have a grid of drawn rules, or coloured cells.
 
-Rules that touch belong to one grid. Cells are areas that no rule divides; a word belongs to the cell that it is in.
+Rules that touch belong to the same grid. Cells are areas that no rule divides. A word belongs to the cell that contains
+it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -148,7 +149,7 @@ def _build_table(grid: _Grid, words: Sequence[Word], *, whole: bool) -> Table | 
 
 
 def _is_continued(table: Table, words: Sequence[Word]) -> bool:
-    """Return whether there are numbers close above or below a table, so that it is part of a larger one."""
+    """Return whether there are numbers close above or below a table, so that it is only part of a larger table."""
     step = max((table.bottom - table.top) / len(table.rows), GRID_NEAR_RATIO * compute_typical_size(words))
     return any(
         table.left <= word.middle <= table.right
@@ -159,7 +160,7 @@ def _is_continued(table: Table, words: Sequence[Word]) -> bool:
 
 
 def _is_complete(rows: Sequence[Sequence[Words]]) -> bool:
-    """Return whether the first row is a header, and no column has only the signs of another column's numbers.
+    """Return whether the first row is a header, and no column contains only the signs of another column's numbers.
 
     If only a table's body is coloured, its header would be lost.
     """
@@ -187,7 +188,7 @@ def _repeat_spanning_cells(line: list[Words]) -> None:
 
 
 def _find_drawn_edges(rules: Sequence[Rule], lines: Sequence[float], across: Sequence[float]) -> Drawn:
-    """Return for each line and each step across it whether a rule is drawn there."""
+    """Return, for each grid line and each step along it, whether a rule is drawn there."""
     drawn = np.zeros((len(lines), len(across) - 1), bool)
     at, first, last = np.array([(rule.at, rule.start, rule.end) for rule in rules]).reshape(-1, 3).T
     starts, ends = np.array(across[:-1]), np.array(across[1:])
@@ -199,7 +200,7 @@ def _find_drawn_edges(rules: Sequence[Rule], lines: Sequence[float], across: Seq
 
 
 def _find_owners(right_of: Drawn, below: Drawn, wide: int, high: int) -> list[list[tuple[int, int]]]:
-    """Return for each place in a grid the first place of its cell."""
+    """Return, for each position in a grid, the first position of the cell that it belongs to."""
     owner = [[(row, column) for column in range(wide)] for row in range(high)]
     for row in range(high):
         for column in range(wide):
@@ -213,7 +214,7 @@ def _find_owners(right_of: Drawn, below: Drawn, wide: int, high: int) -> list[li
 def _split_row_lines(cells: list[Words]) -> list[list[Words]]:
     """Split a grid row without rules between its lines: several rows if the lines of its cells are level.
 
-    They are if at least two cells have three or more lines, and the lines are at the same heights.
+    The lines are level if at least two cells have three or more lines, at the same heights.
     """
     lines = [build_rows(cell) for cell in cells]
     several = [each for each in lines if len(each) > 2]

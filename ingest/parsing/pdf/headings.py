@@ -1,7 +1,7 @@
 """Find headings: lines named by a bookmark, and short lines in capitals or in larger or bolder type.
 
 Levels come from the bookmarks. Without bookmarks, they are ordered by type size, then bold before plain, then by the
-depth of a section number. A type style used for long blocks is never a heading's.
+depth of a section number. A type style that is used for long blocks is never a heading style.
 """
 
 import re
@@ -146,7 +146,7 @@ def _is_continuation(block: Block, before: Sequence[Block | PageTable]) -> bool:
 
 
 def _is_capitals_heading(block: Block | PageTable, following: Block | PageTable) -> bool:
-    """Return whether a line in capitals is above text in small letters that is longer or another heading."""
+    """Return whether a line in capitals is above longer text in lower case, or above another heading."""
     if not isinstance(block, Block) or not isinstance(following, Block) or len(block.lines) > 1:
         return False
     if _of_programs.search(block.text) or _is_monospaced(block.lines[0]):

@@ -22,10 +22,10 @@ SAVE_AGAIN = "Open it in a PDF reader, save it as a new file, and upload that."
 
 
 def require_complete(path: Path) -> None:
-    """Raise `DamagedDocumentError` for a truncated file, since PDFium silently leaves out its missing pages.
+    """Raise `DamagedDocumentError` for a truncated file, because PDFium silently omits its missing pages.
 
-    Other bytes may follow the end mark, because some servers append them, but no objects: those belong to a truncated
-    update.
+    Other bytes may follow the end-of-file mark, because some servers append them, but not objects: these indicate a
+    truncated update.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -79,7 +79,10 @@ def _load_forms(document: "PdfDocument") -> None:
 
 
 def _repair(path: Path) -> "PdfDocument":
-    """Let qpdf rebuild the file in memory. Raises if pages are lost, so that a part never passes for the whole."""
+    """Let qpdf rebuild the file in memory.
+
+    Raises an error if pages are lost, so that no document is silently incomplete.
+    """
     import pikepdf
     from pypdfium2 import PdfDocument, PdfiumError
 
@@ -100,7 +103,7 @@ def _repair(path: Path) -> "PdfDocument":
 
 
 def get_title(document: "PdfDocument") -> str | None:
-    """Return the title in a PDF's metadata, unless it is a program's default or a number."""
+    """Return the title in the metadata of a PDF, unless it is a program's default title or a number."""
     try:
         title = str(document.get_metadata_value("Title"))
     except UnicodeDecodeError:

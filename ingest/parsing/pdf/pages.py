@@ -86,7 +86,7 @@ class PagesParser:
         furniture = RunningLines(list(edges.items()))
         lines = [furniture.list_running_lines(content, edges[content.number]) for content in contents]
         if all(map(_has_only_running_lines, contents, lines)):
-            lines = [[] for _ in contents]  # one line a page, as on labels, is the document's content
+            lines = [[] for _ in contents]  # if each page has one line, as on labels, it is the content
         found = []
         for content, each in zip(contents, lines, strict=True):
             self._seen.add(content)
@@ -101,7 +101,7 @@ class PagesParser:
         return self._reader.read(number)
 
     def _remove_running_lines(self, content: PageContent, running: Sequence[tuple[str, TextRow]]) -> list[Block]:
-        """Remove a page's running lines from its words. Returns those that no earlier page had."""
+        """Remove a page's running lines from its words. Returns the running lines that no earlier page had."""
         gone: set[int] = set()
         first: list[Block] = []
         for key, row in running:
@@ -139,7 +139,7 @@ def _has_only_running_lines(content: PageContent, running: Sequence[tuple[str, T
 
 
 def _find_largest_heading(blocks: Sequence[Block | PageTable]) -> str | None:
-    """Return the first page's heading in the largest type, if it is the only one in that type."""
+    """Return the first page's heading in the largest type, if it is the only heading in that type."""
     titles = [block for block in blocks if isinstance(block, Block) and block.level]
     largest = max((block.size for block in titles), default=0.0)
     found = [block.text for block in titles if block.size == largest]

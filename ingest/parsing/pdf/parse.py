@@ -24,8 +24,8 @@ def parse_pdf(path: Path, *, ocr_page: "OcrPage | None" = None) -> ParsedDocumen
 
     A page with pictures and no text is passed to `ocr_page` with its number; without `ocr_page`, it is counted as a
     page without text. Raises `EncryptedDocumentError`, `ParserLimitError` for too many pages, `NoTextError`, and
-    `DamagedDocumentError`, also if a single page cannot be read after qpdf tried to repair the file: a part never
-    passes for the whole.
+    `DamagedDocumentError`. The latter is also raised if a single page cannot be read after qpdf tried to repair the
+    file, so that no document is silently incomplete.
     """
     require_complete(path)
     from ingest.parsing.pdf.reading import PageError  # imported here so that this module loads no parser

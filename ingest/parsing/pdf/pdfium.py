@@ -1,7 +1,7 @@
 """Fast calls to PDFium for each character or object, without the checks of ctypes.
 
-Arguments are plain addresses, so that results are written into one NumPy array. The interpreter's lock is kept, because
-a parser has one thread. Compared with the typed functions of pypdfium2, this halves the time for a page.
+Arguments are plain addresses, so that PDFium writes its results into one NumPy array. The calls do not release the GIL,
+because a parser has only one thread. Compared with the typed functions of pypdfium2, this halves the time for a page.
 """
 
 import ctypes
@@ -60,7 +60,7 @@ class TextPage:
         self._matrix, self._box = FloatBuffer(6), FloatBuffer(4, "f8")
 
     def read_codes(self) -> npt.NDArray[np.uint32]:
-        """Return the code points. 2 is the hyphen of a word divided by a line end."""
+        """Return the code points. Code 2 is the hyphen of a word that is divided at a line end."""
         buffer = np.zeros(self.count + 2, np.uint16)
         written = get_function("FPDFText_GetText", _int, _address, _int, _int, _address)(
             self.handle, 0, self.count, buffer.ctypes.data
@@ -126,7 +126,7 @@ def get_font_weight(font: int) -> int:
 
 
 def list_page_objects(page: int) -> list[tuple[int, int]]:
-    """Return kind and address of each object of a page except text."""
+    """Return the kind and address of each object of a page, except text objects."""
     count = get_function("FPDFPage_CountObjects", _int, _address)(page)
     return _list_objects(get_function("FPDFPage_GetObject", _address, _address, _int), page, count)
 

@@ -1,4 +1,4 @@
-"""Read pages one at a time: drawings, words, annotations, and recognized text if a page is only a picture."""
+"""Read pages one at a time: drawings, words, annotations, and recognized text if the page is a scan."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -66,12 +66,12 @@ class PageReader:
             # In a logo, the models see a single "0" or "一", which is not text.
             if scanned or any(len(word.text) > 1 for word in recognized):
                 content.words = convert_recognized_words(recognized, content)
-            content.images -= bool(content.words and content.images)  # the recognized picture is not left out
+            content.images -= bool(content.words and content.images)  # the recognized picture is not counted as omitted
         return content
 
 
 def _can_show_text(content: PageContent) -> bool:
-    """Return whether the page's pictures, which may be strips of one, are large enough for a line of letters."""
+    """Return whether the page's pictures, which may be strips of a single one, are large enough for a line of text."""
     if content.image_box is None:
         return False
     left, bottom, right, top = content.image_box
@@ -81,8 +81,8 @@ def _can_show_text(content: PageContent) -> bool:
 def convert_recognized_words(recognized: Sequence[RecognizedWord], content: PageContent) -> list[Word]:
     """Convert recognized words to words of the page, in points, with a type size from the height of their lines.
 
-    A line's height depends on its letters: without ascenders and descenders it is about half. So only lines at least
-    half as high again as most are larger type.
+    The height of a line depends on its letters: without ascenders and descenders, it is about half. So only lines that
+    are at least one and a half times as high as most lines count as larger type.
     """
     highs = [_compute_line_height(word, content) for word in recognized]
     usual = compute_median(highs, 1.0)

@@ -127,7 +127,7 @@ def split_cells(words: Sequence[Word], gap: float) -> list[RowCell]:
 
 
 def is_right_to_left(words: Iterable[Word]) -> bool:
-    """Return whether most letters are of scripts written from right to left."""
+    """Return whether most letters belong to scripts that are written from right to left."""
     words = list(words)
     if not _RIGHT_TO_LEFT_LETTER.search("".join([word.text for word in words])):
         return False
@@ -163,10 +163,10 @@ def sort_for_reading(words: Sequence[Word]) -> Sequence[Word]:
 
 
 def _split_two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | None:
-    """Return two lines of words, from left to right, if some words are above others; None unless there are exactly two.
+    """Return the two lines of a row in which some words are above others, each from left to right.
 
-    Both must have several words, and half of the shorter line must overlap the other: single stacked signs are
-    formulas.
+    Returns None unless there are exactly two lines. Both must have several words, and half of the shorter line must
+    overlap the other line, because single stacked signs belong to formulas.
     """
     if all(other.left >= one.right - STACKED_OVERLAP_RATIO * one.size for one, other in pairwise(words)):
         return None
@@ -185,9 +185,9 @@ def _split_two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | N
 
 
 def is_justified(row: TextRow) -> bool:
-    """Return whether a row is justified text: its spaces are alike, but its words are not.
+    """Return whether a row is justified text, in which the spaces have similar widths but the words do not.
 
-    In columns, the ends or middles of the words are at equal distances instead.
+    In a row of table columns, the ends or middles of the words are at equal distances instead.
     """
     if len(row.cells) <= FEW_ROW_GAPS:
         return False
@@ -197,7 +197,7 @@ def is_justified(row: TextRow) -> bool:
 
 
 def compute_usual_space(words: Sequence[Word]) -> float:
-    """Return the width of a space between words in running text, as a share of the type size."""
+    """Return the width of a space between words in running text, as a fraction of the type size."""
     gaps = [
         (other.left - one.right) / one.size
         for one, other in pairwise(words)
@@ -208,7 +208,7 @@ def compute_usual_space(words: Sequence[Word]) -> float:
 
 
 def split_at_common_gaps(rows: Sequence[TextRow], blank: float) -> None:
-    """Split rows into cells at narrower gaps too, if nearby rows have a gap in the same place.
+    """Split rows into cells at narrower gaps too, if nearby rows have a gap at the same position.
 
     Such a gap is clearly wider than the spaces of its row, or than `blank` in a row with few words.
     """

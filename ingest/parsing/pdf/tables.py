@@ -23,7 +23,10 @@ Words = list[Word]
 
 @dataclass
 class Table:
-    """A table as rows of cells, each the words in reading order. The first `headers` rows form one header."""
+    """A table as rows of cells. Each cell is a sequence of words in reading order.
+
+    The first `headers` rows form the header.
+    """
 
     rows: list[list[Words]]
     headers: int
@@ -72,7 +75,7 @@ def is_currency(text: str) -> bool:
 
 
 def is_value(text: str) -> bool:
-    """Return whether a text is a number, with or without a unit or sign, or a dash in its place."""
+    """Return whether a text is a number, with or without a unit or sign, or a dash instead of a number."""
     return _VALUE.fullmatch(text) is not None
 
 
@@ -91,10 +94,10 @@ def sort_cell_words(words: Sequence[Word]) -> Words:
 def count_header_rows(rows: Sequence[Sequence[Words]]) -> int:
     """Return the number of header rows, which all come before the first row with a value.
 
-    A row with only a label does not end a header, and neither do years, beside a label, that the first row has as
-    column names above other values. Of several rows before the first value, the header extends only to the last bold
-    row above plain rows, or to the first row that names every column. Without values it is the first row, or all rows
-    without labels.
+    A row with only a label does not end a header. Neither does a row of a label and years, if the first row has these
+    years as column names above other values. Of several rows before the first value, the header extends only to the
+    last bold row above plain rows, or to the first row that names every column. Without values it is the first row, or
+    all rows without labels.
     """
     texts = [[join_cell_words(cell) for cell in row] for row in rows]
     end = next((number for number in range(len(rows)) if _has_values(texts, number)), None)

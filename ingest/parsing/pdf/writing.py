@@ -12,7 +12,7 @@ from ingest.storage.texts.layout import PlaceKind
 _divided = re.compile(r"(?P<start>.*\w)[-\u2010\u2011]", re.DOTALL)
 _letters = re.compile(r"\w+")
 _BULLET = "-"
-_TICK_BOXES = frozenset("☐☑☒✓✔✗✘")  # check boxes carry meaning, so they are kept as marks
+_TICK_BOXES = frozenset("☐☑☒✓✔✗✘")  # check boxes have a meaning, so they are written as marks
 
 
 @dataclass
@@ -34,10 +34,10 @@ class PageWriter:
         self._writer = writer
         self._begun = 0
         self._open: Block | None = None  # a paragraph that may continue
-        self._header: list[str] = []  # header of the last table, as long as only page ends follow it
+        self._header: list[str] = []  # header of the last table, while only page ends have followed it
 
     def write(self, pages: Sequence[PageBlocks], words: Set[str], *, last: bool) -> None:
-        """Write pages. `words` are the document's words, used to decide whether a divided word is one word."""
+        """Write pages. `words` are the document's words. They determine whether a divided word is a single word."""
         for page in pages:
             self._write_page(page, words)
         if last:
@@ -117,7 +117,7 @@ class PageWriter:
         headed = table.headers > 0
         if headed:
             self._header = [join_cell_words(words) for words in table.rows[0]]
-        elif len(self._header) == width:  # the continuation of the table before
+        elif len(self._header) == width:  # the continuation of the previous table
             rows.insert(0, list(self._header))
             headed = True
         else:
@@ -146,13 +146,13 @@ def _join_blocks(before: Block, block: Block) -> None:
 
 
 def _find_first_half(before: str, after: str) -> str | None:
-    """Return the first half of a line's last word if the line end divides it, or None."""
+    """Return the first half of a line's last word if the line end divides the word, otherwise None."""
     found = _divided.fullmatch(before)
     return found["start"] if found and after[:1].islower() else None
 
 
 def _is_one_word(start: str, end: str, words: Set[str]) -> bool:
-    """Return whether the document has the two halves as one word elsewhere: "exam-ple" is one, "well-known" two."""
+    """Return whether two halves are one word elsewhere in the document: "exam-ple" is one word, "well-known" is two."""
     first, second = _letters.findall(start)[-1:], _letters.findall(end)[:1]
     return bool(first and second) and (first[0] + second[0]).casefold() in words
 
