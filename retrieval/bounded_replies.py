@@ -70,7 +70,10 @@ def _disable_compression(request: httpx.Request | httpx2.Request) -> None:
 
 
 def _build_byte_counter(response: httpx.Response | httpx2.Response, most_bytes: int) -> Callable[[int], None]:
-    """Return a function that counts a reply's bytes. Raises at once if the headers declare too large a size."""
+    """Return a function that counts the bytes of a reply.
+
+    Raises `ReplyTooLargeError` immediately if the headers show that the reply is too large or compressed.
+    """
     url = response.request.url
     server = f"{url.scheme}://{url.netloc.decode('ascii').rpartition('@')[2]}"
     encoding = response.headers.get("content-encoding", "identity").strip().lower()

@@ -30,5 +30,5 @@ def parse_properties(raw: object) -> dict[str, str]:
 
 
 def format_time(moment: datetime) -> str:
-    """Format a time as local time, without the time zone."""
+    """Format a time as its wall-clock time, without the time zone."""
     return moment.replace(tzinfo=None).isoformat(" ", "seconds")

@@ -123,7 +123,7 @@ class OpenAIEmbedder:
         with _translate_errors(self._spec, self._url):
             answer = client.embeddings.create(
                 model=self._spec.model,
-                # Some servers reject an empty text. They all accept a space, which contains no words either.
+                # Some servers reject an empty text, so send a space, which contains no words either.
                 input=[text or " " for text in texts],
                 encoding_format="float",
                 **options,

@@ -40,7 +40,7 @@ _UNREADABLE = "\ufffd"
 
 @dataclass(frozen=True)
 class PageFrame:
-    """The page's box in its own coordinates, and the number of quarter turns to the right that it is displayed with."""
+    """A page's box in its own coordinates, and the number of quarter turns to the right by which it is displayed."""
 
     left: float
     bottom: float
@@ -121,7 +121,7 @@ class _WordReader:
         self._object = -1
         self._type = _WordType()
         self._codes, self._spans = "", [(0, 0)]
-        self._places: dict[tuple[str, int], list[tuple[float, float]]] = {}  # of words, by text and rounded top
+        self._places: dict[tuple[str, int], list[tuple[float, float]]] = {}  # positions of words by text and top
 
     def read(self) -> None:
         codes = self._text.read_codes()
@@ -157,7 +157,7 @@ class _WordReader:
             if self._is_redrawn(readable, left, top, kind.size):
                 return
             turn = kind.turn
-            if down and (turn + self._frame.turns) % 4 == 0:  # vertical text reads like text turned to the right
+            if down and (turn + self._frame.turns) % 4 == 0:  # like text that is turned to the right
                 turn = (turn + 3) % 4
             bold = self._fonts.bold[kind.font]
             content.words.append(Word(readable, left, top, right, bottom, kind.size, bold, turn, box))

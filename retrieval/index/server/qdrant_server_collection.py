@@ -64,7 +64,10 @@ def find_point_count(connection: QdrantConnection, settings: QdrantServerSetting
 
 
 def describe_server(connection: QdrantConnection, settings: QdrantServerSettings) -> str:
-    """Return a description of the server for users. Raises `IndexUnavailableError` if it cannot be used."""
+    """Return a description of the server for users, without creating anything.
+
+    Raises `IndexUnavailableError` if the server cannot be used.
+    """
     version = _require_version(connection, settings)
     nodes = _require_nodes(connection, settings)
     return f"Qdrant {version} with {nodes} {'node' if nodes == 1 else 'nodes'} at {connection.url}"
