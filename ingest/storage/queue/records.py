@@ -20,7 +20,7 @@ class JobKind(StrEnum):
 
 
 class Lane(StrEnum):
-    """The line in which a job waits among jobs of its kind, chosen by how long the job takes.
+    """The lane in which a job waits among jobs of its kind. It depends on how long the job takes.
 
     `quick` jobs are small documents and are claimed together. A `large` job is claimed alone, alternating with its
     tenant's quick ones. A job whose first try took too long is `slow`: it waits for an otherwise idle worker or for its
@@ -35,7 +35,7 @@ class Lane(StrEnum):
 ALL_LANES = frozenset(Lane)
 FIRST_TRY_LANES = frozenset({Lane.QUICK, Lane.LARGE})
 
-# A document with a larger file is `large`. For embedding, the number of chunks decides instead.
+# A document with a larger file is `large`. For embedding, the lane depends on the number of chunks instead.
 MAX_QUICK_BYTES = 256 * 1024
 MAX_QUICK_CHUNKS = 128
 
@@ -50,24 +50,24 @@ def choose_embed_lane(chunks: int) -> Lane:
     return Lane.LARGE if chunks > MAX_QUICK_CHUNKS else Lane.QUICK
 
 
-# Jobs that build a version: if one fails, its version fails.
+# Jobs that build a version. If one of them fails, its version fails.
 VERSION_JOB_KINDS = frozenset({JobKind.INGEST, JobKind.EMBED})
 
 
 class JobPriority(IntEnum):
-    """The order among one tenant's jobs; other tenants are not affected."""
+    """The order among the jobs of one tenant. Other tenants are not affected."""
 
     BULK = 0
     INTERACTIVE = 10
 
 
-# The names that requests use.
+# The names used in requests.
 PRIORITIES = {each.name.lower(): each for each in JobPriority}
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The reason why a job failed: a stable code, what happened, and what to do next."""
+    """The reason why a job failed: a stable code, a description of what happened, and what to do next."""
 
     code: str
     detail: str
@@ -96,7 +96,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Pace:
-    """A tenant's throughput: jobs and chunks finished per second of work."""
+    """A tenant's throughput: the jobs and chunks finished per second of work."""
 
     jobs_per_second: float
     chunks_per_second: float
@@ -104,7 +104,10 @@ class Pace:
 
 @dataclass(frozen=True)
 class TenantQueue:
-    """A tenant's queued and running jobs of one kind. `pace` is None after too little recent work to measure it."""
+    """A tenant's queued and running jobs of one kind.
+
+    `pace` is None if there was too little recent work to measure it.
+    """
 
     queued: int = 0
     running: int = 0

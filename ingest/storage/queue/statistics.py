@@ -1,7 +1,7 @@
 """Queue lengths, positions and pace: for progress, backpressure and operators.
 
-The pace is counted in slots of a few seconds, in the same commit as the work. Estimates use the tenant's own pace
-rather than the deployment's, because a tenant that shares the workers gets only its share.
+Completed work is counted in slots of a few seconds, in the same commit as the work itself. Estimates use the tenant's
+own pace rather than that of the deployment, because a tenant gets only a part of the shared workers.
 """
 
 import time
@@ -15,9 +15,9 @@ from ingest.storage.queue.records import Job, JobKind, Lane, Pace, TenantQueue
 from ingest.storage.queue.turns import list_tenants_in_turn
 
 _SLOT_SECONDS = 5
-# The pace is measured over at most this much of the latest work.
+# The pace is measured over at most this much of the most recent work.
 _WINDOW_SECONDS = 120
-# A longer gap means that there was no work.
+# A longer gap means that there was no work to do.
 _MAX_GAP_SECONDS = 30
 # Older slots are deleted.
 _KEPT_SECONDS = 600
@@ -30,10 +30,10 @@ def count_waiting_by_tenant(connection: Connection, kind: JobKind) -> dict[str, 
 
 
 def estimate_position(connection: Connection, version_id: str) -> int | None:
-    """Estimate how many jobs will be claimed before the one that a version waits for; None if it waits for none.
+    """Estimate how many jobs will be claimed before the one that a version waits for. None if it waits for no job.
 
     Tenants are served in rounds: before a tenant's n-th job (from 0), each other tenant gets n turns, plus one if it is
-    ahead in the round. This assumes that all jobs take equally long and that no new ones arrive.
+    ahead in the round. The estimate assumes that all jobs take equally long and that no new ones arrive.
     """
     own = connection.execute(
         select(jobs.c.id, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority, jobs.c.lane)
@@ -65,7 +65,7 @@ def _build_before_condition(priority: int, lane: str | None, identifier: int) ->
 
 
 def load_tenant_queues(connection: Connection, tenant_id: str) -> dict[JobKind, TenantQueue]:
-    """Load a tenant's queues on the way to `ready`, each with its recent pace."""
+    """Load a tenant's queues for the stages up to `ready`, each with its recent pace."""
     kinds = (JobKind.INGEST, JobKind.EMBED)
     query = (
         select(jobs.c.kind, jobs.c.state, func.count())
@@ -86,7 +86,7 @@ def load_tenant_queues(connection: Connection, tenant_id: str) -> dict[JobKind, 
 
 
 def load_paused_kinds(connection: Connection) -> dict[JobKind, float]:
-    """Load the paused kinds, each with the time its pause began."""
+    """Load the paused kinds, each with the time at which it was paused."""
     return {JobKind(kind): since for kind, since in connection.execute(select(pauses.c.kind, pauses.c.since)).all()}
 
 
@@ -100,8 +100,8 @@ def count_unembedded_chunks(connection: Connection, version_ids: Sequence[str]) 
 def record_pace(connection: Connection, done: Mapping[Job, int], *, ended: bool = True) -> None:
     """Record the chunks done for each job and, if the jobs have `ended`, the jobs themselves.
 
-    Call it at the end of a transaction, because others wait for the rows it locks. Tenants are sorted so that
-    transactions lock them in the same order.
+    Call this at the end of a transaction, because other transactions wait for the rows that it locks. Tenants are
+    sorted so that all transactions lock them in the same order.
     """
     for tenant, kind in sorted({(job.tenant_id, job.kind) for job in done}):
         of_tenant = [chunks for job, chunks in done.items() if (job.tenant_id, job.kind) == (tenant, kind)]
@@ -109,7 +109,7 @@ def record_pace(connection: Connection, done: Mapping[Job, int], *, ended: bool 
 
 
 def measure_pace(connection: Connection, tenant_id: str, kind: JobKind) -> Pace | None:
-    """Measure the pace of a tenant's latest uninterrupted work; None if there was too little in the last minutes."""
+    """Measure the pace of a tenant's latest uninterrupted work. None if there was too little in the last minutes."""
     oldest = (int(time.time()) - _KEPT_SECONDS) // _SLOT_SECONDS
     query = (
         select(paces.c.slot, paces.c.jobs, paces.c.chunks)
@@ -122,7 +122,7 @@ def measure_pace(connection: Connection, tenant_id: str, kind: JobKind) -> Pace 
 def compute_pace(slots: Iterable[tuple[int, int, int]]) -> Pace | None:
     """Compute the pace of the latest uninterrupted work from slots `(slot, jobs, chunks)`, latest first.
 
-    The first slot of the work is left out: the work it counts began at an unknown time before the slot.
+    The first slot of the work is excluded, because the work counted in it began at an unknown time before the slot.
     """
     unbroken: list[tuple[int, int, int]] = []
     for entry in slots:

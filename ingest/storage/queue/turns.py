@@ -1,8 +1,8 @@
 """The order in which jobs are claimed: tenants take turns, and so do lanes.
 
 Large jobs are claimed one at a time, alternating with their tenant's quick ones. A slow job is claimed while no first
-try waits, or in turn with first tries. While first tries wait, slow jobs may hold half of the workers that run a single
-job.
+try is waiting, or in turn with first tries. While first tries are waiting, slow jobs may hold half of the workers that
+run a single job.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,7 +18,8 @@ from ingest.storage.queue.records import Job, JobKind, JobPriority, Lane
 # Kinds whose jobs wait in lanes, and the only kind whose jobs can become slow.
 _LANED_KINDS = frozenset({JobKind.INGEST, JobKind.EMBED})
 _SLOW_LANE_KIND = JobKind.INGEST
-# While first tries wait, one in this many of the jobs with a worker to themselves may be slow, and always at least one.
+# While first tries are waiting, one in this many of the jobs with a worker to themselves may be slow, and at least one
+# always may.
 _SLOW_SHARE = 2
 
 
@@ -33,9 +34,10 @@ def format_turn_name(kind: JobKind, lane: Lane) -> str:
 
 
 def list_tenants_in_turn(connection: Connection, kind: JobKind) -> list[str]:
-    """List the tenants with waiting jobs in the order in which they are served next.
+    """List the tenants with waiting jobs, in the order in which they are served next.
 
-    The query steps through the index from tenant to tenant, so its cost grows with the number of tenants, not of jobs.
+    The query steps through the index from tenant to tenant, so its cost grows with the number of tenants rather than
+    jobs.
     """
     first = select(func.min(jobs.c.tenant_id)).where(*build_waiting_conditions(kind)).scalar_subquery()
     found = select(first.label("tenant_id")).cte("found", recursive=True)
@@ -73,10 +75,9 @@ def choose_jobs(
 
 
 def choose_job_under_limit(connection: Connection, kind: JobKind, per_tenant: int) -> list[int]:
-    """Lock the next job of a tenant that has fewer than `per_tenant` running; empty if there is none.
+    """Lock the next job of a tenant that has fewer than `per_tenant` running jobs. Empty if there is none.
 
-    The tenant's row is locked so that simultaneous claims count each other's jobs; tenants locked by others are
-    skipped.
+    The tenant's row is locked so that concurrent claims count each other's jobs. Tenants locked by others are skipped.
     """
     for tenant in list_tenants_in_turn(connection, kind):
         of_tenant = select(tenants.c.id).where(tenants.c.id == tenant)
@@ -90,10 +91,10 @@ def choose_job_under_limit(connection: Connection, kind: JobKind, per_tenant: in
 
 
 def find_job_to_yield_to(connection: Connection, job: Job, lane: Lane) -> int | None:
-    """Return the id of the first try that a running job should give its worker to, or None if it may continue.
+    """Return the id of the first try to which a running job should yield its worker, or None if it may continue.
 
     Slow jobs beyond their lane's share yield to any first try. All but one of a tenant's jobs yield to a first try of a
-    tenant with nothing running. All but one of the large jobs yield to a small one that is at least as urgent and not
+    tenant without running jobs. All but one of the large jobs yield to a small one that is at least as urgent and not
     part of a bulk upload, because small files wait all the time while a folder is uploaded.
     """
     if lane is Lane.SLOW:
@@ -120,9 +121,9 @@ def has_quick_job(connection: Connection, kind: JobKind) -> bool:
 
 
 def should_yield(connection: Connection, held: Sequence[Job]) -> bool:
-    """Return whether resumable jobs should give their worker to others now.
+    """Return whether resumable jobs should yield their worker to other jobs now.
 
-    A large job yields to any quick one, and every job yields to a tenant that has none among these jobs.
+    A large job yields to any quick job, and every job yields to a tenant that has none of these jobs.
     """
     kind, ours = held[0].kind, {job.tenant_id for job in held}
     claimable = (*build_waiting_conditions(kind), jobs.c.not_before <= build_clock(connection))
@@ -155,7 +156,10 @@ def _choose_first_tries(connection: Connection, kind: JobKind, limit: int, lanes
 def _is_large_first(
     connection: Connection, kind: JobKind, tenant: str, quick_priority: int, large_priority: int
 ) -> bool:
-    """Return whether the large job comes before the quick one: the more urgent is first, and equals alternate."""
+    """Return whether the large job comes before the quick one.
+
+    The more urgent one comes first. If both are equally urgent, they alternate.
+    """
     if quick_priority != large_priority:
         return large_priority > quick_priority
     return _load_served_at(connection, format_turn_name(kind, Lane.LARGE), tenant) < _load_served_at(
@@ -164,7 +168,7 @@ def _is_large_first(
 
 
 def _load_served_at(connection: Connection, turn: str, tenant: str | None = None) -> float:
-    """Load when a turn was last taken, by a tenant or by any; 0 if never."""
+    """Load the time at which a turn was last taken, by one tenant or by any. 0 if it never was."""
     query = select(func.max(turns.c.served_at)).where(turns.c.kind == turn)
     if tenant is not None:
         query = query.where(turns.c.tenant_id == tenant)
@@ -172,7 +176,11 @@ def _load_served_at(connection: Connection, turn: str, tenant: str | None = None
 
 
 def _is_slow_lanes_turn(connection: Connection, kind: JobKind) -> bool:
-    """Return whether a slow job waits, the last claim was of first tries, and the lane is below its share."""
+    """Return whether it is the turn of the slow lane.
+
+    This is the case if a slow job is waiting, the last claim was of first tries, and the lane holds less than its
+    fraction of the workers.
+    """
     claimable = (
         *build_waiting_conditions(kind),
         jobs.c.lane == Lane.SLOW,
@@ -187,7 +195,10 @@ def _is_slow_lanes_turn(connection: Connection, kind: JobKind) -> bool:
 
 
 def _choose_slow(connection: Connection, kind: JobKind) -> list[int]:
-    """Lock the next slow job: tenants with the fewest running ones first, then those served longest ago."""
+    """Lock the next slow job.
+
+    Tenants with the fewest running slow jobs come first, then those that were served longest ago.
+    """
     running = (
         select(jobs.c.tenant_id, func.count().label("jobs"))
         .where(jobs.c.state == "running", jobs.c.kind == kind, jobs.c.lane == Lane.SLOW)
@@ -213,8 +224,9 @@ def _choose_slow(connection: Connection, kind: JobKind) -> list[int]:
 def _load_running_alone(connection: Connection, kind: JobKind) -> tuple[list[int], int]:
     """Return the ids of running slow jobs, and the number of running jobs that have a worker to themselves.
 
-    The job that became slow first is listed first, so a job that had its turn keeps its worker whatever becomes slow
-    later. Ordered by id, one tenant's backlog would take the turn from later documents of others again and again.
+    The job that became slow first is listed first, so a job that got its turn keeps its worker whatever becomes slow
+    later. If they were ordered by id, one tenant's backlog would repeatedly take the turn from later documents of other
+    tenants.
     """
     query = select(jobs.c.id, jobs.c.lane).where(
         jobs.c.state == "running", jobs.c.kind == kind, jobs.c.lane.is_not(None)
@@ -240,7 +252,7 @@ def _is_beyond_first_of_tenant(connection: Connection, job: Job) -> bool:
 
 
 def _is_beyond_first_alone(connection: Connection, job: Job) -> bool:
-    """Return whether this is the youngest running large job and another large or slow one is running."""
+    """Return whether this is the youngest running large job and another large or slow job is running."""
     query = select(jobs.c.id, jobs.c.lane).where(
         jobs.c.state == "running", jobs.c.kind == job.kind, jobs.c.lane.is_not(None)
     )
@@ -251,7 +263,7 @@ def _is_beyond_first_alone(connection: Connection, job: Job) -> bool:
 def _find_next_first_try(
     connection: Connection, kind: JobKind, besides: Collection[str], *conditions: ColumnElement[bool]
 ) -> int | None:
-    """Return the id of the first try that is claimed next, skipping the tenants in `besides`, or None."""
+    """Return the id of the first try that is claimed next, ignoring the tenants in `besides`, or None."""
     for tenant in list_tenants_in_turn(connection, kind):
         query = (
             select(jobs.c.id)
@@ -293,7 +305,7 @@ def _find_first_priority(connection: Connection, kind: JobKind, lane: Lane, tena
 
 
 def _lock_quick_share(connection: Connection, kind: JobKind, turn: Sequence[str], limit: int) -> list[int]:
-    """Lock quick jobs: an equal share for each tenant first, then the rest for tenants with more."""
+    """Lock quick jobs: first equally many for each tenant, then the rest for tenants that have more."""
     share = max(1, limit // max(1, len(turn)))
     chosen: list[int] = []
     seen: set[int] = set()

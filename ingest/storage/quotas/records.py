@@ -1,4 +1,4 @@
-"""Quotas limit what a tenant or one of its keys may spend, store and run at once; usage is counted against them.
+"""Quotas limit how much a tenant or one of its keys may spend, store and run concurrently. Usage counts against them.
 
 Amounts are whole numbers, so that sums are exact in every database. Dollars are counted in nanodollars: at a price of
 one dollar per million tokens, a token costs 1,000 nanodollars.
@@ -17,14 +17,14 @@ _MAX_AMOUNT = 2**63 - 1
 
 
 class Quota(StrEnum):
-    """The limits that can be set. Days and months are in UTC."""
+    """The quotas that can be limited. Days and months are in UTC."""
 
     REQUESTS_PER_MINUTE = "requests_per_minute"
     TOKENS_PER_DAY = "tokens_per_day"  # prompt and completion tokens together
     TOKENS_PER_MONTH = "tokens_per_month"
     DOLLARS_PER_DAY = "dollars_per_day"
     DOLLARS_PER_MONTH = "dollars_per_month"
-    ANSWERS_AT_ONCE = "answers_at_once"  # answers that a client is waiting for
+    ANSWERS_AT_ONCE = "answers_at_once"  # answers that a client is currently waiting for
     RUNS_AT_ONCE = "runs_at_once"  # background answers that have not finished
     DOCUMENTS = "documents"
     BYTES = "bytes"  # bytes of originals: a version counts until it is replaced or, if it failed, until it is deleted
@@ -34,7 +34,10 @@ class Quota(StrEnum):
         return self in (Quota.DOLLARS_PER_DAY, Quota.DOLLARS_PER_MONTH)
 
     def parse_amount(self, written: str) -> int:
-        """Parse an amount: `250000`, `2.5m`, `10g`, or dollars such as `12.50`. Raises `ValueError`."""
+        """Parse an amount: `250000`, `2.5m`, `10g`, or dollars such as `12.50`.
+
+        Raises `ValueError` if it is invalid.
+        """
         text = written.strip().lower().replace("_", "").lstrip("$")
         factor = 1 if self.is_in_dollars else _FACTORS.get(text[-1:], 1)
         try:
@@ -49,11 +52,11 @@ class Quota(StrEnum):
         return whole
 
     def format_amount(self, amount: int) -> str:
-        """Format an amount for people."""
+        """Format an amount for display."""
         return f"${Decimal(amount) / NANODOLLARS:,.2f}" if self.is_in_dollars else f"{amount:,}"
 
     def to_json_number(self, amount: int) -> float | int:
-        """Convert an amount to its JSON form: dollars as dollars, anything else as an integer."""
+        """Convert an amount to its JSON form: dollars as a decimal number of dollars, other amounts as an integer."""
         return amount / NANODOLLARS if self.is_in_dollars else amount
 
 
@@ -64,7 +67,7 @@ DOLLAR_QUOTAS = (Quota.DOLLARS_PER_DAY, Quota.DOLLARS_PER_MONTH)
 
 
 def parse_quotas(written: str) -> dict[Quota, int]:
-    """Parse quotas from settings: `tokens_per_day=2m dollars_per_month=50`. Raises `ValueError`."""
+    """Parse quotas from settings: `tokens_per_day=2m dollars_per_month=50`. Raises `ValueError` if they are invalid."""
     found: dict[Quota, int] = {}
     for pair in written.split():
         name, equals, amount = pair.partition("=")
@@ -81,7 +84,7 @@ def to_nanodollars(dollars: Decimal) -> int:
 
 @dataclass(frozen=True)
 class Account:
-    """The owner of the quotas that a request counts against: a tenant and, if the request used one, a key."""
+    """The tenant whose quotas a request counts against and, if the request used a key, that key."""
 
     tenant_id: str
     key_id: str = ""
@@ -89,7 +92,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Spending:
-    """Usage of language models: the requests sent and their cost."""
+    """The usage of language models: the number of requests sent, and their tokens and cost."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -104,8 +107,8 @@ class Spending:
 class QuotaStatus:
     """The status of one quota of a tenant or key. `used` includes amounts reserved by work in progress.
 
-    `renews_at` is when the day, month or minute ends, in seconds of the epoch; None for amounts that are released
-    instead.
+    `renews_at` is the time at which the day, month or minute ends, in seconds since the epoch. It is None for amounts
+    that are released instead.
     """
 
     quota: Quota
@@ -122,7 +125,7 @@ class QuotaStatus:
 
 @dataclass(frozen=True)
 class UsageDay:
-    """The usage of one key on one UTC day; `key_id` is empty for requests without a key."""
+    """The usage of one key on one UTC day. `key_id` is empty for requests without a key."""
 
     day: str
     key_id: str
@@ -137,7 +140,7 @@ class UsageDay:
 
 
 class QuotaExceededError(CatalogError):
-    """A quota of the tenant or its key is used up. `quota` says which one, what remains, and when it resets."""
+    """A quota of the tenant or its key is used up. `quota` says which quota, what remains, and when it resets."""
 
     code = "quota_exceeded"
     default_hint = (
@@ -152,6 +155,6 @@ class QuotaExceededError(CatalogError):
 
 
 class StorageQuotaExceededError(QuotaExceededError, UploadError):
-    """The tenant or its key has reached its storage quota; nothing of the upload was stored."""
+    """The tenant or its key has reached its storage quota. Nothing from the upload was stored."""
 
     default_hint = "Delete documents that are no longer needed, or have the limit raised with `leadline quotas set`."

@@ -1,4 +1,4 @@
-"""Rows of quotas: spending, reservations and storage, summed in one snapshot and changed inside transactions."""
+"""Rows of quotas: spending, reservations and storage. They are summed in one snapshot and changed in transactions."""
 
 import calendar
 import time
@@ -22,7 +22,7 @@ _DAY_SECONDS = 86_400
 
 
 def load_rotated_keys(connection: Connection, account: Account) -> frozenset[str]:
-    """Return the account's key with the keys it was rotated from and to; together they share the quotas of one key."""
+    """Return the account's key and the keys it was rotated from and to. Together they share the quotas of one key."""
     rotated = select(api_keys.c.id, api_keys.c.successor_id).where(
         api_keys.c.tenant_id == account.tenant_id, api_keys.c.successor_id.is_not(None)
     )
@@ -38,7 +38,7 @@ def load_rotated_keys(connection: Connection, account: Account) -> frozenset[str
 
 
 def load_stored(connection: Connection, tenant_id: str, keys: Collection[str]) -> dict[Quota, int]:
-    """Return what these keys have stored in total."""
+    """Return the total amount that these keys have stored."""
     quotas = (Quota.DOCUMENTS, Quota.BYTES)
     columns = {quota: func.coalesce(func.sum(stored_content.c[quota.value]), 0) for quota in quotas}
     query = select(*columns.values()).where(
@@ -48,7 +48,7 @@ def load_stored(connection: Connection, tenant_id: str, keys: Collection[str]) -
 
 
 def build_sums_query(account: Account, keys: Collection[str], instant: float) -> Any:  # noqa: ANN401 - a query of many columns
-    """Build a query that returns, as one row, all amounts that count against the quotas of the tenant and of `keys`."""
+    """Build a query that returns, in one row, all amounts that count against the quotas of the tenant and of `keys`."""
     usage, held, stored = (
         _build_usage_query(account, keys, instant),
         _build_reserved_query(account, keys, instant),
@@ -99,7 +99,7 @@ def _build_sum(amount: ColumnElement[int] | int, where: ColumnElement[bool]) -> 
 
 
 def subtract_stored(connection: Connection, tenant_id: str, given: Mapping[str, tuple[int, int]]) -> None:
-    """Subtract documents and bytes from what is stored, by the key that sent them.
+    """Subtract documents and bytes from the stored amounts of the keys that uploaded them.
 
     The tenant's row is locked first, as in `QuotaRules.add_stored`, so that transactions cannot deadlock.
     """
@@ -124,7 +124,7 @@ def copy_limits(connection: Connection, tenant_id: str, key_id: str, successor_i
 
 
 def charge_run(connection: Connection, identifier: str, spent: Spending) -> None:
-    """Charge a run that ends in this transaction and release the rest of its reservation; repeating this is safe."""
+    """Charge a run that ends in this transaction, and release the rest of its reservation. Repeating this is safe."""
     row = connection.execute(
         delete(reservations)
         .where(reservations.c.id == identifier)
@@ -135,13 +135,13 @@ def charge_run(connection: Connection, identifier: str, spent: Spending) -> None
 
 
 def add_spending(connection: Connection, account: Account, day: str, kind: Kind | None, spent: Spending) -> None:
-    """Add spending to a day's usage, and one to its count of answers or runs."""
+    """Add spending to a day's usage, and one to the day's count of answers or runs."""
     counts = {f"{kind}s": 1} if kind in CONCURRENCY_QUOTAS else {}
     add_usage(connection, account, day, **counts, **vars(spent))
 
 
 def charge_expired(connection: Connection, tenant_id: str, instant: float) -> None:
-    """Charge what crashed processes had reported for their reservations, and release the rest."""
+    """Charge the spending that crashed processes had reported for their reservations, and release the rest."""
     expired = connection.execute(
         delete(reservations)
         .where(reservations.c.tenant_id == tenant_id, reservations.c.expires_at <= instant)
@@ -175,7 +175,7 @@ def format_day(instant: float) -> str:
 
 
 def compute_renewal(quota: Quota, instant: float) -> float | None:
-    """Return when the current day or month ends; None for quotas without a period."""
+    """Return the time at which the current day or month ends. None for quotas without a period."""
     if quota.endswith("per_day"):
         return float((int(instant) // _DAY_SECONDS + 1) * _DAY_SECONDS)
     if quota.endswith("per_month"):

@@ -1,12 +1,13 @@
 """Quotas in the catalog: limits, spending that is reserved before and charged after the work, and storage.
 
-A tenant's reservations are made one at a time, under the lock of its row, from one snapshot of used and reserved
-amounts. So however many requests arrive at once, together they never reserve more than remains. Stored amounts are
+A tenant's reservations are made one at a time, with its row locked, based on one snapshot of used and reserved amounts.
+So however many requests arrive concurrently, together they never reserve more than what remains. Stored amounts are
 counters, changed in the commit that stores the content, by one statement that does nothing if a limit would be
 exceeded.
 
-A reservation expires with its lease unless it is extended: then the spending it had reported is charged, and the rest
-is released. A run's reservation lasts as long as the run and is charged in the commit that ends the run.
+A reservation expires with its lease unless the lease is extended. When it expires, the spending reported for it is
+charged and the rest is released. A run's reservation lasts as long as the run and is charged in the commit that ends
+the run.
 """
 
 import time
@@ -51,18 +52,18 @@ from ingest.storage.quotas.rows import (
     load_stored,
 )
 
-# Slots and reserved amounts are released when an answer ends, at a time that cannot be predicted.
+# Slots and reserved amounts are released when an answer is finished, which is at an unpredictable time.
 _SHORT_RETRY_SECONDS = 10.0
-# Only deleting documents or raising the limit makes room.
+# Only deleting documents or raising the limit frees capacity.
 _STORAGE_RETRY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
 class SpendingGrant:
-    """The amounts that a piece of work may spend; None means no limit.
+    """The amounts that an answer or run may spend. None means no limit.
 
-    `lowered` is set if less was granted than requested. `standings` are the statuses of the quotas it counts against,
-    after the reservation.
+    `lowered` is set if less was granted than requested. `standings` contains the statuses of the quotas that it counts
+    against, after the reservation.
     """
 
     id: str
@@ -72,7 +73,7 @@ class SpendingGrant:
     standings: Sequence[QuotaStatus]
 
     def restrict_limits(self, limits: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the entries of a run's limits, as JSON, that this grant lowers or sets."""
+        """Return those entries of a run's limits, as JSON, that this grant lowers or sets."""
         changed: dict[str, Any] = {}
         if self.tokens is not None:
             changed["tokens"] = min(self.tokens, limits.get("tokens", self.tokens))
@@ -83,7 +84,7 @@ class SpendingGrant:
 
 
 class Quotas:
-    """The quotas of every tenant and key. Where no limit is set, the defaults from the settings apply, if any.
+    """The quotas of all tenants and keys. If no limit is set, the default from the settings applies, if there is one.
 
     `now` returns the time that determines the current day and month.
     """
@@ -103,18 +104,18 @@ class Quotas:
 
     @property
     def rules(self) -> "QuotaRules":
-        """The rules to use inside transactions that store documents or create runs."""
+        """The rules to apply in transactions that store documents or create runs."""
         return self._rules
 
     def load_limits(self, account: Account) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
-        """Return the effective limits of the tenant and, if there is one, of the key."""
+        """Return the effective limits of the tenant and, if the account has one, of the key."""
         with read_transaction(self._engine) as connection:
             return self._rules.load_limits(connection, account)
 
     def set_limits(self, account: Account, changes: Mapping[Quota, int | None]) -> None:
-        """Set limits of a key, or of the tenant if the account has no key; None removes a limit, even a default one.
+        """Set limits of a key, or of the tenant if the account has no key. None removes a limit, even a default one.
 
-        Raises `TenantNotFoundError`.
+        Raises `TenantNotFoundError` if there is no such tenant.
         """
         with write_transaction(self._engine) as connection:
             of_tenant = select(tenants.c.id).where(tenants.c.id == account.tenant_id)
@@ -145,9 +146,9 @@ class Quotas:
     def reserve(
         self, account: Account, kind: Kind, identifier: str, *, tokens: int | None, nanodollars: int | None
     ) -> SpendingGrant:
-        """Reserve the amounts that a piece of work may spend; None requests all that remains.
+        """Reserve the amounts that an answer or run may spend. None requests everything that remains.
 
-        Also takes one of the slots for its kind of work, if they are limited. Raises `QuotaExceededError` if nothing
+        Also takes one of the slots for this kind of work, if they are limited. Raises `QuotaExceededError` if nothing
         remains.
         """
         with write_transaction(self._engine) as connection:
@@ -164,7 +165,7 @@ class Quotas:
             )
 
     def extend_reservations(self, spent: Mapping[str, Spending]) -> None:
-        """Extend the leases of reservations, by id, and record what each has spent so far."""
+        """Extend the leases of reservations, given by id, and record what each has spent so far."""
         with write_transaction(self._engine) as connection:
             until = self._rules.now(connection) + self.lease_seconds
             for identifier in sorted(spent):
@@ -176,8 +177,8 @@ class Quotas:
     def charge(self, account: Account, kind: Kind, identifier: str, spent: Spending, *, reported: Spending) -> None:
         """Charge what was spent and release the rest of the reservation.
 
-        If the lease has lapsed, the spending last `reported` has been charged already, so only the difference is
-        charged.
+        If the lease has lapsed, the spending that was last `reported` has already been charged, so only the difference
+        is charged.
         """
         with write_transaction(self._engine) as connection:
             ended = connection.execute(delete(reservations).where(reservations.c.id == identifier)).rowcount
@@ -199,7 +200,7 @@ class Quotas:
 
 
 class QuotaRules:
-    """The limits and their enforcement, inside transactions of the catalog."""
+    """The limits and their enforcement, for use in transactions of the catalog."""
 
     def __init__(
         self,
@@ -216,7 +217,7 @@ class QuotaRules:
     def load_limits(
         self, connection: Connection, account: Account
     ) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
-        """Return the effective limits of the tenant and, if there is one, of the key."""
+        """Return the effective limits of the tenant and, if the account has one, of the key."""
         query = select(quota_limits.c.key_id, quota_limits.c.quota, quota_limits.c.amount).where(
             quota_limits.c.tenant_id == account.tenant_id, quota_limits.c.key_id.in_({TENANT_KEY_ID, account.key_id})
         )
@@ -265,12 +266,16 @@ class QuotaRules:
         nanodollars: int | None,
         lease_seconds: float | None = None,
     ) -> SpendingGrant:
-        """Reserve as `Quotas.reserve` does, by default without a lease. The caller has locked the tenant."""
+        """Reserve amounts in the same way as `Quotas.reserve`, by default without a lease.
+
+        The caller has locked the tenant.
+        """
         instant = self.now(connection)
         # guard: expired-reservation-charged
         charge_expired(connection, account.tenant_id, instant)
         quotas = [*TOKEN_QUOTAS, *DOLLAR_QUOTAS, *([CONCURRENCY_QUOTAS[kind]] if kind in CONCURRENCY_QUOTAS else [])]
-        # A lease that lapses after this point still counts as held, because its spending is not charged yet.
+        # If a lease lapses after this point, its reservation still counts as held, because its spending has not been
+        # charged yet.
         standings = self.load_statuses(connection, account, quotas, instant)
         for standing in standings:
             if not standing.remaining and not (standing.quota in DOLLAR_QUOTAS and nanodollars == 0):
@@ -300,9 +305,9 @@ class QuotaRules:
         )
 
     def add_stored(self, connection: Connection, account: Account, *, documents: int, size: int) -> None:
-        """Count stored content and the key that sent it.
+        """Count stored content against the quotas of the tenant and of the key that uploaded it.
 
-        Raises `StorageQuotaExceededError`; then the caller must store nothing.
+        Raises `StorageQuotaExceededError` if a quota is exceeded, in which case the caller must not store anything.
         """
         limits = self.load_limits(connection, account)
         for of, limited in limits.items():
@@ -330,9 +335,9 @@ class QuotaRules:
         add_usage(connection, account, day, documents=documents, bytes=size)
 
     def _load_stored_by_rotated(self, connection: Connection, account: Account) -> dict[Quota, int]:
-        """Return what is stored by the keys that the account's key was rotated from and to.
+        """Return the amounts stored by the keys that the account's key was rotated from and to.
 
-        The tenant's row is locked by now, so none of these keys can store anything in the meantime.
+        The tenant's row is already locked, so none of these keys can store anything in the meantime.
         """
         # guard: rotation-keeps-storage-quotas
         others = load_rotated_keys(connection, account) - {account.key_id}
@@ -355,12 +360,12 @@ UNLIMITED = QuotaRules({}, {})
 
 
 def build_storage_error(standing: QuotaStatus) -> StorageQuotaExceededError:
-    """Build the error that refuses an upload."""
+    """Build the error with which an upload is refused."""
     return StorageQuotaExceededError(_format_detail(standing), standing=standing, retry_after=_STORAGE_RETRY_SECONDS)
 
 
 def build_exceeded_error(standing: QuotaStatus, instant: float) -> QuotaExceededError:
-    """Build the refusal: which quota, what remains, and when to retry."""
+    """Build the error that says which quota is used up, what remains, and when to retry."""
     soon = standing.renews_at is None or standing.used - standing.reserved < standing.limit
     wait = _SHORT_RETRY_SECONDS if soon else (standing.renews_at or 0.0) - instant
     return QuotaExceededError(_format_detail(standing), standing=standing, retry_after=wait)
@@ -379,7 +384,10 @@ def _format_detail(standing: QuotaStatus) -> str:
 def _find_limiting(
     standings: Sequence[QuotaStatus], quotas: Sequence[Quota], wanted: int | None
 ) -> tuple[int | None, QuotaStatus | None]:
-    """Return the granted amount, None if unlimited, and the quota that limited it below the requested amount."""
+    """Return the granted amount, and the quota that lowered it below the requested amount.
+
+    The amount is None if it is unlimited.
+    """
     limiting = min((each for each in standings if each.quota in quotas), key=lambda each: each.remaining, default=None)
     if limiting is None:
         return None, None

@@ -1,8 +1,8 @@
-"""Files that people share with the bot in Slack, stored in the catalog.
+"""Files that users share with the bot in Slack, as recorded in the catalog.
 
 A message with files is stored before its event is acknowledged to Slack. The process that leases the row moves it
-forward one step at a time: it downloads a file, checks its document's progress, or deletes what was deleted in Slack. A
-process that dies loses its lease, and the next one continues.
+forward one step at a time: it downloads a file, checks its document's progress, or deletes what was deleted in Slack.
+If a process dies, its lease lapses and the next process continues.
 """
 
 import time
@@ -31,16 +31,16 @@ from ingest.storage.slack.usage import LEASE_SECONDS, add_channel_usage, record_
 
 
 class SlackFiles:
-    """The shared files of every workspace. `clock` returns seconds of the epoch."""
+    """The shared files of all workspaces. `clock` returns seconds since the epoch."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
 
     def store_message(self, shared: IncomingShare, files: Sequence[SharedFile], *, takes_part: bool) -> bool:
-        """Store a message's files; return false if they are stored already or the message was deleted earlier.
+        """Store a message's files. Return false if they are already stored or the message was deleted earlier.
 
-        With `takes_part`, the bot joins the message's thread and answers in it from then on.
+        With `takes_part`, the bot joins the message's thread and answers questions in it from then on.
         """
         identifier, now = str(uuid.uuid4()), self._clock()
         of_thread = {"team_id": shared.team_id, "channel": shared.channel, "thread_ts": shared.thread_ts}
@@ -91,27 +91,36 @@ class SlackFiles:
         return found
 
     def renew(self, share: FileShare, lease_seconds: float = LEASE_SECONDS) -> None:
-        """Extend the lease. Raises `LeaseLostError`."""
+        """Extend the lease. Raises `LeaseLostError` if it was lost."""
         self._update_share(share, lease_until=self._clock() + lease_seconds)
 
     def mark_posting(self, share: FileShare) -> FileShare:
-        """Record that the status message is about to be posted. Raises `LeaseLostError`."""
+        """Record that the status message is about to be posted. Raises `LeaseLostError` if the lease was lost."""
         since = self._clock()
         self._update_share(share, posting_since=since)
         return replace(share, posting_since=since)
 
     def record_posted(self, share: FileShare, reply_ts: str | None) -> FileShare:
-        """Record the posted status message; None if it is known not to have been posted. Raises `LeaseLostError`."""
+        """Record the posted status message, or None if it is known not to have been posted.
+
+        Raises `LeaseLostError` if the lease was lost.
+        """
         self._update_share(share, reply_ts=reply_ts, posting_since=None)
         return replace(share, reply_ts=reply_ts, posting_since=None)
 
     def record_shown(self, share: FileShare, digest: str) -> FileShare:
-        """Record the digest of what the status message says now. Raises `LeaseLostError`."""
+        """Record the digest of the current text of the status message.
+
+        Raises `LeaseLostError` if the lease was lost.
+        """
         self._update_share(share, shown=digest)
         return replace(share, shown=digest)
 
     def update_file(self, share: FileShare, file: SharedFile) -> FileShare:
-        """Record the new state of a file; a deletion in Slack stays recorded. Raises `LeaseLostError`."""
+        """Record the new state of a file. A recorded deletion in Slack is not overwritten.
+
+        Raises `LeaseLostError` if the lease was lost.
+        """
         values = {
             "name": file.name,
             "state": file.state,
@@ -126,7 +135,7 @@ class SlackFiles:
         return replace(share, files=files)
 
     def requeue(self, share: FileShare, seconds: float, *, failed: bool = False) -> None:
-        """Let the message be claimed again after this many seconds. Raises `LeaseLostError`."""
+        """Let the message be claimed again after this many seconds. Raises `LeaseLostError` if the lease was lost."""
         failures = share.failures + 1 if failed else 0
         later = self._clock() + max(0.0, seconds)
         with self._held_transaction(share) as connection:
@@ -136,7 +145,10 @@ class SlackFiles:
             connection.execute(update(slack_shares).where(slack_shares.c.id == share.id).values(**values))
 
     def end(self, share: FileShare, state: ShareState, error_code: str | None = None) -> None:
-        """End a message, unless one of its files was deleted in the meantime. Raises `LeaseLostError`."""
+        """End a message, unless one of its files was deleted in the meantime.
+
+        Raises `LeaseLostError` if the lease was lost.
+        """
         now = self._clock()
         ended = {"state": state, "lease_until": None, "error_code": error_code, "ended_at": now, "failures": 0}
         with self._held_transaction(share) as connection:
@@ -145,7 +157,7 @@ class SlackFiles:
             connection.execute(update(slack_shares).where(slack_shares.c.id == share.id).values(**ended))
 
     def mark_file_deleted(self, team_id: str, file_id: str) -> int:
-        """Record that a file was deleted in Slack; return the number of messages it was shared in."""
+        """Record that a file was deleted in Slack, and return the number of messages in which it was shared."""
         return self._mark_deleted(team_id, slack_files.c.file_id == file_id)
 
     def mark_message_deleted(self, team_id: str, tenant_id: str, channel: str, message_ts: str) -> int:
@@ -162,13 +174,13 @@ class SlackFiles:
         return self._mark_deleted(team_id, slack_files.c.share_id.in_(select(slack_shares.c.id).where(*of_message)))
 
     def is_used(self, document_id: str) -> bool:
-        """Return whether a file that still exists in Slack became this document."""
+        """Return whether this document was created from a file that still exists in Slack."""
         live = slack_files.c.document_id == document_id, slack_files.c.gone_at.is_(None)
         with read_transaction(self._engine) as connection:
             return connection.execute(select(slack_files.c.file_id).where(*live).limit(1)).first() is not None
 
     def list_closed_channels(self, team_id: str) -> set[str]:
-        """Return the channels of a workspace with documents that only the channel's members can see."""
+        """Return the channels of a workspace with documents that only members of the channel can see."""
         query = (
             select(slack_shares.c.channel)
             .join(slack_files, slack_files.c.share_id == slack_shares.c.id)
@@ -179,7 +191,7 @@ class SlackFiles:
             return set(connection.execute(query).scalars())
 
     def count_open_shares(self) -> int:
-        """Count the messages with files that have not ended."""
+        """Count the unfinished messages with files."""
         query = select(slack_shares.c.id).where(slack_shares.c.state.in_(OPEN_SHARE_STATES))
         with read_transaction(self._engine) as connection:
             return len(connection.execute(query).all())
@@ -192,7 +204,7 @@ class SlackFiles:
             return [_load_share(connection, row) for row in connection.execute(query).all()]
 
     def delete_ended(self, before: float) -> int:
-        """Delete messages that ended before this time, unless a document made from their files still exists."""
+        """Delete messages that ended before this time, unless a document created from their files still exists."""
         alive = exists().where(
             slack_files.c.share_id == slack_shares.c.id,
             documents.c.id == slack_files.c.document_id,
@@ -209,7 +221,7 @@ class SlackFiles:
         live = slack_files.c.team_id == team_id, which, slack_files.c.gone_at.is_(None)
         with write_transaction(self._engine) as connection:
             found = set(connection.execute(select(slack_files.c.share_id).where(*live)).scalars())
-            # Lock messages before files, the order in which the holder of a message locks them.
+            # Lock messages before files, which is the order in which the holder of a message locks them.
             locked = select(slack_shares.c.id).where(slack_shares.c.id.in_(found)).order_by(slack_shares.c.id)
             connection.execute(locked.with_for_update())
             connection.execute(update(slack_files).where(*live).values(gone_at=now))
@@ -252,7 +264,7 @@ def _build_file_row(share_id: str, position: int, shared: IncomingShare, file: S
 
 
 def _has_work_left(connection: Connection, share_id: str, *, deleted: bool = False) -> bool:
-    """Return whether a file still needs work; with `deleted`, whether a file deleted in Slack does."""
+    """Return whether a file still needs work. With `deleted`, only files that were deleted in Slack are considered."""
     row = slack_files.c
     what_follows = and_(row.gone_at.is_not(None), row.state != SharedFileState.GONE)
     more = or_(what_follows, row.state.in_((SharedFileState.WAITING, SharedFileState.TAKEN)))

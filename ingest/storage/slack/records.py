@@ -9,7 +9,7 @@ from ingest.storage.queue.records import Failure
 
 
 class Surface(StrEnum):
-    """The place where a question was asked, which decides who can read the answer."""
+    """The type of location in Slack where a question was asked, which determines who can read the answer."""
 
     CHANNEL = "channel"  # a mention, a follow-up in a thread, or a shortcut; everyone in the channel reads the answer
     DIRECT = "direct"  # a direct message, the agent view, or `/ask`; only the asking user reads the answer
@@ -18,8 +18,8 @@ class Surface(StrEnum):
 class QuestionState(StrEnum):
     """The states of a question: `waiting → answering`, then one of two final states.
 
-    It is answered again if its process is lost. A question is `paused` while its run waits for a person, and is claimed
-    again once the run is no longer paused.
+    It is answered again if its process is lost. A question is `paused` while its run waits for a user's decision, and
+    is claimed again once the run is no longer paused.
     """
 
     WAITING = "waiting"
@@ -31,7 +31,7 @@ class QuestionState(StrEnum):
 
 @dataclass(frozen=True)
 class Workspace:
-    """A Slack workspace that has the app installed, for one tenant. `api.slack.installing` seals the `token`."""
+    """A Slack workspace in which the app is installed, for one tenant. `api.slack.installing` seals the `token`."""
 
     team_id: str
     tenant_id: str
@@ -44,11 +44,11 @@ class Workspace:
 
 @dataclass(frozen=True)
 class ChannelSettings:
-    """The bot's settings for a channel. Without `collections`, it searches everything that all members may see.
+    """The bot's settings for a channel. If `collections` is empty, it searches everything that all members may see.
 
     With `mention_only`, it answers a follow-up only if mentioned. `askers` are the Slack users who may ask; empty means
-    everyone. With `files_to`, every file shared in the channel is added to that collection; without it, only files that
-    are shared with the bot are added.
+    everyone. If `files_to` is set, every file shared in the channel is added to that collection; otherwise only files
+    that are shared with the bot are added.
     """
 
     collections: tuple[str, ...] = ()
@@ -59,7 +59,10 @@ class ChannelSettings:
 
     @property
     def asked_collections(self) -> tuple[str, ...]:
-        """The collections that questions search, including the one for the channel's files; empty means all."""
+        """The collections that questions search, including the one for the channel's files.
+
+        Empty means all collections.
+        """
         more = [self.files_to] if self.files_to and self.files_to not in self.collections else []
         return (*self.collections, *more) if self.collections else ()
 
@@ -90,7 +93,7 @@ class ChannelSettings:
 class IncomingQuestion:
     """A question as received from Slack: the message `message_ts` of `user_id`, answered in the thread `thread_ts`.
 
-    `confirmed` accepts the estimated cost of the answer.
+    `confirmed` means that the estimated cost of the answer was accepted.
     """
 
     team_id: str
@@ -106,7 +109,10 @@ class IncomingQuestion:
 
 @dataclass(frozen=True)
 class PostedReply:
-    """The messages of a reply that are in Slack, in order. `since` is when another one began to be posted, if any."""
+    """The messages of a reply that are in Slack, in order.
+
+    If another message is being posted, `since` is the time at which that began.
+    """
 
     messages: tuple[str, ...] = ()
     since: float | None = None
@@ -116,7 +122,8 @@ class PostedReply:
 class SlackQuestion:
     """A question that a process holds under a `fence`, which increases with each claim.
 
-    `attempt` is counted since `since`: the time the question was asked, or last claimed after a pause.
+    `attempt` counts the attempts after `since`: the time at which the question was asked, or last claimed after a
+    pause.
     """
 
     id: str
@@ -152,7 +159,7 @@ FINAL_FILE_STATES = frozenset(
 
 
 class Audience(StrEnum):
-    """The people, besides the tenant's admins, who may see a file's document."""
+    """The users, besides the tenant's admins, who may see a file's document."""
 
     UNKNOWN = ""
     TENANT = "tenant"  # shared in a public channel
@@ -163,7 +170,7 @@ class Audience(StrEnum):
 class ShareState(StrEnum):
     """The states of a message with files: `waiting ⇄ working`, then a final state.
 
-    An ended share returns to `waiting` when one of its files is deleted in Slack.
+    A message in a final state returns to `waiting` when one of its files is deleted in Slack.
     """
 
     WAITING = "waiting"
@@ -177,9 +184,10 @@ OPEN_SHARE_STATES = (ShareState.WAITING, ShareState.WORKING)
 
 @dataclass(frozen=True)
 class SharedFile:
-    """One file of a message. `said` is why it was refused or failed, or the effect of its deletion.
+    """One file of a message.
 
-    `gone_at` is when Slack reported its deletion; once the deletion is carried out, the state is `gone`.
+    `said` is the reason why it was refused or failed, or the effect of its deletion. `gone_at` is the time at which
+    Slack reported its deletion. Once the deletion has been carried out, the state is `gone`.
     """
 
     file_id: str
@@ -211,8 +219,8 @@ class IncomingShare:
 class FileShare:
     """A message with files that a process holds under a `fence`, which increases with each claim.
 
-    `reply_ts` is the bot's status message, `posting_since` when it began to be posted, and `shown` the digest of its
-    text. `failures` counts consecutive attempts that Slack or the service itself prevented.
+    `reply_ts` is the bot's status message, `posting_since` the time at which its posting began, and `shown` the digest
+    of its text. `failures` counts consecutive attempts that Slack or the service itself prevented.
     """
 
     id: str

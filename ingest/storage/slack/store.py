@@ -1,8 +1,8 @@
 """Slack workspaces, channels, threads and questions in the catalog.
 
-A question is stored before its event is acknowledged to Slack. The process that leases the row writes the reply; a
-thread's questions are answered one at a time, in the order of their messages. A process that dies loses its lease. A
-question whose run waits for a person is leased by no process and does not block others.
+A question is stored before its event is acknowledged to Slack. The process that leases the row writes the reply. The
+questions of a thread are answered one at a time, in the order of their messages. If a process dies, its lease lapses. A
+question whose run waits for a user's decision is not leased by any process and does not block others.
 """
 
 import time
@@ -47,21 +47,24 @@ from ingest.storage.slack.records import (
 )
 from ingest.storage.slack.usage import LEASE_SECONDS, add_channel_usage, record_event_keys
 
-# A question waits this long for the files of its own message.
+# A question waits at most this long for the files in its own message.
 _FILE_WAIT_SECONDS = 600.0
 _OPEN_STATES = (QuestionState.WAITING, QuestionState.ANSWERING)
 _UNENDED_STATES = (*_OPEN_STATES, QuestionState.PAUSED)
 
 
 class SlackStore:
-    """The Slack data that outlives a process. `clock` returns seconds of the epoch."""
+    """Slack data that must outlive a process. `clock` returns seconds since the epoch."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
 
     def install_workspace(self, workspace: Workspace) -> None:
-        """Add a workspace, or update its token and scopes. A workspace of another tenant moves to this one."""
+        """Add a workspace, or update its token and scopes.
+
+        If it belonged to another tenant, it is moved to this one.
+        """
         values = {
             "tenant_id": workspace.tenant_id,
             "name": workspace.name,
@@ -90,7 +93,7 @@ class SlackStore:
             connection.execute(update(slack_workspaces).where(*unchanged).values(token_sealed=token))
 
     def remove_workspace(self, team_id: str) -> bool:
-        """Remove a workspace with its channels, threads and questions; return false if it was not found."""
+        """Remove a workspace with its channels, threads and questions. Return false if there is no such workspace."""
         with write_transaction(self._engine) as connection:
             known = _find_workspace(connection, team_id)
             if known is None:
@@ -102,12 +105,12 @@ class SlackStore:
         return True
 
     def find_workspace(self, team_id: str) -> Workspace | None:
-        """Return a workspace; None if it is unknown or its tenant is suspended."""
+        """Return a workspace, or None if it is unknown or its tenant is suspended."""
         with read_transaction(self._engine) as connection:
             return _find_workspace(connection, team_id)
 
     def list_workspaces(self, tenant_id: str | None = None) -> list[Workspace]:
-        """List the workspaces of one tenant, or of all, in order of id."""
+        """List the workspaces of one tenant, or of all tenants, sorted by id."""
         query = select(slack_workspaces).order_by(slack_workspaces.c.team_id)
         if tenant_id is not None:
             query = query.where(slack_workspaces.c.tenant_id == tenant_id)
@@ -134,12 +137,12 @@ class SlackStore:
             )
 
     def record_event(self, workspace: Workspace, keys: Collection[str]) -> bool:
-        """Record the keys of an event that is not a question; return false if one of them was already recorded."""
+        """Record the keys of an event that is not a question. Return false if one of them was already recorded."""
         with write_transaction(self._engine) as connection:
             return record_event_keys(connection, workspace.team_id, workspace.tenant_id, keys, self._clock())
 
     def store_question(self, asked: IncomingQuestion, keys: Collection[str]) -> str | None:
-        """Store a question and return its id; None if one of its event's keys was already recorded.
+        """Store a question and return its id, or None if one of its event's keys was already recorded.
 
         From then on, the bot takes part in the question's thread.
         """
@@ -215,37 +218,43 @@ class SlackStore:
         return found
 
     def renew(self, question: SlackQuestion, lease_seconds: float = LEASE_SECONDS) -> None:
-        """Extend the lease. Raises `LeaseLostError`."""
+        """Extend the lease. Raises `LeaseLostError` if it was lost."""
         self._update_question(question, lease_until=self._clock() + lease_seconds)
 
     def record_run(self, question: SlackQuestion, run_id: str) -> SlackQuestion:
-        """Record the run that answers the question. Raises `LeaseLostError`."""
+        """Record the run that answers the question. Raises `LeaseLostError` if the lease was lost."""
         self._update_question(question, run_id=run_id)
         return replace(question, run_id=run_id)
 
     def mark_posting(self, question: SlackQuestion) -> SlackQuestion:
-        """Record that another message is about to be posted. Raises `LeaseLostError`."""
+        """Record that another message is about to be posted. Raises `LeaseLostError` if the lease was lost."""
         since = self._clock()
         self._update_question(question, posting_since=since)
         return replace(question, posted=replace(question.posted, since=since))
 
     def record_posted(self, question: SlackQuestion, messages: tuple[str, ...]) -> SlackQuestion:
-        """Record the messages of the reply, and that no other is being posted. Raises `LeaseLostError`."""
+        """Record the messages of the reply, and that no other message is being posted.
+
+        Raises `LeaseLostError` if the lease was lost.
+        """
         self._update_question(question, messages=list(messages), posting_since=None)
         return replace(question, posted=PostedReply(messages))
 
     def pause(self, question: SlackQuestion) -> None:
-        """Release the question until its run is no longer paused. Raises `LeaseLostError`."""
+        """Release the question until its run is no longer paused. Raises `LeaseLostError` if the lease was lost."""
         self._update_question(question, state=QuestionState.PAUSED, lease_until=None)
 
     def requeue(self, question: SlackQuestion, seconds: float) -> None:
-        """Let the question be claimed again after this many seconds. Raises `LeaseLostError`."""
+        """Let the question be claimed again after this many seconds. Raises `LeaseLostError` if the lease was lost."""
         self._update_question(
             question, state=QuestionState.WAITING, lease_until=None, not_before=self._clock() + max(0.0, seconds)
         )
 
     def end(self, question: SlackQuestion, state: QuestionState, error_code: str | None = None) -> None:
-        """End a question; it counts as answered if its run has an answer. Raises `LeaseLostError`."""
+        """End a question. It counts as answered if its run has an answer.
+
+        Raises `LeaseLostError` if the lease was lost.
+        """
         now, asked = self._clock(), question.asked
         ended = {"state": state, "lease_until": None, "error_code": error_code, "ended_at": now}
         with self._held_transaction(question) as connection:
@@ -260,7 +269,7 @@ class SlackStore:
             return None if row is None else _build_question(connection, row, row._mapping)
 
     def count_open_questions(self) -> int:
-        """Count the questions that have not ended and are not paused."""
+        """Count the questions that are neither finished nor paused."""
         query = select(func.count()).where(slack_questions.c.state.in_(_OPEN_STATES))
         with read_transaction(self._engine) as connection:
             return connection.execute(query).scalar_one()
@@ -317,7 +326,7 @@ class SlackStore:
             )
 
     def delete_old(self, before: float) -> int:
-        """Delete older event keys, ended questions and threads; return the number of rows."""
+        """Delete old event keys, finished questions and threads, and return the number of rows."""
         old = (
             delete(slack_seen).where(slack_seen.c.seen_at < before),
             delete(slack_questions).where(slack_questions.c.ended_at < before),
@@ -375,9 +384,9 @@ def _build_claimable_query(now: float) -> Select[Any]:
 
 
 def _is_next(connection: Connection, row: Row[Any], now: float) -> bool:
-    """Return whether no question of the thread is being answered; lock the thread until the commit.
+    """Return whether no question of the thread is being answered, and lock the thread until the commit.
 
-    The answer is false if another transaction has locked the thread.
+    Returns false if another transaction has locked the thread.
     """
     of_thread = _build_thread_conditions(slack_threads, row.team_id, row.channel, row.thread_ts)
     thread = select(slack_threads.c.created_at).where(*of_thread).with_for_update(skip_locked=True)

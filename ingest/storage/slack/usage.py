@@ -1,4 +1,4 @@
-"""Usage by Slack channel and day, counted as it occurs, and the keys of events that were handled."""
+"""Usage by Slack channel and day, counted as it occurs, and the keys of events that were already handled."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,9 +15,10 @@ from ingest.storage.quotas.rows import build_increments, format_day
 
 @dataclass(frozen=True)
 class ChannelDay:
-    """A channel's usage on one UTC day. Private questions from `/ask` and buttons count for the asking user's id.
+    """A channel's usage on one UTC day.
 
-    `documents` counts the documents made from its files.
+    Private questions from `/ask` and buttons count under the id of the asking user. `documents` is the number of
+    documents created from the channel's files.
     """
 
     day: str
@@ -33,7 +34,7 @@ class ChannelDay:
 
 
 class ChannelUsage:
-    """Reads the usage of every tenant's Slack channels; each method reads one tenant's only."""
+    """Reads the usage of all tenants' Slack channels. Each method reads one tenant only."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -87,7 +88,7 @@ LEASE_SECONDS = 30.0
 
 
 def record_event_keys(connection: Connection, team_id: str, tenant_id: str, keys: Collection[str], now: float) -> bool:
-    """Record the keys of an event; return false if one of them was already recorded.
+    """Record the keys of an event. Return false if one of them was already recorded.
 
     Keys are recorded in sorted order, so that processes that record the same keys cannot deadlock.
     """
