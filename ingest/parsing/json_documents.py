@@ -197,7 +197,7 @@ class _JsonWriter:
                 self._write_value(member, whole, level + 1)
 
     def _write_records(self, path: str, records: Records, level: int) -> None:
-        """Write a list of objects. An object that would fill a chunk gets a section of its own."""
+        """Write a list of objects. An object that would fill a chunk gets a separate section."""
         spans, after_long = array("Q"), False
         for number, record in enumerate(records()):
             text = "\n".join(_iter_value_lines(record, ""))

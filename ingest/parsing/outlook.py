@@ -48,7 +48,10 @@ _CODE_PAGES = {874: "cp874", 932: "cp932", 936: "gb18030", 949: "cp949", 950: "c
 
 
 def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
-    """Parse an Outlook message and extract its attachments into `folder`. Raises `DamagedDocumentError`."""
+    """Parse an Outlook message and extract its attachments into `folder`.
+
+    Raises `DamagedDocumentError` if the message cannot be read.
+    """
     from oxmsg import Message as OutlookMessage  # imported here so that this module loads no parser
     from oxmsg.domain import encodings
 
@@ -111,7 +114,7 @@ def _get_embedded_message(attachment: "Attachment") -> "OutlookMessage | None":
 
 
 def _convert_to_eml(message: "OutlookMessage", depth: int = 0) -> Message:
-    """Convert an Outlook message to EML. Raises `ParserLimitError`."""
+    """Convert an Outlook message to EML. Raises `ParserLimitError` if a limit is exceeded."""
     if depth > _MOST_DEPTH:
         raise ParserLimitError("Attached messages are nested too deeply.")
     whole = MIMEMultipart("mixed")

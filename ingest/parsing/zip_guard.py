@@ -55,7 +55,7 @@ def open_zip(file: Path | BinaryIO, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> I
 
 
 def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Inflate an entry, up to the size stated in the directory. Raises `DamagedDocumentError`."""
+    """Inflate an entry, up to the size stated in the directory. Raises `DamagedDocumentError` if it is damaged."""
     try:
         return archive.read(name)
     except KeyError as error:

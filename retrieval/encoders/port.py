@@ -39,9 +39,10 @@ class Embedder(Protocol):
     def dimension(self) -> int: ...
 
     def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
-        """Encode documents. Texts longer than the encoder's window are truncated. Raises `EncoderError`.
+        """Encode documents. Texts longer than the encoder's window are truncated.
 
-        `in_background` marks work for which no user is waiting. A local encoder runs it at a lower priority.
+        Raises `EncoderError` if encoding fails. `in_background` marks work for which no user is waiting. A local
+        encoder runs it at a lower priority.
         """
 
     def embed_query(self, text: str) -> DenseVector:

@@ -46,7 +46,7 @@ class FoundPassage:
 class FigureQuestions:
     """The questions in a folder whose answers contain figures, and all of its documents, keyed by name.
 
-    Raises `EvaluationDataError` if a file is missing or has the wrong format.
+    Raises `EvaluationDataError` if a file is missing or has the wrong format, or if there is no such question.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -119,7 +119,7 @@ class Bm25Encoder:
         return _GROUPED_NUMBER.sub(lambda number: number[0].replace(",", ""), text) if "," in text else text
 
     def _count_excluded_terms(self, words: "_LanguageTerms", read: Sequence[str]) -> int:
-        """Count the terms that are left out of a text's length."""
+        """Count the terms that are excluded from the length of a text."""
         return len(words.list_terms(filter(str.isdecimal, read)))
 
     def _list_other_terms(self, words: "_LanguageTerms", text: str) -> list[int]:

@@ -204,7 +204,10 @@ class Searcher:
         return self._floors[encoder.fingerprint]
 
     def _build_filters(self, request: SearchRequest) -> MetadataFilter | None:
-        """Build the request's metadata filter, or return None if it has no filters. Raises `FilterError`."""
+        """Build the request's metadata filter, or return None if it has no filters.
+
+        Raises `FilterError` if one is invalid.
+        """
         if not request.filters:
             return None
         return MetadataFilter(self._visibility, request.tenant_id, parse_conditions(request.filters), request.documents)

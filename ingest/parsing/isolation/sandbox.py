@@ -252,7 +252,10 @@ def hand_over_entries(
     unpacking: Unpacking,
     check_cancelled: Callable[[], None] = never_cancel,
 ) -> None:
-    """Pass the files of the entries to `unpacking`, within its limits on number and size. Raises `HandoverError`."""
+    """Pass the files of the entries to `unpacking`, within its limits on number and size.
+
+    Raises `HandoverError` if one is invalid.
+    """
     room = unpacking.room
     # guard: handover-room
     if len(entries) > room.entries or sum(entry.size for entry in entries) > room.total_bytes:

@@ -224,7 +224,7 @@ ADJOINING_STEP_RATIO = 1.3  # ratio to the usual row spacing; chosen by eye, com
 CELL_LINE_STEP_RATIO = 0.85  # ratio to the usual row spacing; chosen by eye, commit 3850ba0d
 # Words this close to an edge of a column are aligned to it.
 COLUMN_EDGE_POINTS = 2.0  # points; chosen by eye, commit 3850ba0d
-# At most this share of rows may cross a gap between columns.
+# At most this fraction of the rows may cross a gap between columns.
 MAX_CROSSING_SHARE = 0.12  # fraction of the rows that have a gap; chosen by eye, commit 93ad8549
 # A rule of at least this length is under all columns and gives no information about a single column.
 WHOLE_TABLE_RULE_SHARE = 0.9  # fraction of the table's width; chosen by eye, commit 93ad8549

@@ -64,7 +64,7 @@ def _list_keys(text: str, page: int) -> list[str]:
 
 
 class RunningLines:
-    """The running lines of some pages."""
+    """The running headers and footers of a group of pages."""
 
     def __init__(self, pages: Sequence[tuple[int, PageEdges]]) -> None:
         sizes: dict[Key, list[float]] = {}
@@ -76,7 +76,7 @@ class RunningLines:
         self._running = {key: compute_median(found) for key, found in sizes.items() if len(found) >= MIN_RUNNING_PAGES}
 
     def list_running_lines(self, content: PageContent, edges: PageEdges) -> list[tuple[str, TextRow]]:
-        """Return a page's running lines, each with the key that matches other pages."""
+        """Return a page's running lines, each with the key that it has in common with other pages."""
         return _drop_grid_lines(self._find_repeated_lines(content.number, edges), content)
 
     def _find_repeated_lines(self, number: int, edges: PageEdges) -> list[tuple[str, TextRow]]:

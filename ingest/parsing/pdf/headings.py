@@ -118,7 +118,7 @@ class HeadingFinder:
     def _is_heading(
         self, block: Block, before: Sequence[Block | PageTable], after: Sequence[Block | PageTable]
     ) -> bool:
-        """Return whether a block looks like a heading. The first block on a page may be a running line."""
+        """Return whether a block looks like a heading. The first block on a page may be a running header."""
         text = block.text
         if block.mark is not None and not block.mark.text.strip("().").isalnum():  # a list item
             return False

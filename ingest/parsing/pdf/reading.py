@@ -33,7 +33,7 @@ class PageSource(Protocol):
     count: int
 
     def read(self, number: int) -> PageContent:
-        """Read a page, counted from 1. Raises `PageError`."""
+        """Read a page, counted from 1. Raises `PageError` if it cannot be read."""
 
 
 class PageReader:
@@ -45,7 +45,7 @@ class PageReader:
         self.count = len(document)
 
     def read(self, number: int) -> PageContent:
-        """Read a page, counted from 1. Raises `PageError`."""
+        """Read a page, counted from 1. Raises `PageError` if it cannot be read."""
         try:
             page = self._document[number - 1]
             try:

@@ -54,7 +54,7 @@ class RowCell:
 
 @dataclass(slots=True)
 class TextRow:
-    """The words of one line from left to right, whatever their reading direction."""
+    """The words of one line from left to right, regardless of their reading direction."""
 
     words: list[Word]
     top: float

@@ -17,7 +17,7 @@ _TICK_BOXES = frozenset("☐☑☒✓✔✗✘")  # check boxes have a meaning, 
 
 @dataclass
 class PageBlocks:
-    """The blocks of a page, and its running lines that no earlier page had.
+    """The blocks of a page, and those of its running headers and footers that no earlier page had.
 
     All running lines come first, including those at the lower edge, because a sentence may continue on the next page.
     """

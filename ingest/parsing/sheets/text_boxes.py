@@ -12,7 +12,10 @@ _XDR = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}"
 
 
 def read_text_boxes(package: Package, sheet: str, facts: SheetFacts) -> None:
-    """Add the text boxes of a sheet's part to its facts, counting hidden ones. Raises `DamagedDocumentError`."""
+    """Add the text boxes of a sheet's part to its facts, counting hidden ones.
+
+    Raises `DamagedDocumentError` if the drawing cannot be read.
+    """
     for name in package.list_related(sheet, "drawing"):
         drawing = package.parse_part(name)
         choose_alternatives(drawing)

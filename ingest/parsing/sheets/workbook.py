@@ -67,7 +67,7 @@ def parse_workbook(path: Path) -> ParsedDocument:
 
 
 def _open_workbook(path: Path) -> CalamineWorkbook:
-    """Open a workbook. Raises `CalamineError`."""
+    """Open a workbook. Raises `CalamineError` if calamine cannot read it."""
     try:
         return CalamineWorkbook.from_path(path)
     except CalamineError:

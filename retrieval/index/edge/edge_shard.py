@@ -57,7 +57,7 @@ log = structlog.get_logger(__name__)
 
 
 def create_shard(folder: Path, dimension: int) -> EdgeShard:
-    """Create a shard in a folder that does not exist yet. Raises `IndexUnavailableError`."""
+    """Create a shard in a folder that does not exist yet. Raises `IndexUnavailableError` if that fails."""
     folder.mkdir(parents=True)
     with translate_engine_errors():
         shard = EdgeShard.create(str(folder), _build_config(dimension))
