@@ -1,25 +1,25 @@
-"""The errors of answering, and helpers with which long work without model calls detects that it was cancelled.
+"""The errors of answering, and helpers that let long work without model calls detect that it was cancelled.
 
 AnswerError
 ├── LanguageModelError
-│   ├── LanguageModelUnavailableError   still loading, unavailable, died or too busy: the same question may work later
-│   │   └── LanguageModelRestingError   it left too many calls in a row unanswered, and calls are paused for a while
-│   ├── LanguageModelTimeoutError       it was reached but did not answer in time
-│   ├── LanguageModelRefusedError       it refuses all such requests: key, model name, parameter
-│   ├── ContextTooLongError             this prompt does not fit the model's window
-│   └── LanguageModelOutputError        it answered, but not in the requested form
+│   ├── LanguageModelUnavailableError   still loading, unavailable, crashed or too busy: a later retry may succeed
+│   │   └── LanguageModelRestingError   too many calls in a row were unanswered, so calls are paused
+│   ├── LanguageModelTimeoutError       the model was reached but did not answer in time
+│   ├── LanguageModelRefusedError       the server refuses all such requests: key, model name, parameter
+│   ├── ContextTooLongError             the prompt does not fit in the model's window
+│   └── LanguageModelOutputError        the model answered, but not in the requested form
 │       └── LanguageModelReplyTooLargeError   the reply exceeds the size limit, or is compressed
-├── BudgetExhaustedError                the run may not spend any more
+├── BudgetExhaustedError                the run has spent its budget
 ├── UnpricedModelError                  dollars are limited, but the model's price is unknown
-├── RunPausedError                      the run has reached its budget, and waits for a person
+├── RunPausedError                      the run has reached its budget, and waits for a user
 ├── RunCancelledError                   the caller cancelled the run
 ├── RunTooLargeError                    the run would cost more than is allowed without confirmation
 ├── CorpusError
-│   ├── UnknownHandleError              no such span among the documents in scope
-│   │   ├── DocumentGoneError           its document was deleted, replaced or hidden meanwhile
-│   │   └── DocumentUnreadableError     its document's stored text was changed or is missing
-│   └── PatternError                    a regular expression that is not valid, or takes too long
-├── SqlError                         the engine cannot run the SQL, and says why: one repair is tried
+│   ├── UnknownHandleError              the span is not in any document in scope
+│   │   ├── DocumentGoneError           the document was deleted, replaced or hidden after the start
+│   │   └── DocumentUnreadableError     the document's stored text was changed or is missing
+│   └── PatternError                    the regular expression is invalid, or takes too long
+├── SqlError                         the engine cannot run the SQL; one repair is tried
 ├── SqlRefusedError                  the SQL is anything but one SELECT over the tables in scope
 ├── SqlLimitError                    the query exceeds its limit on time, memory or result size
 └── SandboxError

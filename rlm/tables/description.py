@@ -12,8 +12,8 @@ from ingest.storage.tables.profiles import ELLIPSIS, MAX_VALUE_CHARS, truncate_t
 from ingest.storage.tables.types import Column, ColumnProfile, ColumnType
 from rlm.untrusted import to_one_line
 
-# Maximum characters for tables in a prompt; a model that reads a lot gets more. Columns come first, but if there are
-# many tables the columns do not exceed their fraction; neither do the values and rows of one table.
+# Maximum characters for tables in a prompt; a model that reads a lot gets more. Columns come first. If there are many
+# tables, the first fraction limits their columns, and the second one limits the values and rows of one table.
 DESCRIBED_CHARS = 12_000
 _SHARE_OF_COLUMNS, _SHARE_OF_ONE = 1 / 2, 1 / 3
 _NAMED_CHARS = 2_000
