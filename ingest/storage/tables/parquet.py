@@ -25,27 +25,27 @@ from ingest.storage.tables.types import ROW_NUMBER, Column, ColumnProfile, Colum
 
 ROW_START, ROW_END = "_start", "_end"
 _SPAN_COLUMNS = (ROW_NUMBER, ROW_START, ROW_END)
-# The format that `csv.writer` writes. Nothing is detected automatically, and a single reader keeps the row order.
+# The format that `csv.writer` writes. Nothing is detected automatically, and a single reader preserves the row order.
 _CSV_OPTIONS = (
     "header=false, delim=',', quote='\"', escape='\"', new_line='\\n', nullstr='', auto_detect=false, parallel=false"
 )
 _MAX_LINE_BYTES = 1 << 30  # a row may be as long as its document
 # Rows per compressed group: DuckDB's default, or fewer if there are many columns.
 _MOST_IN_A_GROUP, _FEWEST_IN_A_GROUP, _CELLS_IN_A_GROUP = 122_880, 2_048, 4_000_000
-# Tables of up to this many rows get exact counts of distinct values, by hash; for longer ones HyperLogLog estimates
-# them.
+# For tables of up to this many rows, distinct values are counted exactly, by hash. For longer tables, HyperLogLog
+# estimates their number.
 _MAX_EXACT_ROWS = 100_000
 _MAX_ROWS_IN_MEMORY = 500  # tables of up to this many rows are profiled in Python
 
 
 class RowsError(ValueError):
-    """The file does not contain the announced rows."""
+    """The file does not contain the expected rows."""
 
 
 def convert_rows_to_parquet(
     rows: Path, columns: Sequence[tuple[str, str]], *, count: int, start: int, end: int
 ) -> bytes:
-    """Return a Parquet file made from a CSV of `_row, _start, _end` and the columns, given as names and DuckDB types.
+    """Convert a CSV of `_row, _start, _end` and the columns (names and DuckDB types) to a Parquet file.
 
     Raises `RowsError` if a cell does not have its column's type, or if the rows are not `count` ordered spans within
     the table's own span. Rows never become Python objects, and only one row group at a time is in memory.
@@ -64,7 +64,7 @@ def convert_rows_to_parquet(
 
 
 def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...]]:
-    """Return `_row, _start, _end` and the columns of the rows with these numbers; numbers without a row are skipped."""
+    """Return `_row, _start, _end` and the columns of the rows with these numbers. Numbers without a row are skipped."""
     with _engine() as engine:
         values: dict[str, Any]
         if isinstance(numbers, range) and numbers.step == 1:
@@ -76,7 +76,7 @@ def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...
 
 
 def read_spans(path: Path) -> tuple[list[int], list[int]]:
-    """Return the code points at which rows start, and those at which they end, in row order."""
+    """Return the code points at which rows start and those at which they end, in row order."""
     with _engine() as engine:
         query = "SELECT _start, _end FROM read_parquet($path) ORDER BY _row"
         found = engine.execute(query, {"path": str(path)}).fetchnumpy()
@@ -170,7 +170,7 @@ def _build_profile(
 
 
 def _read_one_row(engine: duckdb.DuckDBPyConnection, path: Path, selected: Sequence[str]) -> tuple[Any, ...]:
-    """Return the single row of a query for aggregates."""
+    """Return the only row of a query for aggregates."""
     if not selected:
         return ()
     found = engine.execute(f"SELECT {', '.join(selected)} FROM read_parquet($path)", {"path": str(path)}).fetchone()
@@ -201,16 +201,15 @@ def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @cache
 def _open_database() -> duckdb.DuckDBPyConnection:
-    """Start the process's engine once, because starting it takes longer than reading most tables; it keeps no data.
+    """Start the process's engine once, because starting it takes longer than reading most tables. It stores no data.
 
-    It uses one thread, because ingest and answering have their own share of the machine, and so that rows stay in
-    order.
+    It uses one thread, so that rows stay in order and because ingest and answering have their own parts of the machine.
     """
     return duckdb.connect(":memory:", config={"threads": 1, "python_enable_replacements": False})
 
 
 def format_read_csv(kinds: Mapping[str, str], path: str) -> str:
-    """Return the SQL call that reads a file written by `csv.writer`; empty cells become NULL.
+    """Return the SQL call that reads a file written by `csv.writer`. Empty cells become NULL.
 
     `kinds` maps the names of columns to their types.
     """
@@ -224,5 +223,5 @@ def quote_name(name: str) -> str:
 
 
 def quote_literal(text: str) -> str:
-    """Quote a text for SQL."""
+    """Quote a string for SQL."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""Locates a span of a version's text in its file, in words that a reader of the file understands."""
+"""Locates a span of a version's text in its file, described in words that a reader of the file understands."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,14 +31,14 @@ class TableReader(Protocol):
 
 
 class SpanLocator:
-    """Describes the places of spans, and finds the header of the table that a span begins in."""
+    """Describes the locations of spans, and finds the header of the table in which a span begins."""
 
     def __init__(self, texts: Texts, tables: TableReader | None = None) -> None:
         self._texts = texts
         self._tables = tables
 
     def locate(self, version_id: str, start: int, end: int) -> Location:
-        """Return the location of a span; it is empty if the version was deleted or its layout was tampered with."""
+        """Return the location of a span. It is empty if the version was deleted or its layout was tampered with."""
         try:
             layout = self._texts.load_map(version_id).layout
             first, last = layout.find_place(start), layout.find_place(max(start, end - 1))
@@ -52,7 +52,7 @@ class SpanLocator:
             return Location()
 
     def load_table_header(self, version_id: str, start: int) -> str:
-        """Return the header of the table whose rows contain a code point, cut if long; empty outside of tables."""
+        """Return the header of the table whose rows contain a code point, cut if it is long. Empty outside tables."""
         try:
             span = self._texts.load_map(version_id).layout.find_header(start)
             return self._texts.read(version_id, *span)[:MAX_HEADER_CHARS] if span else ""
@@ -78,7 +78,7 @@ class SpanLocator:
         return f"table {table.name}, {rows}" if table is not None and rows and len(tables) > 1 else rows
 
     def _find_record_table(self, version_id: str, start: int, end: int) -> tuple[RecordTable | None, str]:
-        """Return the record table that contains a span, and the span's rows in words."""
+        """Return the record table that contains a span, and a description of the span's rows."""
         for table in self._tables.load_tables(version_id) if self._tables is not None else ():
             if table.start <= start and end <= table.end:
                 rows = self._tables.find_rows_within(version_id, table.index, start, end) if self._tables else None

@@ -1,7 +1,7 @@
-"""Profiles of record tables: how full each column is, its values, and a few sample rows, all as short texts.
+"""Profiles of record tables: how full each column is, its values, and a few sample rows, all as short strings.
 
-A query can be written only with knowledge of how values are spelled, and without reading all rows for it. Profiles are
-computed once, when a table is stored, and take a bounded amount of memory however many rows there are.
+To write a query, one must know how values are spelled, without reading all rows. Profiles are computed once, when a
+table is stored, using a bounded amount of memory however many rows there are.
 """
 
 from collections import Counter
@@ -10,11 +10,12 @@ from decimal import Decimal
 
 from ingest.storage.tables.types import ColumnProfile, ColumnType
 
-# Further columns have no profile. If a column has more distinct values than this, they are not counted individually.
+# Columns beyond this number have no profile. If a column has more distinct values than this, they are not counted
+# individually.
 MAX_PROFILED_COLUMNS = 60
 MAX_COUNTED_VALUES = 1_000
 MAX_LISTED_VALUES = 48
-_RAREST_VALUES = 16  # of these values if there are more: misspelled values are rare ones
+_RAREST_VALUES = 16  # if there are more values, this many are the rarest, because misspelled values are rare
 MAX_WHOLE_ROWS = 12  # tables of up to this many rows are shown completely
 MAX_VALUE_CHARS = 60
 MAX_CELL_CHARS = 80
@@ -34,17 +35,17 @@ def choose_shown_rows(count: int) -> list[int]:
 
 
 def truncate_text(text: str, most: int) -> str:
-    """Return the text, cut to `most` characters with an ellipsis if it is longer."""
+    """Return the string, cut to `most` characters with an ellipsis if it is longer."""
     return text if len(text) <= most else f"{text[: most - 1]}{ELLIPSIS}"
 
 
 def format_value(value: object) -> str:
-    """Format a value as SQL does, without quotes."""
+    """Format a value in the same way as SQL, without quotes."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def select_values(counts: Mapping[str, int]) -> dict[str, int]:
-    """Select the values that fit in a profile: the most common first, then the rarest; ties by spelling."""
+    """Select the values that fit in a profile: first the most common, then the rarest. Ties are ordered by spelling."""
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     if len(ordered) <= MAX_LISTED_VALUES:
         return dict(ordered)
@@ -71,7 +72,7 @@ def compute_column_profile(values: Iterable[object], kind: ColumnType) -> Column
 
 
 def merge_profiles(profiles: Sequence[ColumnProfile], kind: ColumnType) -> ColumnProfile:
-    """Merge the profiles of a column whose rows are spread over several tables; the result has the widest type."""
+    """Merge the profiles of a column whose rows are spread over several tables. The result has the widest type."""
     if len(profiles) == 1:
         return profiles[0]
     counts = Counter[str]()

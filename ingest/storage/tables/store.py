@@ -26,13 +26,13 @@ from ingest.storage.tables.types import (
 
 
 class RecordTables:
-    """Record tables by version id, in blobs.
+    """Record tables, stored in blobs by version id.
 
-    Reading raises `ContentChangedError` if a file was changed from outside, and `TextLostError` if one is missing.
+    Reading raises `ContentChangedError` if a file was changed outside Leadline, and `TextLostError` if it is missing.
     """
 
     def __init__(self, blobs: Blobs, digests: DigestRecords | None = None) -> None:
-        """With `digests`, everything read is compared with them."""
+        """Initialize the store. With `digests`, all content that is read is compared with them."""
         self._digests = digests
         self._blobs = blobs if digests is None else CheckedBlobs(blobs, digests)
         self._known = lru_cache(maxsize=4096)(self._load)
@@ -41,15 +41,15 @@ class RecordTables:
         self._spans = lru_cache(maxsize=8)(self._load_spans)
 
     def save(self, version_id: str, tables: Iterable[ParsedTable]) -> Mapping[str, Digest]:
-        """Store tables durably before returning; repeating this is safe, and without tables nothing is written.
+        """Store tables durably. Repeating this is safe. If there are no tables, nothing is written.
 
-        Returns the digests of the written files by their keys.
+        Returns the digests of the written files, keyed by file key.
         """
         tables = list(tables)
         if not tables:
             return {}
         listed = {_build_list_key(version_id): _dump_tables(tables)}
-        # The list goes first, because `delete` relies on it.
+        # The list is written first, because `delete` relies on it.
         self._blobs.put_all(listed)
         rows = {_build_rows_key(version_id, index): table.parquet for index, table in enumerate(tables)}
         contents = {_build_profiles_key(version_id): _dump_profiles(tables), **rows}
@@ -58,7 +58,10 @@ class RecordTables:
         return {key: Digest.from_content(content) for key, content in (listed | contents).items()}
 
     def select_with_tables(self, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that have tables without reading their files; versions without digests may have some."""
+        """Select the versions that may have tables, without reading their files.
+
+        A version without digests is included, because it may have some.
+        """
         return (
             set(version_ids)
             if self._digests is None
@@ -66,11 +69,14 @@ class RecordTables:
         )
 
     def load_tables(self, version_id: str) -> tuple[RecordTable, ...]:
-        """Return a version's tables in reading order; empty if its format has none or it predates record tables."""
+        """Return a version's tables in reading order.
+
+        Empty if its format has none or it is older than record tables.
+        """
         return self._known(version_id)
 
     def load_profile(self, version_id: str, index: int) -> TableProfile:
-        """Return a table's profile, computing it if the table was stored without one.
+        """Return a table's profile. If the table was stored without one, it is computed.
 
         Raises `KeyError` if there is no such table.
         """
@@ -79,11 +85,11 @@ class RecordTables:
         return kept or self._computed(version_id, index)
 
     def load_rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[RecordRow]:
-        """Return the rows with these numbers, in the given order; numbers without a row are skipped.
+        """Return the rows with these numbers, in the given order. Numbers without a row are skipped.
 
         Raises `KeyError` if there is no such table.
         """
-        # Imported here so that processes that read no rows do not load the engine.
+        # Imported here so that processes that do not read rows do not load the engine.
         from ingest.storage.tables.parquet import read_rows
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
@@ -92,7 +98,7 @@ class RecordTables:
         return [found[number] for number in numbers if number in found]
 
     def find_rows_within(self, version_id: str, index: int, start: int, end: int) -> tuple[int, int] | None:
-        """Return the numbers of a table's first and last row with a code point in `[start, end)`, or None.
+        """Return the numbers of the first and last row of a table that have a code point in `[start, end)`, or None.
 
         Raises `KeyError` if there is no such table.
         """
@@ -101,11 +107,14 @@ class RecordTables:
         return (first, last) if first <= last else None
 
     def copy_to(self, version_id: str, index: int, path: Path) -> None:
-        """Write a table's Parquet file, with `_row`, `_start`, `_end` and the columns, to `path`. Raises `KeyError`."""
+        """Write a table's Parquet file, with `_row`, `_start`, `_end` and the columns, to `path`.
+
+        Raises `KeyError` if there is no such table.
+        """
         path.write_bytes(self._blobs.read(_build_rows_key(version_id, index)))
 
     def list_keys(self, version_id: str) -> list[str]:
-        """List the keys of a version's table files; empty if it has no tables."""
+        """List the keys of a version's table files. Empty if it has no tables."""
         try:
             count = len(json.loads(self._blobs.read(_build_list_key(version_id))))
         except KeyError:
@@ -114,12 +123,12 @@ class RecordTables:
         return [_build_list_key(version_id), _build_profiles_key(version_id), *rows]
 
     def delete(self, version_id: str) -> int:
-        """Delete a version's tables; return the number of bytes freed."""
+        """Delete a version's tables and return the number of bytes freed."""
         try:
             count = len(json.loads(self._blobs.read(_build_list_key(version_id))))
         except KeyError:
             return 0
-        # A list that was tampered with must not prevent the deletion of the rest.
+        # A list that was tampered with must not prevent the other files from being deleted.
         except (ContentChangedError, ValueError, TypeError):
             count = 0
         freed, index = 0, 0

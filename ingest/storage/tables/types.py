@@ -1,8 +1,8 @@
 """Record tables: typed rows that a document's own format contains, each with its span in the normalized text.
 
 A table is stored beside its version's text as one Parquet file, so that no reader holds all rows in memory. Each row
-has a number, from 1. The number leads from anything computed over rows back to their spans, and so to what a citation
-quotes.
+has a number, counted from 1. Through this number, anything computed from rows can be traced back to their spans, and so
+to the text that a citation quotes.
 """
 
 import itertools
@@ -15,7 +15,7 @@ ROW_NUMBER = "_row"
 
 
 class ColumnType(StrEnum):
-    """The narrowest type that fits all non-empty cells of a column; `TEXT` if no narrower one does."""
+    """The narrowest type that fits all non-empty cells of a column. It is `TEXT` if no narrower type does."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -27,7 +27,10 @@ class ColumnType(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column with its unique name. `unit` is a sign (€, %) that its numbers have in the file but not as values."""
+    """A column with its unique name.
+
+    `unit` is a sign (€, %) that its numbers have in the file but not in the values.
+    """
 
     name: str
     type: ColumnType
@@ -39,9 +42,9 @@ class ColumnProfile:
     """The profile of a column: how many cells are empty, and how many distinct values the others have.
 
     `values` maps the most common and the rarest values to their counts; it is empty if there are too many distinct
-    ones. `smallest` and `largest` are set for numbers and dates, `longest` (in characters) for texts. Values are
-    formatted as in SQL and visibly cut. `is_exact` is false if `distinct` is an estimate; `distinct` is None if it was
-    not counted.
+    ones. `smallest` and `largest` are set for numbers and dates, `longest` (in characters) for strings. Values are
+    formatted as in SQL, and cut visibly if they are long. `is_exact` is false if `distinct` is an estimate; `distinct`
+    is None if it was not counted.
     """
 
     type: ColumnType
@@ -61,7 +64,10 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class TableProfile:
-    """The profiles of a table's first columns, and sample rows by number: cut texts, None for an empty cell."""
+    """The profiles of a table's first columns, and sample rows by number.
+
+    The cells of sample rows are cut strings, or None if they are empty.
+    """
 
     columns: tuple[ColumnProfile, ...] = ()
     rows: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
@@ -83,7 +89,7 @@ class RecordTable:
 class ParsedTable:
     """A table from parsing, before it has an index among its version's tables.
 
-    `parquet` is the file of its rows. A table without a profile gets one when it is first requested.
+    `parquet` is the file with its rows. A table without a profile gets one when it is first requested.
     """
 
     name: str
@@ -116,7 +122,7 @@ MSG_MEDIA_TYPE = "application/vnd.ms-outlook"
 MAIL_SENDER = Column("mail_sender", ColumnType.TEXT)
 MAIL_SENDER_ADDRESS = Column("mail_sender_address", ColumnType.TEXT)
 MAIL_RECIPIENTS = Column("mail_recipients", ColumnType.TEXT)
-MAIL_DATE = Column("mail_date", ColumnType.TIMESTAMP)  # as written, in any time zone
+MAIL_DATE = Column("mail_date", ColumnType.TIMESTAMP)  # in its original form, in any time zone
 MAIL_DATE_UTC = Column("mail_date_utc", ColumnType.TIMESTAMP)
 MAIL_SUBJECT = Column("mail_subject", ColumnType.TEXT)
 MAIL_COLUMNS = (MAIL_SENDER, MAIL_SENDER_ADDRESS, MAIL_RECIPIENTS, MAIL_DATE, MAIL_DATE_UTC, MAIL_SUBJECT)
@@ -125,7 +131,7 @@ PROPERTY_COLUMNS: Mapping[str, tuple[Column, ...]] = {EML_MEDIA_TYPE: MAIL_COLUM
 
 
 def name_tables(tables: Iterable[ParsedTable], document: str) -> list[ParsedTable]:
-    """Return a document's tables with unique names; a nameless table is named after the document's file."""
+    """Return a document's tables with unique names. A table without a name is named after the document's file."""
     named: list[ParsedTable] = []
     taken: set[str] = set()
     for table in tables:

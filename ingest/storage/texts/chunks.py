@@ -25,7 +25,7 @@ class Chunk:
 def build_context_line(title: str | None, heading_path: Sequence[str]) -> str:
     """Build the line that precedes a chunk for both BM25 and the embedding: `Title > Part > Chapter`.
 
-    Consecutive repetitions are dropped, because a book's title is often its first heading.
+    Consecutive repetitions are dropped, because the title of a book is often also its first heading.
     """
     parts: list[str] = []
     for part in (title or "", *heading_path):

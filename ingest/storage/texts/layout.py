@@ -1,6 +1,6 @@
-"""The layout of a normalized text and its JSON: headings, places (pages, slides, sheets) and tables.
+"""The layout of a normalized text and its JSON form: headings, places (pages, slides, sheets) and tables.
 
-Parsers provide the layout; nothing is guessed from the text afterwards. Content of the file that the text leaves out is
+Parsers provide the layout; nothing is inferred from the text afterwards. Content of the file that the text omits is
 counted as omissions.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, cast
 
 
 class PlaceKind(StrEnum):
-    """The units that a file's text is divided into, as a reader of the file would call them."""
+    """The units into which a file's text is divided, named as a reader of the file would name them."""
 
     PAGE = "page"
     SLIDE = "slide"
@@ -23,7 +23,7 @@ class PlaceKind(StrEnum):
 
 @dataclass(frozen=True)
 class Place:
-    """A page, slide or sheet that starts at a code point; `number` counts from 1, and only sheets have names."""
+    """A page, slide or sheet that starts at a code point. `number` counts from 1, and only sheets have names."""
 
     kind: PlaceKind
     number: int
@@ -52,7 +52,10 @@ class Heading:
 
 @dataclass(frozen=True)
 class TableSpan:
-    """A table. Its header, including the rule below, is `text[start:header_end]`. Its name is its caption's."""
+    """A table. Its header, including the rule below it, is `text[start:header_end]`.
+
+    Its name is the text of its caption.
+    """
 
     start: int
     header_end: int
@@ -62,19 +65,19 @@ class TableSpan:
 
 @dataclass(frozen=True)
 class Layout:
-    """The layout of a text, all in reading order. Places do not overlap, and neither do tables."""
+    """The layout of a text, with all parts in reading order. Places do not overlap, and neither do tables."""
 
     headings: tuple[Heading, ...] = ()
     places: tuple[Place, ...] = ()
     tables: tuple[TableSpan, ...] = ()
 
     def find_place(self, offset: int) -> Place | None:
-        """Return the place that contains a code point; None before the first place or in a text without places."""
+        """Return the place that contains a code point. None before the first place or in a text without places."""
         at = bisect_right(self.places, offset, key=lambda place: place.start)
         return self.places[at - 1] if at else None
 
     def find_header(self, offset: int) -> tuple[int, int] | None:
-        """Return the header's span of the table whose rows contain a code point, or None."""
+        """Return the span of the header of the table whose rows contain a code point, or None."""
         at = bisect_right(self.tables, offset, key=lambda table: table.start)
         if at and self.tables[at - 1].header_end <= offset < self.tables[at - 1].end:
             return self.tables[at - 1].start, self.tables[at - 1].header_end
@@ -85,7 +88,7 @@ NO_LAYOUT = Layout()
 
 
 class OmissionKind(StrEnum):
-    """The kinds of content that a file has but its text does not."""
+    """The kinds of content that a file contains but its text does not."""
 
     PAGE_WITHOUT_TEXT = "page_without_text"
     IMAGE = "image"
@@ -96,14 +99,14 @@ class OmissionKind(StrEnum):
     EMBEDDED_OBJECT = "embedded_object"
     UNREADABLE_CHARACTER = "unreadable_character"  # its font does not map it to Unicode
     MACRO = "macro"
-    TABLE = "table"  # a table whose rows did not become records
+    TABLE = "table"  # a table whose rows were not turned into records
     ROW = "row"  # a row of a very long table; only questions about the table find it
     OTHER = "other"
 
 
 @dataclass(frozen=True)
 class Omission:
-    """One kind of omitted content: how often it occurs, and where or why in plain words ("pages 3, 7 to 9")."""
+    """One kind of omitted content: the number of occurrences, and their locations or the reason ("pages 3, 7 to 9")."""
 
     kind: OmissionKind
     count: int
@@ -111,7 +114,7 @@ class Omission:
 
     @property
     def words(self) -> str:
-        """The omission for people: `3 images (pages 2, 7)`."""
+        """The omission in words, for display: `3 images (pages 2, 7)`."""
         one, several = _OMISSION_WORDS[self.kind]
         return f"{self.count:,} {one if self.count == 1 else several}" + (f" ({self.detail})" if self.detail else "")
 
@@ -145,7 +148,7 @@ _TITLE_FIELD = re.compile(r"\Atitle:[ \t]+(?=\S)", re.IGNORECASE)
 
 
 def iter_markdown_headings(text: str) -> Iterator[Heading]:
-    """Yield each heading that a line of Markdown marks with `#`, outside of code fences."""
+    """Yield each heading that a line of Markdown marks with `#`, except in code fences."""
     fence = ""
     for match in _HEADING_OR_FENCE.finditer(text):
         mark = match["fence"]
@@ -176,7 +179,7 @@ _MAX_OMISSION_KINDS = 100
 
 
 class LayoutError(ValueError):
-    """The layout is malformed, out of order, or reaches beyond its text."""
+    """The layout is malformed, out of order, or extends beyond its text."""
 
 
 def dump_layout(layout: Layout) -> dict[str, Any]:
@@ -189,7 +192,7 @@ def dump_layout(layout: Layout) -> dict[str, Any]:
 
 
 def parse_layout(raw: object, *, characters: int) -> Layout:
-    """Parse the layout of a text with this many code points. Raises `LayoutError`."""
+    """Parse the layout of a text with this many code points. Raises `LayoutError` if it is not valid."""
     try:
         columns = cast("dict[str, Any]", raw)
         headings = tuple(
@@ -225,7 +228,7 @@ def dump_omissions(omissions: tuple[Omission, ...]) -> list[tuple[str, int, str]
 
 
 def parse_omissions(raw: object) -> tuple[Omission, ...]:
-    """Parse omissions. Raises `LayoutError`."""
+    """Parse omissions. Raises `LayoutError` if they are not valid."""
     try:
         rows = cast("list[Any]", raw)
         found = tuple(

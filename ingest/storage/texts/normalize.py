@@ -1,8 +1,9 @@
 """Normalizes text to the single form in which the product counts code points.
 
 A character is dropped if readers cannot see it but models can: controls, bidirectional overrides, tags, fillers. The
-exceptions are U+200C and U+200D, which shape words in Arabic and Indic scripts and join emoji. They stay between two
-characters of those scripts or two pictographs, and are dropped elsewhere, where they could only hide or split a word.
+exceptions are U+200C and U+200D, which shape words in Arabic and Indic scripts and join emoji. They are retained
+between two characters of those scripts or two pictographs. Elsewhere they could only hide or split a word, so they are
+dropped.
 """
 
 import re
@@ -45,7 +46,7 @@ _surrogates = re.compile(f"[{_SURROGATES}]")
 _stray_joiners = re.compile(f"(?<![{_JOINING}\ufe00-\ufe0f])[\u200c\u200d]|[\u200c\u200d](?![{_JOINING}])")
 _joiners = re.compile("[\u200c\u200d]")
 _second_selectors = re.compile("(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+")
-# Characters with a second form that a variation selector chooses: keys, symbols, ideographs, emoji and a few letters.
+# Characters with a second form that a variation selector selects: keys, symbols, ideographs, emoji and a few letters.
 _SELECTABLE = "0-9#*\xa9\xae\u1000-\u109f\u203c-\u33ff\u3400-\u9fff\ua840-\ua87f\uf900-\ufaff\U0001f000-\U0003ffff"
 _stray_selectors = re.compile(f"(?<![{_SELECTABLE}])[\ufe00-\ufe0f]")
 _controls: dict[int, None] = dict.fromkeys(code for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n\r\v\f")
@@ -84,14 +85,15 @@ def count_invisible(text: str) -> int:
 
 
 def normalize_title(text: str | None) -> str | None:
-    """Reduce a title to one line of at most 300 characters; None if nothing remains."""
+    """Reduce a title to one line of at most 300 characters. None if nothing remains."""
     return " ".join(normalize(text or "").split())[:_MAX_TITLE_CHARS].rstrip() or None
 
 
 def remove_invisible(text: str) -> str:
-    """Remove the characters of `text` that a reader cannot see; nothing else changes, not even line ends. Idempotent.
+    """Remove the characters of `text` that a reader cannot see.
 
-    This is stricter than `normalize`, which keeps all variation selectors: a row of them can spell a hidden text.
+    Nothing else changes, not even line ends. The function is idempotent. It is stricter than `normalize`, which retains
+    all variation selectors: a row of them can spell a hidden text.
     """
     if text.isascii():
         return text.translate(_controls)
@@ -114,8 +116,8 @@ def _normalize_unicode(text: str) -> str:
     text = unicodedata.normalize("NFC", _surrogates.sub("\ufffd", text))
     if not _shaping.search(text):
         return text
-    # Without a joiner, its neighbours may compose or change places ("e", joiner, acute accent), which may leave another
-    # joiner without effect.
+    # Without a joiner, its neighbours may compose or change their order ("e", joiner, acute accent), which may leave
+    # another joiner without effect.
     for _ in range(_JOINER_PASSES):
         visible = _compose_without_joiners(_stray_joiners, text)
         if visible == text:

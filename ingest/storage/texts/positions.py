@@ -1,8 +1,8 @@
-"""Maps each piece of a normalized text to its place in the file: a box on a page or a cell of a sheet.
+"""Maps each part of a normalized text to its location in the file: a box on a page or a cell of a sheet.
 
-A map has one entry for each word of a page (or other unit whose place the parser knows) and each cell or row of a
+A map has one entry for each word of a page (or another unit whose location the parser knows) and each cell or row of a
 sheet. Entries are in reading order and do not overlap, so the boxes of a span of code points are found by bisection.
-Entries are stored as columns of numbers: 28 bytes an entry, and about a quarter of that on disk.
+Entries are stored as columns of numbers: 28 bytes per entry, and about a quarter of that on disk.
 """
 
 import zlib
@@ -18,7 +18,7 @@ _FORMAT = b"positions-1\n"
 _ENTRY_TYPE = np.dtype([("start", "<u4"), ("end", "<u4"), ("place", "<u4"), ("at", "<f4", (4,))])
 _MAX_OFFSET = 2**32 - 1
 _NO_BOX = -1.0  # marks a cell, in place of a box's right and bottom
-_MIN_LINE_OVERLAP = 0.6  # the share of the lower of two words' heights by which they must overlap to be on one line
+_MIN_LINE_OVERLAP = 0.6  # to be on one line, two words must overlap by this fraction of the lower one's height
 
 
 class PositionsError(ValueError):
@@ -38,7 +38,7 @@ class Box:
 
 @dataclass(frozen=True)
 class SheetCell:
-    """A cell of a sheet, by row and column from 1; column 0 stands for the whole row."""
+    """A cell of a sheet, given by row and column, counted from 1. Column 0 stands for the whole row."""
 
     place: int
     row: int
@@ -46,13 +46,16 @@ class SheetCell:
 
 
 class PositionsBuilder:
-    """Collects positions in reading order, as numbers instead of objects, because there may be millions."""
+    """Collects positions in reading order.
+
+    They are held as numbers rather than objects, because there may be millions.
+    """
 
     def __init__(self) -> None:
         self._spans, self._at = array("I"), array("f")
 
     def add(self, start: int, end: int, at: Box | SheetCell) -> None:
-        """Add the place of the non-empty span `[start, end)`."""
+        """Add the location of the non-empty span `[start, end)`."""
         if start >= end:
             return
         self._spans.extend((start, end, at.place))
@@ -90,7 +93,7 @@ class Positions:
             yield begin, stop, SheetCell(place, int(at[0]), int(at[1])) if at[2] < 0 else Box(place, *at)
 
     def list_boxes(self, start: int, end: int) -> list[Box]:
-        """List the boxes of a span; boxes of words on one line are joined."""
+        """List the boxes of a span. The boxes of words on one line are joined."""
         return join_boxes(at for _, _, at in self.iter_within(start, end) if isinstance(at, Box))
 
     def list_cells(self, start: int, end: int) -> list[SheetCell]:
@@ -98,7 +101,7 @@ class Positions:
         return [at for _, _, at in self.iter_within(start, end) if isinstance(at, SheetCell)]
 
     def list_row_ends(self, start: int, end: int) -> npt.NDArray[np.uint32]:
-        """Return where the last cell ends in each sheet row that has a cell in `[start, end)`."""
+        """For each sheet row that has a cell in `[start, end)`, return the position at which its last cell ends."""
         first, last = self._find_range(start, end)
         cells = self._entries[first:last]
         cells = cells[cells["at"][:, 2] < 0]
@@ -111,7 +114,7 @@ class Positions:
     def _find_range(self, start: int, end: int) -> tuple[int, int]:
         """Return the range of entries that have a code point in `[start, end)`, as the bounds of a slice.
 
-        Both sides have the same type: otherwise NumPy would copy all the numbers for each search.
+        Both sides have the same type, because otherwise NumPy would copy all the numbers for each search.
         """
         starts, ends = self._bounds
         first = np.searchsorted(ends, np.uint32(min(max(0, start), _MAX_OFFSET)), side="right")
@@ -126,7 +129,10 @@ class Positions:
 
     @classmethod
     def from_bytes(cls, content: bytes, *, characters: int, max_bytes: int = 1 << 30) -> "Positions":
-        """Parse the output of `to_bytes` for a text with this many code points. Raises `PositionsError`."""
+        """Parse the output of `to_bytes` for a text with this many code points.
+
+        Raises `PositionsError` if it is not valid.
+        """
         if not content.startswith(_FORMAT):
             raise PositionsError("The positions have an unknown format.")
         inflating = zlib.decompressobj()

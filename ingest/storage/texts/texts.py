@@ -1,7 +1,7 @@
 """Normalized texts, read by code-point span without loading the whole text, and the chunk map of each version.
 
-A text is stored as UTF-8. Because a code point takes one to four bytes, the map records the byte offset of every
-1,024th code point, so reading a span takes one short read however long the text is.
+A text is stored as UTF-8. A code point takes one to four bytes, so the map records the byte offset of every 1,024th
+code point. Therefore a span can be read with one short read, however long the text is.
 """
 
 import json
@@ -25,8 +25,8 @@ class TextMap:
     """The map of a version's text: byte offsets, layout and chunks, without the text itself.
 
     `marks[i]` is the byte offset of code point `1024 * i`; it is empty if the text is ASCII, where offsets coincide.
-    `spans` has the start, end, heading path number and page of each chunk. `properties` are the file's own metadata
-    (`ingest.parsing.properties`).
+    `spans` contains the start, end, heading path number and page of each chunk. `properties` are the file's own
+    metadata (`ingest.parsing.properties`).
     """
 
     characters: int
@@ -40,7 +40,10 @@ class TextMap:
 
     @cached_property
     def chunks(self) -> tuple[Chunk, ...]:
-        """The chunks in reading order, built on first use because they take most of the time of loading a long map."""
+        """The chunks in reading order.
+
+        They are built on first use, because this takes most of the time of loading a long map.
+        """
         paths = [tuple(path) for path in self.heading_paths]
         return tuple(
             Chunk(ordinal, start, end, paths[path], page) for ordinal, (start, end, path, page) in enumerate(self.spans)
@@ -49,7 +52,7 @@ class TextMap:
 
 @dataclass(frozen=True)
 class VersionText:
-    """A version's text with its layout and chunks, and the places of its pieces in the file."""
+    """A version's text with its layout, its chunks, and the locations of its parts in the file."""
 
     version_id: str
     text: str
@@ -61,13 +64,13 @@ class VersionText:
 
 
 class Texts:
-    """Normalized texts, their maps and their positions, by version id, in blobs.
+    """Normalized texts, their maps and their positions, stored in blobs by version id.
 
-    Reading raises `ContentChangedError` if a file was changed from outside, and `TextLostError` if one is missing.
+    Reading raises `ContentChangedError` if a file was changed outside Leadline, and `TextLostError` if it is missing.
     """
 
     def __init__(self, blobs: Blobs, digests: DigestRecords | None = None) -> None:
-        """With `digests`, everything read is compared with them."""
+        """Initialize the store. With `digests`, all content that is read is compared with them."""
         self._checked = CheckedBlobs(blobs, digests) if digests is not None else None
         self._blobs = self._checked or blobs
         self._map = lru_cache(maxsize=64)(self._load_map)
@@ -76,14 +79,14 @@ class Texts:
     def save(
         self, version_id: str, text: str, *, title: str | None, chunks: Iterable[Chunk], layout: Layout = NO_LAYOUT
     ) -> Mapping[str, Digest]:
-        """Store a text durably before returning; repeating this is safe.
+        """Store a text durably. Repeating this is safe.
 
-        Returns the digests of the written files by their keys.
+        Returns the digests of the written files, keyed by file key.
         """
         return self.save_all([VersionText(version_id, text, title, tuple(chunks), layout)])
 
     def save_all(self, texts: Sequence[VersionText]) -> Mapping[str, Digest]:
-        """Save several versions, as `save` does."""
+        """Save several versions in the same way as `save`."""
         contents: dict[str, bytes] = {}
         for each in texts:
             encoded = each.text.encode("utf-8")
@@ -101,18 +104,18 @@ class Texts:
             self._checked.preload_digests(version_ids)
 
     def load_map(self, version_id: str) -> TextMap:
-        """Load the map of a version. Raises `KeyError` for a version without text."""
+        """Load the map of a version. Raises `KeyError` if the version has no text."""
         return self._map(version_id)
 
     def load_positions(self, version_id: str) -> Positions:
-        """Load the positions of a version's text in its file; empty if its format has none.
+        """Load the positions of a version's text in its file. Empty if its format has none.
 
-        Raises `KeyError` for a version without text.
+        Raises `KeyError` if the version has no text.
         """
         return self._positions(version_id)
 
     def read(self, version_id: str, start: int = 0, end: int | None = None) -> str:
-        """Read the text between two code points; an `end` beyond the last one reads to the end."""
+        """Read the text between two code points. If `end` is beyond the last one, read to the end."""
         entry = self.load_map(version_id)
         end = entry.characters if end is None else min(end, entry.characters)
         if start >= end:
@@ -130,7 +133,7 @@ class Texts:
         return self._blobs.read(_build_text_key(version_id), byte_start, byte_end - byte_start).decode("utf-8")
 
     def delete(self, version_id: str) -> int:
-        """Delete the text, map and positions of a version; return the number of bytes freed."""
+        """Delete the text, map and positions of a version, and return the number of bytes freed."""
         self._map.cache_clear()
         self._positions.cache_clear()
         keys = (*build_text_keys(version_id), build_positions_key(version_id))
@@ -185,7 +188,7 @@ def _build_map_key(version_id: str) -> str:
 
 
 def _dump_map(entry: VersionText, size_bytes: int, marks: Sequence[int]) -> bytes:
-    """Format a map as JSON in columns, with each heading path stored once and referenced by number."""
+    """Format a map as JSON in columns. Each heading path is stored once and referenced by number."""
     paths = list(dict.fromkeys(chunk.heading_path for chunk in entry.chunks))
     number = {path: index for index, path in enumerate(paths)}
     return json.dumps(
@@ -217,5 +220,5 @@ def _parse_map(content: bytes) -> TextMap:
         raw["chunks"],
         raw["marks"],
         layout,
-        raw.get("properties", {}),  # maps of earlier releases have none
+        raw.get("properties", {}),  # maps of earlier releases have no properties
     )

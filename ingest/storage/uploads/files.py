@@ -1,7 +1,7 @@
-"""Files that were uploaded without a collection: stored, listed, found, and removed with their bytes.
+"""Files that were uploaded without a collection: storing, listing, finding, and removing them with their bytes.
 
-A file without documents is visible to its owner and the tenant's admins. Otherwise it is visible to everyone who may
-see one of its documents. Each document has its own copy of the bytes and lives as long as the file and its collection
+A file without documents is visible to its owner and the tenant's admins. A file with documents is visible to everyone
+who may see one of them. Each document has its own copy of the bytes and exists as long as the file and its collection
 do.
 """
 
@@ -37,14 +37,14 @@ _COLUMNS = [field.name for field in fields(StoredFile)]
 
 
 class Files:
-    """The files of every tenant; each method sees one tenant's only."""
+    """The files of all tenants. Each method reads or changes one tenant only."""
 
     def __init__(self, engine: Engine, *, quotas: QuotaRules = UNLIMITED) -> None:
         self._engine = engine
         self._quotas = quotas
 
     def add(self, file: StoredFile) -> None:
-        """Record a file whose bytes are durable on disk. Raises `StorageQuotaExceededError`."""
+        """Record a file whose bytes are durable on disk. Raises `StorageQuotaExceededError` if a quota is exceeded."""
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, file.tenant_id)
             self._quotas.add_stored(connection, Account(file.tenant_id, file.key_id), documents=0, size=file.size_bytes)
@@ -60,7 +60,10 @@ class Files:
             )
 
     def load_file(self, caller: Principal, identifier: str) -> StoredFile:
-        """Load a file, or a document as a file. Raises `StoredFileNotFoundError`, also if the caller may not see it."""
+        """Load a file, or a document presented as a file.
+
+        Raises `StoredFileNotFoundError` if it does not exist or the caller may not see it.
+        """
         with read_transaction(self._engine) as connection:
             return _load_file(connection, caller, identifier)
 
@@ -94,14 +97,14 @@ class Files:
             return [_build_file(row) for row in connection.execute(query.limit(limit)).all()]
 
     def list_documents(self, tenant_id: str, identifier: str) -> list[tuple[str, str]]:
-        """List the documents made from a file, each with its collection, regardless of who may see them."""
+        """List the documents created from a file, each with its collection, regardless of who may see them."""
         made = documents.c.tenant_id == tenant_id, documents.c.file_id == identifier, documents.c.deleted_at.is_(None)
         with read_transaction(self._engine) as connection:
             rows = connection.execute(select(documents.c.id, documents.c.collection).where(*made)).all()
         return [(row.id, row.collection) for row in rows]
 
     def load_named_files(self, tenant_id: str, identifiers: Collection[str]) -> dict[str, NamedFile]:
-        """Load the files of documents that are not deleted, by document id."""
+        """Load the files of documents that are not deleted, keyed by document id."""
         found: dict[str, NamedFile] = {}
         columns = documents.c.id, documents.c.file_id, documents.c.name, documents.c.attributes
         with read_transaction(self._engine) as connection:
@@ -126,9 +129,9 @@ class Files:
             return found
 
     def delete(self, tenant_id: str, identifier: str) -> None:
-        """Mark a file as deleted and erase its name; `FileRemoval` removes the rest.
+        """Mark a file as deleted and erase its name. `FileRemoval` removes the rest.
 
-        Raises `StoredFileNotFoundError`.
+        Raises `StoredFileNotFoundError` if there is no such file.
         """
         live = files.c.tenant_id == tenant_id, files.c.id == identifier, files.c.deleted_at.is_(None)
         with write_transaction(self._engine) as connection:
@@ -142,14 +145,14 @@ class Files:
 
 
 class FileRemoval:
-    """Removes the bytes of deleted files, then their rows."""
+    """Removes the bytes of deleted files, and then their rows."""
 
     def __init__(self, engine: Engine, delete_blob: Callable[[str], int]) -> None:
         self._engine = engine
         self._delete_blob = delete_blob
 
     def remove_deleted_files(self) -> int:
-        """Remove the bytes and rows of deleted files; return the number of files. Repeating this is safe."""
+        """Remove the bytes and rows of deleted files, and return the number of files. Repeating this is safe."""
         query = select(files.c.id, files.c.blob_key).where(files.c.deleted_at.is_not(None)).limit(_BATCH_FILES)
         removed = 0
         while True:
@@ -170,7 +173,7 @@ class FileRemoval:
 def require_source(connection: Connection, tenant_id: str, identifier: str, collection: str) -> None:
     """Check that the file and the collection exist, in the transaction that creates a document from the file.
 
-    Raises `StoredFileNotFoundError` and `CollectionNotFoundError`.
+    Raises `StoredFileNotFoundError` or `CollectionNotFoundError` if one does not exist.
     """
     require_collection(connection, tenant_id, collection)
     live = files.c.tenant_id == tenant_id, files.c.id == identifier, files.c.deleted_at.is_(None)
@@ -187,7 +190,7 @@ def _build_files_query(caller: Principal) -> Any:  # noqa: ANN401 - a query of m
 
 
 def _build_documents_query(caller: Principal) -> Any:  # noqa: ANN401 - a query of many columns
-    """Build the query for documents without a file, presented as files."""
+    """Build the query for documents that were not created from a file, presented as files."""
     given: dict[str, ColumnElement[Any]] = {
         "purpose": literal(ASSISTANTS),
         "owner": literal(""),

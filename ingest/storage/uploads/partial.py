@@ -1,7 +1,7 @@
-"""Resumable uploads: how much of each file is durable, which request is writing to it, and when it expires.
+"""Resumable uploads: the number of durable bytes of each, the request that is writing to it, and its expiry.
 
-One request at a time, in any process, writes to an upload. It holds the lease in the upload's row; once another request
-has taken the lease, its writes no longer count.
+Only one request at a time, in any process, writes to an upload. It holds the lease in the upload's row. Once another
+request has taken the lease, its writes no longer count.
 """
 
 import secrets
@@ -26,7 +26,7 @@ from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.quotas.store import QuotaRules, build_storage_error
 
 UPLOAD_LIFETIME_SECONDS = 24 * 3_600.0
-# Longer than the server waits for a silent client, and longer than a writer goes without recording its progress.
+# Longer than the server waits for a silent client, and longer than a writer works without recording its progress.
 LEASE_SECONDS = 90.0
 # Open uploads per tenant.
 MAX_OPEN_UPLOADS = 1_000
@@ -34,9 +34,10 @@ MAX_OPEN_UPLOADS = 1_000
 
 @dataclass(frozen=True)
 class PartialUpload:
-    """An upload of `length` bytes; `received` are durable. `document_id` is the document made from the complete file.
+    """An upload of `length` bytes, of which `received` are durable.
 
-    `description` is the parsed description of the document, and `header` the text it was parsed from.
+    `document_id` is the document created from the complete file. `description` is the parsed description of the
+    document, and `header` the text from which it was parsed.
     """
 
     id: str
@@ -51,7 +52,7 @@ class PartialUpload:
 
 
 class Uploads:
-    """The uploads of every tenant; each method sees one owner's only."""
+    """The uploads of all tenants. Each method reads or changes the uploads of one owner only."""
 
     def __init__(
         self,
@@ -71,7 +72,8 @@ class Uploads:
     ) -> PartialUpload:
         """Start an upload. From now on its bytes count against the quotas, together with those of other open uploads.
 
-        Raises `StorageQuotaExceededError`, and `BacklogFullError` if the tenant has `MAX_OPEN_UPLOADS` open uploads.
+        Raises `StorageQuotaExceededError` if a quota is exceeded, and `BacklogFullError` if the tenant has
+        `MAX_OPEN_UPLOADS` open uploads.
         """
         now = self._clock()
         with write_transaction(self._engine) as connection:
@@ -118,7 +120,10 @@ class Uploads:
         return made
 
     def load(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
-        """Load an upload. Raises `UploadNotFoundError`, also if it belongs to another owner or has expired."""
+        """Load an upload.
+
+        Raises `UploadNotFoundError` if it does not exist, belongs to another owner or has expired.
+        """
         with read_transaction(self._engine) as connection:
             row = connection.execute(
                 select(uploads).where(self._build_owner_condition(tenant_id, identifier, owner))
@@ -128,8 +133,8 @@ class Uploads:
     def acquire(self, tenant_id: str, identifier: str, owner: str, offset: int) -> tuple[PartialUpload, str]:
         """Lease an upload for writing, and return it with the writer's token.
 
-        Raises `UploadNotFoundError`, `UploadOffsetError` unless exactly `offset` bytes are durable, and
-        `UploadTakenError`.
+        Raises `UploadNotFoundError` if there is no such upload, `UploadOffsetError` unless exactly `offset` bytes are
+        durable, and `UploadTakenError` if another request is writing to it.
         """
         now, writer = self._clock(), secrets.token_hex(16)
         with write_transaction(self._engine) as connection:
@@ -146,7 +151,10 @@ class Uploads:
         return found, writer
 
     def record_progress(self, identifier: str, writer: str, received: int) -> float:
-        """Record how many bytes are durable; return when the upload expires. Raises `LeaseLostError`."""
+        """Record the number of durable bytes, and return when the upload expires.
+
+        Raises `LeaseLostError` if the lease was lost.
+        """
         now = self._clock()
         ends_at = now + self._kept_seconds
         self._update_held(identifier, writer, received=received, lease_until=now + LEASE_SECONDS, ends_at=ends_at)
@@ -158,12 +166,16 @@ class Uploads:
         self._update_held(identifier, writer, received=received, writer=None, ends_at=ends_at)
 
     def finish(self, identifier: str, writer: str, document_id: str) -> None:
-        """Record the document made from the complete upload; clients can read it until the upload expires."""
+        """Record the document created from the complete upload. Clients can read it until the upload expires."""
         whole = {"received": uploads.c.length, "document_id": document_id}
         self._update_held(identifier, writer, writer=None, **whole)
 
     def delete(self, tenant_id: str, identifier: str, owner: str) -> None:
-        """Delete an upload. Raises `UploadNotFoundError`, and `UploadTakenError` while a request is writing to it."""
+        """Delete an upload.
+
+        Raises `UploadNotFoundError` if there is no such upload, and `UploadTakenError` while a request is writing to
+        it.
+        """
         with write_transaction(self._engine) as connection:
             of_upload = self._build_owner_condition(tenant_id, identifier, owner)
             row = connection.execute(select(uploads).where(of_upload).with_for_update()).first()

@@ -1,6 +1,6 @@
-"""Records of files: uploaded bytes, whether or not documents are made from them.
+"""Records of files: uploaded bytes, whether or not documents were created from them.
 
-A document that was uploaded directly is presented as a file too, under its own id.
+A document that was uploaded directly is also presented as a file, under its own id.
 """
 
 import uuid

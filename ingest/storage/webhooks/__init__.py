@@ -1,1 +1,1 @@
-"""Webhooks: endpoints, the events they subscribe to, and the outbox of deliveries. Sending is done elsewhere."""
+"""Webhooks: endpoints, the events to which they subscribe, and the outbox of deliveries. Sending is done elsewhere."""

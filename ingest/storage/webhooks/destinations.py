@@ -1,7 +1,7 @@
-"""Checks the addresses that callers name for outgoing requests: public servers and configured networks are allowed.
+"""Checks the addresses that callers give for outgoing requests: public servers and configured networks are allowed.
 
-A name is resolved once, its addresses are checked, and the connection goes to a checked address. So a name that
-resolves to something else a moment later cannot lead anywhere else.
+A name is resolved once, its addresses are checked, and the connection goes to a checked address. So if the name
+resolves to something else a moment later, the connection is not affected.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ _SPECIAL_IPV6 = tuple(
 
 @dataclass(frozen=True)
 class Destination:
-    """A parsed address: `host` is as it was written, for certificates and the Host header."""
+    """A parsed address. `host` is spelled as it was given, for certificates and the Host header."""
 
     scheme: str
     host: str
@@ -74,7 +74,7 @@ class Destination:
 
 
 class Destinations:
-    """The allowed destinations: public addresses over TLS on some ports, and anything in `networks`."""
+    """The allowed destinations: public addresses over TLS on certain ports, and any address in `networks`."""
 
     def __init__(self, networks: Sequence[Network] = (), ports: Collection[int] = PUBLIC_PORTS) -> None:
         self._networks = tuple(networks)
@@ -84,13 +84,13 @@ class Destinations:
     def parse(cls, networks: str, ports: str = "") -> "Destinations":
         """Parse comma-separated networks, and comma-separated ports of public addresses.
 
-        Raises `ValueError` for an invalid network or port.
+        Raises `ValueError` if a network or port is invalid.
         """
         found = [ipaddress.ip_network(each.strip()) for each in networks.split(",") if each.strip()]
         return cls(found, _parse_ports(ports) or PUBLIC_PORTS)
 
     def check_url(self, url: str) -> Destination:
-        """Parse an address without resolving its name. Raises `DestinationRefusedError`."""
+        """Parse an address without resolving its name. Raises `DestinationRefusedError` if it is not allowed."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -109,7 +109,10 @@ class Destinations:
         return destination
 
     async def resolve(self, url: str) -> tuple[Destination, list[Address]]:
-        """Resolve an address and return the allowed IP addresses of its server. Raises `DestinationRefusedError`."""
+        """Resolve an address and return the allowed IP addresses of its server.
+
+        Raises `DestinationRefusedError` if it is not allowed.
+        """
         destination = self.check_url(url)
         if (literal := _parse_literal(destination.host)) is not None:
             return destination, [literal]

@@ -20,7 +20,7 @@ from ingest.storage.db.schema import webhook_deliveries as deliveries
 from ingest.storage.db.schema import webhooks
 from ingest.storage.webhooks.records import RETRY_SECONDS, DeliveryResult, DeliveryState, DueDelivery, EventType
 
-# Retries of many messages to one address are spread by this share of their pause.
+# Retries of many messages to one address are spread by this fraction of their delay.
 _JITTER = 0.1
 _DAY_SECONDS = 24 * 3600.0
 _DETAIL_CHARS = 300
@@ -31,8 +31,8 @@ def publish(
 ) -> None:
     """Write one message per subject for each of the tenant's webhooks that subscribe to the event.
 
-    A subject is the `data` of its message, made of ids and codes; its first value identifies what the message is about.
-    A webhook gets one message per event and identity, plus one for each `change` of it.
+    A subject is the `data` of its message and consists of ids and codes. Its first value identifies the object of the
+    message. A webhook gets one message per event and object, plus one for each `change` of the object.
     """
     if not subjects:
         return
@@ -55,7 +55,7 @@ def publish(
 
 
 def build_message(tenant_id: str, webhook_id: str, kind: str, data: dict[str, Any], *, key: str) -> dict[str, Any]:
-    """Build the row of a message that is due at once."""
+    """Build the row of a message that is due immediately."""
     moment = time.time()
     body = {"type": kind, "timestamp": datetime.fromtimestamp(moment, UTC).isoformat(), "data": data}
     return {
@@ -73,7 +73,7 @@ def build_message(tenant_id: str, webhook_id: str, kind: str, data: dict[str, An
 
 
 class Outbox:
-    """Messages to be sent. Any number of senders may work at once."""
+    """Messages to be sent. Any number of senders may work concurrently."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -94,7 +94,7 @@ class Outbox:
             for webhook in connection.execute(waiting).scalars().all():
                 query = select(deliveries.c.sequence).where(*due, deliveries.c.webhook_id == webhook)
                 chosen += connection.execute(query.order_by(deliveries.c.sequence).limit(each)).scalars()
-            random.shuffle(chosen)  # shuffled so that with more webhooks than fit, none is always left out
+            random.shuffle(chosen)  # shuffled so that, if there are more webhooks than fit, none is always omitted
             taken = connection.execute(
                 update(deliveries)
                 .where(deliveries.c.sequence.in_(chosen[:most]), *due)
@@ -104,7 +104,10 @@ class Outbox:
             return _load_due(connection, list(taken))
 
     def record_result(self, due: DueDelivery, outcome: DeliveryResult, *, disable_days: float) -> None:
-        """Record the result of an attempt and schedule the next; disable a webhook that fails for `disable_days`."""
+        """Record the result of an attempt and schedule the next one.
+
+        A webhook that has been failing for `disable_days` is disabled.
+        """
         with write_transaction(self._engine) as connection:
             moment = read_clock(connection)
             pause = None if outcome.is_delivered else _compute_pause(due.attempt, outcome)
@@ -134,9 +137,9 @@ class Outbox:
 def _update_webhook_health(
     connection: Connection, webhook_id: str, outcome: DeliveryResult, moment: float, disable_seconds: float
 ) -> None:
-    """Record on the webhook that a message arrived, or since when none has, and disable it if that is too long.
+    """Record on the webhook that a message arrived, or since when none has. Disable it if that is too long ago.
 
-    A receiver that replies with 410 is disabled at once.
+    A receiver that replies with 410 is disabled immediately.
     """
     this = webhooks.c.id == webhook_id
     if outcome.is_delivered:
@@ -182,7 +185,7 @@ def _load_due(connection: Connection, taken: Sequence[str]) -> list[DueDelivery]
 
 
 def _compute_pause(attempt: int, outcome: DeliveryResult) -> float | None:
-    """Return the seconds until the next attempt; None if that was the last one."""
+    """Return the seconds until the next attempt, or None if that was the last one."""
     if attempt > len(RETRY_SECONDS):
         return None
     usual = RETRY_SECONDS[attempt - 1] * random.uniform(1.0, 1.0 + _JITTER)

@@ -1,7 +1,7 @@
 """Records of webhooks: endpoints of a tenant, the events they receive, and the schedule of attempts.
 
 Messages are signed as in the Standard Webhooks specification (https://www.standardwebhooks.com). The schedule of
-attempts, about three days in all, is the specification's example.
+attempts, which covers about three days, is the example in the specification.
 """
 
 import base64
@@ -14,9 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.storage.webhooks.destinations import Destinations
 
-# Seconds from one attempt to the next: the example schedule of the specification.
+# The seconds between attempts: the example schedule of the specification.
 RETRY_SECONDS = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
-# After a rotation, messages are signed with the previous secret too for this long.
+# After a rotation, messages are also signed with the previous secret for this long.
 ROTATION_SECONDS = 24 * 3600.0
 MAX_WEBHOOKS = 50
 _SECRET_BYTES = 32
@@ -28,7 +28,7 @@ class EventType(StrEnum):
     DOCUMENT_READY = "document.ready"
     DOCUMENT_FAILED = "document.failed"
     DOCUMENT_DELETED = "document.deleted"
-    RUN_PAUSED = "run.paused"  # its budget is used up, and it waits for a person
+    RUN_PAUSED = "run.paused"  # its budget is used up, and it waits for a user's decision
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"
@@ -51,7 +51,7 @@ class DeliveryState(StrEnum):
 class Webhook:
     """An endpoint that receives events. `failing_since` is when the current series of failed attempts began.
 
-    If `disabled_at` is set, it receives nothing, for the reason in `disabled_reason`.
+    If `disabled_at` is set, it receives nothing, for the reason given in `disabled_reason`.
     """
 
     id: str
@@ -67,7 +67,10 @@ class Webhook:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message for a webhook and its state. `status` is that of the last reply; `detail` says why it failed."""
+    """A message for a webhook and its state.
+
+    `status` is the status of the last reply. `detail` says why the message failed.
+    """
 
     id: str
     sequence: int
@@ -85,7 +88,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class DueDelivery:
-    """A claimed message with everything needed to send it. `attempt` counts from 1 and serves as the fence."""
+    """A claimed message with all values that are needed to send it. `attempt` counts from 1 and serves as the fence."""
 
     id: str
     webhook_id: str
@@ -97,7 +100,10 @@ class DueDelivery:
 
 @dataclass(frozen=True)
 class DeliveryResult:
-    """The result of an attempt: the reply's status, or why there was none. `wait_seconds` is the delay it asked for."""
+    """The result of an attempt: the reply's status, or the reason why there was none.
+
+    `wait_seconds` is the delay that the receiver requested.
+    """
 
     status: int | None
     detail: str = ""

@@ -1,4 +1,4 @@
-"""Webhooks as their tenant's admins manage them: create, change, rotate, delete, list messages and send them again.
+"""Management of webhooks by a tenant's admins: create, change, rotate, delete, list messages and resend them.
 
 Each method is one transaction.
 """
@@ -32,7 +32,7 @@ _DISABLED_BY_ADMIN = "An admin disabled it."
 
 
 class Webhooks:
-    """The webhooks of every tenant; each method sees one tenant's only."""
+    """The webhooks of all tenants. Each method reads or changes one tenant only."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -40,7 +40,7 @@ class Webhooks:
     def create(
         self, tenant_id: str, url: str, events: Sequence[EventType], *, description: str = ""
     ) -> tuple[Webhook, str]:
-        """Create a webhook and return it with its secret. Raises `WebhooksFullError`."""
+        """Create a webhook and return it with its secret. Raises `WebhooksFullError` if the tenant has too many."""
         secret, identifier = generate_secret(), str(uuid.uuid4())
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -71,14 +71,15 @@ class Webhooks:
         return [_build_webhook(row) for row in rows]
 
     def load_webhook(self, tenant_id: str, identifier: str) -> Webhook:
-        """Load a webhook. Raises `WebhookNotFoundError`."""
+        """Load a webhook. Raises `WebhookNotFoundError` if there is none."""
         with read_transaction(self._engine) as connection:
             return _load_webhook(connection, tenant_id, identifier)
 
     def change(self, tenant_id: str, identifier: str, changes: Mapping[str, Any]) -> Webhook:
-        """Change `url`, `events`, `description` or `disabled`. A webhook enabled again receives its pending messages.
+        """Change `url`, `events`, `description` or `disabled`.
 
-        Raises `WebhookNotFoundError`.
+        A webhook that is enabled again receives its pending messages. Raises `WebhookNotFoundError` if there is no such
+        webhook.
         """
         values = {name: value for name, value in changes.items() if name != "disabled"}
         if "events" in values:
@@ -98,7 +99,10 @@ class Webhooks:
             return _load_webhook(connection, tenant_id, identifier)
 
     def rotate_secret(self, tenant_id: str, identifier: str) -> tuple[Webhook, str]:
-        """Give a webhook a new secret; for a day, messages are signed with both. Raises `WebhookNotFoundError`."""
+        """Give a webhook a new secret. For a day, messages are signed with both secrets.
+
+        Raises `WebhookNotFoundError` if there is no such webhook.
+        """
         secret = generate_secret()
         with write_transaction(self._engine) as connection:
             _load_webhook(connection, tenant_id, identifier)
@@ -112,7 +116,7 @@ class Webhooks:
             return _load_webhook(connection, tenant_id, identifier), secret
 
     def delete(self, tenant_id: str, identifier: str) -> None:
-        """Delete a webhook with its messages. Raises `WebhookNotFoundError`."""
+        """Delete a webhook with its messages. Raises `WebhookNotFoundError` if there is no such webhook."""
         with write_transaction(self._engine) as connection:
             _load_webhook(connection, tenant_id, identifier)
             connection.execute(select(webhooks.c.id).where(webhooks.c.id == identifier).with_for_update()).all()
@@ -129,7 +133,10 @@ class Webhooks:
         before: int | None = None,
         limit: int = 50,
     ) -> list[Delivery]:
-        """List messages with a `sequence` below `before`, newest first. Raises `WebhookNotFoundError`."""
+        """List messages with a `sequence` below `before`, newest first.
+
+        Raises `WebhookNotFoundError` if there is no such webhook.
+        """
         query = select(deliveries).where(deliveries.c.webhook_id == identifier, deliveries.c.tenant_id == tenant_id)
         if states:
             query = query.where(deliveries.c.state.in_([state.value for state in states]))
@@ -143,7 +150,7 @@ class Webhooks:
     def replay(self, tenant_id: str, identifier: str, delivery: str) -> Delivery:
         """Send a message again, whatever its state, with the same id and a new series of attempts.
 
-        Raises `WebhookNotFoundError`.
+        Raises `WebhookNotFoundError` if there is no such webhook or message.
         """
         this = (
             deliveries.c.id == delivery,
@@ -160,7 +167,10 @@ class Webhooks:
             return _build_delivery(row)
 
     def send_test(self, tenant_id: str, identifier: str) -> Delivery:
-        """Send a test message, to see whether it arrives. Raises `WebhookNotFoundError`."""
+        """Send a test message to check whether it arrives.
+
+        Raises `WebhookNotFoundError` if there is no such webhook.
+        """
         with write_transaction(self._engine) as connection:
             _load_webhook(connection, tenant_id, identifier)
             row = build_message(
