@@ -1,9 +1,9 @@
 """Split normalized text into chunks along its structure, with exact code-point spans.
 
 A chunk never crosses a heading. Within a section, the preferred places to cut are, in this order: a blank line, a line
-end (list items, code), a sentence end, any white space, and finally the size limit itself. Within a table, it is cut
-between rows, and a header is never separated from the first row. Chunks do not overlap: published measurements found no
-gain from overlap, and without it every code point belongs to at most one chunk.
+end (list items, code), a sentence end, any white space, and finally the size limit itself. A table is cut only between
+rows, and its header is never separated from the first row. Chunks do not overlap: published measurements found no gain
+from overlap, and without it every code point belongs to at most one chunk.
 
 Only the first rows of a very long table are put into chunks. Searching the other rows by their words is of little use,
 and indexing them would cost as much as indexing a whole library. The record table contains all rows, so questions about
@@ -22,7 +22,7 @@ from ingest.storage.texts.positions import Positions
 # The maximum number of indexed rows in all tables of a document together. Typical rows up to this limit are embedded
 # within minutes on two cores.
 INDEXED_ROWS = 100_000
-_CHUNKS_PER_CHECK = 1_000  # chunks, a fraction of a second
+_CHUNKS_PER_CHECK = 1_000  # chunks; processing this many takes a fraction of a second
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def list_omitted_rows(text: str, layout: Layout, positions: Positions | None = N
 
 
 def _compute_common_length(lengths: Sequence[int], total: int) -> int:
-    """Return the greatest length to which all can be cut so that their sum is at most `total`."""
+    """Return the greatest maximum length for which the truncated `lengths` add up to at most `total`."""
     left = total
     for longer, length in enumerate(sorted(lengths)):
         if length * (len(lengths) - longer) > left:
@@ -126,7 +126,7 @@ class _TableRows:
     def find_best_end(self, start: int, target: int, limit: int, cut: int) -> int | None:
         """Return a better position for a cut in a table, after `start` and up to `limit`. None if `cut` is in no table.
 
-        The better position is the row end nearest to `target`, or the table's start if there is no such row end.
+        The better position is the row end nearest to `target`, or the table's start if no row ends in the range.
         """
         at = bisect_left(self._tables, cut, key=lambda table: table.start) - 1
         if at < 0 or cut >= self._tables[at].end:
@@ -160,7 +160,7 @@ class _TableRows:
         start = max(start, self._get_body_start(table))
         limit = min(limit, table.end)
         cells = self._positions.list_row_ends(start, limit)
-        if len(cells):  # a row ends with the line of its last cell
+        if len(cells):  # A row ends at the end of its last cell's line.
             ends = [self._text.find("\n", cell) + 1 or table.end for cell in cells.tolist()]
         else:
             ends = [match.end() for match in _line_end.finditer(self._text, start, limit)]
@@ -219,7 +219,10 @@ def _trim_span(text: str, start: int, end: int, window: int) -> tuple[int, int]:
 
 
 def _find_best_cut(text: str, start: int, target: int, limit: int) -> int:
-    """Return the cut of the best kind in the window's second half that is nearest to `target`, or else `limit`."""
+    """Return the best cut in the window's second half: of the best kind found, the one nearest to `target`.
+
+    If there is none, return `limit`.
+    """
     earliest = start + (target - start) // 2
     for pattern in _CUTS:
         ends = [match.end() for match in pattern.finditer(text, earliest, limit)]

@@ -58,4 +58,4 @@ class FileIntake:
         return file
 
     def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
-        """Do nothing, because such a file belongs to no batch."""
+        """Do nothing, because a file without a collection belongs to no batch."""

@@ -1,6 +1,6 @@
 """Hold the files of one request on disk until all have arrived, then accept them under one description.
 
-The description may come after the files, as form fields do, so nothing is recorded before all of it has arrived.
+Form fields that describe the files may follow them, so nothing is recorded until the whole request has arrived.
 """
 
 from collections.abc import Iterator
@@ -83,8 +83,8 @@ class HeldUploads:
     def accept_each(self, description: UploadRequest) -> Iterator[Outcome]:
         """Accept the files one by one under their complete description, and yield the outcome of each.
 
-        A refusal is recorded in the batch that the description names. The first iteration raises the errors of
-        `Intake.check_description` before any file is accepted.
+        A refusal is recorded in the batch that `description` names. Before any file is accepted, the first iteration
+        raises the same errors as `Intake.check_description`.
         """
         # guard: held-upload-checked
         self._intake.check_description(description)

@@ -1,4 +1,4 @@
-"""Receive uploads. Each is streamed to disk, identified, hashed, fsynced and committed before it is accepted."""
+"""Receive uploads. Each upload is streamed to disk, identified, hashed, fsynced and committed before it is accepted."""
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,7 +102,7 @@ class Receiver(Protocol[Kept]):
 
 
 class Intake:
-    """Adds new bytes to the catalog; there is no other way in.
+    """Adds uploaded files to the catalog. Nothing else adds files to it.
 
     with intake.receive(request) as upload:
         for block in blocks:
@@ -191,7 +191,7 @@ class Intake:
     def check_description(self, request: UploadRequest) -> None:
         """Check an upload's description: its strings, and whether its collection and batch can be written to.
 
-        Raises the errors of `receive`, except those about the file's content and size.
+        Raises the same errors as `receive`, except those about the file's content and size.
         """
         for at in ("collection", "name", "batch_id"):
             check_text(getattr(request, at) or "", at)
@@ -201,7 +201,7 @@ class Intake:
             self._batches.require_open(request.tenant_id, request.batch_id)
 
     def require_backlog_room(self, tenant_id: str) -> None:
-        """Raise `BacklogFullError` while too many documents of a tenant wait to be indexed."""
+        """Raise `BacklogFullError` if too many of a tenant's documents are waiting to be indexed."""
         waiting = self._backlog(tenant_id)
         if waiting >= self._max_backlog:
             raise BacklogFullError(f"{waiting:,} documents wait to be indexed, which is the limit.")
@@ -218,8 +218,8 @@ class Intake:
     ) -> AcceptedUpload:
         """Accept the stored bytes of a failed document again, as if the client had sent them again.
 
-        Raises the errors of `receive`, `DocumentNotFoundError` if there is no such document, and `DocumentStateError`
-        if the document did not fail.
+        Raises the same errors as `receive`, `DocumentNotFoundError` if there is no such document, and
+        `DocumentStateError` if the document did not fail.
         """
         document = self._catalog.load_document(tenant_id, document_id, readers=sender)
         version = document.version
@@ -252,7 +252,7 @@ class Intake:
     def accept_stored_file(self, request: UploadRequest, file: StoredFile) -> AcceptedUpload:
         """Create a document from a stored file, as if its bytes had been sent again. Its collection must exist.
 
-        Raises the errors of `receive`, and `StoredFileNotFoundError` if the file does not exist.
+        Raises the same errors as `receive`, and `StoredFileNotFoundError` if the file does not exist.
         """
         self.check_description(request)
         self.require_backlog_room(request.tenant_id)
@@ -342,7 +342,7 @@ class Upload(Generic[Kept]):
         self._media_type: str | None = None
 
     def write(self, block: bytes) -> None:
-        """Add a block. A file of an unsupported type is refused as soon as its head has arrived, not at the end."""
+        """Add a block. A file of an unsupported type is refused as soon as its first bytes have arrived."""
         with self._record_refusals():
             self._incoming.write(block)
             if self._media_type is None and len(self._head) < HEAD_BYTES:
@@ -393,7 +393,7 @@ def find_nearest_quota(
 ) -> QuotaStatus | None:
     """Return the byte quota with the least remaining. Raises `StorageQuotaExceededError` if a quota is used up.
 
-    This early check avoids receiving bytes that cannot be stored. The check at the commit is the one that counts.
+    This early check avoids receiving bytes that cannot be stored. The check at the commit is the authoritative one.
     """
     if quotas is None:
         return None
@@ -406,7 +406,7 @@ def find_nearest_quota(
 
 
 def build_original_key() -> str:
-    """Return a new blob key for an upload. The first part of the key distributes blobs over folders."""
+    """Return a new blob key for an upload. The key's first component distributes blobs over folders."""
     token = secrets.token_hex(16)
     return f"original/{token[:2]}/{token}"
 

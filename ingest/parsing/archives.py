@@ -1,4 +1,4 @@
-"""Unpack a ZIP archive. Each entry becomes a document; the archive's text lists the entries that could not.
+"""Unpack a ZIP archive. Each entry becomes a document; the archive's text lists the entries that could not become one.
 
 No entry is extracted to its own path: see `ingest.parsing.entries`. Office, OpenDocument and EPUB files are ZIPs too,
 but `ingest.parsing.containers` recognizes them before they reach this module.

@@ -170,7 +170,7 @@ def _parse_boolean(cell: str) -> str | None:
 
 
 class _NumberColumn:
-    """Collects the numbers of a column as long as all of its cells are numbers in a single style."""
+    """Collects a column's numbers for as long as every cell is a number in the same style."""
 
     def __init__(self, *, comma: bool) -> None:
         self.comma = comma
@@ -208,7 +208,7 @@ class _NumberColumn:
         return "%" not in self._units
 
     def canonicalize(self, cell: str) -> str | None:
-        """Convert a cell to its canonical form, or return None if it is not a number of this style."""
+        """Convert a cell to its canonical form, or return None if it is not a number in this style."""
         if _is_plain_integer(cell):
             return cell
         number = parse_number(cell, comma=self.comma)
@@ -232,7 +232,7 @@ def _is_plain_integer(cell: str) -> bool:
 
 
 class _DateColumn:
-    """Collects the dates or timestamps of a column as long as all of its cells fit one order of day and month."""
+    """Collects a column's dates or timestamps for as long as every cell fits the same order of day and month."""
 
     def __init__(self, month_first: bool, *, timed: bool) -> None:
         self.month_first = month_first
@@ -252,7 +252,7 @@ class _DateColumn:
         return written if len(self._zoned) <= 1 else None
 
     def canonicalize(self, cell: str) -> str | None:
-        """Convert a cell to its canonical form, or return None if it is no date or timestamp of this style."""
+        """Convert a cell to its canonical form, or return None if it is not a date or timestamp in this style."""
         moment = self._parse(cell)
         return _format_moment(moment) if moment else None
 
@@ -269,9 +269,9 @@ def _format_moment(moment: date) -> str:
     return moment.replace(tzinfo=None).isoformat(" ") if isinstance(moment, datetime) else moment.isoformat()
 
 
-# The words that R, NumPy, pandas, SQL and spreadsheets write for missing values. They are pandas' words
-# (`STR_NA_VALUES`), except for infinite numbers and for words that users write and may search for, such as `None`, or
-# `n/a` for "not applicable".
+# The words that R, NumPy, pandas, SQL and spreadsheets write for missing values. This is pandas' list (`STR_NA_VALUES`)
+# without infinite numbers and without words that users write and may search for, such as `None`, or `n/a` for "not
+# applicable".
 _MISSING_WORDS = frozenset({"NA", "<NA>", "#N/A", "NaN", "nan", "NULL", "null"})
 
 
@@ -302,7 +302,7 @@ class ColumnTypeDetector:
         self._ambiguous = False
 
     def add_cells(self, cells: Iterable[str]) -> None:
-        """Add cells of the column. Empty cells are skipped, and equal ones are read once."""
+        """Add cells of the column. Empty cells are skipped, and each distinct cell is read only once."""
         distinct = dict.fromkeys(cells)
         distinct.pop("", None)
         for word in _MISSING_WORDS & distinct.keys():
@@ -315,7 +315,10 @@ class ColumnTypeDetector:
                 self.add_cell(cell)
 
     def _add_plain_cells(self, cells: Collection[str]) -> bool:
-        """Add many plain numbers in one call. Returns False unless all are plain and the column contains numbers."""
+        """Add many plain numbers in one call.
+
+        Returns False unless all `cells` are plain numbers and the column's type is a number.
+        """
         numbers = [reader for reader in self._fitting if isinstance(reader, _NumberColumn) and reader.accepts_plain]
         if not self._seen or self._boolean or not numbers or len(numbers) < len(self._fitting):
             return False
@@ -357,7 +360,10 @@ class ColumnTypeDetector:
         return self._seen and self._fitting == [self._point]
 
     def get_type(self, *, prefer_comma: bool = False) -> CellType:
-        """Return the type of the cells added so far. `prefer_comma` selects the decimal separator if both kinds fit."""
+        """Return the type of the cells added so far.
+
+        If both separators fit, `prefer_comma` selects the decimal comma.
+        """
         kind = self._choose_type(prefer_comma=prefer_comma)
         if self._has_marks and kind is not TEXT and kind.canonical is None:
             return replace(kind, canonical=_drop_placeholder)

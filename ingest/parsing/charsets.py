@@ -4,7 +4,7 @@ import codecs
 import re
 import unicodedata
 
-HEAD_BYTES = 8192  # bytes, enough to identify a file
+HEAD_BYTES = 8192  # bytes; enough to identify a file
 
 # Longer marks come first, because the little-endian UTF-32 mark begins with the UTF-16 mark.
 _BYTE_ORDER_MARKS = (
@@ -93,7 +93,7 @@ def repair_mojibake(text: str) -> str:
     """
     if not _spoilt.search(text):
         return text
-    from ftfy import TextFixerConfig, fix_encoding  # imported here because few texts need it
+    from ftfy import TextFixerConfig, fix_encoding  # imported here because few texts need this module
 
     config = TextFixerConfig(normalization=None)
     lines = text.split("\n")
@@ -101,7 +101,10 @@ def repair_mojibake(text: str) -> str:
 
 
 def _decode_by_line(content: bytes) -> str | None:
-    """Decode UTF-8 with some lines in another character set, as in logs from many sources. None for other content."""
+    """Decode UTF-8 with some lines in another character set, as in logs from many sources.
+
+    Returns None for other content.
+    """
     lines = content.split(b"\n")
     decoded = [_decode_utf8_line(line) for line in lines]
     others = [number for number, text in enumerate(decoded) if text is None]
@@ -115,7 +118,7 @@ def _decode_by_line(content: bytes) -> str | None:
 
 
 def _decode_utf8_line(line: bytes) -> str | None:
-    """Decode a line that may have a few broken UTF-8 characters. None if it is in another character set.
+    """Decode a line that may have a few broken UTF-8 characters. Returns None if it is in another character set.
 
     A line is UTF-8 if it has fewer broken than intact non-ASCII characters.
     """
@@ -141,7 +144,7 @@ def _is_binary(content: bytes) -> bool:
 
 
 def _detect_byte_order_mark(content: bytes) -> tuple[str | None, int]:
-    """Return the character set and the offset where the text starts.
+    """Return the character set of `content` and the offset at which its text starts.
 
     The character set is given by a byte order mark, or is UTF-16 if the content looks like it.
     """
@@ -163,7 +166,7 @@ def _is_ascii_with_nuls(head: bytes) -> bool:
 
 
 def _is_encoded_in(head: bytes, charset: str) -> bool:
-    """Return whether bytes are text in a two-byte encoding: assigned characters, with spaces, without controls.
+    """Return whether bytes are text in a two-byte encoding: assigned characters and spaces, without control characters.
 
     Other bytes, decoded this way, result in unassigned characters, lone surrogates or control characters within a few
     words.
@@ -171,7 +174,7 @@ def _is_encoded_in(head: bytes, charset: str) -> bool:
     try:
         text = head.decode(charset)
     except UnicodeDecodeError as error:
-        if len(head) - error.start > 2:  # more than a surrogate pair that the end of the head cuts
+        if len(head) - error.start > 2:  # longer than a surrogate pair cut off by the end of the sample
             return False
         text = head[: error.start].decode(charset)
     strange = any(
@@ -199,7 +202,7 @@ def _detect_charset(content: bytes) -> str:
 def _extract_sample(content: bytes) -> bytes:
     """Return a sample from the first non-ASCII byte to a line end.
 
-    It ends at a line end because half a character would rule out the correct encoding.
+    The sample ends at a line end, because a character cut in half would rule out the correct encoding.
     """
     first = _NON_ASCII_BYTE.search(content)
     start = first.start() if first else 0

@@ -27,8 +27,8 @@ _NODES_PER_CHECK = 1_000
 class CodeLanguage:
     """A grammar: its module, the function that returns it, and the kinds of definitions by node type.
 
-    `kinds` maps each node type to the word with which the titles of its definitions begin. Node types in `functions`
-    are not searched for nested definitions. `wrappers` are nodes that enclose a definition and belong to it, such as
+    `kinds` maps each node type to the first word of the titles of its definitions. Node types in `functions` are not
+    searched for nested definitions. `wrappers` are nodes that enclose a definition and belong to it, such as
     decorators.
     """
 
@@ -175,9 +175,9 @@ def _walk_tree(
 ) -> tuple[list[Any], dict[int, Any], dict[int, Any]] | None:
     """Walk a tree, skipping the bodies of functions.
 
-    Returns the definitions in order, the wrappers keyed by the end of the definition, and the comments keyed by the row
-    where they end. Returns None if this takes too long. (The library's queries are faster, but take hours for a few
-    broken files.)
+    Returns the definitions in order, the wrappers keyed by the end of their definition, and the comments keyed by their
+    last row. Returns None if this takes too long. (The library's queries are faster, but take hours for a few broken
+    files.)
     """
     definitions: list[Any] = []
     wrappers: dict[int, Any] = {}
@@ -202,7 +202,10 @@ def _walk_tree(
 
 
 def _extract_name(node: Any, language: CodeLanguage) -> str:  # noqa: ANN401 - tree-sitter's node
-    """Return a definition's name, which includes the receiver for a Go method. Empty for a mere declaration."""
+    """Return a definition's name, which includes the receiver for a Go method.
+
+    Returns an empty string for a declaration.
+    """
     if node.type.endswith("_specifier") and node.child_by_field_name("body") is None:
         return ""
     named = node.child_by_field_name("name") or node.child_by_field_name("type")

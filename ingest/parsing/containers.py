@@ -69,8 +69,8 @@ _STORED, _DEFLATED = 0, 8
 def detect_container_type(file: BinaryIO) -> str | None:
     """Return the media type of a ZIP or OLE file, `ZIP` or `OLE` if its kind is unknown, or None for any other file.
 
-    A ZIP that declares itself a document of an unknown kind is a `ZIPPED_DOCUMENT`. The type of a truncated file is the
-    one that its beginning indicates.
+    A ZIP that declares itself a document of an unknown kind is a `ZIPPED_DOCUMENT`. A truncated file is identified by
+    its beginning.
     """
     file.seek(0)
     mark = file.read(8)

@@ -30,7 +30,7 @@ _DELIMITERS = "\t;|,"
 _SAMPLED_RECORDS = 200
 _MIN_RECORDS = 3
 _MIN_COLUMNS_BELOW_TITLE = 3
-_MIN_HEADER_NAMES = 2  # names in a header that lacks the column of row names: a single cell is a title
+_MIN_HEADER_NAMES = 2  # minimum number of names in a header without a name for the row names; a single cell is a title
 _MAX_POSITIONED_CELLS = 200_000  # in files with more cells, only rows have positions, not cells
 
 _Record = tuple[int, int, int, list[str]]
@@ -56,7 +56,7 @@ class _Extent:
 
 
 def parse_delimited(path: Path) -> ParsedDocument:
-    """Parse CSV or TSV. The text is the normalized source, in which each cell or row has a position.
+    """Parse CSV or TSV. The document's text is the normalized source, in which each cell or row has a position.
 
     Raises the same errors as `ingest.parsing.text.read_normalized_text`.
     """
@@ -69,7 +69,7 @@ def parse_delimited(path: Path) -> ParsedDocument:
 
 
 def find_delimited_tables(text: str) -> list[FoundTable]:
-    """Find the table in a text that was not declared to be delimited.
+    """Find the table in plain text, which its file did not declare to be delimited.
 
     All sampled records must have the same number of cells, at least two.
     """
@@ -78,7 +78,7 @@ def find_delimited_tables(text: str) -> list[FoundTable]:
 
 
 def _read_table(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positions]:
-    """Read RFC 4180 with any of four delimiters.
+    """Read the table of RFC 4180 text with any of four delimiters.
 
     Short records are padded, and longer ones add columns without a name. Lines before the first record of the usual
     width are a preamble, not rows. Records before it in which only the first cell is filled, such as titles in
@@ -93,7 +93,7 @@ def _read_table(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positio
     try:
         skipped = _count_preamble(text, dialect, quoted=quoted)
         extent = _measure_extent(iter_records())
-    except csv.Error:  # a quotation mark is never closed, so quotation marks are plain characters
+    except csv.Error:  # A quotation mark is never closed, so all quotation marks are plain characters.
         quoted = False
         skipped = _count_preamble(text, dialect, quoted=quoted)
         extent = _measure_extent(iter_records())
@@ -126,12 +126,12 @@ def _count_preamble(text: str, dialect: _Dialect, *, quoted: bool) -> int:
 
 
 def _is_short_header(cells: Sequence[str], width: int, below: Sequence[Sequence[str]]) -> bool:
-    """Return whether a header is one cell short because R's `write.table` omits the name of the row name column."""
+    """Return whether a header lacks one cell because R's `write.table` does not name the column of row names."""
     return len(cells) == width - 1 >= _MIN_HEADER_NAMES and _is_header(["", *cells], below)
 
 
 def _read_header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence[str], int]:
-    """Return the column names and the number of header records. If there are two, the first one groups the columns."""
+    """Return the column names and the number of header records. The first of two header records groups the columns."""
     first, below = records[0], records[1:]
     if len(first) < width:
         return ["", *first], 1
@@ -160,7 +160,8 @@ def _are_words(cells: Sequence[str]) -> bool:
 def _is_preamble(cells: Sequence[str], dialect: _Dialect) -> bool:
     """Return whether a record belongs to the preamble.
 
-    It does if it is narrower than the table or empty, or if only its first cell is filled, with text, in a wide table.
+    A record does if it is empty or narrower than the table. In a wide table, it also does if only its first cell is
+    filled, with text.
     """
     if len(cells) < dialect.width or not any(cells):
         return True
@@ -258,7 +259,7 @@ def _iter_records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
 
 
 def _is_header(names: Sequence[str], following: Iterable[Sequence[str]]) -> bool:
-    """Return whether a record names the columns: words or consecutive years above typed values, or unique words."""
+    """Return whether a record is a header: words or consecutive years above typed values, or unique words."""
     given = [name.casefold() for name in names if name]
     if 2 * len(given) < len(names) or any(len(name) > MAX_NAME_CHARS for name in names):
         return False

@@ -31,7 +31,7 @@ _drive = re.compile(r"^[A-Za-z]:")
 class EntryOutcome:
     """The outcome for one entry of a container.
 
-    `problem` explains why it is not a document; it is empty if it is one.
+    `problem` explains why the entry is not a document, and is empty if it is one.
     """
 
     path: str
@@ -58,7 +58,7 @@ class EntryFolder:
         self._folder = folder
         self._room = room
         self._bytes_left = room.total_bytes
-        # Counts how often each path occurred, so that the search for a duplicate's number need not start from 1.
+        # Counts the entries with each path, so that the search for a duplicate's number need not start from 1.
         self._paths: dict[str, int] = {}
 
     def add(
@@ -152,7 +152,7 @@ class EntryFolder:
     def _write_file(self, file: Path, blocks: Iterable[bytes], packed: int | None) -> int:
         """Write blocks as long as the limits allow.
 
-        If they are exceeded, empty the file and raise `ParserLimitError`.
+        If a limit is exceeded, truncate the file to zero bytes and raise `ParserLimitError`.
         """
         most = min(self._room.entry_bytes, self._bytes_left)
         inflated = None if packed is None else max(self._room.ratio_free_bytes, packed * self._room.ratio)

@@ -1,6 +1,6 @@
 """Parse EPUB books.
 
-The documents of the spine become chapters in reading order, each with its title from the table of contents.
+Each document of the spine becomes a chapter, in reading order, titled as in the table of contents.
 """
 
 from bisect import bisect_left
@@ -33,7 +33,10 @@ _HEADING_PARENTS = frozenset({"body", "div", "section", "article", "main"})  # e
 
 @dataclass(frozen=True)
 class _ContentsEntry:
-    """An entry of the table of contents. Levels count from 1. `place` is the id of the target element in the part."""
+    """An entry of the table of contents. Levels count from 1.
+
+    `place` is the id of the target element in the part's document.
+    """
 
     title: str
     level: int
@@ -161,7 +164,7 @@ def _iter_ncx_entries(parent: "_Element", base: str, level: int) -> Iterator[tup
 def _write_chapter(
     package: "Package", name: str, entries: Sequence[_ContentsEntry], deeper: int, writer: DocumentWriter
 ) -> int:
-    """Write a part of the book. Returns the number of levels by which its headings were lowered."""
+    """Write one part of the book. Returns the number of levels by which the part's headings were lowered."""
     from ingest.parsing.html_blocks import write_tree
     from ingest.parsing.html_tree import parse_xhtml, remove_invisible
 
@@ -186,8 +189,8 @@ def _write_chapter(
 def _insert_headings(root: "_Element", entries: Sequence[_ContentsEntry], deeper: int) -> None:
     """Insert headings at the targets of table-of-contents entries that have no heading of their own.
 
-    A target has its own heading if it is inside one, if no text comes before the next heading, or if the next heading
-    has the entry's title.
+    A target has its own heading if it is inside a heading, if no text comes before the next heading, or if the next
+    heading has the entry's title.
     """
     elements = list(root.iter("*")) if entries else []
     places = {name: at for at, each in enumerate(elements) if (name := each.get("id") or each.get("name"))}

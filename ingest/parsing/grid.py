@@ -1,4 +1,4 @@
-"""Convert a table whose cells span rows and columns to complete plain rows under a single header row."""
+"""Convert a table whose cells span rows and columns to rows with a cell in every column, under a single header row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -71,8 +71,8 @@ def strip_lone_bullet(text: str, lines: int) -> str:
 
 
 def _iter_filled_rows(rows: Sequence[Sequence[GridCell]]) -> Iterator[list[GridCell | None]]:
-    """Yield rows with an item for every column, which is None where the file has no cell."""
-    above: dict[int, GridCell] = {}  # cells that extend into the next row, with their remaining rows
+    """Yield rows with one item per column. The item is None where the file has no cell."""
+    above: dict[int, GridCell] = {}  # cells that extend into the next row, with the number of their remaining rows
     for cells in rows:
         row: list[GridCell | None] = []
         waiting = iter(cells)

@@ -50,8 +50,8 @@ _NESTED_TABLES_DETAIL = "nested tables, whose text is part of the cell"
 def write_html(writer: DocumentWriter, html: str, *, whole: bool = False, deeper: int = 0) -> str | None:
     """Write a page's content and return its `<title>`.
 
-    Navigation and other parts around the content are omitted unless `whole` is set, which is for chapters and messages:
-    they have no such parts. Headings are lowered by `deeper` levels. Raises `ParserLimitError` or
+    Navigation and other boilerplate around the content are omitted unless `whole` is set, as for chapters and messages,
+    which have no boilerplate. Headings are lowered by `deeper` levels. Raises `ParserLimitError` or
     `DamagedDocumentError`.
     """
     root = parse_tree(html)
@@ -172,7 +172,7 @@ class _BlockWriter:
         self._write_item(element, "-")
 
     def _write_definitions(self, element: etree._Element) -> None:
-        """Write a term as a list item, and its descriptions as items below it."""
+        """Write each term as a list item, and its descriptions as items below it."""
         self.flush()
         self._mark = None
         outer, self._term_depth = self._term_depth, self._depth + 1
@@ -238,7 +238,7 @@ class _BlockWriter:
         write_grid(self._writer, grid, header_rows=count, headed=headed, caption=title)
 
     def _write_stray_text(self, element: etree._Element) -> None:
-        """Write the text in a table that is outside its cells. Like in browsers, it comes before the table."""
+        """Write the text that is inside a table but outside its cells. As in browsers, it comes before the table."""
         self._text.append(_collapse_white_space(element.text or ""))
         for child in element.iterchildren():
             if child.tag in ROW_PARTS:
@@ -318,7 +318,7 @@ def _iter_rows(table: etree._Element) -> Iterator[list[etree._Element]]:
 def _is_layout_table(table: etree._Element, rows: list[list[etree._Element]]) -> bool:
     """Return whether a table is only used for layout.
 
-    It is if it says so, if it has a single cell, or if it has nested tables and no headings.
+    A table is used for layout if it declares so, if it has a single cell, or if it has nested tables and no headings.
     """
     if table.get("role") in {"presentation", "none"} or sum(map(len, rows)) < 2:
         return True

@@ -40,7 +40,7 @@ _XML_NAMES = frozenset({"amp", "lt", "gt", "quot", "apos"})
 _LINK_BLOCKS = frozenset({"ul", "ol", "menu", "table", "dl"})
 _MIN_PROSE_WORDS = 16
 _MAX_PROSE_LINK_SHARE = 1 / 3
-ROW_PARTS = frozenset({"thead", "tbody", "tfoot", "tr"})  # elements between a table and its cells
+ROW_PARTS = frozenset({"thead", "tbody", "tfoot", "tr"})  # the elements that may occur between a table and its cells
 _SECTIONS = frozenset({"article", "main", "section", "aside", "nav", "blockquote", "figure", "td"})
 
 
@@ -124,7 +124,7 @@ def remove_invisible(root: etree._Element, writer: DocumentWriter) -> None:
 
 
 def remove_surroundings(root: etree._Element, writer: DocumentWriter) -> None:
-    """Remove the parts around a page's content, and count them as omissions.
+    """Remove the boilerplate around a page's main content, and count it as omissions.
 
     The page's own landmarks are tried first, and then blocks of links before the first and after the last block of
     prose. Nothing is removed if too little content would remain.
@@ -140,7 +140,10 @@ def remove_surroundings(root: etree._Element, writer: DocumentWriter) -> None:
 
 
 def _remove_if_enough_stays(around: list[etree._Element], body: etree._Element, *, least_share: float) -> int:
-    """Remove elements if at least the fraction `least_share` of the words remains. Returns how many had text."""
+    """Remove elements if at least `least_share` of the words remain.
+
+    Returns the number of removed elements with text.
+    """
     regions = [element for element in around if has_text(element)]
     words, all_words = sum(map(_count_words, regions)), _count_words(body)
     if all_words - words <= all_words * least_share:
@@ -210,7 +213,7 @@ def _is_hidden(element: etree._Element) -> bool:
 
 
 def _iter_surroundings(body: etree._Element) -> Iterator[etree._Element]:
-    """Yield the outermost landmark regions that are not part of the content."""
+    """Yield the outermost landmark regions that are not part of the page's content."""
     main = _find_main(body)
     if main is not None:
         yield from _iter_outside(main, body)

@@ -4,8 +4,8 @@
     tags: red, blue
 
 The objects in a list of objects are records: each becomes a block of such lines and a row of the list's table. A value
-that would fill a chunk becomes a section whose title is its path. JSON syntax is dropped, so that quotes contain only
-words that people wrote.
+that would fill a chunk becomes a section titled with the value's path. JSON syntax is dropped, so that quotations
+contain only words that people wrote.
 """
 
 import json
@@ -114,7 +114,10 @@ class _JsonWriter:
         return replace(document, layout=replace(document.layout, tables=build_table_spans(found)), found=found)
 
     def _write_list(self, start: int) -> bool:
-        """Write a list of objects up to the point where its JSON is broken. Returns False for any other value."""
+        """Write a list of objects, up to the point where its JSON is broken.
+
+        Returns False if the value is not such a list.
+        """
         source, count, end, error = self._source, 0, start + 1, ""
         try:
             for end, value in iter_elements(source, start):  # noqa: B007 - where it broke
@@ -137,7 +140,7 @@ class _JsonWriter:
         return True
 
     def _write_object_stream(self) -> bool:
-        """Write concatenated objects, a format in which programs stream them. Returns False for any other content."""
+        """Write concatenated objects, as programs stream them. Returns False for any other content."""
         starts = array("Q")
         try:
             for start, value in iter_values(self._source):
@@ -178,7 +181,10 @@ class _JsonWriter:
             self._writer.record_omission(OmissionKind.OTHER, len(others), detail)
 
     def _write_value(self, value: Json, path: str, level: int) -> None:
-        """Write a value whose path is in the title above it. Short members come first, then long ones as sections."""
+        """Write a value whose path is in the title above it.
+
+        Its short members come first, and its long members follow as sections.
+        """
         long: list[tuple[str, Json]] = []
         shown: list[str] = []
         for name, member in _iter_members(value):
@@ -222,7 +228,7 @@ class _JsonWriter:
 
 
 def _require_object(value: Json) -> dict[str, Any]:
-    """Return a value after checking that it is an object, as it was when it was first read."""
+    """Return a value after checking that it is still an object, as it was on the first reading."""
     assert isinstance(value, dict)
     return value
 
@@ -240,7 +246,7 @@ def _has_records(value: Json, depth: int = _MAX_LIST_DEPTH) -> bool:
 
 
 def _is_long(value: Json, name: str) -> bool:
-    """Return whether a value would fill a chunk. Formats only as much of the value as needed."""
+    """Return whether a value would fill a chunk. Only as much of the value is formatted as needed."""
     length = 0
     for line in _iter_value_lines(value, name):
         length += len(line) + 1
@@ -272,7 +278,7 @@ def _iter_value_lines(value: Json, path: str) -> Iterator[str]:
 
 
 def _join_values(values: Sequence[Json]) -> str:
-    """Join plain values.
+    """Join plain values into one string.
 
     Strings that all end with a line end, except perhaps the last, are the lines of one text, as in notebooks.
     """

@@ -54,11 +54,11 @@ HEADERS = ("From", "To", "Cc", "Date")
 _MAX_HEADER_CHARS = 4_000
 _ENCRYPTED_SMIME_TYPES = frozenset(
     {"enveloped-data", "authenveloped-data"}
-)  # S/MIME (RFC 8551); its other types are only signed
+)  # S/MIME (RFC 8551); messages of its other types are only signed
 _MAX_PARTS = 10_000
 _MAX_DEPTH = 100
 _MAX_NAME_CHARS = 80
-_MAX_SUBJECT_CHARS = 200  # a title has up to 300 characters, which leaves room for the sender and date
+_MAX_SUBJECT_CHARS = 200  # A title has up to 300 characters, so this leaves room for the sender and date.
 _named_address = re.compile(r"(?P<name>[^<]*)<(?P<address>[^<>]*)>")
 _word = re.compile(r"\w+")
 
@@ -149,7 +149,7 @@ def decode_header_line(name: str, value: str) -> str:
 
 @dataclass(frozen=True)
 class Body:
-    """A visible text of a message, plain or HTML."""
+    """A text that the message displays, plain or HTML."""
 
     text: str
     is_html: bool = False
@@ -164,7 +164,7 @@ class _MessageReader:
         self._unnamed = 0
 
     def read(self, part: Part, depth: int = 0) -> list[Body]:
-        """Return the bodies in a part, in order."""
+        """Return the message bodies in a MIME part, in order."""
         self._parts += 1
         if self._parts > _MAX_PARTS:
             raise ParserLimitError(
@@ -187,7 +187,10 @@ class _MessageReader:
         return []
 
     def _choose_alternative(self, children: list[Part], depth: int) -> list[Body]:
-        """Return the alternative with the most text. Others, such as calendar invitations, become entries."""
+        """Return the alternative with the most text.
+
+        Alternatives of other kinds, such as calendar invitations, become entries.
+        """
         bodies = [body for each in children for body in self.read(each, depth + 1)]
         return choose_bodies([body for body in bodies if not body.is_html], [body for body in bodies if body.is_html])
 
@@ -283,7 +286,7 @@ def write_message(writer: DocumentWriter, subject: str, headers: dict[str, str],
 
 
 def build_mail_properties(subject: str, headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers of a message as properties, without the missing ones."""
+    """Return the headers of a message as properties. Missing headers are left out."""
     name, address = _parse_sender(headers.get("From", ""))
     moment = _parse_date(headers.get("Date", ""))
     found = {
@@ -314,18 +317,18 @@ def _parse_sender(line: str) -> tuple[str, str]:
 
 
 def _parse_date(line: str) -> datetime | None:
-    """Parse a message's date. One without a time zone is taken as UTC."""
+    """Parse a message's date. A date without a time zone is assumed to be in UTC."""
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         with suppress(Exception):  # see `decode_header_line`
             moment = read(line)
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            moment.astimezone(UTC)  # fails near the first and the last supported year
+            moment.astimezone(UTC)  # The conversion fails near the first and the last supported year.
             return moment
     return None
 
 
 def _read_subject(content: bytes) -> str:
-    """Return a message's subject, shortened, reading only its headers."""
+    """Return a message's shortened subject. Only the headers are read."""
     with suppress(Exception):
         return _shorten_subject(get_header(BytesParser().parsebytes(content, headersonly=True), "Subject"))
     return "message"

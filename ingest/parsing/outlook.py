@@ -42,8 +42,8 @@ _EMBEDDED = "__substg1.0_3701000D"  # name of an attached message's storage
 _EMBEDDED_HEADER = 24  # bytes before an attached message's properties (MS-OXMSG 2.4.1.2)
 _CONTENT_ID, _SENDER_NAME = 0x3712, 0x0C1A
 _MOST_DEPTH = 10
-# Code pages that oxmsg maps to character sets that Python lacks, or that it implements without the letters added by
-# Windows.
+# Code pages for which oxmsg names a character set that Python lacks, or that Python implements without the letters
+# added by Windows.
 _CODE_PAGES = {874: "cp874", 932: "cp932", 936: "gb18030", 949: "cp949", 950: "cp950", 20127: "cp1252", 28591: "cp1252"}
 
 
@@ -65,7 +65,7 @@ def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
             _extract_attachment(attachment, number, entries)
     except (MemoryError, ParserLimitError, RecognitionNeeded):
         raise
-    except Exception as error:  # the library lets any error of its own code through
+    except Exception as error:  # The library does not catch errors in its own code, so any exception may be raised.
         raise DamagedDocumentError("The Outlook message cannot be read: it is damaged or incomplete.") from error
     write_message(writer, subject, headers, bodies)
     if not writer.length:

@@ -1,4 +1,4 @@
-"""Draw pages as pictures for a viewer. This runs in the confined process of the document."""
+"""Render pages as images for a viewer. This runs in the document's confined process."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 PAGE_IMAGE_FILE = "page.png"
 MAX_WIDTH = 2_000
-_MOST_PIXELS = 8_000_000  # limit for a page that is far higher than wide
+_MOST_PIXELS = 8_000_000  # height limit, for a page that is much taller than wide
 _PDF = "application/pdf"
 
 
@@ -21,9 +21,9 @@ def has_page_images(media_type: str) -> bool:
 
 
 def draw_page(path: Path, media_type: str, number: int, width: int) -> None:
-    """Write a page, counted from 1, as a PNG of this width to the current folder. Very high pages are narrower.
+    """Write a page, counted from 1, to the current folder as a PNG of this width. Very tall pages are made narrower.
 
-    Raises `PageNotFoundError`, and the `ParseError`s.
+    Raises `PageNotFoundError` or a `ParseError`.
     """
     picture = _render_pdf_page(path, number, width) if media_type == _PDF else load_image_page(path, number)
     picture.thumbnail((width, max(1, _MOST_PIXELS // width)))

@@ -11,7 +11,7 @@ _most = DEFAULT_LIMITS.pages
 
 
 def set_page_limit(most: int) -> None:
-    """Set the limit for documents parsed by this process."""
+    """Set the maximum number of pages for each document parsed by this process."""
     global _most
     _most = most
 

@@ -39,7 +39,7 @@ _OMITTED_GROUPS: dict[str, tuple[OmissionKind, int, str]] = {
 _MAX_DEPTH = 1_000
 _MAX_STYLESHEET_CHARS = 500_000  # characters
 
-# The marks. The level of a heading or the depth of a list is added to the first code point.
+# The marks. A heading's level or a list's depth is added to the mark's first code point.
 _HEADING, _DEPTH = 0xE000, 0xE010
 _ITEM, _ITEM_END = "\ue020", "\ue021"
 _NOTE, _NOTE_END = "\ue022", "\ue023"
@@ -95,7 +95,7 @@ def _convert_to_text(source: str) -> str:
 
 @dataclass
 class _Group:
-    """An open group: the mark that ends with the group, and whether its text is hidden."""
+    """An open group: the mark to close at the end of the group, and whether the group's text is hidden."""
 
     ends_with: str = ""
     is_hidden: bool = False
@@ -181,11 +181,11 @@ class _SourceMarker:
             self._groups[-1].ends_with = mark
 
     def _find_skip_end(self, word: str, found: re.Match[str]) -> int:
-        """Return the end of the bytes of a `bin`, or the brace that ends a picture's or object's group."""
+        """Return the end of the binary data after `bin`, or of a picture's or object's group."""
         if word == "bin":
             return found.end() + max(0, int(found["number"] or 0))
         is_shown = word == _OBJECT or "nonshppict" not in self.source[max(0, found.start() - 16) : found.start()]
-        if is_shown:  # Word writes each picture a second time for old readers
+        if is_shown:  # Word writes each picture a second time for old programs.
             self.writer.record_omission(OmissionKind.IMAGE if word == _PICTURE else OmissionKind.EMBEDDED_OBJECT)
         end = _find_group_end(self.source, found.end())
         return end - 1 if end else len(self.source)

@@ -47,7 +47,7 @@ CODE = frozenset(
 
 _PDF_SIGNATURE = b"%PDF-"
 _RTF_SIGNATURE = b"{\\rtf"
-_PDF_SIGNATURE_WITHIN = 1024  # readers accept it this far into the file (ISO 32000-1, annex H.3)
+_PDF_SIGNATURE_WITHIN = 1024  # PDF readers accept the signature up to this offset (ISO 32000-1, annex H.3).
 _SUFFIXES = {
     **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd"), MARKDOWN),
     **dict.fromkeys((".html", ".htm", ".xhtml"), HTML),
@@ -98,14 +98,14 @@ _UNREAD = {
 
 
 def sniff_file(file: BinaryIO, name: str, declared: str | None) -> str:
-    """Return the media type of a seekable file. Raises the errors of `sniff`."""
+    """Return the media type of a seekable file. Raises the same errors as `sniff`."""
     file.seek(0)
     kind = sniff(file.read(HEAD_BYTES), name, declared)
     return sniff_container(file) if kind in (ZIP, OLE) else kind
 
 
 def sniff_container(file: BinaryIO) -> str:
-    """Return the media type of the content of a ZIP or OLE file. Raises the errors of `sniff`."""
+    """Return the media type of a ZIP or OLE file's content. Raises the same errors as `sniff`."""
     kind = detect_container_type(file) or ZIP
     if kind in _UNREAD:
         words, hint = _UNREAD[kind]
@@ -167,7 +167,7 @@ def _detect_picture_type(head: bytes) -> str | None:
 def _is_pdf(head: bytes) -> bool:
     """Return whether a file is a PDF.
 
-    It is if the signature is at the start, or a little later and not preceded by text about PDF.
+    A file is a PDF if the signature is at the start, or a little later without text about PDF before it.
     """
     at = head.find(_PDF_SIGNATURE, 0, _PDF_SIGNATURE_WITHIN + len(_PDF_SIGNATURE))
     return at == 0 or (at > 0 and (not head[:at].strip(b"\0\t\n\f\r \xef\xbb\xbf") or not looks_like_text(head)))

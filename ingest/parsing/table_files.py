@@ -1,7 +1,7 @@
 """Pass record tables from the child to its parent: a list of tables, and the rows of each table as CSV.
 
-The child finds tables and detects the types of their columns. The parent lets DuckDB convert the rows to Parquet, which
-checks every cell against its column's type. Neither side holds all rows of a table in memory.
+The child process finds tables and detects the types of their columns. The parent process uses DuckDB to convert the
+rows to Parquet, which checks every cell against its column's type. Neither side holds all rows of a table in memory.
 """
 
 import csv
@@ -61,7 +61,7 @@ def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callabl
         except OSError as error:
             if error.errno != errno.EFBIG:
                 raise
-            continue  # converted numbers can make rows longer than their text, which is kept
+            continue  # Converted numbers can make rows longer than their original text. That text is kept.
         listed.append(_serialize_table(each))
     if listed:
         (folder / LIST_FILE).write_text(json.dumps(listed), encoding="utf-8")

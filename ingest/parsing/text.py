@@ -1,4 +1,4 @@
-"""Parse plain text and Markdown. The text of Markdown is its source."""
+"""Parse plain text and Markdown. A Markdown document's text is its Markdown source."""
 
 import re
 from pathlib import Path
@@ -32,7 +32,7 @@ def parse_text(path: Path) -> ParsedDocument:
 
 
 def parse_plain(path: Path, parser: str) -> ParsedDocument:
-    """Parse text without structure on behalf of `parser`. Raises the errors of `parse_text`."""
+    """Parse text without structure on behalf of `parser`. Raises the same errors as `parse_text`."""
     text, omissions = read_normalized_text(path, as_it_is=parser != TEXT_PARSER)
     title = normalize_title(find_leading_title(text)) if parser == TEXT_PARSER else None
     return ParsedDocument(text, title, parser, omissions=omissions)
@@ -65,7 +65,7 @@ def read_normalized_text(path: Path, *, as_it_is: bool = False) -> tuple[str, tu
     """Return the normalized text of a file and the omissions of normalizing.
 
     Text that another program decoded in the wrong character set is repaired, unless `as_it_is` is set: source code may
-    contain such text on purpose. Raises the errors of `read_text_bytes`, and `NoTextError`.
+    contain such text on purpose. Raises the same errors as `read_text_bytes`, and `NoTextError`.
     """
     raw = decode(read_text_bytes(path))
     raw = raw if as_it_is else repair_mojibake(raw)

@@ -1,4 +1,4 @@
-"""The parser port, its result and its limits."""
+"""The parser interface, its result and its limits."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,7 +30,7 @@ class ParsedDocument:
     reading order. `positions` map pieces of the text to locations in the file, if the format has them. `omissions` are
     the parts of the file that are not in the text. `found` are tables whose rows the parser located itself; they are
     typed and become `tables` before the document leaves the parser's process. `entries` are the files in a container.
-    `properties` are statements of the file about itself, keyed by the names in `ingest.storage.tables.types`.
+    `properties` are metadata stated in the file, keyed by the names in `ingest.storage.tables.types`.
     """
 
     text: str
@@ -74,7 +74,7 @@ class Unpacking:
 
 
 def ignore_progress(done: int, total: int | None) -> None:
-    """Do nothing. The default if no caller wants the progress of a parser."""
+    """Do nothing. This is the default for callers that do not need a parser's progress."""
 
 
 def never_cancel() -> None:

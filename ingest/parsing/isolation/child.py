@@ -69,7 +69,8 @@ _EXIT_POLL_SECONDS = 0.002
 def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = get_parser) -> None:
     """Serve requests until the parent closes the pipe or exits."""
     requests, answers = os.dup(0), os.dup(1)
-    # A library that prints must not write into our answers, and one that reads must not consume requests.
+    # Libraries that print must not write into the answers, and libraries that read standard input must not consume
+    # requests.
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
@@ -98,7 +99,7 @@ def _ignore_system_media_types() -> None:
 
 
 def _warm_up() -> None:
-    """Load and run the code that most documents need once, so that forked processes inherit it."""
+    """Load and run the code that most documents need, so that forked processes inherit it already loaded."""
     for name in _PRELOADED_MODULES:
         import_module(name)
     sample = Path("sample")
@@ -164,11 +165,11 @@ def _wait_for_exit(pid: int, reading: int, parent: int) -> tuple[int, str]:
         found, status = os.waitpid(pid, os.WNOHANG)
         if found and not open_:
             return os.waitstatus_to_exitcode(status), message[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
-        if found:  # read what the process wrote before it exited
+        if found:  # Read the output that the process wrote before it exited.
             message += _read_rest(reading)
             return os.waitstatus_to_exitcode(status), message[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
         if os.getppid() != parent:
-            os._exit(1)  # the kernel then kills the document's process
+            os._exit(1)  # When the child ends, the kernel kills the document's process.
 
 
 def _read_rest(reading: int) -> bytes:
@@ -254,7 +255,7 @@ def _add_tables(document: ParsedDocument, found: Sequence[FoundTable], lost: int
 
 
 def _build_lateness_check(limits: ParserLimits) -> Callable[[], bool]:
-    """Return a function that reports whether half of a time limit is used up.
+    """Return a function that returns whether half of the time limit has passed.
 
     From then on, record tables are abandoned, so that there is enough time for the text.
     """

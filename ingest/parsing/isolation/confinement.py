@@ -42,11 +42,11 @@ _WRITE_FILE, _READ_FILE, _READ_DIR, _MAKE_REG, _TRUNCATE = 1 << 1, 1 << 2, 1 << 
 _RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _ALL_TCP, _ALL_SCOPES = 0b11, 0b11
 
-# seccomp: the machine's AUDIT_ARCH, and its index into the call numbers (x86_64, aarch64). A number is None if the
-# architecture does not have the call.
+# seccomp: the machine's AUDIT_ARCH and its index into the tables of syscall numbers (x86_64, aarch64). A number is None
+# if the architecture lacks the syscall.
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
-# The calls observed from the parsers of all formats (including text recognition in OpenVINO's threads), their variants
-# in other C libraries, and calls of the interpreter about its own process. All other calls fail with an error.
+# The syscalls that were observed in the parsers of all formats (including OCR in OpenVINO's threads), their variants in
+# other C libraries, and the interpreter's syscalls about its own process. All other syscalls fail with an error.
 _ALLOWED_CALLS: dict[str, tuple[int | None, int | None]] = {
     # Open files and paths; Landlock restricts which ones.
     **{"close": (3, 57), "read": (0, 63), "readv": (19, 65), "pread64": (17, 67), "write": (1, 64)},
@@ -66,23 +66,23 @@ _ALLOWED_CALLS: dict[str, tuple[int | None, int | None]] = {
     **{"restart_syscall": (219, 128), "poll": (7, None), "ppoll": (271, 73)},
     **{"clock_gettime": (228, 113), "clock_getres": (229, 114), "gettimeofday": (96, 169), "time": (201, None)},
     **{"times": (100, 153), "nanosleep": (35, 101), "clock_nanosleep": (230, 115)},
-    # Facts about the process and the machine.
+    # Information about the process and the machine.
     **{"getpid": (39, 172), "getppid": (110, 173), "getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176)},
     **{"getegid": (108, 177), "getrandom": (318, 278), "getrlimit": (97, 163), "getrusage": (98, 165)},
     **{"sysinfo": (99, 179), "uname": (63, 160)},
 }
-# Calls that are allowed only for some values of an argument, which the filter compares as a 32-bit number.
+# Syscalls that are allowed only for some values of one argument. The filter compares the argument as a 32-bit number.
 _OPEN, _OPENAT, _CLONE, _CLONE3, _PRCTL, _PRLIMIT = (2, None), (257, 56), (56, 220), (435, 435), (157, 167), (302, 261)
 _KILL, _TGKILL, _SET_AFFINITY, _FCNTL, _IOCTL = (62, 129), (234, 131), (203, 122), (72, 25), (16, 29)
 _CLONE_THREAD = 0x10000
 _OPEN_CALLS = ((_OPEN, 1), (_OPENAT, 2))  # each with the index of its flags argument
-_TMPFILE = 0x400000  # an unnamed file; Landlock allows it, and its size could not be limited
+_TMPFILE = 0x400000  # an unnamed file: Landlock would allow it, and its size could not be limited
 _THREAD_NAMES_AND_VECTORS = (15, 16, 51)  # PR_SET_NAME, PR_GET_NAME, PR_SVE_GET_VL
 _ALLOWED_FCNTLS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC; F_SETOWN would send signals
 # TCGETS and TCGETS2, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX: Python and C call these on each file that they open.
 _ALLOWED_IOCTLS = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5450, 0x5451)
-# Calls added since Linux 5.1 have the same number on every architecture. Libraries try them first, and fall back if an
-# older kernel returns ENOSYS. They would treat any other error as final.
+# Syscalls added since Linux 5.1 have the same number on every architecture. Libraries try them first and fall back only
+# if an older kernel returns ENOSYS. They treat any other error as final.
 _FIRST_SHARED_NUMBER = 424
 _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -152,7 +152,7 @@ def _allow_path(ruleset: int, path: Path, rights: int) -> None:
 def _list_code_paths() -> tuple[Path, ...]:
     """Return the folders of Python, its libraries and this package.
 
-    They stay readable, because modules are loaded on first use.
+    These folders stay readable, because modules are loaded on first use.
     """
     standard = Path(os.__file__).parent
     packages = {path for path in map(Path, sys.path) if path.name in ("site-packages", "dist-packages")}
@@ -170,12 +170,15 @@ def _restrict_system_calls() -> bool:
 
 
 def _build_filter() -> bytes | None:
-    """Build the program that the kernel runs at each system call. None if the machine's call numbers are unknown."""
+    """Build the program that the kernel runs at each syscall.
+
+    Returns None if the machine's syscall numbers are unknown.
+    """
     if platform.machine() not in _ARCHITECTURES:
         return None
     architecture, at = _ARCHITECTURES[platform.machine()]
     own, eperm, enosys = os.getpid(), _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
-    # Each block starts with the call's number in the accumulator, and either returns or falls through with it
+    # Each block starts with the syscall's number in the accumulator. It either returns or falls through with the number
     # unchanged.
     blocks = [
         [(_LD, 0, 0, _ARCH), (_JEQ, 1, 0, architecture), (_RET, 0, 0, _KILL_PROCESS), (_LD, 0, 0, _NUMBER)],
@@ -215,7 +218,7 @@ def _build_argument_check(
 ) -> list[tuple[int, int, int, int]]:
     """Return a block that allows or denies a call by whether its argument at `place` matches one of `values`.
 
-    An argument matches if it equals or contains a value. The block is empty if the architecture does not have the call.
+    An argument matches if it equals or contains a value. The block is empty if the architecture lacks the syscall.
     """
     if number is None:
         return []

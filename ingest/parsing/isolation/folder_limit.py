@@ -1,4 +1,4 @@
-"""Limit the size of the folder of a document's process. RLIMIT_FSIZE limits only the size of each file."""
+"""Limit the total size of the folder of a document's process, because RLIMIT_FSIZE limits only each file's size."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ _BLOCK_BYTES = 4_096
 
 
 def compute_folder_allowance(folder_bytes: int, room: EntryRoom | None) -> int:
-    """Return how many bytes a folder may contain: the limit for its text plus the limit for its entries."""
+    """Return the maximum size of a folder: the limit for its text plus the limit for its entries."""
     return folder_bytes + (room.total_bytes + room.entries * _BLOCK_BYTES if room else 0)
 
 

@@ -124,5 +124,5 @@ def _load_entries(path: Path) -> Iterator[FoundEntry]:
 
 
 def build_text_limit_error(max_text_bytes: int) -> ParserLimitError:
-    """Build the error for a document whose text is too long, for the child and the parent."""
+    """Build the error for a document whose text is too long. Both the child and the parent use it."""
     return ParserLimitError(f"The document has more than {max_text_bytes:,} bytes of text.")

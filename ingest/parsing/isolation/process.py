@@ -24,7 +24,7 @@ CHILD_COMMAND = (sys.executable, "-I", "-m", "ingest.parsing.isolation.child")
 
 _MAX_ANSWER_BYTES = 65_536
 _START_TIMEOUT_SECONDS = 60.0
-_POLL_SECONDS = 0.25  # parsing of a deleted document is abandoned within this time
+_POLL_SECONDS = 0.25  # Parsing of a deleted document stops within this time.
 
 
 def do_nothing() -> None:
@@ -99,7 +99,7 @@ class ParserProcess:
     def kill(self) -> None:
         """Kill the child and all processes that it started."""
         process = self._process
-        if process.returncode is None:  # not reaped yet, so its group id cannot belong to another process
+        if process.returncode is None:  # The child is not reaped yet, so its group id cannot belong to another process.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         for pipe in (process.stdin, process.stdout):
@@ -147,8 +147,11 @@ def _parse_message(text: str) -> dict[str, Any] | None:
 
 
 def _build_environment(folder: Path) -> dict[str, str]:
-    """Return an environment without our secrets. It allows one malloc arena, because arenas reserve limited memory."""
+    """Return an environment without our secrets.
+
+    It allows only one malloc arena, because each arena reserves memory, which is limited.
+    """
     environment = {"LANG": "C.UTF-8", "TMPDIR": str(folder), "MALLOC_ARENA_MAX": "1"}
-    if "LD_LIBRARY_PATH" in os.environ:  # some Python builds find their own library through it
+    if "LD_LIBRARY_PATH" in os.environ:  # Some Python builds find their own library through this variable.
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return environment

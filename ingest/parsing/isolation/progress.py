@@ -1,6 +1,6 @@
 """Report a parser's progress in pages, slides or sheets through a small file in the folder of its process.
 
-Nothing is written unless the child sets a file, so that a parser can also run on its own.
+Nothing is written unless the child sets a progress file, so that a parser can also run without the child.
 """
 
 import time
@@ -39,7 +39,7 @@ def set_progress_file(file: ProgressFile | None) -> None:
 
 
 def report_progress(done: int, total: int | None = None) -> None:
-    """Report how many pages, slides or sheets are parsed, and the total if it is known."""
+    """Report how many pages, slides or sheets have been parsed so far, and the total if known."""
     if _told is not None:
         _told(done, total)
 

@@ -97,15 +97,15 @@ class ParserSandbox:
         progress: Callable[[int, int | None], None] = ignore_progress,
         check_cancelled: Callable[[], None] = never_cancel,
     ) -> ParsedDocument:
-        """Parse a file in its own process. Its entries are handed over before this returns.
+        """Parse a file in a separate process. Its entries are handed over before this method returns.
 
-        Raises the `ParseError`s, `UnsupportedTypeError`, `StorageFullError`, `FileNotFoundError`, any error raised by
+        Raises a `ParseError`, `UnsupportedTypeError`, `StorageFullError`, `FileNotFoundError`, any error raised by
         `check_cancelled`, and `IngestError` if the child cannot be started or the required confinement is missing.
         """
         path.stat()
         parsed = partial(self._parse_within, path, media_type, name, unpacking, progress, check_cancelled)
         document = parsed(self._limits)
-        if document is None:  # the document's pictures need text recognition
+        if document is None:  # The document's pictures need OCR.
             document = parsed(self._limits.with_recognition())
         if document is None:
             raise DamagedDocumentError(f"The parser returned no usable result for {_format_name(name)}.")
@@ -123,7 +123,7 @@ class ParserSandbox:
     ) -> ParsedDocument | None:
         """Parse a file within limits.
 
-        Returns None if it has pictures that need text recognition, which the limits exclude.
+        Returns None if the file has pictures that need OCR and `limits` do not allow OCR.
         """
         # guard: parser-folder
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
@@ -133,7 +133,7 @@ class ParserSandbox:
             watch = _build_watch(Path(folder), progress, check_cancelled, require_room)
             reply = self._run_request(folder, path, media_type, name, limits, waiting=watch, **room)
             # guard: parser-folder-bytes-handed-over
-            require_room()  # the process may have written more since the last check
+            require_room()  # The process may have written more since the last check.
             if reply.get("code") == RECOGNITION_NEEDED:
                 return None
             _require_success(reply)
@@ -148,7 +148,7 @@ class ParserSandbox:
     def render_page(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes:
         """Return a page, counted from 1, as a PNG of this width.
 
-        Raises the errors of `parse`, and `PageNotFoundError`.
+        Raises the same errors as `parse`, and `PageNotFoundError`.
         """
         path.stat()
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
@@ -175,7 +175,7 @@ class ParserSandbox:
     ) -> dict[str, Any]:
         """Run a request about a document within limits.
 
-        Returns the message of the process, which may describe an error.
+        Returns the process's message, which may describe an error.
         """
         child = self._ensure_child()
         request = {
@@ -297,9 +297,9 @@ def _build_timeout_error(name: str, allowance: str) -> ParserLimitError:
 
 
 def _build_crash_error(name: str, number: int, memory_bytes: int) -> DamagedDocumentError:
-    """Build the error for a crash.
+    """Build the error for a crash of the document's process.
 
-    C libraries crash on damaged files and on lack of memory, which look the same from outside.
+    C libraries crash both on damaged files and on lack of memory. The two cases cannot be distinguished from outside.
     """
     reason = signal.strsignal(number) or f"signal {number}"
     return DamagedDocumentError(

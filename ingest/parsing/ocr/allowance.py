@@ -1,6 +1,6 @@
-"""Limit the number of pictures that this document's process may read.
+"""Limit the number of pictures in which this document's process may recognize text.
 
-A process that may read pictures gets more memory and time.
+A process that is allowed to read pictures gets more memory and time.
 """
 
 from dataclasses import dataclass

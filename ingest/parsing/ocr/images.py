@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 IMAGE_PARSER = f"image-1+{PDF_PARSER}+{OCR_PARSER}"
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/tiff", "image/webp", "image/bmp", "image/gif")
-MAX_PIXELS = 100_000_000  # per picture, at three bytes a pixel
+MAX_PIXELS = 100_000_000  # maximum number of pixels in a picture, which takes three bytes per pixel
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
 _MAX_SIDE_PIXELS = 4_000
-_PAGE_POINTS = 842.0  # the longer side of A4, to which every picture is scaled
+_PAGE_POINTS = 842.0  # the longer side of A4, to which every page is scaled
 
 
 def parse_image(path: Path) -> ParsedDocument:
@@ -101,7 +101,7 @@ class _ImagePages:
 
 
 def load_image_page(path: Path, number: int) -> "Image":
-    """Return a page, counted from 1, as displayed. Raises the errors of `parse_image`, and `PageNotFoundError`."""
+    """Return a page, counted from 1, as displayed. Raises the same errors as `parse_image`, and `PageNotFoundError`."""
     from PIL import Image
 
     with open_image(path) as image:
@@ -118,7 +118,7 @@ def open_image(path: Path) -> "Iterator[Image]":
     """Open an image. Raises `DamagedDocumentError` if it cannot be opened."""
     from PIL import Image
 
-    Image.MAX_IMAGE_PIXELS = None  # a picture that is too large raises our error below instead
+    Image.MAX_IMAGE_PIXELS = None  # A picture that is too large raises our own error below instead.
     with _translate_errors():
         image = Image.open(path, formats=_FORMATS)
     with image:
@@ -148,7 +148,7 @@ def convert_to_picture(image: "Image") -> Picture:
             f"The image has {width * height:,} pixels; at most {MAX_PIXELS:,} are read.",
             hint="Scale it down: 200 dots per inch are enough.",
         )
-    image.draft("RGB", (_MAX_SIDE_PIXELS, _MAX_SIDE_PIXELS))  # lets the decoder downscale a JPEG
+    image.draft("RGB", (_MAX_SIDE_PIXELS, _MAX_SIDE_PIXELS))  # This lets the decoder downscale a JPEG.
     frame: Image.Image = image.copy()
     if frame.mode.startswith("I;16"):
         frame = frame.point(lambda value: value / 256).convert("L")

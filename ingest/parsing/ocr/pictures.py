@@ -10,12 +10,12 @@ from ingest.parsing.ocr.allowance import use_one
 from ingest.parsing.ocr.images import convert_to_picture, open_image
 from ingest.parsing.ocr.recognizer import is_installed
 
-_MIN_LINE_PIXELS = 15  # smaller letters are not recognized
+_MIN_LINE_PIXELS = 15  # Smaller letters are not recognized.
 _MIN_PICTURE_LINES = 6  # smaller pictures within a message's text are logos, icons or rules
 
 
 def explain_no_text(path: Path, *, is_shown: bool) -> str:
-    """Return the reason why a picture is not a document, or an empty string if it is one.
+    """Return the reason why a picture does not become a document, or an empty string if it does.
 
     `is_shown` means that the picture is displayed within the message. Raises `RecognitionNeeded` for the first large
     picture if this process may not read pictures.
@@ -32,5 +32,5 @@ def explain_no_text(path: Path, *, is_shown: bool) -> str:
 
             words = recognize_words(convert_to_picture(image), 1)
     except (DamagedDocumentError, ParserLimitError):
-        return ""  # its own document reports the error
+        return ""  # The error is reported on the picture's own document.
     return "" if any(char.isalnum() for word in words for char in word.text) else "a picture without text"

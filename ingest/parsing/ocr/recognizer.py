@@ -18,10 +18,10 @@ INSTALL_HINT = (
 )
 Picture = NDArray[np.uint8]  # rows, columns, and red, green, blue
 _DETECTOR, _READER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
-# Longer sides are scaled down to this, about A4 at 200 dots per inch. Larger type takes longer to recognize, with no
-# better results.
+# Pictures with a longer side are scaled down to this, about A4 at 200 dots per inch. Larger type takes longer to
+# recognize without better results.
 _MAX_SIDE_PIXELS = 2_400
-_JUDGED_LINES = 8  # the orientation is judged by the longest lines of a picture
+_JUDGED_LINES = 8  # The orientation is determined from this many of a picture's longest lines.
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Recognizer:
         self._engine: Any = rapidocr.RapidOCR(
             params={
                 "Global.log_level": "critical",
-                "Global.use_cls": False,  # lines are upright after the picture was rotated
+                "Global.use_cls": False,  # The lines are upright, because the picture has been rotated.
                 "Global.return_word_box": True,
                 "Global.max_side_len": _MAX_SIDE_PIXELS,
                 **{f"{part}.engine_type": engine for part in ("Det", "Cls", "Rec")},
@@ -115,8 +115,8 @@ class Recognizer:
     def _detect_turn(self, picture: Picture, lines: Sequence[_RecognizedLine]) -> int:
         """Return the number of quarter turns to the left by which the text is rotated.
 
-        Lines that are higher than wide are rotated by one or three turns. Of two opposite orientations, the right one
-        recognizes the longest lines with higher confidence.
+        Lines that are taller than wide are rotated by one or three quarter turns. Of two opposite orientations, the one
+        with higher confidence for the longest lines is chosen.
         """
         if not lines:
             return 0
@@ -171,7 +171,7 @@ def _crop_line(picture: Picture, line: _RecognizedLine) -> Picture:
 def _rotate_back(
     box: tuple[float, float, float, float], turn: int, width: int, height: int
 ) -> tuple[float, float, float, float]:
-    """Map a box of the upright picture back to the original picture, within its edges."""
+    """Map a box in the upright picture to the original picture, clipped at its edges."""
     left, top, right, bottom = box
     if turn == 1:
         left, top, right, bottom = top, height - right, bottom, height - left

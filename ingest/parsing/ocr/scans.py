@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _RENDER_DPI = 200
 _NO_TEXT_HINT = "No text was recognized in its pictures. Scan it again at 200 dots per inch or more."
-_MAX_SIDE_PIXELS = 4_000  # pixels, for pages larger than paper sizes
+_MAX_SIDE_PIXELS = 4_000  # maximum size in pixels, for pages larger than paper sizes
 
 
 def get_pdf_fingerprint() -> str:
@@ -30,8 +30,8 @@ def get_pdf_fingerprint() -> str:
 def parse_pdf_with_scans(path: Path) -> ParsedDocument:
     """Parse a PDF, recognizing the text of scanned pages if recognition is installed.
 
-    Raises the errors of `parse_pdf`, and `RecognitionNeeded` at the first scanned page if this process may not read
-    pictures.
+    Raises the same errors as `parse_pdf`, and `RecognitionNeeded` at the first scanned page if this process may not
+    read pictures.
     """
     if not is_installed():
         try:
@@ -54,11 +54,11 @@ class _ScanReader:
 
     @property
     def has_read(self) -> bool:
-        """True if a page was recognized, with or without text."""
+        """True if at least one page was recognized, whether or not it had text."""
         return bool(self._known)
 
     def __call__(self, page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
-        """Return the words of a page, or none if the allowance is used up.
+        """Return the words of a page, or an empty list if the OCR allowance is used up.
 
         Raises `RecognitionNeeded` if this process may not read pictures.
         """

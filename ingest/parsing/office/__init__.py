@@ -38,5 +38,5 @@ def parse_odp(path: Path) -> ParsedDocument:
 
 
 def parse_encrypted(path: Path) -> ParsedDocument:
-    """Raise `EncryptedDocumentError`: nothing can be read from an Office file with a password."""
+    """Raise `EncryptedDocumentError`, because nothing can be read from a password-protected Office file."""
     raise EncryptedDocumentError("The Office file is encrypted and asks for a password.")

@@ -19,7 +19,10 @@ _VALUES = (f"{C}val", f"{C}yVal", f"{C}bubbleSize")
 
 
 def write_chart(writer: DocumentWriter, chart: etree._Element, at: Position | None = None) -> bool:
-    """Write a chart's data: one row for each category, one column for each series. Returns False if it has none."""
+    """Write a chart's data: one row for each category, one column for each series.
+
+    Returns False if the chart has no data.
+    """
     series = list(chart.iter(f"{C}ser"))
     columns: list[tuple[str, dict[int, str]]] = []
     names: dict[int, str] = {}

@@ -65,14 +65,17 @@ def _get_main_part(package: Package) -> str:
 
 
 class DocxReader:
-    """Reads one document from its main part into a writer. `outer` is the reader of the document that merges it."""
+    """Reads one document from its main part into a writer.
+
+    If the document is merged into another one, `outer` is that document's reader.
+    """
 
     def __init__(self, package: Package, main: str, writer: DocumentWriter, outer: "DocxReader | None" = None) -> None:
         self.writer = writer
         self.title: str | None = None
         self._package = package
         self._main = main
-        self._part = main  # the part being read, whose relations apply
+        self._part = main  # the part being read, whose relations are used
         self._styles = WordStyles(self._load_optional_part("styles"))
         self._numbering = Numbering(self._load_optional_part("numbering"))
         self._notes = {
@@ -127,7 +130,7 @@ class DocxReader:
                 self._chunks.write(self.writer, self._package.load_relations(self._part).get(child.get(f"{R}id", "")))
 
     def _write_merged(self, writer: DocumentWriter, file: BinaryIO) -> None:
-        """Write a document that this one merges. Raises the errors of `parse_docx`."""
+        """Write a document that is merged into this one. Raises the same errors as `parse_docx`."""
         with open_package(file) as package:
             DocxReader(package, _get_main_part(package), writer, self).read()
 
@@ -147,7 +150,7 @@ class DocxReader:
             self._write_paragraph(text, properties, style)
         else:
             self._flush()
-            self._count_in_list(properties, style)  # an empty item is counted too
+            self._count_in_list(properties, style)  # An empty list item is counted too.
         self._waiting.extend(inline.attached)
         if any(each.kind not in (FOOTNOTE, ENDNOTE, COMMENT) for each in inline.attached):
             self._flush()
@@ -155,7 +158,8 @@ class DocxReader:
     def _read_inline(self, paragraph: etree._Element, properties: etree._Element | None) -> Inline | None:
         """Read a paragraph.
 
-        Returns None if it is hidden, or if its end is deleted, so that the next paragraph continues it.
+        Returns None if the paragraph is hidden, or if its paragraph mark is deleted, so that the next paragraph
+        continues it.
         """
         style = self._get_style(properties)
         inline = self._inline.read(paragraph)
@@ -291,7 +295,7 @@ class DocxReader:
                 self._waiting.append(each)
 
     def _flush(self) -> None:
-        """Write the collected code and all elements attached to the previous paragraphs. This ends a list."""
+        """Write the collected code and all elements attached to the previous paragraphs. This ends the current list."""
         self._in_list = False
         self._flush_code()
         waiting, self._waiting = self._waiting, []

@@ -38,7 +38,7 @@ class ChunkRoom:
     def reserve(self, size: int, level: int) -> None:
         """Reserve budget for a chunk of `size` bytes at nesting depth `level`.
 
-        Raises `ParserLimitError` if none is left.
+        Raises `ParserLimitError` if the budget is used up.
         """
         # guard: docx-chunk-depth
         if level > _MAX_LEVELS:

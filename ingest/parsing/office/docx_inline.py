@@ -246,7 +246,7 @@ class InlineReader:
 
 
 def _is_in_text_box(element: etree._Element, outermost: etree._Element) -> bool:
-    """Return whether the element is in a text box below `outermost`, so that it will be read with that box."""
+    """Return whether the element is in a text box nested in `outermost`, in which case it is read with that box."""
     for ancestor in element.iterancestors():
         if ancestor is outermost:
             return False

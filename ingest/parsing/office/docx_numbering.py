@@ -30,14 +30,14 @@ class _NumberingLevel:
     form: str = "decimal"
     text: str = ""
     start: int = 1
-    restart: int | None = None  # restarts after a level below this number; None: after any higher level
+    restart: int | None = None  # numbering restarts after any level below this number; if None, after any higher level
     plain_digits: bool = False
     style: str = ""
 
 
 @dataclass
 class _ListDefinition:
-    """A list definition, with the counts that its lists share."""
+    """A list definition, with the counters shared by its lists."""
 
     levels: dict[int, _NumberingLevel] = field(default_factory=dict)
     counts: list[int | None] = field(default_factory=lambda: [None] * _LEVEL_COUNT)
@@ -87,7 +87,7 @@ class Numbering:
     def advance(self, list_id: str, number: int) -> str | None:
         """Count an item and return its number as printed, `BULLET` for a bullet, or None if there is no such list.
 
-        The number may be empty.
+        The returned number may be empty.
         """
         instance = self._instances.get(list_id)
         level = None if instance is None else instance.get_level(number)
@@ -102,7 +102,7 @@ class Numbering:
 
     def _advance_counts(self, instance: _ListInstance, number: int, level: _NumberingLevel) -> None:
         counts = instance.definition.counts
-        for above in range(number):  # a level that is skipped is started
+        for above in range(number):  # A skipped level starts counting too.
             if counts[above] is None:
                 counts[above] = (instance.get_level(above) or level).start
         start = instance.starts.pop(number, None)

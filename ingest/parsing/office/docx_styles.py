@@ -86,7 +86,7 @@ class WordStyles:
     def is_caption(self, style_id: str) -> bool:
         """Return whether a style is the built-in caption style or based on it.
 
-        Its name is the same in all languages.
+        The name of the caption style is the same in all languages.
         """
         return (
             any(self.get_name(each).casefold() == "caption" for each, _ in self._iter_chain(style_id))

@@ -43,7 +43,7 @@ def _format_part(element: etree._Element, name: str, depth: int) -> str:
 
 
 def add_brackets(text: str) -> str:
-    """Put text that is longer than one sign or number in brackets, unless it already has brackets."""
+    """Put text in brackets if it is longer than one character or number and has no brackets yet."""
     if len(text) < 2 or text.isalnum() or (text[0] == "(" and text.find(")") == len(text) - 1):
         return text
     return f"({text})"

@@ -177,7 +177,10 @@ class OdfReader:
         level: int,
         write: Callable[[etree._Element, str, int], None],
     ) -> None:
-        """Call `write` with each paragraph of a list, its mark and its level. Continued items have no mark."""
+        """Call `write` with each paragraph of a list, its mark and its level.
+
+        Items that continue a previous item have no mark.
+        """
         if level > _MAX_DEPTH:
             return
         counter = outer
@@ -403,7 +406,7 @@ def _collapse_white_space(text: str | None) -> str:
 
 
 def _get_stated_value(cell: etree._Element) -> str:
-    """Return the value of a cell that has no text to display it."""
+    """Return the value stored in a cell that has no display text."""
     return str(cell.get(f"{OFFICE}value") or cell.get(f"{OFFICE}string-value") or cell.get(f"{OFFICE}date-value") or "")
 
 

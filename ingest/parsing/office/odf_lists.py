@@ -34,7 +34,7 @@ class ListCounter:
 
     def advance(self, level: int, start: int | None = None) -> str:
         """Count an item and return its mark: a number, `BULLET`, or an empty string. Levels count from 0."""
-        for above in range(level):  # a level that is skipped is started
+        for above in range(level):  # A skipped level starts counting too.
             self.counts.setdefault(above, self.levels.get(above, _ListLevel()).start)
         counted = self.counts.get(level)
         first = self.levels.get(level, _ListLevel()).start

@@ -26,7 +26,7 @@ _MAX_DEPTH = 60
 
 
 def parse_odp(path: Path) -> ParsedDocument:
-    """Parse a presentation. Raises the errors of `parse_odt`."""
+    """Parse a presentation. Raises the same errors as `parse_odt`."""
     with open_package(path) as package:
         content, styles = load_content(package)
         body = content.find(f"{OFFICE}body/{OFFICE}presentation")
@@ -79,7 +79,10 @@ def _write_slide(reader: OdfReader, page: etree._Element, number: int, footers: 
 
 
 def _iter_shapes(parent: etree._Element, depth: int = 0) -> Iterator[etree._Element]:
-    """Yield the shapes of a slide, including those in groups, whose coordinates are the slide's (ODF 1.3, 10.3.15)."""
+    """Yield the shapes of a slide and of its groups.
+
+    Shapes in groups use the slide's coordinates (ODF 1.3, 10.3.15).
+    """
     for child in parent.iterchildren():
         if child.tag == f"{DRAW}g":
             if depth < _MAX_DEPTH:

@@ -37,7 +37,7 @@ class Relation:
 class Package:
     """An open archive. Part names have no leading slash.
 
-    Relations may spell part names with different case (ECMA-376 part 2, 6.2.2.3). They are resolved to the names in the
+    Relations may differ from part names in case (ECMA-376 part 2, 6.2.2.3). They are resolved to the names in the
     archive.
     """
 
@@ -98,7 +98,7 @@ class Package:
 
 @contextmanager
 def open_package(file: Path | BinaryIO) -> Iterator[Package]:
-    """Open a zipped document. Raises the errors of `zip_guard.open_zip`."""
+    """Open a zipped document. Raises the same errors as `zip_guard.open_zip`."""
     with open_zip(file) as archive:
         yield Package(archive)
 

@@ -31,7 +31,7 @@ _DEFAULT_SIZE = (9_144_000.0, 6_858_000.0)
 
 
 def parse_pptx(path: Path) -> ParsedDocument:
-    """Parse a presentation. Raises the `ParseError`s of `open_package`, and `NoTextError`."""
+    """Parse a presentation. Raises the same errors as `open_package`, and `NoTextError`."""
     with open_package(path) as package:
         main = next(iter(package.list_related("", "officeDocument")), "")
         if not main:
@@ -89,7 +89,7 @@ class PptxReader:
         return len(slides)
 
     def _read_sections(self) -> dict[str, str]:
-        """Return the names of the sections, keyed by the id of the first slide."""
+        """Return the section names, keyed by the id of each section's first slide."""
         found = {}
         for section in self._root.iter(_P14_SECTION):
             first = section.find(f".//{_P14_SLIDE}")

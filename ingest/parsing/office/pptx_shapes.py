@@ -1,4 +1,4 @@
-"""Find the shapes of a slide with their boxes, including those in groups, and their inherited properties."""
+"""Find the shapes of a slide, including those in groups, with their boxes and inherited properties."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ class Slide:
             same = same or [each for each, found in shapes if _is_same_kind(found.get("type", "obj"), kind)]
             if same:
                 kind = _find_placeholder(same[0]).get("type", kind)  # type: ignore[union-attr]  # it has one
-                index = "0"  # a master's indices are unrelated to the slide's
+                index = "0"  # The placeholder indices in a master are unrelated to those in a slide.
                 yield same[0]
 
 

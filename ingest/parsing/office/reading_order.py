@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from ingest.storage.texts.positions import Box
 
-# Frames are larger than their text, so neighbouring frames overlap. Only the middle half of each frame is considered.
+# Frames are larger than their text, so neighbouring frames may overlap. Therefore, only the middle half of each frame
+# is considered.
 _EDGE = 0.25
 
 

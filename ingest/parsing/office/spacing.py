@@ -9,7 +9,7 @@ _after = re.compile(rf"{_AFTER}(?=[\w{_BEFORE}])")
 
 
 def set_apart(text: str) -> str:
-    """Mark a text so that spaces separate it from the words around it."""
+    """Mark a string so that `apply_spacing` separates it from the surrounding words with spaces."""
     return f"{_BEFORE}{text}{_AFTER}"
 
 

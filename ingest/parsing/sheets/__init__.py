@@ -1,4 +1,4 @@
-"""Parse workbooks: XLSX, XLSB, XLS and ODS. calamine reads the cells; other facts are read from the XML.
+"""Parse workbooks: XLSX, XLSB, XLS and ODS. calamine reads the cells; other metadata is read from the XML.
 
 The function here imports its parser, and the library with it, on the first call.
 """

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from ingest.parsing.sheets.values import Value
 
-_MAX_FILLED_CELLS = 2_000_000  # cells filled with values of merged cells, per sheet
+_MAX_FILLED_CELLS = 2_000_000  # maximum number of cells per sheet that are filled with values of merged cells
 
 # First and last (row, column) of merged cells, from 0.
 Range = tuple[tuple[int, int], tuple[int, int]]
@@ -102,13 +102,13 @@ def iter_blocks(rows: Sequence[SheetRow]) -> Iterator[SheetBlock]:
 
 
 def _find_step(rows: Sequence[SheetRow]) -> int:
-    """Return the number of rows above a row boundary where blocks can be separated, or 0 if there is none.
+    """Return the number of rows above a row boundary where blocks can be separated, or 0 if there is no such boundary.
 
     At such a boundary, no row above shares a column with a row below, so the blocks touch at most at a corner.
     """
     columns = [{at for at, value in enumerate(row.values) if value != ""} for row in rows]
     last_rows = {at: number for number, used in enumerate(columns) for at in used}
-    reach = 0  # the last row that shares a column with those above
+    reach = 0  # the last row that shares a column with the rows above
     for number, used in enumerate(columns[:-1], start=1):
         reach = max(reach, *(last_rows[at] for at in used), 0)
         if reach < number:
@@ -117,7 +117,7 @@ def _find_step(rows: Sequence[SheetRow]) -> int:
 
 
 def _split_columns(used: Sequence[int]) -> list[list[int]]:
-    """Split columns at blank ones if both sides have two adjacent columns, because a single column is not a table.
+    """Split columns at blank columns if both sides have two adjacent columns, because a single column is not a table.
 
     A blank column between single columns is only spacing.
     """

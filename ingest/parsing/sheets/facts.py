@@ -91,7 +91,7 @@ class SheetFacts:
     units: UnitRuns = field(default_factory=UnitRuns)
     hidden_rows: int = 0
     hidden_columns: int = 0
-    columns_past: int = 0  # columns beyond the limit
+    columns_past: int = 0  # number of columns beyond the limit
     errors: int = 0
     not_computed: list[str] = field(default_factory=list)  # the first formula cells without a saved value
     not_computed_count: int = 0
@@ -105,7 +105,7 @@ class SheetFacts:
 
 @dataclass
 class WorkbookFacts:
-    """Facts about a workbook. Empty for formats of which only the values are read."""
+    """Facts about a workbook. Empty for formats for which only the values are read."""
 
     sheets: dict[str, SheetFacts] = field(default_factory=dict)
     title: str | None = None

@@ -18,7 +18,7 @@ _SAMPLED_ROWS = 200
 def count_title_rows(block: SheetBlock) -> int:
     """Return the number of title rows at the top.
 
-    A title row has one text cell, in the first column or merged across the block, or contains notes.
+    A title row either has a single text cell, in the first column or merged across the block, or contains notes.
     """
     if len(block.columns) < 2:
         return 0
@@ -36,7 +36,7 @@ def count_title_rows(block: SheetBlock) -> int:
 def _count_note_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
     """Return the number of rows with scattered text above the header, which is the first row with text in all columns.
 
-    A single such row may be the upper row of the header, and so may a row with merged cells.
+    A single row with scattered text may be the upper row of the header, and so may a row with merged cells.
     """
     for at, row in enumerate(rows[: _MAX_NOTE_ROWS + 1]):
         cells = [row.values[column] for column in columns]
@@ -60,7 +60,7 @@ def _are_names_over_values(rows: Sequence[SheetRow], columns: Sequence[int]) -> 
 def count_header_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
     """Return the number of header rows at the top, or 0 if the first row is like the rows below it.
 
-    A row of units may follow them, and a row with a few words may precede them, as in pivot tables.
+    A row of units may follow the header rows. A row with a few words may precede them, as in pivot tables.
     """
     count = 1
     if not _has_column_names(rows, columns):
@@ -146,7 +146,7 @@ def _is_unit(text: str) -> bool:
 
 def _are_periods(cells: Sequence[Value]) -> bool:
     """Return whether cells are consecutive years or ascending dates, as in a table with a column for each period."""
-    found = list(dict.fromkeys(cells))  # periods may be repeated below separate headings
+    found = list(dict.fromkeys(cells))  # Periods may be repeated below separate headings.
     if len(found) > 1 and all(isinstance(cell, date) for cell in found):
         return all(str(before) < str(after) for before, after in pairwise(found))
     years = [cell for cell in found if isinstance(cell, int | float) and cell == int(cell) and 1000 <= cell < 3000]

@@ -26,7 +26,7 @@ _SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW
 _CELLS = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
 _VISIBLE = (None, "visible")
 _BLANKS = re.compile(rb"(?P<paragraph><text:p[ >].*?</text:p>)|(?<=>)\s+(?=<)", re.DOTALL)
-_MAX_REPEATS = 1_000  # a row or cell that is repeated more often only fills the sheet
+_MAX_REPEATS = 1_000  # A row or cell that is repeated more often than this only fills the rest of the sheet.
 
 
 def read_ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:

@@ -8,7 +8,7 @@ Value = str | float | int | bool | date | datetime | time | timedelta
 
 WORKBOOK_PARSER = "workbook-5"
 
-_MAX_DIGITS = 15  # Excel neither stores nor shows more digits
+_MAX_DIGITS = 15  # Excel neither stores nor shows more digits.
 _LONGEST_WHOLE = 10**15
 # As written by Excel and LibreOffice.
 ERRORS = frozenset({"#REF!", "#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#VALUE!", "#SPILL!", "#CALC!"})
@@ -42,9 +42,10 @@ def is_typed(value: Value) -> bool:
 
 
 def format_value(value: Value, unit: str = "", *, timed: bool = False) -> str:
-    """Format a value as text. `unit` is the sign of its number format, or the zeros that pad numbers used as names.
+    """Format a value as text.
 
-    With `timed`, dates are written with their time, which is midnight.
+    `unit` is the percent or currency sign of its number format, or the zeros that pad numbers used as names. With
+    `timed`, dates are written with their time, which is midnight.
     """
     match value:
         case str():

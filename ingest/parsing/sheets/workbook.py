@@ -34,8 +34,8 @@ from ingest.parsing.zip_guard import open_zip
 from ingest.storage.texts.layout import OmissionKind, PlaceKind
 from ingest.storage.texts.positions import SheetCell
 
-_HEAD_ROWS = 1_000  # a longer band is one table; its first rows determine its columns
-_MAX_POSITIONED_CELLS = 200_000  # cells that have positions; further rows only have row positions
+_HEAD_ROWS = 1_000  # A longer band is treated as one table, whose columns are determined by its first rows.
+_MAX_POSITIONED_CELLS = 200_000  # maximum number of cells with positions; further rows only have row positions
 _MAX_SHEETS = 2_000
 _MAX_ROWS = 1_048_576  # limit of Excel and LibreOffice
 _MAX_NAMED = 10
@@ -60,7 +60,8 @@ def parse_workbook(path: Path) -> ParsedDocument:
             raise EncryptedDocumentError("The workbook is encrypted and asks for a password.") from error
         raise DamagedDocumentError(f"The workbook cannot be read: {str(error)[:200]}.", hint=_HINT) from error
     except BaseException as error:
-        # calamine panics on some damage. PyO3 does not export the panic's class, which is not an `Exception`.
+        # calamine panics on some damaged files. PyO3 does not export the class of the panic, which is not an
+        # `Exception`.
         if type(error).__name__ != "PanicException":
             raise
         raise DamagedDocumentError("The workbook cannot be read: one of its parts is damaged.", hint=_HINT) from error
@@ -187,7 +188,7 @@ class _SheetWriter:
         self._place = place
         self._first_column = first_column
         self._placed = placed
-        self._caption = ""  # the text of the band above, if it contains nothing else
+        self._caption = ""  # the text of the band above, if that band contains only text
         self.cells = 0
 
     def write_band(self, band: Iterator[SheetRow]) -> None:
@@ -282,7 +283,7 @@ def _iter_rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
         facts.columns_past = max(facts.columns_past, len(row) - MAX_COLUMNS)
         is_own = any(value != "" for value in row)
         filled = merged.fill_row(number, row[:MAX_COLUMNS], first_column)
-        if is_own or filled.is_blank:  # a row that only continues merged cells is not a separate row
+        if is_own or filled.is_blank:  # A row that only continues merged cells is not a separate row.
             yield filled
 
 

@@ -79,7 +79,7 @@ def _read_units(package: Package) -> dict[str, str]:
 
 
 def parse_unit(code: str) -> str:
-    """Return the sign that a format code adds to a number: percent, currency, or zeros for padding."""
+    """Return the unit that a format code adds to a number: a percent or currency sign, or zeros for padding."""
     if _padded.fullmatch(code):
         return code
     currency = _currency.search(code)
@@ -175,7 +175,7 @@ def _parse_column(letters: str) -> int:
 def _iter_comments(package: Package, sheet: str) -> Iterator[CellComment]:
     """Yield the comments of a sheet.
 
-    A thread is read from its own part, because its note only says that there is one.
+    A thread is read from its own part, because the cell's note only says that a thread exists.
     """
     found: dict[str, list[str]] = {}
     relations = sorted(package.load_relations(sheet).values(), key=lambda each: each.kind != "threadedComment")
