@@ -61,7 +61,10 @@ class ResumableUploads:
         return self._rows.load(tenant_id, identifier, owner)
 
     def find_to_resume(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
-        """Load an upload for a client that lost its connection, and end its previous request if that is still open."""
+        """Load an upload for a client that lost its connection.
+
+        If the client's previous request is still open, end it.
+        """
         found = self._rows.load(tenant_id, identifier, owner)
         with self._lock:
             writer = self._writers.get(identifier)
@@ -123,7 +126,7 @@ class ResumableUploads:
 
     def _release(self, found: PartialUpload, token: str) -> None:
         """Let another request continue from the progress that the writer recorded last."""
-        with suppress(LeaseLostError, UploadNotFoundError):  # then there is no lease to release
+        with suppress(LeaseLostError, UploadNotFoundError):  # In this case there is no lease to release.
             now = self._rows.load(found.tenant_id, found.id, found.owner)
             self._rows.release(found.id, token, now.received)
 
@@ -220,7 +223,7 @@ class UploadWriter:
         """Save the bytes that arrived before the connection was lost. With `checked`, discard all of them."""
         arrived, size = self._incoming.size, self._found.received if self.checked else self._flush_durable()
         self.truncate(size)
-        self.received = size if size == arrived else None  # the digest is of all bytes that arrived
+        self.received = size if size == arrived else None  # The digest covers all bytes that arrived.
         self._rows.release(self._found.id, self._token, size)
 
     def truncate(self, size: int) -> None:
@@ -231,7 +234,10 @@ class UploadWriter:
         self._record_progress(size)
 
     def _flush_durable(self) -> int:
-        """Make the bytes durable and return how many may be counted. The last one counts only with the document."""
+        """Make the bytes durable and return the number that may be counted.
+
+        The last byte counts only with the document.
+        """
         return min(self._incoming.pause(), self._found.length - 1)
 
     def _record_progress(self, received: int) -> None:
@@ -240,9 +246,10 @@ class UploadWriter:
 
 
 def expire_uploads(rows: Uploads, blobs: BlobStore) -> int:
-    """Remove expired uploads and files without an upload, such as a deleted tenant's. Returns their number.
+    """Remove expired uploads, and files without an upload, such as those of a deleted tenant.
 
-    An upload's row is created before its file, so that a new file is never mistaken for one without an upload.
+    Returns the number removed. An upload's row is created before its file, so that a new file is never mistaken for one
+    without an upload.
     """
     removed = sum(blobs.delete(_build_key(identifier)) >= 0 for identifier in rows.delete_expired())
     there = {key.rpartition("/")[2]: key for key in blobs.iter_keys(_FOLDER)}

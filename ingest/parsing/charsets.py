@@ -193,7 +193,7 @@ def _detect_charset(content: bytes) -> str:
     letters = sum(map(len, _ASCII_LETTERS.findall(sample)))
     if sample_high < _MIN_FOREIGN_SHARE * (sample_high + letters):
         return _WESTERN_CHARSET
-    from charset_normalizer import from_bytes  # imported here because most documents do not need it
+    from charset_normalizer import from_bytes  # imported here because most documents do not need this module
 
     best = from_bytes(sample, cp_isolation=list(_FOREIGN_CHARSETS)).best()
     return best.encoding if best else _WESTERN_CHARSET

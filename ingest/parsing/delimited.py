@@ -30,7 +30,7 @@ _DELIMITERS = "\t;|,"
 _SAMPLED_RECORDS = 200
 _MIN_RECORDS = 3
 _MIN_COLUMNS_BELOW_TITLE = 3
-_MIN_HEADER_NAMES = 2  # minimum number of names in a header without a name for the row names; a single cell is a title
+_MIN_HEADER_NAMES = 2  # for a header without a name for the row names; a header of a single cell is a title
 _MAX_POSITIONED_CELLS = 200_000  # in files with more cells, only rows have positions, not cells
 
 _Record = tuple[int, int, int, list[str]]
@@ -245,7 +245,7 @@ def _iter_records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
             begin, taken = taken, text.find("\n", taken) + 1 or len(text)
             yield text[begin:taken]
 
-    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # global to the process, so never lowered
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # global to the process, so this is never lowered
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     start = 0
     reader = csv.reader(iter_lines(), delimiter=delimiter, quoting=quoting, skipinitialspace=True)

@@ -8,7 +8,7 @@ from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter, Piece, Position
 
-MAX_CELLS = 2_000_000  # cells of one table after filling spans: a few bytes can declare spans of any size
+MAX_CELLS = 2_000_000  # maximum number of cells after filling spans, because a few bytes can declare huge spans
 _MAX_HEADER_ROWS = 5
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 PAGE_IMAGE_FILE = "page.png"
 MAX_WIDTH = 2_000
-_MOST_PIXELS = 8_000_000  # height limit, for a page that is much taller than wide
+_MOST_PIXELS = 8_000_000  # pixels of a picture; limits pages that are much taller than wide
 _PDF = "application/pdf"
 
 

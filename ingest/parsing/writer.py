@@ -66,7 +66,7 @@ class DocumentWriter:
     """
 
     def __init__(self) -> None:
-        self._done: list[str] = []  # joined parts, so that a long text is not held as millions of small strings
+        self._done: list[str] = []  # joined strings, so that a long text is not held as millions of small strings
         self._parts: list[str] = []
         self._length = 0
         self._headings: list[Heading] = []
@@ -82,7 +82,7 @@ class DocumentWriter:
 
     @property
     def first_heading(self) -> str | None:
-        """The first heading of level one, used as the title of a document that has no other."""
+        """The first heading of level one, used as the title of a document that has no other title."""
         return next((heading.title for heading in self._headings if heading.level == 1 and heading.title), None)
 
     def start_place(self, kind: PlaceKind, name: str = "", number: int | None = None) -> Place:
@@ -221,7 +221,7 @@ class DocumentWriter:
     ) -> ParsedDocument:
         """Return the document. Raises `NoTextError` with the message `nothing` if no text was written.
 
-        The hint of the error is `picture_hint` if one is given and the document contains pictures, otherwise `hint`.
+        The error's hint is `picture_hint` if it is given and the document contains pictures, otherwise `hint`.
         """
         text = "".join([*self._done, *self._parts])
         if not text.strip():

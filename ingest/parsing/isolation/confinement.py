@@ -5,7 +5,7 @@ containers:
 
 * Landlock (Linux 5.13): only the document, the folder for its text, and Python's own code can be opened. Source:
   the kernel's userspace-api/landlock.
-* A seccomp filter: only the system calls that parsers need. This excludes sockets, programs, processes, signals to
+* A seccomp filter: only the syscalls that parsers need. This excludes sockets, programs, processes, signals to
   other processes, and the interfaces through which kernels are attacked. Source: the kernel's
   userspace-api/seccomp_filter.
 
@@ -33,7 +33,7 @@ _HARDWARE_PATHS = tuple(map(Path, ("/sys/devices/system/cpu", "/sys/devices/syst
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 
-# Landlock. Its system calls have the same numbers on every architecture.
+# Landlock. Its syscalls have the same numbers on every architecture.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
 _WRITE_FILE, _READ_FILE, _READ_DIR, _MAKE_REG, _TRUNCATE = 1 << 1, 1 << 2, 1 << 3, 1 << 8, 1 << 14
@@ -183,7 +183,7 @@ def _build_filter() -> bytes | None:
     blocks = [
         [(_LD, 0, 0, _ARCH), (_JEQ, 1, 0, architecture), (_RET, 0, 0, _KILL_PROCESS), (_LD, 0, 0, _NUMBER)],
         *([(_JEQ, 0, 1, number), (_RET, 0, 0, _ALLOW)] for number in _iter_call_numbers(_ALLOWED_CALLS.values(), at)),
-        [(_JEQ, 0, 1, _CLONE3[at]), (_RET, 0, 0, enosys)],  # the C library falls back to clone, whose flags are seen
+        [(_JEQ, 0, 1, _CLONE3[at]), (_RET, 0, 0, enosys)],  # the C library then uses clone, whose flags can be checked
         _build_argument_check(_CLONE[at], 0, _JSET, (_CLONE_THREAD,), fits=_ALLOW, else_=eperm),
         # guard: parser-nameless-files
         *(
@@ -216,7 +216,7 @@ def _iter_call_numbers(calls: Iterable[tuple[int | None, int | None]], at: int) 
 def _build_argument_check(
     number: int | None, place: int, test: int, values: Iterable[int], *, fits: int, else_: int
 ) -> list[tuple[int, int, int, int]]:
-    """Return a block that allows or denies a call by whether its argument at `place` matches one of `values`.
+    """Return a block that allows or denies a syscall by whether its argument at `place` matches one of `values`.
 
     An argument matches if it equals or contains a value. The block is empty if the architecture lacks the syscall.
     """

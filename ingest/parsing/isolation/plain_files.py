@@ -26,4 +26,4 @@ def open_plain_file(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
 def read_plain_file(path: Path, max_bytes: int) -> bytes:
     """Return the content of a regular file. Raises the same errors as `open_plain_file`."""
     with open_plain_file(path, max_bytes) as file:
-        return file.read(os.fstat(file.fileno()).st_size)  # reading up to a larger limit would allocate all of it
+        return file.read(os.fstat(file.fileno()).st_size)  # a larger read size would be allocated in full

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _RENDER_DPI = 200
 _NO_TEXT_HINT = "No text was recognized in its pictures. Scan it again at 200 dots per inch or more."
-_MAX_SIDE_PIXELS = 4_000  # maximum size in pixels, for pages larger than paper sizes
+_MAX_SIDE_PIXELS = 4_000  # maximum side length in pixels, for pages larger than paper sizes
 
 
 def get_pdf_fingerprint() -> str:

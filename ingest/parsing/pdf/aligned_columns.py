@@ -27,7 +27,7 @@ from ingest.parsing.pdf.tables import (
     join_cell_words,
 )
 
-_NOTE_MARK = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}|\[[\w+.-]{1,12}\]")  # the mark before a note or a reference
+_NOTE_MARK = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}|\[[\w+.-]{1,12}\]")  # matches the mark before a note or a reference
 _FORMULA_NUMBER = re.compile(r"\((\d{1,3})\)")
 
 
@@ -117,10 +117,10 @@ class TableBuilder:
 
 
 def _find_row_columns(row: TextRow, rows: Sequence[TextRow]) -> list[ColumnEdges]:
-    """Return the columns of a single row of values and of the rows that name its columns.
+    """Find a row of values and the header rows that name its columns, and return the columns of both.
 
-    Other rows may span several columns. The naming rows have as many cells to the right of the label as the row of
-    values, each aligned with one of them. Returns an empty list if there is no such row.
+    Other rows may span several columns. A header row has as many cells to the right of the label as the row of values.
+    Returns an empty list if there is no header row, or if the cells are not aligned.
     """
     (_, label), *others = _trim_signs(row.cells)
     beside = ([cell for cell in _trim_signs(each.cells) if cell[0] > label] for each in rows)
@@ -156,9 +156,9 @@ def _find_runs(free: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> list[tuple
 
 
 def _select_column(part: RowCell, columns: Sequence[ColumnEdges]) -> int:
-    """Return the column of a part of a row.
+    """Return the column that a part of a row belongs to.
 
-    A sign is in the column of its number; words are in the first one they overlap.
+    A sign belongs to the column of its number. Words belong to the first column that they overlap.
     """
     numbers = range(len(columns))
     if is_symbol(part.text):
@@ -204,7 +204,7 @@ def _join_continued_rows(lines: list[list[Words]], headers: int) -> tuple[list[l
 
 
 def _is_continuation(before: Sequence[Words], line: Sequence[Words]) -> bool:
-    """Return whether a row continues the row before: its label starts in mid-sentence, or is missing."""
+    """Return whether a row continues the previous row: its label starts in mid-sentence, or is missing."""
     label, rest = line[0], [cell for cell in line[1:] if cell]
     if label:
         begins = label[0].text[:1]

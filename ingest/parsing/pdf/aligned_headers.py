@@ -92,8 +92,9 @@ class HeaderReader:
     def _find_spans(self, number: int, cells: Sequence[RowCell]) -> list[Sequence[int]] | None:
         """Return the column span of each cell in a row of centred cells that together cover all columns.
 
-        The first column, which contains labels, keeps its own cell. Returns None if no cell spans several columns, or
-        if the centring may be a coincidence: unless rules confirm it, all cells must span the same number of columns.
+        The first column, which contains labels, keeps its separate cell. Returns None if no cell spans several columns,
+        or if the centring may be a coincidence: unless rules confirm it, all cells must span the same number of
+        columns.
         """
         boxes, spans, at = self._boxes, list[Sequence[int]](), 1
         for cell in cells:

@@ -1,7 +1,7 @@
 """Find tables without a drawn grid by the alignment of consecutive rows.
 
 Consecutive rows of several cells with a common gap form a table. Rows of a single cell between them are labels. Rows
-above them, over the columns, are the header.
+above the table and over its columns are the header.
 """
 
 from collections.abc import Sequence
@@ -141,9 +141,9 @@ def _extend_table(rows: Sequence[TextRow], start: int, end: int, free: int) -> t
 
 
 def _count_filled_columns(row: TextRow, columns: Sequence[ColumnEdges], *, or_first: bool = False) -> int:
-    """Return how many columns a row's words fill, aligned to an edge. Returns 0 if some words do not fit.
+    """Return the number of columns that a row's words fill, aligned to an edge. Returns 0 if some words do not fit.
 
-    A row with words only in the first column counts only with `or_first`.
+    A row that has words only in the first column counts only if `or_first` is set.
     """
     if row.is_contents:
         return 0
@@ -175,7 +175,7 @@ def _extend_to_header(rows: Sequence[TextRow], start: int, end: int, free: int) 
             and above.right <= right + above.size
         )
         label = above.left <= left + above.size and above.right < first
-        is_title = abs(above.left + above.right - left - right) < above.size  # a title is centred over the whole table
+        is_title = abs(above.left + above.right - left - right) < above.size  # A title is centred over the whole table.
         has_values = above.is_contents or any(has_value(cell) for cell in above.cells)
         if has_values or row.top - above.bottom > above.size or not (over or label) or is_title:
             break

@@ -57,7 +57,7 @@ class Block:
 
     @property
     def ends_short(self) -> bool:
-        """True if the last line is not full, so that the sentence does not continue in another block."""
+        """True if the last line is not full, which means that the sentence does not continue in another block."""
         last = self.lines[-1]
         return max(word.right for word in last) < self.right - 4 * self.size
 
@@ -89,7 +89,7 @@ def divide_page(content: PageContent) -> PageRegions:
         counts[word.turn] = counts.get(word.turn, 0) + len(word.text)
     regions: list[list[TextRow | Table]] = []
     order = sorted(counts, key=lambda each: -counts[each])
-    if order[:1] == [0]:  # rotated words in a grid, such as headers of narrow columns, belong to its cells
+    if order[:1] == [0]:  # Rotated words in a grid, such as headers of narrow columns, belong to the grid's cells.
         tables, words = find_grid_tables(content)
         content.words = [word for word in words if word.turn]
         regions += _split_into_columns(content, tables, [word for word in words if not word.turn])
@@ -142,7 +142,7 @@ def build_page_blocks(page: PageRegions, leading: Leading) -> list[Block | PageT
 
 
 def _build_stand_in(table: Table, page: int) -> Word:
-    """Return a placeholder word that represents a table while columns are searched for."""
+    """Return a placeholder word that represents a table during the search for columns."""
     box = Box(page, 0.0, 0.0, 0.0, 0.0)
     return Word("", table.left, table.top, table.right, table.bottom, 0.0, False, 0, box)
 
@@ -240,7 +240,7 @@ class _ColumnBlockBuilder:
 
 
 def _find_mark(words: Sequence[Word]) -> Word | None:
-    """Return the bullet or number that a row begins with, if words follow it, or None."""
+    """Return the bullet or number at the start of a row, or None if there is none or no words follow it."""
     if len(words) < 2:
         return None
     return words[0] if is_list_mark(words[0].text) else None

@@ -75,7 +75,7 @@ def get_page_frame(page: PdfPage) -> PageFrame:
 
 @dataclass
 class Fonts:
-    """Facts about the fonts of a page, keyed by the font's address, which is valid while the page is open."""
+    """Facts about the fonts of a page, keyed by font address. An address is valid only while the page is open."""
 
     names: dict[int, str] = field(default_factory=dict)
     bold: dict[int, bool] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Fonts:
     coded: dict[int, bool] = field(default_factory=dict)  # whether codes of unmapped characters are Unicode themselves
 
     def load_font(self, font: int) -> None:
-        """Load a font's name and weight unless they are known."""
+        """Load a font's name and weight unless they are already loaded."""
         if font not in self.names:
             name = pdfium.get_font_name(font).partition("+")[2] or pdfium.get_font_name(font)
             heavy = pdfium.get_font_weight(font) >= MIN_BOLD_WEIGHT
@@ -157,13 +157,13 @@ class _WordReader:
             if self._is_redrawn(readable, left, top, kind.size):
                 return
             turn = kind.turn
-            if down and (turn + self._frame.turns) % 4 == 0:  # like text that is turned to the right
+            if down and (turn + self._frame.turns) % 4 == 0:  # as for text that is rotated to the right
                 turn = (turn + 3) % 4
             bold = self._fonts.bold[kind.font]
             content.words.append(Word(readable, left, top, right, bottom, kind.size, bold, turn, box))
 
     def _is_redrawn(self, text: str, left: float, top: float, size: float) -> bool:
-        """Return whether a word was drawn at this position before, for a bolder look or a shadow."""
+        """Return whether a word was already drawn at this position. Pages do this for bold type or a shadow."""
         most = REDRAWN_OFFSET_RATIO * size
         for height in range(round(top - most), round(top + most) + 1):
             for x, y in self._places.get((text, height), ()):
@@ -218,8 +218,8 @@ class _WordReader:
     def _has_unicode_codes(self, font: int) -> bool:
         """Return whether a font's codes for characters without a Unicode mapping are Unicode code points.
 
-        If so, they form text, with U+0020 as spaces and without control characters, or all of them are from the block
-        of dashes and quotation marks. Other fonts use glyph numbers as codes, which start from 0.
+        If they are, the codes form text with U+0020 as spaces and without control characters, or all of them are in the
+        block of dashes and quotation marks. Other fonts use glyph numbers as codes, which start from 0.
         """
         if font not in self._fonts.coded:
             found: set[str] = set()
@@ -263,7 +263,7 @@ def _find_vertical_words(
 
 
 def _remove_false_spaces(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
-    """Remove spaces and line ends that PDFium inserts between letters that are no further apart than their neighbours.
+    """Remove spaces and line ends that PDFium inserts between letters that are not further apart than other letters.
 
     PDFium does so where letters overlap, in tightly set type, and in letter-spaced words. Spaces drawn by the page are
     kept, as are spaces in text that runs to the left and after the small number of a note.
@@ -323,7 +323,7 @@ def _compute_word_boxes(
 ) -> npt.NDArray[np.float32]:
     cuts = np.empty(2 * len(starts), np.int64)
     cuts[0::2], cuts[1::2] = starts, ends
-    padded = np.vstack([boxes, boxes[-1:]])  # so that the last end is a valid index
+    padded = np.vstack([boxes, boxes[-1:]])  # appended so that the last end is a valid index
     lower = np.minimum.reduceat(padded, cuts)[0::2]
     upper = np.maximum.reduceat(padded, cuts)[0::2]
     return np.stack([lower[:, 0], upper[:, 1], upper[:, 2], lower[:, 3]], axis=1)

@@ -1,8 +1,8 @@
 """Divide a page into columns by the white space between them.
 
 A gutter is a tall strip without words. It separates columns of text if both sides are running text, or if the lines on
-one side are not level with the lines on the other. Otherwise, it separates the columns of a table. Words that cross the
-strip above or below a gutter end the columns there. Regions are divided again until no gutter is left.
+the two sides are at different heights. Otherwise, it separates the columns of a table. Words that cross the strip above
+or below a gutter end the columns there. Regions are divided again until no gutter is left.
 
 Strips are found as in Breuel's whitespace analysis (Two Geometric Algorithms for Layout Analysis, DAS 2002), but on a
 raster instead of rectangles.
@@ -35,7 +35,7 @@ from ingest.parsing.pdf.constants import (
 from ingest.parsing.pdf.content import Word, compute_median, compute_typical_size
 from ingest.parsing.pdf.rows import TextRow, build_rows, is_list_mark, is_right_to_left
 
-_DASHES = "-–—"  # dashes in a table, in place of a number
+_DASHES = "-–—"  # dashes that a table shows in place of a number
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _find_gutter(words: Sequence[Word]) -> _Gutter | None:
 
 
 def _count_column_bands(bands: Sequence[list[Word]], gutter: _Gutter, size: float) -> int:
-    """Return the number of bands before the last ones that form a table together."""
+    """Return the number of bands that come before the final bands that form a table together."""
     end = len(bands)
     for start in range(len(bands) - 1, 0, -1):
         words = _merge_bands(bands[start:])
@@ -209,7 +209,7 @@ def _is_running_text(rows: Sequence[TextRow]) -> bool:
 
 
 def _count_parts_across(rows: Sequence[TextRow]) -> int:
-    """Return the number of parts into which empty vertical strips divide the rows.
+    """Return the number of parts into which empty vertical strips divide `rows`.
 
     If there are only a few lines, gaps may be a coincidence, so they are not counted.
     """
@@ -224,7 +224,7 @@ def _count_parts_across(rows: Sequence[TextRow]) -> int:
 
 
 def _is_list(rows: Sequence[TextRow]) -> bool:
-    """Return whether most rows are list items with a mark, which table cells hardly ever are."""
+    """Return whether most rows are list items with a mark, which hardly ever occur as table cells."""
     items = sum(
         len(row.words) > 1 and is_list_mark(row.words[0].text) and row.words[0].text not in _DASHES for row in rows
     )
@@ -232,7 +232,7 @@ def _is_list(rows: Sequence[TextRow]) -> bool:
 
 
 def _compute_beside_share(few: Sequence[TextRow], many: Sequence[TextRow], size: float) -> float:
-    """Return the fraction of the rows in `few` that are level with a row in `many`."""
+    """Return the fraction of the rows in `few` that are at the same height as a row in `many`."""
     middles = np.array([row.top + row.bottom for row in many]) / 2
     beside = sum(
         bool(np.any(np.abs(middles - (row.top + row.bottom) / 2) <= BESIDE_OFFSET_RATIO * size)) for row in few

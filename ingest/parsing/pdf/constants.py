@@ -1,8 +1,8 @@
 """Thresholds for reading the layout of a PDF, each with its unit and source.
 
-The comment above a constant says what it decides; the comment after it gives its unit and source. Most values were
-chosen by eye in the named commit and are not based on measurements. Before changing one, compare results on documents
-that it was not tuned on. If a change affects the extracted text, also change `PDF_PARSER`. A point is 1/72 inch.
+The comment above a constant states its purpose; the comment after it gives its unit and source. Most values were chosen
+by eye in the named commit and are not based on measurements. Before changing one, compare results on documents that it
+was not tuned on. If a change affects the extracted text, also change `PDF_PARSER`. A point is 1/72 inch.
 """
 
 
@@ -12,15 +12,15 @@ that it was not tuned on. If a change affects the extracted text, also change `P
 FILE_TAIL_BYTES = 65_536  # bytes; chosen by eye, commit f01216f4
 # Error codes: PDFium cannot open the file without a password.
 PDFIUM_PASSWORD_ERRORS = frozenset({4, 5})  # codes; PDFium, fpdfview.h: FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
-# Later entries of the outline are not read.
+# At most this many entries of the outline are read.
 MAX_BOOKMARKS = 20_000  # bookmarks; chosen by eye, commit 93ad8549
-# Deeper entries of the outline are not read.
+# Outline entries nested deeper than this are not read.
 MAX_BOOKMARK_DEPTH = 12  # levels; chosen by eye, commit 93ad8549
 # The number of pages held in memory together. Running headers and line spacing are learned for each such window.
 WINDOW_PAGES = 128  # pages; chosen by eye, commit 93ad8549
 # If a document is longer than a window, the type of its body text is learned from this many pages.
 TYPE_SAMPLE_PAGES = 64  # pages; chosen by eye, commit 93ad8549
-# Later annotations of a page are not read.
+# At most this many annotations of a page are read.
 MAX_PAGE_ANNOTATIONS = 5_000  # annotations; chosen by eye, commit 93ad8549
 # An annotation with one of these flags is not shown: Hidden, NoView.
 ANNOTATION_HIDDEN_FLAGS = 0x02 | 0x20  # bits; ISO 32000-1, table 165
@@ -31,17 +31,17 @@ ANNOTATION_HIDDEN_FLAGS = 0x02 | 0x20  # bits; ISO 32000-1, table 165
 PDFIUM_HYPHEN = 0x2  # code point; PDFium, cpdf_textpage.cpp
 # PDFium's code for a hyphen that divides a word at a line end, in the text of a whole page.
 PDFIUM_HYPHEN_IN_TEXT = 0xFFFE  # code point; PDFium, cpdf_textpage.cpp
-# Kind of a page object: a path.
+# Page object kind: path.
 PDFIUM_PATH_OBJECT = 2  # code; PDFium, fpdf_edit.h: FPDF_PAGEOBJ_PATH
-# Kind of a page object: an image.
+# Page object kind: image.
 PDFIUM_IMAGE_OBJECT = 3  # code; PDFium, fpdf_edit.h: FPDF_PAGEOBJ_IMAGE
-# Kind of a page object: a shading.
+# Page object kind: shading.
 PDFIUM_SHADING_OBJECT = 4  # code; PDFium, fpdf_edit.h: FPDF_PAGEOBJ_SHADING
-# Kind of a page object: a form, which holds other objects.
+# Page object kind: form, which contains other objects.
 PDFIUM_FORM_OBJECT = 5  # code; PDFium, fpdf_edit.h: FPDF_PAGEOBJ_FORM
-# Kind of a path's segment: a line.
+# Path segment kind: line.
 PDFIUM_LINE_SEGMENT = 0  # code; PDFium, fpdf_edit.h: FPDF_SEGMENT_LINETO
-# Kind of a path's segment: a move.
+# Path segment kind: move.
 PDFIUM_MOVE_SEGMENT = 2  # code; PDFium, fpdf_edit.h: FPDF_SEGMENT_MOVETO
 # Text rendering modes that draw nothing.
 INVISIBLE_RENDERING_MODES = (3, 7)  # modes; ISO 32000-1, table 106
@@ -70,9 +70,9 @@ WHITE_SPACE = (  # code points; Unicode, property White_Space
 MAX_HEIGHT_RATIO = 6.0  # ratio of heights; chosen by eye, commit f529e121
 # If the gap between two letters is wider than this, they belong to different words.
 LETTER_GAP_RATIO = 0.5  # fraction of the letters' height; chosen by eye, commit 93ad8549
-# If an equal word is drawn within this distance, it is the same word drawn twice.
+# An equal word drawn within this distance is the same word drawn twice.
 REDRAWN_OFFSET_RATIO = 0.1  # fraction of the type size; chosen by eye, commit a9b66cc2
-# A character of less than this fraction of the next one's height is the small number of a note.
+# A character whose height is less than this fraction of the next character's height is the small number of a note.
 NOTE_MARK_HEIGHT_RATIO = 0.9  # ratio of heights; chosen by eye, commit a9b66cc2
 # The gaps between the letters of a word differ by at most this.
 TOUCHING_GAP_RATIO = 0.03  # fraction of the letters' height; chosen by eye, commit a9b66cc2
@@ -125,7 +125,7 @@ RECOGNIZED_LARGER_RATIO = 1.5  # ratio of heights; chosen by eye, commit 5a53372
 ROW_OVERLAP_RATIO = 0.5  # fraction of the lower height; chosen by eye, commit 93ad8549
 # Words that overlap horizontally by more than this are on two lines.
 STACKED_OVERLAP_RATIO = 0.5  # fraction of the type size; chosen by eye, commit 793704d4
-# How many rows on each side a word or a gap is compared with.
+# The number of rows above and below with which a word or a gap is compared.
 NEAR_ROWS = 3  # rows; chosen by eye, commit f529e121
 # A gap this wide always separates two cells; a space in a sentence hardly ever is this wide.
 CELL_GAP_RATIO = 1.0  # fraction of the type size; chosen by eye, commit 93ad8549
@@ -133,7 +133,7 @@ CELL_GAP_RATIO = 1.0  # fraction of the type size; chosen by eye, commit 93ad854
 DEFAULT_BLANK_RATIO = 0.28  # fraction of the type size; Adobe Core 14 font metrics: Helvetica's space is 0.278
 # A gap that is narrower than this never separates cells.
 MIN_CELL_GAP_RATIO = 0.4  # fraction of the type size; chosen by eye, commit 3850ba0d
-# A gap between cells is wider than this many spaces of its row; the space after a sentence is narrower.
+# A gap between cells is wider than this many spaces in its row. The space after a sentence is narrower.
 CELL_GAP_BLANKS = 1.6  # ratio to a usual blank; chosen by eye, commit 3850ba0d
 # Two rows share a gap if their gaps overlap by at least this much.
 SHARED_GAP_RATIO = 0.35  # fraction of the type size; chosen by eye, commit 3850ba0d
@@ -154,13 +154,13 @@ RASTER_WIDTH = 2.0  # points; chosen by eye, commit 93ad8549
 RASTER_HEIGHT = 3.0  # points; chosen by eye, commit 93ad8549
 # A white strip that is narrower than this is not a gutter.
 MIN_GUTTER_WIDTH_RATIO = 0.6  # fraction of the type size; chosen by eye, commit 93ad8549
-# A white strip that is lower than this, about three lines, is not a gutter.
+# A white strip that is shorter than this, about three lines, is not a gutter.
 MIN_GUTTER_HEIGHT_RATIO = 4.0  # ratio to the type size; chosen by eye, commit 93ad8549
 # The number of a region's white strips that are tried as gutters.
 MAX_GUTTER_TRIES = 5  # strips; chosen by eye, commit f529e121
 # The number of white strips that are examined, including strips at the edge of a region.
 MAX_STRIPS = 12  # strips; chosen by eye, commit 3850ba0d
-# An empty band across both columns that is higher than this ends a band of columns.
+# An empty band across both columns that is taller than this ends a band of columns.
 BAND_GAP_RATIO = 0.8  # fraction of the type size; chosen by eye, commit f529e121
 # Maximum nesting of cuts into columns.
 MAX_COLUMN_DEPTH = 8  # cuts; chosen by eye, commit 93ad8549
@@ -170,13 +170,14 @@ FULL_LINE_RATIO = 0.55  # fraction of the column's width; chosen by eye, commit 
 MIN_TEXT_LINE_WORDS = 2.5  # words a line; chosen by eye, commit f529e121
 # In running text, at most this fraction of the words have no letter.
 MAX_TEXT_NUMBER_SHARE = 0.3  # fraction of the words; chosen by eye, commit 93ad8549
-# White space that runs down through at least this many lines is not a coincidence.
+# A vertical strip of white space through at least this many lines is not a coincidence.
 MIN_RIVER_LINES = 5  # lines; chosen by eye, commit 3850ba0d
 # Lines of running text are at most this far apart.
 MAX_TEXT_LINE_STEP_RATIO = 2.2  # ratio to the type size; chosen by eye, commit 3850ba0d
-# Two columns belong to a table if this fraction of the rows on one side are level with rows on the other.
+# Two columns belong to a table if at least this fraction of the rows on one side are at the height of a row on the
+# other.
 BESIDE_ROWS_SHARE = 0.75  # fraction of the rows; chosen by eye, commit 93ad8549
-# The vertical positions of two level rows differ by at most this.
+# Rows at the same height differ in vertical position by at most this.
 BESIDE_OFFSET_RATIO = 0.35  # fraction of the type size; chosen by eye, commit 93ad8549
 
 # ---- Tables in drawn grids ----
@@ -191,7 +192,7 @@ MAX_PAGE_RULES = 1_500  # rules; chosen by eye, commit 93ad8549
 MAX_CELL_WORDS_SHARE = 0.6  # fraction of a grid's words; chosen by eye, commit 93ad8549
 # Numbers this close above or below a coloured table belong to it.
 GRID_NEAR_RATIO = 3.0  # ratio to the type size; chosen by eye, commit 3850ba0d
-# Such a grid is a frame if that cell also has more words than this.
+# A grid with most of its words in one cell is a frame only if that cell has more words than this.
 FRAME_CELL_WORDS = 60  # words; chosen by eye, commit 93ad8549
 
 # ---- Tables without a grid ----
@@ -200,15 +201,15 @@ FRAME_CELL_WORDS = 60  # words; chosen by eye, commit 93ad8549
 MAX_TABLE_ROW_GAP_RATIO = 3.0  # ratio to the type size; chosen by eye, commit 93ad8549
 # A gap between columns is at least this wide.
 MIN_COLUMN_GAP_RATIO = 0.4  # fraction of the type size; chosen by eye, commit 3850ba0d
-# A gap between two columns' headers is wider than the gaps within them by this ratio.
+# A gap between two column headers is at least this many times as wide as the gaps within them.
 HEADER_GAP_WORD_GAPS = 1.2  # ratio of gaps; chosen by eye, commit f529e121
-# Rules that differ by less in height are one line with gaps.
+# Rules whose heights on the page differ by less than this are one line with gaps.
 SAME_RULE_LINE_POINTS = 1.0  # points; chosen by eye, commit 1288406e
 # A header cell may extend this far beyond the end of its rule.
 HEADER_OVERHANG_POINTS = 2.0  # points; chosen by eye, commit 1288406e
 # A step that is larger than this, such as a blank row, ends the table.
 MAX_TABLE_STEP_RATIO = 2.5  # ratio to the usual row spacing; chosen by eye, commit 2e28c54a
-# The usual row spacing of a table is only known from at least this many steps.
+# The usual row spacing of a table is measured only if there are at least this many steps.
 MIN_TABLE_STEPS = 3  # steps; chosen by eye, commit 2e28c54a
 # More consecutive rows of a single cell than this end the table.
 MAX_LABEL_ROWS = 3  # rows; chosen by eye, commit 93ad8549
@@ -235,11 +236,11 @@ MIN_PROSE_CHARS = 80  # characters; chosen by eye, commit 93ad8549
 
 # This many dots in a row are a leader from a title to its page.
 MIN_LEADER_DOTS = 3  # dots; chosen by eye, commit f529e121
-# At least this many page numbers in order indicate a table of contents.
+# At least this many page numbers in ascending order indicate a table of contents.
 MIN_CONTENTS_LINES = 4  # lines; chosen by eye, commit 3850ba0d: by chance, four are in order 1 time in 24
 # At least this many lines indicate a table of contents if leaders point to the page numbers.
 MIN_DOTTED_CONTENTS_LINES = 2  # lines; chosen by eye, commit 3850ba0d
-# Below a possible table header, at least this many lines indicate a table of contents.
+# If at least this many lines follow a possible table header, they are a table of contents.
 MIN_CONTENTS_LINES_BELOW_HEADER = 10  # lines; chosen by eye, commit 3850ba0d
 # Page numbers are aligned if their edges or middles differ by at most this.
 PAGE_NUMBER_EDGE_POINTS = 2.0  # points; chosen by eye, commit 3850ba0d
@@ -258,7 +259,7 @@ MAX_RUNNING_LINES = 4  # lines; chosen by eye, commit 93ad8549
 MIN_RUNNING_PAGES = 3  # pages; chosen by eye, commit 93ad8549
 # A running header or footer is further away from the text than this.
 RUNNING_LINE_GAP_RATIO = 0.5  # fraction of the type size; chosen by eye, commit f529e121
-# A line this much larger than on most pages is a title, not a running header.
+# A line whose type is this many times as large as on most pages is a title, not a running header.
 RUNNING_TITLE_SIZE_RATIO = 1.3  # ratio of type sizes; chosen by eye, commit d7ea20eb
 # A number with more digits than this is not a page number.
 MAX_PAGE_NUMBER_DIGITS = 4  # digits; chosen by eye, commit 93ad8549
@@ -275,7 +276,7 @@ INDENT_RATIO = 0.8  # fraction of the type size; chosen by eye, commit 93ad8549
 SAME_SIZE_TOLERANCE = 0.06  # fraction of the type size; chosen by eye, commit f529e121
 # A full line ends closer to the edge of its column than this.
 FULL_LINE_END_RATIO = 4.0  # ratio to the type size; chosen by eye, commit f529e121
-# The usual line spacing of a type size is only known from at least this many pairs of lines.
+# The usual line spacing of a type size is measured only if there are at least this many pairs of lines.
 MIN_LINE_PAIRS = 8  # pairs of lines; chosen by eye, commit 93ad8549
 # The assumed line spacing if there are too few pairs of lines to measure.
 DEFAULT_LINE_STEP_RATIO = 1.25  # ratio to the type size; chosen by eye, commit 93ad8549
@@ -284,7 +285,7 @@ MAX_PARAGRAPH_STEP_RATIO = 2.5  # ratio to the type size; chosen by eye, commit 
 
 # ---- Headings ----
 
-# A heading's type is larger than the body's by this ratio.
+# A heading's type is at least this many times as large as the body's type.
 HEADING_MIN_SIZE_RATIO = 1.07  # ratio of type sizes; chosen by eye, commit 93ad8549
 # A block with more characters than this is not a heading.
 MAX_HEADING_CHARS = 250  # characters; chosen by eye, commit 93ad8549
@@ -292,7 +293,7 @@ MAX_HEADING_CHARS = 250  # characters; chosen by eye, commit 93ad8549
 MAX_HEADING_LINES = 4  # lines; chosen by eye, commit 93ad8549
 # A type style whose blocks are usually longer than this is running text.
 RUNNING_TEXT_CHARS = 120  # characters; chosen by eye, commit 93ad8549
-# Headings at deeper levels get this level.
+# The deepest heading level; headings at deeper levels also get this level.
 MAX_HEADING_LEVEL = 6  # levels; CommonMark 0.31.2, section 4.2: six levels
 # A heading in capitals has at least this many capital letters.
 MIN_CAPITALS = 4  # letters; chosen by eye, commit 0c91309d

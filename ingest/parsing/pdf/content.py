@@ -78,9 +78,9 @@ class RecognizedWord:
 
 
 def turn_upright(content: PageContent, turn: int) -> PageContent:
-    """Return a page with only the words that have this turn, rotated upright. A word's `box` stays unchanged.
+    """Return a page with only the words whose `turn` is the given one, rotated upright. A word's `box` stays unchanged.
 
-    Rules are rotated too; slanted words stay where they are.
+    Rules are rotated too. Slanted words are not rotated.
     """
     words = [word for word in content.words if word.turn == turn]
     if turn in (0, 4):
@@ -122,7 +122,7 @@ def merge_rules(rules: Iterable[Rule]) -> list[Rule]:
 
 
 def spread_words(content: PageContent, text: str, left: float, top: float, right: float, bottom: float) -> list[Word]:
-    """Return the words of a text that fills a box on a page, each with a proportional part of the box."""
+    """Return the words of `text`, which fills a box on a page. Each word gets a proportional part of the box."""
     left, right = max(0.0, left), min(content.width, right)
     top, bottom = max(0.0, top), min(content.height, bottom)
     lines = text.splitlines()
@@ -152,7 +152,7 @@ def compute_median(numbers: Iterable[float], default: float = 0.0) -> float:
 
 
 def compute_typical_size(words: Sequence[Word]) -> float:
-    """Return the median type size, in which each word counts by its number of characters."""
+    """Return the median type size, weighting each word by its number of characters."""
     if words and all(word.size == words[0].size for word in words):
         return words[0].size
     sizes: dict[float, int] = {}

@@ -85,7 +85,7 @@ def _can_follow(before: _Line, line: _Line) -> bool:
 
 
 def _compute_min_lines(rows: Sequence[TextRow], run: Sequence[_Line]) -> int:
-    """Return the minimum number of lines. It is larger below a possible table header, and smaller with leader dots."""
+    """Return the minimum number of lines. It is larger after a possible table header, and smaller with leader dots."""
     if all(led for _, _, _, led in run):
         return MIN_DOTTED_CONTENTS_LINES
     first = run[0][0]

@@ -90,8 +90,8 @@ class DrawingReader:
         wide, high = right - left, top - bottom
         if min(wide, high) <= 0:
             return
-        # Some scanners cut a page into strips, each of which is a picture lower than a line of text, so the areas of
-        # pictures are added up.
+        # Some scanners cut a page into strips, each shorter than a line of text, so the areas of all pictures are added
+        # up.
         content = self._content
         content.image_share += wide * high / ((frame.right - frame.left) * (frame.top - frame.bottom))
         content.image_box = _merge_boxes(content.image_box, (left, bottom, right, top))
@@ -115,7 +115,7 @@ class DrawingReader:
                 self._boxes.append(found)
 
     def _is_box(self, path: int) -> bool:
-        """Return whether a path has only horizontal and vertical lines, and at most as many as a box."""
+        """Return whether a path has only horizontal and vertical lines, and not more of them than a box has."""
         before: tuple[float, float] | None = None
         for number, (kind, x, y, _) in enumerate(pdfium.list_segments(path, MAX_BOX_SEGMENTS + 1)):
             level = before is None or min(abs(x - before[0]), abs(y - before[1])) <= MAX_LINE_LEAN

@@ -53,7 +53,7 @@ def _list_outermost_rows(words: Sequence[Word], *, down: bool) -> list[TextRow]:
 
 
 def _list_keys(text: str, page: int) -> list[str]:
-    """Return the keys by which a line can be matched with lines of other pages."""
+    """Return the keys used to match a line with lines on other pages."""
     folded = " ".join(text.casefold().split())
     keys = [folded] if any(map(str.isalpha, folded)) else []
     numbers = [found for found in _number.finditer(folded) if len(found[0]) <= MAX_PAGE_NUMBER_DIGITS]
@@ -76,7 +76,7 @@ class RunningLines:
         self._running = {key: compute_median(found) for key, found in sizes.items() if len(found) >= MIN_RUNNING_PAGES}
 
     def list_running_lines(self, content: PageContent, edges: PageEdges) -> list[tuple[str, TextRow]]:
-        """Return a page's running lines, each with the key that it has in common with other pages."""
+        """Return a page's running headers and footers, each with the key that it shares with other pages."""
         return _drop_grid_lines(self._find_repeated_lines(content.number, edges), content)
 
     def _find_repeated_lines(self, number: int, edges: PageEdges) -> list[tuple[str, TextRow]]:
@@ -96,7 +96,7 @@ class RunningLines:
 
 
 def _drop_grid_lines(running: list[tuple[str, TextRow]], content: PageContent) -> list[tuple[str, TextRow]]:
-    """Return the running lines, except for lines in a grid that also contains other lines."""
+    """Return the running headers and footers, except for lines in a grid that also contains other lines."""
     middles = [(row.top + row.bottom) / 2 for _, row in running]
     if not any(rule.start < middle < rule.end for rule in content.rules if not rule.level for middle in middles):
         return running

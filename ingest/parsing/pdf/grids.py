@@ -54,7 +54,8 @@ def find_grid_tables(content: PageContent) -> tuple[list[Table], list[Word]]:
 def _find_tables(rules: Sequence[Rule], words: list[Word], *, whole: bool) -> tuple[list[Table], list[Word]]:
     """Return the tables in the grids of some rules, and the words outside them.
 
-    With `whole`, both outer edges of each row must be drawn: if only every second row is coloured, it is not a grid.
+    With `whole`, both outer edges of each row must be drawn, because a table in which only every second row is coloured
+    is not a grid.
     """
     level = merge_rules(rule for rule in rules if rule.level)
     upright = merge_rules(rule for rule in rules if not rule.level)
@@ -162,7 +163,7 @@ def _is_continued(table: Table, words: Sequence[Word]) -> bool:
 def _is_complete(rows: Sequence[Sequence[Words]]) -> bool:
     """Return whether the first row is a header, and no column contains only the signs of another column's numbers.
 
-    If only a table's body is coloured, its header would be lost.
+    Otherwise, the header of a table of which only the body is coloured would be lost.
     """
     columns = ([join_cell_words(row[at]) for row in rows if row[at]] for at in range(len(rows[0])))
     return count_header_rows(rows) > 0 and not any(all(map(is_symbol, texts)) for texts in columns)
@@ -188,7 +189,7 @@ def _repeat_spanning_cells(line: list[Words]) -> None:
 
 
 def _find_drawn_edges(rules: Sequence[Rule], lines: Sequence[float], across: Sequence[float]) -> Drawn:
-    """Return, for each grid line and each step along it, whether a rule is drawn there."""
+    """For each grid line and each step along the line, return whether a rule is drawn there."""
     drawn = np.zeros((len(lines), len(across) - 1), bool)
     at, first, last = np.array([(rule.at, rule.start, rule.end) for rule in rules]).reshape(-1, 3).T
     starts, ends = np.array(across[:-1]), np.array(across[1:])
@@ -200,7 +201,7 @@ def _find_drawn_edges(rules: Sequence[Rule], lines: Sequence[float], across: Seq
 
 
 def _find_owners(right_of: Drawn, below: Drawn, wide: int, high: int) -> list[list[tuple[int, int]]]:
-    """Return, for each position in a grid, the first position of the cell that it belongs to."""
+    """For each position in a grid, return the first position of the cell that contains it."""
     owner = [[(row, column) for column in range(wide)] for row in range(high)]
     for row in range(high):
         for column in range(wide):
@@ -212,7 +213,7 @@ def _find_owners(right_of: Drawn, below: Drawn, wide: int, high: int) -> list[li
 
 
 def _split_row_lines(cells: list[Words]) -> list[list[Words]]:
-    """Split a grid row without rules between its lines: several rows if the lines of its cells are level.
+    """Split a grid row that has no rules between its lines into several rows, if the lines of its cells are level.
 
     The lines are level if at least two cells have three or more lines, at the same heights.
     """

@@ -1,7 +1,7 @@
 """Find headings: lines named by a bookmark, and short lines in capitals or in larger or bolder type.
 
-Levels come from the bookmarks. Without bookmarks, they are ordered by type size, then bold before plain, then by the
-depth of a section number. A type style that is used for long blocks is never a heading style.
+Levels come from the bookmarks. Without bookmarks, heading styles are ranked by type size, then bold before plain, then
+by the depth of a section number. A type style that is used for long blocks is never a heading style.
 """
 
 import re
@@ -31,7 +31,7 @@ _number = re.compile(r"(?:[A-Z]|\d{1,3})((?:\.\d{1,3}){0,5})\.?$")
 _leaders = re.compile(r"(?:[.·…] ?){4,}")
 _not_word = re.compile(r"[\W_]+")
 
-Style = tuple[float, int, int]  # negative size, 0 for bold, depth of the number: sorts in order of heading rank
+Style = tuple[float, int, int]  # negative size, 0 for bold, depth of the section number: sorts by heading rank
 
 
 @dataclass(frozen=True)

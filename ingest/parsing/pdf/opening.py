@@ -24,8 +24,8 @@ SAVE_AGAIN = "Open it in a PDF reader, save it as a new file, and upload that."
 def require_complete(path: Path) -> None:
     """Raise `DamagedDocumentError` for a truncated file, because PDFium silently omits its missing pages.
 
-    Other bytes may follow the end-of-file mark, because some servers append them, but not objects: these indicate a
-    truncated update.
+    Some servers append bytes, so other bytes may follow the end-of-file mark. Objects may not follow it, because they
+    indicate a truncated update.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -71,7 +71,10 @@ def open_repaired_pdf(path: Path, *, pages: int) -> "Iterator[PdfDocument]":
 
 
 def _load_forms(document: "PdfDocument") -> None:
-    """Make the values of form fields readable. Scripts do not run: this build of PDFium has no engine for them."""
+    """Make the values of form fields readable.
+
+    Scripts do not run, because this build of PDFium has no script engine.
+    """
     from pypdfium2 import PdfiumError
 
     with suppress(PdfiumError):

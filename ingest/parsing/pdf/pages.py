@@ -86,7 +86,7 @@ class PagesParser:
         furniture = RunningLines(list(edges.items()))
         lines = [furniture.list_running_lines(content, edges[content.number]) for content in contents]
         if all(map(_has_only_running_lines, contents, lines)):
-            lines = [[] for _ in contents]  # if each page has one line, as on labels, it is the content
+            lines = [[] for _ in contents]  # If each page has only one line, as on labels, that line is the content.
         found = []
         for content, each in zip(contents, lines, strict=True):
             self._seen.add(content)
@@ -101,7 +101,10 @@ class PagesParser:
         return self._reader.read(number)
 
     def _remove_running_lines(self, content: PageContent, running: Sequence[tuple[str, TextRow]]) -> list[Block]:
-        """Remove a page's running lines from its words. Returns the running lines that no earlier page had."""
+        """Remove a page's running headers and footers from its words.
+
+        Returns those that did not appear on an earlier page.
+        """
         gone: set[int] = set()
         first: list[Block] = []
         for key, row in running:
@@ -134,7 +137,7 @@ class PagesParser:
 
 
 def _has_only_running_lines(content: PageContent, running: Sequence[tuple[str, TextRow]]) -> bool:
-    """Return whether all words of a page are in its running lines."""
+    """Return whether all words of a page are in its running headers and footers."""
     return {id(word) for _, row in running for word in row.words} >= set(map(id, content.words))
 
 

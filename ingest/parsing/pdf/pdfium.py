@@ -1,7 +1,8 @@
 """Fast calls to PDFium for each character or object, without the checks of ctypes.
 
 Arguments are plain addresses, so that PDFium writes its results into one NumPy array. The calls do not release the GIL,
-because a parser has only one thread. Compared with the typed functions of pypdfium2, this halves the time for a page.
+because a parser has only one thread. Compared with the typed functions of pypdfium2, these calls halve the time for a
+page.
 """
 
 import ctypes
@@ -73,7 +74,10 @@ class TextPage:
         return np.fromiter(map(one, repeat(self.handle), range(self.count)), np.uint32, self.count)
 
     def read_boxes(self) -> npt.NDArray[np.float32]:
-        """Return left, top, right and bottom of each character, with its font's height; y grows upwards."""
+        """Return the left, top, right and bottom of each character, with its font's height.
+
+        The y axis points upwards.
+        """
         boxes = np.zeros((self.count, 4), np.float32)
         first, one = boxes.ctypes.data, get_function("FPDFText_GetLooseCharBox", _int, _address, _int, _address)
         addresses = range(first, first + 16 * self.count, 16)
@@ -81,7 +85,7 @@ class TextPage:
         return boxes
 
     def get_tight_box(self, index: int) -> tuple[float, float, float, float]:
-        """Return left, top, right and bottom of a character's drawn shape."""
+        """Return the left, top, right and bottom of a character's drawn shape."""
         get_function("FPDFText_GetCharBox", _int, _address, _int, *[_address] * 4)(self.handle, index, *self._box.each)
         left, right, bottom, top = self._box.values.tolist()
         return left, top, right, bottom
@@ -143,7 +147,7 @@ def _list_objects(one: PdfiumFunction, holder: int, count: int) -> list[tuple[in
 
 
 def get_bounds(page_object: int, into: FloatBuffer) -> tuple[float, float, float, float] | None:
-    """Return left, bottom, right and top of an object, in its container's coordinates, or None."""
+    """Return the left, bottom, right and top of an object in its container's coordinates, or None."""
     if not get_function("FPDFPageObj_GetBounds", _int, *[_address] * 5)(page_object, *into.each):
         return None
     left, bottom, right, top = into.values.tolist()
@@ -166,7 +170,10 @@ def get_draw_mode(path: int) -> tuple[bool, bool]:
 
 
 def list_segments(path: int, most: int) -> list[tuple[int, float, float, bool]]:
-    """Return kind (0 line, 1 curve, 2 move), point and closing flag of each segment; none above `most`."""
+    """Return the kind (0 line, 1 curve, 2 move), point and closing flag of each segment.
+
+    Empty if there are more than `most`.
+    """
     count = get_function("FPDFPath_CountSegments", _int, _address)(path)
     if count > most:
         return []

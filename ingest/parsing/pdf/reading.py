@@ -63,7 +63,7 @@ class PageReader:
         read_annotations(self._document, page, content)
         if not content.words and self._ocr_page is not None and _can_show_text(content):
             recognized = self._ocr_page(page, number)
-            # In a logo, the models see a single "0" or "一", which is not text.
+            # In a logo, the OCR models recognize a single "0" or "一", which is not text.
             if scanned or any(len(word.text) > 1 for word in recognized):
                 content.words = convert_recognized_words(recognized, content)
             content.images -= bool(content.words and content.images)  # the recognized picture is not counted as omitted
@@ -81,8 +81,8 @@ def _can_show_text(content: PageContent) -> bool:
 def convert_recognized_words(recognized: Sequence[RecognizedWord], content: PageContent) -> list[Word]:
     """Convert recognized words to words of the page, in points, with a type size from the height of their lines.
 
-    The height of a line depends on its letters: without ascenders and descenders, it is about half. So only lines that
-    are at least one and a half times as high as most lines count as larger type.
+    The height of a line depends on its letters: a line without ascenders and descenders is about half as high. So only
+    lines that are at least one and a half times as high as most lines count as larger type.
     """
     highs = [_compute_line_height(word, content) for word in recognized]
     usual = compute_median(highs, 1.0)
@@ -101,5 +101,5 @@ def _convert_word(word: RecognizedWord, content: PageContent, high: float) -> Wo
     box = word.box
     left, right = box.left * content.width, box.right * content.width
     top, bottom = box.top * content.height, box.bottom * content.height
-    size = round(RECOGNIZED_TYPE_RATIO * high)  # whole points, because the height of a line is not exact
+    size = round(RECOGNIZED_TYPE_RATIO * high)  # in whole points, because the height of a line is not exact
     return Word(word.text, left, top, right, bottom, float(max(1, size)), False, word.turn, box)

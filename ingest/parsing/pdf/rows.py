@@ -163,10 +163,11 @@ def sort_for_reading(words: Sequence[Word]) -> Sequence[Word]:
 
 
 def _split_two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | None:
-    """Return the two lines of a row in which some words are above others, each from left to right.
+    """Return the two lines of a row in which some words are above others.
 
-    Returns None unless there are exactly two lines. Both must have several words, and half of the shorter line must
-    overlap the other line, because single stacked signs belong to formulas.
+    The words of each line are ordered from left to right. Returns None unless there are exactly two lines. Both lines
+    must have several words, because single stacked signs belong to formulas, and half of the shorter line must overlap
+    the other line.
     """
     if all(other.left >= one.right - STACKED_OVERLAP_RATIO * one.size for one, other in pairwise(words)):
         return None
@@ -185,9 +186,9 @@ def _split_two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | N
 
 
 def is_justified(row: TextRow) -> bool:
-    """Return whether a row is justified text, in which the spaces have similar widths but the words do not.
+    """Return whether a row is justified text: its spaces have similar widths, but its words do not.
 
-    In a row of table columns, the ends or middles of the words are at equal distances instead.
+    In a table row, the ends or middles of the words are evenly spaced instead.
     """
     if len(row.cells) <= FEW_ROW_GAPS:
         return False
@@ -210,7 +211,7 @@ def compute_usual_space(words: Sequence[Word]) -> float:
 def split_at_common_gaps(rows: Sequence[TextRow], blank: float) -> None:
     """Split rows into cells at narrower gaps too, if nearby rows have a gap at the same position.
 
-    Such a gap is clearly wider than the spaces of its row, or than `blank` in a row with few words.
+    Such a gap is clearly wider than the spaces of its row or, in a row with few words, than `blank`.
     """
     wide = [_list_wide_gaps(row, blank) for row in rows]
     for number, row in enumerate(rows):

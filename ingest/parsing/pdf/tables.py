@@ -84,7 +84,10 @@ def is_year(text: str) -> bool:
 
 
 def sort_cell_words(words: Sequence[Word]) -> Words:
-    """Return the words of a cell with one or several lines in reading order; rotated words in their own order."""
+    """Return the words of a cell, which may have several lines, in reading order.
+
+    Rotated words keep the file's order.
+    """
     if words and words[0].turn in (1, 3):
         up = words[0].turn == 1
         return sorted(words, key=lambda word: (round(word.left), -word.top) if up else (-round(word.right), word.top))
@@ -96,8 +99,8 @@ def count_header_rows(rows: Sequence[Sequence[Words]]) -> int:
 
     A row with only a label does not end a header. Neither does a row of a label and years, if the first row has these
     years as column names above other values. Of several rows before the first value, the header extends only to the
-    last bold row above plain rows, or to the first row that names every column. Without values it is the first row, or
-    all rows without labels.
+    last bold row above plain rows, or to the first row that names every column. In a table without values, the header
+    is the first row, or all rows without labels.
     """
     texts = [[join_cell_words(cell) for cell in row] for row in rows]
     end = next((number for number in range(len(rows)) if _has_values(texts, number)), None)
@@ -126,7 +129,7 @@ def _has_values(rows: Sequence[Sequence[str]], number: int) -> bool:
 
 
 def _are_column_years(texts: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Return whether a row's cells after its label are several years, and a row below has another value.
+    """Return whether the cells after a row's label are several years, and a row below has another value.
 
     A single year may be a value in the first row, such as the year when something was founded.
     """

@@ -12,14 +12,15 @@ from ingest.storage.texts.layout import PlaceKind
 _divided = re.compile(r"(?P<start>.*\w)[-\u2010\u2011]", re.DOTALL)
 _letters = re.compile(r"\w+")
 _BULLET = "-"
-_TICK_BOXES = frozenset("☐☑☒✓✔✗✘")  # check boxes have a meaning, so they are written as marks
+_TICK_BOXES = frozenset("☐☑☒✓✔✗✘")  # Check boxes have a meaning, so they are written as marks.
 
 
 @dataclass
 class PageBlocks:
-    """The blocks of a page, and those of its running headers and footers that no earlier page had.
+    """The blocks of a page, plus its running headers and footers that did not appear on an earlier page.
 
-    All running lines come first, including those at the lower edge, because a sentence may continue on the next page.
+    The running headers and footers come first, including those at the lower edge, because a sentence may continue on
+    the next page.
     """
 
     number: int
@@ -34,7 +35,7 @@ class PageWriter:
         self._writer = writer
         self._begun = 0
         self._open: Block | None = None  # a paragraph that may continue
-        self._header: list[str] = []  # header of the last table, while only page ends have followed it
+        self._header: list[str] = []  # header of the last table, as long as only page ends have followed the table
 
     def write(self, pages: Sequence[PageBlocks], words: Set[str], *, last: bool) -> None:
         """Write pages. `words` are the document's words. They determine whether a divided word is a single word."""

@@ -95,7 +95,7 @@ class SheetFacts:
     errors: int = 0
     not_computed: list[str] = field(default_factory=list)  # the first formula cells without a saved value
     not_computed_count: int = 0
-    kinds: UnitRuns = field(default_factory=UnitRuns)  # `ERROR` and `DURATION`, which values do not show
+    kinds: UnitRuns = field(default_factory=UnitRuns)  # `ERROR` and `DURATION`, which the values do not show
     merged: list[Range] = field(default_factory=list)
     comments: list[CellComment] = field(default_factory=list)
     text_boxes: list[TextBox] = field(default_factory=list)

@@ -270,7 +270,7 @@ def _iter_rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
     if sheet.end is not None and sheet.end[0] >= _MAX_ROWS:
         raise DamagedDocumentError(f"A sheet has cells beyond row {_MAX_ROWS:,}, the last row that a sheet can have.")
     merged = MergedCells([*(sheet.merged_cell_ranges or ()), *facts.merged])
-    for number, row in enumerate(sheet.iter_rows()):  # from the sheet's first row, but from the first used column
+    for number, row in enumerate(sheet.iter_rows()):  # starts at the sheet's first row and first used column
         if number < first_row:
             continue
         for at, value in enumerate(row):

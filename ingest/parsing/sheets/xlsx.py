@@ -144,7 +144,7 @@ def _count_hidden_columns(column: etree._Element) -> int:
     if column.get("hidden") not in _TRUE:
         return 0
     first, last = int(column.get("min", "1")), int(column.get("max", "1"))
-    return 1 if last >= 16_384 else max(0, last - first + 1)  # a range up to the sheet's end counts as one
+    return 1 if last >= 16_384 else max(0, last - first + 1)  # a range up to the sheet's end counts as a single one
 
 
 def _read_row(row: etree._Element, number: int, units: dict[str, str], facts: SheetFacts) -> None:
