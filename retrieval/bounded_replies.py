@@ -1,8 +1,8 @@
-"""Limit the size of replies from model, embedding and reranking servers and from identity providers.
+"""Limit the size of responses from model, embedding and reranking servers and from identity providers.
 
-Without a limit, a broken or impersonated server could fill the memory with one reply. The limits are event hooks rather
-than a custom transport, so that clients still use the proxies from the environment. httpx and httpx2 (used by the
-openai client) have the same hooks and streams.
+Without a limit, a broken or impersonated server could exhaust the memory with one response. The limits are event hooks
+rather than a custom transport, so that clients still use the proxies from the environment. httpx and httpx2 (used by
+the openai client) have the same hooks and streams.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,11 +18,11 @@ SHORT_REPLY_BYTES = 1024**2
 
 
 class ReplyTooLargeError(Exception):
-    """A reply exceeds its size limit, or is compressed, which hides its size. The message names the server."""
+    """A response exceeds its size limit, or is compressed, which hides its size. The message names the server."""
 
 
 def build_reply_hooks(most_bytes: int = MODEL_REPLY_BYTES) -> dict[str, list[Callable[[Any], Any]]]:
-    """Build event hooks for a synchronous httpx or httpx2 client; larger replies raise `ReplyTooLargeError`."""
+    """Build event hooks for a synchronous httpx or httpx2 client. Larger responses raise `ReplyTooLargeError`."""
 
     def limit_reply(response: httpx.Response | httpx2.Response) -> None:
         count = _build_byte_counter(response, most_bytes)
@@ -51,13 +51,13 @@ def fetch_short_document(url: str, *, timeout: float, headers: dict[str, str] | 
 
 
 def post_form(url: str, form: dict[str, str], *, timeout: float) -> httpx.Response:
-    """Post a form and read a reply of at most 1 MiB. Raises httpx's errors and `ReplyTooLargeError`."""
+    """Post a form and read a response of at most 1 MiB. Raises httpx's errors and `ReplyTooLargeError`."""
     with httpx.Client(timeout=timeout, event_hooks=build_reply_hooks(SHORT_REPLY_BYTES)) as client:
         return client.post(url, data=form)
 
 
 def find_reply_too_large(error: BaseException | None) -> ReplyTooLargeError | None:
-    """Find the `ReplyTooLargeError` among an error and its causes; None if there is none."""
+    """Find a `ReplyTooLargeError` among an error and its causes. Returns None if there is none."""
     while error is not None:
         if isinstance(error, ReplyTooLargeError):
             return error
@@ -70,9 +70,9 @@ def _disable_compression(request: httpx.Request | httpx2.Request) -> None:
 
 
 def _build_byte_counter(response: httpx.Response | httpx2.Response, most_bytes: int) -> Callable[[int], None]:
-    """Return a function that counts the bytes of a reply.
+    """Return a function that counts a response's bytes and raises `ReplyTooLargeError` above `most_bytes`.
 
-    Raises `ReplyTooLargeError` immediately if the headers show that the reply is too large or compressed.
+    Raises `ReplyTooLargeError` immediately if the headers show that the response is too large or compressed.
     """
     url = response.request.url
     server = f"{url.scheme}://{url.netloc.decode('ascii').rpartition('@')[2]}"
@@ -97,7 +97,7 @@ def _build_byte_counter(response: httpx.Response | httpx2.Response, most_bytes: 
 
 
 class _CountedStream:
-    """A reply's body, counted one block at a time."""
+    """A response body whose bytes are counted block by block."""
 
     def __init__(self, stream: Any, count: Callable[[int], None]) -> None:  # noqa: ANN401 - a stream of either library
         self._stream = stream
@@ -113,15 +113,15 @@ class _CountedStream:
 
 
 class _HttpxStream(_CountedStream, httpx.SyncByteStream):
-    """The counted body for httpx."""
+    """A byte-counted response body for httpx."""
 
 
 class _Httpx2Stream(_CountedStream, httpx2.SyncByteStream):
-    """The counted body for httpx2."""
+    """A byte-counted response body for httpx2."""
 
 
 class _AsyncStream(httpx2.AsyncByteStream):
-    """The counted body for an asynchronous httpx2 client."""
+    """A byte-counted response body for an asynchronous httpx2 client."""
 
     def __init__(self, stream: Any, count: Callable[[int], None]) -> None:  # noqa: ANN401 - as above
         self._stream = stream

@@ -102,7 +102,7 @@ def open_reranker(
 
 
 def build_encoders(models: ModelStore, settings: EncoderSettings, *more: str) -> Encoders:
-    """Build the registry of the built-in encoders and those described by the settings or `more`.
+    """Build the registry of the built-in encoders and of the encoders described by the settings or `more`.
 
     Models are located and servers are contacted immediately, so that an encoder that does not fit the index is refused
     at startup. Raises `EncoderError` if a model or server is unavailable, and `ValueError` if a description cannot be

@@ -41,7 +41,7 @@ class IndexUnavailableError(RetrievalError):
 
 
 class IndexLostError(IndexUnavailableError):
-    """The index is gone or damaged, or lacks many documents that searches should find.
+    """The index is missing or damaged, or lacks many documents that searches should find.
 
     Searches are refused, because they would answer "not found" for documents that exist. The detail does not name a
     host or a file.
@@ -110,7 +110,7 @@ class RerankerError(RetrievalError):
 
 
 class RerankerUnavailableError(RerankerError):
-    """The reranker's server is unreachable or busy, or rejects our requests."""
+    """The reranker's server is unreachable or busy, or rejects the requests."""
 
     code = "reranker_unavailable"
     public_detail = "The reranker is not available."
@@ -197,7 +197,7 @@ class ModelSourceError(ModelFileError):
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """The number of attempts, and the waits between them, which double up to a maximum."""
+    """The number of attempts, and the retry delays between them, which double up to a maximum."""
 
     attempts: int
     first_wait_seconds: float
@@ -208,10 +208,11 @@ class RetryPolicy:
             raise ValueError("a retry policy needs at least one attempt, and a longest wait no shorter than the first")
 
     def iter_waits(self, uniform: Callable[[], float] = random.random) -> Iterator[float]:
-        """Yield the waits in seconds, one fewer than the attempts. Half of each wait is fixed and half is random.
+        """Yield the retry delays in seconds, one fewer than the attempts.
 
-        The random half keeps clients that failed at the same time from retrying at the same time. The fixed half
-        guarantees a minimum total wait. `uniform` returns numbers from 0 to 1.
+        Half of each delay is fixed and half is jitter. The jitter keeps clients that failed at the same time from
+        retrying at the same time. The fixed half guarantees a minimum total delay. `uniform` returns numbers from 0 to
+        1.
         """
         for retry in range(self.attempts - 1):
             longest = min(self.first_wait_seconds * 2**retry, self.longest_wait_seconds)

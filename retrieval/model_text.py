@@ -13,7 +13,7 @@ import regex
 
 from ingest.storage.texts.normalize import remove_invisible
 
-# The permitted length of a token's name, for tokens that are recognized by their form alone.
+# The maximum length of a token's name, for tokens that are recognized by their form alone.
 _NAME_LENGTH = "{1,80}"
 # Names of tokens in angle brackets, with or without a slash, a namespace or attributes.
 _NAMES = (
@@ -53,9 +53,10 @@ _FULL_WIDTH = {"<": "＜", ">": "＞", "[": "［", "]": "］"}
 
 
 def neutralize(text: str) -> str:
-    """Remove invisible characters and neutralize chat template tokens. Every text in a prompt goes through this.
+    """Remove invisible characters and neutralize chat template tokens.
 
-    Idempotent: no visible characters are removed, so no new token can form.
+    Every text in a prompt passes through this function. This is idempotent: no visible characters are removed, so no
+    new token can form.
     """
     # guard: prompts-without-hidden-characters
     left: str = _TEMPLATE_TOKENS.sub(lambda match: _FULL_WIDTH[match[0]], remove_invisible(text))

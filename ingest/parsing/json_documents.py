@@ -188,7 +188,7 @@ class _JsonWriter:
         long: list[tuple[str, Json]] = []
         shown: list[str] = []
         for name, member in _iter_members(value):
-            has_section = isinstance(member, dict | list) and member is not value  # a plain list is its own member
+            has_section = isinstance(member, dict | list) and member is not value  # a plain list is its own only member
             if has_section and (_has_records(member) or _is_long(member, name)):
                 long.append((name, member))
             else:

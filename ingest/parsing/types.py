@@ -135,7 +135,10 @@ class ParserLimits:
     threads: bool = False
 
     def with_recognition(self) -> "ParserLimits":
-        """Return the limits for a document with text recognition. The models need 2 GB, and each page takes seconds."""
+        """Return the limits for a document that needs OCR.
+
+        The models take 2 GB, and each page takes several seconds.
+        """
         return replace(
             self,
             memory_bytes=max(self.memory_bytes, _OCR_MEMORY_BYTES),

@@ -91,7 +91,7 @@ class DocumentWriter:
         A page, slide or sheet without text starts where the text before it ends.
         """
         place = Place(kind, number or len(self._places) + 1, self._length, _join_lines(name))
-        if kind is not PlaceKind.PAGE:  # pages of a PDF are reported when they are read, before they are written
+        if kind is not PlaceKind.PAGE:  # PDF pages are reported when they are read, before they are written
             report_progress(len(self._places))
         self._places.append(place)
         return place

@@ -1,7 +1,7 @@
 """A bi-encoder on any server that offers OpenAI's `/v1/embeddings`, such as vLLM or text-embeddings-inference.
 
 The openai client retries failed requests (lost connections, 408, 409, 429, 5xx) and respects `Retry-After`. This module
-converts the server's errors and malformed replies to `EncoderError`s with user-facing messages.
+converts the server's errors and malformed responses to `EncoderError`s with user-facing messages.
 """
 
 import threading
@@ -23,13 +23,13 @@ from retrieval.errors import EncoderError, EncoderUnavailableError
 _DOCUMENTS_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
 _QUERY_TIMEOUT = httpx2.Timeout(15.0, connect=3.0)
 _DOCUMENT_RETRIES, _QUERY_RETRIES = 5, 1
-# Within the default limits of servers: OpenAI accepts 2,048 texts and 300,000 tokens, text-embeddings-inference 32
-# texts.
+# These values are within the servers' default limits: OpenAI accepts 2,048 texts and 300,000 tokens,
+# text-embeddings-inference 32 texts.
 _TEXTS_PER_REQUEST = 32
 _CHARS_PER_REQUEST = 32_000
 _CHARS_PER_TOKEN = 4
 _MAX_PARALLEL_REQUESTS = 4
-# A rejected text is halved at most this many times, to find out whether it was too long for the model's window.
+# A rejected text is halved at most this many times to find out whether it was too long for the model's window.
 _MAX_HALVINGS = 6
 _MIN_TRUNCATED_CHARS = 200
 _BAD_INPUT_STATUSES = frozenset({400, 413, 422})
@@ -43,7 +43,7 @@ class OpenAIEmbedder:
     """
 
     def __init__(self, spec: EncoderSpec, *, api_key: str | None = None) -> None:
-        """Set up the clients. If the spec has no dimension, request a vector to find it out.
+        """Set up the clients. If `spec` has no dimension, request a vector to determine it.
 
         Raises `EncoderError` if that request fails.
         """
@@ -100,11 +100,11 @@ class OpenAIEmbedder:
                 self._learn_max_length(client, cut, refused)
 
     def _learn_max_length(self, client: openai.OpenAI, texts: Sequence[str], refused: "_RefusedInputError") -> None:
-        """Find the length to truncate texts to. Raises `EncoderError` if shorter texts are rejected too."""
+        """Find the length to which texts must be truncated. Raises `EncoderError` if shorter texts are rejected too."""
         with self._cutting:
             text = max(texts, key=len)
             if self._longest is not None and len(text) > self._longest:
-                return  # another thread has found the length in the meantime
+                return  # Another thread has found the length in the meantime.
             for _ in range(_MAX_HALVINGS):
                 text = text[: len(text) // 2]
                 if len(text) < _MIN_TRUNCATED_CHARS:
@@ -172,7 +172,7 @@ def compute_fingerprint(spec: EncoderSpec, dimension: int) -> str:
 
 
 def _split_into_requests(order: Sequence[int], texts: Sequence[str]) -> Iterator[list[int]]:
-    """Yield the row numbers for each request, within the limits on texts and characters per request."""
+    """Yield the row numbers of the texts for each request, within the limits on texts and characters per request."""
     rows: list[int] = []
     characters = 0
     for row in order:
@@ -204,14 +204,14 @@ def _translate_errors(spec: EncoderSpec, url: str) -> Iterator[None]:
         raise EncoderError(
             f"The embedding server cannot be used: {error}", hint="Check the address in LEADLINE_ENCODER."
         ) from error
-    except openai.APIConnectionError as error:  # includes timeouts
+    except openai.APIConnectionError as error:  # this class includes timeouts
         raise EncoderUnavailableError(
             f"The embedding server at {url} does not answer: {error}",
             hint="Check that it is running and that LEADLINE_ENCODER has its address. Waiting jobs then continue.",
         ) from error
     except openai.APIStatusError as error:
         raise _convert_status_error(error, spec, url) from error
-    # Replies that are valid JSON but not a list of embeddings fail only when their fields are read.
+    # A response that is valid JSON but not a list of embeddings fails only when its fields are read.
     except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
         raise EncoderError(
             f"The embedding server at {url} did not answer with embeddings: {error}",

@@ -1,4 +1,4 @@
-"""The port of bi-encoders, which convert texts to unit vectors. Queries and documents are encoded separately."""
+"""The interface of bi-encoders, which convert texts to unit vectors. Queries and documents are encoded separately."""
 
 import hashlib
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Embedder(Protocol):
     def close(self) -> None: ...
 
 
-# Sentences on unrelated topics, to measure which cosine an encoder gives to unrelated texts.
+# Sentences on unrelated topics, used to measure the cosine that an encoder gives to unrelated texts.
 UNRELATED_SENTENCES = (
     "The bakery opens at six in the morning.",
     "Copper melts at a little over a thousand degrees.",
@@ -65,11 +65,11 @@ UNRELATED_SENTENCES = (
 
 
 def compute_cosine_floor(encoder: Embedder) -> float:
-    """Compute the cosine that becomes 0 when scores are scaled.
+    """Compute the encoder's cosine floor: the cosine that is scaled to a score of 0.
 
-    It is as far below the cosine of unrelated texts as 1 is above it. Encoders use different parts of the scale: the
-    cosine of unrelated texts is about 0 for one encoder and 0.7 for another. Raises `EncoderError` if the encoder
-    fails.
+    The floor is as far below the mean cosine of unrelated texts as 1 is above that mean. Encoders use different parts
+    of the scale: the cosine of unrelated texts is about 0 for one encoder and 0.7 for another. Raises `EncoderError` if
+    the encoder fails.
     """
     vectors = encoder.embed_documents(UNRELATED_SENTENCES).vectors
     cosines = vectors @ vectors.T

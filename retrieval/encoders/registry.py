@@ -27,7 +27,7 @@ class Encoders:
     def get_by_name(self, name: str | None) -> EncoderChoice:
         """Return the encoder with this name, or the default encoder for None.
 
-        Raises `UnknownEncoderError`, whose message lists the names, if there is none.
+        Raises `UnknownEncoderError` if there is no such encoder. The message lists the available names.
         """
         if name is None:
             return self.choices[0]

@@ -24,7 +24,10 @@ class SentenceTransformersEmbedder:
     """
 
     def __init__(self, model: LocatedModel) -> None:
-        """Load the model and check its dimension. Raises `EncoderError` if it cannot be loaded or does not fit."""
+        """Load the model and check its dimension.
+
+        Raises `EncoderError` if it cannot be loaded or has another dimension.
+        """
         self.fingerprint = model.fingerprint
         self.dimension = model.dimension
         self._located = model
@@ -81,7 +84,7 @@ class SentenceTransformersEmbedder:
         """Return the number of tokens that the model read from each text."""
         longest = self._model.max_seq_length
         tokenizer = self._model.tokenizer
-        if hasattr(tokenizer, "encode_batch"):  # static embedding models have a plain `tokenizers` tokenizer
+        if hasattr(tokenizer, "encode_batch"):  # Static embedding models have a plain `tokenizers` tokenizer.
             lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))]
         else:
             encoded = tokenizer(list(texts), truncation=longest is not None, max_length=longest, verbose=False)
@@ -90,7 +93,7 @@ class SentenceTransformersEmbedder:
 
 
 class _PriorityLock:
-    """A lock for one thread at a time, in which queries take precedence over documents."""
+    """A lock that gives queries precedence over documents. One thread at a time can hold it."""
 
     def __init__(self) -> None:
         self._change = threading.Condition()
@@ -141,7 +144,7 @@ def _load_model(model: LocatedModel) -> Any:  # noqa: ANN401 - the library's mod
         except OSError:
             if model.is_folder:
                 raise
-            return SentenceTransformer(model.source, **options)  # downloads the weights
+            return SentenceTransformer(model.source, **options)  # This downloads the weights.
     except Exception as error:  # the library and its backends may raise any exception
         reason = " ".join(str(error).split())[:300]
         raise EncoderError(

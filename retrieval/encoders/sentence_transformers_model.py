@@ -1,6 +1,6 @@
 """Read the revision, dimension and prompts of a sentence-transformers model from its small files, without loading it.
 
-A command that only inspects an index needs its encoder's fingerprint, and loading torch takes seconds.
+A command that only inspects an index needs the fingerprint of the index's encoder, and loading torch takes seconds.
 """
 
 import hashlib
@@ -77,7 +77,7 @@ def locate_model(spec: EncoderSpec) -> LocatedModel:
 
 
 def _locate_folder(spec: EncoderSpec) -> tuple[Path, str]:
-    """Return the folder of the small files and the model's revision."""
+    """Return the folder that contains the model's small files, and the model's revision."""
     folder = Path(spec.model).expanduser()
     if folder.is_dir():
         return folder, f"files-{_compute_digest(folder)}"
@@ -164,7 +164,7 @@ def _find_dimension(config: Mapping[str, Any]) -> int | None:
 
 
 def _count_pooling_modes(config: Mapping[str, Any]) -> int:
-    """Return the number of pooling modes. The library concatenates their results."""
+    """Return the number of pooling modes. The library concatenates the results of all modes."""
     mode = config.get("pooling_mode")
     if isinstance(mode, list):
         return len(mode)

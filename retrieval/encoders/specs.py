@@ -49,7 +49,7 @@ _OPTIONS = frozenset(field.name for field in fields(EncoderSpec)) - {"text", "mo
 
 
 def is_described(encoder: str) -> bool:
-    """Return whether a setting describes an encoder instead of naming a built-in one."""
+    """Return whether a setting describes an encoder. Otherwise, it names a built-in encoder."""
     return encoder.startswith((*_SCHEMES, f"{LIBRARY} ")) or encoder == LIBRARY
 
 

@@ -54,7 +54,7 @@ def search_chunks(
 ) -> dict[str, list[DocumentSpan]]:
     """Return each question's best chunks by hybrid search: at least one, and as many as fit into `characters`.
 
-    A limit in characters is fair to chunks of every size; a limit in chunks is not.
+    A limit in characters treats chunks of all sizes fairly. A limit in chunks does not.
     """
     floor, clock = compute_cosine_floor(encoder), Clock()
     found: dict[str, list[DocumentSpan]] = {}
@@ -101,7 +101,7 @@ def judge_chunks(
 
 
 def _compute_measures(excerpts: Sequence[DocumentSpan], chunks: Sequence[DocumentSpan]) -> tuple[float, float, float]:
-    """Return recall, precision and IoU. Text in two chunks counts twice in |R|, and once in the overlap."""
+    """Return recall, precision and IoU. Text that is in two chunks counts twice in |R| but once in the overlap."""
     wanted = _collect_code_points(excerpts)
     hit = len(wanted & _collect_code_points(chunks))
     size = sum(chunk.end - chunk.start for chunk in chunks)

@@ -1,9 +1,9 @@
-"""Evaluate search with questions whose answers contain figures, by whether the passages found contain those figures.
+"""Evaluate search with questions whose answers contain figures. A passage is a match if it contains those figures.
 
 The format is that of Docugami's KG-RAG data sets (2023): `questions.csv` with the columns `Question`, `Source Docs`
 (file name patterns, separated by commas) and `Answer`, next to a folder `docs` with files of any format. Questions
-about several documents are skipped, because their figures are spread over more passages than are judged. Questions
-whose answers contain no figure are skipped too.
+about several documents are skipped, because their figures are spread over more passages than this evaluation judges.
+Questions whose answers contain no figure are skipped too.
 """
 
 import csv
@@ -21,12 +21,12 @@ from retrieval.evaluation.runs import EvaluationRun
 _COLUMNS = frozenset({"Question", "Source Docs", "Answer"})
 _FIGURE = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_MIN_DIGITS = 3  # shorter numbers, and years, occur in any passage
+_MIN_DIGITS = 3  # Shorter numbers and years are not used, because they occur in any passage.
 
 
 @dataclass(frozen=True)
 class FigureQuestion:
-    """A question about one document, and the figures in its answer, as the answer writes them."""
+    """A question about one document, and the figures in its answer, written as in the answer."""
 
     id: str
     text: str
@@ -72,7 +72,7 @@ def judge_figures(
     questions: Sequence[FigureQuestion],
     stages_ms: Mapping[str, float] | None = None,
 ) -> EvaluationRun:
-    """Compute the measures of every question. Passages of other documents count as misses.
+    """Compute the measures of every question. Passages from other documents count as misses.
 
     `figures@k` is the fraction of the answer's figures that occur in the first k passages, `all@k` is 1 if all of them
     do, and `mrr@10` is the mean over the figures of 1 / the rank of the first passage with the figure.

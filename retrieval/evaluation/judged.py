@@ -5,8 +5,8 @@ BEIR (Thakur et al., NeurIPS 2021): `corpus.jsonl` has one object per line with 
 grade per line, separated by tabs. Other keys and blank lines are ignored.
 
 SQuAD (Rajpurkar et al., EMNLP 2016): the folder's only `*.json` file has `data`, a list of articles with `paragraphs`,
-each with a `context` and `qas`, each with an `id` and a `question`. The paragraph that a question belongs to is its
-answer. Questions marked `is_impossible` have no answer and are skipped. Other members are ignored.
+each with a `context` and `qas`, each with an `id` and a `question`. The answer to a question is the paragraph that it
+belongs to. Questions marked `is_impossible` have no answer and are skipped. Other members are ignored.
 """
 
 import json
@@ -159,7 +159,7 @@ _HINT = "SQuAD's format is one JSON file of articles, paragraphs and questions; 
 class SquadFolder:
     """A folder with one file in SQuAD's format, which is loaded on creation.
 
-    The id of a paragraph is its number, from 1. `queries` and `qrels` are as in `BeirFolder`. Raises
+    The id of a paragraph is its number, from 1. `queries` and `qrels` have the same form as in `BeirFolder`. Raises
     `EvaluationDataError` if the file is missing or has the wrong format.
     """
 
@@ -207,7 +207,7 @@ def _iter_paragraphs(path: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
 
 
 class JudgedFolder(Protocol):
-    """A folder of texts, questions, and judgements of which text answers which question.
+    """A folder with texts, questions, and judgements about which text answers which question.
 
     `corpus_file` is the file with the texts. `queries` maps every query id to its text. `qrels` maps the ids of judged
     queries to grades keyed by corpus id.

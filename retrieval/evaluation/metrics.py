@@ -17,10 +17,10 @@ Grades = Mapping[str, int]
 def ndcg_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
     """Return the normalized discounted cumulative gain of the first k documents, in [0, 1] (trec_eval's ndcg_cut_k).
 
-    DCG@k = sum over ranks i = 1..k of grade(i) / log2(i + 1): the gain is linear, not 2^grade - 1. nDCG@k divides it
-    by the DCG@k of the ideal ranking: all positive judgements, highest first, found or not.
-    Source: Järvelin & Kekäläinen, TOIS 20(4), 2002. Its discount log_b(i) starts at rank b, trec_eval's log2(i + 1)
-    at rank 2. This function uses trec_eval's, as BEIR's tables do.
+    DCG@k = sum over ranks i = 1..k of grade(i) / log2(i + 1): the gain is linear, not 2^grade - 1. nDCG@k divides it by
+    the DCG@k of the ideal ranking: all positive judgements, highest first, found or not. Source: Järvelin & Kekäläinen,
+    TOIS 20(4), 2002. Its discount log_b(i) starts at rank b, trec_eval's log2(i + 1) at rank 2. This function uses
+    trec_eval's discount, as BEIR's tables do.
     """
     ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)
     if not ideal:
@@ -50,7 +50,7 @@ def reciprocal_rank(ranking: Sequence[str], grades: Grades, k: int | None = None
 
 
 def mean(values: Sequence[float]) -> float:
-    """Return the mean over queries. Raises `ValueError` if there are none."""
+    """Return the mean over queries. Raises `ValueError` if there are no queries."""
     if not values:
         raise ValueError("no queries to average over")
     return math.fsum(values) / len(values)
@@ -61,9 +61,9 @@ def compute_bootstrap_interval(
 ) -> tuple[float, float]:
     """Compute the percentile bootstrap interval of the mean over queries. Equal seeds give equal intervals.
 
-    `values` holds one value per query. To compare two systems, pass the differences by query: the systems differ if
-    the interval excludes 0. Overlapping intervals of two systems do not show that they are equal.
-    Sources: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13; Sakai, SIGIR 2006.
+    `values` holds one value per query. To compare two systems, pass the difference for each query. The systems differ
+    if the interval excludes 0. Overlapping intervals of two systems do not show that they are equal. Sources: Efron &
+    Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13; Sakai, SIGIR 2006.
     """
     if not values:
         raise ValueError("no queries to average over")

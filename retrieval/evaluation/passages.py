@@ -26,7 +26,7 @@ PASSAGES = 10
 
 
 class QuestionPart(StrEnum):
-    """One half of the questions. One half is for choosing settings, the other for checking the choice."""
+    """One half of the questions. The first half is used to choose settings, and the second half to check the choice."""
 
     CHOOSING = "choosing"
     KEPT = "kept"
@@ -114,12 +114,12 @@ def open_located_questions(path: Path, documents: Path | None, *, by_pages: bool
 
 
 def has_located_questions(path: Path) -> bool:
-    """Return whether a path has questions in one of these formats, judging by its name and its files' names."""
+    """Return whether a path has questions in one of the two formats, judging by file names only."""
     return path.suffix == ".jsonl" or (path / "questions.csv").is_file()
 
 
 def assign_part(question: str) -> QuestionPart:
-    """Assign a question to a half by a hash of its text, so that every run assigns it to the same half."""
+    """Assign a question to one of the halves by a hash of its text, so that every run chooses the same half."""
     return QuestionPart.KEPT if hashlib.sha256(question.encode()).digest()[0] % 2 else QuestionPart.CHOOSING
 
 

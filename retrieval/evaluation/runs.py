@@ -1,4 +1,4 @@
-"""Evaluation results by query, and functions to summarize, compare and save them."""
+"""Evaluation results for each query, and functions to summarize, compare and save the results."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,10 @@ class MeanEstimate:
 
 @dataclass(frozen=True)
 class EvaluationRun:
-    """Results of one search configuration. `figures` are keyed by measure and query id, median `stages_ms` by stage."""
+    """Results of one search configuration.
+
+    `figures` are keyed by measure and query id; median `stages_ms` are keyed by stage.
+    """
 
     figures: Mapping[str, Mapping[str, float]]
     stages_ms: Mapping[str, float] = field(default_factory=dict)
@@ -58,7 +61,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Difference:
-    """A comparison by one measure: both means, and the mean of `second - first` over queries as `change`.
+    """A comparison of two runs by one measure: both means, and the mean of `second - first` over queries as `change`.
 
     The two runs differ if the interval of `change` excludes 0.
     """
@@ -120,7 +123,7 @@ def save_evaluation(evaluation: Evaluation, path: Path) -> None:
 
 
 def load_evaluation(path: Path) -> Evaluation:
-    """Load a saved evaluation. Raises `EvaluationDataError` if the file is not one."""
+    """Load a saved evaluation. Raises `EvaluationDataError` if the file is not a saved evaluation."""
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

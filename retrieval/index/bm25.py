@@ -2,7 +2,7 @@
 
 The engine's own encoder stems words and removes stop words, in the document's language. A document's terms are its
 words, its whole numbers ("12,345" becomes 12345), and pairs of adjacent words, so that a phrase counts for more than
-the same words apart. The engine multiplies each weight by the term's idf at query time (`Modifier.Idf`).
+the same words in separate places. The engine multiplies each weight by the term's idf at query time (`Modifier.Idf`).
 
 A text's length is its number of words, not counting numbers. Length normalization penalizes wordiness, but a table full
 of figures is not wordy: when numbers counted, prose ranked above the table that contained the figure.
@@ -21,15 +21,15 @@ from qdrant_edge import Bm25, Bm25Config
 from retrieval.index.languages import Language
 from retrieval.index.port import SparseVector
 
-# The mean number of terms in a chunk, without stop words: 84 to 112 for books, abstracts and encyclopaedia articles
-# split at 1,000 characters. BM25's quality is flat around this value.
+# The mean number of terms in a chunk, without stop words. Measured: 84 to 112 for books, abstracts and encyclopaedia
+# articles split at 1,000 characters. BM25's quality is flat around this value.
 AVERAGE_CHUNK_TERMS = 100.0
 # An occurrence in the title, the headings or the file name counts as two occurrences in the text. Measured on half of
 # the questions of five collections: raising this weight from 1 to 2 improves results for books, and does not change
-# them for the others.
+# results for the other collections.
 CONTEXT_WEIGHT = 2.0
-# The weight of a pair of words, relative to a single word. Quality does not change from 0.1 to 0.4 on the same
-# questions.
+# The weight of a pair of words, relative to a single word. On the same questions, quality does not change for weights
+# from 0.1 to 0.4.
 PAIR_WEIGHT = 0.2
 
 _WORD = re.compile(r"[^\W_]+")
@@ -45,15 +45,18 @@ _MAX_CACHED_WORDS = 200_000
 
 
 class SparseEncoder(Protocol):
-    """A port for converting text to term weights. `fingerprint` identifies everything that affects the weights."""
+    """The interface for converting text to term weights.
+
+    `fingerprint` identifies everything that affects the weights.
+    """
 
     @property
     def fingerprint(self) -> str: ...
 
     def find_compatible(self, fingerprint: str) -> "SparseEncoder | None":
-        """Find the encoder with this fingerprint: this one or an earlier release's.
+        """Find the encoder with this fingerprint: this encoder or an encoder of an earlier release.
 
-        None if the fingerprint is unknown.
+        Returns None if the fingerprint is unknown.
         """
 
     def encode_document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
@@ -100,7 +103,10 @@ class Bm25Encoder:
         return SparseVector(tuple(found), tuple(x * (self._k1 + 1) / (x + self._k1) for x in found.values()))
 
     def encode_query(self, text: str) -> SparseVector:
-        """Return the query's terms in every language, weighted by occurrence. A document only has terms in its own."""
+        """Return the query's terms in every language, weighted by occurrence.
+
+        A document only has terms in its own language.
+        """
         text = self._join_digit_groups(text)
         asked = self._extract_content_words(text)
         weights: dict[int, float] = {}
@@ -188,7 +194,7 @@ def find_matched_words(encoder: SparseEncoder, query: str, text: str) -> tuple[s
 
 
 def iter_matched_words(encoder: SparseEncoder, query: str, texts: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the matched query words of each text, encoding the query once."""
+    """Yield the matched query words of each text. The query is encoded only once."""
     asked = {word: encoder.encode_query(word).indices for word in dict.fromkeys(_WORD.findall(query))}
     for text in texts:
         there = set(encoder.encode_query(text).indices)

@@ -1,4 +1,4 @@
-"""Find and repair missing copies of an index's shards on the nodes of a vector server."""
+"""Find and create missing replicas of an index's shards on the nodes of a vector server."""
 
 import time
 from collections import Counter
@@ -10,7 +10,7 @@ import structlog
 
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 
-# The server starts to complete a copy within seconds, so a repair fails if nothing has happened for this long. A
+# The server starts to fill a new replica within seconds, so a repair fails if it makes no progress for this long. A
 # transfer that is in progress may take any amount of time.
 _STALL_TIMEOUT_SECONDS = 120.0
 _POLL_SECONDS = 1.0
@@ -32,7 +32,10 @@ class Node:
 
 @dataclass(frozen=True)
 class ShardCopies:
-    """The copies of one shard, by node: `active` copies are complete, `inactive` ones are being created or are dead."""
+    """The replicas of one shard, by node.
+
+    `active` replicas are complete; `inactive` replicas are being created or are dead.
+    """
 
     shard: int
     active: frozenset[int]
@@ -41,7 +44,7 @@ class ShardCopies:
 
 @dataclass(frozen=True)
 class NewCopy:
-    """A copy of a shard to create, from node `source`, which has a complete copy, to node `target`, which has none."""
+    """A shard replica to create on node `target`, which has none, from node `source`, which has a complete one."""
 
     shard: int
     source: int
@@ -50,7 +53,7 @@ class NewCopy:
 
 @dataclass(frozen=True)
 class Copies:
-    """The copies of an index's shards. Each shard should have `wanted` copies, on different nodes.
+    """The replicas of an index's shards. Each shard should have `wanted` replicas, on different nodes.
 
     `is_sending` is true while the server transfers a shard from one node to another.
     """
@@ -62,20 +65,20 @@ class Copies:
 
     @property
     def unreachable_nodes(self) -> list[Node]:
-        """The nodes that do not answer, among the server's nodes and those that shards refer to."""
+        """The nodes that do not answer, among the server's nodes and the nodes that shards refer to."""
         return [node for node in self.nodes.values() if not node.answers]
 
     @property
     def underreplicated_shards(self) -> list[ShardCopies]:
-        """The shards with fewer than `wanted` complete copies on nodes that answer."""
+        """The shards with fewer than `wanted` complete replicas on nodes that answer."""
         # guard: copy-unreachable
         return [shard for shard in self.shards if len(self._filter_answering(shard.active)) < self.wanted]
 
     def list_missing(self) -> list[NewCopy]:
-        """List the copies to create, each on the free node with the fewest copies.
+        """List the replicas to create, each on the free node with the fewest replicas.
 
-        Copies on unreachable nodes return when their node does, and the server completes incomplete copies by itself,
-        so neither kind is created again. Shards without a complete copy, and copies for which no node is free, are
+        Replicas on an unreachable node return with the node, and the server completes incomplete replicas by itself, so
+        neither kind is created again. Shards without a complete replica, and replicas for which no node is free, are
         omitted.
         """
         load = Counter(node for shard in self.shards for node in shard.active | shard.inactive)
@@ -92,7 +95,7 @@ class Copies:
         return found
 
     def describe(self) -> str:
-        """Describe how many shards lack copies, and why, in one or two sentences."""
+        """Describe in one or two sentences how many shards lack replicas, and why."""
         copies = f"{self.wanted} active {'copy' if self.wanted == 1 else 'copies'}"
         if not self.underreplicated_shards and not self.unreachable_nodes:
             return f"All {len(self.shards)} shards have {copies}."
@@ -119,25 +122,25 @@ class Copies:
 
 
 class CopyStore(Protocol):
-    """The part of an index store that concerns the copies of shards."""
+    """The operations of an index store that concern the replicas of shards."""
 
     def find_copies(self, generation_id: int) -> Copies | None:
-        """Return the copies of a generation's shards.
+        """Return the replicas of a generation's shards.
 
-        None if it does not exist, or if its engine does not make copies.
+        Returns None if the generation's index does not exist, or if its engine does not support replicas.
         """
 
     def start_copy(self, generation_id: int, new: NewCopy) -> None:
-        """Start a copy, which the server then completes.
+        """Start to create a replica, which the server then completes.
 
-        Raises `IndexRefusedError` if a copy is already in progress.
+        Raises `IndexRefusedError` if the shard is already being copied.
         """
 
 
 class CopyRepair:
-    """Creates the missing copies of a generation's shards, one at a time, to leave disk bandwidth for searches.
+    """Creates the missing replicas of a generation's shards, one at a time, to leave disk bandwidth for searches.
 
-    A repair records no state: the copies themselves show which are missing, so a new repair continues an interrupted
+    A repair records no state. The existing replicas show which are missing, so a new repair continues an interrupted
     one.
     """
 
@@ -153,10 +156,10 @@ class CopyRepair:
         self._sleep = sleep
 
     def run(self, generation_id: int, advanced: Callable[[int, int], None]) -> Copies | None:
-        """Create the missing copies, wait for those in progress, and return the resulting copies.
+        """Create the missing replicas, wait for those in progress, and return the resulting replicas.
 
-        `advanced` is called with the number of complete copies and the number that is possible on the nodes that
-        answer. Raises `IndexUnavailableError` if the server makes no progress for two minutes.
+        `advanced` is called with the number of complete replicas and the number possible on the nodes that answer.
+        Raises `IndexUnavailableError` if the server makes no progress for two minutes.
         """
         before, changed_at, refusal = None, self._clock(), ""
         while (copies := self._store.find_copies(generation_id)) is not None:
@@ -180,9 +183,9 @@ class CopyRepair:
         return None
 
     def _start_copy(self, generation_id: int, new: NewCopy) -> str:
-        """Start a copy. Return an empty string, or the server's reason for refusing it.
+        """Start to create a replica. Return an empty string, or the server's reason for refusing the request.
 
-        The server refuses if, for example, another repair has just started the same copy.
+        The server refuses if, for example, another repair has just started to create the same replica.
         """
         try:
             self._store.start_copy(generation_id, new)
@@ -193,7 +196,7 @@ class CopyRepair:
 
 
 def _list_awaited(copies: Copies) -> list[tuple[int, int]]:
-    """List the incomplete copies that the server will complete: those that a shard needs, on nodes that answer."""
+    """List the incomplete replicas that the server will complete: those that a shard needs, on nodes that answer."""
     return [
         (shard.shard, node)
         for shard in copies.underreplicated_shards

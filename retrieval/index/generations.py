@@ -1,4 +1,4 @@
-"""Generations of the vector index: the ports for searches and workers, and the check at startup.
+"""Generations of the vector index: the interfaces for searches and workers, and the check at startup.
 
 An index is always provided together with the encoders that created its vectors and weights.
 """
@@ -41,7 +41,7 @@ class IndexSize:
 
 
 class IndexPresence(Enum):
-    """The presence of an index: absent, present, or marked as complete. A recreated index has no mark."""
+    """Whether an index exists: absent, present, or marked as complete. A recreated index is not marked."""
 
     ABSENT = "absent"
     UNMARKED = "unmarked"
@@ -62,16 +62,16 @@ class IndexStore(CopyStore, Protocol):
         """
 
     def remove(self, generation_id: int) -> None:
-        """Remove the index if it exists. No process may have it open.
+        """Remove the index if it exists. It must not be open in any process.
 
         Raises `InstallationMismatchError` if it belongs to another installation.
         """
 
     def find_owner(self, generation_id: int) -> str | None:
-        """Return the id of the installation that owns the index. None if there is no index or it has no id."""
+        """Return the id of the installation that owns the index, or None if there is no index or it has no id."""
 
     def take_ownership(self, generation_id: int) -> None:
-        """Set the id of an existing index to this installation's, even if it has another.
+        """Set the owner of an existing index to this installation, even if it has another owner.
 
         This process must not have the index open.
         """
@@ -86,7 +86,7 @@ class IndexStore(CopyStore, Protocol):
         """Return the size of the index, or None if it does not exist."""
 
     def list_differences(self, generation_id: int) -> list[str]:
-        """Describe each way in which an existing index differs from the settings. Empty if it matches them.
+        """Describe each difference between an existing index and the settings. Empty if the index matches the settings.
 
         `leadline index spread` moves an index to the current settings.
         """
@@ -108,7 +108,7 @@ class Generations(Protocol):
         """Provide the active generation. Raises `IndexLostError` if a check has found that its index is lost."""
 
     def use_generation(self, generation_id: int) -> AbstractContextManager[OpenGeneration]:
-        """Provide a job's generation. An id of 0 means the active one.
+        """Provide the generation that a job belongs to. An id of 0 means the active generation.
 
         Raises `GenerationChangedError` if it was discarded.
         """
@@ -125,7 +125,7 @@ class Generations(Protocol):
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         """Delete a version's chunks from every generation.
 
-        Return the largest number deleted from a single generation.
+        Return the largest number of chunks deleted from a single generation.
         """
 
     def require_owned(self, installation_id: str) -> None:

@@ -1,11 +1,11 @@
-"""Detect a document's language, for stemming. Each document has one language, English if none is certain."""
+"""Detect a document's language, for stemming. Each document has one language; if none is certain, it is English."""
 
 import threading
 from enum import StrEnum
 from typing import Any
 
-# The beginning of a text is enough to detect its language. Texts with fewer letters than this (tables, codes, names)
-# are not enough.
+# The beginning of a text is enough to detect its language. A text with fewer letters than this (tables, codes, names)
+# is too short.
 SAMPLE_CHARS = 8_000
 _MIN_LETTERS = 100
 

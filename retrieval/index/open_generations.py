@@ -1,9 +1,9 @@
 """The generations of the index that a process has open.
 
-The catalog records which generation is active. A process checks the catalog at most once a second, so it follows a
-switch without a restart. If it cannot open the new generation, searches continue with the previous one, and
-`require_ready` raises the reason. If the catalog says that the active generation's index is lost, a serving process
-refuses to provide that generation.
+The catalog records which generation is active. A process checks the catalog at most once a second, so it switches to a
+newly active generation without a restart. If it cannot open the new generation, searches continue with the previous
+one, and `require_ready` raises the reason. If the catalog says that the active generation's index is lost, a serving
+process refuses to provide that generation.
 """
 
 import threading
@@ -46,7 +46,7 @@ class OpenGenerations:
         refuse_lost: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Store the parts, without opening anything.
+        """Store the dependencies without opening anything.
 
         With `refuse_lost`, searches and jobs get `IndexLostError` for a generation whose index is lost. Methods that
         provide only the index, and the method that opens the active generation at startup, still accept such a
@@ -149,7 +149,7 @@ class OpenGenerations:
                     found.append(change(index))
                 except IndexUnavailableError:
                     self._load_live()
-                    if generation_id in self._live:  # if not, it was discarded in the meantime
+                    if generation_id in self._live:  # If not, the generation was discarded in the meantime.
                         raise
         return found
 
@@ -165,7 +165,7 @@ class OpenGenerations:
             return self._open_encoders[active.encoder]
 
     def require_ready(self) -> None:
-        """Raise the error that prevents searches, or that prevents them from using the active generation."""
+        """Raise the error, if any, that prevents searches or keeps them from using the active generation."""
         with self.use_active() as made:
             if self._trouble is not None:
                 raise self._trouble
@@ -217,7 +217,7 @@ class OpenGenerations:
                 self._users.subtract(used)
 
     def _acquire(self, generation: Generation, *, with_encoder: bool = True) -> OpenGeneration:
-        """Open the generation's parts if necessary, and count a user so that they stay open."""
+        """Open the generation's index and encoders if necessary, and count a user so that they stay open."""
         while True:
             with self._lock:
                 index, encoder = self._indexes.get(generation.id), self._open_encoders.get(generation.encoder)
@@ -228,7 +228,7 @@ class OpenGenerations:
             self._open_generation(generation, with_encoder=with_encoder)
 
     def _get_active(self) -> Generation:
-        """Return the active generation. The record may be up to a second old."""
+        """Return the active generation, according to a record that may be up to a second old."""
         self._refresh_active()
         assert self._active is not None
         return self._active
@@ -270,7 +270,10 @@ class OpenGenerations:
                     self._open_encoders[generation.encoder] = encoder
 
     def _refresh_active(self, *, at_once: bool = False) -> None:
-        """Load the active generation. One thread opens a newly active one while others keep using the previous one."""
+        """Load the active generation.
+
+        One thread opens a newly active generation while others keep using the previous one.
+        """
         if self._active is not None and not at_once and self._clock() - self._looked < REFRESH_SECONDS:
             return
         if not self._following.acquire(blocking=self._active is None or at_once):

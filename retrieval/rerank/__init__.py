@@ -1,1 +1,1 @@
-"""Rerankers of passages: a port, and an adapter for each library."""
+"""Rerankers of passages: an interface, and an adapter for each library."""

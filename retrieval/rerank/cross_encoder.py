@@ -48,7 +48,7 @@ class CrossEncoderReranker:
                 hint="Set LEADLINE_RERANKER to another model.",
             )
         self._batch = _BATCH_SIZES.get(self._model.device.type, _DEFAULT_BATCH_SIZE)
-        self._turn = threading.Lock()  # the tokenizer is not thread-safe
+        self._turn = threading.Lock()  # The tokenizer is not thread-safe.
 
     def score_passages(
         self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None

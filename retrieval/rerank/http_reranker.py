@@ -31,7 +31,7 @@ _DETAIL_CHARS = 300
 
 @dataclass(frozen=True)
 class _EndpointFormat:
-    """The request fields of a kind of endpoint, and the location of the scores in its reply."""
+    """The request fields of a kind of endpoint, and the location of the scores in its response."""
 
     members: Callable[[str, Sequence[str]], Mapping[str, Any]]
     entries: str
@@ -95,7 +95,7 @@ class HttpReranker:
         self._client.close()
 
     def _send_with_retries(self, body: Mapping[str, Any], until: float) -> bytes:
-        """Send a request with retries, and return the reply."""
+        """Send a request with retries, and return the response."""
         for wait in self._retries.iter_waits():
             try:
                 return self._send_once(body, until)
@@ -109,7 +109,7 @@ class HttpReranker:
             raise self._convert_error(error) from error
 
     def _send_once(self, body: Mapping[str, Any], until: float) -> bytes:
-        """Send a request once. The deadline is also checked while the reply arrives. Raises httpx's errors."""
+        """Send a request once. The deadline is also checked while the response arrives. Raises httpx's errors."""
         try:
             return self._post(body, until)
         except ReplyTooLargeError as error:
@@ -127,7 +127,7 @@ class HttpReranker:
         return bytes(reply)
 
     def _parse_scores(self, reply: bytes, count: int) -> list[float]:
-        """Return the scores in the passages' order. Raises `RerankerOutputError` if the reply is invalid."""
+        """Return the scores in the passages' order. Raises `RerankerOutputError` if the response is invalid."""
         try:
             entries = json.loads(reply)[self._shape.entries]
             scored = {_require_position(entry["index"], count): float(entry[self._shape.score]) for entry in entries}
@@ -167,7 +167,7 @@ def _require_position(index: object, count: int) -> int:
 
 
 def _is_transient(error: httpx.HTTPError) -> bool:
-    """Return whether the same request may succeed in a moment."""
+    """Return whether the same request may succeed if it is retried."""
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code in _BUSY_STATUSES
     return isinstance(error, _CONNECTION_ERRORS)

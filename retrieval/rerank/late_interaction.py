@@ -1,6 +1,6 @@
 """Late interaction: match each token of the query with the most similar token of a passage.
 
-The token vectors come from the bi-encoder and are computed for the passages to rerank. Storing them for every chunk
+The bi-encoder computes the token vectors of the passages to rerank during the search. Storing them for every chunk
 would take 250 times the space of the chunk's single vector. A cache holds the most recently used vectors.
 """
 
@@ -20,7 +20,7 @@ _BATCH_SIZE = 4
 
 
 class TokenEncoder(Protocol):
-    """A port that encodes a text as unit-length vectors, one row for each token, in the order of the tokens."""
+    """The interface for encoding a text as unit-length vectors, one row for each token, in the order of the tokens."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -44,7 +44,7 @@ class LateInteractionReranker:
         self.fingerprint = f"maxsim-weighted/{encoder.fingerprint}"
         self._encoder = encoder
         self._cache = cache or TokenCache(0)
-        self._turn = threading.Lock()  # two concurrent calls would each take twice as long
+        self._turn = threading.Lock()  # Two concurrent calls would each take twice as long.
 
     def score_passages(
         self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None

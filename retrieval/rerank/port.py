@@ -1,4 +1,4 @@
-"""The port of rerankers, which score the passages found for a query, and the parser for the reranker setting."""
+"""The interface of rerankers, which score the passages found for a query, and the parser for the reranker setting."""
 
 import time
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class RerankerChoice:
         return 10 if self.kind is RerankerKind.LATE_INTERACTION else 50
 
 
-# The setting's value with which the service chooses a reranker.
+# The value of the setting with which the service itself chooses a reranker.
 AUTO_CHOICE = "auto"
 
 
@@ -95,18 +95,20 @@ class Reranker(Protocol):
     def score_passages(
         self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
-        """Return one finite score for each passage, in their order. Higher is better.
+        """Return one finite score for each passage, in the order of the passages. Higher is better.
 
-        Implementations may cache passages only for a given `corpus`; without it, they must not cache. `until` is the
-        deadline as a value of `time.monotonic`. Soon after it, the call raises `RerankerTimeoutError`. Every other
-        failure raises another `RerankerError`.
+        Implementations may cache passages only if `corpus` is given. `until` is a `time.monotonic()` deadline; shortly
+        after it, the method raises `RerankerTimeoutError`. Every other failure raises another `RerankerError`.
         """
 
     def close(self) -> None: ...
 
 
 def require_seconds_left(until: float) -> float:
-    """Return the seconds until the deadline, always more than 0. Raises `RerankerTimeoutError` if none are left."""
+    """Return the seconds until the deadline, always more than 0.
+
+    Raises `RerankerTimeoutError` if the deadline has passed.
+    """
     left = until - time.monotonic()
     if left <= 0:
         raise RerankerTimeoutError("The reranker did not finish before its deadline.")

@@ -1,7 +1,7 @@
 """A cache of the token vectors of reranked passages, valid while a tenant's corpus is unchanged.
 
-The key is the text itself with its title and headings, so a changed passage never gets the vectors of its old text.
-Vectors are only looked up for passages that the search may show. A tenant's vectors are evicted as soon as one of its
+The key is the text itself with its title and headings, so a changed passage never gets the vectors of its old text. A
+search looks up vectors only for passages that it may show. A tenant's vectors are evicted as soon as one of its
 searches sees another corpus version or index generation, so vectors of deleted or restricted passages are cached no
 longer than search results. Tenants do not share entries, because response times would reveal one tenant's texts to
 another.
@@ -19,7 +19,7 @@ from retrieval.encoders.port import DenseVector
 from retrieval.rerank.port import CorpusSnapshot
 
 DEFAULT_MAX_BYTES = 64 * 1024**2
-# The size of an entry's key and objects, without its vectors.
+# The estimated size of an entry's key and objects, without its vectors.
 _ENTRY_BYTES = 512
 
 _Key = tuple[str, bytes]

@@ -26,7 +26,7 @@ def select_hits(
     best: Sequence[tuple[str, float]],
     request: SearchRequest,
 ) -> tuple[list[SelectedChunk], int]:
-    """Return the hits, best first, and the number of candidates that were skipped because they may not be shown.
+    """Return the hits, best first, and the number of candidates skipped because they may not be shown.
 
     Candidates are looked up in pages, because the first page usually contains enough hits.
     """
@@ -56,7 +56,7 @@ def select_hits(
 def _add_candidate(candidate: SelectedChunk, taken: dict[str, list[SelectedChunk]], request: SearchRequest) -> bool:
     """Add a candidate unless its document, or the whole grouped search, is at its limit.
 
-    Return whether it was added.
+    Return whether the candidate was added.
     """
     document = candidate.chunk.document_id
     if request.grouped and document not in taken and len(taken) == request.top_k:

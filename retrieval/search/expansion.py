@@ -28,7 +28,7 @@ class ChunkRange:
 
 
 def widen_chunk(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_chars: int) -> ChunkRange:
-    """Extend a chunk to its neighbours under the same headings, alternately after and before it, up to `max_chars`.
+    """Add neighbours under the same headings to a chunk, alternately after and before it, up to `max_chars`.
 
     A chunk that is already longer is not extended.
     """
@@ -47,7 +47,7 @@ def widen_chunk(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_c
 
 
 def merge_ranges(stretches: Sequence[ChunkRange]) -> list[tuple[ChunkRange, list[int]]]:
-    """Merge ranges that touch. Each merged range takes the position of its first part.
+    """Merge ranges that touch. Each merged range takes the position of the first range merged into it.
 
     Returns each range with the positions of the ranges that were merged into it. Ranges are never extended across
     headings, so ranges under different headings touch only if they are adjacent.

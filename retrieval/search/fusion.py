@@ -1,4 +1,4 @@
-"""Rank fusion as pure functions. Each names the paper that describes it."""
+"""Rank fusion as pure functions. Each function's docstring names the paper that describes it."""
 
 from collections.abc import Sequence
 
@@ -21,9 +21,9 @@ def fuse_rankings(
     floor: float = -1.0,
     echoes: int = 0,
 ) -> list[tuple[str, float]]:
-    """Fuse two rankings into ids with scores, best first. If one ranking is empty, return the other with its scores.
+    """Fuse two rankings into ids with scores, best first.
 
-    `floor` and `echoes` apply to the convex combination.
+    If one ranking is empty, return the other with its own scores. `floor` and `echoes` apply to the convex combination.
     """
     if not by_dense or not by_bm25:
         return [(hit.id, hit.score) for hit in (*by_bm25, *by_dense)]

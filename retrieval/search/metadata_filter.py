@@ -1,7 +1,9 @@
-"""Filter by metadata. If few documents match, their ids become part of the index query; otherwise, hits are filtered.
+"""Filter searches by metadata.
 
-Measured on 100,000 chunks of 20,000 documents, a query with 1,000 document ids takes the engine 20 ms (BM25 only) or
-28 ms (hybrid), with 5,000 ids 39 or 83 ms, and with 10,000 ids 75 or 166 ms. A filter that matches many documents also
+If few documents match, their ids become part of the index query; otherwise, hits are filtered.
+
+Measured on 100,000 chunks of 20,000 documents, a query with 1,000 document ids takes the engine 20 ms (BM25 only) or 28
+ms (hybrid), with 5,000 ids 39 or 83 ms, and with 10,000 ids 75 or 166 ms. A filter that matches many documents also
 matches many of the best candidates. So in that case the candidates are checked against the catalog, in growing batches,
 until there are enough. Both ways return the same hits.
 """
@@ -14,8 +16,9 @@ from retrieval.encoders.port import DenseVector
 from retrieval.index.port import IndexedChunk, IndexReader, ScoredChunk, SearchScope, SparseVector
 from retrieval.search.visibility import Visibility
 
-# Up to the first number of matching documents, their ids are always part of the index query. Up to the second number,
-# they become part of it if there are not enough filtered candidates, which is slow.
+# If at most the first number of documents match, their ids are always part of the index query. If at most the second
+# number match, their ids become part of it only if there are not enough filtered candidates, because such a query is
+# slow.
 MAX_NAMED_DOCUMENTS = 5_000
 _MAX_NAMED_AT_LAST = 50_000
 # Over-fetch by 4 so that filtering still leaves enough hits, and by 4 again for each further attempt.
@@ -41,7 +44,7 @@ class MetadataFilter:
         self.documents = tuple(found) if self.is_short else ()
 
     def select_matching(self, documents: Collection[str]) -> set[str]:
-        """Return those of the documents whose metadata currently meets the conditions."""
+        """Return the documents among `documents` whose metadata currently meets the conditions."""
         if not documents:
             return set()
         return set(self._visibility.list_matching(self._tenant_id, self._conditions, among=documents))
@@ -53,7 +56,7 @@ class MetadataFilter:
     def list_all_documents(self) -> tuple[str, ...]:
         """Return all matching documents, for a query that found too few candidates.
 
-        Empty if too many documents match.
+        Returns an empty list if too many documents match.
         """
         found = self._visibility.list_matching(self._tenant_id, self._conditions, limit=_MAX_NAMED_AT_LAST + 1)
         return tuple(found) if len(found) <= _MAX_NAMED_AT_LAST else ()

@@ -1,4 +1,4 @@
-"""A cache of search results, valid while a search would still find the same hits.
+"""A cache of search results. An entry is valid as long as a search would still find the same hits.
 
 A result's key contains everything the result depends on: the tenant, the tenant's corpus version, the index generation,
 and every field of the request, including collections, documents and readers. The corpus version is read from the
@@ -33,7 +33,7 @@ _ENTRY_BYTES = 1_024
 
 @dataclass(frozen=True)
 class CacheCounts:
-    """The number of a tenant's searches in this process that hit the cache, and that missed it."""
+    """The numbers of a tenant's searches in this process that hit and that missed the cache."""
 
     hits: int
     misses: int
@@ -153,7 +153,7 @@ class CachedSearcher:
     def _evict_older(self, key: _CacheKey) -> None:
         """Evict a tenant's results for earlier corpus versions.
 
-        Searches cannot hit them, and they may contain deleted text.
+        Searches cannot hit these results, and the results may contain deleted text.
         """
         if key.corpus_version > self._newest.get(key.tenant_id, -1):
             self._newest[key.tenant_id] = key.corpus_version

@@ -1,4 +1,4 @@
-"""Rank chunks by a query's sparse and dense vectors: prefetch, fusion, feedback and diversity. A clock times each."""
+"""Rank chunks by a query's sparse and dense vectors: prefetch, fusion, feedback and diversity. Each stage is timed."""
 
 import time
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Clock:
         return {**self._laps, "total": round((self._last - self._begun) * 1000, 3)}
 
 
-# Measured on four collections: nDCG@10 is flat from 0.3 to 0.7, and lower with more than one passage.
+# Measured on four collections: nDCG@10 is flat for weights from 0.3 to 0.7, and lower with more than one passage.
 ROCCHIO_BETA = 0.5
 # After relevance feedback, the passage toward which the query was moved, and that passage's near duplicates, score far
 # above the rest. This "echo" says nothing about the other passages, so the top few scores are excluded when the scores
@@ -37,7 +37,7 @@ ECHOES = 3
 
 
 def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_BETA) -> DenseVector:
-    """Move a query towards a vector that is assumed to be relevant: q + beta * d, scaled to length 1.
+    """Move a query vector towards a vector that is assumed to be relevant: q + beta * d, scaled to length 1.
 
     Both vectors must have length 1.
 
@@ -50,11 +50,11 @@ def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_
 
 
 def maximal_marginal_relevance(relevance: Sequence[float], vectors: DenseVector, *, diversity: float) -> list[int]:
-    """Return all positions, reordered so that each item is relevant and unlike the items before it.
+    """Return all positions, reordered so that each candidate is relevant and differs from the candidates before it.
 
     next = argmax of (1 - diversity) * relevance - diversity * (highest cosine with one chosen before), with relevance
-    scaled to [0, 1] over the candidates. `vectors` has one row for each candidate, of length 1 or all zeros.
-    Source: Carbonell & Goldstein, SIGIR 1998; their lambda is 1 - diversity.
+    scaled to [0, 1] over the candidates. `vectors` has one row for each candidate, of length 1 or all zeros. Source:
+    Carbonell & Goldstein, SIGIR 1998; their lambda is 1 - diversity.
     """
     scores = np.asarray(relevance, np.float64)
     if not len(scores):
@@ -113,10 +113,11 @@ def rank_chunks(
     floor: float,
     clock: Clock,
 ) -> Ranking:
-    """Rank the chunks of a scope for the given vectors. Feedback needs results from both retrievers.
+    """Rank the chunks in a scope by the given vectors. Feedback requires results from both retrievers.
 
-    `floor` is the encoder's cosine floor, for the fusion. Whatever the depth, the best `CANDIDATES` of each retriever
-    are ranked first, so that the first hits do not depend on how many are requested. Deeper candidates follow.
+    `floor` is the encoder's cosine floor, which the fusion uses. At any `depth`, the best `CANDIDATES` of each
+    retriever are ranked first, so that the first hits do not depend on the number of requested hits. Deeper candidates
+    follow.
     """
     by_bm25, by_dense = index.search(scope, sparse=sparse, dense=dense, limit=depth)
     clock.record_lap("engine")
@@ -170,7 +171,7 @@ def rank_for_queries(
 
 
 def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fusion: Fusion, floor: float) -> Ranking:
-    """Move the query towards its best candidate, and rank the candidates again by the moved query.
+    """Move the query vector towards its best candidate, and rank the candidates again by the moved vector.
 
     Only the candidates are compared, not the whole index: a second prefetch would add only 0.001 to nDCG@10 and take as
     long as the first. All candidates are compared, because fusion compares their scores.
@@ -187,7 +188,7 @@ def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fus
 def _append_deeper(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking:
     """Append the chunks that are only in `whole` to `head`, in order.
 
-    Their scores are capped at the lowest in `head`.
+    The scores of appended chunks are capped at the lowest score in `head`.
     """
     known = {identifier for identifier, _ in head.best}
     lowest = head.best[-1][1]
@@ -196,9 +197,9 @@ def _append_deeper(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking
 
 
 def diversify(index: IndexReader, ranking: Ranking, *, diversity: float, count: int) -> Ranking:
-    """Reorder the best `count` chunks so that each is unlike those before it. The other chunks follow unchanged.
+    """Reorder the best `count` chunks so that each differs from the chunks before it.
 
-    Scores do not change, so they may increase from one hit to the next.
+    The other chunks follow unchanged. Scores do not change, so they may increase from one hit to the next.
     """
     head = ranking.best[:count]
     vectors = index.load_dense_vectors([identifier for identifier, _ in head])

@@ -56,12 +56,12 @@ class SearchRequest:
 
     `readers` are the subjects of the principal that searches; None means that every document of the tenant is visible.
     `fusion` and `feedback` apply to hybrid searches only. `filters` are conditions on documents' metadata, in the
-    format of `ingest.storage.documents.filters`. `diversity` above 0 trades relevance for difference from earlier hits.
-    `grouped` groups the hits by document, and `top_k` then counts documents. `expand_chars` extends each hit up to that
-    many characters of its section, and merges hits that touch. `explain` returns the matched words. `rerank` turns the
-    reranker on or off (None: the service's default); the reranker scores the best `rerank_depth` candidates.
-    `for_answer` means that the hits are for a language model. `also` are further queries; the rankings of all queries
-    are fused by reciprocal ranks.
+    format of `ingest.storage.documents.filters`. A `diversity` above 0 favours hits that differ from earlier hits over
+    more relevant hits. `grouped` groups the hits by document, and `top_k` then counts documents. `expand_chars` extends
+    each hit up to that many characters of its section, and merges hits that touch. `explain` returns the matched words.
+    `rerank` turns the reranker on or off (None: the service's default); the reranker scores the best `rerank_depth`
+    candidates. `for_answer` means that the hits are for a language model. `also` are further queries; the rankings of
+    all queries are fused by reciprocal ranks.
 
         SearchRequest(tenant_id, "notice period", top_k=5, documents=(document_id,), explain=True)
     """
@@ -125,7 +125,7 @@ class Passage:
     the passage in its file (`page 12`, `sheet Costs, rows 4 to 9`). If the passage starts in a table, `table_header` is
     the table's header, which is not part of the text. `rank` counts from 1, best first. `cosine` is the similarity of
     the question and the passage by the bi-encoder, in [-1, 1]. `nearest` is the similarity of the question and the most
-    similar sentence of the passage. Each is None if it was not computed.
+    similar sentence of the passage. Both are None if they were not computed.
     """
 
     document_id: str

@@ -1,7 +1,7 @@
 """Reranking as a stage of a search: a reranker scores the first candidates, within a deadline.
 
 Reranking never makes a search fail or wait past the deadline. Candidates that are not reranked in time keep their
-order, and the result indicates it.
+order, and the result says so.
 """
 
 import math
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 class RerankOutcome:
     """The outcome of reranking: the number of passages that `model` scored, and the code and text of a failure.
 
-    The number is 0 after a failure.
+    The number of scored passages is 0 after a failure.
     """
 
     model: str
@@ -65,9 +65,9 @@ class Reranking:
     ) -> None:
         """Set up the stage.
 
-        `weight`, from 0 to 1, is the weight of the reranker's score; the search's score has the rest. With
-        `answers_only`, reranking runs for answers, where a language model takes longer anyway, and for searches that
-        request it. Otherwise, it runs for every search that does not turn it off.
+        `weight`, from 0 to 1, is the weight of the reranker's score; the search's score has the weight `1 - weight`.
+        With `answers_only`, reranking runs for answers, where a language model takes longer anyway, and for searches
+        that request it. Otherwise, it runs for every search that does not turn it off.
         """
         self.depth = depth
         self._answers_only = answers_only
@@ -105,7 +105,10 @@ class Reranking:
     def score_passages(
         self, query: str, passages: Sequence[str], corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
-        """Return one score for each passage. Raises `RerankerError` if that fails, at the deadline at the latest."""
+        """Return one score for each passage.
+
+        Raises `RerankerError` if scoring fails or is not finished by the deadline.
+        """
         if not passages:
             return []
         try:

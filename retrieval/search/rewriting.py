@@ -1,7 +1,7 @@
 """Search with further queries that a language model generates from the original query. Opt-in.
 
 All queries have the same scope and visibility rules, and their rankings are fused. If rewriting fails or times out, the
-search uses only the original query, and the result indicates it.
+search uses only the original query, and the result says so.
 
 Sources: HyDE, Gao et al., ACL 2023; several wordings fused by RRF, Rackauckas, IJNLC 13(1), 2024; decomposition, Press
 et al., Findings of EMNLP 2023; step-back questions, Zheng et al., ICLR 2024.
@@ -16,13 +16,13 @@ from ingest.storage.errors import LeadlineError
 from retrieval.search.requests import ExtraQuery, Mode, Rewrite, SearchRequest, check_request
 from retrieval.search.search import SearchPort, SearchResult
 
-# Each further query costs a search.
+# Each further query requires a separate search.
 MAX_QUERIES = 4
 MAX_QUERY_CHARS = 1_000
 
 
 class Rewriter(Protocol):
-    """A port that generates further queries from a query."""
+    """The interface for generating further queries from a query."""
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
         """Return further queries, best first, in bounded time and cost. Raises a `LeadlineError` if rewriting fails."""

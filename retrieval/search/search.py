@@ -51,7 +51,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class RetrieverRank:
-    """A hit's rank (from 1) and its score by one retriever. Absent if the retriever did not find the hit."""
+    """A hit's rank (from 1) and its score by one retriever. There is none if the retriever did not find the hit."""
 
     rank: int
     score: float
@@ -61,10 +61,10 @@ class RetrieverRank:
 class Hit:
     """A passage and the rankings that found it. The keys of `why` are `bm25`, `dense`, `feedback` and `rerank`.
 
-    `feedback` is the dense ranking after feedback, and `rerank` the reranker's. In a search with several queries these
-    are the first query's, and `query_0`, `query_1` and so on are the rankings of each query. `matched` are the query's
-    words that occur in the passage, in any inflection, and `merged` are the chunks that were merged into it. Both are
-    set only if requested.
+    `feedback` is the dense ranking after feedback, and `rerank` the reranker's. In a search with several queries, the
+    first four rankings are the first query's, and `query_0`, `query_1` and so on are the rankings of each query.
+    `matched` are the query's words that occur in the passage, in any inflection, and `merged` are the chunks that were
+    merged into it. Both are set only if requested.
     """
 
     chunk_id: str
@@ -77,7 +77,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class UnreadableDocument:
-    """A document that was found, but whose stored text was changed or is missing, so it is not among the hits."""
+    """A document that was found but is not among the hits, because its stored text was changed or is missing."""
 
     document_id: str
     title: str
@@ -102,7 +102,7 @@ class SearchResult:
 
 
 class SearchPort(Protocol):
-    """The port of search, for callers that do not need to know about caching."""
+    """The interface of search, for callers that do not need to know about caching."""
 
     def search(self, request: SearchRequest) -> SearchResult:
         """Search for passages. Raises `QueryError` if the request is invalid. Finding nothing is not an error."""
@@ -110,7 +110,7 @@ class SearchPort(Protocol):
     def locate(self, version_id: str, start: int, end: int) -> Location:
         """Return the location of a span in its file.
 
-        A quotation may be on a later page than the start of its passage.
+        Quotations need this, because a quotation may be on a later page than the start of its passage.
         """
 
 
@@ -129,8 +129,8 @@ class Searcher:
     ) -> None:
         """Store the parts.
 
-        `found_nothing` is called with the tenant after each search without hits. It raises `IndexLostError` if the
-        reason is that the index has lost its chunks.
+        `found_nothing` is called with the tenant after each search without hits. It raises `IndexLostError` if there
+        are no hits because the index has lost its chunks.
         """
         self._found_nothing = found_nothing
         self.generations = generations
@@ -164,7 +164,7 @@ class Searcher:
             except IndexUnavailableError:
                 if not self.generations.is_superseded(made):
                     raise
-                with self.generations.use_active() as made:  # the previous generation was discarded during this search
+                with self.generations.use_active() as made:  # The previous generation was discarded during this search.
                     found = self._search_generation(made, request, filters, clock)
         hits, unreadable = self._build_hits(found, request, made.sparse)
         if not hits and not unreadable:
@@ -206,7 +206,7 @@ class Searcher:
     def _build_filters(self, request: SearchRequest) -> MetadataFilter | None:
         """Build the request's metadata filter, or return None if it has no filters.
 
-        Raises `FilterError` if one is invalid.
+        Raises `FilterError` if a filter is invalid.
         """
         if not request.filters:
             return None
@@ -217,7 +217,7 @@ class Searcher:
         documents = request.documents if filters is None else filters.documents
         readers = request.readers
         if readers is not None and not self._visibility.has_access_lists(request.tenant_id):
-            readers = None  # faster, and safe because the catalog is checked again before hits are returned
+            readers = None  # This is faster, and safe because the catalog is checked again before hits are returned.
         hidden, closed = self._list_hidden_versions(request), tuple(sorted(self._list_closed_collections(request)))
         return SearchScope(request.tenant_id, request.collections, documents, hidden, readers, closed)
 
@@ -284,7 +284,7 @@ class Searcher:
             clock.record_lap("diversify")
         chosen, passed_over = select_hits(index, show, scope, ranking.best, request)
         # guard: refresh-hidden-versions
-        if not ranking.best:  # no versions were looked up, so the known hidden ones may be outdated
+        if not ranking.best:  # No versions were looked up, so the list of hidden versions may be outdated.
             self._visibility.find_visible(request.tenant_id, ())
         clock.record_lap("show")
         return _SearchOutcome(scope, ranking, chosen, unshown + passed_over, reranked)
@@ -294,7 +294,7 @@ class Searcher:
     ) -> tuple[dict[str, str], int]:
         """Load the texts of the best candidates with their context, keyed by id.
 
-        Also return how many may not be shown.
+        Also return the number of candidates that may not be shown.
         """
         depth = request.rerank_depth or (self._reranking.depth if self._reranking else 0)
         best = replace(request, top_k=depth, per_document=None, grouped=False)

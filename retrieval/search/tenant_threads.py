@@ -42,7 +42,10 @@ class TenantThreads(Generic[T]):
             future.set_exception(error)
 
     def _take_next(self) -> tuple[Future[T], Callable[[], T]]:
-        """Take the next task from the queue. There is always one, because each submission causes exactly one call."""
+        """Take the next task from the queue.
+
+        There always is a task, because each submission causes exactly one call.
+        """
         with self._lock:
             tenant_id, queue = next(iter(self._queues.items()))
             work = queue.popleft()

@@ -9,7 +9,7 @@ from typing import Protocol
 from ingest.storage.documents.catalog import VisibleVersion
 from ingest.storage.documents.filters import Conditions
 
-# Facts are cached for at most this many tenants, and for this many versions and sets of readers of each tenant. A
+# Access data is cached for at most this many tenants, and for this many versions and sets of readers of each tenant. A
 # version takes a few hundred bytes.
 _MAX_TENANTS = 64
 _MAX_VERSIONS = 2_000
@@ -17,12 +17,12 @@ _MAX_READERS = 1_000
 
 
 class Visibility(Protocol):
-    """The port through which searches query the catalog."""
+    """The interface through which searches query the catalog."""
 
     def list_hidden_versions(self, tenant_id: str) -> list[str]:
         """Return the versions known to be hidden from all searches.
 
-        They are read again after looking up visible versions.
+        The list is read again after visible versions are looked up.
         """
 
     def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
@@ -55,7 +55,7 @@ class CatalogView(Visibility, CorpusVersions, Protocol):
 
 @dataclass
 class _Facts:
-    """Facts about a tenant at one corpus version. A document version that maps to None may not be shown."""
+    """A tenant's access data at one corpus version. A document version that maps to None may not be shown."""
 
     corpus_version: int
     shown: dict[str, VisibleVersion | None] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class _Facts:
 
 
 class CachedVisibility:
-    """A cache of the catalog's answers. They are read again when the tenant's corpus version has increased.
+    """A cache of the catalog's answers. Answers are read again when the tenant's corpus version has increased.
 
     Each lookup of visible versions reads the corpus version first, so its facts are current while the version is
     unchanged. Hidden versions are returned from memory without any read. They may be outdated until a lookup of visible

@@ -47,7 +47,7 @@ class _ListDefinition:
 class _ListInstance:
     definition: _ListDefinition
     levels: dict[int, _NumberingLevel] = field(default_factory=dict)
-    starts: dict[int, int] = field(default_factory=dict)  # each override is used once, by the first item of its level
+    starts: dict[int, int] = field(default_factory=dict)  # each is used once, by the first item of its level
 
     def get_level(self, number: int) -> _NumberingLevel | None:
         return self.levels.get(number) or self.definition.levels.get(number)

@@ -120,7 +120,7 @@ def _find_row_columns(row: TextRow, rows: Sequence[TextRow]) -> list[ColumnEdges
     """Find a row of values and the header rows that name its columns, and return the columns of both.
 
     Other rows may span several columns. A header row has as many cells to the right of the label as the row of values.
-    Returns an empty list if there is no header row, or if the cells are not aligned.
+    Returns an empty list if there is no header row, or if the columns overlap.
     """
     (_, label), *others = _trim_signs(row.cells)
     beside = ([cell for cell in _trim_signs(each.cells) if cell[0] > label] for each in rows)

@@ -78,7 +78,7 @@ class HeaderReader:
         return line
 
     def _split_cell(self, cell: RowCell) -> list[RowCell]:
-        """Split a cell into as many parts as it overlaps columns, if they are separated by its widest gaps."""
+        """Split a cell into one part for each column that it overlaps, if its widest gaps separate the parts."""
         over = sum(compute_overlap(cell, column) > 0 for column in self._columns)
         gaps = sorted(((word.left - before.right, at) for at, (before, word) in enumerate(pairwise(cell.words), 1)))
         chosen, others = gaps[len(gaps) - over + 1 :], gaps[: len(gaps) - over + 1]

@@ -80,7 +80,7 @@ class Fonts:
     names: dict[int, str] = field(default_factory=dict)
     bold: dict[int, bool] = field(default_factory=dict)
     mapped: dict[int, set[str]] = field(default_factory=dict)  # characters that have a Unicode mapping, by font
-    coded: dict[int, bool] = field(default_factory=dict)  # whether codes of unmapped characters are Unicode themselves
+    coded: dict[int, bool] = field(default_factory=dict)  # whether codes of unmapped characters are Unicode code points
 
     def load_font(self, font: int) -> None:
         """Load a font's name and weight unless they are already loaded."""

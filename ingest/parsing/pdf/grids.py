@@ -150,7 +150,7 @@ def _build_table(grid: _Grid, words: Sequence[Word], *, whole: bool) -> Table | 
 
 
 def _is_continued(table: Table, words: Sequence[Word]) -> bool:
-    """Return whether there are numbers close above or below a table, so that it is only part of a larger table."""
+    """Return whether numbers are close above or below a table, in which case it is only part of a larger table."""
     step = max((table.bottom - table.top) / len(table.rows), GRID_NEAR_RATIO * compute_typical_size(words))
     return any(
         table.left <= word.middle <= table.right

@@ -66,7 +66,7 @@ class PageReader:
             # In a logo, the OCR models recognize a single "0" or "一", which is not text.
             if scanned or any(len(word.text) > 1 for word in recognized):
                 content.words = convert_recognized_words(recognized, content)
-            content.images -= bool(content.words and content.images)  # the recognized picture is not counted as omitted
+            content.images -= bool(content.words and content.images)  # the recognized picture is not an omission
         return content
 
 

@@ -86,7 +86,7 @@ def is_year(text: str) -> bool:
 def sort_cell_words(words: Sequence[Word]) -> Words:
     """Return the words of a cell, which may have several lines, in reading order.
 
-    Rotated words keep the file's order.
+    Rotated words are sorted in the direction of their text.
     """
     if words and words[0].turn in (1, 3):
         up = words[0].turn == 1

@@ -1,4 +1,4 @@
-"""Maintain an open index: compact it after enough writes, and limit its resident memory."""
+"""Maintain an open index: compact it after a certain number of writes, and limit its resident memory."""
 
 import os
 import select
@@ -72,15 +72,15 @@ class IndexMaintenance:
         self._not_before = 0.0
         self._look = threading.Event()
         self._closing = threading.Event()
-        # Held while the shard's files are opened or closed, or their pages unmapped: unmapping must not race with the
-        # other two.
+        # Held while the shard's files are opened or closed, or their pages are unmapped, because pages must not be
+        # unmapped while files are opened or closed.
         self._busy = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="index-upkeep", daemon=True)
         self._thread.start()
 
     def record_call(self) -> None:
         """Count a read or write. Wakes the maintenance thread after every few calls."""
-        self._calls += 1  # no lock is needed: a lost count only delays a check
+        self._calls += 1  # No lock is needed, because a lost count only delays a check.
         if self._calls % _CALLS_BETWEEN_CHECKS == 0:
             self._look.set()
 
@@ -106,7 +106,7 @@ class IndexMaintenance:
         self._closing.set()
         self._look.set()
         self._thread.join()
-        with self._busy:  # waits for a compaction that another thread started
+        with self._busy:  # This waits for a compaction that another thread started.
             pass
 
     def _run(self) -> None:
@@ -171,7 +171,10 @@ class CompactionProcess:
         )
 
     def wait_until_done(self, seconds: float) -> bool:
-        """Wait at most `seconds`. Return whether the child is done. Raises `IndexUnavailableError` if it failed."""
+        """Wait at most `seconds`. Return whether the child is done.
+
+        Raises `IndexUnavailableError` if the child failed.
+        """
         assert self._process.stdout is not None
         readable = select.poll()
         readable.register(self._process.stdout, select.POLLIN)

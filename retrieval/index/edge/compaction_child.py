@@ -35,8 +35,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _die_with_parent(parent: int) -> None:
-    # The engine holds the GIL, so no thread here could watch the parent. The kernel kills this process when the thread
-    # that started it ends, and that thread waits for it. On other systems this process exits when it is done.
+    # The engine holds the GIL, so no thread in this process could watch the parent. On Linux, the kernel kills this
+    # process when the thread that started it ends; that thread waits for this process. On other systems, this process
+    # exits when it is done.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

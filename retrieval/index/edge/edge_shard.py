@@ -33,14 +33,14 @@ from qdrant_edge import (
 from retrieval.errors import IndexLostError, IndexRefusedError, IndexUnavailableError
 from retrieval.index.points import DENSE, KEYWORDS, SPARSE, TENANT
 
-# Small segments are merged if there are more than this, because a query visits every segment.
+# Small segments are merged if there are more segments than this, because a query visits every segment.
 _SEGMENTS = 6
 # 200,000 chunks of 384 dimensions. This limits how much one compaction rewrites, so that its time and memory do not
 # grow with the corpus.
 _SEGMENT_KB = 300_000
 # No graph (m = 0): sealed vectors are compared one by one, by codes of 4 bits per dimension. At a million chunks this
 # takes less CPU time than a graph with a recall@10 of 0.97 (28 ms against 36 ms per hybrid query), and it finds all ten
-# under any filter, where the graph's recall for one tenant was 0.82. Compactions also need not build a graph.
+# hits under any filter, where the graph's recall for one tenant was 0.82. Compactions also need not build a graph.
 _NO_GRAPH = HnswIndexConfig(m=0, ef_construct=16, full_scan_threshold=10, memory=Memory.Cold)
 _CODES = TurboQuantQuantizationConfig(bits=TurboQuantBitSize.Bits4, memory=Memory.Cold)
 # The engine reports errors of the operating system in this form. The errors in `_NOT_DAMAGE` do not mean that files are
@@ -49,8 +49,8 @@ _SYSTEM_ERROR = re.compile(r"os error (\d+)")
 _NOT_DAMAGE = frozenset(
     {errno.EACCES, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EPERM, errno.EROFS}
 )
-# Twice as many vectors as requested are selected by their codes and then compared at full precision, so scores are
-# exact.
+# The engine selects twice as many vectors as requested by their codes, and then compares them at full precision, so
+# scores are exact.
 DENSE_SEARCH = SearchParams(quantization=QuantizationSearchParams(rescore=True, oversampling=2.0))
 
 log = structlog.get_logger(__name__)
@@ -76,7 +76,7 @@ def open_shard(folder: Path, dimension: int) -> EdgeShard:
     with translate_engine_errors():
         schema = shard.info().payload_schema
         for field in KEYWORDS:
-            if field not in schema:  # the shard was created by an earlier release
+            if field not in schema:  # The shard was created by an earlier release.
                 shard.update(_build_field_index(field))
         return shard
 
@@ -101,7 +101,7 @@ def compact_shard(folder: Path, dimension: int) -> None:
 
 
 def count_unsealed_points(shard: EdgeShard) -> int:
-    """Estimate how many points a compaction would seal.
+    """Estimate the number of points that a compaction would seal.
 
     The estimate is too high if sealed points lack a dense vector.
     """
@@ -129,7 +129,7 @@ def convert_engine_error(error: Exception) -> IndexUnavailableError:
 
 
 def _convert_opening_error(error: Exception) -> IndexUnavailableError:
-    """Convert an exception from opening a shard that is in use or damaged, or for which the system lacks a resource."""
+    """Convert an exception raised while opening a shard: it is in use or damaged, or the system lacks a resource."""
     found = convert_engine_error(error)
     system = _SYSTEM_ERROR.search(str(error))
     if not isinstance(found, IndexRefusedError) or (system and int(system[1]) in _NOT_DAMAGE):
@@ -140,7 +140,7 @@ def _convert_opening_error(error: Exception) -> IndexUnavailableError:
 
 def _build_config(dimension: int) -> EdgeConfig:
     # "Cold" means that files are mapped and read on demand. Otherwise, the engine would read every file completely when
-    # it opens the shard.
+    # opening the shard.
     return EdgeConfig(
         vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine, memory=Memory.Cold)},
         sparse_vectors={SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf, memory=Memory.Cold)},

@@ -2,8 +2,8 @@
 
 All searches and writes go through this class, so that a compacted clone can replace a shard that is in use. A
 compaction clones the shard, compacts the clone in another process, and keeps a journal of the writes made in the
-meantime. Then it replays the journal on the clone and makes the clone the current generation. A crash loses nothing:
-before the swap, the old shard has every write, and afterwards the new one has.
+meantime. Then it replays the journal on the clone and makes the clone the current generation. A crash loses nothing,
+because the old shard has every write before the swap, and the new shard has every write after it.
 """
 
 import shutil
@@ -66,7 +66,7 @@ class LiveShard:
         observe: Observer,
         room: ShardRoom = _UNCHECKED,
     ) -> None:
-        """Open the shard, or create one. A journal holds at most about `journal_points` points.
+        """Open the shard, or create one. A journal holds about `journal_points` points at most.
 
         Raises `IndexUnavailableError`, and `StorageFullError` if the disk has too little space to open the shard.
         """
@@ -91,7 +91,10 @@ class LiveShard:
 
     @contextmanager
     def hold_open(self) -> Iterator[EdgeShard]:
-        """Provide the shard, and keep it open until the block exits. Translates the engine's errors."""
+        """Provide the shard, and keep it open until the block exits.
+
+        Converts the engine's errors to this package's errors.
+        """
         with self._readers:
             generation = self._current
             generation.readers += 1
@@ -106,7 +109,7 @@ class LiveShard:
                     self._readers.notify_all()
 
     def add_points(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
-        """Apply an operation that adds points or vectors. Raises `StorageFullError` while the disk is nearly full."""
+        """Apply an operation that adds points or vectors. Raises `StorageFullError` if the disk is nearly full."""
         self._room.require_room()
         with self._writing:
             self._unallocated += points
@@ -118,7 +121,7 @@ class LiveShard:
     def apply_operation(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
         """Apply an operation that affects about `points` points.
 
-        Waits for the compaction to end while the journal is full, so that fast writers cannot fill the memory.
+        If the journal is full, this waits for the compaction to end, so that fast writers cannot fill the memory.
         """
         with self._writing:
             self._writing.wait_for(lambda: self._journal is None or self._journal.points < self._journal_points)
@@ -172,7 +175,7 @@ class LiveShard:
             fresh = _ShardGeneration(clone, open_shard(clone, self._dimension))
             undo.callback(_close_quietly, fresh.shard)
             self._observe("opened")
-            # Replay most of the journal without blocking writers, and then the rest while they wait.
+            # Replay most of the journal without blocking writers, and then its remaining writes while writers wait.
             for _ in range(2):
                 with self._writing:
                     entries = self._take_journal()

@@ -60,9 +60,9 @@ from retrieval.index.points import (
 from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, SparseVector
 from retrieval.index.sole_tenant import SoleTenant
 
-# Compare at full precision: codes do not help with so few candidates.
+# Compare at full precision, because codes do not help with so few candidates.
 _EXACT_SEARCH = SearchParams(exact=True)
-# A facet requires a limit. No shard has this many values of a field.
+# A facet requires a limit. This one is higher than the number of values of a field in any shard.
 _NO_LIMIT = 2**40
 _UNCHECKED = UncheckedRoom()
 

@@ -26,7 +26,7 @@ def get_resident_bytes() -> int:
 
 
 def unmap_pages(folder: Path) -> None:
-    """Release the resident pages of every shared mapping of a file under `folder`.
+    """Unmap the resident pages of all shared mappings of files under `folder`.
 
     The caller must ensure that no other thread unmaps a file under `folder` at the same time. Otherwise, the address
     could belong to other memory by the time the kernel receives it.
@@ -45,7 +45,7 @@ def unmap_pages(folder: Path) -> None:
 def release_freed_memory() -> None:
     """Return freed memory to the system. The C library does not do this by itself for small blocks."""
     if _LINUX:
-        with suppress(AttributeError):  # not glibc
+        with suppress(AttributeError):  # The C library is not glibc.
             ctypes.CDLL(None).malloc_trim(0)
 
 

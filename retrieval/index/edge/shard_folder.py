@@ -72,9 +72,9 @@ class ShardFolder:
         return self._folder / f"gen-{max(taken, default=0) + 1:06d}"
 
     def set_current(self, generation: Path) -> None:
-        """Make a generation the current one. If this raises, the old one stays current.
+        """Make a generation the current one. If this method raises an error, the old generation stays current.
 
-        Call `sync` to make it durable.
+        Call `sync` to make the change durable.
         """
         temporary = self._folder / f"{_CURRENT}.new"
         with temporary.open("w") as file:
@@ -85,11 +85,14 @@ class ShardFolder:
         self.current = generation
 
     def sync(self) -> None:
-        """Make the current generation survive a power failure. Until this returns, keep the previous generation."""
+        """Make the change of the current generation survive a power failure.
+
+        Keep the previous generation until this returns.
+        """
         fsync_path(self._folder)
 
     def discard(self, generation: Path) -> None:
-        """Remove a generation's files. Files that cannot be removed are left for the next start."""
+        """Remove a generation's files. Files that cannot be removed are removed at the next start."""
         if generation != self._folder:
             shutil.rmtree(generation, ignore_errors=True)
             return
@@ -141,12 +144,12 @@ def is_written_once(generation: Path, path: Path) -> bool:
 
 
 def compute_shard_bytes(folder: Path) -> int:
-    """Return the bytes that the folder's files take on disk, not counting holes."""
+    """Return the disk space in bytes that the folder's files use, not counting holes."""
     return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
 
 
 def sync_shard(folder: Path) -> None:
-    """Make every file and every name in the folder survive a power failure."""
+    """Sync every file and every file name in the folder, so that they survive a power failure."""
     for path in (folder, *folder.rglob("*")):
         fsync_path(path)
 
@@ -182,7 +185,7 @@ def _copy_sparse_file(source: Path, target: Path) -> None:
 def _find_next_content(descriptor: int, offset: int, size: int) -> int:
     try:
         return os.lseek(descriptor, offset, os.SEEK_DATA)
-    except OSError:  # the rest of the file is a hole
+    except OSError:  # The rest of the file is a hole.
         return size
 
 

@@ -53,7 +53,7 @@ class AllocatedRoom:
         min_free_bytes: int,
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
-        """Check the disk that contains `folder`, where the shards are.
+        """Check the disk that contains `folder`, the folder of the shards.
 
         If only writes need disk space, keep `min_free_bytes` free.
         """
@@ -90,7 +90,7 @@ def needs_room_to_read(folder: Path) -> bool:
         try:
             os.ftruncate(file.fileno(), mmap.PAGESIZE)
             if not shutil.disk_usage(folder).free:
-                return True  # the disk is too full to test, so assume the safe case
+                return True  # The disk is too full to test this, so assume the safe case.
             with mmap.mmap(file.fileno(), mmap.PAGESIZE) as mapped:
                 mapped[0]
             return os.fstat(file.fileno()).st_blocks > 0
@@ -99,7 +99,7 @@ def needs_room_to_read(folder: Path) -> bool:
 
 
 def _iter_files_with_holes(generation: Path, *, every: bool) -> Iterator[tuple[Path, int]]:
-    """Yield each file with holes and the bytes to allocate. Skip files that are never written again unless `every`."""
+    """Yield each file with holes and the bytes to allocate. Unless `every`, skip files that are never written again."""
     for path in generation.rglob("*"):
         facts = path.lstat()
         hole = facts.st_size - facts.st_blocks * 512

@@ -15,7 +15,8 @@ from retrieval.index.server.settings import QdrantServerSettings
 
 # Older servers ignore or reject `idf`, so one tenant's words would affect the scores of another tenant.
 _OLDEST_SERVER = (1, 19, 0)
-# The maximum number of conditions in a filter, and of values in a condition. They are also set as limits of the server.
+# The maximum number of conditions in a filter, and of values in a condition. The server is configured with the same
+# limits.
 MAX_CONDITIONS, MAX_CONDITION_VALUES = 16, 10_000
 # Keys of a collection's metadata.
 _INSTALLATION_MEMBER = "leadline_installation"
@@ -29,10 +30,10 @@ log = structlog.get_logger(__name__)
 def prepare_collection(connection: QdrantConnection, dimension: int, settings: QdrantServerSettings) -> None:
     """Create the collection, or check that an existing one fits. Idempotent, and safe to run concurrently.
 
-    If a process dies halfway, some field indexes are missing, and the next call adds them. A collection with other
-    settings is used unchanged, and a warning is logged. Raises `IndexMismatchError` if the collection has vectors of
-    another size or distance, and `IndexUnavailableError` if the server is too old or has fewer nodes than copies are
-    required.
+    If a process dies halfway, some field indexes are missing. The next call adds them. A collection with other settings
+    is used unchanged, and a warning is logged. Raises `IndexMismatchError` if the collection's vectors have a different
+    size or distance metric, and `IndexUnavailableError` if the server is too old or has fewer nodes than the required
+    number of replicas.
     """
     _require_version(connection, settings)
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
@@ -74,13 +75,13 @@ def describe_server(connection: QdrantConnection, settings: QdrantServerSettings
 
 
 def list_differences(connection: QdrantConnection, settings: QdrantServerSettings) -> list[str]:
-    """Describe each way in which the collection differs from the settings. Empty if it does not exist."""
+    """Describe each difference between the collection and the settings. Empty if the collection does not exist."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     return [] if info is None else _list_differences(info, settings)
 
 
 def find_installation(connection: QdrantConnection, settings: QdrantServerSettings) -> str | None:
-    """Return the id of the installation that owns the collection. None if it has no id or does not exist."""
+    """Return the id of the installation that owns the collection, or None if it has no id or does not exist."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     found = (info.config.metadata or {}).get(_INSTALLATION_MEMBER) if info is not None else None
     return None if found is None else str(found)
@@ -155,9 +156,9 @@ def _build_not_qdrant_error(connection: QdrantConnection, reason: str) -> IndexU
 
 
 def _require_nodes(connection: QdrantConnection, settings: QdrantServerSettings) -> int:
-    """Return the number of nodes. Raises `IndexUnavailableError` if the settings require more copies than nodes.
+    """Return the number of nodes. Raises `IndexUnavailableError` if the settings require more replicas than nodes.
 
-    Otherwise, the server may silently create fewer copies.
+    Without this check, the server may silently create fewer replicas.
     """
     status = connection.call(lambda client: client.cluster_status(), settings.work_retries)
     nodes = len(status.peers) if isinstance(status, models.ClusterStatusOneOf1) else 1
@@ -209,7 +210,7 @@ def find_collection(client: QdrantClient, collection: str) -> models.CollectionI
 
 
 def _create_collection(client: QdrantClient, dimension: int, settings: QdrantServerSettings) -> None:
-    """Create the collection, unless it was already created by another process or by an attempt whose reply was lost."""
+    """Create the collection, unless another process or an attempt whose response was lost has already created it."""
     try:
         client.create_collection(
             settings.collection,
@@ -285,7 +286,7 @@ def _create_index(client: QdrantClient, field: str, settings: QdrantServerSettin
     client.create_payload_index(
         settings.collection,
         field,
-        # Graphs for the other fields would use memory for groups that span tenants, and no query needs such groups.
+        # Graphs for the other fields would use memory for groups that span tenants, which no query needs.
         models.KeywordIndexParams(
             type=models.KeywordIndexType.KEYWORD, is_tenant=field == TENANT, enable_hnsw=field == TENANT
         ),

@@ -1,4 +1,4 @@
-"""Send requests to a Qdrant server, retry them where that can help, and convert the client's errors to ours.
+"""Send requests to a Qdrant server, retry those that may succeed later, and convert the client's errors to ours.
 
 A server with several nodes is configured as several URLs, or as one name with several addresses. For a name, each
 connection attempt tries all of the name's addresses. If there are several URLs, the last one that answered is used
@@ -24,12 +24,12 @@ T = TypeVar("T")
 _CLIENT_ERRORS = (ApiException, QdrantException, ValueError, AssertionError)
 _BUSY_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _UNREACHABLE_STATUSES = frozenset({502, 503, 504})
-_AUTH_STATUSES = frozenset({401, 403})  # these concern the API key, not the request
+_AUTH_STATUSES = frozenset({401, 403})  # These statuses concern the API key, not the request.
 _CONNECTION_ERRORS = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
 _DETAIL_CHARS = 500
-# Long enough for two lost SYN packets before a machine counts as unreachable.
+# This is long enough to lose two SYN packets before a machine counts as unreachable.
 _CONNECT_SECONDS = 4.0
-# Phrases in a cluster's 500 replies while a node is unreachable or is being restored from another.
+# Phrases in a cluster's 500 responses while a node is unreachable or is being restored from another node.
 _REPLICA_ERRORS = ("failed to apply operation", "active replica", "read operations failed")
 
 
@@ -38,7 +38,10 @@ class UnfinishedWriteError(Exception):
 
 
 class QdrantConnection:
-    """A client that all threads of a process share. Create it after a fork: a forked child cannot use its parent's."""
+    """A client that all threads of a process share.
+
+    Create it after a fork, because a child cannot use its parent's client.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,7 @@ class QdrantConnection:
         self.url = url
         self._sleep = sleep
         self._clients = [_build_client(address, api_key, timeout_seconds) for address in parse_addresses(url)]
-        # Processes start with different nodes, to spread the load.
+        # Each process starts with a random node, to spread the load.
         self._at = random.randrange(len(self._clients))
 
     def call(
@@ -79,7 +82,7 @@ class QdrantConnection:
         return self.call_once(request)
 
     def call_once(self, request: Callable[[QdrantClient], T]) -> T:
-        """Call `request` as `call` does, but without retries."""
+        """Call `request` like `call`, but without retries."""
         try:
             return self._try_addresses(request)
         except UnfinishedWriteError as error:
@@ -209,7 +212,7 @@ def _is_missing_collection(error: UnexpectedResponse) -> bool:
 
 
 def _is_unreachable(error: Exception) -> bool:
-    """Return whether another node may be able to answer the request."""
+    """Return whether the node is unreachable, so that another node may be able to answer the request."""
     if isinstance(error, UnexpectedResponse):
         return error.status_code in _UNREACHABLE_STATUSES or _is_replica_error(error)
     return isinstance(error, ResponseHandlingException) and isinstance(error.source, _CONNECTION_ERRORS)

@@ -1,4 +1,4 @@
-"""Read and create the copies of a collection's shards, with the cluster API of a Qdrant server."""
+"""List and create the replicas of a collection's shards, with the cluster API of a Qdrant server."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from retrieval.index.server.qdrant_server_collection import find_collection
 from retrieval.index.server.qdrant_server_connection import QdrantConnection
 from retrieval.index.server.settings import QdrantServerSettings
 
-# The states that the server considers active. Only an active copy can be the source of another.
+# The states that the server considers active. Only an active replica can be the source of another replica.
 _ACTIVE_STATES = frozenset({models.ReplicaState.ACTIVE, models.ReplicaState.RESHARDINGSCALEDOWN})
 # A node stores the error of the last message that it sent to another node. If it has sent no message since, the error
 # is old. So only errors from its last minute of activity count.
@@ -19,9 +19,9 @@ _RECENT_ACTIVITY = timedelta(seconds=60)
 
 
 def fetch_copies(connection: QdrantConnection, settings: QdrantServerSettings) -> Copies | None:
-    """Fetch the copies of a collection's shards.
+    """Fetch the replicas of a collection's shards.
 
-    None if the server has a single node or the collection does not exist.
+    Returns None if the server has a single node or the collection does not exist.
     """
     statuses = [
         status
@@ -37,7 +37,7 @@ def fetch_copies(connection: QdrantConnection, settings: QdrantServerSettings) -
     wanted = info.config.params.replication_factor or 1
     found = _group_copies_by_shard(shards)
     named = {node for copies in found.values() for node in copies}
-    # The server lists copies, so a shard that has lost all of its copies is missing from the answer.
+    # The server lists replicas, so a shard that has lost all of its replicas is missing from the response.
     # guard: shard-without-copies
     numbers = sorted({*found, *range(info.config.params.shard_number or 1)})
     return Copies(
@@ -49,7 +49,7 @@ def fetch_copies(connection: QdrantConnection, settings: QdrantServerSettings) -
 
 
 def start_shard_copy(connection: QdrantConnection, settings: QdrantServerSettings, new: NewCopy) -> None:
-    """Start to copy a shard to another node. Raises `IndexRefusedError` if a copy of it is in progress."""
+    """Start to copy a shard to another node. Raises `IndexRefusedError` if the shard is already being copied."""
     operation = models.ReplicateShardOperation(
         replicate_shard=models.ReplicateShard(shard_id=new.shard, from_peer_id=new.source, to_peer_id=new.target)
     )
@@ -62,7 +62,7 @@ def start_shard_copy(connection: QdrantConnection, settings: QdrantServerSetting
 
 
 def _group_copies_by_shard(info: models.CollectionClusterInfo) -> dict[int, dict[int, models.ReplicaState]]:
-    """Return the state of each shard's copies, keyed by shard and then by node."""
+    """Return the state of each shard's replicas, keyed by shard and then by node."""
     found: defaultdict[int, dict[int, models.ReplicaState]] = defaultdict(dict)
     for local in info.local_shards:
         found[local.shard_id][info.peer_id] = local.state
@@ -77,7 +77,7 @@ def _build_shard(number: int, copies: dict[int, models.ReplicaState]) -> ShardCo
 
 
 def _list_nodes(statuses: Sequence[models.ClusterStatusOneOf1], named: Iterable[int]) -> list[Node]:
-    """Return the nodes that any answering node knows, and the nodes to which only shards refer."""
+    """Return the nodes known to any node that answers, and the nodes to which only shards refer."""
     answered = {status.peer_id for status in statuses}
     failing = {address for status in statuses for address in _list_failing(status)}
     addresses = {int(peer): about.uri for status in statuses for peer, about in status.peers.items()}

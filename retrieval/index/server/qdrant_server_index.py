@@ -1,7 +1,7 @@
 """The index of a cluster: one collection on a Qdrant server for all tenants, over REST.
 
-Every write waits until the server has applied it, uses ids derived from content, and is repeated if its reply is lost.
-So a write has the same effect whether it is sent once, repeated, or interrupted and repeated.
+Every write waits until the server has applied it, uses ids derived from content, and is retried if its response is
+lost. So a write has the same effect whether it is sent once, retried, or interrupted and retried.
 """
 
 from collections import Counter
@@ -44,7 +44,7 @@ _ORDERING = models.WriteOrdering.MEDIUM
 # The number of candidates per hit that are selected by int8 copies of the vectors, and then compared by the original
 # vectors.
 _OVERSAMPLING = 2.0
-# Up to this many versions are counted by their ids. Larger numbers are counted in one pass over all versions.
+# Up to this many versions are counted by their ids. If there are more, one pass over all versions counts them.
 _MAX_NAMED_VERSIONS = 100
 
 
@@ -183,7 +183,7 @@ class QdrantServerIndex:
         self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
     ) -> dict[str, int]:
         must: list[models.Condition] = [models.HasVectorCondition(has_vector=DENSE)] if embedded_only else []
-        if len(versions) > _MAX_NAMED_VERSIONS:  # with a filter by id, the server compares every chunk with every id
+        if len(versions) > _MAX_NAMED_VERSIONS:  # With a filter by id, the server compares every chunk with every id.
             return self._count_by_version(must)
         if not versions:
             return {}

@@ -1,8 +1,8 @@
 """Settings of a cluster's vector server: its addresses, and the way it stores the index.
 
-Measured on three nodes that were killed in turn during writes and searches. With two copies and a write consistency of
-one, nothing failed. With two copies and a write consistency of two, all writes stopped while a node was down, and
-searches failed. With three copies and a write consistency of two, nothing failed.
+Measured on three nodes that were killed in turn during writes and searches. With two replicas and a write consistency
+of one, nothing failed. With two replicas and a write consistency of two, all writes stopped while a node was down, and
+searches failed. With three replicas and a write consistency of two, nothing failed.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from retrieval.errors import RetryPolicy
 
 _SEARCH_RETRIES = RetryPolicy(attempts=3, first_wait_seconds=0.1, longest_wait_seconds=0.5)
-# Six waits of 12 to 24 seconds in total, enough for a server to restart.
+# Six retry delays, 12 to 24 seconds in total, which is enough for a server to restart.
 _WORK_RETRIES = RetryPolicy(attempts=7, first_wait_seconds=0.5, longest_wait_seconds=8.0)
 
 
@@ -24,7 +24,7 @@ StorageMedium = Literal["disk", "memory"]
 
 @dataclass(frozen=True)
 class QdrantServerSettings:
-    """Server settings. Those from `shard_number` to `words` apply only when a collection is created.
+    """Server settings. The fields from `shard_number` to `words` apply only when a collection is created.
 
     `VectorServerSettings` describes each of them. `facet_values` is the maximum number of versions to count in one
     request; a larger number is counted page by page. `installation` is the id stored in a new collection. Searches
@@ -143,7 +143,7 @@ class VectorServerSettings(BaseSettings):
 
     @property
     def vector_server_warning(self) -> str | None:
-        """A warning about valid settings that are not recommended; None if there is nothing to warn about."""
+        """A warning about valid settings that are not recommended, or None if there are no such settings."""
         copies = self.qdrant_replicas
         if copies > 1 and self.qdrant_write_consistency == copies:
             return (
