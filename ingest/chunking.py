@@ -124,9 +124,10 @@ class _TableRows:
         self._text, self._tables, self._positions = text, tables, positions
 
     def find_best_end(self, start: int, target: int, limit: int, cut: int) -> int | None:
-        """Return a better position for a cut in a table, after `start` and up to `limit`. None if `cut` is in no table.
+        """Return a better position for a cut in a table, after `start` and up to `limit`.
 
-        The better position is the row end nearest to `target`, or the table's start if no row ends in the range.
+        Returns None if `cut` is not in a table. The better position is the row end nearest to `target`, or the table's
+        start if no row ends in the range.
         """
         at = bisect_left(self._tables, cut, key=lambda table: table.start) - 1
         if at < 0 or cut >= self._tables[at].end:

@@ -42,7 +42,10 @@ class HeldUploads:
     """
 
     def __init__(self, intake: Intake, request: UploadRequest) -> None:
-        """Hold files for the owner in `request`; the rest of their description is passed to `accept_each`."""
+        """Hold files for the owner in `request`.
+
+        The other parts of the files' description are passed to `accept_each`.
+        """
         self._intake = intake
         self._request = request
         self._files: list[_HeldFile] = []

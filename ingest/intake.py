@@ -165,7 +165,7 @@ class Intake:
     def require_admissible(self, request: UploadRequest, length: int) -> None:
         """Check the limits and quotas for an upload of this length before it arrives.
 
-        Raises the errors of `receive`.
+        Raises the same errors as `receive`.
         """
         if not length:
             raise EmptyUploadError("The file is empty.")

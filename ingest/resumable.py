@@ -1,7 +1,7 @@
 """Receive uploads that can resume after a lost connection. The bytes are hashed and fsynced to a blob on arrival.
 
 The catalog never counts more bytes than are durable, and never marks an upload as complete before its document is
-recorded. So a process may be killed at any moment: the next one truncates the file to the number of bytes in the
+recorded. So a process may be killed at any moment: the next process truncates the file to the number of bytes in the
 catalog.
 """
 
@@ -57,7 +57,10 @@ class ResumableUploads:
         return made
 
     def find(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
-        """Load an upload with its progress. Raises `UploadNotFoundError` if there is none with this id and owner."""
+        """Load an upload with its progress.
+
+        Raises `UploadNotFoundError` if there is no upload with this id and owner.
+        """
         return self._rows.load(tenant_id, identifier, owner)
 
     def find_to_resume(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
@@ -162,7 +165,7 @@ class ResumableUploads:
 
 
 class UploadWriter:
-    """Appends blocks to one upload. With `checked`, blocks count only when `finish` is called, after verification."""
+    """Appends blocks to one upload. With `checked`, blocks count only after `finish` has verified them."""
 
     def __init__(
         self, rows: Uploads, found: PartialUpload, token: str, incoming: IncomingUpload, upload: Upload[AcceptedUpload]
@@ -202,7 +205,7 @@ class UploadWriter:
             self._record_progress(self._found.received if self.checked else self._flush_durable())
 
     def finish(self) -> AcceptedUpload | None:
-        """Finish this request's part of the upload. Returns the document if the upload is now complete."""
+        """Finish this request's part of the upload. If the upload is now complete, returns the document."""
         if self.room:
             self.received = self._incoming.pause()
             self._rows.release(self._found.id, self._token, self.received)

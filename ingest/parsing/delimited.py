@@ -80,7 +80,7 @@ def find_delimited_tables(text: str) -> list[FoundTable]:
 def _read_table(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positions]:
     """Read the table of RFC 4180 text with any of four delimiters.
 
-    Short records are padded, and longer ones add columns without a name. Lines before the first record of the usual
+    Short records are padded, and longer records add columns without a name. Lines before the first record of the usual
     width are a preamble, not rows. Records before it in which only the first cell is filled, such as titles in
     spreadsheet exports, belong to the preamble too.
     """

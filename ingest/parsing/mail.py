@@ -132,7 +132,10 @@ def build_picture_filter(*, is_shown: bool) -> Callable[[Path, str], str]:
 
 
 def get_header(message: Part, name: str) -> str:
-    """Return a decoded header on one line. Undecodable headers are returned as written; missing ones are empty."""
+    """Return a decoded header on one line.
+
+    Undecodable headers are returned as written; for missing headers, the result is empty.
+    """
     return decode_header_line(
         name, str(next((value for key, value in message.raw_items() if key.lower() == name.lower()), ""))
     )
@@ -251,7 +254,7 @@ def _get_file_name(part: Part) -> str:
 
 
 def choose_bodies(plain: list[Body], html: list[Body]) -> list[Body]:
-    """Return the plain bodies, or the HTML bodies if the plain ones have less than half as many words."""
+    """Return the plain bodies, or the HTML bodies if the plain bodies have less than half as many words."""
     if not any(body.text.strip() for body in html):
         return plain
     return plain if 2 * _count_words(plain) >= _count_words(html) else html

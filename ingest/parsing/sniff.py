@@ -149,9 +149,9 @@ def describe_unreadable(head: bytes) -> str | None:
 
 
 def _detect_picture_type(head: bytes) -> str | None:
-    """Return the type of an image that text recognition can read, or None if it is not one.
+    """Return the type of an image that OCR can read, or None if the content is not such an image.
 
-    Raises `UnsupportedTypeError` if recognition is not installed.
+    Raises `UnsupportedTypeError` if OCR is not installed.
     """
     found = filetype.guess(head)
     if found is None or found.mime not in IMAGE_TYPES:

@@ -333,7 +333,7 @@ class DocumentWriter:
         return normalize(text)
 
     def _normalize_line(self, text: str) -> str:
-        if _plain_line.fullmatch(text):  # true of most cells
+        if _plain_line.fullmatch(text):  # this is true for most cells
             return text
         return " ".join(self._normalize(text).split())
 

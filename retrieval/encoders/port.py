@@ -86,7 +86,7 @@ def normalize_vectors(rows: DenseVector) -> DenseVector:
 
 
 class HashingEmbedder:
-    """A fake for tests, a bag of hashed words: texts that share words have similar vectors."""
+    """A fake embedder for tests. It hashes words, so that texts with common words have similar vectors."""
 
     def __init__(self, dimension: int = 64) -> None:
         self.dimension = dimension

@@ -26,7 +26,7 @@ class SentenceTransformersEmbedder:
     def __init__(self, model: LocatedModel) -> None:
         """Load the model and check its dimension.
 
-        Raises `EncoderError` if it cannot be loaded or has another dimension.
+        Raises `EncoderError` if the model cannot be loaded or its dimension differs.
         """
         self.fingerprint = model.fingerprint
         self.dimension = model.dimension

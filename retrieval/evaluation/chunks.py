@@ -1,4 +1,4 @@
-"""Evaluate chunking by how much of a question's excerpts the retrieved chunks contain, and how much other text.
+"""Evaluate chunking by how much of a question's excerpts, and how much other text, the retrieved chunks contain.
 
 The measures are those of Chroma's report "Evaluating Chunking Strategies for Retrieval" (Smith & Troynikov, 2024), over
 code points instead of tokens. Let E be the excerpts that answer a question, and R the chunks found for it. Then recall

@@ -41,7 +41,7 @@ class IndexSize:
 
 
 class IndexPresence(Enum):
-    """Whether an index exists: absent, present, or marked as complete. A recreated index is not marked."""
+    """The state of an index: absent, present, or marked as complete. A recreated index is not marked."""
 
     ABSENT = "absent"
     UNMARKED = "unmarked"
@@ -110,14 +110,14 @@ class Generations(Protocol):
     def use_generation(self, generation_id: int) -> AbstractContextManager[OpenGeneration]:
         """Provide the generation that a job belongs to. An id of 0 means the active generation.
 
-        Raises `GenerationChangedError` if it was discarded.
+        Raises `GenerationChangedError` if the generation was discarded.
         """
 
     def is_superseded(self, generation: OpenGeneration) -> bool:
         """Return whether another generation has become active since this one was provided."""
 
     def use_index(self, generation_id: int) -> AbstractContextManager[Index]:
-        """Provide the index of a generation in any state. Raises `GenerationChangedError` if it was discarded."""
+        """Provide the index of a generation in any state. Raises `GenerationChangedError` if the generation was discarded."""
 
     def use_all_indexes(self) -> AbstractContextManager[Mapping[int, Index]]:
         """Provide the indexes of all existing generations, by generation id."""

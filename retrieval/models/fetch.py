@@ -23,7 +23,7 @@ class FetchProgress(Protocol):
         """Report how much of a file has been downloaded. `done_bytes` may decrease when another source takes over."""
 
     def report_notice(self, text: str) -> None:
-        """Report a one-sentence message for the user, such as that a source failed or another process downloads."""
+        """Report a one-sentence message to the user, for example that a source failed or another process downloads."""
 
 
 def build_model_sources() -> tuple[ModelSource, ...]:

@@ -46,7 +46,7 @@ class ModelSource(Protocol):
         """Return the temporary disk space that a download needs in addition to the file."""
 
     def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
-        """Download the rest of the file to `part`, which already contains the beginning.
+        """Download the remaining bytes of the file to `part`, which already contains the beginning.
 
         Raises `ModelSourceError` if the download fails, `ModelHashError` if the source itself detects wrong bytes, and
         `OSError` for disk errors. After an error, the next download can continue from `part`.

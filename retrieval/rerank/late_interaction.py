@@ -38,7 +38,7 @@ class TokenEncoder(Protocol):
 
 
 class LateInteractionReranker:
-    """A reranker that computes MaxSim over a token encoder's vectors. Rare query words count more than common ones."""
+    """A reranker that computes MaxSim over a token encoder's vectors. Rare query words count more than common words."""
 
     def __init__(self, encoder: TokenEncoder, cache: TokenCache | None = None) -> None:
         self.fingerprint = f"maxsim-weighted/{encoder.fingerprint}"

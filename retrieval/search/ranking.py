@@ -31,8 +31,8 @@ class Clock:
 # Measured on four collections: nDCG@10 is flat for weights from 0.3 to 0.7, and lower with more than one passage.
 ROCCHIO_BETA = 0.5
 # After relevance feedback, the passage toward which the query was moved, and that passage's near duplicates, score far
-# above the rest. This "echo" says nothing about the other passages, so the top few scores are excluded when the scores
-# are scaled.
+# above the other passages. This "echo" says nothing about the other passages, so the top few scores are excluded when
+# the scores are scaled.
 ECHOES = 3
 
 
@@ -205,7 +205,7 @@ def diversify(index: IndexReader, ranking: Ranking, *, diversity: float, count: 
     vectors = index.load_dense_vectors([identifier for identifier, _ in head])
     if not vectors:
         return ranking
-    nothing = np.zeros_like(next(iter(vectors.values())))  # a passage without a vector is not similar to any other
+    nothing = np.zeros_like(next(iter(vectors.values())))  # a passage without a vector is not similar to any passage
     rows = np.stack([vectors.get(identifier, nothing) for identifier, _ in head])
     order = maximal_marginal_relevance([score for _, score in head], rows, diversity=diversity)
     return replace(ranking, best=[head[position] for position in order] + ranking.best[count:])

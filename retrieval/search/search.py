@@ -127,7 +127,7 @@ class Searcher:
         *,
         found_nothing: Callable[[str], None] = lambda tenant_id: None,
     ) -> None:
-        """Store the parts.
+        """Store the dependencies.
 
         `found_nothing` is called with the tenant after each search without hits. It raises `IndexLostError` if there
         are no hits because the index has lost its chunks.
@@ -305,7 +305,7 @@ class Searcher:
             chunk = each.chunk
             try:
                 text = self._texts.read_bytes(chunk.version_id, chunk.byte_start, chunk.byte_end)
-            except (KeyError, ContentChangedError):  # just deleted, or changed; the result reports changed ones
+            except (KeyError, ContentChangedError):  # just deleted, or changed; the result reports changed texts
                 continue
             passages[chunk.id] = f"{build_context_line(each.visible.title, chunk.heading_path)}\n{text}"
         return passages, unshown

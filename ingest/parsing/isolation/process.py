@@ -1,7 +1,7 @@
-"""Start, time out and kill the parser child. It is started without our secrets, and killed with its process group.
+"""Start, time out and kill the parser child.
 
-The child answers on behalf of the processes of individual documents (`ingest.parsing.isolation.child`), which are
-confined and not trusted.
+The child is started without our secrets, and killed with its process group. The child answers on behalf of the
+processes of individual documents (`ingest.parsing.isolation.child`), which are confined and not trusted.
 """
 
 import json

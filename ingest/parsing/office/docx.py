@@ -225,7 +225,7 @@ class DocxReader:
             yield list(_iter_unwrapped(row, f"{W}tc"))
 
     def _iter_row_elements(self, table: etree._Element) -> Iterator[etree._Element]:
-        """Yield the rows of a table, without deleted ones."""
+        """Yield the rows of a table, except deleted rows."""
         for row in _iter_unwrapped(table, f"{W}tr"):
             properties = row.find(f"{W}trPr")
             if properties is None or properties.find(f"{W}del") is None:

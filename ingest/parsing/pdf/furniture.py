@@ -1,8 +1,9 @@
 """Find running headers, footers and page numbers: lines at a page's edge that repeat on other pages.
 
-A line is a running line (a header or footer) if it is at the same edge of at least `MIN_RUNNING_PAGES` pages, or if the
-lines on those pages differ only in a number that counts the pages. Only lines at the very edge are considered. A line
-in larger type than on most of those pages is a title, and a table header repeated on each page is not a running line.
+A line is a running line (a page header or footer) if it is at the same edge of at least `MIN_RUNNING_PAGES` pages, or
+if the lines on those pages differ only in a number that counts the pages. Only lines at the very edge are considered. A
+line in larger type than on most of those pages is a title, and a table header repeated on each page is not a running
+line.
 """
 
 import re

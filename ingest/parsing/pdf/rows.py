@@ -249,7 +249,7 @@ def _list_wide_gaps(row: TextRow, blank: float) -> Gaps:
         gaps.append((at, right, word.left, row.size))
         right = max(right, word.right)
     widths = sorted(map(_get_gap_width, gaps))
-    if len(widths) > 1 and widths[-1] < STRETCHED_GAPS_RATIO * widths[0]:  # spaces stretched to fill the line
+    if len(widths) > 1 and widths[-1] < STRETCHED_GAPS_RATIO * widths[0]:  # gaps are spaces stretched to fill the line
         usual = widths[-1]
     else:
         usual = widths[len(widths) // 4] if len(widths) > FEW_ROW_GAPS else blank * row.size

@@ -81,7 +81,7 @@ def iter_bands(rows: Iterable[SheetRow]) -> Iterator[Iterator[SheetRow]]:
 
 
 def iter_blocks(rows: Sequence[SheetRow]) -> Iterator[SheetBlock]:
-    """Yield the blocks of a band from left to right. Each is split again at its own blank rows and columns."""
+    """Yield the blocks of a band from left to right. Each block is split again at its blank rows and columns."""
     used = [at for at in range(len(rows[0].values)) if any(row.values[at] != "" for row in rows)]
     if cut := _find_step(rows):
         yield from iter_blocks(rows[:cut])

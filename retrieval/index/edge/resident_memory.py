@@ -26,7 +26,7 @@ def get_resident_bytes() -> int:
 
 
 def unmap_pages(folder: Path) -> None:
-    """Unmap the resident pages of all shared mappings of files under `folder`.
+    """Release the resident pages of all shared mappings of files under `folder`.
 
     The caller must ensure that no other thread unmaps a file under `folder` at the same time. Otherwise, the address
     could belong to other memory by the time the kernel receives it.

@@ -263,7 +263,7 @@ def _build_quantization(settings: QdrantServerSettings) -> models.ScalarQuantiza
 
 
 def _build_limits(settings: QdrantServerSettings) -> models.StrictModeConfig:
-    """Return limits far above our own requests, so that a bug or another client is refused before it slows everyone.
+    """Return limits far above our requests, so that a bug or another client is refused before it slows down all users.
 
     Exact searches stay allowed, because strict mode would also refuse exact counts.
     """
