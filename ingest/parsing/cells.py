@@ -1,8 +1,8 @@
 """Detect the types of columns from the text of their cells.
 
-A column has a type only if every non-empty cell has that type; any other column is text. In a column that is not text,
-cells that consist of punctuation (`-`, `…`, `.`) and the words that programs write for missing values (`NA`, `NaN`,
-`NULL`) count as empty. In a text column these cells keep their text: among country codes, `NA` is Namibia.
+A column has a type other than text only if every non-empty cell has that type. In a column that is not text, cells that
+consist of punctuation (`-`, `…`, `.`) and the words that programs write for missing values (`NA`, `NaN`, `NULL`) count
+as empty. In a text column these cells keep their text: among country codes, `NA` is Namibia.
 
 Ambiguous cells are not guessed. `03/04/2024` is a date only if another cell of the column has a day after the 12th. A
 comma is a decimal separator only if it can be one in the whole column and a point cannot, or if other columns of the
@@ -22,8 +22,8 @@ from unicodedata import category
 
 from ingest.storage.tables.types import ColumnType
 
-# The number of digits that DuckDB stores in eight bytes, and the number of fraction digits that allow two numbers to be
-# multiplied without overflow.
+# The number of digits that DuckDB stores in eight bytes, and the maximum number of fraction digits with which two
+# numbers can be multiplied without overflow.
 _DECIMAL_DIGITS = 18
 _FRACTION_DIGITS = 6
 _MAX_CELL_CHARS = 64  # longer than any number or date
@@ -351,12 +351,12 @@ class ColumnTypeDetector:
 
     @property
     def has_decimal_commas(self) -> bool:
-        """True if the cells are numbers and only a decimal comma fits them."""
+        """True if the cells are numbers that can only be read with a decimal comma."""
         return self._seen and self._fitting == [self._comma]
 
     @property
     def has_decimal_points(self) -> bool:
-        """True if the cells are numbers and only a decimal point fits them."""
+        """True if the cells are numbers that can only be read with a decimal point."""
         return self._seen and self._fitting == [self._point]
 
     def get_type(self, *, prefer_comma: bool = False) -> CellType:

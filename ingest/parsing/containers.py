@@ -130,7 +130,7 @@ def _iter_entries(file: BinaryIO) -> Iterator[tuple[str, tuple[int, int, int]]]:
 
 
 def _inflate_entry(file: BinaryIO, entry: tuple[int, int, int]) -> bytes:
-    """Return the first megabyte of a stored or deflated entry."""
+    """Return at most the first megabyte of a stored or deflated entry, inflated."""
     method, packed, offset = entry
     file.seek(offset)
     name_length, extra = struct.unpack_from("<HH", file.read(30), 26)

@@ -21,7 +21,7 @@ from ingest.storage.texts.normalize import normalize
 _MAX_PATH_CHARS = 500
 _MAX_PART_CHARS = 200
 _MAX_PATH_PARTS = 30
-# Up to this many entries are listed by name. Further entries are only counted.
+# At most this many entries are listed by name. Further entries are only counted.
 _MAX_LISTED = 20_000
 _MAX_DETAILED = 100
 _drive = re.compile(r"^[A-Za-z]:")

@@ -28,7 +28,7 @@ _ENCRYPTION = "META-INF/encryption.xml"
 _DOCUMENTS = frozenset({"application/xhtml+xml", "text/html", "application/xml", "text/x-oeb1-document"})
 _MAX_DEPTH = 20
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-_HEADING_PARENTS = frozenset({"body", "div", "section", "article", "main"})  # elements that may contain a heading
+_HEADING_PARENTS = frozenset({"body", "div", "section", "article", "main"})  # elements that may contain headings
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ class ParseError(IngestError):
 
 
 class EncryptedDocumentError(ParseError):
-    """The document needs a password."""
+    """The document is encrypted and cannot be read without a password."""
 
     code = "document_encrypted"
     default_hint = "Save a copy without a password and upload that."

@@ -250,7 +250,7 @@ class _BlockWriter:
 
 
 def extract_cell_text(element: etree._Element, writer: DocumentWriter) -> str:
-    """Return the text of an element on one line, with its list marks."""
+    """Return the text of an element on one line, including its list marks."""
     parts: list[str] = []
     _gather_text(element, parts, writer)
     lines = [" ".join(line.split()) for line in "".join(parts).split("\n")]
@@ -288,7 +288,7 @@ def _gather_text(element: etree._Element, parts: list[str], writer: DocumentWrit
 
 
 def _iter_items(element: etree._Element) -> Iterator[tuple[etree._Element, str]]:
-    """Yield a list's children with their marks, numbered as in browsers."""
+    """Yield a list's children with their bullets or numbers, numbered as in browsers."""
     start = _parse_number(element.get("start"))
     following = 1 if start is None else start
     for child in element.iterchildren():
@@ -302,7 +302,7 @@ def _iter_items(element: etree._Element) -> Iterator[tuple[etree._Element, str]]
 
 
 def _iter_rows(table: etree._Element) -> Iterator[list[etree._Element]]:
-    """Yield the cells of each row of a table, without nested tables. Cells outside of rows also form a row."""
+    """Yield the cells of each row of a table, ignoring nested tables. Cells outside of rows also form a row."""
     loose: list[etree._Element] = []
     for child in table.iterchildren():
         if child.tag in ("td", "th"):

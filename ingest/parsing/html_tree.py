@@ -33,7 +33,7 @@ _CHARSET_SEARCH_BYTES = 4096
 _charset = re.compile(
     rb"<(?:meta|\?xml)\b[^>]{0,1000}?(?:charset|encoding)\s*=\s*[\"']?\s*(?P<label>[\w.:-]{1,40})", re.IGNORECASE
 )
-# Elements that a head may contain (HTML Living Standard, 3.2.5.2.1).
+# Elements that the `<head>` may contain (HTML Living Standard, 3.2.5.2.1).
 _METADATA = frozenset({"base", "link", "meta", "noscript", "script", "style", "template", "title"})
 _named = re.compile(rb"&([A-Za-z][A-Za-z0-9]{1,31});")
 _XML_NAMES = frozenset({"amp", "lt", "gt", "quot", "apos"})
@@ -79,7 +79,7 @@ def parse_tree(html: str) -> etree._Element | None:
 def _move_content_to_body(root: etree._Element) -> None:
     """Move content from the head to the body.
 
-    Without a `<body>` tag, the parser leaves elements that it does not know in the head.
+    If there is no `<body>` tag, the parser leaves elements that it does not know in the head.
     """
     head, body = root.find("head"), root.find("body")
     if head is None:
@@ -237,7 +237,7 @@ def _find_main(body: etree._Element) -> etree._Element | None:
 
 
 def _iter_outside(main: etree._Element, body: etree._Element) -> Iterator[etree._Element]:
-    """Yield the siblings of the main element and of its ancestors.
+    """Yield the siblings of the main element, and the siblings of its ancestors.
 
     Siblings with a title are skipped if the main element has no title.
     """
@@ -268,7 +268,7 @@ def _get_role(element: etree._Element) -> str:
 def _flatten_deep_elements(root: etree._Element) -> None:
     """Replace elements that are nested deeper than `_MAX_DEPTH` with their text.
 
-    Table parts are not replaced, so that text stays in its cell.
+    Elements of tables are not replaced, so that each text stays in its cell.
     """
     depth = 0
     deep: list[etree._Element] = []

@@ -33,7 +33,7 @@ TableFinder = Callable[[str], Sequence[FoundTable]]
 
 
 def _find_tables_in_text(text: str) -> list[FoundTable]:
-    """Find tables only if the content is unambiguous, regardless of the file's name."""
+    """Find tables in plain text, only if the content is unambiguous. The file's name is ignored."""
     return find_pipe_tables(text) or find_delimited_tables(text)
 
 

@@ -27,7 +27,7 @@ _outline = re.compile(r"\\outlinelevel(?P<level>\d)")
 _style_name = re.compile(r"(?:^|[{}]|\\[a-z]+-?\d* )(?P<name>[^\\{}]*)$", re.IGNORECASE)
 _heading_name = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _number = re.compile(r"[(\[]?[\w.]*(?:\d[.)\]:]?|[\w][.)\]:])")
-# Groups that striprtf omits, and the omissions to record for them.
+# Groups whose content striprtf drops, and the omissions to record for them.
 _OMITTED_GROUPS: dict[str, tuple[OmissionKind, int, str]] = {
     "annotation": (OmissionKind.OTHER, 1, "comments"),
     "moMath": (OmissionKind.FORMULA, 1, ""),

@@ -1,4 +1,4 @@
-"""Detect a file's media type from its content. The name is only used to distinguish between kinds of text."""
+"""Detect a file's media type from its content. The file name is only used to distinguish between kinds of text."""
 
 import re
 from pathlib import PurePath

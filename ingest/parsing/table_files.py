@@ -1,4 +1,4 @@
-"""Pass record tables from the child to its parent: a list of tables, and the rows of each table as CSV.
+"""Pass record tables from the child process to its parent: a list of tables, and the rows of each table as CSV.
 
 The child process finds tables and detects the types of their columns. The parent process uses DuckDB to convert the
 rows to Parquet, which checks every cell against its column's type. Neither side holds all rows of a table in memory.
@@ -83,7 +83,7 @@ def read_tables(folder: Path, *, characters: int) -> tuple[ParsedTable, ...]:
 
 @dataclass(frozen=True)
 class _TypedTable:
-    """A table and its column types, after reading its rows once."""
+    """A table with its column types, which were detected by reading its rows once."""
 
     found: FoundTable
     types: tuple[CellType, ...]

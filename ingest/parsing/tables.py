@@ -26,7 +26,7 @@ class TableRow(NamedTuple):
 
 @dataclass(frozen=True)
 class FoundTable:
-    """A table and a function to read its rows from the first, any number of times. The name may be empty.
+    """A table, and a function that reads its rows from the first, any number of times. The name may be empty.
 
     The header spans `start` to `header_end`, which are equal if the table has no header.
     """

@@ -27,10 +27,10 @@ class ParsedDocument:
     """A document's normalized text. All spans in the product are half-open spans of code points in `text`.
 
     `parser` is the name and version of the parser. `tables` are the record tables whose rows are in the text, in
-    reading order. `positions` map pieces of the text to locations in the file, if the format has them. `omissions` are
-    the parts of the file that are not in the text. `found` are tables whose rows the parser located itself; they are
-    typed and become `tables` before the document leaves the parser's process. `entries` are the files in a container.
-    `properties` are metadata stated in the file, keyed by the names in `ingest.storage.tables.types`.
+    reading order. `positions` map pieces of the text to locations in the file, if the format has them. `omissions`
+    describe content of the file that is not in the text. `found` are tables whose rows the parser located itself; they
+    are typed and become `tables` before the document leaves the parser's process. `entries` are the files in a
+    container. `properties` are metadata stated in the file, keyed by the names in `ingest.storage.tables.types`.
     """
 
     text: str

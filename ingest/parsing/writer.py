@@ -122,7 +122,10 @@ class DocumentWriter:
             self._headings.append(Heading(max(1, level), at, at, line))
 
     def end_section(self, level: int) -> None:
-        """End the sections of this level and deeper. The next block belongs to none of them, unless it is a heading."""
+        """End the sections at this level and deeper levels.
+
+        The next block, unless it is a heading, belongs to none of them.
+        """
         self._ended = level
 
     def write_paragraph(self, text: str, at: Position | None = None) -> None:
@@ -130,7 +133,7 @@ class DocumentWriter:
         self.write_pieces([Piece(text, at)])
 
     def write_caption(self, text: str, at: Position | None = None) -> None:
-        """Write a paragraph that names the next table, if a table follows directly."""
+        """Write a paragraph. If a table follows directly, the paragraph names it."""
         self.write_paragraph(text, at)
         self._caption = (self._length, text)
 
@@ -144,7 +147,7 @@ class DocumentWriter:
     def write_item(
         self, pieces: Iterable[Piece] | str, *, mark: str = "-", depth: int = 0, at: Position | None = None
     ) -> None:
-        """Write a list item on its own line below the previous item, indented by its depth, which counts from 0.
+        """Write a list item on a new line below the previous item, indented by its depth, which counts from 0.
 
         `at` is the position of the mark, if the file has one.
         """
@@ -177,9 +180,10 @@ class DocumentWriter:
     ) -> TableSpan | None:
         """Write a table. Its first row with a visible cell is its header; `caption` becomes a paragraph above it.
 
-        The table is named after its caption, or by a `name` that appears elsewhere. A table that is not `headed` gets a
-        header without words. Every row gets as many cells as the header: missing cells are added, and surplus cells are
-        joined into the last one. A table without visible cells is not written, and None is returned.
+        The table is named after its caption, or gets a `name` that appears elsewhere in the document. A table that is
+        not `headed` gets a header without words. Every row gets as many cells as the header: missing cells are added,
+        and surplus cells are joined into the last one. A table without visible cells is not written, and None is
+        returned.
         """
         lines = (row if isinstance(row, PositionedRow) else PositionedRow(row) for row in rows)
         body = dropwhile(
@@ -210,7 +214,7 @@ class DocumentWriter:
         return span
 
     def record_omission(self, kind: OmissionKind, count: int = 1, detail: str = "") -> None:
-        """Count content that the text omits. Each detail is listed once per kind."""
+        """Count content that is not in the text. Each detail is listed only once per kind."""
         found = self._omitted.setdefault(kind, _Omitted())
         found.count += count
         if detail and detail not in found.details:
@@ -227,7 +231,7 @@ class DocumentWriter:
         if not text.strip():
             has_pictures = OmissionKind.IMAGE in self._omitted
             raise NoTextError(nothing, hint=picture_hint if has_pictures and picture_hint else hint)
-        headings = tuple(each for each in self._headings if each.end <= len(text))  # no block follows the rest
+        headings = tuple(each for each in self._headings if each.end <= len(text))  # no block follows these sections
         layout = Layout(headings, tuple(self._places), tuple(self._tables))
         return ParsedDocument(
             text,

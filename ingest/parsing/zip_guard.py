@@ -1,7 +1,7 @@
 """Check ZIP archives before inflating anything in them, and read their entries within limits.
 
-Word, PowerPoint, Excel, OpenDocument and EPUB files are ZIPs. Libraries inflate everything that the archive declares,
-so its directory is checked first.
+Word, PowerPoint, Excel, OpenDocument and EPUB files are ZIPs. Libraries inflate everything that an archive declares, so
+the archive's directory is checked first.
 """
 
 import io

@@ -117,7 +117,7 @@ class Generations(Protocol):
         """Return whether another generation has become active since this one was provided."""
 
     def use_index(self, generation_id: int) -> AbstractContextManager[Index]:
-        """Provide the index of a generation in any state. Raises `GenerationChangedError` if the generation was discarded."""
+        """Provide the index of a generation in any state. Raises `GenerationChangedError` if it was discarded."""
 
     def use_all_indexes(self) -> AbstractContextManager[Mapping[int, Index]]:
         """Provide the indexes of all existing generations, by generation id."""

@@ -55,8 +55,8 @@ _SAMPLES = {
     "text/csv": "a,b\n1,2\n",
 }
 _NO_WORDS_HINT = "Check that the file was saved completely, and upload it again."
-# Media types whose text is their source, and the maximum ratio of such a file's size to its text's: ASCII in UTF-16 is
-# twice as large.
+# Media types whose text is the file's source, and the maximum ratio of such a file's size to the size of its text:
+# ASCII in UTF-16 is twice as large.
 _SOURCE_TYPES = frozenset({"text/plain", "text/csv", "text/markdown", "application/json"})
 _MAX_SHRINK_RATIO = 2
 _MAX_OPEN_FILES = 64
@@ -91,8 +91,8 @@ def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = get_parser) -
 def _ignore_system_media_types() -> None:
     """Make `mimetypes` use only Python's own table.
 
-    Otherwise, the first call opens `/etc/mime.types`. A confined process may not open that file, and its content would
-    give the same file different types on different machines.
+    Without this, the module's first call opens `/etc/mime.types`. A confined process may not open that file, and its
+    content would give the same file different types on different machines.
     """
     mimetypes.knownfiles.clear()
     mimetypes.init()
@@ -257,7 +257,7 @@ def _add_tables(document: ParsedDocument, found: Sequence[FoundTable], lost: int
 def _build_lateness_check(limits: ParserLimits) -> Callable[[], bool]:
     """Return a function that returns whether half of the time limit has passed.
 
-    From then on, record tables are abandoned, so that there is enough time for the text.
+    After that time, record tables are abandoned, so that there is enough time for the text.
     """
     used, begun = time.process_time(), time.monotonic()
 

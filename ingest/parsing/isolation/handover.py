@@ -1,6 +1,6 @@
 """Pass a parsed document from the child to its parent, as files in a folder that the parent does not trust.
 
-The text and its record are two files. `ingest.parsing.table_files` handles the files of the record tables.
+The text and the record about it are two files. `ingest.parsing.table_files` handles the files of the record tables.
 """
 
 import json

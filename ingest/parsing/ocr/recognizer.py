@@ -145,7 +145,7 @@ def _build_line(corners: NDArray[np.float32], text: str, score: float, parts: Se
 def _iter_line_words(
     text: str, box: tuple[float, float, float, float], parts: Sequence[Any]
 ) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
-    """Yield the words of a line, each with the box around its parts, or with a proportional part of the line's box."""
+    """Yield the words of a line, each with the box around the word's parts or a proportional part of the line's box."""
     known = [(str(part[0]), np.asarray(part[2])) for part in parts if part[2] is not None]
     aligned = "".join(part for part, _ in known).replace(" ", "") == text.replace(" ", "")
     characters = [corners for part, corners in known for _ in part.replace(" ", "")] if aligned else []

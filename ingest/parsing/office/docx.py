@@ -232,7 +232,10 @@ class DocxReader:
                 yield row
 
     def _build_grid(self, table: etree._Element) -> list[list[GridCell]]:
-        """Return the cells with the number of rows that they span. A continuation cell extends the cell above it."""
+        """Return the table's cells with the number of rows that each spans.
+
+        A continuation cell extends the cell above it.
+        """
         grid: list[list[GridCell]] = []
         begun: dict[int, tuple[int, int]] = {}  # row and index of each cell that may continue, by first column
         for row in self._iter_row_elements(table):

@@ -1,6 +1,6 @@
 """Read the text of one Word paragraph, and its notes, comments, text boxes and charts.
 
-Tracked insertions are read, and tracked deletions are counted. A field is read as its last saved result.
+Tracked insertions are read, and tracked deletions are counted. For a field, its last saved result is read.
 """
 
 import re

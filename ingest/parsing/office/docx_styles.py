@@ -128,7 +128,7 @@ def parse_outline_level(properties: etree._Element | None) -> int | None:
 
 
 def parse_list_membership(properties: etree._Element | None) -> ListMembership | None:
-    """Return the list in a paragraph's or style's own properties. The list id 0 means no list."""
+    """Return the list stated in a paragraph's or style's own properties. The list id 0 means no list."""
     numbering = None if properties is None else properties.find(f"{W}numPr")
     if numbering is None:
         return None

@@ -51,7 +51,7 @@ def load_content(package: Package) -> tuple[etree._Element, etree._Element | Non
 
 
 def read_meta_title(package: Package) -> str | None:
-    """Read the title in the file's metadata."""
+    """Return the title in the file's metadata."""
     title: str | None = (
         package.parse_part("meta.xml").findtext(f".//{DC}title") if "meta.xml" in package.names else None
     )
@@ -128,7 +128,7 @@ class OdfReader:
             self.writer.write_paragraph(note)
 
     def list_edge_texts(self, kind: str) -> list[str]:
-        """Return the distinct texts of headers or footers, without page numbers."""
+        """Return the distinct texts of the page headers or footers, without page numbers."""
         self._in_edge = True
         texts = dict.fromkeys(self.extract_cell_text(each) for each in self.styles.iter_edges(kind))
         self._in_edge = False

@@ -219,7 +219,7 @@ class PptxReader:
                 self.writer.write_paragraph(f"Notes: {notes}")
 
     def _write_comments(self, part: str) -> None:
-        """Write both kinds of comments: older ones with `cm` and `text`, and threads (since 2021) with text bodies."""
+        """Write both kinds of comments: older comments (`cm` and `text`), and threads (since 2021) with text bodies."""
         for name in self._package.list_related(part, "comments"):
             for comment in self._package.parse_part(name).iter("{*}cm", "{*}reply"):
                 text = comment.findtext("{*}text") or " ".join(

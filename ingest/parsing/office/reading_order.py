@@ -32,7 +32,7 @@ def _order_by_cuts(indices: list[int], boxes: Sequence[Box]) -> list[int]:
 
 
 def _group_bands(indices: list[int], extent: Callable[[int], tuple[float, float]]) -> list[list[int]]:
-    """Group indices whose extents overlap in one direction."""
+    """Group the indices of boxes whose extents overlap in one direction."""
     bands: list[list[int]] = []
     end = 0.0
     for index in sorted(indices, key=extent):

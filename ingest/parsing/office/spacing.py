@@ -14,7 +14,7 @@ def set_apart(text: str) -> str:
 
 
 def apply_spacing(text: str) -> str:
-    """Replace the marks with spaces where spaces are needed."""
+    """Replace the marks set by `set_apart` with spaces where spaces are needed."""
     if _BEFORE not in text:
         return text
     return _before.sub(" ", _after.sub(" ", text)).replace(_BEFORE, "").replace(_AFTER, "")

@@ -54,7 +54,7 @@ class PageFrame:
         return (height, width) if self.turns % 2 else (width, height)
 
     def map_boxes(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Map boxes (rows of left, top, right, bottom) from the page's coordinates to those of the displayed page."""
+        """Map boxes (rows of left, top, right, bottom) from page coordinates to coordinates on the displayed page."""
         left, top, right, bottom = boxes.T
         if self.turns == 0:
             four = left - self.left, self.top - top, right - self.left, self.top - bottom
@@ -173,7 +173,7 @@ class _WordReader:
         return False
 
     def _read_type(self, index: int) -> None:
-        """Read the font and type size of the word that starts at `index`. The words of a text object share them."""
+        """Read the font and type size of the word that starts at `index`. All words of a text object share them."""
         text_object = self._text.get_text_object(index)
         if text_object == self._object and text_object:
             return

@@ -34,9 +34,10 @@ def count_title_rows(block: SheetBlock) -> int:
 
 
 def _count_note_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
-    """Return the number of rows with scattered text above the header, which is the first row with text in all columns.
+    """Return the number of rows with scattered text above the header.
 
-    A single row with scattered text may be the upper row of the header, and so may a row with merged cells.
+    The header is the first row with text in all columns. A single row with scattered text may be the upper row of the
+    header, and so may a row with merged cells.
     """
     for at, row in enumerate(rows[: _MAX_NOTE_ROWS + 1]):
         cells = [row.values[column] for column in columns]

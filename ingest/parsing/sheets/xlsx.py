@@ -64,7 +64,7 @@ def _read_title(package: Package) -> str | None:
 
 
 def _read_units(package: Package) -> dict[str, str]:
-    """Return the units of the cell styles that have one, keyed by style number."""
+    """Return the units of the cell styles that have a unit, keyed by style number."""
     if "xl/styles.xml" not in package.names:
         return {}
     styles = package.parse_part("xl/styles.xml")
