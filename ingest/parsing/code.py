@@ -241,7 +241,7 @@ def _map_to_code_points(source: bytes, offsets: Sequence[int]) -> dict[int, int]
 
 
 def _iter_headings(text: str, definitions: Sequence[_Definition]) -> Iterator[Heading]:
-    """Yield a heading at the start of each definition, and where top-level code continues after a definition."""
+    """Yield a heading at the start of each definition, and at each place where top-level code continues after one."""
     open_: list[_Definition] = []
     for definition in (*definitions, None):
         start = len(text) if definition is None else definition.start

@@ -1,4 +1,4 @@
-"""Select the candidates that become hits: visible ones, limited per document, and grouped by document if requested."""
+"""Select visible candidates as hits, limited per document, and grouped by document if requested."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass

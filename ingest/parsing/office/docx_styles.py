@@ -1,4 +1,4 @@
-"""Look up the styles of a Word document: what a paragraph inherits from its style and its base styles."""
+"""Look up the styles of a Word document: the properties that a paragraph inherits from its style and base styles."""
 
 import re
 from collections.abc import Iterator

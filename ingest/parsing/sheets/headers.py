@@ -111,7 +111,7 @@ def _has_column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
 
 
 def _is_group_header(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
-    """Return whether the first row has text over fewer than half of the columns, and the second is a full header."""
+    """Return whether the first row has text over fewer than half of the columns and the second row is a full header."""
     given = [rows[0].values[at] for at in columns if rows[0].values[at] != ""]
     if len(rows) < 3 or 2 * len(given) >= len(columns) or not all(map(is_text, given)):
         return False

@@ -142,7 +142,7 @@ def _get_unit(cell: etree._Element) -> str:
 
 
 def _get_kind(cell: etree._Element) -> str:
-    """Return `ERROR` for a formula with an error, which Excel saves with the value 0, or `DURATION` for a time."""
+    """Return `ERROR` for a formula with an error, which Excel saves as the value 0, or `DURATION` for a duration."""
     if cell.get(f"{_OFFICE}value-type") == "time":
         return DURATION
     is_error = cell.get(f"{_CALC}value-type") == "error"
