@@ -1,1 +1,1 @@
-"""All storage: the catalog in SQL, blobs, texts, tables and the change feed, with one folder per feature."""
+"""Storage: the SQL catalog, blobs, texts, tables and the change feed. Each feature has its own folder."""

@@ -1,7 +1,8 @@
 """A file that reserves disk space in the data folder, to be released when the disk is full.
 
-A deletion needs space before it frees any, and so does starting the service. Each of them releases only as much of the
-ballast as it lacks, so that the ballast lasts for several of them while another program keeps filling the disk.
+A deletion needs some space before it frees any, and so does a start of the service. Each of them releases only as much
+of the ballast as it needs, so that the ballast lasts for several deletions or starts while another program keeps
+filling the disk.
 """
 
 import os
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import structlog
 
-# Measured: deleting a document of 16 MB added less than 2 MB to SQLite's log. Deleting a collection of many documents
-# adds more.
+# Measured: deleting a document of 16 MB added less than 2 MB to SQLite's write-ahead log. Deleting a collection of many
+# documents adds more.
 NEEDED_BYTES = 16 * 1024**2
 _FILE_NAME = "ballast"
 
@@ -37,7 +38,10 @@ class Ballast:
         min_free_bytes: int = 0,
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
-        """Initialize without changing the disk. `refill` allocates `size_bytes` if `min_free_bytes` remain free."""
+        """Initialize without changing the disk.
+
+        `refill` allocates `size_bytes`, provided that `min_free_bytes` remain free afterwards.
+        """
         self._folder = folder
         self._path = folder / _FILE_NAME
         self._size_bytes = size_bytes
@@ -60,9 +64,9 @@ class Ballast:
     def shrink(self, needed_bytes: int = NEEDED_BYTES, *, keep_half: bool = False) -> None:
         """Shorten the file until `needed_bytes` are free or the file is empty.
 
-        With `keep_half`, it is not shortened below half of its full size.
+        If `keep_half` is true, at least half of its full size remains.
         """
-        if self._free_bytes(self._folder) >= needed_bytes:  # the usual case, which needs no lock
+        if self._free_bytes(self._folder) >= needed_bytes:  # this is the usual case, and it needs no lock
             return
         with self._lock:
             missing = needed_bytes - self._free_bytes(self._folder)
@@ -76,7 +80,7 @@ class Ballast:
         log.warning("disk full, ballast shrunk", given_bytes=held - left, left_bytes=left)
 
     def refill(self) -> None:
-        """Allocate the whole file again if there is enough free space; otherwise leave it as it is."""
+        """Allocate the whole file again if there is enough free space; otherwise leave the file unchanged."""
         with self._lock:
             missing = self._size_bytes - self.held_bytes
             # guard: ballast-leaves-room

@@ -1,4 +1,4 @@
-"""Builds the stores of one catalog and its files, with one bundle per feature."""
+"""Builds the stores on top of one catalog and its files, grouped into one bundle per feature."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -79,7 +79,7 @@ class SlackStores:
 
 @dataclass(frozen=True)
 class DocumentStores:
-    """Documents, collections and batches, and the files and uploads that documents are created from."""
+    """Documents, collections and batches, and the stored files and uploads from which documents are created."""
 
     catalog: Catalog
     batches: Batches
@@ -91,7 +91,7 @@ class DocumentStores:
 
 @dataclass(frozen=True)
 class ContentStores:
-    """The content of documents: originals, texts and record tables, and the digests against which they are checked."""
+    """Document content: originals, texts and record tables, and the digests used to verify them."""
 
     blobs: BlobStore
     texts: Texts
@@ -141,7 +141,7 @@ class GenerationStores:
 
 @dataclass(frozen=True)
 class OperationStores:
-    """The installation, and the removal of old and unused data by upkeep."""
+    """The installation record, and the background removal of old and unused data."""
 
     installation: InstallationRecord
     leftovers: Leftovers
@@ -151,7 +151,7 @@ class OperationStores:
 
 @dataclass(frozen=True)
 class Stores:
-    """All stores that the API and the workers of a deployment share."""
+    """All stores shared by the API and the workers of a deployment."""
 
     documents: DocumentStores
     contents: ContentStores
@@ -189,7 +189,7 @@ def open_stores(
 def build_stores(
     engine: Engine, feed: Feed, blobs: BlobStore, quotas: Quotas, *, lease_seconds: float = LEASE_SECONDS
 ) -> Stores:
-    """Build the stores on top of a database and its files, without sending a query or reading a file."""
+    """Build the stores on top of a database and its files. This sends no query and reads no file."""
     announce, rules = feed.announce, quotas.rules
     digests, file_removal = ContentDigests(engine), FileRemoval(engine, blobs.delete)
     return Stores(

@@ -1,1 +1,1 @@
-"""Accounts: tenants, users, API keys, sessions, grants, and the documents that each of them may read."""
+"""Accounts: tenants, users, API keys, sessions and grants, and rules for which documents a principal may read."""

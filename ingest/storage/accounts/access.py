@@ -1,7 +1,7 @@
 """SQL conditions that select the documents a principal may see, and the rows that these conditions read.
 
 Every query that reads documents on behalf of a principal uses `build_access_condition`. `readers` are the subjects of
-`Principal.readers`, such as `user:ann`; None sees every document of the tenant.
+`Principal.readers`, such as `user:ann`. If `readers` is None, every document of the tenant is visible.
 """
 
 from collections.abc import Collection, Sequence
@@ -35,7 +35,7 @@ def build_access_condition(readers: Readers) -> ColumnElement[bool]:
 def build_listing_condition(tenant_id: str, readers: Readers) -> ColumnElement[bool]:
     """Build the equivalent of `build_access_condition` for the table `document_listing`.
 
-    Its subqueries run once for the whole query instead of once for each row.
+    The subqueries in this condition run once for the whole query instead of once for each row.
     """
     if readers is None:
         return true()
@@ -73,16 +73,16 @@ def _build_closed_condition(readers: frozenset[str]) -> ColumnElement[bool]:
 
 
 def build_owner_condition(table: Table, owner: str | None) -> ColumnElement[bool]:
-    """Build a condition that is true for the conversations, answers or runs of this owner and those without an owner.
+    """Build a condition that selects this owner's conversations, answers or runs, and those without an owner.
 
-    If `owner` is None, it is true for all of them. Rows without an owner come from releases that recorded none. They
-    belong to the whole tenant, because at that time everyone in the tenant could read every document.
+    If `owner` is None, the condition selects all of them. Rows without an owner were written by releases that did not
+    record one. They belong to the whole tenant, because at that time everyone in the tenant could read every document.
     """
     return true() if owner is None else table.c.owner.is_(None) | (table.c.owner == owner)
 
 
 def list_withheld_documents(connection: Connection, identifiers: Collection[str], readers: Readers) -> set[str]:
-    """List the documents that must not be shown to these readers: deleted ones and those that they may not see."""
+    """List the documents that must not be shown to these readers: deleted documents, and documents they may not see."""
     withheld: set[str] = set()
     for some in iter_slices(sorted(identifiers)):
         hidden = documents.c.deleted_at.is_not(None) | ~build_access_condition(readers)
@@ -91,9 +91,9 @@ def list_withheld_documents(connection: Connection, identifiers: Collection[str]
 
 
 def store_readers(connection: Connection, identifiers: Sequence[str], readers: Collection[str] | None) -> None:
-    """Replace the rows that `build_access_condition` reads. All these documents get the same access list.
+    """Replace the access list rows of these documents, which `build_access_condition` reads.
 
-    The list is also stored in a column of each document, which the caller writes.
+    All documents get the same access list. The caller also writes the list to a column of each document.
     """
     for some in iter_slices(identifiers):
         connection.execute(delete(document_readers).where(document_readers.c.document_id.in_(some)))

@@ -59,7 +59,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class CollectionTotal:
-    """The totals of a collection: the numbers of its documents and grants, and the size of its originals in bytes."""
+    """A collection's totals: its number of documents, its number of grants, and the size of its originals in bytes."""
 
     name: str
     documents: int
@@ -108,8 +108,8 @@ class Grants:
     def revoke(self, tenant_id: str, collection: str, subject: str, *, open_to_all: bool = False) -> None:
         """Remove a grant.
 
-        Raises `GrantNotFoundError` if there is no such grant, and `LastGrantError` if it is the last one, unless
-        `open_to_all` is true.
+        Raises `GrantNotFoundError` if the grant does not exist. Raises `LastGrantError` if it is the collection's last
+        grant and `open_to_all` is false.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -171,5 +171,5 @@ def load_access(connection: Connection, principal: Principal) -> Principal:
 
 
 def apply_grants(principal: Principal, rows: Iterable[Sequence[Any]]) -> Principal:
-    """Return a copy of the principal with the access that the rows returned by `GRANTS_QUERY` give it."""
+    """Return a copy of the principal with the access rights defined by the rows returned by `GRANTS_QUERY`."""
     return replace(principal, collections=principal.compute_access((row[0], row[1], Role(row[2])) for row in rows))

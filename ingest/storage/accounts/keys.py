@@ -23,7 +23,7 @@ from ingest.storage.db.schema import api_keys, tenants, users
 from ingest.storage.errors import KeyNotFoundError, KeyStateError, LeadlineError, NameInvalidError, TenantNotFoundError
 from ingest.storage.quotas.rows import copy_limits
 
-# Every request uses a key. Writing its last use at most once a minute keeps this cheap.
+# Every request uses a key, so the last use is written at most once a minute to keep it cheap.
 LAST_USE_INTERVAL_SECONDS = 60.0
 _MAX_PENDING_USES = 1_000
 
@@ -31,9 +31,9 @@ log = structlog.get_logger(__name__)
 
 
 class LastUseRecorder:
-    """Records when keys were last used, in a background thread that is started by the first use.
+    """Records when keys were last used, in a background thread that starts on first use.
 
-    A use that cannot be written is dropped, because requests must not wait for this write or fail because of it.
+    If a write fails, the use is not recorded: requests must not wait for this write or fail because of it.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -49,8 +49,8 @@ class LastUseRecorder:
     def record_use(self, key_id: str, written_at: float | None, at: float) -> None:
         """Queue this use for recording, unless a use within the last minute is already known.
 
-        `written_at` is the last use recorded in the catalog. Uses that this process has already queued are taken into
-        account too.
+        `written_at` is the time of the last use recorded in the catalog. Uses already queued by this process also
+        count.
         """
         with self._lock:
             known = max(written_at or 0.0, self._noted.get(key_id, 0.0))
@@ -75,8 +75,8 @@ class LastUseRecorder:
             self._waiting.queue.clear()
             self._waiting.put(None)
             thread.join()
-            # Disposing an engine replaces its pool, and a write in progress has returned its connection to the old
-            # pool.
+            # Disposing of an engine replaces its pool. By now, a write in progress has returned its connection to the
+            # old pool.
             self._pool.dispose()
 
     def _write_pending(self) -> None:
@@ -131,7 +131,7 @@ class ApiKey:
 class ApiKeys:
     """Issues, checks, lists, changes, rotates and revokes API keys.
 
-    A secret is returned only once and cannot be read again. key, secret = keys.issue(tenant_id, "ci",
+    Each secret is returned once, when it is issued, and cannot be read later. key, secret = keys.issue(tenant_id, "ci",
     scopes={Scope.READ, Scope.ASK}) principal = keys.check(secret)
     """
 
@@ -177,7 +177,7 @@ class ApiKeys:
         return issued
 
     def check(self, presented: str) -> Principal | None:
-        """Return the principal if the secret is that of a live key, otherwise None."""
+        """Return the principal if `secret` belongs to a live key, otherwise None."""
         prefix, _, rest = presented.partition("_")
         identifier, _, secret = rest.partition("_")
         if prefix != _KEY_PREFIX or not secret:
@@ -195,7 +195,7 @@ class ApiKeys:
         return principal
 
     def list_keys(self, tenant_id: str, *, after: str = "", limit: int = 1000) -> list[ApiKey]:
-        """List keys by creation time, including revoked ones, starting after the key `after` or with the first key."""
+        """List keys by creation time, including revoked keys, starting after the key `after` or with the oldest key."""
         at, identifier = api_keys.c.created_at, api_keys.c.id
         query = _build_keys_query(tenant_id).order_by(at, identifier).limit(limit)
         if after:
@@ -234,7 +234,7 @@ class ApiKeys:
     def rotate(
         self, tenant_id: str, identifier: str, *, grace_seconds: float = ROTATION_GRACE_SECONDS
     ) -> tuple[ApiKey, str]:
-        """Issue a key with the same name, scopes, user, lifetime and quotas as this one, and expire this one later.
+        """Issue a new key with the same name, scopes, user, lifetime and quotas, and schedule the old key to expire.
 
         Both keys work for `grace_seconds`. Raises `KeyNotFoundError` if the key does not exist, and `KeyStateError` if
         it is not live or was already rotated.
@@ -271,7 +271,10 @@ class ApiKeys:
             connection.execute(update(api_keys).where(*of_key).values(expires_at=self._clock()))
 
     def revoke(self, tenant_id: str, identifier: str) -> bool:
-        """Revoke a key and return true. Return false if the tenant has no such key or the key is already revoked."""
+        """Revoke a key and return true.
+
+        Return false if the tenant has no such key or the key is already revoked.
+        """
         of_key = api_keys.c.tenant_id == tenant_id, api_keys.c.id == identifier, api_keys.c.revoked_at.is_(None)
         with write_transaction(self._engine) as connection:
             revoked = connection.execute(update(api_keys).where(*of_key).values(revoked_at=self._clock())).rowcount == 1
@@ -294,11 +297,11 @@ def find_live_principal(connection: Connection, identifier: str, now: float) -> 
 
 
 def find_current_principal(connection: Connection, identifier: str) -> Principal | None:
-    """Return the current principal of a key, for work that was started with it; None if the work must not continue.
+    """Return the current principal of a key for work that the key started, or None if the work must stop.
 
-    If the key was rotated, its successor is used. The expiry of a key does not stop work that was started before it.
-    Revoking the key, deleting its user and suspending its tenant do stop it. The user's groups may have changed in the
-    meantime.
+    If the key was rotated, its successor is used. Work that has started continues after the key expires, but stops if
+    the key is revoked, its user is deleted or its tenant is suspended. The user's groups may have changed since the
+    work started.
     """
     seen: set[str] = set()
     at: str | None = identifier
@@ -385,9 +388,9 @@ def _build_key(row: Row[Any]) -> ApiKey:
 
 
 def _parse_scopes(names: Collection[str]) -> frozenset[Scope]:
-    """Parse the scopes of a row.
+    """Parse the scopes in a row.
 
-    Unknown scopes are ignored, because a later release may have stored them.
+    Unknown scopes are ignored, because they may have been stored by a later release.
     """
     return frozenset(scope for scope in Scope if scope in names)
 

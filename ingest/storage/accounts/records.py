@@ -1,4 +1,4 @@
-"""The principal of a request: a key, token or session of one tenant, with its permissions and what it may see."""
+"""The principal of a request: a tenant's key, token or session, with its permissions and access rights."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from enum import StrEnum
 from ingest.storage.errors import CollectionNotFoundError, NameInvalidError, RoleMissingError
 
 MAX_NAME_CHARS = 200
-# After a rotation the old key keeps working for this long, so that clients can be switched over without downtime.
+# After a rotation, the old key keeps working for this long, so that clients can switch to the new key without downtime.
 ROTATION_GRACE_SECONDS = 24 * 3600.0
-# The usage of a Slack channel is counted under this prefix followed by the channel's id. Key ids contain no colon.
+# Key prefix under which a Slack channel's usage is counted, followed by the channel's id. Key ids contain no colon.
 SLACK_KEY_PREFIX = "slack:"
 
 
@@ -30,8 +30,8 @@ class Role(StrEnum):
     """A subject's role on a collection. Each role includes the ones before it."""
 
     READER = "reader"  # find, read and ask about its documents
-    WRITER = "writer"  # upload, change and delete them
-    ADMIN = "admin"  # manage its grants
+    WRITER = "writer"  # upload, change and delete the collection's documents
+    ADMIN = "admin"  # manage the collection's grants
 
 
 _ROLE_RANKS = {role: rank for rank, role in enumerate(Role)}
@@ -86,8 +86,8 @@ class CollectionAccess:
 
 
 OPEN_ACCESS = CollectionAccess()
-# An additional reader of every admin who is also a user. It gives access to all collections without a grant. It is not
-# a valid subject, so no grant or access list can name it.
+# An extra reader of every admin who is also a user. It gives access to all collections without a grant. It is not a
+# valid subject, so no grant or access list can name it.
 ADMIN_READER = "scope:admin"
 
 
@@ -113,7 +113,7 @@ class Principal:
 
     @property
     def subjects(self) -> frozenset[str]:
-        """The subjects, such as `user:ann`, by which access lists can give the principal access to a document."""
+        """The principal's subjects, such as `user:ann`, as they appear in access lists."""
         users = [] if self.user is None else [f"user:{self.user}"]
         return frozenset([*users, *(f"group:{group}" for group in self.groups)])
 
@@ -121,9 +121,9 @@ class Principal:
     def readers(self) -> frozenset[str] | None:
         """The subjects whose documents and collections this principal may see.
 
-        It is None for an admin that is not a user, who may see everything. Documents without an access list are visible
-        to every principal that may see their collection, and an admin may see every collection. The key's own subject
-        is included only if a grant names the key, so that keys that see the same documents can share cache entries.
+        None for an admin that is not a user, who may see everything. Documents without an access list are visible to
+        every principal that may see their collection, and an admin may see every collection. The key's own subject is
+        included only if a grant names the key, so that keys with access to the same documents can share cache entries.
         """
         if self.is_admin and self.user is None:
             return None
@@ -139,14 +139,14 @@ class Principal:
     def visible_owner(self) -> str | None:
         """The only owner whose conversations, answers and runs the principal may see.
 
-        It is None for an admin, who sees all.
+        None for an admin, who sees all.
         """
         return None if self.is_admin else self.owner
 
     def compute_access(self, grants: Iterable[tuple[str, str, Role]]) -> CollectionAccess:
         """Compute the principal's access to collections from the tenant's grants.
 
-        An admin has full access to all of them.
+        An admin has full access to all collections.
         """
         if self.is_admin:
             return OPEN_ACCESS

@@ -1,4 +1,7 @@
-"""Browser sessions, and one-time tickets that start a session. Both are 256 random bits, stored as a hash."""
+"""Browser sessions, and one-time tickets that start a session.
+
+The secret of a session or ticket has 256 random bits and is stored as a hash.
+"""
 
 import hashlib
 import secrets
@@ -36,7 +39,10 @@ class Sessions:
         self._clock = clock
 
     def issue_ticket(self, tenant_id: str, key_id: str, *, seconds: float = TICKET_SECONDS) -> str:
-        """Issue a ticket that starts one session as the holder of the key. The ticket is valid for `seconds`."""
+        """Issue a ticket that starts one session with the permissions of the principal's key.
+
+        The ticket is valid for `seconds`.
+        """
         now = self._clock()
         with write_transaction(self._engine) as connection:
             principal = find_live_principal(connection, key_id, now)
@@ -109,11 +115,14 @@ class Sessions:
             connection.execute(delete(sessions).where(sessions.c.secret_sha256 == _hash_secret(presented)))
 
     def end_all(self, principal: Principal) -> int:
-        """End all sessions of a principal, invalidate its unused tickets, and return the count of both."""
+        """End all sessions of a principal, invalidate its unused tickets, and return how many of both there were."""
         return self.end_all_for_owner(principal.tenant_id, principal.owner)
 
     def end_all_for_owner(self, tenant_id: str, owner: str) -> int:
-        """End all sessions of an owner (`user:NAME` or `key:ID`), invalidate its unused tickets; return the count."""
+        """End all sessions of an owner (`user:NAME` or `key:ID`) and invalidate its unused tickets.
+
+        Returns how many of both there were.
+        """
         with write_transaction(self._engine) as connection:
             return end_sessions(connection, tenant_id, owner)
 

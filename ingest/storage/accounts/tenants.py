@@ -57,7 +57,11 @@ class Tenants:
             return _load_tenant(connection, id_or_name)
 
     def rename(self, id_or_name: str, name: str) -> Tenant:
-        """Rename a tenant. Raises `TenantNotFoundError`, `NameTakenError` and `NameInvalidError`."""
+        """Rename a tenant.
+
+        Raises `TenantNotFoundError` if the tenant does not exist, `NameTakenError` if the name is in use, and
+        `NameInvalidError` if it is invalid.
+        """
         name = validate_name(name, "tenant")
         with write_transaction(self._engine) as connection:
             tenant = _load_tenant(connection, id_or_name)

@@ -1,4 +1,4 @@
-"""The users of tenants with their groups, and the sessions of users and keys.
+"""Users and groups of tenants, and the sessions of users and keys.
 
 Deleting a user also revokes its keys and ends its sessions, in the same commit.
 """
@@ -24,7 +24,7 @@ SESSION, TICKET = "session", "ticket"
 
 
 def end_sessions(connection: Connection, tenant_id: str, owner: str) -> int:
-    """End the sessions of an owner, invalidate its unused tickets, and return the number of both."""
+    """End an owner's sessions, invalidate its unused tickets, and return how many of both there were."""
     of_owner = sessions.c.tenant_id == tenant_id, sessions.c.owner == owner
     ended = connection.execute(delete(sessions).where(*of_owner)).rowcount
     record_action(connection, Action.SESSIONS_ENDED, owner, tenant_id=tenant_id, sessions=ended)
@@ -57,7 +57,7 @@ class User:
 
 @dataclass(frozen=True)
 class UserAccess:
-    """The access of a user: the combined scopes and the number of its live keys, and its live browser sessions."""
+    """A user's access rights: the combined scopes of its live keys, and the numbers of live keys and live sessions."""
 
     scopes: frozenset[Scope] = frozenset()
     keys: int = 0
@@ -102,7 +102,7 @@ class Users:
             return load_user(connection, tenant_id, id_or_name)
 
     def load_access(self, tenant_id: str, of: Sequence[User]) -> dict[str, UserAccess]:
-        """Return the access of each of these users, keyed by user id."""
+        """Return the access rights of each of these users, keyed by user id."""
         now = time.time()
         live = (
             api_keys.c.user_id.in_([user.id for user in of]),
@@ -133,7 +133,7 @@ class Users:
     def set_groups(self, tenant_id: str, id_or_name: str, groups: Collection[str]) -> User:
         """Replace a user's groups. The change takes effect when the transaction commits.
 
-        Raises `UserNotFoundError` if the user does not exist, and `NameInvalidError` if the name of a group is invalid.
+        Raises `UserNotFoundError` if the user does not exist, and `NameInvalidError` if a group name is invalid.
         """
         wanted = _normalize_groups(groups)
         with write_transaction(self._engine) as connection:
@@ -146,7 +146,7 @@ class Users:
         """Delete a user, revoke its keys and end its sessions. Raises `UserNotFoundError` if the user does not exist.
 
         Grants and access lists that name `user:NAME` are not removed, so a new user with this name would have the same
-        access.
+        access rights.
         """
         at = time.time()
         with write_transaction(self._engine) as connection:

@@ -1,1 +1,1 @@
-"""Answers: conversations, runs and their logs, feedback, shares, cached replies of language models, and usage."""
+"""Answers: conversations, runs and run logs, feedback, share links, cached replies of language models, and usage."""

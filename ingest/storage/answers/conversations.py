@@ -1,4 +1,4 @@
-"""Stored answers and their conversations: storing, loading, listing, deleting, and removing those that are too old."""
+"""Stores, loads, lists and deletes answers and conversations, and removes expired ones."""
 
 import time
 import uuid
@@ -58,8 +58,8 @@ class Conversations:
         """Store an answer as the next turn of its conversation. Storing it again changes nothing.
 
         If the conversation has been deleted in the meantime, the answer is stored outside any conversation. `versions`
-        are the document versions that the model was given for the answer; if one of them no longer exists, the answer
-        is redacted. Returns the answer as stored, with its turn.
+        are the document versions given to the model for the answer. If one of them no longer exists, the answer is
+        redacted. Returns the answer as stored, with its turn.
         """
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, answer.tenant_id)
@@ -69,7 +69,7 @@ class Conversations:
             return store_answer(connection, answer)
 
     def list_versions(self, tenant_id: str, identifier: str) -> frozenset[str]:
-        """List the versions that were used for the answers of a conversation, except those that no longer exist."""
+        """List the document versions used for a conversation's answers, except versions that no longer exist."""
         query = (
             select(work_versions.c.version_id)
             .join(answers, answers.c.id == work_versions.c.work_id)
@@ -89,7 +89,7 @@ class Conversations:
             return load_answer(connection, tenant_id, identifier, owner)
 
     def delete_answer(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
-        """Delete an answer, also from its conversation and from the run that produced it.
+        """Delete an answer, and remove it from its conversation and from the run that produced it.
 
         Raises `AnswerNotFoundError` if it does not exist.
         """
@@ -112,7 +112,7 @@ class Conversations:
     def list_conversations(
         self, tenant_id: str, *, before: int | None = None, limit: int = 50, owner: str | None = None
     ) -> list[Conversation]:
-        """List the conversations that have answers and a `sequence` below `before`, newest first."""
+        """List conversations that have answers and a `sequence` below `before`, newest first."""
         mine = conversations.c.tenant_id == tenant_id, build_owner_condition(conversations, owner)
         query = select(conversations).where(*mine, conversations.c.turns > 0)
         if before is not None:
@@ -124,7 +124,7 @@ class Conversations:
     def list_turns(
         self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 50, owner: str | None = None
     ) -> list[StoredAnswer]:
-        """List the answers of a conversation whose `turn` is above `after`, in order.
+        """List the answers of a conversation with a `turn` above `after`, in order.
 
         Raises `ConversationNotFoundError` if the conversation does not exist.
         """
@@ -137,9 +137,9 @@ class Conversations:
     def list_last_exchanges(
         self, tenant_id: str, identifier: str, *, characters: int, owner: str | None = None
     ) -> list[Exchange]:
-        """List the last exchanges of a conversation, oldest first.
+        """List the most recent exchanges of a conversation, oldest first.
 
-        These are the exchanges that fit into `characters`, plus one more. Raises `ConversationNotFoundError` if the
+        Returns as many exchanges as fit into `characters`, plus one more. Raises `ConversationNotFoundError` if the
         conversation does not exist.
         """
         query = (
@@ -167,7 +167,7 @@ class Conversations:
             record_action(connection, Action.CONVERSATION_DELETED, f"conversation:{identifier}", tenant_id=tenant_id)
 
     def list_withheld_documents(self, identifiers: Collection[str], readers: Readers = None) -> set[str]:
-        """List the documents that must not be shown to these readers: deleted ones and those that they may not see."""
+        """List the documents that must not be shown to these readers: deleted ones, and documents they may not see."""
         with read_transaction(self._engine) as connection:
             return list_withheld_documents(connection, identifiers, readers)
 
@@ -247,7 +247,7 @@ def _find_answer(
 
 
 def _encode_rows(answer: StoredAnswer) -> Any:  # noqa: ANN401 - JSON
-    """Encode the rows that an answer is based on as JSON: a list of rows, or an object with `rows` and `cells`.
+    """Encode an answer's source rows as JSON: a list of rows, or an object with `rows` and `cells`.
 
     Cells refer to elements of `rows` by index, so that document and version ids are stored only once.
     """

@@ -73,7 +73,7 @@ class Feedback:
     def list_for_answer(
         self, tenant_id: str, answer_id: str, author: str | None = None, *, owner: str | None = None
     ) -> list[FeedbackEntry]:
-        """List the feedback on an answer, only from `author` if given.
+        """List the feedback on an answer. If `author` is given, list only that author's feedback.
 
         Raises `AnswerNotFoundError` if there is no such answer.
         """
@@ -114,10 +114,10 @@ class Feedback:
         limit: int = 50,
         readers: Readers = None,
     ) -> list[FeedbackEntry]:
-        """List the feedback of a tenant with a `sequence` below `before`, newest first.
+        """List a tenant's feedback with a `sequence` below `before`, newest first.
 
-        A comment may quote the documents that were used for the answer, so it is withheld if these readers may not see
-        one of them.
+        A comment may quote the documents used for the answer, so it is withheld unless these readers may see all of
+        those documents.
         """
         wanted = wanted or FeedbackFilter()
         query = _build_query(tenant_id)

@@ -1,4 +1,4 @@
-"""Records of feedback on answers, and of links that share a conversation or run with other users of the tenant."""
+"""Records of feedback on answers, and of links that share a conversation or run within the tenant."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,9 +15,10 @@ class Rating(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """One author's feedback on an answer: a rating, a comment, and the sentences and citations that are wrong.
+    """One author's feedback on an answer: a rating, a comment, and the sentences and citations marked as wrong.
 
-    `sentences` holds the numbers of these sentences, counted from 1, and `citations` the numbers of these citations.
+    `sentences` holds the numbers of the wrong sentences, counted from 1, and `citations` the numbers of the wrong
+    citations.
     """
 
     rating: Rating
@@ -28,7 +29,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class FeedbackEntry:
-    """Stored feedback, with the answer that it refers to. `sequence` orders a tenant's feedback."""
+    """Stored feedback and the answer it refers to.
+
+    `sequence` orders a tenant's feedback.
+    """
 
     id: str
     sequence: int
@@ -45,7 +49,7 @@ class FeedbackEntry:
 
 @dataclass(frozen=True)
 class FeedbackFilter:
-    """Conditions on feedback; None matches everything.
+    """Conditions on feedback. A condition that is None matches all feedback.
 
     `since` (inclusive) and `until` (exclusive) are seconds since the epoch.
     """
@@ -62,7 +66,7 @@ class FeedbackFilter:
 class Share:
     """A link to a conversation or a run, created by `owner` and valid until `ends_at`.
 
-    Exactly one of the two ids is not None.
+    Either the conversation id or the run id is set, and the other one is None.
     """
 
     id: str

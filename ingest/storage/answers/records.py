@@ -6,15 +6,17 @@ from typing import Any
 
 # Passed instead of an id to start a new conversation.
 NEW_CONVERSATION = "new"
-# Used instead of a table number if the row is the whole document, or if the rows are its sections in reading order.
+# Used instead of a table number if the row is the whole document, or if the rows are the document's sections in reading
+# order.
 WHOLE_DOCUMENT, ITS_SECTIONS = -1, -2
 
 
 @dataclass(frozen=True)
 class RowRanges:
-    """Rows of one table of one version, as ranges of row numbers counted from 1: the first and last row of each range.
+    """Rows of one table of one version, as ranges of row numbers.
 
-    `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS` for rows that are not in a table of the file.
+    Each range is a pair: its first and last row number, counted from 1. `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS`
+    for rows that are not in a table of the file.
     """
 
     document_id: str
@@ -38,7 +40,10 @@ class RowRanges:
 
 @dataclass(frozen=True)
 class CellRanges:
-    """The rows that row `row` (from 1) of a computed table is based on, or if fewer, those of its cell in `column`."""
+    """The source rows of one row or cell of a computed table.
+
+    `row` is counted from 1. `column` is set if the cell in this column is based on fewer rows than the whole row.
+    """
 
     row: int
     column: int | None
@@ -71,7 +76,7 @@ class Conversation:
     """The state of a conversation.
 
     `sequence` orders a tenant's conversations. `title` is the first question. `owner` is the owner who started it, if
-    known. `turns` is the number of answered questions, including those deleted since.
+    known. `turns` is the number of answered questions, including questions deleted since.
     """
 
     id: str

@@ -32,9 +32,9 @@ WITHHELD_NOTE = (
     "Parts of this answer are withheld: they were based on a document that has since been deleted or replaced."
 )
 CLOSED_NOTE = "Parts of this answer are withheld: they are based on documents that you cannot access."
-# A sentence with one of these check results is supported by the passages that it cites.
+# A sentence with one of these check results is supported by its cited passages.
 _SUPPORTED_CHECKS = frozenset({"verified", "quoted", "computed"})
-# Members of logged events that contain no text, keyed by kind of event. Events of other kinds lose all their members.
+# Fields of logged events that contain no text, keyed by kind of event. All fields of other kinds of events are removed.
 _CALL_MEMBERS = frozenset({"purpose", "usage", "cached", "cut_off", "code"})
 _SAFE_MEMBERS = {
     "start": frozenset[str](),
@@ -50,7 +50,7 @@ _SAFE_MEMBERS = {
 def redact_answer(
     body: Mapping[str, Any], gone: Mapping[str, str], question: str, *, word: str = WITHHELD_TEXT
 ) -> dict[str, Any]:
-    """Redact an answer that used versions which no longer exist. `gone` maps these versions to their documents.
+    """Redact an answer that used versions which no longer exist. `gone` maps the missing versions to their documents.
 
     A sentence is retained if it cites only other versions and is supported by them. Every other sentence is replaced by
     `word`, because the model may have put text of a removed version into it. `question` is the user's question.
@@ -80,8 +80,8 @@ def redact_answer(
 def redact_for_reader(body: Mapping[str, Any], closed: Mapping[str, str], question: str) -> dict[str, Any]:
     """Redact an answer for a reader who may not see the `closed` versions.
 
-    `closed` maps those versions to their documents. The result does not name any of these documents and contains no
-    figure that was computed from them.
+    `closed` maps those versions to their documents. The redacted answer does not name any of these documents and
+    contains no figure computed from them.
     """
     hidden = {each["number"] for each in body["citations"] if each["version_id"] in closed}
     redacted = redact_answer(body, closed, question, word=CLOSED_TEXT)
@@ -101,25 +101,31 @@ def redact_for_reader(body: Mapping[str, Any], closed: Mapping[str, str], questi
 
 
 def remove_route(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove the model's reasons for choosing a strategy from an answer; they may quote what it saw while choosing."""
+    """Remove the model's reasons for choosing a strategy from an answer.
+
+    They may quote text that the model saw while choosing.
+    """
     return {**body, "reasons": [], "searched": {**body["searched"], "queries": []}}
 
 
 def redact_event(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove all text from the body of a logged event. A record of what happened and what it cost is retained."""
+    """Remove all text from the body of a logged event.
+
+    The event type and cost are retained.
+    """
     safe = _SAFE_MEMBERS.get(kind, frozenset())
     return {name: value for name, value in body.items() if name in safe} | {"withheld": True}
 
 
 def redact_history(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """Remove the text of earlier answers from the messages that precede a question."""
+    """Remove the text of earlier answers from the messages that precede the question."""
     return [{**each, "text": WITHHELD_TEXT} if each["role"] == "assistant" else dict(each) for each in messages]
 
 
 def _redact_sentences(
     sentences: Sequence[Mapping[str, Any]], gone: set[int], word: str
 ) -> tuple[str, list[dict[str, Any]]]:
-    """Return the text of the retained sentences, and all sentences with their positions in that text."""
+    """Return the text of the retained sentences, and all sentences with their positions in this text."""
     text = ""
     kept: list[dict[str, Any]] = []
     for each in sentences:
@@ -178,8 +184,8 @@ class Redaction:
 
         The counts are added to the receipt of the document's deletion in the same commits. A run in progress that used
         the version is queued again. It resumes from the remaining part of its log, without the version. Finally, the
-        database's write-ahead log is emptied, because it still contains the earlier text. Raises
-        `CatalogUnavailableError` if the write-ahead log cannot be emptied because it is being read.
+        database's write-ahead log is truncated, because it still contains the earlier text. Raises
+        `CatalogUnavailableError` if the log is being read and cannot be truncated.
         """
         total = RedactionCounts()
         while True:
@@ -234,7 +240,7 @@ def _redact_stored_answer(connection: Connection, answer_id: str, gone: Mapping[
 
 
 def _redact_feedback(connection: Connection, answer_id: str) -> None:
-    """Remove comments on an answer, which may quote the document, and the sentences and citations marked as wrong."""
+    """Remove comments on an answer, which may quote the document, and marks on wrong sentences and citations."""
     of_answer = feedback.c.answer_id == answer_id
     connection.execute(update(feedback).where(of_answer).values(sentences=[], citations=[]))
     commented = of_answer, feedback.c.comment.is_not(None)
@@ -270,7 +276,7 @@ def _redact_run(connection: Connection, run_id: str, gone: Mapping[str, str]) ->
 def _redact_events(connection: Connection, run_id: str, *, purpose: str | None = None) -> None:
     """Remove texts and keys from a run's log, so that none of its entries is reused.
 
-    If `purpose` is given, this applies only to the calls with that purpose.
+    If `purpose` is given, only calls with that purpose are redacted.
     """
     body, after = run_events.c.body, 0
     query = (

@@ -1,4 +1,4 @@
-"""A cache of language models' replies, keyed by the content of the call, so that no call is paid for twice."""
+"""A cache of language model replies, keyed by the content of the request, so that no request is paid for twice."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -28,8 +28,8 @@ UNUSED_SECONDS = 30 * 24 * 3600.0
 # `used_at` is updated at most this often, so that repeated hits need no writes.
 _TOUCH_SECONDS = 60.0
 _EVICTIONS_AT_ONCE = 500
-# Fractions of `max_bytes`: the size after an eviction; the amount stored before the size is checked again, because
-# computing the size takes a query; and the largest reply that is stored.
+# Fractions of `max_bytes`: the size after an eviction, the amount stored between size checks (each check needs a
+# query), and the size of the largest reply that is stored.
 _EVICTION_TARGET_SHARE = 0.9
 _UNCHECKED_SHARE = 1 / 32
 _MAX_REPLY_SHARE = 1 / 8
@@ -37,7 +37,7 @@ _MAX_REPLY_SHARE = 1 / 8
 
 @dataclass(frozen=True)
 class StoredReply:
-    """A stored reply and its cost. `key` is the SHA-256 of the call in hexadecimal."""
+    """A stored reply and its cost. `key` is the SHA-256 of the request in hexadecimal."""
 
     key: str
     text: str
@@ -67,9 +67,9 @@ class Replies:
         self._unchecked_bytes: dict[str, int] = {}
 
     def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        """Load the cached replies to these calls. Calls without a cached reply are omitted.
+        """Load the cached replies to these requests. Requests without a cached reply are omitted.
 
-        Each reply is marked as used now. If this write fails, the failure is only logged.
+        Loading a reply updates the time of its last use. A failure of that write is only logged.
         """
         now = self._clock()
         found: dict[str, StoredReply] = {}
@@ -84,14 +84,14 @@ class Replies:
         if stale:
             try:
                 self._touch(tenant_id, stale, now)
-            except IngestError as error:  # the replies have been loaded, so this must not fail the call
+            except IngestError as error:  # the replies are already loaded, so this error must not fail the request
                 log.warning("last use of replies not recorded", replies=len(stale), error=repr(error))
         return found
 
     def store_replies(self, tenant_id: str, stored: Sequence[StoredReply], work: Work | None = None) -> None:
         """Store replies. A reply that is already stored is not changed.
 
-        The replies are removed together with any version that was used for `work`. If one of these versions no longer
+        If any version used for `work` is removed later, the replies are removed too. If one of these versions no longer
         exists, nothing is stored.
         """
         kept = [reply for reply in stored if reply.size_bytes <= self._max_bytes * _MAX_REPLY_SHARE]
@@ -105,7 +105,7 @@ class Replies:
             for some in iter_slices(sorted(kept, key=lambda reply: reply.key)):
                 rows = [_build_row(tenant_id, reply, now, work) for reply in some]
                 connection.execute(build_upsert(connection, replies).on_conflict_do_nothing(), rows)
-            # The first call of a process checks the size, which is unknown until then.
+            # On the first call in a process the size is unknown, so it is checked.
             unchecked = self._unchecked_bytes.get(tenant_id, self._max_bytes) + sum(reply.size_bytes for reply in kept)
             if unchecked > self._max_bytes * _UNCHECKED_SHARE:
                 self._evict(connection, tenant_id, now)
@@ -113,14 +113,14 @@ class Replies:
         self._unchecked_bytes[tenant_id] = unchecked
 
     def measure(self, tenant_id: str) -> tuple[int, int]:
-        """Return the number of a tenant's replies and their size in bytes."""
+        """Return the number of a tenant's cached replies and their total size in bytes."""
         size = func.coalesce(func.sum(replies.c.size_bytes), 0)
         with read_transaction(self._engine) as connection:
             row = connection.execute(select(func.count(), size).where(replies.c.tenant_id == tenant_id)).one()
         return int(row[0]), int(row[1])
 
     def delete_all(self, tenant_id: str) -> int:
-        """Delete all replies of a tenant and return their number."""
+        """Delete all cached replies of a tenant and return how many were deleted."""
         with write_transaction(self._engine) as connection:
             forgotten = connection.execute(delete(replies).where(replies.c.tenant_id == tenant_id)).rowcount
             record_action(

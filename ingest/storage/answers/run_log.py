@@ -1,6 +1,6 @@
-"""Runs and their logs, which workers write under the fence of the run's job.
+"""Runs and their logs. Workers write them using the fencing token of the run's job.
 
-A worker that resumes a run reads the entries that earlier attempts logged.
+A worker that resumes a run reads the entries logged by earlier attempts.
 """
 
 import time
@@ -70,10 +70,10 @@ _WEBHOOK_EVENTS = {
 
 
 class RunLog:
-    """The log of runs, as read and written by the workers that hold their jobs.
+    """The log of runs, read and written by the workers that hold the runs' jobs.
 
     Methods that take a `Job` raise `LeaseLostError` if the worker no longer holds the job because it was cancelled,
-    deleted or taken over. `announce` is called with the id of each run after something was logged to it.
+    deleted or taken over. `announce` is called with the run's id whenever something has been logged to the run.
     """
 
     def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
@@ -101,8 +101,8 @@ class RunLog:
         """Log the entries whose keys are not in the log yet.
 
         `seconds` is the time that workers have spent on the run so far. A logged sub-call is never repeated. It counts
-        as progress and resets the job's attempts. `work` contains the versions that the run has used so far. Raises
-        `SourceGoneError` if one of them no longer exists.
+        as progress and resets the job's attempts. `work` contains the versions used by the run so far. Raises
+        `SourceGoneError` if one of these versions no longer exists.
         """
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, job.tenant_id)
@@ -125,7 +125,7 @@ class RunLog:
         return found
 
     def load_lost_usage(self, run_id: str) -> dict[str, int]:
-        """Sum the usage of the sub-calls that were logged as `lost`, for each member of `usage` in their bodies."""
+        """Sum the usage of the sub-calls logged as `lost`, per field of `usage` in their bodies."""
         query = select(run_events.c.body).where(run_events.c.run_id == run_id, run_events.c.kind == "lost")
         total: Counter[str] = Counter()
         with read_transaction(self._engine) as connection:
@@ -143,9 +143,10 @@ class RunLog:
         kept: StoredAnswer | None = None,
         work: Work | None = None,
     ) -> None:
-        """Finish a run and store its answer, with the answer's conversation, in the same commit.
+        """Finish a run and store its answer together with the answer's conversation, in one commit.
 
-        `work` contains the versions that the run has used. Raises `SourceGoneError` if one of them no longer exists.
+        `work` contains the versions used by the run. Raises `SourceGoneError` if one of these versions no longer
+        exists.
         """
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, job.tenant_id)
@@ -164,7 +165,7 @@ class RunLog:
         self._announce(job.tenant_id, {job.version_id})
 
     def pause(self, job: Job, detail: str, resource: str, *, seconds: float, work: Work | None = None) -> None:
-        """Pause a run whose budget is used up until a user decides how to continue.
+        """Pause a run that has exhausted its budget until a user decides how to continue.
 
         No worker holds its job in the meantime.
         """
@@ -183,7 +184,7 @@ class RunLog:
         self._announce(job.tenant_id, {job.version_id})
 
     def increase_spent(self, run_id: str, spent: Spent) -> None:
-        """Increase a run's recorded spending to `spent` if that is more than was logged.
+        """Raise a run's recorded spending to `spent` if the log contains less.
 
         If the run has ended, the difference is charged. A worker calls this after losing its run, because the run may
         have been cancelled or taken over while requests were in flight.
@@ -210,7 +211,7 @@ class RunLog:
     ) -> list[ActiveDocument]:
         """List the versions that were pinned when the run started, in order of arrival.
 
-        Documents that have been deleted since, or that these readers may no longer see, are omitted.
+        Omits documents that were deleted since, and documents that these readers may no longer see.
         """
         query: Select[Any] = (
             select(
@@ -245,7 +246,7 @@ class RunLog:
     def list_withheld(self, version_ids: Collection[str], readers: Readers = None) -> set[str]:
         """List the versions whose document was deleted or is not accessible to these readers.
 
-        Their text must not be shown.
+        The text of these versions must not be shown.
         """
         query = (
             select(versions.c.id)
@@ -298,10 +299,10 @@ def log_entries(
     entries: Sequence[RunLogEntry],
     **changed: Any,  # noqa: ANN401 - values of any column
 ) -> list[RunLogEntry]:
-    """Append the entries whose keys are not in the log yet, and add up what they spent.
+    """Append the entries whose keys are not in the log yet, and add their spending to the run's total.
 
-    `changed` are columns of the run. The run's row is locked so that events are numbered without gaps. Returns the new
-    entries. Raises `LogEntryTooLargeError` if an entry is too large.
+    `changed` are columns of the run to update. The run's row is locked so that events are numbered without gaps.
+    Returns the new entries. Raises `LogEntryTooLargeError` if an entry is too large.
     """
     locked = select(runs.c.events).where(runs.c.id == identifier).with_for_update()
     last = connection.execute(locked).scalar_one()
@@ -339,7 +340,7 @@ def log_entries(
 
 
 def resume_run(connection: Connection, run: Run, decided: Resumption) -> None:
-    """Requeue a paused run with its new limits. The next worker that polls the queue finds it."""
+    """Requeue a paused run with its new limits. The next worker that polls the queue picks it up."""
     body = {"added": dict(decided.added), "budget": dict(decided.limits), "pauses": decided.pauses}
     log_entries(
         connection,
@@ -373,7 +374,7 @@ def end_run(
     answer: Mapping[str, Any] | None = None,
     failure: Failure | None = None,
 ) -> None:
-    """Log the final event of a run and charge what it has spent. Its job must have ended in the same transaction."""
+    """Log the final event of a run and charge its spending. The run's job must have ended in the same transaction."""
     body: dict[str, Any] = {"state": state.value}
     if failure is not None:
         body |= {"code": failure.code, "detail": failure.detail, "hint": failure.hint}
@@ -396,7 +397,10 @@ def end_run(
 
 
 def _select_new_entries(connection: Connection, identifier: str, entries: Sequence[RunLogEntry]) -> list[RunLogEntry]:
-    """Select the entries whose keys are not logged yet. If several have the same key, the first is selected."""
+    """Select the entries whose keys are not logged yet.
+
+    If several entries have the same key, the first one is selected.
+    """
     first = {entry.key: entry for entry in reversed(entries)}
     query = select(run_events.c.key).where(run_events.c.run_id == identifier, run_events.c.key.in_(list(first)))
     known = set(connection.execute(query).scalars())
@@ -423,11 +427,11 @@ def _require_held(connection: Connection, job: Job) -> None:
 
 
 def _refresh_readers(connection: Connection, run: Run) -> Run:
-    """Return the run with its readers restricted to those that its key has now.
+    """Return the run with its readers restricted to those that its API key has now.
 
     Access is never widened: the result is the intersection with the readers at the time the run was created. Raises
-    `KeyRevokedError` if the key is no longer valid. Runs of tokens and of earlier releases have no key. Runs from a
-    Slack channel continue as long as the tenant has a workspace.
+    `KeyRevokedError` if the key is no longer valid. Runs that were started with a token or by an earlier release have
+    no key. Runs from a Slack channel continue as long as the tenant has a workspace.
     """
     if not run.key_id:
         return run
@@ -445,7 +449,7 @@ def _refresh_readers(connection: Connection, run: Run) -> Run:
 
 
 def _require_sources(connection: Connection, work: Work | None) -> None:
-    """Record the versions that a run has used. Raises `SourceGoneError` if one of them no longer exists."""
+    """Record the versions used by a run. Raises `SourceGoneError` if one of these versions no longer exists."""
     if work is not None and not record_versions(connection, work):
         raise SourceGoneError("A document that the run had read was deleted or replaced.")
 
@@ -458,7 +462,7 @@ def _reset_attempts(connection: Connection, job: Job) -> None:
 
 
 def _pin_versions(connection: Connection, run: Run) -> None:
-    """Record the active versions in scope. A single statement does this, however many versions there are."""
+    """Record the active versions in the run's scope, in a single statement regardless of their number."""
     in_scope = [documents.c.tenant_id == run.tenant_id, documents.c.deleted_at.is_(None)]
     if run.collections:
         in_scope.append(documents.c.collection.in_(run.collections))

@@ -1,4 +1,4 @@
-"""Records of runs, which answer questions in the background, and of their logs."""
+"""Records of runs, which answer questions in the background, and of run logs."""
 
 import hashlib
 import json
@@ -10,19 +10,19 @@ from typing import Any
 from ingest.storage.queue.records import Failure
 from ingest.storage.quotas.records import Account
 
-# Time for a run to replay its log and finish; see `build_finish_decision`.
+# Extra time in which a run can replay its log and finish; see `build_finish_decision`.
 _FINISHING_SECONDS = 30.0
 
 
 class RunState(StrEnum):
     """The states of a run: `queued → running`, back to `queued` if its worker is lost, then one of four final states.
 
-    A run whose budget is used up is `paused` while it waits for a user's decision, and `queued` again afterwards.
+    A run that has exhausted its budget is `paused` until a user decides how to continue, and then `queued` again.
     """
 
     QUEUED = "queued"
     RUNNING = "running"
-    PAUSED = "paused"  # its budget is used up: a user extends it or ends the run
+    PAUSED = "paused"  # its budget is exhausted; a user extends the budget or ends the run
     COMPLETED = "completed"
     PARTIAL = "partial"  # the answer is unfinished or does not cover the whole scope
     FAILED = "failed"
@@ -34,7 +34,10 @@ ENDED_STATES = frozenset({RunState.COMPLETED, RunState.PARTIAL, RunState.FAILED,
 
 @dataclass(frozen=True)
 class QuotaRequest:
-    """The amounts that a run requests from the quotas of a tenant and key; None requests everything that remains."""
+    """The amounts that a run requests from the quotas of its tenant and key.
+
+    None requests the whole remaining amount.
+    """
 
     account: Account
     tokens: int | None
@@ -45,13 +48,13 @@ class QuotaRequest:
 class RunRequest:
     """A question to be answered in the background.
 
-    `limits` is the budget that the caller gave; `unasked` is the default budget of a run for which the caller gave
-    none. With `every_record`, the model must read all records. Requests of a tenant with the same `idempotency_key`
-    create only one run. `owner` asked the question using the key `key_id` and may see the documents of `readers` (None:
-    all). `filters` are conditions on documents' metadata. `history` contains the earlier messages, each with a `role`
-    and a `text`. `conversation` is what the caller passed, `new` or an id; `conversation_id` is the conversation that
-    the answer is stored in. `wanted` is the amount to reserve from quotas; None reserves nothing. With `pauses`, the
-    run waits for a user's decision when its budget is used up.
+    `limits` is the budget given by the caller; `unasked` is the default budget if the caller gave none. With
+    `every_record`, the model must read all records. Requests of a tenant with the same `idempotency_key` create only
+    one run. `owner` asked the question using the key `key_id` and may see the documents of `readers` (None: all).
+    `filters` are conditions on the documents' metadata. `history` contains the earlier messages, each with a `role` and
+    a `text`. `conversation` is the value passed by the caller, `new` or an id; `conversation_id` is the conversation
+    that the answer is stored in. `wanted` is the amount to reserve from quotas; None reserves nothing. If `pauses` is
+    true, the run waits for a user's decision when its budget is exhausted.
     """
 
     tenant_id: str
@@ -80,7 +83,7 @@ class RunRequest:
         asked: list[object] = [self.question, *scope, self.strategy, self.limits, self.every_record]
         if self.filters:
             asked.append(self.filters)
-        if self.conversation is not None:  # its turn is not part of the request
+        if self.conversation is not None:  # the turn in the conversation is not part of the request
             asked.append(self.conversation)
         elif self.history:
             asked.append([dict(message) for message in self.history])
@@ -93,7 +96,7 @@ class RunRequest:
 class Spent:
     """The usage of finished sub-calls.
 
-    `calls` counts calls that were sent to a model; `cached` counts replies that cost nothing.
+    `calls` counts requests sent to a model; `cached` counts replies from the cache, which cost nothing.
     """
 
     calls: int = 0
@@ -109,8 +112,8 @@ class Run:
 
     `scope_documents` and `scope_characters` measure the scope at the start of the run; they are None until then.
     `seconds` is the time that workers have spent on it. `answer` is JSON; `progress` is the body of the latest event
-    that reports progress. If `pauses` is true, the run waits for a user's decision when its budget is used up. `raised`
-    contains the earlier budgets, one for each time that the budget was raised.
+    that reports progress. If `pauses` is true, the run waits for a user's decision when its budget is exhausted.
+    `raised` contains the earlier budgets, one for each increase.
     """
 
     id: str
@@ -151,10 +154,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Resumption:
-    """A user's decision on a paused run: its new `limits`, and whether it pauses again when they are reached.
+    """A user's decision on a paused run: its new `limits`, and whether it pauses again at these limits.
 
-    `added` describes the increase for display; it is empty for a run that is to finish with what it has. `raises` is
-    the number of times that the budget was raised before. `wanted` is the amount to reserve from quotas now.
+    `added` describes the increase for display; it is empty if the run is to finish with its results so far. `raises` is
+    the number of previous budget increases. `wanted` is the amount to reserve from quotas now.
     """
 
     limits: Mapping[str, Any]
@@ -165,10 +168,9 @@ class Resumption:
 
 
 def build_finish_decision(run: Run) -> Resumption:
-    """Build the decision to finish a paused run with what it has found so far.
+    """Build the decision to finish a paused run with the results found so far.
 
-    If the run's time is limited, it gets some more, because the work so far is replayed from the log before it
-    finishes.
+    If the run has a time limit, the limit is extended, because the log is replayed before the run finishes.
     """
     limits = dict(run.limits)
     if "seconds" in limits:
@@ -180,7 +182,7 @@ def build_finish_decision(run: Run) -> Resumption:
 class RunLogEntry:
     """An event to be logged. A run has one event per `key`; logging it again after a resume changes nothing.
 
-    With `progress`, the body becomes the progress that is shown for the run.
+    If `progress` is true, the body is shown as the run's progress.
     """
 
     key: str

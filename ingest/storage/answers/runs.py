@@ -1,4 +1,4 @@
-"""Runs from the point of view of their owners: create, list, watch, cancel and delete.
+"""The owners' operations on runs: create, list, watch, cancel and delete.
 
 Each method is one transaction.
 """
@@ -60,7 +60,7 @@ class Runs:
 
         The requested spending is reserved, and the run's limits are lowered to the amount granted. Raises
         `IdempotencyKeyReusedError` if the key was used for a different request, `RunsFullError` if too many runs are
-        queued, and `QuotaExceededError` if a quota is used up.
+        queued, and `QuotaExceededError` if a quota is exhausted.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, request.tenant_id)
@@ -96,7 +96,7 @@ class Runs:
             return load_run(connection, tenant_id, identifier, owner)
 
     def list_withheld_runs(self, identifiers: Collection[str], readers: Readers) -> set[str]:
-        """List the runs that may have read a document which these readers may not see now."""
+        """List the runs that may have read a document that these readers may not see now."""
         if readers is None or not identifiers:
             return set()
         closed = (
@@ -127,7 +127,7 @@ class Runs:
         return [build_run(row) for row in rows]
 
     def list_events(self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 100) -> list[RunEvent]:
-        """List the events of a run after number `after`, in the order in which they were logged.
+        """List the events of a run after event number `after`, in the order in which they were logged.
 
         Raises `RunNotFoundError` if the run does not exist.
         """
@@ -164,10 +164,10 @@ class Runs:
         return run
 
     def resume(self, tenant_id: str, identifier: str, decided: Resumption, owner: str | None = None) -> Run:
-        """Resume a paused run as decided. The additional spending is reserved.
+        """Resume a paused run according to the user's decision, and reserve the additional spending.
 
         Raises `RunNotFoundError` if there is no such run, `RunStateError` if it is not paused, and `QuotaExceededError`
-        if a quota is used up.
+        if a quota is exhausted.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)

@@ -26,7 +26,7 @@ from ingest.storage.documents.records import ROUTE_SUFFIX
 from ingest.storage.documents.works import list_closed_versions
 from ingest.storage.errors import ShareNotFoundError
 
-# The id is also the secret of a link, so it must be hard to guess.
+# The id of a link also serves as its secret, so it must be hard to guess.
 _ID_BYTES = 24
 
 
@@ -88,9 +88,9 @@ class Shares:
         limit: int = 50,
         owner: str | None = None,
     ) -> list[Share]:
-        """List the links that are still valid, newest first, with a `sequence` below `before`.
+        """List the valid links with a `sequence` below `before`, newest first.
 
-        `of` is the id of a conversation or a run.
+        If `of` is given, list only links to the conversation or run with this id.
         """
         query = select(shares).where(
             shares.c.tenant_id == tenant_id, shares.c.ends_at > self._clock(), build_owner_condition(shares, owner)
@@ -104,7 +104,10 @@ class Shares:
         return [_build_share(row) for row in rows]
 
     def load_share(self, tenant_id: str, identifier: str) -> Share:
-        """Load a link by its id, which any user of the tenant may do. Raises `ShareNotFoundError` if there is none."""
+        """Load a link by its id, on behalf of any user of the tenant.
+
+        Raises `ShareNotFoundError` if there is no such link.
+        """
         query = select(shares).where(
             shares.c.id == identifier, shares.c.tenant_id == tenant_id, shares.c.ends_at > self._clock()
         )
@@ -125,15 +128,18 @@ class Shares:
             record_action(connection, Action.SHARE_REVOKED, shared, tenant_id=tenant_id)
 
     def is_closed(self, readers: Readers, work_id: str) -> bool:
-        """Return true if a work used a document that these readers may not see, even if only to choose a strategy."""
+        """Return true if an answer or run used a document that these readers may not see.
+
+        Documents used only to choose a strategy count too.
+        """
         with read_transaction(self._engine) as connection:
             return bool(list_closed_versions(connection, [work_id, work_id + ROUTE_SUFFIX], readers))
 
     def redact_for_readers(self, readers: Readers, kept: Sequence[StoredAnswer]) -> list[StoredAnswer]:
-        """Redact answers for readers other than the one who asked.
+        """Redact answers for readers other than the user who asked.
 
-        A model may have put text that it read into any sentence. If an answer used a document that the readers may not
-        see, only the sentences remain that cite other documents and are supported by them.
+        A model may have put text from any document into any sentence. If an answer used a document that the readers may
+        not see, it keeps only the sentences that cite other documents and are supported by them.
         """
         ids = [each.id for each in kept]
         with read_transaction(self._engine) as connection:
@@ -147,7 +153,7 @@ def _redact_answer(kept: StoredAnswer, closed: Mapping[str, Mapping[str, str]]) 
         return replace(
             kept, body=redact_for_reader(kept.body, closed[kept.id], kept.question), rows_behind=(), cells_behind=()
         )
-    if kept.id + ROUTE_SUFFIX in closed:  # only seen while a strategy is being chosen
+    if kept.id + ROUTE_SUFFIX in closed:  # used only to choose a strategy
         return replace(kept, body=remove_route(kept.body))
     return kept
 

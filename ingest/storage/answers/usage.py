@@ -1,4 +1,4 @@
-"""Questions, tokens and cost per collection, computed from stored answers and runs and the documents that they used."""
+"""Questions, tokens and cost per collection, computed from stored answers and runs and the documents they used."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from ingest.storage.quotas.records import NANODOLLARS
 
 @dataclass(frozen=True)
 class CollectionUsage:
-    """The usage of a collection. A question counts toward every collection from which it used documents."""
+    """The usage of a collection. A question counts toward every collection whose documents were used for its answer."""
 
     collection: str
     questions: int
@@ -29,9 +29,10 @@ class UsageByCollection:
         self._engine = engine
 
     def sum_usage(self, tenant_id: str, *, owner: str | None, since: float, until: float) -> list[CollectionUsage]:
-        """Sum the usage of one owner, or of all (None), by questions from `since` up to but not including `until`.
+        """Sum the usage of one owner, or of all owners (None).
 
-        The collection with the most tokens comes first.
+        Includes questions from `since` (inclusive) to `until` (exclusive). The collection with the most tokens comes
+        first.
         """
         works = union_all(
             _build_answers_query(tenant_id, owner, since, until), _build_runs_query(tenant_id, owner, since, until)
@@ -56,7 +57,7 @@ class UsageByCollection:
 def _build_answers_query(tenant_id: str, owner: str | None, since: float, until: float) -> Select[Any]:
     """Select stored answers with their spending.
 
-    Answers of runs are excluded, because they are counted with the runs.
+    Answers produced by runs are excluded, because they are counted with the runs.
     """
     usage = answers.c.answer["usage"]
     of_runs = select(runs.c.id).where(runs.c.tenant_id == tenant_id)

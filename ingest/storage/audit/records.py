@@ -23,7 +23,7 @@ class Action(StrEnum):
     DOCUMENT_CANCELLED = "document.cancelled"
     DOCUMENT_DELETED = "document.deleted"
     ENTRIES_TAKEN = "document.entries_taken"  # the entries of a container became documents
-    ENTRIES_DELETED = "document.entries_deleted"  # their container no longer contains them
+    ENTRIES_DELETED = "document.entries_deleted"  # the container no longer contains these entries
     BATCH_CANCELLED = "batch.cancelled"
     COLLECTION_CREATED = "collection.created"
     COLLECTION_CHANGED = "collection.changed"
@@ -71,7 +71,7 @@ class Action(StrEnum):
 
 
 class ActorKind(StrEnum):
-    """The kinds of actors: the caller of a request, a user of the command line, or the service itself."""
+    """The kinds of actors: the client that sent a request, a user of the command line, or the service itself."""
 
     CALLER = "caller"
     COMMAND_LINE = "command line"
@@ -107,7 +107,7 @@ _ACTOR_CONTEXT: ContextVar[ActorContext] = ContextVar("leadline_acting")
 
 @contextmanager
 def actor_context(actor: Actor, request_id: str | None = None) -> Iterator[ActorContext]:
-    """Set the actor that is recorded within the block, including in threads that copy its context."""
+    """Set the actor to record within the block, including in threads that copy its context."""
     token = _ACTOR_CONTEXT.set(ActorContext(actor, request_id))
     try:
         yield _ACTOR_CONTEXT.get()
@@ -122,7 +122,7 @@ def set_current_actor(actor: Actor) -> None:
 
 
 def get_actor_context() -> ActorContext:
-    """Return the current actor. Outside requests and commands, as in worker threads, this is the service itself."""
+    """Return the current actor. Outside requests and commands, as in worker threads, this is the service."""
     return _ACTOR_CONTEXT.get(None) or ActorContext(SERVICE)
 
 
@@ -184,7 +184,7 @@ def compute_entry_hash(entry: AuditEntry) -> str:
 class Anchor:
     """The sequence and hash of an entry, recorded outside the log so that the log can be checked against it later.
 
-    The text form is `SEQUENCE:HASH`.
+    The string form is `SEQUENCE:HASH`.
     """
 
     sequence: int
@@ -195,7 +195,7 @@ class Anchor:
 
     @classmethod
     def parse(cls, text: str) -> "Anchor":
-        """Parse `SEQUENCE:HASH`. Raises `ValueError` if the text has another form."""
+        """Parse `SEQUENCE:HASH`. Raises `ValueError` if the string has another form."""
         sequence, _, digest = text.strip().partition(":")
         if len(digest) != len(GENESIS) or set(digest) - set("0123456789abcdef"):
             raise ValueError(f"{text!r} is not a sequence and a hash, such as 12:{GENESIS[:8]}…")

@@ -1,8 +1,8 @@
 """The audit log in the catalog: one chain of entries for the installation.
 
 Entries are appended in the transaction of the change that they record. Appending locks the only row of the chain until
-the commit, so the chain stays linear with any number of processes. This is the last lock that a transaction takes:
-entries are appended just before the commit, after all other statements.
+the commit, so the chain stays linear with any number of processes. A transaction takes this lock last: entries are
+appended just before the commit, after all other statements.
 """
 
 import math
@@ -49,8 +49,8 @@ def record_action(
     """Append an entry to the log when the transaction, opened by `write_transaction`, commits.
 
     `subject` is the `kind:id` of the object. The actor is the one set by `ingest.storage.audit.records.actor_context`.
-    `details` contains ids, names of things and figures; strings in it are cut to 200 characters. Raises `TypeError` if
-    a value cannot be represented as JSON.
+    `details` contains ids, names and figures; its strings are truncated to 200 characters. Raises `TypeError` if a
+    value cannot be represented as JSON.
     """
     now = get_actor_context()
     entry = AuditEntry(
@@ -71,7 +71,7 @@ def record_action(
 
 @dataclass(frozen=True)
 class AuditFilter:
-    """Conditions on listed entries; empty members match all entries.
+    """Conditions on listed entries. An empty condition matches all entries.
 
     With `whole`, the entries of all tenants and of the installation are listed. `by` is the id of the actor's key or
     the name of the actor's user.
@@ -100,7 +100,7 @@ class AuditFilter:
 
 
 class Audit:
-    """Reads, verifies and trims the log, and appends entries on events outside the catalog's transactions."""
+    """Reads, verifies and trims the log, and records events that are not part of a catalog transaction."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -127,7 +127,10 @@ class Audit:
             return [_build_entry(row) for row in connection.execute(query).all()]
 
     def iter_entries(self, wanted: AuditFilter, *, after: int = 0, through: int | None = None) -> Iterator[AuditEntry]:
-        """Yield the entries after `after` and up to `through`, oldest first. They are read in batches of a thousand."""
+        """Yield the entries after `after` and up to `through`, oldest first.
+
+        The entries are read from the database in batches of a thousand.
+        """
         query = wanted.apply(select(audit)).order_by(audit.c.sequence).limit(_AT_ONCE)
         if through is not None:
             query = query.where(audit.c.sequence <= through)
@@ -144,7 +147,7 @@ class Audit:
         return self._load_chain().head
 
     def load_tenant_head(self, tenant_id: str) -> Anchor:
-        """Return the anchor of a tenant's last entry, or of the start of the log if the tenant has no entry."""
+        """Return the anchor of a tenant's last entry, or the start of the log if the tenant has no entry."""
         latest = self.list_latest(AuditFilter(tenant_id), limit=1)
         return Anchor(latest[0].sequence, latest[0].hash) if latest else Anchor(0, GENESIS)
 
@@ -169,8 +172,8 @@ class Audit:
     def verify(self, anchor: Anchor | None = None) -> ChainVerification:
         """Find entries that were changed, removed, reordered or inserted, and entries missing at the end.
 
-        Missing entries at the end are detected by comparison with the row of the chain, unless that row was changed as
-        well. `anchor`, an entry recorded outside the log, detects them in any case. Entries may be appended during the
+        The chain's row shows whether entries are missing at the end, unless that row was changed as well. An `anchor`,
+        an entry recorded outside the log, reveals missing entries in any case. Entries may be appended during the
         check.
         """
         begun = self._load_chain()
@@ -181,7 +184,7 @@ class Audit:
         return self.verify(anchor) if ended.start != begun.start else check.build_result(ended.head)
 
     def trim(self, older_than: float, *, most: int = 5_000, through: int | None = None) -> int:
-        """Remove up to `most` entries older than `older_than`, oldest first, and return their number.
+        """Remove up to `most` entries older than `older_than`, oldest first, and return how many were removed.
 
         If `through` is given, no entry above that sequence is removed. The new start of the log is recorded as an
         entry.
@@ -217,7 +220,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class _Chain:
-    """The row of the chain: the last entry, and the last entry that was removed because of its age."""
+    """The row of the chain: the last entry, and the last entry removed because of its age."""
 
     head: Anchor
     start: Anchor
@@ -253,7 +256,7 @@ class _ChainChecker:
         self._last = Anchor(number, entry.hash)
 
     def build_result(self, head: Anchor) -> ChainVerification:
-        """Compare the last entry with the current `head`, the head at the start of the check, and the anchor."""
+        """Compare the last entry with `head`, which is the head at the start of the check, and with the anchor."""
         last, noted = self._last.sequence, max(noted.sequence for noted in self._noted)
         # guard: audit-truncation
         if last < noted:
@@ -332,7 +335,7 @@ def _build_entry(row: Row[Any]) -> AuditEntry:
 
 
 def _limit_value(value: object) -> object:
-    """Return a value of `details` with strings and lists cut to their limits.
+    """Truncate the strings and lists in a value of `details` to their limits, and return the result.
 
     Raises `TypeError` if the value cannot be represented as JSON.
     """
@@ -353,5 +356,5 @@ def _limit_value(value: object) -> object:
 
 
 def _clean_text(text: str) -> str:
-    """Cut a string to 200 characters and replace the characters that a database does not accept."""
+    """Truncate a string to 200 characters and replace the characters that a database does not accept."""
     return text[:_MAX_TEXT_CHARS].replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
 # Concurrent requests of one `put_all`. Each request spends most of its time waiting for the network.
 _CONCURRENT_REQUESTS = 16
-# A large object is sent in parts. An upload holds the part size times the number of concurrent parts in memory.
+# A large object is uploaded in parts. Memory use per upload is the part size times the number of concurrent parts.
 _PART_BYTES = 8 << 20
 _CONCURRENT_PARTS = 4
 _PARTS_FOLDER = "parts"
 _CONNECT_SECONDS = 5.0
 _RETRIES = 5
-# The library's message if it finds neither keys nor a role: it has tried the metadata service of a cloud machine.
+# The library's message if it finds neither keys nor a role. By then it has tried the metadata service of a cloud
+# machine.
 _NO_IDENTITY = re.compile(r"169\.254\.|metadata|credential", re.IGNORECASE)
-# S3's codes of errors that retrying does not solve.
+# S3 error codes that indicate permanent errors, which are not retried.
 _HINTS: Mapping[str, str] = {
     "RequestTimeTooSkewed": "This machine's clock differs from the server's by more than 15 minutes: correct it.",
     "NoSuchBucket": "The bucket in LEADLINE_BLOBS does not exist: create it, or correct the name.",
@@ -47,7 +48,7 @@ _NO_CREDENTIALS = "Set LEADLINE_S3_ACCESS_KEY_ID and LEADLINE_S3_SECRET_ACCESS_K
 
 
 class ObjectBlobs(SpoolFolder):
-    """Objects in a bucket, under a prefix. Each is written atomically, with a checksum that S3 verifies."""
+    """Objects in a bucket, under a prefix. Each object is written atomically, with a checksum that S3 verifies."""
 
     def __init__(self, store: S3Store, place: str, folder: Path, *, min_free_bytes: int = 0) -> None:
         super().__init__(folder, min_free_bytes)
@@ -186,7 +187,10 @@ class ObjectBlobs(SpoolFolder):
         return _UploadParts(self, key).iter_blocks()
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        """Delete local files left by killed processes, and parts whose upload no longer exists; return their number."""
+        """Delete local files of killed processes, and parts of uploads that no longer exist.
+
+        Return the number deleted.
+        """
         gone = [
             part
             for part in self.iter_keys(_PARTS_FOLDER)
@@ -199,7 +203,7 @@ class ObjectBlobs(SpoolFolder):
     def list_parts(self, key: str) -> list["_UploadPart"]:
         """List the parts of an unfinished upload by offset.
 
-        If several start at the same offset, the largest comes first.
+        If several parts start at the same offset, the largest comes first.
         """
         with _translate_errors():
             pages = obstore.list(self._store, f"{_PARTS_FOLDER}/{key}/")
@@ -224,7 +228,7 @@ class _UploadPart:
 
 
 class _UploadParts:
-    """The contiguous parts of one upload. Parts that another writer adds at the same time are ignored."""
+    """The contiguous parts of one upload. Parts added concurrently by another writer are ignored."""
 
     def __init__(self, blobs: ObjectBlobs, key: str) -> None:
         self._blobs = blobs
@@ -245,7 +249,7 @@ class _UploadParts:
         self._chain.append(part)
 
     def truncate(self, size: int) -> None:
-        """Keep only the first `size` bytes."""
+        """Discard everything after the first `size` bytes."""
         while self.end > size:
             last = self._chain.pop()
             if last.offset < size:
@@ -259,7 +263,7 @@ class _UploadParts:
 
 @dataclass
 class _ResumedUpload(IncomingUpload):
-    """An upload whose first `base` bytes are stored as parts. The local file contains only the bytes after them."""
+    """An upload whose first `base` bytes are stored as parts. The local file contains only the bytes after `base`."""
 
     parts: _UploadParts = field(kw_only=True)
     base: int = field(kw_only=True)
@@ -366,7 +370,10 @@ def _parse_offset(part: str) -> int:
 
 @contextmanager
 def _translate_errors(key: str | None = None) -> Iterator[None]:
-    """Translate the library's errors. If a `key` was requested and the object does not exist, raise `KeyError`."""
+    """Translate the library's errors.
+
+    If `key` is given and the object does not exist, raise `KeyError`.
+    """
     try:
         yield
     except (BaseError, FileNotFoundError) as error:

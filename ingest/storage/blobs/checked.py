@@ -1,4 +1,4 @@
-"""A blob store that compares the content it reads with the digests in the catalog."""
+"""A blob store that compares the content it reads with the digests recorded in the catalog."""
 
 import threading
 import time
@@ -11,18 +11,18 @@ from ingest.storage.digests import BLOCK_BYTES, Digest, DigestRecords, parse_fil
 from ingest.storage.errors import BlobChangedError, ContentChangedError, TextLostError
 
 _MAX_CACHED_VERSIONS = 2048
-# The files of a version change only when its index is repaired, so known digests are cached for longer. That a version
-# has no digests is cached only briefly, because upkeep adds digests to versions of earlier releases.
+# The files of a version change only when its index is repaired, so digests are cached for a long time. The absence of
+# digests is cached only briefly, because digests are added to versions of earlier releases in the background.
 _KNOWN_SECONDS, _ABSENT_SECONDS = 300.0, 30.0
 _FILE_LABELS = {"text.txt": "text", "text.json": "map", "text.positions": "positions"}
 
 
 class CheckedBlobs:
-    """Compares the content that another store reads with the digests in the catalog.
+    """Compares the content read from another store with the digests in the catalog.
 
-    Use it only for texts and tables of versions. To read a range, it reads and hashes the blocks that the range
-    touches. A version from an earlier release may have no digests; its files are not checked. If a version has digests,
-    any of its files without a digest is treated as missing.
+    Use it only for texts and tables of versions. To read a range, it reads and hashes the blocks that overlap the
+    range. A version from an earlier release may have no digests, and its files are not checked. If a version has
+    digests, a file without a digest is treated as missing.
     """
 
     def __init__(self, inner: Blobs, records: DigestRecords, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -111,13 +111,13 @@ class _DigestCache:
         return self.load([version])[version] if found is None else found
 
     def preload(self, version_ids: Collection[str]) -> None:
-        """Load the digests of those versions that are not in the cache."""
+        """Load the digests of the versions that are not cached yet."""
         unknown = [version for version in dict.fromkeys(version_ids) if self._find_cached(version) is None]
         if unknown:
             self.load(unknown)
 
     def load(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
-        """Load the digests of these versions into the cache, replacing cached ones."""
+        """Load the digests of these versions into the cache, replacing any cached digests."""
         found = self._records.load_digests(version_ids)
         loaded = {version: found.get(version, {}) for version in version_ids}
         now = self._clock()

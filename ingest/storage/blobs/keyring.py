@@ -1,4 +1,7 @@
-"""The keys that seal stored files. The first key seals new files; every key can open files."""
+"""The keys that seal stored files.
+
+The first key seals new files, and each file can be opened with the key that sealed it.
+"""
 
 import hashlib
 from base64 import urlsafe_b64decode
@@ -12,7 +15,7 @@ _ID_BYTES = 8
 
 
 class BadKeyError(ValueError):
-    """The setting contains a string that is not a valid key."""
+    """The setting contains an invalid key."""
 
 
 def generate_key() -> str:
@@ -22,7 +25,7 @@ def generate_key() -> str:
 
 @dataclass(frozen=True)
 class KeyRing:
-    """The configured keys and their ids. An id is a hash and reveals nothing about its key."""
+    """The configured keys and their ids. A key's id is a hash and reveals nothing about the key."""
 
     keys: tuple[bytes, ...]
 
@@ -48,5 +51,5 @@ class KeyRing:
 
 
 def compute_key_id(key: bytes) -> bytes:
-    """Compute the id of a key. The head of each file sealed with the key contains this id."""
+    """Compute the id of a key. The head of each sealed file contains the id of its key."""
     return hashlib.sha256(b"leadline key id\0" + key).digest()[:_ID_BYTES]

@@ -1,4 +1,4 @@
-"""Opens the blob store that the settings describe. It is sealed if the settings contain keys."""
+"""Opens the blob store described by the settings. The store is sealed if the settings contain keys."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from ingest.storage.sealing import SEALED_MARKER, InMemorySealRecord, SealRecord
 def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *, min_free_bytes: int = 0) -> BlobStore:
     """Open the blob store of an installation whose folders are in `home`.
 
-    `record` determines which sealed formats are read and written. If there is no record, as in a program that only
-    reads, all formats are read and the store is not marked as sealed. Raises `BlobStoreError` if a key is missing or
-    wrong or the bucket cannot be used.
+    `record` determines which sealed formats are read and written. Without a record, as in a read-only program, all
+    formats are read and the store gets no marker. Raises `BlobStoreError` if a key is missing or wrong or the bucket
+    cannot be used.
     """
     blobs = _open_plain(settings, home, min_free_bytes)
     if settings.blob_keys is None:
@@ -35,7 +35,7 @@ def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *,
 
 
 def require_unsealed(blobs: BlobStore) -> None:
-    """Raise `BlobKeyError` if the store contains sealed files. Called when no keys are configured."""
+    """Raise `BlobKeyError` if the store contains sealed files. Called if no keys are configured."""
     # guard: sealed-store-needs-key
     if blobs.find_size(SEALED_MARKER) is not None:
         raise BlobKeyError(

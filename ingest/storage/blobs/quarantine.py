@@ -1,7 +1,8 @@
-"""Quarantine for files that the catalog does not know. They are moved there for some days before they are deleted.
+"""Quarantine for files that are not in the catalog.
 
-They are stored under `quarantine/DAY/KEY`, where DAY is the day of the move, and listed in that day's manifests. If the
-catalog knows a file again because a newer catalog was restored, the file is moved back.
+Files stay in quarantine for some days before they are deleted. They are stored under `quarantine/DAY/KEY`, where DAY is
+the day of the move, and listed in that day's manifests. If a newer catalog is restored that contains a file, the file
+is moved back.
 """
 
 import json
@@ -23,7 +24,7 @@ _MANIFEST_NAME = "manifest"
 
 @dataclass(frozen=True)
 class UpkeepLimits:
-    """The number of days in quarantine, and the fraction of unknown files above which upkeep changes nothing.
+    """The number of days in quarantine, and the fraction of unknown files above which the cleanup changes nothing.
 
     A large fraction of unknown files suggests that the catalog is the wrong one, for example an old backup.
     """
@@ -59,11 +60,11 @@ class Quarantine:
         self._blobs = blobs
 
     def load_dates(self) -> dict[str, date]:
-        """Return the quarantined keys and, for each, the day on which it was moved."""
+        """Return the quarantined keys, each with the day on which it was moved."""
         return {key: day for day, key in self._iter_quarantined() if not _is_manifest(key)}
 
     def quarantine_files(self, keys: Collection[str]) -> int:
-        """List files in a manifest and then move them to quarantine; return the number of files that existed."""
+        """Record the files in a manifest, move them to quarantine, and return how many files existed."""
         if not keys:
             return 0
         now = datetime.now(UTC)
@@ -75,7 +76,7 @@ class Quarantine:
         return sum(self._blobs.move(key, f"{folder}/{key}") for key in keys)
 
     def restore_files(self, keys: Collection[str]) -> int:
-        """Move files back from quarantine and return the number of files moved. Existing files are not overwritten."""
+        """Move files back from quarantine and return how many were moved. Existing files are not overwritten."""
         moved = 0
         for key, day in self.load_dates().items():
             if key in keys and not self._is_in_place(key):
@@ -83,7 +84,7 @@ class Quarantine:
         return moved
 
     def delete_expired(self, *, older_than_days: float) -> int:
-        """Delete files that have been in quarantine for longer than this, and return their number."""
+        """Delete files that have been in quarantine for longer than the given time. Return how many were deleted."""
         last = (datetime.now(UTC) - timedelta(days=older_than_days)).date()
         removed = 0
         for day, key in list(self._iter_quarantined()):
@@ -95,7 +96,7 @@ class Quarantine:
     def _is_in_place(self, key: str) -> bool:
         try:
             return self._blobs.find_size(key) is not None
-        except ContentChangedError:  # a damaged file has this key; reading it reports the damage
+        except ContentChangedError:  # the file with this key is damaged; the damage is reported when the file is read
             return True
 
     def _iter_quarantined(self) -> Iterator[tuple[date, str]]:

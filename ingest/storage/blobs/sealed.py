@@ -1,6 +1,6 @@
-"""A blob store that seals files. Without a key they cannot be read, and changes to them are detected.
+"""A blob store that seals files. Without a key the files cannot be read, and changes to them are detected.
 
-`ingest.storage.blobs.sealed_format` describes the format. Files in the previous format, and plain files from before
+`ingest.storage.blobs.sealed_format` describes the format. Files in the previous format, and plain files written before
 keys were configured, are accepted until the catalog records that every file is bound to its name. After that they are
 rejected, because anyone who can write to the store could have placed them there. Keys without a slash are the store's
 own records and are not sealed. Unfinished uploads are not sealed either.
@@ -36,11 +36,11 @@ from ingest.storage.blobs.store import BlobStore, IncomingUpload, SpoolFolder, i
 from ingest.storage.errors import BlobChangedError, BlobKeyError
 from ingest.storage.sealing import SEALED_MARKER, InMemorySealRecord, Sealing, SealRecord
 
-# The folders that `leadline blobs` counts and reseals.
+# The folders whose files `leadline blobs` counts and reseals.
 SEALED_KINDS = ("original", "text", "tables", "quarantine")
 _MARKER = b"leadline keeps sealed files here\n"
 _MAX_CACHED_HEADS = 4096
-# A process notices within this time that files in earlier formats must be rejected from now on.
+# Within this time, each process notices that files in earlier formats must be rejected.
 _POLICY_CACHE_SECONDS = 5.0
 
 
@@ -55,9 +55,9 @@ class FileFormat(StrEnum):
 
 @dataclass
 class _SealingPolicy:
-    """Caches the formats that the catalog allows.
+    """Caches the formats allowed by the catalog.
 
-    A store that is bound stays bound, so the catalog is not queried again.
+    Once all files of a store are bound, they stay bound, so the catalog is not queried again.
     """
 
     record: SealRecord
@@ -67,13 +67,13 @@ class _SealingPolicy:
     _known_until: float = 0.0
 
     def should_refuse_unbound(self) -> bool:
-        """Return true if, as far as this process knows, files that are not bound to their names are rejected."""
+        """Return true if this process knows that files not bound to their names must be rejected."""
         if not self._is_bound and self.clock() >= self._known_until:
             self._load_sealing()
         return self._is_bound
 
     def should_bind(self) -> bool:
-        """Return true if, according to the current record, new files are bound to their names."""
+        """Return true if new files must be bound to their names, according to the current record."""
         return self.always_binds or self._is_bound or self._load_sealing() is not Sealing.MIXED
 
     def _load_sealing(self) -> Sealing:
@@ -87,9 +87,9 @@ class SealedBlobs:
     """Wraps another blob store and seals its files."""
 
     def __init__(self, inner: BlobStore, ring: KeyRing, record: SealRecord, *, always_binds: bool = False) -> None:
-        """Read and write the formats that `record` allows.
+        """Read and write the formats allowed by `record`.
 
-        If `always_binds` is true, new files are bound in any case.
+        If `always_binds` is true, new files are bound regardless of the record.
         """
         self.inner = inner
         self.record = record
@@ -105,7 +105,7 @@ class SealedBlobs:
         return self.inner.location
 
     def mark_sealed(self) -> None:
-        """Mark a store as sealed if it has no mark yet, so that its files are not mistaken for plain ones.
+        """Add a marker to a store that has none, so that its sealed files are not mistaken for plain ones.
 
         In an empty store, every file is bound from the start, because no earlier release can have written to it.
         """
@@ -118,9 +118,9 @@ class SealedBlobs:
         )
 
     def require_seal_key(self) -> None:
-        """Raise `BlobKeyError` unless one of the keys opens the mark of the store.
+        """Raise `BlobKeyError` unless one of the keys can decrypt the store's marker.
 
-        A store without a mark is accepted.
+        A store without a marker is accepted.
         """
         try:
             note = self.inner.read(SEALED_MARKER)
@@ -253,7 +253,7 @@ class SealedBlobs:
         return self.inner.has_space_to_work()
 
     def detect_format(self, key: str) -> FileFormat:
-        """Return the format of a stored file, whatever the catalog records.
+        """Return the format of a stored file, regardless of the formats allowed by the catalog.
 
         Raises `KeyError` if the file does not exist.
         """
@@ -265,12 +265,13 @@ class SealedBlobs:
         return FileFormat.BOUND if SealHead(written, b"", key).is_bound else FileFormat.UNBOUND
 
     def reseal(self, key: str, *, accept_unbound: bool = False) -> bool:
-        """Seal a file with the first key in the current format. Return false if it is already sealed that way.
+        """Seal a file with the first key in the current format.
 
-        Concurrent reads get either version. A file that is rewritten concurrently is left alone, because it was sealed
-        with the first key. Once the catalog records that every file is bound, an unbound file is rejected unless
-        `accept_unbound` is true. Raises `KeyError` if the file does not exist, `BlobKeyError` if no key opens it, and
-        `BlobChangedError` if it was changed.
+        Returns false if it is already sealed with this key and format. Concurrent reads get either version. A file that
+        is rewritten concurrently is left unchanged, because the new file was sealed with the first key. Once the
+        catalog records that every file is bound, an unbound file is rejected unless `accept_unbound` is true. Raises
+        `KeyError` if the file does not exist, `BlobKeyError` if no key can decrypt it, and `BlobChangedError` if it was
+        changed.
         """
         # guard: reseal-refuses-unbound
         readable = self.with_unbound_accepted() if accept_unbound else self
@@ -290,14 +291,17 @@ class SealedBlobs:
         return SealedBlobs(self.inner, self._ring, InMemorySealRecord())
 
     def reseal_marker(self) -> None:
-        """Seal the mark with the first key. Call this after resealing all files; the other keys can then be removed."""
+        """Seal the marker with the first key.
+
+        Call this after resealing all files. The other keys can then be removed.
+        """
         self.inner.put(SEALED_MARKER, self._seal_content(SEALED_MARKER, _MARKER, bound=self._policy.should_bind()))
 
     def _write_in_format(self, put: Callable[[bool], None]) -> None:
         """Write files in the recorded format, and write them again if the record changed in the meantime.
 
-        After the record changes to bound, resealing covers every file written before the change. The second write
-        covers files written during the change. Therefore no file is left unbound.
+        Resealing starts after the record changes and covers every file written before that change. Writing a second
+        time covers files written during the change, so no file stays unbound.
         """
         bound = self._policy.should_bind()
         put(bound)
@@ -321,17 +325,17 @@ class SealedBlobs:
         return found
 
     def _authenticate_head(self, key: str, head: SealHead) -> None:
-        """Open the first frame to authenticate the head.
+        """Decrypt the first frame to authenticate the head.
 
-        The size in the head can be trusted only if a frame sealed with that head opens.
+        The size in the head can be trusted only if the first frame, sealed with that head, can be decrypted.
         """
         if head.is_bound:
             self._open_frames(key, head, self.inner.read(key, HEAD_BYTES, SEALED_FRAME_BYTES), 0)
 
     def _open_frames(self, key: str, head: SealHead, sealed: bytes, first: int) -> bytes:
-        """Open frames, starting with number `first`. Raises `BlobChangedError` if a frame was changed."""
+        """Decrypt frames, starting with frame number `first`. Raises `BlobChangedError` if a frame was changed."""
         pieces = []
-        # An empty range still takes one frame: an empty file in the bound format has one frame without content.
+        # An empty range still needs one frame: in the bound format, an empty file has one frame without content.
         for number, at in enumerate(range(0, max(1, len(sealed)), SEALED_FRAME_BYTES), start=first):
             expected = min(FRAME_BYTES, head.size - number * FRAME_BYTES)
             try:
@@ -350,10 +354,10 @@ class SealedBlobs:
         return SealHead.create(self._ring.sealing_key, size, get_bound_name(key), bound=bound)
 
     def _find_head(self, key: str) -> SealHead | None:
-        """Return the head of a sealed file, or None for a plain file as long as plain files are accepted.
+        """Return the head of a sealed file, or None for a plain file if plain files are still accepted.
 
-        Raises `KeyError` if the file does not exist, `BlobKeyError` if no key opens it, and `BlobChangedError` if its
-        format is rejected.
+        Raises `KeyError` if the file does not exist, `BlobKeyError` if no key can decrypt it, and `BlobChangedError` if
+        its format is rejected.
         """
         if "/" not in key:
             return None

@@ -2,10 +2,10 @@
 
 The head contains the id of the key, a random salt and the size of the content. A separate key for each file is derived
 from the key, the salt, the head and the file's name (HKDF-SHA256). Each frame of 64 KiB is sealed with this derived key
-by AES-256-GCM, using the frame's number. So frames cannot be swapped, omitted or added, no file can be substituted for
-another, and reading a range opens only the frames that it touches. The construction is the same as in Tink's streaming
-AEAD, except that the head contains the size instead of the last frame having a flag. An empty file has one frame
-without content, so that it cannot be forged without the key.
+by AES-256-GCM, using the frame's number. Therefore frames cannot be swapped, omitted or added, and no file can be
+substituted for another. Reading a range decrypts only the frames that overlap it. The construction is that of Tink's
+streaming AEAD with one difference: the head contains the size, instead of a flag on the last frame. An empty file has
+one frame without content, so that it cannot be forged without the key.
 
 In the previous format, the name was not part of the derived key, and an empty file had no frame.
 """
@@ -47,7 +47,7 @@ def get_bound_name(key: str) -> str:
 
 @dataclass(frozen=True)
 class SealHead:
-    """The head of a sealed file, together with the key that it names and the name of the file."""
+    """The head of a sealed file, the key identified by its key id, and the name of the file."""
 
     written: bytes
     key: bytes
@@ -92,7 +92,7 @@ class SealHead:
         return self.cipher.encrypt(number.to_bytes(12, "big"), frame, None)
 
     def open(self, number: int, frame: bytes) -> bytes:
-        """Open a frame. Raises `InvalidTag` if it was changed."""
+        """Decrypt a frame. Raises `InvalidTag` if the frame was changed."""
         return self.cipher.decrypt(number.to_bytes(12, "big"), frame, None)
 
 

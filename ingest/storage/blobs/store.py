@@ -1,7 +1,7 @@
-"""Storage of bytes by key: uploaded originals, normalized texts and their maps. Also the storage settings.
+"""Storage of bytes by key: uploaded originals, normalized texts and their maps. Also defines the storage settings.
 
-`Blobs` is the port for code that reads and writes content. `BlobStore` is the port for the whole store.
-`DirectoryBlobs` stores each key as a file in one folder, which can be moved. Other implementations are in
+`Blobs` is the interface for code that reads and writes content. `BlobStore` is the interface of the whole store.
+`DirectoryBlobs` stores each key as a file in one folder, and the folder can be moved. Other implementations are in
 `ingest.storage.blobs.bucket` and `ingest.storage.blobs.sealed`.
 """
 
@@ -41,7 +41,7 @@ _KEY_PATTERN = re.compile(rf"{_KEY_PART}(?:/{_KEY_PART})*")
 
 
 def is_valid_key(key: str) -> bool:
-    """Return true if Leadline could have created this key. The path of such a key stays inside the blob folder."""
+    """Return true if Leadline could have created this key. A valid key's path stays inside the blob folder."""
     return _KEY_PATTERN.fullmatch(key) is not None
 
 
@@ -66,13 +66,13 @@ class Blobs(Protocol):
         """
 
     def put_file(self, key: str, file: BinaryIO) -> None:
-        """Store the remaining content of a file in the same way as `put`, one block at a time."""
+        """Store a file in the same way as `put`, from its current position to its end, one block at a time."""
 
     def put_all(self, contents: Mapping[str, bytes]) -> None:
-        """Store each key in the same way as `put`. All of them are durable when this method returns."""
+        """Store the content of each key in the same way as `put`. All content is durable when this method returns."""
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """Read `length` bytes from `start`, or up to the end if no length is given.
+        """Read `length` bytes from `start`, or up to the end if `length` is not given.
 
         Raises `KeyError` if the key does not exist.
         """
@@ -83,7 +83,7 @@ class Blobs(Protocol):
 
 @dataclass
 class IncomingUpload:
-    """An upload that is being written to disk. It is counted, hashed and limited as it arrives.
+    """An upload that is being written to disk. Its bytes are counted, hashed and limited as they arrive.
 
     `kept` is true once the upload has been stored under a key.
     """
@@ -117,12 +117,12 @@ class IncomingUpload:
             yield file
 
     def close(self) -> None:
-        """Sync and close the file of a complete upload that has to wait, so that it does not hold a file descriptor."""
+        """Sync and close the file of a complete upload that has to wait, to release its file descriptor."""
         self.pause()
         self._file.close()
 
     def pause(self) -> int:
-        """Sync the file and return the number of durable bytes."""
+        """Sync the file and return how many bytes are durable."""
         with translate_disk_errors():
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -136,7 +136,7 @@ class IncomingUpload:
         self.size = size
 
     def finish(self) -> str:
-        """Sync the file and return its SHA-256 in hexadecimal. Raises `EmptyUploadError` if nothing was written."""
+        """Sync the file and return its SHA-256 in hexadecimal. Raises `EmptyUploadError` if the file is empty."""
         if self.size == 0:
             raise EmptyUploadError("The file is empty.")
         if not self._file.closed:
@@ -148,7 +148,7 @@ class BlobStore(Blobs, Protocol):
     """Stores all files of an installation.
 
     `local_folder` is a folder on this machine for files in use. `location` describes the store for display. A key
-    without a slash is one of the store's own records, such as the mark of its installation.
+    without a slash is one of the store's own records, such as the marker file of its installation.
     """
 
     local_folder: Path
@@ -157,17 +157,18 @@ class BlobStore(Blobs, Protocol):
     def location(self) -> str: ...
 
     def receive(self, *, max_bytes: int) -> AbstractContextManager[IncomingUpload]:
-        """Open a file for an incoming upload. It is deleted at the end of the block unless it was committed."""
+        """Open a file for an incoming upload.
+
+        The file is deleted at the end of the block unless the upload was committed.
+        """
 
     def resume_upload(
         self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int
     ) -> AbstractContextManager[IncomingUpload]:
         """Resume an unfinished upload after its first `size` bytes, whose hash is `digest`.
 
-        Later bytes are discarded.
-
-        Bytes that `pause` reported as durable remain after the block, unless the upload was committed. Raises
-        `KeyError` if the key does not exist.
+        Discards all bytes after the first `size` bytes. Bytes reported as durable by `pause` remain after the block,
+        unless the upload was committed. Raises `KeyError` if the key does not exist.
         """
 
     def iter_upload_blocks(self, key: str) -> Iterator[bytes]:
@@ -186,7 +187,7 @@ class BlobStore(Blobs, Protocol):
         """Move the content of a key to another key. Return false if the source does not exist."""
 
     def put_if_absent(self, key: str, content: bytes) -> bytes:
-        """Store the content unless the key exists, and return the content that the key has afterwards."""
+        """Store the content unless the key exists. Return the content stored under the key afterwards."""
 
     def find_size(self, key: str) -> int | None:
         """Return the size of a key's content in bytes, or None if the key does not exist."""
@@ -200,7 +201,7 @@ class BlobStore(Blobs, Protocol):
     def get_local_path(self, key: str) -> Path | None:
         """Return the local path of a key, which may not exist.
 
-        Returns None if the files of the store are not local or not plain.
+        Returns None if the store's files are not local or not plain.
         """
 
     def local_file(self, key: str) -> AbstractContextManager[Path]:
@@ -219,17 +220,17 @@ class BlobStore(Blobs, Protocol):
         """Return the number of seconds since a key was written, or 0.0 if it does not exist."""
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        """Delete the files of uploads whose process was killed, and return their number."""
+        """Delete the files of uploads whose process was killed, and return how many were deleted."""
 
     def require_free_space(self, size: int = 0) -> None:
         """Raise `StorageFullError` if storing `size` bytes would leave less free space than the watermark."""
 
     def has_space_to_work(self) -> bool:
-        """Return true if there is enough space to process accepted documents. A quarter of the reserve is enough."""
+        """Return true if there is enough space to process accepted documents, which is a quarter of the reserve."""
 
 
 class SpoolFolder:
-    """A local folder for files in transit, with limits on the free space of its disk."""
+    """A local folder for files in transit. It checks how much space is free on its disk."""
 
     def __init__(self, folder: Path, min_free_bytes: int) -> None:
         self.local_folder = folder
@@ -244,12 +245,15 @@ class SpoolFolder:
             raise StorageFullError(f"The disk has {free:,} bytes free; {self._min_free_bytes:,} are reserved.")
 
     def has_space_to_work(self) -> bool:
-        """Return true if there is enough space to process accepted documents. A quarter of the reserve is enough."""
+        """Return true if there is enough space to process accepted documents, which is a quarter of the reserve."""
         return shutil.disk_usage(self.local_folder).free >= self._min_free_bytes // 4
 
     @contextmanager
     def receive(self, *, max_bytes: int) -> Iterator[IncomingUpload]:
-        """Open a file for an incoming upload. It is deleted at the end of the block unless it was committed."""
+        """Open a file for an incoming upload.
+
+        The file is deleted at the end of the block unless the upload was committed.
+        """
         self.require_free_space()
         path = self.build_new_path()
         try:
@@ -259,9 +263,9 @@ class SpoolFolder:
             path.unlink(missing_ok=True)
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        """Delete the files of uploads whose process was killed, and return their number.
+        """Delete the files of uploads whose process was killed, and return how many were deleted.
 
-        While uploads may be in progress, pass an age that no upload reaches.
+        While uploads may be in progress, pass an age longer than any upload takes.
         """
         left = [path for path in self._incoming.iterdir() if _get_age_seconds(path) >= older_than_seconds]
         for path in left:
@@ -274,7 +278,7 @@ class SpoolFolder:
 
     @contextmanager
     def spooled_file(self, blocks: Iterator[bytes]) -> Iterator[Path]:
-        """Write blocks to a file that is deleted at the end of the block."""
+        """Write blocks to a temporary file, which is deleted at the end of the context."""
         path = self.build_new_path()
         try:
             with translate_disk_errors(), path.open("xb") as file:
@@ -285,7 +289,7 @@ class SpoolFolder:
 
 
 class DirectoryBlobs(SpoolFolder):
-    """Blobs stored as files in a folder. Every file is written under a temporary name, synced and then renamed."""
+    """Blobs stored as files in a folder. Each file is written under a temporary name, synced and then renamed."""
 
     def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
         super().__init__(root, min_free_bytes)
@@ -316,9 +320,8 @@ class DirectoryBlobs(SpoolFolder):
     ) -> Iterator[IncomingUpload]:
         """Resume an unfinished upload after its first `size` bytes, whose hash is `digest`.
 
-        Later bytes are discarded.
-
-        The file remains after the block, unless the upload was committed. Raises `KeyError` if the key does not exist.
+        Discards all bytes after the first `size` bytes. The file remains after the block, unless the upload was
+        committed. Raises `KeyError` if the key does not exist.
         """
         self.require_free_space()
         try:
@@ -373,7 +376,7 @@ class DirectoryBlobs(SpoolFolder):
             for key, content in contents.items():
                 self.put(key, content)
             return
-        # When files are written in parallel, the file system syncs many of them with one commit, which takes a tenth of
+        # If files are written in parallel, the file system syncs many of them with one commit, which takes a tenth of
         # the time.
         with ThreadPoolExecutor(min(_CONCURRENT_PUTS, len(contents)), "put") as pool:
             list(pool.map(self.put, contents.keys(), contents.values()))
@@ -396,7 +399,7 @@ class DirectoryBlobs(SpoolFolder):
             path.unlink()
         except FileNotFoundError:
             return 0
-        # An empty folder is not removed: a concurrent `put` may have just checked that it exists.
+        # Empty folders are not removed: a concurrent `put` may have just checked that the folder exists.
         # guard: blob-folder-kept
         return size
 
@@ -411,7 +414,7 @@ class DirectoryBlobs(SpoolFolder):
         return True
 
     def put_if_absent(self, key: str, content: bytes) -> bytes:
-        """Store the content unless the key exists, and return the content that the key has afterwards."""
+        """Store the content unless the key exists. Return the content stored under the key afterwards."""
         target, draft = self.resolve_path(key), self.resolve_path(f"{key}.{os.getpid()}.{secrets.token_hex(8)}")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -458,7 +461,7 @@ class DirectoryBlobs(SpoolFolder):
 
 
 def iter_range_blocks(blobs: BlobStore, key: str, start: int, end: int | None) -> Iterator[bytes]:
-    """Yield a range of a key's bytes in reads of `BLOCK_BYTES`.
+    """Yield a range of a key's bytes in blocks of `BLOCK_BYTES`.
 
     Raises `KeyError` when the first block is requested if the key does not exist.
     """
@@ -493,7 +496,7 @@ def translate_disk_errors() -> Iterator[None]:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """Link a file, or copy it if the file system has no hard links.
+    """Hard-link a file, or copy it if the file system does not support hard links.
 
     Linking is safe because stored files are never changed in place.
     """
@@ -511,7 +514,10 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _read_fully(descriptor: int, start: int, wanted: int) -> bytes:
-    """Read the whole range. A single `pread` may return less than requested, for example on a network file system."""
+    """Read the whole range.
+
+    A single `pread` may return fewer bytes than requested, for example on a network file system.
+    """
     pieces: list[bytes] = []
     while wanted > 0 and (piece := os.pread(descriptor, wanted, start)):
         pieces.append(piece)
