@@ -1,8 +1,8 @@
-"""Digests of the files that Leadline derives from documents: texts, their maps and positions, and record tables.
+"""Digests of files derived from documents: texts, text maps, text positions, and record tables.
 
-The catalog stores them, and all content that is read is compared with them. Digests of blocks make this cheap: to read
-a passage, only the blocks that it touches are hashed, not a whole book. If a text was changed in the store, reading it
-raises an error, and the changed text is never shown as the document's.
+The digests are stored in the catalog, and all content is compared with them when it is read. Digests of blocks make
+this cheap: reading a passage hashes only the blocks that overlap it, not a whole book. If a text was changed in the
+store, reading it raises an error, so a changed text is never shown as the document's.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class Digest:
 
     @classmethod
     def from_blocks(cls, pieces: Iterable[bytes]) -> "Digest":
-        """Compute the digest of a file that is received in pieces of any size."""
+        """Compute the digest of a file received in pieces of any size."""
         whole, blocks, size = hashlib.sha256(), bytearray(), 0
         block = hashlib.sha256()
         for piece in pieces:
@@ -48,7 +48,10 @@ class Digest:
         return cls(size, whole.digest(), bytes(blocks))
 
     def matches_blocks(self, first: int, content: bytes) -> bool:
-        """Return true if the content matches the blocks starting with number `first`, as far as the content goes."""
+        """Return true if the content matches the blocks of this file, starting with block number `first`.
+
+        The content may end before the last block.
+        """
         view = memoryview(content)
         found = b"".join(
             hashlib.sha256(view[at : at + BLOCK_BYTES]).digest() for at in range(0, len(content), BLOCK_BYTES)
@@ -66,10 +69,13 @@ class DigestRecords(Protocol):
         """
 
     def select_possible_holders(self, file: str, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that may have a file of this name: those with a digest of it or without any digests."""
+        """Select the versions that might have a file with this name.
+
+        These are the versions with a digest for it, and those with no digests at all.
+        """
 
     def record_changed_file(self, key: str) -> str | None:
-        """Report to operators that a file does not match its digest, and return its document if known."""
+        """Report a file that does not match its digest to operators, and return its document if known."""
 
 
 def compute_file_sha256(path: Path) -> str:
@@ -79,12 +85,12 @@ def compute_file_sha256(path: Path) -> str:
 
 
 def parse_version_id(key: str) -> str:
-    """Return the version id contained in the key of a text, a map or a record table."""
+    """Return the version id in the key of a text, a map or a record table."""
     return key.rpartition("/")[2].partition(".")[0]
 
 
 def parse_file_name(key: str) -> str:
-    """Return the name of a file within its version, such as `text.txt` or `tables.0.parquet`."""
+    """Return a file's name within its version, such as `text.txt` or `tables.0.parquet`."""
     return f"{key.partition('/')[0]}.{key.rpartition('/')[2].partition('.')[2]}"
 
 

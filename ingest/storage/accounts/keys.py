@@ -131,8 +131,10 @@ class ApiKey:
 class ApiKeys:
     """Issues, checks, lists, changes, rotates and revokes API keys.
 
-    Each secret is returned once, when it is issued, and cannot be read later. key, secret = keys.issue(tenant_id, "ci",
-    scopes={Scope.READ, Scope.ASK}) principal = keys.check(secret)
+    Each secret is returned once, when it is issued, and cannot be read later.
+
+        key, secret = keys.issue(tenant_id, "ci", scopes={Scope.READ, Scope.ASK})
+        principal = keys.check(secret)
     """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:

@@ -1,6 +1,6 @@
 """The tables of the catalog, which are the same on SQLite and PostgreSQL.
 
-A test checks that the migrations produce them.
+A test checks that the migrations create exactly these tables.
 """
 
 from sqlalchemy import (
@@ -31,13 +31,13 @@ metadata = MetaData(
     }
 )
 
-# `info={"erased_with": "document_id"}` marks a column whose text comes from the document in `document_id`. Deleting the
-# document clears such columns in the same transaction. This way `ingest.storage.documents.deletions` does not need to
+# `info={"erased_with": "document_id"}` marks a column with text from the document in `document_id`. Deleting the
+# document clears such columns in the same transaction. Therefore `ingest.storage.documents.deletions` does not need to
 # import the features that own the columns.
 
-# Times are seconds since the epoch (UTC), which both databases compare and add in the same way.
+# Times are in seconds since the epoch (UTC), because both databases compare and add numbers in the same way.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
-# Text that is sorted by code points, whatever the locale of the database.
+# Text that is sorted by code points, regardless of the database's locale.
 _PLAIN = Text().with_variant(Text(collation="C"), "postgresql")
 
 # One row: the installation id, which is also stored in the blob folder and the index; see
@@ -50,8 +50,8 @@ installation = Table(
     Column("created_at", Float, nullable=False),
 )
 
-# One row: the state of sealing; see `ingest.storage.sealing`. It is not copied with a catalog, because the copy belongs
-# to other files.
+# One row: the state of sealing; see `ingest.storage.sealing`. The row is not copied with a catalog, because it
+# describes the files of the original installation.
 blob_sealing = Table(
     "blob_sealing",
     metadata,
@@ -60,7 +60,7 @@ blob_sealing = Table(
     Column("since", Float, nullable=False),
 )
 
-# Versions that have points in the index but no row in `versions`, with the time at which they were first seen.
+# Versions that have points in the index but no row in `versions`, with the time at which their points were first seen.
 unknown_versions = Table(
     "unknown_versions",
     metadata,
@@ -68,7 +68,7 @@ unknown_versions = Table(
     Column("since", Float, nullable=False),
 )
 
-# Notices for operators about the installation, keyed by the part that raised them.
+# Notices for operators about the installation, keyed by the component that raised them.
 notices = Table(
     "notices",
     metadata,
@@ -79,9 +79,9 @@ notices = Table(
 
 # Digests of the files that are derived from a version: its text, map, positions and record tables. `file` is a file
 # name as returned by `ingest.storage.digests.parse_file_name`. `blocks` is empty if the file has only one block.
-# `fence` is the fence of the ingest job that wrote the files: the previous release may ingest a version again without
-# updating these rows, which makes them outdated. There is no foreign key, because the previous release deletes versions
-# without deleting these rows.
+# `fence` is the fencing token of the ingest job that wrote the files: the previous release may ingest a version again
+# without updating these rows, and then the rows are outdated. There is no foreign key, because the previous release
+# deletes versions without deleting these rows.
 content_digests = Table(
     "content_digests",
     metadata,
@@ -99,7 +99,7 @@ tenants = Table(
     Column("id", String(64), primary_key=True),
     Column("name", String(200), nullable=False, unique=True),
     Column("created_at", Float, nullable=False),
-    # While this is set, none of the tenant's keys and tokens is accepted.
+    # While this is set, all of the tenant's keys and tokens are rejected.
     Column("suspended_at", Float),
 )
 
@@ -129,10 +129,10 @@ api_keys = Table(
     Column("user_id", ForeignKey("users.id")),
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float),
-    # Approximate: written at most once a minute.
+    # Approximate time: it is written at most once a minute.
     Column("last_used_at", Float),
     Column("revoked_at", Float),
-    # The key that replaced this one in a rotation. This key stops working when the grace period ends.
+    # The key that replaced this one in a rotation. The row's own key stops working when the grace period ends.
     Column("successor_id", String(32)),
     Index(None, "tenant_id", "created_at"),
     Index(None, "user_id"),
@@ -150,7 +150,7 @@ sessions = Table(
     Column("holder", JSON(none_as_null=True)),
     Column("owner", String(256), nullable=False),
     Column("created_at", Float, nullable=False),
-    # Approximate: written every few minutes.
+    # Approximate time: it is written every few minutes.
     Column("used_at", Float, nullable=False),
     Column("ends_at", Float, nullable=False),
     Column("idle_seconds", Float, nullable=False),
@@ -179,7 +179,7 @@ collections = Table(
     Column("description", Text),
     Column("default_strategy", String(32)),
     Column("metadata", JSON, nullable=False, server_default="{}"),
-    # The number of changes to this row.
+    # The number of changes to this row so far.
     Column("revision", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
 )
@@ -196,12 +196,12 @@ files = Table(
     Column("content_sha256", String(64), nullable=False),
     Column("size_bytes", _BIG, nullable=False),
     Column("blob_key", String(160), nullable=False),
-    # The key that uploaded the file. The file counts toward this key's quotas, and belongs to the key until a document
-    # is created.
+    # The key that uploaded the file. The file counts toward this key's quotas. Until a document is created from it, the
+    # file belongs to the key.
     Column("key_id", String(32), nullable=False, server_default=""),
     Column("owner", String(256), nullable=False),
     Column("created_at", Float, nullable=False),
-    # Set when the name has been erased. A job then removes the bytes.
+    # Set when the file's name has been erased. A job then removes the bytes.
     Column("deleted_at", Float),
     Index(None, "tenant_id", "created_at"),
 )
@@ -220,20 +220,22 @@ documents = Table(
     # The subjects that may see the document; null means the whole tenant. `document_readers` has a row for each
     # subject.
     Column("readers", JSON(none_as_null=True)),
-    # The uploader, `user:NAME` or `key:ID`, who may change the document's readers. Empty if the release that accepted
-    # the upload did not record it.
+    # The uploader, `user:NAME` or `key:ID`, who may change the document's readers. Empty if the upload was accepted by
+    # a release that did not record the uploader.
     Column("uploaded_by", String(256), nullable=False, server_default=""),
-    # True if the title was set by a user. Such a title is retained when a new version with its own title becomes
+    # True if the title was set by a user. A user's title is retained when a new version with a title of its own becomes
     # active.
     Column("is_titled", Boolean, nullable=False, server_default=false()),
-    # Counts changes of metadata, title and readers. The index has the readers as of `index_revision` or later.
+    # Counts changes of metadata, title and readers. The index contains the readers as of `index_revision` or a later
+    # revision.
     Column("revision", Integer, nullable=False, server_default="0"),
     Column("index_revision", Integer, nullable=False, server_default="0"),
-    # The content of the first version, from which the id is derived. Later content is stored with the versions.
+    # The content of the first version, from which the document's id is derived. Later content is stored with the
+    # versions.
     Column("content_sha256", String(64), nullable=False),
     Column("latest_version_id", String(36), nullable=False),
     Column("active_version_id", String(36)),
-    # The key that uploaded the document and to whose quotas it counts; empty if there is none.
+    # The key that uploaded the document and whose quotas the document counts against; empty if there is none.
     Column("key_id", String(32), nullable=False, server_default=""),
     # For an entry of a container: the container's document id, and the path of the entry in the container.
     Column("container_id", String(36)),
@@ -253,9 +255,9 @@ Index("ix_documents_closed", documents.c.tenant_id, sqlite_where=_closed, postgr
 _behind = documents.c.index_revision < documents.c.revision
 Index("ix_documents_unsettled", documents.c.id, sqlite_where=_behind, postgresql_where=_behind)
 
-# A narrow row for each live document with the state of its latest version, for listings: with any filter and order, a
-# listing reads a tenant's rows at most once. `ingest.storage.documents.listing` updates the row in the commits that
-# change its sources.
+# A narrow row for each live document with the state of its latest version. With any filter and order, a listing reads a
+# tenant's rows at most once. `ingest.storage.documents.listing` updates the row in every commit that changes its
+# values.
 document_listing = Table(
     "document_listing",
     metadata,
@@ -269,7 +271,7 @@ document_listing = Table(
     Column("size_bytes", _BIG, nullable=False),
     Column("has_readers", Boolean, nullable=False),
     Column("has_omissions", Boolean, nullable=False),
-    # The key for sorting by title or name, and the title and name in searchable form; see
+    # The sort key for titles and names, and the title and name in the form used by text filters; see
     # `ingest.storage.documents.listing`.
     Column("sort_key", _PLAIN, nullable=False),
     Column("searched", Text, nullable=False),
@@ -284,7 +286,8 @@ document_readers = Table(
     Column("subject", String(256), primary_key=True),
 )
 
-# The values of documents' metadata, in the form that filters compare; see `ingest.storage.documents.filters`.
+# The values of documents' metadata, in the form used for comparisons by filters; see
+# `ingest.storage.documents.filters`.
 document_attributes = Table(
     "document_attributes",
     metadata,
@@ -314,11 +317,11 @@ versions = Table(
     Column("blob_key", String(160), nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("state", String(16), nullable=False),
-    # The index may have points that searches must not show: the version is staged, or withdrawn but its content has not
-    # been removed yet.
+    # True if the index may have points that searches must not show: the version is staged, or it is withdrawn and its
+    # content has not been removed yet.
     Column("hidden", Boolean, nullable=False),
     Column("pages", Integer),
-    # The number of pages parsed so far, while the version is being parsed.
+    # The number of pages parsed so far, if the version is being parsed.
     Column("pages_done", Integer),
     Column("characters", _BIG),
     Column("tokens", _BIG),
@@ -337,7 +340,8 @@ versions = Table(
     Index(None, "content_sha256", "tenant_id"),
 )
 
-# Entries of a container's version that become documents when it becomes active; see `ingest.storage.documents.entries`.
+# Entries of a container's version. They become documents when the version becomes active; see
+# `ingest.storage.documents.entries`.
 staged_entries = Table(
     "staged_entries",
     metadata,
@@ -353,7 +357,7 @@ staged_entries = Table(
     Index(None, "tenant_id"),
 )
 
-# Increases with every commit that may change what a tenant's searches find; see `bump_corpus_versions`.
+# Increases with every commit that may change a tenant's search results; see `bump_corpus_versions`.
 corpus_versions = Table(
     "corpus_versions",
     metadata,
@@ -371,17 +375,17 @@ jobs = Table(
     Column("version_id", String(36), nullable=False),
     Column("state", String(16), nullable=False),
     Column("priority", Integer, nullable=False),  # jobs of a tenant with higher values are claimed first
-    Column("lane", String(8)),  # `large` or `slow`; null for `quick` jobs and those queued before lanes existed
-    # The time at which a running job was claimed as slow or became slow. Releases without lanes do not change it.
+    Column("lane", String(8)),  # `large` or `slow`; null for `quick` jobs and for jobs queued before lanes existed
+    # The time at which a running job was claimed as slow or became slow. Releases without lanes do not update it.
     Column("slow_since", Float),
     Column("attempt", Integer, nullable=False),
-    # The number of times that the job lost its worker because the process ended or its lease expired.
+    # The number of times that the job's worker was lost because its process ended or its lease expired.
     Column("interruptions", Integer, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("lease_until", Float),
     Column("not_before", Float, nullable=False),
-    # The end of the first attempt in the latest series of attempts that all failed because a dependency was
-    # unreachable.
+    # The end of the first attempt in the latest series of attempts that all failed because of an unreachable
+    # dependency.
     Column("away_since", Float),
     Column("error_code", String(64)),
     Column("error_detail", Text),
@@ -392,9 +396,9 @@ jobs = Table(
     UniqueConstraint("kind", "version_id"),
     Index(None, "document_id"),
 )
-# A range of this index contains a tenant's waiting jobs of one kind, in the order in which they are claimed.
+# An index in which a tenant's waiting jobs of one kind form a range, in the order in which they are claimed.
 Index("ix_jobs_claim", jobs.c.state, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority.desc(), jobs.c.id)
-# A partial index of large and slow jobs, so that one is found immediately even if thousands of quick jobs are waiting.
+# A partial index of large and slow jobs. It finds such a job immediately even if thousands of quick jobs are waiting.
 Index(
     "ix_jobs_lane",
     jobs.c.state,
@@ -408,7 +412,8 @@ Index(
 )
 
 # The time at which a job of a kind was last claimed for a tenant. Among tenants with equally many running jobs, the one
-# that has waited longest is next. The kinds `ingest/slow` and `ingest/large` are for lanes.
+# that has waited longest is next. The kinds `ingest/slow` and `ingest/large` record the turns of lanes rather than job
+# kinds.
 turns = Table(
     "turns",
     metadata,
@@ -425,7 +430,7 @@ pauses = Table(
     Column("since", Float, nullable=False),
 )
 
-# Replies of language models, keyed by a digest of the whole call; see `ingest.storage.answers.replies`.
+# Replies of language models, keyed by a digest of the whole request; see `ingest.storage.answers.replies`.
 replies = Table(
     "replies",
     metadata,
@@ -438,14 +443,14 @@ replies = Table(
     Column("size_bytes", _BIG, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("used_at", Float, nullable=False),
-    # The answer or run for which the call was made; see `ingest.storage.documents.works`.
+    # The answer or run for which the reply was requested; see `ingest.storage.documents.works`.
     Column("work_id", String(64)),
     Index(None, "tenant_id", "used_at"),
     Index(None, "work_id"),
 )
 
-# The versions that answers and runs have used. `redacted` means that the version no longer exists and that the work has
-# been redacted.
+# The versions that answers and runs have used. `redacted` means that the version no longer exists and that the answer
+# or run has been redacted.
 work_versions = Table(
     "work_versions",
     metadata,
@@ -455,23 +460,23 @@ work_versions = Table(
     Index(None, "version_id", "redacted"),
 )
 
-# Versions from which nothing may be derived and stored any more: deleted ones, and those whose derived texts were
-# redacted.
+# Versions from which no content may be derived and stored any more: deleted versions, and versions whose derived texts
+# were redacted.
 gone_versions = Table(
     "gone_versions",
     metadata,
     Column("version_id", String(36), primary_key=True),
 )
 
-# Idempotency keys of requests. The digest includes the sender of the key, and `response` is sealed with a secret that
-# only the sender has. The object that a request creates gets the `id`.
+# Idempotency keys of requests. The digest covers the sender of the key, and `response` is sealed with a secret that
+# only the sender has. The object created by the request gets the `id`.
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
     Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
     Column("key_sha256", String(64), primary_key=True),
     Column("id", String(36), nullable=False),
-    # The first is a digest of method, address and body. The second is the digest of a body that is a file.
+    # The first digest covers method, URL and body. The second digest covers the body alone, if the body is a file.
     Column("request_sha256", String(64), nullable=False),
     Column("body_sha256", String(64)),
     Column("lease_until", Float, nullable=False),
@@ -482,19 +487,20 @@ idempotency_keys = Table(
     Index(None, "ends_at"),
 )
 
-# Uploads that are sent in several requests. Their bytes are blobs under `uploads/`, of which `received` bytes are
-# durable.
+# Uploads that are sent in several requests. Their bytes are stored as blobs under `uploads/`, and `received` of these
+# bytes are durable.
 uploads = Table(
     "uploads",
     metadata,
     Column("id", String(36), primary_key=True),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
-    # The owner who may continue the upload, and the key to whose quotas it counts (empty if there is none).
+    # The owner who may continue the upload, and the key whose quotas the upload counts against (empty if there is
+    # none).
     Column("owner", String(256), nullable=False),
     Column("key_id", String(32), nullable=False),
     Column("length", _BIG, nullable=False),
     Column("received", _BIG, nullable=False),
-    # The name, collection and other values as sent, and the header to be returned.
+    # The name, collection and other values as sent, and the header to return.
     Column("description", JSON, nullable=False),
     Column("header", Text, nullable=False),
     # Only one request at a time adds to an upload. This is the holder of the lease, and the time at which the lease
@@ -509,7 +515,7 @@ uploads = Table(
     Index(None, "ends_at"),
 )
 
-# Uploads that belong together. Their outcomes are the states of their versions and are counted on demand.
+# Groups of uploads. The results of a batch are the states of its versions, which are counted on demand.
 batches = Table(
     "batches",
     metadata,
@@ -522,12 +528,12 @@ batches = Table(
     Column("received", Integer, nullable=False),
     Column("duplicates", Integer, nullable=False),
     Column("refused", Integer, nullable=False),
-    # The number of received files that are entries of containers, which are not part of `expected`.
+    # The number of received files that are entries of containers. They are not part of `expected`.
     Column("entries", Integer, nullable=False, server_default="0"),
-    # The collection, if the files of the batch were added to one.
+    # The collection, if the batch adds files to a collection.
     Column("collection", String(128)),
-    # The owner who created the batch, `user:NAME` or `key:ID`. Null means the whole tenant, for releases that did not
-    # record the owner.
+    # The owner who created the batch, `user:NAME` or `key:ID`. If it is null, the batch belongs to the whole tenant: it
+    # was created by a release that did not record the owner.
     Column("owner", String(256)),
     Column("created_at", Float, nullable=False),
     Column("closed_at", Float),
@@ -536,7 +542,7 @@ batches = Table(
     Index(None, "tenant_id", "idempotency_key", unique=True),
 )
 
-# A file sent in a batch: its version, or the reason why it was refused.
+# A file sent in a batch: its version, or the reason why the file was rejected.
 batch_entries = Table(
     "batch_entries",
     metadata,
@@ -545,7 +551,7 @@ batch_entries = Table(
     Column("name", Text, nullable=False, info={"erased_with": "document_id"}),
     Column("document_id", String(36)),
     Column("version_id", ForeignKey("versions.id")),
-    # True if the document existed before the batch, so that cancelling the batch does not cancel it.
+    # True if the document existed before the batch. Cancelling the batch does not cancel such a document.
     Column("duplicate", Boolean, nullable=False),
     Column("error_code", String(64)),
     Column("error_detail", Text),
@@ -554,8 +560,8 @@ batch_entries = Table(
     Index(None, "version_id"),
 )
 
-# Work done for a tenant in slots of a few seconds, from which the pace for estimates is computed. Deleted after some
-# minutes.
+# Work done for a tenant, in time slots of a few seconds. The throughput used for estimates is computed from it. Rows
+# are deleted after some minutes.
 paces = Table(
     "paces",
     metadata,
@@ -582,14 +588,14 @@ runs = Table(
     Column("strategy", String(32), nullable=False),
     Column("limits", JSON, nullable=False),
     Column("every_record", Boolean, nullable=False, server_default=false()),
-    # The messages that precede the question, and the conversation in which the answer is stored.
+    # The messages that precede the question, and the conversation where the answer is stored.
     Column("history", JSON, nullable=False, server_default="[]"),
     Column("conversation_id", String(36)),
-    # The owner who asked, and the readers whose documents that principal may see (null: all).
+    # The owner who asked, and the readers whose documents the owner may see (null means all documents).
     Column("owner", String(256)),
     Column("readers", JSON(none_as_null=True)),
     Column("filters", JSON, nullable=False, server_default="{}"),
-    # Whether the run waits for a user's decision when its budget is used up, and its earlier budgets, oldest first.
+    # Whether the run waits for a user's decision when its budget is exhausted, and its earlier budgets, oldest first.
     Column("pauses", Boolean, nullable=False, server_default=false()),
     Column("raised", JSON, nullable=False, server_default="[]"),
     Column("ended_as", String(16)),
@@ -599,7 +605,7 @@ runs = Table(
     Column("prompt_tokens", _BIG, nullable=False),
     Column("completion_tokens", _BIG, nullable=False),
     Column("nanodollars", _BIG, nullable=False, server_default="0"),
-    # The key that started the run and to whose quotas it counts; empty if there is none.
+    # The key that started the run and whose quotas the run counts against; empty if there is none.
     Column("key_id", String(32), nullable=False, server_default=""),
     Column("seconds", Float, nullable=False),
     Column("progress", JSON),
@@ -640,16 +646,16 @@ run_documents = Table(
     Index(None, "version_id"),
 )
 
-# A question starts a conversation and follow-up questions continue it. `turns` counts its answers, including deleted
-# ones.
+# A conversation starts with a question and continues with follow-up questions. `turns` counts its answers, including
+# deleted ones.
 conversations = Table(
     "conversations",
     metadata,
     Column("id", String(36), primary_key=True),
     Column("sequence", _BIG, nullable=False),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
-    # Null in rows from releases that recorded no owner, which are open to the whole tenant. The same applies to answers
-    # and runs.
+    # Null in rows written by releases that did not record an owner. These rows are visible to the whole tenant. The
+    # same applies to answers and runs.
     Column("owner", String(256)),
     Column("title", Text, nullable=False),
     Column("turns", Integer, nullable=False),
@@ -659,7 +665,7 @@ conversations = Table(
     Index(None, "updated_at"),
 )
 
-# Stored answers. The records that an answer is based on are in a separate column, as ranges of row numbers.
+# Stored answers. An answer's source records are in a separate column, as ranges of row numbers.
 answers = Table(
     "answers",
     metadata,
@@ -696,7 +702,8 @@ feedback = Table(
     Index(None, "answer_id", "author", unique=True),
 )
 
-# Links that share a conversation or a run within the tenant; the other id is null. Deleted with the shared object.
+# Links that share a conversation or a run within the tenant. The id of the other kind is null. A link is deleted with
+# the shared conversation or run.
 shares = Table(
     "shares",
     metadata,
@@ -714,7 +721,8 @@ shares = Table(
     Index(None, "ends_at"),
 )
 
-# Limits of a tenant (empty `key_id`) or of one of its keys. A null `amount` means no limit, whatever the settings say.
+# Limits of a tenant (empty `key_id`) or of one of its keys. A null `amount` means no limit, even if the settings define
+# a default.
 quota_limits = Table(
     "quota_limits",
     metadata,
@@ -724,8 +732,8 @@ quota_limits = Table(
     Column("amount", _BIG),
 )
 
-# Amounts reserved for work in progress. A process extends `expires_at` and reports the spending so far. The reservation
-# of a run has the run's id and ends with the run.
+# Amounts reserved for work in progress. A process extends `expires_at` and reports the amount spent so far. A run's
+# reservation has the run's id and ends with the run.
 reservations = Table(
     "reservations",
     metadata,
@@ -791,8 +799,8 @@ webhooks = Table(
     Index(None, "tenant_id", "id"),
 )
 
-# Messages to webhooks, written in the transaction of the change that they report. They contain ids and codes but no
-# text of documents.
+# Messages to webhooks. A message is written in the same transaction as the change that it reports. It contains ids and
+# codes but no document text.
 webhook_deliveries = Table(
     "webhook_deliveries",
     metadata,
@@ -800,7 +808,7 @@ webhook_deliveries = Table(
     Column("id", String(40), nullable=False, unique=True),
     Column("tenant_id", String(64), nullable=False),
     Column("webhook_id", ForeignKey("webhooks.id"), nullable=False),
-    # Identifies the reported change. A webhook gets one message per change.
+    # Identifies the reported change, so that each webhook gets one message per change.
     Column("key", String(120), nullable=False),
     Column("type", String(40), nullable=False),
     Column("body", Text, nullable=False),
@@ -825,7 +833,7 @@ deletions = Table(
     Column("document_id", String(36), nullable=False, unique=True),
     Column("tenant_id", String(64), nullable=False),
     Column("versions", Integer, nullable=False),
-    # The number of the document's entries, which were deleted with it.
+    # The number of the document's entries that were deleted with it.
     Column("entries", Integer, nullable=False, server_default="0"),
     Column("chunks_removed", _BIG, nullable=False),
     Column("bytes_removed", _BIG, nullable=False),
@@ -833,7 +841,7 @@ deletions = Table(
     Column("answers_redacted", _BIG, nullable=False, server_default="0"),
     Column("runs_redacted", _BIG, nullable=False, server_default="0"),
     Column("replies_removed", _BIG, nullable=False, server_default="0"),
-    # The deletion of the collection, if the document was deleted together with its collection.
+    # The deletion of the collection, if the document was deleted because its collection was deleted.
     Column("collection_deletion_id", String(36)),
     Column("deleted_at", Float, nullable=False),
     Index(None, "collection_deletion_id"),
@@ -852,7 +860,7 @@ collection_deletions = Table(
     Index(None, "tenant_id", "collection"),
 )
 
-# Deleted tenants that still have data to be removed; see `ingest.storage.operations.tenant_data`.
+# Deleted tenants whose data has not been removed completely yet; see `ingest.storage.operations.tenant_data`.
 tenant_deletions = Table(
     "tenant_deletions",
     metadata,
@@ -881,7 +889,8 @@ audit = Table(
     Index(None, "object", "sequence"),
 )
 
-# One row, locked while an entry is appended: the last entry, and the last entry that was removed because of its age.
+# One row, which is locked while an entry is appended. It contains the last entry, and the last entry removed because of
+# its age.
 audit_chain = Table(
     "audit_chain",
     metadata,
@@ -922,7 +931,7 @@ index_states = Table(
     Column("lost", Text),
 )
 
-# The copies of each generation's index on the nodes of a vector server; see
+# The replicas of each generation's index on the nodes of a vector server; see
 # `ingest.storage.generations.records.CopiesState`.
 index_copies = Table(
     "index_copies",
@@ -961,7 +970,7 @@ slack_channels = Table(
     Column("changed_at", Float, nullable=False),
 )
 
-# Threads in which the bot takes part, each with the conversation of its questions.
+# Threads in which the bot takes part, each with the conversation that its questions belong to.
 slack_threads = Table(
     "slack_threads",
     metadata,
@@ -987,7 +996,7 @@ slack_seen = Table(
 )
 
 # Questions with their replies. `messages` are the timestamps of the posted messages, in order. `resumed_at` is the time
-# at which the question was taken up again after its run had waited for a user's decision.
+# at which the question was claimed again after its run had waited for a user's decision.
 slack_questions = Table(
     "slack_questions",
     metadata,
@@ -1019,7 +1028,8 @@ slack_questions = Table(
     Index(None, "tenant_id"),
 )
 
-# Slack messages with files to ingest. `reply_ts` is the bot's reply with the progress; `shown` is a digest of its text.
+# Slack messages with files to ingest. `reply_ts` identifies the bot's reply that shows the progress; `shown` is a
+# digest of the reply's text.
 slack_shares = Table(
     "slack_shares",
     metadata,
@@ -1046,7 +1056,7 @@ slack_shares = Table(
     Index(None, "tenant_id"),
 )
 
-# The files of those messages. Each has the document created from it and the final report on it.
+# The files in these messages, each with the document created from it and the final report about it.
 slack_files = Table(
     "slack_files",
     metadata,

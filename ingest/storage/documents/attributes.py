@@ -1,4 +1,4 @@
-"""Documents' metadata as rows, and SQL conditions that use these rows."""
+"""Document metadata as rows, and SQL conditions on these rows."""
 
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,8 +23,8 @@ def build_metadata_conditions(
 ) -> Iterator[ColumnElement[bool]]:
     """Yield conditions on `documents` that are true for the tenant's documents whose metadata meets all `conditions`.
 
-    Each condition is a subquery that uses an index, and its cost grows with the number of matching values. With
-    `by_document`, the subquery runs once for each document instead, which is faster if there are only a few documents.
+    Each condition is a subquery that uses an index, and its cost grows with the number of matching values. If
+    `by_document` is true, the subquery runs once for each document instead, which is faster for a few documents.
     """
     for condition in conditions:
         if isinstance(condition, AnyOf):
@@ -46,7 +46,7 @@ def _build_conditions(tenant_id: str, condition: Condition, by_document: bool) -
         )
 
     values = select(column.document_id).where(column.name == build_attribute_name(condition.attribute))
-    if not by_document:  # for one document, a condition on the tenant would make SQLite scan all the tenant's values
+    if not by_document:  # for one document, a condition on the tenant would make SQLite scan all values of the tenant
         values = values.where(column.tenant_id == tenant_id)
     if condition.none_of:
         yield ~match_values(values.where(column.value_key.in_(condition.none_of)))
@@ -61,7 +61,10 @@ def _build_conditions(tenant_id: str, condition: Condition, by_document: bool) -
 def store_attributes(
     connection: Connection, tenant_id: str, identifiers: Sequence[str], attributes: Mapping[str, Any]
 ) -> None:
-    """Replace the rows that `build_metadata_conditions` reads. All these documents get the same metadata."""
+    """Replace the metadata rows of these documents, which `build_metadata_conditions` reads.
+
+    All documents get the same metadata.
+    """
     values = list(iter_attribute_values(attributes))
     for some in iter_slices(identifiers):
         connection.execute(delete(document_attributes).where(document_attributes.c.document_id.in_(some)))

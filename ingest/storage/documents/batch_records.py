@@ -16,7 +16,7 @@ class BatchState(StrEnum):
     """The states of a batch: `open → processing → completed`, or `cancelled`.
 
     An open batch accepts more files. It is closed by its owner or once the expected number of files has arrived. It is
-    completed once it is closed and every document in it has reached a final state; a failed document counts too.
+    completed once it is closed and every document in it has reached a final state, which may be `failed`.
     """
 
     OPEN = "open"
@@ -29,8 +29,8 @@ class BatchState(StrEnum):
 class Batch:
     """A batch. `sequence` orders a tenant's batches by age and is the cursor of listings.
 
-    `received` counts the accepted files, of which `duplicates` existed before, and the `refused` files. Of these,
-    `entries` files came in containers and do not count toward `expected`. `collection` is set for a batch of files
+    `received` counts all files: the accepted files, of which `duplicates` existed before, and the `refused` files.
+    `entries` of them came in containers and do not count toward `expected`. `collection` is set for a batch of files
     added to a collection.
     """
 
@@ -51,9 +51,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchTally:
-    """The numbers of a batch's accepted documents by state. Chunks and tokens include only the numbers known so far.
+    """The numbers of a batch's accepted documents by state.
 
-    `work` is the number of completed ingests. An ingest in progress counts as the fraction that is done.
+    Totals of chunks and tokens include only the numbers known so far. `work` is the number of completed ingests. An
+    ingest in progress counts as the fraction that is done.
     """
 
     documents: Mapping[VersionState, int]
@@ -68,15 +69,15 @@ class BatchTally:
 
     @property
     def unsearchable(self) -> int:
-        """The number of documents in progress that searches cannot find yet."""
+        """The number of documents in progress that searches do not find yet."""
         return sum(count for state, count in self.documents.items() if state in _BEFORE_SEARCHABLE)
 
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """The progress of a batch. `seconds_left` is None until a pace is known.
+    """The progress of a batch. `seconds_left` is None until a throughput is known.
 
-    `paused` contains the paused kinds of jobs that the batch still needs.
+    `paused` lists the paused kinds of jobs that the batch still needs.
     """
 
     batch: Batch
@@ -108,7 +109,7 @@ class BatchProgress:
 
     @property
     def fraction(self) -> float:
-        """The fraction of the batch that is done, from 0 to 1. Every file has the same weight."""
+        """The completed fraction of the batch, from 0 to 1. Every file has the same weight."""
         if self.ended:
             return 1.0
         return round((self.tally.work + self.batch.refused) / self.total, 4) if self.total else 0.0
@@ -125,7 +126,7 @@ class BatchProgress:
 
 @dataclass(frozen=True)
 class BatchFailure:
-    """A file that was refused and has no document, or whose document failed. `number` is its position in the batch."""
+    """A file that was rejected, or whose document failed. `number` is the file's position in the batch."""
 
     number: int
     name: str

@@ -1,6 +1,7 @@
 """Batches: create, fill, close, cancel, count and list.
 
-The commit that accepts a file also writes an entry for it. Entries are counted by the states of their versions.
+The commit that accepts a file also writes an entry for it. Entries of a batch are counted by the states of their
+versions.
 """
 
 import time
@@ -38,10 +39,10 @@ from ingest.storage.queue.statistics import load_tenant_queues
 class Batches:
     """The batches of all tenants. Each method is one transaction and reads or changes one tenant only.
 
-    A batch belongs to its `owner`. A method that is called with None as the owner finds all batches.
+    A batch belongs to its `owner`. If a method gets None as the owner, it finds the batches of all owners.
 
-    The states of a batch's documents are counted on demand, which takes some 20 ms for ten thousand entries. With
-    counters, every worker would have to update the same row whenever a document changes.
+    The states of a batch's documents are counted on demand, which takes some 20 ms for ten thousand entries. Counters
+    would be slower: every worker would have to update the same row whenever a document changes.
     """
 
     def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
@@ -61,8 +62,8 @@ class Batches:
         """Create an open batch and return it with true.
 
         If a batch was created earlier with the same key, that batch is returned with false. `collection` is set if the
-        files of the batch are added to a collection. Raises `BatchStateError` if the key was used for a batch with
-        another name or size.
+        batch adds its files to a collection. Raises `BatchStateError` if the key was used for a batch with another name
+        or size.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -130,9 +131,9 @@ class Batches:
     def cancel(
         self, tenant_id: str, identifier: str, *, readers: Readers = None, owner: str | None = None
     ) -> BatchProgress:
-        """Close a batch and cancel its versions in progress, in one commit. Ready versions stay.
+        """Close a batch and cancel its versions in progress, in one commit. Ready versions are not changed.
 
-        A version is left alone if it existed before the batch, belongs to another batch that is not cancelled, or
+        A version is not cancelled if it existed before the batch, belongs to another batch that is not cancelled, or
         belongs to a document that these readers may not see. Cancelling again changes nothing. Raises
         `BatchNotFoundError` if there is no such batch, and `BatchStateError` if it is completed.
         """
@@ -153,7 +154,10 @@ class Batches:
         return self.load_progress(tenant_id, identifier)
 
     def record_refused_file(self, tenant_id: str, identifier: str, name: str, failure: Failure) -> None:
-        """Record a file that was sent in a batch and refused. Raises `BatchNotFoundError` if there is no such batch."""
+        """Record a file that was sent in a batch and rejected.
+
+        Raises `BatchNotFoundError` if there is no such batch.
+        """
         with write_transaction(self._engine) as connection:
             _add_refused_file(connection, lock_batch(connection, tenant_id, identifier), name, failure)
         self._announce(tenant_id, None)
@@ -168,7 +172,7 @@ class Batches:
         readers: Readers = None,
         owner: str | None = None,
     ) -> list[BatchFailure]:
-        """List the files after `after` that were refused or whose documents failed, in order of arrival.
+        """List the files that were rejected or whose documents failed, in order of arrival, starting after `after`.
 
         Documents that these readers may not see are omitted. Raises `BatchNotFoundError` if there is no such batch.
         """
@@ -231,8 +235,8 @@ def require_open(batch: Batch) -> None:
 def add_accepted_file(connection: Connection, batch: Batch, name: str, accepted: AcceptedUpload) -> None:
     """Add an accepted file to a locked batch.
 
-    If the same file is sent again, for example because a response was lost, it is added only once. By then it may have
-    become another version.
+    If the same file is sent again, for example because a response was lost, it is added only once. By then the file may
+    belong to another version.
     """
     document = accepted.document
     again = connection.execute(
@@ -265,8 +269,8 @@ def lock_batches(connection: Connection, version_ids: Collection[str]) -> None:
 def add_entries(connection: Connection, container: str, made: Sequence[tuple[str, str, str]]) -> None:
     """Add a container's entries to the batches of the container's version, which must be locked.
 
-    Each entry is a name, a document and a version. A closed batch accepts them too, because they came with a file that
-    it already contained.
+    Each entry is a name, a document and a version. A closed batch accepts entries too, because they came with a file
+    that was already in the batch.
     """
     made_for = batch_entries.c.version_id == container, batch_entries.c.duplicate.is_(False)
     query = select(batches).where(batches.c.id.in_(select(batch_entries.c.batch_id).where(*made_for)))
@@ -324,7 +328,7 @@ def _with_estimate(progress: BatchProgress, queues: Mapping[JobKind, TenantQueue
 
 
 def _add_refused_file(connection: Connection, batch: Batch, name: str, failure: Failure) -> None:
-    """Add a refused file to a locked batch. If the same file is sent again, it is added only once."""
+    """Add a rejected file to a locked batch. If the same file is sent again, it is added only once."""
     known = (
         batch_entries.c.document_id.is_(None),
         batch_entries.c.batch_id == batch.id,
@@ -345,7 +349,7 @@ def _add_refused_file(connection: Connection, batch: Batch, name: str, failure: 
 
 
 def _count_by_state(connection: Connection, identifiers: Sequence[str]) -> dict[str, BatchTally]:
-    """Count the accepted files of each batch by the state of their versions, in one query."""
+    """Count the accepted files of each batch by the state of the files' versions, in one query."""
     query = (
         select(
             batch_entries.c.batch_id,
@@ -366,7 +370,7 @@ def _count_by_state(connection: Connection, identifiers: Sequence[str]) -> dict[
 
 
 def _cancel_unfinished(connection: Connection, identifier: str, readers: Readers) -> list[str]:
-    """Cancel the versions in progress of a locked batch that is marked as cancelled, and return their documents.
+    """Cancel the versions in progress of a locked, cancelled batch, and return the documents of these versions.
 
     A version is cancelled if it was created for a cancelled batch and all batches that contain it are cancelled.
     """

@@ -1,4 +1,4 @@
-"""The catalog of documents and their versions. Each method is one transaction. Jobs are in `ingest.storage.jobs`."""
+"""The catalog of documents and versions. Each method is one transaction. Jobs are in `ingest.storage.jobs`."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -97,8 +97,8 @@ _VISIBLE_QUERY = (
 class Catalog:
     """The documents of all tenants. A method that takes a tenant reads or changes only that tenant.
 
-    `readers` are the subjects of a principal. A document whose access list names none of them is treated as if it did
-    not exist. None, the default, is for workers and admins, who see every document.
+    `readers` are the subjects of a principal. A document whose access list names none of these readers is treated as if
+    it did not exist. The default, None, is for workers and admins, who see every document.
 
     `announce` is called with every changed document, after the commit.
     """
@@ -137,8 +137,8 @@ class Catalog:
     def replace(self, arrival: Arrival, identifier: str, if_match: Collection[str] | None) -> AcceptedUpload:
         """Record new content of a document in one commit. Searches find the old content until the new content is ready.
 
-        The document's tag must be one of `if_match`; None allows any tag. Content that the document already has changes
-        nothing. Raises `DocumentNotFoundError`, `PreconditionFailedError` if the tag does not match,
+        The document's tag must be one of `if_match`; None allows any tag. If the document already has this content,
+        nothing changes. Raises `DocumentNotFoundError`, `PreconditionFailedError` if the tag does not match,
         `BatchNotFoundError` or `BatchStateError` if the upload's batch does not exist or accepts no more files, and
         `StorageQuotaExceededError` if a quota is reached.
         """
@@ -164,9 +164,9 @@ class Catalog:
         """Change a document's metadata, title or readers in one commit. Queries use the new values from then on.
 
         Without a `caller`, the change is made by the service itself, which needs no permission. `find_visible` uses the
-        new readers immediately; `list_unsynced_readers` lists the document until the index has them. Raises
-        `DocumentNotFoundError`, `PreconditionFailedError` if the tag does not match, `MetadataError` if a value is
-        invalid, and `NotUploaderError` if the caller may not change the readers.
+        new readers immediately. `list_unsynced_readers` lists the document until the new readers are in the index.
+        Raises `DocumentNotFoundError`, `PreconditionFailedError` if the tag does not match, `MetadataError` if a value
+        is invalid, and `NotUploaderError` if the caller may not change the readers.
         """
         # guard: readers-change-corpus
         with self._search_transaction(tenant_id) as connection:
@@ -177,7 +177,7 @@ class Catalog:
         return changed
 
     def load_document(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Document:
-        """Load a document. Its omissions include its entries that failed.
+        """Load a document. The omissions include the document's failed entries.
 
         Raises `DocumentNotFoundError` if it does not exist, was deleted, or belongs to another tenant.
         """
@@ -188,26 +188,29 @@ class Catalog:
         return replace(document, version=version) if failed else document
 
     def list_unsynced_readers(self, *, limit: int = 100) -> list[str]:
-        """List documents of all tenants whose current readers may not have been written to the index yet."""
+        """List documents of all tenants whose current readers may be missing from the index."""
         behind = documents.c.index_revision < documents.c.revision, documents.c.deleted_at.is_(None)
         with read_transaction(self._engine) as connection:
             return list(connection.execute(select(documents.c.id).where(*behind).limit(limit)).scalars())
 
     def mark_readers_unsynced(self) -> None:
-        """Mark the readers of all documents as unsynced, because a crash may have lost some of them from the index."""
+        """Mark all documents' readers as unsynced, because a crash may have removed some readers from the index."""
         changed = documents.c.readers.is_not(null()) | (documents.c.revision > 0)
         with write_transaction(self._engine) as connection:
             connection.execute(update(documents).where(changed).values(index_revision=-1))
 
     def record_readers_synced(self, identifier: str, revision: int) -> bool:
-        """Record that the index has the readers of this revision. Return false if the document has changed since."""
+        """Record that the index contains the readers of this revision.
+
+        Returns false if the document has changed since.
+        """
         current = documents.c.id == identifier, documents.c.revision == revision
         with write_transaction(self._engine) as connection:
             settled = update(documents).where(*current).values(index_revision=revision)
             return bool(connection.execute(settled).rowcount)
 
     def load_version(self, identifier: str) -> Version:
-        """Load a version of any tenant, deleted or not, for a worker that holds a job for it."""
+        """Load a version of any tenant, even a deleted one, for a worker that holds a job for it."""
         with read_transaction(self._engine) as connection:
             return load_version(connection, identifier)
 
@@ -314,7 +317,7 @@ class Catalog:
         conditions: Conditions = (),
         readers: Readers = None,
     ) -> tuple[int, int, int]:
-        """Count the documents that `list_active_documents` would list, their characters, and their known tokens."""
+        """Count the documents listed by `list_active_documents`, their characters, and their known tokens."""
         query = (
             select(
                 func.count(),
@@ -341,7 +344,7 @@ class Catalog:
     def sum_by_state(
         self, tenant_id: str, collection: str | None = None, *, readers: Readers = None
     ) -> dict[VersionState, StateTotal]:
-        """Count a tenant's live documents by state, with their totals."""
+        """Count a tenant's live documents by state, and sum their chunks and tokens."""
         query = (
             select(
                 versions.c.state,
@@ -365,9 +368,10 @@ class Catalog:
     def delete(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> DeletedDocument:
         """Delete a document and queue the removal of its content. Deleting it again returns the same receipt.
 
-        No search shows it from this commit on, because searches check `find_visible` and `list_hidden_versions`. If a
-        worker holds a job for it, the removal waits until the lease would have expired, so that late writes are removed
-        as well. The caller removes as much content as possible immediately and reports this with `record_removal`.
+        From this commit on, no search shows the document, because searches check `find_visible` and
+        `list_hidden_versions`. If a worker holds a job for it, the removal waits until the lease would have expired, so
+        that late writes are removed as well. The caller removes as much content as possible immediately and reports it
+        with `record_removal`.
         """
         # guard: deletion-changes-corpus
         with self._search_transaction(tenant_id) as connection:
@@ -378,7 +382,7 @@ class Catalog:
     def record_removal(self, version: Version, *, chunks: int, size: int, complete: bool) -> None:
         """Add removed content of a deleted version to the receipt.
 
-        `complete` means that no more content needs to be removed.
+        `complete` means that all content has been removed.
         """
         with self._search_transaction(version.tenant_id) as connection:
             deletions.record_removal(connection, version, chunks=chunks, size=size, complete=complete)
@@ -391,7 +395,7 @@ class Catalog:
     def count_nesting(self, identifier: str) -> tuple[int, int]:
         """Return how many containers a document is nested in, and how many documents the outermost container has.
 
-        The document itself and its own entries, which are about to change, are not counted.
+        The document's own entries are about to change, so neither they nor the document itself are counted.
         """
         with read_transaction(self._engine) as connection:
             return count_nesting(connection, identifier)
@@ -402,7 +406,7 @@ class Catalog:
             return list_staged_keys(connection, version_id)
 
     def replace_digests(self, written: Mapping[Job, Mapping[str, Digest]]) -> None:
-        """Record digests, by file key, of files that jobs have just rewritten for versions that were ingested before.
+        """Record digests, by file key, of files that jobs have rewritten for versions ingested earlier.
 
         Searches may already find such a version. Other versions get their digests when they become searchable.
         """
@@ -415,7 +419,7 @@ class Catalog:
                         record_digests(connection, job, digests)
 
     def delete_digests(self, version_id: str) -> None:
-        """Delete the digests of a version whose text and tables are about to be removed."""
+        """Delete the digests of a version before its text and tables are removed."""
         with write_transaction(self._engine) as connection:
             delete_digests(connection, version_id)
 
@@ -440,13 +444,13 @@ class Catalog:
     def load_progress(self, document: Document) -> DocumentProgress:
         """Load the progress of a document's latest version.
 
-        It includes the position in the queue and an estimate of the remaining time.
+        The progress includes the position in the queue and an estimate of the remaining time.
         """
         with read_transaction(self._engine) as connection:
             return load_document_progress(connection, document)
 
     def list_hidden_versions(self, tenant_id: str) -> list[str]:
-        """List versions that may have points in the index which must not be shown; a few hundred versions at most.
+        """List versions with points in the index that must not be shown; a few hundred versions at most.
 
         Searches use this list to save work. `find_visible` decides which versions are shown.
         """
@@ -454,9 +458,9 @@ class Catalog:
             return list(connection.execute(_HIDDEN_QUERY, {"tenant_id": tenant_id}).scalars())
 
     def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
-        """Select those of the versions that are the active version of a live document, keyed by version id.
+        """Select the versions that are the active version of a live document, keyed by version id.
 
-        This does not depend on readers.
+        The result does not depend on readers.
         """
         if not version_ids:
             return {}
@@ -469,7 +473,7 @@ class Catalog:
         }
 
     def has_access_lists(self, tenant_id: str) -> bool:
-        """Return true if the tenant has documents that not everyone in it may see."""
+        """Return true if the tenant has documents that are not visible to the whole tenant."""
         closed = (
             documents.c.tenant_id == tenant_id,
             documents.c.readers.is_not(null()),
@@ -479,7 +483,7 @@ class Catalog:
             return connection.execute(select(documents.c.id).where(*closed).limit(1)).first() is not None
 
     def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
-        """List the collections that have grants, none of which names any of these readers."""
+        """List the collections whose grants name none of these readers. Collections without grants are omitted."""
         with read_transaction(self._engine) as connection:
             return list_closed_collections(connection, tenant_id, readers)
 
@@ -499,8 +503,8 @@ class Catalog:
     ) -> list[str]:
         """List the ids of up to `limit` searchable documents whose metadata meets the conditions.
 
-        With `among`, only these ids are considered, and the cost of the query does not grow with the tenant's
-        documents.
+        If `among` is given, only these ids are considered, and the cost of the query does not grow with the number of
+        the tenant's documents.
         """
         query = select(documents.c.id).where(
             documents.c.tenant_id == tenant_id,
@@ -518,15 +522,15 @@ class Catalog:
             ]
 
     def load_corpus_version(self, tenant_id: str) -> int:
-        """Load the number that increases with every commit that may change what the tenant's searches find.
+        """Load the tenant's corpus version, which increases with every commit that may change its search results.
 
-        If this number is read before a search, the search sees the corpus of that number or a newer one, never an older
-        one.
+        If the corpus version is read before a search, the search sees that version of the corpus or a newer one, never
+        an older one.
         """
         return self._corpus_version.load_value({"tenant_id": tenant_id}) or 0
 
     def find_removable_version(self, version_id: str) -> Version | None:
-        """Return the version if its content should be removed from the index and blobs; None if the version is in use.
+        """Return the version if its content should be removed from the index and blobs, or None if it is in use.
 
         A version is removable if it is failed, cancelled, retired or deleted, is not its document's active version, and
         never becomes active again. Raises `VersionInUseError` if it was replaced but a run still reads it.
@@ -547,7 +551,10 @@ class Catalog:
         return None if row is None else build_version(row)
 
     def load_replaced_versions(self, version_ids: Collection[str]) -> dict[str, Version]:
-        """Map each staged version to the active version that searches find until the staged version is ready."""
+        """Return the active versions that staged versions will replace, keyed by staged version.
+
+        Searches find the active version until the staged version is ready.
+        """
         staged = versions.alias("staged")
         query = (
             select(staged.c.id.label("staged_id"), versions)
@@ -575,7 +582,7 @@ class Catalog:
 
     @contextmanager
     def _search_transaction(self, tenant_id: str) -> Iterator[Connection]:
-        """Open a transaction that changes what the tenant's searches find, and bump the tenant's corpus version."""
+        """Open a transaction that changes the tenant's search results and increases the tenant's corpus version."""
         with write_transaction(self._engine) as connection:
             yield connection
             bump_corpus_versions(connection, [tenant_id])
@@ -597,7 +604,10 @@ def _record_arrival(connection: Connection, action: Action, arrival: Arrival, ac
 
 
 def _describe_reader_change(before: Document, after: Document) -> dict[str, Any]:
-    """Return a document's readers before and after a change, for the audit log. Empty if they did not change."""
+    """Return a document's readers before and after a change, for the audit log.
+
+    The result is empty if the readers did not change.
+    """
     if before.readers == after.readers:
         return {}
     old, new = (None if each.readers is None else sorted(each.readers) for each in (before, after))

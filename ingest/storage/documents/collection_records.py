@@ -9,7 +9,7 @@ from ingest.storage.documents.records import IN_PROGRESS, VersionState
 
 @dataclass(frozen=True)
 class CollectionSettings:
-    """The settings of a collection that users choose. `metadata` is for use by programs.
+    """User-defined settings of a collection. `metadata` is for use by programs.
 
     `default_strategy` is used for questions that search only this collection and name no strategy.
     """
@@ -22,7 +22,7 @@ class CollectionSettings:
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection, with the number of documents that the reader may see, by state, and their size in bytes.
+    """A collection, with the number by state and the total size in bytes of the documents that the reader may see.
 
     The name is the collection's id and cannot be changed; `title` is for display. `revision` counts the changes to the
     settings.
@@ -48,7 +48,7 @@ class Collection:
     def tag(self) -> str:
         """The entity tag of the settings, for `ETag` and `If-Match`.
 
-        If a collection is deleted and created again, its tag differs.
+        A collection that is deleted and created again gets a different tag.
         """
         return f"{int(self.created_at * 1000):x}.{self.revision}"
 

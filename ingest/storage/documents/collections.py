@@ -48,8 +48,8 @@ _SUMS = ("versions", "chunks_removed", "bytes_removed", "answers_redacted", "run
 class Collections:
     """The collections of all tenants. Each call reads or changes one tenant only.
 
-    `readers` are the subjects from `Principal.readers`. Collections that are granted only to others are treated as if
-    they did not exist, and documents that the readers may not see are not counted.
+    `readers` are the subjects from `Principal.readers`. Collections with grants for other subjects only are treated as
+    if they did not exist. Documents that the readers may not see are not counted.
     """
 
     def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
@@ -59,7 +59,7 @@ class Collections:
     def create(
         self, tenant_id: str, name: str, settings: CollectionSettings, *, private_to: str | None = None
     ) -> Collection:
-        """Create an empty collection. With `private_to`, only that subject may use it, as its admin.
+        """Create an empty collection. If `private_to` is given, only this subject may use the collection, as its admin.
 
         Raises `NameTakenError` if the name is in use.
         """
@@ -84,7 +84,7 @@ class Collections:
             return _load_collection(connection, tenant_id, name, readers)
 
     def require_collections(self, tenant_id: str, names: Names[str], *, readers: Readers = None) -> None:
-        """Raise `CollectionNotFoundError` if one of these does not exist or these readers may not see it."""
+        """Raise `CollectionNotFoundError` if one of the collections does not exist or these readers may not see it."""
         query = select(collections.c.name).where(collections.c.tenant_id == tenant_id, collections.c.name.in_(names))
         with read_transaction(self._engine) as connection:
             # guard: closed-collections
@@ -109,9 +109,9 @@ class Collections:
         limit: int = 100,
         readers: Readers = None,
     ) -> list[Collection]:
-        """List collections by name or age, after the collection named `after` and before the one named `before`.
+        """List collections by name or age, between the collections named `after` and `before`.
 
-        Raises `CollectionNotFoundError` if they are listed by age and the named collection does not exist.
+        Raises `CollectionNotFoundError` if they are listed by age and one of the named collections does not exist.
         """
         query = select(collections).where(collections.c.tenant_id == tenant_id)
         with read_transaction(self._engine) as connection:
@@ -142,11 +142,11 @@ class Collections:
             return _load_collection(connection, tenant_id, name, None)
 
     def delete(self, tenant_id: str, name: str, *, owner: str, readers: Readers = None) -> CollectionDeletion:
-        """Delete a collection with its documents and grants. Once this returns, searches no longer find any of it.
+        """Delete a collection with its documents and grants. Once this returns, searches no longer find its documents.
 
-        `owner` identifies who is deleting it. Documents are deleted in batches, the last batch together with the
-        collection, and workers remove their content. Raises `CollectionNotFoundError` if there is no such collection,
-        and `RoleMissingError` if it contains documents that these readers may not see.
+        `owner` identifies who is deleting the collection. Documents are deleted in batches, the last batch together
+        with the collection, and workers remove their content. Raises `CollectionNotFoundError` if there is no such
+        collection, and `RoleMissingError` if it contains documents that these readers may not see.
         """
         receipt, left = str(uuid.uuid4()), True
         while left:
@@ -189,7 +189,7 @@ class Collections:
     def _delete_some(
         self, connection: Connection, tenant_id: str, name: str, readers: Readers, receipt: str, owner: str
     ) -> bool:
-        """Delete some documents of a collection, and the collection itself with the last of them.
+        """Delete some documents of a collection, and delete the collection itself with the last documents.
 
         Returns true if there are more documents.
         """
@@ -261,7 +261,7 @@ def _load_collection(connection: Connection, tenant_id: str, name: str, readers:
 def _count_documents(
     connection: Connection, tenant_id: str, found: list[Collection], readers: Readers
 ) -> list[Collection]:
-    """Return the collections with the numbers of their documents by state and of their grants."""
+    """Return the collections with the number of their documents by state and the number of their grants."""
     names = [each.name for each in found]
     of = document_listing.c
     sums = select(of.collection, of.state, func.count().label("documents"), func.sum(of.size_bytes).label("bytes"))

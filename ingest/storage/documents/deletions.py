@@ -40,7 +40,7 @@ def delete_document(
 ) -> DeletedDocument:
     """Withdraw every version of a document and erase its names, title and attributes. See `Catalog.delete`.
 
-    The entries of a container are deleted with it, whether or not these readers may see them.
+    The entries of a container are deleted with it, even if these readers may not see them.
     """
     lock_documents(connection, [identifier, *list_nested_documents(connection, [identifier])])
     if (known := _find_deletion(connection, tenant_id, identifier, readers)) is not None:
@@ -93,7 +93,7 @@ def delete_entries(connection: Connection, tenant_id: str, container: str, ident
 
 
 def delete_orphaned_entries(connection: Connection, tenant_id: str, identifiers: Sequence[str]) -> None:
-    """Delete the entries of these documents if the document no longer has an active version."""
+    """Delete the entries of these documents if their document no longer has an active version."""
     forsaken: list[str] = []
     for some in iter_slices(identifiers):
         query = select(documents.c.id).where(documents.c.id.in_(some), documents.c.active_version_id.is_(None))
@@ -113,8 +113,8 @@ def _erase_documents(
 ) -> tuple[tuple[Version, ...], frozenset[str], list[str]]:
     """Erase documents that are locked together with their jobs.
 
-    `entries` contains the number of entries for each receipt. Returns the versions that have content, the ids of those
-    that a worker may still be writing to, and the ids of all versions.
+    `entries` maps the id of each document to its number of entries, for the receipt. Returns the versions that have
+    content, the ids of versions that a worker may still be writing to, and the ids of all versions.
     """
     leaving: list[Version] = []
     ids: list[str] = []
@@ -164,7 +164,7 @@ def _erase_documents(
 def load_deletion(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Deletion:
     """Load a receipt.
 
-    Raises `DocumentNotFoundError` if there is none or these readers could not see the document.
+    Raises `DocumentNotFoundError` if there is no receipt or these readers could not see the document.
     """
     found = _find_deletion(connection, tenant_id, identifier, readers)
     if found is None:
@@ -173,7 +173,10 @@ def load_deletion(connection: Connection, tenant_id: str, identifier: str, reade
 
 
 def record_removal(connection: Connection, version: Version, *, chunks: int, size: int, complete: bool) -> None:
-    """Add removed content of one version to the receipt. `complete` means that no more content needs to be removed."""
+    """Add removed content of one version to the receipt.
+
+    `complete` means that all content has been removed.
+    """
     if complete:
         ended = connection.execute(
             update(jobs)

@@ -17,7 +17,7 @@ from ingest.storage.queue.records import Job, JobKind
 CONTENT_CHANGED = Counter(
     "leadline_content_changed", "Reads of stored content that did not match its digest.", ["kind"]
 )
-# Every version with digests has a digest of its text.
+# Every version that has digests has one for its text.
 _TEXT_FILE = "text.txt"
 _INGEST = jobs.c.kind == JobKind.INGEST
 
@@ -26,14 +26,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class UndigestedVersion:
-    """A version that has a text but no digests, and the fence under which its ingest job last ended."""
+    """A version that has a text but no digests, with the fencing token of its last ingest job."""
 
     version_id: str
     fence: int
 
 
 class ContentDigests:
-    """Digests of versions. The digests of a new version are recorded in the commit that makes it searchable."""
+    """Digests of versions. A new version's digests are recorded in the commit that makes the version searchable."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -49,7 +49,10 @@ class ContentDigests:
             return load_digests(connection, version_ids)
 
     def select_possible_holders(self, file: str, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that may have a file of this name: those with a digest of it or without any digests."""
+        """Select the versions that might have a file with this name.
+
+        These are the versions with a digest for it, and those with no digests at all.
+        """
         digested, having = set[str](), set[str]()
         with read_transaction(self._engine) as connection:
             for some in iter_slices(list(version_ids)):
@@ -70,10 +73,10 @@ class ContentDigests:
         return document
 
     def add_missing(self, lacking: UndigestedVersion, digests: Mapping[str, Digest]) -> bool:
-        """Record digests, keyed by file key, for a version that `list_undigested` returned before its files were read.
+        """Record digests, keyed by file key, for a version that was returned by `list_undigested`.
 
-        If the version was ingested again since, its files may have changed; then nothing is recorded and false is
-        returned.
+        `list_undigested` must be called before the files are read. If the version was ingested again since then, its
+        files may have changed; nothing is recorded, and false is returned.
         """
         with write_transaction(self._engine) as connection:
             query = select(jobs.c.fence).where(_INGEST, jobs.c.version_id == lacking.version_id)
@@ -107,7 +110,7 @@ class ContentDigests:
             delete_digests(connection, version_id)
 
     def delete_orphaned_digests(self) -> int:
-        """Delete the digests of versions that a process of the previous release removed; return the number of rows."""
+        """Delete the digests of versions that a process of the previous release removed. Return the number of rows."""
         gone = select(versions.c.id).where(versions.c.state == VersionState.DELETED)
         known = select(versions.c.id)
         stale = or_(content_digests.c.version_id.in_(gone), content_digests.c.version_id.not_in(known))
@@ -121,14 +124,14 @@ def load_digests(connection: Connection, version_ids: Collection[str]) -> Mappin
     for some in iter_slices(list(version_ids)):
         query = _restrict_to_current(select(content_digests)).where(content_digests.c.version_id.in_(some))
         for version, file, size, sha256, blocks, _ in connection.execute(query):
-            # If a file has one block, its digest is also the digest of that block, so it is stored only once.
+            # If a file has one block, the file's digest is also the digest of the block, so it is stored only once.
             of_blocks = bytes(blocks) or (bytes(sha256) if size else b"")
             found.setdefault(version, {})[file] = Digest(size, bytes(sha256), of_blocks)
     return found
 
 
 def record_digests(connection: Connection, job: Job, digests: Mapping[str, Digest]) -> None:
-    """Replace the digests of a version with those of the files that its ingest job wrote, keyed by file key."""
+    """Replace the digests of a version with the digests of the files written by its ingest job, keyed by file key."""
     delete_digests(connection, job.version_id)
     if digests:
         rows = [_build_row(job.version_id, job.fence, key, each) for key, each in digests.items()]
@@ -136,7 +139,7 @@ def record_digests(connection: Connection, job: Job, digests: Mapping[str, Diges
 
 
 def select_digested_versions(connection: Connection, version_ids: Collection[str]) -> set[str]:
-    """Select the versions that have digests, whether current or outdated."""
+    """Select the versions that have digests, including outdated digests."""
     query = select(content_digests.c.version_id).distinct()
     found = [query.where(content_digests.c.version_id.in_(some)) for some in iter_slices(list(version_ids))]
     return {version for each in found for version in connection.execute(each).scalars()}
@@ -150,8 +153,8 @@ def delete_digests(connection: Connection, version_id: str) -> None:
 def _restrict_to_current(query: Select[Any]) -> Select[Any]:
     """Restrict a query of digests to current ones.
 
-    While a version is being ingested again, its digests are still current. If that job has ended under a different
-    fence than the one stored with the digests, a process of the previous release has rewritten the files without
+    While a version is being ingested again, its digests are still current. If the last ingest job ended with a fencing
+    token other than the one stored with the digests, a process of the previous release has rewritten the files without
     updating the digests.
     """
     unchanged = or_(jobs.c.id.is_(None), jobs.c.state != "done", jobs.c.fence == content_digests.c.fence)

@@ -1,4 +1,4 @@
-"""The progress of a document toward `ready`, with its position in the queue."""
+"""The progress of a document toward `ready`, and its position in the queue."""
 
 from sqlalchemy import Connection, select
 
@@ -12,7 +12,7 @@ from ingest.storage.queue.statistics import estimate_position, load_tenant_queue
 def load_document_progress(connection: Connection, document: Document) -> DocumentProgress:
     """Load the progress of a document's latest version.
 
-    It includes the position in the queue and an estimate of the remaining time.
+    The progress includes the position in the queue and an estimate of the remaining time.
     """
     version = document.version
     if version.state not in IN_PROGRESS:

@@ -2,11 +2,12 @@
 
 A worker that parses a container stores each entry's bytes in the blobs. `stage_entries` records the entries in the
 commit that ends the ingest. `adopt_entries` creates documents from them in the commit in which the container's version
-becomes active. For a first version this is the commit that ends the ingest; for a replacement it is a later one. So a
-repeated ingest creates nothing twice, and a replacement that fails or is cancelled does not change any entry.
+becomes active. For a first version this is the commit that ends the ingest; for a replacement it is a later commit.
+Therefore a repeated ingest creates nothing twice, and a replacement that fails or is cancelled does not change any
+entry.
 
-An entry is identified by its path. If a later version of the container has other bytes at the same path, they become a
-new version of the same document. If a later version lacks the path, the document is deleted.
+An entry is identified by its path. If a later version of the container has different bytes at the same path, the bytes
+become a new version of the same document. If a later version lacks the path, the document is deleted.
 """
 
 import json
@@ -51,7 +52,7 @@ _MAX_NAMED_ENTRIES = 20
 class AdoptedEntries:
     """The result of adopting entries.
 
-    No version uses the blobs with the `unused` keys, so the caller removes them.
+    No version uses the blobs with the `unused` keys, so the caller deletes them.
     """
 
     documents: tuple[str, ...] = ()
@@ -59,7 +60,7 @@ class AdoptedEntries:
 
 
 def stage_entries(connection: Connection, job: Job, entries: Sequence[Entry]) -> None:
-    """Record the entries of a version whose ingest is being finished."""
+    """Record the entries of a version in the transaction that finishes its ingest."""
     connection.execute(delete(staged_entries).where(staged_entries.c.version_id == job.version_id))
     rows = [
         {"version_id": job.version_id, "number": number, "tenant_id": job.tenant_id, **vars(entry)}
@@ -70,9 +71,9 @@ def stage_entries(connection: Connection, job: Job, entries: Sequence[Entry]) ->
 
 
 def lock_containers(connection: Connection, jobs: Collection[Job]) -> None:
-    """Lock everything that `adopt_entries` changes for these jobs.
+    """Lock all rows that `adopt_entries` changes for these jobs.
 
-    Call this before taking other locks, so that the order is the same as for uploads.
+    Call this before taking other locks, so that the lock order is the same as for uploads.
     """
     if not jobs:
         return
@@ -84,14 +85,14 @@ def lock_containers(connection: Connection, jobs: Collection[Job]) -> None:
 
 
 def find_and_lock_containers(connection: Connection, jobs: Collection[Job]) -> list[Job]:
-    """Find the containers among these jobs, lock them in the same way as `lock_containers`, and return their jobs."""
+    """Lock the containers among these jobs in the same way as `lock_containers`, and return their jobs."""
     containers = _select_containers(connection, jobs)
     lock_containers(connection, containers)
     return containers
 
 
 def _select_containers(connection: Connection, jobs: Collection[Job]) -> list[Job]:
-    """Select the jobs whose versions have staged entries, or replace a version whose document has entries."""
+    """Select the jobs whose versions have staged entries, or whose versions replace a container with entries."""
     by_version = {job.version_id: job for job in jobs}
     entry = documents.alias("entry")
     staged = exists().where(staged_entries.c.version_id == versions.c.id)
@@ -229,7 +230,7 @@ def _replace_entries(
 ) -> tuple[set[str], dict[str, str]]:
     """Replace the content of known entries.
 
-    Returns the paths that changed, and the reasons why others could not be replaced, keyed by path.
+    Returns the paths that changed, and the failure reasons of other paths, keyed by path.
     """
     changed: set[str] = set()
     refused: dict[str, str] = {}
@@ -249,9 +250,9 @@ def _replace_entries(
 def _select_within_quotas(
     connection: Connection, rules: QuotaRules, arrivals: Mapping[str, Arrival]
 ) -> tuple[dict[str, Arrival], dict[str, str]]:
-    """Select the new entries that fit into the quotas, and count them as stored.
+    """Select the new entries that fit within the quotas, and count them as stored.
 
-    Returns these entries, and the reason for each entry that does not fit.
+    Returns the selected entries, and the reason for each entry that does not fit.
     """
     # guard: entry-quota
     if _count_stored(connection, rules, list(arrivals.values())) is None:
@@ -268,7 +269,10 @@ def _select_within_quotas(
 
 
 def _count_stored(connection: Connection, rules: QuotaRules, arrivals: Sequence[Arrival]) -> str | None:
-    """Count either all of these entries as stored, or none. Returns the reason if they exceed a quota."""
+    """Count all of these entries as stored, or none if they exceed a quota.
+
+    Returns the reason if none were counted.
+    """
     if not arrivals:
         return None
     account = Account(arrivals[0].tenant_id, arrivals[0].key_id)
@@ -282,7 +286,7 @@ def _count_stored(connection: Connection, rules: QuotaRules, arrivals: Sequence[
 
 
 def _insert_documents(connection: Connection, container: Document, arrivals: Mapping[str, Arrival]) -> list[str]:
-    """Create a document for each path, in order. The number of statements is small, however many paths there are."""
+    """Create a document for each path, in order. The number of statements does not grow with the number of paths."""
     if not arrivals:
         return []
     generation, last = _count_deleted(connection, container.id), _load_last_sequence(connection, container.tenant_id)
@@ -338,7 +342,10 @@ def _load_last_sequence(connection: Connection, tenant_id: str) -> int:
 
 
 def _count_deleted(connection: Connection, container: str) -> int:
-    """Count the container's deleted entries. Ids are derived from this count, so that no id is used twice."""
+    """Count the container's deleted entries.
+
+    New ids are derived from this count, so that no id is used twice.
+    """
     of_container = documents.c.container_id == container, documents.c.deleted_at.is_not(None)
     return connection.execute(select(func.count()).select_from(documents).where(*of_container)).scalar_one()
 
@@ -351,7 +358,7 @@ def _record_refused(connection: Connection, version: Version, refused: Mapping[s
 
 
 def _build_omission(problems: Mapping[str, str]) -> Omission:
-    """Build an omission for entries that did not become documents, from their paths and the reasons."""
+    """Build an omission from the paths and reasons of entries that did not become documents."""
     named = [f"{path}: {problem}" for path, problem in list(problems.items())[:_MAX_NAMED_ENTRIES]]
     more = [f"and {len(problems) - _MAX_NAMED_ENTRIES} more"] if len(problems) > _MAX_NAMED_ENTRIES else []
     return Omission(OmissionKind.ENTRY, len(problems), "; ".join([*named, *more]))

@@ -9,7 +9,7 @@ list of such objects, at least one of which must match. `$all` is a list of such
 
     {"language": "en", "$any": [{"year": {"lt": 1900}}, {"author": "Woolf"}]}
 
-The catalog evaluates conditions in SQL, using the rows that `iter_attribute_values` yields for a document's metadata.
+The catalog evaluates conditions in SQL, using the rows yielded by `iter_attribute_values` for a document's metadata.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from typing import Any
 from ingest.storage.errors import FilterError
 
 MAX_CONDITIONS = 20
-# For all conditions together, because each value is a parameter of a single SQL statement.
+# The limit for all conditions together, because each value is a parameter of a single SQL statement.
 MAX_VALUES = 1_000
 MAX_NAME_CHARS = 200
 _CONDITION_HINT = (
@@ -37,10 +37,11 @@ _KEY_CHARS = 60
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition on one attribute: its value must be one of these values, none of these values, or within all bounds.
+    """A condition on one attribute.
 
-    Values are keys from `build_value_key`. A bound consists of a comparison, a number, and a flag that is true if the
-    number is a time in seconds since the epoch.
+    Its value must equal one of the condition's values, none of them, or lie within all bounds. Values are keys from
+    `build_value_key`. A bound consists of a comparison, a number, and a flag that is true if the number is a time in
+    seconds since the epoch.
     """
 
     attribute: str
@@ -51,7 +52,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class AnyOf:
-    """A list of alternatives, at least one of which must hold. Each is a sequence of conditions that must all hold."""
+    """Alternatives, at least one of which must be true. Each is a sequence of conditions that must all be true."""
 
     alternatives: "tuple[Conditions, ...]"
 
@@ -61,9 +62,9 @@ Conditions = Sequence[Condition | AnyOf]
 
 @dataclass(frozen=True)
 class AttributeValue:
-    """A value of an attribute in the form that the catalog indexes.
+    """A value of an attribute in the form indexed by the catalog.
 
-    `instant` is set if the value is a string with a date.
+    `instant` is set if the value is a string that contains a date.
     """
 
     name: str
@@ -122,12 +123,15 @@ def iter_attribute_values(attributes: Mapping[str, Any]) -> Iterator[AttributeVa
 
 
 def build_attribute_name(name: str) -> str:
-    """Build the name under which the catalog indexes an attribute."""
+    """Build the name of an attribute as indexed by the catalog."""
     return name if len(name) <= MAX_NAME_CHARS else _compute_digest(name)
 
 
 def build_value_key(value: object) -> str:
-    """Build a string that is the same for equal values: 1 and 1.0 have the same key, True and 1 do not."""
+    """Build a string that is the same for equal values.
+
+    1 and 1.0 have the same key, but True and 1 do not.
+    """
     if isinstance(value, bool):
         return f"b:{value}"
     if isinstance(value, float) and value.is_integer():
@@ -137,7 +141,10 @@ def build_value_key(value: object) -> str:
 
 
 def parse_instant(value: object) -> float | None:
-    """Parse an ISO date, or date and time, to seconds since the epoch. UTC is assumed if there is no time zone."""
+    """Parse an ISO date, or date and time, to seconds since the epoch.
+
+    Without a time zone, UTC is assumed.
+    """
     if not isinstance(value, str):
         return None
     try:
@@ -190,7 +197,7 @@ def _convert_number(value: object) -> float | None:
         return None
     try:
         number = float(value)
-    except OverflowError:  # an integer of over 300 digits
+    except OverflowError:  # raised for an integer of more than 300 digits
         return math.copysign(math.inf, value)
     return None if math.isnan(number) else number
 

@@ -1,7 +1,7 @@
 """Listings of documents by name, collection, type and state, in any order, one page at a time.
 
-Listings read `document_listing`, which has a narrow row for each live document. Scanning 100,000 rows takes some tens
-of milliseconds on either database, so filters and sort orders need no indexes of their own.
+Listings read `document_listing`, which has a narrow row for each live document. Scanning 100,000 rows takes a few tens
+of milliseconds on either database, so filters and sort orders need no separate indexes.
 """
 
 import re
@@ -34,7 +34,7 @@ from ingest.storage.documents.rows import build_document, build_document_query
 
 _SORTED_CHARS = 200
 _DIGITS = re.compile(r"[0-9]+")
-# Numbers in names are padded to this width, so that `Note 9` is sorted before `note 10`.
+# Numbers in names are padded with zeros to this width, so that `Note 9` is sorted before `note 10`.
 _DIGITS_WIDTH = 12
 _SPACE = re.compile(r"\s+")
 _COPIED_COLUMNS = (
@@ -52,8 +52,8 @@ _COPIED_COLUMNS = (
 def refresh_listing(connection: Connection, identifiers: Collection[str], *, states: bool = True) -> None:
     """Update the rows of these documents. The rows of deleted documents are deleted.
 
-    If `states` is false, the state in each row is not changed. Changes to a document use this, so that they do not have
-    to wait for a worker that is recording the document's progress.
+    If `states` is false, the state in each row is not changed. Changes to a document pass false to avoid waiting for a
+    worker that is recording the document's progress.
     """
     for some in iter_slices(sorted(set(identifiers))):
         gone = select(documents.c.tenant_id, documents.c.sequence).where(
@@ -69,7 +69,7 @@ def refresh_listing(connection: Connection, identifiers: Collection[str], *, sta
 def refresh_listing_state(connection: Connection, document_id: str, version_id: str, state: VersionState) -> None:
     """Set the state in a document's row if `version_id` is its latest version.
 
-    This is a single statement, because it runs often.
+    The update is a single statement, because it runs often.
     """
     place = select(documents.c.tenant_id, documents.c.sequence).where(documents.c.id == document_id)
     row = document_listing.c
@@ -78,7 +78,7 @@ def refresh_listing_state(connection: Connection, document_id: str, version_id: 
 
 
 def build_listing_query() -> Select[Any]:
-    """Select the columns from which the rows of live documents are derived."""
+    """Select the columns from which the listing rows of live documents are built."""
     latest = and_(versions.c.id == documents.c.latest_version_id, versions.c.document_id == documents.c.id)
     return (
         select(
@@ -101,7 +101,7 @@ def build_listing_query() -> Select[Any]:
 
 
 def build_listing_row(found: Row[Any]) -> dict[str, Any]:
-    """Build the row of a document from a row of `build_listing_query`."""
+    """Build a document's listing row from a row returned by `build_listing_query`."""
     return {
         **{name: found._mapping[name] for name in _COPIED_COLUMNS},
         "document_id": found.id,
@@ -112,16 +112,16 @@ def build_listing_row(found: Row[Any]) -> dict[str, Any]:
 
 
 def fold_text(text: str) -> str:
-    """Normalize text for search: case and width are folded, and white space becomes single spaces.
+    """Normalize text for search: fold case and width, and replace white space with single spaces.
 
-    The line break between a name and a title is the only one that remains, so that no match can span both.
+    Only the line break between a name and a title is retained, so that no match can span both.
     """
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return _SPACE.sub(" ", plain)
 
 
 def build_sort_key(text: str) -> str:
-    """Build the string by which names are sorted: `Note 9` before `note 10`, and `äpfel` next to `apple`."""
+    """Build the sort key of a name, so that `Note 9` is sorted before `note 10`, and `äpfel` next to `apple`."""
     bare = "".join(each for each in unicodedata.normalize("NFKD", fold_text(text)) if not unicodedata.combining(each))
     return _DIGITS.sub(lambda digits: digits[0].zfill(_DIGITS_WIDTH), bare.strip())[:_SORTED_CHARS]
 
@@ -139,11 +139,11 @@ def _store_rows(connection: Connection, found: Sequence[Row[Any]], *, states: bo
 
 @dataclass(frozen=True)
 class DocumentFilter:
-    """Conditions on listed documents; empty members match all.
+    """Conditions on listed documents. An empty condition matches all documents.
 
     `batch` selects documents whose bytes were sent in that batch, and `container` selects the entries of that
-    container. `with_omissions` selects documents whose text omits content of the file. `named` is a part of the name or
-    title, regardless of case. `identifiers` restricts the listing to these ids.
+    container. `with_omissions` selects documents whose text omits content of the file. `named` is a substring of the
+    name or title, ignoring case. `identifiers` restricts the listing to these ids.
     """
 
     collection: str | None = None
@@ -161,7 +161,7 @@ EVERYTHING = DocumentFilter()
 
 @dataclass(frozen=True)
 class ListingCursor:
-    """A position in a listing: the `sequence` of a document, and its value in the column that the order sorts by."""
+    """A position in a listing: a document's `sequence`, and its value in the sort column."""
 
     sequence: int = 0
     value: str | int | None = None
@@ -172,7 +172,7 @@ LISTING_START = ListingCursor()
 
 @dataclass(frozen=True)
 class ListTotal:
-    """The totals of a listing. `through` is the `sequence` of the latest document in it."""
+    """The totals of a listing. `through` is the `sequence` of the latest document in the listing."""
 
     documents: int
     size_bytes: int
@@ -211,7 +211,10 @@ class DocumentListing:
         after: ListingCursor = LISTING_START,
         limit: int = 50,
     ) -> list[tuple[Document, ListingCursor]]:
-        """List documents in this order, each with its cursor. Starts after a cursor or with the first document."""
+        """List documents in the given order, each with its cursor.
+
+        The page starts after a cursor or with the first document.
+        """
         value, falls = _get_sort_value(order)
         shown = _build_query(tenant_id, wanted, readers, _row.document_id, _row.sequence, value.label("value"))
         if after.sequence:
@@ -268,7 +271,7 @@ def _build_query(
 
 
 def _get_sort_value(order: ListOrder) -> tuple[ColumnElement[Any], bool]:
-    """Return the column by which an order sorts, and whether the order is descending."""
+    """Return the sort column of an order, and whether the order is descending."""
     values: dict[str, ColumnElement[Any]] = {"name": _row.sort_key, "size": _row.size_bytes, "state": _RANK}
     value = values.get(order.removeprefix("-"), _row.sequence)
     return value, order.startswith("-") or order is ListOrder.NEWEST

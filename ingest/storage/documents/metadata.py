@@ -1,4 +1,4 @@
-"""Validation of the metadata and access lists that users set, and merging of changes to metadata."""
+"""Validation of user-defined metadata and access lists, and merging of metadata changes."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def require_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_readers(subjects: Collection[str]) -> frozenset[str]:
-    """Return a valid access list. Raises `MetadataError` if it is not valid."""
+    """Return the access list if it is valid. Raises `MetadataError` if it is not."""
     readers = frozenset(subjects)
     wrong = [subject for subject in sorted(readers) if not _SUBJECT_PATTERN.fullmatch(subject)]
     if wrong:
@@ -43,7 +43,10 @@ def require_readers(subjects: Collection[str]) -> frozenset[str]:
 
 
 def require_own_access(readers: frozenset[str] | None, own: frozenset[str] | None) -> None:
-    """Raise `MetadataError` unless `readers` includes one of the caller's own subjects. `own` is None for an admin."""
+    """Raise `MetadataError` unless `readers` includes a subject in `own`, the caller's subjects.
+
+    `own` is None for an admin, who needs no entry in the list.
+    """
     if own is not None and readers is not None and readers.isdisjoint(own):
         raise MetadataError(
             "With these readers you could not see the document yourself.",

@@ -1,6 +1,6 @@
 """Progress of documents and batches, with estimates of the remaining time.
 
-All functions are pure functions of figures from the catalog.
+All functions are pure and compute their results from numbers in the catalog.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ingest.storage.documents.records import IN_PROGRESS, Version, VersionState
 from ingest.storage.queue.records import JobKind, TenantQueue
 
-# Indexing for BM25 takes about a twentieth of the time of an ingest; embedding takes the rest.
+# Indexing for BM25 takes about a twentieth of an ingest's time; embedding takes the remaining time.
 _LEXICAL_SHARE = 0.05
 _FRACTIONS = {
     VersionState.ACCEPTED: 0.0,
@@ -33,7 +33,7 @@ class DocumentProgress:
     """The progress of a document. Values are None if they are unknown or were not loaded.
 
     While a long file is being parsed, `pages_done` of `pages` are finished. `attempt` counts from 1 and is 0 before the
-    first. `seconds_left` estimates the time until the document is ready.
+    first attempt. `seconds_left` estimates the time until the document is ready.
     """
 
     stage: VersionState
@@ -68,7 +68,7 @@ def compute_progress(
 
 
 def compute_fraction(state: VersionState, chunks: int | None, chunks_embedded: int) -> float:
-    """Compute the fraction of an ingest that is done, from 0 to 1. It is 1 in every final state."""
+    """Compute the completed fraction of an ingest, from 0 to 1. The fraction is 1 in every final state."""
     if state in _FRACTIONS:
         return _FRACTIONS[state]
     if state not in IN_PROGRESS:
@@ -77,10 +77,10 @@ def compute_fraction(state: VersionState, chunks: int | None, chunks_embedded: i
 
 
 def estimate_seconds_left(version: Version, turn: QueuePosition, queues: Mapping[JobKind, TenantQueue]) -> float | None:
-    """Estimate the seconds until a version is ready, from the jobs before it, its own jobs and the recent pace.
+    """Estimate the seconds until a version is ready, based on the jobs ahead of it, its own jobs and the throughput.
 
-    Returns None if one of its queues is paused or has no known pace. The estimate assumes that stages run one after the
-    other, as on one machine. If several run in parallel, the version is ready sooner.
+    Returns None if one of its queues is paused or has no known throughput. The estimate assumes that stages run one
+    after the other, as on one machine. If several stages run in parallel, the version is ready sooner.
     """
     ingest, embed = queues.get(JobKind.INGEST, TenantQueue()), queues.get(JobKind.EMBED, TenantQueue())
     if turn.kind is JobKind.INGEST:
@@ -90,7 +90,7 @@ def estimate_seconds_left(version: Version, turn: QueuePosition, queues: Mapping
         )
     if turn.position is not None:
         return _estimate_seconds(embed, jobs=embed.running + turn.position + 1)
-    # The pace is that of all running jobs together, so each job gets a fraction of it.
+    # The throughput covers all running jobs together, so each job gets a fraction of it.
     own = max(0, (version.chunks or 0) - version.chunks_embedded)
     return _estimate_seconds(embed, chunks=own * max(1, embed.running))
 
@@ -98,7 +98,7 @@ def estimate_seconds_left(version: Version, turn: QueuePosition, queues: Mapping
 def estimate_batch_seconds(unsearchable: int, unfinished: int, queues: Mapping[JobKind, TenantQueue]) -> float | None:
     """Estimate the seconds until a batch is done, assuming that the tenant has no other work.
 
-    Returns None if a pace is unknown.
+    Returns None if the throughput of a queue is unknown.
     """
     if not unfinished:
         return 0.0

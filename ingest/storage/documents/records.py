@@ -1,4 +1,7 @@
-"""Records of documents, versions, container entries and works, their states, and ids that are derived from content."""
+"""Records of documents, versions, container entries, and answers or runs ("works").
+
+Also defines the states of these records and the ids derived from content.
+"""
 
 import threading
 import uuid
@@ -15,7 +18,7 @@ from ingest.storage.texts.layout import Omission
 
 @dataclass(frozen=True)
 class Entry:
-    """A file from a container. Its bytes are durable in the blobs, but its document does not exist yet.
+    """A file from a container. Its bytes are already stored in the blobs, but its document does not exist yet.
 
     `path` is unique within the container. `fingerprint` identifies the parser and chunker.
     """
@@ -34,8 +37,8 @@ _NAMESPACE = uuid.UUID("6c656164-6c69-5e65-8000-000000000001")
 class VersionState(StrEnum):
     """The states of a version: `accepted → parsing → chunking → indexing → searchable → embedding → ready`.
 
-    It may also end as failed, cancelled, retired or deleted. A version that replaces another is never `searchable`: it
-    goes from `indexing` to `embedding`, and searches find it when it is `ready`.
+    It may also end as failed, cancelled, retired or deleted. A version that replaces another version is never
+    `searchable`: it goes from `indexing` to `embedding`, and searches find it when it is `ready`.
     """
 
     ACCEPTED = "accepted"
@@ -61,10 +64,10 @@ IN_PROGRESS = frozenset(VersionState) - COLLECTABLE_STATES - {VersionState.READY
 
 
 class ListOrder(StrEnum):
-    """The sort orders of a document listing: by arrival, title or name, size, or state. `-` reverses an order.
+    """The sort orders of a document listing: by arrival, title or name, size, or state. A `-` reverses an order.
 
-    By state, failed documents come first, followed by those in progress, ready ones and cancelled ones. Ties are in
-    order of arrival.
+    When sorted by state, failed documents come first, followed by documents in progress, ready documents and cancelled
+    documents. Ties are in order of arrival.
     """
 
     OLDEST = "oldest"
@@ -82,8 +85,9 @@ class Version:
     """A version of a document's content. Counts are None until the stage that determines them has finished.
 
     `pages` counts pages, slides or sheets, of which `pages_done` had been parsed at the last report. `omissions`
-    describes parts of the file that are not in the text. `chunks_reused` counts chunks whose vectors were copied from
-    chunks with the same text. `key_id` is the key that uploaded the version and to whose quotas it counts.
+    describes content of the file that is not in the text. `chunks_reused` counts chunks whose vectors were copied from
+    chunks with the same text. `key_id` is the key that uploaded the version and whose quotas the version counts
+    against.
     """
 
     id: str
@@ -116,10 +120,10 @@ class Document:
     """A document as users see it. `sequence` orders documents by arrival and is the cursor of listings.
 
     `version` is the latest version; `active_version_id` is the version that searches find. Name, title and media type
-    are taken from the active version, or from the latest version if none is active; a title set by a user takes
-    precedence. `readers` are the subjects that may see the document; None is the whole tenant. `uploaded_by` is its
+    are taken from the active version, or from the latest version if none is active. A title set by a user takes
+    precedence. `readers` are the subjects that may see the document; None means the whole tenant. `uploaded_by` is its
     uploader, `user:NAME` or `key:ID`, or empty if none was recorded. `revision` counts changes of metadata, title and
-    readers. For an entry of a container, `container_id` is the container's document id, and the path is set. `file_id`
+    readers. For an entry of a container, `container_id` is the container's document id and the path is set. `file_id`
     is the file from which the document was created, if any.
     """
 
@@ -145,7 +149,7 @@ class Document:
 
     @property
     def as_file(self) -> str:
-        """The id of this document as a file: the id of the file from which it was created, or its own id."""
+        """The file id of this document: the id of the file from which it was created, or the document's own id."""
         return self.file_id or self.id
 
     @property
@@ -159,8 +163,8 @@ class DocumentChange:
     """A change of a document's metadata, title or readers, not of its content.
 
     `metadata` is a JSON merge patch (RFC 7396): its members are set, or removed if null. `title` and `readers` change
-    if `changed` contains their names. A title of None means the title of the content; readers of None mean the whole
-    tenant.
+    only if `changed` contains their names. If `title` is None, the title in the content is used. If `readers` is None,
+    the whole tenant may see the document.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -171,7 +175,10 @@ class DocumentChange:
 
 @dataclass(frozen=True)
 class Deletion:
-    """The receipt of a deletion. Removed content is added to it until `collected` is true and no content remains."""
+    """The receipt of a deletion.
+
+    Removed content is added to the receipt until no content remains and `collected` is true.
+    """
 
     id: str
     document_id: str
@@ -180,17 +187,17 @@ class Deletion:
     bytes_removed: int
     deleted_at: float
     collected: bool
-    # Counts of derived content: redacted answers and runs, and removed replies of models.
+    # Counts of derived content: redacted answers and runs, and removed model replies.
     answers_redacted: int = 0
     runs_redacted: int = 0
     replies_removed: int = 0
-    # The number of the document's entries, which were deleted with it.
+    # The number of the document's entries that were deleted with it.
     entries: int = 0
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """The result of an ingest that has written all chunks of a version to the index.
+    """The result of an ingest that has indexed all chunks of a version.
 
     `digests` contains the digests of the version's stored files, keyed by file key.
     """
@@ -209,8 +216,8 @@ class IngestReport:
 class EmbedReport:
     """The result of a finished embedding: the tokens of the chunks, and the number of chunks that reused a vector.
 
-    `chunks_indexed` is the number of chunks with vectors according to the index. It is required for a version that
-    replaces another.
+    `chunks_indexed` is the number of chunks with vectors according to the index. This value is required for a version
+    that replaces another version.
     """
 
     job: Job
@@ -222,7 +229,7 @@ class EmbedReport:
 def derive_document_id(tenant_id: str, collection: str, content_sha256: str, generation: int) -> str:
     """Derive the id of a document.
 
-    `generation` is the number of deleted documents with this content, so that no id is used twice.
+    `generation` is the number of deleted documents with this content. It ensures that no id is used twice.
     """
     return _derive_id("document", tenant_id, collection, content_sha256, str(generation))
 
@@ -230,15 +237,18 @@ def derive_document_id(tenant_id: str, collection: str, content_sha256: str, gen
 def derive_version_id(document: str, content_sha256: str, fingerprint: str, generation: int = 0) -> str:
     """Derive the id of a version.
 
-    `fingerprint` identifies the parser and chunker, because a text with other spans needs another version. `generation`
-    is the number of earlier versions of the document with the same content and fingerprint, so that their remains never
-    mix with the new version.
+    `fingerprint` identifies the parser and chunker, because a text with different spans needs a new version.
+    `generation` is the number of earlier versions of the document with the same content and fingerprint. It ensures
+    that their leftover content never mixes with the new version.
     """
     return _derive_id("version", document, content_sha256, fingerprint, *([str(generation)] if generation else []))
 
 
 def derive_entry_id(container: str, path: str, generation: int) -> str:
-    """Derive the id of an entry's document. `generation` is the number of the container's entries deleted before."""
+    """Derive the document id of a container's entry.
+
+    `generation` is the number of the container's entries that were deleted before.
+    """
     return _derive_id("entry", container, path, str(generation))
 
 
@@ -248,7 +258,10 @@ def derive_deletion_id(document: str) -> str:
 
 
 def derive_chunk_id(version: str, start: int, end: int) -> str:
-    """Derive the id of a point in the index. If a chunk is indexed twice, the second point overwrites the first."""
+    """Derive the id of a chunk's point in the index.
+
+    If a chunk is indexed twice, the second point overwrites the first.
+    """
     return _derive_id("chunk", version, str(start), str(end))
 
 
@@ -256,14 +269,14 @@ def _derive_id(*parts: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
 
 
-# Suffix of the work that chooses a strategy. It is a separate work, because it sees titles and tables that may not be
-# visible to the answer.
+# Id suffix of the work that chooses a strategy. It is a separate work, because it sees titles and tables that may not
+# be visible to the answer.
 ROUTE_SUFFIX = "/route"
 
 
 @dataclass(frozen=True)
 class Work:
-    """An answer or a run, with every version that it has used so far."""
+    """An answer or a run, with all versions that it has used so far."""
 
     id: str
     versions: frozenset[str]
@@ -274,7 +287,7 @@ def generate_work_id() -> str:
 
 
 class UsedVersions:
-    """Collects the versions that are used for an answer. Record them before storing anything derived from them.
+    """Collects the versions that are used for an answer. Record the versions before storing anything derived from them.
 
     Also collects documents that could not be read. Thread-safe. `earlier` contains the versions that were used for the
     earlier answers of the conversation.
@@ -315,7 +328,7 @@ class UsedVersions:
     def work(self) -> Work:
         """The versions recorded so far.
 
-        Inside `routing`, these are the versions used for choosing a strategy, otherwise those used for the answer.
+        Inside `routing`, these are the versions used to choose a strategy; otherwise, those used for the answer.
         """
         with self._lock:
             if self._route is not None:

@@ -1,4 +1,7 @@
-"""The right to change a document's readers. Its uploader and the admins of its collection or tenant have this right."""
+"""The right to change a document's readers.
+
+The document's uploader and the admins of its collection or tenant have this right.
+"""
 
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.records import Document
@@ -8,7 +11,7 @@ from ingest.storage.errors import NotUploaderError
 def require_readers_right(document: Document, caller: Principal | None) -> None:
     """Raise `NotUploaderError` unless the caller may change the document's readers.
 
-    The caller None stands for the service itself, which may.
+    If `caller` is None, the service itself makes the change, which is always allowed.
     """
     if caller is None or caller.is_admin or document.collection in caller.collections.managed:
         return

@@ -1,4 +1,4 @@
-"""Records that are written to or read from the catalog, and their conversion from rows."""
+"""Records written to or read from the catalog, and their conversion from rows."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.queue.records import Failure, JobPriority
 from ingest.storage.texts.layout import parse_omissions
 
-# Until a version is ready, its `tokens` column counts only the chunks that have been embedded so far.
+# Until a version is ready, its `tokens` column counts only the tokens of chunks embedded so far.
 COUNTED_TOKENS = case((versions.c.ready_at.is_not(None), versions.c.tokens))
 
 _DOCUMENT_COLUMNS = [documents.c[field.name] for field in fields(Document) if field.name in documents.c]
@@ -27,9 +27,9 @@ class Arrival:
     """An upload whose bytes are durable and which is about to be accepted.
 
     `fingerprint` identifies the parser and chunker. `batch_id` is the batch in which it was sent, and `key_id` the key
-    that sent it, if any. `readers` may see the document (None: the whole tenant). `sender` contains the subjects of the
-    sender; existing documents that these may not see are ignored. `uploaded_by` is the sender's owner name. `file_id`
-    is the file from which the document is created, if any.
+    that sent it, if any. `readers` are the subjects that may see the document; None means the whole tenant. `sender`
+    contains the subjects of the sender; existing documents that the sender may not see are ignored. `uploaded_by` is
+    the sender's owner name. `file_id` is the file from which the document is created, if any.
     """
 
     tenant_id: str
@@ -54,10 +54,10 @@ class Arrival:
 class AcceptedUpload:
     """The document of an upload.
 
-    `created` is false if a document had these bytes already; then the blob is not needed. `is_first` is true if no
-    document had these bytes before. `kept` lists `metadata` or `readers` if they were sent with known bytes and differ
-    from those of the document. The document's own values are not changed, because repeating an upload must not undo a
-    later change.
+    `created` is false if a document already had these bytes, in which case the blob is not needed. `is_first` is true
+    if no document had these bytes before. `kept` lists `metadata` or `readers` if they were sent with known bytes and
+    differ from the document's values. The document's values are kept, because repeating an upload must not undo a later
+    change.
     """
 
     document: Document
@@ -70,7 +70,7 @@ class AcceptedUpload:
 class DeletedDocument:
     """A deleted document, and its versions that still have content in the index or the blobs.
 
-    A worker may still be writing to the versions in `worked_on`, so removing their content now may not be enough.
+    A worker may still be writing to the versions in `worked_on`, so their content may have to be removed again later.
     """
 
     receipt: Deletion
@@ -80,7 +80,7 @@ class DeletedDocument:
 
 @dataclass(frozen=True)
 class VisibleVersion:
-    """The active version of a live document, with the fields that search results show."""
+    """The active version of a live document, with the fields shown in search results."""
 
     version_id: str
     document_id: str
@@ -96,7 +96,7 @@ class VisibleVersion:
 
 @dataclass(frozen=True)
 class ActiveDocument:
-    """A live document with the version that searches find. `tokens` is None until all chunks have vectors."""
+    """A live document with its active version. `tokens` is None until all chunks have vectors."""
 
     sequence: int
     document_id: str
@@ -112,7 +112,7 @@ class ActiveDocument:
 
 @dataclass(frozen=True)
 class StateTotal:
-    """Totals over documents. Chunks and tokens include only the numbers known so far."""
+    """Totals over documents. The totals of chunks and tokens include only the numbers known so far."""
 
     documents: int = 0
     chunks: int = 0
@@ -123,8 +123,8 @@ class StateTotal:
 def build_document_query() -> Select[Any]:
     """Select live documents, each with its latest version.
 
-    The second join condition is redundant. It lets PostgreSQL start with the versions. Without it, PostgreSQL would
-    compare each document with each version if the tables have not been analyzed yet.
+    The second join condition is redundant, but lets PostgreSQL start with the versions. Otherwise, if the tables have
+    not been analyzed yet, PostgreSQL would compare each document with each version.
     """
     of_document = versions.c.document_id == documents.c.id
     return (
@@ -175,7 +175,7 @@ def build_document(row: Row[Any]) -> Document:
 
 
 def parse_readers(column: Sequence[str] | None) -> frozenset[str] | None:
-    """Parse the access list stored in a column."""
+    """Parse an access list from its column."""
     return None if column is None else frozenset(column)
 
 

@@ -1,6 +1,6 @@
-"""Versions of documents: accepted, staged beside the active version, activated when complete, and withdrawn.
+"""Versions of documents: accepted, staged next to the active version, activated when complete, and withdrawn.
 
-Until a replacement has every chunk and vector in the index, searches find the old version. A version is marked as
+Searches find the old version until every chunk and vector of its replacement is in the index. A version is marked as
 hidden before it can have points in the index. Whether searches show it depends only on its document's
 `active_version_id`, which is changed in a single commit.
 """
@@ -54,7 +54,7 @@ from ingest.storage.webhooks.records import EventType
 
 # An answer in progress may still be reading the old version when its document is replaced.
 _READERS_GRACE_SECONDS = 60.0
-# A worker may notice late that its lease has expired, and its last write may arrive later still.
+# A worker may notice late that its lease has expired, and its last write may arrive even later.
 _LEASE_MARGIN_SECONDS = 10.0
 _ENDED_UNREADY = frozenset({VersionState.FAILED, VersionState.CANCELLED})
 _WITHDRAWN_STATES = frozenset({VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED})
@@ -62,11 +62,11 @@ _WITHDRAWN_KINDS = [kind for kind in JobKind if kind is not JobKind.COLLECT]
 
 
 def accept_document(connection: Connection, arrival: Arrival) -> AcceptedUpload:
-    """Create a document for the arrival, or return the document whose latest bytes are the same.
+    """Create a document for the upload, or return the existing document whose latest content is identical.
 
-    Uploads of one tenant are accepted one after the other. So if the same bytes are sent twice concurrently, only one
-    document is created. `sequence` increases in the order of commits, so a listing that continues after a sequence
-    misses no document.
+    Uploads of one tenant are accepted one after the other, so if the same bytes are sent twice concurrently, only one
+    document is created. `sequence` increases in commit order, so a listing that continues after a sequence misses no
+    document.
     """
     lock_tenant(connection, arrival.tenant_id)
     if arrival.file_id is None:
@@ -141,7 +141,7 @@ def _list_ignored_changes(known: Document, arrival: Arrival) -> tuple[str, ...]:
 
 
 def add_version(connection: Connection, document: Document, arrival: Arrival) -> Document:
-    """Make the arrival the latest version of a locked document. A failed latest version is retired."""
+    """Make the upload the latest version of a locked document. If the latest version so far failed, it is retired."""
     earlier = connection.execute(
         select(func.count()).where(
             versions.c.document_id == document.id,
@@ -152,8 +152,7 @@ def add_version(connection: Connection, document: Document, arrival: Arrival) ->
     identifier = derive_version_id(document.id, arrival.content_sha256, arrival.fingerprint, earlier)
     replaced = document.version
     if replaced.state is VersionState.FAILED and replaced.id != document.active_version_id:
-        # A worker that was considered lost may still be writing to the failed version. The later removal takes care of
-        # that.
+        # A worker that was considered lost may still be writing to the failed version. Its writes are removed later.
         withdraw_versions(connection, [replaced], VersionState.RETIRED)
     _queue_ingest(connection, arrival, document.id, identifier)
     _insert_version(connection, arrival, document.id, identifier)
@@ -167,7 +166,7 @@ def add_version(connection: Connection, document: Document, arrival: Arrival) ->
 
 
 def _find_same_content(connection: Connection, arrival: Arrival) -> Document | None:
-    """Lock and return the oldest document whose latest bytes are the same as those of the arrival."""
+    """Lock and return the oldest document whose latest content is identical to the upload."""
     query = (
         build_document_query()
         .where(
@@ -175,8 +174,8 @@ def _find_same_content(connection: Connection, arrival: Arrival) -> Document | N
             versions.c.content_sha256 == arrival.content_sha256,
             documents.c.collection == arrival.collection,
             # guard: entries-are-no-uploads
-            documents.c.container_id.is_(None),  # unlike an upload, an entry is deleted with its container
-            documents.c.file_id.is_not_distinct_from(arrival.file_id),  # so is a document that was created from a file
+            documents.c.container_id.is_(None),  # an entry is deleted with its container, unlike an upload
+            documents.c.file_id.is_not_distinct_from(arrival.file_id),  # a file's documents are deleted with the file
             build_access_condition(arrival.sender),
         )
         .order_by(documents.c.sequence)
@@ -272,7 +271,7 @@ def build_version_row(arrival: Arrival, document: str, version: str) -> dict[str
 def replace_document(
     connection: Connection, arrival: Arrival, identifier: str, if_match: Collection[str] | None
 ) -> AcceptedUpload:
-    """Stage the arrival as the latest version, cancelling a replacement in progress. See `Catalog.replace`."""
+    """Stage the upload as the latest version. A replacement in progress is cancelled. See `Catalog.replace`."""
     lock_documents(connection, [identifier])
     document = load_document(connection, arrival.tenant_id, identifier, arrival.sender)
     latest = document.version
@@ -297,7 +296,7 @@ def require_match(document: Document, if_match: Collection[str] | None) -> None:
 def make_searchable(connection: Connection, report: IngestReport) -> None:
     """Record that the index has all chunks of a version.
 
-    A document's first version becomes active; a later one stays staged.
+    A document's first version becomes active; a later version stays staged.
     """
     job = report.job
     staged = _find_active_version(connection, job.document_id) not in (None, job.version_id)
@@ -326,9 +325,9 @@ def make_searchable(connection: Connection, report: IngestReport) -> None:
 
 
 def make_ready(connection: Connection, reports: Sequence[EmbedReport]) -> dict[Job, int]:
-    """Record that the index has all vectors of these versions. A staged version replaces the active one.
+    """Record that the index has all vectors of these versions. A staged version replaces the active version.
 
-    Returns, for each version, the number of chunks for which no vector was recorded until now. Raises
+    Returns, for each version, the number of chunks whose vectors had not been recorded before. Raises
     `IncompleteVersionError` if the index lacks chunks of a staged version.
     """
     found = _load_unready(connection, [report.job.version_id for report in reports])
@@ -343,7 +342,7 @@ def make_ready(connection: Connection, reports: Sequence[EmbedReport]) -> dict[J
 
 
 def _load_unready(connection: Connection, version_ids: Sequence[str]) -> dict[str, Row[Any, Any, Any]]:
-    """Return, for each version, the active version of its document and how many chunks are `left` to embed."""
+    """Return, for each version, its document's active version and the number of chunks `left` to embed."""
     left = (func.coalesce(versions.c.chunks, 0) - versions.c.chunks_embedded).label("left")
     query = select(versions.c.id, documents.c.active_version_id, left).join(
         documents, documents.c.id == versions.c.document_id
@@ -377,7 +376,7 @@ def _complete_version(connection: Connection, report: EmbedReport, active: str |
 
 
 def _restore_version(connection: Connection, document: Document, active: Version) -> Document:
-    """Make the active version the latest one again, and withdraw the version that was to replace it."""
+    """Make the active version the latest version again, and withdraw its replacement."""
     ended = VersionState.CANCELLED if document.version.state in IN_PROGRESS else VersionState.RETIRED
     withdraw_versions(connection, [document.version], ended)
     connection.execute(update(documents).where(documents.c.id == document.id).values(latest_version_id=active.id))
@@ -416,9 +415,9 @@ def _require_complete(connection: Connection, report: EmbedReport) -> None:
 def cancel_latest(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Document:
     """Cancel a document's latest version.
 
-    A document with an earlier version returns to it, as if the replacement had never been sent. Otherwise searches no
-    longer find the document. Raises `DocumentNotFoundError` if there is no such document, and `DocumentStateError` if
-    the version is not in progress.
+    If the document has an earlier version, that version becomes the latest one again, as if the replacement had never
+    been sent. Otherwise searches no longer find the document. Raises `DocumentNotFoundError` if there is no such
+    document, and `DocumentStateError` if the version is not in progress.
     """
     lock_documents(connection, [identifier])
     document = load_document(connection, tenant_id, identifier, readers)
@@ -434,7 +433,7 @@ def cancel_latest(connection: Connection, tenant_id: str, identifier: str, reade
 def cancel_versions(connection: Connection, unfinished: Sequence[Version]) -> None:
     """Cancel the latest versions of locked documents.
 
-    A document with another active version returns to that version.
+    If a document has another active version, that version becomes the latest one again.
     """
     withdraw_versions(connection, unfinished, VersionState.CANCELLED)
     active, latest = documents.c.active_version_id, documents.c.latest_version_id
@@ -459,9 +458,9 @@ def withdraw_versions(
 ) -> frozenset[str]:
     """Hide versions of locked documents, set their `state`, and queue their removal after `wait_seconds`.
 
-    Their jobs end, so their workers lose their leases. A worker in the middle of a write does not notice this
-    immediately. The content of its version is removed only when the lease would have expired, because by then the
-    worker has noticed or is dead. Returns the ids of the versions that have such a worker.
+    Their jobs end, so their workers lose their leases. A worker that is writing does not notice this immediately. The
+    content of its version is removed only when the lease would have expired, because by then the worker has noticed or
+    has died. Returns the ids of the versions that a worker may still be writing to.
     """
     begun = read_clock(connection)
     leases: dict[str, float] = {}
@@ -490,7 +489,7 @@ def withdraw_versions(
 
 
 def _release_stored_bytes(connection: Connection, leaving: Sequence[Version]) -> None:
-    """Subtract the bytes of these versions from the stored bytes, unless a version was already withdrawn."""
+    """Subtract the bytes of these versions from the stored bytes, skipping versions that were already withdrawn."""
     given: Counter[tuple[str, str]] = Counter()
     for version in leaving:
         if version.state not in _WITHDRAWN_STATES:

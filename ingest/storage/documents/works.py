@@ -1,7 +1,7 @@
-"""The versions that answers and runs have used, for finding content derived from a version that is removed.
+"""Records which versions answers and runs ("works") have used, to find content derived from removed versions.
 
 Storing content derived from documents takes the tenant's lock on derived content in shared mode; redaction takes it
-exclusively. So redaction finds everything that was stored before it, and a later transaction finds that the version is
+exclusively. Therefore redaction finds everything stored before it, and a later transaction finds that the version is
 gone.
 """
 
@@ -16,10 +16,10 @@ from ingest.storage.documents.records import VersionState, Work
 
 
 def record_versions(connection: Connection, work: Work) -> bool:
-    """Record the versions that a work has used.
+    """Record the versions used by a work.
 
-    Returns false if one of them is gone; then nothing of the work may be stored. The caller's transaction must hold the
-    tenant's lock on derived content; see `lock_derived_content`.
+    Returns false if one of the versions is gone, in which case nothing derived by the work may be stored. The caller's
+    transaction must hold the tenant's lock on derived content; see `lock_derived_content`.
     """
     known = set(
         connection.execute(select(work_versions.c.version_id).where(work_versions.c.work_id == work.id)).scalars()
@@ -32,7 +32,10 @@ def record_versions(connection: Connection, work: Work) -> bool:
 
 
 def list_gone_versions(connection: Connection, work_id: str) -> dict[str, str]:
-    """Map the versions that are gone but not yet redacted from a work to their documents."""
+    """Return the versions that are gone but not yet redacted from a work.
+
+    The result maps each of these versions to its document.
+    """
     query = (
         select(versions.c.id, versions.c.document_id)
         .join(gone_versions, gone_versions.c.version_id == versions.c.id)
@@ -52,7 +55,7 @@ def mark_gone(connection: Connection, version_ids: list[str]) -> None:
 def list_closed_versions(
     connection: Connection, work_ids: Collection[str], readers: Readers
 ) -> dict[str, dict[str, str]]:
-    """Map each work to those of its versions that these readers may not see, each with its document.
+    """Return each work's versions that these readers may not see, each with its document.
 
     Works without such versions are omitted.
     """
@@ -72,7 +75,7 @@ def list_closed_versions(
 
 
 def inherit_versions(connection: Connection, work_id: str, conversation_id: str) -> None:
-    """Record that a work has used the versions that the answers of its conversation have used."""
+    """Record that a work has used the versions used by the earlier answers of its conversation."""
     earlier = (
         select(literal(work_id), work_versions.c.version_id, work_versions.c.redacted)
         .join(answers, answers.c.id == work_versions.c.work_id)
@@ -84,7 +87,7 @@ def inherit_versions(connection: Connection, work_id: str, conversation_id: str)
 
 
 def build_in_use_condition() -> ColumnElement[bool]:
-    """Build a condition that is true for replaced `versions` that an unfinished run has pinned and still reads."""
+    """Build a condition that selects replaced versions that an unfinished run has pinned and still reads."""
     reading = (
         select(run_documents.c.run_id)
         .join(runs, runs.c.id == run_documents.c.run_id)
