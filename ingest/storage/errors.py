@@ -16,11 +16,11 @@ _PUBLIC_HINT = "Try again later. If this persists, contact the operators of this
 
 
 class LeadlineError(Exception):
-    """An error that describes what happened in `detail` and what to do next in `hint`.
+    """An error with a description of the failure in `detail` and the next step in `hint`.
 
-    `code` is stable and machine-readable (`snake_case`); `detail` is for display and may name the document. The details
-    of a class with a `public_detail` may contain hosts, users, addresses or file names. They are for operators and the
-    log; users of the service get `public_message` instead.
+    `code` is a stable, machine-readable identifier (`snake_case`); `detail` is for display and may name the document.
+    If a class has a `public_detail`, its details may contain hosts, users, addresses or file names. Such details are
+    for operators and the log; users of the service get `public_message` instead.
     """
 
     code: ClassVar[str] = "leadline_error"
@@ -34,7 +34,7 @@ class LeadlineError(Exception):
 
     @property
     def public_message(self) -> tuple[str, str]:
-        """The detail and the hint, for users of the service."""
+        """The detail and the hint in a form that users of the service may see."""
         # guard: problems-name-no-host
         return (self.public_detail, _PUBLIC_HINT) if self.public_detail else (self.detail, self.hint)
 
@@ -49,9 +49,9 @@ class IngestError(LeadlineError):
 
 
 class InputError(IngestError):
-    """A string or number in a request is not accepted: invalid Unicode, not finite, too long or too deeply nested.
+    """A string or number in a request is rejected: invalid Unicode, not finite, too long or too deeply nested.
 
-    `at` is its location, such as `body.metadata.year`, and `problem` says what is wrong with it.
+    `at` is its location, such as `body.metadata.year`, and `problem` describes the reason.
     """
 
     code = "invalid_request"
@@ -92,7 +92,7 @@ class BacklogFullError(UploadError):
 
 
 class StorageFullError(UploadError):
-    """The disk has less free space than the watermark, or became full while writing."""
+    """The disk has less free space than the watermark, or became full during a write."""
 
     code = "storage_full"
     default_hint = "Free space on the disk that holds the data folder, then upload again; nothing was stored."
@@ -143,21 +143,21 @@ class PageNotFoundError(CatalogError):
 
 
 class DocumentNotFoundError(CatalogError):
-    """The tenant has no such document that the caller may see."""
+    """The tenant has no such document, or the caller may not see it."""
 
     code = "document_not_found"
     default_hint = "List the documents with GET /v1/documents."
 
 
 class StoredFileNotFoundError(CatalogError):
-    """The principal has no such file."""
+    """The principal has no such file, or may not see it."""
 
     code = "file_not_found"
     default_hint = "List the files with GET /v1/files. Deleted files are not listed; upload the file again."
 
 
 class DocumentStateError(CatalogError):
-    """The document is in a state that does not allow the operation."""
+    """The document's state does not allow the operation."""
 
     code = "document_state"
 
@@ -191,14 +191,14 @@ class UploadNotFoundError(CatalogError):
 
 
 class UploadOffsetError(CatalogError):
-    """The sent bytes do not start where the upload ends."""
+    """The request's bytes do not start at the current end of the upload."""
 
     code = "upload_offset"
     default_hint = "Send HEAD to get the number of received bytes, and continue from there."
 
 
 class UploadTakenError(CatalogError):
-    """Another request is already adding to the upload."""
+    """Another request is already writing to the upload."""
 
     code = "upload_taken"
     default_hint = "Wait some seconds until it ends, then send HEAD to get the number of received bytes."
@@ -212,7 +212,7 @@ class BatchNotFoundError(CatalogError):
 
 
 class BatchStateError(CatalogError):
-    """The batch is closed, completed or cancelled, which does not allow the operation."""
+    """The batch is closed, completed or cancelled, and its state does not allow the operation."""
 
     code = "batch_state"
     default_hint = "Create a new batch with POST /v1/batches."
@@ -226,7 +226,7 @@ class RunNotFoundError(CatalogError):
 
 
 class RunStateError(CatalogError):
-    """The run is in a state that does not allow the operation."""
+    """The run's state does not allow the operation."""
 
     code = "run_state"
 
@@ -254,7 +254,7 @@ class TenantNotFoundError(CatalogError):
 
 
 class AnswerNotFoundError(CatalogError):
-    """The tenant has no such answer, or it is no longer stored."""
+    """The tenant has no such answer, or the answer is no longer stored."""
 
     code = "answer_not_found"
     default_hint = "Answers are stored for LEADLINE_ANSWERS_KEPT_DAYS; ask the question again."
@@ -289,7 +289,7 @@ class SharingOffError(IngestError):
 
 
 class ConversationNotFoundError(CatalogError):
-    """The tenant has no such conversation, or it is no longer stored."""
+    """The tenant has no such conversation, or the conversation is no longer stored."""
 
     code = "conversation_not_found"
     default_hint = 'List the conversations with GET /v1/conversations, or start one with `"conversation": "new"`.'
@@ -310,7 +310,7 @@ class KeyNotFoundError(CatalogError):
 
 
 class KeyStateError(CatalogError):
-    """The API key is in a state that does not allow the operation."""
+    """The API key's state does not allow the operation."""
 
     code = "key_state"
 
@@ -330,7 +330,7 @@ class RoleMissingError(CatalogError):
 
 
 class NotUploaderError(CatalogError):
-    """Only a document's uploader and the admins of its collection may change who can read it."""
+    """The caller may not change a document's readers. Only its uploader and the admins of its collection may."""
 
     code = "not_uploader"
 
@@ -363,7 +363,7 @@ class WebhooksFullError(CatalogError):
 
 
 class DestinationRefusedError(IngestError):
-    """Requests are not sent to this address, because it could expose hosts that only this machine can reach."""
+    """Requests to this address are refused, because it could expose hosts that only this machine can reach."""
 
     code = "destination_refused"
     default_hint = "Use a public https address; operators can allow private networks with LEADLINE_WEBHOOK_NETWORKS."
@@ -398,14 +398,14 @@ class RequestUnderWayError(CatalogError):
 
 
 class LogEntryTooLargeError(CatalogError):
-    """An event is too large for the log of its run. Without the event, the run could not be resumed."""
+    """An event is too large for its run's log. Without the event, the run could not be resumed."""
 
     code = "log_entry_too_large"
     default_hint = "Ask about fewer or smaller documents, or ask without `background`."
 
 
 class VersionInUseError(CatalogError):
-    """An unfinished run still reads this version, so its content is not removed yet."""
+    """An unfinished run still reads this version, so the version's content is not removed yet."""
 
     code = "version_in_use"
 
@@ -425,14 +425,14 @@ class IncompleteVersionError(CatalogError):
 
 
 class OriginalLostError(IngestError):
-    """The catalog contains the document, but its original bytes are missing from the blobs."""
+    """The catalog contains the document, but its original is missing from the blobs."""
 
     code = "original_lost"
     default_hint = "Restore the blobs from a backup, or upload the document again. `leadline verify` lists such files."
 
 
 class ContentChangedError(IngestError):
-    """Stored content of a document differs from the bytes that Leadline wrote, or it is missing."""
+    """Stored content of a document is missing, or differs from the bytes that Leadline wrote."""
 
     code = "content_changed"
     default_hint = "Run `leadline verify`, then restore the file from a backup or upload the document again."
@@ -446,7 +446,7 @@ class TextLostError(ContentChangedError):
 
 
 class BlobChangedError(ContentChangedError):
-    """A sealed file was changed, swapped with another, or replaced by a file in a format that is rejected."""
+    """A sealed file was changed, swapped with another file, or replaced by a file in a rejected format."""
 
     code = "blob_changed"
     public_detail = "A stored file was changed or damaged."
@@ -488,7 +488,7 @@ class ValueRefusedError(CatalogError):
 
 
 class CatalogSchemaError(CatalogError):
-    """The schema of the catalog belongs to another release."""
+    """The catalog's schema belongs to another release."""
 
     code = "catalog_schema"
     public_detail = "The catalog cannot be used by this release."
@@ -536,7 +536,7 @@ class CatalogUnavailableError(CatalogError):
 
 
 class CatalogLimitError(CatalogError):
-    """The catalog's database cancelled a statement because of one of its own limits, or at someone's request."""
+    """The catalog's database cancelled a statement because it hit a limit or because a user cancelled it."""
 
     code = "catalog_limit"
     public_detail = "The catalog's database cancelled this request."

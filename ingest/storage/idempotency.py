@@ -1,8 +1,9 @@
-"""Idempotency keys of requests, with the responses that are returned when a request is repeated.
+"""Idempotency keys of requests, and the stored responses that are returned when a request is repeated.
 
-A key is claimed before the work starts, under a lease that the process renews. If the same request is sent in the
-meantime, it fails with an error that says that it is in progress. If the process dies, the lease expires and the next
-request continues under the same id. An object that is created under that id, such as a run, is created only once.
+A key is claimed before the work starts, under a lease renewed by the process. If the same request is sent again before
+the work is done, the second request fails with an error that says that the first is in progress. If the process dies,
+the lease expires and the next request continues under the same id. An object created under that id, such as a run, is
+created only once.
 """
 
 import time
@@ -23,10 +24,11 @@ LEASE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Claim:
-    """A claimed key. If the object that the request creates can have a chosen id, it gets this `id`.
+    """A claimed key.
 
-    `is_repeat` is true if the request was started before. `is_done` is true if it has completed with `response` or, if
-    `response` is None, with the object created under the id. `body_sha256` is the digest of a streamed body.
+    If the request creates an object whose id can be chosen, the object gets this `id`. `is_repeat` is true if the
+    request was started before. `is_done` is true if the request has completed with `response` or, if `response` is
+    None, with the object created under the id. `body_sha256` is the digest of a streamed body.
     """
 
     tenant_id: str
@@ -39,7 +41,7 @@ class Claim:
 
 
 class IdempotencyKeys:
-    """The idempotency keys of all tenants. The digest of a key includes the sender of the key."""
+    """The idempotency keys of all tenants. The digest of a key covers the sender of the key too."""
 
     def __init__(
         self, engine: Engine, *, kept_seconds: float = RETENTION_SECONDS, clock: Callable[[], float] = time.time
@@ -81,7 +83,10 @@ class IdempotencyKeys:
         self._update_claim(claim, lease_until=self._clock() + LEASE_SECONDS)
 
     def store_response(self, claim: Claim, response: bytes | None, body_sha256: str | None = None) -> None:
-        """Store the response of a request. It is None if a repeated request returns the object created under its id."""
+        """Store the response to a request.
+
+        If `response` is None, a repeated request returns the object created under the request's id.
+        """
         self._update_claim(claim, done_at=self._clock(), response=response, body_sha256=body_sha256)
 
     def release(self, claim: Claim) -> None:
@@ -89,7 +94,7 @@ class IdempotencyKeys:
         self._update_claim(claim, lease_until=0.0)
 
     def delete(self, claim: Claim) -> None:
-        """Delete the key of a request that had no effect."""
+        """Delete the key of a request that changed nothing."""
         with write_transaction(self._engine) as connection:
             connection.execute(delete(keys).where(_build_held_condition(claim)))
 

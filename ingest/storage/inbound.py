@@ -1,8 +1,8 @@
-"""Checks strings and numbers from outside before anything is stored. All interfaces pass their input through here.
+"""Checks strings and numbers from clients before they are stored. All interfaces pass their input through here.
 
-Strings must be valid Unicode without lone surrogates and without NUL, which databases and encodings reject. Numbers
-must be finite and fit 64 bits. JSON must not be nested deeper than `MAX_DEPTH`, which is checked before the JSON is
-parsed.
+Strings must be valid Unicode without lone surrogates and NUL characters, because databases and encodings reject these.
+Numbers must be finite and fit 64 bits. JSON must not be nested deeper than `MAX_DEPTH`, which is checked before the
+JSON is parsed.
 """
 
 import json
@@ -22,12 +22,12 @@ MAX_METADATA_NAME_CHARS = 256
 _BAD_TEXT = re.compile("[\0\ud800-\udfff]")
 _MAX_INT64 = 2**63 - 1
 _MAX_INT64_DIGITS = len(str(_MAX_INT64))
-# Possessive quantifiers: a string, even an unterminated one, is skipped in one step without backtracking.
+# With possessive quantifiers, a string is skipped in one step without backtracking, even if it is unterminated.
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 
 
 def check_text(text: str, at: str) -> str:
-    """Return the string if it is valid. Otherwise raise `InputError` with its location `at`."""
+    """Return the string if it is valid, otherwise raise `InputError`. `at` is the string's location."""
     bad = _BAD_TEXT.search(text)
     if bad is None:
         return text
@@ -71,7 +71,7 @@ def parse_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
 
     def parse_number(digits: str) -> float | int:
         nonlocal suspicious
-        # A longer number is never converted, because the time for this grows with the square of the number of digits.
+        # A longer number is not converted, because conversion takes time quadratic in the number of digits.
         value = math.inf if len(digits) > _MAX_INT64_DIGITS + 1 else int(digits)
         suspicious = suspicious or abs(value) > _MAX_INT64
         return value

@@ -1,8 +1,8 @@
 """Spans for OpenTelemetry, and fault points at which a test can pause, fail or kill the process.
 
-Spans connect an upload to the computation of its vectors, and a question to each call of a model. Only the API is used
-here, which costs next to nothing until a process has a tracer provider (`api/cli/telemetry.py`). No attribute contains
-a secret or the text of a document or question.
+Spans connect an upload to the computation of its vectors, and a question to each request to a model. Only the
+OpenTelemetry API is used here. It costs almost nothing unless the process has a tracer provider
+(`api/cli/telemetry.py`). No attribute contains a secret or the text of a document or question.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,14 +28,15 @@ def span(
     kind: SpanKind = SpanKind.INTERNAL,
     parents: Sequence[str | None] = (),
 ) -> Iterator[Span]:
-    """Record a block as a child of the current span, together with the error that ends it, if any.
+    """Record a block as a child of the current span. An exception that ends the block is recorded too.
 
-    `parents` are results of `get_traceparent` from elsewhere. The first becomes the parent, and the others are linked.
+    `parents` are return values of `get_traceparent`, for example from another process. The first becomes the parent,
+    and the others are linked.
     """
     known = [parent for parent in parents if parent]
     context = _W3C.extract({_PARENT: known[0]}) if known else None
     links = [Link(trace.get_current_span(_W3C.extract({_PARENT: other})).get_span_context()) for other in known[1:]]
-    # Error messages may quote a document, so only the code or class is recorded.
+    # Error messages may quote a document, so only the error's code or class is recorded.
     with _TRACER.start_as_current_span(
         name, context, kind, attributes, links, record_exception=False, set_status_on_exception=False
     ) as made:
@@ -61,12 +62,12 @@ _hook: Callable[[str], None] | None = None
 
 
 def reach_point(point: str) -> None:
-    """Report that the code has reached `point`. Outside tests this costs a single comparison."""
+    """Mark that the code has reached `point`. Outside tests this costs a single comparison."""
     if _hook is not None:
         _hook(point)
 
 
 def set_point_hook(hook: Callable[[str], None] | None) -> None:
-    """Call `hook` with the name of each point that is reached. None removes the hook. For tests only."""
+    """Call `hook` with the name of each point that the code reaches. None removes the hook. For tests only."""
     global _hook
     _hook = hook

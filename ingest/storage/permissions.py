@@ -1,4 +1,4 @@
-"""Makes the files of an installation accessible to its own user only."""
+"""Restricts access to an installation's files to the installation's own user."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ _OTHERS, _GROUP_AND_OTHERS = 0o007, 0o077
 
 
 def make_new_files_private() -> None:
-    """Make this process and all its child processes create files and folders that only their own user can access."""
+    """Restrict new files and folders of this process and its child processes to their own user."""
     os.umask(_GROUP_AND_OTHERS)
 
 
@@ -18,8 +18,8 @@ def list_exposed_paths(home: Path, limit: int) -> list[Path]:
     """List up to `limit` paths of a data folder that other users can read, write or enter.
 
     The folder itself comes first. If the folder belongs to another user, it is a volume that this process accesses
-    through its group, as on Kubernetes. In this case access by the group is not reported, and neither is the folder
-    itself, because this process cannot change its permissions.
+    through its group, as on Kubernetes. In this case, neither group access nor the folder itself is reported, because
+    this process cannot change the folder's permissions.
     """
     if not home.is_dir():
         return []
@@ -38,7 +38,7 @@ def _iter_paths(home: Path) -> Iterator[Path]:
 def _get_mode(path: Path) -> int:
     """Return the permission bits of a path.
 
-    Returns 0 for a link, whose bits have no meaning, and for a path that was removed.
+    Returns 0 for a symbolic link, whose permission bits have no meaning, and for a path that was removed.
     """
     try:
         mode = path.lstat().st_mode

@@ -376,7 +376,7 @@ def _cancel_unfinished(connection: Connection, identifier: str, readers: Readers
     """
     ids = list(connection.execute(_build_cancellable_query(identifier, readers, batch_entries.c.document_id)).scalars())
     lock_documents(connection, set(ids))
-    rows = connection.execute(_build_cancellable_query(identifier, readers, versions)).all()  # again, under the lock
+    rows = connection.execute(_build_cancellable_query(identifier, readers, versions)).all()  # repeated under the lock
     cancel_versions(connection, [build_version(row) for row in rows])
     return ids
 

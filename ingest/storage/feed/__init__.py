@@ -1,1 +1,1 @@
-"""The change feed: announces changes to watchers in this process, or through Redis to other processes."""
+"""The change feed announces changes to watchers in this process or, through Redis, in other processes."""

@@ -1,7 +1,7 @@
 """The change feed notifies watchers that a document has changed. The change itself is in the catalog.
 
-Announcements may be lost, because watchers also poll every few seconds. So the feed needs no history, and no data is
-lost if its server is emptied.
+Announcements may be lost, because watchers also poll every few seconds. Therefore the feed needs no history, and no
+data is lost if the data on its server is lost.
 """
 
 import threading
@@ -10,14 +10,14 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-# Called with a tenant and the ids of its documents. None stands for all of them, for example when a batch was
-# cancelled.
+# Called with a tenant and the ids of changed documents. None instead of ids means that any document may have changed,
+# for example when a batch was cancelled.
 Announce = Callable[[str, Collection[str] | None], None]
 Wake = Callable[[], None]
 
 
 def announce_to_nobody(tenant_id: str, documents: Collection[str] | None) -> None:
-    """An `Announce` that does nothing, for programs without watchers."""
+    """Ignore the announcement. Used by programs without watchers."""
 
 
 class Feed(Protocol):
@@ -27,9 +27,10 @@ class Feed(Protocol):
         """Notify the watchers. This never blocks and never fails, because the change has already been committed."""
 
     def watch(self, tenant_id: str, document_id: str | None, wake: Wake) -> AbstractContextManager[None]:
-        """Until the block ends, call `wake` after each change to a tenant's document, or to any of them if it is None.
+        """Call `wake` after each change to the document, until the block ends.
 
-        `wake` may be called in any thread, and also if nothing has changed. It must not block or raise.
+        If `document_id` is None, changes to any document of the tenant count. `wake` may be called in any thread, and
+        also if nothing has changed. It must not block or raise.
         """
 
     def close(self) -> None: ...
@@ -61,7 +62,7 @@ class LocalFeed:
                 self._remove_watcher(tenant_id, document_id, wake)
 
     def list_watched(self) -> list[str]:
-        """List the tenants that are being watched."""
+        """List the tenants that have watchers."""
         with self._lock:
             return list(self._watchers)
 

@@ -1,7 +1,7 @@
 """The feed between processes: a short Redis or Valkey stream for each tenant, read by one thread in each process.
 
-The server may be emptied, restarted or unreachable at any time. Then announcements are lost, and watchers rely on
-polling. Whenever the reader may have missed an announcement, it wakes every watcher of the tenant.
+The server may be unreachable, restarted or cleared at any time. In this case announcements are lost, and watchers rely
+on polling. Whenever the reader may have missed an announcement, it wakes every watcher of the tenant.
 """
 
 import threading
@@ -18,14 +18,13 @@ from ingest.storage.feed.feed import LocalFeed, Wake
 _KEY = "leadline:changes:{}"
 _FIELD = "document"
 _ALL_DOCUMENTS = ""  # all documents of the tenant
-# More entries than a reader that keeps up ever finds, but few enough for thousands of tenants: the server also holds
-# the job queues in memory and evicts nothing.
+# The length of a stream: more entries than a reader normally falls behind, but few enough for thousands of tenants. The
+# server also holds the job queues in memory and evicts nothing.
 _MAX_STREAM_LENGTH = 2_000
 _READ_AT_ONCE = 500
-# Streams of tenants without changes are removed after this time.
+# A tenant's stream is removed after this time without changes.
 _EXPIRES_SECONDS = 600
-# A read blocks for at most this long, because a tenant that is first watched during a read is included only in the next
-# one.
+# The maximum time that a read blocks. A tenant that is first watched during a read is included only in the next read.
 _BLOCK_MILLISECONDS = 200
 _RETRY_SECONDS = 2.0
 
@@ -35,7 +34,7 @@ log = structlog.get_logger(__name__)
 class RedisFeed:
     """A feed on a Redis server. It connects on first use.
 
-    One thread sends announcements. Another reads them while there are watchers.
+    One thread sends announcements. Another thread reads announcements while there are watchers.
     """
 
     def __init__(self, url: str) -> None:
@@ -68,7 +67,7 @@ class RedisFeed:
             yield
 
     def close(self) -> None:
-        """Stop, after allowing a moment for pending announcements to be sent."""
+        """Stop the feed, after a short wait for pending announcements to be sent."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -104,7 +103,7 @@ class RedisFeed:
             pipeline.execute()
 
     def _run_reader(self) -> None:
-        """Read the streams of watched tenants, each from the position that was reached in it."""
+        """Read the streams of watched tenants, each from the position after its last entry read."""
         positions: dict[str, str] = {}
         while not self._closing:
             try:
@@ -132,7 +131,10 @@ class RedisFeed:
             positions[tenant] = self._wake_watchers(tenant, entries)
 
     def _wake_watchers(self, tenant: str, entries: list[tuple[str, dict[str, str]]]) -> str:
-        """Wake watchers and return the new position. A reader that is far behind skips to the end of the stream."""
+        """Wake a tenant's watchers and return the new position in its stream.
+
+        If the reader is far behind, it skips to the end of the stream.
+        """
         documents = {entry.get(_FIELD, _ALL_DOCUMENTS) for _, entry in entries}
         if len(entries) < _READ_AT_ONCE:
             self._local.announce(tenant, None if _ALL_DOCUMENTS in documents else documents)

@@ -1,4 +1,4 @@
-"""The versions that the index should contain according to the catalog, and the results of checking whether it does."""
+"""The versions that should be in the index according to the catalog, and the results of checking the index."""
 
 import time
 from collections.abc import Collection
@@ -28,7 +28,7 @@ class IndexStates:
             return [_build_version(row) for row in connection.execute(_build_searchable_query()).all()]
 
     def select_searchable(self, version_ids: Collection[str]) -> dict[str, SearchableVersion]:
-        """Select those of these versions that searches should still find, keyed by id."""
+        """Select the versions that searches should still find, keyed by id."""
         with read_transaction(self._engine) as connection:
             return {
                 row.id: _build_version(row)
@@ -45,7 +45,7 @@ class IndexStates:
             return [_build_version(row) for row in connection.execute(query).all()]
 
     def load_state(self, generation_id: int) -> IndexState:
-        """Load the result of the last check. It has no time if the generation was never checked."""
+        """Load the result of the last check. If the generation was never checked, the result has no time."""
         query = select(index_states).where(index_states.c.generation_id == generation_id)
         with read_transaction(self._engine) as connection:
             row = connection.execute(query).first()
@@ -64,7 +64,7 @@ class IndexStates:
     def record_state(self, found: IndexState) -> None:
         """Record the result of a check.
 
-        `requeued` is added to the recorded count. A mark that was already recorded is not removed.
+        `requeued` is added to the recorded count. Once recorded, a marker is not removed.
         """
         now = time.time()
         values = {
@@ -85,13 +85,13 @@ class IndexStates:
             connection.execute(statement.on_conflict_do_update(index_elements=["generation_id"], set_=changed))
 
     def list_copies(self) -> list[CopiesState]:
-        """List the copies of indexes that a vector server stores on several nodes, by generation."""
+        """List the replicas of indexes that a vector server stores on several nodes, by generation."""
         with read_transaction(self._engine) as connection:
             rows = connection.execute(select(index_copies).order_by(index_copies.c.generation_id)).all()
         return [CopiesState(row.generation_id, row.shards, row.short, row.detail, tuple(row.away)) for row in rows]
 
     def record_copies(self, found: Collection[CopiesState]) -> None:
-        """Replace the recorded copies of all generations."""
+        """Replace the recorded replica states of all generations."""
         live = [each.generation for each in found]
         with write_transaction(self._engine) as connection:
             connection.execute(delete(index_copies).where(index_copies.c.generation_id.not_in(live)))

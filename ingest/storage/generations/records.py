@@ -7,9 +7,9 @@ from enum import StrEnum
 class GenerationState(StrEnum):
     """The states of a generation: `building → active → previous → discarded`.
 
-    Searches and workers use the active one. Beside it there is at most one other generation: one that is being built,
-    or the previous one, which is retained for a rollback. A rollback makes the previous generation `building` again
-    until the versions added since are in it, and then `active`.
+    Searches and workers use the active generation. At most one other generation exists: one that is being built, or the
+    previous one, which is retained for a rollback. In a rollback, the previous generation is first `building` again
+    until it contains the versions added since, and then `active`.
     """
 
     BUILDING = "building"
@@ -22,9 +22,9 @@ class GenerationState(StrEnum):
 class Generation:
     """A generation of the index. `encoder` and `sparse` are the fingerprints of its dense and sparse encoders.
 
-    `copies` is a generation with the same encoder whose vectors are copied while this one is built. It is None if all
-    vectors are computed again. `lost` is the reason why the index must not be searched. It is empty if the index is
-    complete.
+    `copies` is a generation with the same encoder, from which vectors are copied while this generation is built. If it
+    is None, all vectors are computed again. `lost` is the reason why the index must not be searched, or empty if the
+    index is complete.
     """
 
     id: int
@@ -42,9 +42,9 @@ class Generation:
 class SearchableVersion:
     """A version that searches should find, and the number of its chunks that the index must contain.
 
-    With `needs_vectors`, each of these chunks must have a vector. `is_moving` is true while the version is waiting to
-    be indexed again; the index may contain fewer chunks then. `settled_at` is the time at which the version last became
-    searchable or ready.
+    If `needs_vectors` is true, each of these chunks must have a vector. `is_moving` is true while the version is
+    waiting to be indexed again; the index may contain fewer chunks then. `settled_at` is the time at which the version
+    last became searchable or ready.
     """
 
     id: str
@@ -59,9 +59,9 @@ class SearchableVersion:
 class IndexState:
     """The result of the last check of a generation's index against the catalog.
 
-    `is_marked` is true if the index was complete once and has carried a mark since. Of the `versions` compared,
-    `missing` were not completely in the index. `requeued` counts all versions that have ever been indexed again for
-    that reason. `lost` is the reason why searches are refused. It is empty if they are served.
+    `is_marked` is true if the index was found complete once and has carried a marker since. Of the `versions` compared,
+    `missing` versions were not completely in the index. `requeued` counts all versions that have ever been reindexed
+    for this reason. `lost` is the reason why searches are refused, or empty if searches are allowed.
     """
 
     generation: int
@@ -75,10 +75,10 @@ class IndexState:
 
 @dataclass(frozen=True)
 class CopiesState:
-    """The copies of an index on the nodes of a vector server, as last seen by upkeep.
+    """The replicas of an index on the nodes of a vector server, as of the last background check.
 
-    Of the `shards`, `short` shards have too few active copies on nodes that respond. `detail` describes this, and
-    `away` lists the nodes that do not respond.
+    Of the `shards`, `short` shards have too few active replicas on nodes that respond. `detail` describes the shortage,
+    and `away` lists the nodes that do not respond.
     """
 
     generation: int
@@ -90,7 +90,7 @@ class CopiesState:
 
 @dataclass(frozen=True)
 class BuildProgress:
-    """The versions and chunks that a generation being built already contains, and their totals.
+    """The versions and chunks already contained in a generation that is being built, and their totals.
 
     `failed` is the number of failed versions.
     """
@@ -107,7 +107,7 @@ class BuildProgress:
 
     @property
     def percent(self) -> int:
-        """The percentage of chunks, rounded down, so that it is 100 only if nothing is missing."""
+        """The percentage of chunks in the generation, rounded down so that it is 100 only if no chunk is missing."""
         if self.is_complete:
             return 100
         return min(99, 100 * self.chunks_done // max(1, self.chunks))

@@ -1,4 +1,4 @@
-"""Rows of generations of the vector index: reading them, and locking them until a commit."""
+"""Reads rows of index generations, and locks them until a commit."""
 
 from collections.abc import Collection
 from typing import Any
@@ -11,7 +11,7 @@ from ingest.storage.errors import GenerationChangedError, GenerationStateError
 from ingest.storage.generations.records import Generation, GenerationState
 from ingest.storage.queue.records import Job, JobKind
 
-# Stands for no generation: used for jobs that do not write to the index, and for catalogs without generations.
+# Used instead of a generation id for jobs that do not write to the index, and for catalogs without generations.
 UNBOUND = 0
 _WRITTEN_STATES = {
     JobKind.INGEST: GenerationState.ACTIVE,
@@ -53,7 +53,7 @@ def load_generation(connection: Connection, identifier: int) -> Generation:
 
 
 def find_beside_active(connection: Connection) -> Generation | None:
-    """Find the generation beside the active one: one that is being built, or the previous one."""
+    """Find the generation other than the active one: the one that is being built, or the previous one."""
     return find_in_state(connection, GenerationState.BUILDING) or find_in_state(connection, GenerationState.PREVIOUS)
 
 
@@ -68,14 +68,14 @@ def load_active(connection: Connection) -> Generation:
 def lock_active(connection: Connection) -> Generation:
     """Lock the active generation until the commit. Raises `GenerationStateError` if there is none yet."""
     query = select(generations.c.id).where(generations.c.state == GenerationState.ACTIVE).with_for_update()
-    # If the lock had to wait for a switch, a different row is active now, so try once more.
+    # If the lock had to wait for a switch, a different row is active now, so try again once.
     if connection.execute(query).first() is None:
         connection.execute(query)
     return load_active(connection)
 
 
 def find_written_id(connection: Connection, kind: JobKind) -> int | None:
-    """Return the id of the generation to which jobs of a kind write now, or None if there is no such generation."""
+    """Return the id of the generation that jobs of this kind write to now, or None if there is none."""
     if kind not in _WRITTEN_STATES:
         return UNBOUND
     found = find_in_state(connection, _WRITTEN_STATES[kind])
@@ -85,9 +85,9 @@ def find_written_id(connection: Connection, kind: JobKind) -> int | None:
 
 
 def lock_written(connection: Connection, claimed: Collection[Job]) -> None:
-    """Lock the generation that these jobs wrote to, and then their documents.
+    """Lock the generation that these jobs wrote to, and then lock the jobs' documents.
 
-    Raises `GenerationChangedError` if another generation is written now.
+    Raises `GenerationChangedError` if these jobs would write to another generation now.
     """
     if claimed:
         require_still_written(connection, next(iter(claimed)))

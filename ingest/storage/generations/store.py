@@ -1,10 +1,10 @@
-"""Generations of the vector index in the catalog: the active one, the progress of another one, and the switch.
+"""Generations of the vector index in the catalog: the active one, the progress of a new one, and the switch.
 
-A generation being built has a job of kind `reembed` for each version that belongs in an index; a job that is `done`
-means that the generation contains the whole version. When a generation stops being active, these rows are rewritten to
-describe it instead. Transactions that start, switch or discard a generation lock the row of the active one until the
-commit. Transactions that commit what was written to a generation take a shared lock on it. So no version is recorded as
-written to a generation that was switched away in the meantime.
+A generation that is being built has a job of kind `reembed` for each version that belongs in an index. A job that is
+`done` means that the generation contains the whole version. When a generation stops being active, these rows are
+rewritten to describe it instead. Transactions that start, switch or discard a generation lock the row of the active one
+until the commit. Transactions that commit what was written to a generation take a shared lock on it. Therefore no
+version is recorded as written to a generation that has stopped being active in the meantime.
 """
 
 import time
@@ -28,8 +28,8 @@ from ingest.storage.queue.records import Failure, JobKind, JobPriority
 _AT_ONCE = 1_000
 _FAILURES_SHOWN = 20
 _FIRST = 1
-# The number of ids to check beyond the last generation, because a newer catalog that was lost may have created indexes
-# for them.
+# The number of ids to check beyond the last generation. A newer catalog that was lost may have created indexes for
+# these ids.
 _LOOK_AHEAD = 8
 BUILDING, ACTIVE, PREVIOUS, DISCARDED = GenerationState
 
@@ -74,15 +74,15 @@ class GenerationRecords:
             return generation_rows.load_active(connection)
 
     def find_beside_active(self) -> Generation | None:
-        """Find the generation beside the active one: one that is being built, or the previous one."""
+        """Find the generation other than the active one: the one that is being built, or the previous one."""
         with read_transaction(self._engine) as connection:
             return generation_rows.find_beside_active(connection)
 
     def start(self, encoder: str, sparse: str, dimension: int, *, copies: int | None = None) -> Generation:
-        """Start a generation beside the active one, or return one that was already started with the same parameters.
+        """Start a second generation, or return one that was already started with the same parameters.
 
-        Vectors are copied from the generation `copies`, or computed again if it is None. Raises `GenerationStateError`
-        if there is another generation beside the active one.
+        Vectors are copied from the generation `copies`, or computed again if `copies` is None. Raises
+        `GenerationStateError` if another generation already exists in addition to the active one.
         """
         with write_transaction(self._engine) as connection:
             generation_rows.lock_active(connection)
@@ -105,7 +105,7 @@ class GenerationRecords:
     def start_anew(self, taken: Callable[[int], bool]) -> Generation | None:
         """Start a generation with the parameters of the active one, but without an index yet.
 
-        Any other generation beside the active one is discarded. `taken` returns true for ids that already have an
+        Any other generation except the active one is discarded. `taken` returns true for ids that already have an
         index. Returns None if the catalog has never had an index.
         """
         with write_transaction(self._engine) as connection:
@@ -123,11 +123,11 @@ class GenerationRecords:
             return generation_rows.load_generation(connection, identifier)
 
     def revive(self, generation_id: int) -> Generation:
-        """Start building the previous generation again, to add the versions added since.
+        """Start building the previous generation again, to add the versions added since it was active.
 
-        A generation that is already being built is not changed. Vectors are copied from the active generation if it has
-        the same encoder. The result of the last check of the index is deleted, because the index may have lost its mark
-        since. The index is checked again while it is built.
+        If the generation is already being built, nothing changes. Vectors are copied from the active generation if it
+        has the same encoder. The result of the last check of the index is deleted, because the index may have lost its
+        marker since. The index is checked again while it is built.
         """
         with write_transaction(self._engine) as connection:
             active = generation_rows.lock_active(connection)
@@ -143,7 +143,7 @@ class GenerationRecords:
             return generation_rows.load_generation(connection, generation_id)
 
     def queue_missing(self) -> int:
-        """Queue the versions that have no job yet for the generation being built, and return their number.
+        """Queue the versions that have no job yet for the generation being built, and return how many.
 
         This takes several transactions. A document is locked while its version is queued, so that a deletion either
         sees the job or prevents it.
@@ -160,15 +160,15 @@ class GenerationRecords:
                 return queued
 
     def retry_failed(self) -> int:
-        """Requeue the failed versions of the generation being built, and return their number."""
+        """Requeue the failed versions of the generation being built, and return how many."""
         return self._requeue_jobs(jobs.c.state == "failed")
 
     def requeue(self, version_ids: Sequence[str]) -> int:
-        """Requeue versions because the generation being built has lost parts of them, and return their number."""
+        """Requeue versions that the generation being built has partly lost, and return how many."""
         return self._requeue_jobs(jobs.c.version_id.in_(version_ids) & (jobs.c.state == "done"))
 
     def load_progress(self) -> BuildProgress:
-        """Load the progress of the generation beside the active one."""
+        """Load the progress of the generation that is not the active one."""
         with read_transaction(self._engine) as connection:
             return _load_progress(connection)
 
@@ -182,13 +182,13 @@ class GenerationRecords:
         return [(row.document_id, Failure(row.error_code or "", row.error_detail or "")) for row in rows]
 
     def list_complete_versions(self) -> list[Version]:
-        """List the versions that the generation beside the active one contains completely."""
+        """List the versions completely contained in the generation that is not the active one."""
         query = _build_wanted_query(versions).where(jobs.c.state == "done")
         with read_transaction(self._engine) as connection:
             return [build_version(row) for row in connection.execute(query).all()]
 
     def list_wanted_versions(self) -> list[Version]:
-        """List the versions that belong in an index: searches find them now or will find them when they are ready."""
+        """List the versions that belong in an index: those that searches find now, or will find once they are ready."""
         with read_transaction(self._engine) as connection:
             return [build_version(row) for row in connection.execute(_build_wanted_query(versions)).all()]
 
@@ -200,7 +200,7 @@ class GenerationRecords:
             )
 
     def select_stray_versions(self, version_ids: Collection[str]) -> set[str]:
-        """Select those of the versions that belong in no index and that nothing is writing or removing (not hidden)."""
+        """Select the versions that belong in no index and that no job is writing or removing (not hidden)."""
         expected: set[str] = set()
         ordered = sorted(version_ids)
         with read_transaction(self._engine) as connection:
@@ -232,7 +232,7 @@ class GenerationRecords:
             # guard: lost-index-discarded
             _set_state(connection, active.id, DISCARDED if active.lost else PREVIOUS)
             _set_state(connection, target.id, ACTIVE, activated_at=time.time())
-            # From now on the rows describe the previous generation, which contains every version that was ready in it.
+            # From now on, the rows describe the previous generation, which contains every version that was ready in it.
             ready = select(versions.c.id).where(versions.c.state == VersionState.READY)
             unwanted = (jobs.c.state != "done") | jobs.c.version_id.not_in(ready) | literal(bool(active.lost))
             connection.execute(delete(jobs).where(_REEMBED, unwanted))
@@ -242,9 +242,9 @@ class GenerationRecords:
             return generation_rows.load_generation(connection, generation_id)
 
     def discard(self, *, unfinished: bool) -> Generation | None:
-        """Discard the generation beside the active one and return it, or None if there is none.
+        """Discard the generation that is not the active one, and return it. Returns None if there is none.
 
-        The caller removes its index. Raises `GenerationStateError` if the generation is being built, unless
+        The caller must remove its index. Raises `GenerationStateError` if the generation is being built, unless
         `unfinished` is true.
         """
         with write_transaction(self._engine) as connection:
@@ -273,7 +273,7 @@ class GenerationRecords:
 
 
 def build_incomplete_error(generation: Generation, progress: BuildProgress) -> GenerationStateError:
-    """Build the error for a switch to a generation that lacks versions."""
+    """Build the error raised when the generation to switch to lacks versions."""
     left = progress.versions - progress.versions_done
     return GenerationStateError(
         f"Generation {generation.id} is {progress.percent} % embedded: {left:,} of {progress.versions:,} documents are "
@@ -306,7 +306,7 @@ def _set_state(connection: Connection, generation_id: int, state: GenerationStat
 
 
 def _build_wanted_query(*columns: Any) -> Select[Any]:  # noqa: ANN401 - columns and tables
-    """Select the versions that belong in an index, each with its job of kind `reembed` if it has one."""
+    """Select the versions that belong in an index, each with its `reembed` job if there is one."""
     of_version = (jobs.c.version_id == versions.c.id) & _REEMBED
     return (
         select(*columns)

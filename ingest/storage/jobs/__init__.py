@@ -1,1 +1,1 @@
-"""Jobs: claiming them, committing their results under a fence, and failing them."""
+"""Jobs: claiming them, committing their results under a fencing token, and failing them."""

@@ -1,4 +1,7 @@
-"""Failed and lapsed jobs. A failed job fails its version or run in the same commit; a lapsed job is requeued."""
+"""Handling of failed jobs and lapsed leases.
+
+If a job fails, its version or run fails in the same commit. If its lease lapses, the job is requeued.
+"""
 
 import time
 from typing import Any
@@ -56,7 +59,7 @@ def _fail_lost_job(connection: Connection, row: Row[Any], grace_seconds: float) 
 
 
 def fail_target(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
-    """Fail the version or run of a finished job. A job of kind `collect` has neither."""
+    """Fail the version or run of a finished job. Jobs of kind `collect` have neither."""
     if job.kind in VERSION_JOB_KINDS:
         _fail_version(connection, job, failure, grace_seconds=grace_seconds)
     elif job.kind is JobKind.RUN:

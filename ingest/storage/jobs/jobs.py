@@ -1,4 +1,4 @@
-"""The jobs of workers: claimed with a lease, run under a fence, and committed only while the lease is held."""
+"""The jobs of workers: claimed with a lease, run under a fencing token, and committed only while the lease is held."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -55,9 +55,10 @@ from ingest.storage.quotas.store import UNLIMITED, QuotaRules
 MAX_ATTEMPTS = 3
 # Concurrent runs per tenant. Each run may have many concurrent requests to the language model.
 RUNS_PER_TENANT = 4
-# Retry delays by the number of attempts so far, which progress of a run resets to 0. Further delays double each time.
+# Retry delays by the number of attempts so far. Progress of a run resets this number to 0. Further delays double each
+# time.
 _RETRY_SECONDS = (0.0, 5.0, 30.0)
-# The longest retry delay. Only jobs of kind `collect`, which are retried without limit, reach it.
+# The longest retry delay. Only jobs of kind `collect` reach it, because they are retried without limit.
 _COLLECT_PAUSE_SECONDS = 600.0
 # Retry delays while a dependency is unreachable.
 _FIRST_PAUSE_SECONDS = 5.0
@@ -67,7 +68,7 @@ _DONE_VALUES = {"state": "done", "lease_until": None, "error_code": None, "error
 
 
 class Jobs:
-    """The jobs of all tenants. Methods that take a `Job` raise `LeaseLostError` if the job's fence is out of date.
+    """The jobs of all tenants. Methods with a `Job` raise `LeaseLostError` if the job's fencing token is out of date.
 
     After each commit, `announce` is called with the documents of every changed job.
     """
@@ -97,9 +98,9 @@ class Jobs:
     ) -> list[Job]:
         """Lease up to `limit` waiting jobs of a kind, with files of at most `total_bytes` in total; see `claim_jobs`.
 
-        If any job can be claimed, at least one is claimed, whatever its size.
+        If any job can be claimed, at least one job is claimed, regardless of its size.
         """
-        with read_transaction(self._engine) as connection:  # most calls find nothing, and reading does not block anyone
+        with read_transaction(self._engine) as connection:  # most calls find no job, and reading blocks nobody
             if not has_waiting_jobs(connection, kind):
                 return []
         with write_transaction(self._engine) as connection:
@@ -120,14 +121,14 @@ class Jobs:
         return claimed
 
     def list_claimable(self, kind: JobKind, limit: int) -> list[int]:
-        """List the ids of the oldest jobs that can be claimed now. It is worth waking a worker for each of them."""
+        """List the ids of the oldest jobs that can be claimed now, so that a worker can be woken for each of them."""
         with read_transaction(self._engine) as connection:
             return list_claimable_jobs(connection, kind, limit)
 
     def find_oldest_claimable_time(self, kind: JobKind) -> float | None:
-        """Return the time at which the longest-waiting claimable job began to wait, or None if no job can be claimed.
+        """Return when the longest-waiting claimable job began to wait, or None if no job can be claimed.
 
-        If this wait keeps growing, there are too few workers: jobs that wait for a retry delay or for their tenant's
+        If this wait keeps growing, there are too few workers. Jobs that wait for a retry delay or for their tenant's
         concurrency limit do not count.
         """
         with read_transaction(self._engine) as connection:
@@ -165,7 +166,7 @@ class Jobs:
             _update_held(connection, job, lease_until=build_clock(connection) + self.lease_seconds)
 
     def extend_leases(self, held: Sequence[Job]) -> None:
-        """Extend the leases of several jobs in one statement. Jobs whose lease was lost are skipped."""
+        """Extend the leases of several jobs in one statement. Jobs with a lost lease are skipped."""
         with write_transaction(self._engine) as connection:
             _lock_jobs_in_order(connection, held)
             lease_until = build_clock(connection) + self.lease_seconds
@@ -174,7 +175,7 @@ class Jobs:
             )
 
     def record_progress(self, job: Job, state: VersionState, **counts: Any) -> None:  # noqa: ANN401 - columns of `versions`
-        """Record the stage of a version and its counts so far, and extend the lease."""
+        """Record a version's current stage and counts, and extend the job's lease."""
         if self.record_batch_progress(state, {job: counts}):
             raise _build_lost_error(job)
 
@@ -197,8 +198,8 @@ class Jobs:
         """Queue the embedding of versions, activate first versions and adopt their entries, all in one commit.
 
         A version that replaces another is activated later, by `finish_embed`. Returns the jobs whose lease was lost;
-        nothing is done for them. After the commit, `unused` is called with each key of an entry's blob that no document
-        uses.
+        their results are not committed. After the commit, `unused` is called with the key of each entry's blob that no
+        document uses.
         """
         reports = {report.job: report for report in finished}
         lost: list[Job] = []
@@ -261,9 +262,9 @@ class Jobs:
                 unused(key)
 
     def finish_collect(self, job: Job, *, chunks: int = 0, size: int = 0) -> None:
-        """Record that a withdrawn version was removed from the index and blobs.
+        """Record that the content of a withdrawn version was removed from the index and blobs.
 
-        The counts are added to the receipt of its document.
+        The counts are added to the receipt of the version's document.
         """
         with write_transaction(self._engine) as connection:
             _update_held(connection, job, **_DONE_VALUES)
@@ -291,10 +292,10 @@ class Jobs:
             fail_target(connection, job, failure)
 
     def retry(self, job: Job, failure: Failure) -> bool:
-        """Requeue a job after a retry delay. Return false, without changing anything, if its attempts are used up.
+        """Requeue a job after a retry delay. Return false, without changing anything, if no attempts remain.
 
-        A job of kind `collect` is retried without limit: deleted content must be removed however long the index is
-        unreachable.
+        Jobs of kind `collect` are retried without limit, because deleted content must be removed however long the index
+        is unreachable.
         """
         attempt = self._load_current_attempt(job)
         if job.kind is not JobKind.COLLECT and attempt >= MAX_ATTEMPTS:
@@ -335,10 +336,10 @@ class Jobs:
             )
 
     def load_away_seconds(self, job: Job) -> float:
-        """Return for how many seconds every attempt has ended with `postpone` and no progress.
+        """Return how long, in seconds, every attempt has been ending with `postpone` and no progress.
 
-        The time counts from the end of the first attempt in this series. It is 0.0 if the last attempt did not end this
-        way.
+        The time is measured from the end of the first attempt in the series. It is 0.0 if the last attempt ended
+        differently.
         """
         with read_transaction(self._engine) as connection:
             return _load_away_seconds(connection, job)
@@ -349,7 +350,7 @@ class Jobs:
             _update_held(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1)
 
     def requeue_in_lane(self, job: Job, lane: Lane) -> None:
-        """Requeue an ingest in another lane because it exceeded its first try. This does not use up an attempt."""
+        """Requeue an ingest in another lane because its first try took too long. This does not use up an attempt."""
         with self._transaction(job) as connection:
             _update_held(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1, lane=lane)
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(pages_done=None))
@@ -377,12 +378,12 @@ class Jobs:
     def recover(self, *, all_running: bool) -> int:
         """Requeue jobs that lost their worker, in one transaction, and return their number.
 
-        With `all_running`, requeue every running job regardless of its lease. This is correct only if no other process
-        can hold a job, as when an embedded service starts. It does not use up an attempt, because a killed process says
-        nothing about the document, unless the job was interrupted too often.
+        If `all_running` is true, every running job is requeued regardless of its lease. This is correct only if no
+        other process can hold a job, as when an embedded service starts. It does not use up an attempt unless the job
+        was interrupted too often, because a killed process does not mean that the document caused it.
 
-        Otherwise, as in a cluster, requeue jobs with a lapsed lease. This uses up an attempt, and a document whose last
-        attempt ends this way fails with `worker_lost`, so that it cannot crash one worker after another.
+        Otherwise, as in a cluster, jobs with a lapsed lease are requeued. This uses up an attempt. If the last attempt
+        ends this way, the document fails with `worker_lost`, so that it cannot crash one worker after another.
         """
         with write_transaction(self._engine) as connection:
             if all_running:
@@ -390,7 +391,7 @@ class Jobs:
             return requeue_lapsed_jobs(connection, max_attempts=MAX_ATTEMPTS, grace_seconds=self.lease_seconds)
 
     def requeue_ingest(self, version_id: str) -> None:
-        """Requeue a version's ingest because part of the version is missing from the index."""
+        """Requeue a version's ingest because some of its chunks are missing from the index."""
         with write_transaction(self._engine) as connection:
             of_version = versions.c.id == version_id
             document = connection.execute(select(versions.c.document_id).where(of_version)).scalar_one()
@@ -411,9 +412,9 @@ class Jobs:
             return {JobKind(kind): count for kind, count in connection.execute(query).all()}
 
     def find_oldest_unfinished_time(self, kind: JobKind) -> float | None:
-        """Return when the oldest queued or running job of a kind was created, in seconds since the epoch, or None.
+        """Return the creation time of the oldest queued or running job of a kind, or None if there is none.
 
-        Slow jobs are excluded.
+        The time is in seconds since the epoch. Slow jobs are excluded.
         """
         is_slow = jobs.c.lane.is_not_distinct_from(Lane.SLOW)
         query = select(func.min(jobs.c.created_at)).where(
@@ -423,12 +424,12 @@ class Jobs:
             return connection.execute(query).scalar()
 
     def count_waiting_by_tenant(self, kind: JobKind) -> dict[str, int]:
-        """Count the queued jobs of a kind for each tenant that has any."""
+        """Count the queued jobs of a kind for each tenant that has queued jobs."""
         with read_transaction(self._engine) as connection:
             return count_waiting_by_tenant(connection, kind)
 
     def count_backlog(self, tenant_id: str) -> int:
-        """Count a tenant's documents that are waiting to become searchable. Above a limit, uploads are refused."""
+        """Count a tenant's documents that are not searchable yet. Above a limit, uploads are refused."""
         query = select(func.count()).where(
             jobs.c.state == "queued", jobs.c.kind == JobKind.INGEST, jobs.c.tenant_id == tenant_id
         )
@@ -436,16 +437,16 @@ class Jobs:
             return connection.execute(query).scalar_one()
 
     def estimate_position(self, version_id: str) -> int | None:
-        """Estimate the number of jobs ahead of the one that a version is waiting for.
+        """Estimate the number of jobs ahead of a version's waiting job.
 
-        None if it is not waiting for a job.
+        Returns None if the version is not waiting for a job.
         """
         with read_transaction(self._engine) as connection:
             return estimate_position(connection, version_id)
 
     @contextmanager
     def _transaction(self, *changed: Job, changes_search: bool = False) -> Iterator[Connection]:
-        """Open a transaction that changes these jobs. After the commit, their documents are announced.
+        """Open a transaction that changes these jobs. After the commit, the jobs' documents are announced.
 
         `changes_search` means that search results may be different after the commit.
         """
@@ -459,7 +460,7 @@ class Jobs:
             self._announce(tenant, {job.document_id for job in changed if job.tenant_id == tenant})
 
     def _load_current_attempt(self, job: Job) -> int:
-        """Load the attempt from the job's row, because progress of a run resets it.
+        """Reload the current attempt number from the job's row, because it is reset whenever a run makes progress.
 
         Raises `LeaseLostError` if the lease was lost.
         """
@@ -472,10 +473,10 @@ class Jobs:
 
 
 def compute_pause_seconds(job: Job, away: float) -> float:
-    """Return a job's next retry delay after `away` seconds without its dependency.
+    """Return a job's next retry delay, given that its dependency has been unreachable for `away` seconds.
 
-    The delay is 5 s and, for a run, 5, 10, 20, … 120 s. The delays of a run grow because each attempt replays and logs
-    all its earlier steps. Documents are retried one by one.
+    The delay is 5 s for documents, and 5, 10, 20, … 120 s for runs. The delays of a run grow because each attempt
+    replays and logs all its earlier steps. Documents are retried one by one.
     """
     return min(_FIRST_PAUSE_SECONDS + away, _LONGEST_PAUSE_SECONDS) if job.kind is JobKind.RUN else _FIRST_PAUSE_SECONDS
 
@@ -485,7 +486,7 @@ def _build_held_condition(claimed: Collection[Job]) -> ColumnElement[bool]:
 
 
 def _lock_jobs_in_order(connection: Connection, claimed: Collection[Job]) -> list[Job]:
-    """Lock the rows of several jobs sorted by id, so that transactions that lock the same rows cannot deadlock."""
+    """Lock the rows of several jobs in the order of their ids, so that concurrent transactions cannot deadlock."""
     of_these = jobs.c.id.in_([job.id for job in claimed])
     connection.execute(select(jobs.c.id).where(of_these).order_by(jobs.c.id).with_for_update()).all()
     return sorted(claimed, key=lambda job: job.id)
@@ -494,7 +495,7 @@ def _lock_jobs_in_order(connection: Connection, claimed: Collection[Job]) -> lis
 def _update_if_held(connection: Connection, job: Job, **values: Any) -> int | None:  # noqa: ANN401 - columns of `jobs`
     """Update the job's row and return its priority.
 
-    Returns None if the lease was lost; then the work for the job must not be committed.
+    Returns None if the lease was lost, in which case the job's results must not be committed.
     """
     priority: int | None = connection.execute(
         update(jobs)
@@ -515,7 +516,7 @@ def _update_held(connection: Connection, job: Job, **values: Any) -> None:  # no
 def _record_progress(connection: Connection, job: Job, state: VersionState, counts: Mapping[str, Any]) -> None:
     of_version = versions.c.id == job.version_id
     changed: dict[str, Any] = {"state": state, **counts}
-    # From now on the index may contain points of this version, but only an active version may be found.
+    # From now on, the index may contain points of this version, but searches may find only an active version.
     if state is VersionState.INDEXING:
         active = documents.c.active_version_id == job.version_id
         changed["hidden"] = ~select(documents.c.id).where(documents.c.id == job.document_id, active).exists()

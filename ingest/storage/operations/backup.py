@@ -3,11 +3,11 @@
     FOLDER/catalog.sqlite   every row of the catalog, as of one moment
     FOLDER/blobs/...        originals, texts and tables, under their keys
     FOLDER/SHA256SUMS       one line per file, in the format that `sha256sum -c` reads
-    FOLDER/manifest.json    a summary with counts; written last, so a folder without it is not a complete backup
+    FOLDER/manifest.json    a summary with counts; it is written last, so without it a backup is incomplete
 
 Files in a blob folder are written only once, so a hard link is as good as a copy unless the disk fails. Files in a
-bucket are downloaded, and sealed files are decrypted: anyone who can read the disk can read the backup. The index is
-not part of a backup; it is rebuilt from the texts.
+bucket are downloaded. Sealed files are decrypted, so anyone who can read the disk can read the backup. The index is not
+part of a backup; it is rebuilt from the texts.
 """
 
 import json
@@ -31,11 +31,11 @@ BLOB_KINDS = ("original", "text", "tables")
 _UNFINISHED_FILE = "unfinished"
 _FORMAT = 1
 # Each round omits documents that were deleted or replaced since the previous round. Files that are still missing after
-# that are lost.
+# the last round are reported as lost.
 _MAX_ROUNDS = 5
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-# Called with the name of the step, the amount done and the total.
+# Called with the name of the step, the completed amount and the total amount.
 Advanced = Callable[[str, int, int], None]
 
 
@@ -43,7 +43,7 @@ Advanced = Callable[[str, int, int], None]
 class BackupManifest:
     """The summary of a backup.
 
-    `lost` and `damaged` are the keys of files that were missing or damaged in the installation.
+    `lost` and `damaged` are the keys of files that were missing from or damaged in the installation.
     """
 
     installation: str
@@ -64,9 +64,9 @@ def create_backup(
 ) -> BackupManifest:
     """Create a backup in a new or empty folder, or continue a backup that was interrupted there.
 
-    Uploads and deletions may continue. Files are copied first, then the catalog, and then files that only the catalog's
-    copy names. If one of these no longer exists, its document was deleted or replaced, and the catalog is copied again.
-    Raises `BackupError` if the folder cannot be used, and `StorageFullError` if the disk is full.
+    Uploads and deletions may continue. Files are copied first, then the catalog, and then the files that are only named
+    in the catalog's copy. If one of these files no longer exists, its document was deleted or replaced, and the catalog
+    is copied again. Raises `BackupError` if the folder cannot be used, and `StorageFullError` if the disk is full.
     """
     _prepare_folder(folder)
     take = _BackupWriter(blobs, folder, link=link)
@@ -109,9 +109,9 @@ def read_manifest(folder: Path) -> BackupManifest:
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file of a backup, including the catalog, keyed by its path in the folder.
+    """Return the SHA-256 of each file in a backup, including the catalog, keyed by the file's path in the folder.
 
-    Raises `BackupError` if a line cannot be part of a backup, such as one with a path that leads out of the folder.
+    Raises `BackupError` if a line cannot belong to a backup, for example if its path leads out of the folder.
     """
     with (folder / SUMS).open() as lines:
         sums = {path: digest for digest, _, path in (line.rstrip("\n").partition("  ") for line in lines)}
@@ -130,7 +130,8 @@ def read_sums(folder: Path) -> dict[str, str]:
 def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
     """Read every file of a backup and return a sentence for each problem found.
 
-    Each file is compared with its hash and with the digest in the catalog. Raises `BackupError` if there is no backup.
+    Each file is compared with its SHA-256 in the backup and with its digest in the catalog. Raises `BackupError` if
+    there is no backup.
     """
     manifest, sums = read_manifest(folder), read_sums(folder)
     unread = [key for key in manifest.damaged if f"{BLOBS}/{key}" not in sums]
@@ -189,7 +190,7 @@ def group_tables_by_version(keys: Iterable[str]) -> Mapping[str, Sequence[str]]:
 
 
 def write_durably(path: Path, content: str) -> None:
-    """Write a file atomically. It is on disk when this function returns."""
+    """Write a file atomically. The file is on disk when this function returns."""
     draft = path.with_name(f"{path.name}.new")
     with translate_disk_errors(), draft.open("w") as file:
         file.write(content)
@@ -211,7 +212,7 @@ def _prepare_folder(folder: Path) -> None:
 
 
 def _is_listed(path: str, digest: str) -> bool:
-    """Return whether a line of the sums names the catalog or a file of a kind that backups contain."""
+    """Return whether a line of the checksum file names the catalog or a kind of file that backups contain."""
     key = path.removeprefix(f"{BLOBS}/")
     is_blob = key != path and key.partition("/")[0] in BLOB_KINDS and is_valid_key(key)
     return (is_blob or path == CATALOG) and _SHA256.fullmatch(digest) is not None
@@ -220,7 +221,7 @@ def _is_listed(path: str, digest: str) -> bool:
 class _BackupWriter:
     """Writes files into a backup.
 
-    Sealed files that were changed cannot be decrypted; they are listed in `unreadable`.
+    A sealed file that was changed cannot be decrypted; it is listed in `unreadable`.
     """
 
     def __init__(self, blobs: BlobStore, folder: Path, *, link: bool) -> None:
@@ -230,9 +231,9 @@ class _BackupWriter:
         self.unreadable: set[str] = set()
 
     def __call__(self, key: str) -> bool:
-        """Add a file to the backup unless it is already there.
+        """Add a file to the backup unless the file is already there.
 
-        Return false if the installation no longer has the file.
+        Returns false if the installation no longer has the file.
         """
         target = self._folder / BLOBS / key
         if target.exists():
@@ -269,7 +270,7 @@ def _link_file(source: Path, target: Path) -> bool:
 
 
 def _copy_catalog(catalog: CatalogCopies, blobs: BlobStore, folder: Path, advanced: Advanced) -> Sequence[CatalogFile]:
-    """Copy the current catalog, and return the files that the copy names."""
+    """Copy the current catalog, and return the files named in the copy."""
     draft = folder / f"{CATALOG}.new"
     for path in folder.glob(f"{draft.name}*"):
         path.unlink()
@@ -324,14 +325,14 @@ def _finish(
         lost=tuple(sorted(missing)),
         damaged=tuple(sorted(damaged)),
     )
-    os.sync()  # flush the files and folders before writing the manifest that vouches for them
+    os.sync()  # flush the files and folders before writing the manifest, which marks the backup as complete
     write_durably(folder / MANIFEST, json.dumps(asdict(made), indent=2))
     (folder / _UNFINISHED_FILE).unlink()
     return made
 
 
 def _verify_catalog(folder: Path, sums: dict[str, str]) -> list[str]:
-    """Compare the digests in a backup's catalog with the hashes of the files beside it."""
+    """Compare the digests in a backup's catalog with the hashes of the backup's files."""
     try:
         with closing(sqlite3.connect(f"file:{folder / CATALOG}?mode=ro&immutable=1", uri=True)) as catalog:
             (state,) = catalog.execute("PRAGMA integrity_check").fetchone()
@@ -349,7 +350,7 @@ def _verify_catalog(folder: Path, sums: dict[str, str]) -> list[str]:
 def _load_digests(catalog: sqlite3.Connection) -> dict[str, str]:
     """Load the digests of texts and tables from a backup's catalog, keyed by file key.
 
-    Earlier releases recorded none.
+    Catalogs of earlier releases contain no digests.
     """
     tables = catalog.execute("SELECT count(*) FROM sqlite_master WHERE name = 'content_digests'").fetchone()
     if not tables[0]:

@@ -1,6 +1,6 @@
-"""Copies a catalog's rows, as of one moment, to another catalog on either database, and lists the files they name.
+"""Copies a consistent snapshot of a catalog to another catalog on either database, and lists the files it names.
 
-Therefore a backup of a PostgreSQL catalog is an SQLite file. Migrations bring it up to date before it is restored.
+A backup of a PostgreSQL catalog is therefore an SQLite file. Migrations bring it up to date before it is restored.
 """
 
 import sqlite3
@@ -20,18 +20,18 @@ from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState
 from ingest.storage.texts.texts import build_positions_key, build_text_keys
 
 _BATCH_ROWS = 1_000
-# The content of versions in these states is removed, unless a version is still the active version of its document.
+# The content of versions in these states is removed, unless the version is still its document's active version.
 _GONE_STATES = (VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED)
 
-# Called with the amount done and the total.
+# Called with the completed amount and the total amount.
 Copied = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class CatalogFile:
-    """A file that the catalog names, with its SHA-256 in hexadecimal. `required` is false if the file may be absent.
+    """A file named in the catalog, with its SHA-256 in hexadecimal. `required` is false if the file may be absent.
 
-    Texts and tables of earlier releases have no SHA-256 until upkeep adds it.
+    Texts and tables of earlier releases have no SHA-256 until a background task adds it.
     """
 
     key: str
@@ -48,8 +48,8 @@ class CatalogCopies:
     def save(self, path: Path, copied: Copied) -> None:
         """Copy the current catalog to a new file while readers and writers continue.
 
-        On SQLite, its own backup function is used in a single step, because a long-lived reader would prevent the
-        write-ahead log from being truncated after a deletion.
+        On SQLite, its own backup function is used in a single step: a long-lived reader would prevent the write-ahead
+        log from being truncated after a deletion.
         """
         if self._engine.dialect.name != "sqlite":
             with _open_file(path) as target:
@@ -71,7 +71,7 @@ class CatalogCopies:
             return connection.execute(select(func.count()).select_from(documents)).scalar_one()
 
     def has_running_jobs(self) -> bool:
-        """Return whether a worker holds a job."""
+        """Return whether any job is held by a worker."""
         with read_transaction(self._engine) as connection:
             held = (
                 select(jobs.c.id)
@@ -81,20 +81,20 @@ class CatalogCopies:
             return connection.execute(held).first() is not None
 
     def list_files(self, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
-        """List the files that the catalog names. `tables` contains the keys of record tables, keyed by version."""
+        """List the files named in the catalog. `tables` contains the keys of record tables, keyed by version."""
         return _list_files(self._engine, tables)
 
 
 def list_files_of_copy(path: Path, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
-    """List the files that a copy of a catalog names, in the same way as `CatalogCopies.list_files`."""
+    """List the files named in a copy of a catalog, in the same way as `CatalogCopies.list_files`."""
     with _open_file(path) as engine:
         return _list_files(engine, tables)
 
 
 def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
-    """List the originals of live documents and files, and the texts and tables of versions that searches can find.
+    """List the originals of live documents and files, and the texts and tables of versions that searches find.
 
-    Other files of a version, which its digests do not name, are omitted because nothing reads them.
+    Other files of a version, which are not named by its digests, are omitted because nothing reads them.
     """
     searched = versions.c.state.in_(SEARCHABLE_STATES) | (documents.c.active_version_id == versions.c.id)
     query = (
@@ -121,8 +121,8 @@ def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Cat
                 derived = _list_recorded_files(row.id, digests.get(row.id, {})) or _list_expected_files(
                     row.id, tables.get(row.id, ())
                 )
-                # A version that is not searchable yet may be in the middle of being written, before its digests are
-                # recorded.
+                # The files of a version that is not searchable yet may be incomplete, and its digests are not recorded
+                # yet.
                 found += derived if row.searched else [CatalogFile(each.key, required=False) for each in derived]
         staged = select(staged_entries.c.blob_key, staged_entries.c.content_sha256).order_by(staged_entries.c.blob_key)
         found += [CatalogFile(row.blob_key, row.content_sha256) for row in connection.execute(staged)]
@@ -134,12 +134,12 @@ def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Cat
 
 
 def _list_recorded_files(version_id: str, digests: Mapping[str, Digest]) -> list[CatalogFile]:
-    """List a version's derived files according to its digests. The list is empty for versions of earlier releases."""
+    """List a version's derived files according to its digests. For versions of earlier releases, the list is empty."""
     return [CatalogFile(build_file_key(version_id, file), digest.sha256.hex()) for file, digest in digests.items()]
 
 
 def _list_expected_files(version_id: str, tables: Sequence[str]) -> list[CatalogFile]:
-    """List the files of a version without digests: its text and map, and the files that it may have in addition."""
+    """List the files of a version without digests: its text, its map, and files that only some versions have."""
     optional = (build_positions_key(version_id), *tables)
     return [*map(CatalogFile, build_text_keys(version_id)), *(CatalogFile(key, required=False) for key in optional)]
 
@@ -162,9 +162,8 @@ def _open_file(path: Path) -> Iterator[Engine]:
 def copy_catalog(source: Engine, target: Engine, copied_rows: Copied = lambda done, total: None) -> int:
     """Replace all rows of `target` with the rows of `source`, in one transaction, and return their number.
 
-    The state of sealing is not copied, because it describes the files that belong to `source`, and other files belong
-    to `target`. Writers of `source` may continue; their later commits are not in the copy. Both catalogs must have this
-    release's schema.
+    The state of sealing is not copied, because it describes the files that belong to `source`, not to `target`. Writers
+    of `source` may continue; their later commits are not in the copy. Both catalogs must have this release's schema.
     """
     tables, copied = _build_plain_tables(), 0
     with _snapshot(source) as reading, write_transaction(target) as writing:
@@ -188,7 +187,7 @@ def _count_rows(connection: Connection, tables: Iterable[Table]) -> int:
 def _build_plain_tables() -> list[Table]:
     """Build the tables to copy, ordered by their references.
 
-    Their JSON columns store an absent value as SQL NULL, as in the source, rather than as a JSON null.
+    The JSON columns store an absent value as SQL NULL, as in the source, rather than as a JSON null.
     """
     plain = MetaData()
     for table in metadata.sorted_tables:

@@ -1,4 +1,4 @@
-"""Removes records of all tenants whose retention time has passed, in small transactions."""
+"""Removes records of all tenants that have exceeded their retention time, in small transactions."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -35,14 +35,14 @@ _DAY_SECONDS = 24 * 3600.0
 _BATCH_ROWS = 100
 _BATCH_ENTRIES = 5_000
 _MAX_KEYS_PER_TENANT = 100_000
-# Clients that follow a finished run read until its last event, so the last event is retained.
+# Clients that follow a finished run read until its last event, so that event is retained.
 _KEPT_EVENTS = ("start", "end")
 
 Remove = Callable[[Connection, list[str]], None]
 
 
 class Expiry:
-    """Removes expired records. It is safe to run this twice concurrently."""
+    """Removes expired records. Concurrent calls are safe."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
@@ -51,7 +51,7 @@ class Expiry:
     def delete_expired(self, retention: Retention) -> dict[str, int]:
         """Remove all records older than their retention time.
 
-        Returns the number of removed records of each kind; kinds without any are omitted.
+        Returns the number of removed records of each kind. Kinds without removed records are omitted.
         """
         now = self._clock()
 
@@ -132,7 +132,7 @@ def _remove_links(connection: Connection, some: list[str]) -> None:
 
 
 def _finish_runs(connection: Connection, some: list[str]) -> None:
-    """Resume paused runs so that they finish with the results they have so far."""
+    """Resume paused runs so that they finish with their results so far."""
     for row in connection.execute(build_run_query().where(runs.c.id.in_(some))).all():
         run = build_run(row)
         resume_run(connection, run, build_finish_decision(run))
@@ -148,7 +148,7 @@ def _remove_deliveries(connection: Connection, some: list[str]) -> None:
 
 
 def _remove_request_keys(engine: Engine, now: float) -> int:
-    """Remove expired idempotency keys, and for each tenant all keys beyond its newest `_MAX_KEYS_PER_TENANT`."""
+    """Remove expired idempotency keys, and all but the newest `_MAX_KEYS_PER_TENANT` keys of each tenant."""
     with write_transaction(engine) as connection:
         removed = connection.execute(delete(idempotency_keys).where(idempotency_keys.c.ends_at <= now)).rowcount
         by_tenant = idempotency_keys.c.tenant_id
@@ -162,7 +162,7 @@ def _remove_request_keys(engine: Engine, now: float) -> int:
 
 
 def _select_unused_works() -> Select[Any]:
-    """Select the works that no stored answer, run or reply belongs to any more."""
+    """Select the works that are no longer used by any stored answer, run or cached reply."""
     whole = func.replace(work_versions.c.work_id, ROUTE_SUFFIX, "")
     return (
         select(work_versions.c.work_id)
@@ -180,9 +180,9 @@ def _remove_works(connection: Connection, some: list[str]) -> None:
 
 
 def _trim_audit(audit: Audit, older_than: float) -> Iterator[int]:
-    """Trim the audit log once more than a day of it is too old.
+    """Trim the audit log once more than a day of entries has expired.
 
-    Each trim is itself recorded as an entry, so small trims are avoided.
+    Each trim adds an entry to the log, so small trims are avoided.
     """
     if audit.load_oldest_time() >= older_than - _DAY_SECONDS:
         return

@@ -1,9 +1,9 @@
 """The installation id, which ties a catalog, a blob folder and an index together.
 
 The id is stored in a row of the catalog, in the file `INSTALLATION` of the blob folder, and with each generation of the
-index. If a catalog were used with the blobs or index of another installation, it would treat their content as its own
-leftovers and show documents that are not there. Therefore parts that do not match are refused at every start. Parts
-without an id, from releases that had none, get one unless something suggests that they do not belong together.
+index. If a catalog were used with the blobs or index of another installation, it would remove their content as unused
+and show documents whose content is missing. Therefore each start is refused if the ids do not match. A catalog, folder
+or index of an earlier release has no id. It gets one unless it seems to belong to another installation.
 """
 
 import os
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 from ingest.storage.blobs.store import BlobStore, fsync_path
 from ingest.storage.errors import InstallationMismatchError, RestoreUnfinishedError
 
-if TYPE_CHECKING:  # settings import this module, and commands that call a service do not need a database library
+if TYPE_CHECKING:  # settings import this module, and commands that call a service need no database library
     from ingest.storage.operations.installation_record import InstallationRecord
 
 MARK_FILE = "INSTALLATION"
 # Present in the blob folder while a backup is being restored.
 RESTORE_MARK_FILE = "RESTORING"
-# The maximum number of originals to compare before an unmarked blob folder is accepted as the catalog's own.
+# The maximum number of originals to compare before a blob folder without a marker is accepted as the catalog's folder.
 _MAX_COMPARED_ORIGINALS = 1_000
 
 
@@ -37,10 +37,10 @@ class Installation:
 
 
 def bind_installation(record: "InstallationRecord", blobs: BlobStore) -> Installation:
-    """Return the installation that a catalog and a blob folder belong to, and mark the one that has no id yet.
+    """Return the installation that a catalog and a blob folder belong to, and add the id to the one without an id.
 
-    Raises `InstallationMismatchError` if their ids differ, or if one has no id and does not seem to belong to the
-    other. Raises `RestoreUnfinishedError` if a restore was interrupted.
+    Raises `InstallationMismatchError` if their ids differ, or if one of them has no id and does not seem to belong to
+    the other. Raises `RestoreUnfinishedError` if a restore was interrupted.
     """
     # guard: unfinished-restore
     if blobs.find_size(RESTORE_MARK_FILE) is not None:
@@ -58,9 +58,9 @@ def bind_installation(record: "InstallationRecord", blobs: BlobStore) -> Install
 
 
 def require_bound(record: "InstallationRecord", blobs: BlobStore) -> str:
-    """Return the id that the catalog and the blobs share.
+    """Return the installation id shared by the catalog and the blobs.
 
-    Raises `InstallationMismatchError` if they do not share one.
+    Raises `InstallationMismatchError` if they have different ids or none.
     """
     recorded, marked = record.load_id(), load_store_mark(blobs)
     if recorded is None or recorded != marked:
@@ -69,23 +69,26 @@ def require_bound(record: "InstallationRecord", blobs: BlobStore) -> str:
 
 
 def require_compatible_folder(record: "InstallationRecord", folder: Path) -> None:
-    """Raise `InstallationMismatchError` if the catalog and a blob folder both have an id and the ids differ."""
+    """Raise `InstallationMismatchError` if the catalog and a blob folder have different ids.
+
+    If one of them has no id, nothing is raised.
+    """
     recorded, marked = record.load_id(), read_folder_mark(folder)
     if recorded is not None and marked is not None and recorded != marked:
         raise build_mismatch_error(recorded, f"the blob folder {folder}", marked)
 
 
 def load_store_mark(blobs: BlobStore) -> str | None:
-    """Load the id from a blob store's mark, or return None if the store has no mark."""
+    """Load the id from a blob store's marker file, or return None if there is no marker file."""
     with suppress(KeyError):
         return blobs.read(MARK_FILE).decode().strip() or None
     return None
 
 
 def mark_store(blobs: BlobStore, identifier: str, *, replace: bool = False) -> str:
-    """Mark a blob store durably, unless it already has a mark and `replace` is false.
+    """Write a blob store's marker file durably, unless it exists and `replace` is false.
 
-    Return the id that it has afterwards.
+    Returns the id in the marker file afterwards.
     """
     written = f"{identifier}\n".encode()
     if replace:
@@ -95,23 +98,23 @@ def mark_store(blobs: BlobStore, identifier: str, *, replace: bool = False) -> s
 
 
 def build_mismatch_error(recorded: str | None, part: str, marked: str | None) -> InstallationMismatchError:
-    """Build the error that says which part belongs to which installation."""
+    """Build the error that says which installation the catalog and the other component belong to."""
     theirs = "has no installation id" if marked is None else f"belongs to installation {marked}"
     ours = "has no installation id" if recorded is None else f"belongs to installation {recorded}"
     return InstallationMismatchError(f"The catalog {ours}, and {part} {theirs}.")
 
 
 def read_folder_mark(folder: Path) -> str | None:
-    """Load the id from a folder's mark, or return None if the folder has no mark."""
+    """Load the id from a folder's marker file, or return None if there is no marker file."""
     with suppress(FileNotFoundError, NotADirectoryError):
         return (folder / MARK_FILE).read_text().strip() or None
     return None
 
 
 def write_folder_mark(folder: Path, identifier: str, *, replace: bool = False) -> str:
-    """Mark a folder durably, unless it already has a mark and `replace` is false.
+    """Write a folder's marker file durably, unless it exists and `replace` is false.
 
-    Return the id that it has afterwards.
+    Returns the id in the marker file afterwards.
     """
     draft = folder / f"{MARK_FILE}.{os.getpid()}.{uuid.uuid4().hex}"
     try:
@@ -133,7 +136,7 @@ def write_folder_mark(folder: Path, identifier: str, *, replace: bool = False) -
 def _require_related(record: "InstallationRecord", blobs: BlobStore) -> None:
     """Raise `InstallationMismatchError` if the blob store does not seem to belong to the catalog.
 
-    This is the case if it contains only unknown originals, or none although there are documents.
+    The store does not if it contains only unknown originals, or no originals although there are documents.
     """
     found = list(islice(blobs.iter_keys("original"), _MAX_COMPARED_ORIGINALS))
     if found and not record.has_any_original(found):
@@ -149,5 +152,5 @@ def _require_related(record: "InstallationRecord", blobs: BlobStore) -> None:
 
 
 def _capitalize(place: str) -> str:
-    """Capitalize the name of a location that begins a sentence."""
+    """Capitalize the name of a location at the beginning of a sentence."""
     return place[:1].upper() + place[1:]

@@ -1,4 +1,4 @@
-"""The catalog's record of its installation, and notices for operators."""
+"""The installation record in the catalog, and notices for operators."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -13,7 +13,7 @@ _ROW = 1
 
 
 class InstallationRecord:
-    """The installation id in the catalog, and functions that check content found elsewhere against the catalog."""
+    """The installation id in the catalog, and checks of content found outside the catalog."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -65,7 +65,7 @@ class InstallationRecord:
             )
 
     def list_originals(self, limit: int) -> list[str]:
-        """List the keys of originals that the blobs should contain: those of the latest versions of live documents."""
+        """List the keys of the originals of live documents' latest versions, which the blobs should contain."""
         query = (
             select(versions.c.blob_key)
             .join(documents, documents.c.latest_version_id == versions.c.id)
@@ -77,12 +77,12 @@ class InstallationRecord:
             return list(connection.execute(query).scalars())
 
     def load_notices(self) -> Mapping[str, str]:
-        """Load the notices for operators, keyed by the part that raised them."""
+        """Load the notices for operators, keyed by the component that raised each notice."""
         with read_transaction(self._engine) as connection:
             return {row.name: row.detail for row in connection.execute(select(notices)).all()}
 
     def record_notice(self, name: str, detail: str) -> None:
-        """Record a notice. If it exists already, the time at which it was first raised is not changed."""
+        """Record a notice. If the notice already exists, the time at which it was first raised does not change."""
         with write_transaction(self._engine) as connection:
             statement = build_upsert(connection, notices).values(name=name, detail=detail, since=time.time())
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"detail": detail}))

@@ -1,4 +1,4 @@
-"""Finds content in the index and blobs that no document uses, because the catalog abandoned it or never knew it."""
+"""Finds unused content in the index and blobs: content abandoned by the catalog, or never known to it."""
 
 import time
 from collections.abc import Collection
@@ -15,13 +15,13 @@ _BATCH_IDS = 10_000
 
 
 class Leftovers:
-    """Checks many ids in a few queries: which content the catalog has abandoned, and which it has never known."""
+    """Checks many ids in a few queries, to find content that the catalog has abandoned or never known."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def select_given_up(self, version_ids: Collection[str]) -> set[str]:
-        """Select those of the versions that are failed, cancelled, retired or deleted, and that nothing reads.
+        """Select the versions that are failed, cancelled, retired or deleted, and that nothing reads.
 
         A document's active version is in use whatever its state, and a replaced version is in use while a run reads it.
         """
@@ -37,11 +37,11 @@ class Leftovers:
         return self._select(query, version_ids)
 
     def select_unknown_versions(self, version_ids: Collection[str]) -> set[str]:
-        """Select those of the versions that the catalog has never contained, or that only a newer catalog contains."""
+        """Select the versions that are not in the catalog: it never contained them, or only a newer catalog does."""
         return set(version_ids) - self._select(select(versions.c.id), version_ids)
 
     def select_unknown_originals(self, keys: Collection[str]) -> set[str]:
-        """Select the keys of originals that belong to no version, no file and no entry that will become a document."""
+        """Select the keys of originals that belong to no version, no file and no staged entry."""
         left = set(keys)
         if left:
             with read_transaction(self._engine) as connection:  # one pass over all rows, because keys have no index
@@ -58,9 +58,9 @@ class Leftovers:
             return {row.version_id: row.since for row in connection.execute(select(unknown_versions)).all()}
 
     def record_unknown(self, present: Collection[str]) -> None:
-        """Record which unknown versions have chunks in the index.
+        """Record the unknown versions that have chunks in the index.
 
-        Remove the record of those that no longer do or are known now.
+        Versions that are known now or have no chunks any more are removed from the record.
         """
         known, now = set(self.load_first_seen()), time.time()
         if known == set(present):

@@ -1,4 +1,4 @@
-"""Reseals every sealed file with the first key, in the format that binds it to its name, while the service runs."""
+"""Reseals every sealed file with the first key, binding the file to its name, while the service runs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from ingest.storage.sealing import Sealing
 
 # Kinds of files that have digests in the catalog.
 _DIGESTED_KINDS = frozenset({"text", "tables"})
-# Called with the number of files done and the total.
+# Called with the number of processed files and the total.
 Advanced = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class ResealResult:
-    """The numbers of files checked and resealed, and the keys of files that were refused."""
+    """The numbers of files checked and resealed, and the keys of rejected files."""
 
     files: int
     sealed: int
@@ -29,11 +29,12 @@ def reseal_all(
 ) -> ResealResult:
     """Reseal every file that needs it, then record that all files are bound to their names.
 
-    Files that arrive in the meantime are handled in further passes. After the first record, every new file is written
-    bound to its name. Processes of an earlier release do not bind files, so none may be running. Once it is recorded
-    that all files are bound, unbound files are refused here too, because anyone may have placed them; with
-    `accept_unbound` they are accepted anyway. Texts and tables that differ from their `digests` are always refused, so
-    that a tampered file is never resealed. Raises `BlobKeyError` if a file is sealed with a key that is not configured.
+    Files that arrive in the meantime are resealed in further passes. After the first record, every new file is written
+    bound to its name. Processes of an earlier release do not bind files, so none may be running. Once the catalog
+    records that all files are bound, unbound files are rejected here too, because anyone may have placed them. If
+    `accept_unbound` is true, they are accepted anyway. Texts and tables that differ from their `digests` are always
+    rejected, so that a tampered file is never resealed. Raises `BlobKeyError` if a file is sealed with a key that is
+    not configured.
     """
     readable = blobs.with_unbound_accepted() if accept_unbound else blobs
     checked = None if digests is None else CheckedBlobs(readable, digests)
@@ -47,7 +48,7 @@ def reseal_all(
                 if checked is not None and key.partition("/")[0] in _DIGESTED_KINDS:
                     checked.read(key)
                 sealed += blobs.reseal(key, accept_unbound=accept_unbound)
-            except KeyError:  # deleted in the meantime
+            except KeyError:  # the file was deleted in the meantime
                 pass
             except (BlobChangedError, ContentChangedError):
                 refused.append(key)

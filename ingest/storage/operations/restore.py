@@ -1,4 +1,4 @@
-"""Restores a backup: first files, then the catalog, and then a new generation of the index that is built from both."""
+"""Restores a backup: first the files, then the catalog. Finally a new index generation is started."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ _READ_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class RestoreTarget:
-    """The parts of an installation that a backup is restored into."""
+    """The components of an installation that a backup is restored into."""
 
     catalog: CatalogCopies
     record: InstallationRecord
@@ -42,7 +42,7 @@ class RestoreTarget:
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """The manifest of the restored backup, and the keys of files in the backup that its catalog does not name."""
+    """The manifest of the restored backup, and the keys of the backup's files that its catalog does not name."""
 
     manifest: BackupManifest
     left_out: tuple[str, ...] = ()
@@ -59,14 +59,14 @@ def restore_backup(
 ) -> RestoreResult:
     """Restore a backup into a catalog and a blob folder that no process has open.
 
-    Both must be empty, unless `replace` is true. With `replace`, the current catalog is saved beside the blobs, and
-    files that are not in the backup remain until upkeep quarantines them. The installation gets the backup's id or,
-    with `as_new`, a new id. A new generation of the index is started and must still be built; `taken` returns whether
-    an index with that number exists. Only files that the backup's catalog names are restored; the others are returned
-    as `left_out`.
+    Both must be empty, unless `replace` is true. If `replace` is true, the current catalog is saved next to the blobs,
+    and files that are not in the backup remain until the background cleanup quarantines them. The installation gets the
+    backup's id or, if `as_new` is true, a new id. A new generation of the index is started and must still be built;
+    `taken` returns whether an index with that number exists. Only files that the backup's catalog names are restored;
+    the others are returned as `left_out`.
 
-    Until this returns, no service can start with these parts. An interrupted restore can be repeated. Raises
-    `BackupError` if the backup cannot be restored here.
+    Until this returns, no service can start with this catalog and blob folder. An interrupted restore can be repeated.
+    Raises `BackupError` if the backup cannot be restored here.
     """
     manifest, sums, blobs = read_manifest(folder), read_sums(folder), parts.blobs
     begun_before = _read_restore_mark(blobs) == manifest.sums_sha256
@@ -87,25 +87,25 @@ def restore_backup(
             advanced("Files", number, len(digests))
         parts.catalog.load(catalog, lambda done, total: advanced("Catalog", done, total))
     if not isinstance(blobs, SealedBlobs):
-        parts.record.record_sealing(Sealing.MIXED)  # the catalog that was replaced may have belonged to sealed files
+        parts.record.record_sealing(Sealing.MIXED)  # the replaced catalog may have belonged to sealed files
     if as_new:
         parts.record.replace_id(str(uuid.uuid4()))
     mark_store(blobs, parts.record.load_id() or manifest.installation, replace=True)
     parts.generations.start_anew(taken)
-    os.sync()  # flush the files before the restore counts as finished
+    os.sync()  # flush the files before the restore is marked as finished
     blobs.delete(RESTORE_MARK_FILE)
     return RestoreResult(manifest, tuple(sorted(digests.keys() - named)))
 
 
 @contextmanager
 def _temporary_copy(file: Path, blobs: BlobStore, digest: str) -> Iterator[Path]:
-    """Provide a copy of a file of the backup within the block, so that nothing changes the backup itself."""
+    """Provide a copy of a backup file within the block, so that the backup itself is not changed."""
     copy = blobs.local_folder / "incoming" / uuid.uuid4().hex  # removed at the next start if this process is killed
     try:
         _copy_file(file, copy, digest)
         yield copy
     finally:
-        for path in copy.parent.glob(f"{copy.name}*"):  # SQLite creates files beside a database
+        for path in copy.parent.glob(f"{copy.name}*"):  # SQLite creates files next to a database
             path.unlink()
 
 

@@ -8,10 +8,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 @dataclass(frozen=True)
 class Retention:
-    """Retention times in days: conversations are retained from their last use, runs and their logs from their end.
+    """Retention times in days.
 
-    `answers_days` applies to answers outside conversations. For batches the time starts when they are closed, for
-    webhook messages when they are written. A paused run waits for `paused_days`.
+    Conversations are retained from their last use, runs and their logs from their end. `answers_days` applies to
+    answers outside conversations. The time starts when a batch is closed and when a webhook message is written. A
+    paused run waits for `paused_days`.
     """
 
     answers_days: float = 30.0

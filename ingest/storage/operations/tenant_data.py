@@ -1,8 +1,8 @@
-"""Finds, exports and removes all data of a tenant: a ZIP file, and small removal steps that survive a crash.
+"""Exports all data of a tenant to a ZIP file, and removes it in small steps that survive a crash.
 
-A deleted tenant's keys stop working immediately. Then its documents are deleted in the same way as an owner would
-delete them, and workers remove their content from the index and blobs. Once no content remains there, the tenant's rows
-are removed table by table.
+A deleted tenant's keys stop working immediately. Then its documents are deleted in the same way as by an owner, and
+workers remove their content from the index and blobs. Once all content has been removed, the tenant's rows are removed
+table by table.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ from ingest.storage.uploads.files import FileRemoval
 _BATCH_ROWS = 1_000
 # The audit log records that a tenant existed and was deleted. `TenantRemoval` removes the tenant's own row last.
 _KEPT_TABLES = frozenset({audit, tenants, tenant_deletions})
-# Tables that contain version ids without a foreign key. Their rows are removed before the versions.
+# Tables with version ids that have no foreign key. Rows in these tables are removed before the versions.
 _VERSION_ID_TABLES = (content_digests, work_versions, gone_versions)
 # Columns that are never exported: secrets, digests of secrets, and locations in this installation's blobs.
 # guard: webhook-secrets-not-exported
@@ -63,7 +63,7 @@ _UNEXPORTED_COLUMNS = frozenset({"secret_sha256", "secret", "previous_secret", "
 def build_tenant_condition(table: Table, tenant_id: str) -> ColumnElement[bool] | None:
     """Build the condition that selects a tenant's rows of a table.
 
-    None if the table concerns the whole installation.
+    Returns None if the table has no tenants because it concerns the whole installation.
     """
     if "tenant_id" in table.c:
         return table.c.tenant_id == tenant_id
@@ -77,7 +77,7 @@ def build_tenant_condition(table: Table, tenant_id: str) -> ColumnElement[bool] 
 
 
 def remove_tenant_rows(engine: Engine, tenant_id: str) -> dict[str, int]:
-    """Remove a tenant's rows in small transactions, children first. Return the number of rows for each table."""
+    """Remove a tenant's rows in small transactions, child tables first. Return the number of rows for each table."""
     in_order = [
         *_VERSION_ID_TABLES,
         *(table for table in reversed(metadata.sorted_tables) if table not in _VERSION_ID_TABLES),
@@ -89,7 +89,10 @@ def remove_tenant_rows(engine: Engine, tenant_id: str) -> dict[str, int]:
 
 
 def iter_exported_rows(engine: Engine, table: Table, tenant_id: str) -> Iterator[dict[str, Any]]:
-    """Yield a tenant's rows of a table without secrets, ordered by key. They are read a thousand at a time."""
+    """Yield a tenant's rows of a table without secrets, ordered by key.
+
+    The rows are read from the database a thousand at a time.
+    """
     owned = build_tenant_condition(table, tenant_id)
     if owned is None:
         raise ValueError(f"{table.name} has no rows that belong to a tenant")
@@ -128,7 +131,7 @@ Rows = Callable[[], Iterable[Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class ExportedOriginal:
-    """An original: the id of its version or file, its bytes, and the SHA-256 of the uploaded bytes in hexadecimal."""
+    """An original: its version's or file's id, its bytes, and the SHA-256 of the uploaded bytes in hexadecimal."""
 
     id: str
     blocks: Iterator[bytes]
@@ -141,7 +144,7 @@ def write_export(
     """Write the ZIP in one pass, using bounded memory.
 
     Returns the number of rows of each table and the number of originals. An original that is removed during the export
-    is omitted. The manifest names originals whose bytes differ from the upload.
+    is omitted. The manifest lists the originals whose bytes differ from the uploaded bytes.
     """
     counts: dict[str, int] = {}
     digests: dict[str, str] = {}
@@ -177,7 +180,7 @@ def _write_rows(archive: zipfile.ZipFile, name: str, rows: Iterable[Mapping[str,
 
 
 def _copy_original(archive: zipfile.ZipFile, original: ExportedOriginal, changed: list[str]) -> bool:
-    """Copy an original, and add its id to `changed` if its bytes differ from the upload.
+    """Copy an original. If its bytes differ from the uploaded bytes, add its id to `changed`.
 
     Returns false if the original no longer exists.
     """
@@ -186,7 +189,7 @@ def _copy_original(archive: zipfile.ZipFile, original: ExportedOriginal, changed
         first = next(original.blocks, b"")
     except KeyError:
         return False
-    except ContentChangedError:  # a sealed file that cannot be decrypted
+    except ContentChangedError:  # a sealed file cannot be decrypted
         changed.append(original.id)
         return False
     with archive.open(f"originals/{original.id}", "w", force_zip64=True) as out, suppress(ContentChangedError):
@@ -203,7 +206,7 @@ BlocksOf = Callable[[str], Iterator[bytes]]
 _BATCH_VERSIONS = 1_000
 
 
-# The names of the tables to export. Tables that this release does not have are skipped.
+# The names of the tables to export. Tables that do not exist in this release are skipped.
 _EXPORTED_TABLES = (
     "documents",
     "versions",
@@ -249,9 +252,10 @@ class TenantData:
         TenantRemoval(self._engine).start(tenant_id)
 
     def export(self, tenant_id: str, file: IO[bytes], blocks_of: BlocksOf) -> dict[str, int]:
-        """Write the tenant's originals and rows, without secrets, to a ZIP file. Return the number of each.
+        """Write the tenant's originals and rows, without secrets, to a ZIP file.
 
-        `blocks_of` reads the bytes of an original. Raises `TenantNotFoundError` if there is no such tenant.
+        Returns the number of originals and rows. `blocks_of` reads the bytes of an original. Raises
+        `TenantNotFoundError` if there is no such tenant.
         """
         self.require_tenant(tenant_id)
         tables = {
@@ -279,7 +283,7 @@ class TenantData:
 class TenantRemoval:
     """Removes tenants: `start` disables a tenant, and repeated calls of `run_step` remove its data.
 
-    If `files` is given, a step also removes what remains of any tenant's deleted files.
+    If `files` is given, a step also removes the remaining bytes and rows of any tenant's deleted files.
     """
 
     def __init__(self, engine: Engine, files: FileRemoval | None = None) -> None:
@@ -306,12 +310,12 @@ class TenantRemoval:
             record_action(connection, Action.TENANT_DELETED, f"tenant:{tenant_id}", tenant_id=tenant_id, keys=revoked)
 
     def list_pending(self) -> list[str]:
-        """List the tenants that are deleted but whose data has not been fully removed."""
+        """List the deleted tenants whose data has not been removed completely."""
         with read_transaction(self._engine) as connection:
             return list(connection.execute(select(tenant_deletions.c.tenant_id)).scalars())
 
     def run_step(self) -> bool:
-        """Do one step of the removal of each deleted tenant. Return whether workers have content to remove now."""
+        """Run one removal step for each deleted tenant. Return whether workers have content to remove now."""
         more = any([self._run_tenant_step(tenant_id) for tenant_id in self.list_pending()])
         if self._files is not None:
             self._files.remove_deleted_files()
@@ -326,7 +330,7 @@ class TenantRemoval:
                 return True
             with_bytes = select(files.c.id).where(files.c.tenant_id == tenant_id).limit(1)
             if connection.execute(with_bytes).first() is not None:
-                return False  # this step removes the files, and the next one continues
+                return False  # this step only removes files, and the next step continues
         self._remove_rows(tenant_id)
         return False
 
@@ -356,7 +360,7 @@ class TenantRemoval:
             found = True
 
     def _remove_rows(self, tenant_id: str) -> None:
-        """Remove the tenant's rows, children first and its own row last, and write an entry to the audit log."""
+        """Remove the tenant's rows, child tables first and its own row last, and add an entry to the audit log."""
         counts = remove_tenant_rows(self._engine, tenant_id)
         with write_transaction(self._engine) as connection:
             for table, column in ((tenant_deletions, tenant_deletions.c.tenant_id), (tenants, tenants.c.id)):
