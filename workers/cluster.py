@@ -1,4 +1,4 @@
-"""The parts that every process of a cluster opens, and the worker process that uses these parts."""
+"""The components that every process of a cluster opens, and the worker process that uses them."""
 
 import shutil
 import tempfile
@@ -42,8 +42,8 @@ log = structlog.get_logger(__name__)
 OpenEncoders = Callable[[ClusterSettings], Encoders]
 OpenParser = Callable[[Path, ParserSettings], ParserSandbox]
 
-# A task works for this fraction of its time limit and then rings for the next task, so that no step comes near the
-# limit. The second limit, in seconds, gives other kinds of work their turn in this process.
+# A task works for this fraction of its time limit and then rings for the next task, so that no step comes close to the
+# limit. The second limit, in seconds, ensures that other kinds of work get their turn in this process.
 _SLICE_SHARE = 0.25
 _MAX_SLICE_SECONDS = 15.0
 # The time spent on adding missing digests in each sweep. Sweeps run every few seconds.
@@ -54,7 +54,7 @@ OpenAnswers = Callable[[ServiceParts], AbstractContextManager[RunAnswerer]]
 
 
 def open_configured_encoders(settings: ClusterSettings) -> Encoders:
-    """Open the encoders named in the settings, and Leadline's own encoders."""
+    """Open the encoders named in the settings, and Leadline's built-in encoders."""
     return build.build_encoders(ModelStore(settings.models), settings)
 
 
@@ -71,7 +71,7 @@ def open_cluster_parts(
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
 ) -> Iterator[ServiceParts]:
-    """Open the parts of a cluster process.
+    """Open the components of a cluster process.
 
     Raises an error if the process cannot serve, for example because a server is unreachable or the index belongs to
     another encoder. If `serving` is false, as for repairs, indexes are opened on demand and may belong to any encoder.
@@ -108,7 +108,7 @@ def open_cluster_parts(
 
 
 class WorkerProcess:
-    """A worker process: its tasks, the leases that it extends, and the time slices in which it works."""
+    """A worker process: its tasks, the leases that it extends, and the time slices in which tasks run."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class WorkerProcess:
         first_try_seconds: float = FIRST_TRY_SECONDS,
         embeds: bool = False,
     ) -> None:
-        """Start extending leases. `embeds` is true if this process also serves the queue of embeddings."""
+        """Start extending leases. `embeds` is true if this process also serves the embedding queue."""
         stores = parts.stores
         self._parts = parts
         self._embeds = embeds
@@ -155,7 +155,7 @@ class WorkerProcess:
         return self._parts.stores.jobs
 
     def run_jobs(self, kind: JobKind) -> int:
-        """Run jobs of a kind until none is waiting, the slice ends or the worker stops. Return the number of jobs."""
+        """Run jobs of a kind until no job is waiting, the slice ends or the worker stops. Return the number of jobs."""
         self._slice_end = time.monotonic() + self._slice_seconds
         reach_point("look.began")
         finished = 0
@@ -164,8 +164,8 @@ class WorkerProcess:
                 log.warning("jobs not claimed: disk nearly full", kind=kind)
                 break
             if kind is JobKind.INGEST and self._embeds and not self.jobs.has_quick_job(kind):
-                # The next document may occupy this process for minutes, and small documents would have to wait that
-                # long for their vectors.
+                # The next document may occupy this process for minutes. Without a break, small documents would have to
+                # wait that long for their vectors.
                 self._runner.run_once(JobKind.EMBED, {Lane.QUICK})
             if not (count := self._runner.run_once(kind)):
                 break
@@ -178,17 +178,17 @@ class WorkerProcess:
         return finished
 
     def remove_tenants(self) -> None:
-        """Do one step of the removal of each deleted tenant."""
+        """Run one removal step for each deleted tenant."""
         self._parts.stores.operations.tenant_removal.run_step()
 
     def add_digests(self) -> None:
-        """Spend a moment adding digests to texts of earlier releases."""
+        """Spend a short time adding digests to texts of earlier releases."""
         self._filler.run_step(_DIGEST_SECONDS)
 
     def clean_up(self) -> None:
         """Remove expired records.
 
-        If the index is available, also repair it and remove content that no document uses.
+        If the index is available, also repair it and remove unused content.
         """
         parts, stores = self._parts, self._parts.stores
         ReaderSync(stores.documents.catalog, parts.index.generations).sync_all()
@@ -199,7 +199,7 @@ class WorkerProcess:
             parts.rounds.run()
 
     def send_webhooks(self) -> None:
-        """Send due webhook messages for at most one time slice."""
+        """Send due webhook messages for up to one time slice."""
         end = time.monotonic() + self._slice_seconds
         while self._webhooks.send_due() and not self._stopping() and time.monotonic() < end:
             pass
@@ -212,7 +212,7 @@ class WorkerProcess:
         while not self._closing.wait(self.jobs.lease_seconds / 3):
             try:
                 self._runner.keep_leases()
-            # The database may be unreachable for a moment, and the next beat may succeed before the lease lapses.
+            # The database may be unreachable for a moment, and the next heartbeat may succeed before the lease lapses.
             except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
                 log.warning("leases not extended", error=repr(error))
 

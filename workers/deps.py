@@ -1,4 +1,4 @@
-"""The dependencies that a worker's tasks share. They are built once at the composition root."""
+"""The dependencies shared by a worker's tasks. They are built once, at the composition root."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class WorkerStopping(Exception):
 
 @dataclass(frozen=True)
 class WorkerDeps:
-    """The stores and the index that worker tasks use."""
+    """The stores and the index used by worker tasks."""
 
     catalog: Catalog
     jobs: Jobs

@@ -1,4 +1,4 @@
-"""The single table that maps exceptions raised by tasks to their consequences for the job."""
+"""The table that maps exceptions raised by tasks to their consequences for the job."""
 
 from enum import Enum
 
@@ -59,19 +59,19 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
     RunNotFoundError: JobOutcome.ABANDON,
     DocumentNotFoundError: JobOutcome.ABANDON,
     KeyRevokedError: JobOutcome.FAIL,
-    VersionInUseError: JobOutcome.WAIT,  # until the run has ended
-    SourceGoneError: JobOutcome.WAIT,  # until content derived from it is redacted; then the run continues without it
+    VersionInUseError: JobOutcome.WAIT,  # wait until the run has ended
+    SourceGoneError: JobOutcome.WAIT,  # wait until derived content is redacted; then the run continues without it
     LogEntryTooLargeError: JobOutcome.FAIL,
     ParseError: JobOutcome.FAIL,
     GenerationChangedError: JobOutcome.WAIT,
     CatalogUnavailableError: JobOutcome.WAIT,
     BlobStoreError: JobOutcome.WAIT,
-    StorageFullError: JobOutcome.WAIT,  # while artifacts are being written
+    StorageFullError: JobOutcome.WAIT,  # raised while artifacts are being written
     StorageReadOnlyError: JobOutcome.WAIT,
     UploadError: JobOutcome.RETRY,
     IngestError: JobOutcome.RETRY,
     IndexUnavailableError: JobOutcome.WAIT,
-    IndexLostError: JobOutcome.WAIT,  # until it is rebuilt
+    IndexLostError: JobOutcome.WAIT,  # wait until the index is rebuilt
     IndexRefusedError: JobOutcome.RETRY,
     EncoderUnavailableError: JobOutcome.WAIT,
     RetrievalError: JobOutcome.RETRY,
@@ -81,7 +81,7 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
     ContextTooLongError: JobOutcome.FAIL,
     BudgetExhaustedError: JobOutcome.FAIL,
     UnpricedModelError: JobOutcome.FAIL,
-    RunPausedError: JobOutcome.ABANDON,  # the run task has recorded it
+    RunPausedError: JobOutcome.ABANDON,  # the run task has already recorded the pause
     RunCancelledError: JobOutcome.ABANDON,
     SqlError: JobOutcome.FAIL,
     SqlRefusedError: JobOutcome.FAIL,
@@ -92,9 +92,9 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
 
 
 def get_outcome(error: Exception) -> JobOutcome:
-    """Return the outcome for the nearest listed base class.
+    """Return the outcome for the exception's nearest base class in the table.
 
-    An exception without a listed base class is a bug, and a retry may succeed.
+    An exception without a base class in the table is caused by a bug, and a retry may succeed.
     """
     for kind in type(error).__mro__:
         if kind in OUTCOMES:
@@ -103,7 +103,10 @@ def get_outcome(error: Exception) -> JobOutcome:
 
 
 def build_failure(error: Exception, kind: JobKind = JobKind.INGEST) -> Failure:
-    """Describe the failure for users. The message of an unexpected error may reveal internals, so it is only logged."""
+    """Describe the failure for users.
+
+    The message of an unexpected error may reveal internals, so it is only logged.
+    """
     if isinstance(error, LeadlineError):
         return Failure(error.code, *error.public_message)
     subject, again = ("question", "Ask") if kind is JobKind.RUN else ("document", "Upload it")

@@ -33,7 +33,7 @@ _CLAIM_LIMITS = {
     JobKind.REEMBED: 16,
     JobKind.RUN: 1,
 }
-# Runs are limited by their budgets.
+# The length of a run is limited by its budget.
 _STEP_KINDS = frozenset(_CLAIM_LIMITS) - {JobKind.RUN}
 _CLAIM_BYTES = {JobKind.INGEST: BATCH_BYTES}
 _RETRY_SECONDS = 1.0
@@ -42,10 +42,10 @@ log = structlog.get_logger(__name__)
 
 
 class JobRunner:
-    """Claims jobs for one worker and runs its tasks on them; any error that a task raises is recorded in the job's row.
+    """Claims jobs for one worker and runs tasks on them. If a task raises an error, it is recorded in the job's row.
 
-    Request only kinds for which it has a task. When `stopping` returns true because the process is ending, tasks hand
-    back their jobs at the next suitable moment. When `slice_over` returns true so that other work gets a turn, only
+    A kind may be requested only if it has a task. When `stopping` returns true because the process is ending, tasks
+    hand back their jobs at the next suitable moment. When `slice_over` returns true to give other work a turn, only
     embedding tasks hand back their jobs, because they lose no work by doing so. Another thread must call `keep_leases`
     well before a lease lapses.
     """
@@ -75,7 +75,7 @@ class JobRunner:
         self._lock = threading.Lock()
 
     def run_once(self, kind: JobKind, lanes: Collection[Lane] = ALL_LANES) -> int:
-        """Run the next waiting jobs of a kind and return their number. Runs require an `answer` task."""
+        """Run the next waiting jobs of a kind and return how many. The kind `run` requires an `answer` task."""
         if kind is JobKind.RUN and self._answer is None:
             return 0
         claimed = self._claim_jobs(kind, lanes)
@@ -107,7 +107,8 @@ class JobRunner:
         claim = partial(self._jobs.claim, kind, limit=_CLAIM_LIMITS[kind], total_bytes=_CLAIM_BYTES.get(kind))
         if kind is JobKind.INGEST and self._yielded:
             self._yielded = False
-            # Jobs that a document yielded to come first. Otherwise the same document could be claimed again.
+            # The jobs to which a document has yielded its worker must be claimed next. Otherwise the same document
+            # could be claimed again.
             if claimed := claim(lanes=FIRST_TRY_LANES):
                 return claimed
         return claim(lanes=lanes)
@@ -122,7 +123,7 @@ class JobRunner:
     def abandon_jobs(self, thread: int) -> None:
         """Let the leases of a hung thread's jobs lapse.
 
-        Other workers get the jobs, and the thread's commits are refused.
+        Then other workers claim the jobs, and commits by the hung thread are refused.
         """
         with self._lock:
             for identifier in [each for each, (_, holder) in self._held.items() if holder == thread]:
@@ -137,7 +138,10 @@ class JobRunner:
         return 1
 
     def _run_together(self, held: Sequence[Job]) -> int:
-        """Run jobs together and return how many are done. Failures of single documents are already recorded then."""
+        """Run several jobs together and return how many are done.
+
+        By then, failures of single documents are recorded.
+        """
         if held[0].kind is JobKind.INGEST:
             assert self._ingest is not None
             failures = self._ingest.run_together(held, self._stopping)
@@ -150,7 +154,10 @@ class JobRunner:
         return len(held)
 
     def _run_and_record(self, held: Sequence[Job], work: Callable[[], int]) -> None:
-        """Run `work`, which returns how many jobs it finished. If it raises, record the consequence for each job."""
+        """Run `work`, which returns how many jobs it finished.
+
+        If it raises, record the consequence in each job's row.
+        """
         with structlog.contextvars.bound_contextvars(**_build_log_context(held)):
             self._run_and_record_end(held, work)
 
@@ -175,9 +182,9 @@ class JobRunner:
     def _record_failure(self, held: Sequence[Job], error: Exception) -> None:
         if self._stopping():  # the shutdown may have caused the failure
             self._record_each(held, self._jobs.hand_back)
-        elif get_outcome(error) is JobOutcome.WAIT:  # no document caused it
+        elif get_outcome(error) is JobOutcome.WAIT:  # the error was not caused by a document
             self._record_each(held, partial(self._retry_or_fail, error))
-        elif len(held) > 1:  # one bad document must not fail its batch
+        elif len(held) > 1:  # one bad document must not fail the whole batch
             for job in held:
                 self._run_and_record([job], partial(self._run_together, [job]))
         elif get_outcome(error) is not JobOutcome.ABANDON:
@@ -195,7 +202,7 @@ class JobRunner:
             count_jobs(job.kind, "retried", 1)
 
     def _record_each(self, held: Sequence[Job], record: Callable[[Job], object]) -> None:
-        """Record the end of each job. If the catalog refuses this, the job is requeued when its lease lapses."""
+        """Record the end of each job. If the catalog refuses the write, the job is requeued when its lease lapses."""
         until = time.monotonic() + self._jobs.lease_seconds
         for job in held:
             try:
@@ -206,9 +213,10 @@ class JobRunner:
                 log.warning("end of job not recorded", job=job.id, error=repr(error))
 
     def _record_end(self, job: Job, record: Callable[[Job], object], until: float) -> None:
-        """Record the end of one job, retrying while the catalog is unreachable or full and the lease has not lapsed.
+        """Record the end of one job.
 
-        Without retries, an attempt that should not count would be counted when the lease lapses.
+        The write is retried while the catalog is unreachable or full and the lease has not lapsed. Without these
+        retries, the lapsed lease would use up an attempt that should not count.
         """
         pause_seconds = min(_RETRY_SECONDS, self._jobs.lease_seconds / 3)
         while True:
@@ -224,7 +232,7 @@ class JobRunner:
 def _build_log_context(held: Sequence[Job]) -> dict[str, object]:
     """Build the log fields of a job: the job, its tenant, and its run or version.
 
-    For several jobs, these are their ids.
+    For several jobs, the only field is the list of job ids.
     """
     if len(held) != 1:
         return {"jobs": [job.id for job in held]}

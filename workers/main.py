@@ -1,7 +1,7 @@
 """Celery workers and beat: the composition root of the cluster's background work.
 
-A worker process opens its parts when it runs its first task, after the fork, because neither database connections nor
-the encoder's threads survive a fork.
+A worker process opens its components when it runs its first task, after the fork, because database connections and the
+encoder's threads do not survive a fork.
 """
 
 import multiprocessing
@@ -45,9 +45,9 @@ from workers.settings import ClusterSettings
 from workers.upkeep.upkeep import sweep_jobs
 from workers.watchdog import Watchdog
 
-# Longer than a consumer needs to reconnect and receive a message.
+# This is longer than a consumer needs to reconnect and receive a message.
 _DEAF_SECONDS = 15.0
-# Documented in deploy/README.md; the process manager restarts the worker.
+# The exit status documented in deploy/README.md, after which the process manager restarts the worker.
 _DEAF_EXIT_CODE = 75
 
 log = structlog.get_logger(__name__)
@@ -67,13 +67,13 @@ def run_worker(
 ) -> None:
     """Work until SIGTERM or Ctrl-C, then hand back held jobs and return. Celery handles the signals.
 
-    The parts that answer questions are opened only if the worker serves the queue of runs.
+    The components that answer questions are opened only if the worker serves the queue of runs.
     """
     app = make_app(settings.redis_url.get_secret_value(), task_seconds=settings.task_seconds)
     if QUEUES[JobKind.RUN] not in queues:
         open_answers = None
     if QUEUES[JobKind.INGEST] in queues:
-        languages.preload_model()  # once here rather than in each forked process
+        languages.preload_model()  # preload once here rather than in each forked process
     open_one = partial(
         open_worker_process,
         open_encoders=open_encoders,
@@ -98,7 +98,7 @@ def run_worker(
 def run_beat(settings: ClusterSettings) -> None:
     """Ring for a sweep every few seconds until a signal arrives.
 
-    Beat stores nothing, and running two of them is harmless.
+    Beat stores no data, and running two beats is harmless.
     """
     app = make_app(settings.redis_url.get_secret_value())
     every = {
@@ -106,7 +106,7 @@ def run_beat(settings: ClusterSettings) -> None:
         WEBHOOKS_TASK: settings.sweep_seconds,
         UPKEEP_TASK: settings.upkeep_seconds,
     }
-    # A ring for which no worker had time is superseded by the next one.
+    # A ring that no worker had time to handle expires, because later rings replace it.
     app.conf.beat_schedule = {
         task: {"task": task, "schedule": seconds, "options": {"expires": 3 * seconds}}
         for task, seconds in every.items()
@@ -118,17 +118,17 @@ def run_beat(settings: ClusterSettings) -> None:
 
 
 def _exit_on_signals() -> None:
-    """Exit immediately on SIGTERM and SIGINT, because beat has nothing to save.
+    """Exit immediately on SIGTERM and SIGINT, because beat has no state to save.
 
     Celery's own handler raises `SystemExit`. If the signal arrives while the broker is being read, the client's
-    clean-up raises another error that replaces it, and beat would run forever.
+    clean-up replaces `SystemExit` with another error, and beat would run forever.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
 
 
 class _Worker:
-    """A Celery worker. Its child processes hold a `WorkerProcess`, and its main process holds the signal to stop."""
+    """A Celery worker. Each child process holds a `WorkerProcess`, and the main process holds the stop signal."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class _Worker:
         self._open_process().send_webhooks()
 
     def _open_process(self) -> WorkerProcess:
-        """Open this process's parts on first use. If a server is unreachable, this is tried again on the next ring."""
+        """Open this process's components on first use. If a server is unreachable, the next ring tries again."""
         if self._process is None:
             try:
                 self._process = self._stack.enter_context(
@@ -213,7 +213,7 @@ class _Worker:
 
 
 def _exit_at_once() -> None:
-    """Exit without clean-up, which would wait for the broken connection. The processes hold no jobs."""
+    """Exit without clean-up, because clean-up would wait for the broken connection. The process holds no jobs."""
     for child in active_children():
         child.terminate()
     os._exit(_DEAF_EXIT_CODE)

@@ -1,4 +1,4 @@
-"""Prometheus metrics of jobs. The parent process serves the totals of all worker processes."""
+"""Prometheus metrics of jobs. The parent process serves the totals over all worker processes."""
 
 import os
 from pathlib import Path
@@ -28,18 +28,21 @@ def count_jobs(kind: JobKind, outcome: str, jobs: int) -> None:
 
 
 def is_shared() -> bool:
-    """Return whether processes share their metrics in files of a folder. Prometheus's client decides this on import."""
+    """Return whether processes share their metrics through files in a folder.
+
+    Prometheus's client library decides this on import.
+    """
     return Path(os.environ.get(_FOLDER_VARIABLE, "")).is_dir() and _FOLDER_VARIABLE in os.environ
 
 
 def start_metrics_server(host: str, port: int) -> tuple[WSGIServer, Thread]:
-    """Serve the metrics of this process and its children to Prometheus, from a thread."""
+    """Serve the metrics of this process and its child processes to Prometheus, from a thread."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return start_http_server(port, addr=host, registry=registry)
 
 
 def remove_child_files(pid: int) -> None:
-    """Remove the files of a child process that has ended, except its counters."""
+    """Remove the files of a child process that has ended, except for its counters, which still count in the totals."""
     if is_shared():
         mark_process_dead(pid)  # type: ignore[no-untyped-call]

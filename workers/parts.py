@@ -1,4 +1,4 @@
-"""The parts of a service with one catalog, one blob store and one index. All deployments open them in the same way."""
+"""The components of a service with one catalog, one blob store and one index. All deployments share this code."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -22,7 +22,7 @@ from workers.upkeep.leftovers import LeftoverCleaner
 
 @dataclass(frozen=True)
 class ServiceParts:
-    """The stores and the index that the API and the workers of a deployment share, and the checks that compare them."""
+    """The stores and the index shared by the API and the workers of a deployment, and checks that compare them."""
 
     stores: Stores
     index: IndexParts
@@ -57,10 +57,10 @@ def open_service_parts(
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
 ) -> Iterator[ServiceParts]:
-    """Open the parts, but no index yet. A new installation starts with the encoder of this name.
+    """Open all components except the index. A new installation starts with the encoder of this name.
 
-    Raises `InstallationMismatchError` if the blobs belong to another installation, and another error if a process
-    cannot be `serving` because the index belongs to another encoder. `open_store` is called after these checks.
+    Raises `InstallationMismatchError` if the blobs belong to another installation. If `serving` is true, raises another
+    error if the index belongs to another encoder. `open_store` is called after these checks.
     """
     with ExitStack() as stack:
         stores = stack.enter_context(

@@ -1,4 +1,4 @@
-"""Settings of a cluster: the addresses of its parts. The API and the workers read the same settings."""
+"""Settings of a cluster: the addresses of its servers. The API and the workers read the same settings."""
 
 from pathlib import Path
 
@@ -23,7 +23,10 @@ class ClusterSettings(
     WebhookSettings,
     BlobSettings,
 ):
-    """Settings from environment variables that begin with `LEADLINE_`; `home` and `models` are as in embedded mode."""
+    """Settings from environment variables that begin with `LEADLINE_`.
+
+    `home` and `models` have the same meaning as in embedded mode.
+    """
 
     database_url: SecretStr = Field(
         description="The catalog's PostgreSQL database, for example `postgresql+psycopg://leadline:…@db/leadline`."

@@ -1,8 +1,8 @@
-"""Time limits for steps of jobs that run in threads of this process.
+"""Time limits for job steps that run in threads of this process.
 
 In a cluster, a worker process that spends too long on one step is killed. A thread cannot be killed, so an exception is
-raised in it, which ends any Python loop. If the thread does not end even then, it is blocked inside a library and is
-left alone.
+raised in it, which interrupts any Python loop. If the thread still does not end, it is blocked inside a library and is
+abandoned.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ class StepTimeoutError(IngestError):
 
 
 class RunningSteps:
-    """The threads that are currently running a step, and when each step started.
+    """The threads that are currently running a step, and the start time of each step.
 
     Each time a thread checks whether to stop, its next step begins.
     """
@@ -42,7 +42,7 @@ class RunningSteps:
         self._since.pop(threading.get_ident(), None)
 
     def wrap_stopping(self, stopping: Callable[[], bool]) -> Callable[[], bool]:
-        """Wrap `stopping` so that each call by a thread that is running a step also starts its next step."""
+        """Wrap `stopping` so that each call by a thread in a step also starts the thread's next step."""
 
         def is_stopping() -> bool:
             if threading.get_ident() in self._since:
@@ -52,11 +52,11 @@ class RunningSteps:
         return is_stopping
 
     def find_overdue_threads(self, seconds: float) -> set[int]:
-        """Return the threads whose current step has been running for longer than this."""
+        """Return the threads whose current step has been running for longer than the given time."""
         before = self._clock() - seconds
         return {thread for thread, since in list(self._since.items()) if since < before}
 
 
 def interrupt_thread(thread: int) -> None:
-    """Raise `StepTimeoutError` in a thread. It is raised the next time that the thread runs Python code."""
+    """Raise `StepTimeoutError` in a thread. It is raised the next time the thread executes Python code."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(StepTimeoutError))

@@ -1,4 +1,7 @@
-"""Worker threads of the embedded service. They claim job rows as Celery workers do, and wait for the doorbell."""
+"""Worker threads of the embedded service.
+
+Like Celery workers, they claim jobs from the catalog and wait for the doorbell.
+"""
 
 import threading
 import time
@@ -20,22 +23,22 @@ from workers.tasks.run import RunTask
 
 log = structlog.get_logger(__name__)
 
-# Opens a builder, given two callables: one returns whether the process is stopping, the other whether other work should
+# Opens a builder. The first callable returns whether the process is stopping, and the second whether other work should
 # get a turn.
 OpenBuilder = Callable[[Callable[[], bool], Callable[[], bool]], GenerationBuilder]
 
 _POLL_SECONDS = 2.0
-# After an error, a thread waits and then continues. The delay doubles each time, because a locked or missing catalog
-# may become available again.
+# Delay after an error before a thread continues. It doubles each time, because a locked or missing catalog may become
+# available again.
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
-# Embedding yields while documents have been waiting longer than this to become searchable. If they wait less, ingest
+# If documents have been waiting longer than this to become searchable, embedding yields. If they wait less, ingest
 # keeps up with the uploads, and yielding would leave the encoder idle during a long stream of small documents.
 _KEEPING_UP_SECONDS = 2.0
-# Embedding never yields for longer than this.
+# The maximum time for which embedding yields.
 _MAX_EMBED_DELAY_SECONDS = 60.0
-# While embedding yields, small documents are still embedded this often. This takes only a moment, and they do not need
-# to wait for a book.
+# While embedding yields, small documents are still embedded this often. This takes only a moment, so small documents do
+# not need to wait for a long document.
 _QUICK_EMBED_SECONDS = 5.0
 _CLEAN_UP_SECONDS = 3600.0
 
@@ -43,7 +46,7 @@ _CLEAN_UP_SECONDS = 3600.0
 class WorkerThreads:
     """One thread for each kind of work, so that stages run in parallel.
 
-    `stop` lets every thread finish its batch, and hands back unfinished jobs. Nothing is lost in either case.
+    `stop` lets every thread finish its batch, and hands back unfinished jobs. No work is lost.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class WorkerThreads:
         make_ingest_task: Callable[[], IngestTask] | None = None,
         builds_first: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Prepare the threads, which `start` starts.
+        """Prepare the threads. Call `start` to start them.
 
         While `has_room` returns false, only jobs of kind `collect` are claimed: if the disk is full, documents wait
         instead of failing. `make_room` is called before deleted content is collected. If `answer` is given, there are
@@ -77,7 +80,7 @@ class WorkerThreads:
 
         `clean_up` is called at the start and every hour. `remove_tenants` is called a few times a minute and returns
         whether there is content to remove. `catch_up` is called equally often and completes overdue work, such as
-        writing readers that the index does not have yet. `send_webhooks` sends due messages and returns whether there
+        writing readers that are missing from the index. `send_webhooks` sends due messages and returns whether there
         are more; it has its own thread.
 
         A step of a job that takes longer than `step_seconds` is interrupted. If its thread does not end, another thread
@@ -148,7 +151,7 @@ class WorkerThreads:
     def _spawn(
         self, name: str, kind: JobKind, once: Callable[[], bool], again: Callable[[], None] | None = None
     ) -> None:
-        """Start a thread. `again` starts its replacement if it hangs."""
+        """Start a thread. If the thread hangs, `again` starts its replacement."""
         bell = self._doorbell.create_bell(kind)
 
         def run_loop() -> None:
@@ -171,7 +174,7 @@ class WorkerThreads:
         self._threads.append(thread)
 
     def _run_guarded(self, work: Callable[[], bool]) -> bool | None:
-        """Return the result, or None after an error. Errors of tasks have already been recorded in their jobs' rows."""
+        """Return the result, or None after an error. Errors of tasks have already been recorded in the jobs' rows."""
         try:
             return work()
         except Exception as error:  # noqa: BLE001 - a thread of the service must not end for any reason
@@ -181,7 +184,7 @@ class WorkerThreads:
     def _ingest_once(self, runner: JobRunner) -> bool:
         if not self._has_room() or not runner.run_once(JobKind.INGEST):
             return False
-        # Any free thread can take jobs that were handed back, and failed versions leave content to be removed.
+        # Any free thread can claim the jobs that were handed back. Failed versions leave content that must be removed.
         for kind in (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT):
             self._doorbell.ring(kind)
         return True
@@ -224,7 +227,8 @@ class WorkerThreads:
             return False
         try:
             return builder.run_once()
-        # Building must resume when its dependencies are available again. Errors of single versions are in their rows.
+        # Building must resume when its dependencies are available again. Errors of single versions are recorded in
+        # their jobs' rows.
         except Exception as error:  # noqa: BLE001 - a thread of the service must not end for any reason
             log.warning("building of generation interrupted", error=repr(error))
             return False
@@ -232,14 +236,14 @@ class WorkerThreads:
             self._last_build = time.monotonic()
 
     def _should_delay_building(self) -> bool:
-        """Return whether building another generation should yield to documents, for no longer than embedding does."""
+        """Return whether building another generation should yield to documents, for no longer than embedding yields."""
         if time.monotonic() - self._last_build > _MAX_EMBED_DELAY_SECONDS or self._builds_first():
             return False
         waiting = self._jobs.count_unfinished()
         return bool(waiting.get(JobKind.INGEST) or waiting.get(JobKind.EMBED))
 
     def _run_heartbeat(self) -> None:
-        """Extend leases during long stages, and requeue jobs of other processes whose leases have lapsed."""
+        """Extend leases during long stages, and requeue jobs of other processes with lapsed leases."""
         while not self._stop.wait(min(self._jobs.lease_seconds, self._step_seconds) / 3):
             self._run_guarded(self._beat)
 

@@ -1,8 +1,8 @@
-"""A watchdog that ends a worker which is deaf: messages are waiting for it and it is idle, but it takes none.
+"""A watchdog that ends a deaf worker: messages are waiting and the worker is idle, but it takes none.
 
-A consumer whose connection breaks while a finished message is being acknowledged has been seen to wait forever on a
-socket that nothing reads, without an error. The transport's own health check does not notice this. The process manager
-restarts the worker, and nothing is lost.
+If a consumer's connection breaks while a finished message is being acknowledged, the consumer may wait forever on a
+socket that nothing reads, without an error. This has been observed. The transport's own health check does not notice
+this. The process manager restarts the worker, and nothing is lost.
 """
 
 import threading
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class Watchdog:
-    """Watches a worker from its own thread, and calls `give_up` once."""
+    """Watches a worker from a separate thread, and calls `give_up` once if the worker is deaf."""
 
     def __init__(
         self,
@@ -28,10 +28,11 @@ class Watchdog:
         give_up: Callable[[], None],
         seconds: float,
     ) -> None:
-        """Prepare the watchdog. It gives up after `seconds` in which messages were waiting and the worker took none.
+        """Prepare the watchdog.
 
-        `waiting` counts the messages in the worker's queues, and raises `OSError` or the transport's error while the
-        broker is unreachable. `taken` counts the messages received so far.
+        The watchdog gives up after `seconds` in which messages were waiting and the worker took none. `waiting` counts
+        the messages in the worker's queues, and raises `OSError` or the transport's error if the broker is unreachable.
+        `taken` counts the messages received so far.
         """
         self._waiting = waiting
         self._taken = taken

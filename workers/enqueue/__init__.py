@@ -1,7 +1,7 @@
 """The doorbell that notifies workers of new work in the catalog. The API may import no other module of `workers`.
 
-A ring carries no information that is not in the catalog's rows. If a ring is lost, a job is delayed until the next
-sweep, but nothing is lost.
+A ring carries no information that is not in the catalog's rows. If a ring is lost, its job is only delayed until the
+next sweep.
 """
 
 import threading
@@ -11,15 +11,15 @@ from ingest.storage.queue.records import JobKind
 
 
 class Doorbell(Protocol):
-    """Announces work of a kind.
+    """Notifies workers of new work of a kind.
 
-    It never blocks and never fails, because the work is already recorded in the catalog.
+    A ring never blocks and never fails, because the work is already recorded in the catalog.
     """
 
     def ring(self, kind: JobKind) -> None: ...
 
     def close(self) -> None:
-        """Allow a moment for rings in flight to arrive."""
+        """Close the doorbell, after a short wait for pending rings to be sent."""
 
 
 class ThreadDoorbell:
@@ -33,7 +33,7 @@ class ThreadDoorbell:
         self._bells: list[tuple[JobKind, threading.Event]] = []
 
     def create_bell(self, kind: JobKind) -> threading.Event:
-        """Create a bell that is set whenever there may be work of the kind."""
+        """Create a bell that is set whenever there may be work of this kind."""
         bell = threading.Event()
         self._bells.append((kind, bell))
         return bell

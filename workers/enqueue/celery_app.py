@@ -1,7 +1,7 @@
 """The Celery application of senders and workers: queues, and settings with their reasons.
 
-The broker is only a doorbell. A message says "check for jobs of this kind" and may name a job. The job itself, its
-owner and its attempts are recorded in the catalog's rows. Therefore the broker may lose, repeat, delay or reorder
+The broker is only used as a doorbell. A message says "check for jobs of this kind" and may name a job. The job itself,
+its owner and its attempts are recorded in the catalog's rows. Therefore the broker may lose, repeat, delay or reorder
 messages.
 """
 
@@ -17,41 +17,42 @@ SWEEP_TASK = "leadline.sweep"
 UPKEEP_TASK = "leadline.upkeep"
 WEBHOOKS_TASK = "leadline.webhooks"
 UPKEEP_QUEUE = "upkeep"
-# There is one queue per kind, so that each kind can have its own workers. Jobs of kind `collect` are part of upkeep.
+# There is one queue per kind, so that each kind can have separate workers. Jobs of kind `collect` are processed by the
+# upkeep queue.
 QUEUES = {JobKind.INGEST: "ingest", JobKind.EMBED: "embed", JobKind.COLLECT: UPKEEP_QUEUE, JobKind.RUN: "runs"}
 QUEUE_NAMES = ("ingest", "embed", "runs", UPKEEP_QUEUE)
 
 TASK_SECONDS = 900.0
-# A run has its own time limit. This limit is for a worker that hangs despite it.
+# A run has its own time limit. This limit applies if a worker hangs and exceeds that limit.
 _RUN_TASK_SECONDS = 6 * 3600.0
 _RING_EXPIRES_SECONDS = 600
 
 
 def make_app(broker_url: str, *, task_seconds: float = TASK_SECONDS) -> Celery:
-    """Create an application without tasks, which is enough for ringing. `workers.main` adds the tasks.
+    """Create an application without tasks, which is enough to send rings. `workers.main` adds the tasks.
 
-    Does not connect to anything.
+    Creating it does not connect to any server.
     """
     app = Celery("leadline", broker=broker_url, set_as_current=False)
     app.conf.update(_SETTINGS)
-    # A hung task is killed. Its lease lapses, and the job's row counts the attempt.
+    # A hung task is killed. Its lease lapses, and the attempt is counted in the job's row.
     app.conf.task_time_limit = task_seconds
-    # Unacknowledged messages are redelivered after this time. It is longer than a task's time limit; otherwise a task
-    # would be delivered a second time while it was still running. A run's message is redelivered during the run, which
-    # costs one query.
+    # Unacknowledged messages are redelivered after this time. The time must be longer than a task's time limit;
+    # otherwise a task would be delivered a second time while it was still running. The message of a run is redelivered
+    # while the run is in progress, which costs one query.
     app.conf.broker_transport_options = {**_TRANSPORT_OPTIONS, "visibility_timeout": 2 * task_seconds}
     return app
 
 
 _TRANSPORT_OPTIONS = {
-    # By default, Celery looks for messages to redeliver only about every 100 s. With these settings it does so every 10
+    # By default, Celery looks for messages to redeliver only about every 100 s. With these settings it looks every 10
     # s.
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
     "socket_connect_timeout": 2,
     "socket_timeout": 10,
     "socket_keepalive": True,
-    # A consumer that hangs on a dead connection is dropped and reconnects.
+    # If a consumer hangs on a dead connection, the connection is dropped and opened again.
     "health_check_interval": 10,
 }
 
@@ -60,21 +61,21 @@ _SETTINGS: dict[str, Any] = {
     # JSON only: with pickle, an attacker who controls the broker could run code in a worker.
     "task_serializer": "json",
     "accept_content": ["json"],
-    # Results are rows of the catalog. A result backend would be a second source of truth, and a chord would wait
-    # forever for a result that the backend lost.
+    # Results are rows in the catalog. A result backend would be a second source of truth, and a chord would wait
+    # forever if the backend lost a result.
     "task_ignore_result": True,
     "result_backend": None,
-    # A message is acknowledged when its slice has ended, and redelivered if the child or worker process was killed.
-    # With early acknowledgement, which is Celery's default, the message would be lost until the next sweep in either
-    # case.
+    # A message is acknowledged when its slice has ended. It is redelivered if the child process or the worker was
+    # killed. With early acknowledgement, which is Celery's default, the message would be lost in both cases, and its
+    # job would wait for the next sweep.
     # guard: late-acknowledgement
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
-    # The broker does not redeliver a task that failed or timed out, because the row's lease and attempts decide about
-    # retries.
+    # The broker does not redeliver the message of a failed or timed-out task: the lease and attempts in the row decide
+    # about retries.
     "task_acks_on_failure_or_timeout": True,
-    # Take a message only when a process is free to handle it, so that a busy worker does not withhold messages from an
-    # idle one.
+    # Take a message only when a process is free to handle it, so that a busy worker does not hold messages that an idle
+    # worker could handle.
     "worker_prefetch_multiplier": 1,
     # Memory held by native libraries is released between tasks.
     "worker_max_memory_per_child": 3_000_000,
@@ -83,10 +84,10 @@ _SETTINGS: dict[str, Any] = {
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "worker_cancel_long_running_tasks_on_connection_loss": False,
-    # A ring must not wait for an unreachable broker. The sweep will ring instead.
+    # A ring must not wait for an unreachable broker. If the ring fails, the next sweep rings instead.
     "task_publish_retry": False,
-    # Workers do not need to talk to each other, and remote control would let anyone with access to the broker stop
-    # them.
+    # Workers do not need to communicate with each other. With remote control, anyone with access to the broker could
+    # stop them.
     "worker_enable_remote_control": False,
     "worker_send_task_events": False,
     "task_default_queue": UPKEEP_QUEUE,
@@ -102,13 +103,16 @@ _SETTINGS: dict[str, Any] = {
 
 
 def ring(app: Celery, kind: JobKind, job_id: int | None = None) -> None:
-    """Send one message, which expires if no worker takes it. Raises the errors of the transport."""
+    """Send one message, which expires if no worker takes it. Raises the same errors as the transport."""
     limit = {"time_limit": _RUN_TASK_SECONDS} if kind is JobKind.RUN else {}
     asked = {"kind": kind.value, "job": job_id}
     app.send_task(LOOK_TASK, kwargs=asked, queue=QUEUES[kind], expires=_RING_EXPIRES_SECONDS, **limit)
 
 
 def count_waiting_messages(app: Celery) -> dict[str, int]:
-    """Count the waiting messages in each queue, excluding those in progress. Raises the errors of the transport."""
+    """Count the waiting messages in each queue, excluding messages in progress.
+
+    Raises the same errors as the transport.
+    """
     with app.connection_for_read() as connection, connection.channel() as channel:
         return {name: channel.client.llen(name) for name in QUEUE_NAMES}

@@ -12,17 +12,17 @@ from ingest.storage.queue.records import JobKind
 from workers.enqueue.celery_app import ring
 
 _MAX_WAITING_RINGS = 1_000
-# After a failed send, rings are dropped for this long, so that they do not each wait for the broker's timeout.
+# After a failed send, rings are dropped for this long, so that not every ring has to wait for the broker's timeout.
 _BROKER_PAUSE_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
 
 class CeleryDoorbell:
-    """Sends rings from its own thread, so that no request waits for the broker.
+    """Sends rings from a separate thread, so that no request waits for the broker.
 
-    Rings are dropped while the broker is unreachable and if too many are waiting. The sweep rings for every row that is
-    still waiting.
+    Rings are dropped while the broker is unreachable or too many rings are pending. A sweep later rings for every row
+    that is still waiting.
     """
 
     def __init__(self, app: Celery) -> None:

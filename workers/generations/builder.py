@@ -1,7 +1,7 @@
 """Builds a generation of the index beside the active one until it is complete.
 
-Any number of builders may work concurrently, in the service, in commands and on other machines. Each claims different
-versions.
+Any number of builders may work concurrently, in the service, in commands and on other machines. Each builder claims
+different versions.
 """
 
 import threading
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class GenerationBuilder:
-    """A worker that builds the generation in state `building`, whichever it is."""
+    """A worker that builds the generation whose state is `building`."""
 
     def __init__(self, records: GenerationRecords, jobs: Jobs, generations: Generations, runner: JobRunner) -> None:
         self._records = records
@@ -36,7 +36,7 @@ class GenerationBuilder:
     def run_once(self) -> bool:
         """Add some versions to the generation.
 
-        Returns false if no generation is being built or no version can be added now.
+        Returns false if no generation is being built, or if no version can be added now.
         """
         beside = self._records.find_beside_active()
         if beside is None or beside.state is not GenerationState.BUILDING:
@@ -57,9 +57,9 @@ class GenerationBuilder:
         self._runner.keep_leases()
 
     def run(self, stopping: Callable[[], bool], pause: Callable[[], None]) -> None:
-        """Work until the generation contains every version that did not fail.
+        """Work until the generation contains all versions except failed ones.
 
-        `pause` waits while other workers hold the remaining versions.
+        `pause` is called to wait while other workers hold the remaining versions.
         """
         with self._lease_heartbeat():
             while not stopping():
@@ -78,7 +78,8 @@ class GenerationBuilder:
             while not closing.wait(self._jobs.lease_seconds / 3):
                 try:
                     self.keep_leases()
-                # The database may be unreachable for a moment, and the next beat may succeed before the lease lapses.
+                # The database may be unreachable for a moment, and the next heartbeat may succeed before the lease
+                # lapses.
                 except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
                     log.warning("leases not extended", error=repr(error))
 
@@ -97,16 +98,19 @@ def open_builder(
     stopping: Callable[[], bool],
     slice_over: Callable[[], bool] = lambda: False,
 ) -> tuple[GenerationBuilder, ReembedTask]:
-    """Build a builder, and the task that reports progress in a long document. See `JobRunner` for the callables."""
+    """Create a builder and a task that reports progress on long documents.
+
+    See `JobRunner` for the meaning of the callables.
+    """
     task = ReembedTask(deps)
     runner = JobRunner(deps.jobs, reembed=task, stopping=stopping, slice_over=slice_over)
     return GenerationBuilder(records, deps.jobs, deps.generations, runner), task
 
 
 def requeue_missing_versions(records: GenerationRecords, generations: Generations, generation_id: int) -> int:
-    """Requeue versions that are recorded as done but missing in the generation being built. Return their number.
+    """Requeue versions that are recorded as done but missing in the generation being built, and return how many.
 
-    The catalog syncs each commit to disk and the index does not, so after a power cut the index may lack versions. The
+    The catalog syncs each commit to disk and the index does not, so the index may lack versions after a power cut. The
     previous generation may also have lost data since it stopped being active.
     """
     with generations.use_index(generation_id) as index:

@@ -1,6 +1,7 @@
-"""Switches between generations of the index: which steps are allowed, and what must be completed before them.
+"""Switches between generations of the index.
 
-Each step may be repeated, even by another process if this one was killed in the middle of the step.
+Defines which steps are allowed, and which work must be completed before each step. Each step may be repeated, even by
+another process if this one was killed in the middle of the step.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,18 +11,18 @@ from ingest.storage.generations.records import BuildProgress, Generation, Genera
 from ingest.storage.generations.store import GenerationRecords, build_incomplete_error
 from retrieval.encoders.registry import EncoderChoice
 
-# Documents that arrive while the generation is being completed are added in up to this many rounds. Each round is
+# Documents that arrive while the generation is being completed are added in at most this many rounds. Each round is
 # shorter than the previous one.
 _MAX_ROUNDS = 20
-# A switch first adds documents that arrived since the generation was complete. It refuses to start if more than this
-# fraction is missing.
+# A switch first adds documents that arrived after the generation was completed. The switch is refused if more than this
+# fraction of the versions is missing.
 _MAX_MISSING_SHARE = 0.05
 
 
 class GenerationSwitcher:
-    """Builds generations, switches and rolls back.
+    """Builds generations, switches to them and rolls back.
 
-    `complete` adds all versions except failed ones to the one being built.
+    `complete` adds all versions except failed ones to the generation being built.
     """
 
     def __init__(self, records: GenerationRecords, complete: Callable[[], None]) -> None:
@@ -31,7 +32,8 @@ class GenerationSwitcher:
     def build_generation(self, choice: EncoderChoice | None, sparse: str) -> Generation:
         """Build a generation with an encoder, or continue building the current one, without switching to it.
 
-        Raises `GenerationStateError` if no new generation is needed or another one is in the way.
+        Raises `GenerationStateError` if no new generation is needed, or if another generation must be switched or
+        discarded first.
         """
         beside = self._records.find_beside_active()
         if choice is None:
@@ -48,10 +50,11 @@ class GenerationSwitcher:
         return generation
 
     def spread(self, differences: Callable[[int], Sequence[str]]) -> Generation:
-        """Copy the active generation to one that is stored as the settings require, without switching to it.
+        """Copy the active generation to a new one with the storage layout in the settings, without switching to it.
 
         `differences` describes how a generation's storage differs from the settings. Vectors are copied rather than
-        computed again. Raises `GenerationStateError` if no copy is needed or another generation is in the way.
+        computed again. Raises `GenerationStateError` if no copy is needed, or if another generation must be switched or
+        discarded first.
         """
         active = self._records.load_active()
         if not differences(active.id):
@@ -74,7 +77,7 @@ class GenerationSwitcher:
     def rebuild(self, choice: EncoderChoice, sparse: str) -> Generation:
         """Rebuild the whole index from the catalog and the blobs, and switch to it.
 
-        Unless the index is lost, vectors are copied if only the sparse weights change, as after an upgrade.
+        If the index is not lost and only the sparse weights change, as after an upgrade, vectors are copied.
         """
         active = self._records.load_active()
         same_vectors = active.encoder == choice.fingerprint and active.sparse != sparse and not active.lost
@@ -83,7 +86,7 @@ class GenerationSwitcher:
         return self._finish_and_activate(generation)
 
     def switch(self) -> Generation:
-        """Switch to the newer generation. Raises `GenerationStateError` if too much of it is missing."""
+        """Switch to the newer generation. Raises `GenerationStateError` if too many versions are missing in it."""
         active, beside = self._records.load_active(), self._records.find_beside_active()
         if beside is None:
             raise GenerationStateError(

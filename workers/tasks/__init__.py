@@ -1,1 +1,1 @@
-"""The tasks that process jobs, one module per task. They contain no loop and no thread."""
+"""The tasks that process jobs, one module per task. The tasks start no threads and contain no worker loop."""

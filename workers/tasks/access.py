@@ -1,7 +1,7 @@
 """Writes the readers of documents to the index, so that its queries find only chunks that the principal may see.
 
-The catalog decides what is visible from the moment a change is committed. The index follows immediately or, if it is
-unreachable, once it is available again. Until then, `Catalog.list_unsynced_readers` lists the document.
+The catalog decides what is visible from the moment a change is committed. The index is updated immediately or, if it is
+unreachable, once it is available again. Until the update, `Catalog.list_unsynced_readers` lists the document.
 """
 
 from collections.abc import Callable, Collection
@@ -26,9 +26,9 @@ class ReaderSync:
         self._generations = generations
 
     def sync(self, document_id: str) -> bool:
-        """Write a changed document's readers.
+        """Write a changed document's readers to the index.
 
-        Returns false if the index is unreachable; then `sync_all` writes them later.
+        Returns false if the index is unreachable, in which case `sync_all` writes the readers later.
         """
         reach_point("access.committed")
         try:
@@ -39,7 +39,7 @@ class ReaderSync:
         return revision is None or self._catalog.record_readers_synced(document_id, revision)
 
     def sync_all(self) -> int:
-        """Write all readers that the index does not have yet, for every tenant. Return the number of documents."""
+        """Write all readers that are missing from the index, for every tenant. Return the number of documents."""
         return sum(self.sync(document_id) for document_id in self._catalog.list_unsynced_readers())
 
     def _write_readers(self, document: Document) -> None:
@@ -48,7 +48,7 @@ class ReaderSync:
 
 
 def write_readers_of_new_points(catalog: Catalog, index: IndexWriter, versions: Collection[tuple[str, str]]) -> None:
-    """Write the readers of versions whose points were just written as open to the whole tenant.
+    """Write the readers of versions whose points were just written without access restrictions.
 
     `versions` contains pairs of document and version ids. Call this before the versions are committed, and therefore
     before searches can find any of the points.
@@ -57,7 +57,7 @@ def write_readers_of_new_points(catalog: Catalog, index: IndexWriter, versions: 
     for document_id, version_id in versions:
         document = live.get(document_id)
         if document is None or (document.readers is None and not document.revision):
-            continue  # any later change will find the points
+            continue  # any later change of readers will find the points
 
         def write_readers(current: Document, version_id: str = version_id) -> None:
             index.set_readers(current.tenant_id, version_id, current.readers)
@@ -67,10 +67,10 @@ def write_readers_of_new_points(catalog: Catalog, index: IndexWriter, versions: 
 
 
 def write_until_current(catalog: Catalog, document_id: str, write: Callable[[Document], None]) -> int | None:
-    """Write a document's readers until they do not change during the write.
+    """Write a document's readers, and write them again if they changed in the meantime.
 
-    Returns their revision, or None if the document was deleted. The last writer reads the document again after writing,
-    so after two concurrent writes the index contains the current readers.
+    Returns the revision of the readers, or None if the document was deleted. The last writer reads the document again
+    after writing, so after two concurrent writes the index contains the current readers.
     """
     document = catalog.load_live_documents([document_id]).get(document_id)
     while document is not None:

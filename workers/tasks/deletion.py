@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class Deleter:
-    """Removes versions from every store that contains content of them."""
+    """Removes versions from every store that contains their content."""
 
     def __init__(
         self, catalog: Catalog, redaction: Redaction, generations: Generations, texts: Texts, blobs: Blobs
@@ -32,18 +32,18 @@ class Deleter:
         self._tables = RecordTables(blobs)
 
     def remove_version(self, version: Version) -> tuple[int, int]:
-        """Remove a version unless it is in use. Return the chunks removed from the index and the bytes freed.
+        """Remove a version unless it is in use. Return how many chunks were removed and bytes freed.
 
-        The version is removed from all generations of the index, and content derived from it is redacted: answers, run
-        logs and stored replies. The original of a failed version remains available for inspection until its document is
-        replaced or deleted. Repeating this is safe.
+        The version is removed from all generations of the index, and content derived from the version is redacted:
+        answers, run logs and cached replies. The original of a failed version remains available for inspection until
+        its document is replaced or deleted. Repeating this is safe.
         """
         removable = self._catalog.find_removable_version(version.id)
         if removable is None:
             return 0, 0
         chunks = self._generations.delete_version(removable.tenant_id, removable.id)
         reach_point("delete.points_removed")
-        self._catalog.delete_digests(removable.id)  # first, so that the missing text is not reported as lost
+        self._catalog.delete_digests(removable.id)  # deleted first, so that the missing text is not reported as lost
         size = self._texts.delete(removable.id) + self._tables.delete(removable.id)
         if removable.state is not VersionState.FAILED:
             size += self._blobs.delete(removable.blob_key)
@@ -56,7 +56,7 @@ class Deleter:
         return chunks, size
 
     def delete_document(self, tenant_id: str, document_id: str, readers: Readers = None) -> Deletion:
-        """Delete a document and remove as much of its content as possible now; the receipt lists the removed content.
+        """Delete a document and remove as much of its content as possible now. The receipt counts the removed content.
 
         From the first commit on, searches no longer find the document. Content that cannot be removed now, because the
         index is unreachable or a worker is still writing it, is removed later by a queued job. Raises

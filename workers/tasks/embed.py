@@ -1,6 +1,6 @@
 """The second stage of ingest: computing the vectors of chunks.
 
-Every stage may be repeated: it first writes and then commits under the job's fence.
+Every stage may be repeated: it first writes its results and then commits them under the job's fencing token.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,15 +28,15 @@ class EmbedTask:
     def run(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
         """Embed the versions of jobs that were claimed together.
 
-        Small versions share batches. A long version is recorded batch by batch and resumed where it stopped. After each
-        batch, other jobs may get a turn. Raises `WorkerStopping` in this case, or if `stopping` returns true.
+        Small versions share batches. A long version is recorded batch by batch and resumed where it stopped. Raises
+        `WorkerStopping` if another job gets a turn after a batch, or if `stopping` returns true.
         """
         try:
             with self._deps.generations.use_generation(jobs[0].generation) as made:
                 self._embed_jobs(jobs, made, stopping)
         except Exception:
             if len(jobs) == 1:
-                self._deps.jobs.require_held(jobs[0])  # if the version was withdrawn, this explains the error
+                self._deps.jobs.require_held(jobs[0])  # if the version was withdrawn, this raises the explanation
             raise
 
     def _embed_jobs(self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]) -> None:
@@ -103,6 +103,6 @@ class EmbedTask:
 def _build_report(job: Job, portion: Portion, written: VectorCounts, index: IndexWriter) -> EmbedReport:
     version = portion.version
     indexed = None
-    if portion.staged:  # a replacement becomes active only when the index contains all of it
+    if portion.staged:  # a replacement becomes active only when all of it is in the index
         indexed = index.count_chunks(version.tenant_id, version.id, embedded_only=True)
     return EmbedReport(job, written.tokens, written.reused, indexed)

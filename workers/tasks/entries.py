@@ -1,4 +1,4 @@
-"""A container's entries before they become documents. A parser hands over their bytes, which are stored as blobs."""
+"""A container's entries before they become documents. A parser passes on their bytes, which are stored as blobs."""
 
 import hashlib
 from typing import BinaryIO
@@ -15,9 +15,9 @@ _BATCH_BYTES = 16 * 1024**2
 
 
 class EntryStore:
-    """The blobs of one version's entries. A repeated ingest writes the same keys, so that nothing is stored twice.
+    """The blobs of one version's entries. A repeated ingest writes the same keys, so that no entry is stored twice.
 
-    Small files are stored in batches, because a disk commits many files as fast as one.
+    Small files are stored in batches, because a disk syncs many files as fast as one.
     """
 
     def __init__(self, blobs: Blobs, version: Version) -> None:
@@ -49,12 +49,12 @@ class EntryStore:
             self._store_batch()
 
     def finish(self) -> tuple[Entry, ...]:
-        """Store the remaining entries, and return all entries."""
+        """Store the remaining entries, and return all of the version's entries."""
         self._store_batch()
         return tuple(self._found)
 
     def remove(self) -> None:
-        """Remove the stored entries because their version was withdrawn and they will not be used."""
+        """Remove the stored entries. Called if their version was withdrawn and they will not be used."""
         self._waiting.clear()
         for entry in self._found:
             self._blobs.delete(entry.blob_key)

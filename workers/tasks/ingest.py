@@ -1,10 +1,10 @@
 """The first stage of ingest: versions are parsed, normalized, chunked and indexed, so that BM25 finds them.
 
-Small documents that were claimed together share the costs that do not grow with size: a disk sync, a commit and an
+Small documents that were claimed together share the costs that do not depend on size: a disk sync, a commit and an
 index write. A long document goes through the same steps alone.
 
-Every stage may be repeated: it first writes and then commits under the job's fence. If the commit finds the lease lost
-because the document was deleted, the written content is removed again.
+Every stage may be repeated: it first writes its results and then commits them under the job's fencing token. If the
+lease was lost because the document was deleted, the commit fails and the written content is removed again.
 """
 
 import time
@@ -35,19 +35,22 @@ from workers.tasks.entries import EntryStore
 from workers.tasks.turns import FIRST_TRY_SECONDS, SHARED_TRY_SECONDS, WorkerTurn
 from workers.tasks.vectors import build_indexed_text, compute_word_weights, iter_indexed_chunks
 
-# Limits of a claim: the total size of all files in bytes, and the number of documents.
+# Limits on the jobs claimed together: the total size of their files in bytes, and the number of documents.
 BATCH_BYTES = MAX_QUICK_BYTES
 BATCH_DOCUMENTS = 32
-# When parsing has taken some seconds or has produced this much text, the remaining documents are put back into the
-# queue. So a file that is slow, or that expands a thousandfold, delays the documents parsed before it only once, and
-# those after it not at all.
+# Once parsing has taken a few seconds or produced this much text, the remaining documents are put back in the queue.
+# Therefore one slow or expanding file delays the documents parsed before it only once, and the documents after it not
+# at all.
 _MAX_BATCH_CHARACTERS = 4_000_000
 _BATCH_CHUNKS = 512
 
 
 @dataclass(frozen=True)
 class JobFailure:
-    """A job that failed, was lost or was stopped among jobs that were claimed together, and its error."""
+    """The failure of one of several jobs that were claimed together, with its error.
+
+    The job may also have been lost or stopped.
+    """
 
     job: Job
     error: Exception
@@ -55,7 +58,7 @@ class JobFailure:
 
 @dataclass(frozen=True)
 class _ParsedVersion:
-    """A parsed version that is about to be written to the index."""
+    """A parsed version that is ready to be written to the index."""
 
     job: Job
     document: Document
@@ -132,8 +135,8 @@ class IngestTask:
     ) -> None:
         """Prepare the task.
 
-        `room` limits the content extracted from an uploaded container and the containers nested in it.
-        `first_try_seconds` is how long a document may take before other documents get a turn; see
+        `room` limits the total content extracted from an uploaded container and the containers nested in it.
+        `first_try_seconds` is the time that a document may take before other documents get a turn; see
         `workers.tasks.turns`.
         """
         self._room = room
@@ -155,7 +158,7 @@ class IngestTask:
     def run_together(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> list[JobFailure]:
         """Run jobs that were claimed together and return the failures. One failure does not stop the other jobs.
 
-        Jobs that were not reached fail with `WorkerStopping`, and jobs that took too long fail with `RequeueInLane`.
+        Jobs that were not started fail with `WorkerStopping`, and jobs that took too long fail with `RequeueInLane`.
         Errors that concern all jobs, such as an unreachable index, are raised without committing anything.
         """
         self._stores = {}
@@ -225,7 +228,7 @@ class IngestTask:
         documents = deps.catalog.load_live_documents([job.document_id for job in jobs])
         versions = deps.catalog.load_versions(
             [job.version_id for job in jobs]
-        )  # may be older than the document's latest version
+        )  # this version may be older than the document's latest version
         parsed: list[_ParsedVersion] = []
         failures: list[JobFailure] = []
         begun = self._clock()
@@ -266,7 +269,7 @@ class IngestTask:
                 check_cancelled=turn.check,
             )
         reach_point("ingest.parsed")
-        if alone:  # small documents pass through this stage too fast for anyone to see it
+        if alone:  # small documents pass through this stage too fast to be shown
             pages, characters = len(parsed.layout.places) or None, len(parsed.text)
             deps.jobs.record_progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
         chunks = chunk_text(parsed.text, parsed.layout, parsed.positions, check_cancelled=turn.check)
@@ -275,9 +278,10 @@ class IngestTask:
         return _ParsedVersion(job, document, version, parsed, tuple(chunks), store.finish())
 
     def _build_unpacking(self, document: Document, version: Version, store: EntryStore) -> Unpacking | None:
-        """Return the purpose for which a container's entries are extracted, or None for other documents.
+        """Return the reason for extracting a container's entries, or None for other documents.
 
-        An active version has already handed over its entries. When it is indexed again, they are parsed but not stored.
+        The entries of an active version have already been stored. If the version is indexed again, its entries are
+        parsed but not stored.
         """
         if not is_container(version.media_type):
             return None
@@ -290,9 +294,9 @@ class IngestTask:
         return Unpacking(room, _skip_entry if document.active_version_id == version.id else store.store_entry)
 
     def _record_progress(self, job: Job, done: int, total: int | None) -> None:
-        """Record the pages, slides or sheets parsed so far and extend the lease.
+        """Record how many pages, slides or sheets have been parsed so far, and extend the lease.
 
-        A lost lease ends the job at its next step.
+        If the lease was lost, the job ends at its next step.
         """
         self._deps.jobs.record_batch_progress(VersionState.PARSING, {job: {"pages_done": done, "pages": total}})
 
@@ -303,9 +307,9 @@ class IngestTask:
         stopping: Callable[[], bool],
         check_cancelled: Callable[[], None],
     ) -> list[Job]:
-        """Write every chunk.
+        """Write every chunk to the index.
 
-        Return the jobs whose lease was lost in the meantime; their remaining chunks are not written.
+        Returns the jobs whose lease was lost in the meantime. The remaining chunks of these jobs are not written.
         """
         deps = self._deps
         lost: set[Job] = set()
@@ -317,7 +321,8 @@ class IngestTask:
             some = points[at : at + self._batch_chunks]
             sparse = [point.compute_word_weights(made.sparse) for point in some]
             writing = {point.owner.job for point in some}
-            # Checked before each write, so that the removal of a withdrawn version finds everything written for it.
+            # The lease is checked before each write, so that the removal of a withdrawn version finds all content
+            # written for it.
             held = deps.jobs.select_held(list(writing))
             lost |= {job for job in writing if job.id not in held}
             reach_point("ingest.writing")
@@ -330,7 +335,7 @@ class IngestTask:
     def _undo_if_withdrawn(self, failure: JobFailure, index: IndexWriter) -> JobFailure:
         """Remove the content that was written for a withdrawn version.
 
-        The failure of its job becomes a `LeaseLostError`.
+        The version's job fails with `LeaseLostError`.
         """
         job = failure.job
         # guard: delete-during-indexing

@@ -1,4 +1,4 @@
-"""Adds versions to the generation of the index that is being built, from their stored texts and chunk maps."""
+"""Adds versions to the index generation that is being built, from their stored texts and chunk maps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _AWAITING_VECTORS = Failure("vectors_awaited", "Its vectors are being computed a
 
 @dataclass(frozen=True)
 class _PartialVersion:
-    """A version whose chunks are all in the generation. At least `embedded` of them have their vectors."""
+    """A version whose chunks are all in the generation. At least `embedded` of these chunks have vectors."""
 
     job: Job
     version: Version
@@ -35,10 +35,10 @@ class _PartialVersion:
 
 
 class ReembedTask:
-    """Writes versions' chunks and vectors to the generation being built, continuing where an earlier attempt stopped.
+    """Writes chunks and vectors to the generation being built, continuing where an earlier attempt stopped.
 
-    Like every task, it commits under the job's fence. If a version is withdrawn in the meantime, none of its content
-    remains.
+    Like every task, it commits under the job's fencing token. If a version is withdrawn in the meantime, its written
+    content is removed.
     """
 
     def __init__(self, deps: WorkerDeps, *, batch_chunks: int = _EMBED_BATCH_CHUNKS) -> None:
@@ -100,7 +100,7 @@ class ReembedTask:
             indexed = list(iter_indexed_chunks(document, version, text, entry.chunks, entry.layout))
             self._write_chunks(job, version, entry, indexed, made, stopping)
         write_readers_of_new_points(deps.catalog, made.index, [(document.id, version.id)])
-        if version.state is VersionState.FAILED:  # found by its words only; it has no vectors in any generation
+        if version.state is VersionState.FAILED:  # BM25 finds it, but it has no vectors in any generation
             return _PartialVersion(job, version, entry, len(entry.chunks))
         embedded = made.index.count_chunks(version.tenant_id, version.id, embedded_only=True)
         if embedded < len(entry.chunks):  # batches are written in order, and the last may be incomplete
@@ -126,7 +126,7 @@ class ReembedTask:
                 compute_word_weights(made.sparse, text, name=version.name, language=language)
                 for _, text in iter_chunk_texts(deps.texts, version, some)
             ]
-            deps.jobs.require_held(job)  # so that the removal of a withdrawn version finds everything written for it
+            deps.jobs.require_held(job)  # so that a withdrawn version's removal finds all written content
             reach_point("reembed.writing")
             made.index.upsert(indexed[at : at + _INDEX_BATCH_CHUNKS], sparse)
             reach_point("reembed.half_indexed")

@@ -57,8 +57,8 @@ class RunTask:
     def run(self, job: Job, stopping: Callable[[], bool]) -> None:
         """Run one job.
 
-        Raises `WorkerStopping` if the process is ending, `LeaseLostError` if the job was taken over, and errors of
-        answering.
+        Raises `WorkerStopping` if the process is ending, `LeaseLostError` if the job was taken over, and any error that
+        occurs while answering.
         """
         run = self._log.start(job)
         reach_point("run.begun")
@@ -99,7 +99,7 @@ class RunTask:
         raise RunCancelledError("The run was cancelled.")
 
     def _raise_interruption(self, job: Job, stopping: Callable[[], bool]) -> None:
-        """Raise the reason for the interruption: the process is ending, or this worker no longer holds the job."""
+        """Raise the error for an interruption: the process is ending, or this worker no longer holds the job."""
         self._jobs.require_held(job)
         if stopping():
             raise WorkerStopping
@@ -137,7 +137,7 @@ class RunTask:
 
 
 class _JobLog:
-    """The log of one run, bound to the job that the worker holds."""
+    """The log of one run. Entries are written on behalf of the job that the worker holds."""
 
     def __init__(
         self, run_log: RunLog, job: Job, clock: RunClock, used: UsedVersions, readers: frozenset[str] | None
@@ -169,7 +169,7 @@ class _JobLog:
 
 
 def _build_request(run: Run, used: UsedVersions) -> AnswerRequest:
-    """Build the request of a run. It cannot exceed its budget, so there is nothing to confirm."""
+    """Build the request of a run. No confirmation is needed, because a run cannot exceed its budget."""
     return AnswerRequest(
         run.question,
         AnswerScope(run.tenant_id, run.collections, run.documents, run.filters, run.readers),
@@ -185,7 +185,7 @@ def _build_request(run: Run, used: UsedVersions) -> AnswerRequest:
 
 
 def _refuse_if_away_too_long(away_seconds: float, error: LeadlineError) -> LeadlineError:
-    """Return the error, or a permanent error if the model has been unreachable for too long."""
+    """Return the error unchanged, or a permanent error if the model has been unreachable for too long."""
     if away_seconds < _MAX_AWAY_SECONDS:
         return error
     return LanguageModelRefusedError(

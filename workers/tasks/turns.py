@@ -3,7 +3,7 @@
 A parser reads one document at a time, so a document that takes minutes would delay all documents queued behind it.
 Therefore each document starts with a first try of a few seconds. If it takes longer, it counts as slow. A slow document
 continues while no other document waits for its worker, or if it is within the fraction of workers reserved for slow
-documents. Otherwise its job is requeued. Its progress is lost, but no attempt is counted.
+documents. Otherwise the document's job is requeued. The progress so far is lost, but the job uses up no attempt.
 """
 
 import time
@@ -17,8 +17,8 @@ from workers.deps import WorkerStopping
 FIRST_TRY_SECONDS = 10.0
 # If a document that was claimed together with others takes longer than this, it is requeued to run alone.
 SHARED_TRY_SECONDS = 2.0
-# How often to query the catalog for a waiting document. If the same document is still waiting at the next check, it
-# needs this worker, because an idle worker would have claimed it by then.
+# How often to query the catalog for a waiting document. If a document is still waiting at the next check, no idle
+# worker has claimed it, so it needs this worker.
 _CHECK_SECONDS = 1.0
 
 
@@ -33,8 +33,8 @@ class RequeueInLane(Exception):
 class WorkerTurn:
     """The time for which a document may use a worker. Call `check` often while the document is processed.
 
-    The clock starts at the first check. Until then a parser's process may be starting, which says nothing about the
-    document.
+    The time is measured from the first check: before that, a parser process may be starting, and its start-up time says
+    nothing about the document.
     """
 
     def __init__(
@@ -47,7 +47,10 @@ class WorkerTurn:
         stopping: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare a turn. `is_shared` means that other documents of the same claim are waiting for its end."""
+        """Prepare a turn.
+
+        `is_shared` means that other documents claimed at the same time are waiting for this turn to end.
+        """
         self._jobs = jobs
         self._job = job
         self._is_shared = is_shared
@@ -69,7 +72,7 @@ class WorkerTurn:
         try:
             self._check()
         except CatalogUnavailableError:
-            return  # the commit will find out; until then, retain the work
+            return  # the commit will detect a lost lease; until then, the work is kept
 
     def _check(self) -> None:
         # guard: withdrawn-parse-ends

@@ -1,6 +1,6 @@
-"""Chunks and their texts in the form that an index accepts, and the computation of their vectors.
+"""Chunks and their texts in the form accepted by an index, and the computation of their vectors.
 
-A vector is reused if another chunk of the tenant with the same text has one.
+A vector is reused if the tenant has another chunk with the same text.
 """
 
 import base64
@@ -27,7 +27,8 @@ from retrieval.index.port import IndexedChunk, IndexVectors, SparseVector
 
 _READ_BATCH_CHUNKS = 256
 _BATCH_DIGESTS = 256
-# The number of characters of a table's header that precede each chunk of its rows. The encoder reads only 256 tokens.
+# The maximum number of characters from a table's header that precede each chunk of its rows. The encoder reads only 256
+# tokens.
 MAX_TABLE_HEADER_CHARS = 300
 _TOKENS_PER_CHARACTER = 0.25
 _rule = re.compile(r"\|(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*")
@@ -36,10 +37,10 @@ _pipe = re.compile(r"(?<!\\)\|")
 
 @dataclass(frozen=True)
 class IndexedText:
-    """The indexed text of a chunk: its context line, its table's header if the chunk lacks it, and the chunk itself.
+    """The indexed text of a chunk: its context line, its table's header if it lacks one, and the chunk itself.
 
-    Converted to a string, it is the encoder's input. Pipes and rules of tables are omitted, because they account for a
-    quarter of a table's tokens and the encoder reads only 256.
+    When converted to a string, it is the encoder's input. Pipes and rules of tables are omitted, because they account
+    for a quarter of a table's tokens and the encoder reads only 256.
     """
 
     context: str
@@ -59,7 +60,10 @@ def _extract_cells(text: str) -> str:
 
 
 def build_indexed_text(title: str, chunk: Chunk, text: str, layout: Layout, offset: int = 0) -> IndexedText:
-    """Build the indexed text of a chunk; `text` begins at `offset` and contains the chunk and its table's header."""
+    """Build the indexed text of a chunk.
+
+    `text` begins at code point `offset` and contains the chunk and its table's header.
+    """
     above = layout.find_header(chunk.start)
     header = text[above[0] - offset : above[1] - offset][:MAX_TABLE_HEADER_CHARS] if above else ""
     return IndexedText(
@@ -85,7 +89,7 @@ def iter_chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) ->
 def compute_word_weights(encoder: SparseEncoder, text: IndexedText, *, name: str, language: Language) -> SparseVector:
     """Compute the BM25 weights of a chunk, including its headings, the file's name and its table's header.
 
-    The encoder does not read the file name, because a name contains words to search for but no meaning to embed.
+    The encoder does not read the file name, because the name contains search terms but no meaning to embed.
     """
     known = [] if name in text.context else [PurePath(name).stem]
     # guard: table-header-indexed
@@ -118,7 +122,7 @@ def iter_indexed_chunks(
 
 @dataclass(frozen=True)
 class Portion:
-    """Chunks of a version that are embedded together. `staged` is true if another version is still active."""
+    """Chunks of one version that are embedded together. `staged` is true if another version is still active."""
 
     version: Version
     chunks: Sequence[Chunk]
@@ -140,7 +144,7 @@ class VectorCounts:
 class _MissingVector:
     """A chunk that needs a vector. Chunks with the same key share a vector.
 
-    The key contains the tenant, so that nobody can infer from the duration of an upload which texts other tenants have.
+    The key contains the tenant, so that nobody can infer another tenant's texts from the duration of an upload.
     """
 
     id: str
@@ -150,7 +154,7 @@ class _MissingVector:
 
 @dataclass(frozen=True)
 class _KnownVector:
-    """A vector for a text, and the number of its tokens: counted for a new vector, estimated for a reused one."""
+    """A vector for a text, and the text's number of tokens: counted for a new vector, estimated for a reused one."""
 
     vector: DenseVector
     tokens: int
@@ -158,7 +162,7 @@ class _KnownVector:
 
 
 class VectorWriter:
-    """Adds vectors to chunks in one generation of the index, using existing vectors for the same text or new ones.
+    """Adds vectors to chunks in one index generation, reusing existing vectors or computing new ones.
 
     The index itself is the cache of vectors: it is separate for each tenant and encoder, as durable as the chunks, and
     free of deleted content.
@@ -204,7 +208,7 @@ class VectorWriter:
     def _find_known(self, wanted: Sequence[_MissingVector]) -> dict[tuple[str, str], _KnownVector]:
         """Find the vectors of other chunks with the same texts.
 
-        The given chunks' own vectors are computed again, so that their tokens are counted.
+        Vectors of the given chunks themselves are not reused, so that their tokens are counted.
         """
         ids = {each.id for each in wanted}
         copied = self._find_copied(wanted)
@@ -219,7 +223,7 @@ class VectorWriter:
         }
 
     def _find_copied(self, wanted: Sequence[_MissingVector]) -> dict[tuple[str, str], _KnownVector]:
-        """Find the vectors of the same texts in the generation that this one copies."""
+        """Find the vectors of the same texts in the generation from which vectors are copied."""
         # guard: copied-vectors
         if self._made.copied is None:
             return {}
@@ -232,7 +236,7 @@ class VectorWriter:
         }
 
     def _load_token_rates(self, version_ids: Collection[str]) -> dict[str, float]:
-        """Load the tokens per character of versions with counted tokens, to estimate the tokens of a single chunk."""
+        """Load the tokens per character of versions whose tokens are known, to estimate the tokens of single chunks."""
         versions = self._catalog.load_versions(version_ids).values() if version_ids else ()
         return {v.id: v.tokens / v.characters for v in versions if v.tokens and v.characters}
 
@@ -240,7 +244,7 @@ class VectorWriter:
 def _find_same_texts(
     index: IndexVectors, keys: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], tuple[IndexedChunk, DenseVector]]:
-    """For each tenant and digest, find a chunk with a vector in the index, if there is one."""
+    """For each tenant and digest, find a chunk in the index that has a vector, if there is one."""
     found: dict[tuple[str, str], tuple[IndexedChunk, DenseVector]] = {}
     for tenant in sorted({tenant for tenant, _ in keys}):
         digests = sorted(digest for of, digest in keys if of == tenant)
@@ -251,5 +255,8 @@ def _find_same_texts(
 
 
 def compute_text_digest(text: str) -> str:
-    """Compute a digest of 128 bits, which is enough that nobody can find another text with the same digest."""
+    """Compute a 128-bit digest of a text.
+
+    With 128 bits, nobody can find another text with the same digest.
+    """
     return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=16).digest()).decode().rstrip("=")

@@ -1,1 +1,1 @@
-"""Upkeep: work that is done at regular intervals, from expiry to webhooks."""
+"""Upkeep: maintenance work that runs at regular intervals, such as expiry, index checks and sending webhooks."""

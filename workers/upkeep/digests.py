@@ -15,8 +15,8 @@ from ingest.storage.texts.texts import build_positions_key, build_text_keys
 log = structlog.get_logger(__name__)
 
 _BATCH_VERSIONS = 20
-# Once no version lacks digests, check again only after this time, because a process of the previous release records
-# none.
+# Once all versions have digests, check again only after this time, because a process of the previous release may add
+# versions without digests.
 _RECHECK_SECONDS = 3600.0
 
 
@@ -24,7 +24,7 @@ class DigestFiller:
     """Adds digests to versions without them, ordered by id. The catalog records the progress.
 
     Any number of processes may do this concurrently. A version whose text is missing or cannot be decrypted gets no
-    digest and is still counted as lacking one.
+    digest and still counts as a version without digests.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class DigestFiller:
         self._next = 0.0
 
     def run_step(self, seconds: float) -> int:
-        """Work for about this many seconds, and return the number of versions that got digests."""
+        """Work for about `seconds`, and return the number of versions that got digests."""
         if self._clock() < self._next:
             return 0
         end, filled = self._clock() + seconds, 0
@@ -58,7 +58,10 @@ class DigestFiller:
         return filled
 
     def _fill_version(self, lacking: UndigestedVersion) -> bool:
-        """Add the digests of a version. Return false if it cannot be read or was ingested again in the meantime."""
+        """Add the digests of a version.
+
+        Returns false if the version cannot be read or was ingested again in the meantime.
+        """
         version, digests = lacking.version_id, dict[str, Digest]()
         try:
             for key in build_text_keys(version):

@@ -1,9 +1,9 @@
 """Compares the active index with the catalog, so that a lost index causes an outage and never a "not found" answer.
 
-An index is lost if more than 1 % of the settled versions are incomplete in it, or if it no longer has the mark that it
-got when it was last found complete. Searches are then refused until `leadline index rebuild` has built another index.
-If fewer versions are missing, they are queued to be indexed again. A version is settled while no job is about to write
-it.
+An index is lost if more than 1 % of the settled versions are incomplete in it, or if it no longer has the marker that
+it got when it was last found complete. Searches are then refused until `leadline index rebuild` has built another
+index. If fewer versions are missing, they are queued to be reindexed. A version is settled while no job is about to
+write it.
 """
 
 import threading
@@ -27,17 +27,17 @@ from retrieval.index.open_generations import OpenGenerations
 from retrieval.index.port import IndexInventory
 from workers.upkeep.upkeep import reconcile_index
 
-# If fewer versions than this are missing, no more than a few in a thousand searches should be affected while they are
-# indexed again. A larger fraction is damage, and then a search without hits proves nothing.
+# If less than this fraction of the versions is missing, no more than a few in a thousand searches should be affected
+# while the versions are reindexed. A larger fraction indicates damage, and then a search without hits proves nothing.
 MAX_MISSING_SHARE = 0.01
-# The number of versions compared by a quick check. If 5 % of the versions are missing, it fails to notice this in 6 of
-# 1,000 checks.
+# The number of versions compared by a quick check. If 5 % of the versions are missing, 6 of 1,000 checks fail to detect
+# it.
 SAMPLE_VERSIONS = 100
-# A power cut loses writes that the operating system has not flushed to disk yet; by default it does so after 30 s.
+# A power cut loses writes that the operating system has not flushed to disk yet. By default it flushes them after 30 s.
 _UNWRITTEN_SECONDS = 120.0
 # A replica may lag for a moment, so missing versions are compared again after this delay.
 _PAUSE_SECONDS = 1.0
-# Checks after searches without hits take at most a fiftieth of the time.
+# Checks after searches without hits may take at most a fiftieth of the time.
 _MIN_CHECK_INTERVAL_SECONDS = 5.0
 _CHECK_INTERVAL_FACTOR = 50.0
 
@@ -45,13 +45,13 @@ log = structlog.get_logger(__name__)
 
 
 def pause_briefly() -> None:
-    """Wait for replicas and pending writes to arrive."""
+    """Wait briefly for replicas and pending writes."""
     time.sleep(_PAUSE_SECONDS)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The compared versions, and those of them that are incomplete in the index."""
+    """The compared versions, and which of them are incomplete in the index."""
 
     versions: Sequence[SearchableVersion]
     short: Sequence[SearchableVersion]
@@ -64,7 +64,7 @@ class Comparison:
     def missing(self) -> list[SearchableVersion]:
         """The settled versions that are incomplete in the index.
 
-        The other incomplete ones are about to be indexed again.
+        Other incomplete versions are about to be indexed again.
         """
         # guard: lost-index-moving
         return [version for version in self.short if not version.is_moving]
@@ -73,7 +73,7 @@ class Comparison:
 def compare_index(states: IndexStates, index: IndexInventory, pause: Callable[[], None]) -> Comparison:
     """Compare an index with the catalog.
 
-    A version is missing if it is incomplete twice and searches should still find it afterwards.
+    A version is missing if it is incomplete in two comparisons and searches should still find it afterwards.
     """
     versions = states.list_searchable()
     short = _select_incomplete(index, versions)
@@ -88,10 +88,10 @@ def compare_index(states: IndexStates, index: IndexInventory, pause: Callable[[]
 
 
 def judge_state(state: IndexState, *, is_marked: bool, found: Comparison, crashed: bool = False) -> IndexState:
-    """Return the state of an index after a comparison. `is_marked` means that the index has its mark now.
+    """Return the state of an index after a comparison. `is_marked` means that the index has its marker now.
 
-    After a crash, versions that were written in the last minutes do not count if nothing else is missing, because a
-    power cut explains them.
+    After a crash, missing versions that were written in the last minutes are ignored if no other version is missing,
+    because a power cut explains their loss.
     """
     at_rest, missing = found.at_rest, found.missing
     # guard: lost-index-mark
@@ -102,7 +102,7 @@ def judge_state(state: IndexState, *, is_marked: bool, found: Comparison, crashe
     if too_many and not (crashed and _are_recent(missing, at_rest)):
         return _build_lost_state(state, "", missing, at_rest)
     counted = replace(state, versions=len(at_rest), missing=len(missing), requeued=0, lost="")
-    if too_many or (found.versions and not at_rest):  # this says nothing about the index yet
+    if too_many or (found.versions and not at_rest):  # this proves nothing about the index yet
         return counted
     return replace(counted, is_marked=True)
 
@@ -116,9 +116,9 @@ def examine_generation(
     pause: Callable[[], None] = pause_briefly,
     crashed: bool = False,
 ) -> tuple[IndexState, Sequence[SearchableVersion]]:
-    """Return the state of a generation's index and the settled versions missing in it, without recording anything.
+    """Return a generation's index state and its missing settled versions, without recording anything.
 
-    If the index does not exist, it is not opened, because opening it would create an empty one.
+    If the index does not exist, it is not opened, because opening it would create an empty index.
     """
     state, presence = states.load_state(generation.id), store.check_presence(generation.id)
     try:
@@ -136,7 +136,7 @@ def examine_generation(
 
 
 class IndexChecks:
-    """Checks the index of the active generation and records the results. Any number of processes may do so."""
+    """Checks the index of the active generation and records the results. Concurrent checks are safe."""
 
     def __init__(
         self,
@@ -164,25 +164,25 @@ class IndexChecks:
     def check_opened(self, *, crashed: bool = False) -> None:
         """Check an index that was just opened.
 
-        After a crash or if something is wrong, all versions are checked, otherwise a sample.
+        After a crash, or if a problem is suspected, all versions are checked; otherwise a sample is checked.
         """
         try:
             active = self._records.load_active()
             state = self._states.load_state(active.id)
             if crashed or state.lost or not state.is_marked or not self._is_intact(active, None):
                 self.run(crashed=crashed)
-        except IndexUnavailableError as error:  # opening it has already reported the error, and upkeep checks again
+        except IndexUnavailableError as error:  # already reported when the index was opened; it is checked again later
             log.warning("index not checked", error=str(error))
 
     def check_unchecked(self) -> None:
-        """Check the active generation if it has never been checked, as after a switch."""
+        """Check the active generation if it has never been checked, for example after a switch."""
         if self._states.load_state(self._records.load_active().id).checked_at is None:
             self.run()
 
     def check_empty_search(self, tenant_id: str) -> None:
         """Check whether a tenant's search found nothing because the index lost its content.
 
-        The frequency of these checks is limited. Raises `IndexLostError` if the index is lost.
+        These checks are rate-limited. Raises `IndexLostError` if the index is lost.
         """
         with self._looking:
             begun = self._clock()
@@ -202,7 +202,7 @@ class IndexChecks:
     def run(self, *, crashed: bool = False) -> IndexState:
         """Compare the whole index with the catalog, queue missing versions, and record and return the result.
 
-        Raises `IndexUnavailableError` if the index does not respond; then nothing is recorded.
+        Raises `IndexUnavailableError`, without recording anything, if the index does not respond.
         """
         active = self._records.load_active()
         found, missing = self._examine_active(active, crashed=crashed)
@@ -223,7 +223,7 @@ class IndexChecks:
         return found
 
     def check_copies(self) -> list[CopiesState]:
-        """Check the copies of every generation's index, record how many are missing, and return the result.
+        """Check the replicas of every generation's index, record how many are missing, and return the result.
 
         Nothing is recorded for an index that is stored in a single location. Raises `IndexUnavailableError` if an index
         does not respond.
@@ -245,7 +245,7 @@ class IndexChecks:
         return examine_generation(active, self._states, self._store, index, pause=self._pause, crashed=crashed)
 
     def _is_intact(self, active: Generation, tenant_id: str | None) -> bool:
-        """Return whether the index has its mark and a sample of the settled versions is complete in it."""
+        """Return whether the index has its marker, and a sample of the settled versions is complete in it."""
         if self._store.check_presence(active.id) is not IndexPresence.MARKED:
             return False
         sample = [
@@ -258,7 +258,7 @@ class IndexChecks:
             return False
 
     def _requeue(self, active: Generation, missing: Collection[SearchableVersion], *, crashed: bool) -> int:
-        """Queue versions to be indexed again and return their number. After a crash this includes staged versions."""
+        """Queue versions to be reindexed, and return how many. After a crash this includes staged versions."""
         if crashed:
             with self._generations.use_index(active.id) as index:
                 return len(reconcile_index(self._catalog, self._jobs, index))
@@ -268,13 +268,13 @@ class IndexChecks:
 
 
 def fetch_live_copies(records: GenerationRecords, store: IndexStore) -> dict[int, Copies]:
-    """Fetch the copies of each generation's shards, for indexes that are stored on several nodes of a vector server."""
+    """Fetch the replicas of each generation's shards, for indexes stored on several nodes of a vector server."""
     found = {generation.id: store.find_copies(generation.id) for generation in records.list_live()}
     return {identifier: copies for identifier, copies in found.items() if copies is not None}
 
 
 def build_copies_state(generation_id: int, copies: Copies) -> CopiesState:
-    """Build the record of the copies of a generation's index."""
+    """Build the record of the replicas of a generation's index."""
     away = tuple(str(node) for node in copies.unreachable_nodes)
     return CopiesState(generation_id, len(copies.shards), len(copies.underreplicated_shards), copies.describe(), away)
 
@@ -289,7 +289,7 @@ def _select_incomplete(index: IndexInventory, versions: Sequence[SearchableVersi
 
 
 def _are_recent(missing: Sequence[SearchableVersion], at_rest: Sequence[SearchableVersion]) -> bool:
-    """Return whether all missing versions were written within minutes of the version that was written last."""
+    """Return whether all missing versions were written within minutes of the most recently written version."""
     latest = max(version.settled_at for version in at_rest)
     return all(version.settled_at >= latest - _UNWRITTEN_SECONDS for version in missing)
 

@@ -1,9 +1,9 @@
-"""Removes content of the index and blobs that no document uses.
+"""Removes unused content from the index and blobs.
 
-If the catalog does not explain it, it is quarantined first. A worker that lost its lease can write once more after its
-document was deleted and die before it undoes this; an API process that dies between storing bytes and recording them
-leaves a file behind. Both are rare. Content that the catalog has never known may also belong to a newer catalog, so it
-is retained for days, and while there is a lot of it, nothing is changed.
+Content that the catalog does not explain is quarantined first. Unused content is rare and has two causes. A worker that
+lost its lease can write once more after its document was deleted, and die before it undoes the write. An API process
+that dies between storing bytes and recording them leaves a file behind. Content that the catalog has never known may
+also belong to a newer catalog, so it is retained for days. If there is a lot of unknown content, nothing is changed.
 """
 
 import time
@@ -25,10 +25,10 @@ from ingest.storage.texts.texts import Texts
 from retrieval.index.generations import Generations
 from retrieval.index.port import Index
 
-# An upload may take a long time, but an unfinished upload that is older than this was abandoned.
+# An upload may take a long time, but an unfinished upload older than this was abandoned.
 FORGOTTEN_SECONDS = 24 * 3600.0
 NOTICE_NAME = "upkeep"
-# This number of files or versions is never considered too large a fraction.
+# Up to this number, unknown files or versions are never considered too many, whatever their fraction.
 _ALWAYS_ALLOWED = 10
 _DERIVED_KINDS = ("text", "tables")
 
@@ -37,9 +37,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class CleanupResult:
-    """The counts of a round: removed chunks and files, and files quarantined and restored.
+    """The counts of a round: removed chunks and files, and quarantined and restored files.
 
-    `stopped` is the reason if the round did nothing except restore files.
+    `stopped` is the reason why the round only restored files, or empty.
     """
 
     orphan_chunks: int = 0
@@ -70,7 +70,7 @@ class _ContentCounts:
 
 
 class LeftoverCleaner:
-    """Cleans up unused content, one round at a time. Two processes may run rounds concurrently."""
+    """Removes unused content, one round at a time. Two processes may run rounds concurrently."""
 
     def __init__(
         self,
@@ -94,10 +94,10 @@ class LeftoverCleaner:
         self._forgotten_seconds = forgotten_seconds
 
     def run(self) -> CleanupResult:
-        """Restore files that are known again, quarantine unknown ones, and remove explained and expired content.
+        """Restore files that are known again, quarantine unknown files, and remove explained and expired content.
 
-        If a round finds parts of different installations or too much unknown content, it changes nothing and records a
-        notice. Raises `IndexUnavailableError` if the index does not respond.
+        If a round finds components of different installations or too much unknown content, it changes nothing and
+        records a notice. Raises `IndexUnavailableError` if the index does not respond.
         """
         try:
             with self._generations.use_all_indexes() as indexes:
@@ -120,11 +120,14 @@ class LeftoverCleaner:
 
     @property
     def is_due(self) -> bool:
-        """True if a round has work to do or report: files are in quarantine, or the last round was refused."""
+        """True if a round has work to do or a problem to report.
+
+        This is the case if files are in quarantine, or if the last round was refused.
+        """
         return bool(self._quarantine.load_dates()) or NOTICE_NAME in self._record.load_notices()
 
     def restore_claimed_files(self) -> int:
-        """Restore quarantined files that the catalog names, and return their number."""
+        """Restore quarantined files that the catalog names, and return how many."""
         aside = self._quarantine.load_dates()
         return self._quarantine.restore_files(set(aside) - self._select_unknown(aside)) if aside else 0
 
@@ -157,7 +160,7 @@ class LeftoverCleaner:
         return CleanupResult(chunks, files, put_aside, put_back)
 
     def _select_unknown(self, keys: Collection[str]) -> set[str]:
-        """Select the keys of originals that no version names, and the keys of texts and tables of unknown versions."""
+        """Select the keys of originals without a version, and the keys of texts and tables of unknown versions."""
         originals = {key for key in keys if key.startswith("original/")}
         versions = {key: parse_version_id(key) for key in keys if key not in originals}
         strangers = self._leftovers.select_unknown_versions(set(versions.values()))
@@ -168,7 +171,7 @@ class LeftoverCleaner:
         return {key for key in keys if self._blobs.get_age_seconds(key) >= self._forgotten_seconds}
 
     def _count_aside(self) -> Mapping[str, int]:
-        """Count the quarantined files that remain there in this round, by the first part of their keys."""
+        """Count the quarantined files that stay in quarantine in this round, by the first part of their keys."""
         first = (datetime.now(UTC) - timedelta(days=self._limits.quarantine_days)).date()
         kinds = [key.partition("/")[0] for key, day in self._quarantine.load_dates().items() if day >= first]
         return {kind: kinds.count(kind) for kind in ("original", *_DERIVED_KINDS)}
@@ -180,7 +183,10 @@ class LeftoverCleaner:
         return {version for version in unknown if seen.get(version, last) < last}
 
     def _describe_excess(self, *kinds: _ContentCounts) -> str:
-        """Describe the kinds of content of which too large a fraction is unknown. Empty if there are none."""
+        """Describe the kinds of content of which too large a fraction is unknown.
+
+        Returns an empty string if there are none.
+        """
         found = [kind for kind in kinds if kind.has_too_many_unknown(self._limits.share)]
         if not found:
             return ""
@@ -201,7 +207,7 @@ class LeftoverCleaner:
 
 
 def _remove_versions(indexes: Mapping[int, Index], versions: Collection[str]) -> int:
-    """Remove the chunks of versions from all generations, and return their number."""
+    """Remove the chunks of versions from all generations, and return the number of chunks."""
     return sum(
         index.delete_version(tenant, version)
         for version in versions

@@ -1,6 +1,6 @@
-"""Periodic repair of jobs without a worker and of chunks that the index lost.
+"""Periodic repair of jobs without a worker, and of chunks that are missing from the index.
 
-Each repair may run twice, or concurrently in two places, without harm.
+Each repair may be repeated, or run concurrently in two places, without harm.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,9 +14,10 @@ from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from retrieval.index.port import IndexWriter
 
-# The maximum number of rings that a sweep leaves waiting for a kind. More would only pile up while workers are busy.
+# The maximum number of unanswered rings that a sweep allows per kind. More rings would only pile up while workers are
+# busy.
 _MAX_WAITING_RINGS = 32
-# Builders of another generation find their jobs without being rung.
+# Builders of another generation find their jobs without rings.
 _RUNG_KINDS = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT, JobKind.RUN)
 
 log = structlog.get_logger(__name__)
@@ -25,8 +26,8 @@ log = structlog.get_logger(__name__)
 def sweep_jobs(jobs: Jobs, *, unanswered: Mapping[JobKind, int], ring: Callable[[JobKind, int], None]) -> int:
     """Requeue jobs that lost their worker, and ring for claimable jobs. Return the number of rings.
 
-    Requeueing a lost job is one transaction under its fence, and a superfluous ring costs one query. `unanswered`
-    counts the rings of each kind that no worker has answered yet.
+    Requeueing a lost job is one transaction under the job's fencing token, and a superfluous ring costs one query.
+    `unanswered` contains the number of rings of each kind that no worker has answered yet.
     """
     recovered = jobs.recover(all_running=False)
     if recovered:
@@ -44,8 +45,8 @@ def sweep_jobs(jobs: Jobs, *, unanswered: Mapping[JobKind, int], ring: Callable[
 def reconcile_index(catalog: Catalog, jobs: Jobs, index: IndexWriter) -> list[str]:
     """Requeue the ingest of versions whose chunks or vectors are incomplete in the index. Return their ids.
 
-    Call this after a crash: the catalog syncs each commit to disk and the index does not, so after a power cut the
-    index may lack versions.
+    Call this after a crash. The catalog syncs each commit to disk and the index does not, so the index may lack
+    versions after a power cut.
     """
     behind: list[str] = []
     for version in catalog.list_indexed_versions():

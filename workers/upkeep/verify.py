@@ -16,8 +16,8 @@ from retrieval.index.generations import OpenGeneration
 from retrieval.index.port import IndexedChunk, SearchScope
 from workers.tasks.vectors import iter_chunk_texts, iter_indexed_chunks
 
-# Vectors of the same text from different batches of the int8 encoder have a cosine of at least 0.9999. Vectors of
-# different texts of a document seldom reach 0.95.
+# Vectors of the same text from different batches of the int8 encoder have a cosine similarity of at least 0.9999.
+# Vectors of different texts in a document seldom reach 0.95.
 MIN_SAME_COSINE = 0.99
 _SEARCH_TOP_K = 100
 _MAX_EXAMPLES = 5
@@ -25,7 +25,10 @@ _MAX_EXAMPLES = 5
 
 @dataclass
 class Disagreement:
-    """The differences in one version, as numbers of chunks. `examples` contains some of their ids."""
+    """The differences found in one version, as numbers of chunks.
+
+    `examples` contains the ids of some of these chunks.
+    """
 
     tenant_id: str
     document_id: str
@@ -47,7 +50,7 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """The extent of a comparison, and the versions on which the index and the catalog disagree."""
+    """The scope of a comparison, and the versions on which the index and the catalog disagree."""
 
     generation: int
     versions: int
@@ -65,9 +68,9 @@ class Verifier:
     """Compares one generation of the index with the catalog and the texts."""
 
     def __init__(self, catalog: Catalog, records: GenerationRecords, texts: Texts, made: OpenGeneration) -> None:
-        """Prepare the comparison of `made`: the active generation or the one beside it.
+        """Prepare the comparison of `made`, which is the active generation or the one being built or retained.
 
-        In the generation beside it, only versions recorded as done are compared.
+        If `made` is not the active generation, only versions recorded as done are compared.
         """
         self._catalog = catalog
         self._records = records
@@ -79,7 +82,7 @@ class Verifier:
     def run(
         self, *, sample: int, seed: int, advanced: Callable[[int, int], None] = lambda done, all_: None
     ) -> VerificationResult:
-        """Compare every version, and encode about `sample` chunks again, which are chosen by `seed`.
+        """Compare every version, and encode a random sample of about `sample` chunks again. `seed` seeds the sample.
 
         Versions that seem wrong are compared a second time, because they may have been changed in the meantime.
         """
@@ -100,7 +103,10 @@ class Verifier:
         return VerificationResult(self._made.id, len(versions), total, sampled, self._lowest, tuple(found))
 
     def _compare_again(self, version: Version, sample: Sequence[int]) -> Disagreement | None:
-        """Compare a version again. Return None if it agrees now or should no longer be in the index."""
+        """Compare a version again.
+
+        Returns None if no differences remain, or if the version should no longer be in the index.
+        """
         if not self._records.is_wanted(version.id):
             return None
         wrong = self._compare_version(self._catalog.load_version(version.id), sample)
@@ -159,7 +165,7 @@ class Verifier:
         self, wrong: Disagreement, version: Version, present: Mapping[str, IndexedChunk], expected: int
     ) -> None:
         embedded = self._made.index.count_chunks(version.tenant_id, version.id, embedded_only=True)
-        # Absent chunks are already counted as missing.
+        # Absent chunks were already counted as missing.
         wrong.without_vector = max(0, min(len(present), expected) - embedded)
 
     def _compare_sample(
@@ -170,7 +176,7 @@ class Verifier:
         chunks: Sequence[Chunk],
         present: Mapping[str, IndexedChunk],
     ) -> None:
-        """Compare stored vectors with newly encoded ones, and search for each chunk using its own words."""
+        """Compare stored vectors with newly encoded vectors, and search for each chunk by its own words."""
         texts = {i: str(text) for i, text in iter_chunk_texts(self._texts, version, chunks) if i in present}
         if not texts:
             return
@@ -192,11 +198,11 @@ class Verifier:
         if not query.indices:
             return True
         hits, _ = self._made.index.search(scope, sparse=query, dense=None, limit=_SEARCH_TOP_K)
-        # In a document that repeats itself a hundred times, other chunks may fill the results.
+        # If a document repeats itself a hundred times, other chunks may fill the results.
         return len(hits) == _SEARCH_TOP_K or any(hit.id == identifier for hit in hits)
 
     def _iter_unknown_points(self) -> Iterator[Disagreement]:
-        """Yield the points of versions that belong to no document and that nothing is writing or about to remove."""
+        """Yield the points of versions that belong to no document and that no job is writing or about to remove."""
         index = self._made.index
         for version in self._records.select_stray_versions(set(index.count_chunks_by_version())):
             for tenant in index.list_version_tenants(version):
@@ -204,7 +210,10 @@ class Verifier:
 
 
 def _is_same_chunk(expected: IndexedChunk, present: IndexedChunk) -> bool:
-    """Return whether two records of a chunk agree; chunks written by releases without digests may lack the digest."""
+    """Return whether two records of a chunk agree.
+
+    Records written by releases without digests may have no digest.
+    """
     return present == (expected if present.digest else replace(expected, digest=""))
 
 

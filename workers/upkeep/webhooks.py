@@ -1,4 +1,4 @@
-"""Sends the outbox's webhook messages: signed, to checked addresses, and repeatedly until they are accepted."""
+"""Sends the webhook messages in the outbox: signed, to checked addresses, and with retries until they are accepted."""
 
 import asyncio
 import ssl
@@ -17,7 +17,7 @@ from ingest.storage.webhooks.records import DeliveryResult, DueDelivery, Webhook
 
 log = structlog.get_logger(__name__)
 
-# Recording the result of an attempt takes a moment after the receiver's time limit.
+# Extra time after the receiver's time limit for recording the result of an attempt.
 _LEASE_SECONDS = 30.0
 
 
@@ -32,7 +32,7 @@ class WebhookSender:
         self._disable_days = settings.webhook_disable_days
 
     def send_due(self) -> bool:
-        """Try to send some of the due messages. Return whether there were any."""
+        """Try to send some of the due messages. Return whether there were any due messages."""
         claimed = self._outbox.claim(lease_seconds=self._seconds + _LEASE_SECONDS)
         reach_point("webhooks.claimed")
         if claimed:
@@ -44,8 +44,9 @@ class WebhookSender:
         return self._trusting or httpx.create_ssl_context()
 
     async def _send_all(self, claimed: list[DueDelivery]) -> None:
-        # No connection is kept alive: a connection that was opened for one name must not serve another name at the same
-        # address. Neither a proxy from the environment nor a redirect may lead to an unchecked address.
+        # No connection is kept alive, because a connection opened for one host name must not be reused for another name
+        # at the same address. A proxy from the environment or a redirect could lead to an unchecked address, so neither
+        # is used.
         alone = httpx.Limits(max_keepalive_connections=0)
         # guard: webhook-no-proxy
         # guard: webhook-no-redirect

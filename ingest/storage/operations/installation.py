@@ -30,7 +30,7 @@ _MAX_COMPARED_ORIGINALS = 1_000
 
 @dataclass(frozen=True)
 class Installation:
-    """An installation id and, for unmarked indexes, a check whether the catalog knows any of the given versions."""
+    """An installation id and, for indexes without a marker, a check whether the catalog has any of given versions."""
 
     id: str
     knows_version: Callable[[Collection[str]], bool]
