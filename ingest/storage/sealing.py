@@ -1,4 +1,4 @@
-"""The record of how far an installation's files are sealed in the format that binds each file to its name.
+"""The record of how many of an installation's files must be sealed in the format that binds files to their names.
 
 The record is stored in the catalog, because anyone who can write to the files could change a record stored with them.
 """
@@ -6,13 +6,13 @@ The record is stored in the catalog, because anyone who can write to the files c
 from enum import StrEnum
 from typing import Protocol
 
-# A key in the folder or bucket that marks its files as sealed. Without it, a process that has no key would read
-# garbage.
+# A key in the folder or bucket that marks the store as sealed. Without this marker, a process without a key would read
+# encrypted bytes.
 SEALED_MARKER = "SEALED"
 
 
 class Sealing(StrEnum):
-    """The formats that are accepted, and the format in which new files are written."""
+    """The accepted file formats, and the format in which new files are written."""
 
     MIXED = "mixed"  # all formats are accepted; new files get the previous format, which the previous release can read
     BINDING = "binding"  # all formats are accepted; new files are bound to their names
@@ -20,17 +20,17 @@ class Sealing(StrEnum):
 
 
 class SealRecord(Protocol):
-    """The record of an installation's sealing."""
+    """Loads and stores the state of an installation's sealing."""
 
     def load_sealing(self) -> Sealing:
-        """Load the record. It is `MIXED` for an installation of an earlier release."""
+        """Load the state of sealing. It is `MIXED` for an installation of an earlier release."""
 
     def record_sealing(self, sealing: Sealing) -> None:
         """Record the state of sealing."""
 
 
 class InMemorySealRecord:
-    """A record for a store without a catalog. It is held in memory for one process."""
+    """A sealing record for a store without a catalog. It is held in memory for one process."""
 
     def __init__(self, sealing: Sealing = Sealing.MIXED) -> None:
         self._sealing = sealing

@@ -1,1 +1,1 @@
-"""The job queue: its rows, the order of claims, and statistics. It knows nothing about the state of documents."""
+"""The job queue: its rows, the order of claims, and statistics. The queue does not know the states of documents."""

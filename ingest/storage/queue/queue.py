@@ -1,6 +1,6 @@
 """The job queue: jobs are queued, claimed in turn, and requeued when their worker is lost.
 
-A version has at most one job of each kind. Its row is requeued whenever the work is needed again.
+A version has at most one job of each kind. The job's row is requeued whenever the work is needed again.
 """
 
 import time
@@ -15,7 +15,7 @@ from ingest.storage.instrumentation import get_traceparent
 from ingest.storage.queue.records import ALL_LANES, Job, JobKind, JobPriority, Lane
 from ingest.storage.queue.turns import build_waiting_conditions, choose_job_under_limit, choose_jobs, format_turn_name
 
-# If a job was running this many times when its process was killed, it is assumed to be the cause.
+# If a job was running this many times when its worker process was killed, the job is assumed to be the cause.
 _MAX_INTERRUPTIONS = 20
 
 
@@ -30,9 +30,9 @@ def queue_job(
     not_before: float = 0.0,
     lane: Lane = Lane.QUICK,
 ) -> None:
-    """Queue the version's only job of this kind. If a worker holds it, the worker loses it.
+    """Queue the version's only job of this kind. If a worker holds the job, the worker loses it.
 
-    If the job is already waiting and its `not_before` is later, that time is not changed.
+    If the job is already waiting and has a later `not_before`, its `not_before` is not changed.
     """
     _upsert_jobs(connection, [_build_row(kind, tenant_id, document_id, version_id, priority, not_before, lane)])
 
@@ -46,9 +46,9 @@ def queue_jobs(
     not_before: Sequence[float] | None = None,
     lanes: Sequence[Lane] | None = None,
 ) -> None:
-    """Queue jobs of one kind for many versions, given as tenant, document and version ids; see `queue_job`.
+    """Queue jobs of one kind for many versions. See `queue_job`.
 
-    Each version may have its own `not_before` and lane.
+    Each version is given as a triple: tenant, document and version id. It may have a separate `not_before` and lane.
     """
     count = len(of_versions)
     each = zip(of_versions, not_before or [0.0] * count, lanes or [Lane.QUICK] * count, strict=True)
@@ -124,17 +124,18 @@ def claim_jobs(
 ) -> list[Job]:
     """Lease up to `limit` waiting jobs, with files of at most `total_bytes` in total; none while the kind is paused.
 
-    The first job is claimed whatever its size. The tenant with the fewest running jobs of the kind is served next; ties
-    go to the tenant that was served longest ago. Within a tenant, the most urgent jobs come first. So if a tenant has
-    ten thousand waiting jobs, another tenant's single job has to wait only for the running jobs. Concurrent claims do
-    not see each other, so the distribution is fair over many claims rather than in each one.
+    The first job is claimed regardless of its size. The tenant with the fewest running jobs of the kind is served next;
+    ties go to the tenant that was served longest ago. Within a tenant, the most urgent jobs come first. Therefore, if a
+    tenant has ten thousand waiting jobs, another tenant's single job has to wait only for the running jobs. Concurrent
+    claims do not see each other, so the distribution is fair over many claims rather than in each one.
 
     Only quick jobs are claimed together. Equally urgent quick and large jobs of a tenant alternate. Slow jobs are
     claimed when it is their lane's turn or no other job is waiting. `lanes` limits the lanes that jobs are claimed
     from.
 
     A job that has already cost a worker its process or its lease is claimed alone, so that it cannot take others down
-    with it. With `per_tenant`, a tenant may run only that many jobs concurrently, and jobs are claimed one at a time.
+    with it. If `per_tenant` is given, a tenant may run only that many jobs concurrently, and jobs are claimed one at a
+    time.
 
     The claimed jobs will write to `generation`, the id of a generation of the vector index.
     """
@@ -148,7 +149,7 @@ def claim_jobs(
 
 
 def has_waiting_jobs(connection: Connection, kind: JobKind) -> bool:
-    """Return whether jobs of the kind are waiting, whether they can be claimed now or later."""
+    """Return whether jobs of the kind are waiting, including jobs that cannot be claimed yet."""
     return connection.execute(select(jobs.c.id).where(*build_waiting_conditions(kind)).limit(1)).first() is not None
 
 
@@ -158,8 +159,8 @@ def list_claimable_jobs(connection: Connection, kind: JobKind, limit: int) -> li
     query = select(jobs.c.id).where(
         *build_waiting_conditions(kind), jobs.c.not_before <= build_clock(connection), ~paused
     )
-    # Because of the ordering by an expression, PostgreSQL sorts the few waiting jobs instead of walking the primary key
-    # past all finished ones.
+    # Because the order is an expression, PostgreSQL sorts the few waiting jobs. Otherwise it would scan the primary key
+    # past all finished jobs.
     return list(connection.execute(query.order_by(jobs.c.id + 0).limit(limit)).scalars())
 
 
@@ -227,7 +228,7 @@ def _build_job(row: Row[Any], generation: int) -> Job:
 
 
 def _iter_turns_taken(job: Job) -> Iterator[tuple[str, str]]:
-    """Yield the turns that a claim uses: the tenant's turn, unless the job is slow, and the lane's turn."""
+    """Yield the turns that a claim uses up: the lane's turn and, unless the job is slow, the tenant's turn."""
     yield format_turn_name(job.kind, job.lane), job.tenant_id
     if job.lane is Lane.LARGE:
         yield format_turn_name(job.kind, Lane.QUICK), job.tenant_id
@@ -244,14 +245,14 @@ def requeue_running_jobs(connection: Connection) -> int:
 def lock_running_jobs(connection: Connection, *conditions: ColumnElement[bool]) -> Sequence[Row[Any]]:
     """Lock running jobs.
 
-    Rows that are already locked are skipped, because they are being extended or finished right now.
+    Rows locked by another transaction are skipped, because their jobs are being extended or finished right now.
     """
     query = select(jobs).where(jobs.c.state == "running", *conditions).order_by(jobs.c.id)
     return connection.execute(query.with_for_update(skip_locked=True)).all()
 
 
 def requeue_jobs(connection: Connection, ids: Sequence[int], **changed: Any) -> int:  # noqa: ANN401 - columns of `jobs`
-    """Requeue running jobs, setting these columns, and return their number."""
+    """Requeue running jobs and set the given columns. Return the number of jobs."""
     return connection.execute(
         update(jobs)
         .where(jobs.c.id.in_(ids))

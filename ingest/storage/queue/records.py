@@ -1,4 +1,4 @@
-"""Records of the job queue: job kinds, lanes, priorities, failures, and the pace of a queue."""
+"""Records of the job queue: job kinds, lanes, priorities, failures, and the throughput of a queue."""
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -8,8 +8,8 @@ class JobKind(StrEnum):
     """The kinds of background work.
 
     `ingest` makes a version searchable, `embed` gives it vectors, `collect` removes the content of a withdrawn version,
-    `reembed` copies a version into another generation of the index, and `run` answers a question in the background. A
-    run's job uses the run's id as both its document id and its version id.
+    `reembed` copies a version into another generation of the index, and `run` answers a question in the background. The
+    job of a run has the run's id as its document id and its version id.
     """
 
     INGEST = "ingest"
@@ -20,10 +20,10 @@ class JobKind(StrEnum):
 
 
 class Lane(StrEnum):
-    """The lane in which a job waits among jobs of its kind. It depends on how long the job takes.
+    """The lane in which a job waits among jobs of the same kind. It depends on how long the job takes.
 
     `quick` jobs are small documents and are claimed together. A `large` job is claimed alone, alternating with its
-    tenant's quick ones. A job whose first try took too long is `slow`: it waits for an otherwise idle worker or for its
+    tenant's quick jobs. A job whose first try took too long is `slow`: it waits for an otherwise idle worker or for its
     lane's turn.
     """
 
@@ -35,18 +35,18 @@ class Lane(StrEnum):
 ALL_LANES = frozenset(Lane)
 FIRST_TRY_LANES = frozenset({Lane.QUICK, Lane.LARGE})
 
-# A document with a larger file is `large`. For embedding, the lane depends on the number of chunks instead.
+# A document with a file larger than this is `large`. For embedding, the lane depends on the number of chunks instead.
 MAX_QUICK_BYTES = 256 * 1024
 MAX_QUICK_CHUNKS = 128
 
 
 def choose_ingest_lane(size_bytes: int) -> Lane:
-    """Return the lane of a new document with a file of this size."""
+    """Return the lane of a new document, based on its file size."""
     return Lane.LARGE if size_bytes > MAX_QUICK_BYTES else Lane.QUICK
 
 
 def choose_embed_lane(chunks: int) -> Lane:
-    """Return the lane for embedding a document with this many chunks."""
+    """Return the lane for embedding a document, based on its number of chunks."""
     return Lane.LARGE if chunks > MAX_QUICK_CHUNKS else Lane.QUICK
 
 
@@ -55,13 +55,13 @@ VERSION_JOB_KINDS = frozenset({JobKind.INGEST, JobKind.EMBED})
 
 
 class JobPriority(IntEnum):
-    """The order among the jobs of one tenant. Other tenants are not affected."""
+    """The order of the jobs of one tenant. It does not affect other tenants."""
 
     BULK = 0
     INTERACTIVE = 10
 
 
-# The names used in requests.
+# The names of priorities in requests.
 PRIORITIES = {each.name.lower(): each for each in JobPriority}
 
 
@@ -76,10 +76,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Job:
-    """A claimed job. Every commit for it checks `fence`, so a worker that lost its lease cannot commit.
+    """A claimed job. Every commit for the job checks `fence`, so a worker that lost its lease cannot commit.
 
-    `generation` is the index generation that the job writes to; it must still be in the same state at the commit.
-    `trace` is the span in which the job was queued (`ingest.storage.instrumentation.get_traceparent`).
+    `generation` is the index generation that the job writes to. The generation must still be in the same state at the
+    commit. `trace` is the span in which the job was queued (`ingest.storage.instrumentation.get_traceparent`).
     """
 
     id: int
@@ -96,7 +96,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Pace:
-    """A tenant's throughput: the jobs and chunks finished per second of work."""
+    """A tenant's throughput: the number of jobs and chunks finished per second of work."""
 
     jobs_per_second: float
     chunks_per_second: float
@@ -104,9 +104,9 @@ class Pace:
 
 @dataclass(frozen=True)
 class TenantQueue:
-    """A tenant's queued and running jobs of one kind.
+    """The queued and running jobs of one tenant and kind.
 
-    `pace` is None if there was too little recent work to measure it.
+    `pace` is the throughput, or None if there was too little recent work to measure it.
     """
 
     queued: int = 0

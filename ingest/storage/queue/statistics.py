@@ -1,7 +1,7 @@
-"""Queue lengths, positions and pace: for progress, backpressure and operators.
+"""Queue lengths, queue positions and throughput: for progress displays, backpressure and operators.
 
-Completed work is counted in slots of a few seconds, in the same commit as the work itself. Estimates use the tenant's
-own pace rather than that of the deployment, because a tenant gets only a part of the shared workers.
+Completed work is counted in time slots of a few seconds, in the same commit as the work itself. Estimates use the
+tenant's throughput rather than the deployment's, because a tenant gets only a part of the shared workers.
 """
 
 import time
@@ -15,25 +15,26 @@ from ingest.storage.queue.records import Job, JobKind, Lane, Pace, TenantQueue
 from ingest.storage.queue.turns import list_tenants_in_turn
 
 _SLOT_SECONDS = 5
-# The pace is measured over at most this much of the most recent work.
+# The throughput is measured over at most this much of the most recent work.
 _WINDOW_SECONDS = 120
-# A longer gap means that there was no work to do.
+# A gap longer than this means that there was no work to do.
 _MAX_GAP_SECONDS = 30
-# Older slots are deleted.
+# Time slots older than this are deleted.
 _KEPT_SECONDS = 600
 
 
 def count_waiting_by_tenant(connection: Connection, kind: JobKind) -> dict[str, int]:
-    """Count the queued jobs of a kind for each tenant that has any."""
+    """Count the queued jobs of a kind for each tenant that has queued jobs."""
     query = select(jobs.c.tenant_id, func.count()).where(_build_queued_condition(kind)).group_by(jobs.c.tenant_id)
     return {tenant: count for tenant, count in connection.execute(query).all()}
 
 
 def estimate_position(connection: Connection, version_id: str) -> int | None:
-    """Estimate how many jobs will be claimed before the one that a version waits for. None if it waits for no job.
+    """Estimate how many jobs will be claimed before a version's waiting job.
 
-    Tenants are served in rounds: before a tenant's n-th job (from 0), each other tenant gets n turns, plus one if it is
-    ahead in the round. The estimate assumes that all jobs take equally long and that no new ones arrive.
+    Returns None if the version has no waiting job. Tenants are served in rounds: before a tenant's n-th job (from 0),
+    each other tenant gets n turns, plus one if it is ahead in the round. The estimate assumes that all jobs take
+    equally long and that no new jobs arrive.
     """
     own = connection.execute(
         select(jobs.c.id, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority, jobs.c.lane)
@@ -58,14 +59,17 @@ def estimate_position(connection: Connection, version_id: str) -> int | None:
 
 
 def _build_before_condition(priority: int, lane: str | None, identifier: int) -> ColumnElement[bool]:
-    """Build the condition for a tenant's jobs that are claimed before a given one: large jobs late, slow ones last."""
+    """Build the condition that selects a tenant's jobs to be claimed before a given job.
+
+    Large jobs come later than quick jobs, and slow jobs come last.
+    """
     is_slow, is_large = (case((jobs.c.lane == each, 1), else_=0) for each in (Lane.SLOW, Lane.LARGE))
     own = tuple_(int(lane == Lane.SLOW), -priority, int(lane == Lane.LARGE), identifier)
     return tuple_(is_slow, -jobs.c.priority, is_large, jobs.c.id) < own
 
 
 def load_tenant_queues(connection: Connection, tenant_id: str) -> dict[JobKind, TenantQueue]:
-    """Load a tenant's queues for the stages up to `ready`, each with its recent pace."""
+    """Load a tenant's queues for the stages up to `ready`, each with its recent throughput."""
     kinds = (JobKind.INGEST, JobKind.EMBED)
     query = (
         select(jobs.c.kind, jobs.c.state, func.count())
@@ -98,10 +102,10 @@ def count_unembedded_chunks(connection: Connection, version_ids: Sequence[str]) 
 
 
 def record_pace(connection: Connection, done: Mapping[Job, int], *, ended: bool = True) -> None:
-    """Record the chunks done for each job and, if the jobs have `ended`, the jobs themselves.
+    """Record the chunks done for each job and, if the jobs have `ended`, also count the jobs.
 
     Call this at the end of a transaction, because other transactions wait for the rows that it locks. Tenants are
-    sorted so that all transactions lock them in the same order.
+    sorted so that all transactions lock their rows in the same order.
     """
     for tenant, kind in sorted({(job.tenant_id, job.kind) for job in done}):
         of_tenant = [chunks for job, chunks in done.items() if (job.tenant_id, job.kind) == (tenant, kind)]
@@ -109,7 +113,10 @@ def record_pace(connection: Connection, done: Mapping[Job, int], *, ended: bool 
 
 
 def measure_pace(connection: Connection, tenant_id: str, kind: JobKind) -> Pace | None:
-    """Measure the pace of a tenant's latest uninterrupted work. None if there was too little in the last minutes."""
+    """Measure the throughput of a tenant's latest uninterrupted work.
+
+    Returns None if there was too little work in the last minutes.
+    """
     oldest = (int(time.time()) - _KEPT_SECONDS) // _SLOT_SECONDS
     query = (
         select(paces.c.slot, paces.c.jobs, paces.c.chunks)
@@ -120,9 +127,10 @@ def measure_pace(connection: Connection, tenant_id: str, kind: JobKind) -> Pace 
 
 
 def compute_pace(slots: Iterable[tuple[int, int, int]]) -> Pace | None:
-    """Compute the pace of the latest uninterrupted work from slots `(slot, jobs, chunks)`, latest first.
+    """Compute the throughput of the latest uninterrupted work.
 
-    The first slot of the work is excluded, because the work counted in it began at an unknown time before the slot.
+    The slots are triples `(slot, jobs, chunks)`, latest first. The first slot of the work is excluded, because the work
+    counted in it began at an unknown time before the slot.
     """
     unbroken: list[tuple[int, int, int]] = []
     for entry in slots:

@@ -1,7 +1,7 @@
 """The order in which jobs are claimed: tenants take turns, and so do lanes.
 
-Large jobs are claimed one at a time, alternating with their tenant's quick ones. A slow job is claimed while no first
-try is waiting, or in turn with first tries. While first tries are waiting, slow jobs may hold half of the workers that
+Large jobs are claimed one at a time, alternating with their tenant's quick ones. A slow job is claimed if no first try
+is waiting, or in turn with first tries. While first tries are waiting, slow jobs may occupy half of the workers that
 run a single job.
 """
 
@@ -15,21 +15,21 @@ from ingest.storage.db.database import build_clock
 from ingest.storage.db.schema import jobs, tenants, turns, versions
 from ingest.storage.queue.records import Job, JobKind, JobPriority, Lane
 
-# Kinds whose jobs wait in lanes, and the only kind whose jobs can become slow.
+# The kinds whose jobs wait in lanes, and the only kind whose jobs can become slow.
 _LANED_KINDS = frozenset({JobKind.INGEST, JobKind.EMBED})
 _SLOW_LANE_KIND = JobKind.INGEST
-# While first tries are waiting, one in this many of the jobs with a worker to themselves may be slow, and at least one
-# always may.
+# While first tries are waiting, one in this many of the jobs with a worker to themselves may be slow. At least one slow
+# job is always allowed.
 _SLOW_SHARE = 2
 
 
 def build_waiting_conditions(kind: JobKind) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Build the conditions that select a kind's queued jobs."""
+    """Build the conditions that select the queued jobs of a kind."""
     return jobs.c.state == "queued", jobs.c.kind == kind
 
 
 def format_turn_name(kind: JobKind, lane: Lane) -> str:
-    """Return the name under which `turns` records when a lane was last served."""
+    """Return the name under which the table `turns` records when a lane was last served."""
     return kind.value if lane is Lane.QUICK else f"{kind.value}/{lane.value}"
 
 
@@ -64,7 +64,7 @@ def list_tenants_in_turn(connection: Connection, kind: JobKind) -> list[str]:
 def choose_jobs(
     connection: Connection, kind: JobKind, limit: int, *, total_bytes: int | None, lanes: Collection[Lane]
 ) -> list[int]:
-    """Lock the next jobs to claim: several quick ones, or one large or slow one. `claim_jobs` documents the order."""
+    """Lock the next jobs to claim: several quick jobs, or one large or slow job. See `claim_jobs` for the order."""
     may_be_slow = kind is _SLOW_LANE_KIND and Lane.SLOW in lanes
     if may_be_slow and _is_slow_lanes_turn(connection, kind) and (slow := _choose_slow(connection, kind)):
         return slow
@@ -75,9 +75,10 @@ def choose_jobs(
 
 
 def choose_job_under_limit(connection: Connection, kind: JobKind, per_tenant: int) -> list[int]:
-    """Lock the next job of a tenant that has fewer than `per_tenant` running jobs. Empty if there is none.
+    """Lock the next job of a tenant that has fewer than `per_tenant` running jobs.
 
-    The tenant's row is locked so that concurrent claims count each other's jobs. Tenants locked by others are skipped.
+    Returns an empty result if there is none. The tenant's row is locked so that concurrent claims count each other's
+    jobs. Tenants locked by other transactions are skipped.
     """
     for tenant in list_tenants_in_turn(connection, kind):
         of_tenant = select(tenants.c.id).where(tenants.c.id == tenant)
@@ -94,8 +95,8 @@ def find_job_to_yield_to(connection: Connection, job: Job, lane: Lane) -> int | 
     """Return the id of the first try to which a running job should yield its worker, or None if it may continue.
 
     Slow jobs beyond their lane's share yield to any first try. All but one of a tenant's jobs yield to a first try of a
-    tenant without running jobs. All but one of the large jobs yield to a small one that is at least as urgent and not
-    part of a bulk upload, because small files wait all the time while a folder is uploaded.
+    tenant without running jobs. All but one of the large jobs yield to a small job that is at least as urgent. Small
+    jobs of a bulk upload do not count, because they wait all the time while a folder is uploaded.
     """
     if lane is Lane.SLOW:
         return None if _is_within_slow_share(connection, job) else _find_next_first_try(connection, job.kind, ())
@@ -123,7 +124,7 @@ def has_quick_job(connection: Connection, kind: JobKind) -> bool:
 def should_yield(connection: Connection, held: Sequence[Job]) -> bool:
     """Return whether resumable jobs should yield their worker to other jobs now.
 
-    A large job yields to any quick job, and every job yields to a tenant that has none of these jobs.
+    A large job yields to any quick job. Every job yields to a tenant that runs no job of this kind.
     """
     kind, ours = held[0].kind, {job.tenant_id for job in held}
     claimable = (*build_waiting_conditions(kind), jobs.c.not_before <= build_clock(connection))
@@ -156,9 +157,9 @@ def _choose_first_tries(connection: Connection, kind: JobKind, limit: int, lanes
 def _is_large_first(
     connection: Connection, kind: JobKind, tenant: str, quick_priority: int, large_priority: int
 ) -> bool:
-    """Return whether the large job comes before the quick one.
+    """Return whether the large job comes before the quick job.
 
-    The more urgent one comes first. If both are equally urgent, they alternate.
+    The more urgent job comes first. If both are equally urgent, they alternate.
     """
     if quick_priority != large_priority:
         return large_priority > quick_priority
@@ -168,7 +169,10 @@ def _is_large_first(
 
 
 def _load_served_at(connection: Connection, turn: str, tenant: str | None = None) -> float:
-    """Load the time at which a turn was last taken, by one tenant or by any. 0 if it never was."""
+    """Load the time at which a tenant, or any tenant, last used a turn.
+
+    Returns 0 if the turn was never used.
+    """
     query = select(func.max(turns.c.served_at)).where(turns.c.kind == turn)
     if tenant is not None:
         query = query.where(turns.c.tenant_id == tenant)
@@ -176,9 +180,9 @@ def _load_served_at(connection: Connection, turn: str, tenant: str | None = None
 
 
 def _is_slow_lanes_turn(connection: Connection, kind: JobKind) -> bool:
-    """Return whether it is the turn of the slow lane.
+    """Return whether it is the slow lane's turn.
 
-    This is the case if a slow job is waiting, the last claim was of first tries, and the lane holds less than its
+    This is the case if a slow job is waiting, the last claim was of first tries, and slow jobs hold less than their
     fraction of the workers.
     """
     claimable = (
@@ -197,7 +201,7 @@ def _is_slow_lanes_turn(connection: Connection, kind: JobKind) -> bool:
 def _choose_slow(connection: Connection, kind: JobKind) -> list[int]:
     """Lock the next slow job.
 
-    Tenants with the fewest running slow jobs come first, then those that were served longest ago.
+    Tenants with the fewest running slow jobs come first. Ties go to the tenant that was served longest ago.
     """
     running = (
         select(jobs.c.tenant_id, func.count().label("jobs"))
@@ -224,9 +228,9 @@ def _choose_slow(connection: Connection, kind: JobKind) -> list[int]:
 def _load_running_alone(connection: Connection, kind: JobKind) -> tuple[list[int], int]:
     """Return the ids of running slow jobs, and the number of running jobs that have a worker to themselves.
 
-    The job that became slow first is listed first, so a job that got its turn keeps its worker whatever becomes slow
-    later. If they were ordered by id, one tenant's backlog would repeatedly take the turn from later documents of other
-    tenants.
+    The job that became slow first is listed first, so that a job that got its turn keeps its worker when other jobs
+    become slow later. If the jobs were ordered by id, one tenant's backlog would repeatedly take the turn from later
+    documents of other tenants.
     """
     query = select(jobs.c.id, jobs.c.lane).where(
         jobs.c.state == "running", jobs.c.kind == kind, jobs.c.lane.is_not(None)
@@ -242,7 +246,7 @@ def _is_within_slow_share(connection: Connection, job: Job) -> bool:
 
 
 def _is_beyond_first_of_tenant(connection: Connection, job: Job) -> bool:
-    """Return whether this is the youngest of a tenant's running first tries and the tenant has another running job."""
+    """Return whether this is the youngest of a tenant's running first tries, and the tenant has another running job."""
     query = select(jobs.c.id, jobs.c.lane).where(
         jobs.c.state == "running", jobs.c.kind == job.kind, jobs.c.tenant_id == job.tenant_id
     )
@@ -288,7 +292,7 @@ def _build_lane_condition(lane: Lane) -> ColumnElement[bool]:
 
 
 def _find_first_priority(connection: Connection, kind: JobKind, lane: Lane, tenant: str) -> int | None:
-    """Return the priority of a tenant's next job in a lane, or None."""
+    """Return the priority of a tenant's next job in a lane, or None if there is no such job."""
     query = (
         select(jobs.c.priority)
         .where(
@@ -305,7 +309,7 @@ def _find_first_priority(connection: Connection, kind: JobKind, lane: Lane, tena
 
 
 def _lock_quick_share(connection: Connection, kind: JobKind, turn: Sequence[str], limit: int) -> list[int]:
-    """Lock quick jobs: first equally many for each tenant, then the rest for tenants that have more."""
+    """Lock quick jobs: first equally many for each tenant, then more jobs of the tenants that have more."""
     share = max(1, limit // max(1, len(turn)))
     chosen: list[int] = []
     seen: set[int] = set()

@@ -1,1 +1,1 @@
-"""Quotas: limits of tenants, users and keys, and the amounts used of each."""
+"""Quotas: the limits of tenants, users and keys, and how much of each limit is used."""

@@ -1,4 +1,4 @@
-"""Quotas limit how much a tenant or one of its keys may spend, store and run concurrently. Usage counts against them.
+"""Quotas limit how much a tenant or one of its keys may spend, store and run concurrently.
 
 Amounts are whole numbers, so that sums are exact in every database. Dollars are counted in nanodollars: at a price of
 one dollar per million tokens, a token costs 1,000 nanodollars.
@@ -17,7 +17,7 @@ _MAX_AMOUNT = 2**63 - 1
 
 
 class Quota(StrEnum):
-    """The quotas that can be limited. Days and months are in UTC."""
+    """The available quotas. Days and months are in UTC."""
 
     REQUESTS_PER_MINUTE = "requests_per_minute"
     TOKENS_PER_DAY = "tokens_per_day"  # prompt and completion tokens together
@@ -56,7 +56,7 @@ class Quota(StrEnum):
         return f"${Decimal(amount) / NANODOLLARS:,.2f}" if self.is_in_dollars else f"{amount:,}"
 
     def to_json_number(self, amount: int) -> float | int:
-        """Convert an amount to its JSON form: dollars as a decimal number of dollars, other amounts as an integer."""
+        """Convert an amount to its JSON form: dollars as a decimal number, other amounts as an integer."""
         return amount / NANODOLLARS if self.is_in_dollars else amount
 
 
@@ -67,7 +67,10 @@ DOLLAR_QUOTAS = (Quota.DOLLARS_PER_DAY, Quota.DOLLARS_PER_MONTH)
 
 
 def parse_quotas(written: str) -> dict[Quota, int]:
-    """Parse quotas from settings: `tokens_per_day=2m dollars_per_month=50`. Raises `ValueError` if they are invalid."""
+    """Parse quotas in settings, such as `tokens_per_day=2m dollars_per_month=50`.
+
+    Raises `ValueError` if they are invalid.
+    """
     found: dict[Quota, int] = {}
     for pair in written.split():
         name, equals, amount = pair.partition("=")
@@ -84,7 +87,7 @@ def to_nanodollars(dollars: Decimal) -> int:
 
 @dataclass(frozen=True)
 class Account:
-    """The tenant whose quotas a request counts against and, if the request used a key, that key."""
+    """The tenant whose quotas a request counts against, and the key that was used for the request, if any."""
 
     tenant_id: str
     key_id: str = ""
@@ -92,7 +95,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Spending:
-    """The usage of language models: the number of requests sent, and their tokens and cost."""
+    """The usage of language models: the number of requests sent, and the tokens and cost of these requests."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -107,8 +110,8 @@ class Spending:
 class QuotaStatus:
     """The status of one quota of a tenant or key. `used` includes amounts reserved by work in progress.
 
-    `renews_at` is the time at which the day, month or minute ends, in seconds since the epoch. It is None for amounts
-    that are released instead.
+    `renews_at` is the end of the current day, month or minute, in seconds since the epoch. It is None for quotas
+    without a period, whose amounts are released instead.
     """
 
     quota: Quota
@@ -140,7 +143,7 @@ class UsageDay:
 
 
 class QuotaExceededError(CatalogError):
-    """A quota of the tenant or its key is used up. `quota` says which quota, what remains, and when it resets."""
+    """A quota of the tenant or its key is exhausted. `quota` says which quota, how much remains, and when it resets."""
 
     code = "quota_exceeded"
     default_hint = (

@@ -1,4 +1,7 @@
-"""Rows of quotas: spending, reservations and storage. They are summed in one snapshot and changed in transactions."""
+"""Rows of quotas: spending, reservations and stored amounts.
+
+They are summed in one snapshot and changed in transactions.
+"""
 
 import calendar
 import time
@@ -22,7 +25,10 @@ _DAY_SECONDS = 86_400
 
 
 def load_rotated_keys(connection: Connection, account: Account) -> frozenset[str]:
-    """Return the account's key and the keys it was rotated from and to. Together they share the quotas of one key."""
+    """Return the account's key together with all its predecessors and successors in rotations.
+
+    These keys share the quotas of one key.
+    """
     rotated = select(api_keys.c.id, api_keys.c.successor_id).where(
         api_keys.c.tenant_id == account.tenant_id, api_keys.c.successor_id.is_not(None)
     )
@@ -38,7 +44,7 @@ def load_rotated_keys(connection: Connection, account: Account) -> frozenset[str
 
 
 def load_stored(connection: Connection, tenant_id: str, keys: Collection[str]) -> dict[Quota, int]:
-    """Return the total amount that these keys have stored."""
+    """Return the total amount stored by these keys."""
     quotas = (Quota.DOCUMENTS, Quota.BYTES)
     columns = {quota: func.coalesce(func.sum(stored_content.c[quota.value]), 0) for quota in quotas}
     query = select(*columns.values()).where(
@@ -48,7 +54,7 @@ def load_stored(connection: Connection, tenant_id: str, keys: Collection[str]) -
 
 
 def build_sums_query(account: Account, keys: Collection[str], instant: float) -> Any:  # noqa: ANN401 - a query of many columns
-    """Build a query that returns, in one row, all amounts that count against the quotas of the tenant and of `keys`."""
+    """Build a query that sums, in one row, all amounts that count against the quotas of the tenant and of `keys`."""
     usage, held, stored = (
         _build_usage_query(account, keys, instant),
         _build_reserved_query(account, keys, instant),
@@ -99,7 +105,7 @@ def _build_sum(amount: ColumnElement[int] | int, where: ColumnElement[bool]) -> 
 
 
 def subtract_stored(connection: Connection, tenant_id: str, given: Mapping[str, tuple[int, int]]) -> None:
-    """Subtract documents and bytes from the stored amounts of the keys that uploaded them.
+    """Subtract documents and bytes from the stored amounts of the keys that uploaded the documents.
 
     The tenant's row is locked first, as in `QuotaRules.add_stored`, so that transactions cannot deadlock.
     """
@@ -124,7 +130,10 @@ def copy_limits(connection: Connection, tenant_id: str, key_id: str, successor_i
 
 
 def charge_run(connection: Connection, identifier: str, spent: Spending) -> None:
-    """Charge a run that ends in this transaction, and release the rest of its reservation. Repeating this is safe."""
+    """Charge a run that ends in this transaction, and release the unspent part of its reservation.
+
+    Repeating this is safe.
+    """
     row = connection.execute(
         delete(reservations)
         .where(reservations.c.id == identifier)
@@ -135,13 +144,16 @@ def charge_run(connection: Connection, identifier: str, spent: Spending) -> None
 
 
 def add_spending(connection: Connection, account: Account, day: str, kind: Kind | None, spent: Spending) -> None:
-    """Add spending to a day's usage, and one to the day's count of answers or runs."""
+    """Add spending to the usage of a day, and increase the day's count of answers or runs by one."""
     counts = {f"{kind}s": 1} if kind in CONCURRENCY_QUOTAS else {}
     add_usage(connection, account, day, **counts, **vars(spent))
 
 
 def charge_expired(connection: Connection, tenant_id: str, instant: float) -> None:
-    """Charge the spending that crashed processes had reported for their reservations, and release the rest."""
+    """Charge the reported spending of expired reservations, and release their unspent part.
+
+    Reservations expire if their process crashed.
+    """
     expired = connection.execute(
         delete(reservations)
         .where(reservations.c.tenant_id == tenant_id, reservations.c.expires_at <= instant)
@@ -154,7 +166,7 @@ def charge_expired(connection: Connection, tenant_id: str, instant: float) -> No
 
 
 def add_usage(connection: Connection, account: Account, day: str, **amounts: int) -> None:
-    """Add amounts to a day's usage."""
+    """Add amounts to the usage of a day."""
     zeros = {column.name: 0 for column in usage_days.c if column.name not in ("tenant_id", "key_id", "day")}
     owner = {"tenant_id": account.tenant_id, "key_id": account.key_id, "day": day}
     connection.execute(
@@ -165,17 +177,17 @@ def add_usage(connection: Connection, account: Account, day: str, **amounts: int
 
 
 def build_increments(columns: Any, **amounts: int) -> dict[str, ColumnElement[int]]:  # noqa: ANN401 - a table's columns
-    """Build the values of an update that adds an amount to each column."""
+    """Build the values of an update statement that adds an amount to each column."""
     return {name: columns[name] + amount for name, amount in amounts.items()}
 
 
 def format_day(instant: float) -> str:
-    """Format the UTC day, such as `2026-11-27`."""
+    """Format a time's UTC date as `YYYY-MM-DD`, for example `2026-11-27`."""
     return time.strftime("%Y-%m-%d", time.gmtime(instant))
 
 
 def compute_renewal(quota: Quota, instant: float) -> float | None:
-    """Return the time at which the current day or month ends. None for quotas without a period."""
+    """Return the time at which the current day or month ends. Returns None for quotas without a period."""
     if quota.endswith("per_day"):
         return float((int(instant) // _DAY_SECONDS + 1) * _DAY_SECONDS)
     if quota.endswith("per_month"):

@@ -1,13 +1,13 @@
-"""Quotas in the catalog: limits, spending that is reserved before and charged after the work, and storage.
+"""Quotas in the catalog: limits, spending and storage. Spending is reserved before the work and charged after it.
 
-A tenant's reservations are made one at a time, with its row locked, based on one snapshot of used and reserved amounts.
-So however many requests arrive concurrently, together they never reserve more than what remains. Stored amounts are
-counters, changed in the commit that stores the content, by one statement that does nothing if a limit would be
-exceeded.
+A tenant's reservations are made one at a time, with the tenant's row locked, based on one snapshot of used and reserved
+amounts. However many requests arrive concurrently, together they never reserve more than the remaining amount. Stored
+amounts are counters. They are changed in the commit that stores the content, by one statement that does nothing if a
+limit would be exceeded.
 
 A reservation expires with its lease unless the lease is extended. When it expires, the spending reported for it is
-charged and the rest is released. A run's reservation lasts as long as the run and is charged in the commit that ends
-the run.
+charged and the unspent part is released. A run's reservation lasts as long as the run and is charged in the commit that
+ends the run.
 """
 
 import time
@@ -52,9 +52,9 @@ from ingest.storage.quotas.rows import (
     load_stored,
 )
 
-# Slots and reserved amounts are released when an answer is finished, which is at an unpredictable time.
+# Slots and reserved amounts are released when an answer is finished, which happens at an unpredictable time.
 _SHORT_RETRY_SECONDS = 10.0
-# Only deleting documents or raising the limit frees capacity.
+# Storage is freed only by deleting documents or raising the limit.
 _STORAGE_RETRY_SECONDS = 3600.0
 
 
@@ -62,8 +62,8 @@ _STORAGE_RETRY_SECONDS = 3600.0
 class SpendingGrant:
     """The amounts that an answer or run may spend. None means no limit.
 
-    `lowered` is set if less was granted than requested. `standings` contains the statuses of the quotas that it counts
-    against, after the reservation.
+    `lowered` is set if less was granted than requested. `standings` contains the statuses of the quotas that the work
+    counts against, after the reservation.
     """
 
     id: str
@@ -73,7 +73,7 @@ class SpendingGrant:
     standings: Sequence[QuotaStatus]
 
     def restrict_limits(self, limits: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those entries of a run's limits, as JSON, that this grant lowers or sets."""
+        """Return the entries of a run's limits, as JSON, that this grant lowers or sets."""
         changed: dict[str, Any] = {}
         if self.tokens is not None:
             changed["tokens"] = min(self.tokens, limits.get("tokens", self.tokens))
@@ -84,9 +84,10 @@ class SpendingGrant:
 
 
 class Quotas:
-    """The quotas of all tenants and keys. If no limit is set, the default from the settings applies, if there is one.
+    """The quotas of all tenants and keys.
 
-    `now` returns the time that determines the current day and month.
+    If no limit is set, the default limit in the settings applies, if there is one. `now` returns the time that
+    determines the current day and month.
     """
 
     def __init__(
@@ -104,16 +105,16 @@ class Quotas:
 
     @property
     def rules(self) -> "QuotaRules":
-        """The rules to apply in transactions that store documents or create runs."""
+        """The quota rules for transactions that store documents or create runs."""
         return self._rules
 
     def load_limits(self, account: Account) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
-        """Return the effective limits of the tenant and, if the account has one, of the key."""
+        """Return the effective limits of the tenant and, if the account has a key, of the key."""
         with read_transaction(self._engine) as connection:
             return self._rules.load_limits(connection, account)
 
     def set_limits(self, account: Account, changes: Mapping[Quota, int | None]) -> None:
-        """Set limits of a key, or of the tenant if the account has no key. None removes a limit, even a default one.
+        """Set limits of a key, or of the tenant if the account has no key. None removes a limit, even a default limit.
 
         Raises `TenantNotFoundError` if there is no such tenant.
         """
@@ -127,7 +128,7 @@ class Quotas:
             _record_change(connection, account, limits={quota.value: amount for quota, amount in changes.items()})
 
     def reset_limits(self, account: Account, quotas: Sequence[Quota]) -> None:
-        """Remove set limits, so that the defaults apply again."""
+        """Remove the limits set for a key or tenant, so that the defaults apply again."""
         with write_transaction(self._engine) as connection:
             connection.execute(
                 delete(quota_limits).where(
@@ -139,16 +140,16 @@ class Quotas:
             _record_change(connection, account, reset=[quota.value for quota in quotas])
 
     def load_statuses(self, account: Account, quotas: Sequence[Quota] = tuple(Quota)) -> list[QuotaStatus]:
-        """Return the status of each limited quota, except requests per minute."""
+        """Return the status of each limited quota, except the quota for requests per minute."""
         with read_transaction(self._engine) as connection:
             return self._rules.load_statuses(connection, account, quotas)
 
     def reserve(
         self, account: Account, kind: Kind, identifier: str, *, tokens: int | None, nanodollars: int | None
     ) -> SpendingGrant:
-        """Reserve the amounts that an answer or run may spend. None requests everything that remains.
+        """Reserve the amounts that an answer or run may spend. None requests the whole remaining amount.
 
-        Also takes one of the slots for this kind of work, if they are limited. Raises `QuotaExceededError` if nothing
+        Also takes one of the slots for this kind of work, if slots are limited. Raises `QuotaExceededError` if nothing
         remains.
         """
         with write_transaction(self._engine) as connection:
@@ -165,7 +166,7 @@ class Quotas:
             )
 
     def extend_reservations(self, spent: Mapping[str, Spending]) -> None:
-        """Extend the leases of reservations, given by id, and record what each has spent so far."""
+        """Extend the leases of reservations, given by id, and record how much each reservation has spent so far."""
         with write_transaction(self._engine) as connection:
             until = self._rules.now(connection) + self.lease_seconds
             for identifier in sorted(spent):
@@ -175,10 +176,10 @@ class Quotas:
                 )
 
     def charge(self, account: Account, kind: Kind, identifier: str, spent: Spending, *, reported: Spending) -> None:
-        """Charge what was spent and release the rest of the reservation.
+        """Charge the spent amount and release the unspent part of the reservation.
 
-        If the lease has lapsed, the spending that was last `reported` has already been charged, so only the difference
-        is charged.
+        If the lease has lapsed, the spending last `reported` has already been charged, so only the difference is
+        charged.
         """
         with write_transaction(self._engine) as connection:
             ended = connection.execute(delete(reservations).where(reservations.c.id == identifier)).rowcount
@@ -217,7 +218,7 @@ class QuotaRules:
     def load_limits(
         self, connection: Connection, account: Account
     ) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
-        """Return the effective limits of the tenant and, if the account has one, of the key."""
+        """Return the effective limits of the tenant and, if the account has a key, of the key."""
         query = select(quota_limits.c.key_id, quota_limits.c.quota, quota_limits.c.amount).where(
             quota_limits.c.tenant_id == account.tenant_id, quota_limits.c.key_id.in_({TENANT_KEY_ID, account.key_id})
         )
@@ -268,14 +269,14 @@ class QuotaRules:
     ) -> SpendingGrant:
         """Reserve amounts in the same way as `Quotas.reserve`, by default without a lease.
 
-        The caller has locked the tenant.
+        The caller must have locked the tenant.
         """
         instant = self.now(connection)
         # guard: expired-reservation-charged
         charge_expired(connection, account.tenant_id, instant)
         quotas = [*TOKEN_QUOTAS, *DOLLAR_QUOTAS, *([CONCURRENCY_QUOTAS[kind]] if kind in CONCURRENCY_QUOTAS else [])]
         # If a lease lapses after this point, its reservation still counts as held, because its spending has not been
-        # charged yet.
+        # charged.
         standings = self.load_statuses(connection, account, quotas, instant)
         for standing in standings:
             if not standing.remaining and not (standing.quota in DOLLAR_QUOTAS and nanodollars == 0):
@@ -307,7 +308,7 @@ class QuotaRules:
     def add_stored(self, connection: Connection, account: Account, *, documents: int, size: int) -> None:
         """Count stored content against the quotas of the tenant and of the key that uploaded it.
 
-        Raises `StorageQuotaExceededError` if a quota is exceeded, in which case the caller must not store anything.
+        If a quota is exceeded, raises `StorageQuotaExceededError`, and the caller must not store anything.
         """
         limits = self.load_limits(connection, account)
         for of, limited in limits.items():
@@ -335,7 +336,7 @@ class QuotaRules:
         add_usage(connection, account, day, documents=documents, bytes=size)
 
     def _load_stored_by_rotated(self, connection: Connection, account: Account) -> dict[Quota, int]:
-        """Return the amounts stored by the keys that the account's key was rotated from and to.
+        """Return the amounts stored by the predecessors and successors of the account's key in rotations.
 
         The tenant's row is already locked, so none of these keys can store anything in the meantime.
         """
@@ -360,12 +361,12 @@ UNLIMITED = QuotaRules({}, {})
 
 
 def build_storage_error(standing: QuotaStatus) -> StorageQuotaExceededError:
-    """Build the error with which an upload is refused."""
+    """Build the error that is raised when an upload exceeds a storage quota."""
     return StorageQuotaExceededError(_format_detail(standing), standing=standing, retry_after=_STORAGE_RETRY_SECONDS)
 
 
 def build_exceeded_error(standing: QuotaStatus, instant: float) -> QuotaExceededError:
-    """Build the error that says which quota is used up, what remains, and when to retry."""
+    """Build the error that says which quota is exhausted, how much remains, and when to retry."""
     soon = standing.renews_at is None or standing.used - standing.reserved < standing.limit
     wait = _SHORT_RETRY_SECONDS if soon else (standing.renews_at or 0.0) - instant
     return QuotaExceededError(_format_detail(standing), standing=standing, retry_after=wait)

@@ -1,8 +1,8 @@
 """Files that users share with the bot in Slack, as recorded in the catalog.
 
-A message with files is stored before its event is acknowledged to Slack. The process that leases the row moves it
-forward one step at a time: it downloads a file, checks its document's progress, or deletes what was deleted in Slack.
-If a process dies, its lease lapses and the next process continues.
+A message with files is stored before its event is acknowledged to Slack. The process that leases the row advances it
+one step at a time: it downloads a file, checks the progress of the file's document, or deletes documents whose files
+were deleted in Slack. If a process dies, its lease lapses and the next process continues.
 """
 
 import time
@@ -31,7 +31,7 @@ from ingest.storage.slack.usage import LEASE_SECONDS, add_channel_usage, record_
 
 
 class SlackFiles:
-    """The shared files of all workspaces. `clock` returns seconds since the epoch."""
+    """The shared files of all Slack workspaces. `clock` returns seconds since the epoch."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
@@ -40,7 +40,7 @@ class SlackFiles:
     def store_message(self, shared: IncomingShare, files: Sequence[SharedFile], *, takes_part: bool) -> bool:
         """Store a message's files. Return false if they are already stored or the message was deleted earlier.
 
-        With `takes_part`, the bot joins the message's thread and answers questions in it from then on.
+        If `takes_part` is true, the bot joins the message's thread and answers questions in this thread from then on.
         """
         identifier, now = str(uuid.uuid4()), self._clock()
         of_thread = {"team_id": shared.team_id, "channel": shared.channel, "thread_ts": shared.thread_ts}
@@ -101,7 +101,7 @@ class SlackFiles:
         return replace(share, posting_since=since)
 
     def record_posted(self, share: FileShare, reply_ts: str | None) -> FileShare:
-        """Record the posted status message, or None if it is known not to have been posted.
+        """Record the posted status message, or None if the message is known not to have been posted.
 
         Raises `LeaseLostError` if the lease was lost.
         """
@@ -117,7 +117,7 @@ class SlackFiles:
         return replace(share, shown=digest)
 
     def update_file(self, share: FileShare, file: SharedFile) -> FileShare:
-        """Record the new state of a file. A recorded deletion in Slack is not overwritten.
+        """Record the new state of a file, unless the file is recorded as deleted in Slack.
 
         Raises `LeaseLostError` if the lease was lost.
         """
@@ -135,7 +135,10 @@ class SlackFiles:
         return replace(share, files=files)
 
     def requeue(self, share: FileShare, seconds: float, *, failed: bool = False) -> None:
-        """Let the message be claimed again after this many seconds. Raises `LeaseLostError` if the lease was lost."""
+        """Let the message be claimed again after the given number of seconds.
+
+        Raises `LeaseLostError` if the lease was lost.
+        """
         failures = share.failures + 1 if failed else 0
         later = self._clock() + max(0.0, seconds)
         with self._held_transaction(share) as connection:
@@ -180,7 +183,7 @@ class SlackFiles:
             return connection.execute(select(slack_files.c.file_id).where(*live).limit(1)).first() is not None
 
     def list_closed_channels(self, team_id: str) -> set[str]:
-        """Return the channels of a workspace with documents that only members of the channel can see."""
+        """Return the channels of a workspace that have documents visible only to the channel's members."""
         query = (
             select(slack_shares.c.channel)
             .join(slack_files, slack_files.c.share_id == slack_shares.c.id)
@@ -204,7 +207,7 @@ class SlackFiles:
             return [_load_share(connection, row) for row in connection.execute(query).all()]
 
     def delete_ended(self, before: float) -> int:
-        """Delete messages that ended before this time, unless a document created from their files still exists."""
+        """Delete messages that ended before the given time, unless a document created from their files still exists."""
         alive = exists().where(
             slack_files.c.share_id == slack_shares.c.id,
             documents.c.id == slack_files.c.document_id,
@@ -221,7 +224,7 @@ class SlackFiles:
         live = slack_files.c.team_id == team_id, which, slack_files.c.gone_at.is_(None)
         with write_transaction(self._engine) as connection:
             found = set(connection.execute(select(slack_files.c.share_id).where(*live)).scalars())
-            # Lock messages before files, which is the order in which the holder of a message locks them.
+            # Messages are locked before files, because the holder of a message locks them in this order.
             locked = select(slack_shares.c.id).where(slack_shares.c.id.in_(found)).order_by(slack_shares.c.id)
             connection.execute(locked.with_for_update())
             connection.execute(update(slack_files).where(*live).values(gone_at=now))
@@ -264,7 +267,7 @@ def _build_file_row(share_id: str, position: int, shared: IncomingShare, file: S
 
 
 def _has_work_left(connection: Connection, share_id: str, *, deleted: bool = False) -> bool:
-    """Return whether a file still needs work. With `deleted`, only files that were deleted in Slack are considered."""
+    """Return whether a file still needs work. If `deleted` is true, only files deleted in Slack are considered."""
     row = slack_files.c
     what_follows = and_(row.gone_at.is_not(None), row.state != SharedFileState.GONE)
     more = or_(what_follows, row.state.in_((SharedFileState.WAITING, SharedFileState.TAKEN)))

@@ -9,7 +9,7 @@ from ingest.storage.queue.records import Failure
 
 
 class Surface(StrEnum):
-    """The type of location in Slack where a question was asked, which determines who can read the answer."""
+    """The kind of place in Slack where a question was asked. It determines who can read the answer."""
 
     CHANNEL = "channel"  # a mention, a follow-up in a thread, or a shortcut; everyone in the channel reads the answer
     DIRECT = "direct"  # a direct message, the agent view, or `/ask`; only the asking user reads the answer
@@ -18,15 +18,15 @@ class Surface(StrEnum):
 class QuestionState(StrEnum):
     """The states of a question: `waiting → answering`, then one of two final states.
 
-    It is answered again if its process is lost. A question is `paused` while its run waits for a user's decision, and
-    is claimed again once the run is no longer paused.
+    If the process that answers a question is lost, the question is answered again. A question is `paused` while its run
+    waits for a user's decision, and is claimed again once the run is no longer paused.
     """
 
     WAITING = "waiting"
     ANSWERING = "answering"
-    PAUSED = "paused"  # its run has used up its budget, and a message in the thread asks how to proceed
+    PAUSED = "paused"  # its run has exhausted its budget, and a message in the thread asks how to proceed
     ANSWERED = "answered"  # its final message is in Slack: an answer, or the reason why there is none
-    GIVEN_UP = "given_up"  # Slack accepts no message for it: the channel or workspace is gone
+    GIVEN_UP = "given_up"  # Slack accepts no message for it, because the channel or workspace is gone
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,12 @@ class Workspace:
 
 @dataclass(frozen=True)
 class ChannelSettings:
-    """The bot's settings for a channel. If `collections` is empty, it searches everything that all members may see.
+    """The bot's settings for a channel.
 
-    With `mention_only`, it answers a follow-up only if mentioned. `askers` are the Slack users who may ask; empty means
-    everyone. If `files_to` is set, every file shared in the channel is added to that collection; otherwise only files
-    that are shared with the bot are added.
+    If `collections` is empty, the bot searches everything that all members may see. If `mention_only` is true, the bot
+    answers a follow-up only if it is mentioned. `askers` are the Slack users who may ask; empty means everyone. If
+    `files_to` is set, every file shared in the channel is added to that collection; otherwise only files that are
+    shared with the bot are added.
     """
 
     collections: tuple[str, ...] = ()
@@ -59,9 +60,9 @@ class ChannelSettings:
 
     @property
     def asked_collections(self) -> tuple[str, ...]:
-        """The collections that questions search, including the one for the channel's files.
+        """The collections searched by questions, including the collection for the channel's files.
 
-        Empty means all collections.
+        An empty result means all collections.
         """
         more = [self.files_to] if self.files_to and self.files_to not in self.collections else []
         return (*self.collections, *more) if self.collections else ()
@@ -91,9 +92,10 @@ class ChannelSettings:
 
 @dataclass(frozen=True)
 class IncomingQuestion:
-    """A question as received from Slack: the message `message_ts` of `user_id`, answered in the thread `thread_ts`.
+    """A question as received from Slack.
 
-    `confirmed` means that the estimated cost of the answer was accepted.
+    It is the message `message_ts` of `user_id`, to be answered in the thread `thread_ts`. If `confirmed` is true, the
+    user has accepted the estimated cost of the answer.
     """
 
     team_id: str
@@ -109,9 +111,9 @@ class IncomingQuestion:
 
 @dataclass(frozen=True)
 class PostedReply:
-    """The messages of a reply that are in Slack, in order.
+    """The messages of a reply that have been posted in Slack, in order.
 
-    If another message is being posted, `since` is the time at which that began.
+    If another message is being posted, `since` is the time at which its posting began.
     """
 
     messages: tuple[str, ...] = ()
@@ -120,10 +122,9 @@ class PostedReply:
 
 @dataclass(frozen=True)
 class SlackQuestion:
-    """A question that a process holds under a `fence`, which increases with each claim.
+    """A question held by a process under the fencing token `fence`, which increases with each claim.
 
-    `attempt` counts the attempts after `since`: the time at which the question was asked, or last claimed after a
-    pause.
+    `attempt` counts the attempts since `since`, the time at which the question was asked or last claimed after a pause.
     """
 
     id: str
@@ -145,12 +146,12 @@ NO_FAILURE = Failure("", "")
 class SharedFileState(StrEnum):
     """The states of a shared file: `waiting → taken → ready`, or another final state."""
 
-    WAITING = "waiting"  # to be downloaded from Slack
+    WAITING = "waiting"  # will be downloaded from Slack
     TAKEN = "taken"  # became a document, which is being processed
     READY = "ready"
     FAILED = "failed"  # became a document, but nothing in it can be read
     REFUSED = "refused"  # did not become a document
-    GONE = "gone"  # deleted in Slack, and the consequences were carried out
+    GONE = "gone"  # deleted in Slack, and its document was deleted if necessary
 
 
 FINAL_FILE_STATES = frozenset(
@@ -159,7 +160,7 @@ FINAL_FILE_STATES = frozenset(
 
 
 class Audience(StrEnum):
-    """The users, besides the tenant's admins, who may see a file's document."""
+    """The users who may see a file's document, in addition to the tenant's admins."""
 
     UNKNOWN = ""
     TENANT = "tenant"  # shared in a public channel
@@ -186,8 +187,8 @@ OPEN_SHARE_STATES = (ShareState.WAITING, ShareState.WORKING)
 class SharedFile:
     """One file of a message.
 
-    `said` is the reason why it was refused or failed, or the effect of its deletion. `gone_at` is the time at which
-    Slack reported its deletion. Once the deletion has been carried out, the state is `gone`.
+    `said` is the reason why the file was rejected or failed, or the effect of its deletion. `gone_at` is the time at
+    which Slack reported the deletion. Once the deletion has been carried out, the state is `gone`.
     """
 
     file_id: str
@@ -205,7 +206,10 @@ class SharedFile:
 
 @dataclass(frozen=True)
 class IncomingShare:
-    """A message with files as received from Slack: sent by `user_id`, answered in the thread `thread_ts`."""
+    """A message with files as received from Slack.
+
+    It was sent by `user_id` and is answered in the thread `thread_ts`.
+    """
 
     team_id: str
     tenant_id: str
@@ -217,10 +221,11 @@ class IncomingShare:
 
 @dataclass(frozen=True)
 class FileShare:
-    """A message with files that a process holds under a `fence`, which increases with each claim.
+    """A message with files, held by a process under the fencing token `fence`, which increases with each claim.
 
-    `reply_ts` is the bot's status message, `posting_since` the time at which its posting began, and `shown` the digest
-    of its text. `failures` counts consecutive attempts that Slack or the service itself prevented.
+    `reply_ts` identifies the bot's status message, `posting_since` is the time at which its posting began, and `shown`
+    is the digest of its text. `failures` counts consecutive attempts that failed because of Slack or the service
+    itself.
     """
 
     id: str

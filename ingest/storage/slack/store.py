@@ -47,14 +47,14 @@ from ingest.storage.slack.records import (
 )
 from ingest.storage.slack.usage import LEASE_SECONDS, add_channel_usage, record_event_keys
 
-# A question waits at most this long for the files in its own message.
+# The maximum time that a question waits for the files in the same message.
 _FILE_WAIT_SECONDS = 600.0
 _OPEN_STATES = (QuestionState.WAITING, QuestionState.ANSWERING)
 _UNENDED_STATES = (*_OPEN_STATES, QuestionState.PAUSED)
 
 
 class SlackStore:
-    """Slack data that must outlive a process. `clock` returns seconds since the epoch."""
+    """Slack data that must survive a process restart. `clock` returns seconds since the epoch."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
@@ -63,7 +63,7 @@ class SlackStore:
     def install_workspace(self, workspace: Workspace) -> None:
         """Add a workspace, or update its token and scopes.
 
-        If it belonged to another tenant, it is moved to this one.
+        If the workspace belonged to another tenant, it is moved to this tenant.
         """
         values = {
             "tenant_id": workspace.tenant_id,
@@ -137,12 +137,15 @@ class SlackStore:
             )
 
     def record_event(self, workspace: Workspace, keys: Collection[str]) -> bool:
-        """Record the keys of an event that is not a question. Return false if one of them was already recorded."""
+        """Record the keys of an event that is not a question.
+
+        Returns false if one of the keys was already recorded.
+        """
         with write_transaction(self._engine) as connection:
             return record_event_keys(connection, workspace.team_id, workspace.tenant_id, keys, self._clock())
 
     def store_question(self, asked: IncomingQuestion, keys: Collection[str]) -> str | None:
-        """Store a question and return its id, or None if one of its event's keys was already recorded.
+        """Store a question and return its id, or None if one of its event keys was already recorded.
 
         From then on, the bot takes part in the question's thread.
         """
@@ -186,14 +189,14 @@ class SlackStore:
             return connection.execute(query).first() is not None
 
     def record_conversation(self, asked: IncomingQuestion, conversation_id: str) -> None:
-        """Record the conversation that a thread's questions belong to, unless it has one already."""
+        """Record the conversation that a thread's questions belong to, unless the thread already has one."""
         of_thread = _build_thread_conditions(slack_threads, asked.team_id, asked.channel, asked.thread_ts)
         unset = slack_threads.c.conversation_id.is_(None)
         with write_transaction(self._engine) as connection:
             connection.execute(update(slack_threads).where(*of_thread, unset).values(conversation_id=conversation_id))
 
     def claim(self, *, limit: int = 1, lease_seconds: float = LEASE_SECONDS) -> list[SlackQuestion]:
-        """Lease questions that no process holds, oldest first, and only the first unfinished question of a thread.
+        """Lease questions that no process holds, oldest first. Only a thread's first unfinished question can be leased.
 
         A paused question can be claimed once its run is no longer paused, whether the run was resumed or ended.
         """
@@ -245,13 +248,16 @@ class SlackStore:
         self._update_question(question, state=QuestionState.PAUSED, lease_until=None)
 
     def requeue(self, question: SlackQuestion, seconds: float) -> None:
-        """Let the question be claimed again after this many seconds. Raises `LeaseLostError` if the lease was lost."""
+        """Let the question be claimed again after the given number of seconds.
+
+        Raises `LeaseLostError` if the lease was lost.
+        """
         self._update_question(
             question, state=QuestionState.WAITING, lease_until=None, not_before=self._clock() + max(0.0, seconds)
         )
 
     def end(self, question: SlackQuestion, state: QuestionState, error_code: str | None = None) -> None:
-        """End a question. It counts as answered if its run has an answer.
+        """End a question. The question counts as answered if its run has an answer.
 
         Raises `LeaseLostError` if the lease was lost.
         """
@@ -275,7 +281,7 @@ class SlackStore:
             return connection.execute(query).scalar_one()
 
     def list_unended(self, team_id: str, channel: str, thread_ts: str) -> list[SlackQuestion]:
-        """List a thread's unfinished questions in the order of their messages."""
+        """List a thread's unfinished questions, in message order."""
         of_thread = _build_thread_conditions(slack_questions, team_id, channel, thread_ts)
         query = _build_questions_query().where(*of_thread, slack_questions.c.state.in_(_UNENDED_STATES))
         with read_transaction(self._engine) as connection:
@@ -301,10 +307,11 @@ class SlackStore:
     def build_principal(
         self, workspace: Workspace, channel: str, user: str | None, groups: frozenset[str], scopes: frozenset[Scope]
     ) -> Principal:
-        """Return the principal of a Slack user: the tenant's user of that name, if any, with its groups and `groups`.
+        """Return the principal of a Slack user.
 
-        Requests count against the channel as they would against a key. The principal's collections are those it may
-        use.
+        This is the tenant's user of that name, if there is one, with the user's groups and `groups`. Requests count
+        against the channel in the same way as against a key. The principal may use only the collections that the user
+        may use.
         """
         of_user = (
             users.c.tenant_id == workspace.tenant_id,
@@ -326,7 +333,7 @@ class SlackStore:
             )
 
     def delete_old(self, before: float) -> int:
-        """Delete old event keys, finished questions and threads, and return the number of rows."""
+        """Delete old event keys, finished questions and threads, and return the number of deleted rows."""
         old = (
             delete(slack_seen).where(slack_seen.c.seen_at < before),
             delete(slack_questions).where(slack_questions.c.ended_at < before),

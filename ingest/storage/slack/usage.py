@@ -1,4 +1,4 @@
-"""Usage by Slack channel and day, counted as it occurs, and the keys of events that were already handled."""
+"""Usage by Slack channel and day, counted when it occurs, and the keys of events that were already handled."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -88,9 +88,10 @@ LEASE_SECONDS = 30.0
 
 
 def record_event_keys(connection: Connection, team_id: str, tenant_id: str, keys: Collection[str], now: float) -> bool:
-    """Record the keys of an event. Return false if one of them was already recorded.
+    """Record the keys of an event.
 
-    Keys are recorded in sorted order, so that processes that record the same keys cannot deadlock.
+    Returns false if one of the keys was already recorded. Keys are recorded in sorted order, so that processes that
+    record the same keys cannot deadlock.
     """
     new = True
     for key in sorted(keys):
@@ -100,7 +101,7 @@ def record_event_keys(connection: Connection, team_id: str, tenant_id: str, keys
 
 
 def add_channel_usage(connection: Connection, tenant_id: str, channel: str, now: float, **amounts: int) -> None:
-    """Add to the questions, answers and files of a channel on the day of `now`."""
+    """Increase a channel's counts of questions, answers and files on the day of `now`."""
     zeros = {"questions": 0, "answers": 0, "files": 0}
     of_day = {"tenant_id": tenant_id, "day": format_day(now), "channel": channel}
     row = build_upsert(connection, slack_days).values(**of_day, **{**zeros, **amounts})

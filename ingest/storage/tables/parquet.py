@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import _duckdb as duckdb  # the engine without DuckDB's Python package, which takes three times as long to import
+import _duckdb as duckdb  # DuckDB's engine without its Python package, which takes three times as long to import
 
 from ingest.storage.tables.profiles import (
     MAX_CELL_CHARS,
@@ -25,12 +25,12 @@ from ingest.storage.tables.types import ROW_NUMBER, Column, ColumnProfile, Colum
 
 ROW_START, ROW_END = "_start", "_end"
 _SPAN_COLUMNS = (ROW_NUMBER, ROW_START, ROW_END)
-# The format that `csv.writer` writes. Nothing is detected automatically, and a single reader preserves the row order.
+# The format written by `csv.writer`. Nothing is detected automatically, and a single reader preserves the row order.
 _CSV_OPTIONS = (
     "header=false, delim=',', quote='\"', escape='\"', new_line='\\n', nullstr='', auto_detect=false, parallel=false"
 )
 _MAX_LINE_BYTES = 1 << 30  # a row may be as long as its document
-# Rows per compressed group: DuckDB's default, or fewer if there are many columns.
+# Rows per compressed row group: DuckDB's default, or fewer if there are many columns.
 _MOST_IN_A_GROUP, _FEWEST_IN_A_GROUP, _CELLS_IN_A_GROUP = 122_880, 2_048, 4_000_000
 # For tables of up to this many rows, distinct values are counted exactly, by hash. For longer tables, HyperLogLog
 # estimates their number.
@@ -45,10 +45,11 @@ class RowsError(ValueError):
 def convert_rows_to_parquet(
     rows: Path, columns: Sequence[tuple[str, str]], *, count: int, start: int, end: int
 ) -> bytes:
-    """Convert a CSV of `_row, _start, _end` and the columns (names and DuckDB types) to a Parquet file.
+    """Convert a CSV file to a Parquet file.
 
+    The CSV has the columns `_row, _start, _end`, followed by the table's columns with the given names and DuckDB types.
     Raises `RowsError` if a cell does not have its column's type, or if the rows are not `count` ordered spans within
-    the table's own span. Rows never become Python objects, and only one row group at a time is in memory.
+    the table's span. Rows never become Python objects, and only one row group at a time is in memory.
     """
     kinds = {**dict.fromkeys(_SPAN_COLUMNS, "BIGINT"), **dict(columns)}
     group = max(_FEWEST_IN_A_GROUP, min(_MOST_IN_A_GROUP, _CELLS_IN_A_GROUP // len(kinds)))
@@ -64,7 +65,10 @@ def convert_rows_to_parquet(
 
 
 def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...]]:
-    """Return `_row, _start, _end` and the columns of the rows with these numbers. Numbers without a row are skipped."""
+    """Return `_row, _start, _end` and the columns of the rows with these numbers.
+
+    Numbers without a row are skipped.
+    """
     with _engine() as engine:
         values: dict[str, Any]
         if isinstance(numbers, range) and numbers.step == 1:
@@ -76,7 +80,7 @@ def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...
 
 
 def read_spans(path: Path) -> tuple[list[int], list[int]]:
-    """Return the code points at which rows start and those at which they end, in row order."""
+    """Return the code points at which rows start and the code points at which rows end, in row order."""
     with _engine() as engine:
         query = "SELECT _start, _end FROM read_parquet($path) ORDER BY _row"
         found = engine.execute(query, {"path": str(path)}).fetchnumpy()
@@ -84,7 +88,10 @@ def read_spans(path: Path) -> tuple[list[int], list[int]]:
 
 
 def read_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfile:
-    """Return the profile of a table's first `MAX_PROFILED_COLUMNS` columns. Memory use does not grow with the rows."""
+    """Return the profile of a table's first `MAX_PROFILED_COLUMNS` columns.
+
+    Memory use does not grow with the number of rows.
+    """
     columns = columns[:MAX_PROFILED_COLUMNS]
     if rows <= _MAX_ROWS_IN_MEMORY:
         return _read_short_profile(path, columns, rows)
@@ -132,7 +139,7 @@ def compute_table_profile(parquet: bytes, columns: Sequence[Column], rows: int) 
 
 
 def _iter_aggregates(column: Column, rows: int) -> Iterator[str]:
-    """Yield a column's aggregates: cells, distinct values, smallest, largest, and longest text."""
+    """Yield a column's aggregates: cell count, distinct values, smallest and largest value, and longest text."""
     name = quote_name(column.name)
     is_ordered, is_text = column.type in ORDERED_TYPES, column.type is ColumnType.TEXT
     yield f"count({name})"
@@ -170,7 +177,7 @@ def _build_profile(
 
 
 def _read_one_row(engine: duckdb.DuckDBPyConnection, path: Path, selected: Sequence[str]) -> tuple[Any, ...]:
-    """Return the only row of a query for aggregates."""
+    """Return the single row of an aggregate query."""
     if not selected:
         return ()
     found = engine.execute(f"SELECT {', '.join(selected)} FROM read_parquet($path)", {"path": str(path)}).fetchone()
@@ -178,7 +185,7 @@ def _read_one_row(engine: duckdb.DuckDBPyConnection, path: Path, selected: Seque
 
 
 def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, start: int, end: int) -> None:
-    """Compare each row with the previous one while reading, without sorting."""
+    """Check the order of rows by comparing each row with the previous row while reading, without sorting."""
     within = engine.execute(
         """SELECT count(*) = $count AND bool_and(_row = place AND _start >= coalesce(before, $start)
                   AND _start <= _end AND _end <= $end)
@@ -203,7 +210,8 @@ def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
 def _open_database() -> duckdb.DuckDBPyConnection:
     """Start the process's engine once, because starting it takes longer than reading most tables. It stores no data.
 
-    It uses one thread, so that rows stay in order and because ingest and answering have their own parts of the machine.
+    It uses one thread, because rows must stay in order, and because ingest and answering each have a fixed part of the
+    machine.
     """
     return duckdb.connect(":memory:", config={"threads": 1, "python_enable_replacements": False})
 
@@ -211,7 +219,7 @@ def _open_database() -> duckdb.DuckDBPyConnection:
 def format_read_csv(kinds: Mapping[str, str], path: str) -> str:
     """Return the SQL call that reads a file written by `csv.writer`. Empty cells become NULL.
 
-    `kinds` maps the names of columns to their types.
+    `kinds` maps column names to DuckDB types.
     """
     columns = ", ".join(f"{quote_literal(name)}: {quote_literal(kind)}" for name, kind in kinds.items())
     return f"read_csv({quote_literal(path)}, columns={{{columns}}}, {_CSV_OPTIONS}, max_line_size={_MAX_LINE_BYTES})"

@@ -1,4 +1,4 @@
-"""Locates a span of a version's text in its file, described in words that a reader of the file understands."""
+"""Locates a span of a version's text in its file, and describes the location for readers of the file."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,9 +13,10 @@ MAX_HEADER_CHARS = 2_000
 
 @dataclass(frozen=True)
 class Location:
-    """The place of a span: the page, slide or sheet number it starts on, and words (`page 12`, `sheet Costs, row 4`).
+    """The location of a span: the number of the page, slide or sheet where it starts, and a description.
 
-    The number is None and the words are empty if the format has no places.
+    Descriptions are, for example, `page 12` or `sheet Costs, row 4`. If the format has no pages, slides or sheets, the
+    number is None and the description is empty.
     """
 
     page: int | None = None
@@ -38,7 +39,10 @@ class SpanLocator:
         self._tables = tables
 
     def locate(self, version_id: str, start: int, end: int) -> Location:
-        """Return the location of a span. It is empty if the version was deleted or its layout was tampered with."""
+        """Return the location of a span.
+
+        The location is empty if the version was deleted or its layout was tampered with.
+        """
         try:
             layout = self._texts.load_map(version_id).layout
             first, last = layout.find_place(start), layout.find_place(max(start, end - 1))
@@ -52,7 +56,10 @@ class SpanLocator:
             return Location()
 
     def load_table_header(self, version_id: str, start: int) -> str:
-        """Return the header of the table whose rows contain a code point, cut if it is long. Empty outside tables."""
+        """Return the header of the table whose rows contain a code point, truncated if it is long.
+
+        Returns an empty string outside tables.
+        """
         try:
             span = self._texts.load_map(version_id).layout.find_header(start)
             return self._texts.read(version_id, *span)[:MAX_HEADER_CHARS] if span else ""
@@ -66,9 +73,10 @@ class SpanLocator:
         )
 
     def _format_rows_without_sheet(self, version_id: str, start: int, end: int) -> str:
-        """Describe rows of a text without places, numbered as in the file if it has cells.
+        """Describe rows of a text without pages, slides or sheets.
 
-        If the whole file is one table, such as a CSV, the table is not named, and lines above its rows are ignored.
+        If the file has cells, rows are numbered as in the file. If the whole file is one table, such as a CSV, the
+        table is not named, and lines above its rows are ignored.
         """
         tables = self._tables.load_tables(version_id) if self._tables is not None else ()
         table, rows = self._find_record_table(version_id, start, end)
@@ -78,7 +86,7 @@ class SpanLocator:
         return f"table {table.name}, {rows}" if table is not None and rows and len(tables) > 1 else rows
 
     def _find_record_table(self, version_id: str, start: int, end: int) -> tuple[RecordTable | None, str]:
-        """Return the record table that contains a span, and a description of the span's rows."""
+        """Return the record table that contains a span, and a description of the rows in the span."""
         for table in self._tables.load_tables(version_id) if self._tables is not None else ():
             if table.start <= start and end <= table.end:
                 rows = self._tables.find_rows_within(version_id, table.index, start, end) if self._tables else None

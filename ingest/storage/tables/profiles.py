@@ -1,7 +1,7 @@
 """Profiles of record tables: how full each column is, its values, and a few sample rows, all as short strings.
 
-To write a query, one must know how values are spelled, without reading all rows. Profiles are computed once, when a
-table is stored, using a bounded amount of memory however many rows there are.
+A profile shows how values are spelled, which is needed to write a query, without reading all rows. Profiles are
+computed once, when a table is stored, using a bounded amount of memory however many rows there are.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from ingest.storage.tables.types import ColumnProfile, ColumnType
 
-# Columns beyond this number have no profile. If a column has more distinct values than this, they are not counted
+# Columns beyond this number have no profile. If a column has more distinct values than this, the values are not counted
 # individually.
 MAX_PROFILED_COLUMNS = 60
 MAX_COUNTED_VALUES = 1_000
@@ -25,9 +25,10 @@ ORDERED_TYPES = (*_NUMERIC_TYPES, ColumnType.DATE, ColumnType.TIMESTAMP)
 
 
 def choose_shown_rows(count: int) -> list[int]:
-    """Return the numbers of the rows in a profile: all of a short table, else the first two, the middle and the last.
+    """Return the numbers of the sample rows in a profile.
 
-    The last row is included because it may be a total.
+    All rows of a short table are shown; otherwise the first two, the middle and the last row. The last row is included
+    because it may be a total.
     """
     if count <= MAX_WHOLE_ROWS:
         return list(range(1, count + 1))
@@ -35,17 +36,20 @@ def choose_shown_rows(count: int) -> list[int]:
 
 
 def truncate_text(text: str, most: int) -> str:
-    """Return the string, cut to `most` characters with an ellipsis if it is longer."""
+    """Return the string, truncated to `most` characters and an ellipsis if it is longer."""
     return text if len(text) <= most else f"{text[: most - 1]}{ELLIPSIS}"
 
 
 def format_value(value: object) -> str:
-    """Format a value in the same way as SQL, without quotes."""
+    """Format a value as SQL does, without quotes."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def select_values(counts: Mapping[str, int]) -> dict[str, int]:
-    """Select the values that fit in a profile: first the most common, then the rarest. Ties are ordered by spelling."""
+    """Select the values that fit in a profile: first the most common, then the rarest.
+
+    Ties are in alphabetical order.
+    """
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     if len(ordered) <= MAX_LISTED_VALUES:
         return dict(ordered)
@@ -53,7 +57,7 @@ def select_values(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def compute_column_profile(values: Iterable[object], kind: ColumnType) -> ColumnProfile:
-    """Compute the profile of values that are in memory."""
+    """Compute the profile of a column whose values are in memory."""
     values = list(values)
     counts = Counter(format_value(value) for value in values if value is not None)
     bounds = sorted(counts, key=_build_sort_key(kind)) if kind in ORDERED_TYPES else []
@@ -72,7 +76,10 @@ def compute_column_profile(values: Iterable[object], kind: ColumnType) -> Column
 
 
 def merge_profiles(profiles: Sequence[ColumnProfile], kind: ColumnType) -> ColumnProfile:
-    """Merge the profiles of a column whose rows are spread over several tables. The result has the widest type."""
+    """Merge the profiles of a column whose rows are spread over several tables.
+
+    The result has the widest of the column types.
+    """
     if len(profiles) == 1:
         return profiles[0]
     counts = Counter[str]()

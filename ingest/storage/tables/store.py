@@ -32,7 +32,7 @@ class RecordTables:
     """
 
     def __init__(self, blobs: Blobs, digests: DigestRecords | None = None) -> None:
-        """Initialize the store. With `digests`, all content that is read is compared with them."""
+        """Initialize the store. If `digests` is given, all content is compared with its digest when it is read."""
         self._digests = digests
         self._blobs = blobs if digests is None else CheckedBlobs(blobs, digests)
         self._known = lru_cache(maxsize=4096)(self._load)
@@ -49,7 +49,7 @@ class RecordTables:
         if not tables:
             return {}
         listed = {_build_list_key(version_id): _dump_tables(tables)}
-        # The list is written first, because `delete` relies on it.
+        # The list of tables is written first, because `delete` relies on it.
         self._blobs.put_all(listed)
         rows = {_build_rows_key(version_id, index): table.parquet for index, table in enumerate(tables)}
         contents = {_build_profiles_key(version_id): _dump_profiles(tables), **rows}
@@ -58,9 +58,9 @@ class RecordTables:
         return {key: Digest.from_content(content) for key, content in (listed | contents).items()}
 
     def select_with_tables(self, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that may have tables, without reading their files.
+        """Select the versions that may have tables, without reading files.
 
-        A version without digests is included, because it may have some.
+        A version without digests is included, because it may have tables.
         """
         return (
             set(version_ids)
@@ -71,12 +71,13 @@ class RecordTables:
     def load_tables(self, version_id: str) -> tuple[RecordTable, ...]:
         """Return a version's tables in reading order.
 
-        Empty if its format has none or it is older than record tables.
+        The result is empty if the file format has no tables, or if the version was ingested before record tables
+        existed.
         """
         return self._known(version_id)
 
     def load_profile(self, version_id: str, index: int) -> TableProfile:
-        """Return a table's profile. If the table was stored without one, it is computed.
+        """Return a table's profile. If the table was stored without a profile, the profile is computed.
 
         Raises `KeyError` if there is no such table.
         """
@@ -89,7 +90,7 @@ class RecordTables:
 
         Raises `KeyError` if there is no such table.
         """
-        # Imported here so that processes that do not read rows do not load the engine.
+        # Imported here so that processes that do not read rows do not load DuckDB.
         from ingest.storage.tables.parquet import read_rows
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
@@ -98,9 +99,9 @@ class RecordTables:
         return [found[number] for number in numbers if number in found]
 
     def find_rows_within(self, version_id: str, index: int, start: int, end: int) -> tuple[int, int] | None:
-        """Return the numbers of the first and last row of a table that have a code point in `[start, end)`, or None.
+        """Return the numbers of the first and last table row that have a code point in `[start, end)`.
 
-        Raises `KeyError` if there is no such table.
+        Returns None if there is no such row. Raises `KeyError` if there is no such table.
         """
         starts, ends = self._spans(version_id, index)
         first, last = bisect_right(ends, start) + 1, bisect_left(starts, end)
@@ -114,7 +115,7 @@ class RecordTables:
         path.write_bytes(self._blobs.read(_build_rows_key(version_id, index)))
 
     def list_keys(self, version_id: str) -> list[str]:
-        """List the keys of a version's table files. Empty if it has no tables."""
+        """List the keys of a version's table files. The list is empty if the version has no tables."""
         try:
             count = len(json.loads(self._blobs.read(_build_list_key(version_id))))
         except KeyError:

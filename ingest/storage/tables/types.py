@@ -1,8 +1,8 @@
 """Record tables: typed rows that a document's own format contains, each with its span in the normalized text.
 
-A table is stored beside its version's text as one Parquet file, so that no reader holds all rows in memory. Each row
-has a number, counted from 1. Through this number, anything computed from rows can be traced back to their spans, and so
-to the text that a citation quotes.
+A table is stored next to its version's text as one Parquet file, so that no reader holds all rows in memory. Each row
+has a number, counted from 1. The number allows any result computed from rows to be traced back to the rows' spans, and
+thus to the text quoted by a citation.
 """
 
 import itertools
@@ -15,7 +15,10 @@ ROW_NUMBER = "_row"
 
 
 class ColumnType(StrEnum):
-    """The narrowest type that fits all non-empty cells of a column. It is `TEXT` if no narrower type does."""
+    """The type of a column: the narrowest type that fits all its non-empty cells.
+
+    It is `TEXT` if no narrower type fits.
+    """
 
     TEXT = "text"
     INTEGER = "integer"
@@ -29,7 +32,7 @@ class ColumnType(StrEnum):
 class Column:
     """A column with its unique name.
 
-    `unit` is a sign (€, %) that its numbers have in the file but not in the values.
+    `unit` is a unit or currency sign (€, %) that the column's numbers have in the file but not in the values.
     """
 
     name: str
@@ -39,12 +42,12 @@ class Column:
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """The profile of a column: how many cells are empty, and how many distinct values the others have.
+    """The profile of a column: the number of empty cells, and the number of distinct values in the other cells.
 
-    `values` maps the most common and the rarest values to their counts; it is empty if there are too many distinct
-    ones. `smallest` and `largest` are set for numbers and dates, `longest` (in characters) for strings. Values are
-    formatted as in SQL, and cut visibly if they are long. `is_exact` is false if `distinct` is an estimate; `distinct`
-    is None if it was not counted.
+    `values` maps the most common and the rarest values to their counts. It is empty if there are too many distinct
+    values. `smallest` and `largest` are set for numbers and dates, `longest` (in characters) for strings. Values are
+    formatted as in SQL, and visibly truncated if they are long. `is_exact` is false if `distinct` is an estimate;
+    `distinct` is None if distinct values were not counted.
     """
 
     type: ColumnType
@@ -66,7 +69,7 @@ class ColumnProfile:
 class TableProfile:
     """The profiles of a table's first columns, and sample rows by number.
 
-    The cells of sample rows are cut strings, or None if they are empty.
+    The cells of sample rows are truncated strings, or None if they are empty.
     """
 
     columns: tuple[ColumnProfile, ...] = ()
@@ -75,7 +78,10 @@ class TableProfile:
 
 @dataclass(frozen=True)
 class RecordTable:
-    """The facts about a table that are known without reading its rows. Its span covers the heading and all rows."""
+    """Metadata of a table that is known without reading its rows.
+
+    The table's span covers its heading and all rows.
+    """
 
     index: int
     name: str
@@ -87,9 +93,10 @@ class RecordTable:
 
 @dataclass(frozen=True)
 class ParsedTable:
-    """A table from parsing, before it has an index among its version's tables.
+    """A table produced by parsing, before it gets an index among its version's tables.
 
-    `parquet` is the file with its rows. A table without a profile gets one when it is first requested.
+    `parquet` is the file that contains its rows. If a table has no profile, the profile is computed when it is first
+    requested.
     """
 
     name: str
@@ -106,7 +113,7 @@ class RecordRow:
     """A row with its number, from 1, and its half-open span of code points in the normalized text.
 
     Values have their column's type: `str`, `int`, `Decimal` (`float` beyond 18 digits), `date`, `datetime` (UTC if a
-    zone was given), `bool`; None for an empty cell. The original wording of the cells is in the span.
+    zone was given), `bool`; None for an empty cell. The original text of the cells is in the span.
     """
 
     number: int
@@ -122,7 +129,7 @@ MSG_MEDIA_TYPE = "application/vnd.ms-outlook"
 MAIL_SENDER = Column("mail_sender", ColumnType.TEXT)
 MAIL_SENDER_ADDRESS = Column("mail_sender_address", ColumnType.TEXT)
 MAIL_RECIPIENTS = Column("mail_recipients", ColumnType.TEXT)
-MAIL_DATE = Column("mail_date", ColumnType.TIMESTAMP)  # in its original form, in any time zone
+MAIL_DATE = Column("mail_date", ColumnType.TIMESTAMP)  # the date in its original form, in any time zone
 MAIL_DATE_UTC = Column("mail_date_utc", ColumnType.TIMESTAMP)
 MAIL_SUBJECT = Column("mail_subject", ColumnType.TEXT)
 MAIL_COLUMNS = (MAIL_SENDER, MAIL_SENDER_ADDRESS, MAIL_RECIPIENTS, MAIL_DATE, MAIL_DATE_UTC, MAIL_SUBJECT)
@@ -131,7 +138,10 @@ PROPERTY_COLUMNS: Mapping[str, tuple[Column, ...]] = {EML_MEDIA_TYPE: MAIL_COLUM
 
 
 def name_tables(tables: Iterable[ParsedTable], document: str) -> list[ParsedTable]:
-    """Return a document's tables with unique names. A table without a name is named after the document's file."""
+    """Return a document's tables with unique names.
+
+    If a table has no name, it is named after the document's file.
+    """
     named: list[ParsedTable] = []
     taken: set[str] = set()
     for table in tables:

@@ -1,1 +1,1 @@
-"""Normalized texts of documents, their chunks, and the location of each part in the file."""
+"""Normalized texts of documents, their chunks, and the location of each text span in the file."""

@@ -1,4 +1,4 @@
-"""Chunks of a text: their spans, and the context line that precedes each one."""
+"""Chunks of a text: their spans, and the context line that precedes each chunk."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Chunk:
 
 
 def build_context_line(title: str | None, heading_path: Sequence[str]) -> str:
-    """Build the line that precedes a chunk for both BM25 and the embedding: `Title > Part > Chapter`.
+    """Build the context line that precedes a chunk in BM25 and in embedding: `Title > Part > Chapter`.
 
     Consecutive repetitions are dropped, because the title of a book is often also its first heading.
     """

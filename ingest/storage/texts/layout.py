@@ -1,7 +1,7 @@
 """The layout of a normalized text and its JSON form: headings, places (pages, slides, sheets) and tables.
 
-Parsers provide the layout; nothing is inferred from the text afterwards. Content of the file that the text omits is
-counted as omissions.
+Parsers provide the layout; nothing is inferred from the text afterwards. Content that is in the file but not in the
+text is counted as omissions.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import Any, cast
 
 
 class PlaceKind(StrEnum):
-    """The units into which a file's text is divided, named as a reader of the file would name them."""
+    """The units into which a file's text is divided, in terms used by readers of the file."""
 
     PAGE = "page"
     SLIDE = "slide"
@@ -32,7 +32,7 @@ class Place:
 
     @property
     def label(self) -> str:
-        """The place in words: `page 12`, `slide 4`, `sheet Costs`."""
+        """The place as shown to users: `page 12`, `slide 4`, `sheet Costs`."""
         return f"{self.kind} {self.name or self.number}"
 
 
@@ -40,8 +40,8 @@ class Place:
 class Heading:
     """A heading of level 1 to 6, or deeper if the format allows. Its line is `text[start:end]`.
 
-    A heading begins a section of the tree, even if no line of the text contains its title (a definition in source code,
-    a path in JSON): then `start == end`. A heading without a title only ends the sections of its level and below.
+    A heading begins a section of the tree. If no line of the text contains its title (a definition in source code, a
+    path in JSON), `start == end`. A heading without a title only ends the sections of its level and of deeper levels.
     """
 
     level: int
@@ -65,14 +65,20 @@ class TableSpan:
 
 @dataclass(frozen=True)
 class Layout:
-    """The layout of a text, with all parts in reading order. Places do not overlap, and neither do tables."""
+    """The layout of a text, with all elements in reading order.
+
+    Places do not overlap, and neither do tables.
+    """
 
     headings: tuple[Heading, ...] = ()
     places: tuple[Place, ...] = ()
     tables: tuple[TableSpan, ...] = ()
 
     def find_place(self, offset: int) -> Place | None:
-        """Return the place that contains a code point. None before the first place or in a text without places."""
+        """Return the place that contains a code point.
+
+        Returns None before the first place, or if the text has no places.
+        """
         at = bisect_right(self.places, offset, key=lambda place: place.start)
         return self.places[at - 1] if at else None
 
@@ -88,7 +94,7 @@ NO_LAYOUT = Layout()
 
 
 class OmissionKind(StrEnum):
-    """The kinds of content that a file contains but its text does not."""
+    """The kinds of content that are in a file but not in its text."""
 
     PAGE_WITHOUT_TEXT = "page_without_text"
     IMAGE = "image"
@@ -97,7 +103,7 @@ class OmissionKind(StrEnum):
     ENTRY = "entry"  # an entry of an archive, or an attachment
     INVISIBLE_CHARACTER = "invisible_character"
     EMBEDDED_OBJECT = "embedded_object"
-    UNREADABLE_CHARACTER = "unreadable_character"  # its font does not map it to Unicode
+    UNREADABLE_CHARACTER = "unreadable_character"  # a character that its font does not map to Unicode
     MACRO = "macro"
     TABLE = "table"  # a table whose rows were not turned into records
     ROW = "row"  # a row of a very long table; only questions about the table find it
@@ -106,7 +112,7 @@ class OmissionKind(StrEnum):
 
 @dataclass(frozen=True)
 class Omission:
-    """One kind of omitted content: the number of occurrences, and their locations or the reason ("pages 3, 7 to 9")."""
+    """One kind of omitted content: how often it occurs, and the locations or the reason ("pages 3, 7 to 9")."""
 
     kind: OmissionKind
     count: int
@@ -114,7 +120,7 @@ class Omission:
 
     @property
     def words(self) -> str:
-        """The omission in words, for display: `3 images (pages 2, 7)`."""
+        """The omission as shown to users: `3 images (pages 2, 7)`."""
         one, several = _OMISSION_WORDS[self.kind]
         return f"{self.count:,} {one if self.count == 1 else several}" + (f" ({self.detail})" if self.detail else "")
 
@@ -136,7 +142,7 @@ _OMISSION_WORDS = {
 
 
 def build_page_places(starts: Iterable[int]) -> tuple[Place, ...]:
-    """Build the pages that start at these code points."""
+    """Build pages from the code points at which they start."""
     return tuple(Place(PlaceKind.PAGE, number, start) for number, start in enumerate(starts, start=1))
 
 
@@ -148,7 +154,7 @@ _TITLE_FIELD = re.compile(r"\Atitle:[ \t]+(?=\S)", re.IGNORECASE)
 
 
 def iter_markdown_headings(text: str) -> Iterator[Heading]:
-    """Yield each heading that a line of Markdown marks with `#`, except in code fences."""
+    """Yield each heading marked with `#` in a Markdown text, except in code fences."""
     fence = ""
     for match in _HEADING_OR_FENCE.finditer(text):
         mark = match["fence"]
@@ -163,7 +169,10 @@ def iter_markdown_headings(text: str) -> Iterator[Heading]:
 
 
 def extract_heading_title(line: str, level: int) -> str:
-    """Extract the title from a Markdown heading; at level 1 a field name is dropped, as in `# Title: Emma`."""
+    """Extract the title from a Markdown heading.
+
+    At level 1 a field name is dropped, as in `# Title: Emma`.
+    """
     title = _TRAILING_MARKS.sub("", line).strip()
     return _TITLE_FIELD.sub("", title) if level == 1 else title
 
@@ -179,7 +188,7 @@ _MAX_OMISSION_KINDS = 100
 
 
 class LayoutError(ValueError):
-    """The layout is malformed, out of order, or extends beyond its text."""
+    """The layout is malformed, out of order, or extends beyond the end of its text."""
 
 
 def dump_layout(layout: Layout) -> dict[str, Any]:
@@ -192,7 +201,7 @@ def dump_layout(layout: Layout) -> dict[str, Any]:
 
 
 def parse_layout(raw: object, *, characters: int) -> Layout:
-    """Parse the layout of a text with this many code points. Raises `LayoutError` if it is not valid."""
+    """Parse the layout of a text with the given number of code points. Raises `LayoutError` if it is not valid."""
     try:
         columns = cast("dict[str, Any]", raw)
         headings = tuple(
@@ -203,7 +212,7 @@ def parse_layout(raw: object, *, characters: int) -> Layout:
             Place(PlaceKind(each[0]), _require_whole(each[1]), _require_whole(each[2]), _require_text(each[3]))
             for each in columns["places"]
         )
-        tables = tuple(  # the first layouts had no names
+        tables = tuple(  # tables in early layouts had no names
             TableSpan(
                 _require_whole(each[0]),
                 _require_whole(each[1]),

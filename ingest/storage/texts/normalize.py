@@ -2,8 +2,8 @@
 
 A character is dropped if readers cannot see it but models can: controls, bidirectional overrides, tags, fillers. The
 exceptions are U+200C and U+200D, which shape words in Arabic and Indic scripts and join emoji. They are retained
-between two characters of those scripts or two pictographs. Elsewhere they could only hide or split a word, so they are
-dropped.
+between two characters of those scripts or two pictographs. Elsewhere they have no use except to hide or split a word,
+so they are dropped.
 """
 
 import re
@@ -31,7 +31,8 @@ _INVISIBLE = "".join(
         "\U000e0000-\U000e0fff",  # tags; selectors of ideograph variants, in which bytes can be hidden
     )
 )
-# Arabic to Vedic without Hangul Jamo; arrows and symbols without the two brackets that NFC replaces; emoji.
+# Unicode ranges: from Arabic to Vedic without Hangul Jamo; arrows and symbols without the two brackets that NFC
+# replaces; emoji.
 _JOINING = (
     "\u0600-\u10ff\u1200-\u1cff\u2190-\u2328\u232b-\u2bff\ua800-\uabff\ufb50-\ufdff\ufe70-\ufefc"
     "\U00010a00-\U00011fff\U0001f000-\U0001faff"
@@ -46,7 +47,8 @@ _surrogates = re.compile(f"[{_SURROGATES}]")
 _stray_joiners = re.compile(f"(?<![{_JOINING}\ufe00-\ufe0f])[\u200c\u200d]|[\u200c\u200d](?![{_JOINING}])")
 _joiners = re.compile("[\u200c\u200d]")
 _second_selectors = re.compile("(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+")
-# Characters with a second form that a variation selector selects: keys, symbols, ideographs, emoji and a few letters.
+# Characters with a second form that a variation selector can select: keys, symbols, ideographs, emoji and a few
+# letters.
 _SELECTABLE = "0-9#*\xa9\xae\u1000-\u109f\u203c-\u33ff\u3400-\u9fff\ua840-\ua87f\uf900-\ufaff\U0001f000-\U0003ffff"
 _stray_selectors = re.compile(f"(?<![{_SELECTABLE}])[\ufe00-\ufe0f]")
 _controls: dict[int, None] = dict.fromkeys(code for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n\r\v\f")
@@ -55,10 +57,11 @@ _TOO_MANY_LINE_ENDS = "\n" * 4
 
 
 def normalize(text: str) -> str:
-    r"""Normalize `text` to NFC, with lines ended by `\n` and without invisible characters; idempotent.
+    r"""Normalize `text` to NFC, with `\n` line ends and without invisible characters. Idempotent.
 
-    Line, paragraph and form feeds, alone or in pairs, end a line. Lone surrogates become U+FFFD. White space at line
-    ends is removed, as are blank lines at either end of the text and beyond two in a row.
+    A carriage return, form feed or Unicode line or paragraph separator also ends a line. Lone surrogates become U+FFFD.
+    White space at line ends is removed. Blank lines are removed at both ends of the text, and elsewhere beyond two in a
+    row.
     """
     text = text.replace("\r\n", "\n")
     text = text.translate(_ASCII) if text.isascii() else _normalize_unicode(text)
@@ -69,7 +72,10 @@ def normalize(text: str) -> str:
 
 
 def _iter_stripped(text: str, block: int = 1 << 20) -> Iterator[str]:
-    """Yield the text without white space at line ends, one block of lines at a time to limit the objects in memory."""
+    """Yield the text without white space at line ends.
+
+    The text is processed one block of lines at a time, to limit the number of objects in memory.
+    """
     at = 0
     while at < len(text):
         end = text.find("\n", at + block) + 1 or len(text)
@@ -78,22 +84,22 @@ def _iter_stripped(text: str, block: int = 1 << 20) -> Iterator[str]:
 
 
 def count_invisible(text: str) -> int:
-    """Count the invisible characters that `normalize` removes, not counting the joiners of scripts."""
+    """Count the invisible characters that `normalize` removes, except joiners of scripts."""
     if text.isascii():
         return len(text) - len(text.translate(_controls))
     return sum(len(run) for run in _invisible.findall(text))
 
 
 def normalize_title(text: str | None) -> str | None:
-    """Reduce a title to one line of at most 300 characters. None if nothing remains."""
+    """Reduce a title to one line of at most 300 characters. Returns None if no characters remain."""
     return " ".join(normalize(text or "").split())[:_MAX_TITLE_CHARS].rstrip() or None
 
 
 def remove_invisible(text: str) -> str:
     """Remove the characters of `text` that a reader cannot see.
 
-    Nothing else changes, not even line ends. The function is idempotent. It is stricter than `normalize`, which retains
-    all variation selectors: a row of them can spell a hidden text.
+    Other characters do not change, not even line ends. The function is idempotent. It is stricter than `normalize`,
+    which retains all variation selectors: a row of them can spell a hidden text.
     """
     if text.isascii():
         return text.translate(_controls)
@@ -116,8 +122,8 @@ def _normalize_unicode(text: str) -> str:
     text = unicodedata.normalize("NFC", _surrogates.sub("\ufffd", text))
     if not _shaping.search(text):
         return text
-    # Without a joiner, its neighbours may compose or change their order ("e", joiner, acute accent), which may leave
-    # another joiner without effect.
+    # Without a joiner, the characters next to it may compose or change their order ("e", joiner, acute accent). This
+    # may make another joiner useless.
     for _ in range(_JOINER_PASSES):
         visible = _compose_without_joiners(_stray_joiners, text)
         if visible == text:

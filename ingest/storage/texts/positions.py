@@ -1,8 +1,8 @@
-"""Maps each part of a normalized text to its location in the file: a box on a page or a cell of a sheet.
+"""Maps each span of a normalized text to its location in the file: a box on a page or a cell of a sheet.
 
-A map has one entry for each word of a page (or another unit whose location the parser knows) and each cell or row of a
-sheet. Entries are in reading order and do not overlap, so the boxes of a span of code points are found by bisection.
-Entries are stored as columns of numbers: 28 bytes per entry, and about a quarter of that on disk.
+A map has one entry for each word of a page (or another unit whose location the parser knows), and one for each cell or
+row of a sheet. Entries are in reading order and do not overlap, so the boxes of a span of code points are found by
+bisection. Entries are stored as columns of numbers: 28 bytes per entry in memory, and about a quarter of that on disk.
 """
 
 import zlib
@@ -17,7 +17,7 @@ import numpy.typing as npt
 _FORMAT = b"positions-1\n"
 _ENTRY_TYPE = np.dtype([("start", "<u4"), ("end", "<u4"), ("place", "<u4"), ("at", "<f4", (4,))])
 _MAX_OFFSET = 2**32 - 1
-_NO_BOX = -1.0  # marks a cell, in place of a box's right and bottom
+_NO_BOX = -1.0  # marks a cell; stored in place of a box's right and bottom
 _MIN_LINE_OVERLAP = 0.6  # to be on one line, two words must overlap by this fraction of the lower one's height
 
 
@@ -27,7 +27,7 @@ class PositionsError(ValueError):
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle on a page or slide, in fractions of its width and height from the top left corner."""
+    """A rectangle on a page or slide. Coordinates are fractions of the width and height, from the top left corner."""
 
     place: int
     left: float
@@ -48,7 +48,7 @@ class SheetCell:
 class PositionsBuilder:
     """Collects positions in reading order.
 
-    They are held as numbers rather than objects, because there may be millions.
+    They are stored as numbers rather than objects, because there may be millions of positions.
     """
 
     def __init__(self) -> None:
@@ -87,13 +87,13 @@ class Positions:
     __hash__ = None  # type: ignore[assignment]  # it is compared by its numbers
 
     def iter_within(self, start: int, end: int) -> Iterator[tuple[int, int, Box | SheetCell]]:
-        """Yield each entry that has a code point in `[start, end)`, with its own span."""
+        """Yield each entry that has a code point in `[start, end)`, together with the entry's span."""
         first, last = self._find_range(start, end)
         for begin, stop, place, at in self._entries[first:last].tolist():
             yield begin, stop, SheetCell(place, int(at[0]), int(at[1])) if at[2] < 0 else Box(place, *at)
 
     def list_boxes(self, start: int, end: int) -> list[Box]:
-        """List the boxes of a span. The boxes of words on one line are joined."""
+        """List the boxes of a span. Boxes of words on the same line are joined."""
         return join_boxes(at for _, _, at in self.iter_within(start, end) if isinstance(at, Box))
 
     def list_cells(self, start: int, end: int) -> list[SheetCell]:
@@ -112,9 +112,9 @@ class Positions:
         return ends
 
     def _find_range(self, start: int, end: int) -> tuple[int, int]:
-        """Return the range of entries that have a code point in `[start, end)`, as the bounds of a slice.
+        """Return the range of entries that have a code point in `[start, end)`, as slice bounds.
 
-        Both sides have the same type, because otherwise NumPy would copy all the numbers for each search.
+        Both operands have the same type. Otherwise NumPy would copy all the numbers for each search.
         """
         starts, ends = self._bounds
         first = np.searchsorted(ends, np.uint32(min(max(0, start), _MAX_OFFSET)), side="right")
@@ -129,9 +129,9 @@ class Positions:
 
     @classmethod
     def from_bytes(cls, content: bytes, *, characters: int, max_bytes: int = 1 << 30) -> "Positions":
-        """Parse the output of `to_bytes` for a text with this many code points.
+        """Parse the output of `to_bytes` for a text with the given number of code points.
 
-        Raises `PositionsError` if it is not valid.
+        Raises `PositionsError` if the output is not valid.
         """
         if not content.startswith(_FORMAT):
             raise PositionsError("The positions have an unknown format.")
@@ -151,7 +151,10 @@ class Positions:
 
 
 def join_positions(maps: Iterable[tuple[int, Positions]]) -> Positions:
-    """Join the maps of consecutive parts of a text, each with the code point at which its part starts."""
+    """Join the position maps of consecutive parts of a text.
+
+    Each map comes with the code point at which its part starts.
+    """
     parts = []
     for offset, each in maps:
         part = each._entries.copy()

@@ -1,7 +1,7 @@
 """Normalized texts, read by code-point span without loading the whole text, and the chunk map of each version.
 
 A text is stored as UTF-8. A code point takes one to four bytes, so the map records the byte offset of every 1,024th
-code point. Therefore a span can be read with one short read, however long the text is.
+code point. Therefore a span needs only one short read, however long the text is.
 """
 
 import json
@@ -42,7 +42,7 @@ class TextMap:
     def chunks(self) -> tuple[Chunk, ...]:
         """The chunks in reading order.
 
-        They are built on first use, because this takes most of the time of loading a long map.
+        They are built on first use, because building them is the slowest step of loading a long map.
         """
         paths = [tuple(path) for path in self.heading_paths]
         return tuple(
@@ -52,7 +52,7 @@ class TextMap:
 
 @dataclass(frozen=True)
 class VersionText:
-    """A version's text with its layout, its chunks, and the locations of its parts in the file."""
+    """A version's text with its layout, its chunks, and the locations of text spans in the file."""
 
     version_id: str
     text: str
@@ -70,7 +70,7 @@ class Texts:
     """
 
     def __init__(self, blobs: Blobs, digests: DigestRecords | None = None) -> None:
-        """Initialize the store. With `digests`, all content that is read is compared with them."""
+        """Initialize the store. If `digests` is given, all content is compared with its digest when it is read."""
         self._checked = CheckedBlobs(blobs, digests) if digests is not None else None
         self._blobs = self._checked or blobs
         self._map = lru_cache(maxsize=64)(self._load_map)
@@ -99,7 +99,7 @@ class Texts:
         return {key: Digest.from_content(content) for key, content in contents.items()}
 
     def prefetch_digests(self, version_ids: Collection[str]) -> None:
-        """Load the digests of these versions in one query, ahead of reading them."""
+        """Load the digests of these versions in one query, before the versions are read."""
         if self._checked is not None:
             self._checked.preload_digests(version_ids)
 
@@ -108,14 +108,14 @@ class Texts:
         return self._map(version_id)
 
     def load_positions(self, version_id: str) -> Positions:
-        """Load the positions of a version's text in its file. Empty if its format has none.
+        """Load the positions of a version's text in its file.
 
-        Raises `KeyError` if the version has no text.
+        The result is empty if the file format has no positions. Raises `KeyError` if the version has no text.
         """
         return self._positions(version_id)
 
     def read(self, version_id: str, start: int = 0, end: int | None = None) -> str:
-        """Read the text between two code points. If `end` is beyond the last one, read to the end."""
+        """Read the text between two code points. If `end` is beyond the last code point, read to the end."""
         entry = self.load_map(version_id)
         end = entry.characters if end is None else min(end, entry.characters)
         if start >= end:
@@ -129,7 +129,10 @@ class Texts:
         return window[start - first * _STRIDE : end - first * _STRIDE]
 
     def read_bytes(self, version_id: str, byte_start: int, byte_end: int) -> str:
-        """Read the text between two byte offsets on code-point boundaries, as the index stores them."""
+        """Read the text between two byte offsets, which must be on code-point boundaries.
+
+        The index stores such offsets.
+        """
         return self._blobs.read(_build_text_key(version_id), byte_start, byte_end - byte_start).decode("utf-8")
 
     def delete(self, version_id: str) -> int:
@@ -175,7 +178,7 @@ def build_text_keys(version_id: str) -> tuple[str, str]:
 
 
 def build_positions_key(version_id: str) -> str:
-    """Build the key of a version's positions, which not every version has."""
+    """Build the key of a version's positions. Not every version has positions."""
     return f"text/{version_id[:2]}/{version_id}.positions"
 
 
@@ -188,7 +191,7 @@ def _build_map_key(version_id: str) -> str:
 
 
 def _dump_map(entry: VersionText, size_bytes: int, marks: Sequence[int]) -> bytes:
-    """Format a map as JSON in columns. Each heading path is stored once and referenced by number."""
+    """Format a map as JSON in columns. Each heading path is stored once and referenced by its number."""
     paths = list(dict.fromkeys(chunk.heading_path for chunk in entry.chunks))
     number = {path: index for index, path in enumerate(paths)}
     return json.dumps(
@@ -220,5 +223,5 @@ def _parse_map(content: bytes) -> TextMap:
         raw["chunks"],
         raw["marks"],
         layout,
-        raw.get("properties", {}),  # maps of earlier releases have no properties
+        raw.get("properties", {}),  # maps written by earlier releases have no properties
     )

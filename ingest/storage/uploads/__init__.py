@@ -1,1 +1,1 @@
-"""Uploads that are not documents yet: files without a collection, and files that are sent in several requests."""
+"""Uploads that are not documents yet: files without a collection, and resumable uploads."""

@@ -1,8 +1,8 @@
-"""Files that were uploaded without a collection: storing, listing, finding, and removing them with their bytes.
+"""Files that were uploaded without a collection: storing, listing and finding files, and removing their bytes.
 
 A file without documents is visible to its owner and the tenant's admins. A file with documents is visible to everyone
-who may see one of them. Each document has its own copy of the bytes and exists as long as the file and its collection
-do.
+who may see one of the documents. Each document has a separate copy of the bytes and exists as long as the file and the
+document's collection exist.
 """
 
 import time
@@ -76,7 +76,7 @@ class Files:
         after: str | None = None,
         limit: int = 100,
     ) -> list[StoredFile]:
-        """List files by age, including documents that were uploaded directly; start after the file with the id `after`.
+        """List files by age, including documents that were uploaded directly. The list starts after the file `after`.
 
         Raises `StoredFileNotFoundError` if there is no file `after`.
         """
@@ -129,7 +129,7 @@ class Files:
             return found
 
     def delete(self, tenant_id: str, identifier: str) -> None:
-        """Mark a file as deleted and erase its name. `FileRemoval` removes the rest.
+        """Mark a file as deleted and erase its name. `FileRemoval` later removes the bytes and the row.
 
         Raises `StoredFileNotFoundError` if there is no such file.
         """
@@ -152,7 +152,10 @@ class FileRemoval:
         self._delete_blob = delete_blob
 
     def remove_deleted_files(self) -> int:
-        """Remove the bytes and rows of deleted files, and return the number of files. Repeating this is safe."""
+        """Remove the bytes and rows of deleted files, and return the number of removed files.
+
+        Repeating this is safe.
+        """
         query = select(files.c.id, files.c.blob_key).where(files.c.deleted_at.is_not(None)).limit(_BATCH_FILES)
         removed = 0
         while True:
@@ -171,9 +174,10 @@ class FileRemoval:
 
 
 def require_source(connection: Connection, tenant_id: str, identifier: str, collection: str) -> None:
-    """Check that the file and the collection exist, in the transaction that creates a document from the file.
+    """Check that the file and the collection exist.
 
-    Raises `StoredFileNotFoundError` or `CollectionNotFoundError` if one does not exist.
+    Call this in the transaction that creates a document from the file. Raises `StoredFileNotFoundError` or
+    `CollectionNotFoundError` if the file or the collection does not exist.
     """
     require_collection(connection, tenant_id, collection)
     live = files.c.tenant_id == tenant_id, files.c.id == identifier, files.c.deleted_at.is_(None)

@@ -1,7 +1,7 @@
-"""Resumable uploads: the number of durable bytes of each, the request that is writing to it, and its expiry.
+"""Resumable uploads: how many bytes of each upload are durable, which request writes to it, and when it expires.
 
-Only one request at a time, in any process, writes to an upload. It holds the lease in the upload's row. Once another
-request has taken the lease, its writes no longer count.
+Only one request at a time, in any process, writes to an upload. This request holds the lease in the upload's row. Once
+another request has taken the lease, writes by the first request are ignored.
 """
 
 import secrets
@@ -26,9 +26,10 @@ from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.quotas.store import QuotaRules, build_storage_error
 
 UPLOAD_LIFETIME_SECONDS = 24 * 3_600.0
-# Longer than the server waits for a silent client, and longer than a writer works without recording its progress.
+# The lease is longer than the server waits for a silent client, and longer than a writer works without recording
+# progress.
 LEASE_SECONDS = 90.0
-# Open uploads per tenant.
+# The maximum number of open uploads per tenant.
 MAX_OPEN_UPLOADS = 1_000
 
 
@@ -36,8 +37,8 @@ MAX_OPEN_UPLOADS = 1_000
 class PartialUpload:
     """An upload of `length` bytes, of which `received` are durable.
 
-    `document_id` is the document created from the complete file. `description` is the parsed description of the
-    document, and `header` the text from which it was parsed.
+    `document_id` is the document created from the complete upload. `description` is the parsed description of the
+    document, and `header` the string from which it was parsed.
     """
 
     id: str
@@ -70,10 +71,11 @@ class Uploads:
     def create(
         self, account: Account, owner: str, length: int, description: Mapping[str, Any], header: str
     ) -> PartialUpload:
-        """Start an upload. From now on its bytes count against the quotas, together with those of other open uploads.
+        """Start an upload.
 
-        Raises `StorageQuotaExceededError` if a quota is exceeded, and `BacklogFullError` if the tenant has
-        `MAX_OPEN_UPLOADS` open uploads.
+        From now on its bytes count against the quotas, together with the bytes of other open uploads. Raises
+        `StorageQuotaExceededError` if a quota is exceeded, and `BacklogFullError` if the tenant has `MAX_OPEN_UPLOADS`
+        open uploads.
         """
         now = self._clock()
         with write_transaction(self._engine) as connection:
@@ -166,7 +168,10 @@ class Uploads:
         self._update_held(identifier, writer, received=received, writer=None, ends_at=ends_at)
 
     def finish(self, identifier: str, writer: str, document_id: str) -> None:
-        """Record the document created from the complete upload. Clients can read it until the upload expires."""
+        """Record the document created from the complete upload.
+
+        Clients can read the record until the upload expires.
+        """
         whole = {"received": uploads.c.length, "document_id": document_id}
         self._update_held(identifier, writer, writer=None, **whole)
 
@@ -185,7 +190,7 @@ class Uploads:
             connection.execute(delete(uploads).where(of_upload))
 
     def discard(self, identifier: str, writer: str) -> None:
-        """Delete an upload that its own writer found to be unusable."""
+        """Delete an upload that the request writing to it found to be unusable."""
         with write_transaction(self._engine) as connection:
             connection.execute(delete(uploads).where(uploads.c.id == identifier, uploads.c.writer == writer))
 
@@ -198,7 +203,7 @@ class Uploads:
         return found
 
     def select_known(self, identifiers: Sequence[str]) -> set[str]:
-        """Select the uploads that exist."""
+        """Select the ids of uploads that exist."""
         with read_transaction(self._engine) as connection:
             some = (select(uploads.c.id).where(uploads.c.id.in_(each)) for each in iter_slices(identifiers))
             return {found for query in some for found in connection.execute(query).scalars()}

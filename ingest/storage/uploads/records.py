@@ -1,6 +1,6 @@
 """Records of files: uploaded bytes, whether or not documents were created from them.
 
-A document that was uploaded directly is also presented as a file, under its own id.
+A document that was uploaded directly is also presented as a file, under the document's id.
 """
 
 import uuid
@@ -13,7 +13,7 @@ ASSISTANTS = "assistants"
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file. If `document_id` is set, the file is that document, and it has no bytes of its own."""
+    """A file. If `document_id` is set, the file is the document with this id and has no separate bytes."""
 
     id: str
     tenant_id: str
@@ -31,7 +31,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class NamedFile:
-    """A document's file as searches and citations refer to it, with the document's metadata."""
+    """A document's file in search results and citations, with the document's metadata."""
 
     id: str
     name: str

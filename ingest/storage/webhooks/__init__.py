@@ -1,1 +1,1 @@
-"""Webhooks: endpoints, the events to which they subscribe, and the outbox of deliveries. Sending is done elsewhere."""
+"""Webhooks: endpoints, their event subscriptions, and the outbox of messages. Sending is done elsewhere."""

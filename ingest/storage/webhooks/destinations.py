@@ -1,7 +1,7 @@
 """Checks the addresses that callers give for outgoing requests: public servers and configured networks are allowed.
 
-A name is resolved once, its addresses are checked, and the connection goes to a checked address. So if the name
-resolves to something else a moment later, the connection is not affected.
+A name is resolved once, its addresses are checked, and the connection goes to a checked address. Therefore a later
+change of the name's addresses does not affect the connection.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ _SPECIAL_IPV6 = tuple(
 
 @dataclass(frozen=True)
 class Destination:
-    """A parsed address. `host` is spelled as it was given, for certificates and the Host header."""
+    """A parsed URL. `host` is spelled as given by the caller, for certificates and the Host header."""
 
     scheme: str
     host: str
@@ -68,7 +68,7 @@ class Destination:
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
     def build_url(self, address: Address) -> str:
-        """Build the URL with a checked IP address in place of the name."""
+        """Build the URL with a checked IP address in place of the host name."""
         host = f"[{address}]" if address.version == 6 else str(address)
         return f"{self.scheme}://{host}:{self.port}{self.target}"
 
@@ -90,7 +90,7 @@ class Destinations:
         return cls(found, _parse_ports(ports) or PUBLIC_PORTS)
 
     def check_url(self, url: str) -> Destination:
-        """Parse an address without resolving its name. Raises `DestinationRefusedError` if it is not allowed."""
+        """Parse a URL without resolving its host name. Raises `DestinationRefusedError` if the URL is not allowed."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -109,9 +109,9 @@ class Destinations:
         return destination
 
     async def resolve(self, url: str) -> tuple[Destination, list[Address]]:
-        """Resolve an address and return the allowed IP addresses of its server.
+        """Resolve a URL's host name and return the allowed IP addresses of the server.
 
-        Raises `DestinationRefusedError` if it is not allowed.
+        Raises `DestinationRefusedError` if the URL is not allowed.
         """
         destination = self.check_url(url)
         if (literal := _parse_literal(destination.host)) is not None:
@@ -124,7 +124,7 @@ class Destinations:
                 f"The host name {destination.host!r} could not be resolved.", hint=""
             ) from error
         addresses = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
-        for address in addresses:  # one private address among public ones is an attack or a mistake
+        for address in addresses:  # one private address among public addresses is an attack or a mistake
             # guard: webhook-every-address
             self._require_allowed(destination, address)
         return destination, addresses
@@ -158,13 +158,16 @@ def _parse_ports(ports: str) -> list[int]:
 
 
 def _parse_literal(host: str) -> Address | None:
-    """Parse a host that is an IP address in any form that resolvers accept without a lookup; None for a name."""
+    """Parse a host that is an IP address in any form that resolvers accept without a lookup.
+
+    Returns None if the host is a name.
+    """
     try:
         return ipaddress.ip_address(host)
     except ValueError:
         pass
     try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))  # `127.1`, `0x7f000001`, `2130706433`
+        return ipaddress.IPv4Address(socket.inet_aton(host))  # for example `127.1`, `0x7f000001`, `2130706433`
     except OSError:
         return None
 

@@ -1,7 +1,7 @@
 """Webhook messages as rows: written with the change they report, claimed by senders, and updated after each attempt.
 
-A message is written in the transaction of its change, so it is sent if and only if the change was committed. A sender
-holds a lease: if it dies, another sends the message again with the same id.
+A message is written in the transaction of the change, so it is sent if and only if the change was committed. A sender
+holds a lease: if it dies, another sender sends the message again with the same id.
 """
 
 import random
@@ -20,7 +20,7 @@ from ingest.storage.db.schema import webhook_deliveries as deliveries
 from ingest.storage.db.schema import webhooks
 from ingest.storage.webhooks.records import RETRY_SECONDS, DeliveryResult, DeliveryState, DueDelivery, EventType
 
-# Retries of many messages to one address are spread by this fraction of their delay.
+# Jitter, as a fraction of the delay, that spreads out retries of many messages to the same address.
 _JITTER = 0.1
 _DAY_SECONDS = 24 * 3600.0
 _DETAIL_CHARS = 300
@@ -31,7 +31,7 @@ def publish(
 ) -> None:
     """Write one message per subject for each of the tenant's webhooks that subscribe to the event.
 
-    A subject is the `data` of its message and consists of ids and codes. Its first value identifies the object of the
+    A subject is the `data` of its message and consists of ids and codes. The first value identifies the object of the
     message. A webhook gets one message per event and object, plus one for each `change` of the object.
     """
     if not subjects:
@@ -39,7 +39,7 @@ def publish(
     rows = connection.execute(
         select(webhooks.c.id, webhooks.c.events)
         .where(webhooks.c.tenant_id == tenant_id, webhooks.c.disabled_at.is_(None))
-        # Locked so that no webhook is deleted before its messages are written.
+        # The webhooks are locked so that none is deleted before its messages are written.
         .with_for_update(read=True, key_share=True)
     ).all()
     wanting = [row.id for row in rows if event in row.events]
@@ -94,7 +94,7 @@ class Outbox:
             for webhook in connection.execute(waiting).scalars().all():
                 query = select(deliveries.c.sequence).where(*due, deliveries.c.webhook_id == webhook)
                 chosen += connection.execute(query.order_by(deliveries.c.sequence).limit(each)).scalars()
-            random.shuffle(chosen)  # shuffled so that, if there are more webhooks than fit, none is always omitted
+            random.shuffle(chosen)  # shuffled so that no webhook is always left out if there are more webhooks than fit
             taken = connection.execute(
                 update(deliveries)
                 .where(deliveries.c.sequence.in_(chosen[:most]), *due)
@@ -137,9 +137,10 @@ class Outbox:
 def _update_webhook_health(
     connection: Connection, webhook_id: str, outcome: DeliveryResult, moment: float, disable_seconds: float
 ) -> None:
-    """Record on the webhook that a message arrived, or since when none has. Disable it if that is too long ago.
+    """Record on the webhook that a message arrived, or the time since which no message has arrived.
 
-    A receiver that replies with 410 is disabled immediately.
+    If that time is too long ago, the webhook is disabled. If the receiver responds with 410, the webhook is disabled
+    immediately.
     """
     this = webhooks.c.id == webhook_id
     if outcome.is_delivered:

@@ -1,7 +1,7 @@
-"""Records of webhooks: endpoints of a tenant, the events they receive, and the schedule of attempts.
+"""Records of webhooks: a tenant's endpoints, the events they receive, and the schedule of attempts.
 
 Messages are signed as in the Standard Webhooks specification (https://www.standardwebhooks.com). The schedule of
-attempts, which covers about three days, is the example in the specification.
+attempts is the example in the specification and covers about three days.
 """
 
 import base64
@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.storage.webhooks.destinations import Destinations
 
-# The seconds between attempts: the example schedule of the specification.
+# The seconds between attempts, from the example schedule in the specification.
 RETRY_SECONDS = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 # After a rotation, messages are also signed with the previous secret for this long.
 ROTATION_SECONDS = 24 * 3600.0
@@ -28,19 +28,19 @@ class EventType(StrEnum):
     DOCUMENT_READY = "document.ready"
     DOCUMENT_FAILED = "document.failed"
     DOCUMENT_DELETED = "document.deleted"
-    RUN_PAUSED = "run.paused"  # its budget is used up, and it waits for a user's decision
+    RUN_PAUSED = "run.paused"  # the run's budget is exhausted, and the run waits for a user's decision
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"
     FEEDBACK_GIVEN = "feedback.given"
 
 
-# The type of a test message that an admin sends.
+# The event type of a test message sent by an admin.
 TEST_EVENT = "webhook.test"
 
 
 class DeliveryState(StrEnum):
-    """The states of a message: `pending` until it is accepted (`delivered`) or its attempts are used up (`failed`)."""
+    """The states of a message: `pending`, then `delivered` once it is accepted, or `failed` if no attempts remain."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -49,9 +49,10 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True)
 class Webhook:
-    """An endpoint that receives events. `failing_since` is when the current series of failed attempts began.
+    """An endpoint that receives events.
 
-    If `disabled_at` is set, it receives nothing, for the reason given in `disabled_reason`.
+    `failing_since` is the time at which the current series of failed attempts began. If `disabled_at` is set, the
+    endpoint receives no messages, for the reason in `disabled_reason`.
     """
 
     id: str
@@ -67,9 +68,9 @@ class Webhook:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message for a webhook and its state.
+    """A message for a webhook and the message's state.
 
-    `status` is the status of the last reply. `detail` says why the message failed.
+    `status` is the HTTP status of the last response. `detail` says why the message failed.
     """
 
     id: str
@@ -88,7 +89,10 @@ class Delivery:
 
 @dataclass(frozen=True)
 class DueDelivery:
-    """A claimed message with all values that are needed to send it. `attempt` counts from 1 and serves as the fence."""
+    """A claimed message with all values needed to send it.
+
+    `attempt` counts from 1 and serves as the fencing token.
+    """
 
     id: str
     webhook_id: str
@@ -100,9 +104,9 @@ class DueDelivery:
 
 @dataclass(frozen=True)
 class DeliveryResult:
-    """The result of an attempt: the reply's status, or the reason why there was none.
+    """The result of an attempt: the status of the response, or the reason why there was no response.
 
-    `wait_seconds` is the delay that the receiver requested.
+    `wait_seconds` is the delay requested by the receiver.
     """
 
     status: int | None
@@ -115,12 +119,12 @@ class DeliveryResult:
 
     @property
     def is_gone(self) -> bool:
-        """True if the receiver says that it wants no more messages."""
+        """True if the receiver has said that it wants no more messages."""
         return self.status == 410
 
 
 def generate_secret() -> str:
-    """Generate a secret in the specification's format."""
+    """Generate a secret in the format of the specification."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 

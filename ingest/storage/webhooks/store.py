@@ -1,6 +1,7 @@
-"""Management of webhooks by a tenant's admins: create, change, rotate, delete, list messages and resend them.
+"""Management of webhooks by a tenant's admins.
 
-Each method is one transaction.
+Webhooks can be created, changed, rotated and deleted. Their messages can be listed and sent again. Each method is one
+transaction.
 """
 
 import time
@@ -32,7 +33,7 @@ _DISABLED_BY_ADMIN = "An admin disabled it."
 
 
 class Webhooks:
-    """The webhooks of all tenants. Each method reads or changes one tenant only."""
+    """Webhooks of all tenants. Each method reads or changes the webhooks of a single tenant only."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -78,7 +79,7 @@ class Webhooks:
     def change(self, tenant_id: str, identifier: str, changes: Mapping[str, Any]) -> Webhook:
         """Change `url`, `events`, `description` or `disabled`.
 
-        A webhook that is enabled again receives its pending messages. Raises `WebhookNotFoundError` if there is no such
+        If a webhook is enabled again, its pending messages are sent. Raises `WebhookNotFoundError` if there is no such
         webhook.
         """
         values = {name: value for name, value in changes.items() if name != "disabled"}
@@ -133,7 +134,7 @@ class Webhooks:
         before: int | None = None,
         limit: int = 50,
     ) -> list[Delivery]:
-        """List messages with a `sequence` below `before`, newest first.
+        """List a webhook's messages with a `sequence` below `before`, newest first.
 
         Raises `WebhookNotFoundError` if there is no such webhook.
         """
@@ -167,7 +168,7 @@ class Webhooks:
             return _build_delivery(row)
 
     def send_test(self, tenant_id: str, identifier: str) -> Delivery:
-        """Send a test message to check whether it arrives.
+        """Send a test message to the webhook.
 
         Raises `WebhookNotFoundError` if there is no such webhook.
         """
