@@ -124,7 +124,7 @@ def has_quick_job(connection: Connection, kind: JobKind) -> bool:
 def should_yield(connection: Connection, held: Sequence[Job]) -> bool:
     """Return whether resumable jobs should yield their worker to other jobs now.
 
-    A large job yields to any quick job. Every job yields to a tenant that runs no job of this kind.
+    A large job yields to any quick job. Every job yields to waiting jobs of tenants that own none of the held jobs.
     """
     kind, ours = held[0].kind, {job.tenant_id for job in held}
     claimable = (*build_waiting_conditions(kind), jobs.c.not_before <= build_clock(connection))
@@ -267,7 +267,10 @@ def _is_beyond_first_alone(connection: Connection, job: Job) -> bool:
 def _find_next_first_try(
     connection: Connection, kind: JobKind, besides: Collection[str], *conditions: ColumnElement[bool]
 ) -> int | None:
-    """Return the id of the first try that is claimed next, ignoring the tenants in `besides`, or None."""
+    """Return the id of the next first try to be claimed, or None if there is none.
+
+    Tenants in `besides` are ignored.
+    """
     for tenant in list_tenants_in_turn(connection, kind):
         query = (
             select(jobs.c.id)

@@ -54,7 +54,7 @@ from ingest.storage.quotas.rows import (
 
 # Slots and reserved amounts are released when an answer is finished, which happens at an unpredictable time.
 _SHORT_RETRY_SECONDS = 10.0
-# Storage is freed only by deleting documents or raising the limit.
+# Capacity becomes available only if documents are deleted or the limit is raised.
 _STORAGE_RETRY_SECONDS = 3600.0
 
 

@@ -310,8 +310,7 @@ class SlackStore:
         """Return the principal of a Slack user.
 
         This is the tenant's user of that name, if there is one, with the user's groups and `groups`. Requests count
-        against the channel in the same way as against a key. The principal may use only the collections that the user
-        may use.
+        against the channel in the same way as against a key. The principal contains its current access to collections.
         """
         of_user = (
             users.c.tenant_id == workspace.tenant_id,

@@ -35,7 +35,7 @@ def build_context_line(title: str | None, heading_path: Sequence[str]) -> str:
 
 
 def _fold_title(title: str) -> str:
-    """Return a title for comparison: case-folded, with plain quotation marks and dashes."""
+    """Normalize a title for comparison: fold case, and use plain quotation marks and dashes."""
     return title.casefold().translate(_PLAIN_PUNCTUATION)
 
 

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 
 _MAX_TITLE_CHARS = 300
-_JOINER_PASSES = 4  # Real text needs two. A text crafted to need one per joiner loses all its joiners instead.
+_JOINER_PASSES = 4  # Real text needs two. If a text needs one pass per joiner, all its joiners are dropped.
 
 _ASCII: dict[int, str | None] = {
     **{code: None for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n"},
@@ -59,9 +59,9 @@ _TOO_MANY_LINE_ENDS = "\n" * 4
 def normalize(text: str) -> str:
     r"""Normalize `text` to NFC, with `\n` line ends and without invisible characters. Idempotent.
 
-    A carriage return, form feed or Unicode line or paragraph separator also ends a line. Lone surrogates become U+FFFD.
-    White space at line ends is removed. Blank lines are removed at both ends of the text, and elsewhere beyond two in a
-    row.
+    A carriage return, vertical tab, form feed, U+0085, U+2028 or U+2029 also ends a line, and CR LF is a single line
+    end. Lone surrogates become U+FFFD. White space at line ends is removed. Blank lines are removed at both ends of the
+    text, and elsewhere beyond two in a row.
     """
     text = text.replace("\r\n", "\n")
     text = text.translate(_ASCII) if text.isascii() else _normalize_unicode(text)

@@ -101,7 +101,7 @@ class Positions:
         return [at for _, _, at in self.iter_within(start, end) if isinstance(at, SheetCell)]
 
     def list_row_ends(self, start: int, end: int) -> npt.NDArray[np.uint32]:
-        """For each sheet row that has a cell in `[start, end)`, return the position at which its last cell ends."""
+        """Return the code point at which the last cell ends, for each sheet row that has a cell in `[start, end)`."""
         first, last = self._find_range(start, end)
         cells = self._entries[first:last]
         cells = cells[cells["at"][:, 2] < 0]
