@@ -1,1 +1,1 @@
-"""The `leadline` command, which is both a client of the service and the way to start the service."""
+"""The `leadline` command: a client of the service, and also the way to start the service."""

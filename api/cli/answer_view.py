@@ -19,18 +19,21 @@ _LINE_CHARS = 160
 
 
 def shorten(text: str, most: int = _LINE_CHARS) -> str:
-    """Collapse whitespace to single spaces and cut the text after `most` characters."""
+    """Collapse whitespace to single spaces and truncate the result to `most` characters."""
     line = " ".join(text.split())
     return line[:most] + ("…" if len(line) > most else "")
 
 
 def format_cell(body: dict[str, Any]) -> str:
-    """Format a code cell of the root model as one line: its number, its code and its result."""
+    """Format a code cell written by the root model as one line: the cell's number, code and result."""
     return f"{_format_cell_name(body)}: {shorten(body['code'] or body['note'])} → {_format_cell_result(body)}"
 
 
 def _format_cell_name(body: dict[str, Any]) -> str:
-    """Return the label of a cell: its number and its part of the run. Earlier releases did not log the part."""
+    """Return a cell's label: the cell's number, and its sub-run if the event contains it.
+
+    Earlier releases did not log sub-runs.
+    """
     return f"part {body['part']}, cell {body['number']}" if body.get("part") else f"cell {body['number']}"
 
 
@@ -41,8 +44,9 @@ def _format_cell_result(body: dict[str, Any]) -> str:
 _MAX_SOURCES = 10
 _QUOTE_CHARS = 160
 _SENTENCE_CHARS = 100
-# Unicode bidirectional classes of explicit embeddings, overrides and isolates. They reorder the surrounding text, so a
-# document could use them to make a line in the terminal read differently from its actual content.
+# Unicode bidirectional classes for explicit embeddings, overrides and isolates. These characters reorder the
+# surrounding text, so a document could use them to make a line in the terminal read differently from its actual
+# content.
 _BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 _MARKS = {"unsupported": ("?", "yellow"), "quoted": ("~", "dim"), "unchecked": ("–", "dim")}
 
@@ -54,7 +58,10 @@ class StatusLine(Protocol):
 
 
 class LiveAnswer:
-    """A live view of the current step and, with `text`, of the answer so far. It is erased when the block exits."""
+    """A live view of the current step and, if `text` is true, of the answer so far.
+
+    The view is erased when the block exits.
+    """
 
     def __init__(self, console: Console, *, text: bool) -> None:
         self._live = Live(console=console, transient=True, refresh_per_second=8)
@@ -77,7 +84,7 @@ class LiveAnswer:
         self._live.update(self._build_view())
 
     def show(self, name: str, body: Mapping[str, Any]) -> None:
-        """Display one event from the answer stream."""
+        """Update the view with one event from the answer stream."""
         if name == "delta" and self._shows_text:
             self._text += body["text"]
             self._live.update(self._build_view())
@@ -90,7 +97,7 @@ class LiveAnswer:
 
 
 class _Tail:
-    """The last lines of a Markdown text, as many as fit in the terminal."""
+    """The end of a Markdown text: as many of its last lines as fit in the terminal."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -103,7 +110,7 @@ class _Tail:
 
 
 def describe_event(name: str, body: Mapping[str, Any]) -> str:
-    """Describe the step that an event announces. Returns an empty string for events that do not announce a step."""
+    """Describe the step that an event announces. Returns an empty string for other events."""
     match name:
         case "condensed":
             text = f"Interpreted as: {body['question']}"
@@ -129,7 +136,7 @@ def describe_event(name: str, body: Mapping[str, Any]) -> str:
 def print_answer(
     console: Console, answer: Mapping[str, Any], *, sources: bool = True, said_already: Sequence[str] = ()
 ) -> None:
-    """Print the answer, warnings about its sentences, its table, and one line per source.
+    """Print an answer with its table, the warnings about its sentences, and one line per source.
 
     If the output is a file or pipe, the Markdown is written unchanged. Notes that are already in `said_already` are not
     printed again.
@@ -155,9 +162,10 @@ def print_answer(
 
 
 def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
-    """Print the sources, one line per quotation. The first line of each source shows its number and location.
+    """Print the sources of an answer, one line per quotation.
 
-    Only the first few sources are quoted. The others are listed by title, so that a long list fits on the screen.
+    The first line of each source shows its number and location. Quotations are shown for the first few sources only.
+    The other sources are listed by title, so that a long list fits on the screen.
     """
     citations = answer["citations"]
     for citation in citations[:_MAX_SOURCES]:
@@ -178,14 +186,17 @@ def format_place(found: Mapping[str, Any]) -> str:
     """Format the location of a citation or hit: its title, page, slide or row, and nearest heading."""
     if found.get("deleted"):
         return "a deleted document"
-    page = f"page {found['page']}" if found.get("page") else ""  # answers stored by earlier releases have no `place`
+    page = f"page {found['page']}" if found.get("page") else ""  # Answers stored by earlier releases have no `place`.
     location = found.get("place") or page
     headings = " > ".join(found.get("heading_path", [])[-1:])
     return clean(f"{found['title']}" + (f", {location}" if location else "") + (f" ({headings})" if headings else ""))
 
 
 def clean(text: str) -> str:
-    """Remove control characters. A document could otherwise use them to control the terminal or reorder its text."""
+    """Remove control characters from a string.
+
+    Otherwise, a document could use them to control the terminal or reorder text.
+    """
     return "".join(char for char in text if char in "\n\t" or not _is_control(char))
 
 
@@ -194,7 +205,7 @@ def _is_control(char: str) -> bool:
 
 
 def _print_marks(console: Console, answer: Mapping[str, Any]) -> None:
-    """Print a warning for each sentence that is unsupported or has a reason attached to it."""
+    """Print a warning for each sentence in the answer that is unsupported or has a reason attached to it."""
     for sentence in answer["sentences"]:
         if not (sentence["reason"] or sentence["check"] == "unsupported"):
             continue
@@ -227,7 +238,7 @@ def _format_cell_value(value: object, is_quantity: bool) -> str:
 
 
 def _format_summary(answer: Mapping[str, Any]) -> str:
-    """Format the last line of the output: status, strategy, model, time, results of the sentence checks, and cost."""
+    """Format the output's last line: the answer's status, strategy, model, duration, sentence checks, and cost."""
     checks = [sentence["check"] for sentence in answer["sentences"] if sentence["check"] != "unchecked"]
     counts = ", ".join(f"{checks.count(check)} {check}" for check in dict.fromkeys(checks))
     rows = f"based on {answer['rows_behind_total']:,} rows" if answer["rows_behind_total"] else ""

@@ -65,7 +65,7 @@ def ask(
     """
     if pause_on_budget and not background:
         raise typer.BadParameter("only a background run can pause: add --background.", param_hint="--pause-on-budget")
-    check_question(question)  # fail before the service is started, which takes seconds
+    check_question(question)  # Fail before the service is started, because starting it takes seconds.
     limits = {
         "calls": budget_calls,
         "prompt_tokens": budget_tokens,
@@ -100,22 +100,25 @@ def ask(
 
 
 def open_live_answer(*, text: bool = True) -> LiveAnswer:
-    """Build the live view on standard output if it is a terminal; otherwise a status line on standard error."""
+    """Build a live view of the answer on standard output if it is a terminal.
+
+    Otherwise, the view is a status line on standard error.
+    """
     if text and sys.stdout.isatty():
         return LiveAnswer(Console(), text=True)
     return LiveAnswer(Console(stderr=True), text=False)
 
 
 def wait_for_language_model(client: Client, status: StatusLine) -> None:
-    """Wait until the language model has been loaded. Until then the service refuses questions."""
+    """Wait until the language model has been loaded, because the service refuses questions until then."""
     for state in iter_language_model_states(client):
         if state["state"] == "loading":
             status.update("The language model is loading …")
 
 
 def fetch_answer(client: Client, body: Mapping[str, Any], live: LiveAnswer) -> dict[str, Any]:
-    """Stream an answer, display its progress, and return it when complete. Raises `ServiceError` on failure."""
-    with client.events("/v1/answers", {**body, "stream": True}) as events:  # leaving the block cancels the answer
+    """Stream an answer, display its progress, and return the complete answer. Raises `ServiceError` on failure."""
+    with client.events("/v1/answers", {**body, "stream": True}) as events:  # Leaving the block cancels the answer.
         for name, event in events:
             if name == "completed":
                 answer: dict[str, Any] = event

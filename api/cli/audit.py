@@ -1,4 +1,4 @@
-"""`leadline audit`: list, verify and export the audit log in the catalog of the data folder or cluster."""
+"""`leadline audit`: list, verify and export the audit log, which is in the catalog of the data folder or cluster."""
 
 import json
 from contextlib import nullcontext

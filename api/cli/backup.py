@@ -147,7 +147,7 @@ def _record_action(parts: InstallationParts, action: Action, documents: int) -> 
 
 
 def _exit_on_faults(wrong: list[str]) -> None:
-    """Print the problems and exit with status 1. Does nothing if there are none."""
+    """Print the problems in `wrong` and exit with status 1. Does nothing if there are no problems."""
     if not wrong:
         return
     for sentence in wrong[:_MAX_FAULTS]:
@@ -163,7 +163,7 @@ def _print_line(text: str) -> None:
 
 @contextmanager
 def _show_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show one progress bar per task. If the output is not a terminal, print a line every ten seconds instead."""
+    """Show one progress bar per task, or print a line every ten seconds if the output is not a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:

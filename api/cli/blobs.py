@@ -105,7 +105,7 @@ def reseal(
 
 
 def _print_advice(sealing: Sealing, formats: "dict[str, FileFormat]") -> bool:
-    """Print the next steps. Returns False if any files are refused."""
+    """Print the next steps for the operator. Returns False if any files are refused."""
     from ingest.storage.blobs.sealed import FileFormat
 
     foreign = [key for key, each in formats.items() if each is FileFormat.FOREIGN]
@@ -132,7 +132,7 @@ def _read_formats(blobs: "SealedBlobs", keys: list[str]) -> "dict[str, FileForma
         for each in bar.track(keys, description="Reading"):
             try:
                 found[each] = blobs.detect_format(each)
-            except KeyError:  # the file was deleted after it was listed
+            except KeyError:  # The file was deleted after it was listed.
                 continue
     return found
 

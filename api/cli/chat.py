@@ -48,7 +48,10 @@ def chat(
 
 
 class Chat:
-    """A conversation with a service, controlled line by line. `how` holds the other members of each request."""
+    """A conversation with a service, controlled line by line.
+
+    `how` holds the fields that each request has besides the question.
+    """
 
     def __init__(self, client: Client, console: Console, how: dict[str, Any], conversation: str) -> None:
         self._client = client
@@ -59,7 +62,7 @@ class Chat:
         self._notes: list[str] = []
 
     def handle_line(self, line: str) -> bool:
-        """Run a command or answer a question. Returns False if the line ends the conversation."""
+        """Run a command or answer a question. Returns False if the line is a command that ends the conversation."""
         match line.strip():
             case "":
                 return True
@@ -121,7 +124,7 @@ def _read_line(console: Console) -> str | None:
 
 @contextmanager
 def _keep_line_history(path: Path) -> Iterator[None]:
-    """Enable line editing and a history shared by all chats, if this Python has the readline module."""
+    """Enable line editing and a history that all chats share, if Python was built with the readline module."""
     try:
         import readline
     except ImportError:

@@ -80,12 +80,12 @@ def worker(
         name=name,
         open_answers=build_answers_opener(settings),
         serve_metrics=_build_metrics_server(settings),
-        at_child_start=partial(start_tracing, "worker"),  # the exporter's thread would not survive the fork
+        at_child_start=partial(start_tracing, "worker"),  # The thread of the trace exporter would not survive the fork.
     )
 
 
 def _build_metrics_server(settings: Settings) -> Callable[[], object]:
-    """Return a function that starts the metrics server. It does nothing if LEADLINE_METRICS_PORT is not set.
+    """Return a function that starts the metrics server. The function does nothing if LEADLINE_METRICS_PORT is not set.
 
     Raises `SettingsError` if the port is set but PROMETHEUS_MULTIPROC_DIR is not.
     """
@@ -128,7 +128,7 @@ def migrate() -> None:
 
 
 def open_configured_catalog() -> AbstractContextManager[OpenCatalog]:
-    """Open the catalog of the cluster if the environment configures one; otherwise the catalog of the data folder."""
+    """Open the cluster's catalog if the environment configures a cluster; otherwise, the catalog of the data folder."""
     url = read_secret(_DATABASE, os.environ)
     if url:
         require_known_variables(os.environ)

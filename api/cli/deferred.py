@@ -35,7 +35,7 @@ class Target:
 
 
 def _join_help_lines(command: Any) -> Any:  # noqa: ANN401 - a command of the click that Typer vendors
-    """Join the lines of each paragraph in the help of a command and of its subcommands.
+    """Join the lines of each paragraph in the help texts of a command and its subcommands.
 
     Typer keeps the line breaks of the source, so paragraphs would look ragged in a narrower terminal.
     """
@@ -46,7 +46,10 @@ def _join_help_lines(command: Any) -> Any:  # noqa: ANN401 - a command of the cl
 
 
 class DeferredCommand(TyperCommand):
-    """A placeholder for a command in listings. Calling it imports the real command and delegates to it."""
+    """A placeholder for a command in help listings.
+
+    Calling the placeholder imports the real command and delegates to it.
+    """
 
     def __init__(self, name: str, target: Target) -> None:
         super().__init__(name, help=target.help, rich_help_panel=target.panel)

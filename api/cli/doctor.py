@@ -58,7 +58,8 @@ _SCHEMA = {
 _SCHEMA_SECONDS = 120.0
 # The oldest release that the extra `vllm` allows. `make audit` checks that it has no known advisory.
 OLDEST_VLLM = (0, 33)
-_MAX_WIDER_PATHS = 1_000  # a data folder may have millions of files, and one command fixes all of them
+# A data folder may contain millions of files, and a single command fixes the permissions of all of them.
+_MAX_WIDER_PATHS = 1_000
 _ENGINES = ("qdrant_edge", "openvino", "openvino_genai", "tokenizers")
 
 
@@ -92,7 +93,7 @@ def doctor() -> None:
 
 
 def list_foreign_owners() -> dict[str, list[str]]:
-    """Return the other distributions that install packages with our names, keyed by package name.
+    """Return the other distributions that install packages with the same names as Leadline's, keyed by package name.
 
     If two packages have the same name, the one that is imported depends on the order in which they were installed.
     """
@@ -199,7 +200,7 @@ def _check_disk(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_permissions(settings: Settings) -> Iterator[Finding]:
-    """Check that no other user of this machine can read the data folder."""
+    """Check that other users of this machine cannot read the data folder."""
     cluster = read_cluster_settings()
     home = settings.home if cluster is None else cluster.home
     wider = list_exposed_paths(home, _MAX_WIDER_PATHS)
@@ -215,7 +216,7 @@ def _check_permissions(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_installation(settings: Settings) -> Iterator[Finding]:
-    """Check that the catalog, files and index belong together, and that upkeep is running."""
+    """Check that the catalog, files and index belong together, and that the maintenance task is running."""
     cluster = read_cluster_settings()
     if cluster is None and not (settings.home / "catalog.sqlite").exists():
         return
@@ -275,7 +276,7 @@ def _check_blobs(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_vector_server(_: Settings) -> Iterator[Finding]:
-    """Check the vector server of a cluster, and report how it would store a new index."""
+    """Check the vector server of a cluster, and report how a new index would be stored on it."""
     cluster = read_cluster_settings()
     if cluster is None:
         return
@@ -308,7 +309,7 @@ def _check_index(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_copies(settings: Settings) -> Iterator[Finding]:
-    """Check that no shard of the index lacks any of its copies."""
+    """Check that every shard of the index has all of its replicas."""
     cluster = read_cluster_settings()
     if cluster is None:
         return
@@ -323,7 +324,7 @@ def _check_copies(settings: Settings) -> Iterator[Finding]:
 
 
 def describe_state(state: IndexState) -> str:
-    """Summarize the last comparison of an index with the catalog."""
+    """Summarize the result of the last comparison of an index with the catalog."""
     if state.lost:
         return state.lost
     if state.checked_at is None and not state.versions:
@@ -362,7 +363,7 @@ def _check_helpers(settings: Settings) -> Iterator[Finding]:
             continue
         try:
             profiles = load_profiles(settings.model_profiles)
-        except ProfileFileError:  # the check of the main model has already reported this
+        except ProfileFileError:  # The check of the main model has already reported this problem.
             return
         key = settings.helper_keys[helper]
         found = yield from _check_servers(f"LEADLINE_{helper.upper()}", served, key)
@@ -373,7 +374,7 @@ def _check_helpers(settings: Settings) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _ServingServers:
-    """The numbers of the servers that offer a model, and the smallest context window that they report."""
+    """The numbers of the servers that serve a model, and the smallest context window that those servers report."""
 
     serving: tuple[int, ...]
     context_tokens: int | None
@@ -382,7 +383,10 @@ class _ServingServers:
 def _check_servers(
     setting: str, served: ServedModel, api_key: SecretStr | None
 ) -> Generator[Finding, None, _ServingServers]:
-    """Check that each server lists the model, with at least one finding per server. Returns the servers that do."""
+    """Check that each server lists the model.
+
+    Yields at least one finding per server, and returns the servers that list the model.
+    """
     windows: list[int] = []
     serving: list[int] = []
     role = "language model" if setting == "LEADLINE_LLM" else setting
@@ -409,7 +413,10 @@ def _format_server_number(served: ServedModel, number: int) -> str:
 
 
 def check_server_release(url: str, api_key: SecretStr | None) -> Iterator[Finding]:
-    """Report the release of a vLLM server, and whether it is older than `OLDEST_VLLM`. Other servers are skipped."""
+    """Report the version of a vLLM server, and whether that version is older than `OLDEST_VLLM`.
+
+    Other servers are skipped.
+    """
     version = fetch_vllm_version(url, api_key)
     if version is None:
         return
@@ -435,7 +442,7 @@ def _check_windows(settings: Settings, served_tokens: int | None) -> Iterator[Fi
 def _check_schema_requests(
     served: ServedModel, found: _ServingServers, profile: ModelProfile, api_key: SecretStr | None
 ) -> Iterator[Finding]:
-    """Check that each server follows a JSON schema, and report the request parameters that it does not accept."""
+    """Check that each server follows a JSON schema, and report the request parameters that a server rejects."""
     for number in found.serving:
         url = served.urls[number - 1]
         yield _check_schema_request(f"JSON schema{_format_server_number(served, number)}", url, profile, api_key)

@@ -91,7 +91,10 @@ def _print_document(document: dict[str, Any], *, as_json: bool) -> None:
 
 
 def format_omissions(omissions: Sequence[Mapping[str, Any]]) -> str:
-    """Describe the parts of a file that its text lacks: `3 images (pages 2, 7); 1 page without text (page 4)`."""
+    """Describe the parts of a file that are missing from its text.
+
+    For example: `3 images (pages 2, 7); 1 page without text (page 4)`.
+    """
     return clean("; ".join(each["words"] for each in omissions))
 
 

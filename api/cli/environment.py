@@ -21,7 +21,7 @@ AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 _PREFIX, _FILE = "LEADLINE_", "_FILE"
 CLIENT_KEY = "LEADLINE_API_KEY"
-# Variables that are not in a settings class, because only client commands or tests read them.
+# Variables that have no field in a settings class, because only client commands or tests read them.
 _OTHER_VARIABLES = frozenset(
     {
         "LEADLINE_URL",
@@ -46,7 +46,7 @@ class SettingsError(LeadlineError):
 
 
 def read_settings(**changes: object) -> Settings:
-    """Read the settings from the environment, overridden by all `changes` that are not None.
+    """Read the settings from the environment. Each keyword argument that is not None overrides one setting.
 
     Raises `SettingsError` if a variable is invalid, missing or unknown.
     """
@@ -55,7 +55,10 @@ def read_settings(**changes: object) -> Settings:
 
 
 def read_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # noqa: ANN401 - of many types
-    """Read the settings of one class. Raises `SettingsError` that lists every invalid, missing or unknown variable."""
+    """Read the settings of one class.
+
+    Raises a `SettingsError` that lists every invalid, missing or unknown variable.
+    """
     # guard: unknown-settings
     require_known_variables(os.environ)
     files = {name: read_secret(f"{_PREFIX}{name.upper()}", os.environ) for name in _list_secret_names(kind)}
@@ -80,7 +83,7 @@ def require_known_variables(environment: Mapping[str, str]) -> None:
 
 
 def list_known_variables() -> frozenset[str]:
-    """Return every variable that any of our processes reads. Each process accepts all of them."""
+    """Return every variable that any process of Leadline reads. Each process accepts all of these variables."""
     names: set[str] = set(_OTHER_VARIABLES)
     for kind in (Settings, ClusterSettings):
         names |= {_PREFIX + name.upper() for name in kind.model_fields}
@@ -89,9 +92,10 @@ def list_known_variables() -> frozenset[str]:
 
 
 def read_secret(variable: str, environment: Mapping[str, str]) -> str | None:
-    """Read a secret from its variable or from a file. Returns None if neither is set or the file is empty.
+    """Read a secret from the variable or from the file that `variable` + `_FILE` names.
 
-    Raises `SettingsError` if both the variable and the file are set, or if the file cannot be read.
+    Returns None if neither is set or the file is empty. Raises `SettingsError` if both the variable and the file are
+    set, or if the file cannot be read.
     """
     value, file = environment.get(variable), environment.get(variable + _FILE)
     if not file:

@@ -50,8 +50,9 @@ app.command("chunks")(measure_chunks)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
 
-# All searches that can be measured; by default all of them are. They are each retriever alone, the alternative fusion,
-# default hybrid search, hybrid with feedback, and, if a reranker is configured, hybrid with the reranker.
+# The searches that can be measured. By default, all of them are measured: each retriever alone, the alternative fusion,
+# default hybrid search, hybrid search with relevance feedback, and, if a reranker is configured, hybrid search with the
+# reranker.
 _SEARCHES: Mapping[str, Mapping[str, Any]] = {
     "bm25": {"mode": Mode.BM25, "rerank": False},
     "dense": {"mode": Mode.DENSE, "rerank": False},
@@ -191,7 +192,7 @@ def _open_questions(source: Path, documents: Path | None, *, by_pages: bool) -> 
 
 
 def _list_question_documents(data: JudgedFolder | FileQuestions, collection: JudgedCollection) -> dict[str, list[str]]:
-    """Return the ids of the documents that each question is about, keyed by question id."""
+    """Return, keyed by question id, the ids of the documents that the question is about."""
     names: dict[str, set[str]] = {}
     if isinstance(data, FigureQuestions):
         names = {question.id: {question.document} for question in data.questions}
@@ -204,7 +205,7 @@ def _list_question_documents(data: JudgedFolder | FileQuestions, collection: Jud
 
 
 def build_request(search: str, data: JudgedFolder | FileQuestions) -> dict[str, Any]:
-    """Build the request body of a named search. The query is added later."""
+    """Build the request body for the search with this name, without the query, which is added later."""
     if search not in _SEARCHES:
         raise typer.BadParameter(f"{search!r} is not one of {', '.join(_SEARCHES)}", param_hint="--search")
     if isinstance(data, FileQuestions):
@@ -213,7 +214,7 @@ def build_request(search: str, data: JudgedFolder | FileQuestions) -> dict[str, 
 
 
 def _select_questions(data: JudgedFolder | FileQuestions, part: QuestionPart | None) -> dict[str, str]:
-    """Return the judged questions keyed by id: all of them, or one half."""
+    """Return the judged questions, keyed by id. If `part` is given, return only that half of the questions."""
     if isinstance(data, FileQuestions):
         return {each.id: each.text for each in data.questions if part in (None, each.part)}
     every = {query: data.queries[query] for query in data.qrels}
@@ -228,7 +229,7 @@ def _search_all(
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
     """Return the hits of each question keyed by question id, and the median time of each stage in milliseconds.
 
-    `documents` maps question ids to the only documents that these questions search. Other questions search all
+    `documents` restricts a question, by its id, to a list of documents. Questions without an entry search all
     documents.
     """
     hits: dict[str, list[dict[str, Any]]] = {}
@@ -261,7 +262,10 @@ def _list_hit_owners(
 
 
 def to_places(collection: JudgedCollection, hits: Sequence[Mapping[str, Any]]) -> list[DocumentSpan]:
-    """Convert hits to spans of corpus documents. Identical texts are stored as one document with several corpus ids."""
+    """Convert hits to spans of corpus documents.
+
+    A hit can become several spans, because identical texts are stored as one document with several corpus ids.
+    """
     return [
         DocumentSpan(owner, hit["start"], hit["end"], hit["page"])
         for hit in hits

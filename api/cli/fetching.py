@@ -9,13 +9,16 @@ from retrieval.models.store import ModelStore
 
 
 def list_needed_files(settings: Settings, store: ModelStore) -> list[ModelFile]:
-    """Return the model files needed with these settings: the local language model's and the built-in encoder's."""
+    """Return the model files that the settings require, for the local language model and the built-in encoder."""
     own_encoder = settings.encoder is None or not is_described(settings.encoder)
     return [file for file in store.files if (settings.llm == "local" if file.name.endswith(".gguf") else own_encoder)]
 
 
 def fetch_needed_files(settings: Settings) -> None:
-    """Fetch the missing model files. Quick and silent if none are missing. Raises `ModelFileError` if a file fails."""
+    """Fetch the missing model files. Prints nothing if none are missing.
+
+    Raises `ModelFileError` if a file cannot be fetched.
+    """
     store = ModelStore(settings.models)
     missing = set(store.list_missing())
     files = [file for file in list_needed_files(settings, store) if file in missing]

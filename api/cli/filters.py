@@ -1,4 +1,7 @@
-"""Metadata options of the command line: `year=1815` sets an attribute or, in a filter, matches it."""
+"""Metadata options of the command line.
+
+`year=1815` sets an attribute or, in a filter, matches documents with that value.
+"""
 
 import json
 from typing import Annotated, Any

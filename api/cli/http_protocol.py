@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 protocol, with limits on connections and on the time and syntax of request heads."""
+"""uvicorn's HTTP/1.1 protocol, with limits on connections and on the duration and syntax of request heads."""
 
 import asyncio
 import ipaddress
@@ -19,7 +19,7 @@ _BUSY_HEAD = (
     b"connection: close\r\ncontent-length: %d\r\n\r\n%s"
 )
 
-# One read from each of these connections takes the event loop a few milliseconds in total.
+# Reading once from this many connections takes the event loop a few milliseconds in total.
 _MAX_DRAINING = 8
 _LENGTHS = {b"content-length", b"transfer-encoding"}
 
@@ -51,7 +51,7 @@ class Connections:
     """The open connections of a process: at most `most` in total, and at most `most_of_address` from one address.
 
     When all connections are in use, a new one replaces the one that has been idle longest. A client can therefore
-    always connect while fewer than `most` requests are in progress. Addresses in `proxies` have no limit of their own,
+    always connect while fewer than `most` requests are in progress. Addresses in `proxies` have no per-address limit,
     because a proxy forwards the requests of many clients.
     """
 
@@ -61,11 +61,11 @@ class Connections:
         self._proxies = proxies
         self._open: dict[BoundedProtocol, str | None] = {}
         self._of_address: Counter[str] = Counter()
-        self._waiting: dict[BoundedProtocol, None] = {}  # ordered by idle time, longest first
+        self._waiting: dict[BoundedProtocol, None] = {}  # Ordered by idle time, longest first.
         self._draining: set[BoundedProtocol] = set()
 
     def add(self, connection: "BoundedProtocol") -> bytes | None:
-        """Register a new connection. Returns the reason if it must be refused, otherwise None."""
+        """Register a new connection. Returns the reason if the connection must be refused, otherwise None."""
         key = self._find_limit_key(connection.client[0] if connection.client else None)
         # guard: connections-of-address
         if key is not None and self._of_address[key] >= self._most_of_address:
@@ -94,9 +94,9 @@ class Connections:
     def try_drain(self, connection: "BoundedProtocol") -> bool:
         """Reserve a slot for reading and discarding the rest of a request body. Returns False if no slot is free.
 
-        Some clients read the response only after sending the whole body, so the body is read even if the request has
-        already been answered. The number of slots is limited because hundreds of such bodies would block the event
-        loop.
+        Some clients read the response only after sending the whole body, so the server reads the body even if it has
+        already responded to the request. The number of slots is limited because hundreds of such bodies would block the
+        event loop.
         """
         if len(self._draining) >= _MAX_DRAINING:
             return False
@@ -104,7 +104,7 @@ class Connections:
         return True
 
     def stop_draining(self, connection: "BoundedProtocol") -> None:
-        """Release the slot that the connection uses to discard a body, if it has one."""
+        """Release the connection's slot for discarding a body, if the connection has one."""
         self._draining.discard(connection)
 
     def remove(self, connection: "BoundedProtocol") -> None:
@@ -134,8 +134,9 @@ class Connections:
 class BoundedProtocol(H11Protocol):
     """A protocol that responds with 503 when `Connections` is full, and closes connections that are too slow.
 
-    A connection is too slow if a complete request head has not arrived within `head_seconds` of the connection opening
-    or of the first byte of the head, or if the client is still sending a body `head_seconds` after the response.
+    A connection is too slow in two cases. The complete request head has not arrived `head_seconds` after the connection
+    was opened or after the first byte of the head. Or the client is still sending a body `head_seconds` after the
+    response.
     """
 
     bounds: Connections
@@ -168,10 +169,10 @@ class BoundedProtocol(H11Protocol):
             self.bounds.mark_busy(self)
 
     def on_response_complete(self) -> None:
-        self.cycle.body = bytearray()  # frees the unread body, which would otherwise stay in memory
+        self.cycle.body = bytearray()  # This frees the unread body, which would otherwise stay in memory.
         self.bounds.mark_idle(self)
         super().on_response_complete()
-        if self._is_working():  # a pipelined request had already arrived
+        if self._is_working():  # A pipelined request has already arrived.
             self.bounds.mark_busy(self)
         elif self.conn.their_state is h11.SEND_BODY:
             self._start_head_timer()
@@ -204,5 +205,5 @@ class BoundedProtocol(H11Protocol):
 
 
 def build_protocol(bounds: Connections, *, head_seconds: float) -> type[H11Protocol]:
-    """Build a protocol class with these limits. The server creates one instance of it per connection."""
+    """Build a protocol class with these limits. The server creates one instance of the class per connection."""
     return type("Bounded", (BoundedProtocol,), {"bounds": bounds, "head_seconds": head_seconds})

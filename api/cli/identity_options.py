@@ -17,12 +17,12 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def load_tenant_id(opened: OpenCatalog, tenant: str) -> str:
-    """Find a tenant by id or name and return its id. Raises `TenantNotFoundError` if there is none."""
+    """Find a tenant by id or name and return its id. Raises `TenantNotFoundError` if there is no such tenant."""
     return opened.identities.tenants.load_tenant(tenant).id
 
 
 def parse_duration(text: str) -> timedelta:
-    """Parse a duration such as `90d`, `12h` or `30m`. Raises `SettingsError` if it is not in this format."""
+    """Parse a duration such as `90d`, `12h` or `30m`. Raises `SettingsError` if `text` is not in this format."""
     found = re.fullmatch(r"(\d{1,5})([mhd])", text.strip())
     if found is None:
         raise SettingsError(f"{text!r} is not a duration.", hint="Use a form such as 90d, 12h or 30m.")

@@ -191,7 +191,7 @@ def repair(
 
 
 def advise_on_copies(copies: Copies) -> str:
-    """Return advice about shards that lack copies, or an empty string if none do."""
+    """Return advice about shards without enough replicas, or an empty string if there are none."""
     if not copies.underreplicated_shards:
         return ""
     if not all(shard.active | shard.inactive for shard in copies.underreplicated_shards):
@@ -284,7 +284,7 @@ def _activate_other(direction: str) -> None:
 
 @contextmanager
 def _open_access(*, only_look: bool = False, beside: str | None = None) -> Iterator[IndexAccess]:
-    """Open the index. `beside` may describe an encoder that the settings do not contain."""
+    """Open the index. `beside` may describe an additional encoder that the settings do not contain."""
     settings, cluster = read_settings(), read_cluster_settings()
     if beside is not None and is_described(beside) and beside != settings.encoder_beside:
         known = {"encoder_beside": _parse_encoder(beside)}
@@ -305,7 +305,7 @@ def _parse_encoder(encoder: str) -> str:
 
 
 def _require_encoder(access: IndexAccess, name: str) -> EncoderChoice:
-    """Find an encoder and open it once, so that any errors are raised before work starts."""
+    """Find an encoder by name and open it once, so that any errors are raised before the work starts."""
     choice = access.encoders.get_by_name(name)
     if not is_described(name):
         fetch_needed_files(read_settings(llm="none", encoder=name))
@@ -401,7 +401,7 @@ def _print_line(text: str) -> None:
 
 @contextmanager
 def show_build_progress(what: str) -> Iterator[Watch]:
-    """Show a progress bar of chunks. It appears only if there is work to do."""
+    """Show a progress bar that counts chunks. The bar appears only if there is work to do."""
     with _show_bar(what) as advanced:
 
         def watch(progress: BuildProgress, uncommitted: int) -> None:

@@ -35,8 +35,8 @@ _BEFORE_READY = (*_BEFORE_SEARCHABLE, "searchable", "embedding")
 class IngestReport:
     """The result of an upload. Times are seconds since the first upload, or None if the command did not wait.
 
-    `left_out` lists the files whose text is incomplete, such as files with images. It is filled only if the command
-    waits.
+    `left_out` lists the files whose text is incomplete, such as files with images. It stays empty if the command does
+    not wait.
     """
 
     files: int
@@ -54,9 +54,9 @@ class IngestReport:
 
 @dataclass(frozen=True)
 class UploadOptions:
-    """The metadata, readers and priority of uploaded files. Without `readers`, the whole tenant can read them.
+    """The metadata, readers and priority of uploaded files. Without `readers`, the whole tenant can read the files.
 
-    Without a `priority`, a single file is uploaded as interactive and several files as bulk.
+    Without a `priority`, a single file is uploaded with priority `interactive`, and several files with priority `bulk`.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -145,7 +145,7 @@ def upload_batch(
 
 
 class Interrupted(LeadlineError):
-    """Ctrl-C was pressed during an upload or while waiting for it."""
+    """Ctrl-C was pressed during an upload or while waiting for its processing."""
 
     code = "interrupted"
 
@@ -193,7 +193,7 @@ def _upload_all(
 
 
 def _wait_for_batch(client: Client, report: IngestReport, wait: str, started_at: float, watch: Watch) -> dict[str, Any]:
-    """Wait until the batch reaches the state `wait` or ends, and return the batch in that state."""
+    """Wait until the batch reaches the state `wait` or ends, and return the latest version of the batch."""
     batch: dict[str, Any] = {}
     for batch in client.follow(f"/v1/batches/{report.batch}/events"):
         seconds = round(time.monotonic() - started_at, 2)
@@ -208,7 +208,7 @@ def _wait_for_batch(client: Client, report: IngestReport, wait: str, started_at:
 
 
 def show_progress(batch: dict[str, Any], watch: Watch) -> None:
-    """Pass the progress of a batch, as returned by the API, to a stage watcher."""
+    """Pass the progress of a batch, as returned by the API, to the stage watcher `watch`."""
     progress, accepted = batch["progress"], sum(batch["counts"]["documents"].values())
     searchable, paused = accepted - _count_in_states(batch, _BEFORE_SEARCHABLE), progress["paused"]
     watch("searchable", searchable, accepted, format_resume_hint(paused) if searchable < accepted else "")
@@ -219,7 +219,7 @@ def show_progress(batch: dict[str, Any], watch: Watch) -> None:
 
 
 def format_resume_hint(paused: Sequence[str]) -> str:
-    """Format advice on how to resume paused kinds of work. Returns an empty string if none are paused."""
+    """Format advice on how to resume the paused kinds of work. Returns an empty string if nothing is paused."""
     commands = " and ".join(f"`leadline queue resume {kind}`" for kind in paused)
     return f"paused; resume with {commands}" if commands else ""
 
@@ -246,7 +246,7 @@ def iter_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 
 
 def _decode_name(name: str) -> str:
-    """Decode a file name as UTF-8. Bytes that are not UTF-8 become replacement characters."""
+    """Decode a file name as UTF-8. Bytes that are not valid UTF-8 become replacement characters."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 

@@ -43,7 +43,7 @@ def adopt(yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confir
 
 
 def _print_parts(parts: InstallationParts) -> bool:
-    """Print the parts of the installation. Returns True if they belong together."""
+    """Print the components of the installation. Returns True if they belong together."""
     ids = parts.load_ids()
     table = Table("part", "installation")
     for part, identifier in ids.items():

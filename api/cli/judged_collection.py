@@ -1,4 +1,4 @@
-"""Loads the documents of judged questions into a separate service, which chunks and embeds them as usual."""
+"""Loads the documents that judged questions refer to into a separate service, which chunks and embeds them as usual."""
 
 import hashlib
 import json
@@ -29,9 +29,9 @@ _UPLOADS_AT_ONCE = 4
 _COLLECTION = "default"
 _OWNERS_FILE = "judged.json"
 _MARKDOWN_MARKS = "# \n"
-# Question sets in which each document is a separate file.
+# The formats of question sets in which each document is a separate file.
 FileQuestions = LocatedQuestions | FigureQuestions
-# A measurement can wait longer for the reranker than an interactive user.
+# A measurement can wait for the reranker longer than an interactive user can.
 _RERANK_MS = 60_000
 
 
@@ -86,7 +86,7 @@ def open_judged_collection(
         if owners is None:
             _save_owners(
                 home, corpus, None
-            )  # marks the folder as created by this command, so that the next run can continue an interrupted one
+            )  # This marks the folder as created by this command, so that a later run can continue an interrupted one.
             started_at = time.perf_counter()
             owners = _upload_corpus(client, data, console)
             seconds = time.perf_counter() - started_at

@@ -21,8 +21,8 @@ _ADMINISTRATION = "Administration"
 _STORAGE = "Index and storage"
 _CLUSTER = "Cluster"
 
-# Commands in the order of `leadline --help`, which shows these texts without importing the commands. Each text is the
-# first paragraph of that command's own help.
+# Commands in the order in which `leadline --help` lists them. The list shows these texts without importing the
+# commands. Each text is the first paragraph of the command's help.
 COMMANDS = {
     "up": Target(
         "api.cli.up:up", "Start the service in one process: API, workers, index and language model.", _SERVICE

@@ -1,4 +1,4 @@
-"""`leadline plan`: estimate machines, GPUs and time for a workload; `leadline plan model`: a model's GPU memory."""
+"""`leadline plan` estimates machines, GPUs and time for a workload, and `leadline plan model` a model's GPU memory."""
 
 import json
 from collections.abc import Sequence
@@ -113,7 +113,7 @@ def plan_model(
 
 
 def require_gpu(name: str) -> Gpu:
-    """Return the GPU with this name. Raises `CheckpointError`, which lists the known GPUs, if there is none."""
+    """Return the GPU with this name. For an unknown name, raises a `CheckpointError` that lists the known GPUs."""
     gpus = load_constants().gpus
     if name.lower() not in gpus:
         raise CheckpointError(f"Unknown GPU {name!r}.", hint=f"Choose one of {', '.join(gpus)}.")

@@ -47,10 +47,10 @@ def open_services_client(services: Services) -> Iterator[Client]:
 def run_private_server(
     services: Services, kind: Callable[[uvicorn.Config], AnyServer]
 ) -> Iterator[tuple[AnyServer, str, str]]:
-    """Serve `services` on a Unix socket. Yields the server, its socket path, and a key for the block.
+    """Serve `services` on a Unix socket.
 
-    When the block exits, the key is expired rather than revoked, so that runs started with it can continue when the
-    service starts again.
+    Yields the server, its socket path, and an API key that is valid inside the block. When the block exits, the key is
+    expired rather than revoked, so that runs started with the key can continue when the service starts again.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-"))

@@ -31,7 +31,8 @@ def show(tenant: Tenant = DEFAULT_TENANT, key: Key = "", as_json: AsJson = False
         account = _load_account(opened, tenant, key)
         limits, standings = opened.quotas.load_limits(account), opened.quotas.load_statuses(account)
     for scope, scope_limits in limits.items():
-        if Quota.REQUESTS_PER_MINUTE in scope_limits:  # usage is counted inside the running service, not in the catalog
+        # Usage is counted inside the running service, not in the catalog.
+        if Quota.REQUESTS_PER_MINUTE in scope_limits:
             standings.append(QuotaStatus(Quota.REQUESTS_PER_MINUTE, scope, scope_limits[Quota.REQUESTS_PER_MINUTE], 0))
     if as_json:
         print(json.dumps([_to_json(each) for each in standings]))
@@ -106,7 +107,10 @@ def usage(
 
 
 def _load_account(opened: OpenCatalog, tenant: str, key: str) -> Account:
-    """Find the account of a tenant or key. Raises `TenantNotFoundError` or `KeyNotFoundError` if it does not exist."""
+    """Find the account of a tenant or key.
+
+    Raises `TenantNotFoundError` or `KeyNotFoundError` if the tenant or key does not exist.
+    """
     found = opened.identities.tenants.load_tenant(tenant).id
     return Account(found, opened.keys.load_key(found, key).id if key else "")
 

@@ -1,4 +1,7 @@
-"""`leadline replies`: manage the cache of language model replies, which avoids paying twice for identical calls."""
+"""`leadline replies`: manage the cache of language model responses.
+
+The cache avoids paying twice for identical requests.
+"""
 
 from typing import Annotated
 

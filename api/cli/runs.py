@@ -150,7 +150,10 @@ def delete(run: Identifier) -> None:
 
 
 def build_tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:
-    """Build a tree of a run's steps in order. Consecutive sub-calls with the same purpose share a line."""
+    """Build a tree of a run's steps, in order.
+
+    Consecutive sub-calls with the same purpose share one line of the tree.
+    """
     root = Tree(f"[bold]{escape(run['question'])}[/bold]  ({run['state']}, attempt {run['attempt']})", highlight=False)
     for _, group in groupby(events, key=_get_group_key):
         root.add(_format_line(list(group)))
@@ -158,7 +161,7 @@ def build_tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:
 
 
 def _get_group_key(event: dict[str, Any]) -> object:
-    """Return a key that is equal for consecutive events that share a line."""
+    """Return a grouping key for an event. Consecutive events with equal keys share a line of the tree."""
     kind = event["kind"]
     if kind == "call":
         return kind, event["body"].get("purpose")
@@ -212,7 +215,7 @@ def _format_calls(events: list[dict[str, Any]]) -> str:
 
 
 def _iter_events(client: Client, run: str) -> Iterator[dict[str, Any]]:
-    """Yield all events logged so far, fetching them page by page."""
+    """Yield all events that a run has logged so far, fetching them page by page."""
     cursor: str | None = None
     while True:
         page = client.get(f"/v1/runs/{run}/events", headers={"Accept": "application/json"}, limit=1000, cursor=cursor)

@@ -47,7 +47,7 @@ def search(
         "rerank": rerank,
         "rerank_depth": rerank_depth,
     }
-    check_request(SearchRequest("", query))  # fail before the service is started, which takes seconds
+    check_request(SearchRequest("", query))  # Fail before the service is started, because starting it takes seconds.
     with connect(read_settings()) as client:
         if rewrite is not None:
             with Console(stderr=True).status("Rewriting …") as status:
@@ -74,7 +74,7 @@ def search(
 
 
 def _print_rewrite(console: Console, result: Mapping[str, Any]) -> None:
-    """Print the additional queries, with the numbers by which the hits refer to them."""
+    """Print the additional queries from rewriting, with the numbers by which hits refer to these queries."""
     if result["rewrite"] is None:
         return
     if result["rewrite"]["failure"]:

@@ -20,10 +20,10 @@ from api.http.bounds import MAX_HEADER_BYTES
 from api.main import create_app
 from ingest.storage.errors import DataFolderBusyError
 
-# The time for which a thread keeps the interpreter while others wait for it: a tenth of Python's default. The event
-# loop has to wake up for every request and probe, and otherwise waits for each busy thread in turn. Measured at three
-# times the service's capacity, p99 of `/health/live` fell from 158 to 102 ms, and p99 of a light tenant that shares the
-# service with a heavy one from 240 to 83 ms.
+# The thread switch interval of the interpreter: a tenth of Python's default. The event loop has to wake up for every
+# request and probe, and each time may wait for every busy thread in turn. In a measurement at three times the service's
+# capacity, the p99 of `/health/live` fell from 158 to 102 ms. The p99 of a light tenant that shared the service with a
+# heavy one fell from 240 to 83 ms.
 _SWITCH_SECONDS = 0.0005
 
 
@@ -31,8 +31,8 @@ _SWITCH_SECONDS = 0.0005
 def exclude_startup_from_gc(*, collect: bool = True) -> Iterator[None]:
     """Exclude all objects that exist at the start of the block from garbage collection during the block.
 
-    A full collection stops every thread and visits all objects. It took 0.22 s when measured, and no request is
-    answered during that time. Most objects are modules and startup state, which live as long as the process. If
+    A full collection stops every thread and visits all objects. It took 0.22 s when measured, and no requests are
+    processed during that time. Most objects are modules and startup state, which live as long as the process. If
     `collect` is False, as in a service that runs for one command, the collection before the block is skipped too.
     Objects that were already excluded before the block remain excluded.
     """
@@ -48,13 +48,13 @@ def exclude_startup_from_gc(*, collect: bool = True) -> Iterator[None]:
 
 
 _TICK_SECONDS = 0.1
-# Longer than load balancers and clients keep idle connections, so that they close connections first. A request sent
-# over a connection that the server is closing gets no response.
+# This is longer than load balancers and clients keep idle connections, so that they close connections first. A request
+# sent over a connection that the server is closing gets no response.
 KEEP_ALIVE_SECONDS = 75
-# Connections queued in the kernel. All of them may be accepted in one go before surplus connections are closed, so they
-# count towards the limit on open files.
+# The number of connections that the kernel queues. All of them may be accepted at once before surplus connections are
+# closed, so they count towards the limit on open files.
 _BACKLOG = 2_048
-# Open files, sockets and pipes other than client connections.
+# The number of open files, sockets and pipes other than client connections.
 _OWN_FILES = 1_024
 
 
@@ -77,7 +77,7 @@ def serve(services: Services, greet: Callable[[str], None]) -> None:
 
 
 def _raise_open_files_limit(needed: int) -> None:
-    """Raise the limit on open files to `needed`, or as far as the system allows.
+    """Raise the process's limit on open files to `needed`, or as far as the system allows.
 
     If the process runs out of file descriptors, the event loop stops accepting connections for a second.
     """
@@ -88,7 +88,7 @@ def _raise_open_files_limit(needed: int) -> None:
 
 
 def end_process() -> None:
-    """Exit immediately with status 0 if daemon threads are still running. Otherwise, return.
+    """Exit immediately with status 0 if daemon threads are still running. Otherwise, do nothing.
 
     Call this after everything has been closed. Before Python 3.14, a daemon thread that is running C++ code aborts the
     process when the interpreter finalizes. Such a thread is an inference that took longer than the workers' shutdown
@@ -118,12 +118,12 @@ class ApiServer(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 lifespan="on",
-                log_config=None,  # keep our logging configuration
+                log_config=None,  # Keep the logging configuration of `configure_logging`.
                 http=build_protocol(
                     Connections(settings.connections_at_once, settings.connections_of_address, settings.proxies),
                     head_seconds=settings.head_seconds,
                 ),
-                ws="none",  # WebSocket is not used, and an upgrade would bypass the limits of the protocol class
+                ws="none",  # WebSocket is not used, and an upgrade would bypass the limits of the protocol class.
                 forwarded_allow_ips=[str(network) for network in settings.proxies],
                 h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,
                 backlog=_BACKLOG,
@@ -138,7 +138,7 @@ class ApiServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Let SIGINT and SIGTERM stop only the server, so that the caller can close everything else in order.
 
-        The base class raises the signal again after the block, which would end the process too early.
+        In the base class, the signal is raised again after the block, which would end the process too early.
         """
         handlers = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -162,8 +162,8 @@ class ApiServer(uvicorn.Server):
     async def _wait_for_balancers(self) -> None:
         """Keep serving until load balancers have noticed that this process is not ready. A second Ctrl-C skips this.
 
-        During this time each response closes its connection, so that few idle connections remain when the server stops.
-        A request sent over an idle connection at that moment would get no response.
+        During this time, each response closes its connection, so that few idle connections remain when the server
+        stops. A request sent over an idle connection while the server stops would get no response.
         """
         end = time.monotonic() + self._services.settings.leave_seconds
         while time.monotonic() < end and not self.force_exit:

@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from api.cli.progress import format_duration
 
-# Called with a stage, the completed count, the total, and a remark such as the remaining time or a paused kind of work.
+# A function that is called with a stage, the completed count, the total, and a remark such as the remaining time or a
+# paused kind of work.
 Watch = Callable[[str, int, int, str], None]
 
 LINE_EVERY_SECONDS = 10.0

@@ -1,4 +1,4 @@
-"""Entry point of the command line. If only the Python client is installed, it reports what else to install."""
+"""The entry point of the command line. If only the Python client is installed, it reports which packages to install."""
 
 import sys
 
