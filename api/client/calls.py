@@ -1,8 +1,8 @@
-"""Requests as values, and descriptors that send them, so that each method is written once for both clients.
+"""Request objects, and descriptors that send them, so that each client method is written only once for both clients.
 
 A method of `Operations` only builds a request: a `Call`, `PagedCall`, `StreamCall`, `FollowCall` or `CallSequence`. The
-descriptor that decorates the method turns it into a method of both clients. In `Client` it sends the request and
-returns the result. In `AsyncClient` the result is awaited, or iterated over with `async for`.
+descriptor that decorates the method turns it into a method of both clients. In `Client`, the method sends the request
+and returns the result. In `AsyncClient`, the caller awaits the result, or iterates over it with `async for`.
 """
 
 import functools
@@ -29,7 +29,10 @@ _SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 @dataclass(frozen=True)
 class ModelReader(Generic[Model]):
-    """Parses a response with one of the server's schemas. Ignores unknown members, which later releases may add."""
+    """Parses a response with one of the server's schemas.
+
+    Unknown fields are ignored, because later releases may add some.
+    """
 
     schema: type[Model]
 
@@ -42,14 +45,14 @@ def read_json(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
 
 
 def ignore_reply(response: httpx.Response) -> None:
-    """Ignore the body of a response, for requests that return nothing."""
+    """Ignore the response body. Used for requests that return nothing."""
 
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
     """A request, and the function `read` that parses its response.
 
-    A `repeatable` request is safe to send twice: it is a read, it is idempotent, or it has an idempotency key.
+    A `repeatable` request is safe to send twice: it only reads, it is idempotent, or it has an idempotency key.
     """
 
     method: str
@@ -67,11 +70,14 @@ class Call(Generic[T]):
             object.__setattr__(self, "repeatable", True)
 
     def with_idempotency_key(self, key: str | None = None) -> Self:
-        """Return a copy with an idempotency key, so that retries do not repeat the work. By default the key is new."""
+        """Return a copy of the request with an idempotency key, so that retries do not repeat the work.
+
+        By default, a new key is generated.
+        """
         return replace(self, repeatable=True, headers={**self.headers, "Idempotency-Key": key or uuid.uuid4().hex})
 
     def build_arguments(self) -> dict[str, Any]:
-        """Build the arguments for `build_request` of either httpx client, without the content."""
+        """Build the arguments for the `build_request` method of either httpx client, without the content."""
         given = {name: value for name, value in self.params.items() if value is not None}
         sized = {} if self.content is None else self.content.headers
         arguments: dict[str, Any] = {"method": self.method, "url": self.path, "params": given}
@@ -83,7 +89,10 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True)
 class PagedCall(Generic[T]):
-    """A request for all entries of a listing, by page. `members` is the member of a page that holds the entries."""
+    """A request for all entries of a listing, page by page.
+
+    `members` is the name of the JSON field that holds a page's entries.
+    """
 
     call: Call[Any]
     members: str
@@ -99,14 +108,15 @@ class PagedCall(Generic[T]):
 
 @dataclass(frozen=True)
 class StreamCall(Generic[T]):
-    """A request whose response is a stream of events. `read` parses an event, and returns None for unknown ones."""
+    """A request whose response is a stream of events. `read` parses an event, and returns None for an unknown event."""
 
     call: Call[Any]
     read: Callable[[str, str], T | None]
 
     def read_event(self, sent: ServerSentEvent) -> T | None:
         # guard: client-heartbeats
-        if not sent.data:  # a heartbeat; after an event with an id, the decoder reports it as an event without data
+        # This is a heartbeat. After an event with an id, the decoder reports a heartbeat as an event without data.
+        if not sent.data:
             return None
         if sent.event == "error":
             raise build_stream_error(sent.json())
@@ -115,7 +125,7 @@ class StreamCall(Generic[T]):
 
 @dataclass(frozen=True)
 class FollowCall(Generic[T]):
-    """A request that follows an object's states until the last one, and reconnects as often as needed."""
+    """A request that follows an object's states until the final state, and reconnects as often as needed."""
 
     path: str
     read: Callable[[str, str], T | None]
@@ -125,15 +135,15 @@ class FollowCall(Generic[T]):
 class CallSequence(Generic[T]):
     """A sequence of requests, in which later requests depend on earlier responses.
 
-    `begin` returns a generator that yields the requests. The result of each request is sent to the generator, or its
-    error is thrown into it.
+    `begin` returns a generator that yields the requests. The result of each request is sent to the generator. If a
+    request fails, the error is thrown into the generator.
     """
 
     begin: Callable[[], Generator[Call[Any], Any, T]]
 
 
 class Sender(Protocol):
-    """Sends requests and blocks until the result has arrived."""
+    """The interface of the blocking client: sends requests and blocks until the result has arrived."""
 
     def send(self, call: Call[T]) -> T: ...
     def run_sequence(self, sequence: CallSequence[T]) -> T: ...
@@ -143,7 +153,7 @@ class Sender(Protocol):
 
 
 class AsyncSender(Protocol):
-    """Sends requests from an event loop, without blocking it."""
+    """The interface of the asyncio client: sends requests without blocking the event loop."""
 
     async def send(self, call: Call[T]) -> T: ...
     async def run_sequence(self, sequence: CallSequence[T]) -> T: ...
@@ -251,7 +261,7 @@ class streaming(_ClientMethod, Generic[P, T]):
 
 
 class following(_ClientMethod, Generic[P, T]):
-    """Decorates a method that iterates over an object's states until its last one."""
+    """Decorates a method that iterates over an object's states until the final state."""
 
     by = "follow_states"
 

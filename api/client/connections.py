@@ -73,7 +73,7 @@ class Client(Operations):
             self.http.close()
 
     def send(self, call: Call[T]) -> T:
-        """Send a request, retry it if necessary, and return the parsed response."""
+        """Send a request, retry the request if necessary, and return the parsed response."""
         return call.read(self._send_with_retries(call))
 
     def run_sequence(self, sequence: CallSequence[T]) -> T:
@@ -85,7 +85,7 @@ class Client(Operations):
         return steps.result
 
     def iter_entries(self, call: PagedCall[T]) -> Iterator[T]:
-        """Yield all entries of a listing. Each page is fetched when it is needed."""
+        """Yield all entries of a listing. A page is fetched when its first entry is needed."""
         page_call: Call[Any] | None = call.call
         while page_call is not None:
             page = self.send(page_call)
@@ -94,7 +94,10 @@ class Client(Operations):
 
     @contextmanager
     def open_stream(self, call: StreamCall[T]) -> Iterator[Iterator[T]]:
-        """Open a stream of events. Leaving the block closes the connection, which makes the service stop its work."""
+        """Open a stream of events.
+
+        Leaving the block closes the connection, so that the service stops working on the request.
+        """
         response = self._send_with_retries(call.call, stream=True)
         try:
             yield self._iter_events(response, call)
@@ -103,7 +106,7 @@ class Client(Operations):
             response.close()
 
     def follow_states(self, call: FollowCall[T]) -> Iterator[T]:
-        """Yield states until the last one, and reconnect if the connection breaks."""
+        """Yield an object's states until the final state, and reconnect if the connection breaks."""
         position = StreamPosition(call)
         while not position.ended:
             with position.tolerate_failures():

@@ -30,7 +30,7 @@ class ServiceError(LeadlineError):
         problem: The service's stable error code, such as `document_not_found`; empty if there is none.
         status: The HTTP status, or 0 if there was no response.
         request_id: The id of the request in the service's log; may be empty.
-        retry_after_seconds: The number of seconds to wait before a retry, or None if the service did not say.
+        retry_after_seconds: The number of seconds to wait before a retry, or None if the service sent none.
         body: The whole problem document as JSON.
 
     Example:
@@ -145,7 +145,7 @@ def build_response_error(response: httpx.Response) -> ServiceError:
 
 
 def build_stream_error(problem: Mapping[str, Any]) -> ServiceError:
-    """Build the error described by the last event of a stream."""
+    """Build the error that the last event of a stream describes."""
     return _build_error(
         int(problem.get("status", 0)), str(problem["detail"]), str(problem.get("code", "")), problem, None
     )
@@ -172,5 +172,5 @@ def _build_error(status: int, detail: str, problem: str, body: Mapping[str, Any]
 
 
 def _parse_retry_after(retry_after: str) -> float | None:
-    """Parse `Retry-After` as seconds. The service never sends a date."""
+    """Parse a `Retry-After` header in seconds. Dates are not supported, because the service never sends them."""
     return float(retry_after) if retry_after.isdecimal() else None

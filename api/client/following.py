@@ -1,4 +1,4 @@
-"""The position of a client in a stream of states that it follows: the last event received, and failed reconnections."""
+"""A client's position in a stream of states: the last event received, and the number of failed reconnections."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ _NO_CONTENT = 204
 
 @dataclass
 class StreamPosition(Generic[T]):
-    """The position in a stream that is being followed. It is kept across reconnections."""
+    """The position in a stream that a client follows. The position is kept across reconnections."""
 
     followed: FollowCall[T]
     ended: bool = False
@@ -40,11 +40,11 @@ class StreamPosition(Generic[T]):
 
     @property
     def stream(self) -> StreamCall[T]:
-        """The call that reads the events of one connection and records them here."""
+        """A request that reads the events of one connection and records the position in this object."""
         return _RecordingCall(self.call, self.followed.read, self)
 
     def check_end(self, response: httpx.Response) -> bool:
-        """Return True if the client has received everything, according to the response, including the last event."""
+        """Return True if the response says that the client has already received the last event."""
         self.ended = response.status_code == _NO_CONTENT
         return self.ended
 
@@ -54,7 +54,7 @@ class StreamPosition(Generic[T]):
 
     @contextmanager
     def tolerate_failures(self) -> Iterator[None]:
-        """Suppress connection failures and errors of unavailable servers, up to a maximum number in a row."""
+        """Suppress connection failures and `UnavailableError`, up to a maximum number of failures in a row."""
         try:
             yield
         except (NoAnswerError, UnavailableError):

@@ -1,11 +1,11 @@
-"""The methods of both clients. Each is defined by its request and the parser of its response.
+"""The methods of both clients. Each method is defined by its request and the parser for the response.
 
-Questions and searches accept the members of the server's `QuestionIn` and `SearchIn` as keyword arguments, or one such
-object. Routes that have no method can be called by their path, with JSON: `get`, `post`, `patch`, `delete`, `listed`,
-`events`, `follow`.
+Methods for questions and searches accept the fields of the server's `QuestionIn` and `SearchIn` as keyword arguments,
+or one such object. Routes without a method can be called by path, with JSON: `get`, `post`, `patch`, `delete`,
+`listed`, `events`, `follow`.
 """
 
-from __future__ import annotations  # so that annotations do not import the schemas at runtime
+from __future__ import annotations  # This keeps annotations from importing the schemas at runtime.
 
 import json as json_module
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ class Operations:
 
         Args:
             query: The query, or a `SearchIn` with all parameters.
-            **members: Members of `SearchIn`, such as `top_k`, `mode`, `collections`, `filters` or `rerank`.
+            **members: Fields of `SearchIn`, such as `top_k`, `mode`, `collections`, `filters` or `rerank`.
 
         Returns:
             The hits, best first, with their scores and locations.
@@ -82,10 +82,10 @@ class Operations:
         """Ask a question and wait for the complete answer.
 
         Args:
-            question: The question, or a `QuestionIn` with all parameters. Omit it to pass a conversation as `messages`,
-                which ends with the question.
-            idempotency_key: Your own idempotency key. By default each call generates one and uses it for all tries.
-            **members: Members of `QuestionIn`, such as `collections`, `filters`, `strategy`, `budget` or
+            question: The question, or a `QuestionIn` with all parameters. To continue a conversation, omit it and pass
+                `messages` that end with the question.
+            idempotency_key: Your own idempotency key. By default, each call generates a key and uses it for all tries.
+            **members: Fields of `QuestionIn`, such as `collections`, `filters`, `strategy`, `budget` or
                 `conversation`.
 
         Returns:
@@ -110,9 +110,9 @@ class Operations:
         """Ask a question and stream the answer as it is written.
 
         Args:
-            question: The question, or a `QuestionIn` with all parameters. Omit it to pass a conversation as `messages`,
-                which ends with the question.
-            **members: Members of `QuestionIn`, as for `answer`.
+            question: The question, or a `QuestionIn` with all parameters. To continue a conversation, omit it and pass
+                `messages` that end with the question.
+            **members: Fields of `QuestionIn`, as for `answer`.
 
         Returns:
             A context manager with an iterator of events: progress events, a `DeltaOut` for each piece of text, and at
@@ -145,10 +145,10 @@ class Operations:
         """Start a background run that answers a question and continues without this connection.
 
         Args:
-            question: The question, or a `QuestionIn` with all parameters. Omit it to pass a conversation as `messages`,
-                which ends with the question.
-            idempotency_key: Your own idempotency key. By default each call generates one and uses it for all tries.
-            **members: Members of `QuestionIn`, as for `answer`; also `pause_on_budget`.
+            question: The question, or a `QuestionIn` with all parameters. To continue a conversation, omit it and pass
+                `messages` that end with the question.
+            idempotency_key: Your own idempotency key. By default, each call generates a key and uses it for all tries.
+            **members: Fields of `QuestionIn`, as for `answer`; also `pause_on_budget`.
 
         Returns:
             The run. Follow it with `follow_run`, or poll it with `run`.
@@ -228,7 +228,7 @@ class Operations:
             run: The run's id.
 
         Returns:
-            An iterator of the run's events. The last one is a `RunEndOut` with the run and its answer.
+            An iterator of the run's events. The last event is a `RunEndOut` with the run and its answer.
 
         Raises:
             NotFoundError: If the run does not exist.
@@ -294,7 +294,8 @@ class Operations:
                 whole tenant can.
 
         Returns:
-            The document, and whether it is a `duplicate`. Processing continues after this: see `follow_document`.
+            The document, and whether it is a `duplicate`. Processing continues in the background: see
+                `follow_document`.
 
         Raises:
             RefusedError: If the file or a parameter is invalid, or the file is too large.
@@ -379,7 +380,7 @@ class Operations:
             document: The document's id.
 
         Returns:
-            An iterator of the document's states. If the document is deleted, the last one is a `DocumentGoneOut`.
+            An iterator of the document's states. If the document is deleted, the last state is a `DocumentGoneOut`.
 
         Raises:
             NotFoundError: If the document does not exist.
@@ -402,7 +403,7 @@ class Operations:
             document: The document's id.
             if_match: The `ETag` that the document must still have. By default, any `ETag` is accepted.
             **changes: `metadata`, a mapping in which None removes an attribute; `title`, or None for the title from the
-                content; `readers`, or None for the whole tenant. Omitted members are not changed.
+                content; `readers`, or None for the whole tenant. Omitted fields are not changed.
 
         Returns:
             The changed document.
@@ -473,7 +474,7 @@ class Operations:
             document: The document's id.
 
         Returns:
-            The document. If the latest upload was a replacement, the earlier content stays.
+            The document. If the latest upload was a replacement, the document keeps its earlier content.
 
         Raises:
             NotFoundError: If the document does not exist.
@@ -578,8 +579,8 @@ class Operations:
 
         Args:
             name: A display name.
-            expected: The number of files to expect. The batch closes by itself when they have arrived.
-            idempotency_key: Your own idempotency key. By default each call generates one and uses it for all tries.
+            expected: The number of files to expect. The batch closes by itself when this many have arrived.
+            idempotency_key: Your own idempotency key. By default, each call generates a key and uses it for all tries.
 
         Returns:
             The batch.
@@ -755,7 +756,7 @@ class Operations:
         Args:
             path: The path, such as `/v1/quotas`.
             headers: Additional headers.
-            **params: Query parameters. Those that are None are omitted.
+            **params: Query parameters. Parameters that are None are omitted.
 
         Returns:
             The parsed JSON.
@@ -769,7 +770,7 @@ class Operations:
         Args:
             path: The path.
             body: The body, encoded as JSON.
-            idempotency_key: Your own idempotency key. By default each call generates one and uses it for all tries.
+            idempotency_key: Your own idempotency key. By default, each call generates a key and uses it for all tries.
 
         Returns:
             The parsed JSON, or None if the response is empty.
@@ -811,7 +812,7 @@ class Operations:
 
         Args:
             path: The path.
-            members: The member of each page that holds its entries, such as `rows`.
+            members: The JSON field of each page that holds the page's entries, such as `rows`.
             **params: Query parameters.
 
         Returns:
@@ -852,7 +853,10 @@ class Operations:
 
 
 def _build_body(name: str, given: str | BaseModel, members: Mapping[str, Any]) -> dict[str, Any]:
-    """Build a request body from its main member, or from an object that holds several members, and further members."""
+    """Build a request body. `given` is the value of the field `name`, or an object with several fields.
+
+    `members` are further fields.
+    """
     if isinstance(given, BaseModel):
         return {**given.model_dump(mode="json", exclude_unset=True), **members}
     return {name: given, **members} if given else dict(members)

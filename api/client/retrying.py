@@ -1,4 +1,4 @@
-"""The retry policy of both clients: which requests are sent again, and after which delay. tenacity carries it out."""
+"""The retry policy of both clients: which requests are retried, and after which delay. tenacity does the retrying."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wai
 from api.client.calls import Call
 from api.client.errors import NoAnswerError, QuotaError, ServiceError, StateError, UnavailableError
 
-# Raise an error instead of waiting longer: a program should not sleep until a daily quota resets.
+# The client raises an error instead of waiting longer, because a program should not sleep until a daily quota resets.
 _MAX_WAIT_SECONDS = 60.0
 _backoff = wait_exponential_jitter(multiplier=0.2, max=10.0, jitter=0.2)
 
@@ -23,16 +23,16 @@ def build_retry_policy(call: Call[Any], tries: int) -> dict[str, Any]:
 
 
 def _should_retry(error: BaseException, call: Call[Any]) -> bool:
-    """Return True if a later attempt may succeed, and repeating the request is safe even if it was already processed.
+    """Return True if a retry may succeed and is safe even if the service has already processed the request.
 
     The service responds with 429 and 503 before it does any work. After a 502 or 504 from a proxy, or a broken
-    connection, the work may have been done.
+    connection, the service may have done the work.
     """
     match error:
         case NoAnswerError():
             # guard: client-retries-safe-calls
             return call.repeatable or not error.sent
-        case StateError():  # an earlier attempt is still in progress, and its response was lost
+        case StateError():  # An earlier attempt is still in progress: its response was lost.
             return error.problem == "request_under_way"
         case QuotaError() | UnavailableError():
             if (error.retry_after_seconds or 0.0) > _MAX_WAIT_SECONDS:

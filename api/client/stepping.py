@@ -1,6 +1,6 @@
 """Runs sequences of dependent requests, and defines the sequence for a resumable upload (tus)."""
 
-from __future__ import annotations  # so that annotations do not import the schemas at runtime
+from __future__ import annotations  # This keeps annotations from importing the schemas at runtime.
 
 from base64 import b64encode
 from collections.abc import Generator, Iterator, Mapping
@@ -23,7 +23,7 @@ _MAX_TRIES = 6
 
 
 class SequenceRun(Generic[T]):
-    """A sequence in progress. Set `reply` to the response of each request before calling `advance` again."""
+    """A sequence of requests in progress. Set `reply` to the result of each request before calling `advance` again."""
 
     result: T
 
@@ -43,7 +43,7 @@ class SequenceRun(Generic[T]):
 
     @contextmanager
     def capture_failure(self) -> Iterator[None]:
-        """Capture the error of a failed request, so that the sequence can handle it."""
+        """Capture the error of a failed request, so that `advance` can throw it into the sequence."""
         try:
             yield
         except ServiceError as error:
@@ -51,7 +51,10 @@ class SequenceRun(Generic[T]):
 
 
 def upload_in_parts(source: UploadContent, about: Mapping[str, str]) -> Generator[Call[Any], Any, schemas.DocumentOut]:
-    """Yield the requests that upload a file. After a failed request, the upload continues from the received offset."""
+    """Yield the requests that upload a file.
+
+    After a failed request, the upload continues from the offset that the server has received.
+    """
     metadata = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in about.items())
     headers = {**_TUS_HEADERS, "Upload-Length": str(source.size), "Upload-Metadata": metadata}
     path = yield Call("POST", "/v1/uploads", _read_location, headers=headers)
@@ -61,7 +64,7 @@ def upload_in_parts(source: UploadContent, about: Mapping[str, str]) -> Generato
         sent = {**_TUS_HEADERS, "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
         try:
             arrived, document = yield Call("PATCH", path, _read_progress, content=part, headers=sent)
-        except (NoAnswerError, UnavailableError, StateError):  # the connection broke, or the offset was out of date
+        except (NoAnswerError, UnavailableError, StateError):  # The connection broke, or the offset was out of date.
             tries += 1
             if tries == _MAX_TRIES:
                 raise
@@ -77,5 +80,8 @@ def _read_location(response: httpx.Response) -> str:
 
 
 def _read_progress(response: httpx.Response) -> tuple[int, str | None]:
-    """Return the number of bytes that have arrived and, once all have, the path of the document."""
+    """Return the number of bytes received so far.
+
+    Once all bytes have been received, also return the document's path.
+    """
     return int(response.headers["Upload-Offset"]), response.headers.get("Content-Location")

@@ -20,7 +20,7 @@ from api.openai.annotations import build_extension, iter_markers
 from api.openai.inert import MarkdownNeutralizer, neutralize_markdown
 
 _PROVIDER = "leadline"
-# Members of an answer that are copied to the message's `response_metadata`, in addition to its citations.
+# Fields of an answer that are copied to the message's `response_metadata`, in addition to the citations.
 _METADATA_FIELDS = {"id", "conversation", "status", "strategy", "reasons", "notes", "sentences", "coverage", "finished"}
 
 
@@ -36,8 +36,8 @@ class ChatLeadline(Connection, BaseChatModel):
         url: The service's address. Defaults to `LEADLINE_URL`.
         api_key: The API key. Defaults to `LEADLINE_API_KEY`.
         timeout_seconds: The timeout of each request.
-        max_retries: How often a request is retried.
-        ask_kwargs: Additional members of the question, such as `{"collections": ["reports"], "strategy": "table"}`.
+        max_retries: The maximum number of times to retry a request.
+        ask_kwargs: Additional fields of the question, such as `{"collections": ["reports"], "strategy": "table"}`.
             `invoke` and `stream` accept them too.
         http_client: An `httpx.Client` to use, which you close yourself.
         http_async_client: An `httpx.AsyncClient` to use, which you close yourself.
@@ -147,7 +147,10 @@ def _to_result(answer: AnswerOut) -> ChatResult:
 
 
 def _iter_chunks(event: AnswerEvent, written: MarkdownNeutralizer) -> Iterator[ChatGenerationChunk]:
-    """Convert an event to message chunks: the text as it arrives, and the citations and usage at the end."""
+    """Convert an event to message chunks.
+
+    Events with text become text chunks, and the last event adds the citations and usage.
+    """
     if isinstance(event, DeltaOut):
         text = written.feed(event.text)
         if text:
@@ -178,7 +181,7 @@ def _to_usage(answer: AnswerOut) -> UsageMetadata:
 
 
 def _build_content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
-    """Build a standard text block in which each citation marker has its citation as an annotation."""
+    """Build a standard text block that has an annotation with the citation for each citation marker."""
     text = str(message.text)
     cited = [CitationOut.model_validate(each) for each in message.response_metadata.get("citations", ())]
     annotations: list[blocks.Annotation] = [

@@ -1,4 +1,4 @@
-"""The connection settings shared by the LangChain components, and the clients that they open."""
+"""The connection settings that the LangChain components share, and the clients that these components open."""
 
 import os
 import ssl
@@ -28,7 +28,7 @@ class Connection(BaseModel):
         url: The service's address. Defaults to `LEADLINE_URL`.
         api_key: The API key. Defaults to `LEADLINE_API_KEY`.
         timeout_seconds: The timeout of each request.
-        max_retries: How often a request is retried.
+        max_retries: The maximum number of times to retry a request.
         http_client: An `httpx.Client` to use. It must have the service's address and key, and you close it yourself.
         http_async_client: An `httpx.AsyncClient` to use for asynchronous calls, with the same requirements.
     """
@@ -66,7 +66,10 @@ class Connection(BaseModel):
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """The TLS context. It is created only once, because loading the certificates takes longer than a search."""
+        """The TLS context.
+
+        The context is created only once, because loading the certificates takes longer than a search.
+        """
         return httpx.create_ssl_context()
 
     @property

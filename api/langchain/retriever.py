@@ -44,9 +44,9 @@ class LeadlineRetriever(Connection, BaseRetriever):
         url: The service's address. Defaults to `LEADLINE_URL`.
         api_key: The API key. Defaults to `LEADLINE_API_KEY`.
         timeout_seconds: The timeout of each request.
-        max_retries: How often a request is retried.
+        max_retries: The maximum number of times to retry a request.
         k: The number of passages to return. `invoke` accepts it too.
-        search_kwargs: Additional members of the search, such as `{"mode": "bm25", "filters": {…}}`. `invoke` accepts
+        search_kwargs: Additional fields of the search, such as `{"mode": "bm25", "filters": {…}}`. `invoke` accepts
             them too.
         http_client: An `httpx.Client` to use, which you close yourself.
         http_async_client: An `httpx.AsyncClient` to use, which you close yourself.

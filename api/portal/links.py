@@ -19,10 +19,10 @@ _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IG
 def ensure_portal_key(
     keys: ApiKeys, tenant_id: str, *, user: str | None = None, scopes: frozenset[Scope] = TENANT_SCOPES
 ) -> ApiKey:
-    """Return the key whose permissions the sessions from sign-in links have. The key is created if necessary.
+    """Return the key that gives sessions from sign-in links their permissions. The key is created if necessary.
 
-    Its secret is never shown to anyone. Each user has a separate key, whose scopes are set to `scopes`. Revoking the
-    key ends all of its sessions.
+    The key's secret is never shown to anyone. Each user has a separate key, whose scopes are set to `scopes`. Revoking
+    the key ends all sessions that were started with it.
     """
     now, after = time.time(), ""
     while page := keys.list_keys(tenant_id, after=after):
@@ -38,7 +38,10 @@ def ensure_portal_key(
 
 
 def get_browser_address(url: str) -> str:
-    """Return a service's address for a browser on this machine. A wildcard address is replaced with loopback."""
+    """Return the address of a service for a browser on this machine.
+
+    A wildcard host is replaced with the loopback address.
+    """
     parts = urlsplit(url)
     if parts.hostname in _WILDCARD_HOSTS:
         return f"{parts.scheme}://127.0.0.1:{parts.port}"
@@ -48,9 +51,9 @@ def get_browser_address(url: str) -> str:
 def get_own_address(settings: Settings, scope: RequestScope) -> str:
     """Return this service's address for use in links: `LEADLINE_PUBLIC_URL`, otherwise an address on this machine.
 
-    The request's `Host` header is used only if it names this machine, for example because of an SSH tunnel from another
-    port. If any other host were used, a forged header could send the person who opens the link, along with the ticket
-    in it, to another site.
+    The request's `Host` header is used only if it names this machine. This supports, for example, an SSH tunnel from
+    another port. If other hosts were accepted, a forged header could make the link, with its ticket, lead to another
+    site.
     """
     if settings.public_url:
         return settings.public_url.rstrip("/")

@@ -1,6 +1,6 @@
 """The pages of the portal. They contain no tenant data; their scripts load everything from the REST API.
 
-Access is therefore decided in one place, the API. Pages load nothing from other origins, and use only the scripts and
+Access is therefore checked in one place, the API. Pages load nothing from other origins, and use only the scripts and
 styles in this package.
 """
 
@@ -40,7 +40,7 @@ _POLICY = "; ".join(
         "form-action 'none'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
-        # Scripts never convert text to HTML; they create elements instead. Trusted Types make the browser enforce this.
+        # Scripts never convert text to HTML; they create elements instead. The browser enforces this by Trusted Types.
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
     )
@@ -60,7 +60,10 @@ Id = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
 
 
 class _Assets(StaticFiles):
-    """Static files. Browsers check on each use whether a file has changed, and download it again only if it has."""
+    """Serves static files.
+
+    On each use of a file, browsers check for changes, and download the file again only if it has changed.
+    """
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - Starlette's arguments
         response = super().file_response(*args, **kwargs)
@@ -222,7 +225,10 @@ async def audit(request: Request) -> Response:
 
 
 def _render_private_page(request: Request, template: str, title: str, **members: object) -> Response:
-    """Render a page for a signed-in caller. Others are redirected to sign in, and then back to this page."""
+    """Render a page for a signed-in caller.
+
+    Other callers are redirected to the sign-in page, and then back to this page.
+    """
     if request.scope.get(CALLER):
         return _render_page(request, template, title, **members)
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")

@@ -1,7 +1,7 @@
 """Sign-in to the portal with an OpenID Connect provider: the authorization code flow with PKCE, state and nonce.
 
 The state of the flow is stored in a browser cookie that expires after ten minutes. The provider redirects back with a
-code. The code is exchanged for an identity token, together with the verifier from this browser's cookie.
+code. The service exchanges this code, together with the verifier from the browser's cookie, for an identity token.
 """
 
 import base64
@@ -53,12 +53,18 @@ class SignInFlow:
 
 
 def is_configured(settings: Settings, tokens: TokenChecker | None) -> bool:
-    """Return True if users can sign in with the provider, not only programs that use its tokens."""
+    """Return True if users can sign in with the provider.
+
+    Accepting the provider's tokens from programs does not require this.
+    """
     return tokens is not None and settings.oidc_client_id is not None
 
 
 def build_authorization_url(settings: Settings, flow: SignInFlow, redirect_uri: str) -> str:
-    """Build the address of the provider's sign-in page for a flow. Raises `IdentityProviderUnavailableError`."""
+    """Build the URL of the provider's sign-in page for a flow.
+
+    Raises `IdentityProviderUnavailableError` if the provider cannot be reached.
+    """
     challenge = base64.urlsafe_b64encode(hashlib.sha256(flow.verifier.encode()).digest()).rstrip(b"=").decode()
     params = {
         "response_type": "code",
@@ -77,7 +83,7 @@ def build_authorization_url(settings: Settings, flow: SignInFlow, redirect_uri: 
 def authenticate_caller(
     served: Services, flow: SignInFlow | None, state: str, code: str, redirect_uri: str
 ) -> Principal:
-    """Exchange the code and return the person who has signed in at the provider.
+    """Exchange the code for a token, and return the person who has signed in at the provider.
 
     Raises `UnauthorizedError` if this browser did not start the flow or the provider's token is invalid, and
     `IdentityProviderUnavailableError` if the provider cannot be reached.
@@ -115,7 +121,7 @@ def _exchange_code(settings: Settings, flow: SignInFlow, code: str, redirect_uri
 
 
 def _fetch_endpoint(settings: Settings, name: str) -> str:
-    """Fetch the address of an endpoint from the provider's discovery document."""
+    """Fetch the provider's discovery document and return the URL of the endpoint `name`."""
     place = f"{(settings.oidc_issuer or '').rstrip('/')}/.well-known/openid-configuration"
     try:
         answer = fetch_short_document(place, timeout=_TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""Client addresses: which addresses count as the same client, and which proxies may report their clients' addresses."""
+"""Client addresses: which addresses count as the same client, and which proxies may report client addresses."""
 
 import ipaddress
 
@@ -6,18 +6,18 @@ from starlette.types import Scope
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Providers assign each customer at least a network of this size (RFC 6177), so all of its addresses count as one
-# client.
+# Providers assign each customer at least a network of this size (RFC 6177), so all addresses in such a network count as
+# one client.
 _IPV6_PREFIX = 64
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """Parse addresses and networks that are separated by commas. Raises `ValueError` if one of them is invalid."""
+    """Parse a comma-separated list of addresses and networks. Raises `ValueError` if one of them is invalid."""
     return tuple(ipaddress.ip_network(each.strip(), strict=False) for each in text.split(",") if each.strip())
 
 
 def get_network_key(host: str) -> str:
-    """Return the key under which an address is counted: for IPv6 its network, otherwise the address itself."""
+    """Return the key under which an address is counted: the network of an IPv6 address, or an IPv4 address itself."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -68,6 +68,6 @@ class EdgeSettings(BaseSettings):
 
     @property
     def open_requests(self) -> int:
-        """The maximum number of open requests. It leaves a twentieth of the connections free for `/health`."""
+        """The maximum number of open requests. This leaves a twentieth of the connections free for `/health`."""
         reserve = max(1, self.connections_at_once // 20)
         return max(1, min(self.requests_at_once, self.connections_at_once - reserve))

@@ -5,7 +5,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.storage.accounts.records import TENANT_SCOPES, Scope
 
-# Only algorithms that sign with private keys: those of RFC 7518, section 3.1, and EdDSA from RFC 8037.
+# Only algorithms that sign with private keys are accepted: those in RFC 7518, section 3.1, and EdDSA from RFC 8037.
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 
@@ -17,7 +17,7 @@ def _build_default_scopes() -> ScopeMapping:
 
 
 class OidcSettings(BaseSettings):
-    """Environment variables that begin with `LEADLINE_`. Without an issuer, no tokens are accepted."""
+    """Settings from environment variables that begin with `LEADLINE_`. Without an issuer, no tokens are accepted."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 

@@ -1,4 +1,4 @@
-"""Records the settings of a service in the audit log when it starts, if they have changed since its last start."""
+"""Records a service's settings in the audit log at startup, if they have changed since the last start."""
 
 import hashlib
 from typing import Any
@@ -9,12 +9,12 @@ from pydantic_settings import BaseSettings
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
 
-# Enough digits of a secret's digest to see that the secret changed, but too few to find it by brute force.
+# These are enough digits of a secret's digest to see that the secret changed, but too few to find it by brute force.
 _DIGEST_DIGITS = 4
 
 
 def record_settings(audit: Audit, role: str, *settings: BaseSettings) -> None:
-    """Record all settings that differ from their defaults. A secret is recorded as the first digits of its digest."""
+    """Record all settings that differ from their defaults. Only the first digits of a secret's digest are recorded."""
     shown = {name: value for each in settings for name, value in _collect_changed(each).items()}
     subject = f"settings:{role}"
     last = audit.list_latest(AuditFilter(action=Action.SETTINGS_CHANGED, object=subject), limit=1)
@@ -36,7 +36,7 @@ def _to_loggable(value: object) -> bool | int | float | str:
     if isinstance(value, bool | int | float):
         return value
     text = str(value)
-    return _compute_digest(text) if "@" in text else text  # a URL may contain a password
+    return _compute_digest(text) if "@" in text else text  # A URL may contain a password.
 
 
 def _compute_digest(secret: str) -> str:

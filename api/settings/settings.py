@@ -272,18 +272,18 @@ class Settings(
 
     @property
     def remote_llm(self) -> "ServedModel | None":
-        """The name of the model and the URLs of its servers, or None if the setting is `local` or `none`."""
+        """The answering model and its servers' URLs, or None if the setting is `local` or `none`."""
         return None if self.llm in ("local", "none") else _parse_served_model(self.llm)
 
     @property
     def helpers(self) -> "Mapping[Helper, ServedModel | None]":
-        """The model of each helper task, or None if the answering model does the task."""
+        """The model for each helper task, or None if the answering model does that task."""
         given: Mapping[Helper, str | None] = {"judge": self.judge, "router": self.router, "subcalls": self.subcalls}
         return {helper: _parse_served_model(value) if value else None for helper, value in given.items()}
 
     @property
     def helper_keys(self) -> "Mapping[Helper, SecretStr | None]":
-        """The API key for the servers of each helper model."""
+        """The API key for each helper task's model servers."""
         return {"judge": self.judge_api_key, "router": self.router_api_key, "subcalls": self.subcalls_api_key}
 
 
@@ -306,7 +306,7 @@ class ServedModel(NamedTuple):
 
 
 def _parse_served_model(value: str) -> ServedModel | None:
-    """Parse `URL MODEL` or `URL,URL MODEL`. Returns None for any other text, including repeated URLs."""
+    """Parse `URL MODEL` or `URL,URL MODEL`. Returns None for any other string, including one with repeated URLs."""
     written, _, model = value.strip().partition(" ")
     urls = tuple(written.split(","))
     well_formed = all(url.startswith(("http://", "https://")) for url in urls) and len(set(urls)) == len(urls)

@@ -5,7 +5,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class SlackSettings(BaseSettings):
-    """Environment variables that begin with `LEADLINE_`. The bot needs a signing secret or an app token."""
+    """Settings from environment variables that begin with `LEADLINE_`.
+
+    The bot needs a signing secret or an app token.
+    """
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
