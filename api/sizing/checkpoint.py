@@ -18,13 +18,13 @@ _BITS = {"fp8": 8.0, "int8": 8.0, "mxfp4": 4.25, "nvfp4": 4.5}
 _GROUPED = frozenset({"awq", "awq_marlin", "gptq", "gptq_marlin"})
 _DEFAULT_GROUP = 128
 _CACHE_BYTES = {"auto": 2.0, "bfloat16": 2.0, "float16": 2.0, "fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0}
-# These layers have a state of fixed size instead of a KV cache.
+# Layers of these types have a state of fixed size instead of a KV cache.
 _LINEAR_LAYERS = frozenset({"linear_attention", "mamba"})
 _WINDOWED_LAYERS = frozenset({"sliding_attention", "chunked_attention"})
 
 
 class CheckpointError(LeadlineError):
-    """A checkpoint's configuration cannot be read, or the memory that this kind of model needs is not known."""
+    """A checkpoint's configuration cannot be read, or the memory needs of this kind of model are not known."""
 
     code = "checkpoint"
     default_hint = "Use a checkpoint's folder, its config.json, or one of the models that `leadline plan model` lists."
@@ -47,11 +47,12 @@ class KvCache:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The sizes of a decoder. `linear` counts the weights that quantization shrinks, `other` all other weights.
+    """The sizes of a decoder.
 
-    `active` is the number of weights read per token: all of them, or in a mixture of experts those of the chosen
-    experts. `experts` is the number of `linear` weights that belong to routed experts. `cached_heads` is the number of
-    KV heads that can be distributed over GPUs. It is 1 for a latent cache, because every GPU holds that completely.
+    `linear` is the number of weights that quantization shrinks, `other` that of all other weights. `active` is the
+    number of weights read per token. In a mixture of experts, `active` excludes the experts that are not chosen.
+    `experts` is the number of `linear` weights that belong to routed experts. `cached_heads` is the number of KV heads
+    that can be distributed over GPUs. It is 1 for a latent cache, because every GPU holds the whole latent cache.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Checkpoint:
 
     @property
     def weight_bytes(self) -> float:
-        """The size of the weights in bytes, as stated in the checkpoint's index; computed if there is no index."""
+        """The size of the weights in bytes, as stated in the checkpoint's index, or computed if there is no index."""
         if self.stated_bytes is not None:
             return float(self.stated_bytes)
         quantized = self.experts if self.experts_only else self.linear
@@ -84,13 +85,13 @@ class Checkpoint:
 
     @property
     def active_bytes(self) -> float:
-        """The number of bytes of weights that are read to generate one token of one sequence."""
+        """The number of bytes of weights read to generate one token of one sequence."""
         return self.weight_bytes * self.active / self.parameters
 
     def with_quantization(self, method: str | None, cache_dtype: str = "auto") -> "Checkpoint":
         """Return the checkpoint as a server loads it with this quantization and type of KV cache.
 
-        Raises `CheckpointError` if the size of weights with this method is not known.
+        Raises `CheckpointError` if the size of weights quantized with this method is not known.
         """
         if cache_dtype not in _CACHE_BYTES:
             raise CheckpointError(f"Unknown KV cache type {cache_dtype!r}; known: {', '.join(_CACHE_BYTES)}.")
@@ -108,7 +109,10 @@ class Checkpoint:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Load a checkpoint from a folder that contains `config.json`, or from that file. Raises `CheckpointError`."""
+    """Load a checkpoint from a folder that contains `config.json`, or from the path of that file.
+
+    Raises `CheckpointError` if the file cannot be read or describes an unknown kind of model.
+    """
     file = path / "config.json" if path.is_dir() else path
     index = file.with_name("model.safetensors.index.json")
     try:
@@ -124,7 +128,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def parse_checkpoint(config: Mapping[str, Any], *, name: str) -> Checkpoint:
-    """Compute the sizes of the model that this configuration describes. Raises `CheckpointError`."""
+    """Compute the sizes of the model that `config` describes. Raises `CheckpointError` if they cannot be computed."""
     text = {**config, **(config.get("text_config") or {})}
     try:
         return _SizeCounter(text, name).build_checkpoint()
@@ -133,7 +137,7 @@ def parse_checkpoint(config: Mapping[str, Any], *, name: str) -> Checkpoint:
 
 
 class _SizeCounter:
-    """Counts the weights and cache values of one configuration."""
+    """Counts the weights and cache values of the model that one configuration describes."""
 
     def __init__(self, config: Mapping[str, Any], name: str) -> None:
         self._config = config
@@ -159,7 +163,7 @@ class _SizeCounter:
             name=self._name,
             linear=attention + dense + routed,
             other=other,
-            # The input embedding is only a lookup, while the output head is multiplied for every token.
+            # The input embedding is only a lookup table, but every token is multiplied by the output head.
             active=attention + dense + chosen + embedding,
             experts=routed,
             layers=self.layers,
@@ -220,7 +224,11 @@ class _SizeCounter:
         return queries + cached + self.heads * value * self.hidden
 
     def _count_feed_forward(self, layer: int) -> tuple[int, int, int]:
-        """Return the number of weights read for every token, of all routed experts, and of the chosen experts."""
+        """Return three numbers of weights in a layer.
+
+        They are the weights read for every token, the weights of all routed experts, and the weights of the experts
+        chosen for a token.
+        """
         if not self._is_sparse(layer):
             return 3 * self.hidden * self.inner, 0, 0
         expert = 3 * self.hidden * self._expert_inner
@@ -236,7 +244,7 @@ class _SizeCounter:
         return layer >= int(self._config.get("first_k_dense_replace") or 0) and (layer + 1) % step == 0
 
     def _build_cache(self, kinds: Sequence[str]) -> KvCache:
-        """Return the cache with 16-bit values, which are the default (`auto`)."""
+        """Return the KV cache with 16-bit values, which are the default (`auto`)."""
         linear = sum(kind in _LINEAR_LAYERS for kind in kinds)
         windowed = sum(kind in _WINDOWED_LAYERS for kind in kinds)
         numbers = 2 * self.cached_heads * self.head
@@ -262,7 +270,10 @@ class _SizeCounter:
 
 
 def _parse_bits(quantization: Mapping[str, Any]) -> float:
-    """Return the bits per weight of a linear layer, including its share of the scales. Raises `CheckpointError`."""
+    """Return the bits per weight of a linear layer, including the weight's share of the scales.
+
+    Raises `CheckpointError` if the quantization method is not known.
+    """
     method = str(quantization.get("quant_method") or "none").lower()
     if method == "none":
         return 8 * _BF16_BYTES

@@ -13,7 +13,7 @@ Origin = Literal["measured", "published", "assumed"]
 
 @dataclass(frozen=True)
 class Constant:
-    """A constant. `origin` says how reliable its value is, and `source` where the value was published or measured."""
+    """A constant. `origin` says how reliable the value is, and `source` where the value was published or measured."""
 
     value: float
     unit: str
@@ -38,7 +38,7 @@ class Gpu:
 
     @property
     def context_bytes(self) -> float:
-        """The memory that the driver's context and captured graphs take."""
+        """The memory used by the driver's context and captured graphs."""
         return self.context_gib * 1024**3
 
 

@@ -11,7 +11,8 @@ from api.sizing.constants import Constants
 
 _FLOAT_BYTES = 4
 _GB = 1e9
-# The fraction of a node's memory for vectors. The rest is for the keyword index, requests and the operating system.
+# The fraction of a node's memory for vectors. The remaining memory is for the keyword index, requests and the operating
+# system.
 _VECTOR_SHARE = 0.5
 _MAX_EMBEDDED_CHUNKS = 1_000_000
 
@@ -47,7 +48,10 @@ class EmbeddedNeeds:
     disk_bytes: float
 
     def compute_index_seconds(self, cores: float) -> float:
-        """Return the time to index everything on an otherwise idle machine. The encoder and parsers use all cores."""
+        """Return the time to index all documents on an otherwise idle machine.
+
+        The encoder and parsers use all cores.
+        """
         return self.processor_seconds / cores
 
 
@@ -95,9 +99,9 @@ def plan_index(
 ) -> IndexPlan:
     """Choose the number of nodes, shards and replicas, and the quantization.
 
-    `available` requires a copy of every shard on two nodes. Full vectors are used as long as they fit in three nodes,
-    because they are exact. Beyond that, searches use vectors quantized to one byte per dimension, and rescore the best
-    hits with vectors from disk.
+    If `available` is true, every shard has replicas on two nodes. As long as full vectors fit in three nodes, they are
+    used, because they are exact. Otherwise, searches use vectors quantized to one byte per dimension, and rescore the
+    best hits with full vectors from disk.
     """
     replicas = 2 if available else 1
     overhead, most = constants["vector_overhead"], 3 if available else 1
@@ -120,7 +124,10 @@ def plan_index(
 
 
 def fits_one_process(corpus: CorpusSize, machine_memory_bytes: float, constants: Constants) -> bool:
-    """Return True if the embedded service is enough. It compares every vector, which is fast up to a million."""
+    """Return True if the embedded service is enough.
+
+    A search there compares the query with every vector, which is fast up to a million vectors.
+    """
     needs = estimate_embedded_needs(corpus, constants)
     # guard: more-memory-needs-cluster
     # guard: many-chunks-need-cluster

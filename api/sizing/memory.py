@@ -1,8 +1,8 @@
 """Compute how much GPU memory a vLLM server has for its KV cache, and how many sequences fit.
 
-vLLM itself measures at startup how much memory a run needs, and prints how many tokens fit ("GPU KV cache size"). This
-module predicts that number before a machine is rented. Weights and cache are exact; the memory for running is an
-estimate.
+At startup, vLLM measures how much memory a forward pass needs, and prints how many tokens fit ("GPU KV cache size").
+This module predicts that number before a machine is rented. The sizes of the weights and cache are exact; the memory
+for the forward pass is an estimate.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _BLOCK_TOKENS = 16
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """The vLLM options that determine how much memory it needs, with vLLM's defaults."""
+    """The vLLM options that determine memory use, with vLLM's defaults."""
 
     model: str = ""
     max_model_len: int = 0
@@ -36,7 +36,7 @@ class ServerOptions:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """The bytes used on each GPU, and the number of `tokens` that fit in sequences as long as the window."""
+    """The bytes used on each GPU, and the number of `tokens` that fit if each sequence fills the context window."""
 
     gpu: Gpu
     gpus: int
@@ -49,7 +49,7 @@ class MemoryPlan:
 
     @property
     def fits(self) -> bool:
-        """True if at least one sequence as long as the window fits."""
+        """True if at least one sequence that fills the context window fits."""
         return self.compute_sequences(self.window) >= 1
 
     @property
@@ -58,7 +58,7 @@ class MemoryPlan:
 
     @property
     def tokens(self) -> int:
-        """The number of tokens that fit if every sequence is as long as the window."""
+        """The number of tokens that fit if every sequence fills the context window."""
         return int(self.compute_sequences(self.window) * self.window)
 
     def compute_sequences(self, tokens: int) -> float:
@@ -88,8 +88,8 @@ def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> Mem
         )
     served = checkpoint.with_quantization(options.quantization, options.kv_cache_dtype)
     weights = served.weight_bytes / gpus
-    # Activations: inputs and outputs of two layers in 16 bits. Scores: logits of the next token in 32 bits, counted
-    # twice because they are also converted to probabilities.
+    # Activations are the inputs and outputs of two layers in 16 bits. Scores are the logits of the next token in 32
+    # bits, counted twice because they are also converted to probabilities.
     activations = options.max_num_batched_tokens * 2 * (4 * served.hidden + 3 * served.widest / gpus)
     scores = options.max_num_seqs * served.vocabulary * 4 * 2
     running = activations + scores + gpu.context_bytes
@@ -99,7 +99,10 @@ def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> Mem
 
 
 def _compute_per_gpu(checkpoint: Checkpoint, cached: float, gpus: int) -> float:
-    """Return the amount for one GPU. Heads are distributed over GPUs, or copied if there are fewer heads than GPUs."""
+    """Return one GPU's part of `cached`.
+
+    KV heads are distributed over the GPUs, or replicated if there are fewer heads than GPUs.
+    """
     return cached / min(gpus, checkpoint.cached_heads)
 
 

@@ -1,4 +1,4 @@
-"""Language models that are known by name, so that planning does not require a checkpoint."""
+"""Language models that are known by name, so that a plan does not require a checkpoint."""
 
 import json
 from functools import cache
@@ -11,7 +11,10 @@ _FILE = Path(__file__).with_name("models.json")
 
 
 def load_model(model: str) -> Checkpoint:
-    """Load a known model by name, or the checkpoint at this path. Raises `CheckpointError` with the known names."""
+    """Load a known model by name, or the checkpoint at this path.
+
+    Otherwise, raises a `CheckpointError` that lists the known names.
+    """
     known = {name.lower(): name for name in _load_models()}
     if name := known.get(model.lower()):
         return parse_checkpoint(_get_config(name), name=name)

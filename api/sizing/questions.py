@@ -1,4 +1,4 @@
-"""Estimate the resources that questions need: the speed of a model server on its GPU, and the servers for a load."""
+"""Estimate the resources for questions: the speed of a model server on a GPU, and the number of servers for a load."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -10,7 +10,7 @@ from api.sizing.simulation import Simulation, SimulationReport, Station
 # The number of questions per simulation. With this many, the 95th percentile varies by a few percent between seeds.
 _QUESTIONS = 4_000
 _MAX_REPLICAS = 4096
-# Above this fraction of the total capacity, queues grow without bound. Such plans are not simulated.
+# Above this fraction of the total capacity, queues grow without bound, so such plans are not simulated.
 _STEADY_SHARE = 0.95
 
 
@@ -25,7 +25,7 @@ class Question:
 
 
 def build_direct_question(constants: Constants) -> Question:
-    """Return the work of a direct answer, which takes one call to write it and one to judge it."""
+    """Return the work of a direct answer, which takes one model call to write and one to judge."""
     return Question(
         calls=int(constants["calls_of_an_answer"]),
         prompt_tokens=constants["prompt_tokens_of_a_call"],
@@ -67,13 +67,13 @@ class ModelServer:
         return max(1.0, busy) * reading + steps * self.compute_step_seconds(busy, length)
 
     def compute_concurrency(self, question: Question) -> int:
-        """Return the number of such calls that one server can run at the same time."""
+        """Return the number of the question's calls that one server can run at the same time."""
         return self.plan.compute_concurrency(ceil(question.prompt_tokens + question.completion_tokens))
 
 
 @dataclass(frozen=True)
 class ServicePlan:
-    """The number of model servers and of processors for searches, and the simulation in which they met the target."""
+    """The model servers and search processors that met the target in the simulation `report`."""
 
     replicas: int
     api_cores: int
@@ -109,14 +109,17 @@ def build_stations(
 
 
 def compute_cores(rate: float, seconds: float, *, share: float = 0.6) -> int:
-    """Return the number of processors for this rate of work if each is busy for the fraction `share` of the time."""
+    """Return the number of processors for this rate of work.
+
+    Each processor is assumed to be busy for the fraction `share` of the time.
+    """
     return max(1, ceil(rate * seconds / share))
 
 
 def plan_service(
     server: ModelServer, question: Question, constants: Constants, *, questions_an_hour: float, p95_seconds: float
 ) -> ServicePlan | None:
-    """Return the smallest number of model servers with which 95 % of answers are in time.
+    """Return a plan with the smallest number of model servers for which 95 % of answers take at most `p95_seconds`.
 
     Returns None if no number of servers is enough.
     """

@@ -128,7 +128,7 @@ class DeploymentPlan:
 
 
 def plan_deployment(wanted: Workload, server: MemoryPlan | None, constants: Constants) -> DeploymentPlan:
-    """Choose one process or a cluster, with the smallest number of machines that is enough."""
+    """Choose a single process or a cluster, with the smallest sufficient number of machines."""
     corpus = estimate_corpus(wanted.documents, wanted.tokens_each, constants)
     needs = estimate_embedded_needs(corpus, constants)
     one = fits_one_process(corpus, wanted.memory_gb * 1e9, constants)

@@ -1,7 +1,7 @@
 """Simulate a service event by event: questions arrive and pass through a sequence of stations.
 
 A station is a queue with a number of servers: the API's processes, the vector engine, or the batch slots of the model
-server, which become slower as more of them are busy. Servers fail and are repaired, and their work is then started
+server, which become slower as more of them are busy. Servers fail and are repaired. The work of a failed server starts
 again. The station closest to its capacity is the next bottleneck.
 """
 
@@ -36,7 +36,7 @@ class Station:
 
     @property
     def most(self) -> float:
-        """The capacity in questions per second, when all servers are busy."""
+        """The station's capacity in questions per second, when all servers are busy."""
         return self.places / (self.visits * self.seconds * self.slowdown(self.places))
 
 
@@ -44,8 +44,9 @@ class Station:
 class StationReport:
     """The load of one station.
 
-    `load` is the arrival rate as a fraction of the station's capacity. `busy` is the fraction of its working servers
-    that are in use. `waiting` is the mean number of waiting work items, and `wait_seconds` is the mean wait per visit.
+    `load` is the arrival rate as a fraction of the station's capacity. `busy` is the fraction of the station's working
+    servers that are in use. `waiting` is the mean number of waiting work items, and `wait_seconds` is the mean wait per
+    visit.
     """
 
     name: str
@@ -58,7 +59,7 @@ class StationReport:
 
 @dataclass(frozen=True)
 class SimulationReport:
-    """The result of a simulation: seconds from question to answer, keyed by quantile, and the load of each station."""
+    """The result of a simulation: the seconds from question to answer, keyed by quantile, and each station's load."""
 
     arrived: int
     answered: int
@@ -68,7 +69,7 @@ class SimulationReport:
 
     @property
     def bottleneck(self) -> str:
-        """The station with the highest load. It is the first that more questions would overload."""
+        """The station with the highest load, which more questions would overload first."""
         return max(self.stations, key=lambda station: station.load).name
 
 
@@ -131,7 +132,10 @@ class Simulation:
         self._took: list[float] = []
 
     def run(self) -> SimulationReport:
-        """Run the simulation. Questions that are still in progress at its end count as neither answered nor refused."""
+        """Run the simulation.
+
+        Questions that are still in progress at the end count neither as answered nor as refused.
+        """
         self._schedule(self._random.expovariate(self._rate), self._arrive)
         for queue in self._queues:
             for _ in range(queue.station.places):
@@ -194,7 +198,7 @@ class Simulation:
     def _finish_work(self, queue: _StationQueue, number: int) -> None:
         question = queue.under_way.pop(number, None)
         # guard: simulated-failure
-        if question is None:  # its server failed in the meantime, and the work was queued again
+        if question is None:  # The server failed in the meantime, and the work item was requeued.
             return
         queue.advance_to(self._now)
         queue.busy -= 1
@@ -214,7 +218,7 @@ class Simulation:
     def _fail_place(self, queue: _StationQueue) -> None:
         queue.advance_to(self._now)
         queue.up -= 1
-        if queue.busy > queue.up:  # a busy server failed: its work starts again, ahead of the queue
+        if queue.busy > queue.up:  # A busy server failed: its work item starts again, ahead of the queue.
             number = self._random.choice(list(queue.under_way))
             queue.waiting.appendleft((self._now, queue.under_way.pop(number)))
             queue.busy -= 1

@@ -1,1 +1,1 @@
-"""The Slack bot: questions arrive as events, are queued in the catalog, and are answered by runs."""
+"""The Slack bot: questions arrive as events, are queued in the catalog, and each is answered by a run."""

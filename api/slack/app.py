@@ -42,7 +42,10 @@ _USAGE = "Ask with words, such as `/ask What did we promise to Acme?`"
 
 
 class SlackApp:
-    """The Slack bot of one process. It answers between `start` and `stop`. Several processes can share the work."""
+    """The Slack bot in one process. It answers questions between `start` and `stop`.
+
+    Several processes can share the work.
+    """
 
     def __init__(self, served: Services) -> None:
         settings = served.settings
@@ -57,7 +60,7 @@ class SlackApp:
         self._home = HomeTab(served, people, self.open_web, self._threads)
         self.intake = SlackIntake(served, self._store, self._wake)
         self._decisions = Decisions(served, self._wake)
-        self._knows_own = not self._own  # whether the workspace of the configured bot token is known
+        self._knows_own = not self._own  # Whether the workspace of the configured bot token is known.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket: AsyncSocketModeHandler | None = None
@@ -82,7 +85,7 @@ class SlackApp:
             OAuthRoutes(settings, self._store, self._seal, self._threads).add_routes(self.router)
 
     def open_web(self, workspace: Workspace) -> SlackWeb:
-        """Return a client of the Web API for a workspace's bot. Raises `SealError` if its token cannot be decrypted."""
+        """Return a Web API client for a workspace's bot. Raises `SealError` if the bot's token cannot be decrypted."""
         return SlackWeb(self._get_token(workspace), self._served.settings.slack_api_url)
 
     async def start(self) -> None:
@@ -95,7 +98,10 @@ class SlackApp:
             self._run_in_background(each)
 
     async def _connect_with_retries(self) -> None:
-        """Look up the workspace of the bot token and connect Socket Mode, if configured. Retries until both succeed."""
+        """Look up the bot token's workspace and connect Socket Mode, if these are configured.
+
+        Retries until both succeed.
+        """
         token, pause = self._served.settings.slack_app_token, _FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -116,10 +122,10 @@ class SlackApp:
         await cancel_tasks(*self._tasks)
 
     async def _disconnect(self) -> None:
-        """Close the Socket Mode connection, even if it was not opened completely."""
+        """Close the Socket Mode connection, even if it is only partly open."""
         socket, self._socket = self._socket, None
         if socket is not None:
-            with suppress(Exception):  # the connection is discarded even if closing it fails
+            with suppress(Exception):  # The connection is discarded even if closing it fails.
                 await socket.close_async()  # type: ignore[no-untyped-call]
 
     def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
@@ -129,7 +135,7 @@ class SlackApp:
         task.add_done_callback(self._tasks.discard)
 
     def _wake(self) -> None:
-        """Wake the workers that process questions and files. Can be called from any thread."""
+        """Wake the workers that process questions and files. This method can be called from any thread."""
         if self._loop is not None:
             for each in self._work:
                 self._loop.call_soon_threadsafe(each.wake)
@@ -153,7 +159,7 @@ class SlackApp:
         async def authorize(team_id: str | None, enterprise_id: str | None) -> AuthorizeResult | None:
             workspace = None if team_id is None else await self._threads.run(self._store.find_workspace, team_id)
             # guard: slack-event-before-own-token
-            if workspace is None and not self._knows_own:  # raising an error makes Slack deliver the event again
+            if workspace is None and not self._knows_own:  # Raising an error makes Slack deliver the event again.
                 raise NotConnectedError("The workspace of the bot token is not known yet.")
             if workspace is None:
                 log.warning("event from a workspace without the app", team=team_id)
@@ -165,7 +171,8 @@ class SlackApp:
                 bot_token=self._get_token(workspace),
             )
 
-        return authorize  # not a method: slack-bolt passes arguments by name, and would look for one named `self`
+        # This is not a method, because slack-bolt passes arguments by name and would look for one named `self`.
+        return authorize
 
     def _register_listeners(self) -> None:
         bolt = self._bolt
@@ -249,7 +256,7 @@ class SlackApp:
             self._run_in_background(self._post_ephemeral(self.open_web(workspace), body, user_id, notice))
 
     async def _post_ephemeral(self, web: SlackWeb, body: Mapping[str, Any], user_id: str, text: str) -> None:
-        """Show a message that only the person who pressed the button can see."""
+        """Post a message that only the person who pressed the button can see."""
         thread_ts = (body.get("container") or {}).get("thread_ts")
         where = {"channel": str(body["channel"]["id"]), **({"thread_ts": thread_ts} if thread_ts else {})}
         try:

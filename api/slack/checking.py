@@ -15,7 +15,7 @@ _PAGE = "https://api.slack.com/apps"
 class SlackFinding:
     """The result of one check. `next_step` is empty if there is no problem.
 
-    A check that is not `needed` is optional: the bot works even if it fails.
+    If `needed` is false, the bot works even if the check fails.
     """
 
     what: str
@@ -29,7 +29,7 @@ class SlackFinding:
 
 
 async def check_setup(settings: Settings, tokens: Mapping[str, str]) -> list[SlackFinding]:
-    """Run all checks. `tokens` maps the name to display for each bot token to the token."""
+    """Run all checks of the Slack setup. `tokens` contains the bot tokens, keyed by the name to display for each."""
     found = [_check_address(settings), _check_transport(settings)]
     for name, token in tokens.items():
         found += await _check_token(name, SlackWeb(token, settings.slack_api_url))

@@ -1,4 +1,4 @@
-"""The home tab of the app: what the bot does, and the settings of each channel, which its members can change."""
+"""The app's home tab: it explains the bot, and the members of a channel can change the channel's settings there."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ _STRATEGIES = {
     "table": "Compute over tables",
     "recursive": "Work through everything",
 }
-_MAX_OPTIONS = 100  # Slack's limit for the options of a menu
+_MAX_OPTIONS = 100  # Slack's limit on the number of options in a menu.
 _ABOUT = (
     "Ask me in a channel by name, in direct messages, or with `/ask`. In a thread that I take part in, follow-ups need "
     "no name. Each answer has numbered sources with the words it rests on.\n\nIn a channel I use only what everybody "
@@ -76,7 +76,7 @@ class HomeTab:
         await ack()
 
     async def _build_form(self, web: SlackWeb, workspace: Workspace, channel: str, user: str) -> dict[str, Any]:
-        """Build the settings form. It offers the collections that the person can read from and add files to."""
+        """Build the settings form, with the collections that the person can read from and can add files to."""
         caller = await self._people.fetch_asker(web, workspace, channel, user)
         totals = await self._threads.run(self._served.accounts.grants.list_collections, workspace.tenant_id)
         names = [each.name for each in totals if caller.collections.can_read(each.name)]
@@ -117,7 +117,10 @@ def build_home_view(public_url: str | None) -> dict[str, Any]:
 def build_settings_view(
     channel: str, settings: ChannelSettings, collections: Sequence[str], to: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Build the form for a channel's settings. `collections` are the choices for questions, `to` those for files."""
+    """Build the form for a channel's settings.
+
+    `collections` are the collections to choose from for questions, and `to` the ones for files.
+    """
     offered = [*settings.collections, *(name for name in collections if name not in settings.collections)]
     blocks: list[dict[str, Any]] = []
     if offered:

@@ -1,4 +1,4 @@
-"""Installs the app in a workspace by OAuth. The install link belongs to a tenant, to which it connects the workspace.
+"""Installs the app in a workspace by OAuth. An install link belongs to a tenant and connects the workspace to it.
 
 Source: https://docs.slack.dev/authentication/installing-with-oauth. The link and the OAuth state are encrypted and
 short-lived. A cookie binds the state to the browser that started the installation.
@@ -29,7 +29,7 @@ from ingest.storage.slack.store import SlackStore
 
 
 class Seal:
-    """Encrypts with its first key, and decrypts with any of its keys. Raises `SealError` if a key is invalid."""
+    """Encrypts with the first key, and decrypts with any of the keys. Raises `SealError` if a key is invalid."""
 
     def __init__(self, keys: str) -> None:
         try:
@@ -40,11 +40,11 @@ class Seal:
             ) from error
 
     def seal_text(self, token: str) -> str:
-        """Encrypt a text with the first key."""
+        """Encrypt a string with the first key."""
         return self._fernet.encrypt(token.encode()).decode()
 
     def unseal_text(self, sealed: str) -> str:
-        """Decrypt a text. Raises `SealError` if none of the keys can decrypt it."""
+        """Decrypt a string. Raises `SealError` if none of the keys can decrypt it."""
         try:
             return self._fernet.decrypt(sealed.encode()).decode()
         except InvalidToken as error:
@@ -54,7 +54,7 @@ class Seal:
             ) from error
 
     def reseal_text(self, sealed: str) -> str:
-        """Encrypt an encrypted text again, with the first key."""
+        """Decrypt an encrypted string and encrypt it again with the first key."""
         return self._fernet.rotate(sealed.encode()).decode()
 
 
@@ -125,7 +125,7 @@ class OAuthRoutes:
     async def _exchange_code(self, code: str, tenant_id: str) -> Workspace:
         """Exchange an OAuth code for the workspace, which includes its bot token.
 
-        Raises `SlackError` if the exchange fails, and `BadRequestError` if the app was installed in a whole
+        Raises `SlackError` if the exchange fails, and `BadRequestError` if the app was installed in an entire
         organization.
         """
         settings = self._settings
@@ -153,7 +153,10 @@ def _seal_members(seal: Seal, kind: str, seconds: float, **members: str) -> str:
 
 
 def _unseal_members(seal: Seal, kind: str, sealed: str) -> dict[str, Any]:
-    """Decrypt a ticket or state. Raises `BadRequestError` if it is forged, expired or of the wrong kind."""
+    """Decrypt the fields of a ticket or OAuth state.
+
+    Raises `BadRequestError` if it is forged, expired or of the wrong kind.
+    """
     try:
         found: dict[str, Any] = json.loads(seal.unseal_text(sealed))
     except SealError as error:

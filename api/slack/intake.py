@@ -1,7 +1,7 @@
 """Decides which events are questions or files for the bot, and stores them before the event is acknowledged.
 
-Nothing here waits for Slack, a model or a search. Events may be delivered more than once, late, out of order, and to
-any process.
+No code in this module waits for Slack, a model or a search. Events may be delivered more than once, late, out of order,
+and to any process.
 """
 
 import re
@@ -22,8 +22,8 @@ _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _LINK = re.compile(
     r"<(?:#C[A-Z0-9]+\|([^>]*)|!(?:subteam\^[A-Z0-9]+\|)?([^>|]*)(?:\|[^>]*)?|([^>|]+)\|([^>]*)|([^>|]+))>"
 )
-# Messages written by people have one of these subtypes, or none. Other messages, such as edits, joins and those of
-# bots, are not questions.
+# Messages written by people have one of these subtypes, or no subtype. Other messages, such as edits, joins and bot
+# messages, are not questions.
 _PERSON_SUBTYPES = frozenset({None, "file_share", "thread_broadcast"})
 _CHANGE_SUBTYPES = frozenset({"message_changed", "message_deleted"})
 _DIRECT_TYPES = frozenset({"im"})
@@ -42,7 +42,7 @@ class SlackIntake:
         self._wake = wake
 
     def accept_message(self, workspace: Workspace, event: Event, event_id: str) -> str | None:
-        """Store the files and the question of a message that is for the bot. Returns the question's id, or None."""
+        """Store the files and the question in a message that is for the bot. Returns the question's id, or None."""
         if event.get("subtype") in _CHANGE_SUBTYPES:
             self._record_gone_files(workspace, event)
         if event.get("subtype") not in _PERSON_SUBTYPES or event.get("bot_id") or not event.get("user"):
@@ -74,7 +74,10 @@ class SlackIntake:
         )
 
     def accept_command(self, workspace: Workspace, user_id: str, text: str, trigger_id: str) -> str | None:
-        """Store the question of an `/ask` command, which is answered in a direct message. Returns its id, or None."""
+        """Store the question of an `/ask` command, which is answered in a direct message.
+
+        Returns the question's id, or None.
+        """
         question = extract_question(text, workspace.bot_user_id)
         asked = IncomingQuestion(
             workspace.team_id, workspace.tenant_id, user_id, "", trigger_id[:32], user_id, Surface.DIRECT, question
@@ -125,7 +128,7 @@ class SlackIntake:
         return self._store_question(again, {f"go_ahead:{question.id}"})
 
     def ask_privately(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
-        """Repeat a channel's question in direct messages, with the full access of the person who asks."""
+        """Repeat a channel's question in direct messages, with the full access rights of the person who asks."""
         asked = question.asked
         again = IncomingQuestion(
             asked.team_id, asked.tenant_id, user_id, "", trigger_id[:32], user_id, Surface.DIRECT, asked.text
@@ -133,7 +136,7 @@ class SlackIntake:
         return self._store_question(again, {f"privately:{question.id}:{user_id}"})
 
     def stop_thread(self, workspace: Workspace, channel: str, thread_ts: str) -> int:
-        """Cancel all unanswered questions of a thread, and return their number."""
+        """Cancel all unanswered questions in a thread, and return the number of cancelled questions."""
         stopped = self._store.stop_questions(workspace.team_id, channel, thread_ts)
         for question in stopped:
             if question.run_id is not None:
@@ -146,9 +149,9 @@ class SlackIntake:
             self._wake()
 
     def _record_gone_files(self, workspace: Workspace, event: Event) -> None:
-        """Record which files a message has lost by being changed or deleted.
+        """Record the files that are no longer in a message because the message was changed or deleted.
 
-        Slack does not delete a message with replies but changes it into a tombstone.
+        If a message with replies is deleted, Slack changes it into a tombstone instead.
         """
         channel, now = str(event["channel"]), event.get("message") or {}
         gone = 0
@@ -168,7 +171,7 @@ class SlackIntake:
     def _store_files(
         self, workspace: Workspace, channel: str, message: Event, user_id: str, *, takes_part: bool
     ) -> None:
-        """Store the files of a message, if it has any and the settings permit files."""
+        """Store the files in a message, if there are any and the settings permit files."""
         found = [each for each in message.get("files") or () if each.get("id")]
         if not found or not self._served.settings.slack_files:
             return
@@ -192,7 +195,11 @@ class SlackIntake:
         return self._store.load_settings(team_id, channel).can_ask(user_id)
 
     def _is_for_us(self, workspace: Workspace, event: Event, text: str) -> bool:
-        """Return True for a direct message, a mention of the bot, or a follow-up in a thread that names no others."""
+        """Return True if a message is for the bot.
+
+        This is the case for direct messages, mentions of the bot, and follow-ups without mentions in a thread that the
+        bot has joined.
+        """
         mentioned = set(_MENTION.findall(text))
         if event.get("channel_type") in _DIRECT_TYPES or workspace.bot_user_id in mentioned:
             return True
@@ -223,7 +230,7 @@ def cancel_run(served: Services, question: SlackQuestion) -> None:
 
 
 def extract_question(text: str, bot_user_id: str) -> str:
-    """Extract the question as people see it: without the mention of the bot, and with labels instead of links."""
+    """Extract the question as people see it: without the bot's mention, and with each link replaced by its label."""
 
     def replace_link(match: re.Match[str]) -> str:
         channel, special, address, label, bare = match.groups()

@@ -17,13 +17,14 @@ from ingest.storage.slack.usage import LEASE_SECONDS
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 1.0
-_RENEWALS_PER_LEASE = 3  # per lease period, so that a single failed renewal does not lose the lease
+# The lease is renewed this often per lease period, so that a single failed renewal does not lose it.
+_RENEWALS_PER_LEASE = 3
 
 Piece = TypeVar("Piece")
 
 
 class Leases(Protocol[Piece]):
-    """The queue for one kind of work. `renew` raises `LeaseLostError` if another process holds the lease."""
+    """The queue for one kind of work item. `renew` raises `LeaseLostError` if another process holds the lease."""
 
     def claim(self, *, limit: int) -> Sequence[Piece]: ...
 
@@ -37,7 +38,7 @@ class LeasedAttempt(Protocol):
     def about(self) -> Mapping[str, str]: ...
 
     async def execute(self) -> None:
-        """Do the work and record the result. Must not raise."""
+        """Process the work item and record the result. Must not raise."""
 
     async def release(self) -> None:
         """Requeue the work item, so that another process can claim it immediately."""
@@ -46,7 +47,7 @@ class LeasedAttempt(Protocol):
 class LeasedWork(Generic[Piece]):
     """Claims work items and processes up to `at_once` of them concurrently.
 
-    It checks for work every second, and immediately after `wake`.
+    New work items are looked for every second, and immediately after `wake`.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class LeasedWork(Generic[Piece]):
         self._wake.set()
 
     async def run(self) -> None:
-        """Process work items until cancelled. Items that are then unfinished are requeued for another process."""
+        """Process work items until cancelled. Unfinished items are then requeued for another process."""
         try:
             while True:
                 self._wake.clear()
@@ -89,10 +90,13 @@ class LeasedWork(Generic[Piece]):
             task = asyncio.create_task(self._run_attempt(piece))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
-            task.add_done_callback(lambda _: self._wake.set())  # a slot is free, so claim the next work item
+            task.add_done_callback(lambda _: self._wake.set())  # A slot is free, so claim the next work item.
 
     async def _run_attempt(self, piece: Piece) -> None:
-        """Process a work item while renewing its lease. Stops when it is lost, so that only the new holder writes."""
+        """Process a work item while renewing its lease.
+
+        Stops when the lease is lost, so that only the new holder writes.
+        """
         attempt = self._attempt(piece)
         with structlog.contextvars.bound_contextvars(**attempt.about):
             work, renewal = asyncio.create_task(attempt.execute()), asyncio.create_task(self._renew_until_lost(piece))
@@ -100,7 +104,7 @@ class LeasedWork(Generic[Piece]):
                 await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
                 if not work.done():
                     log.warning("lease lost, work stopped")
-            except asyncio.CancelledError:  # the process is stopping, so let another one continue immediately
+            except asyncio.CancelledError:  # This process is stopping, so let another process continue immediately.
                 await cancel_tasks(work, renewal)
                 await attempt.release()
                 raise
@@ -108,7 +112,7 @@ class LeasedWork(Generic[Piece]):
                 await cancel_tasks(work, renewal)
 
     async def _renew_until_lost(self, piece: Piece) -> None:
-        """Renew the lease until it is lost, or until it expires because renewing failed."""
+        """Renew a work item's lease until the lease is lost, or expires because renewing failed."""
         renewed_at = time.monotonic()
         while time.monotonic() - renewed_at < LEASE_SECONDS:
             await asyncio.sleep(LEASE_SECONDS / _RENEWALS_PER_LEASE)

@@ -7,7 +7,8 @@ from typing import Any
 
 NAME = "Leadline"
 SHORTCUT = "leadline_answer"
-# The purpose of each scope. If an optional scope is missing, the bot does less and logs that it is missing.
+# The purpose of each scope. If an optional scope is missing, the bot does without the feature and logs that the scope
+# is missing.
 SCOPES = {
     "assistant:write": "to show what it is doing, and its stop button",
     "chat:write": "to answer",

@@ -16,26 +16,26 @@ from ingest.storage.slack.store import SlackStore
 log = structlog.get_logger(__name__)
 
 # Slack's user groups get a prefix. Otherwise, creating a group in Slack could give access to documents that are open to
-# one of our groups with the same name.
+# a Leadline group with the same name.
 GROUP_PREFIX = "slack:"
 _CHANNEL_PREFIX = "slack-channel:"
-# Larger channels are treated as open to the whole tenant: documents with restricted readers are not used there.
+# Larger channels are treated as open to the whole tenant: their answers do not use documents with restricted readers.
 MAX_MEMBERS = 100
-# How long users and groups are cached, which is also how long a person who leaves can keep access.
+# How long users and groups are cached. A person who leaves can keep access for this long.
 _CACHE_SECONDS = 300.0
-# How long the list of channels with files is cached. An empty list is not cached, so that the first file of the first
+# How long the list of channels with files is cached. An empty list is not cached, so that the first file in the first
 # such channel is visible immediately.
 _CLOSED_CHANNELS_SECONDS = 5.0
 _SCOPES = frozenset({Scope.READ, Scope.ASK})
 
 
 def build_channel_group(team_id: str, channel: str) -> str:
-    """Build the group name for the members of a channel. The channel's files are open to this group."""
+    """Build the group name for the members of a channel. Files shared in the channel are open to this group."""
     return f"{_CHANNEL_PREFIX}{team_id}:{channel}"
 
 
 class People:
-    """Finds the principals of Slack users and channels. Slack's data about its users is cached for five minutes."""
+    """Finds the principals for Slack users and channels. Slack's data about users is cached for five minutes."""
 
     def __init__(self, store: SlackStore, files: SlackFiles, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
@@ -47,15 +47,15 @@ class People:
         self._groups: dict[str, tuple[float, dict[str, frozenset[str]]]] = {}
 
     async def fetch_asker(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
-        """Return a principal with the access of one user, for answers that only this user reads."""
+        """Return a principal with the access rights of one user, for answers that only this user reads."""
         mail, groups = await self._fetch_person(web, workspace, user_id)
         groups |= await self._fetch_channel_groups(web, workspace, user_id)
         return self._load_principal(workspace, channel, mail, groups)
 
     async def fetch_audience(self, web: SlackWeb, workspace: Workspace, channel: str) -> Principal:
-        """Return a principal with the access that all members of a channel have in common.
+        """Return a principal with the access rights that all members of a channel share.
 
-        This includes documents open to the whole tenant, files shared in the channel itself, and documents open to
+        These rights cover documents open to the whole tenant, files shared in the channel itself, and documents open to
         groups that all members belong to. Groups are ignored if the members cannot be listed or there are more than
         `MAX_MEMBERS`.
         """
@@ -75,7 +75,7 @@ class People:
     async def fetch_principal(
         self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str, surface: Surface
     ) -> Principal:
-        """Return the principal for an answer. It has only the access that all readers of the answer have in common."""
+        """Return the principal for an answer. It has only the access rights that all readers of the answer share."""
         if surface is Surface.DIRECT:
             return await self.fetch_asker(web, workspace, channel, user_id)
         return await self.fetch_audience(web, workspace, channel)
@@ -91,7 +91,7 @@ class People:
         return mail, (await self._fetch_user_groups(web, workspace.team_id)).get(user_id, frozenset())
 
     async def _fetch_channel_groups(self, web: SlackWeb, workspace: Workspace, user_id: str) -> frozenset[str]:
-        """Return the groups of the user's channels whose files only members of the channel can see."""
+        """Return the channel groups of a user, for those of the user's channels whose files only members can see."""
         now = self._clock()
         closed_until, closed = self._closed.get(workspace.team_id, (0.0, set[str]()))
         if closed_until <= now:
@@ -137,7 +137,10 @@ class People:
         return mail
 
     async def _fetch_user_groups(self, web: SlackWeb, team_id: str) -> dict[str, frozenset[str]]:
-        """Return the user groups that each user belongs to. Empty if the app lacks the scope to list them."""
+        """Return the user groups that each user belongs to, keyed by user id.
+
+        Empty if the app lacks the scope to list groups.
+        """
         cached, now = self._groups.get(team_id), self._clock()
         if cached is not None and cached[0] > now:
             return cached[1]

@@ -13,7 +13,7 @@ from api.slack.errors import SlackBusyError, SlackRefusedError, SlackUnavailable
 from ingest.storage.slack.records import Workspace
 
 _TIMEOUT_SECONDS = 15
-# The maximum delay before a call that was rate limited is retried here. For longer delays the error is raised, and the
+# The maximum delay after which this client retries a rate-limited call. For longer delays, the error is raised and the
 # work is requeued.
 _LONGEST_WAIT_SECONDS = 5.0
 _MAX_BUSY_TRIES = 3
@@ -21,7 +21,7 @@ _MAX_BUSY_TRIES = 3
 _SLACK_FAULTS = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
 )
-# The last parts of the names of methods that only read.
+# Name suffixes of read-only methods.
 _READ_METHOD_ENDINGS = frozenset({"info", "members", "replies", "history", "list", "conversations", "test"})
 _PAGE_SIZE = 200
 _MAX_PAGES = 10
@@ -59,14 +59,14 @@ class SlackWeb:
         return data if isinstance(data, dict) else {}
 
     async def fetch_identity(self) -> tuple[dict[str, Any], frozenset[str]]:
-        """Return the identity of the bot that the token belongs to, and the scopes of the token."""
+        """Return the identity of the bot that owns the token, and the token's scopes."""
         response = await self._fetch_response("auth.test", {})
         scopes = response.headers.get("x-oauth-scopes", "")
         data = response.data
         return data if isinstance(data, dict) else {}, frozenset(each for each in scopes.split(",") if each)
 
     async def iter_pages(self, method: str, key: str, **body: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - JSON
-        """Yield the entries in the member `key` of all pages of a method.
+        """Yield the entries in the field `key` of all result pages of a method.
 
         Raises `SlackRefusedError` if there are more than ten pages.
         """
@@ -86,7 +86,7 @@ class SlackWeb:
 
     async def _fetch_response(self, method: str, body: dict[str, Any]) -> AsyncSlackResponse:
         try:
-            # Methods that only read do not accept JSON: https://docs.slack.dev/apis/web-api/#post-bodies
+            # Read-only methods do not accept JSON: https://docs.slack.dev/apis/web-api/#post-bodies
             reads = method.rpartition(".")[2] in _READ_METHOD_ENDINGS
             if reads:
                 return await self._client.api_call(method, params=body)
@@ -110,5 +110,5 @@ def _translate_error(method: str, error: SlackApiError) -> Exception:
     return SlackRefusedError(method, reason)
 
 
-# Opens a client of the Web API as the bot of a workspace.
+# A function that opens a Web API client for the bot of a workspace.
 OpenWeb = Callable[[Workspace], SlackWeb]

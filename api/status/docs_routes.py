@@ -1,4 +1,4 @@
-"""`/docs`: the API documentation. Everything it needs is served by this process."""
+"""`/docs`: the API documentation. This process serves all files that the page needs."""
 
 from typing import Any
 
@@ -21,10 +21,10 @@ _KEY_PARAMETER = {
 
 
 def add_docs(app: FastAPI) -> None:
-    """Add the page with Swagger UI, taken from an installed package so that browsers load nothing from elsewhere.
+    """Add the Swagger UI page. Its files come from an installed package, so browsers load nothing from elsewhere.
 
-    The page does not store the keys that users enter. `Idempotency-Key` is added to the description of POST routes,
-    because only middleware reads it.
+    The page does not store the API keys that users enter. `Idempotency-Key` is added to the description of POST routes,
+    because only middleware reads this header.
     """
     describe_plainly = app.openapi
 

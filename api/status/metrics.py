@@ -54,7 +54,10 @@ def metrics(
 
 
 class RequestMetrics:
-    """Pure ASGI middleware that counts requests by route template. Paths are not used, because they contain ids."""
+    """Pure ASGI middleware that counts requests by route template.
+
+    Paths are not used as labels, because they contain ids.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -80,7 +83,7 @@ class RequestMetrics:
 
 
 class _CurrentStateCollector(Collector):
-    """Collects values that are only known when metrics are scraped, such as the lengths of queues."""
+    """Collects values that are computed when the metrics are scraped, such as the lengths of queues."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -171,5 +174,8 @@ def _build_gauge(name: str, meaning: str, values: Iterable[tuple[str, float]]) -
 
 
 def _get_route(scope: Scope) -> str:
-    """Return the route's template, or `other` if no route matched, so that arbitrary paths cannot create new series."""
+    """Return the template of a request's route.
+
+    If no route matched, return `other`, so that arbitrary paths cannot create new series.
+    """
     return str(getattr(scope.get("route"), "path", "other"))

@@ -19,7 +19,7 @@ REQUIRED_PARTS: Mapping[Role, tuple[str, ...]] = {
     "search": ("catalog", "search"),
     "answers": ("catalog", "search", "language_model"),
 }
-# A part that takes longer to report its state counts as unavailable, because callers have deadlines of their own.
+# A component that takes longer to report its state counts as unavailable, because the callers have deadlines too.
 _PART_SECONDS = 1.0
 _RETRY_AFTER_SECONDS = "5"
 
@@ -48,8 +48,8 @@ async def ready(
         *(threads.run_within(_PART_SECONDS, name, probe, "unavailable") for name, probe in probes.items())
     )
     states = dict(zip(probes, found, strict=True))
-    # If no role is given, a full disk does not count, because searches, answers and deletions still work.
-    # guard: full-disk-stays-ready
+    # If no role is given, a full disk does not make the process unready, because searches, answers and deletions still
+    # work. guard: full-disk-stays-ready
     needed = REQUIRED_PARTS[role] if role else ("catalog",)
     stopping = not services.accepting
     missing = [states[name] for name in needed if states[name] not in ("ready", "none")]

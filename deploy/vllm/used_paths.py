@@ -1,8 +1,9 @@
-"""A gate in front of a vLLM server. It passes only the paths that Leadline uses, and requires the key for them.
+"""A gate in front of a vLLM server.
 
-vLLM checks its key only under `/v1`. Other paths, such as `/metrics`, `/tokenize`, `/pooling` and `/score`, are open to
-anyone who can reach the port. `start.py` adds the gate with `--middleware used_paths.UsedPaths`, and it runs before
-vLLM's own middleware. It also adds `Retry-After` when the server's queue is full.
+The gate passes only the paths that Leadline uses, and requires the API key for them. vLLM checks its key only under
+`/v1`. Other paths, such as `/metrics`, `/tokenize`, `/pooling` and `/score`, are open to anyone who can reach the port.
+`start.py` adds the gate with `--middleware used_paths.UsedPaths`, and it runs before vLLM's own middleware. It also
+adds `Retry-After` when the server's queue is full.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-# The requests sent by the model client, the encoder, the reranker, `leadline doctor` and monitoring.
+# The requests that the model client, the encoder, the reranker, `leadline doctor` and monitoring send.
 USED_PATHS = {
     ("POST", "/v1/chat/completions"),
     ("GET", "/v1/models"),
@@ -26,10 +27,11 @@ USED_PATHS = {
     ("GET", "/metrics"),
     ("GET", "/version"),
 }
-# Probes have no key. They learn only that the server is alive.
+# Probes have no key, and learn only whether the server is alive.
 _OPEN_PATHS = {("GET", "/health")}
 _KEY_VARIABLE = "VLLM_API_KEY"
-# vLLM responds with 503 without `Retry-After` when its queue is full. A slot becomes free after about one answer.
+# When vLLM's queue is full, vLLM responds with 503 but without `Retry-After`. A slot becomes free after about one
+# answer.
 _RETRY_SECONDS = b"2"
 
 
@@ -42,7 +44,7 @@ class UsedPaths:
         self._expected = hashlib.sha256(f"Bearer {key}".encode()).digest() if key else None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass a request on to the server, or refuse it."""
+        """Pass a request on to the server, or refuse the request."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return

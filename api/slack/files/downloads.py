@@ -1,7 +1,8 @@
 """Downloads files from Slack. The bot's token is sent only to Slack's own hosts.
 
 `files.info` describes a file (https://docs.slack.dev/reference/objects/file-object); its content is at
-`url_private_download`. Without access Slack redirects to a sign-in page, which is neither followed nor stored.
+`url_private_download`. If the bot has no access, Slack redirects to a sign-in page. The redirect is not followed, and
+the page is not stored.
 """
 
 import time
@@ -15,7 +16,7 @@ import httpx
 from api.slack.errors import FileRefusedError, SlackBusyError, SlackUnavailableError
 
 _TIMEOUT = httpx.Timeout(15.0, read=60.0)
-# A longer download is interrupted and tried again. After several attempts, the file is refused.
+# A download that takes longer is interrupted and retried. After several attempts, the file is refused.
 _DOWNLOAD_SECONDS = 900.0
 _BLOCK_BYTES = 1 << 18
 _HTML = "text/html"
@@ -72,7 +73,7 @@ def build_too_large_error(detail: str) -> FileRefusedError:
 def iter_blocks(
     file: RemoteFile, token: str, api_url: str, *, going_on: Callable[[], bool] = lambda: True
 ) -> Generator[bytes]:
-    """Download a file and yield its bytes as they arrive. Stops when `going_on` returns False.
+    """Download a file and yield its bytes as they arrive. The download stops when `going_on` returns False.
 
     Raises `FileRefusedError` if the file cannot be downloaded, `SlackBusyError` if Slack is rate limiting, and
     `SlackUnavailableError` if a later attempt may succeed.
@@ -103,7 +104,7 @@ def iter_blocks(
 
 
 def is_slack_address(url: str, api_url: str) -> bool:
-    """Return True if the address is on the Web API's own host, or on its file host and uses TLS."""
+    """Return True if a URL is on the host of the Web API, or is on Slack's file host and uses TLS."""
     try:
         target, api = urlsplit(url), urlsplit(api_url)
     except ValueError:
@@ -113,7 +114,7 @@ def is_slack_address(url: str, api_url: str) -> bool:
 
 
 def _require_file(response: httpx.Response, file: RemoteFile) -> None:
-    """Raise the appropriate error unless the response is the content of the file."""
+    """Raise the appropriate error unless the response contains the file's content."""
     status = response.status_code
     if status == httpx.codes.TOO_MANY_REQUESTS:
         raise SlackBusyError("Slack sends no more files.", _parse_retry_after(response.headers.get("Retry-After")))

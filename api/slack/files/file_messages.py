@@ -1,7 +1,7 @@
-"""Builds the message that reports the progress of files shared in a thread. It is updated until all files are done.
+"""Builds the message that reports the progress of files shared in a thread.
 
-File names and reasons come from users and documents, so they are neutralized: they cannot become links, mentions or
-channels.
+The message is updated until all files are done. File names and reasons come from users and documents, so they are
+neutralized: Slack cannot interpret them as links, mentions or channels.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from ingest.storage.documents.progress import DocumentProgress
 from ingest.storage.documents.records import SEARCHABLE_STATES, Document, VersionState
 from ingest.storage.slack.records import Audience, SharedFile, SharedFileState
 
-# The message only counts any further files, in one line. All files are processed.
+# The message shows this many files, and only the number of further files. All files are processed.
 _MAX_FILES = 20
 _NAME_CHARS, _REASON_CHARS = 120, 900
 _MAX_OMISSIONS = 3
@@ -31,7 +31,7 @@ _HOW_TO_ASK = {
 
 @dataclass(frozen=True)
 class FileStatus:
-    """A file and its document. The document is None before the file is taken and after the document is deleted."""
+    """A file and its document. The document is None before the file is uploaded and after the document is deleted."""
 
     file: SharedFile
     document: Document | None = None
@@ -39,7 +39,7 @@ class FileStatus:
 
 
 def build_files_message(seen: Sequence[FileStatus]) -> SlackMessage:
-    """Build the message about the files of one Slack message, with the current state of each file."""
+    """Build the reply about the files in one Slack message, with the current state of each file."""
     lines = [_format_line(each) for each in seen[:_MAX_FILES]]
     blocks: Blocks = [_build_section(line) for line in lines]
     if more := len(seen) - len(lines):
@@ -75,7 +75,7 @@ def _format_reason(file: SharedFile) -> str:
 
 
 def _format_progress(document: Document, progress: DocumentProgress | None) -> str:
-    """Describe the step that is currently processing a document."""
+    """Describe the current processing step of a document."""
     state = document.version.state
     if state is VersionState.ACCEPTED:
         before = progress.queue_position if progress is not None else None

@@ -1,8 +1,8 @@
 """Turns files shared with the bot into documents, and deletes documents whose files are deleted in Slack.
 
-The work on the files of a message consists of steps, each of which can run in any process: download a file, check the
-progress of its document, update the message in the thread. Each step starts from the state in the catalog, so nothing
-is lost if a process dies.
+The files of a message are processed in steps: download a file, check the progress of its document, and update the
+message in the thread. Each step can run in any process and starts from the state in the catalog, so nothing is lost if
+a process dies.
 """
 
 import time
@@ -55,12 +55,13 @@ log = structlog.get_logger(__name__)
 
 _AT_ONCE = 8
 _THREADS, _FETCHES = 4, 4
-# Checks are `_SOON_SECONDS` apart during the first `_SOON` seconds after the message, and `_LATER_SECONDS` afterwards.
+# The progress of the files is checked every `_SOON_SECONDS` during the first `_SOON` seconds after the message, and
+# every `_LATER_SECONDS` afterwards.
 _SOON_SECONDS, _SOON, _LATER_SECONDS = 2.0, 60.0, 15.0
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
 # After this many failed attempts in a row, the file is refused.
 _MAX_ATTEMPTS = 8
-_DIRECT = "D"  # the ids of direct messages begin with this
+_DIRECT = "D"  # The ids of direct message channels begin with this letter.
 _MISSING = frozenset({"file_not_found", "file_deleted"})
 _NOBODY = FileRefusedError(
     "No user of Leadline has your Slack account's mail address, so nobody could be given it.",
@@ -71,7 +72,7 @@ _OTHER_COLLECTION = "Choose another collection for files in my home tab."
 
 
 def build_file_work(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[FileShare]:
-    """Build the worker that processes the files of all messages. Each step is one attempt."""
+    """Build the worker that processes the files of all messages. Each processing step is one attempt."""
     threads = Threads(_THREADS)
     step = partial(_FileStep, served, people, open_web, threads, Threads(_FETCHES))
     return LeasedWork(served, served.slack.files, step, threads, at_once=_AT_ONCE)
@@ -96,7 +97,7 @@ class _FileStep:
         return {"slack_share": self._share.id, "tenant": self._share.shared.tenant_id}
 
     async def execute(self) -> None:
-        """Advance the files, then requeue them for their next step or finish them. Does not raise."""
+        """Run one step for the files, then requeue them for the next step or mark them as finished. Does not raise."""
         try:
             await self._advance_files()
         except LeaseLostError:
@@ -111,7 +112,7 @@ class _FileStep:
             await self._postpone(SlackError("a fault of ours"))
 
     async def release(self) -> None:
-        """Requeue the files, so that another process can carry out the next step immediately."""
+        """Requeue the files, so that another process can run the next step immediately."""
         with suppress(LeaseLostError, CatalogUnavailableError):
             await self._threads.run(self._store.requeue, self._share, 0.0)
 
@@ -144,7 +145,7 @@ class _FileStep:
     async def _take_waiting_files(self, web: SlackWeb, workspace: Workspace) -> LeadlineError | None:
         """Process the waiting files. Returns the last temporary error, if any.
 
-        A temporary error does not hold up the other files.
+        If a file fails with a temporary error, the other files are still processed.
         """
         late: LeadlineError | None = None
         for file in self._share.files:
@@ -168,7 +169,7 @@ class _FileStep:
             document_id = await self._fetches.run(self._receive_file, web, request, remote)
         except SlackRefusedError as error:
             return _mark_refused(file, _build_unreadable_error(error))
-        except StorageQuotaExceededError as error:  # a retry would not help, because waiting frees no storage
+        except StorageQuotaExceededError as error:  # A retry would not help, because waiting does not free any storage.
             return _mark_refused(file, error)
         except (SlackUnavailableError, SlackBusyError, *TEMPORARY_ERRORS) as error:
             if self._share.failures + 1 < _MAX_ATTEMPTS or isinstance(error, SlackBusyError):
@@ -187,7 +188,7 @@ class _FileStep:
     ) -> tuple[UploadRequest, Audience]:
         """Build the upload request for a file and determine who can read the document.
 
-        A file that was shared in a place that only some people can read is visible only to them. Raises `SlackError`,
+        If only some people can read the channel, the file is visible only to these people. Raises `SlackError`,
         including `FileRefusedError` if no one would be able to ask about the file.
         """
         shared = self._share.shared
@@ -214,7 +215,7 @@ class _FileStep:
     async def _resolve_audience(
         self, web: SlackWeb, workspace: Workspace, sharer: Principal
     ) -> tuple[Audience, frozenset[str] | None, Principal]:
-        """Return the audience of files in this channel, their readers, and a principal with the audience's access."""
+        """Return the audience of files in this channel, their readers, and a principal with the readers' access."""
         shared = self._share.shared
         own = frozenset({f"user:{sharer.user}"} if sharer.user is not None else ())
         if shared.channel.startswith(_DIRECT):
@@ -230,7 +231,7 @@ class _FileStep:
         return Audience.CHANNEL, own | {members}, everybody
 
     def _receive_file(self, web: SlackWeb, request: UploadRequest, remote: RemoteFile) -> str:
-        """Download a file and upload it in the same way as any other document. Returns the document's id."""
+        """Download a file from Slack, upload it like any other document, and return the document's id."""
         served = self._served
         read = iter_blocks(remote, web.token, web.url, going_on=lambda: served.accepting)
         try:
@@ -248,7 +249,7 @@ class _FileStep:
         return document.id
 
     def _load_statuses(self) -> list[FileStatus]:
-        """Load the state of the document of each file. A file is finished once its document is."""
+        """Load the state of each file's document. A file is finished once its document is finished."""
         return [self._load_status(file) for file in self._share.files]
 
     def _load_status(self, file: SharedFile) -> FileStatus:
@@ -274,7 +275,7 @@ class _FileStep:
         )
 
     async def _process_deleted_files(self) -> None:
-        """Delete the documents of files that were deleted in Slack, where this is allowed."""
+        """Delete the documents of files that were deleted in Slack, if the settings allow it."""
         for file in self._share.files:
             if file.gone_at is not None and file.state is not SharedFileState.GONE:
                 await self._store_change(await self._threads.run(self._delete_document, file))
@@ -311,7 +312,7 @@ class _FileStep:
         self._share = await self._threads.run(self._store.update_file, self._share, file)
 
     async def _postpone(self, error: LeadlineError) -> None:
-        """Requeue the files for later. Gives up after a day, unless a deletion is still pending."""
+        """Requeue the files for a later retry. Gives up after a day, unless a deletion is still pending."""
         if time.time() - self._share.created_at > _GIVEN_UP_SECONDS and not any(
             file.gone_at is not None and not file.has_ended for file in self._share.files
         ):
@@ -321,7 +322,8 @@ class _FileStep:
         if isinstance(error, SlackBusyError):
             pause = max(pause, error.seconds)
         log.warning("step for files postponed", code=error.code, error=str(error), seconds=pause)
-        with suppress(LeaseLostError, CatalogUnavailableError):  # if this fails, the lease expires
+        # If this fails, the lease expires and another process continues.
+        with suppress(LeaseLostError, CatalogUnavailableError):
             await self._threads.run(partial(self._store.requeue, self._share, pause, failed=True))
 
     async def _end_share(self, state: ShareState, error_code: str | None = None) -> None:

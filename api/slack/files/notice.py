@@ -1,6 +1,6 @@
-"""The message that reports on the files of a Slack message. It is posted exactly once, and then updated.
+"""The reply that reports on the files in a Slack message. It is posted exactly once, and then updated.
 
-This guarantee holds even if a process dies while posting.
+It is not posted twice even if a process dies while posting.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.records import FileShare, Workspace
 
 EVENT_TYPE = "leadline_files"
-# The maximum time by which Slack's clock may be behind ours.
+# The maximum time by which Slack's clock may be behind the clock of this service.
 _CLOCK_SKEW_SECONDS = 60.0
 # Slack's error codes for messages that have been deleted or can no longer be edited.
 _UNCHANGEABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
 
 
 class Notice:
-    """Posts and updates the message. All methods may raise `SlackError` or `LeaseLostError`."""
+    """Posts and updates the reply. All methods may raise `SlackError` or `LeaseLostError`."""
 
     def __init__(self, web: SlackWeb, store: SlackFiles, workspace: Workspace, threads: Threads) -> None:
         self._web = web
@@ -33,7 +33,7 @@ class Notice:
         self._threads = threads
 
     async def recover(self, share: FileShare) -> FileShare:
-        """Record the message if a process posted it but died before recording it."""
+        """Find and record the reply if a process posted it but died before recording it."""
         if share.posting_since is None:
             return share
         shared = share.shared
@@ -49,7 +49,7 @@ class Notice:
         return await self._threads.run(self._store.record_posted, share, own_messages[0] if own_messages else None)
 
     async def show(self, share: FileShare, message: SlackMessage) -> FileShare:
-        """Post or update the message. Does nothing if the message already has this content."""
+        """Post or update the reply. Does nothing if the reply already has this content."""
         digest = hashlib.sha256(json.dumps(message.blocks).encode()).hexdigest()
         if digest == share.shown:
             return share
@@ -58,7 +58,7 @@ class Notice:
         return await self._threads.run(self._store.record_shown, share, digest)
 
     async def _update(self, share: FileShare, message: SlackMessage) -> bool:
-        """Update the message. Returns False if it no longer exists or cannot be edited."""
+        """Update the reply. Returns False if it no longer exists or cannot be edited."""
         try:
             await self._web.call(
                 "chat.update",
@@ -75,7 +75,10 @@ class Notice:
         return True
 
     async def _post(self, share: FileShare, message: SlackMessage) -> FileShare:
-        """Post the message and record it. If Slack's response is lost, the next attempt checks if it was posted."""
+        """Post the reply and record it.
+
+        If Slack's response is lost, the next attempt checks whether the reply was posted.
+        """
         share = await self._threads.run(self._store.mark_posting, share)
         reach_point("slack.file_posting")
         try:

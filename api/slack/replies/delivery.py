@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 _AT_ONCE = 32
 _POLL_SECONDS = 1.0
 _THREADS = 8
-# How often to check who can read the channel while an answer is being written.
+# How often the readers of the channel are checked while an answer is being written.
 _READERS_SECONDS = 30.0
 _EVENTS_AT_ONCE = 100
 # The maximum retry delay, and the age at which a question is abandoned because no one is waiting for it any more.
@@ -52,7 +52,7 @@ _NOTHING_YET = "Its limits were met before there was anything to answer with."
 
 
 def build_answer_work(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[SlackQuestion]:
-    """Build the worker that answers all questions. Each question takes one or more attempts."""
+    """Build the worker that answers all questions from Slack. Each question takes one or more attempts."""
     threads = Threads(_THREADS)
     attempt = partial(_Delivery, served, people, open_web, threads)
     return LeasedWork(served, served.slack.store, attempt, threads, at_once=_AT_ONCE)
@@ -104,7 +104,7 @@ class _Delivery:
             return
         web = self._open_web(workspace)
         channel = asked.channel
-        if not asked.thread_ts:  # asked with a command or button, so answer in direct messages
+        if not asked.thread_ts:  # The question was asked with a command or button, so answer in direct messages.
             channel = str((await web.call("conversations.open", users=asked.user_id))["channel"]["id"])
         reach_point("slack.claimed")
         reply = self._reply = Reply(web, self._store, workspace, self._question, self._threads.run, channel)
@@ -149,9 +149,9 @@ class _Delivery:
         reach_point("slack.paused")
 
     async def _get_or_start_run(self, caller: Principal) -> Run:
-        """Return the question's run, starting it if there is none.
+        """Return the question's run, or start a run if there is none.
 
-        A question has one run, even if several processes try.
+        A question gets only one run, even if several processes try to start one.
         """
         question = self._question
         if question.run_id is not None:
@@ -160,7 +160,8 @@ class _Delivery:
         reach_point("slack.run_begun")
         self._set_question(await self._threads.run(self._store.record_run, self._current_question, run.id))
         reach_point("slack.run_recorded")
-        if await self._threads.run(self._store.is_stopped, question):  # stopped before there was a run to cancel
+        # The question was stopped before there was a run to cancel.
+        if await self._threads.run(self._store.is_stopped, question):
             await self._threads.run(cancel_run, self._served, self._current_question)
         return run
 
@@ -170,7 +171,7 @@ class _Delivery:
             return self._start_conversation_run(
                 caller, (question.asked.thread_ts and question.conversation_id) or NEW_CONVERSATION
             )
-        except ConversationNotFoundError:  # the conversation was deleted or has expired
+        except ConversationNotFoundError:  # The conversation was deleted or has expired.
             return self._start_conversation_run(caller, NEW_CONVERSATION)
 
     def _start_conversation_run(self, caller: Principal, conversation: str) -> Run:
@@ -212,12 +213,12 @@ class _Delivery:
                     return run
                 if live.shows_text and time.monotonic() - checked_at >= _READERS_SECONDS:
                     checked_at = time.monotonic()
-                    with suppress(SlackError):  # readers are checked again later, and always before the reply
+                    with suppress(SlackError):  # The readers are checked again later, and always before the reply.
                         # guard: slack-hide-from-newcomers
                         if await self._is_withheld(run, await readers()):
                             live.hide_contents()
                 await live.refresh(waits=run.state is RunState.QUEUED)
-                if not self._served.accepting:  # the process is stopping: poll until cancelled
+                if not self._served.accepting:  # The process is stopping: poll until cancelled.
                     await asyncio.sleep(_POLL_SECONDS)
                 elif len(logged) < _EVENTS_AT_ONCE:
                     await sse.wait_for_change(changed, lambda: self._served.accepting)
@@ -236,7 +237,7 @@ class _Delivery:
                 return [
                     build_failure_message("The work ended without one.", "Ask again, or in other words.", question.id)
                 ]
-            if failure.code == BudgetExhaustedError.code:  # a person asked it to finish with its findings so far
+            if failure.code == BudgetExhaustedError.code:  # A person asked the run to finish with its findings so far.
                 return [build_failure_message(_NOTHING_YET, "Ask again, or about less.", question.id)]
             may_go_ahead = failure.code == "confirmation_required"
             hint = "The button accepts that; or ask about less." if may_go_ahead else failure.hint
@@ -257,7 +258,7 @@ class _Delivery:
         return build_answer_messages(answer, base, question.id, privately=in_public, asked=asked)
 
     async def _postpone(self, error: LeadlineError) -> None:
-        """Requeue the question for later. After a day, abandon it."""
+        """Requeue the question for a later retry, or abandon it if it is more than a day old."""
         if time.time() - self._question.since > _GIVEN_UP_SECONDS:
             await self._end_question(QuestionState.GIVEN_UP, error.code)
             return
@@ -265,11 +266,12 @@ class _Delivery:
         if isinstance(error, SlackBusyError):
             pause = max(pause, error.seconds)
         log.warning("answering postponed", code=error.code, error=str(error), seconds=pause)
-        with suppress(LeaseLostError, CatalogUnavailableError):  # if this fails, the lease expires
+        # If this fails, the lease expires and another process continues.
+        with suppress(LeaseLostError, CatalogUnavailableError):
             await self._threads.run(self._store.requeue, self._current_question, pause)
 
     async def _handle_fault(self) -> None:
-        """Retry after an unexpected error. After several, close the question with an error message."""
+        """Retry the question after an unexpected error. After several such errors, close it with an error message."""
         if self._question.attempt < _MAX_ATTEMPTS:
             await self._postpone(SlackError("a fault of ours"))
             return

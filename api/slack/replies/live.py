@@ -27,10 +27,10 @@ log = structlog.get_logger(__name__)
 # Slack itself closes a stream after about five minutes.
 STREAM_SECONDS = 240.0
 # Intervals between updates. Slack accepts a hundred or more stream chunks per minute and workspace, but only fifty
-# edits. Text has the shortest interval, so that people see it grow.
+# edits. Text has the shortest interval, so that people can watch the answer being written.
 _TEXT_SECONDS, _CARDS_SECONDS, _UPDATE_SECONDS = 1.0, 5.0, 10.0
-# People keep their attention on a task for about ten seconds, so the status line is enough until then (Nielsen,
-# Usability Engineering, 1993, chapter 5).
+# The status line is enough for the first ten seconds, because people keep their attention on a task for about that long
+# (Nielsen, Usability Engineering, 1993, chapter 5).
 CARDS_AFTER_SECONDS = 10.0
 # Slack removes a status after two minutes: https://docs.slack.dev/reference/methods/assistant.threads.setStatus
 _STATUS_SECONDS = 90.0
@@ -55,26 +55,26 @@ class LiveProgress:
         self._asked_at = reply.question.created_at
         self._steps = RunSteps()
         self._draft = ""
-        self._is_closed = False  # whether some reader of the channel cannot access the documents that the run uses
+        self._is_closed = False  # Whether a reader of the channel cannot access some document that the run uses.
         self._waits = False
         self._may_stream = bool(reply.thread_ts) and not reply.messages
-        self._is_left = reply.question.attempt > 1  # whether a stream from an earlier attempt may still be open
+        self._is_left = reply.question.attempt > 1  # Whether a stream from an earlier attempt may still be open.
         self._has_cards = True
         self._streamed_since: float | None = None
         self._sent_bytes = 0
         self._sent: tuple[str, list[Card], str] = ("", [], "")
         self._shown_at = float("-inf")
-        self.paused_at = 0.0  # the Unix time at which the run paused
-        self._is_gone = False  # whether a person has deleted the message in Slack
+        self.paused_at = 0.0  # The Unix time at which the run paused.
+        self._is_gone = False  # Whether a person has deleted the message in Slack.
         self._status, self._status_at = "", float("-inf")
 
     async def start(self) -> None:
-        """Show immediately that the question is being answered. After this, Slack shows its stop button."""
+        """Show immediately that the question is being answered. Slack then also shows its stop button."""
         await self._set_session("processing")
         await self._set_status("is looking for the answer…")
 
     def show(self, event: RunEvent) -> None:
-        """Add the next event of the run."""
+        """Add the next event of the run to the displayed progress."""
         self._steps.add_event(event.kind, event.body)
         if event.kind == "paused":
             self.paused_at = event.created_at
@@ -83,7 +83,7 @@ class LiveProgress:
             self._draft = self._draft + text if event.body.get("from") else text
 
     def count_from(self, seconds: float) -> None:
-        """Start counting from `seconds` of work, so that the time for which the run was paused is not included."""
+        """Start the elapsed time at `seconds`, so that it does not include the time for which the run was paused."""
         self._asked_at = self._clock() - seconds
 
     @property
@@ -96,11 +96,14 @@ class LiveProgress:
 
     @property
     def done_titles(self) -> list[str]:
-        """The titles of the steps so far."""
+        """The titles of the run's steps so far."""
         return [card.title for card in self._steps.build_cards()]
 
     async def refresh(self, *, waits: bool = False) -> None:
-        """Show any changes, within Slack's rate limits. `waits` means that the run is still queued."""
+        """Show all changes since the last update, within Slack's rate limits.
+
+        `waits` means that the run is still queued.
+        """
         self._waits = waits
         if self._steps.status:
             await self._set_status(self._steps.status)
@@ -124,7 +127,7 @@ class LiveProgress:
             self._shown_at = now + error.seconds
         except SlackUnavailableError as error:
             if self._reply.question.posted.since is not None:
-                raise  # the message may have been posted, and the next attempt finds out whether it was
+                raise  # The message may have been posted. The next attempt finds out whether it was.
             log.info("progress not shown", error=str(error))
             self._is_left, self._streamed_since = self._is_left or self._is_streaming, None
 
@@ -155,11 +158,11 @@ class LiveProgress:
         return bool(messages) and ended_at is not None and ended_at - float(messages[0]) > STREAM_SECONDS
 
     async def end_session(self) -> None:
-        """Mark the session as no longer processing. Call this after the reply has been posted."""
+        """Mark the thread's session as no longer processing. Call this after the reply has been posted."""
         await self._set_session("active")
 
     def _degrade(self) -> None:
-        """Fall back after Slack refuses progress: first show no cards, then use no stream.
+        """Choose a simpler display after Slack refuses an update: first without cards, then without a stream.
 
         A stream that Slack refuses to extend is closed.
         """
@@ -241,7 +244,10 @@ class LiveProgress:
         reach_point("slack.streaming")
 
     def _build_content(self, chunks: list[dict[str, Any]]) -> dict[str, Any]:
-        """Build the arguments for chunks. Mixing chunks and text in a stream fails with `streaming_mode_mismatch`."""
+        """Build the method arguments that send these chunks.
+
+        Mixing chunks and text in a stream fails with `streaming_mode_mismatch`.
+        """
         if self._has_cards:
             return {"chunks": chunks, "task_display_mode": "plan"} if not self._is_streaming else {"chunks": chunks}
         return {"markdown_text": "".join(chunk["text"] for chunk in chunks)}
@@ -271,7 +277,7 @@ class LiveProgress:
         )
 
     async def _set_session(self, status: str) -> None:
-        """Set the state of the thread's session. The question becomes its title."""
+        """Set the state of the thread's session, with the question as the session's title."""
         if self._reply.thread_ts:
             asked = self._reply.question.asked
             about = {"title": asked.text[:_TITLE_CHARS], "initiator_user_id": asked.user_id}
@@ -291,7 +297,7 @@ async def _call_quietly(web: SlackWeb, method: str, channel: str, thread_ts: str
 
 
 def _count_bytes(chunks: list[dict[str, Any]]) -> int:
-    """Count the bytes of a streamed message that these chunks use up. Details count twice."""
+    """Return how many bytes of a streamed message these chunks take up. The details of cards are counted twice."""
     return sum(
         len(str(value).encode()) * (2 if key == "details" else 1)
         for chunk in chunks

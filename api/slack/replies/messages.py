@@ -1,7 +1,8 @@
 """Renders answers as Slack messages within Slack's limits, using the allow-list of `api.answers.rendering`.
 
-Text from documents and models cannot become a link, mention or channel. The only links are our own, to cited spans. The
-limits are described at https://docs.slack.dev/reference/block-kit/blocks, and the models in slack-sdk check them too.
+Text from documents and models cannot become a link, mention or channel. The only links are those that this module
+builds to cited spans. The limits are described at https://docs.slack.dev/reference/block-kit/blocks, and the models in
+slack-sdk check them too.
 """
 
 import json
@@ -48,10 +49,11 @@ class SlackMessage:
 def build_answer_messages(
     answer: AnswerOut, base: str | None, question_id: str, *, privately: bool = False, asked: str | None = None
 ) -> list[SlackMessage]:
-    """Build the messages of an answer, in order. The last one has the sources and buttons.
+    """Build the messages for an answer, in order. The last message contains the sources and buttons.
 
-    Without `base`, the service's address, sources are not links. With `privately`, a button offers a private answer
-    with the person's full access. Pass the question as `asked` if no message above the answer shows it.
+    `base` is the service's address; without it, sources are not links. With `privately`, a button offers a private
+    answer with the person's full access rights. Pass the question as `asked` if no message above the answer shows the
+    question.
     """
     cited = {each.number: each for each in answer.citations if not each.deleted}
     spans = {number: CitedSpan(each.document_id, each.start, each.end) for number, each in cited.items()}
@@ -117,7 +119,7 @@ def build_moved_message() -> SlackMessage:
 
 
 def simplify_message(message: SlackMessage) -> SlackMessage:
-    """Replace newer kinds of blocks, which a workspace may not support, with simple blocks of the same content."""
+    """Replace newer kinds of blocks, which a workspace may not support, with simple blocks with the same content."""
     blocks: Blocks = []
     for block in message.blocks:
         match block["type"]:
@@ -146,7 +148,8 @@ def split_mrkdwn(text: str, most: int) -> Iterator[str]:
     while len(text) > most:
         at = _find_cut(text, most - 2 * len(_FENCE) - 2)
         piece, text = text[:at].rstrip(), text[at:].lstrip("\n")
-        if piece.count(_FENCE) % 2:  # inside a code block, which is closed here and reopened in the next piece
+        # The cut is inside a code block, which is closed here and reopened in the next piece.
+        if piece.count(_FENCE) % 2:
             piece, text = f"{piece}\n{_FENCE}", f"{_FENCE}\n{text}"
         if piece.strip():
             yield piece
@@ -155,7 +158,7 @@ def split_mrkdwn(text: str, most: int) -> Iterator[str]:
 
 
 def _find_cut(text: str, most: int) -> int:
-    """Find where to cut without splitting a link, citation or list item. Returns `most` if there is no position."""
+    """Find the position for a cut that splits no link, citation or list item. Returns `most` if there is none."""
     head = text[:most]
     for end in ("\n\n", "\n", " "):
         at = head.rfind(end)
@@ -170,7 +173,7 @@ def _is_in_link(head: str) -> bool:
 
 
 def _build_alerts(answer: AnswerOut) -> Blocks:
-    """Build a warning that lists the sentences that their sources do not support."""
+    """Build a warning that lists the sentences not supported by their sources."""
     found = [each for each in answer.sentences if each.check is Check.UNSUPPORTED]
     if not found:
         return []
@@ -193,7 +196,10 @@ def _build_notes(answer: AnswerOut) -> Blocks:
 
 
 def _describe_checks(answer: AnswerOut) -> list[str]:
-    """Describe how the sentences were checked. Empty if there is no answer, or if a warning covers all sentences."""
+    """Describe how the sentences were checked.
+
+    The list is empty if there is no answer, or if a warning covers all sentences.
+    """
     if answer.status is AnswerStatus.NOT_FOUND or not (answer.citations or answer.finished):
         return []
     if all(each.check is Check.UNSUPPORTED for each in answer.sentences):
@@ -218,7 +224,7 @@ def _build_not_found(answer: AnswerOut) -> Blocks:
 
 
 def _build_sources(cited: Sequence[CitationOut], base: str | None) -> Blocks:
-    """Build a card for each source, numbered as in the answer, and a line for each one that exceeds the limits."""
+    """Build a card for each source, numbered as in the answer, and a line for each source beyond the limit on cards."""
     if not cited:
         return []
     cards = [_build_card(each, base) for each in cited[:_CARDS]]
@@ -289,7 +295,7 @@ def build_button(text: str, action: str, value: str, *, style: str | None = None
 
 
 def build_asked_line(question: str) -> dict[str, Any]:
-    """Build a line with the question in fine print, for a message that does not have the question above it."""
+    """Build a line with the question in fine print, for an answer that does not appear below its question."""
     return build_context(f"You asked: {_make_inert(_shorten(question, 500))}")
 
 
@@ -325,7 +331,7 @@ def _format_fallback(answer: AnswerOut) -> str:
 
 
 def _shorten(text: str, most: int) -> str:
-    """Shorten a text to at most `most` characters, without splitting a character reference such as `&amp;`."""
+    """Truncate a string to at most `most` characters, without splitting a character reference such as `&amp;`."""
     if len(text) <= most:
         return text
     head = text[: most - 1]

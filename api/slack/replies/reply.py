@@ -1,8 +1,8 @@
-"""The reply to a question in Slack. Each of its messages is posted exactly once, even if a process dies in between.
+"""The reply to a question in Slack.
 
-Before posting, the catalog records that a message is about to be posted. Afterwards, it records the message's
-timestamp. If the timestamp is missing, the thread is searched once, and a message found there is recorded as the one
-that was posted.
+Each message of the reply is posted exactly once, even if a process dies in between. Before posting, the catalog records
+that a message is about to be posted. Afterwards, it records the message's timestamp. If a process finds no timestamp,
+it searches the thread once. A message that it finds there is recorded as posted.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,8 +20,8 @@ from ingest.storage.slack.store import SlackStore
 
 log = structlog.get_logger(__name__)
 
-# The maximum time by which Slack's clock may be behind ours. Earlier messages of the bot have already been recorded, or
-# name their question.
+# The maximum time by which Slack's clock may be behind the clock of this service. Earlier bot messages have already
+# been recorded, or name their question.
 _CLOCK_SKEW_SECONDS = 60.0
 EVENT_TYPE = "leadline_reply"
 _BLOCK_ERRORS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
@@ -30,7 +30,10 @@ InThread = Callable[..., Awaitable[Any]]
 
 
 class Reply:
-    """Writes the reply to a thread in `channel`, or to the channel. `question` is its latest recorded state."""
+    """Posts the reply in a thread of `channel`, or in the channel.
+
+    `question` is the question's latest recorded state.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,7 @@ class Reply:
         return self.question.posted.messages
 
     async def recover(self) -> None:
-        """Record the message if a process posted it but died before recording it."""
+        """Find and record a message that a process posted before it died without recording the message."""
         since = self.question.posted.since
         if since is None:
             return
@@ -88,7 +91,10 @@ class Reply:
         await self._delete_messages_from(len(messages))
 
     async def post_once(self, method: str, **body: Any) -> None:  # noqa: ANN401 - JSON
-        """Post a message and record it. If Slack's response is lost, the next attempt checks if it was posted."""
+        """Post a message and record it.
+
+        If Slack's response is lost, the next attempt checks whether the message was posted.
+        """
         self.question = await self._in_thread(self._store.mark_posting, self.question)
         reach_point("slack.posting")
         try:
@@ -142,14 +148,17 @@ class Reply:
             await self.post(simplify_message(message), number)
 
     async def _delete_messages_from(self, number: int) -> None:
-        """Delete all messages from `number` onwards. If this is forbidden, replace their text with a pointer."""
+        """Delete all messages from `number` onwards.
+
+        If Slack forbids this, replace their text with a pointer to the reply.
+        """
         for ts in self.messages[number:]:
             try:
                 await self.web.call("chat.delete", channel=self.channel, ts=ts)
             except SlackRefusedError as error:
                 log.info("message not deleted", reason=error.reason)
                 moved = build_moved_message()
-                with suppress(SlackRefusedError):  # a person has already deleted it
+                with suppress(SlackRefusedError):  # A person has already deleted the message.
                     about = {"channel": self.channel, "ts": ts, "metadata": self._build_metadata(number)}
                     await self.web.call("chat.update", blocks=moved.blocks, text=moved.text, **about)
         if len(self.messages) > number:
@@ -167,7 +176,10 @@ class Reply:
         return {"event_type": EVENT_TYPE, "event_payload": {"question": self.question.id, "part": number}}
 
     def _is_mine(self, message: dict[str, Any]) -> bool:
-        """Return True for an unrecorded message that replies to this question, or a stream, which has no metadata."""
+        """Return True if `message` is an unrecorded bot message that replies to this question.
+
+        A bot message without metadata counts too, because streams have no metadata.
+        """
         if message.get("user") != self._workspace.bot_user_id or message.get("ts") in self.messages:
             return False
         metadata = message.get("metadata") or {}

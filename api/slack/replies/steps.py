@@ -1,6 +1,7 @@
 """The steps of a run as shown in Slack: a few short cards that are built from the run's events.
 
-An update replaces the title and state of a card but appends to its details, so figures that change are in the title.
+In Slack, an update replaces a card's title and state but appends to its details. Numbers that change are therefore in
+the title.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 from api.answers.rendering import escape_markdown
 from rlm.loop.environment import ROOT_PURPOSE
 
-# Any further steps share the last card.
+# The maximum number of cards. Any further steps share the last card.
 MAX_STEPS = 10
 TITLE_CHARS, DETAILS_CHARS = 150, 250
 _STRATEGIES = {"direct": "is reading the best passages…", "table": "is computing over tables…"}
@@ -29,7 +30,10 @@ _STATUSES = {
 
 @dataclass(frozen=True)
 class Card:
-    """The current state of a step. Title and details are neutralized: they may come from a document or model."""
+    """The current state of a step.
+
+    The title and details are neutralized, because they may come from a document or model.
+    """
 
     id: str
     title: str
@@ -59,7 +63,10 @@ class Card:
 
 
 class RunSteps:
-    """Collects the steps of a run. `status` describes the current step in words that can follow the bot's name."""
+    """Collects the steps of a run.
+
+    `status` describes the current step in words that can follow the bot's name in a sentence.
+    """
 
     def __init__(self) -> None:
         self.status = ""
@@ -102,7 +109,7 @@ class RunSteps:
                 )
 
     def build_cards(self, *, ended: bool = False) -> list[Card]:
-        """Build the cards, ordered by when their steps started."""
+        """Build the cards, in the order in which their steps started."""
         return [
             Card(key, title, details, ended or key != self._current) for key, (title, details) in self._cards.items()
         ]
@@ -134,7 +141,7 @@ class RunSteps:
         self._show_step("work", "Work through the documents" + (": " + ", ".join(done) if done else ""))
 
     def _show_step(self, key: str, title: str, details: str = "") -> None:
-        """Make a step the current one, which completes the previous step."""
+        """Make a step the current one, and mark the previous step as completed."""
         if key not in self._cards and len(self._cards) >= MAX_STEPS:
             key = list(self._cards)[-1]
         known = self._cards.get(key, ("", ""))[1]
@@ -162,6 +169,6 @@ def _format_count(count: int, noun: str) -> str:
 
 
 def _shorten(text: str, most: int) -> str:
-    """Neutralize a text, put it on one line, and shorten it to `most` characters."""
+    """Neutralize a string, put it on one line, and truncate it to at most `most` characters."""
     words = " ".join(text.split())
     return escape_markdown(words if len(words) <= most else words[: most - 1].rstrip() + "…")

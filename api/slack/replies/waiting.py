@@ -40,13 +40,16 @@ _ALREADY_DECIDED = "Somebody has decided that already."
 
 
 def compute_extra_limits(run: Run) -> Limits:
-    """Compute how much one press of "Go on" adds to the budget: each limit of the run once more."""
+    """Compute the amount that pressing "Go on" adds to the run's budget: each original limit once more."""
     allowed = {name: value for name, value in vars(parse_limits(run.limits)).items() if value and name != "depth"}
     return Limits(**allowed)
 
 
 async def ask_for_decision(live: LiveProgress, reply: Reply, run: Run, *, wait_days: float) -> None:
-    """Replace the progress in the thread with a message that asks what to do. Raises `SlackError` if Slack fails."""
+    """Replace the progress in the thread with a message that asks how to continue.
+
+    Raises `SlackError` if Slack fails.
+    """
     await live.end_stream()
     asked, question_id = reply.question.asked, reply.question.id
     until = live.paused_at + wait_days * 24 * 3600.0
@@ -60,9 +63,10 @@ async def ask_for_decision(live: LiveProgress, reply: Reply, run: Run, *, wait_d
 def build_waiting_message(
     question_id: str, run: Run, done: Sequence[str], until: float, *, asked: str | None = None
 ) -> SlackMessage:
-    """Build the message that asks what to do: the steps `done`, the usage, and the effect of each button.
+    """Build the message that asks how to continue. It has the steps `done`, the usage, and the effect of each button.
 
-    The run ends by itself at the Unix time `until`. Pass the question as `asked` if no message above shows it.
+    The run ends by itself at the Unix time `until`. Pass the question as `asked` if no message above shows the
+    question.
     """
     met = _LIMITS.get(str((run.progress or {}).get("resource")), "tokens")
     minutes = int(run.seconds / 60)
@@ -92,7 +96,7 @@ def build_waiting_message(
 
 
 def _format_instant(at: float) -> str:
-    """Format a Unix time in such a way that Slack shows it in the time zone of each reader."""
+    """Format a Unix time so that Slack shows it in each reader's time zone."""
     plain = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
     return f"<!date^{int(at)}^{{date_long_pretty}}, {{time}}|{plain}>"
 
@@ -105,10 +109,10 @@ class Decisions:
         self._wake = wake
 
     def decide(self, action: str, question: SlackQuestion | None, raises: int, user_id: str) -> str | None:
-        """Carry out a decision. If it had no effect, return a message for the person who pressed the button.
+        """Carry out a decision. If the decision had no effect, return a message for the person who pressed the button.
 
-        `raises` is the number of times the run's budget had been raised when the button was shown. It makes each button
-        work only once.
+        `raises` is the number of times the run's budget had been raised when the button was shown. This number makes
+        each button work only once.
         """
         if question is None or question.run_id is None:
             return _GONE
@@ -123,7 +127,7 @@ class Decisions:
             self._carry_out(action, run)
         except RunNotFoundError:
             return _GONE
-        except RunStateError:  # another person has just decided
+        except RunStateError:  # Another person has just decided.
             return _ALREADY_DECIDED
         except LeadlineError as error:
             return escape_mrkdwn(" ".join(error.public_message).strip())
