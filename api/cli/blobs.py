@@ -150,13 +150,13 @@ def _print_line(text: str) -> None:
 
 @contextmanager
 def _open_catalog_and_blobs() -> "Iterator[tuple[OpenCatalog, BlobStore]]":
-    """Open the catalog and blob store of the cluster if one is configured; otherwise those of the data folder."""
+    """Open the cluster's catalog and blob store if a cluster is configured; otherwise, open the data folder's."""
     settings, home = _read_blob_settings()
     with open_configured_catalog() as opened:
         yield opened, open_blobs(settings, home, opened.installation)
 
 
 def _read_blob_settings() -> tuple[BlobSettings, Path]:
-    """Return the blob settings and home folder of the cluster if one is configured, otherwise of the data folder."""
+    """Return the cluster's blob settings and home folder if a cluster is configured; otherwise, the data folder's."""
     settings, cluster = read_settings(), read_cluster_settings()
     return (settings, settings.home) if cluster is None else (cluster, cluster.home)

@@ -138,7 +138,7 @@ def open_configured_catalog() -> AbstractContextManager[OpenCatalog]:
 
 
 def read_cluster_settings() -> "ClusterSettings | None":
-    """Read the cluster's settings from the environment. Returns None if no cluster is configured."""
+    """Read the cluster's settings from the environment. Returns None if the environment configures no cluster."""
     from workers.settings import ClusterSettings
 
     return read_environment(ClusterSettings) if read_secret(_DATABASE, os.environ) else None

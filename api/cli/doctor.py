@@ -295,7 +295,10 @@ def _check_vector_server(_: Settings) -> Iterator[Finding]:
 
 
 def _check_index(settings: Settings) -> Iterator[Finding]:
-    """Compare the index with the catalog. If a service is using the data folder, report its last comparison instead."""
+    """Compare the index with the catalog.
+
+    If a service is using the data folder, report that service's last comparison instead.
+    """
     cluster = read_cluster_settings()
     if cluster is None and not (settings.home / "catalog.sqlite").exists():
         return

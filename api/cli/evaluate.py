@@ -243,7 +243,7 @@ def _search_all(
 
 
 def post_search(collection: JudgedCollection, query: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Send one search and return the response. Raises `ServiceError` if reranking was requested and failed."""
+    """Send one search request and return the response. Raises `ServiceError` if reranking was requested and failed."""
     found: dict[str, Any] = collection.client.post("/v1/search", {**request, "query": query})
     if (reranked := found["reranked"]) and reranked["state"] == "failed":
         raise ServiceError(

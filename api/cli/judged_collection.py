@@ -113,7 +113,7 @@ def _save_owners(home: Path, corpus: str, owners: Mapping[str, Sequence[str]] | 
 
 
 def _compute_digest(files: Mapping[str, Path]) -> str:
-    """Compute one digest for the contents of all files. For a single file it is the SHA-256 of that file."""
+    """Compute one digest for the contents of all files. For a single file, the digest is the SHA-256 of that file."""
     digests = []
     for path in files.values():
         with path.open("rb") as file:
@@ -141,7 +141,7 @@ def _upload_corpus(client: Client, data: JudgedFolder | FileQuestions, console: 
 
 
 def _write_corpus(data: JudgedFolder, folder: Path) -> tuple[dict[str, Path], int]:
-    """Write each text of a corpus to a file. Returns the files keyed by corpus id, and the number of empty texts."""
+    """Write each corpus text to a file. Returns the files, keyed by corpus id, and the number of empty texts."""
     files: dict[str, Path] = {}
     empty = 0
     for number, entry in enumerate(data.iter_corpus()):

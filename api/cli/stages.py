@@ -62,7 +62,7 @@ class _Stage:
 
 
 class StageLines:
-    """Prints a line every ten seconds about the current stage, which is the first incomplete one.
+    """Prints a line every ten seconds about the current stage, which is the first incomplete stage.
 
     `record_stage` and `print_if_due` may be called from different threads.
     """

@@ -163,7 +163,7 @@ class AsyncSender(Protocol):
 
 
 class _ClientMethod:
-    """A descriptor that turns a function that builds a request into a client method that sends the request.
+    """A descriptor that makes a client method, which sends a request, from a function that builds the request.
 
     `by` is the name of the client's method that sends this kind of request.
     """

@@ -89,7 +89,7 @@ class Checkpoint:
         return self.weight_bytes * self.active / self.parameters
 
     def with_quantization(self, method: str | None, cache_dtype: str = "auto") -> "Checkpoint":
-        """Return the checkpoint as a server loads it with this quantization and type of KV cache.
+        """Return the checkpoint's sizes when a server loads it with this quantization and KV cache type.
 
         Raises `CheckpointError` if the size of weights quantized with this method is not known.
         """

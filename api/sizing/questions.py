@@ -138,7 +138,7 @@ def plan_service(
         # guard: late-answers-no-plan
         return report if report.seconds and report.seconds[0.95] <= p95_seconds else None
 
-    # Double the number of servers until it is enough, then bisect.
+    # Double the number of servers until there are enough, then bisect.
     replicas, report = 1, simulate(1)
     while report is None:
         replicas *= 2

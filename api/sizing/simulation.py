@@ -234,8 +234,8 @@ class Simulation:
 def compute_erlang_c(places: int, load: float) -> float:
     """Return the probability that a question has to wait in an M/M/c queue.
 
-    `load` is the arrival rate times the mean service time. Source: A. K. Erlang, 1917. It is computed with the
-    recursion of Erlang B, which does not overflow.
+    `load` is the arrival rate times the mean service time. Source: A. K. Erlang, 1917. The probability is computed with
+    the Erlang B recursion, which does not overflow.
     """
     blocked = 1.0
     for each in range(1, places + 1):

@@ -196,7 +196,10 @@ def parse_settings(view: Mapping[str, Any]) -> ChannelSettings:
 
 
 async def is_member(web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> bool:
-    """Return True if both the person and the bot are members of the channel. Only members can change its settings."""
+    """Return True if both the person and the bot are members of the channel.
+
+    Only members can change the channel's settings.
+    """
     try:
         members = [each async for each in web.iter_pages("conversations.members", "members", channel=channel)]
     except SlackRefusedError:

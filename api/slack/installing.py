@@ -67,7 +67,7 @@ _NO_LINK = "Ask whoever runs this service for a link: `leadline slack link`."
 
 
 def build_install_link(settings: Settings, seal: Seal, tenant_id: str) -> str:
-    """Build the link that connects a workspace to a tenant. It expires in an hour."""
+    """Build the install link that connects a workspace to a tenant. The link expires in an hour."""
     base = (settings.public_url or "").rstrip("/")
     return f"{base}/slack/install?ticket={_seal_members(seal, _TICKET, LINK_SECONDS, tenant=tenant_id)}"
 
@@ -155,7 +155,7 @@ def _seal_members(seal: Seal, kind: str, seconds: float, **members: str) -> str:
 def _unseal_members(seal: Seal, kind: str, sealed: str) -> dict[str, Any]:
     """Decrypt the fields of a ticket or OAuth state.
 
-    Raises `BadRequestError` if it is forged, expired or of the wrong kind.
+    Raises `BadRequestError` if `sealed` is forged, expired or of the wrong kind.
     """
     try:
         found: dict[str, Any] = json.loads(seal.unseal_text(sealed))

@@ -275,7 +275,7 @@ class _FileStep:
         )
 
     async def _process_deleted_files(self) -> None:
-        """Delete the documents of files that were deleted in Slack, if the settings allow it."""
+        """Delete the documents of files that were deleted in Slack, except documents that must be kept."""
         for file in self._share.files:
             if file.gone_at is not None and file.state is not SharedFileState.GONE:
                 await self._store_change(await self._threads.run(self._delete_document, file))

@@ -326,7 +326,7 @@ def _make_inert(text: str) -> str:
 
 
 def _format_fallback(answer: AnswerOut) -> str:
-    """Format the notification text. It is neutralized, because Slack interprets mentions there too."""
+    """Format the notification text. The text is neutralized, because Slack interprets mentions in notifications too."""
     return _make_inert(_shorten(re.sub(r"\[\d{1,4}\]", "", answer.text), _FALLBACK_CHARS // 2)) or "No answer."
 
 
