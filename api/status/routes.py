@@ -49,7 +49,8 @@ async def ready(
     )
     states = dict(zip(probes, found, strict=True))
     # If no role is given, a full disk does not make the process unready, because searches, answers and deletions still
-    # work. guard: full-disk-stays-ready
+    # work.
+    # guard: full-disk-stays-ready
     needed = REQUIRED_PARTS[role] if role else ("catalog",)
     stopping = not services.accepting
     missing = [states[name] for name in needed if states[name] not in ("ready", "none")]
