@@ -1,1 +1,1 @@
-"""The entry points of the service, for people and programs: REST and the command line, among others."""
+"""The service's entry points for people and programs, such as the REST API and the command line."""

@@ -13,7 +13,7 @@ from ingest.storage.accounts.records import Principal, Scope
 
 
 class KeyNeedsUserError(ApiError):
-    """An admin who is a user tried to create an admin key that belongs to no user."""
+    """An admin whose own key belongs to a user tried to create an admin key that belongs to no user."""
 
     code = "key_needs_user"
     status = 403
@@ -33,10 +33,10 @@ def me(caller: Anybody) -> PrincipalOut:
 
 @router.post("/keys", status_code=201)
 def create(body: KeyIn, caller: Admin, services: ServicesDep, response: Response) -> NewKeyOut:
-    """Create a key. The response contains the secret text of the key, which is never shown again.
+    """Create a key. The response contains the key's secret, which is never shown again.
 
     A key with a `user` has that user's access to documents. Only an operator can grant the scope `operator`. An admin
-    who is a user can grant the scope `admin` only to keys with a `user`.
+    whose own key belongs to a user can grant the scope `admin` only to keys with a `user`.
     """
     require_grantable_scopes(caller, body.scopes)
     _require_key_user(caller, body.user, body.scopes)
@@ -66,7 +66,7 @@ def one(key_id: str, caller: Admin, services: ServicesDep) -> KeyOut:
 
 @router.patch("/keys/{key_id}")
 def change(key_id: str, body: KeyChange, caller: Admin, services: ServicesDep) -> KeyOut:
-    """Change the name, scopes or expiry of a live key. The change takes effect with the key's next request."""
+    """Change the name, scopes or expiry of a live key. The change applies from the key's next request."""
     changes: dict[str, Any] = {
         name: getattr(body, name)
         for name in body.model_fields_set
@@ -104,16 +104,16 @@ def revoke(key_id: str, caller: Admin, services: ServicesDep) -> KeyOut:
 
 
 def require_grantable_scopes(caller: Principal, scopes: set[Scope] | frozenset[Scope]) -> None:
-    """Require the scope `operator` from a caller who grants it. Raises `ScopeMissingError` if the caller lacks it."""
+    """Raise `ScopeMissingError` if `scopes` contains `operator` and the caller does not have that scope itself."""
     # guard: operator-keys
     if Scope.OPERATOR in scopes and Scope.OPERATOR not in caller.scopes:
         raise build_missing_scope_error(Scope.OPERATOR)
 
 
 def _require_key_user(caller: Principal, user: str | None, scopes: set[Scope] | frozenset[Scope]) -> None:
-    """Do not let an admin who is a user create an admin key without a user. Raises `KeyNeedsUserError`.
+    """Raise `KeyNeedsUserError` if an admin who is a user tries to create an admin key without a user.
 
-    Such a key can read every document of the tenant, while its creator may not be allowed to.
+    Such a key could read every document of the tenant, including documents that its creator is not allowed to read.
     """
     # guard: admin-key-needs-user
     if caller.user is not None and user is None and Scope.ADMIN in scopes:

@@ -30,8 +30,8 @@ log = structlog.get_logger(__name__)
 _TIMEOUT_SECONDS = 5.0
 # After a failed fetch, wait this long before the next one. In the meantime, requests that need a key are refused.
 _RETRY_AFTER_SECONDS = 5.0
-# Key checks share a small thread pool, so they wait only briefly for another thread's fetch. Otherwise, one slow
-# provider would block API keys, too.
+# Checks of tokens and API keys share a small thread pool, so a check waits only briefly for another thread's fetch.
+# Otherwise, one slow provider would also block API keys.
 _LOCK_TIMEOUT_SECONDS = 1.0
 _MAX_GROUPS = 1_000
 
@@ -52,7 +52,7 @@ class OidcTokens:
         return self._check_token(token, self._settings.oidc_audience, None)
 
     def check_identity(self, token: str, nonce: str) -> Principal | None:
-        """Return the principal of a user who signs in to the portal. The identity token must contain this nonce."""
+        """Return the principal of a user who signs in to the portal. The identity token must contain `nonce`."""
         return self._check_token(token, self._settings.oidc_client_id, nonce)
 
     def _check_token(self, token: str, audience: str | None, nonce: str | None) -> Principal | None:
@@ -106,13 +106,13 @@ class OidcTokens:
 
 
 def parse_names(claim: object) -> list[str]:
-    """Return the valid names in a claim. It is a list of strings, or one string separated by spaces, like `scope`."""
+    """Return the valid names in a claim: a list of strings, or one string separated by spaces, like `scope`."""
     found: Collection[object] = claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else ()
     return [each for each in list(found)[:_MAX_GROUPS] if isinstance(each, str) and _is_valid_name(each)]
 
 
 def map_scopes(mapping: Mapping[str, Sequence[Scope]], given: Collection[str]) -> frozenset[Scope]:
-    """Return the scopes that these names map to, plus the scopes that `*` grants to everyone."""
+    """Return the scopes to which `mapping` maps the `given` names, plus the scopes that `*` grants to everyone."""
     return frozenset(scope for name in ("*", *given) for scope in mapping.get(name, ()))
 
 
@@ -135,7 +135,7 @@ class _ProviderKeys:
         self._away_until = float("-inf")
 
     def get_key(self, token: str) -> Any:  # noqa: ANN401 - a key of the cryptography library
-        """Return the signing key that a token names.
+        """Return the signing key whose id is in the token's header.
 
         Raises `PyJWTError` if the token or its key is not valid, and `IdentityProviderUnavailableError` if the keys
         cannot be fetched.
@@ -166,7 +166,7 @@ class _ProviderKeys:
             self._lock.release()
 
     def _find_cached_key(self, kid: str) -> Any:  # noqa: ANN401 - as above
-        """Return a cached key without locking, even while another thread fetches or the provider is down."""
+        """Return a cached key. This takes no lock, so it works while another thread fetches or the provider is down."""
         cache = None if self._client is None else self._client.jwk_set_cache
         kept = None if cache is None else cache.get()
         for each in () if kept is None else kept.keys:
@@ -187,7 +187,7 @@ class _ProviderKeys:
 
 
 class _BoundedJWKClient(PyJWKClient):
-    """PyJWT's client with a limit on the size of a response, which the original does not have."""
+    """PyJWT's client, with an added limit on the size of a response."""
 
     def fetch_data(self) -> Any:  # noqa: ANN401 - of PyJWT
         try:
@@ -204,7 +204,7 @@ class _BoundedJWKClient(PyJWKClient):
 
 
 def _fetch_jwks_url(issuer: str) -> str:
-    """Fetch the URL of an issuer's keys from its discovery document. Raises `OSError` if the document is not usable."""
+    """Fetch the URL of an issuer's keys from its discovery document. Raises `OSError` if the document is invalid."""
     place = issuer.rstrip("/") + "/.well-known/openid-configuration"
     try:
         with urllib.request.urlopen(place, timeout=_TIMEOUT_SECONDS) as answer:

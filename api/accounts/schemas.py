@@ -107,7 +107,7 @@ class LinkIn(Wire):
 
     @field_serializer("scopes")
     def sort_scopes(self, scopes: set[Scope]) -> list[Scope]:
-        """Sort the scopes, so that the default in OpenAPI is the same in every process."""
+        """Sort the scopes, so that the default value in the OpenAPI schema is the same in every process."""
         return sorted(scopes)
 
 
@@ -120,7 +120,7 @@ class LinkOut(Wire):
 
 
 class SignedOutOut(Wire):
-    """The number of sessions that were closed and unused sign-in links that were invalidated."""
+    """The number of closed sessions plus the number of invalidated unused sign-in links."""
 
     sessions: int
 
@@ -149,7 +149,7 @@ class RotationIn(Wire):
 
 
 class KeyOut(Wire):
-    """A key without its secret. `last_used_at` may lag by a minute; `successor` is the replacement key."""
+    """A key without its secret. `last_used_at` may be up to a minute old; `successor` is the replacement key."""
 
     id: str
     name: str
@@ -168,7 +168,7 @@ class KeyOut(Wire):
 
 
 class NewKeyOut(KeyOut):
-    """A new key with its secret text `key`, which is shown only once."""
+    """A new key. `key` is its secret, which is shown only once."""
 
     key: str
 

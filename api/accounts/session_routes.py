@@ -35,7 +35,7 @@ class SignInIn(Wire):
 
 
 class SignOutIn(Wire):
-    """A sign-out from this session or, with `everywhere`, from all of the caller's sessions on all devices."""
+    """A sign-out from this session. With `everywhere`, a sign-out from all of the caller's sessions on all devices."""
 
     everywhere: bool = False
 
@@ -62,8 +62,8 @@ async def sign_in(body: SignInIn, request: Request, services: ServicesDep, threa
     """Start a session. Requests with its cookie have the permissions of the key or token.
 
     The session is closed when its key expires or is revoked, on sign-out, after a day without use, and after a week
-    (`LEADLINE_SESSION_IDLE_HOURS`, `LEADLINE_SESSION_HOURS`). A ticket can be used once, within an hour. Without https,
-    sessions can only be started at loopback addresses.
+    (`LEADLINE_SESSION_IDLE_HOURS`, `LEADLINE_SESSION_HOURS`). A ticket can be used once, within an hour. Over plain
+    HTTP, sessions can only be started at loopback addresses.
     """
     cookie = SessionCookie.from_settings(services.settings)
     # guard: sign-in-cross-origin
@@ -78,7 +78,7 @@ async def sign_in(body: SignInIn, request: Request, services: ServicesDep, threa
 
 @router.post("/sign-out", status_code=204)
 def sign_out(body: SignOutIn, request: Request, caller: Anybody, services: ServicesDep) -> Response:
-    """Close the session or, with `everywhere`, close all sessions of this user or key and invalidate unused links."""
+    """Close the session. With `everywhere`, close all sessions of this user or key and invalidate unused links."""
     secret: str | None = request.scope.get(SESSION)
     if body.everywhere:
         services.accounts.sessions.end_all(caller)

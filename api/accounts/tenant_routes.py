@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/admin/tenants", tags=["tenants"])
 def create(body: TenantIn, caller: Operator, services: ServicesDep, response: Response) -> TenantOut:
     """Create a tenant.
 
-    Create its first key with `POST …/{id}/keys`. If that key has the scope `admin`, it can create the others.
+    Create its first key with `POST …/{id}/keys`. If that key has the scope `admin`, it can be used to create more keys.
     """
     tenant = services.accounts.tenants.create(body.name)
     response.headers["Location"] = f"/v1/admin/tenants/{tenant.id}"
@@ -52,7 +52,7 @@ def change(tenant_id: str, body: TenantChange, caller: Operator, services: Servi
 
 @router.post("/{tenant_id}/keys", status_code=201)
 def create_key(tenant_id: str, body: KeyIn, caller: Operator, services: ServicesDep) -> NewKeyOut:
-    """Create a key for a tenant. The response contains its secret text, which is never shown again."""
+    """Create a key for a tenant. The response contains the key's secret, which is never shown again."""
     tenant = services.accounts.tenants.load_tenant(tenant_id)
     expires_at = None if body.expires_at is None else body.expires_at.timestamp()
     made = services.keys.issue(tenant.id, body.name, scopes=body.scopes, user=body.user, expires_at=expires_at)

@@ -62,7 +62,7 @@ def one(user_id: str, caller: Admin, services: ServicesDep) -> UserOut:
 
 @router.patch("/users/{user_id}")
 def change(user_id: str, body: GroupsIn, caller: Admin, services: ServicesDep) -> UserOut:
-    """Replace a user's groups. The change takes effect with the next request of any of the user's keys."""
+    """Replace a user's groups. The change applies from the next request of any of the user's keys."""
     return _to_wire(services, [services.accounts.users.set_groups(caller.tenant_id, user_id, body.groups)])[0]
 
 
@@ -95,7 +95,7 @@ def sign_out(user_id: str, caller: Admin, services: ServicesDep) -> SignedOutOut
 def delete(user_id: str, caller: Admin, services: ServicesDep) -> None:
     """Delete a user, revoke its keys and close its sessions, all immediately.
 
-    Grants and ACLs that name `user:NAME` remain, and apply to any later user with that name.
+    Grants and ACLs for `user:NAME` remain, and apply to any later user with the same name.
     """
     services.accounts.users.delete(caller.tenant_id, user_id)
 
