@@ -1,7 +1,7 @@
 """Identifies the caller, checks its scopes, and provides the application's services to routes.
 
-Every route declares its requirement by the type of a parameter: `Caller` (read), `Writer`, `Asker`, `Admin`,
-`Operator`, or `Anybody` for any valid key. A test fails for routes that declare nothing.
+Every route declares which scope it requires by the type of a parameter: `Caller` (read), `Writer`, `Asker`, `Admin`,
+`Operator`, or `Anybody` for any valid key. A test fails if a route declares none of these types.
 """
 
 from typing import Annotated
@@ -43,7 +43,7 @@ AnswersAtOnce = Annotated[AnswerThreads, Depends(get_answer_threads)]
 
 
 def get_account(principal: Principal) -> Account:
-    """Return the account whose quotas a principal's requests count against."""
+    """Return the account whose quotas the principal's requests count against."""
     return Account(principal.tenant_id, principal.key_id or "")
 
 
@@ -57,7 +57,7 @@ HeldSlot = Annotated[Slot, Depends(get_held_slot)]
 
 
 async def get_stream_slots(request: Request) -> TenantSlots:
-    """Return the slots of event streams. They are separate because a stream stays open for a long time."""
+    """Return the slots for event streams. They are separate because a stream stays open for a long time."""
     found: TenantSlots = request.app.state.streams
     return found
 
@@ -75,7 +75,7 @@ UploadThreads = Annotated[Threads, Depends(get_upload_threads)]
 
 
 async def get_key_threads(request: Request) -> Threads:
-    """Return the threads that look up keys, separate so that lookups never wait behind other work."""
+    """Return the threads that look up keys. They are separate so that lookups never wait behind other work."""
     found: Threads = request.app.state.key_threads
     return found
 
@@ -84,7 +84,7 @@ KeyThreads = Annotated[Threads, Depends(get_key_threads)]
 
 
 async def get_health_threads(request: Request) -> Threads:
-    """Return the threads that run health checks, separate so that checks never wait behind other work."""
+    """Return the threads for health checks. They are separate so that checks never wait behind other work."""
     found: Threads = request.app.state.health_threads
     return found
 
@@ -95,7 +95,7 @@ HealthThreads = Annotated[Threads, Depends(get_health_threads)]
 async def get_principal(
     request: Request, _described: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
-    """Return the caller that `api.admission.admission.Authentication` identified before the body was read."""
+    """Return the caller, whom `api.admission.admission.Authentication` identified before the body was read."""
     found: Principal | None = request.scope.get(CALLER)
     if found is None:
         raise UnauthorizedError("This request needs an API key.")
@@ -103,13 +103,13 @@ async def get_principal(
 
 
 class ScopeRequirement:
-    """A dependency that admits callers with any of the given scopes or, if none are given, with any valid key."""
+    """A dependency that admits callers with any of the given scopes. If none are given, any valid key is enough."""
 
     def __init__(self, *scopes: Scope) -> None:
         self.scopes = scopes
 
     async def __call__(self, found: Annotated[Principal, Depends(get_principal)]) -> Principal:
-        """Return the caller. Raises `ScopeMissingError`, which names the missing scope, if the caller lacks it."""
+        """Return the caller. Raises `ScopeMissingError` with the missing scope if the caller has none of the scopes."""
         # guard: route-scopes
         if self.scopes and found.scopes.isdisjoint(self.scopes):
             raise build_missing_scope_error(self.scopes[0])
@@ -122,7 +122,7 @@ Writer = Annotated[Principal, Depends(ScopeRequirement(Scope.WRITE))]
 Asker = Annotated[Principal, Depends(ScopeRequirement(Scope.ASK))]
 Admin = Annotated[Principal, Depends(ScopeRequirement(Scope.ADMIN))]
 Operator = Annotated[Principal, Depends(ScopeRequirement(Scope.OPERATOR))]
-# A grant may make a caller with the scope `write` an admin of a collection; the route checks that.
+# A grant can make a caller with only the scope `write` the admin of a collection, so the route checks the role.
 Granter = Annotated[Principal, Depends(ScopeRequirement(Scope.ADMIN, Scope.WRITE))]
 
 

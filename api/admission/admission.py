@@ -20,25 +20,25 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Actor, ActorKind, set_current_actor
 
 SLOT, SESSION = "leadline.place", "leadline.session"
-# The key in the ASGI scope of a function that looks up the caller again, for open streams (see
+# The ASGI scope key for the function that looks up the caller again, for open streams (see
 # `api.admission.current_caller`).
 FIND_CALLER = "leadline.find_caller"
 
-# Paths that need no key, or whose route checks a token itself. All other paths need a key, even if no route matches
-# them.
+# Paths that need no key, and paths whose route checks a token itself. All other paths need a key, even if no route
+# matches them.
 _PUBLIC = re.compile(
     r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?|/portal/assets/.*|/v1/sign-in|/slack/(events|install|oauth_redirect)"
     r"|/\.well-known/oauth-protected-resource/mcp"
 )
-# Portal pages, which contain no tenant data; they redirect to the sign-in page if nobody is signed in.
+# Portal pages. They contain no tenant data and redirect to the sign-in page if nobody is signed in.
 _PAGES = re.compile(r"/|/sign-in(/provider)?|/(library|ask|runs)(/[^/]*)?|/shared/[^/]+|/(usage|keys|people|audit)")
 
-# Returns the principal of a key or of a session's secret, or None if it is not valid.
+# Returns the principal of a key or session secret, or None if the key or secret is not valid.
 Identify = Callable[[str], Awaitable[Principal | None]]
 
 
 class Authentication:
-    """Authenticates the caller before any of the body is read. Raises `UnauthorizedError` if that fails.
+    """Authenticates the caller before any of the body is read. Raises `UnauthorizedError` if authentication fails.
 
     Programs send a key or token. A browser in the portal sends a session cookie instead and, with requests that change
     something, also the session's CSRF token (see `api.admission.cookies`).
@@ -56,7 +56,7 @@ class Authentication:
             return
         # guard: key-before-body
         caller = await self._find_caller(scope)
-        if caller is None:  # a portal page that was requested without a session
+        if caller is None:  # A portal page was requested without a session.
             await self._app(scope, receive, send)
             return
         scope[CALLER] = caller
@@ -85,7 +85,7 @@ class Authentication:
 
 
 class TenantLimiter:
-    """Holds a slot for each authenticated request: an upload slot if it sends files, otherwise a work slot.
+    """Holds a slot for each authenticated request: an upload slot if the request sends files, otherwise a work slot.
 
     Long-running routes exchange their slot for another kind, such as a stream slot (see
     `api.admission.access.HeldSlot`).
@@ -110,7 +110,7 @@ class TenantLimiter:
 
 
 def get_credential(scope: Scope) -> str | None:
-    """Return the secret that authenticated a request: a key, a token or a session's secret."""
+    """Return the secret that authenticated a request: a key, a token or a session secret."""
     return _read_bearer_token(scope) or scope.get(SESSION)
 
 

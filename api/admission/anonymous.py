@@ -1,6 +1,6 @@
-"""Limits requests without a key: body bytes in memory, open requests, and requests per minute from an address.
+"""Limits requests without a key: their body bytes in memory, open requests, and requests per minute and address.
 
-Pure ASGI middleware inside `api.admission.admission.Authentication`, so it knows which requests have a key.
+Pure ASGI middleware. It runs inside `api.admission.admission.Authentication`, so it knows which requests have a key.
 """
 
 import re
@@ -19,22 +19,23 @@ from api.http.middleware import CALLER
 from api.http.problems import AddressLimitError, BodyTooLargeError, ServiceBusyError
 from api.settings.addresses import get_client_key
 
-# A sign-in carries a key or token of up to 16,384 characters in JSON; no other request without a key has a body.
+# A sign-in request contains a key or token of up to 16,384 characters as JSON. No other request without a key has a
+# body.
 PUBLIC_BODY_BYTES = 32 * 1024
 # Requests from Slack are signed, come from few addresses, and contain messages of up to 40,000 characters.
 _SLACK_PATHS = re.compile(r"/slack/events")
 # Each portal page loads dozens of assets, which are served from memory. Prometheus authenticates with a token.
 _UNCOUNTED_PATHS = re.compile(r"/portal/assets/.*|/metrics|/slack/events")
 _SIGN_IN_PATHS = re.compile(r"/v1/sign-in|/sign-in/provider")
-# One address may use at most this fraction of all bytes, so that some remain for others.
+# One address may use at most one divided by this number of all bytes, so that some remain for other addresses.
 _ADDRESS_BYTES_DIVISOR = 4
 
 
 @dataclass(frozen=True)
 class AnonymousLimits:
-    """The limits of one process.
+    """The limits on requests without a key in one process.
 
-    `body_bytes` limits the size of one body from Slack, and `all_bytes` the total size of all bodies without a key.
+    `body_bytes` limits the size of one body from Slack, and `all_bytes` the total size of all bodies of these requests.
     """
 
     body_bytes: int
@@ -83,7 +84,7 @@ class AnonymousLimiter:
 
     @contextmanager
     def _hold_slot(self, address: str | None) -> Iterator[None]:
-        """Hold one of the address's slots. Raises `AddressLimitError` if all of them are taken."""
+        """Hold one of the address's slots for open requests. Raises `AddressLimitError` if all of them are taken."""
         if address is None:
             yield
             return
@@ -100,7 +101,7 @@ class AnonymousLimiter:
 
 
 class _BodyBytes:
-    """Counts the bytes of bodies in memory, per address and in total."""
+    """Counts the bytes of request bodies in memory, per address and in total."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -109,10 +110,10 @@ class _BodyBytes:
 
     @contextmanager
     def count_bytes(self, address: str | None, receive: Receive, most: int) -> Iterator[Receive]:
-        """Yield a `receive` that counts the bytes of a body; they are released when the block exits.
+        """Yield a `receive` that counts the bytes of a body. The bytes are released when the block exits.
 
-        It raises `BodyTooLargeError` if the body exceeds `most` bytes, `AddressLimitError` if the address exceeds its
-        fraction, and `ServiceBusyError` if all bodies together exceed their memory limit.
+        The yielded `receive` raises `BodyTooLargeError` if the body exceeds `most` bytes, `AddressLimitError` if the
+        address exceeds its fraction, and `ServiceBusyError` if all bodies together exceed their memory limit.
         """
         received = 0
 

@@ -1,7 +1,7 @@
 """The session cookie, and the checks that a request comes from the portal's own pages.
 
 Browsers send the cookie with every request to this host, even with requests that other sites trigger. A request that
-changes something therefore also needs the session's CSRF token in a header, and only a page of this origin can read
+changes something must therefore also send the session's CSRF token in a header. Only a page of this origin can read
 that token.
 """
 
@@ -30,8 +30,8 @@ _NAME = "leadline"
 class SessionCookie:
     """The session cookie: `__Host-leadline` and Secure if the public URL is https, otherwise `leadline`.
 
-    Browsers differ in whether http on localhost may set Secure cookies. The prefix is therefore omitted without https,
-    and sessions start only at loopback addresses (see `require_secure_host`).
+    Not all browsers accept Secure cookies from plain HTTP on localhost. Without https, the prefix is therefore omitted,
+    and sessions can only be started at loopback addresses (see `require_secure_host`).
     """
 
     secure: bool
@@ -55,7 +55,7 @@ class SessionCookie:
         return None
 
     def write(self, response: Response, secret: str) -> None:
-        """Set the cookie for the maximum lifetime of a session, so that it survives a browser restart."""
+        """Set the cookie with the maximum lifetime of a session, so that the cookie survives a browser restart."""
         response.set_cookie(
             self.name,
             secret,
@@ -83,7 +83,7 @@ class SessionCookie:
         response.delete_cookie(self.flow_name, path="/", secure=self.secure, httponly=True, samesite="lax")
 
     def require_secure_host(self, scope: Scope) -> None:
-        """Require https or a loopback address to start a session. Raises `InsecureSignInError` otherwise."""
+        """Raise `InsecureSignInError` unless the request was sent with https or to a loopback address."""
         host = urlsplit(f"//{get_header(scope, b'host')}").hostname
         if not self.secure and host not in _LOOPBACK_HOSTS:
             raise InsecureSignInError(f"Signing in to {host} needs https.")
@@ -95,7 +95,7 @@ def compute_csrf_token(secret: str) -> str:
 
 
 def require_csrf_token(scope: Scope, secret: str) -> None:
-    """Require the session's CSRF token on requests that change something. Raises `ForeignRequestError` without it."""
+    """Raise `ForeignRequestError` if a request that changes something lacks the session's CSRF token."""
     if scope["method"] in _SAFE_METHODS:
         return
     require_same_origin(scope)
@@ -105,13 +105,13 @@ def require_csrf_token(scope: Scope, secret: str) -> None:
 
 
 def require_same_origin(scope: Scope) -> None:
-    """Refuse a request sent by a page of another origin. Raises `ForeignRequestError` for such a request."""
+    """Raise `ForeignRequestError` if a page of another origin sent the request."""
     site, origin = get_header(scope, b"sec-fetch-site"), get_header(scope, b"origin")
-    # `none` means that the user opened the address directly. Browsers that do not support this header omit it.
+    # `none` means that the user opened the address directly. Browsers that do not support this header do not send it.
     if site not in ("", "same-origin", "none") or (origin and urlsplit(origin).netloc != get_header(scope, b"host")):
         raise ForeignRequestError("The request was sent by a page of another site.")
 
 
 def get_header(scope: Scope, wanted: bytes) -> str:
-    """Return the value of the first header with this lower-case name, or an empty string if there is none."""
+    """Return the value of the first header with the lower-case name `wanted`, or an empty string if there is none."""
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")

@@ -11,7 +11,7 @@ from api.admission.admission import FIND_CALLER
 from api.http.problems import UnauthorizedError
 from ingest.storage.accounts.records import Principal, Scope
 
-# A lookup takes one or two queries. Within this time, the last result is reused.
+# Looking up a caller takes one or two queries, so the last result is reused for this long.
 LOOKUP_SECONDS: Final = 2.0
 
 FindCaller = Callable[[], Awaitable[Principal | None]]
@@ -37,8 +37,8 @@ class CurrentCaller:
     async def refresh(self) -> Principal:
         """Return the principal with its current permissions.
 
-        Raises `UnauthorizedError` if its key, user, tenant or session was removed or is no longer valid, and
-        `ScopeMissingError` if it lost the scope that the route needs.
+        Raises `UnauthorizedError` if the caller's key, user, tenant or session was removed or is no longer valid, and
+        `ScopeMissingError` if the caller lost the scope that the route needs.
         """
         if self._clock() - self._found_at >= LOOKUP_SECONDS:
             # guard: streams-end-with-key
@@ -65,8 +65,8 @@ Follower = Annotated[CurrentCaller, Depends(get_follower)]
 class AnswerCaller:
     """The caller of an answer in progress.
 
-    An answer, like a run, is completed even if its caller's key or token expires. It is stopped if the caller loses
-    access to anything that the caller could read at the start.
+    An answer, like a run, is completed even if the caller's key or token expires. It is stopped if the caller loses
+    access to anything that was readable when the answer was started.
     """
 
     def __init__(self, current: CurrentCaller, caller: Principal, *, clock: Callable[[], float] = time.time) -> None:
@@ -86,7 +86,7 @@ class AnswerCaller:
 
 
 def _has_lost_access(before: Principal, now: Principal) -> bool:
-    """Return whether a principal lost a group, the scope `admin`, or access to a collection."""
+    """Return whether a principal has lost a group, the scope `admin`, or access to a collection."""
     if now.readers is not None and (before.readers is None or before.readers - now.readers):
         return True
     return bool(now.collections.denied - before.collections.denied)

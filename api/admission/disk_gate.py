@@ -1,6 +1,7 @@
-"""Admits requests by free disk space: deletions and questions always, other changes only while space is left.
+"""Admits requests depending on free disk space: deletions and questions always, other changes only if there is room.
 
-Pure ASGI middleware behind `Authentication`, so that requests without a key cannot use up the ballast.
+Pure ASGI middleware. It runs inside `Authentication`, so that requests without a key cannot use up the ballast (disk
+space that is reserved for deletions).
 """
 
 import re
@@ -13,7 +14,7 @@ from ingest.storage.ballast import Ballast
 from ingest.storage.errors import StorageFullError
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# POST requests that, like those with the method DELETE, stop something or free space.
+# POST requests that stop something or free space, as DELETE requests do.
 _FREEING_PATHS = re.compile(r"/v1/sign-out|/v1/users/[^/]+/sign-out|/v1/.+/(cancel|finish)")
 # Questions are POST requests that store only a little data: the question, its answer and its usage.
 _QUESTION_PATHS = re.compile(
@@ -39,9 +40,9 @@ class DiskGate:
         await self._app(scope, receive, send)
 
     def _admit(self, method: str, path: str) -> None:
-        """Free space for a request if necessary. Raises `StorageFullError` if there is too little.
+        """Free disk space for a request if necessary. Raises `StorageFullError` if there is too little.
 
-        Checking the file system takes 2 µs.
+        This runs in the event loop, because checking the file system takes only 2 µs.
         """
         if method == "DELETE" or (method == "POST" and _FREEING_PATHS.fullmatch(path)):
             # guard: deletion-gets-room

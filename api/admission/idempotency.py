@@ -1,11 +1,11 @@
 """Idempotent and conditional requests: `Idempotency-Key`, and `ETag` with `If-Match`.
 
-A POST that is repeated with the same key does its work only once, and each repeat gets the original response.
+If a POST is repeated with the same key, the work is done only once, and each repeat gets the original response.
 
 One middleware does this for every POST route. Responses are stored for a day, encrypted with the credential that sent
 the request. The service stores only a digest of that credential, so nobody else can read the responses, not even from a
-copy of the catalog. Responses that show documents are not stored: on a repeat, their routes load the object by the
-claim's id and show only what the caller may see now.
+copy of the catalog. Responses that show documents are not stored. If such a request is repeated, its route loads the
+object by the claim's id and shows only the content that the caller may see now.
 """
 
 import asyncio
@@ -41,10 +41,10 @@ log = structlog.get_logger(__name__)
 
 HEADER, REPLAYED = b"idempotency-key", (b"idempotent-replayed", b"true")
 MAX_KEY_CHARS = 200
-# The maximum size of a sealed response. If a response is larger, its key is released.
+# The maximum size of a sealed response. A larger response is not stored, and its key is released.
 MAX_RESPONSE_BYTES = 256 * 1024
-# Requests that are safe to repeat without a key: they only read, or repeating them changes nothing. Sign-in and
-# sign-out are never replayed.
+# Requests that are safe to repeat without an `Idempotency-Key`: they only read, or repeating them changes nothing.
+# Sign-in and sign-out are included, so that their responses are never replayed.
 REPEATABLE = re.compile(r".*/(search|cancel|close|estimate)|/mcp|/v1/sign-(in|out)")
 # Compression shrinks JSON by at most this factor, so a longer body cannot be stored and is not buffered.
 _MAX_COMPRESSION = 16
@@ -57,8 +57,8 @@ _BOUNDARY = re.compile(rb'multipart/form-data.*?boundary="?([^";,]+)', re.IGNORE
 class ClaimedRequest:
     """The claim of a request on its `Idempotency-Key`, for use by the route.
 
-    A route sets `shows_again` if it stores its result under the claim's id and can load it on a repeat. It sets
-    `is_made` once the result is stored.
+    A route sets `shows_again` if it stores its result under the claim's id and can load it when the request is
+    repeated. The route sets `is_made` once the result is stored.
     """
 
     claim: Claim
@@ -86,7 +86,7 @@ def get_claim(request: Request) -> ClaimedRequest | None:
 
 
 class Idempotency:
-    """Pure ASGI middleware that replays responses. The `keys` are looked up in `threads`."""
+    """Pure ASGI middleware that replays responses. Idempotency keys are looked up in `threads`."""
 
     def __init__(self, app: ASGIApp, *, keys: IdempotencyKeys, threads: Threads) -> None:
         self._app = app
@@ -127,7 +127,7 @@ class Idempotency:
             await self._app(scope, body.receive, answer)
         finally:
             renewing.cancel()
-            if not answer.is_settled:  # the request failed or its client disconnected, so it may be sent again
+            if not answer.is_settled:  # The request failed or its client disconnected, so the client may send it again.
                 await asyncio.shield(self._run_or_log(self._keys.release, made.claim))
 
     async def _record_outcome(
@@ -160,7 +160,7 @@ class Idempotency:
             await self._run_or_log(self._keys.renew, claim)
 
     async def _run_or_log(self, step: Callable[..., None], *arguments: object) -> None:
-        """Run a bookkeeping step and log its errors. They are not raised, because the client must get its response."""
+        """Run a bookkeeping step. Errors are logged but not raised, because the client must get its response."""
         try:
             await self._threads.run(step, *arguments)
         except LeadlineError as error:
@@ -168,7 +168,7 @@ class Idempotency:
 
 
 class _Body:
-    """A request body with its digest. The digest ignores the boundary of a form, which differs on each attempt."""
+    """A request body with its digest. The digest ignores a form's multipart boundary, which differs on each attempt."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -188,7 +188,7 @@ class _Body:
         return whole.hexdigest()
 
     async def read(self) -> None:
-        """Read the body to its end. Bodies other than files are buffered for the application."""
+        """Read the whole body. Unless it is a file, it is buffered for the application."""
         keeps = not has_file_body(self.scope)
         while not self._ended:
             message = await self._read_message()
@@ -210,7 +210,7 @@ class _Body:
             self._sha256.update(block)
             return
         data = (self._tail + block).replace(self._boundary, b"")
-        # The boundary may continue in the next block, so its possible beginning is held back.
+        # The boundary may continue in the next block, so bytes that may be its beginning are held back.
         keep = len(self._boundary) - 1
         self._tail = data[-keep:] if keep else b""
         self._sha256.update(data[: len(data) - len(self._tail)])
@@ -235,7 +235,7 @@ class _ResponseRecorder:
             self.body += b"" if self.is_cut else message.get("body", b"")
             if not message.get("more_body", False):
                 self.is_settled = True
-                # Shielded: the outcome must be recorded even if the client disconnects now.
+                # Shielded from cancellation, because the outcome must be recorded even if the client disconnects now.
                 await asyncio.shield(self._settle(self))
         await self._send(message)
 
@@ -243,7 +243,7 @@ class _ResponseRecorder:
 class _ResponseSeal:
     """Encrypts responses with a key derived from the client's credential and Idempotency-Key.
 
-    Neither of the two is stored.
+    Neither the credential nor the Idempotency-Key is stored.
     """
 
     def __init__(self, scope: Scope, key: bytes) -> None:
@@ -259,7 +259,7 @@ class _ResponseSeal:
         return nonce + self._cipher.encrypt(nonce, content, None)
 
     def unseal(self, sealed: bytes) -> tuple[dict[str, Any], bytes]:
-        """Return the head and body of a response.
+        """Decrypt a response and return its head and body.
 
         Raises `IdempotencyKeyReusedError` if the response was sealed with another credential.
         """

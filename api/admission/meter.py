@@ -1,4 +1,4 @@
-"""Meters spending: reserves it before the work, settles it afterwards, and reports the remaining quota."""
+"""Meters spending: makes a reservation before the work, settles it afterwards, and reports remaining quotas."""
 
 import threading
 import time
@@ -26,8 +26,7 @@ from rlm.runs.port import Durability
 
 log = structlog.get_logger(__name__)
 
-# A changed limit on the rate of requests takes effect after at most this time. Limits on spending are loaded anew for
-# each request.
+# A changed request rate limit takes effect after at most this time. Spending limits are reloaded for each request.
 _LIMITS_CACHE_SECONDS = 2.0
 _MAX_CACHED_LIMITS = 10_000
 
@@ -37,8 +36,8 @@ _Limits = dict[Literal["tenant", "key"], Mapping[Quota, int]]
 class Meter:
     """The meter of one process. Close it when the process exits.
 
-    For an answer without a budget, `answer_tokens` are reserved if there is a token quota, and a dollar if there is a
-    dollar quota and the model is not free. A confirmed answer reserves the whole remaining quota.
+    For an answer without a budget, `answer_tokens` are reserved if there is a token quota. A dollar is reserved if
+    there is a dollar quota and the model is not free. A confirmed answer reserves the whole remaining quota.
     """
 
     def __init__(self, quotas: Quotas, rates: RequestRates, *, answer_tokens: int, model_is_free: bool) -> None:
@@ -69,7 +68,7 @@ class Meter:
         return counted
 
     def may_have_request_quota(self, account: Account) -> bool:
-        """Return False if the cached limits show that there is no quota of requests, which saves a catalog query."""
+        """Return False if the cached limits show that there is no request quota, which saves a catalog query."""
         with self._lock:
             kept = self._limits.get(account)
         if kept is None or kept[0] <= time.monotonic():
@@ -77,7 +76,7 @@ class Meter:
         return any(Quota.REQUESTS_PER_MINUTE in limited for limited in kept[1].values())
 
     def load_storage_standings(self, account: Account) -> Sequence[QuotaStatus]:
-        """Return the used and remaining storage quotas, if any are set."""
+        """Return how much of each storage quota is used and remaining. The result is empty if none are set."""
         stored = [Quota.DOCUMENTS, Quota.BYTES]
         if not any(quota in limited for limited in self._load_limits(account).values() for quota in stored):
             return []
@@ -89,7 +88,7 @@ class Meter:
         return self._reserve(account, "answer", wants.tokens, wants.nanodollars)
 
     def build_run_reservation(self, account: Account, wanted: AnswerOptions) -> runs.QuotaRequest:
-        """Return the reservation for an answer. It is made together with the run."""
+        """Return the reservation for an answer. It takes effect when the run is created."""
         return runs.QuotaRequest(account, self._compute_tokens(wanted), self._compute_nanodollars(wanted))
 
     def meter_rewriter(self, account: Account, rewriter: ModelRewriter) -> "MeteredRewriter":
@@ -133,7 +132,7 @@ class Meter:
     def _extend_leases(self) -> None:
         while not self._closing.wait(self.quotas.lease_seconds / 3):
             with self._lock:
-                # The lock is held during the update, so that no reservation is settled in between and then extended.
+                # The lock is held during the update, so that a reservation cannot be settled first and then extended.
                 spent = {identifier: metered.spent for identifier, metered in self._open.items()}
                 try:
                     self.quotas.extend_reservations(spent)
@@ -149,7 +148,7 @@ class Meter:
         if kept is not None and kept[0] > now:
             return kept[1]
         if len(self._limits) >= _MAX_CACHED_LIMITS:
-            # Clearing everything is fine, because entries are only valid for two seconds.
+            # Clearing the whole cache is fine, because entries are only valid for two seconds.
             self._limits = {}
         found = self.quotas.load_limits(account)
         self._limits[account] = (now + _LIMITS_CACHE_SECONDS, found)
@@ -175,7 +174,7 @@ class Meter:
 class MeteredWork(Durability):
     """Work that a client waits for and that has a reservation.
 
-    `reported` is the spending recorded in the catalog so far.
+    `reported` is the spending that has been recorded in the catalog so far.
     """
 
     def __init__(self, meter: Meter, account: Account, kind: Kind, granted: SpendingGrant) -> None:
@@ -205,9 +204,9 @@ class MeteredWork(Durability):
         return self._budget
 
     def stream_events(self, begin: Callable[[], Iterator[Event]]) -> Generator[Event, None, None]:
-        """Start the work and yield its events. It is settled when the events end, whether normally or with an error.
+        """Start the work and yield its events. The reservation is settled when the events end, even with an error.
 
-        Raises `QuotaExceededError` if the work stopped early because less was reserved than it requested.
+        Raises `QuotaExceededError` if the work stopped early because less was reserved than had been requested.
         """
         try:
             return self._settle_after(begin())
@@ -235,7 +234,7 @@ class MeteredRewriter:
         self._rewriter = rewriter
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
-        """Rewrite as `ModelRewriter` does. Also raises `QuotaExceededError` if a quota is used up."""
+        """Rewrite `query` as `ModelRewriter` does. Also raises `QuotaExceededError` if a quota is used up."""
         metered = self._meter.reserve_rewrite(self._account, self._rewriter.compute_limits())
         try:
             return self._rewriter.rewrite(tenant_id, query, how, metered)

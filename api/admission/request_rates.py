@@ -16,12 +16,12 @@ log = structlog.get_logger(__name__)
 class RequestRates:
     """Counts the requests of the last minute, by tenant and by key.
 
-    The window is sliding, so no burst is possible at its boundary. While Valkey is unavailable, each process counts on
-    its own, so that requests are still served.
+    The window is sliding, so that no burst is possible at a window boundary. While Valkey is unavailable, each process
+    counts only its own requests, so that requests are still served.
     """
 
     def __init__(self, redis_url: str | None = None, *, timeout_seconds: float = 1.0) -> None:
-        """Valkey counts as unavailable if a reply takes longer than `timeout_seconds`."""
+        """Treat Valkey as unavailable if a reply takes longer than `timeout_seconds`."""
         self._own = MovingWindowRateLimiter(MemoryStorage())
         self._shared: MovingWindowRateLimiter | None = None
         if redis_url is not None:

@@ -41,7 +41,7 @@ from workers.enqueue import Doorbell
 log = structlog.get_logger(__name__)
 
 DEFAULT_TENANT = "default"
-_TOKEN_DOTS = 2  # A token has the form header.payload.signature; a key contains no dots.
+_TOKEN_DOTS = 2  # A token has the form header.payload.signature, whereas a key contains no dots.
 
 
 class AnswerService(Protocol):
@@ -72,9 +72,9 @@ class PageDrawer(Protocol):
 
 @dataclass(frozen=True)
 class Admission:
-    """The parts that check a request before it is served: tokens, quotas, idempotency and disk space.
+    """The components that check a request before it is served: tokens, quotas, idempotency and disk space.
 
-    `ballast` reserves disk space in a data folder for deletions; it is None in a cluster.
+    `ballast` is disk space in the data folder that is reserved for deletions. It is None in a cluster.
     """
 
     idempotency: IdempotencyKeys
@@ -85,7 +85,7 @@ class Admission:
 
 @dataclass(frozen=True)
 class QueryServices:
-    """The parts that search, rewrite queries and answer questions.
+    """The components that search, rewrite queries and answer questions.
 
     `model_costs` is true if the language model has a price above 0.
     """
@@ -98,10 +98,11 @@ class QueryServices:
 
 @dataclass(frozen=True)
 class DocumentServices:
-    """The parts that receive, render, change and delete documents and files.
+    """The components that receive, render, change and delete documents and files.
 
-    `delete` removes a document from the catalog, the index and the blobs, and returns the receipt. `settle` updates the
-    readers of a document in the index after a change. `remove_files` removes the bytes of deleted files.
+    `delete` removes a document from the catalog, the index and the blob store, and returns the receipt. `settle`
+    updates a document's readers in the index after they have changed. `remove_files` removes the bytes of deleted
+    files.
     """
 
     intake: Intake
@@ -116,11 +117,12 @@ class DocumentServices:
 
 @dataclass(frozen=True)
 class Health:
-    """Functions that check the catalog, the index and upkeep.
+    """Functions that check the catalog, the index and background maintenance.
 
     `ping` raises a `LeadlineError` if the catalog does not respond, and `require_index` raises one if searches cannot
-    work. `index_state` returns the result of the last check of the active index. `index_copies` returns the copies of
-    indexes on several nodes, and `notices` the problems that need an administrator's attention.
+    work. `index_state` returns the result of the last check of the active index. `index_copies` returns the state of
+    the shard replicas of indexes on several nodes. `notices` returns the problems that need an administrator's
+    attention.
     """
 
     ping: Callable[[], None] = lambda: None
@@ -132,7 +134,7 @@ class Health:
 
 @dataclass
 class Services:
-    """All parts of the service: the stores that it shares with the workers, and the parts that only the API has.
+    """All components of the service: the stores that it shares with the workers, and components that only the API has.
 
     `accounts` and `slack` have their own database connections, so that they never wait behind other work. `accepting`
     becomes false when the process starts to shut down.
@@ -177,7 +179,7 @@ class Services:
         return self.accounts.keys
 
     def identify(self, presented: str) -> Principal | None:
-        """Return the principal of a key or token, or None if it is not valid.
+        """Return the principal of the key or token `presented`, or None if it is not valid.
 
         Raises `IdentityProviderUnavailableError` if a token cannot be checked.
         """
@@ -198,7 +200,7 @@ class Services:
         }
 
     def _check_copies(self) -> str:
-        """Return the state of the index's shard copies. `leadline doctor` and the log name the shards concerned."""
+        """Return the state of the index's shard replicas. `leadline doctor` and the log name shards without enough."""
         found: Sequence[CopiesState] = ()
 
         def load_copies() -> None:

@@ -1,4 +1,4 @@
-"""Concurrency limits with fair shares: how many requests run concurrently, and which tenant is served next."""
+"""Concurrency limits with fair shares: they decide how many requests run at once, and which tenant is served next."""
 
 import asyncio
 import time
@@ -7,17 +7,18 @@ from collections.abc import Callable
 
 from ingest.storage.errors import LeadlineError
 
-# A tenant counts as active for this long after its last request. While it is active, others leave its share free.
+# A tenant counts as active for this long after its last request. While it is active, other tenants leave its share
+# free.
 _ACTIVE_SECONDS = 5.0
 
 
 class TenantSlots:
     """Hands out slots to tenants, within one event loop.
 
-    A single tenant may hold three quarters of the slots, so that the first request of another tenant finds a free one.
-    If several tenants are active, each has an equal share. Other requests wait until it is their tenant's turn, for at
-    most `wait_seconds`, and at most `waiting` of them for each tenant. `refuse` builds the error for requests that
-    cannot wait.
+    A single tenant may hold three quarters of the slots, so that a slot is free for another tenant's first request. If
+    several tenants are active, each has an equal share. Further requests wait until it is their tenant's turn. Each
+    tenant may have at most `waiting` such requests, and each of them waits for at most `wait_seconds`. `refuse` builds
+    the error for requests that get no slot.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class TenantSlots:
         return Slot(self, tenant_id)
 
     def release_slot(self, tenant_id: str) -> None:
-        """Release a slot and hand it to the next waiting request."""
+        """Release a slot of `tenant_id` and hand it to the next waiting request."""
         self._taken[tenant_id] -= 1
         if not self._taken[tenant_id]:
             del self._taken[tenant_id]
@@ -118,9 +119,9 @@ class Slot:
             turns.release_slot(self._tenant_id)
 
     async def move_to(self, turns: TenantSlots) -> None:
-        """Exchange this slot for one of another kind, such as a stream slot.
+        """Exchange this slot for one from `turns`, which hands out slots of another kind, such as stream slots.
 
-        Raises the error of `turns` if no slot of that kind can be acquired.
+        Raises the error built by `turns` if no slot can be acquired.
         """
         self.release()
         await turns.acquire(self._tenant_id)
