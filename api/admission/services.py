@@ -189,7 +189,7 @@ class Services:
         return found
 
     def build_probes(self) -> dict[str, Callable[[], str]]:
-        """Return a function for each part that returns the part's state. Details of a failure are only logged."""
+        """Return a health probe for each component, which returns its state. Failure details are only logged."""
         return {
             "catalog": lambda: self._check_part("catalog", self.health.ping),
             "search": lambda: self._check_part("search", self.health.require_index),
@@ -211,7 +211,7 @@ class Services:
         return summarize_copies(found) if state == "ready" else state
 
     def _check_upkeep(self) -> str:
-        """Return the state of upkeep. If it has stopped, `leadline doctor` and the log give the reason."""
+        """Return the state of background maintenance. `leadline doctor` and the log say why it stopped."""
         found: Mapping[str, str] = {}
 
         def load_notices() -> None:
@@ -238,7 +238,7 @@ class Services:
 
 
 def summarize_copies(copies: Sequence[CopiesState]) -> str:
-    """Return the state of the index copies: `none` for an index on a single node, `degraded` if shards lack copies."""
+    """Return the state of the shard replicas: `none` for an index on a single node, `degraded` if some are missing."""
     if not copies:
         return "none"
     return "degraded" if any(each.short for each in copies) else "ready"

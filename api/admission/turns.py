@@ -31,7 +31,7 @@ class TenantSlots:
         share: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`share` is the maximum number of slots for one tenant, by default three quarters of them."""
+        """Set the limits. `share` is the maximum number of slots for one tenant, by default three quarters."""
         self._slots = slots
         # guard: tenant-share-of-places
         self._share = max(1, slots - slots // 4) if share is None else min(share, slots)

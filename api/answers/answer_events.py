@@ -1,7 +1,7 @@
-"""Streams an answer to a waiting client while it is being made, and stops the work if the client disconnects.
+"""Streams an answer to a waiting client while it is being generated, and stops the work if the client disconnects.
 
-Events are formatted by an `EventWriter`. The one for our own format is here; those for other protocols are in
-`api.openai`.
+Events are formatted by an `EventWriter`. The writer for our own format is here, and the writers for OpenAI's protocols
+are in `api.openai`.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class EventWriter(Protocol):
     """Formats the events of one stream, in order, in the thread that produces them."""
 
     def write_event(self, event: Event) -> str:
-        """Return an event in the protocol's format, where it may become several events or an empty string."""
+        """Return an event in the protocol's format. The result may contain several events, or may be empty."""
 
     def write_failure(self, problem: Mapping[str, Any]) -> str:
         """Return the last event of a stream that failed."""
@@ -54,7 +54,7 @@ async def wait_for_result(
 ) -> _Result | None:
     """Return the result of the work, or None if the client disconnected and the work was stopped.
 
-    If the caller is no longer allowed to get the answer, stop the work and raise the errors of
+    If the caller is no longer allowed to get the answer, stop the work and raise the same errors as
     `AnswerCaller.require_access`.
     """
     try:
@@ -62,7 +62,7 @@ async def wait_for_result(
             if await request.is_disconnected():
                 stop.set()
                 await asyncio.wait({work})
-                work.exception()  # mark the exception as retrieved, because nobody awaits the work any more
+                work.exception()  # Mark the exception as retrieved, because nothing awaits the work any more.
                 return None
             # guard: answers-end-with-key
             await _require_access(caller)
@@ -70,7 +70,7 @@ async def wait_for_result(
         stop.set()
         work.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())
         raise
-    except asyncio.CancelledError:  # caused by a shutdown, or by MCP, which has noticed that the client disconnected
+    except asyncio.CancelledError:  # Cancelled by a shutdown, or by MCP because the client disconnected.
         # guard: mcp-answer-ends-with-client
         stop.set()
         work.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())
@@ -88,8 +88,8 @@ async def stream_answer(
 ) -> Response:
     """Stream the events of an iterator that is created and consumed in a thread.
 
-    Raises any error from creating the iterator. If the caller loses access, the stream ends with that problem and the
-    work is stopped.
+    Errors from creating the iterator are raised. If the caller loses access, the work is stopped and the last event of
+    the stream is the problem.
     """
     queue: asyncio.Queue[str | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -111,7 +111,8 @@ async def stream_answer(
                     send_entry(writer.write_event(event))
         except LeadlineError as error:
             send_entry(writer.write_failure(build_problem(error)))
-        # The outermost handler of a stream: its status was already sent, so an unexpected error becomes its last event.
+        # This is the outermost handler of a stream. The status was already sent, so an unexpected error becomes the
+        # last event.
         except Exception:
             log.exception("answer failed")
             send_entry(writer.write_failure(build_internal_problem(request.scope.get("request_id", ""))))
@@ -141,7 +142,7 @@ class _StoppingResponse(StreamingResponse):
 async def _stream_entries(
     queue: asyncio.Queue[str | None], producer: asyncio.Future[None], caller: AnswerCaller, writer: EventWriter
 ) -> AsyncIterator[str]:
-    """Yield queue entries until None or until the caller loses access. While there are none, yield heartbeats."""
+    """Yield queue entries until an entry is None or the caller loses access. While there are none, yield heartbeats."""
     sent_at = time.monotonic()
     while True:
         entry: str | None = ""
@@ -189,7 +190,7 @@ class AnswerEventWriter:
 def _to_wire(event: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
     """Return the name and body of an event, and store a completed answer.
 
-    Events that have no case here are sent unchanged.
+    Events without a case of their own are sent with all of their members.
     """
     name = type(event).__name__.lower()
     match event:

@@ -1,7 +1,7 @@
 """Starts the work on a question, in the same way for every protocol.
 
-If the client waits, the work runs in a metered thread and stops when the client disconnects. In the background, it is a
-run in a worker.
+If the client waits, the work runs in a metered thread and stops when the client disconnects. In the background, a
+worker does the work as a run.
 """
 
 import threading
@@ -47,7 +47,7 @@ class AnswerWork:
         self._start = partial(threads.start, caller.tenant_id)
 
     async def wait_for_answer(self, observe: Callable[[Event], None] = lambda _: None) -> AnswerOut | None:
-        """Return the stored answer, or None if the client disconnected. Raises errors of quotas and of answering.
+        """Return the stored answer, or None if the client disconnected. Raises quota errors and errors from answering.
 
         `observe` is called with each event in the worker thread. If it raises an error, the work stops and the error is
         raised here.
@@ -58,9 +58,10 @@ class AnswerWork:
         return await wait_for_result(self._request, self._current, work, self._stop)
 
     async def stream(self, writer: EventWriter) -> Response:
-        """Return a response that streams the events. Raises errors of quotas.
+        """Return a response that streams the events. Raises quota errors.
 
-        If the request is repeated, the events are the stored text in one piece and the stored answer.
+        If the request is a repeat, the stream contains the text of the stored answer in one piece, and then the stored
+        answer.
         """
         before = await run_in_threadpool(self._asking.find_previous_answer)
         begin = self._start_work if before is None else partial(_replay_events, before)
@@ -83,15 +84,17 @@ class AnswerWork:
 
 def _replay_events(before: AnswerOut) -> Iterator[Event]:
     yield Delta(before.text)
-    yield Completed(cast(Answer, None))  # unused here: event writers get the answer from `CallerQuestion.save_answer`
+    yield Completed(
+        cast(Answer, None)
+    )  # This result is unused, because event writers get the answer from `CallerQuestion.save_answer`.
 
 
 def start_run(
     services: Services, caller: Principal, body: QuestionIn, asking: CallerQuestion, request_id: str | None = None
 ) -> Run:
-    """Queue a run. A request with a known `request_id` returns the run that the first such request started.
+    """Queue a run. If `request_id` was used before, return the run that the first request with it started.
 
-    Work that needs a model, including the choice of a strategy, is left to the worker. Raises errors of quotas.
+    Work that needs a model, including the choice of a strategy, is left to the worker. Raises quota errors.
     """
     question = asking.request
     wanted, scope = question.wanted, question.scope
@@ -113,7 +116,7 @@ def start_run(
         pauses=body.pause_on_budget,
     )
     known = services.answers.runs.find_existing(request)
-    if known is not None:  # a repeated request returns it even if quotas or limits would refuse the question now
+    if known is not None:  # A repeated request returns the run even if quotas or limits would refuse the question now.
         return known
     limits = build_unconfirmed_limits(is_confirmed=wanted.confirm, model_costs=services.asking.model_costs)
     wants = services.admission.meter.build_run_reservation(get_account(caller), wanted)

@@ -19,16 +19,16 @@ from rlm.requests import AnswerOptions, AnswerRequest, EarlierMessage, StrategyN
 
 log = structlog.get_logger(__name__)
 
-# The maximum history sent to a model: about 6,000 tokens, which fit in the smallest supported window along with the
-# question.
+# The maximum length of the history sent to a model: about 6,000 tokens, which fit in the smallest supported context
+# window along with the question.
 HISTORY_CHARS = 24_000
 
 
 class CallerQuestion:
     """A caller's question. The constructor raises `QuestionError` and `ConversationNotFoundError`.
 
-    The answer gets the id of the request's `claim`, if there is one. An answer that is not `kept` is returned to the
-    client but not stored.
+    If the request has a `claim`, the answer gets its id. If `kept` is false, the answer is returned to the client but
+    not stored.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class CallerQuestion:
         )
 
     def find_previous_answer(self) -> AnswerOut | None:
-        """Return the answer to an earlier request with the same claim, as the caller may see it now, or None.
+        """Return the answer to an earlier request with the same claim, limited to what the caller may see now, or None.
 
         Raises `AnswerNotFoundError` if that answer was deleted.
         """
@@ -84,7 +84,7 @@ class CallerQuestion:
         return self._before
 
     def ensure_conversation(self) -> str | None:
-        """Return the id of the answer's conversation. If the request asks for a new conversation, create it."""
+        """Return the id of the answer's conversation. If the request asks for a new conversation, create one."""
         if self._is_new and self._conversation_id is None:
             self._conversation_id = self._services.answers.conversations.start(
                 self._caller.tenant_id, self._question, self._caller.owner
@@ -92,9 +92,9 @@ class CallerQuestion:
         return self._conversation_id
 
     def save_answer(self, answer: Answer) -> AnswerOut:
-        """Store the answer and return it in its wire form. If it cannot be stored, a note in the answer says so.
+        """Store the answer and return it in its wire format. If it cannot be stored, a note in the answer says so.
 
-        If the request is repeated, return the stored answer.
+        If the request is a repeat, return the answer that is already stored.
         """
         if self._before is not None:
             return self._before
@@ -110,7 +110,9 @@ class CallerQuestion:
             if self._claim is not None:
                 self._claim.is_made = True
             return render_in_forms(self._services, AnswerOut.from_kept_answer(kept_as), self._forms)
-        except IngestError as error:  # the work is already paid for, so the client gets the answer anyway
+        except (
+            IngestError
+        ) as error:  # The work is already paid for, so the client gets the answer even though it could not be stored.
             log.warning("answer not stored", error=repr(error))
             noted = replace(answer, notes=(*answer.notes, "This answer could not be saved."))
             return self._build_unsaved_answer(noted, identifier)
@@ -140,7 +142,7 @@ class CallerQuestion:
         return wanted if default is None else replace(wanted, strategy=StrategyName(default))
 
     def _load_used_versions(self) -> frozenset[str]:
-        """Return the document versions that were used for the earlier answers of the conversation."""
+        """Return the document versions that were used for earlier answers in the conversation."""
         if self._conversation_id is None:
             return frozenset()
         return self._services.answers.conversations.list_versions(self._caller.tenant_id, self._conversation_id)
@@ -177,7 +179,7 @@ def require_collections(
 def select_recent_messages(
     messages: Sequence[EarlierMessage], characters: int = HISTORY_CHARS
 ) -> tuple[EarlierMessage, ...]:
-    """Return the last messages within `characters`, oldest first. If the last alone is too long, it is truncated."""
+    """Return the last messages that fit in `characters`, oldest first. If the last one is too long, it is truncated."""
     kept: list[EarlierMessage] = []
     for message in reversed(messages):
         if len(message.text) > characters:
@@ -198,5 +200,5 @@ def build_visible_answer(services: Services, caller: Principal, kept: StoredAnsw
 
 
 def render_in_forms(services: Services, answer: AnswerOut, forms: Sequence[Form]) -> AnswerOut:
-    """Return the answer with the requested renderings added to it."""
+    """Return the answer with its text also rendered in the requested formats."""
     return render_answer(answer, forms, services.settings.public_url) if forms else answer

@@ -51,7 +51,7 @@ def one(
 ) -> ConversationWithTurnsOut:
     """Show a conversation with its questions and answers, oldest first. Paginated.
 
-    Quotations from documents that were deleted or that you cannot read are left out. `render` adds the text of each
+    Quotations from documents that were deleted or that you cannot read are omitted. `render` adds the text of each
     answer as `html`, `mrkdwn` or both.
     """
     conversation = services.answers.conversations.load_conversation(

@@ -10,13 +10,13 @@ from ingest.storage.answers.records import Conversation, StoredAnswer
 
 
 class RowOut(Wire):
-    """A record behind a computed answer: its `row` number in the table, from 1, its span, text, and values by column.
+    """A record behind a computed answer: its `row` number in the table (from 1), its span, its text, and its values.
 
     `place` describes its position in words, such as "sheet Costs, row 40"; it is empty if the format has no positions.
-    `table` is null if the record is a whole document or one of its sections, which are numbered in reading order. In
-    that case, span and text are those of its beginning, and the values are its title and name, or title and heading.
-    Decimal numbers are sent as strings, so that they stay exact. `gone` means that the document was deleted or
-    replaced; text and values are then empty.
+    `table` is null if the record is a whole document or a section; sections are numbered in reading order. For such a
+    record, span and text cover only its beginning, and the values are its title and name, or its title and heading.
+    Values are keyed by column. Decimal numbers are sent as strings, so that they stay exact. `gone` means that the
+    document was deleted or replaced; text and values are then empty.
     """
 
     document_id: str
@@ -32,7 +32,7 @@ class RowOut(Wire):
 
 
 class RowPage(Wire):
-    """A page of the records behind an answer, of `total`; `next_cursor` is null on the last page."""
+    """A page of the records behind an answer. `total` counts all records; `next_cursor` is null on the last page."""
 
     rows: list[RowOut]
     total: int
@@ -67,7 +67,7 @@ class ConversationPage(Wire):
 
 
 class TurnOut(Wire):
-    """A question and its answer. `feedback` is your own feedback on the answer, or null if you gave none."""
+    """A question and its answer. `feedback` is your feedback on the answer, or null if you gave none."""
 
     number: int
     question: str

@@ -1,4 +1,4 @@
-"""Estimates a question before it is asked: the size of its scope, and the maximum that its answer may spend."""
+"""Estimates the size of a question's scope and the maximum that its answer may spend, before the question is asked."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class EstimateOut(Wire):
 
     `tokens` is an estimate if some documents have not been counted yet. `budget` contains the limits that will apply;
     it is empty if there are none. `at_most` describes the limits in words. A direct answer reads passages and takes one
-    to seven calls.
+    to seven calls to the model.
     """
 
     documents: int

@@ -13,7 +13,7 @@ class CondensedOut(Wire):
 
 
 class RoutedOut(Wire):
-    """The strategy that was chosen and the reason. If the cost is large, a cost estimate is included."""
+    """The chosen strategy and the reason for it. If the cost is large, a cost estimate is included."""
 
     strategy: str
     reason: str
@@ -21,7 +21,7 @@ class RoutedOut(Wire):
 
 
 class RetrievedOut(Wire):
-    """A search for `query` found this number of passages in the documents with these titles."""
+    """A search for `query` found this number of `passages`, in documents with these `titles`."""
 
     query: str
     passages: int
@@ -29,7 +29,7 @@ class RetrievedOut(Wire):
 
 
 class ReadingOut(Wire):
-    """The language model is reading passages of the documents with these titles; `call` counts from 1."""
+    """The language model is reading passages of documents with these `titles`; `call` counts from 1."""
 
     call: int
     titles: list[str]
@@ -51,7 +51,7 @@ class WorkingOut(Wire):
 
 
 class CellOut(Wire):
-    """Code that the model wrote, and its result. `part` and `depth` give the position of the code in the recursion."""
+    """Code that the model wrote, and its result. `part` and `depth` identify the sub-run that ran the code."""
 
     number: int
     depth: int
@@ -71,7 +71,7 @@ class DeltaOut(Wire):
 
 
 class CheckingOut(Wire):
-    """The text of the answer is complete, and this number of its sentences is being checked."""
+    """The text of the answer is complete. `sentences` is the number of sentences that are being checked."""
 
     sentences: int
 

@@ -22,7 +22,7 @@ class CitedSpan:
 
     @property
     def address(self) -> str:
-        """The path of the span's text in the REST API."""
+        """The REST API path that returns the span's text."""
         return f"/v1/documents/{quote(self.document_id, safe='')}/content?start={self.start:d}&end={self.end:d}"
 
     @property

@@ -1,9 +1,9 @@
 """Renders a model's Markdown as HTML or as Slack's mrkdwn, using an allow-list.
 
-A document may have told the model to write anything, so nothing in the model's text may load, link or run. Text,
-emphasis, headings, lists, quotations, code and tables are rendered. Links, images, HTML and references are not parsed
-and remain plain text. The only links are built here, from markers such as `[1]` that refer to a citation of the answer.
-They lead to the cited span of one of our own documents.
+A document may contain instructions that influence the model, so nothing in the model's text may load, link or run.
+Text, emphasis, headings, lists, quotations, code and tables are rendered. Links, images, HTML and references are not
+parsed and remain plain text. The only links are built here, from citation markers such as `[1]`, and lead to the cited
+span of one of our own documents.
 
 HTML is rendered by markdown-it and then cleaned by nh3, so that a bug in either of them does no harm. Slack turns bare
 addresses, mentions and channels into links automatically. For Slack, an address is therefore written as
@@ -41,14 +41,14 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 _NAME = re.compile(r"[^\W_](?:[\w-]*\.)+[^\W\d_]{2}[^\s`()\[\]]*")
-_MENTION = re.compile(r"[@#](?!\s)")  # also matches at the end of a text, because an emphasis mark may follow
+_MENTION = re.compile(r"[@#](?!\s)")  # Also matches at the end of a string, because an emphasis mark may follow.
 _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _EMPHASIS = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼"})
 _QUOTING_CODE = str.maketrans({"`": "ˋ"})
 
 
 def render_answer(answer: AnswerOut, forms: Collection[Form], public_url: str | None) -> AnswerOut:
-    """Return an answer with its text and titles rendered in these formats. Links in mrkdwn require a `public_url`."""
+    """Return an answer with its text and titles rendered in `forms`. Links in mrkdwn require a `public_url`."""
     cited = {
         each.number: CitedSpan(each.document_id, each.start, each.end) for each in answer.citations if not each.deleted
     }
@@ -64,10 +64,10 @@ def render_answer(answer: AnswerOut, forms: Collection[Form], public_url: str | 
 
 
 def render_text(form: Form, text: str, cited: Mapping[int, CitedSpan], base: str | None) -> str:
-    """Render `text` in a format, and turn the markers of `cited` into links.
+    """Render `text` in a format, and turn the citation markers for `cited` into links.
 
     Links in HTML are REST paths, relative to the service's address. Links in mrkdwn lead to portal pages and require
-    the service's address as `base`; without it, markers are left unchanged.
+    the service's address as `base`. Without `base`, markers in mrkdwn are left unchanged.
     """
     if form is Form.MRKDWN:
         return remove_invisible(_MrkdwnWriter(cited, base).render_blocks(_PARSER.parse(text, {"cited": cited}))).strip()
@@ -154,7 +154,7 @@ class _MrkdwnWriter:
         self._cited = cited
         self._base = base
         self._lines: list[str] = []
-        # The prefixes of the next line, outermost block first, and the prefixes of all lines after it.
+        # For each open block, outermost first: the prefix of the next line, and the prefix of all lines after that.
         self._first: list[str] = []
         self._rest: list[str] = []
         self._numbers: list[int | None] = []
@@ -217,7 +217,7 @@ class _MrkdwnWriter:
             self._first = list(self._rest)
 
     def _write_code(self, lines: Iterable[str]) -> None:
-        """Write a code block without indentation, because Slack does not recognize an indented one."""
+        """Write a code block without indentation, because Slack does not recognize indented code fences."""
         shown = [line.translate(_QUOTING_CODE).translate(_SLACK) for line in lines]
         self._lines += ["```", *shown, "```"]
         self._write_gap()
@@ -254,7 +254,7 @@ def _render_link(cited: CitedSpan, base: str, shown: str) -> str:
 
 
 def _iter_inert_parts(text: str) -> Iterator[str]:
-    """Yield the parts of plain text, escaped so that Slack finds no link, mention, channel or code in it."""
+    """Yield the parts of plain text, each escaped so that Slack finds no link, mention, channel or code."""
     text, at = _escape_links(text), 0
     for match in _NAME.finditer(text):
         yield text[at : match.start()]
@@ -294,7 +294,7 @@ def _is_word_char(char: str) -> bool:
 
 
 def _render_table(tokens: Sequence[Token]) -> list[str]:
-    """Return the lines of a table as text, with columns padded to equal width, because Slack has no tables."""
+    """Return a table as lines of plain text, with the cells of each column padded, because Slack has no tables."""
     rows: list[list[str]] = []
     for token in tokens:
         if token.type == "tr_open":

@@ -42,14 +42,14 @@ async def ask(
 ) -> Response | AnswerOut:
     """Ask a question about your documents, on its own or in a conversation.
 
-    With `background`, the answer is made by a run, which continues even if this connection is closed or the service
-    crashes. The response is `202` with the run's address in `Location`.
+    With `background`, a run makes the answer and continues even if this connection is closed or the service crashes.
+    The response is `202` with the run's address in `Location`.
 
     With `stream`, or if only `text/event-stream` is accepted, the response is a stream of server-sent events:
 
-    * `condensed`: a follow-up, rewritten as a standalone question (`question`)
+    * `condensed`: a follow-up question was rewritten as a standalone `question`
     * `routed`: the `strategy`, the `reason` for it, and a cost `estimate` if the cost is large
-    * `retrieved`: a search for `query` found this number of `passages`, in documents with these `titles`
+    * `retrieved`: a search for `query` found this number of `passages`, in the documents with these `titles`
     * `reading`: the model is reading passages of documents with these `titles`; `call` counts from 1
     * `planned`: how a table answer is computed (`steps`, `sql`)
     * `working`: progress of a long `step` (`done` of `total`)
@@ -70,7 +70,7 @@ async def ask(
     asking = await run_in_threadpool(CallerQuestion, services, caller, body, claim)
     if body.background:
         return await run_in_threadpool(_start_background_run, services, caller, body, asking, claim)
-    slot.release()  # answers run in their own threads
+    slot.release()  # Answers run in their own threads.
     work = AnswerWork(request, services, caller, threads, asking)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
         return await work.stream(AnswerEventWriter(asking.save_answer))
@@ -82,8 +82,8 @@ async def ask(
 def estimate(body: QuestionIn, caller: Asker, services: ServicesDep) -> EstimateOut:
     """Estimate the size of a question's scope and the maximum that its answer may spend. The estimate itself is free.
 
-    The cost of judging the records of a table is only known once the answer is planned. If it is large, the question is
-    refused at that point with `confirmation_required`.
+    The cost of judging the records of a table is only known once the answer is planned. If that cost is large, the
+    question is then refused with `confirmation_required`.
     """
     require_collections(services, caller, body.collections)
     return estimate_question(services, body, body.build_scope(caller))
@@ -127,7 +127,7 @@ def rows(
 
 @router.delete("/{answer_id}", status_code=204)
 def delete(answer_id: str, caller: Asker, services: ServicesDep) -> None:
-    """Delete an answer. Its conversation remains; if a run made the answer, the run no longer has one."""
+    """Delete an answer. Its conversation remains. If a run made the answer, the run remains without an answer."""
     services.answers.conversations.delete_answer(caller.tenant_id, answer_id, caller.visible_owner)
 
 

@@ -17,8 +17,8 @@ _BEGINNING_CHARS = 1_000
 def select_row_ranges(kept: StoredAnswer, row: int | None, column: int | None) -> Sequence[RowRanges]:
     """Return the records behind an answer, or behind one row or cell of its table.
 
-    For a cell without records of its own, return the records of its row. Raises `BadRequestError` if no records are
-    known.
+    If no records are stored for a cell, return the records of its row. Raises `BadRequestError` if no records are known
+    for the row either.
     """
     if row is None and column is None:
         return kept.rows_behind
@@ -39,7 +39,7 @@ def load_source_rows(
 ) -> list[RowOut]:
     """Return up to `limit` records, starting at number `begin`, counted from 0.
 
-    Records have no contents if their version was deleted or replaced, or if the caller cannot read their document.
+    Records have no text or values if their document version was deleted or replaced, or if the caller cannot read it.
     """
     named = {each.document_id for each in parts}
     deleted = services.answers.conversations.list_withheld_documents(named, caller.readers)
@@ -66,7 +66,7 @@ def _read_rows(services: Services, part: RowRanges, numbers: list[int]) -> list[
     if part.table < 0:
         return [_read_text_row(services, part, number) for number in numbers]
     tables = services.contents.tables.load_tables(part.version_id)
-    if part.table >= len(tables):  # the document was replaced, and the data of its previous version was removed
+    if part.table >= len(tables):  # The document was replaced, and the data of its previous version was removed.
         return [_build_gone_row(part, number) for number in numbers]
     names = [column.name for column in tables[part.table].columns]
     return [

@@ -13,15 +13,15 @@ from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.quotas.records import NANODOLLARS
 from rlm.answers import convert_to_json
 
-# Replies of sub-calls are truncated to this length here. The log stores the whole replies, which are needed to resume a
-# run.
+# Replies to sub-calls are truncated to this length in responses. The log stores them in full, because they are needed
+# to resume a run.
 _MAX_REPLY_CHARS = 2_000
-# Members that are logged only so that a run can be resumed.
+# Event members that are logged only to resume a run, and are not shown.
 _HIDDEN_MEMBERS = frozenset({"found", "at"})
 
 
 class RunUsageOut(Wire):
-    """Usage of the sub-calls finished so far. `cached` calls cost nothing. `dollars` is 0 if no price is known."""
+    """Usage of the run's finished sub-calls. `cached` calls cost nothing. `dollars` is 0 if no price is known."""
 
     calls: int
     cached: int
@@ -41,9 +41,9 @@ class RunOut(Wire):
     """A run. `queue_position` counts the jobs ahead of it; `seconds` is the time it has been working.
 
     `conversation` is the conversation that the answer belongs to; `history` counts the messages before the question.
-    `progress` is the latest progress report, and `events` the number of logged events. `attempt` counts the attempts
-    since the last one that finished a new sub-call. A `paused` run has reached its `budget` and waits; its `progress`
-    says which limit was reached.
+    `progress` is the latest progress report, and `events` is the number of logged events. `attempt` counts the attempts
+    since the last attempt that finished a new sub-call. A `paused` run has reached its `budget` and waits for a user.
+    Its `progress` says which limit was reached.
     """
 
     id: str
@@ -73,7 +73,7 @@ class RunOut(Wire):
 
     @classmethod
     def from_run(cls, run: Run, *, queue_position: int | None = None, withheld: bool = False) -> Self:
-        """Build the model from a run. If `withheld`, leave out the run's progress, which names documents."""
+        """Build the model from a run. If `withheld` is true, omit the run's progress, because it names documents."""
         return cls.from_records(run, **_compute_members(run, withheld=withheld), queue_position=queue_position)
 
 
@@ -93,12 +93,12 @@ class RunWithAnswerOut(RunOut):
         )
 
 
-# Kinds of events that contain no text from documents.
+# Event kinds without text from documents.
 _TEXTLESS_KINDS = frozenset({"start", "resume", "paused", "budget", "raised", "end"})
 
 
 class MoreIn(Wire):
-    """Amounts to add to the budget of a paused run. Add at least one, and only to limits that the run already has."""
+    """Amounts to add to a paused run's budget. At least one is required; only existing limits can be increased."""
 
     calls: int | None = Field(None, gt=0, examples=[200])
     prompt_tokens: int | None = Field(None, gt=0)
@@ -125,7 +125,7 @@ class RunEventOut(Wire):
 
     @classmethod
     def from_event(cls, event: RunEvent, *, withheld: bool = False, whole: bool = False) -> Self:
-        """Build the model from an event. If `withheld`, leave out anything that may come from documents, and say so.
+        """Build the model from an event. If `withheld` is true, omit anything that may come from documents, and say so.
 
         Model replies are truncated unless `whole` is set.
         """
@@ -135,7 +135,7 @@ class RunEventOut(Wire):
 
 
 class RunEndOut(RunEventOut):
-    """The last event when a run is followed, with the run and its answer."""
+    """The last event of a run's stream, with the run and its answer."""
 
     run: RunWithAnswerOut
 

@@ -17,7 +17,7 @@ from rlm.requests import AnswerOptions, AnswerScope, EarlierMessage, StrategyNam
 
 
 class BudgetIn(Wire):
-    """The maximum that an answer may spend. Members that are left out are not limited.
+    """The maximum that an answer may spend. Omitted fields are not limited.
 
     A limit in dollars requires a model with a known price, and has no effect if the price is 0.
     """
@@ -45,21 +45,22 @@ class MessageIn(Wire):
 class QuestionIn(Wire):
     """A question of at most 4,000 characters, on its own or with its conversation.
 
-    Send either `question`, or `messages`, oldest first, the last of which is the user's question. If the conversation
-    is long, the model gets only the last messages, up to about 24,000 characters. `conversation` together with a
-    `question` stores the conversation on the server: `new` starts a conversation, and the id in its answer continues
-    it.
+    Send either `question` or `messages`. `messages` are ordered oldest first and end with the user's question. If the
+    conversation is long, the model gets only the last messages, up to about 24,000 characters. `conversation` together
+    with a `question` stores the conversation on the server. Send `new` to start a conversation, and then the id from
+    the answer to continue it.
 
     `filters` are conditions on document metadata, as in a search. `stream` returns server-sent events instead of one
     JSON object; `background` returns a run immediately. `strategy` determines how the answer is made: `direct` reads
     passages, `table` computes over records, `recursive` lets the model write code that works through the documents, and
     `auto` lets the model choose.
 
-    Work with a large estimate is refused with `confirmation_required`, unless `confirm` is true or a `budget` is set.
-    Work that exceeds the budget is left out, and the answer says so. If there are many records, a model judges a sample
-    of them and also the records of which a classifier trained on that sample is unsure; with `every_record`, the model
-    judges all of them. The cost of a `recursive` answer cannot be estimated. Without a `budget`, it ends after 500
-    calls or 15 minutes. Unless `confirm` is true, it also ends after one dollar if the model has a known price above 0.
+    If the estimated cost is large, the request is refused with `confirmation_required`, unless `confirm` is true or a
+    `budget` is set. Work that exceeds the budget is skipped, and the answer says so. If there are many records, a model
+    judges only a sample of them, plus those that a classifier trained on the sample is unsure about. With
+    `every_record`, the model judges all of them. The cost of a `recursive` answer cannot be estimated. Without a
+    `budget`, it ends after 500 calls or 15 minutes. Unless `confirm` is true, it also ends after one dollar if the
+    model has a known price above 0.
 
     With `pause_on_budget`, a run that reaches its budget waits until someone adds to the budget or finishes the run
     with a partial result. `render` also returns the answer as `html` or `mrkdwn`, which are safe to display.
@@ -99,7 +100,7 @@ class QuestionIn(Wire):
 
     @property
     def said_before(self) -> tuple[EarlierMessage, ...]:
-        """The messages before the question; empty for a stored conversation."""
+        """The messages before the question. Empty if the conversation is stored on the server."""
         return tuple(EarlierMessage(each.role, each.content.replace("\0", " ")) for each in self.messages[:-1])
 
     def build_scope(self, caller: Principal) -> AnswerScope:
@@ -117,7 +118,7 @@ class QuestionIn(Wire):
 
 
 class QuoteOut(Wire):
-    """A span that supports a sentence; it is in the passage with this `number`."""
+    """A span that supports a sentence. `number` is the number of the passage that contains the span."""
 
     number: int
     start: int
@@ -130,13 +131,13 @@ class QuoteOut(Wire):
 class CitationOut(Wire):
     """A passage that the answer cites: `text[start:end]` of the version's normalized text.
 
-    `quote` is the text of that span as it appears in the document. It is empty if a model read the whole text without
-    quoting it, in which case `place` says so. `page` is the number of the page, slide or sheet on which the span
-    starts. `place` is the position in words; it is empty if the format has no positions. `verified` means that the
-    model quoted the span and code found the quotation there; otherwise, the span is the part of the passage closest to
-    the sentence. `quotes` are all spans of the passage that support sentences of the answer, in answer order. If the
-    document was `deleted` or you cannot read it, none of its content is shown. `html` and `mrkdwn` are the title as a
-    link to the span, if the answer was rendered in these formats.
+    `quote` is the text of that span as it appears in the document. If a model read the whole text without quoting it,
+    `quote` is empty and `place` says so. `page` is the number of the page, slide or sheet on which the span starts.
+    `place` is the position in words; it is empty if the format has no positions. `verified` means that the model quoted
+    the span and code found the quotation there; otherwise, the span is the part of the passage closest to the sentence.
+    `quotes` are all spans of the passage that support sentences of the answer, in answer order. If the document was
+    `deleted` or you cannot read it, none of its content is shown. `html` and `mrkdwn` are the title as a link to the
+    span, if the answer was rendered in these formats.
     """
 
     number: int
@@ -157,7 +158,7 @@ class CitationOut(Wire):
 
     @property
     def quoted(self) -> list[str]:
-        """The texts of its quotes, or its own quote if no sentence has any. Empty for a deleted document."""
+        """The texts of `quotes` or, if there are none, of `quote`. Empty if the document was deleted."""
         return [each.text for each in self.quotes] or list(filter(None, [self.quote]))
 
 
@@ -181,7 +182,7 @@ class SentenceOut(Wire):
 
 
 class SearchedDocumentOut(Wire):
-    """A document, with the number of its passages that were found and the number that a model read."""
+    """A document, the number of its passages that were found, and the number of those that a model read."""
 
     document_id: str
     title: str
@@ -227,7 +228,7 @@ class UsageOut(Wire):
 
 
 class CoverageOut(Wire):
-    """Coverage of the scope: how much a model read or judged, how much code searched, and how much was never opened.
+    """Coverage of the scope: how much of it a model read or judged, code searched, or nothing opened.
 
     Token counts are estimates, and no token is counted twice. `unit` names the units that `units` counts: documents, or
     records of tables. `units_inferred` were labelled by a classifier that was trained on the model's labels;
@@ -259,7 +260,7 @@ class IntervalOut(Wire):
 
 
 class ResultOut(Wire):
-    """The value that the answer computed, for programs.
+    """The computed value of the answer in machine-readable form.
 
     `interval` is set if the value is based on labels that may be wrong.
     """
@@ -272,7 +273,7 @@ class ResultOut(Wire):
 class CellRecordsOut(Wire):
     """The number of records behind a row or a cell of a table.
 
-    The row is counted from 1; the `column` of a cell is counted from 0.
+    `row` counts from 1, and the `column` of a cell counts from 0.
     """
 
     row: int
@@ -283,10 +284,10 @@ class CellRecordsOut(Wire):
 class ResultTableOut(Wire):
     """The result table of the `sql`: its first rows, and its total number of rows.
 
-    `semantic_columns` are the columns that a model filled in, each with its instruction. `quantities` are the numbers,
-    from 0, of the columns that are counts or sums. `records` counts the records behind each row, if known, and behind
-    each cell that is based on only some of its row's records. `GET /v1/answers/{id}/rows?row=1&column=0` lists these
-    records.
+    `semantic_columns` are the columns that a model filled in, each with the model's instruction. `quantities` lists the
+    indexes (from 0) of the columns that contain counts or sums. `records` counts the records behind each row, if known,
+    and behind each cell that is based on only some of its row's records. `GET /v1/answers/{id}/rows?row=1&column=0`
+    lists these records.
     """
 
     columns: list[str]
@@ -301,14 +302,15 @@ class ResultTableOut(Wire):
 class AnswerOut(Wire):
     """An answer. `text` is Markdown written by a model, with markers such as `[1]` that refer to `citations`.
 
-    Do not render `text`: a document may have told the model to insert links, images or HTML. Request `html` or `mrkdwn`
-    (Slack) with `render` instead; the only links in them lead to cited spans of your documents.
+    Do not render `text`, because instructions in a document may have caused the model to insert links, images or HTML.
+    Request `html` or `mrkdwn` (Slack) with `render` instead; the only links in them lead to cited spans of your
+    documents.
 
     `id` is null if the answer was not stored, and `conversation` is null if the answer belongs to none. `question` is
     the question that was answered; a follow-up is rewritten as a standalone question. `rows_behind_total` counts the
     records behind a computed answer; `GET /v1/answers/{id}/rows` lists them. If `finished` is false, a budget or
     another limit ended the work early. `dollars` is the cost of `usage`, or null if the model's price is not known.
-    `notes` are meant for users.
+    `notes` are remarks for users.
     """
 
     id: str | None
@@ -345,7 +347,7 @@ class AnswerOut(Wire):
     ) -> "AnswerOut":
         """Build the model from the JSON of an answer, as written by `rlm.answers.build_answer_json`.
 
-        Unknown members are ignored, because processes of the next release may write answers during an upgrade.
+        Unknown members are ignored, because during an upgrade, processes of the next release may already write answers.
         """
         shown = _redact_documents(body, deleted) if deleted else body
         named = {"id": identifier, "conversation": conversation, "citations": _build_citations(shown)}
@@ -354,13 +356,13 @@ class AnswerOut(Wire):
 
 
 def extract_cited_documents(body: Mapping[str, Any]) -> set[str]:
-    """Return the documents that an answer names: those that it quotes, and those in which passages were found."""
+    """Return the documents named in an answer: those that it quotes, and those in which passages were found."""
     named = [*body["citations"], *body["searched"]["documents"]]
     return {each["document_id"] for each in named}
 
 
 def _build_citations(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the citations of an answer, each with the distinct quotes that sentences take from it."""
+    """Return the citations of an answer, each with the distinct quotes from it that support sentences."""
     quotes: dict[int, dict[tuple[int, int], Any]] = {each["number"]: {} for each in body["citations"]}
     for each in (quote for sentence in body["sentences"] for quote in sentence["quotes"]):
         if each["number"] in quotes:
