@@ -1,1 +1,1 @@
-"""Composition roots: build and connect the parts of each deployment."""
+"""Composition roots: create and connect the components of each deployment."""

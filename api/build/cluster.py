@@ -27,8 +27,8 @@ def open_cluster(
 ) -> Iterator[Services]:
     """Open the services of one API process. Any number of processes may share the same servers.
 
-    If startup is impossible, raises errors with user-facing messages. The broker may be unavailable; uploads are still
-    accepted.
+    If startup is impossible, raises errors with user-facing messages. The broker does not have to be available, because
+    uploads are accepted without it.
     """
     with ExitStack() as stack:
         defaults = parse_quota_defaults(settings)

@@ -1,4 +1,4 @@
-"""Builds the services of a process from its parts, in the same way for every deployment."""
+"""Builds the services of a process from its components, in the same way for every deployment."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -42,7 +42,7 @@ from workers.tasks.deletion import Deleter
 
 
 class IdentityProviderSettingsError(LeadlineError):
-    """An identity provider is configured but its tokens cannot be checked here, so the service does not start."""
+    """An identity provider is configured but its tokens cannot be checked, so the service does not start."""
 
     code = "identity_provider_settings"
     default_hint = "Install the extra with `pip install 'leadline[oidc]'`, or unset LEADLINE_OIDC_ISSUER."
@@ -65,7 +65,7 @@ def open_token_checker(settings: OidcSettings, identities: Identities) -> TokenC
 
 
 class QuotaDefaults(TypedDict):
-    """The default limits for tenants and keys, used if the catalog has no limit of their own."""
+    """The default limits for tenants and keys. They apply if the catalog has no limit for the tenant or key."""
 
     tenant_defaults: Mapping[Quota, int]
     key_defaults: Mapping[Quota, int]
@@ -140,7 +140,7 @@ def build_services(
     redis_url: str | None = None,
     ballast: Ballast | None = None,
 ) -> Services:
-    """Build the services. Any parts that this function opens are closed with `stack`."""
+    """Build the services. Anything that this function opens is closed with `stack`."""
     # Key lookups and health checks have their own connections, so that they never wait behind other work.
     door = open_database(database_url, pool_size=4)
     stack.callback(door.dispose)

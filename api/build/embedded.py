@@ -1,4 +1,4 @@
-"""The composition root of the embedded deployment: opens all parts in one process, and closes them in order."""
+"""The composition root of the embedded deployment: opens all components in one process, and closes them in order."""
 
 import fcntl
 import json
@@ -57,13 +57,13 @@ from workers.threads import WorkerThreads
 from workers.upkeep.digests import DigestFiller
 from workers.upkeep.webhooks import WebhookSender
 
-# A startup without schema migrations writes 0.4 MB.
+# This is enough to start, because a startup without schema migrations writes 0.4 MB.
 _START_BYTES = 1024**2
 
 log = structlog.get_logger(__name__)
 
-# Every 20 seconds, at most this many seconds are spent on missing digests, so that reading and hashing use at most a
-# twentieth of one core.
+# The maximum time spent on missing digests every 20 seconds, so that reading and hashing use at most a twentieth of one
+# core.
 _DIGEST_STEP_SECONDS = 1.0
 
 
@@ -75,10 +75,10 @@ def open_embedded(
     encoders: Encoders | None = None,
     language_model: LanguageModel | None = None,
 ) -> Iterator[Services]:
-    """Open all parts on one data folder. If startup is impossible, raises errors with user-facing messages.
+    """Open all components on one data folder. If startup is impossible, raises errors with user-facing messages.
 
     The data folder is locked by this process until the block exits. A given encoder, set of encoders or language model
-    replaces the configured one and is closed with the other parts.
+    replaces the configured one and is closed with the other components.
     """
     with ExitStack() as stack:
         stack.enter_context(hold_data_folder(settings.home))
@@ -96,13 +96,13 @@ def open_embedded(
             yield services
         finally:
             services.accepting = False
-            ballast.shrink()  # closing the index writes its in-memory data to disk
+            ballast.shrink()  # Closing the index writes its in-memory data to disk.
             workers.stop()
 
 
 @dataclass(frozen=True)
 class OpenCatalog:
-    """The catalog without the other parts, for commands. It can be opened while the service is running."""
+    """The catalog without the other components, for commands. It can be opened while the service is running."""
 
     catalog: Catalog
     jobs: Jobs
@@ -159,7 +159,7 @@ def open_catalog(
 
 @contextmanager
 def hold_data_folder(home: Path) -> Iterator[None]:
-    """Hold the lock of the data folder, and free ballast so that startup can write.
+    """Hold the lock of the data folder, and free ballast (reserved disk space) so that startup can write.
 
     Raises `DataFolderBusyError` if another process holds the lock, `StorageReadOnlyError` if the folder is read-only,
     and `StorageFullError` if there is too little space.
@@ -214,7 +214,7 @@ def _assemble(
 
     def open_store(installation: Installation) -> IndexStore:
         nonlocal crashed
-        crashed = _mark_unclean(home, stack)  # from here on, a crash would leave work unfinished
+        crashed = _mark_unclean(home, stack)  # From here on, a crash would leave work unfinished.
         reserve = settings.min_free_bytes if settings.ballast_bytes else None
         return build.build_embedded_store(home, installation, min_free_bytes=reserve)
 
@@ -240,7 +240,7 @@ def _assemble(
     _recover(parts, crashed=crashed)
 
     scratch = home / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)  # delete files of a process that was killed
+    shutil.rmtree(scratch, ignore_errors=True)  # Delete the temporary files of a process that was killed.
     scratch.mkdir()
     deps = parts.build_worker_deps()
 
@@ -276,7 +276,7 @@ def _assemble(
 
 
 def _recover(parts: ServiceParts, *, crashed: bool) -> None:
-    """Finish or requeue the unfinished work of the last process. If that process crashed, check more."""
+    """Finish or requeue the unfinished work of the last process. If that process crashed, run additional checks."""
     if crashed:
         log.info("last process did not shut down cleanly")
         parts.stores.documents.catalog.mark_readers_unsynced()
@@ -297,9 +297,9 @@ def _catch_up(parts: ServiceParts, filler: DigestFiller, ballast: Ballast) -> No
 
 
 def _mark_unclean(home: Path, stack: ExitStack) -> bool:
-    """Create a marker that only a clean shutdown removes, after it has closed everything that is opened later.
+    """Create a marker file, and return True if it already existed, which means that the last process crashed.
 
-    Return True if the marker already existed, which means that the last process crashed.
+    Only a clean shutdown removes the marker file, after closing everything that was opened later.
     """
     marker = home / "unclean"
     crashed = marker.exists()
@@ -322,7 +322,7 @@ def _read_owner(lock: IO[str]) -> str:
 
 
 def _clean_up(settings: Settings, parts: ServiceParts) -> None:
-    """Delete expired data and compare the index with the catalog."""
+    """Delete expired data, and check the index against the catalog."""
     parts.stores.operations.expiry.delete_expired(settings.retention)
     expire_uploads(parts.stores.documents.partial_uploads, parts.stores.contents.blobs)
     parts.index_checks.run()

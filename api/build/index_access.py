@@ -1,7 +1,7 @@
 """Opens the vector index of a cluster or a data folder, for commands that repair and migrate it.
 
-If a running service has the data folder open, only the catalog is opened. Commands then record their request in the
-catalog, and the service builds the index.
+If a running service has the data folder open, only the catalog is opened here. Commands then record their request in
+the catalog, and the service builds the index.
 """
 
 import threading
@@ -53,7 +53,7 @@ __all__ = [
     "open_index_access",
 ]
 
-# Shows the progress of a build: its state, and the finished chunks of a long document that is not committed yet.
+# Shows the progress of a build. The number counts the finished chunks of a long document that is not committed yet.
 Watch = Callable[[BuildProgress, int], None]
 
 _POLL_SECONDS = 0.5
@@ -63,8 +63,8 @@ _POLL_SECONDS = 0.5
 class IndexAccess:
     """The open index.
 
-    `deps`, `generations` and `checks` are None if another process has the data folder open, or if the index was not to
-    be opened (`only_look`).
+    `deps`, `generations` and `checks` are None if another process has the data folder open, or if the index was left
+    closed (`only_look`).
     """
 
     records: GenerationRecords
@@ -96,7 +96,8 @@ class IndexAccess:
     def rebuild(self, watch: Watch) -> Generation:
         """Build a new index and switch to it. If the previous index is lost, it is discarded.
 
-        The loss may not be recorded in the catalog yet, because a service that cannot open its index does not check it.
+        The index is checked for a loss first, because a service that could not open its index may not have recorded the
+        loss in the catalog.
         """
         if self.checks is not None and (found := self.checks.inspect()).lost:
             self.states.record_state(found)
@@ -104,13 +105,13 @@ class IndexAccess:
         return self.build_switcher(watch).rebuild(choice, self.sparse.fingerprint)
 
     def list_copies(self) -> dict[int, Copies]:
-        """Return the shard copies of each generation, for indexes on several nodes of a vector server."""
+        """Return the shard replicas of each generation, for indexes on several nodes of a vector server."""
         return fetch_live_copies(self.records, self.store)
 
     def repair_copies(self, advanced: Callable[[int, int], None]) -> dict[int, Copies]:
-        """Create the missing copies of all shards. Record the resulting state and return it.
+        """Create the missing replicas of all shards. Record the resulting state and return it.
 
-        `advanced` is called with the number of complete copies of a generation and the total number.
+        `advanced` is called with the number of complete replicas of a generation and the total number of its replicas.
         """
         for generation_id in self.list_copies():
             CopyRepair(self.store).run(generation_id, advanced)
@@ -130,7 +131,7 @@ class IndexAccess:
         self.clean_up()
 
     def clean_up(self) -> bool:
-        """Delete the indexes of discarded generations. Return False if the running service has to do this."""
+        """Delete the indexes of discarded generations. Return False if only the running service can do this."""
         if self.generations is None:
             return False
         self.generations.remove_discarded()
@@ -237,7 +238,9 @@ def open_index_access(
             )
             return
         jobs = Jobs(engine)
-        jobs.recover(all_running=True)  # this process holds the folder, so all running jobs are orphaned
+        jobs.recover(
+            all_running=True
+        )  # This process holds the lock of the data folder, so jobs marked as running have no worker any more.
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
         texts = Texts(blobs, ContentDigests(engine))
@@ -247,9 +250,9 @@ def open_index_access(
 
 
 def inspect_copies(settings: Settings, cluster: ClusterSettings | None) -> dict[int, Copies]:
-    """Return the current shard copies of each generation, without changing anything.
+    """Return the current shard replicas of each generation, without changing anything.
 
-    Empty if the index is on a single node.
+    The result is empty if the index is on a single node.
     """
     with open_installation(settings, cluster) as parts:
         return fetch_live_copies(parts.generations, parts.store)
@@ -258,8 +261,8 @@ def inspect_copies(settings: Settings, cluster: ClusterSettings | None) -> dict[
 def inspect_index(settings: Settings, cluster: ClusterSettings | None) -> IndexState | None:
     """Compare the active index with the catalog, without changing anything. Returns None if there is no index.
 
-    If a service has the data folder open, return the result of its last check. Raises the `LeadlineError` of any part
-    that is unavailable.
+    If a service has the data folder open, return the result of its last check. Raises the `LeadlineError` of any
+    component that is unavailable.
     """
     with ExitStack() as stack:
         parts = stack.enter_context(open_installation(settings, cluster))

@@ -1,6 +1,6 @@
-"""Opens the parts of an installation, for commands that check whether the parts belong together.
+"""Opens the stores of an installation, for commands that check whether the stores belong together.
 
-Opening them here does not tie them to one another.
+Opening the stores here does not record that they belong together.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class InstallationParts:
     index_states: IndexStates
 
     def load_ids(self) -> dict[str, str | None]:
-        """Return the installation id of each part, keyed by the part's name. The id of a part that has none is None."""
+        """Return the installation id of each store, keyed by the store's name. The id is None if a store has none."""
         found = {"catalog": self.record.load_id(), self.blobs.location: load_store_mark(self.blobs)}
         for generation in self.generations.list_live():
             if self.store.find_size(generation.id) is not None:
@@ -60,9 +60,9 @@ class InstallationParts:
         return len(Quarantine(self.blobs).load_dates())
 
     def adopt(self) -> str:
-        """Overwrite the ids of blobs and indexes with the catalog's id, and return that id.
+        """Overwrite the ids of the blob store and the index store with the catalog's id, and return that id.
 
-        A catalog without an id gets the id of the blobs or, if they have none, a new one.
+        If the catalog has no id, it gets the id of the blob store or, if that has none, a new one.
         """
         marked = load_store_mark(self.blobs)
         identifier = self.record.load_id()
@@ -79,7 +79,7 @@ class InstallationParts:
 def open_installation(
     settings: Settings, cluster: ClusterSettings | None, *, alone: bool = False, create: bool = False
 ) -> Iterator[InstallationParts]:
-    """Open the parts of a cluster or of the data folder. With `alone`, acquire the folder's lock.
+    """Open the stores of a cluster or of the data folder. With `alone`, acquire the data folder's lock.
 
     Raises `CatalogUnavailableError` if there is no catalog, unless `create` is set. Raises `DataFolderBusyError` if
     another process holds the lock.

@@ -31,10 +31,10 @@ from rlm.llm.servers import PooledServer, ServerPool
 
 log = structlog.get_logger(__name__)
 
-# Statuses that mean that the caller was refused, or that a gateway could not reach its server. Any other status comes
-# from a running server, even if it has no model list.
+# HTTP statuses that mean that the server refused the caller or failed, or that a gateway could not reach it. Any other
+# status comes from a running server, even if it has no model list.
 _UNREACHED_STATUSES = frozenset({401, 403, 500, 502, 503, 504})
-# A server typically answers within this time, so its state is usually known if it is requested right after startup.
+# How long the first state request waits for the first check. A server typically responds within this time.
 _FIRST_CHECK_SECONDS = 0.5
 
 
@@ -52,10 +52,10 @@ class NoLanguageModel:
 
 
 class LocalLanguageModel:
-    """The small local model, in its own process. While it loads, the service already answers searches."""
+    """The small local model, in its own process. While the model loads, the service can already handle searches."""
 
     def __init__(self, process: LocalModelProcess, profile: ModelProfile = LOCAL_QWEN) -> None:
-        # Imported only here, because it is slow to import and not needed without a model.
+        # Imported only here, because the import is slow and only needed with a local model.
         from rlm.llm.chat_models import build_local_chat_model
 
         self._process = process
@@ -85,14 +85,14 @@ class LocalLanguageModel:
 
 @dataclass(frozen=True)
 class ModelList:
-    """A server's response to `GET /models`: its model names and, for vLLM only, the configured window of our model."""
+    """A server's response to `GET /models`: its model names and, for vLLM only, the context window of our model."""
 
     names: tuple[str, ...]
     context_tokens: int | None
 
 
 def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> ModelList:
-    """Fetch the models of a server.
+    """Fetch a server's list of models.
 
     Raises `LanguageModelUnavailableError` with the reason if the server returns no list.
     """
@@ -117,7 +117,7 @@ def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seco
 
 
 def fetch_vllm_version(url: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> str | None:
-    """Return the version of a vLLM server, from a path next to `/v1`. Return None for any other server."""
+    """Return the version of a vLLM server, which it reports at `/version`. Return None for any other server."""
     headers = {"Authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
     try:
         answer = fetch_short_document(f"{url.removesuffix('/v1')}/version", headers=headers, timeout=timeout_seconds)
@@ -131,9 +131,9 @@ class RemoteLanguageModel:
     """A model behind OpenAI-compatible URLs, whose servers are checked in the background.
 
     A check is cheap and runs at most every `look_seconds`. No request waits for a check, and none is refused because of
-    a failed check, since the server may have recovered. If there are several servers, one that appears to be
-    unavailable is tried last. `sized` returns the model profile for a window; it is called with the smallest window
-    that a server reports.
+    a failed check, since the server may have recovered. If there are several servers, those that appear to be
+    unavailable are tried last. `sized` returns the model profile for a context window. It is called with the smallest
+    context window that any server reports.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class RemoteLanguageModel:
         sized: Callable[[int], ModelProfile] | None = None,
         look_seconds: float = 15.0,
     ) -> None:
-        """`pool` contains one server for each URL, in the same order, if there are several `urls`."""
+        """Set up the checks. If there are several `urls`, `pool` contains a server for each URL, in order."""
         self._urls = (urls,) if isinstance(urls, str) else tuple(urls)
         self._chat = chat
         self._pool = pool
@@ -179,7 +179,7 @@ class RemoteLanguageModel:
         return self._chat
 
     def wait_for_check(self, timeout_seconds: float) -> bool:
-        """Wait until the servers have been checked once. For tests and commands."""
+        """Wait until all servers have been checked once. Used by tests and commands."""
         return self._seen.wait(timeout_seconds)
 
     def close(self) -> None:
@@ -217,7 +217,7 @@ class RemoteLanguageModel:
         self._seen.set()
 
     def _check_server(self, url: str) -> int | LanguageModelUnavailableError | None:
-        """Return the window that a server reports. If the server is unavailable, return the error."""
+        """Return the context window that a server reports. If the server is unavailable, return the error."""
         try:
             return list_models(url, self._chat.profile.name, self._api_key).context_tokens
         except LanguageModelUnavailableError as error:
@@ -251,7 +251,7 @@ def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel
 
 
 def open_helper(settings: Settings, helper: Helper) -> LanguageModel | None:
-    """Open the separate model of a helper task, or return None if the settings name none. Raises `ProfileFileError`."""
+    """Open the model of a helper task, or return None if none is configured for it. Raises `ProfileFileError`."""
     served = settings.helpers[helper]
     if served is None:
         return None
@@ -266,7 +266,7 @@ def open_helper(settings: Settings, helper: Helper) -> LanguageModel | None:
 def _open_remote(
     served: ServedModel, api_key: SecretStr | None, sized: Callable[[int | None], ModelProfile]
 ) -> RemoteLanguageModel:
-    """Open a model on one or several servers. Each server handles `parallel_calls` concurrent calls."""
+    """Open a model on one or several servers. Each server handles up to `parallel_calls` concurrent calls."""
     from rlm.llm.chat_models import build_remote_chat_model
 
     profile = sized(None)
@@ -285,10 +285,10 @@ def _open_remote(
 
 
 def load_model_profile(settings: Settings, *, served_tokens: int | None = None) -> ModelProfile:
-    """Return the profile of the configured model, limited to the smallest known window.
+    """Return the profile of the configured model, limited to the smallest known context window.
 
-    `served_tokens` is the window that the model's server reports. Raises `ProfileFileError` if the profile file is not
-    valid.
+    `served_tokens` is the context window that the model's server reports. Raises `ProfileFileError` if the profile file
+    is not valid.
     """
     profiles = load_profiles(settings.model_profiles)
     if settings.remote_llm is None:
@@ -317,8 +317,8 @@ def _load_profiles(settings: Settings) -> list[ModelProfile]:
 def select_reranker(settings: Settings, models: ModelStore) -> RerankerChoice | None:
     """Return the configured reranker, or None if there is none.
 
-    `auto` selects late interaction if the built-in encoder is used, because the reranker supports the same language,
-    and if the reranker's model is installed.
+    `auto` selects late interaction if two conditions are met: the reranker's model is installed, and the built-in
+    encoder is used, which supports the same language as the reranker.
     """
     if settings.reranker.strip() != AUTO_CHOICE:
         return parse_reranker(settings.reranker)
@@ -347,7 +347,7 @@ def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
 
 
 def open_helpers(settings: Settings, stack: ExitStack) -> Helpers:
-    """Open the helper models that the settings name. They are closed with `stack`."""
+    """Open the helper models in the settings. They are closed with `stack`."""
 
     def open_and_register(helper: Helper) -> LanguageModel | None:
         model = open_helper(settings, helper)

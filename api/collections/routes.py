@@ -48,7 +48,7 @@ def listing(
 def create(body: CollectionIn, caller: Writer, services: ServicesDep, response: Response) -> CollectionOut:
     """Create an empty collection. Uploading to a new name also creates a collection. `409` if the name exists.
 
-    It is open to the whole tenant, unless `private` is set or grants are added.
+    The collection is open to the whole tenant, unless `private` is set or grants are added.
     """
     private_to = caller.owner if body.private else None
     require_readable(caller, body.name)
@@ -76,8 +76,9 @@ def change(
 ) -> CollectionOut:
     """Change a collection's title, description, default strategy or metadata. Its name cannot be changed.
 
-    Requires write access if the collection is open to the tenant, or the role `admin` on it if it has grants. Send its
-    `ETag` as `If-Match`: `428` without it, `412` if the collection has changed since.
+    Requires write access if the collection is open to the tenant, or the role `admin` on it if it has grants. Send the
+    collection's `ETag` as `If-Match`. The response is `428` without `If-Match`, and `412` if the collection has changed
+    since.
     """
     admitted = parse_if_match(if_match)
     known = require_manageable(services, caller, collection)
@@ -131,7 +132,7 @@ def grant(
 ) -> GrantOut:
     """Grant a role on a collection to `user:NAME`, `group:NAME` or `key:ID`. The grant takes effect immediately.
 
-    With the first grant, the collection is closed to everyone else except the tenant's admins.
+    The first grant closes the collection to everyone else except the tenant's admins.
     """
     _require_admin_role(services, caller, collection)
     return GrantOut.from_records(services.accounts.grants.grant(caller.tenant_id, collection, subject, body.role))
@@ -145,7 +146,7 @@ def revoke(
     services: ServicesDep,
     open_to_all: Annotated[bool, Query()] = False,
 ) -> None:
-    """Revoke a grant immediately. Removing the last one needs `open_to_all`, because it opens the collection to all."""
+    """Revoke a grant immediately. Revoking the last grant opens the collection to all, so it requires `open_to_all`."""
     _require_admin_role(services, caller, collection)
     services.accounts.grants.revoke(caller.tenant_id, collection, subject, open_to_all=open_to_all)
 
@@ -153,7 +154,7 @@ def revoke(
 def _require_admin_role(services: Services, caller: Principal, collection: str) -> None:
     """Require the caller to be an admin of the tenant or of the collection.
 
-    Raises `RoleMissingError` if the caller is not, or `CollectionNotFoundError` if the caller may not even read the
+    Raises `RoleMissingError` if the caller is neither, or `CollectionNotFoundError` if the caller may not even read the
     collection.
     """
     if caller.is_admin or collection in caller.collections.managed:

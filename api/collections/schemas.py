@@ -37,7 +37,7 @@ class CollectionIn(SettingsIn):
 
 
 class CollectionChangeIn(SettingsIn):
-    """Changes to a collection's settings. Members that are left out do not change.
+    """Changes to a collection's settings. Omitted fields do not change.
 
     `metadata` is a JSON merge patch: null removes a member.
     """
@@ -101,7 +101,7 @@ class CollectionPage(Wire):
 class CollectionDeletionOut(Wire):
     """The receipt of a deleted collection. `collected` means that everything was removed and the totals are final.
 
-    Until then, workers are removing its content from the index and the disk. The content can no longer be found.
+    Until then, workers are still removing the content from the index and the disk, but searches no longer find it.
     """
 
     receipt: str = Field(validation_alias="id")
