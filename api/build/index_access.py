@@ -120,7 +120,7 @@ class IndexAccess:
         return found
 
     def build_restored(self, watch: Watch) -> None:
-        """Build the generation that a restore created and switch to it. Discard the one before, which has no index."""
+        """Build the generation that a restore created and switch to it. Discard the old one, which has no index."""
         if not self.records.list_all():
             return
         active, beside = self.records.load_active(), self.records.find_beside_active()

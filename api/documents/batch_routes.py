@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 def create(body: BatchIn, request: Request, caller: Writer, services: ServicesDep, response: Response) -> BatchOut:
     """Create a batch. Upload files with `POST /v1/documents?batch=…`, and close the batch after the last file.
 
-    Only you and admins can see the batch; others get `404`. Anyone to whom you give its id can upload files to it.
+    Only you and admins can see the batch; others get `404`. Anyone who knows its id can upload files to it.
     """
     claim = get_claim(request)
     batch, _ = services.documents.batches.create(
@@ -71,7 +71,7 @@ async def events(
     streams: Streams,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AnyResponse:
-    """Stream a batch as server-sent events until it is completed or cancelled: `snapshot`, `progress`, finally `end`.
+    """Stream a batch's progress as server-sent events (`snapshot`, `progress`, then `end`) until it is finished.
 
     Each event has the same content as `GET /v1/batches/{id}`. `Last-Event-ID` works on any server, no matter how long
     ago the stream was interrupted.
@@ -89,7 +89,7 @@ def failures(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> BatchFailurePage:
-    """List files that were refused or whose processing failed, with the reason and a hint. Paginated."""
+    """List the files that were refused or whose processing failed, each with the reason and a hint. Paginated."""
     found = services.documents.batches.list_failures(
         caller.tenant_id,
         batch_id,
@@ -111,7 +111,7 @@ def close(batch_id: str, caller: Writer, services: ServicesDep) -> BatchOut:
 
 @router.post("/{batch_id}/cancel")
 def cancel(batch_id: str, caller: Writer, services: ServicesDep) -> BatchOut:
-    """Cancel a batch. It then accepts no more files, and unfinished files are not processed. Finished ones remain.
+    """Cancel a batch. It then accepts no more files, and unfinished files are not processed. Finished files remain.
 
     Once this returns, none of the cancelled files will become searchable. Processing continues for files that were
     uploaded before the batch or also belong to another batch, and for documents that you cannot read. `409` if the

@@ -12,14 +12,14 @@ from ingest.storage.queue.records import JobKind
 
 
 class BatchIn(Wire):
-    """A new batch. With `expected`, it is completed once that many files have been processed, whether closed or not."""
+    """A new batch. With `expected`, it is completed once that many files have been processed, even if not closed."""
 
     name: str = Field("", max_length=200)
     expected: int | None = Field(None, ge=1, le=10_000_000)
 
 
 class BatchCounts(Wire):
-    """Counts of a batch's files. `received` includes `duplicates`, whose bytes had already been uploaded before.
+    """Counts of a batch's files. `received` includes `duplicates`, which are files that had already been uploaded.
 
     `documents` counts the accepted files by state; the remaining files were `refused`.
     """
@@ -48,7 +48,7 @@ class BatchProgressOut(Wire):
 
 
 class BatchOut(Wire):
-    """A batch, which groups uploads and follows their processing."""
+    """A batch, which groups uploads and tracks their processing."""
 
     id: str
     name: str
@@ -99,7 +99,7 @@ class BatchPage(Wire):
 
 
 class BatchFailureOut(Wire):
-    """A file without a usable document: it was `refused` on upload, so there is no document, or it failed later."""
+    """A file without a usable document: it was `refused` on upload, so it has no document, or its processing failed."""
 
     name: str
     document: str | None = Field(validation_alias="document_id")

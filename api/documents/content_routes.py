@@ -67,14 +67,14 @@ def content(
 
 @router.get("/original", response_class=StreamingResponse)
 def original(document_id: str, caller: Caller, services: ServicesDep, request: Request) -> Response:
-    """Download the original file of the version that searches use. If there is none yet, download the latest upload."""
+    """Download the original file of the version that searches use or, if there is none yet, the latest upload."""
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     version = document.version
     if document.active_version_id not in (None, version.id):
         version = services.documents.catalog.load_version(str(document.active_version_id))
     if version.state is VersionState.CANCELLED:
         raise DocumentStateError("The document was cancelled, and its file was removed.", hint="Upload it again.")
-    name = version.name.rpartition("/")[2]  # the name of an archive entry is its path; use only the last part
+    name = version.name.rpartition("/")[2]  # The name of an archive entry is its path, so use only the last part.
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(to_sendable_text(name), safe='')}"}
     return build_download(services.contents.blobs, _build_original(version), request, headers)
 
@@ -110,10 +110,10 @@ def positions(
     version: Version = None,
     limit: Annotated[int, Query(ge=1, le=MAX_POSITIONS)] = 1_000,
 ) -> PositionsOut:
-    """Locate a span of the text in the file: boxes on its pages, or cells of its sheets.
+    """Locate a span of the text in the original file: boxes on its pages, or cells of its sheets.
 
-    The span goes from code point `start` up to but excluding `end`. Send the `version` of the citation that contains
-    the span. `limit` counts words or cells.
+    The span goes from code point `start` up to but excluding `end`. If the span comes from a citation, send the
+    citation's `version`. `limit` is the maximum number of words or cells.
     """
     active = require_active_version(services, caller, document_id, version)
     if end <= start:
@@ -188,7 +188,7 @@ def rows(
     limit: Limit = 100,
     cursor: str | None = None,
 ) -> RecordPage:
-    """List the rows of a table with their values keyed by column. Paginated."""
+    """List the rows of a table. The values of each row are keyed by column. Paginated."""
     active = require_active_version(services, caller, document_id, version)
     found = _require_table(services, active, table)
     names = [each.name for each in found.columns]

@@ -22,7 +22,7 @@ class BoxOut(Wire):
 
 
 class CellOut(Wire):
-    """A cell of the sheet with the number `sheet`; row and column count from 1. Column 0 means the whole row."""
+    """A cell of the sheet with the number `sheet`. Rows and columns count from 1; column 0 means the whole row."""
 
     sheet: int
     row: int
@@ -30,10 +30,10 @@ class CellOut(Wire):
 
 
 class PositionsOut(Wire):
-    """The positions of a text span in the file, in reading order; the words of a line share one box.
+    """The positions of a text span in the file, in reading order. The words of a line share one box.
 
-    Both lists are empty if the format has no positions. `next_start` is the `start` of the next page, or null at the
-    end of the span.
+    Both lists are empty if the format has no positions. `next_start` is the `start` to send for the next page of
+    positions, or null at the end of the span.
     """
 
     version: str
@@ -46,9 +46,9 @@ class PositionsOut(Wire):
 class OutlineEntryOut(Wire):
     """An entry of the outline: a heading with its section, a page, slide or sheet, or a table.
 
-    Its span goes from `start` up to but excluding `end` of the text. Only headings have a `level`. `page` and `place`
-    give the position of the entry's start. `header_end` is the end of a table's header. `table` is its number among the
-    document's record tables, or null if it is not one.
+    The entry's span goes from `start` up to but excluding `end` of the text. Only headings have a `level`. `page` and
+    `place` give the position of the entry's start. `header_end` is the end of a table's header. `table` is a table's
+    number among the document's record tables, or null if the entry is not a record table.
     """
 
     kind: Literal["heading", "page", "slide", "sheet", "table"]
@@ -129,7 +129,7 @@ def _locate(layout: Layout, offset: int) -> dict[str, Any]:
 
 
 class ColumnOut(Wire):
-    """A column of a table. `unit` is the symbol (€, %) next to its numbers, which is not part of the values."""
+    """A column of a table. `unit` is the symbol (€, %) next to the column's numbers; values do not include it."""
 
     name: str
     type: ColumnType
@@ -137,7 +137,7 @@ class ColumnOut(Wire):
 
 
 class TableOut(Wire):
-    """A record table and its number, which counts from 0. Its span includes the header and all rows."""
+    """A record table with its number, which counts from 0. The table's span includes the header and all rows."""
 
     table: int = Field(validation_alias="index")
     name: str
@@ -161,7 +161,7 @@ class TablePage(Wire):
 
 
 class RecordOut(Wire):
-    """A row and its number, which counts from 1, with its span of the text and its values keyed by column.
+    """A row with its number (from 1), its span in the text, and its values keyed by column.
 
     Dates are ISO strings.
     """
@@ -178,7 +178,7 @@ class RecordOut(Wire):
 
 
 class RecordPage(Wire):
-    """A page of a table's rows, of `total`; `next_cursor` is null on the last page."""
+    """A page of a table's rows. `total` counts all rows; `next_cursor` is null on the last page."""
 
     version: str
     rows: list[RecordOut]

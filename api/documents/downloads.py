@@ -1,4 +1,4 @@
-"""Downloads of uploaded files, as a whole or as ranges, verified against their digests while they are sent."""
+"""Downloads of whole uploaded files or ranges. Files are verified against their digests while they are sent."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 @dataclass(frozen=True)
 class Original:
-    """An uploaded file: its key, its SHA-256 in hex, and the name that error messages use for it."""
+    """An uploaded file: its key, its SHA-256 in hex, and its name for error messages."""
 
     key: str
     sha256: str
@@ -38,10 +38,10 @@ class Original:
 def build_download(blobs: BlobStore, original: Original, request: Request, headers: Mapping[str, str]) -> Response:
     """Return a streaming response with an uploaded file or a range of it. The `ETag` is the file's digest.
 
-    The whole file is read and its digest compared, even for a range. If the digest differs, the connection is closed
-    before the last block is sent, so that no client mistakes the transfer for complete. If several ranges are
-    requested, the whole file is sent, as RFC 9110 allows. Raises `ContentChangedError` if the stored bytes have
-    changed, and `OriginalLostError` if they are missing.
+    The whole file is read and its digest checked, even if only a range is requested. If the digest differs, the
+    connection is closed before the last block is sent, so that no client mistakes the transfer for complete. If several
+    ranges are requested, the whole file is sent, as RFC 9110 allows. Raises `ContentChangedError` if the stored bytes
+    have changed, and `OriginalLostError` if they are missing.
     """
     headers = {**headers, "ETag": original.etag, "Accept-Ranges": "bytes"}
     if original.etag in _parse_tags(request.headers.get("if-none-match", "")):
@@ -55,8 +55,8 @@ def build_download(blobs: BlobStore, original: Original, request: Request, heade
     if found is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     blocks = _iter_checked_blocks(blobs, original, start, end)
-    # A file of only one block is verified before the response starts, so that the client gets a problem instead of a
-    # broken connection.
+    # A file that fits in one block is verified before the response starts, so that the client gets a problem instead of
+    # a broken connection.
     blocks = chain([next(blocks, b"")], blocks)
     return StreamingResponse(blocks, 200 if found is None else 206, headers, media_type=_TYPE)
 
@@ -64,8 +64,8 @@ def build_download(blobs: BlobStore, original: Original, request: Request, heade
 def _iter_checked_blocks(blobs: BlobStore, original: Original, start: int, end: int) -> Iterator[bytes]:
     """Read the whole file and yield the bytes from `start` up to but excluding `end`.
 
-    The last block is yielded only after verification. Raises `ContentChangedError` instead of yielding it if the digest
-    differs.
+    The last block is yielded only after the digest was verified. If the digest differs, `ContentChangedError` is raised
+    instead.
     """
     digest, at, held = hashlib.sha256(), 0, b""
     try:
@@ -104,7 +104,8 @@ def _parse_tags(header: str) -> set[str]:
 def _parse_range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
     """Return the requested byte range as offsets, or None if the whole file must be sent.
 
-    That is the case if the request has no valid range, if `If-Range` names another file, and for an empty file.
+    The whole file must be sent if the request has no valid range, if `If-Range` names another file, or if the file is
+    empty.
     """
     match = _RANGE.fullmatch(request.headers.get("range", "").strip())
     is_same = request.headers.get("if-range", etag) == etag

@@ -31,7 +31,8 @@ router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
 _BY_ARRIVAL = frozenset({ListOrder.OLDEST, ListOrder.NEWEST})
 _BY_TEXT = frozenset({ListOrder.NAME, ListOrder.NAME_DOWN})
-# The limits of one step. It must return before clients time out, however large the documents are.
+# The limits of one step of a bulk action. The step must return before clients time out, however large the documents
+# are.
 _STEP_DOCUMENTS, _STEP_SECONDS = 100, 5.0
 _NOTHING = ListTotal(0, 0, 0, 0)
 
@@ -49,9 +50,9 @@ def listing(
     """List documents in order of arrival, or in another order. Paginated.
 
     Filter by `batch`, by `container` (entries of that archive, mailbox or message), by `with_omissions` (documents
-    whose text leaves out part of their file), by `type` (media types such as `application/pdf`), and by `named`
-    (characters in the name or title, ignoring case). A cursor is only valid for the order it was created for.
-    `with_total` adds the total count.
+    whose text omits part of their file), by `type` (media types such as `application/pdf`), and by `named` (a string
+    that the name or title contains, ignoring case). A cursor is only valid for the order it was created for.
+    `with_total` adds the total number of documents.
     """
     if wanted.batch is not None:
         services.documents.batches.load_progress(caller.tenant_id, wanted.batch, caller.visible_owner)
@@ -81,8 +82,8 @@ def plan(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkPlanOut:
 def act(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkStepOut:
     """Run one step of a bulk action: delete, retry or cancel documents, or change their readers.
 
-    A step takes a few seconds at most and returns a cursor for the next step. Documents added after the plan are not
-    affected, and documents that no longer exist are skipped.
+    A step takes a few seconds at most and returns a cursor for the next step. Documents that were added after the plan
+    are not affected, and documents that no longer exist are skipped.
     """
     affected, act_on = body.build_affected_filter(), _build_action(body, caller, services)
     if affected is None:
@@ -116,7 +117,7 @@ def act(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkStepOut:
 
 
 def _build_action(body: BulkIn, caller: Principal, services: Services) -> Callable[[str], object]:
-    """Return a function that applies the action to a document. Raises `MetadataError` if the readers are not valid."""
+    """Return a function that applies the bulk action to one document. Raises `MetadataError` for invalid readers."""
     tenant, readers = caller.tenant_id, caller.readers
     if body.action == "retry":
         return lambda identifier: services.work.intake.retry(

@@ -16,12 +16,12 @@ COLLECTION_PATTERN = r"^[\w.-]+$"
 Type = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 BulkAction = Literal["delete", "retry", "cancel", "readers"]
-# Actions that apply only to documents in these states. All other actions apply to every document.
+# The document states to which an action applies. Actions that are not listed apply to documents in any state.
 _APPLIES: dict[str, frozenset[VersionState]] = {"retry": frozenset({VersionState.FAILED}), "cancel": IN_PROGRESS}
 
 
 class MatchingIn(Wire):
-    """A document filter with the same parameters as `GET /v1/documents`. Without members, it matches all documents."""
+    """A document filter with the same fields as `GET /v1/documents`. Without any field, it matches all documents."""
 
     collection: str | None = Field(None, min_length=1, max_length=128, pattern=COLLECTION_PATTERN)
     state: list[VersionState] = Field(default_factory=list, max_length=len(VersionState))
@@ -36,7 +36,7 @@ class MatchingIn(Wire):
 
 
 class BulkIn(Wire):
-    """An action on many documents: those listed in `documents`, or all that match the filter `matching`.
+    """An action on many documents: the documents listed in `documents`, or all documents that match `matching`.
 
     `readers` are the new readers and are used only by the action `readers`; null means the whole tenant. `cursor` comes
     from the plan or from the previous step; documents added later are not affected.
@@ -57,11 +57,11 @@ class BulkIn(Wire):
         return self
 
     def build_filter(self) -> DocumentFilter:
-        """Return a filter for the documents that are listed or that match."""
+        """Return a filter for the documents in `documents`, or for those that match `matching`."""
         return self.matching.to_filter() if self.matching else DocumentFilter(identifiers=self.documents or [])
 
     def build_affected_filter(self) -> DocumentFilter | None:
-        """Return a filter for the documents that the action would change, or None if there cannot be any."""
+        """Return a filter for the documents that the action would change, or None if it cannot change any."""
         chosen = self.build_filter()
         applies = _APPLIES.get(self.action)
         if applies is None:
@@ -73,8 +73,8 @@ class BulkIn(Wire):
 class BulkPlanOut(Wire):
     """The effects of a bulk action: the number of documents that it would change, with their bytes and chunks.
 
-    `others` counts documents that were selected but would not change, for example documents to retry that have not
-    failed. Send `cursor` with the action.
+    `others` counts selected documents that would not change. For example, only failed documents can be retried. Send
+    `cursor` with the action.
     """
 
     documents: int

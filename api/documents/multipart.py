@@ -26,7 +26,7 @@ from ingest.storage.queue.records import PRIORITIES, JobPriority
 _MAX_FIELD_BYTES = 64 * 1024
 _MAX_PARTS = 1000
 _MAX_FIELDS = 20
-# Form fields that describe documents. Each of them is also a query parameter.
+# Form fields that describe documents. Each of these fields is also accepted as a query parameter.
 FIELDS = ("collection", "batch", "metadata", "readers", "priority")
 COLLECTION = re.compile(r"[\w.-]{1,128}")
 
@@ -35,7 +35,7 @@ Receive = Callable[[UploadRequest], AbstractContextManager[Upload[AcceptedUpload
 
 @dataclass
 class Received:
-    """The outcomes of the files of one request, in order. The other files are accepted even if one is refused."""
+    """The outcomes of all files in a request, in order. If one file is refused, the others are still accepted."""
 
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -61,10 +61,10 @@ async def receive_form(
     *,
     given: Collection[str] = (),
 ) -> Received:
-    """Receive each part that has a file name as a document. Form fields apply to all files, wherever the fields are.
+    """Receive each part with a file name as a document. Form fields apply to all files, even to files before them.
 
-    `given` names the fields that are already set in the URL. No file is accepted before the end of the form. Raises
-    `BadRequestError` for a malformed or truncated form, `InputError` for a field with invalid text, and
+    `given` contains the names of fields that are already set in the URL. No file is accepted before the end of the
+    form. Raises `BadRequestError` for a malformed or truncated form, `InputError` for a field with invalid text, and
     `RequestValidationError` for an unknown or repeated field.
     """
     form = _DocumentForm(request, intake, given)
@@ -91,8 +91,9 @@ async def receive_file(
 ) -> Kept:
     """Receive a form with one file.
 
-    The form's fields may come before or after the file; `check` gets them and returns the file's purpose. Raises a
-    subclass of `UploadError`, the errors of `check`, and those of `receive_form`, in which case the file is not stored.
+    The form's fields may come before or after the file. `check` is called with the fields and returns the file's
+    purpose. Raises a subclass of `UploadError`, and the same errors as `check` and `receive_form`. If an error is
+    raised, the file is not stored.
     """
     form = _SingleFileForm(request, receive)
     try:
@@ -114,7 +115,7 @@ async def _parse_form(stream: AsyncIterator[bytes], content_type: str, form: "_F
         parser = MultipartParser(boundary, form.get_callbacks())
         async for block in stream:
             if block:
-                # The parser's callbacks write to disk, so it runs in a thread that may block.
+                # The parser's callbacks write to disk, so the parser runs in a thread that may block.
                 await threads.run(parser.write, block)
     except FormParserError as error:
         raise BadRequestError(f"The multipart form is malformed: {error}", hint="Send it again.") from error
@@ -178,7 +179,7 @@ class _FormParser:
         if name is None:
             self._field_name = _decode_text(options.get(b"name", b""), "form")
             return
-        # The name is for display only, so an invalid encoding is no reason to refuse the file.
+        # The name is only displayed, so the file is accepted even if the name's encoding is invalid.
         shown = check_text(name.decode("utf-8", "replace"), "form.filename")
         self._start_file(shown, self._headers.get(b"content-type", b"").decode("latin-1") or None)
 
@@ -289,7 +290,7 @@ class _DocumentForm(_FormParser):
 
 
 def _parse_field(name: str, value: str) -> dict[str, Any]:
-    """Return the changes that a plain-text field makes to an upload request. Raises `BadRequestError` if invalid."""
+    """Return the changes that a plain-text form field makes to an upload request. Raises `BadRequestError`."""
     if name == "batch":
         return {"batch_id": value}
     if name == "priority":
@@ -316,7 +317,7 @@ def parse_metadata(content: bytes) -> dict[str, Any]:
 
 
 def check_readers(subjects: Collection[str], own: frozenset[str] | None) -> frozenset[str]:
-    """Check the readers that a caller sets on a document. `own` are the caller's own subjects.
+    """Check the readers that a caller sets on a document. `own` contains the caller's own subjects.
 
     Raises `MetadataError` if the readers are not valid.
     """

@@ -1,4 +1,4 @@
-"""Renders pages of documents as images, in the sandboxed parser process and never in this one."""
+"""Renders document pages as images, always in the sandboxed parser process and never in the API process."""
 
 import threading
 from pathlib import Path
@@ -14,7 +14,7 @@ _WAIT_SECONDS = 10.0
 
 
 class PageImages:
-    """Renders one page at a time, each in well under a second. The parser process is started for the first page."""
+    """Renders one page at a time, which takes well under a second. The parser process is started for the first page."""
 
     def __init__(self, isolation: Isolation) -> None:
         self._isolation = isolation
@@ -24,8 +24,8 @@ class PageImages:
     def draw_page(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes:
         """Render a page, counted from 1, as a PNG of this width.
 
-        Raises `PageNotFoundError` if there is no such page or if the type has no pages with a fixed layout,
-        `TooManyRequestsError` if the wait for other pages takes too long, and subclasses of `ParseError` if the file
+        Raises `PageNotFoundError` if the page does not exist or the media type has no pages with a fixed layout,
+        `TooManyRequestsError` if waiting for other pages takes too long, and subclasses of `ParseError` if the file
         cannot be rendered.
         """
         if not has_page_images(media_type):

@@ -62,14 +62,15 @@ async def upload(
 
     As `multipart/form-data`, every part with a file name becomes a document. The fields `collection`, `batch`,
     `metadata` (a JSON object), `readers` (a JSON list) and `priority` apply to all of them. Each field may be sent
-    once, before or after the files. Nothing is accepted before the end of the form. With any other content type, the
+    once, before or after the files. No file is accepted before the end of the form. With any other content type, the
     body is one file, and `name`, `metadata` and `readers` are query parameters. `readers` are the users and groups who
-    may read the document, such as `user:ann` and `group:hr`; if it is left out, the whole tenant may read it.
+    may read the document, such as `user:ann` and `group:hr`. If `readers` is omitted, the whole tenant may read the
+    document.
 
     `202` means that the bytes are on disk and the job is queued. `200` means that the same bytes had already been
-    uploaded. Their document is not changed, and `kept` names the fields that you sent with different values; use
-    `PATCH` to change those. Uploads with priority `bulk` are processed after your other uploads. `batch` is the id of a
-    batch created with `POST /v1/batches`.
+    uploaded. The existing document is not changed, and `kept` lists the fields that you sent with different values. Use
+    `PATCH` to change these fields. Uploads with priority `bulk` are processed after your other uploads. `batch` is the
+    id of a batch created with `POST /v1/batches`.
     """
     base = UploadRequest(
         caller.tenant_id,
@@ -144,14 +145,16 @@ async def replace(
     """Replace a document's content. The body is the new file; `name` renames the document.
 
     Searches use the old content until the new content is `ready`. If the replacement fails, only the displayed state
-    changes. Send the document's `ETag` as `If-Match`: `428` without it, `412` if the document has changed since. `200`
-    with `duplicate` means that the document already has these bytes.
+    changes. Send the document's `ETag` as `If-Match`. The response is `428` without `If-Match`, and `412` if the
+    document has changed since. `200` with `duplicate` means that the document already has these bytes.
     """
     admitted = parse_if_match(if_match)
     document = await run_in_threadpool(
         partial(services.documents.catalog.load_document, caller.tenant_id, document_id, readers=caller.readers)
     )
-    require_match(document, admitted)  # checked before receiving the bytes, and again when they are recorded
+    require_match(
+        document, admitted
+    )  # This is checked before the bytes are received, and again when they are recorded.
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise BadRequestError(
             "A document can only be replaced by a single file.", hint="Send the file itself as the body."
@@ -184,11 +187,11 @@ def change(
 ) -> DocumentOut:
     """Change a document's metadata, title or readers without uploading it again.
 
-    `metadata` is a JSON merge patch: members are set, or removed if they are null. A null `title` restores the title
-    found in the content. Null `readers` opens the document to the whole tenant; a list restricts it to these readers.
-    Everyone else then gets `404`, and their searches no longer find any of its content. Only the uploader and admins of
-    the collection may change `readers` (`403`, `not_uploader`). Send the document's `ETag` as `If-Match`: `428` without
-    it, `412` if the document has changed since. The change creates a new `ETag`.
+    `metadata` is a JSON merge patch: members that are null are removed, and all others are set. A null `title` restores
+    the title found in the content. Null `readers` opens the document to the whole tenant; a list restricts it to these
+    readers. Everyone else then gets `404`, and their searches no longer find any of its content. Only the uploader and
+    admins of the collection may change `readers` (`403`, `not_uploader`). Send the document's `ETag` as `If-Match`. The
+    response is `428` without `If-Match`, and `412` if the document has changed since. The change creates a new `ETag`.
     """
     admitted = parse_if_match(if_match)
     require_writable(services, caller, document_id)
@@ -223,7 +226,7 @@ def deletion(document_id: str, caller: Caller, services: ServicesDep) -> Deletio
 
 @router.post("/{document_id}/cancel")
 def cancel(document_id: str, caller: Writer, services: ServicesDep, response: Response) -> DocumentOut:
-    """Stop processing a document's latest content. A new document becomes `cancelled`; a replaced one does not change.
+    """Stop processing a document's latest content. A new document becomes `cancelled`; a replaced one keeps its state.
 
     `409` if nothing is in progress. To start over, upload the same bytes again.
     """
@@ -236,7 +239,7 @@ def cancel(document_id: str, caller: Writer, services: ServicesDep, response: Re
 
 @router.post("/{document_id}/retry", status_code=202)
 def retry(document_id: str, caller: Writer, services: ServicesDep, response: Response) -> DocumentOut:
-    """Retry a failed document with the bytes that were uploaded. `409` if it has not failed."""
+    """Process a failed document again, using the uploaded bytes. `409` if the document has not failed."""
     accepted = services.work.intake.retry(
         caller.tenant_id,
         document_id,
@@ -251,7 +254,7 @@ def retry(document_id: str, caller: Writer, services: ServicesDep, response: Res
 
 @router.get("/{document_id}/versions")
 def versions(document_id: str, caller: Caller, services: ServicesDep) -> VersionList:
-    """List the versions of a document's content, newest first, with the outcome of each."""
+    """List the versions of a document's content, newest first, each with its outcome."""
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     found = services.documents.catalog.list_versions(caller.tenant_id, document_id, readers=caller.readers)
     return VersionList(versions=[VersionOut.from_version(version, document) for version in found])
@@ -296,7 +299,7 @@ def _build_single_response(name: str, outcome: AcceptedUpload | UploadError) -> 
 
 
 def _build_multi_response(outcomes: list[tuple[str, AcceptedUpload | UploadError]]) -> JSONResponse:
-    """Return `202` if any file was accepted. Each refused file gets the problem that it would get if uploaded alone."""
+    """Build the response for several files: `202` if any was accepted. Each refused file has its own problem."""
     refused = [(name, outcome) for name, outcome in outcomes if isinstance(outcome, UploadError)]
     accepted = [outcome for _, outcome in outcomes if isinstance(outcome, AcceptedUpload)]
     rejected = [RejectedOut(name=name, problem=build_problem(error)) for name, error in refused]

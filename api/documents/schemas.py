@@ -23,8 +23,8 @@ class ProgressOut(Wire):
     """Progress of processing a document. `fraction` goes from 0 to 1.
 
     `attempt` is 0 before the first attempt and increases with each retry. `queue_position` counts the jobs ahead of the
-    document; it is null while the document is being processed. `seconds_left` is the estimated time until the document
-    is ready. Unknown values are null. In listings, these three are always null.
+    document. It is null while the document is being processed. `seconds_left` is the estimated time until the document
+    is ready. Unknown values are null. In listings, `attempt`, `queue_position` and `seconds_left` are always null.
     """
 
     stage: VersionState
@@ -39,7 +39,7 @@ class ProgressOut(Wire):
 
 
 class OmissionOut(Wire):
-    """A kind of content that is in the file but not in its text: how often it occurs, and where or why in plain words.
+    """A kind of content that is in the file but not in the extracted text: how often it occurs, and where or why.
 
     `words` is a one-line description for display.
     """
@@ -56,9 +56,9 @@ class DocumentOut(Wire):
     `active_version` is the version that searches use. It differs from `version` while a replacement is in progress and
     after a replacement failed. `readers` are the users and groups who may read the document; null means the whole
     tenant. `chunks_reused` counts the chunks of `version` whose vectors were copied from identical chunks in the
-    tenant, mostly from the previous version. `omissions` are the parts of the file that are missing from the text of
-    `version`, such as images, and pages without text. For an entry of an archive, mailbox or message, `container` is
-    the id of that document, and `entry_path` is the path of the entry in it.
+    tenant, mostly from the previous version. `omissions` lists the content of the file that is missing from the text of
+    `version`, such as images and pages without text. For an entry of an archive, mailbox or message, `container` is the
+    id of the container's document, and `entry_path` is the path of the entry in the container.
     """
 
     id: str
@@ -102,7 +102,7 @@ class DocumentOut(Wire):
 
 
 class DocumentGoneOut(Wire):
-    """The last event when a document is followed and is deleted."""
+    """The last event of a document's stream if the document is deleted."""
 
     id: str
     state: Literal[VersionState.DELETED] = VersionState.DELETED
@@ -119,8 +119,8 @@ class DocumentPage(Wire):
 class UploadedOut(DocumentOut):
     """An uploaded document. `duplicate` is true if these bytes had already been uploaded before.
 
-    `kept` lists the fields that you sent, `metadata` or `readers`, whose values differ from those of the existing
-    document, which is unchanged. `hint` says how to change them.
+    In that case, the existing document is unchanged, and `kept` lists the fields (`metadata` or `readers`) that you
+    sent with other values. `hint` says how to change these fields.
     """
 
     duplicate: bool
@@ -135,7 +135,7 @@ KEPT_HINT = (
 
 
 class DocumentChangeIn(Wire):
-    """Changes to a document's metadata, title or readers. Members that are left out do not change."""
+    """Changes to a document's metadata, title or readers. Omitted fields do not change."""
 
     metadata: dict[str, Any] = Field(default_factory=dict, examples=[{"year": 1815, "draft": None}])
     title: str | None = Field(None, min_length=1, max_length=1_000)
@@ -164,10 +164,10 @@ class UploadsOut(Wire):
 class DeletionOut(Wire):
     """The receipt of a deletion; `id` is the id of the deleted document.
 
-    `collected` means that everything was removed and the totals are final. `answers_redacted`, `runs_redacted` and
-    `replies_removed` count data that was derived from the document: stored answers, runs with their logs, and stored
-    replies of language models. Until then, a worker may still be stopping, or the index may be unavailable, but none of
-    the document's content can be found.
+    `collected` means that everything was removed and the totals are final. Until then, a worker may still be stopping,
+    or the index may be unavailable, but searches no longer find any of the document's content. `answers_redacted`,
+    `runs_redacted` and `replies_removed` count data that was derived from the document: stored answers, runs with their
+    logs, and stored replies of language models.
     """
 
     id: str

@@ -23,7 +23,7 @@ from ingest.storage.uploads.partial import PartialUpload
 EXTENSIONS = "creation,expiration,checksum,termination"
 MEDIA_TYPE = "application/offset+octet-stream"
 RESUMABLE = {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
-# MD5 is insecure, and CRC32 is not in hashlib.
+# MD5 is left out because it is insecure, and CRC32 because hashlib does not have it.
 ALGORITHMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha512": hashlib.sha512}
 _KNOWN = {"filename", "name", "filetype", "type", "collection", "metadata", "readers", "batch", "priority"}
 
@@ -37,7 +37,7 @@ class VersionUnsupportedError(ApiError):
 
 
 class ChecksumMismatchError(ApiError):
-    """The bytes received do not match their checksum; none of them were stored."""
+    """The received bytes do not match their checksum, so none of them were stored."""
 
     code = "checksum_mismatch"
     status = 460
@@ -53,9 +53,9 @@ class MediaTypeError(ApiError):
 
 
 async def require_version(_: Writer, tus_resumable: Annotated[str | None, Header()] = None) -> None:
-    """Refuse clients of another version of tus. Raises `VersionUnsupportedError` for such a client.
+    """Raise `VersionUnsupportedError` if the client uses another version of tus.
 
-    The scope is checked first, as in all routes.
+    The caller's scope is checked first, as in all routes.
     """
     if tus_resumable != VERSION:
         raise VersionUnsupportedError(
@@ -67,7 +67,7 @@ RequiresVersion = Depends(require_version)
 
 
 def build_progress_headers(upload: PartialUpload, offset: int | None = None) -> dict[str, str]:
-    """Return the headers with an upload's offset, length and expiry and, once it is complete, its document."""
+    """Return the headers with an upload's offset, length, expiry and, if the upload is complete, its document."""
     headers = {
         **RESUMABLE,
         "Upload-Offset": str(upload.received if offset is None else offset),
@@ -86,7 +86,7 @@ def build_document_header(document_id: str) -> dict[str, str]:
 
 
 def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
-    """Parse `Upload-Metadata`. Keys meant for other servers are ignored. Raises errors for invalid values."""
+    """Parse an `Upload-Metadata` header. Keys meant for other servers are ignored. Raises errors for invalid values."""
     found: dict[str, str] = {}
     for pair in filter(None, (each.strip() for each in header.split(","))):
         key, _, value = pair.partition(" ")
@@ -115,7 +115,7 @@ def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
 
 
 def build_upload_request(description: Mapping[str, Any], caller: Principal) -> UploadRequest:
-    """Return the upload as a request by this caller, like one to `POST /v1/documents`."""
+    """Build an upload request by `caller`, like the one for `POST /v1/documents`."""
     readers = description["readers"]
     return UploadRequest(
         caller.tenant_id,

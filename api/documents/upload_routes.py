@@ -1,7 +1,7 @@
 """`/v1/uploads`: resumable uploads with tus 1.0.0.
 
-Existing libraries buffer whole request bodies in memory, or support neither checksums nor owners. The four requests of
-the protocol are therefore implemented here, on top of the same blobs and intake as `POST /v1/documents`.
+Existing libraries buffer whole request bodies in memory, or support neither checksums nor owners of uploads. The four
+requests of the protocol are therefore implemented here, using the same blob store and intake as `POST /v1/documents`.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ UploadId = Annotated[str, Path(max_length=64)]
 
 @router.options("", status_code=204, response_class=Response)
 def capabilities(services: ServicesDep, _: Writer) -> Response:
-    """Return the supported version and extensions of tus, and the maximum size of a file."""
+    """Return the supported tus version and extensions, and the maximum file size."""
     limits = {
         "Tus-Extension": tus.EXTENSIONS,
         "Tus-Checksum-Algorithm": ",".join(tus.ALGORITHMS),
@@ -48,11 +48,11 @@ def create(
     upload_length: Annotated[int, Header(ge=0)],
     upload_metadata: Annotated[str, Header(max_length=16 * 1024)] = "",
 ) -> Response:
-    """Create an upload of `Upload-Length` bytes; `Location` is its address.
+    """Create an upload of `Upload-Length` bytes. The response's `Location` is the address of the upload.
 
     `Upload-Metadata` may contain `filename`, `filetype`, `collection`, `metadata` (a JSON object), `readers` (a JSON
-    list), `batch` and `priority`, each in Base64. The bytes count against quotas immediately. An upload expires 24
-    hours after it last received bytes.
+    list), `batch` and `priority`, each in Base64. The `Upload-Length` counts against quotas immediately. An upload
+    expires 24 hours after it last received bytes.
     """
     description = tus.parse_metadata_header(upload_metadata, caller)
     request = tus.build_upload_request(description, caller)
@@ -84,9 +84,9 @@ async def add(
 ) -> Response:
     """Append bytes at `Upload-Offset`. The last byte completes the upload and creates the document.
 
-    `Content-Location` is then the document's address, as after `POST /v1/documents`. Bytes received before a connection
-    was lost are kept; with `Upload-Checksum`, only verified bytes are kept. `409` if the offset does not match, `423`
-    while another request is appending to the upload.
+    `Content-Location` is then the document's address, as after `POST /v1/documents`. If the connection is lost, the
+    bytes received so far are kept. With `Upload-Checksum`, only verified bytes are kept. The response is `409` if the
+    offset does not match, and `423` while another request is appending to the upload.
     """
     if content_type.partition(";")[0].strip() != tus.MEDIA_TYPE:
         raise tus.MediaTypeError(f"The body is {content_type[:60]!r}.")
@@ -126,7 +126,7 @@ async def _receive_until_superseded(
 ) -> bool:
     """Receive the body. Return False if the connection was lost.
 
-    The server may not notice a lost connection. In that case, the client's next request supersedes this one.
+    The server may not notice that a connection was lost. In that case, the client's next request supersedes this one.
     """
     loop, task = asyncio.get_running_loop(), asyncio.create_task(receiving)
     writer.set_supersede_callback(lambda: loop.call_soon_threadsafe(task.cancel))
@@ -172,7 +172,7 @@ async def _receive_body(
 async def _enter_in_threads(
     context: AbstractContextManager[UploadWriter], threads: Threads
 ) -> AsyncIterator[UploadWriter]:
-    """Enter and exit a context manager in threads, because it reads files and queries the catalog."""
+    """Enter and exit a context manager in `threads`, because it reads files and queries the catalog."""
     writer = await threads.run(context.__enter__)
     try:
         yield writer
