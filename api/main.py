@@ -76,12 +76,12 @@ _IDEMPOTENCY_THREADS = 4
 _UPLOAD_THREADS = 16
 # The maximum number of requests of one tenant that may wait for a slot.
 _MAX_WAITING = 256
-# One address may hold this fraction of all open requests without a key.
+# One address may have at most one divided by this number of all open requests without a key.
 _ANONYMOUS_DIVISOR = 8
 
 
 def create_app(services: Services) -> FastAPI:
-    """Create the application on top of services that the caller opens and closes."""
+    """Create the application. The caller opens and closes the services."""
     slack = _open_slack(services)
 
     @asynccontextmanager
@@ -156,7 +156,7 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
     async def count_request(caller: Principal) -> Sequence[QuotaStatus]:
         account = get_account(caller)
         if not services.admission.meter.may_have_request_quota(account):
-            return ()  # the usual case; switching threads would take as long as the work itself
+            return ()  # This is the usual case. Switching threads would take as long as the work itself.
         return await key_threads.run(services.admission.meter.count_request, account)
 
     waits: dict[str, Any] = {
@@ -205,6 +205,6 @@ def _build_anonymous_limits(settings: Settings) -> AnonymousLimits:
 def _compute_work_at_once() -> int:
     """Return the number of requests that run concurrently: twice the number of processors, between 4 and 32.
 
-    More concurrent requests would only slow each other down, and make one tenant wait for another.
+    With more concurrent requests, requests would only slow each other down, and one tenant would wait for another.
     """
     return max(4, min(32, 2 * (os.cpu_count() or 1)))

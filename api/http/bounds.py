@@ -1,4 +1,4 @@
-"""Limits on requests: the head is checked before anything is looked up, the body before anything parses it.
+"""Limits on requests: URL and headers are checked before any lookup, and the body is checked before it is parsed.
 
 Pure ASGI middleware. Its errors are sent by `api.http.middleware.ProblemResponses`, which wraps it.
 """
@@ -24,12 +24,12 @@ MAX_QUERY_MEMBERS = 1_000
 _INLINE_PARSE_BYTES = 32 * 1024
 _PARSER_THREADS = 2
 _BAD_HEADER = re.compile(rb"[\0\r\n]")
-# These bodies are files. They are written to disk in blocks, and `Intake` limits their size.
+# Requests whose bodies are files. The files are written to disk in blocks, and `Intake` limits their size.
 _FILES = re.compile(r"(POST /v1/documents|POST /v1/files|PUT /v1/documents/[^/]+|PATCH /v1/uploads/[^/]+)/?")
 
 
 def is_health(scope: Scope) -> bool:
-    """Return whether this is a health check. Orchestrators send these without a key, and no limit may delay them."""
+    """Return whether the request is a health check. These are sent without a key, and no limit may delay them."""
     return bool(scope["path"].startswith("/health/"))
 
 
@@ -39,7 +39,7 @@ def has_file_body(scope: Scope) -> bool:
 
 
 class HeadLimits:
-    """Refuses requests whose URL or headers are too large, or that exceed the limit on open requests.
+    """Refuses requests with a URL or headers that are too large, and requests over the limit on open requests.
 
     Health checks are exempt.
     """
@@ -64,9 +64,9 @@ class HeadLimits:
 
 
 class BodyLimits:
-    """Checks the path, query and headers, and reads bodies other than files within limits of size and time.
+    """Checks the path, query and headers, and reads bodies (except files) within size and time limits.
 
-    JSON bodies are checked before anything else parses them. Files pass through block by block; clients that send them
+    JSON bodies are checked before the application parses them. Files are passed on block by block. Requests that arrive
     too slowly are refused.
     """
 
@@ -103,7 +103,7 @@ class BodyLimits:
         while True:
             message = await receive()
             if message["type"] != "http.request":
-                return b""  # the client disconnected; the application will notice
+                return b""  # The client disconnected, which the application will notice.
             body += message.get("body", b"")
             # guard: unannounced-body-size
             if len(body) > self._max_bytes:
@@ -127,7 +127,7 @@ class _TimedReceive:
         self._came = 0
 
     async def __call__(self) -> Message:
-        if self._ended:  # the body is complete, so only a disconnect can follow, which has no time limit
+        if self._ended:  # The body is complete, so only a disconnect can follow. Waiting for it has no time limit.
             return await self._receive()
         started = time.monotonic()
         try:
@@ -178,7 +178,7 @@ def _check_head(scope: Scope) -> None:
 
 
 def _is_json_body(scope: Scope) -> bool:
-    """Return whether the application would parse the body as JSON. It also does so if there is no content type."""
+    """Return whether the application would parse the body as JSON, which it also does without a content type."""
     kind = _get_header(scope, b"content-type").partition(b";")[0].strip().lower()
     return not kind or kind == b"application/json" or kind.endswith(b"+json")
 

@@ -1,4 +1,4 @@
-"""Cursors, which mark the next page of a listing, and event ids, which mark the position where a stream resumes."""
+"""Cursors, which mark the next page of a listing, and event ids, which mark where a stream resumes."""
 
 import base64
 import binascii
@@ -7,12 +7,12 @@ import json
 from api.http.problems import BadRequestError
 from ingest.storage.documents.listing import LISTING_START, ListingCursor
 
-_MAX_DIGITS = 18  # any number with this many digits fits in 64 bits
+_MAX_DIGITS = 18  # Any number with this many digits fits in 64 bits.
 _SHOWN_CHARS = 100
 
 
 def encode_cursor(sequence: int) -> str:
-    """Return a cursor that is opaque to clients, so that its meaning can change."""
+    """Encode a sequence number as a cursor. Cursors are opaque to clients, so that their meaning can change."""
     return base64.urlsafe_b64encode(str(sequence).encode()).decode().rstrip("=")
 
 
@@ -45,12 +45,12 @@ def decode_text_cursor(cursor: str | None) -> str:
 
 
 def encode_position_cursor(place: ListingCursor) -> str:
-    """Return a cursor for a listing ordered by a value that may be the same for several entries."""
+    """Return a cursor for a listing that is ordered by a value that several entries may share."""
     return encode_text_cursor(json.dumps([place.sequence, place.value]))
 
 
 def decode_position_cursor(cursor: str | None, *, of: type[str] | type[int]) -> ListingCursor:
-    """Decode a cursor of a listing ordered by strings or numbers. Raises `BadRequestError` if it is not valid."""
+    """Decode a cursor of a listing ordered by strings or numbers. Raises `BadRequestError` for an invalid cursor."""
     if cursor is None:
         return LISTING_START
     try:

@@ -1,4 +1,4 @@
-"""Middleware around every request: adds a request id, writes a log line, and turns uncaught errors into problems."""
+"""Middleware for every request: adds a request id, writes a log line, and converts uncaught errors to problems."""
 
 import asyncio
 import re
@@ -17,11 +17,11 @@ from ingest.storage.errors import LeadlineError
 
 log = structlog.get_logger(__name__)
 
-# The key in the ASGI scope under which `api.admission.admission.Authentication` stores the caller.
+# The ASGI scope key under which `api.admission.admission.Authentication` stores the caller.
 CALLER = "leadline.caller"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _STOPPED_DETAIL = "The service shut down before the response was ready."
-_NOBODY = Actor(ActorKind.NOBODY)  # the actor of a request until its key has been checked
+_NOBODY = Actor(ActorKind.NOBODY)  # The actor of a request whose key has not been checked yet.
 _SAFE_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -52,7 +52,7 @@ class RequestContext:
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = int(message["status"])  # the value may be an `HTTPStatus`
+                status = int(message["status"])  # The value may be an `HTTPStatus`.
                 headers = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
                 # guard: leaving-closes-connections
                 if self._leaving():
@@ -64,9 +64,9 @@ class RequestContext:
         with structlog.contextvars.bound_contextvars(request_id=request_id), actor_context(_NOBODY, request_id):
             try:
                 await self._serve(scope, receive, send_with_headers, lambda: status != 0)
-            except ClientDisconnect:  # the client disconnected while sending
+            except ClientDisconnect:  # The client disconnected while sending.
                 status = status or CLIENT_CLOSED_REQUEST
-            # The outermost handler: an unexpected error is logged in full, and the client gets a problem.
+            # This is the outermost handler. An unexpected error is logged in full, and the client gets a problem.
             except Exception as error:
                 # Starlette wraps an error that is raised after the response has started.
                 if status and isinstance(error.__cause__, LeadlineError):
@@ -76,7 +76,7 @@ class RequestContext:
                     raise
                 log.exception("request failed", path=scope["path"], **_get_log_fields(scope))
                 if status:
-                    raise  # Part of the response was sent: the connection must break, or it would look complete.
+                    raise  # Part of the response was already sent. The connection is closed, because the response would otherwise look complete.
                 request = Request(scope)
                 await self._problems.build_response(request, build_internal_problem(request_id))(
                     scope, receive, send_with_headers
@@ -90,7 +90,7 @@ class RequestContext:
         except asyncio.CancelledError:
             if not self._leaving():
                 raise
-            # Otherwise, uvicorn would log the cancellation as an error with a traceback, and answer 500.
+            # Otherwise, uvicorn would log the cancellation as an error with a traceback, and respond with 500.
             log.warning("response broken off", path=scope["path"], reason="the service stops", **_get_log_fields(scope))
             if not has_begun():
                 await self._problems.build_error_response(Request(scope), ServiceBusyError(_STOPPED_DETAIL))(
@@ -99,7 +99,7 @@ class RequestContext:
 
 
 class ProblemResponses:
-    """Converts errors of the middleware inside it to problems. The application converts its own errors."""
+    """Converts errors of the middleware that it wraps to problems. The application converts its own errors."""
 
     def __init__(self, app: ASGIApp, problems: ProblemHandlers) -> None:
         self._app = app

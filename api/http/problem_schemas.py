@@ -39,8 +39,8 @@ _DESCRIPTIONS: dict[int | str, str] = {
     503: "A required part is unavailable. Retry after `Retry-After` seconds.",
     504: "The language model did not respond in time.",
 }
-# Problem responses for OpenAPI. 422 is included because FastAPI would otherwise document a format that this service
-# never sends.
+# Problem responses for the OpenAPI schema. 422 is included because FastAPI would otherwise document its own error
+# format, which this service never sends.
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": meant, "content": {MEDIA_TYPE: {"schema": ProblemOut.model_json_schema()}}}
     for status, meant in _DESCRIPTIONS.items()

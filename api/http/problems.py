@@ -28,8 +28,8 @@ TUS_VERSION = "1.0.0"
 CLIENT_CLOSED_REQUEST = 499
 _RETRY_SECONDS = 5
 
-# The first class in an exception's MRO that is listed here determines the status. A test checks that every class has an
-# entry.
+# The first class in an exception's MRO that is listed here determines the HTTP status. A test checks that every
+# exception class has an entry.
 STATUS: Mapping[type[LeadlineError], int] = {
     ingest.InputError: 422,
     ingest.EmptyUploadError: 422,
@@ -143,9 +143,9 @@ STATUS: Mapping[type[LeadlineError], int] = {
 
 
 class ApiError(LeadlineError):
-    """An error of the HTTP layer. The class defines the status itself, because the core does not know HTTP.
+    """An error of the HTTP layer. Its class defines the HTTP status, because errors of the core know nothing of HTTP.
 
-    `at` names the member of the request that caused the error, if there is one.
+    `at` is the path of the request's member that caused the error, if there is one.
     """
 
     status: int = 400
@@ -164,7 +164,7 @@ class UnauthorizedError(ApiError):
 
 
 class IdentityProviderUnavailableError(ApiError):
-    """The identity provider is not responding, and its keys are needed to check tokens."""
+    """The identity provider is not responding, but its signing keys are needed to check a token."""
 
     code = "identity_provider_unavailable"
     status = 503
@@ -188,7 +188,7 @@ class ForeignRequestError(ApiError):
 
 
 class InsecureSignInError(ApiError):
-    """A sign-in was refused because others could read the connection."""
+    """A sign-in was refused because the connection is not encrypted."""
 
     code = "https_required"
     status = 403
@@ -205,7 +205,7 @@ class BadRequestError(ApiError):
 
 
 class PreconditionRequiredError(ApiError):
-    """The request does not say which state it is based on, so it could overwrite someone else's changes."""
+    """The request does not say which version of the object it is based on, so it could overwrite others' changes."""
 
     code = "precondition_required"
     status = 428
@@ -213,7 +213,7 @@ class PreconditionRequiredError(ApiError):
 
 
 class AnswersFullError(ApiError):
-    """This process is already making its maximum number of answers for waiting clients."""
+    """This process is already generating its maximum number of answers for waiting clients."""
 
     code = "answers_full"
     status = 429
@@ -240,7 +240,7 @@ class HeadTooLargeError(ApiError):
 
     def __init__(self, detail: str, *, status: int = 431) -> None:
         super().__init__(detail)
-        self.status = status  # 414 if the URL is too large
+        self.status = status  # The status is 414 if the URL is too large.
 
 
 class SlowRequestError(ApiError):
@@ -297,10 +297,10 @@ def get_status(error: LeadlineError) -> int:
 
 
 def build_problem(error: LeadlineError) -> dict[str, Any]:
-    """Return the members of an error's problem that do not depend on the request.
+    """Build an error's problem, except for the members that depend on the request.
 
-    If the error's detail may name hosts, users, addresses or files, it is only logged, and the client gets the error's
-    public detail instead.
+    If the error's detail may contain hosts, users, addresses or files, the detail is only logged, and the client gets
+    the error's public detail instead.
     """
     if error.public_detail:
         log.warning("request refused", code=error.code, detail=str(error))
@@ -318,8 +318,8 @@ def build_problem(error: LeadlineError) -> dict[str, Any]:
 class ProblemHandlers:
     """Error handlers that respond with problems.
 
-    `offered_instead` returns a hint for a path of another API, and an empty string for any other path. `speaks_openai`
-    returns true for paths whose clients expect errors in OpenAI's format.
+    `offered_instead` takes a path. It returns a hint if the path belongs to another API, and otherwise an empty string.
+    `speaks_openai` returns true for paths whose clients expect errors in OpenAI's format.
     """
 
     def __init__(self, offered_instead: Callable[[str], str], speaks_openai: Callable[[str], bool]) -> None:
@@ -375,7 +375,7 @@ class ProblemHandlers:
 
 
 def build_internal_problem(request_id: str) -> dict[str, Any]:
-    """Return the problem for an unexpected error. It has no details, but the request id, which is also in the log."""
+    """Return the problem for an unexpected error. It has no details except the request id, which is also in the log."""
     return _build_members(500, "internal_error", "Internal error.", f"Report it with the request id {request_id}.")
 
 
@@ -389,7 +389,7 @@ def to_openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_invalid_members(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return the errors of a validation: the path of each invalid member, and the problem in plain words."""
+    """Convert validation errors to a list with the path of each invalid member and its problem in plain words."""
     found = []
     for each in errors:
         own = (each.get("ctx") or {}).get("error") if each["type"] in ("value_error", "assertion_error") else None
@@ -398,7 +398,7 @@ def list_invalid_members(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, 
 
 
 def format_invalid_members(wrong: Sequence[Mapping[str, str]]) -> str:
-    """Format the errors of a validation as one sentence."""
+    """Format validation errors as one sentence."""
     parts = (": ".join(part for part in (each["at"], each["problem"]) if part) for each in wrong[:5])
     sentence = "; ".join(parts).rstrip(".")
     return sentence if sentence.endswith("?") else f"{sentence}."

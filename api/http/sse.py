@@ -18,17 +18,18 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import CatalogUnavailableError, LeadlineError
 
 MEDIA_TYPE = "text/event-stream"
-# While one of these errors persists, a stream sends heartbeats and tries again.
+# Errors that a stream retries. While one of them persists, the stream sends heartbeats.
 TRANSIENT_ERRORS = (CatalogUnavailableError, IdentityProviderUnavailableError)
 HEARTBEAT_SECONDS = 10.0
 HEARTBEAT = ": still at it\n\n"
 # The last line of a stream in OpenAI's protocols.
 DONE = "data: [DONE]\n\n"
 
-# Streams also poll at this interval, because announcements may be lost and estimates change without an announcement.
+# Streams also poll at this interval, because change notifications may be lost, and estimates change without a
+# notification.
 _POLL_SECONDS = 5.0
-# Loading the state may take at most this fraction of the time, however large the object is. It is also not loaded more
-# often than a user can read it.
+# Loading the state takes at most this fraction of a stream's time, however large the object is. The state is also not
+# loaded more often than a user could read it.
 _MAX_LOAD_SHARE = 0.02
 _MIN_INTERVAL_SECONDS = 0.2
 # A stream notices within this time that the process is shutting down.
@@ -36,7 +37,7 @@ _STOP_CHECK_SECONDS = 1.0
 
 
 def format_event(name: str, body: Mapping[str, Any], identifier: str | int | None) -> str:
-    """Format an event with its body on one line. Lone surrogates, which a model may write, become `?`.
+    """Format an event with its body on one line. Lone surrogates, which a model may generate, become `?`.
 
     Events of streams that cannot be resumed have no identifier.
     """
@@ -56,7 +57,7 @@ class State:
     def id(self) -> str:
         """An id derived from the state alone, so that it is the same in every process and never expires.
 
-        It does not change when only estimates change.
+        The id does not change if only estimates change.
         """
         lasting = {**self.body, "progress": {**self.body.get("progress", {}), "seconds_left": None}}
         return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:20]
@@ -71,7 +72,7 @@ class StreamCaller(Protocol):
     async def refresh(self) -> Principal:
         """Return the principal with its current permissions.
 
-        Raises a `LeadlineError` if it is no longer allowed to read the stream.
+        Raises a `LeadlineError` if the principal is no longer allowed to read the stream.
         """
 
 
@@ -79,8 +80,8 @@ class StreamCaller(Protocol):
 class StreamSource:
     """An object that a stream follows.
 
-    `look` loads the object's state as `caller` may see it now; it is called in a thread. `watch` registers a callback
-    for changes. `going_on` returns false once the process is shutting down.
+    `look` loads the object's state, limited to what `caller` may see now. It is called in a thread. `watch` registers a
+    callback for changes. `going_on` returns false once the process is shutting down.
     """
 
     caller: StreamCaller
@@ -92,9 +93,9 @@ class StreamSource:
 async def stream_updates(source: StreamSource, last_event_id: str | None) -> Response:
     """Stream events until the object is finished: first `snapshot`, then `progress`, finally `end`.
 
-    A client that reconnects with the id of the current state gets nothing twice; with any other id, it gets a snapshot.
-    A client that has already received the end gets `204`, so that it does not reconnect. Raises any error of the first
-    `look`.
+    A client that reconnects with the id of the current state gets no event twice. With any other id, it gets a
+    snapshot. A client that has already received `end` gets `204`, so that it does not reconnect. Raises the same errors
+    as the first `look`.
     """
     first = await run_in_threadpool(source.look, await source.caller.refresh())
     if first.ended and last_event_id == first.id:
@@ -104,13 +105,13 @@ async def stream_updates(source: StreamSource, last_event_id: str | None) -> Res
 
 
 async def _stream_states(source: StreamSource, known: State | None, seen: str) -> AsyncIterator[str]:
-    """Stream the states after the one that the client knows, or start with a snapshot. `seen` is the last id it saw."""
+    """Stream the states after the one that the client knows, or start with a snapshot. `seen` is its last id."""
     changed = asyncio.Event()
     sent_at = time.monotonic()
 
     with source.watch(build_waker(changed)):
         while source.going_on():
-            changed.clear()  # cleared before loading, so that a change while loading triggers another load
+            changed.clear()  # Cleared before loading, so that a change during loading triggers another load.
             started = time.monotonic()
             try:
                 state = await run_in_threadpool(source.look, await source.caller.refresh())
@@ -118,7 +119,7 @@ async def _stream_states(source: StreamSource, known: State | None, seen: str) -
                 yield HEARTBEAT
                 await asyncio.sleep(_POLL_SECONDS)
                 continue
-            except LeadlineError as error:  # the status was already sent, so the error is sent as an event
+            except LeadlineError as error:  # The status was already sent, so the error is sent as an event.
                 yield format_event("error", build_problem(error), seen)
                 return
             apart_seconds = min(
@@ -139,7 +140,7 @@ async def _stream_states(source: StreamSource, known: State | None, seen: str) -
 
 
 def build_waker(changed: asyncio.Event) -> Callable[[], None]:
-    """Return a thread-safe function that sets the event in the running loop, or does nothing once it is closed."""
+    """Return a thread-safe function that sets `changed` in the running loop, unless the loop is closed."""
     loop = asyncio.get_running_loop()
 
     def wake() -> None:

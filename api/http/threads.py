@@ -17,7 +17,7 @@ _Result = TypeVar("_Result")
 
 
 class Threads:
-    """Runs functions in at most `count` threads of its own. Further calls wait for a free thread."""
+    """A pool that runs functions in at most `count` threads. Further calls wait for a free thread."""
 
     def __init__(self, count: int) -> None:
         self._limiter = anyio.CapacityLimiter(count)
@@ -29,12 +29,12 @@ class Threads:
     async def run_within(self, seconds: float, name: str, work: Callable[[], Any], late: Any) -> Any:  # noqa: ANN401
         """Return the result of `work`, or `late` if the work takes longer than `seconds`.
 
-        Only one call for each name runs at a time, and concurrent callers share its result, so that a call that hangs
-        occupies only one thread.
+        Only one call with the same `name` runs at a time, and concurrent callers share its result. A call that hangs
+        therefore occupies only one thread.
         """
         under_way = self._under_way.get(name)
         if under_way is None or under_way.done():
-            # the thread is abandoned on shutdown, because the loop would otherwise wait for it
+            # The thread is abandoned on shutdown, because the loop would otherwise wait for it.
             started = anyio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
             under_way = self._under_way[name] = asyncio.ensure_future(started)
         await asyncio.wait({under_way}, timeout=seconds)
@@ -46,11 +46,11 @@ _SPARE_DIVISOR = 4
 
 
 class AnswerThreads:
-    """Runs up to `slots` answers concurrently, each of which may occupy its thread for minutes.
+    """Generates up to `slots` answers concurrently. Each of them may occupy its thread for minutes.
 
     A single tenant may use all of the slots. A tenant that has less than its fair share (the slots divided by the
     number of tenants with answers in progress) may exceed the limit by up to a quarter, so that it does not have to
-    wait for another tenant's answers. Tenants above their fair share get no more slots until this has evened out.
+    wait for another tenant's answers. Tenants above their fair share get no more slots until the shares are even again.
     """
 
     def __init__(self, slots: int) -> None:
@@ -80,4 +80,4 @@ class AnswerThreads:
     def _release_slot(self, tenant_id: str) -> None:
         with self._lock:
             self._taken[tenant_id] -= 1
-            self._taken += Counter()  # adding an empty counter removes the tenants at 0
+            self._taken += Counter()  # Adding an empty counter removes the tenants whose count is 0.

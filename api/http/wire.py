@@ -1,6 +1,7 @@
 """The base class of wire models, and replacements for values that cannot be sent.
 
-A value that was stored before values were validated must not break a response.
+The replacements are needed for values that were stored before values were validated. Such a value must not break a
+response.
 """
 
 import math
@@ -39,7 +40,8 @@ def to_sendable(value: Any) -> Any:  # noqa: ANN401 - of any kind
 
 def _replace_unsendable(members: dict[str, Any]) -> None:
     for name, value in members.items():
-        # A fast path: most members have one of these types, and calling `to_sendable` for each would be slower.
+        # Members of these types are sent as they are. This is a fast path, because calling `to_sendable` for each of
+        # them would be slower.
         if (kind := value.__class__) in _AS_IS or (kind is str and value.isascii()):
             continue
         # guard: outbound-records
@@ -49,19 +51,19 @@ def _replace_unsendable(members: dict[str, Any]) -> None:
 class Wire(BaseModel):
     """The base class of wire models. Unknown members of a request are refused, so that misspelt names are noticed.
 
-    Values that were stored before values were validated, and that cannot be sent, are replaced.
+    Values that cannot be sent, which were stored before values were validated, are replaced.
     """
 
-    # Validation errors are logged, so they must not contain values. Aliases are names of record attributes; JSON uses
-    # the names of the members.
+    # Validation errors are logged, so they must not contain values. Aliases are the names of record attributes, whereas
+    # JSON uses the names of the fields.
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, validate_by_name=True)
 
     @classmethod
     def from_records(cls, *records: object, **computed: object) -> Self:
         """Build the model from dataclasses.
 
-        Each member is read from the attribute named by its `validation_alias` or, if it has none, from the attribute of
-        the same name. Members in `computed` take precedence over attributes, and earlier records over later ones.
+        Each field is read from the attribute named by its `validation_alias` or, if it has none, from the attribute of
+        the same name. Fields in `computed` take precedence over attributes, and earlier records over later ones.
         """
         if len(records) == 1 and not computed:
             return cls.model_validate(records[0], from_attributes=True)
@@ -100,9 +102,10 @@ def _round_seconds(seconds: float) -> float:
 
 # Sorted, because records contain sets, whose order differs between processes.
 InOrder = Annotated[list[_Text], AfterValidator(sorted)]
-# Records contain Unix timestamps. Pydantic would round some of them to a different microsecond than `to_instant` does.
+# Records contain Unix timestamps. They are converted with `to_instant`, because Pydantic would round some of them to a
+# different microsecond.
 Instant = Annotated[datetime, BeforeValidator(_convert_instant)]
-# Estimates are not precise enough to justify more digits.
+# Rounded, because estimates are not precise enough to justify more digits.
 RoundedSeconds = Annotated[float, AfterValidator(_round_seconds)]
 
 
@@ -110,8 +113,8 @@ class QuotaOut(Wire):
     """A quota of the `tenant` or the `key`; `left` is the remaining amount. Dollar quotas are in dollars.
 
     `used` includes reservations of answers in progress. `renews_at` is the start of the next day or month in UTC. It is
-    null for quotas that do not renew, because they are freed when something ends or is deleted: concurrency, documents
-    and bytes.
+    null for quotas that do not renew (concurrency, documents and bytes), because these are freed when something ends or
+    is deleted.
     """
 
     quota: Quota
