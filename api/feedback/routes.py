@@ -15,10 +15,10 @@ router = APIRouter(prefix="/v1", tags=["feedback"])
 
 @router.post("/answers/{answer_id}/feedback")
 def give(answer_id: str, body: FeedbackIn, caller: Asker, services: ServicesDep) -> FeedbackOut:
-    """Give feedback on an answer. It replaces any earlier feedback of yours on the same answer.
+    """Give feedback on an answer. It replaces any feedback that you gave on the same answer before.
 
-    The answer of a run has the same id as the run. Feedback is stored as long as its answer, and admins of the tenant
-    can read it.
+    The answer of a run has the same id as the run. Feedback is stored as long as its answer. Admins of the tenant can
+    read it.
     """
     made = services.answers.feedback.record_feedback(
         caller.tenant_id, answer_id, caller.owner, body.to_verdict(), owner=caller.visible_owner
@@ -56,8 +56,8 @@ def listing(
 ) -> FeedbackPage:
     """List the tenant's feedback, newest first. Paginated.
 
-    `commented` selects feedback that has a comment, or feedback that has none. Comments on answers that used a document
-    you cannot read are withheld, because they may quote it.
+    `commented` selects feedback with or without a comment. If an answer used a document that you cannot read, comments
+    on the answer are withheld, because they may quote the document.
     """
     wanted = FeedbackFilter(
         rating,

@@ -13,8 +13,8 @@ _MAX_MARKED = 1_000
 class FeedbackIn(Wire):
     """Your feedback on an answer. It replaces any feedback that you gave before.
 
-    `sentences` are the numbers of wrong sentences, counted from 1 in the answer's `sentences`; `citations` are the
-    `number`s of citations that do not support the text.
+    `sentences` lists wrong sentences by their position in the answer's `sentences`, counted from 1. `citations` lists
+    the `number`s of citations that do not support the text.
     """
 
     rating: Rating = Field(examples=["down"])
@@ -50,7 +50,7 @@ class FeedbackOut(Wire):
 
 
 class FeedbackWithAnswerOut(FeedbackOut):
-    """Feedback, with the question and a description of how it was answered."""
+    """Feedback, with the question and a description of how the question was answered."""
 
     conversation: str | None = Field(validation_alias="conversation_id")
     question: str

@@ -76,7 +76,7 @@ class RequestContext:
                     raise
                 log.exception("request failed", path=scope["path"], **_get_log_fields(scope))
                 if status:
-                    raise  # Part of the response was already sent. The connection is closed, because the response would otherwise look complete.
+                    raise  # Close the connection, so that the response does not look complete.
                 request = Request(scope)
                 await self._problems.build_response(request, build_internal_problem(request_id))(
                     scope, receive, send_with_headers

@@ -1,4 +1,4 @@
-"""Tools that answer questions. Short answers are returned by the call; for long ones, the id of a run is returned."""
+"""Tools that answer questions. A call returns the answer itself or, if answering takes long, the id of a run."""
 
 import asyncio
 import time
@@ -36,12 +36,12 @@ class _TakesLongError(Exception):
 async def ask(
     services: Services, caller: Principal, arguments: AskArguments, context: Context, capacity: Capacity
 ) -> AskedOut:
-    """Answer the question, or start a run. If the client disconnects, answering stops, but a run continues."""
+    """Answer the question, or start a run. If the client disconnects, answering stops, whereas a run continues."""
     await run_in_threadpool(require_collections, services, caller, arguments.collections)
     asking = await run_in_threadpool(CallerQuestion, services, caller, _build_question(arguments))
     if not arguments.background:
         request = _require_request(context)
-        request.scope[SLOT].release()  # answers run in their own threads
+        request.scope[SLOT].release()  # Answers run in their own threads.
         work = AnswerWork(request, services, caller, capacity.threads, asking)
         with suppress(_TakesLongError):
             async with _Progress(context) as progress:
@@ -49,7 +49,7 @@ async def ask(
                     partial(_report_event, progress.report, may_wait=arguments.background is False)
                 )
             if answer is None:
-                raise asyncio.CancelledError  # the client disconnected
+                raise asyncio.CancelledError  # The client disconnected.
             return AskedOut.from_answer(answer)
         arguments = arguments.model_copy(update={"strategy": StrategyName.RECURSIVE})
     run = await run_in_threadpool(_start_run, services, caller, _build_question(arguments))
@@ -59,7 +59,7 @@ async def ask(
 async def show_run(
     services: Services, caller: Principal, arguments: RunArguments, context: Context, capacity: Capacity
 ) -> AskedOut:
-    """Return the progress of a run, and its answer once there is one. Wait up to `wait_seconds` for it to finish."""
+    """Return the progress of a run, and its answer once there is one. Wait up to `wait_seconds` for its end."""
     found = await run_in_threadpool(
         services.answers.runs.load_run, caller.tenant_id, arguments.run, caller.visible_owner
     )
@@ -156,7 +156,7 @@ class _Progress:
         self._told: asyncio.Queue[str] = asyncio.Queue()
 
     def report(self, words: str) -> None:
-        with suppress(RuntimeError):  # the loop is closed
+        with suppress(RuntimeError):  # The loop is closed.
             self._loop.call_soon_threadsafe(self._told.put_nowait, words)
 
     async def __aenter__(self) -> "_Progress":

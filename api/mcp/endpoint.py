@@ -22,7 +22,7 @@ _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class UnknownHostError(ApiError):
-    """The request was sent to a host name that is not the service's, or was sent by a page of another site."""
+    """The request was sent to a host name that does not belong to the service, or by a page of another site."""
 
     code = "unknown_host"
     status = 421
@@ -57,7 +57,7 @@ class Endpoint:
         await application(scope, receive, send)
 
     def _require_known_host(self, scope: Scope) -> None:
-        """Refuse requests that a page of another site may have caused a browser to send. Raises `UnknownHostError`."""
+        """Raise `UnknownHostError` if a page of another site may have caused the browser to send the request."""
         named = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"host", b"origin")}
         host = urlsplit(f"//{named.get(b'host', '')}").hostname
         if host not in self._hosts:
@@ -71,7 +71,7 @@ class Endpoint:
         if self._started is None:
             self._started = asyncio.get_running_loop().create_future()
             self._running = asyncio.create_task(self._run_server(self._started))
-        # Shielded: a client that disconnects must not cancel the start for the others.
+        # Shielded from cancellation, because a client that disconnects must not cancel the startup for other clients.
         return await asyncio.shield(self._started)
 
     async def _run_server(self, started: "asyncio.Future[ASGIApp]") -> None:
@@ -86,10 +86,10 @@ class Endpoint:
 
 
 def install(app: FastAPI, services: Services, identify: Identify) -> None:
-    """Add the route. If there is an identity provider, also add the metadata with which clients find it."""
+    """Add the route. If there is an identity provider, also add the metadata that clients need to find it."""
     endpoint = Endpoint(services, identify, Capacity(app.state.answer_threads, app.state.streams))
     if services.settings.mcp_state_keys is not None:
-        endpoint.ensure_application()  # created at startup, so that invalid keys prevent startup
+        endpoint.ensure_application()  # The server is built at startup, so that invalid keys prevent the startup.
     app.router.routes.append(Route(PATH, endpoint, methods=["POST"], include_in_schema=False))
     public = services.settings.public_url
     if services.settings.oidc_issuer is not None and public is not None:

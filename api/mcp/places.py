@@ -1,4 +1,4 @@
-"""The URL path of the protocol, and the concurrency limits of its requests."""
+"""The URL path of the MCP endpoint, and the concurrency limits for its requests."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ PATH = "/mcp"
 
 @dataclass(frozen=True)
 class Capacity:
-    """The threads in which this process makes answers, and the slots that long waits occupy."""
+    """The threads in which this process generates answers, and the slots for requests that wait for a long time."""
 
     threads: AnswerThreads
     streams: TenantSlots

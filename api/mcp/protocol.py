@@ -16,7 +16,7 @@ from ingest.storage.accounts.records import Principal
 
 
 class KeyVerifier(TokenVerifier):
-    """Verifies the protocol's bearer tokens, which are API keys or tokens of the identity provider."""
+    """Verifies bearer tokens of MCP requests, which are API keys or tokens of the identity provider."""
 
     def __init__(self, identify: Identify) -> None:
         self._identify = identify
@@ -31,7 +31,7 @@ def build_application(
 ) -> tuple[Server[dict[str, object]], ASGIApp]:
     """Build the server and its application. The caller must run the server's session manager.
 
-    Requests are stateless in both versions of the protocol, so that any replica can handle them.
+    Requests are stateless in both versions of the protocol, so that any replica can handle any request.
     """
     settings = services.settings
     server = build_server(services, capacity)
@@ -39,7 +39,7 @@ def build_application(
         streamable_http_path=PATH,
         stateless_http=True,
         max_request_body_size=settings.max_body_bytes,
-        # The endpoint checks host names itself, and its error names the setting.
+        # The endpoint checks host names itself, because its error message contains the setting to change.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         auth=build_auth_settings(settings),
         token_verifier=KeyVerifier(identify),
@@ -47,13 +47,13 @@ def build_application(
 
 
 def build_auth_settings(settings: Settings) -> AuthSettings:
-    """Return the SDK's authorization settings. If there is no identity provider, the settings announce none."""
+    """Return the SDK's authorization settings. If no identity provider is configured, they announce none to clients."""
     public, issuer = settings.public_url, settings.oidc_issuer
     announced = public is not None and issuer is not None
     return AuthSettings(
         issuer_url=AnyHttpUrl(issuer if announced and issuer else "http://localhost"),
         resource_server_url=AnyHttpUrl(f"{public.rstrip('/')}{PATH}") if announced and public else None,
-        validate_token_resource=False,  # the audience is checked by `api.accounts.oidc` instead
+        validate_token_resource=False,  # The audience is checked by `api.accounts.oidc` instead.
     )
 
 

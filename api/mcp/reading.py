@@ -44,7 +44,7 @@ def search(services: Services, caller: Principal, arguments: SearchArguments) ->
         collections=tuple(arguments.collections),
         documents=tuple(arguments.documents),
         filters=arguments.filters,
-        for_answer=True,  # a model will read the hits
+        for_answer=True,  # The hits are for a model.
         readers=caller.readers,
     )
     found = services.asking.searcher.search(request)
@@ -62,7 +62,7 @@ def read(services: Services, caller: Principal, arguments: ReadArguments) -> Tex
     text = services.contents.texts.load_map(version)
     if arguments.page is not None or arguments.section is not None:
         part = _require_part(build_outline(text.layout, text.characters, ()), arguments)
-        # `start` continues reading within a long page or section.
+        # Callers pass `start` to continue reading within a long page or section.
         begin, end = max(part.start, arguments.start or 0), part.end
     else:
         begin, end = arguments.start or 0, text.characters
@@ -133,7 +133,7 @@ def list_documents(services: Services, caller: Principal, arguments: ListArgumen
 
 
 def upload(services: Services, caller: Principal, arguments: UploadArguments) -> UploadedFileOut:
-    """Add a file, as `POST /v1/documents` does.
+    """Upload a file, as `POST /v1/documents` does.
 
     Raises `BadRequestError`, or a subclass of `UploadError` if the file is refused.
     """

@@ -1,7 +1,7 @@
 """Lists and calls tools for the caller of a request, using the MCP SDK's server.
 
-Results are structured by the tool's output schema, and the same JSON is also included as text. Errors are also returned
-as results, with a hint that tells the model what to do next, so that it can correct itself.
+Results are structured according to the tool's output schema, and the same JSON is also included as text. Errors are
+returned as results, too, with a hint that tells the model what to do next, so that it can correct itself.
 """
 
 import json
@@ -61,7 +61,7 @@ class Tools:
         self._capacity = capacity
 
     async def list_tools(self, context: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
-        """List the tools that the caller may use according to its scopes."""
+        """List the tools that the caller's scopes allow."""
         caller = _require_caller(context)
         return ListToolsResult(tools=[tool.definition for tool in TOOLS if tool.scope in caller.scopes])
 
@@ -85,7 +85,8 @@ class Tools:
             body = build_problem(error)
             parts = body["detail"] or body["title"], _select_hint(error, body["hint"]), f"({body['code']})"
             return _build_error_result(" ".join(part for part in parts if part))
-        # The outermost handler of a tool: an unexpected error is logged in full, and the model gets a result.
+        # This is the outermost handler of a tool call. An unexpected error is logged in full, and the model gets a
+        # result.
         except Exception:
             log.exception("tool failed", tool=params.name[:100])
             return _build_error_result("This call failed with an internal error. Try something else, and report it.")
@@ -95,14 +96,14 @@ class Tools:
 
 
 def build_server(services: Services, capacity: Capacity) -> Server[dict[str, object]]:
-    """Build the protocol's server. With `LEADLINE_MCP_STATE_KEYS`, replicas can continue each other's exchanges."""
+    """Build the MCP server. With `LEADLINE_MCP_STATE_KEYS`, replicas can continue exchanges begun by others."""
     tools, keys = Tools(services, capacity), services.settings.mcp_state_keys
     server: Server[dict[str, object]] = Server(
         _NAME,
         title="Leadline",
         version=version(_NAME),
         instructions=" ".join(INSTRUCTIONS.split()),
-        # Private, because the list depends on the key's scopes.
+        # Clients must not share the cached list, because it depends on the key's scopes.
         cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="private")},
         get_tool_input_schema=lambda name: _TOOLS[name].definition.input_schema if name in _TOOLS else None,
         on_list_tools=tools.list_tools,
@@ -125,7 +126,7 @@ def _require_caller(context: Context) -> Principal:
 
 
 def _select_hint(error: LeadlineError, hint: str) -> str:
-    """Return a hint for the model. Sentences that name REST routes are dropped, because it can only call tools."""
+    """Return a hint for the model. Sentences with REST routes are dropped, because the model can only call tools."""
     known = next((_HINTS[kind] for kind in type(error).__mro__ if kind in _HINTS), None)
     return known or " ".join(each for each in _SENTENCE.split(hint) if not _ROUTE.search(each))
 

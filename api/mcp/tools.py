@@ -1,4 +1,4 @@
-"""The tools, their descriptions for the models that choose among them, and the scopes that callers need."""
+"""The tools, the descriptions from which models choose a tool, and the scopes that callers need."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Represents the citations of an answer as annotations of its text.
 
 OpenAI's annotations say which file a part of the answer cites, but not which part of the file. The member `leadline` of
-each annotation adds that: the span of the document, its position in words, the quotation, and whether code verified the
-model's quotation.
+each annotation adds the missing information: the span of the document, its position in words, the quotation, and
+whether code verified the quotation.
 """
 
 import re
@@ -23,7 +23,7 @@ def build_safe_text(answer: AnswerOut) -> str:
 
 
 def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
-    """Return a URL annotation for each marker in the text. It has no `type`, because chat completions nest it."""
+    """Return URL annotations for the markers in the text. They lack `type`, because chat completions nest them."""
     return [
         {
             # guard: openai-citation-offsets
@@ -37,7 +37,7 @@ def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]
     ]
 
 
-# Files, keyed by the ids of their documents. A document without an entry has just been deleted.
+# Files, keyed by the ids of their documents. If a document has no entry, it has just been deleted.
 CitedFiles = Mapping[str, NamedFile]
 
 
@@ -69,7 +69,7 @@ def get_file(files: CitedFiles, cited: CitationOut) -> NamedFile:
 
 
 def build_extension(cited: CitationOut) -> dict[str, Any]:
-    """Return the members of a citation that OpenAI's annotations do not have."""
+    """Return the members of a citation that have no counterpart in OpenAI's annotations."""
     return cited.model_dump(mode="json", include=_EXTENSION_MEMBERS)
 
 

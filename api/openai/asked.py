@@ -1,4 +1,4 @@
-"""Parses questions in OpenAI's protocols: the client's messages, and the options that these protocols lack."""
+"""Parses questions sent with OpenAI's protocols: the client's messages, and options that these protocols lack."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -13,11 +13,11 @@ from rlm.requests import StrategyName, check_question
 
 _MAX_MESSAGES = 1_000
 _TEXT_PARTS = ("text", "input_text", "output_text")
-_REFUSAL = "refusal"  # a refusal of another model, instead of text
+_REFUSAL = "refusal"  # A refusal by another model, which takes the place of text.
 
 
 class LenientModel(BaseModel):
-    """The base class of requests in OpenAI's protocols. Unknown members are ignored, as they are for other servers."""
+    """The base class of requests in OpenAI's protocols. Unknown members are ignored, as other servers do."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
@@ -38,7 +38,7 @@ class TurnIn(LenientModel):
 
 
 class OptionsIn(Wire):
-    """Options of a question that OpenAI's protocols lack. They are the same as in `POST /v1/answers`."""
+    """Options that OpenAI's protocols lack. They have the same meaning as in `POST /v1/answers`."""
 
     collections: list[str] = Field(default_factory=list, max_length=100)
     documents: list[str] = Field(default_factory=list, max_length=1000)
@@ -53,8 +53,8 @@ def build_question(
 ) -> QuestionIn:
     """Build a question from the messages. The last message by the user is the question.
 
-    Raises `BadRequestError` if there is no such message or a part of a message is not text, and `EmptyQuestionError` if
-    it has no text.
+    Raises `BadRequestError` if there is no message by the user or a part of a message is not text. Raises
+    `EmptyQuestionError` if the user's last message has no text.
     """
     options = options or OptionsIn()
     spoken = [turn for turn in turns if turn.role in ("user", "assistant") and turn.type == "message"]
@@ -82,9 +82,9 @@ def build_question(
 
 
 def refuse_tools(tools: list[dict[str, Any]], choice: object) -> None:
-    """Refuse a request that requires one of the client's own tools. Tools that are optional are ignored.
+    """Raise `BadRequestError` if the request requires the model to call one of the client's own tools.
 
-    Raises `BadRequestError` if a tool is required.
+    Optional tools are ignored.
     """
     named = isinstance(choice, dict) and choice.get("type") not in ("file_search", "allowed_tools")
     required = choice == "required" and not any(each.get("type") == "file_search" for each in tools)
@@ -97,7 +97,7 @@ def refuse_tools(tools: list[dict[str, Any]], choice: object) -> None:
 
 
 def refuse_form(form: Mapping[str, Any] | None) -> None:
-    """Refuse a request for structured output with a schema. Raises `BadRequestError` for such a request."""
+    """Raise `BadRequestError` if the request asks for structured output."""
     if form and form.get("type", "text") != "text":
         raise BadRequestError(
             "Answers are Markdown with citations; structured output is not supported.",
@@ -106,7 +106,7 @@ def refuse_form(form: Mapping[str, Any] | None) -> None:
 
 
 def _extract_text(turn: TurnIn) -> str:
-    """Return the text of a message. Raises `BadRequestError` for any other part, because it would be ignored."""
+    """Return the text of a message. Raises `BadRequestError` for other parts, as they would be ignored."""
     if isinstance(turn.content, str) or turn.content is None:
         return turn.content or ""
     for part in turn.content:

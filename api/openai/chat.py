@@ -59,7 +59,7 @@ def build_usage(answer: AnswerOut) -> dict[str, Any]:
 
 
 class ChatChunkWriter:
-    """Formats the events of an answer as chunks. The chunk that follows the text contains its annotations."""
+    """Formats the events of an answer as chunks. The chunk after the text contains the text's annotations."""
 
     def __init__(
         self, keep: Callable[[Answer], AnswerOut], identifier: str, model: str, base_url: str, *, with_usage: bool

@@ -1,4 +1,4 @@
-"""Hints for paths of OpenAI's API that this service does not have, or uses differently."""
+"""Hints for paths of OpenAI's API that this service does not support, or uses for something else."""
 
 from collections.abc import Mapping
 
@@ -36,7 +36,7 @@ def get_alternative(path: str) -> str:
 
 
 def is_openai_path(path: str) -> bool:
-    """Return whether clients of OpenAI's API use this path, whether or not it exists here."""
+    """Return whether `path` belongs to OpenAI's API, even if this service does not support it."""
     return any(_is_below(path, known) for known in (*_OFFERED_PATHS, *_ALTERNATIVES))
 
 

@@ -1,20 +1,20 @@
 """Neutralizes Markdown while it is streamed, piece by piece and without changing any offset.
 
-Clients of OpenAI's protocols render Markdown themselves. A document may have told the model to write an image whose
-address sends what the model has read to another server. A character that starts an image, a link, an address or HTML is
-therefore replaced by its full-width form. Each replacement is one code point, so that the offsets of markers and
-sentences do not change.
+Clients of OpenAI's protocols render Markdown themselves. A document may contain instructions that make the model write
+an image, and the image's address can send the text that the model has read to another server. A character that starts
+an image, a link, an address or HTML is therefore replaced by its full-width form. Each replacement is one code point,
+so that the offsets of markers and sentences do not change.
 """
 
 _FULL_WIDTH = {"!": "！", "(": "（", ":": "：", "<": "＜", ".": "．", "/": "／"}
 
 
 class MarkdownNeutralizer:
-    """Neutralizes the pieces of one text in order. The last character is held back until the next one is known."""
+    """Neutralizes the pieces of a text in order. The last character is held back until the next character is known."""
 
     def __init__(self) -> None:
         self._held = ""
-        self._line = ""  # the end of the current line, which may become a definition or a bare address
+        self._line = ""  # The end of the current line, which may turn out to be a definition or a bare address.
 
     def feed(self, piece: str) -> str:
         """Add a piece, and return the text whose neutralized form is already certain."""
@@ -56,6 +56,6 @@ _MAX_LOOKBEHIND = 3
 
 
 def neutralize_markdown(text: str) -> str:
-    """Return a text that contains nothing that a Markdown renderer would load, link or run."""
+    """Return the text without anything that a Markdown renderer would load, link or run."""
     made = MarkdownNeutralizer()
     return made.feed(text) + made.finish()

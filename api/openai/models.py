@@ -28,7 +28,7 @@ class ModelNotFoundError(ApiError):
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """A parsed model name. If it names no collection, all of the caller's collections are searched."""
+    """A parsed model name. If the name contains no collection, all of the caller's collections are searched."""
 
     name: str
     collection: str | None = None
@@ -66,7 +66,7 @@ def list_readable_collections(services: Services, caller: Principal) -> list[str
 
 
 def build_model_object(name: str) -> dict[str, Any]:
-    """Return a model object. Its creation time is 0, because models are only names here."""
+    """Return a model object. Its creation time is 0, because our models are only names and have none."""
     return {"id": name, "object": "model", "created": 0, "owned_by": BASE}
 
 

@@ -1,4 +1,4 @@
-"""Formats the events of a streamed response, using the names and order of Open Responses."""
+"""Formats the events of a streamed response, with the event names and the event order of Open Responses."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ class ResponseEventWriter:
         self._queries: list[str] = []
         self._text: list[str] = []
         self._inert = MarkdownNeutralizer()
-        self._index = 0  # the index of the message in `output`
+        self._index = 0  # The index of the message in `output`.
         self._stage: Literal["new", "begun", "searching", "writing"] = "new"
 
     def write_event(self, event: Event) -> str:
@@ -52,7 +52,7 @@ class ResponseEventWriter:
 
     def _write_events(self, event: Event) -> Iterator[str]:
         yield from self._start_response()
-        # Documents that fit in the model's window are read whole, without a search.
+        # Documents that fit in the model's context window are read whole, without a search.
         if isinstance(event, Retrieved | Reading):
             yield from self._write_search(event.query if isinstance(event, Retrieved) else None)
         elif isinstance(event, Delta):

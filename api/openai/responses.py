@@ -1,7 +1,8 @@
 """Responses: the request, and the response object (Open Responses, OpenAPI of 2026-04-24).
 
-A response is an answer whose id is prefixed with `resp_`, or the run that makes the answer in the background. The
-search behind an answer is its `file_search_call`. The id of a response shows whether it includes the search.
+A response is an answer, or the run that makes the answer in the background; its id has the prefix `resp_`. The search
+behind an answer is the response's `file_search_call`. The id of a response shows whether the response includes the
+search.
 """
 
 import time
@@ -20,8 +21,8 @@ from api.openai.stores.vector_stores import convert_filters
 from ingest.storage.answers.records import NEW_CONVERSATION
 
 _PREFIX = "resp_"
-# In the id of a response that includes the search, this follows the prefix, so that the response has the same output
-# when it is retrieved later.
+# If a response includes the search, this follows the prefix in its id, so that the response has the same output when it
+# is retrieved later.
 _SEARCH_PREFIX = "fs_"
 RESULTS = "file_search_call.results"
 MAX_RESULTS = 50
@@ -38,7 +39,7 @@ class ResponseNotFoundError(ApiError):
 class FileSearchIn(LenientModel):
     """A tool. Only `file_search` is supported; its vector stores are collections.
 
-    `max_num_results` limits the results that are shown. How much a model reads depends on the model's window.
+    `max_num_results` limits only the results that are shown. How much a model reads depends on its context window.
     """
 
     type: str
@@ -62,8 +63,9 @@ class TextIn(LenientModel):
 class ResponseIn(LenientModel):
     """A request for a response. Members that control how a model writes (`temperature`, `instructions`) have no effect.
 
-    `previous_response_id` continues the conversation of an earlier response, and `conversation` continues the one with
-    that id. If `store` is false, nothing is stored. `leadline` contains the options that this protocol lacks.
+    `previous_response_id` continues the conversation of an earlier response, and `conversation` continues the
+    conversation with that id. If `store` is false, nothing is stored. `leadline` contains the options that this
+    protocol lacks.
     """
 
     model: str = Field(max_length=300)
@@ -92,12 +94,12 @@ class ResponseIn(LenientModel):
 
     @property
     def with_search(self) -> bool:
-        """True if the response includes the search. It does for clients that send the tool."""
+        """True if the response includes the search, which is the case if the client sends the tool `file_search`."""
         return any(each.type == "file_search" for each in self.tools)
 
 
 def merge_search_tools(tools: Sequence[FileSearchIn], options: OptionsIn | None) -> OptionsIn:
-    """Return the options, extended by the vector stores and filters of `file_search`.
+    """Return the options, extended by the vector stores and filters of the tool `file_search`.
 
     Raises `BadRequestError` if the filters are not valid.
     """
@@ -179,9 +181,9 @@ def build_response_object(
 class ResponseView:
     """The presentation of the answers to a request: the base URL, and the number of search results, if shown.
 
-    Clients that send the tool `file_search` get the search and its files, as from OpenAI. Other clients get only the
-    message with URLs, because Open Responses defines no more. `files_of` returns the files of an answer's documents,
-    keyed by document id.
+    Clients that send the tool `file_search` get the search and its files, as they would from OpenAI. Other clients get
+    only the message with URLs, because Open Responses does not define a search. `files_of` returns the files of an
+    answer's documents, keyed by document id.
     """
 
     base_url: str
@@ -191,7 +193,7 @@ class ResponseView:
 
 
 def get_result_limit(body: ResponseIn) -> int | None:
-    """Return the number of search results that a request asks for, or None if it asks for none."""
+    """Return the number of search results to include in the response, or None if the request does not ask for any."""
     limits = [each.max_num_results for each in body.tools if each.max_num_results is not None]
     return (max(limits) if limits else MAX_RESULTS) if RESULTS in body.include else None
 
@@ -210,7 +212,7 @@ def get_response_status(answer: AnswerOut) -> Literal["completed", "incomplete"]
 
 
 def _build_conversation(body: ResponseIn | Mapping[str, Any], answer: AnswerOut | None) -> dict[str, str] | None:
-    """Return the response's conversation or, if the response is not stored in one, the conversation it continues."""
+    """Return the conversation in which the response is stored or, if there is none, the one that it continues."""
     named = body.conversation_id if isinstance(body, ResponseIn) and body.conversation_id != NEW_CONVERSATION else None
     found = (answer.conversation if answer else None) or named
     return None if found is None else {"id": found}
@@ -245,7 +247,7 @@ def build_search_call(
     files: CitedFiles = MappingProxyType({}),
     status: str = "completed",
 ) -> dict[str, Any]:
-    """Return the search of an answer. With `most`, include up to that many of the passages cited by the answer."""
+    """Return an answer's search as an output item. With `most`, include up to that many of the cited passages."""
     results = None
     if most is not None and answer is not None:
         cited = [each for each in answer.citations if not each.deleted][:most]

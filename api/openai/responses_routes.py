@@ -52,13 +52,13 @@ async def create(
 ) -> Response:
     """Answer a question from the documents, as an OpenAI response.
 
-    `model` is one of those in `GET /v1/models`; `vector_store_ids` of a `file_search` tool are collections. `output`
-    contains the message, whose `annotations` say what each marker such as `[1]` cites. If you send that tool, the
-    search comes before the message (`file_search_call`; use `include` to get the cited results). `previous_response_id`
-    continues a conversation, and so does `conversation` with an id from an earlier response. If `store` is false, the
-    response cannot be retrieved later. With `background`, a run makes the answer and continues even if this connection
-    is closed; retrieve it with `GET /v1/responses/{id}`. The member `leadline` contains the whole answer with its
-    checked sentences.
+    `model` is one of the models in `GET /v1/models`. The `vector_store_ids` of a `file_search` tool are collections.
+    `output` contains the message, whose `annotations` say what each marker such as `[1]` cites. If you send that tool,
+    the search comes before the message (`file_search_call`; use `include` to get the cited results).
+    `previous_response_id` continues a conversation, and so does `conversation` with an id from an earlier response. If
+    `store` is false, the response cannot be retrieved later. With `background`, a run makes the answer and continues
+    even if this connection is closed; retrieve it with `GET /v1/responses/{id}`. The member `leadline` contains the
+    whole answer with its checked sentences.
     """
     _refuse_contradictions(body)
     refuse_tools([each.model_dump() for each in body.tools], body.tool_choice)
@@ -71,7 +71,7 @@ async def create(
     if body.background:
         run = await run_in_threadpool(start_run, services, caller, question, asking, claim.id if claim else None)
         return JSONResponse(build_response_object(named(run.id), body, "queued", created=run.created_at))
-    slot.release()  # answers run in their own threads
+    slot.release()  # Answers run in their own threads.
     work = AnswerWork(request, services, caller, threads, asking)
     identifier, how = (
         asking.request.used.work.id,
@@ -114,7 +114,8 @@ def one(
 @router.post("/{response_id}/cancel")
 def cancel(response_id: ResponseId, request: Request, caller: Asker, services: ServicesDep) -> dict[str, Any]:
     """Stop the run that makes a response in the background. A response that is already finished does not change."""
-    # A response that was answered without a run, or does not exist, has no run to cancel; loading it decides which.
+    # There is no run to cancel if the response was made without one or does not exist. Loading the response shows
+    # which.
     with suppress(RunNotFoundError):
         services.answers.runs.cancel(caller.tenant_id, parse_response_id(response_id)[0], caller.visible_owner)
     return _load_response(request, services, caller, response_id, None)
@@ -124,13 +125,13 @@ def cancel(response_id: ResponseId, request: Request, caller: Asker, services: S
 def delete(response_id: ResponseId, caller: Asker, services: ServicesDep) -> dict[str, Any]:
     """Delete a response. Its conversation remains, without this response.
 
-    A background response is stopped, and deleted together with its run and log.
+    If the response was made in the background, its run is stopped and deleted with its log.
     """
     identifier = parse_response_id(response_id)[0]
     with _translate_not_found(response_id):
         try:
             services.answers.runs.cancel(caller.tenant_id, identifier, caller.visible_owner)
-        except RunNotFoundError:  # the response was answered without a run
+        except RunNotFoundError:  # The response was made without a run.
             services.answers.conversations.delete_answer(caller.tenant_id, identifier, caller.visible_owner)
         else:
             services.answers.runs.delete(caller.tenant_id, identifier, caller.visible_owner)
@@ -138,7 +139,7 @@ def delete(response_id: ResponseId, caller: Asker, services: ServicesDep) -> dic
 
 
 def _refuse_contradictions(body: ResponseIn) -> None:
-    """Refuse members that cannot be combined. Raises `BadRequestError` for such a combination."""
+    """Raise `BadRequestError` if the request contains members that cannot be combined."""
     if body.background and body.stream:
         raise BadRequestError(
             "`background` and `stream` cannot be combined.",
@@ -224,7 +225,7 @@ def _build_run_response(
 def _build_answer_response(
     response_id: str, answer: AnswerOut, how: ResponseView, created: float, completed: float | None
 ) -> dict[str, Any]:
-    """Return a stored answer as a response. It lacks the members of the request, because these are not stored."""
+    """Return a stored answer as a response. It lacks the request's members, because these are not stored."""
     output = build_output(answer, parse_response_id(response_id)[0], how)
     return build_response_object(
         response_id, {}, get_response_status(answer), output, created=created, completed=completed, answer=answer
@@ -234,7 +235,7 @@ def _build_answer_response(
 def _build_view(
     request: Request, services: Services, caller: Principal, with_search: bool, results: int | None
 ) -> ResponseView:
-    """Return how answers are presented to this caller."""
+    """Return the presentation of answers for `caller`."""
 
     def load_files(answer: AnswerOut) -> CitedFiles:
         cited = {each.document_id for each in answer.citations if not each.deleted}
