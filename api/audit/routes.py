@@ -34,8 +34,8 @@ def listing(
 ) -> AuditPage:
     """List the actions in your tenant, newest first. Paginated.
 
-    Filter by `action`, such as `document.deleted`, by `object`, such as `document:` followed by its id, or by the key
-    id or user name of the actor (`by`).
+    Filter by `action`, such as `document.deleted`, by `object`, such as `document:` followed by the document's id, or
+    by the key id or user name of the actor (`by`).
     """
     wanted = _build_filter(caller, action, object, by, since, until)
     before = decode_cursor(cursor) if cursor else None
@@ -50,9 +50,9 @@ def verification(
 ) -> VerificationOut:
     """Verify the audit log of the whole installation: that no entry was changed, removed, reordered or inserted.
 
-    `entries` counts the entries of your tenant, and `head` is the last of them. `anchor` is a head from an export or an
-    earlier verification; if you send it, a truncated log is also detected. Store `head` in a location where nobody with
-    write access to the database can change it.
+    `entries` counts your tenant's entries, and `head` is the last of them. `anchor` is a head from an export or an
+    earlier verification. If you send an `anchor`, a truncated log is also detected. Store `head` in a location where
+    nobody with write access to the database can change it.
     """
     try:
         noted = None if anchor is None else Anchor.parse(anchor)
@@ -75,8 +75,8 @@ def export(
 ) -> Response:
     """Download the tenant's log as JSON Lines, oldest entry first, optionally filtered.
 
-    The header `Leadline-Audit-Head` names the tenant's last entry. Store it so that you can detect a truncated log
-    later.
+    The response header `Leadline-Audit-Head` identifies the tenant's last entry. Store its value, so that you can later
+    detect whether the log was truncated.
     """
     wanted, head = (
         _build_filter(caller, action, object, by, since, until),

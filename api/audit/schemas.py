@@ -17,10 +17,10 @@ class ActorOut(Wire):
 
 
 class AuditEntryOut(Wire):
-    """An entry of the log. `object` is `kind:id`. `details` contain ids and numbers, but no document text or secrets.
+    """An entry of the log. `object` is `kind:id`. `details` contains ids and numbers, but no document text or secrets.
 
-    `hash` covers the whole entry including `previous_hash`, which is the hash of the preceding entry; that entry may
-    belong to another tenant.
+    `hash` covers the whole entry including `previous_hash`. `previous_hash` is the hash of the preceding entry, which
+    may belong to another tenant.
     """
 
     sequence: int

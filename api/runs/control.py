@@ -1,4 +1,4 @@
-"""Continues a run that has reached its budget with a larger budget, or finishes it with a partial result."""
+"""Handles runs that reached their budget: continues them with a larger one, or ends them with a partial result."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,7 @@ from rlm.runs.bodies import build_limits_body, parse_limits
 
 
 def add_to_budget(services: Services, caller: Principal, run_id: str, more: MoreIn) -> Run:
-    """Continue a paused run of the caller with a larger budget.
+    """Continue one of the caller's paused runs with a larger budget.
 
     Raises `BadRequestError` for a limit that the run does not have, `RunStateError` if the run is not paused, and
     `QuotaExceededError` if the quotas do not allow the larger budget.
@@ -33,7 +33,7 @@ def add_to_budget(services: Services, caller: Principal, run_id: str, more: More
 
 
 def raise_budget(services: Services, run: Run, added: Limits) -> Run:
-    """Continue a paused run with a larger budget, which is reserved from the quotas of the run's account.
+    """Continue a paused run with a larger budget. The new budget is reserved from the quotas of the run's account.
 
     Raises `RunStateError` if the run is not paused or its budget was raised after it was loaded, and
     `QuotaExceededError` if the quotas do not allow the larger budget.
@@ -54,7 +54,7 @@ def raise_budget(services: Services, run: Run, added: Limits) -> Run:
 
 
 def finish_run(services: Services, caller: Principal, run_id: str) -> Run:
-    """Finish a paused run of the caller with a partial result. Raises `RunStateError` if the run is not paused."""
+    """Finish one of the caller's paused runs with a partial result. Raises `RunStateError` if it is not paused."""
     return finish_with_partial_result(
         services, services.answers.runs.load_run(caller.tenant_id, run_id, caller.visible_owner)
     )

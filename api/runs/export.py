@@ -29,7 +29,7 @@ EXPORTS: dict[str, Any] = {"application/json": {}, "text/markdown": {}}
 
 
 def build_export(run: RunWithAnswerOut, events: Iterator[RunEventOut], form: ExportForm) -> StreamingResponse:
-    """Return a response that downloads the export, which is generated while it is sent."""
+    """Return the export as a download. The export is generated while it is sent."""
     media_type, ending = _TYPES[form]
     written = _iter_json(run, events) if form is ExportForm.JSON else _iter_markdown(run, events)
     headers = {"Content-Disposition": f'attachment; filename="run-{run.id}.{ending}"'}
@@ -84,7 +84,7 @@ def _iter_facts(run: RunWithAnswerOut) -> Iterator[str]:
 
 
 def _iter_answer(answer: AnswerOut) -> Iterator[str]:
-    """Yield the answer as a code block, because links and images in a model's Markdown must not be rendered."""
+    """Yield the answer as a code block, so that links and images in a model's Markdown are not rendered."""
     yield f"\n## Answer ({answer.status})\n\n{_format_code_block(answer.text)}"
     for note in answer.notes:
         yield f"\nNote: {_escape_line(note)}\n"
@@ -132,7 +132,7 @@ def _iter_step(kind: str, body: dict[str, Any]) -> Iterator[str]:
 
 
 def _escape_line(text: str) -> str:
-    """Return the text as a single line in which all Markdown is escaped."""
+    """Return the text on a single line, with all Markdown escaped."""
     return re.sub(r"([\\`*_{}\[\]<>#+!|~-])", r"\\\1", " ".join(text.split()))
 
 

@@ -78,17 +78,17 @@ async def events(
 ) -> Response | RunEventPage:
     """Stream a run's events until it is finished, as server-sent events.
 
-    With `Last-Event-ID`, only later events are sent. If you can no longer read a document of the run's scope, events
-    have no bodies. The last event is `end`, with the run and its answer. With `Accept: application/json`, a page of
-    events is returned instead; its `end` event has the run's state and the reason if it failed, but neither the run nor
-    the answer.
+    With `Last-Event-ID`, only events after that event are sent. If you can no longer read a document in the run's
+    scope, events have no bodies. The last event is `end`, with the run and its answer. With `Accept: application/json`,
+    a page of events is returned instead. The page's `end` event has the run's state and, if the run failed, the reason,
+    but neither the run nor the answer.
     """
     run = await run_in_threadpool(services.answers.runs.load_run, caller.tenant_id, run_id, caller.visible_owner)
     if request.headers.get("accept", "").startswith("application/json"):
         return await run_in_threadpool(_load_page, services, caller, run, decode_cursor(cursor), limit)
     seen = min(parse_last_event_id(last_event_id), run.events)
     if run.ended and seen >= run.events:
-        return Response(status_code=204)  # 204 tells an EventSource not to reconnect
+        return Response(status_code=204)  # The status 204 tells an EventSource not to reconnect.
     await slot.move_to(streams)
     return StreamingResponse(_stream_events(services, current, run, seen), media_type=sse.MEDIA_TYPE)
 
@@ -101,10 +101,10 @@ def cancel(run_id: str, caller: Asker, services: ServicesDep) -> RunWithAnswerOu
 
 @router.post("/{run_id}/continue")
 def go_on(run_id: str, body: MoreIn, caller: Asker, services: ServicesDep) -> RunWithAnswerOut:
-    """Add to the budget of a `paused` run, which then continues from where it stopped.
+    """Add to the budget of a `paused` run. The run then continues where it stopped.
 
     The run pauses again when the new budget is used up. `409` if the run is not paused. By default, a run that stays
-    paused for a week is finished in the same way as by `finish`.
+    paused for a week is finished with a partial result, as by `finish`.
     """
     return build_run_out(services, caller, add_to_budget(services, caller, run_id, body))
 
@@ -113,7 +113,7 @@ def go_on(run_id: str, body: MoreIn, caller: Asker, services: ServicesDep) -> Ru
 def end_with_what_it_has(run_id: str, caller: Asker, services: ServicesDep) -> RunWithAnswerOut:
     """Finish a `paused` run with a partial result.
 
-    The run uses the rest of its budget to answer, or fails if too little remains.
+    The run uses its remaining budget to answer. If too little remains, it fails.
     """
     return build_run_out(services, caller, finish_run(services, caller, run_id))
 
@@ -125,7 +125,7 @@ def export(
     """Download a finished run: question, answer, citations, code cells with outputs, sub-calls and cost.
 
     `json` contains all events with untruncated model replies; `markdown` is for users. If you can no longer read a
-    document of the run's scope, events have no bodies. `409` while the run is in progress.
+    document in the run's scope, events have no bodies. `409` while the run is in progress.
     """
     run = services.answers.runs.load_run(caller.tenant_id, run_id, caller.visible_owner)
     if not run.ended:
@@ -151,7 +151,7 @@ def build_run_out(services: Services, caller: Principal, run: Run) -> RunWithAns
 
 
 def load_events_page(services: Services, run: Run, after: int, limit: int, *, withheld: bool) -> RunEventPage:
-    """Return a page of a run's events. If `withheld`, the events have no bodies."""
+    """Return a page of a run's events. If `withheld` is true, the events have no bodies."""
     found = services.answers.runs.list_events(run.tenant_id, run.id, after=after, limit=limit)
     last = found[-1].sequence if found else after
     more = encode_cursor(last) if not run.ended or last < run.events else None
@@ -164,19 +164,19 @@ def _load_page(services: Services, caller: Principal, run: Run, after: int, limi
 
 
 async def _stream_events(services: Services, current: CurrentCaller, run: Run, seen: int) -> AsyncIterator[str]:
-    """Yield every event after `seen` as soon as it is logged, until the run's last event or shutdown.
+    """Yield every event after `seen` as soon as it is logged, until the run's last event or the process's shutdown.
 
     While the catalog or the identity provider is unavailable, wait and yield heartbeats.
     """
     changed, sent_at = asyncio.Event(), time.monotonic()
     with services.events.feed.watch(run.tenant_id, run.id, sse.build_waker(changed)):
         while services.accepting:
-            changed.clear()  # cleared before loading, so that an event logged while loading triggers another load
+            changed.clear()  # Cleared before loading, so that events logged during loading are loaded next.
             try:
                 logged = await run_in_threadpool(_load_next_events, services, await current.refresh(), run, seen)
             except sse.TRANSIENT_ERRORS:
                 logged, sent_at = [], -math.inf
-            except LeadlineError as error:  # the status was already sent, so the error is sent as an event
+            except LeadlineError as error:  # The status was already sent, so the error is sent as an event.
                 yield sse.format_event("error", build_problem(error), seen)
                 return
             for number, kind, body in logged:
@@ -184,7 +184,7 @@ async def _stream_events(services: Services, current: CurrentCaller, run: Run, s
                 if kind == "end":
                     return
                 seen, sent_at = number, time.monotonic()
-                changed.set()  # events may fill more than one page
+                changed.set()  # There may be more events than fit in one page.
             if time.monotonic() - sent_at > sse.HEARTBEAT_SECONDS:
                 yield sse.HEARTBEAT
                 sent_at = time.monotonic()
@@ -198,7 +198,7 @@ def _load_next_events(
 
     Raises `RunNotFoundError` if the caller is no longer allowed to see the run.
     """
-    if caller.visible_owner not in (None, run.owner):  # the caller lost the scope `admin`
+    if caller.visible_owner not in (None, run.owner):  # The caller lost the scope `admin`.
         services.answers.runs.load_run(run.tenant_id, run.id, caller.visible_owner)
     logged = services.answers.runs.list_events(run.tenant_id, run.id, after=seen, limit=_EVENTS_PER_READ)
     withheld = bool(logged) and bool(services.answers.runs.list_withheld_runs([run.id], caller.readers))

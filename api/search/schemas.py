@@ -18,16 +18,16 @@ class SearchIn(Wire):
     """A search. `per_document` limits the number of hits from each document.
 
     `fusion` determines how the two rankings of a hybrid search are fused. `feedback` uses the best passage to rank the
-    others, which is better for topics and worse for facts. `filters` are conditions on document metadata, keyed by
-    name: a value, a list of values, or an object with `gt`, `gte`, `lt`, `lte` (numbers or dates), `in` and `not`.
-    `diversity`, from 0 to 1, trades relevance for variety among the hits. `grouped` groups hits by document; `top_k`
-    then counts documents.
+    others, which improves searches for topics but worsens searches for facts. `filters` are conditions on document
+    metadata, keyed by name: a value, a list of values, or an object with `gt`, `gte`, `lt`, `lte` (numbers or dates),
+    `in` and `not`. `diversity`, from 0 to 1, trades relevance for variety among the hits. `grouped` groups hits by
+    document, and `top_k` then counts documents.
 
-    `expand_chars` extends each hit within its section, up to that many characters, and merges hits that touch.
-    `explain` lists the query words that each hit contains. `rerank` turns the service's reranker off, or requires it;
-    `rerank_depth` is the number of passages that it reads. `rewrite` lets the language model write further queries,
-    which takes time. The rankings of all queries are fused. If the model is unavailable, the search is done without a
-    rewrite.
+    `expand_chars` extends each hit within its section, up to that many characters, and merges adjacent hits. `explain`
+    lists the query words that each hit contains. `rerank` turns the service's reranker off, or requires it.
+    `rerank_depth` is the number of passages that the reranker reads. `rewrite` lets the language model write further
+    queries, which takes time. The rankings of all queries are fused. If the model is unavailable, the search runs
+    without a rewrite.
     """
 
     query: str = Field(max_length=MAX_QUERY_CHARS)
@@ -54,7 +54,7 @@ class SearchIn(Wire):
 
 
 class WhyOut(Wire):
-    """The rank, from 1, and the score that a single retriever gave to a hit."""
+    """The rank (from 1) and the score of a hit in the results of one retriever."""
 
     rank: int
     score: float
@@ -64,9 +64,9 @@ class HitOut(Wire):
     """A passage. `start` and `end` are code points of the document's normalized text.
 
     `page` is the number of the page, slide or sheet on which the passage starts; `place` describes its position in the
-    file in words (`page 12`, `sheet Costs, rows 4 to 9`). `table_header` is the header of the table in whose rows the
-    passage starts. `matched` is only set with `explain`. `merged` lists the chunks that were merged into this passage;
-    it is only set with `expand_chars`.
+    file in words (`page 12`, `sheet Costs, rows 4 to 9`). If the passage starts in the rows of a table, `table_header`
+    is the table's header. `matched` is only set with `explain`. `merged` lists the chunks that were merged into this
+    passage; it is only set with `expand_chars`.
     """
 
     rank: int
@@ -93,14 +93,14 @@ class HitOut(Wire):
 
 
 class UnreadableOut(Wire):
-    """A document that matched but whose stored text was changed or is missing. Its passages are not among the hits."""
+    """A matching document that is left out of the hits, because its stored text was changed or is missing."""
 
     document: str = Field(validation_alias="document_id")
     title: str
 
 
 class RerankedOut(Wire):
-    """The result of reranking: `done`, or `failed`, in which case the hits are in their original order."""
+    """The result of reranking: `done` or `failed`. If reranking failed, the hits are in their original order."""
 
     state: Literal["done", "failed"]
     model: str
@@ -127,11 +127,11 @@ class RewriteOut(Wire):
 
 
 class SearchOut(Wire):
-    """Hits, best first, and the time that each stage took.
+    """Hits, best first, and the time that each stage of the search took.
 
     `cached` means that the same search had already been done on the same documents. `reranked` is null if no reranker
-    was used. `queries` are all queries that were searched for, starting with yours. If there are several, `why` of a
-    hit shows which of them found it, as `query_0`, `query_1` and so on.
+    was used. `queries` are all queries that were searched for, starting with yours. If there are several queries, the
+    `why` of a hit shows which of them found it, as `query_0`, `query_1` and so on.
     """
 
     hits: list[HitOut]

@@ -24,9 +24,10 @@ _DAY_SECONDS = 86_400.0
 def create(body: ShareIn, caller: Asker, services: ServicesDep, response: Response) -> ShareOut:
     """Create a link to one of your conversations or runs.
 
-    The link gives access to nobody outside the tenant, and to no documents. Readers must sign in, and see only as much
-    of each answer as their own access to documents allows. The link is valid until `expires_at`, until it is revoked,
-    or until its conversation or run is deleted. Questions that are asked later in the conversation are visible, too.
+    The link gives access to nobody outside the tenant, and to no documents. Readers must sign in, and see only the
+    content of each answer that their own access to documents allows. The link is valid until `expires_at`, until it is
+    revoked, or until its conversation or run is deleted. The link also shows questions that are asked in the
+    conversation later.
     """
     made = services.answers.shares.create(
         caller.tenant_id,
@@ -49,7 +50,7 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> SharePage:
-    """List your valid links, newest first, optionally only those to one `conversation` or `run`. Paginated.
+    """List your valid links, newest first, optionally only links to one `conversation` or `run`. Paginated.
 
     An admin sees the links of all users.
     """
@@ -101,7 +102,7 @@ def events(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: str | None = None,
 ) -> RunEventPage:
-    """List the events of a shared run. They have no bodies if you cannot read one of its documents. Paginated."""
+    """List the events of a shared run. Events have no bodies if you cannot read one of its documents. Paginated."""
     share = services.answers.shares.load_share(caller.tenant_id, share_id)
     if share.run_id is None:
         raise ShareNotFoundError(f"The link {share_id!r} is not to a run.")
@@ -112,7 +113,7 @@ def events(
 
 
 def _compute_end(services: Services, body: ShareIn) -> float:
-    """Return the time at which a link expires.
+    """Return the time at which a new link expires.
 
     Raises `SharingOffError` if sharing is turned off, and `BadRequestError` for a time in the past or too far in the
     future.

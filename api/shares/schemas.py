@@ -1,4 +1,4 @@
-"""Wire models for links to conversations and runs, and for the content that the links show."""
+"""Wire models for links to conversations and runs, and for the content of the links."""
 
 from datetime import datetime
 from typing import Literal, Self
@@ -12,7 +12,7 @@ from ingest.storage.answers.feedback_records import Share
 
 
 class ShareIn(Wire):
-    """A link to a `conversation` or a `run`. Without `expires_at`, it is valid for as long as the service allows."""
+    """A link to share a `conversation` or a `run`. If `expires_at` is omitted, it is valid as long as allowed."""
 
     conversation: str | None = Field(None, min_length=1, max_length=64)
     run: str | None = Field(None, min_length=1, max_length=64)
@@ -26,7 +26,7 @@ class ShareIn(Wire):
 
 
 class ShareOut(Wire):
-    """A link. `url` is its address in the portal; if no public URL is configured, it is only a path.
+    """A share link. `url` is its portal URL, or only a path if no public URL is configured.
 
     `by` is the link's creator, such as `user:ann`.
     """
@@ -60,10 +60,10 @@ class SharePage(Wire):
 
 
 class SharedOut(Wire):
-    """The content of a link, as its reader may see it: a page of `turns` of a conversation, or a `run`.
+    """The content of a link, limited to what its reader may see: a page of a conversation's `turns`, or a `run`.
 
-    If an answer used a document that the reader cannot read, only the sentences that cite other documents and are
-    supported by them are shown.
+    If an answer used a document that the reader cannot read, only sentences supported by citations of other documents
+    are shown.
     """
 
     kind: Literal["conversation", "run"]

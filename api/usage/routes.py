@@ -57,9 +57,9 @@ def usage(
 def collection_usage(
     caller: Caller, services: ServicesDep, since: Day = "0000-01-01", until: Day = "9999-12-31"
 ) -> CollectionUsageList:
-    """Show usage by collection for these UTC days, as far back as answers and runs are stored.
+    """Show usage by collection for a range of UTC days, as far back as answers and runs are stored.
 
-    A question counts, with all its tokens, for each collection whose documents it used. An admin sees the questions of
+    A question counts with all its tokens for each collection whose documents it used. An admin sees the questions of
     all users; other users see their own, in collections that they may read.
     """
     found = services.usage.by_collection.sum_usage(
@@ -105,7 +105,7 @@ def key_quotas(key_id: str, caller: Admin, services: ServicesDep) -> QuotasOut:
 
 @router.put("/keys/{key_id}/quotas")
 def set_key_quotas(key_id: str, body: QuotasIn, caller: Admin, services: ServicesDep) -> QuotasOut:
-    """Set quotas of a key. Quotas that are left out do not change."""
+    """Set the quotas of a key. Omitted quotas do not change."""
     account = _load_account(services, caller.tenant_id, key_id)
     _set_quotas(services, account, body)
     return _load_quotas(services, account)
@@ -119,7 +119,7 @@ def tenant_quotas(tenant_id: str, caller: Operator, services: ServicesDep) -> Qu
 
 @router.put("/tenants/{tenant_id}/quotas")
 def set_tenant_quotas(tenant_id: str, body: QuotasIn, caller: Operator, services: ServicesDep) -> QuotasOut:
-    """Set quotas of a tenant, by id or name. Quotas that are left out do not change."""
+    """Set the quotas of a tenant, by id or name. Omitted quotas do not change."""
     account = Account(services.accounts.tenants.load_tenant(tenant_id).id)
     _set_quotas(services, account, body)
     return _load_quotas(services, account)
@@ -130,7 +130,7 @@ def _parse_day(day: str) -> float:
     try:
         return calendar.timegm(time.strptime(day, "%Y-%m-%d"))
     except ValueError as error:
-        if day.startswith("0000"):  # the default start, which is before any usage
+        if day.startswith("0000"):  # This is the default start. It is earlier than any usage.
             return 0.0
         raise BadRequestError(f"{day} is not a valid date.", hint="Use YYYY-MM-DD, such as 2026-11-28.") from error
 

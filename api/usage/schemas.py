@@ -18,7 +18,7 @@ class QuotasOut(Wire):
 class QuotasIn(Wire):
     """Limits, keyed by quota, such as `{"tokens_per_day": 2000000, "dollars_per_month": 12.5}`.
 
-    `null` means unlimited, regardless of the settings; `default` restores the limit in the settings.
+    `null` removes the limit, even if the settings contain one. `default` restores the limit in the settings.
     """
 
     limits: dict[Quota, Annotated[Decimal, Field(ge=0)] | Literal["default"] | None]
@@ -70,7 +70,7 @@ class UsagePage(Wire):
 
 
 class CollectionUsageOut(Wire):
-    """Usage of a collection: the questions that used its documents, and everything that these questions spent."""
+    """Usage of a collection: the questions that used its documents, and the total spending on these questions."""
 
     collection: str
     questions: int
@@ -89,7 +89,7 @@ class ChannelUsageOut(Wire):
     """Usage of a Slack channel on one UTC `day`.
 
     A `channel` that begins with U is a user who asked with `/ask`. `answers` counts the `questions` that were answered.
-    `files` counts the files that were shared with the bot, and `documents` those of them that became documents.
+    `files` counts the files that were shared with the bot, and `documents` counts how many of them became documents.
     """
 
     day: str
@@ -105,7 +105,7 @@ class ChannelUsageOut(Wire):
 
 
 class ChannelUsagePage(Wire):
-    """A page of usage, newest day first, by channel; `next_cursor` is null on the last page."""
+    """A page of usage by channel, newest day first; `next_cursor` is null on the last page."""
 
     usage: list[ChannelUsageOut]
     next_cursor: str | None

@@ -26,8 +26,8 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 def create(body: WebhookIn, caller: Admin, services: ServicesDep, response: Response) -> NewWebhookOut:
     """Create a webhook. Its messages are signed according to Standard Webhooks.
 
-    The response contains the `secret`, which is never shown again. `422` if the address is not public; the operator of
-    the service can allow private networks. Messages contain ids and codes, but never text from documents.
+    The response contains the `secret`, which is never shown again. `422` if the address is not public, unless the
+    operator of the service allows private networks. Messages contain ids and codes, but never text from documents.
     """
     _require_reachable(services, body.url)
     made = services.events.webhooks.create(caller.tenant_id, body.url, body.events, description=body.description)
@@ -101,7 +101,7 @@ def deliveries(
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/replay", status_code=202)
 def replay(webhook_id: str, delivery_id: str, caller: Admin, services: ServicesDep) -> DeliveryOut:
-    """Send a message again with the same id, regardless of its state."""
+    """Send a message again with the same id, whatever its state."""
     return DeliveryOut.from_delivery(services.events.webhooks.replay(caller.tenant_id, webhook_id, delivery_id))
 
 

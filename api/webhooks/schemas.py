@@ -12,7 +12,7 @@ _URL_CHARS = 2_000
 
 
 class WebhookIn(Wire):
-    """A webhook to create: the address that events are sent to, which must be public and use https."""
+    """A new webhook. Events are sent to its address, which must be public and use https."""
 
     url: str = Field(min_length=1, max_length=_URL_CHARS, examples=["https://example.org/leadline"])
     events: list[EventType] = Field(min_length=1, max_length=20)
@@ -20,7 +20,7 @@ class WebhookIn(Wire):
 
 
 class WebhookChange(Wire):
-    """Changes to a webhook. Members that are left out do not change. A disabled webhook receives no messages."""
+    """Changes to a webhook. Omitted fields do not change. A disabled webhook receives no messages."""
 
     url: str | None = Field(None, min_length=1, max_length=_URL_CHARS)
     events: list[EventType] | None = Field(None, min_length=1, max_length=20)
@@ -64,7 +64,7 @@ class WebhookList(Wire):
 class DeliveryOut(Wire):
     """A message (`payload`) and its delivery.
 
-    `status` is the HTTP status of the last response, or null if there was none; `detail` says why the message does not
+    `status` is the HTTP status of the last response, or null if there was none. `detail` says why the message does not
     count as delivered. `next_at` is the time of the next attempt of a `pending` delivery.
     """
 

@@ -1,4 +1,4 @@
-"""Files: the form in which they are uploaded, file objects and list pages."""
+"""Files: the upload form, file objects and list pages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -8,12 +8,12 @@ from fastapi import Query
 from api.http.problems import BadRequestError
 from ingest.storage.uploads.records import ASSISTANTS, StoredFile
 
-# The other purposes in OpenAI's API are for work on models, such as fine-tuning.
+# OpenAI's API has further purposes for work on models, such as fine-tuning, which is not supported here.
 PURPOSES = (ASSISTANTS, "user_data")
 
 
 def build_file_object(file: StoredFile) -> dict[str, Any]:
-    """Return a file object. The progress of its processing is reported by the file object of the vector store."""
+    """Return a file object. The file's object in the vector store reports the progress of processing."""
     return {
         "id": file.id,
         "object": "file",
@@ -45,7 +45,7 @@ def parse_purpose(fields: Mapping[str, str]) -> str:
 
 
 def refuse_expiry(is_wanted: bool) -> None:
-    """Refuse a request for automatic expiry. Raises `BadRequestError` if it is wanted."""
+    """Raise `BadRequestError` if the request asks for automatic expiry."""
     if is_wanted:
         raise BadRequestError(
             "`expires_after` is not supported: nothing expires automatically.",

@@ -1,4 +1,4 @@
-"""`/v1/files`: files for clients of OpenAI's protocol. Searches find a file once it is in a vector store."""
+"""`/v1/files`: files for clients of OpenAI's protocol. Searches find a file only if it is in a vector store."""
 
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -45,7 +45,7 @@ _FORM = {
 
 @router.post("", openapi_extra=_FORM)
 async def upload(request: Request, caller: Writer, services: ServicesDep, threads: UploadThreads) -> dict[str, Any]:
-    """Upload a file. It can then be added to vector stores; until then, searches do not find it.
+    """Upload a file, which can then be added to vector stores. Searches do not find it until it has been added to one.
 
     Send a form with the file as `file` and its `purpose`, `assistants` or `user_data`. Until the file is in a vector
     store, only you and the tenant's admins can see it. `415` if no parser supports the file.
@@ -74,7 +74,7 @@ def listing(
     after: ObjectId = None,
     limit: Annotated[int, Query(ge=1, le=_MAX_LISTED)] = 1_000,
 ) -> dict[str, Any]:
-    """List files, newest first: files sent to `/v1/files`, and documents that were uploaded otherwise. Paginated."""
+    """List files, newest first: files sent to `/v1/files`, and documents uploaded in other ways. Paginated."""
     found = services.documents.files.list_files(
         caller, purpose=purpose, newest_first=order == "desc", after=after, limit=limit + 1
     )
@@ -83,7 +83,7 @@ def listing(
 
 @router.get("/{file_id}")
 def one(file_id: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
-    """Show a file, by its own id or by the id in a citation."""
+    """Show a file. The id can be the file's id or the file id in a citation."""
     return build_file_object(services.documents.files.load_file(caller, file_id))
 
 
@@ -101,9 +101,9 @@ def content(file_id: str, caller: Caller, services: ServicesDep, request: Reques
 
 @router.delete("/{file_id}")
 def delete(file_id: str, caller: Writer, services: ServicesDep) -> dict[str, Any]:
-    """Delete a file and its documents in all vector stores. Once this returns, searches do not find them.
+    """Delete a file and its documents in all vector stores. Once this returns, searches do not find the documents.
 
-    A document that was not sent to `/v1/files` is deleted in the same way as by `DELETE /v1/documents/{id}`.
+    A document that was not sent to `/v1/files` is deleted as by `DELETE /v1/documents/{id}`.
     """
     file = services.documents.files.load_file(caller, file_id)
     if file.document_id is not None:

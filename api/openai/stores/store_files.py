@@ -1,4 +1,4 @@
-"""Finds files of vector stores, and adds files to them, one or many at a time."""
+"""Finds files in vector stores, and adds files to vector stores, one or many at a time."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ from ingest.storage.uploads.records import StoredFile
 
 
 def require_readable_store(services: Services, caller: Principal, identifier: str) -> Collection:
-    """Return the collection. Raises `CollectionNotFoundError` if it does not exist or the caller cannot read it."""
+    """Return the collection of a store. Raises `CollectionNotFoundError` if it is missing or not readable."""
     return services.documents.collections.load_collection(caller.tenant_id, identifier, readers=caller.readers)
 
 
@@ -41,7 +41,7 @@ def add_file(
 ) -> Document:
     """Add a file to a store as a document. If the file is already in the store, update its attributes.
 
-    Raises the errors of uploads, `StoredFileNotFoundError` and `CollectionNotFoundError`.
+    Raises the same errors as uploads, `StoredFileNotFoundError` and `CollectionNotFoundError`.
     """
     return _add_file(services, caller, store, services.documents.files.load_file(caller, sent.file_id), sent, batch)
 
@@ -51,7 +51,8 @@ def add_files(
 ) -> None:
     """Add several files to a store.
 
-    If a `batch` is given, a refused or unknown file is recorded as a failure of the batch and does not stop the others.
+    If a `batch` is given, a refused or unknown file is recorded as a failure of the batch, and the other files are
+    still added.
     """
     for each in sent:
         name = each.file_id
@@ -95,7 +96,7 @@ def _add_file(
 
 
 def _parse_priority(attributes: Mapping[str, object]) -> JobPriority:
-    """Return the priority in the attribute `priority`. If the attribute has any other value, it is only metadata."""
+    """Return the upload priority from the attribute `priority`. Any other value of the attribute is only metadata."""
     return PRIORITIES.get(str(attributes.get("priority")), JobPriority.INTERACTIVE)
 
 
@@ -108,7 +109,7 @@ def replace_attributes(
 
 
 def _require_same_store(services: Services, caller: Principal, store: str, document_id: str) -> Document:
-    """Return a document that was not created from a file. Such a document can only be in its own collection."""
+    """Return a document that was not created from a file. It can only be in the collection it was uploaded to."""
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     if document.collection != store:
         raise BadRequestError(

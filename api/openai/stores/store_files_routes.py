@@ -38,14 +38,14 @@ from ingest.storage.queue.records import JobKind
 router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}", tags=["openai"])
 
 _PART_CHARS = 64 * 1024
-# The interval after which a polling client may poll again. Without it, OpenAI's client polls every second.
+# The polling interval that the response suggests to clients. Without it, OpenAI's client polls every second.
 _POLL_HEADERS = {"openai-poll-after-ms": "300"}
 _REVERSED = {ListOrder.OLDEST: ListOrder.NEWEST, ListOrder.NEWEST: ListOrder.OLDEST}
 
 
 @router.post("/files")
 def create(vector_store_id: str, body: StoreFileIn, caller: Writer, services: ServicesDep) -> dict[str, Any]:
-    """Add a file to a vector store, which parses and indexes it. The store's file object shows the progress.
+    """Add a file to a vector store, so that it is parsed and indexed. The store's file object shows the progress.
 
     A file can be in several stores. If it is already in this store, only the `attributes` that you send are updated; if
     its processing had failed, it is retried.
@@ -92,7 +92,7 @@ def change(
 
 @router.get("/files/{file_id}/content")
 def content(vector_store_id: str, file_id: str, caller: Caller, services: ServicesDep) -> StreamingResponse:
-    """Return the text of a file, in parts, in the form in which searches find it."""
+    """Return the text of a file in parts, as it is indexed for searches."""
     document = require_stored_document(services, caller, vector_store_id, file_id)
     active = document.active_version_id
     if active is None:
@@ -107,7 +107,7 @@ def content(vector_store_id: str, file_id: str, caller: Caller, services: Servic
 def delete(vector_store_id: str, file_id: str, caller: Writer, services: ServicesDep) -> dict[str, Any]:
     """Remove a file from a vector store and delete its document. Once this returns, searches do not find it.
 
-    The file in `/v1/files` remains.
+    The file can still be retrieved from `/v1/files`.
     """
     document = require_stored_document(services, caller, vector_store_id, file_id)
     caller.collections.require_writable(vector_store_id)
@@ -119,9 +119,9 @@ def delete(vector_store_id: str, file_id: str, caller: Writer, services: Service
 
 @router.post("/file_batches")
 def create_batch(vector_store_id: str, body: FileBatchIn, caller: Writer, services: ServicesDep) -> dict[str, Any]:
-    """Add several files to a vector store as one batch, whose progress can be followed and which can be cancelled.
+    """Add several files to a vector store as one batch. You can follow its progress and cancel it.
 
-    A file that is refused or does not exist counts as failed and does not stop the others.
+    A file that is refused or does not exist counts as failed, and the other files are still added.
     """
     require_readable_store(services, caller, vector_store_id)
     caller.collections.require_writable(vector_store_id)
@@ -214,7 +214,7 @@ def _load_page(
 
 
 def _stream_text(services: Services, version: str, characters: int) -> Iterator[str]:
-    """Yield a page of JSON that contains a text, one part at a time."""
+    """Yield a JSON page with the text of a version, one part at a time."""
     yield '{"object":"vector_store.file_content.page","data":['
     for start in range(0, max(1, characters), _PART_CHARS):
         text = services.contents.texts.read(version, start, min(start + _PART_CHARS, characters))

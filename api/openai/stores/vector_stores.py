@@ -30,7 +30,7 @@ STATES: Mapping[Status, frozenset[VersionState]] = {
     "cancelled": frozenset({VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED}),
 }
 _STATUS = {state: status for status, states in STATES.items() for state in states}
-# Failures that the file itself caused. All others are reported as server errors.
+# Codes of failures that the file itself caused. All other failures are reported as server errors.
 _FILE_FAULTS: tuple[type[LeadlineError], ...] = (ParseError, EmptyUploadError, *ParseError.__subclasses__())
 _FILE_FAULT_CODES = frozenset(each.code for each in _FILE_FAULTS)
 
@@ -38,7 +38,7 @@ Attribute = str | int | float | bool
 
 
 class ChunkingIn(LenientModel):
-    """The chunking options that a client sends."""
+    """The chunking options in a client's request."""
 
     type: str = "auto"
     static: dict[str, Any] | None = None
@@ -78,7 +78,7 @@ class StoreIn(_ChunkingModel):
 
 
 class StoreChangeIn(LenientModel):
-    """Changes to a vector store. Members that are left out do not change; `metadata` replaces all existing metadata."""
+    """Changes to a vector store. Omitted fields do not change; `metadata` replaces all existing metadata."""
 
     name: str | None = Field(None, max_length=256)
     metadata: dict[str, Attribute] | None = Field(None, max_length=256)
@@ -93,7 +93,7 @@ class FileBatchIn(_ChunkingModel):
     attributes: dict[str, Attribute] | None = Field(None, max_length=256)
 
     def list_files(self) -> list[StoreFileIn]:
-        """Return the files, each with its attributes. Raises `BadRequestError` unless exactly one of the two is set."""
+        """Return the files with their attributes. Raises `BadRequestError` unless either field is set, but not both."""
         if bool(self.file_ids) == bool(self.files):
             raise BadRequestError("The batch needs either `file_ids` or `files`.", hint="Send exactly one of them.")
         return self.files or [StoreFileIn(file_id=each, attributes=self.attributes) for each in self.file_ids]
@@ -225,7 +225,8 @@ _MAX_FILTER_DEPTH = 5
 def convert_filters(given: Mapping[str, Any], depth: int = _MAX_FILTER_DEPTH) -> dict[str, Any]:
     """Convert filters to the format of `ingest.storage.documents.filters`.
 
-    They are a single comparison, or several joined by `and` and `or`. Raises `BadRequestError` if they are not valid.
+    `given` is a single comparison, or several comparisons joined by `and` and `or`. Raises `BadRequestError` if the
+    filters are not valid.
     """
     kind = given.get("type")
     if kind in _COMPOUNDS:

@@ -48,12 +48,13 @@ router = APIRouter(prefix="/v1/vector_stores", tags=["openai"])
 def create(body: StoreIn, caller: Writer, services: ServicesDep) -> dict[str, Any]:
     """Create a vector store, which is a collection, and add files to it.
 
-    Its `name` becomes the collection's title. The id of a collection that was created otherwise is its name. The store
-    is open to the whole tenant until grants are added. Nothing expires automatically: `expires_after` is refused.
+    The store's `name` becomes the collection's title. If a collection was created in another way, its name is the
+    store's id. The store is open to the whole tenant until grants are added. Automatic expiry is not supported, so
+    `expires_after` is refused.
     """
     refuse_expiry(body.expires_after is not None)
     metadata = require_metadata(body.metadata or {})
-    # Check all files before creating anything.
+    # Check all files first, so that nothing is created if one of them is missing.
     files = [services.documents.files.load_file(caller, each) for each in body.file_ids]
     settings = CollectionSettings(body.name or None, body.description or None, None, metadata)
     made = services.documents.collections.create(caller.tenant_id, f"vs_{uuid.uuid4().hex}", settings)
@@ -110,7 +111,7 @@ def modify(vector_store_id: str, body: StoreChangeIn, caller: Granter, services:
 def delete(vector_store_id: str, caller: Granter, services: ServicesDep) -> dict[str, Any]:
     """Delete a vector store. Once this returns, searches do not find its documents.
 
-    Files sent to `/v1/files` remain; documents that were uploaded otherwise are deleted.
+    Files sent to `/v1/files` remain. Documents that were uploaded in other ways are deleted.
     """
     require_manageable(services, caller, vector_store_id)
     deletion = services.documents.collections.delete(
@@ -199,7 +200,7 @@ def _run_search(
     for hit in result.hits:
         passage, file = hit.passage, files.get(hit.passage.document_id)
         score = round(max(0.0, passage.score) / best, 6) if best > 0 else 0.0
-        if file is None or score < threshold:  # the document has just been deleted, or the score is below the threshold
+        if file is None or score < threshold:  # The document was just deleted, or the score is too low.
             continue
         data.append(
             {
