@@ -13,7 +13,7 @@ from ingest.storage.accounts.records import Principal, Scope
 
 
 class KeyNeedsUserError(ApiError):
-    """An admin whose own key belongs to a user tried to create an admin key that belongs to no user."""
+    """An admin who is a user (not just a key) tried to create an admin key that belongs to no user."""
 
     code = "key_needs_user"
     status = 403
@@ -36,7 +36,7 @@ def create(body: KeyIn, caller: Admin, services: ServicesDep, response: Response
     """Create a key. The response contains the key's secret, which is never shown again.
 
     A key with a `user` has that user's access to documents. Only an operator can grant the scope `operator`. An admin
-    whose own key belongs to a user can grant the scope `admin` only to keys with a `user`.
+    who is a user can grant the scope `admin` only to keys with a `user`.
     """
     require_grantable_scopes(caller, body.scopes)
     _require_key_user(caller, body.user, body.scopes)

@@ -117,7 +117,7 @@ def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seco
 
 
 def fetch_vllm_version(url: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> str | None:
-    """Return the version of a vLLM server, which it reports at `/version`. Return None for any other server."""
+    """Return the version of a vLLM server, which it reports at `/version`. Return None for other servers."""
     headers = {"Authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
     try:
         answer = fetch_short_document(f"{url.removesuffix('/v1')}/version", headers=headers, timeout=timeout_seconds)

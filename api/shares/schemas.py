@@ -12,7 +12,7 @@ from ingest.storage.answers.feedback_records import Share
 
 
 class ShareIn(Wire):
-    """A link to share a `conversation` or a `run`. If `expires_at` is omitted, it is valid as long as allowed."""
+    """A link to share a `conversation` or a `run`. `expires_at` defaults to the latest possible time."""
 
     conversation: str | None = Field(None, min_length=1, max_length=64)
     run: str | None = Field(None, min_length=1, max_length=64)

@@ -93,7 +93,7 @@ class FileBatchIn(_ChunkingModel):
     attributes: dict[str, Attribute] | None = Field(None, max_length=256)
 
     def list_files(self) -> list[StoreFileIn]:
-        """Return the files with their attributes. Raises `BadRequestError` unless either field is set, but not both."""
+        """Return the files with their attributes. Raises `BadRequestError` for both fields or none."""
         if bool(self.file_ids) == bool(self.files):
             raise BadRequestError("The batch needs either `file_ids` or `files`.", hint="Send exactly one of them.")
         return self.files or [StoreFileIn(file_id=each, attributes=self.attributes) for each in self.file_ids]
