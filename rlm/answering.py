@@ -46,7 +46,7 @@ class AnswerPipeline:
     ) -> None:
         """Create the pipeline.
 
-        `helpers` are separate models for some of the tasks; the answering model does every task that has no helper.
+        `helpers` are separate models for some of the tasks. The answering model does every task that has no helper.
         """
         self._searcher = searcher
         self._language_model = language_model
@@ -55,7 +55,7 @@ class AnswerPipeline:
         self._helpers = helpers or Helpers()
 
     def get_state(self) -> Mapping[str, Any]:
-        """Return the state of the language model, for display."""
+        """Return the state of the language model, for display to users."""
         return self._language_model.get_state()
 
     def stream(
@@ -67,8 +67,9 @@ class AnswerPipeline:
     ) -> Iterator[Event]:
         """Yield the answer's events as they happen, `Completed` last. `durability` makes the run resumable.
 
-        Raises `QuestionError` and `LanguageModelUnavailableError` immediately, before the first event is requested, if
-        the request can be refused without doing any work. Errors of the strategies are raised while events are read.
+        If the request can be refused without doing any work, `QuestionError` or `LanguageModelUnavailableError` is
+        raised immediately, before the first event is requested. A strategy's errors are raised while its events are
+        read.
         """
         request = replace(request, question=check_question(request.question))
         model = self._language_model.acquire()
@@ -79,7 +80,7 @@ class AnswerPipeline:
         )
 
     def _run_stages(self, opened: OpenRequest) -> Iterator[Event]:
-        """Run all stages in order."""
+        """Run the stages of an answer in order, and yield their events."""
         request, question, clock = opened.request, opened.request.question, StageClock()
         if request.history:
             question = condense(
@@ -104,7 +105,7 @@ class AnswerPipeline:
                 clock.lap(routed.strategy.value)
                 yield from self._check_draft(opened, event.draft, question, routed, clock)
                 return
-            if isinstance(event, Routed):  # a strategy that cannot answer hands over to another one
+            if isinstance(event, Routed):  # a strategy that cannot answer hands the question over to another strategy
                 routed = Route(StrategyName(event.strategy), event.reason)
             yield event
 
@@ -140,7 +141,7 @@ class AnswerPipeline:
         yield Completed(answer)
 
     def _find_judge(self, opened: OpenRequest) -> Judge | None:
-        """Return the judge for a request, or None if the judge's model cannot judge or is unavailable."""
+        """Return the judge for a request, or None if the model that would judge is not capable of it."""
         model = opened.select_helper_model(self._helpers.judge)
         if not model.profile.judges:
             return None
@@ -178,7 +179,8 @@ def _choose_route(opened: OpenRequest, question: str) -> Route:
     if not tables.has_records and can_fit(corpus, profile.reading_tokens):
         return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
     choices, nonce = opened.list_strategies(), opened.nonce()
-    # The nearest tables are enough here, and every question pays for a longer description.
+    # Describe only the tables nearest to the question: that is enough here, and every question pays for the
+    # description.
     described = tables.render_description()
     return choose_route(
         question, opened.today, corpus, choices, described, router.calls, nonce, cancelled=opened.cancelled

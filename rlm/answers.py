@@ -1,4 +1,4 @@
-"""The answer: sentences that cite spans of documents, the result of each check, the text that was read and the cost."""
+"""The answer: sentences that cite spans of documents, the check of each sentence, the text read, and the cost."""
 
 import json
 import math
@@ -31,18 +31,18 @@ class Check(StrEnum):
     """The result of checking one sentence."""
 
     VERIFIED = "verified"  # a judge read the cited text and found that it supports the sentence
-    # The cited text was found, but no judge confirmed that all of it supports the sentence: there was no judge, the
-    # judge found that it supports only a part, or the words that the model quoted for the sentence are not in the
+    # The cited text was found, but no judge confirmed that it supports the whole sentence. Either there was no judge,
+    # or the judge found only partial support, or the words that the model quoted for the sentence are not in the
     # passage.
     QUOTED = "quoted"
     COMPUTED = "computed"  # code counted or computed it from the cited records
     UNSUPPORTED = "unsupported"  # a judge found that the cited text does not support the sentence
-    UNCHECKED = "unchecked"  # the sentence cites nothing, or nothing that was read
+    UNCHECKED = "unchecked"  # the sentence has no citation, or cites text that was not read
 
 
 @dataclass(frozen=True)
 class Quote:
-    """A span of a cited passage that supports a sentence. `number` is the citation's number."""
+    """A span of a cited passage that supports a sentence. `number` is the number of the citation."""
 
     number: int
     start: int
@@ -96,7 +96,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class SearchedDocument:
-    """A document in the search results, with the number of its passages that were found and that a model read."""
+    """A document in the search results, and how many of its passages were found and how many a model read."""
 
     document_id: str
     title: str
@@ -108,7 +108,7 @@ class SearchedDocument:
 class ReadPassage:
     """A passage that a model read: the span `[start, end)` of a version's text.
 
-    `rank` is the passage's rank in the search that found it, or None if the whole scope was read without a search.
+    `rank` is the passage's rank in the search results, or None if the whole scope was read without a search.
     """
 
     document_id: str
@@ -123,10 +123,9 @@ class ReadPassage:
 
 @dataclass(frozen=True)
 class SearchSummary:
-    """The number of passages or records found, the number that a model read, and their documents, best first.
+    """The numbers of passages or records that were found and that a model read, and their documents, best first.
 
-    `read_passages` are the passages that an answer from passages was based on, in the order of their numbers in the
-    prompt.
+    If an answer is based on passages, `read_passages` are these passages, in the order of their numbers in the prompt.
     """
 
     passages: int
@@ -138,11 +137,11 @@ class SearchSummary:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The parts of the scope that a model read or judged, that code searched, and that were not opened.
+    """Shares of the scope that a model read or judged, that code searched, and that were not opened.
 
-    Each token counts once, under the first of these three that applies. Token counts are estimates. The scope has
-    `units` documents or table records, and `unit` names one of them. `units_inferred` were labelled by a classifier
-    trained on a model's labels; `units_failed` have no result.
+    Each token is counted once, in the first of these three categories that applies. Token counts are estimates. The
+    scope has `units` documents or table records, and `unit` is the word for one of them. `units_inferred` were labelled
+    by a classifier trained on a model's labels; `units_failed` have no result.
     """
 
     tokens_in_scope: int
@@ -193,9 +192,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class Result:
-    """The value that an answer computed, for programs: a number, a label, a list, or any other JSON value.
+    """The computed value of an answer, for programs: a number, a label, a list, or any other JSON value.
 
-    `interval` is the range of a count that depends on uncertain labels. It is None for exact values, and if no range is
+    `interval` is the range of a count that depends on uncertain labels. It is None if the value is exact or no range is
     known.
     """
 
@@ -221,9 +220,9 @@ class ResultTable:
 
 @dataclass(frozen=True)
 class SourceRows:
-    """Rows of one version's table, by row number from 1 in file order.
+    """Rows of one version's table, by row number from 1, in file order.
 
-    `table` is the table's index in the version, from 0.
+    `table` is the zero-based index of the table in the version.
 
     If the rows are documents or sections, `table` is `WHOLE_DOCUMENT` or `ITS_SECTIONS` of
     `ingest.storage.answers.records`.
@@ -239,7 +238,8 @@ class SourceRows:
 class CellRecords:
     """The records behind row `row` (from 1) of a result.
 
-    If `column` (from 0) is set, these are the records behind that cell, which depends on fewer than the whole row.
+    If `column` (from 0) is set, these are the records behind that cell, which depends on only some of the row's
+    records.
     """
 
     row: int
@@ -290,7 +290,7 @@ class OfferedQuote:
 
 @dataclass(frozen=True)
 class Draft:
-    """The text that a strategy wrote, before checking. `text` equals the streamed pieces joined.
+    """The text that a strategy wrote, before checking. `text` is the concatenation of the streamed pieces.
 
     `evidence` maps the number of each marker in the text to its passage. If `computed` is true, code computed the
     statements and no judge is needed, except for the sentences in `stated`.
@@ -316,9 +316,9 @@ class Draft:
 def summarize_search(
     passages: Sequence[Passage], read: Sequence[Passage] = (), queries: Sequence[str] = ()
 ) -> SearchSummary:
-    """Summarize which documents were found and how much of them was read; documents are ordered by their best passage.
+    """Summarize which documents were found and how much of each was read.
 
-    Without queries, everything in scope was read.
+    The document with the best passage comes first. Without queries, everything in scope was read.
     """
     titles = {passage.document_id: passage.title for passage in passages}
     documents = tuple(
@@ -347,7 +347,7 @@ def summarize_search(
 
 
 def build_answer_json(answer: Answer) -> dict[str, Any]:
-    """Return an answer as JSON with the fields of `Answer`; the rows behind it are given only as a count."""
+    """Return an answer as JSON with the fields of `Answer`. Of the rows behind it, only the number is included."""
     body: dict[str, Any] = convert_to_json(asdict(replace(answer, rows_behind=(), cells_behind=())))
     del body["rows_behind"], body["cells_behind"]
     if answer.table is not None:
@@ -388,7 +388,7 @@ def convert_to_json(value: object) -> Any:  # noqa: ANN401 - any JSON
     """Convert a value to JSON that every reader and database accepts.
 
     Sets become sorted lists, dict keys become strings, decimals become numbers, and dates and times become ISO strings.
-    A number without a JSON form becomes null, and a lone surrogate becomes a question mark.
+    A number that JSON cannot represent becomes null, and a lone surrogate becomes a question mark.
     """
     match value:
         case None | bool() | int():
@@ -417,7 +417,7 @@ def _format_key(key: object) -> str:
 
 
 def _replace_surrogates(text: str) -> str:
-    """Replace lone surrogates. A model's code may produce them, and no encoding can express them."""
+    """Replace lone surrogates, which code generated by a model may produce and no encoding can represent."""
     return text.encode("utf-8", "replace").decode()
 
 

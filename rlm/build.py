@@ -1,4 +1,4 @@
-"""Opens the parts of one request and builds its strategy. No other module of `rlm` names concrete strategies."""
+"""Opens the components for one request and builds its strategy. No other module of `rlm` names concrete strategies."""
 
 import hashlib
 from collections.abc import Callable
@@ -32,10 +32,10 @@ from rlm.tables.strategy import TableStrategy
 
 @dataclass(frozen=True)
 class PipelineParts:
-    """The process-wide parts of the answer pipeline.
+    """The process-wide components of the answer pipeline.
 
-    Without an encoder, records are not classified; without a sandbox, programs do not run. `access` reports documents
-    that become hidden from the caller while a question is answered.
+    Without an encoder, records are not classified. Without a sandbox, programs do not run. `access` reports documents
+    that become hidden from the caller while a question is being answered.
     """
 
     catalog: ActiveDocuments
@@ -54,7 +54,7 @@ class PipelineParts:
 
 @dataclass(frozen=True)
 class Helpers:
-    """Models that take over tasks: judging, routing, and reading records and the passages that programs send.
+    """Models that take over tasks: judging, routing, and reading records and passages sent by programs.
 
     The answering model does every task whose helper is None.
     """
@@ -68,7 +68,7 @@ _NO_HELPERS = Helpers()
 
 
 class OpenRequest:
-    """One request: its budget and calls, its corpus and search, and the strategies that its model supports."""
+    """One request: its budget and model calls, its corpus and search, and the strategies that its model supports."""
 
     def __init__(
         self,
@@ -98,8 +98,8 @@ class OpenRequest:
     def bind(self, budget: Budget, model: ChatModel | None = None) -> SubCalls:
         """Bind calls to a model and a budget.
 
-        The model is the request's own unless `model` is given; `budget` is the request's budget or that of a part of
-        it.
+        Without `model`, the request's own model is used. `budget` is the budget of the request or of one of its
+        sub-runs.
         """
         model, scope = model or self.model, self.request.scope
         self.prices_known = self.prices_known and model.profile.price is not None
@@ -118,7 +118,7 @@ class OpenRequest:
 
     @cached_property
     def _affinity(self) -> str:
-        """A key for the conversation, whose prompts all begin with the same message."""
+        """A key for the conversation. All prompts of a conversation begin with the same message."""
         request = self.request
         first = request.history[0].text if request.history else request.question
         parts = (request.scope.tenant_id, request.scope.audience, first)
@@ -137,16 +137,17 @@ class OpenRequest:
 
     @cached_property
     def sub_model(self) -> ChatModel:
-        """The model that reads records, and the passages that programs send.
+        """The model that reads records, and passages sent by programs.
 
-        No other model replaces it while it is unavailable, because a resumed run must repeat its earlier calls.
+        While this model is unavailable, no other model replaces it, because a resumed run must repeat its earlier
+        calls.
         """
         helper = self._helpers.sub_calls
         return (helper.acquire() if helper is not None else None) or self.model
 
     @cached_property
     def reader(self) -> BoundModel:
-        """Calls of `sub_model` within the request's own budget."""
+        """Calls to `sub_model` that spend the request's own budget."""
         return self._bind_model(self.sub_model)
 
     def _bind_model(self, model: ChatModel) -> BoundModel:
@@ -154,9 +155,9 @@ class OpenRequest:
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The documents in scope, as they are now or, for a resumed run, as they were when the run began.
+        """The documents in scope. A resumed run sees them as they were when the run began.
 
-        Opened once.
+        The corpus is opened only once.
         """
         parts, scope = self._parts, self.request.scope
         withheld = (
@@ -175,7 +176,7 @@ class OpenRequest:
         return self._parts.table_catalog.list_tables(self.corpus, question, self.build_context(question, ()).search)
 
     def build_context(self, question: str, queries: tuple[str, ...]) -> Context:
-        """Build the parts that every strategy uses."""
+        """Build the context that is passed to every strategy."""
         request = self.request
         search = build_search(self._searcher, request.scope, request.used, widened_chars=None)
         return Context(
@@ -194,7 +195,7 @@ class OpenRequest:
         )
 
     def list_strategies(self) -> list[StrategyName]:
-        """Return the strategies that the model supports here."""
+        """Return the strategies that the model supports in this deployment."""
         programs = self.profile.writes_code and self._parts.sandbox is not None
         return [StrategyName.DIRECT, StrategyName.TABLE, *([StrategyName.RECURSIVE] if programs else [])]
 
@@ -211,7 +212,7 @@ class OpenRequest:
                 return DirectStrategy()
 
     def format_spending_limits(self, name: StrategyName) -> str:
-        """Describe the spending limits of a recursive run; empty for other strategies."""
+        """Describe the spending limits of a recursive run. Returns an empty string for other strategies."""
         return (
             format_limits(self.request.wanted.limits or self._default_limits) if name is StrategyName.RECURSIVE else ""
         )

@@ -1,4 +1,4 @@
-"""Rewrites a follow-up as a standalone question for searches and strategies."""
+"""Rewrites a follow-up question as a standalone question for searches and strategies."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -10,8 +10,8 @@ from rlm.llm.structured_output import build_closed_object
 from rlm.requests import MAX_QUESTION_CHARS, EarlierMessage
 from rlm.untrusted import sanitize
 
-# Earlier messages shown to the model: the most recent ones that fit in this fraction of its prompt and in this many
-# characters. A longer message is cut to the last of these lengths.
+# The model sees the most recent messages that fit in this fraction of its prompt and in this many characters. The last
+# number is the length to which a longer message is cut.
 _SHARE_OF_PROMPT = 0.25
 _MAX_CHARS = 24_000
 _MESSAGE_CHARS = 4_000
@@ -39,8 +39,8 @@ def condense(
 ) -> str:
     """Return the question rewritten as a standalone question.
 
-    It is unchanged if there is no history or if the model's reply is unusable. Raises the model's errors if the model
-    cannot reply at all.
+    Without a history, or if the model's reply is unusable, the question is returned unchanged. Raises the model's
+    errors if the model cannot reply at all.
     """
     recent = _select_recent(history, int(min(_MAX_CHARS, 4 * _SHARE_OF_PROMPT * profile.max_prompt_tokens)))
     if not recent:
@@ -63,12 +63,12 @@ def condense(
 
 
 def build_condensed_schema() -> dict[str, object]:
-    """Build the JSON schema of a rewritten question."""
+    """Build the JSON schema for the model's reply with the rewritten question."""
     return build_closed_object({"question": {"type": "string"}})
 
 
 def _select_recent(history: Sequence[EarlierMessage], characters: int) -> list[EarlierMessage]:
-    """Return the last messages that fit, in order. A long message is cut to its beginning."""
+    """Return the most recent messages that fit, in their original order. A long message is truncated."""
     chosen: list[EarlierMessage] = []
     for message in reversed(history):
         text = message.text[:_MESSAGE_CHARS]

@@ -1,1 +1,1 @@
-"""Checks what a model wrote: finds its quotations in the passages, and asks a judge whether they support the answer."""
+"""Checks a model's text: finds its quotations in the passages, and asks a judge whether they support the answer."""

@@ -27,7 +27,7 @@ _ABSENT = "Nothing is cited for this sentence: no passage can show what the docu
 # Headings, bold words that begin a paragraph or an item, and sentences that introduce the next lines do not state
 # anything.
 _STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
-_CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # a string constant in a query
+_CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # a string constant in an SQL query
 # Maximum number of quotations shown for one sentence from one passage.
 _MAX_QUOTES = 5
 _PARTLY = "Supported in part: "
@@ -35,7 +35,7 @@ _NAMED_PASSAGE = r"^[ \t>*-]*[\[【](?:passage\s+)?(\d{1,4})[\]】]:?[ \t]*"
 # Shorter quotations may occur in another passage by chance.
 _LONG_QUOTE_CHARS, _LONG_QUOTE_WORDS = 30, 3
 _MARKS = "\"'“”„‘’«»"
-# A quotation ends at the end of its line or, for quoted table rows, at the last quotation mark of the quoted rows.
+# A quotation ends at the end of its line. A quotation of table rows ends at the last quotation mark of these rows.
 _SUPPORT = re.compile(
     rf"{_NAMED_PASSAGE}([\"“„«](?:(?!{_NAMED_PASSAGE}|</)[\s\S])*?[\"”“»][ \t]*$|\S[^\n]*$)", re.MULTILINE | re.I
 )
@@ -46,15 +46,15 @@ class CheckMode(StrEnum):
 
     JUDGE = "judge"  # finds quotations, and asks a model to judge each sentence
     QUOTES = "quotes"  # finds quotations only
-    OFF = "off"  # citations name passages without being checked
+    OFF = "off"  # citations refer to passages but are not verified
 
 
 def locate_citations(
     draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE
 ) -> tuple[list[Sentence], list[Citation]]:
-    """Return the sentences of a draft with their quotes, and its citations by number. No sentence has been judged yet.
+    """Split a draft into sentences with their quotes, and return them and the citations by number.
 
-    The rows of a table count as sentences, except for the header.
+    No sentence has been judged yet. Each row of a table, except for the header, counts as a sentence.
     """
     spans = [
         (start, end, [number for number in numbers if number in draft.evidence])
@@ -85,7 +85,7 @@ def locate_citations(
 
 
 def _with_reason(sentence: Sentence, reason: str) -> Sentence:
-    """Give `reason` to an uncited sentence, unless it makes no statement."""
+    """Set `reason` on an uncited sentence, unless the sentence makes no statement."""
     is_uncited = sentence.check is Check.UNCHECKED and not sentence.citations
     return replace(sentence, reason=reason) if is_uncited and not _STATES_NOTHING.match(sentence.text) else sentence
 
@@ -96,7 +96,10 @@ def apply_judgement(sentences: list[Sentence], judgement: Judgement) -> tuple[Se
 
 
 def _iter_result_texts(table: ResultTable | None) -> Iterator[str]:
-    """Yield the strings in a result and the constants of its query; full stops inside them do not end a sentence."""
+    """Yield the strings in a result and the string constants in its query.
+
+    Full stops inside them do not end a sentence.
+    """
     if table is None:
         return
     yield from (value for row in table.rows for value in row if isinstance(value, str))
@@ -109,7 +112,7 @@ def _mark_sentence(sentence: Sentence, draft: Draft, mode: CheckMode, parts: Seq
     is_stated = sentence.text in draft.stated and not _STATES_NOTHING.match(sentence.text)
     if draft.computed and not is_stated and (draft.table is not None or not sentence.citations):
         has_read = draft.table is not None and draft.table.semantic_columns and not sentence.text.startswith("|")
-        # All other text that a program wrote consists of quotations from documents, so it is judged.
+        # The rest of the text written by a program consists of quotations from documents, so it is judged.
         return replace(sentence, check=Check.COMPUTED, reason=_COMPUTED_FROM_VALUES if has_read else "")
     if not sentence.citations or mode is CheckMode.OFF:
         return sentence
@@ -123,7 +126,7 @@ def _mark_sentence(sentence: Sentence, draft: Draft, mode: CheckMode, parts: Seq
 def _with_verdict(sentence: Sentence, verdict: JudgeVerdict | None) -> Sentence:
     """Apply a verdict to a sentence.
 
-    If its quotation was invented, the sentence is rated `quoted` at best and keeps its reason.
+    A sentence with an invented quotation is rated `quoted` at best and keeps its reason.
     """
     if verdict is None:
         return sentence
@@ -169,15 +172,18 @@ class _ShownQuote:
 
 
 class CitedPassage:
-    """One cited passage with the sentences that cite it and the model's quotations from it.
+    """One cited passage, the sentences that cite it, and the model's quotations from it.
 
-    Each quotation is located once.
+    Each quotation is located only once.
     """
 
     def __init__(
         self, number: int, passage: Passage, offered: Iterable[OfferedQuote], *, is_record: bool = False
     ) -> None:
-        """`is_record` is true if the passage is a table record, in which case all of its text supports the answer."""
+        """Create the passage.
+
+        `is_record` is true if the passage is a table record, in which case all of its text supports the answer.
+        """
         self._number = number
         self._passage = passage
         self._is_record = is_record
@@ -190,12 +196,13 @@ class CitedPassage:
         return Spans(self._passage)
 
     def select_quotes(self, sentences: Sequence[str], locate: Locate) -> list[list[_ShownQuote]]:
-        """Return the supporting spans for each of the `sentences`, which all cite this passage, in order.
+        """Return the supporting spans for each of the `sentences`, which are in order and all cite this passage.
 
         The model gives its quotations in the order of the answer, and shared words decide which quotation belongs to
         which sentence. Extra quotations go to a neighbouring sentence. A sentence without a quotation gets the most
-        similar quotation or span of the passage. If nothing is similar, for example because the languages differ, it
-        gets any quotation, or else only the place of the passage without any words.
+        similar quotation or span of the passage. If nothing is similar, for example because the languages differ, the
+        sentence gets any quotation. If there is no quotation either, it gets only the location of the passage without
+        any words.
         """
         wanted = [extract_stems(remove_markers(sentence)) for sentence in sentences]
         quotations = [extract_stems(text) for text, _ in self._offered]
@@ -226,18 +233,19 @@ class CitedPassage:
         return Quote(self._number, first, last, passage.text[slice(*span)], location.page, location.words)
 
     def _select_nearest(self, wanted: frozenset[str]) -> Span:
-        """Return the span that is most similar, or an empty span if nothing is similar."""
+        """Return the span that is most similar to the sentence, or an empty span if nothing is similar."""
         return self._spans.find_nearest(wanted, self._found) or (0, len(self._passage.text) if self._is_record else 0)
 
 
 def pair_in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]]) -> list[int | None]:
-    """Return the index of each sentence's quotation, or None. Sentences and quotations are given as sets of stems.
+    """Return the index of the quotation for each sentence, or None.
 
-    Pairs as many as possible without changing the order. Among those pairings, it chooses the one with the most shared
-    words. Source: Needleman & Wunsch, 1970.
+    Sentences and quotations are given as sets of stems. As many pairs as possible are formed without changing the
+    order. Among these pairings, the one with the most shared words is chosen. Source: Needleman & Wunsch, 1970.
     """
     words = [[len(sentence & quotation) for quotation in quotations] for sentence in sentences]
-    # For positions i and j: the largest number of pairs up to the end, and the most shared words.
+    # The entry for positions i and j holds the maximum number of pairs from there to the end, and then the maximum
+    # number of shared words.
     best = [[(0, 0)] * (len(quotations) + 1) for _ in range(len(sentences) + 1)]
     for i, j in product(reversed(range(len(sentences))), reversed(range(len(quotations)))):
         best[i][j] = max(_add_pair(best[i + 1][j + 1], words[i][j]), best[i + 1][j], best[i][j + 1])
@@ -257,10 +265,10 @@ def pair_in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[froz
 def assign_remaining(
     sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]], own: Sequence[int | None]
 ) -> list[list[int]]:
-    """Return the indexes of extra quotations for each sentence, that is, quotations that `own` does not assign.
+    """Assign the extra quotations, which are those not assigned in `own`, and return their indexes for each sentence.
 
-    `own` is the result of `pair_in_order`. Each extra quotation goes to the sentence before or after it, whichever
-    shares more of its words; the sentence before wins a tie.
+    `own` is the result of `pair_in_order`. Each extra quotation goes to the preceding or following sentence, whichever
+    shares more words with it. In a tie, it goes to the preceding sentence.
     """
     more: list[list[int]] = [[] for _ in sentences]
     paired = [(at, place) for place, at in enumerate(own) if at is not None]
@@ -288,7 +296,7 @@ def parse_offered_quotes(block: str, numbers: Mapping[int, int]) -> tuple[Offere
 
 
 def _strip_quotation_marks(line: str) -> str:
-    """Remove one outer pair of quotation marks, or a single unpaired mark."""
+    """Remove one enclosing pair of quotation marks, or one unpaired quotation mark."""
     if len(line) > 1 and line[0] in _MARKS and line[-1] in _MARKS:
         # guard: one-pair-of-quotation-marks
         return line[1:-1].strip()
@@ -298,10 +306,10 @@ def _strip_quotation_marks(line: str) -> str:
 def correct_evidence(
     evidence: Mapping[int, Passage], offered: Sequence[OfferedQuote], read: Iterable[Passage]
 ) -> dict[int, Passage]:
-    """Return the passages by number, corrected where the model gave the number of another passage.
+    """Return the passages by number. If the model gave the number of the wrong passage, it is corrected.
 
-    A number is corrected if none of its quotations occurs in its passage, and all of them, including at least one long
-    one, occur in exactly one other passage that was read.
+    A number is corrected if none of its quotations occurs in its passage, and all of them occur in exactly one other
+    passage that was read. At least one of the quotations must be long.
     """
     sources = [(each, QuotedText(each.text)) for each in read]
     found = dict(evidence)

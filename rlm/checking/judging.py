@@ -17,10 +17,10 @@ from rlm.llm.structured_output import build_closed_object
 from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize, to_one_line
 
 SUPPORTED, PARTLY, NOT_SUPPORTED = "supported", "partly", "not_supported"
-# Maximum number of sentences in one call: their verdicts must fit in the model's output limit.
+# Maximum number of sentences in one call: the verdicts on all of them must fit in the model's output limit.
 _MAX_SENTENCES = 80
 _CONTEXT = "(context) "
-# The header row of a table. A rule follows it, and it does not count as a sentence.
+# The header row of a table is followed by a rule and does not count as a sentence.
 _HEAD = re.compile(r"^[ \t]*(\|.*\w.*)$", re.MULTILINE)
 _ITEM = re.compile(r"^(?:[-*+]|\d{1,3}[.)])\s+")
 _VERDICT_TOKENS, _SPARE_TOKENS = 60, 200
@@ -53,14 +53,14 @@ class JudgeVerdict:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Verdicts by sentence position in the answer. `note` tells users why other sentences were not judged."""
+    """Verdicts by position of the sentence in the answer. `note` tells users why other sentences were not judged."""
 
     verdicts: Mapping[int, JudgeVerdict]
     note: str = ""
 
 
 def is_judged(sentence: Sentence) -> bool:
-    """Return whether a sentence is for the judge: it cites something and was not computed by code."""
+    """Return whether a sentence needs to be judged: it has a citation and was not computed by code."""
     return bool(sentence.citations) and sentence.check is not Check.COMPUTED
 
 
@@ -85,9 +85,9 @@ class Judge:
     def judge(
         self, question: str, text: str, sentences: Sequence[Sentence], evidence: Mapping[int, Passage]
     ) -> Judgement:
-        """Judge the sentences of `text` that cite something.
+        """Judge the sentences of `text` that have citations.
 
-        If the judge fails, the result has a note and no error is raised. Raises `RunCancelledError` if the run was
+        If the judge fails, no error is raised and the result contains a note. Raises `RunCancelledError` if the run was
         cancelled.
         """
         cited = [place for place, each in enumerate(sentences) if is_judged(each)]
@@ -161,7 +161,7 @@ def build_verdict_schema() -> dict[str, object]:
 def _cut_around_quotes(
     passage: Passage, sentences: Sequence[Sentence], places: Sequence[int], number: int, most: int | None
 ) -> Passage:
-    """Return the whole passage, or only the part around its quotations if the whole passage does not fit."""
+    """Return the whole passage if it fits, or only the part around its quotations."""
     if most is None or len(passage.text) <= most:
         return passage
     quoted = [
@@ -173,7 +173,7 @@ def _cut_around_quotes(
 
 
 def _render_sentences(text: str, sentences: Sequence[Sentence], near: range, places: Sequence[int]) -> Iterator[str]:
-    """Yield the sentences `near`, numbering those at `places`, with table headers before their rows."""
+    """Yield the sentences in `near`, and number those in `places`. A table's header comes before its rows."""
     end = sentences[near.start - 1].end if near.start else 0
     for place in near:
         sentence = sentences[place]
@@ -192,7 +192,7 @@ def _render_sentence(place: int, sentence: Sentence, is_judged: bool) -> str:
 
 
 def _parse_verdicts(text: str, places: Sequence[int]) -> dict[int, JudgeVerdict]:
-    """Parse verdicts by sentence position. A sentence with two different verdicts gets none."""
+    """Parse verdicts by position of the sentence. A sentence with contradictory verdicts gets none."""
     found: dict[int, JudgeVerdict] = {}
     contradicted: set[int] = set()
     for entry in json.loads(text)["verdicts"]:

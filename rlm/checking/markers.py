@@ -1,7 +1,8 @@
-"""Markers of an answer, `[3]`: parsed from a streamed reply, renumbered, and located in the answer's sentences.
+"""Parses the markers in a streamed reply, such as `[3]`, renumbers them, and locates them in the answer's sentences.
 
 Sentence splitting is accurate enough to quote a single sentence. A reply may have a block in angle brackets before its
-text (`<search>`) and one after it (`<support>`); readers see neither. Markers inside backticks are ignored.
+text (`<search>`) and another after it (`<support>`). Readers see neither of these blocks. Markers inside backticks are
+ignored.
 """
 
 import re
@@ -46,20 +47,21 @@ _LEADING = re.compile(rf"(?:\[{_DIGITS}\][ \t]*)+")
 _TRAILER = "<support"
 _CODE = re.compile(r"`+")
 _END = re.compile(r"[.!?][\"'”’)\]*_]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*(?:\n\s*|(?=(?:[-*+>|#]|\d+[.)])))")
-# Code, and short text between single quotation marks; full stops inside either do not end a sentence.
+# Code spans, and short text between single quotation marks. Full stops inside them do not end a sentence.
 _SHORT = rf"{{1,{MAX_QUOTED_CHARS}}}"
 _VERBATIM = re.compile(rf"`[^`\n]+`|(?<!\w)'[^'\n]{_SHORT}'(?!\w)|(?<!\w)‘[^‘’\n]{_SHORT}’(?!\w)")
 _ASIDE_END = re.compile(r"[.!?][\"'”’]*\)\Z")
-# A parenthesis that is a sentence of its own has closing punctuation.
+# If a parenthesis is a complete sentence, it has closing punctuation.
 _ASIDE_WITHIN = re.compile(rf"\([^()\n]{{0,{MAX_ASIDE_CHARS}}}(?<![.!?\"'”’])\)")
 _ABBREVIATIONS = (*TITLE_ABBREVIATIONS, *REFERENCE_ABBREVIATIONS, *QUANTITY_ABBREVIATIONS, *OTHER_ABBREVIATIONS)
 _ABBREVIATION = re.compile(rf"\b(?:[A-Z]|{'|'.join(map(re.escape, _ABBREVIATIONS))})\.$")
-# Few sentences begin with a number. A full stop between a word and a number usually belongs to "sec. 4", "Jan. 5" or
-# "Abs. 2".
+# Few sentences begin with a number. A full stop between a word and a number usually belongs to an abbreviation, as in
+# "sec. 4", "Jan. 5" or "Abs. 2".
 _BEFORE_NUMBER = re.compile(r"[^\W\d_]\.[ \t]+\d")
 # The text before the full stop of "12. " at the start of a line, including lines in block quotes and nested lists.
 _LIST_NUMBER = re.compile(rf"(?:\A|\n)[ \t>*-]*\d{{1,{MAX_LIST_NUMBER_DIGITS}}}\Z")
-# German writes ordinals with a full stop, and nouns with a capital: "am 1. April", "im 19. Jahrhundert", "bis 24. Mai".
+# German ordinals are written with a full stop, and German nouns with a capital letter: "am 1. April", "im 19.
+# Jahrhundert", "bis 24. Mai".
 _BEFORE_ORDINAL = "|".join((*ORDINAL_PREPOSITIONS, *ORDINAL_ARTICLES, *ORDINAL_QUANTIFIERS))
 _ORDINAL = re.compile(rf"\b(?:{_BEFORE_ORDINAL})(?<!I am)\s+\d{{1,{MAX_ORDINAL_DIGITS}}}\Z", re.IGNORECASE)
 _DAY = re.compile(rf"(?<!\d)\d{{1,{MAX_DAY_DIGITS}}}\Z")
@@ -89,7 +91,7 @@ class MarkedText:
     def feed(self, piece: str) -> str:
         """Return the next piece of the answer.
 
-        Text that may be a marker, a trailing block or trailing white space is held back.
+        Text that may turn out to be a marker, a trailing block or trailing white space is held back.
         """
         if self._ended:
             self.rest += piece
@@ -98,7 +100,7 @@ class MarkedText:
         return self._defer_space(self._release(final=False))
 
     def close(self) -> str:
-        """Return the text that was held back, at the end of the reply, without an incomplete marker or tag."""
+        """Return the text that is still held back at the end of the reply, without an incomplete marker or tag."""
         return "" if self._ended else self._defer_space(self._release(final=True))
 
     def _defer_space(self, text: str) -> str:
@@ -125,7 +127,7 @@ class MarkedText:
         return "".join(given)
 
     def _consume(self, text: str, at: int, given: list[str], *, final: bool) -> int:
-        """Process the text from `at` on; return the position to continue from, or `at` to wait for more text."""
+        """Process the text from `at` on. Return the position to continue from, or `at` if more text is needed."""
         char = text[at]
         if char == "`":
             return self._consume_code(text, at, given, final=final)
@@ -189,9 +191,9 @@ def _parse_numbers(numbers: str) -> Iterator[int]:
 def iter_marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[int, int, tuple[int, ...]]]:
     """Yield start, end and marker numbers of each sentence, list item and heading of an answer, in order.
 
-    Markers after a full stop belong to the sentence before it. A quotation or parenthesis that contains several
-    sentences belongs to the sentence around it. So does any of the `values` that code put into the text, such as "Esc.
-    L2".
+    Markers after a full stop belong to the sentence before them. A quotation or parenthesis that contains several
+    sentences belongs to the sentence around it. Full stops in `values`, which code inserted into the text (such as
+    "Esc. L2"), do not end a sentence.
     """
     spans: list[tuple[int, int]] = []
     for start, end in _join_quotations(text, list_sentence_spans(text, values)):
@@ -207,7 +209,7 @@ def iter_marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[i
 
 
 def _join_quotations(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the spans, joining those that lie within one quotation or parenthesis.
+    """Yield the spans, with all spans inside one quotation or parenthesis joined.
 
     A quotation or parenthesis that does not close soon, within its paragraph, is ignored.
     """
@@ -228,7 +230,10 @@ def _join_quotations(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tu
 
 @dataclass(frozen=True)
 class _OpenMarks:
-    """Counts of open quotation marks and parentheses; `straight` counts marks that look the same open and closed."""
+    """Numbers of open quotation marks and parentheses.
+
+    `straight` counts marks whose opening and closing forms are equal.
+    """
 
     straight: int
     curved: int
@@ -273,7 +278,7 @@ def list_sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int
 
 
 def _is_closing_aside(text: str) -> bool:
-    """Return whether a text ends with a parenthesis that opened within it, "(like this!)"."""
+    """Return whether a text ends with a parenthesis that also opened within the text, "(like this!)"."""
     return _ASIDE_END.search(text, max(0, len(text) - ASIDE_END_LOOKBACK_CHARS)) is not None and text.rfind("(") > 0
 
 
@@ -304,7 +309,10 @@ def _iter_sentence_ends(text: str, values: Iterable[str]) -> Iterator[int]:
 
 
 def _is_within(spans: Sequence[tuple[int, int]], place: int) -> bool:
-    """Return whether a position lies before the last character of one of the spans, which must be in order."""
+    """Return whether a position is inside one of the spans and not at its last character.
+
+    The spans must be in order.
+    """
     at = bisect_right(spans, (place, sys.maxsize)) - 1
     return at >= 0 and place < spans[at][1] - 1
 

@@ -1,4 +1,7 @@
-"""Finds the part of a passage that is most similar to a sentence, weighting words that are rare in the passage."""
+"""Finds the part of a passage that is most similar to a sentence.
+
+Words that are rare in the passage have a higher weight.
+"""
 
 import re
 from collections import Counter
@@ -29,12 +32,15 @@ def is_header(text: str, start: int, end: int) -> bool:
 
 
 def is_rows_only(passage: Passage) -> bool:
-    """Return whether a passage comes from a file that is one table, such as a CSV: its place then names only rows."""
+    """Return whether a passage comes from a file that is a single table, such as a CSV file.
+
+    The location of such a passage consists only of row numbers.
+    """
     return passage.page is None and bool(passage.place)
 
 
 def list_quotable_spans(passage: Passage) -> list[Span]:
-    """Return the spans of a passage that can be quoted alone: its sentences without headings, or the rows of a CSV."""
+    """Return the spans of a passage that can be quoted alone: its sentences without headings, or rows of a CSV file."""
     if is_rows_only(passage):
         return [found.span() for found in _LINE.finditer(passage.text)]
     spans = list_sentence_spans(passage.text)
@@ -42,12 +48,12 @@ def list_quotable_spans(passage: Passage) -> list[Span]:
 
 
 def extract_stems(text: str) -> frozenset[str]:
-    """Return the numbers in a text and the stems of its other words. Inflected forms share a stem."""
+    """Return the numbers in a text and the stems of its other words. Inflected forms of a word share a stem."""
     return frozenset(word if word[0].isdigit() else word[:_STEM_CHARS].casefold() for word in _WORD.findall(text))
 
 
 class Spans:
-    """The spans of one passage, with a weight for each word by how well it distinguishes between them."""
+    """The spans of one passage, and a weight for each word that is higher if the word occurs in fewer spans."""
 
     def __init__(self, passage: Passage) -> None:
         self._text = passage.text
@@ -89,7 +95,10 @@ class Spans:
         return max(told, key=lambda span: self._compute_similarity(wanted, span), default=None)
 
     def _compute_similarity(self, wanted: frozenset[str], span: Span) -> float:
-        """Return the Dice coefficient of weighted stems, which keeps the longest span from always winning."""
+        """Return the Dice coefficient of the weighted stems.
+
+        With this coefficient, the longest span does not always win.
+        """
         whole = self._compute_weight(wanted) + self._compute_weight(self._get_stems(span))
         return 2 * self._compute_weight(self._find_shared(wanted, span)) / whole if whole else 0.0
 
@@ -114,8 +123,8 @@ def _is_weak_match(shared: frozenset[str]) -> bool:
 def _is_scrap(text: str, start: int, end: int) -> bool:
     """Return whether a span is not worth quoting.
 
-    This is the case for the header or rule of a table, and for fewer than three words that are neither sentence nor
-    row. Scripts without spaces have no words to count.
+    This applies to the header or rule of a table, and to fewer than three words that are neither a sentence nor a row.
+    Scripts without spaces have no words to count.
     """
     said = text[start:end]
     words = len(_WORD.findall(said))

@@ -20,13 +20,13 @@ from ingest.storage.texts.normalize import is_invisible
 
 Span = tuple[int, int]
 
-# Maximum distance between two parts joined by "...", in folded code points: about three sentences.
+# Maximum distance, in folded code points, between two parts of a quotation joined by "...": about three sentences.
 MAX_ELLIPSIS_GAP = 400
 _MAX_PARTS = 6
 _MIN_PART_CHARS = 4
 _MAX_CHAIN_STARTS = 32
-# Maximum number of combining marks on one character, as in Unicode's Stream-Safe Text Format (UAX #15): the time to
-# normalize a run of marks grows with the square of its length.
+# Maximum number of combining marks on one character, as in Unicode's Stream-Safe Text Format (UAX #15). Without a
+# limit, the time to normalize a run of marks would grow with the square of its length.
 _MAX_MARKS = 30
 
 _ELLIPSIS = re.compile(r" ?[\[(]?(?:\. ?){3,}[\])]? ?")
@@ -34,7 +34,7 @@ _EDGES = " .,;:!?()[]{}<>-"
 _LEFT_OUT = frozenset(
     "*_`\\\"'\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2035\u02bc\u00ab\u00bb\u2039\u203a"
 )
-# The break in a word that continues on the next line. It also matches "well-\nknown".
+# The break in a word that continues on the next line. The pattern also matches "well-\nknown".
 _DIVIDED_WORD = re.compile(r"(?<=[^\W\d_])[-\u2010\u00ad][ \t]*\r?\n[ \t]*(?=[^\W\d_])")
 _NOTHING: Mapping[int, int] = MappingProxyType({})
 _DASH_LIKE = frozenset("\u2212\u2043\u2500")
@@ -44,7 +44,7 @@ _DASH_LIKE = frozenset("\u2212\u2043\u2500")
 class _FoldedText:
     """A text in folded form.
 
-    `text[i]` was folded from the source's code points `starts[i]` to `ends[i]`, which are one character with its
+    `text[i]` was folded from the code points `starts[i]` to `ends[i]` of the source, which are one character and its
     combining marks.
     """
 
@@ -53,25 +53,25 @@ class _FoldedText:
     ends: Sequence[int]
 
     def is_whole(self, start: int, end: int) -> bool:
-        """Return whether a match completely covers every character it touches, and does not cut a word or number."""
+        """Return whether a match fully covers each of its characters, and does not cut through a word or number."""
         return self._is_edge(start) and self._is_edge(end)
 
     def _is_edge(self, at: int) -> bool:
         if at in (0, len(self.text)) or " " in self.text[at - 1 : at + 1]:
             return True
-        # A quotation may end at a dropped character, such as the apostrophe of a possessive.
+        # A quotation may end at a character that folding drops, such as the apostrophe of a possessive.
         return self.starts[at] != self.starts[at - 1] and (
             self.starts[at] != self.ends[at - 1] or not is_inside_word(self.text, at)
         )
 
 
 def fold(text: str) -> str:
-    """Return the text in the folded form used for comparison; folding twice gives an equivalent text."""
+    """Return the text in the folded form that is used for comparison. Folding it again gives an equivalent text."""
     return _fold(text).text
 
 
 class QuotedText:
-    """A text in which several quotations are searched for. It is folded once."""
+    """A text that is folded once and then searched for several quotations."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -79,9 +79,9 @@ class QuotedText:
     def locate(self, quote: str) -> Span | None:
         """Return the span of the first occurrence of `quote`, in code points of the text, or None.
 
-        An exact copy is preferred. A quotation needs a letter or digit, and never begins or ends inside a word or
-        number. Parts joined by an ellipsis must follow each other within `MAX_ELLIPSIS_GAP`, and the span includes the
-        text between them. Punctuation at the ends of the quotation is ignored if nothing matches otherwise. The time is
+        An exact copy is preferred. A quotation must contain a letter or digit, and never begins or ends inside a word
+        or number. Parts joined by an ellipsis must follow each other within `MAX_ELLIPSIS_GAP`, and the span includes
+        the text between them. If nothing matches, punctuation at the ends of the quotation is ignored. The time is
         linear in both lengths.
         """
         if not any(map(str.isalnum, quote)):
@@ -120,7 +120,10 @@ def locate_exactly(quote: str, text: str) -> Span | None:
 
 
 def _split_at_ellipses(wanted: str) -> list[str]:
-    """Split a quotation at each ellipsis and strip punctuation from the parts; return no parts if one is too short."""
+    """Split a quotation at each ellipsis and strip punctuation from the parts.
+
+    Return an empty list if a part is too short.
+    """
     parts = [part.strip(_EDGES) for part in _ELLIPSIS.split(wanted)]
     parts = [part for part in parts if part]
     shortest = _MIN_PART_CHARS if len(parts) > 1 else 1
@@ -143,7 +146,7 @@ def _find_in_order(parts: Sequence[str], source: _FoldedText) -> Span | None:
 
 
 def _find_end_of_rest(parts: Sequence[str], source: _FoldedText, end: int) -> int | None:
-    """Return the end of the last of `parts`, or None unless each part is close to the end of the previous one."""
+    """Return the end of the last part, or None if a part is not close to the end of the previous one."""
     for part in parts:
         found = _find(part, source.text, end, source.is_whole)
         if found is None or found[0] - end > MAX_ELLIPSIS_GAP:
@@ -153,9 +156,9 @@ def _find_end_of_rest(parts: Sequence[str], source: _FoldedText, end: int) -> in
 
 
 def _find(wanted: str, text: str, at: int, fits: Callable[[int, int], bool]) -> Span | None:
-    """Return the first occurrence that `fits`, or None.
+    """Return the first occurrence for which `fits` returns true, or None.
 
-    The number of rejected occurrences is bounded to keep the time linear.
+    The number of rejected occurrences is limited, to keep the time linear.
     """
     for _ in range(max(16, 2 * len(text) // len(wanted))):
         start = text.find(wanted, at)
@@ -186,7 +189,7 @@ def _is_word_char(char: str) -> bool:
 
 
 def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _FoldedText:
-    """Fold a text, skipping the spans in `left_out`, which maps each start to its end."""
+    """Fold a text without the spans in `left_out`, which maps the start of each span to its end."""
     chars: list[str] = []
     starts, ends = array("l"), array("l")
     space = False
@@ -222,7 +225,7 @@ def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _FoldedText:
 def _is_joining_mark(char: str) -> bool:
     """Return whether a character is a combining mark.
 
-    Normalizing may reorder it or merge it with the previous character.
+    Normalization may reorder such a mark or merge it with the previous character.
     """
     return char >= "\u0300" and _starts_with_mark(char)
 

@@ -18,8 +18,8 @@ MAX_MARKER_RANGE = 20  # markers; chosen by eye, commit 11999971
 
 # Maximum number of characters between single quotation marks; full stops inside them do not end a sentence.
 MAX_QUOTED_CHARS = 60  # characters; chosen by eye, commit fa043a33
-# Maximum length of a parenthesis after a full stop that belongs to the sentence before it; it must end without
-# punctuation.
+# Maximum length of a parenthesis that follows a full stop and belongs to the sentence before it. Such a parenthesis
+# ends without punctuation.
 MAX_ASIDE_CHARS = 200  # characters; chosen by eye, commit 917d21f5
 # How far to look back for the end of a parenthesis together with its punctuation.
 ASIDE_END_LOOKBACK_CHARS = 8  # characters; chosen by eye, commit fa043a33
@@ -80,5 +80,5 @@ GERMAN_MONTHS = (  # words; Unicode CLDR, locale de
     "November",
     "Dezember",
 )
-# Month names used only in Austria, treated in the same way.
+# Month names used only in Austria; a full stop before one of them does not end a sentence either.
 AUSTRIAN_MONTHS = ("Jänner", "Feber")  # words; Unicode CLDR, locale de_AT: Jänner; Feber chosen by eye, commit 6a294657

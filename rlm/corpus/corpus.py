@@ -1,7 +1,8 @@
 """The corpus of one question: its documents, their sizes, and their text by handle.
 
-The text is never held in memory as a whole: every read fetches code points from the blob store, so a corpus may be
-larger than memory. A corpus is bound to its tenant and scope when it is opened; handles of other documents are refused.
+The text is never held in memory as a whole, because every read fetches code points from the blob store. A corpus may
+therefore be larger than memory. A corpus is bound to its tenant and scope when it is opened. Handles of other documents
+are refused.
 """
 
 from bisect import bisect_right
@@ -28,10 +29,10 @@ from rlm.errors import DocumentGoneError, DocumentUnreadableError, UnknownHandle
 from rlm.requests import AnswerScope
 
 CHARS_PER_TOKEN = 4.07
-# Adjacent spans are cut from windows of this many code points; loading a window takes one read.
+# Text is loaded in windows of this many code points, with one read for each window. Adjacent spans share a window.
 _WINDOW = 1 << 19
-# The index accepts at most this many document ids. For a larger part of the corpus, hits in other documents are dropped
-# after the search.
+# The index accepts at most this many document ids. If a part of the corpus has more documents, hits in other documents
+# are dropped after the search.
 _MAX_NAMED = 1_000
 
 
@@ -79,10 +80,9 @@ class ActiveDocuments(Protocol):
 class Corpus:
     """The documents of one tenant in order of arrival, with their text and tables.
 
-    `used` records the versions that contributed more than their size. Code that shows titles or attributes of
-    documents, or that reads tables without this class, must call `record_use`. `withheld` returns the ids of documents
-    that are hidden from the principal. A document that becomes hidden after the corpus was opened can no longer be
-    read.
+    `used` records the versions from which more than the size was used. Code that shows titles or attributes of
+    documents, or reads tables without this class, must call `record_use`. `withheld` returns the ids of documents that
+    are hidden from the principal. A document that becomes hidden after the corpus was opened can no longer be read.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Corpus:
         )
 
     def record_use(self, documents: Iterable[CorpusDocument]) -> None:
-        """Record that content of these documents was used for the answer."""
+        """Record that the answer used content of these documents."""
         self.used.add(document.handle.version_id for document in documents)
 
     def get_document(self, handle: Handle) -> CorpusDocument:
@@ -155,7 +155,7 @@ class Corpus:
     def iter_texts(self, handles: Iterable[Handle]) -> Iterator[str]:
         """Yield the text of each handle, in order.
 
-        Adjacent handles share a read, so many small spans need few reads.
+        Adjacent handles share a read, so that many small spans need few reads.
         """
         window, text = None, ""
         for handle in handles:
@@ -166,7 +166,7 @@ class Corpus:
             yield text[handle.start - window.start : handle.end - window.start]
 
     def load_text_map(self, document: CorpusDocument) -> TextMap:
-        """Load the chunks and pages of a document, without its text. Raises `UnknownHandleError`."""
+        """Load the positions of a document's chunks and pages, without its text. Raises `UnknownHandleError`."""
         with self.reading(document):
             return self._texts.load_map(document.handle.version_id)
 
@@ -207,13 +207,13 @@ class Corpus:
     def load_location(self, document: CorpusDocument, start: int, end: int) -> Location:
         """Load the location of a span in the document's file.
 
-        It is empty if the file's format has no pages or similar places.
+        The result is empty if the file's format has no pages or similar units.
         """
         self.record_use([document])
         return self._places.locate(document.handle.version_id, start, end)
 
     def load_passage(self, span: Handle, *, around: int = 0) -> Passage:
-        """Load a span as a citable passage, with `around` code points of its document on either side.
+        """Load a span as a citable passage, with `around` code points of context on either side.
 
         The heading path and page are those at the start of the span. Raises `UnknownHandleError` if the span is not in
         scope.
@@ -247,13 +247,13 @@ class Corpus:
         return [self.documents[at * len(self.documents) // count] for at in range(count)]
 
     def restrict_to(self, handles: Iterable[Handle]) -> "Corpus":
-        """Return a corpus of only the documents that the handles belong to, in the order of this corpus."""
+        """Return a corpus that contains only the documents to which the handles belong, in the order of this corpus."""
         wanted = {self.get_document(handle).handle.version_id for handle in handles}
         documents = (each for each in self.documents if each.handle.version_id in wanted)
         return Corpus(documents, self._texts, self.tenant_id, self._tables, self.used, withheld=self._withheld)
 
     def refresh_withheld(self) -> None:
-        """Refresh the set of hidden documents immediately, before new work starts."""
+        """Refresh the set of hidden documents immediately, because new work is about to start."""
         self._withheld(at_once=True)
 
     def is_open(self, document: CorpusDocument) -> bool:
@@ -262,10 +262,10 @@ class Corpus:
 
     @contextmanager
     def reading(self, document: CorpusDocument) -> Iterator[None]:
-        """Record that a document is being read.
+        """Record that a document is being read in the block.
 
-        Raises `DocumentGoneError` if the document was hidden or deleted after the corpus was opened; a `KeyError` in
-        the block counts as such. Raises `DocumentUnreadableError` if the document's stored content was changed.
+        Raises `DocumentGoneError` if the document was hidden or deleted after the corpus was opened, or if the block
+        raises a `KeyError`. Raises `DocumentUnreadableError` if the document's stored content was changed.
         """
         gone = f"The document {document.handle.document_id} was deleted, replaced or hidden meanwhile."
         # guard: tools-check-readers
@@ -280,9 +280,9 @@ class Corpus:
 
     @contextmanager
     def reading_stored(self, document: CorpusDocument) -> Iterator[None]:
-        """Raise `DocumentUnreadableError` if the block finds that a document's stored content was changed.
+        """Raise `DocumentUnreadableError` if the block detects that the stored content of a document was changed.
 
-        The document is also recorded as unreadable for the answer.
+        The document is also reported as unreadable in the answer.
         """
         try:
             yield
@@ -301,7 +301,7 @@ def open_corpus(
     *,
     withheld: WithheldSource = withhold_nothing,
 ) -> Corpus:
-    """Open the documents of a scope as they are now; documents that arrive or change later are not in the corpus."""
+    """Open the documents of a scope in their current versions. Later additions and changes are not in the corpus."""
     documents: list[CorpusDocument] = []
     after = 0
     while page := catalog.list_active_documents(
@@ -331,18 +331,19 @@ def _build_document(active: ActiveDocument) -> CorpusDocument:
 
 
 def estimate_tokens_from_length(characters: int) -> int:
-    """Estimate tokens from the length of English text.
+    """Estimate the number of tokens from the length of English text.
 
-    Other languages have more tokens for the same number of characters.
+    Text in other languages has more tokens per character.
     """
     return round(characters / CHARS_PER_TOKEN)
 
 
 @dataclass(frozen=True)
 class Section:
-    """The text under one heading, up to the next. `heading_path` is empty before the first heading.
+    """The text from one heading to the next. `heading_path` is empty before the first heading.
 
-    In a document without headings, a section is a page, slide or sheet. `place` is its position in the file in words.
+    In a document without headings, each page, slide or sheet is a section. `place` is the location in the file in
+    words.
     """
 
     heading_path: tuple[str, ...]
@@ -353,7 +354,7 @@ class Section:
 
 
 def list_sections(corpus: Corpus, handle: Handle) -> list[Section]:
-    """Return the sections that a span touches, in reading order. Together they cover the whole text.
+    """Return all sections that overlap a span, in reading order. Sections cover the whole text.
 
     Raises `UnknownHandleError` if the span is not in scope.
     """
@@ -383,7 +384,7 @@ def iter_section_spans(text: TextMap) -> Iterator[tuple[tuple[str, ...], int, in
 
 
 def select_samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Handle]:
-    """Return the beginnings of documents that are evenly spaced over the corpus, and the end of the last of them."""
+    """Return the beginnings of documents that are evenly spaced over the corpus, and the end of the last one."""
     documents = corpus.sample_documents(count)
     found = [document.handle[:characters] for document in documents]
     if documents and documents[-1].characters > characters:
@@ -393,9 +394,10 @@ def select_samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> 
 
 
 def restrict_scope(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:
-    """Return the scope to search for `part`, a subset of the corpus `whole` that was opened for `scope`.
+    """Return the scope for searching `part`, which is a subset of the corpus `whole` opened for `scope`.
 
-    The scope is limited to the part's documents, because the best hits over all documents might include none of them.
+    The scope is limited to the documents of `part`, because the best hits over all documents might include none of
+    them.
     """
     if len(part.documents) >= min(len(whole.documents), _MAX_NAMED + 1):
         return scope

@@ -1,4 +1,4 @@
-"""Regular expression search over a corpus: streamed, paged, and stopped when it takes too long."""
+"""Regular expression search over a corpus. Results are streamed and paged, and slow searches are stopped."""
 
 import time
 from collections import Counter
@@ -14,22 +14,24 @@ from rlm.errors import DocumentUnreadableError, PatternError, RunCancelledError,
 
 MAX_HITS = 1000
 _MAX_PATTERN_CHARS = 2_000
-# Documents are searched in windows of this size. A match and its lookbehind may extend this far beyond a window.
+# Documents are searched in windows of this size. A match and its lookbehind may extend this far beyond the window.
 _WINDOW = 1 << 20
 _OVERLAP = 1 << 12
 _LINE_CHARS = 400
-# Most positions are decided within this time. The search holds the GIL that long, so it must be short.
+# Whether a match begins at a position is usually decided within this time. The search holds the GIL during this time,
+# so the limit must be low.
 _STEP_SECONDS = 1.0
-# Most positions are decided within this time, which is short enough for other threads to wait for the GIL.
+# Whether a match begins at a position is usually decided within this time. Other threads can wait this long for the
+# GIL.
 _QUICK_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
 class GrepHit:
-    """A match with the lines around it.
+    """A match with the surrounding lines.
 
-    `line` is the span of `text`: the lines that contain the match, or only the part around the match if they are very
-    long.
+    `line` is a span of `text`: the lines that contain the match, or only the part around the match if these lines are
+    very long.
     """
 
     match: Handle
@@ -41,10 +43,10 @@ class GrepHit:
 
 @dataclass(frozen=True)
 class GrepPage:
-    """Hits in reading order, and the spans that were searched for them.
+    """Hits in reading order, and the spans that were searched to find them.
 
-    `next_cursor` continues after the last hit, or from the point where the time ran out before the page was full. None
-    means that everything was searched.
+    `next_cursor` continues after the last hit, or where the search stopped because the time ran out. None means that
+    everything was searched.
     """
 
     hits: tuple[GrepHit, ...]
@@ -89,8 +91,8 @@ def grep(
 ) -> GrepPage:
     """Return a page of at most `limit` matches found within `seconds`. Empty matches are ignored.
 
-    Only the given spans are searched, in their order; without spans, all documents are searched. Raises `PatternError`
-    if the pattern is invalid or makes no progress within its time limit.
+    Only the given spans are searched, in the given order. Without spans, all documents are searched. Raises
+    `PatternError` if the pattern is invalid or makes no progress within its time limit.
     """
     compiled = compile_pattern(pattern, ignore_case=ignore_case)
     walk = PatternWalk(corpus, compiled, spans=spans, place=_parse_cursor(cursor), seconds=seconds, cancelled=cancelled)
@@ -134,9 +136,9 @@ def count_matches(
 
 @dataclass(frozen=True)
 class PatternMatch:
-    """A match in the piece `text` of a document.
+    """A match in `text`, which is a piece of a document.
 
-    The piece starts at `begin`; `start` and `end` are offsets within `text`.
+    The piece starts at `begin`. `start` and `end` are offsets within `text`.
     """
 
     document: CorpusDocument
@@ -170,7 +172,7 @@ class PatternMatch:
 class PatternWalk:
     """Yields the non-empty matches in spans of documents, in order. `cursor` is the current position.
 
-    A match can look back at the text before its span, but cannot look ahead at the text after it.
+    A match can look behind at text before its span, but cannot look ahead at text after it.
 
     Raises `TimeoutError` if the time runs out or one position takes too long, and `RunCancelledError` within two
     seconds of cancellation. Exceptions raised by `cancelled` propagate.
@@ -222,7 +224,7 @@ class PatternWalk:
             self._ordinal, self._offset = self._ordinal + 1, 0
 
     def _iter_window_matches(self, document: CorpusDocument, span: Handle) -> Iterator[PatternMatch]:
-        """Yield the matches that begin in the next window. A match may end in the overlap after it."""
+        """Yield the matches that begin in the next window. A match may end in the overlap with the window after it."""
         place = span.start + self._offset
         begin = max(0, place - _OVERLAP)
         last = min(place + _WINDOW, span.end)
@@ -241,7 +243,7 @@ class PatternWalk:
     def _search(self, text: str, start: int, last: int) -> Any:  # noqa: ANN401 - `regex` has no types
         """Return the first match that begins before `last`, or None. The result may also be a later match.
 
-        A search that takes too long is abandoned, and the positions are then tried one by one with the same result.
+        A search that takes too long is abandoned. The positions are then tried one by one, which gives the same result.
         """
         if not self._stepping:
             try:
@@ -252,7 +254,7 @@ class PatternWalk:
         return next((match for place in places if (match := self._match(text, place)) is not None), None)
 
     def _match(self, text: str, place: int) -> Any:  # noqa: ANN401 - `regex` has no types
-        """Return the match that begins at `place`. Raises `TimeoutError` if one step is not enough to decide."""
+        """Return the match that begins at `place`. Raises `TimeoutError` if this cannot be decided within one step."""
         step = self._compute_step_seconds()
         try:
             return self._pattern.match(text, place, timeout=min(step, _QUICK_SECONDS))

@@ -1,4 +1,4 @@
-"""Handles: spans of documents that can be sliced, stored and compared without loading their text."""
+"""Handles are spans of documents that can be sliced, stored and compared without loading their text."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ class Handle:
     """The code points `[start, end)` of one version's normalized text.
 
     A slice of a handle is the handle of the sliced text: `text(h[a:b]) == text(h)[a:b]`, where negative and omitted
-    bounds work as in Python. A piece cut from a document therefore keeps its position.
+    bounds work as in Python. A piece cut from a document therefore keeps its position in the document.
     """
 
     document_id: str
@@ -39,9 +39,9 @@ class Handle:
 
 
 def merge_spans(spans: Iterable[Handle], *, touching: bool = True) -> list[Handle]:
-    """Return the spans of one version in order, with overlapping ones merged.
+    """Return the spans of one version in order, with overlapping spans merged.
 
-    Adjacent ones are merged too if `touching`.
+    If `touching` is true, adjacent spans are merged as well.
     """
     found: list[Handle] = []
     for span in sorted(spans, key=lambda each: (each.start, each.end)):

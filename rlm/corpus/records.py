@@ -1,7 +1,7 @@
-"""Splits text into records, each of which is a handle: by line, pattern, chunk, document, or table row.
+"""Splits text into records by line, pattern, chunk, document or table row. Each record is a handle.
 
 Rows come from the record tables built at ingest, never from splitting text at line ends. Lines are not interpreted:
-headers, rules and footers become records too, so callers that count must exclude them.
+headers, rules and footers become records too, so callers that count records must exclude them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from rlm.corpus.handles import Handle
 from rlm.errors import DocumentUnreadableError, PatternError, iter_unless_cancelled, not_cancelled
 
 _WINDOW = 1 << 20
-_ROWS_READ = 50_000  # maximum number of rows loaded together
+_ROWS_READ = 50_000  # maximum number of rows loaded at a time
 _PATTERN_SECONDS = 60.0
 
 
@@ -34,7 +34,7 @@ class SplitBy(StrEnum):
 
 @dataclass(frozen=True)
 class Record:
-    """The span of a record. A table row also has its row number, from 1, and its cells keyed by column name."""
+    """The span of a record. For a table row, also its row number (from 1) and its cells keyed by column name."""
 
     handle: Handle
     row: int | None = None
@@ -57,8 +57,8 @@ def split_records(
 ) -> Iterator[Record]:
     """Yield the non-blank records in the spans, in order. Without spans, all documents are split.
 
-    Raises `ValueError` if a pattern is missing or not used, `PatternError` if it is invalid or takes too long, and
-    `RunCancelledError` if the run was cancelled.
+    Raises `ValueError` if a required pattern is missing or an unneeded one is given, `PatternError` if the pattern is
+    invalid or takes too long, and `RunCancelledError` if the run was cancelled.
     """
     if bool(pattern) != (by in (SplitBy.START, SplitBy.SEPARATOR)):
         raise ValueError(f"records by {by} take {'no' if pattern else 'a'} pattern")
@@ -112,7 +112,10 @@ def _iter_lines(corpus: Corpus, span: Handle) -> Iterator[Handle]:
 
 
 def _iter_windows(corpus: Corpus, span: Handle) -> Iterator[tuple[int, str]]:
-    """Yield the text in pieces that end at a line end. A piece exceeds the window only if a single line does."""
+    """Yield the text in pieces that end at a line end.
+
+    A piece exceeds the window size only if it is a single long line.
+    """
     begin = 0
     size = _WINDOW
     while begin < len(span):
@@ -129,7 +132,10 @@ def _iter_windows(corpus: Corpus, span: Handle) -> Iterator[tuple[int, str]]:
 def _split_at_matches(
     corpus: Corpus, span: Handle, by: SplitBy, pattern: str, cancelled: Callable[[], bool]
 ) -> list[Handle]:
-    """Return the spans between matches of a separator pattern, or from each match of a start pattern to the next."""
+    """Split a span at the matches of a pattern.
+
+    A separator pattern matches between the returned spans; a start pattern matches at the beginning of each.
+    """
     matches = _list_matches(corpus, span, pattern, cancelled)
     if by is SplitBy.START:
         return [span[start:end] for start, end in pairwise([*(start for start, _ in matches), len(span)])]
@@ -138,7 +144,7 @@ def _split_at_matches(
 
 
 def _trim_spans(corpus: Corpus, spans: Sequence[Handle]) -> Iterator[Handle]:
-    """Yield the spans without surrounding white space. Blank spans are dropped."""
+    """Yield the spans without leading and trailing white space. Blank spans are dropped."""
     for span, text in zip(spans, corpus.iter_texts(spans), strict=True):
         if stripped := text.strip():
             start = len(text) - len(text.lstrip())

@@ -1,4 +1,4 @@
-"""Detects documents of a corpus that were hidden from its principal after the corpus was opened."""
+"""Detects which documents of a corpus were hidden from its principal after the corpus was opened."""
 
 import threading
 import time
@@ -7,12 +7,12 @@ from typing import Protocol
 
 from rlm.requests import AnswerScope
 
-# Long work reads many spans and detects a change with at most this delay. Each tool call checks immediately.
+# Long-running work reads many spans and notices a change after at most this delay. Each tool call checks immediately.
 RECHECK_SECONDS = 0.25
 
 
 class DocumentAccess(Protocol):
-    """The catalog queries that tell which documents are hidden from which readers."""
+    """The catalog queries that return the documents that are hidden from given readers."""
 
     def load_corpus_version(self, tenant_id: str) -> int: ...
 
@@ -27,7 +27,10 @@ class WithheldSource(Protocol):
 
 
 class WithheldDocuments:
-    """The documents that are hidden from a scope's readers. Queried again when the tenant's documents have changed."""
+    """The documents that are hidden from a scope's readers.
+
+    The query is repeated when the tenant's documents have changed.
+    """
 
     def __init__(
         self, access: DocumentAccess, scope: AnswerScope, *, clock: Callable[[], float] = time.monotonic
@@ -53,5 +56,5 @@ class WithheldDocuments:
 
 
 def withhold_nothing(*, at_once: bool = False) -> Collection[str]:
-    """Withhold nothing, for a principal that may see every document."""
+    """Return no withheld documents, for a principal that may see every document."""
     return ()
