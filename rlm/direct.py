@@ -1,7 +1,7 @@
-"""The direct strategy: reads passages and writes the answer. The model may first request a search with other words.
+"""The direct strategy: reads passages and writes the answer. The model may first request another search.
 
-An easy question is answered in one call. The reply is streamed: its text has passage markers and is followed by a
-block, hidden from readers, with the model's quotations.
+An easy question is answered in one call. The reply is streamed. Its text contains passage markers, and a block with the
+model's quotations follows, which is hidden from readers.
 """
 
 import json
@@ -21,14 +21,15 @@ from rlm.passages import PassageReader, can_fit
 from rlm.strategy import Context
 from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize, to_one_line
 
-# Combining three facts takes three rounds. Each round costs a call and reads more text.
+# Combining three facts takes three rounds of searching and reading. Each round costs a call and reads more text.
 MAX_SEARCHES = 3
 _MAX_QUERIES = 4
-# Maximum number of document titles shown, and the length to which each is cut.
+# Maximum number of document titles shown, and the maximum length of each title.
 _TITLES, _TITLE_CHARS = 40, 80
 # Maximum number of hits per search; usually fewer fit in the reading budget.
 _TOP_K, _SMALL_TOP_K = 60, 5
-# Maximum tokens of an answer with its block: about three thousand words; a small model writes a sentence or two.
+# Maximum number of tokens of an answer with its block. The first value is about three thousand words; a small model
+# writes only a sentence or two.
 _ANSWER_TOKENS, _SMALL_TOKENS = 6_000, 200
 _SEARCH = "<search>"
 _QUERIES = re.compile(r"<search>(.*?)(?:</search>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -78,7 +79,8 @@ own. If the passages are sufficient, or another search will hardly help, write t
 _NO_MORE_SEARCHES = "No more searches are possible. Answer from the passages above."
 _SEARCHES_LEFT = ("no more after that", "once more after that")
 
-# Small models omit markers, but they do name a passage in JSON, and they answer better after quoting it.
+# Small models omit markers in free text, but they name a passage if the reply is JSON, and answer better after quoting
+# it.
 SMALL_SYSTEM = f"""Answer the question from the numbered passages. Reply in JSON: "passage" is the number of the \
 passage that answers it, "quote" the sentence copied from it, and "answer" one complete sentence that answers the \
 question. If no passage answers it, give passage 0 with an empty quote and an empty answer.
@@ -103,7 +105,10 @@ class DirectStrategy:
 
 
 class _AnswerRounds:
-    """The rounds of one answer. Each round reads, and then either writes the answer or searches again."""
+    """The rounds of one answer.
+
+    In each round, the model reads passages, and then either writes the answer or searches again.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -118,7 +123,7 @@ class _AnswerRounds:
             self._reader.read_whole()
         else:
             searches = 0 if profile.small else MAX_SEARCHES
-            # The first search gets half of the reading budget, which leaves the rest for later searches.
+            # The first search gets half of the reading budget, so that the other half remains for later searches.
             first = profile.reading_tokens // (2 if searches else 1)
             yield self._search([context.question, *context.queries], first)
         if not self._reader.passages:
@@ -145,7 +150,7 @@ class _AnswerRounds:
         raise LanguageModelOutputError("The language model gave no answer.", hint="Ask again, or in other words.")
 
     def _answer_with_quote(self) -> Iterator[Event]:
-        """Yield a small model's answer, with the passage that supports it and the words quoted from there."""
+        """Yield a small model's answer, with the supporting passage and the words that the model quoted from it."""
         passages, context = tuple(self._reader.passages), self._context
         yield Reading(1, passages)
         call = SubCall(SMALL_SYSTEM, self._render_prompt(), _SMALL_TOKENS, _SMALL_SCHEMA, "answer")
@@ -203,21 +208,21 @@ class _AnswerRounds:
         return SubCall(SYSTEM, "\n".join(lines), min(profile.max_output_tokens, _ANSWER_TOKENS), purpose="answer")
 
     def _render_prompt(self) -> str:
-        """Render the prompt, passages first: later rounds begin in the same way and can use the prefix cache."""
+        """Render the prompt with the passages first, so that later rounds start alike and can use the prefix cache."""
         context, nonce = self._context, self._nonce
         blocks = [
             format_passage(f"passage {number}", each, nonce) for number, each in enumerate(self._reader.passages, 1)
         ]
-        if context.profile.small:  # a small model mistakes today's date for one in the passages, and titles for answers
+        if context.profile.small:  # small models mistake the date for one in the passages, and titles for answers
             return "\n".join([*blocks, "", format_question(context.question, None, nonce)])
         return "\n".join(
             [*blocks, "", *self._render_scope(), "", format_question(context.question, context.today, nonce)]
         )
 
     def _render_scope(self) -> Iterator[str]:
-        """Yield lines that say which documents the passages show, and how much of each.
+        """Yield lines that say which documents the passages come from, and how much of each is shown.
 
-        Other documents are not named, because none of their text is given.
+        Other documents are not named, because the prompt contains none of their text.
         """
         extent = self._reader.extent
         for label, documents in (("Shown whole", extent.whole), ("Shown in part", extent.part)):
@@ -231,7 +236,7 @@ class _AnswerRounds:
 
 
 class _Reply:
-    """One reply as it streams in: either a search request, or the answer's text and the block after it."""
+    """One reply while it is streamed: either a search request, or the text of the answer followed by a block."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._passages = passages
@@ -262,12 +267,12 @@ class _Reply:
 
     @property
     def queries(self) -> list[str]:
-        """The words to search for, if the reply is a search request."""
+        """The queries, if the reply is a search request."""
         lines = [line.strip(" -*•\t\"'") for block in _QUERIES.findall(self._raw) for line in block.splitlines()]
         return [line for line in dict.fromkeys(lines) if line][:_MAX_QUERIES]
 
     def build_draft(self, queries: Sequence[str]) -> Draft:
-        """Build the draft from the reply. Its status is taken from the model's block."""
+        """Build the draft from the reply. The model's block gives its status."""
         said = _ANSWERED.search(self._marked.rest)
         status = _STATUS[said[1].lower()] if said else AnswerStatus.ANSWERED
         notes: list[str] = []
@@ -294,7 +299,7 @@ class _Reply:
         return text
 
     def _get_number(self, passage: int) -> int | None:
-        """Return the number in the answer for a passage of the prompt. Numbers are assigned in order of use."""
+        """Return the number that a passage of the prompt has in the answer. Numbers are assigned in order of use."""
         if not 1 <= passage <= len(self._passages):
             return None
         return self._order.setdefault(passage, len(self._order) + 1)

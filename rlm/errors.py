@@ -49,8 +49,8 @@ class LanguageModelError(AnswerError):
 class LanguageModelUnavailableError(LanguageModelError):
     """No language model accepts the request at the moment. `retry_after_seconds` is the server's estimate, or None.
 
-    `sent` is true if a request was sent, and `reached` if the model received it and may have worked on it. `silent` is
-    true if there was no response at all because connecting timed out.
+    `sent` is true if a request was sent, and `reached` if the model received the request and may have worked on it.
+    `silent` is true if there was no response at all because connecting timed out.
     """
 
     code = "language_model_unavailable"
@@ -74,7 +74,7 @@ class LanguageModelUnavailableError(LanguageModelError):
 
 
 class LanguageModelRestingError(LanguageModelUnavailableError):
-    """The model left too many calls in a row unanswered.
+    """Too many consecutive calls to the model were unanswered.
 
     This call was not sent, and no call will be sent until the waiting period is over.
     """
@@ -83,21 +83,21 @@ class LanguageModelRestingError(LanguageModelUnavailableError):
 
 
 class LanguageModelTimeoutError(LanguageModelError):
-    """The language model was reached, but then sent nothing for too long."""
+    """The language model was reached but then sent nothing for too long."""
 
     code = "language_model_timeout"
     default_hint = "Ask for less at once, or wait until fewer questions are being answered."
 
 
 class LanguageModelRefusedError(LanguageModelError):
-    """The server understood the request and refuses requests of this kind. A retry would be refused as well."""
+    """The server understood the request but refuses all requests of this kind, so a retry would also be refused."""
 
     code = "language_model_refused"
     default_hint = "Check the language model's address, name and API key in the settings."
 
 
 class ContextTooLongError(LanguageModelError):
-    """The prompt and the requested answer do not fit in the model's window. Nothing was cut silently."""
+    """The prompt and the requested answer do not fit in the model's window. Nothing was truncated."""
 
     code = "context_too_long"
     default_hint = "Send fewer or shorter passages, or use a model with a larger window."
@@ -110,7 +110,7 @@ class LanguageModelOutputError(LanguageModelError):
     default_hint = "Allow more output tokens, or ask again; larger models follow a schema more reliably."
 
     def __init__(self, detail: str, *, hint: str | None = None, cut_off: bool = False) -> None:
-        """Create the error. `cut_off` is true if the answer ended because its tokens ran out."""
+        """Create the error. `cut_off` is true if the answer reached its token limit."""
         super().__init__(detail, hint=hint)
         self.cut_off = cut_off
 
@@ -123,7 +123,7 @@ class LanguageModelReplyTooLargeError(LanguageModelOutputError):
 
 
 class BudgetExhaustedError(AnswerError):
-    """The run has spent its budget, or the remaining budget does not cover the next step."""
+    """The run has spent its budget, or too little of it remains for the next step."""
 
     code = "budget_exhausted"
     default_hint = (
@@ -135,8 +135,8 @@ class BudgetExhaustedError(AnswerError):
     ) -> None:
         """Create the error.
 
-        `resource` is the limit that was reached, such as `calls`. `may_fit_later` is true if calls in progress hold the
-        missing amount and may release some of it.
+        `resource` is the limit that was reached, such as `calls`. `may_fit_later` is true if calls in progress have
+        reserved the missing amount and may release some of it.
         """
         super().__init__(detail, hint=hint)
         self.resource = resource
@@ -144,7 +144,7 @@ class BudgetExhaustedError(AnswerError):
 
 
 class UnpricedModelError(AnswerError):
-    """The budget limits dollars, which requires a price for the model, but its profile has none."""
+    """The budget limits dollars, which requires the model's price, but the model's profile has none."""
 
     code = "model_unpriced"
     default_hint = (
@@ -153,7 +153,10 @@ class UnpricedModelError(AnswerError):
 
 
 class RunPausedError(AnswerError):
-    """The run reached its budget and waits for a user to raise it or end the run. All completed work is in its log."""
+    """The run reached its budget and waits until a user raises the budget or ends the run.
+
+    All completed work is in the run's log.
+    """
 
     code = "run_paused"
     default_hint = "Add to its budget with POST /v1/runs/{id}/continue, or end it with POST /v1/runs/{id}/finish."
@@ -165,7 +168,7 @@ class RunPausedError(AnswerError):
 
 
 class RunCancelledError(AnswerError):
-    """The run was cancelled, and no part of it continues."""
+    """The run was cancelled, and none of its work continues."""
 
     code = "run_cancelled"
 
@@ -198,7 +201,7 @@ class DocumentGoneError(UnknownHandleError):
 
 
 class DocumentUnreadableError(UnknownHandleError):
-    """The stored text or table of a document in scope was changed or is missing. None of it is read."""
+    """The stored text or table of a document in scope was changed or is missing. No part of the document is read."""
 
     code = "document_unreadable"
     default_hint = "Leave the document out, or restore it from a backup or upload it again; see `leadline verify`."
@@ -223,7 +226,7 @@ class SqlError(AnswerError):
 
 
 class SqlRefusedError(AnswerError):
-    """The SQL is not a single SELECT over the given tables: it writes, reads files or has several statements."""
+    """The SQL is not a single SELECT over the given tables. It writes, reads files or has several statements."""
 
     code = "sql_refused"
     default_hint = "Only one SELECT over the record tables in scope is run."
@@ -251,7 +254,7 @@ class SandboxUnavailableError(SandboxError):
 
 
 class SandboxLostError(SandboxError):
-    """The interpreter crashed, or was killed for using too much memory or time. Its variables are lost."""
+    """The interpreter crashed, or was killed because it used too much memory or time. Its variables are lost."""
 
     code = "sandbox_lost"
 

@@ -14,8 +14,8 @@ from rlm.operators.cascade import CascadeLimits
 from rlm.operators.packing import PackLimits
 from rlm.requests import AnswerOptions
 
-# Work over these limits needs confirmation. They are about as long as users are willing to wait, and an amount of money
-# that hardly matters.
+# Work that exceeds these limits needs confirmation. The limits are about as long as users are willing to wait, and an
+# amount of money that hardly matters.
 MAX_UNCONFIRMED_SECONDS = 900.0
 MAX_UNCONFIRMED_DOLLARS = Decimal(1)
 MAX_UNCONFIRMED_CALLS = 500
@@ -30,7 +30,7 @@ _CASCADE_MODEL_SHARE = 0.4
 def build_unconfirmed_limits(*, is_confirmed: bool, model_costs: bool) -> Limits:
     """Build the default limits for a request without a budget.
 
-    Dollars are limited only if the model costs money and the caller has not confirmed the cost.
+    Dollars are limited only if the model has a price above zero and the caller has not confirmed the cost.
     """
     dollars = MAX_UNCONFIRMED_DOLLARS if model_costs and not is_confirmed else None
     return Limits(calls=MAX_UNCONFIRMED_CALLS, seconds=MAX_UNCONFIRMED_SECONDS, dollars=dollars)
@@ -60,7 +60,7 @@ class CostEstimate:
 
     @property
     def is_large(self) -> bool:
-        """True if a caller must confirm before the step starts."""
+        """True if a caller must confirm the cost before the step starts."""
         return self.seconds > MAX_UNCONFIRMED_SECONDS or (
             self.dollars is not None and self.dollars > MAX_UNCONFIRMED_DOLLARS
         )
@@ -88,9 +88,9 @@ def estimate_judging(
 ) -> CostEstimate:
     """Estimate the cost of judging `records` with `tokens` in total.
 
-    If `values` is set, the cost is that of extracting values from them. With `quoting`, the model is also asked for the
-    words that support each result. Records with equal texts are counted separately. `cascade` is None if no classifier
-    helps.
+    If `values` is set, values are extracted from the records instead of judging them. With `quoting`, the model is also
+    asked for the words that support each result. Records with equal texts are counted separately. `cascade` is None if
+    no classifier is used.
     """
     if not records:
         return CostEstimate()
@@ -116,7 +116,7 @@ def require_confirmation(estimate: CostEstimate, wanted: AnswerOptions) -> None:
 
 
 def format_limits(limits: Limits) -> str:
-    """Describe the spending limits of a run; empty if there are none."""
+    """Describe the spending limits of a run. Returns an empty string if there are none."""
     parts = [
         "" if limits.calls is None else f"{limits.calls:,} calls of the language model",
         "" if limits.prompt_tokens is None else f"{limits.prompt_tokens:,} tokens to read",
@@ -129,14 +129,14 @@ def format_limits(limits: Limits) -> str:
 
 
 def _estimate_records_read(records: int, cascade: CascadeLimits | None) -> float:
-    """Estimate how many of the records the model reads itself."""
+    """Estimate how many of the records the model itself reads."""
     if cascade is None or cascade.is_read_whole(records):
         return records
     return cascade.sample + _CASCADE_MODEL_SHARE * (records - cascade.sample)
 
 
 def _round_to_two_figures(number: int) -> int:
-    """Round to two significant figures, because more would suggest false precision."""
+    """Round to two significant figures, because more figures would suggest false precision."""
     return round(number, -max(0, len(str(number)) - 2))
 
 

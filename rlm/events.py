@@ -1,4 +1,4 @@
-"""The events that a caller sees while an answer is produced, in order. The last one is `Completed`."""
+"""The events that a caller receives while an answer is produced, in order. The last event is `Completed`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from rlm.answers import Answer, Draft
 
 @dataclass(frozen=True)
 class Condensed:
-    """A follow-up was rewritten as a standalone question."""
+    """A follow-up question was rewritten as a standalone question."""
 
     question: str
 
 
 @dataclass(frozen=True)
 class Routed:
-    """The strategy that was chosen, the reason, and the likely cost if it is more than a few calls."""
+    """The chosen strategy, the reason for choosing it, and the likely cost if it takes more than a few calls."""
 
     strategy: str
     reason: str
@@ -25,7 +25,7 @@ class Routed:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """A search for `query` has finished and returned these passages."""
+    """A search for `query` finished and returned these passages."""
 
     passages: tuple[Passage, ...]
     query: str = ""
@@ -33,7 +33,7 @@ class Retrieved:
 
 @dataclass(frozen=True)
 class Reading:
-    """The language model is reading these passages. `call` is the number of the call, from 1."""
+    """The language model is reading these passages. `call` is the number of the model call, from 1."""
 
     call: int
     passages: tuple[Passage, ...]
@@ -41,7 +41,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Planned:
-    """The computation for a table answer: its steps, one sentence each, and the SQL."""
+    """The computation for a table answer: its steps in one sentence each, and the SQL."""
 
     steps: tuple[str, ...]
     sql: str
@@ -49,7 +49,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Working:
-    """Progress of a long-running step: the number of records processed, or of cells out of the run's maximum."""
+    """Progress of a long-running step: the number of records processed, or of cells out of the maximum for the run."""
 
     step: str
     done: int
@@ -58,10 +58,10 @@ class Working:
 
 @dataclass(frozen=True)
 class Turn:
-    """A reply of the root model and its result. `depth` counts from 0; `note` is the host's remark on the reply.
+    """A reply from the root model and its result. `depth` is zero-based; `note` is the host's comment on the reply.
 
-    `part` is empty for the run itself, and "1.2" for the second part of its first part. `output` and `error` are the
-    text that the model saw.
+    `part` is empty for the top-level run, and "1.2" for the second sub-run of its first sub-run. `output` and `error`
+    are the text that the model saw.
     """
 
     number: int
@@ -84,14 +84,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Delta:
-    """The next piece of the answer's text. All pieces, joined, are `Answer.text`."""
+    """The next piece of the answer's text. The concatenation of all pieces is `Answer.text`."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Drafted:
-    """A strategy's last event: the whole draft, which is checked next.
+    """A strategy's last event: the whole draft, which is then checked.
 
     Callers of `AnswerPipeline` do not see this event.
     """
@@ -101,7 +101,7 @@ class Drafted:
 
 @dataclass(frozen=True)
 class Checking:
-    """The draft has been written, and this many of its sentences are being judged."""
+    """The draft has been written, and the given number of its sentences are being judged."""
 
     sentences: int
 

@@ -1,4 +1,4 @@
-"""Answers without a language model: quotes the sentences most similar to the question from the best passages."""
+"""Answers without a language model: from the best passages, it quotes the sentences most similar to the question."""
 
 from collections.abc import Iterator
 
@@ -47,7 +47,7 @@ class ExtractiveStrategy:
 
 
 def _has_content(sentence: str) -> bool:
-    """Return whether a sentence is more than a heading, a rule or a scrap with few words and no number.
+    """Return whether a sentence is more than a heading, a rule, or a few words without a number.
 
     Scripts without spaces have no words to count.
     """

@@ -1,1 +1,4 @@
-"""Calls to language models that serve a larger question: concurrent, within a budget, and each paid for once."""
+"""Calls to language models on behalf of a larger question.
+
+Calls run concurrently within a budget, and each is paid for only once.
+"""

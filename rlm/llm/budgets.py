@@ -1,7 +1,7 @@
-"""Budgets of runs: reserved before a call is sent, settled with the actual usage, and shared by a tree of budgets.
+"""Budgets of runs: an amount is reserved before a call is sent, and replaced by the actual usage afterwards.
 
-A budget and its children share one account. A reservation is checked, in one step, against its own budget and every
-budget above it. Calls and reserved tokens therefore never exceed any of the limits, whatever the parts of a run do
+A run's budgets form a tree. A budget and its children share one account. A reservation is checked, in one step, against
+its own budget and all ancestors. Calls and reserved tokens therefore never exceed any limit, whatever the sub-runs do
 concurrently.
 """
 
@@ -20,7 +20,7 @@ _MILLION = Decimal(1_000_000)
 
 @dataclass(frozen=True)
 class Price:
-    """The price in dollars per million tokens read and per million tokens written.
+    """The prices in dollars of a million tokens read and of a million tokens written.
 
     Amounts are decimals, so that reservations and refunds add up exactly.
     """
@@ -45,7 +45,7 @@ FREE = Price(Decimal(0), Decimal(0))
 class Limits:
     """The maximum amounts that may be spent; None means no limit.
 
-    `tokens` counts tokens read and written together. `depth` is the number of levels of budgets below this one.
+    `tokens` is the total of tokens read and written. `depth` is the number of levels of budgets below this budget.
     """
 
     calls: int | None = None
@@ -88,7 +88,7 @@ class Usage:
         )
 
     def subtract(self, part: "Usage") -> "Usage":
-        """Return the rest after subtracting `part`. An amount is 0 if the part is larger."""
+        """Return this usage minus `part`. An amount is 0 if it is larger in `part`."""
         return Usage(
             max(0, self.calls - part.calls),
             max(0, self.prompt_tokens - part.prompt_tokens),
@@ -121,7 +121,7 @@ class Amount:
 
     @property
     def usage(self) -> Usage:
-        """The amount without the dollars."""
+        """The calls and tokens of the amount, without the dollars."""
         return Usage(self.calls, self.prompt_tokens, self.completion_tokens)
 
 
@@ -139,12 +139,12 @@ _SPENDABLE = ("calls", "prompt_tokens", "completion_tokens", "tokens", "dollars"
 
 
 class Budget:
-    """The budget of a run, or of a part of one. Thread-safe.
+    """The budget of a run or a sub-run. Thread-safe.
 
     `spent` and `elapsed_seconds` are the amounts that earlier attempts spent before the run was resumed, except for
     spending that is charged when its work is replayed. The `limits` of a child are its requested limits, capped by the
-    remaining budget of its parent. `kept_back` is the part of the parent's budget that is not available here. With
-    `waits`, the run pauses for a user's decision when the budget is reached.
+    remaining budget of its parent. `kept_back` is the part of the parent's budget that is not available to this budget.
+    With `waits`, a run that reaches its budget pauses for a user's decision.
 
         budget = Budget(Limits(calls=10))
         reservation = budget.reserve(prompt_tokens=900, completion_tokens=100)
@@ -176,12 +176,12 @@ class Budget:
 
     @property
     def root(self) -> "Budget":
-        """The budget of the whole run."""
+        """The budget of the top-level run."""
         return self if self._parent is None else self._parent.root
 
     @property
     def spent(self) -> Amount:
-        """The actual usage of finished calls of this budget and of all budgets below it."""
+        """The actual usage by finished calls of this budget and all its descendants."""
         with self._lock:
             return self._settled
 
@@ -190,15 +190,15 @@ class Budget:
         return self._clock() - self._begun
 
     def get_remaining(self) -> Limits:
-        """Return the amounts that can still be reserved. Calls in progress count with their full reservation."""
+        """Return the amounts that can still be reserved. Calls in progress count with their full reservations."""
         with self._lock:
             return self._compute_remaining()
 
     def build_child(self, limits: Limits | None = None) -> "Budget":
-        """Create a budget for a part of the run, with `limits` capped by what remains here.
+        """Create a budget for a sub-run, with `limits` capped by the remaining amounts of this budget.
 
-        Nothing is set aside: sibling budgets share the remaining amount. Raises `BudgetExhaustedError` if the maximum
-        depth has been reached.
+        No amount is set aside for the child, because sibling budgets share the remaining amounts. Raises
+        `BudgetExhaustedError` if the maximum depth has been reached.
         """
         with self._lock:
             rest = self._compute_remaining()
@@ -212,14 +212,14 @@ class Budget:
             return Budget((limits or Limits()).narrow_to(below), clock=self._clock, _parent=self)
 
     def lower_limits(self, limits: Limits) -> None:
-        """Lower the limits of this budget to `limits`. Earlier spending counts against them."""
+        """Lower the limits of this budget to `limits`. Earlier spending counts against the lowered limits."""
         with self._lock:
             self.limits = self.limits.narrow_to(limits)
 
     def raise_limits(self, added: Limits) -> None:
         """Raise the limits of the whole run, and with them the limits of every budget within it.
 
-        Unlimited resources stay unlimited. Time is not raised, because the parts of a run have no time limit of their
+        Unlimited resources stay unlimited. The time limit is not raised, because sub-runs have no time limit of their
         own.
         """
         with self._lock:
@@ -232,9 +232,9 @@ class Budget:
                 budget.limits = replace(budget.limits, **raised)
 
     def build_with_reserve(self, amount: Amount) -> "Budget":
-        """Create a budget of the same depth for others to spend, keeping `amount` back for the holder of this one.
+        """Create a budget of the same depth for others to spend, and reserve `amount` for the holder of this budget.
 
-        At most a tenth of each limit is kept back.
+        At most a tenth of each limit is reserved.
         """
         kept: dict[str, Any] = {
             name: wanted if (limit := self._get_limit(name)) is None else min(wanted, type(limit)(limit / _KEPT_SHARE))
@@ -244,9 +244,9 @@ class Budget:
             return Budget(self._compute_remaining(), clock=self._clock, _parent=self, _kept_back=Amount(**kept))
 
     def reserve(self, *, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> "Reservation":
-        """Reserve one call, with its maximum number of tokens, before it is sent.
+        """Reserve the cost of one call, with its maximum number of tokens, before the call is sent.
 
-        Raises `BudgetExhaustedError` if the call does not fit in this budget or one above it, and `UnpricedModelError`
+        Raises `BudgetExhaustedError` if the call does not fit in this budget or an ancestor, and `UnpricedModelError`
         if dollars are limited and the model has no price.
         """
         if min(prompt_tokens, completion_tokens) < 0:
@@ -261,7 +261,7 @@ class Budget:
         return Reservation(self, amount, price)
 
     def charge(self, *, calls: int, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> None:
-        """Charge the spending of an earlier attempt, even beyond the limits, because nothing is sent for it."""
+        """Charge the spending of an earlier attempt, even beyond the limits, because no request is sent for it."""
         dollars = price.compute_cost(prompt_tokens, completion_tokens) if price else Decimal(0)
         with self._lock:
             self._update_totals(reserved=NO_AMOUNT, settled=Amount(calls, prompt_tokens, completion_tokens, dollars))
@@ -271,7 +271,7 @@ class Budget:
         return _select_smaller(getattr(self.limits, name), both)
 
     def _iter_upwards(self) -> Iterator[tuple["Budget", Amount]]:
-        """Yield this budget and those above it, each with the amount that it withholds from callers of this one."""
+        """Yield this budget and its ancestors, each with the amount that it withholds from callers of this budget."""
         budget: Budget | None = self
         kept = NO_AMOUNT
         while budget is not None:
@@ -286,9 +286,9 @@ class Budget:
         return rest
 
     def _compute_rest(self, kept: Amount) -> Limits:
-        """Return the remaining amounts of this budget alone.
+        """Return the remaining amounts of this budget without regard to its ancestors.
 
-        They are never negative, even if a call used more than it reserved.
+        An amount is never negative, even if a call used more than it reserved.
         """
         used = self._settled + self._reserved + kept
         left = {
@@ -327,7 +327,7 @@ class Budget:
 
 
 class Reservation:
-    """The part of a budget that is reserved for one call until it is settled or released."""
+    """The part of a budget that is reserved for one call, until it is settled or released."""
 
     def __init__(self, budget: Budget, amount: Amount, price: Price | None) -> None:
         self._budget = budget

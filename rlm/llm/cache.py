@@ -20,22 +20,22 @@ log = structlog.get_logger(__name__)
 
 
 class ReplyCache(Protocol):
-    """Stores a tenant's replies until space is needed. The least recently used replies are removed first."""
+    """Stores a tenant's replies. When space is needed, the least recently used replies are removed first."""
 
     def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        """Return the cached replies. Each of them becomes the most recently used."""
+        """Return the cached replies, and mark each of them as most recently used."""
 
     def store_replies(self, tenant_id: str, replies: Sequence[StoredReply], work: Work | None = None) -> None:
-        """Store replies, except those that are too large for the cache. Existing ones stay unchanged.
+        """Store replies, except those that are too large for the cache. Existing replies stay unchanged.
 
-        Replies are removed together with any document version in `work`.
+        A reply is removed when any of the document versions in `work` is removed.
         """
 
 
 def compute_reply_key(tenant_id: str, audience: str, profile: ModelProfile, call: SubCall) -> str:
-    """Return a digest of the tenant, the audience that may see its documents, and everything that decides the answer.
+    """Return a digest of the tenant, the audience that may see its documents, and everything that affects the answer.
 
-    The prompt contains words from the documents, so only a caller who has these words can build the key. A hit
+    The prompt contains words from the documents, so only a caller who has these words can build the key. A cache hit
     therefore reveals no text that the caller did not send, and users cannot obtain replies about documents that they
     may not read.
     """
@@ -48,7 +48,7 @@ def compute_reply_key(tenant_id: str, audience: str, profile: ModelProfile, call
 
 
 class SingleFlight:
-    """Merges equal concurrent calls, so that the model is called once. Runs on one event loop."""
+    """Merges equal concurrent calls into a single model call. Runs on one event loop."""
 
     def __init__(self) -> None:
         self._leaders: dict[str, asyncio.Future[SubReply | LanguageModelError | None]] = {}
@@ -56,10 +56,10 @@ class SingleFlight:
     async def get_reply(
         self, key: str, ask: Callable[[], Awaitable[SubReply]], *, is_own: Callable[[], bool]
     ) -> tuple[SubReply, bool]:
-        """Return the reply, and True if another call paid for it. Raises the errors of `ask`.
+        """Return the reply, and True if another call paid for it. Raises the same errors as `ask`.
 
-        Model errors are shared as well, unless `is_own` reports that the error would not have ended another call. If
-        the leading call is cancelled or its own budget ends, the next call sends a request itself.
+        Model errors are shared as well, unless `is_own` reports that an error concerns only the leading call. If the
+        leading call is cancelled or exhausts its own budget, the next call sends a request itself.
         """
         while (leader := self._leaders.get(key)) is not None:
             outcome = await asyncio.shield(leader)
@@ -84,9 +84,9 @@ class SingleFlight:
 
 
 class CachedReplies:
-    """The cache as used by the scheduler. If it cannot be read or written, calls cost money but still succeed.
+    """The cache as used by the scheduler. If the cache cannot be read or written, calls still succeed but cost money.
 
-    A thread writes the replies that the event loop hands over, in batches of those that arrived in the meantime.
+    The event loop hands replies over to a thread, which writes them in batches.
     """
 
     def __init__(self, cache: ReplyCache | None, executor: Executor) -> None:
@@ -96,7 +96,7 @@ class CachedReplies:
         self._writing: asyncio.Task[None] | None = None
 
     def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        """Load the cached replies for these keys, in the caller's thread."""
+        """Load the cached replies for these keys, in the calling thread."""
         try:
             return {} if self._cache is None else self._cache.load_replies(tenant_id, keys)
         except Exception as error:  # noqa: BLE001 - without a cache everything works, and costs more
@@ -104,12 +104,12 @@ class CachedReplies:
             return {}
 
     async def find_reply(self, tenant_id: str, key: str) -> StoredReply | None:
-        """Return the cached reply, or None."""
+        """Return the cached reply for a key, or None."""
         loop = asyncio.get_running_loop()
         return (await loop.run_in_executor(self._executor, self.load_replies, tenant_id, {key})).get(key)
 
     async def store_reply(self, tenant_id: str, reply: StoredReply, work: Work | None = None) -> None:
-        """Store a reply. Returns once it is stored or storing it has failed."""
+        """Store a reply. Returns when the reply has been stored or storing it has failed."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(((tenant_id, work), reply, written))
         if self._writing is None:

@@ -1,4 +1,4 @@
-"""Chat models of OpenAI-compatible servers, local or remote, as LangChain chat models that raise Leadline's errors."""
+"""LangChain chat models for OpenAI-compatible servers, local or remote, which raise Leadline's errors."""
 
 import json
 import math
@@ -33,39 +33,39 @@ from rlm.llm.server_habits import RequestForm, ServerHabits
 
 log = structlog.get_logger(__name__)
 
-# A connection is established quickly or not at all.
+# A connection is established quickly or not at all, so this timeout is short.
 _CONNECT_SECONDS = 2.0
-# OpenAI and our own server report this with a code. vLLM reports it in words: "This model's maximum context length is
-# …", "The prompt (length …) is longer than the maximum model length".
+# OpenAI and our own server report that a prompt is too long with a code. vLLM reports it in words: "This model's
+# maximum context length is …", "The prompt (length …) is longer than the maximum model length".
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "context_too_long"})
 _CONTEXT_WORDS = re.compile(r"maximum (context|model) length|context window")
 _UNCONNECTED_TIMEOUTS = (httpx2.ConnectTimeout, httpx2.PoolTimeout)
-# Statuses with a known meaning, from a server or a proxy in front of it. A proxy that stopped waiting does not know
-# whether the model is still working; one that received an invalid response knows that the request arrived.
+# Statuses with a known meaning, from a server or from a proxy in front of it. A proxy that timed out does not know
+# whether the model is still working. A proxy that received an invalid response knows that the request arrived.
 _LATE_STATUSES = frozenset({408, 504})
 _BUSY_STATUSES = frozenset({409, 425, 429})
 _BROKEN_STATUS = 502
-# The server cannot accept the request in this form. After other refusals (invalid key, unknown model name), no change
-# to the request would help.
+# These statuses mean that the server cannot accept the request in this form. After other refusals (invalid key, unknown
+# model name), changing the request would not help.
 _REFUSED_STATUSES = frozenset({400, 422})
 _THOUGHTS = ("reasoning_content", "reasoning")
 
 
 class OpenAIChatModel(ChatOpenAI):
-    """A `ChatOpenAI` that raises `LanguageModelError`s and learns which requests its server refuses.
+    """A `ChatOpenAI` that raises `LanguageModelError`s and learns which request features its server rejects.
 
-    Only the asynchronous methods do so; the others are not used.
+    This applies only to the asynchronous methods. The synchronous methods are not used.
     """
 
     _habits: ServerHabits = PrivateAttr(default_factory=ServerHabits)
 
     @property
     def habits(self) -> ServerHabits:
-        """The refusals learned from this server."""
+        """The request features that this server is known to reject."""
         return self._habits
 
     async def aclose(self) -> None:
-        """Close the connections, on the event loop that used them."""
+        """Close the connections. Must run on the event loop that used them."""
         await self.root_async_client.close()
 
     def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -85,7 +85,7 @@ class OpenAIChatModel(ChatOpenAI):
         *args: Any,  # noqa: ANN401
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatGenerationChunk | None:
-        """Mark the pieces of thoughts that the server sends separately from the text."""
+        """Mark those pieces that are thoughts, which the server sends separately from the text."""
         made = super()._convert_chunk_to_generation_chunk(chunk, *args, **kwargs)
         delta = (chunk.get("choices") or [{}])[0].get("delta") or {}
         if made is not None and any(delta.get(name) for name in _THOUGHTS):
@@ -139,7 +139,7 @@ class OpenAIChatModel(ChatOpenAI):
         messages: list[BaseMessage],
         options: dict[str, Any],
     ) -> RequestForm:
-        """Return the new form of a refused request.
+        """Return the refused request in a new form.
 
         The refusal is raised again if it is final or no other form is left to try.
         """
@@ -157,7 +157,7 @@ class OpenAIChatModel(ChatOpenAI):
 
 
 def build_local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
-    """Build the model for the local process that listens on a Unix socket."""
+    """Build the model served by the local process that listens on a Unix socket."""
     transport = httpx2.AsyncHTTPTransport(uds=str(socket))
     return build_remote_chat_model("http://leadline-language-model/v1", profile, transport=transport)
 
@@ -169,12 +169,12 @@ def build_remote_chat_model(
     api_key: SecretStr | None = None,
     transport: httpx2.AsyncHTTPTransport | None = None,
 ) -> OpenAIChatModel:
-    """Build a model served at `base_url` (ending in `/v1`) with greedy decoding.
+    """Build a model with greedy decoding that is served at `base_url`, which ends in `/v1`.
 
-    `profile.name` is its name on that server.
+    `profile.name` is the name of the model on that server.
     """
-    # An unstreamed answer sends nothing until it is complete, so the read timeout is as long as a call may take. The
-    # client sends its own timeout with each request and ignores the transport's.
+    # Without streaming, nothing arrives until the answer is complete, so the read timeout is as long as a call may
+    # take. The client sends its own timeout with each request and ignores that of the transport.
     timeout = httpx2.Timeout(profile.call_seconds, connect=_CONNECT_SECONDS)
     model = OpenAIChatModel(
         base_url=base_url,
@@ -185,7 +185,7 @@ def build_remote_chat_model(
         max_retries=0,  # the scheduler handles retries
         stream_usage=True,
         stream_chunk_timeout=None,  # replaces LangChain's own timeout with `timeout`
-        # Our own client, which `aclose` closes. Callers limit the number of connections.
+        # The HTTP client is our own, so that `aclose` can close it. Callers limit the number of connections.
         http_async_client=httpx2.AsyncClient(
             transport=transport,
             timeout=timeout,
@@ -199,7 +199,7 @@ def build_remote_chat_model(
 
 @contextmanager
 def translate_openai_errors() -> Iterator[None]:
-    """Translate exceptions of the OpenAI client and its transport into Leadline's."""
+    """Translate exceptions of the OpenAI client and its transport into Leadline's exceptions."""
     try:
         yield
     except (
@@ -212,14 +212,14 @@ def translate_openai_errors() -> Iterator[None]:
         raise translate_error(error) from error
 
 
-# Addresses, hosts with a port, and keys, even if partly masked.
+# Matches addresses, hosts with a port, and keys, even if partly masked.
 _PRIVATE_TEXT = re.compile(
     r"\b[a-z][a-z0-9+.-]*://\S+|\b[\w.-]+:\d{2,5}\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|\bsk-[\w*.-]+", re.IGNORECASE
 )
 
 
 def translate_error(error: Exception) -> LanguageModelError:
-    """Translate a client's error into ours: by its type first, then by the server's message."""
+    """Translate a client error into a Leadline error: by its type first, then by the server's message."""
     if (too_much := find_reply_too_large(error)) is not None:
         return LanguageModelReplyTooLargeError(str(too_much))
     match error:
@@ -238,7 +238,7 @@ def translate_error(error: Exception) -> LanguageModelError:
         case openai.APIStatusError():
             return _translate_status(error)
         case openai.APIError(code=LanguageModelRefusedError.code):
-            # Our own server may detect this only after the stream has begun.
+            # Our own server may detect that the prompt is too long only after the stream has begun.
             return LanguageModelRefusedError(_extract_message(error))
         case openai.APIError() if not isinstance(error, openai.APIResponseValidationError):
             return LanguageModelUnavailableError(
@@ -270,7 +270,7 @@ def _iter_causes(error: BaseException | None) -> Iterator[BaseException]:
 def _extract_message(error: openai.APIError) -> str:
     """Return at most one line of the server's message, because the server may be of any kind.
 
-    Callers see the message, so addresses are removed, and so are keys, which some servers repeat.
+    Callers see the message, so addresses and keys are removed. Some servers repeat the key in their messages.
     """
     body = error.body if isinstance(error.body, dict) else {}
     sentence = str(body.get("message") or error.message).split("\n", 1)[0]
@@ -278,7 +278,7 @@ def _extract_message(error: openai.APIError) -> str:
 
 
 def _parse_retry_after(error: openai.APIStatusError) -> float | None:
-    """Return the seconds to wait, parsed from a number or a date; None if the server gave neither."""
+    """Return the seconds to wait, parsed from a number or a date, or None if the response contains neither."""
     said = error.response.headers.get("retry-after", "")
     try:
         seconds = float(said)

@@ -1,7 +1,7 @@
-"""One request to a chat model and its reply. Cancelling it closes the connection, which stops the server.
+"""One request to a chat model and its reply. Cancelling the request closes the connection, which stops the server.
 
-Text is streamed, because it may be long and proxies close silent connections. A reply that follows a schema is short
-and only useful as a whole; streaming it would take thirty times as much processor time.
+Text is streamed, because it may be long and proxies close silent connections. A reply that follows a schema is not
+streamed: it is short and only useful as a whole, and streaming would take thirty times as much processor time.
 """
 
 import asyncio
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Tokens that the chat template adds around two messages.
+# The number of tokens that the chat template adds around two messages.
 _TEMPLATE_TOKENS = 32
 
-# No text averages more characters per token. The constant below allows for a short text of a few long tokens.
+# No text averages more characters per token. The second constant allows for a short text of a few long tokens.
 _MAX_CHARACTERS_PER_TOKEN = 8
 _UNCOUNTED_CHARACTERS = 1_000
 
@@ -41,13 +41,13 @@ _OPENING, _CLOSING = "<think>", "</think>"
 
 
 class ThoughtFilter:
-    """Filters a reply piece by piece and returns the text outside thoughts as soon as that is certain.
+    """Filters a reply piece by piece, and returns text as soon as it is certain not to be part of a thought.
 
     Thoughts come first and end with `</think>`. They begin with `<think>`, unless the chat template already wrote that
-    tag. A `patient` filter handles both cases: it holds everything back until the closing tag or the end. A filter of a
-    `whole` reply holds everything back until the end, and returns the text after the last closing tag. `open_ended`
-    means that the model never writes the opening tag; with `none` the text is left unchanged. Each piece is searched
-    once, however long the reply is.
+    tag. A `patient` filter handles both cases by holding all text back until the closing tag or the end. A filter for a
+    `whole` reply holds all text back until the end, and returns the text after the last closing tag. `open_ended` means
+    that the model never writes the opening tag. With `none`, the text is left unchanged. Each piece is searched once,
+    however long the reply is.
     """
 
     def __init__(
@@ -58,18 +58,18 @@ class ThoughtFilter:
         self._whole = whole
         self._passing = self._begun = none
         self._held: list[str] = []
-        self._tail = ""  # the end of the text held back, which may be the beginning of a closing tag
+        self._tail = ""  # the end of the text that is held back, which may be the start of a closing tag
         self._opened: bool | None = None  # None until the reply has started
         self.lone_closing = False
 
     def pass_through(self) -> None:
-        """Stop filtering. The server separates the thoughts itself, so the text contains none."""
+        """Stop filtering, because the server itself separates the thoughts and the text contains none."""
         self._open_ended = self._patient = self._whole = False
         if not self._opened:
             self._opened = None
 
     def feed(self, piece: str) -> str:
-        """Return the text that has become certain with this piece."""
+        """Return the text that this piece has made certain to be outside thoughts."""
         if self._passing:
             return self._drop_leading_space(piece)
         self._held.append(piece)
@@ -85,7 +85,7 @@ class ThoughtFilter:
         return self._search(begins) if self._opened or self._patient else self._release(begins)
 
     def end(self, *, cut_off: bool = False) -> str:
-        """Return the remaining text; empty if the reply was `cut_off` before an open-ended thought was closed."""
+        """Return the remaining text. It is empty if the reply was `cut_off` before an open-ended thought was closed."""
         held, self._held = "".join(self._held), []
         if self._whole and not self._passing:
             thoughts, closed, reply = held.rpartition(_CLOSING)
@@ -96,7 +96,7 @@ class ThoughtFilter:
         return "" if thinking else held
 
     def _search(self, text: str) -> str:
-        """Return the text after the closing tag, if the tag is in the part of the text not searched before."""
+        """Return the text after the closing tag, if the unsearched part of the text contains the tag."""
         _, closed, rest = text.partition(_CLOSING)
         if closed:
             self.lone_closing = not self._opened
@@ -109,7 +109,7 @@ class ThoughtFilter:
         return self._drop_leading_space(text)
 
     def _drop_leading_space(self, text: str) -> str:
-        """Drop the white space between the thoughts and the reply."""
+        """Drop the white space between the thoughts and the text of the reply."""
         visible = text if self._begun else text.lstrip()
         self._begun = self._begun or bool(visible)
         return visible
@@ -119,7 +119,7 @@ class ThoughtFilter:
 class Completion:
     """The part of a reply that has been received so far.
 
-    It is filled during the request, so that a broken reply can be counted.
+    It is filled during the request, so that the tokens of an interrupted reply can be counted.
 
     `raw` is everything that the model wrote, and `text` is the reply without its thoughts. While a request is `unseen`,
     the model may be writing an answer that has not arrived. `size` counts characters; a piece without text, such as a
@@ -141,7 +141,7 @@ class Completion:
 
     @property
     def has_started(self) -> bool:
-        """True once the model has started to answer or to think. From then on, its work has been spent."""
+        """True once the model has started to answer or to think. From then on, its work must be paid for."""
         return bool(self.raw) or self._chunks > 1
 
     @property
@@ -171,7 +171,7 @@ class Completion:
         self._add(self.thoughts.end(cut_off=self.is_cut_off))
 
     def count_written_tokens(self, most: int) -> int:
-        """Return the server's token count, or at least one token for each chunk but the first.
+        """Return the server's count of written tokens, or at least one token for each chunk but the first.
 
         Returns `most` if the count cannot be known.
         """
@@ -187,9 +187,9 @@ class Completion:
 
 
 def estimate_prompt_tokens(call: SubCall) -> int:
-    """Estimate an upper bound of a call's prompt tokens.
+    """Estimate an upper bound for the number of tokens in a call's prompt.
 
-    The schema is included, which the server or our code adds to the prompt.
+    The schema is included, because the server or our code adds it to the prompt.
     """
     words = "" if call.schema is None else describe_schema(call.schema)
     return _TEMPLATE_TOKENS + sum(map(estimate_tokens, (call.system, call.prompt, words)))
@@ -206,13 +206,14 @@ async def fill_completion(
     priority: CallPriority = CallPriority.INTERACTIVE,
     affinity: str = "",
 ) -> None:
-    """Fill `completion` until the answer ends, after at most `most_tokens` of thoughts and reply.
+    """Fill `completion` until the answer ends. Thoughts and reply are limited to `most_tokens`.
 
     Requests with the same `affinity` go to the same server if the model has several.
 
-    Raises a `LanguageModelError` for any error of the model's class. Cancelling closes the request.
+    Raises a `LanguageModelError` for any error raised by the model class. Cancelling closes the request.
     """
-    # The import takes a third of a second, and only code that calls a model needs it.
+    # The import takes a third of a second, and only code that calls a model needs it, so it is not at the top of the
+    # module.
     from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
 
     try:
@@ -225,7 +226,7 @@ async def fill_completion(
             completion.add_chunk(AIMessageChunk(**_extract_members(await chat.ainvoke(messages, **options))))
             completion.unseen = False
         else:
-            async with close_generators():  # includes the generators of an interrupted stream
+            async with close_generators():  # this includes the generators of an interrupted stream
                 async for chunk in chat.astream(messages, **options):
                     # guard: endless-stream
                     _require_end(completion, profile, most_tokens)
@@ -241,7 +242,7 @@ async def fill_completion(
 
 
 def _require_end(completion: Completion, profile: ModelProfile, most_tokens: int) -> None:
-    """Raise an error if a reply exceeds its token limit: such a server ignores the limit, and may never stop."""
+    """Raise an error if a reply exceeds its token limit, because a server that ignores the limit may never stop."""
     most = _MAX_CHARACTERS_PER_TOKEN * most_tokens + _UNCOUNTED_CHARACTERS
     if completion.size > most:
         raise LanguageModelOutputError(
@@ -253,7 +254,7 @@ def _require_end(completion: Completion, profile: ModelProfile, most_tokens: int
 
 
 def _extract_members(message: "BaseMessage") -> dict[str, Any]:
-    """Return the fields of a message that arrived as a whole."""
+    """Return the text, thoughts and other fields of a message that arrived as a whole."""
     kept = ("content", "response_metadata", "usage_metadata")
     return {name: value for name in kept if (value := getattr(message, name, None)) is not None}
 
@@ -284,9 +285,9 @@ _open_generators: ContextVar[list[AsyncGenerator[Any, Any]] | None] = ContextVar
 
 
 def track_generators() -> None:
-    """From now on, report each asynchronous generator that this thread's event loop starts to `close_generators`.
+    """From now on, register each asynchronous generator that this thread's event loop starts, for `close_generators`.
 
-    Must run on the loop, after the loop has set its own hooks.
+    Must be called on the loop, after the loop has set its own hooks.
     """
     own = sys.get_asyncgen_hooks().firstiter
 
@@ -301,7 +302,7 @@ def track_generators() -> None:
 
 @asynccontextmanager
 async def close_generators() -> AsyncIterator[None]:
-    """Close every generator that was started in the block when it ends, the outermost first.
+    """When the block ends, close every generator that was started in it, the outermost first.
 
     A streamed reply consists of a dozen nested generators that refer to each other in a cycle. If the garbage collector
     closed them after an interruption, the inner ones could be finalized in another thread while the event loop closes

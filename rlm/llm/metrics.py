@@ -1,4 +1,4 @@
-"""Prometheus metrics of calls to language models and of budgets, and trace spans of such calls.
+"""Prometheus metrics of budgets and of calls to language models, and trace spans of these calls.
 
 No label names a tenant.
 """
@@ -13,7 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from ingest.storage.instrumentation import Value, span
 from rlm.llm.budgets import Usage
 
-# Calls and answers take between a tenth of a second and an hour.
+# These buckets suit calls and answers, which take between a tenth of a second and an hour.
 LONG_BUCKETS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 900, 1800, 3600)
 
 MODEL_CALLS = Counter("leadline_model_calls", "Requests to language models, by how they ended.", ["model", "outcome"])
@@ -21,13 +21,13 @@ MODEL_SECONDS = Histogram(
     "leadline_model_call_seconds", "Seconds until a request to a language model ended.", ["model"], buckets=LONG_BUCKETS
 )
 MODEL_TOKENS = Counter("leadline_model_tokens", "Tokens sent to and written by language models.", ["model", "kind"])
-# Servers of one model are numbered in the order of the settings. Their addresses are not exposed.
+# The servers of a model are numbered in the order of the settings, so that their addresses are not exposed.
 SERVER_REQUESTS = Counter(
     "leadline_model_server_requests",
     "Requests to each of several servers of a language model, by how they ended.",
     ["model", "server", "outcome"],
 )
-# Only living worker processes count, because requests of a killed process are no longer open.
+# Only live worker processes are counted, because requests of a killed process are no longer open.
 SERVER_OPEN = Gauge(
     "leadline_model_server_open_requests",
     "Requests in progress on a server for this process.",
@@ -45,7 +45,7 @@ BUDGET_STOPS = Counter("leadline_budget_stops", "Calls refused because a budget 
 
 
 class ObservedCall:
-    """A request to a model in progress, with its cost and its outcome: `ok`, `given_up` or an error code."""
+    """A request to a model in progress, with its cost, and its outcome: `ok`, `given_up` or an error code."""
 
     def __init__(self) -> None:
         self.usage = Usage()
@@ -54,9 +54,10 @@ class ObservedCall:
 
 @contextmanager
 def observe_call(model: str, purpose: str, max_tokens: int) -> Iterator[ObservedCall]:
-    """Time and count a request to `model`, and create a trace span for it. Neither contains the prompt or the reply.
+    """Time and count a request to `model`, and create a trace span for the request.
 
-    The span has attributes of OpenTelemetry's conventions for generative AI, version 0.1.0, which are in development.
+    Neither the metrics nor the span contain the prompt or the reply. The span has the attributes of OpenTelemetry's
+    conventions for generative AI, version 0.1.0, which are in development.
     """
     noted, begun = ObservedCall(), time.monotonic()
     attributes: dict[str, Value] = {

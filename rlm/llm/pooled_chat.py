@@ -1,6 +1,6 @@
 """One model on several servers, as a LangChain chat model.
 
-A request without any output so far may move to another server.
+A request may move to another server as long as it has produced no output.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ from rlm.llm.servers import PooledServer, ServerAttempt, ServerPool
 class PooledChatModel(BaseChatModel):
     """A model that several servers offer identically. `pool` chooses a server by the `affinity` of a request.
 
-    A request moves on from a server that was not reached, is busy or is shutting down. If the server had started to
-    work on the request, the error is raised instead, so that its cost is counted before the request is repeated
-    elsewhere. As with `OpenAIChatModel`, only asynchronous methods are used.
+    A request moves to another server if its server was not reached, is busy or is shutting down. If the server had
+    started to work on the request, the error is raised instead, so that its cost is counted before the request is
+    repeated elsewhere. As with `OpenAIChatModel`, only asynchronous methods are used.
     """
 
     takes_affinity: ClassVar[bool] = True
@@ -48,7 +48,7 @@ class PooledChatModel(BaseChatModel):
         return "leadline-pool"
 
     async def aclose(self) -> None:
-        """Close the connections to every server, on the event loop that used them."""
+        """Close the connections to every server. Must run on the event loop that used them."""
         await asyncio.gather(*(chat.aclose() for chat in self._chats), return_exceptions=True)
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401
@@ -94,7 +94,7 @@ class PooledChatModel(BaseChatModel):
 
 
 class _ServerSearch:
-    """The attempts of one request, on one server after the other."""
+    """The attempts to send one request, to one server after another."""
 
     def __init__(self, pool: ServerPool, affinity: str, call_seconds: float) -> None:
         self._pool = pool
@@ -111,12 +111,12 @@ class _ServerSearch:
 
     @property
     def error(self) -> LanguageModelUnavailableError:
-        """The error of a request that no server accepted: the error of the server with the shortest retry delay."""
+        """The error of a request that no server accepted: the error from the server with the shortest retry delay."""
         return min(self._errors, key=lambda each: each.retry_after_seconds or 0.0)
 
     @contextmanager
     def watch(self, attempt: ServerAttempt) -> Iterator[None]:
-        """Count one attempt. Its error is suppressed if another server may handle the request."""
+        """Record one attempt. Its error is suppressed if another server may handle the request."""
         begun, outcome = time.monotonic(), "given_up"
         try:
             yield

@@ -1,4 +1,4 @@
-"""The ports of language models: the model of a deployment, and sub-calls that turn prompts into replies or failures."""
+"""The interfaces of language models: a deployment's model, and sub-calls that turn prompts into replies or failures."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class LanguageModel(Protocol):
     """The language model of a deployment. It may still be loading, or be switched off."""
 
     def get_state(self) -> Mapping[str, Any]:
-        """Return `state` (`loading`, `ready`, `failed` or `none`), `model` (its name), and further details."""
+        """Return the `state` (`loading`, `ready`, `failed` or `none`), the name of the `model`, and further details."""
 
     def acquire(self) -> ChatModel | None:
         """Return the model, or None if it is switched off.
@@ -75,8 +75,8 @@ class SubCall:
 
     `schema` is the JSON schema that the reply must follow, or None for free text. `purpose` names the operator, tool or
     stage that makes the call (`answer`, `route`, `classify`, `llm_query`, …). It is shown in trajectories and is not
-    part of the cache key. `spans` is the document text that is known to be in the prompt; it is not part of the key
-    either.
+    part of the cache key. `spans` are the parts of documents that are known to be in the prompt; they are not part of
+    the key either.
     """
 
     system: str
@@ -101,9 +101,9 @@ class SubCall:
 
 @dataclass(frozen=True)
 class SubReply:
-    """The model's answer. `cached` replies cost nothing; their `usage` is that of the call that paid for them.
+    """The model's answer. A `cached` reply costs nothing; its `usage` is that of the call that paid for it.
 
-    A free-text reply that reached its token limit is `cut_off`, and is used as it is.
+    `cut_off` is true for a free-text reply that reached its token limit. Such a reply is still used.
     """
 
     text: str
@@ -113,13 +113,13 @@ class SubReply:
 
     @property
     def paid(self) -> Usage:
-        """The cost of the reply to the run that requested it."""
+        """The amount that the run which requested the reply paid for it."""
         return Usage() if self.cached else self.usage
 
 
 @dataclass(frozen=True)
 class SubFailure:
-    """A call without a reply. `code` is the code of a `LeadlineError`, and `detail` is a sentence without internals.
+    """A call without a reply. `code` is the code of a `LeadlineError`; `detail` is a sentence without internal details.
 
     `error` is the exception, with its hint and retry delay. It is None if the failure was read from a log.
     """
@@ -149,43 +149,44 @@ Finished = Callable[[int, SubReply | SubFailure], None]
 
 
 def ignore_result(position: int, result: SubReply | SubFailure) -> None:
-    """Ignore the results of single calls."""
+    """Ignore the results of individual calls."""
 
 
 def rebuild_error(failure: SubFailure) -> AnswerError:
-    """Return the error behind a failure, or an equivalent error if the failure was read from a log."""
+    """Return the exception behind a failure, or an equivalent exception if the failure was read from a log."""
     return failure.error or _ERRORS_BY_CODE.get(failure.code, LanguageModelError)(failure.detail)
 
 
 class BatchedSubCalls(Protocol):
-    """Makes the sub-calls of one run with the run's tenant, model, budget and cache."""
+    """Makes the sub-calls of one run, using the run's tenant, model, budget and cache."""
 
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Sequence[SubReply | SubFailure]:
-        """Return one result for each call, in the order of `calls`. A failing call never affects another.
+        """Return one result for each call, in the order of `calls`. A failing call never affects the others.
 
-        Calls that the budget does not cover are not sent; their result is `SubFailure("budget_exhausted")`. Raises
-        `RunCancelledError` soon after `cancelled` returns True; requests in progress are cancelled.
+        Calls that the budget does not cover are not sent, and their result is `SubFailure("budget_exhausted")`. Raises
+        `RunCancelledError` soon after `cancelled` returns True, and cancels requests in progress.
         """
 
 
 class SubCalls(BatchedSubCalls, Protocol):
-    """Sub-calls that also support reading a single reply while it is being written."""
+    """Sub-calls that can also stream a single reply while it is being written."""
 
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Iterator[str | SubReply | SubFailure]:
         """Yield pieces of one free-text reply as they arrive, and finally the whole reply or its failure.
 
-        A cached or logged reply is one piece. If the model thinks first, the pieces leave out its thoughts. Joined, the
-        pieces are the reply's text, unless the last item is a failure. Nothing is sent before the first item is
-        requested, and closing the iterator cancels the request. Raises the same errors as `run`.
+        A cached or logged reply is yielded as one piece. If the model thinks first, the pieces do not contain its
+        thoughts. The concatenation of the pieces is the text of the reply, unless the last item is a failure. The
+        request is not sent before the first item is requested, and closing the iterator cancels the request. Raises the
+        same errors as `run`.
         """
 
 
 class ReportedSubCalls(SubCalls, Protocol):
-    """Sub-calls whose results are reported one by one, so that a long batch can be logged call by call."""
+    """Sub-calls that report each result individually, so that a long batch can be logged call by call."""
 
     def run(
         self,
@@ -202,7 +203,7 @@ class ReportedSubCalls(SubCalls, Protocol):
 
 
 def request_reply(calls: BatchedSubCalls, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled) -> SubReply:
-    """Return the reply to one call. If the call failed, its error is raised."""
+    """Return the reply to one call. Raises the call's error if the call failed."""
     (result,) = calls.run([call], cancelled=cancelled)
     if isinstance(result, SubFailure):
         raise rebuild_error(result)

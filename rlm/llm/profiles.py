@@ -1,8 +1,8 @@
-"""Profiles of models: the facts that are needed before the first call to a model.
+"""Profiles of models: the sizes and capabilities that must be known before the first call to a model.
 
 `profiles.toml` describes today's model families. An operator's file can add models and change these; see
 `deploy/README.md`. A model without a profile is assumed to be capable: it writes code, routes, judges and follows JSON
-schemas. What its server refuses is learned at first use (`rlm/llm/server_habits.py`).
+schemas. Request features that its server rejects are detected on first use (`rlm/llm/server_habits.py`).
 """
 
 import re
@@ -23,11 +23,11 @@ from rlm.llm.budgets import FREE, Price
 StructuredOutput = Literal["json_schema", "json_object", "none"]
 Thinking = Literal["none", "tags", "open-ended", "unknown"]
 
-# About eighty pages: sixteen seconds at the default `read_speed`, and four cents at $1.25 per million tokens. Users do
-# not want to wait much longer for the first word, and a plain answer should not cost more.
+# About eighty pages. Reading them takes sixteen seconds at the default `read_speed`, and costs four cents at $1.25 per
+# million tokens. Users do not want to wait much longer for the first word, and a simple answer should not cost more.
 _MAX_READING_TOKENS = 32_000
-# A few chapters. It is also the maximum that one call of an operator judges together: a model that labels ten chapters
-# in one reply misses single mentions, and calls run in parallel anyway.
+# A few chapters. This is also the maximum text for one call of an operator: a model that labels ten chapters in one
+# reply misses single mentions, and calls run in parallel anyway.
 _MAX_SLICE_TOKENS = 12_000
 _BUILT_IN_FILE = Path(__file__).with_name("profiles.toml")
 
@@ -110,16 +110,16 @@ class ModelProfile:
 
     @property
     def max_prompt_tokens(self) -> int:
-        """The longest prompt that leaves enough tokens for the longest answer."""
+        """The maximum length of a prompt that leaves enough tokens for the longest answer."""
         return self.context_tokens - self.max_output_tokens - self.thinking_tokens
 
     @property
     def fingerprint(self) -> tuple[str, ...]:
-        """Values that differ between models that may give different answers to the same prompt."""
+        """Values that differ between models that may answer the same prompt differently."""
         return (self.name, self.revision, self.structured_output, str(self.thinking_tokens), repr(self.request_options))
 
     def with_context_tokens(self, context_tokens: int | None) -> "ModelProfile":
-        """Return the profile with a smaller window, for example the one that a server was started with."""
+        """Return the profile with a smaller window, for example the window with which a server was started."""
         if context_tokens is None or context_tokens >= self.context_tokens:
             return self
         quarter = context_tokens // 4
@@ -173,7 +173,8 @@ class Profiles:
     def get_profile(self, name: str, *, context_tokens: int | None = None) -> ModelProfile:
         """Return the profile of the model `name`.
 
-        `context_tokens` is the model's window, if that is smaller than in the profile or unknown there.
+        `context_tokens` is the size of the model's window, if it is smaller than in the profile or the profile does not
+        state it.
         """
         found = self._find_profile(name)
         if found is None:
@@ -190,11 +191,11 @@ class Profiles:
     def with_entries(
         self, entries: Mapping[str, Mapping[str, Any]], source: str, *, thinking: Thinking = "unknown"
     ) -> "Profiles":
-        """Return these profiles with the `entries` of a file, keyed by model name.
+        """Return these profiles with the `entries` of a file applied, which are keyed by model name.
 
         Fields that an entry omits are unchanged.
 
-        `thinking` is the value for models without an earlier profile whose entry omits it.
+        `thinking` is the value for models that have no earlier profile and whose entry omits this field.
         """
         made = Profiles(self._profiles)
         made._stated.update(self._stated)
@@ -252,7 +253,7 @@ _SETTINGS = tuple(each.name for each in fields(ModelProfile) if each.name != "na
 
 
 _LETTERS_PER_TOKEN = 3.5
-# Base64, hashes and gene sequences contain no words that a tokenizer knows.
+# Base64, hashes and gene sequences contain no words that are in a tokenizer's vocabulary.
 _RUN = re.compile(rb"[A-Za-z0-9+/_-]{24,}")
 _LETTERS_PER_TOKEN_OF_A_RUN = 1.4
 _LETTERS = bytes(byte for byte in range(128) if chr(byte).isalpha())
@@ -260,12 +261,12 @@ _WORDY = _LETTERS + b" "
 
 
 def estimate_tokens(text: str) -> int:
-    """Estimate tokens on the high side.
+    """Estimate the number of tokens, erring on the high side.
 
-    A token is counted for 3.5 English letters or spaces, for 1.4 characters in long runs without a space, and for each
-    other character. Tokenizers of this family split numbers into digits, and other scripts into up to one token per
-    character. The estimate exceeds the count of Qwen2.5's tokenizer by a factor of 1.4 for books, 1.6 for code, 1.1 for
-    JSON, 1.0 for German and 1.3 for Chinese.
+    One token is counted for 3.5 English letters or spaces, for 1.4 characters in long runs without a space, and for
+    each other character. Tokenizers of this family split numbers into digits, and other scripts into up to one token
+    per character. The estimate exceeds the count of Qwen2.5's tokenizer by a factor of 1.4 for books, 1.6 for code, 1.1
+    for JSON, 1.0 for German and 1.3 for Chinese.
     """
     encoded = text.encode("utf-8", "surrogatepass")
     wordy = _count_characters(encoded, _WORDY)

@@ -1,6 +1,6 @@
-"""Limits the concurrent requests to a model over all runs of the process, shares them fairly, and pauses when told to.
+"""Limits concurrent requests to a model over all runs of the process, shares them fairly, and pauses on request.
 
-Everything here runs on the scheduler's event loop and needs no locks.
+Everything in this module runs on the scheduler's event loop and needs no locks.
 """
 
 import asyncio
@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from enum import IntEnum
 from typing import NamedTuple, TypeVar
 
-# Timed-out calls count as this many rejected ones, because each has waited for minutes. After too many failures in a
-# row, calls to a model are paused. Otherwise a run of a thousand calls would wait for each of them in turn, and a
+# A timed-out call counts as this many rejected calls, because it has waited for minutes. After too many consecutive
+# failures, calls to a model are paused. Otherwise, a run of a thousand calls would wait for each of them in turn, and a
 # failing server would receive several times as many requests as those that caused the problem.
 _SILENT_FAILURE_WEIGHT = 12
 _REST_SECONDS = 30.0
@@ -34,7 +34,7 @@ class CallPriority(IntEnum):
 
 
 class Holder(NamedTuple):
-    """A run of a tenant that can hold slots."""
+    """A run of a tenant, as a holder of slots."""
 
     tenant_id: str
     run: Hashable
@@ -43,9 +43,9 @@ class Holder(NamedTuple):
 class RateLimit:
     """Slots for requests to one model.
 
-    A free slot goes to the most urgent waiting request. Among equally urgent ones, it goes to the tenant that holds the
-    fewest slots or has waited the longest, and within that tenant to the run that holds the fewest or has waited the
-    longest. A tenant with many runs, or a run with a million calls, therefore slows others down by no more than its
+    A free slot goes to the most urgent waiting request. Among equally urgent requests, the tenant that holds the fewest
+    slots is next; in a tie, it is the tenant that has waited the longest. The run within that tenant is chosen in the
+    same way. A tenant with many runs, or a run with a million calls, therefore slows others down by no more than its
     fair share.
     """
 
@@ -92,23 +92,26 @@ class RateLimit:
         self._grant()
 
     def record_failure(self, *, silent: bool) -> None:
-        """Record that a request was not answered. `silent` is true if it timed out, and false if it was rejected."""
+        """Record that a request was not answered.
+
+        `silent` is true if the request timed out, and false if it was rejected.
+        """
         self._failures += _SILENT_FAILURE_WEIGHT if silent else 1
         if self._failures >= _SILENT_FAILURE_WEIGHT * max(2, self.places):
             self._resting_until = self._clock() + _REST_SECONDS
 
     def record_response(self) -> None:
-        """Record that a request was answered, whatever the answer."""
+        """Record that the server responded to a request, whatever the response was."""
         self._failures = 0
         self._resting_until = 0.0
 
     @property
     def resting_seconds(self) -> float:
-        """The remaining seconds of the pause after too many consecutive unanswered requests."""
+        """The remaining seconds of the pause that follows too many consecutive unanswered requests."""
         return max(0.0, self._resting_until - self._clock())
 
     def pause(self, seconds: float) -> None:
-        """Send no more requests for `seconds`, as the server requested."""
+        """Send no more requests for `seconds`, because the server asked for a pause."""
         self._held_until = max(self._held_until, self._clock() + seconds)
 
     def _grant(self) -> None:
@@ -125,7 +128,7 @@ class RateLimit:
 
 
 class _WaitingLine:
-    """Waiting requests of one priority, by tenant and run, each in the order of its turn."""
+    """Waiting requests of one priority, by tenant and run. Tenants, and runs within a tenant, take turns."""
 
     def __init__(self) -> None:
         self.tenants: OrderedDict[str, OrderedDict[Holder, deque[_Turn]]] = OrderedDict()
@@ -141,7 +144,10 @@ class _WaitingLine:
             self._remove_empty(holder)
 
     def pop_next(self, by_tenant: Counter[str], by_run: Counter[Holder]) -> tuple[Holder, _Turn]:
-        """Remove and return the next request, given the number of slots that each tenant and each run holds."""
+        """Remove and return the next request.
+
+        The parameters give the number of slots that each tenant and each run holds.
+        """
         tenant_id = min(self.tenants, key=lambda each: by_tenant[each])
         runs = self.tenants[tenant_id]
         holder = min(runs, key=lambda each: by_run[each])

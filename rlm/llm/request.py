@@ -1,6 +1,6 @@
 """One sub-call from its reservation to its reply.
 
-It is sent, retried if that may help, and repeated once to repair an invalid reply.
+The call is sent, retried if a retry may help, and repeated once to repair an invalid reply.
 """
 
 import asyncio
@@ -39,26 +39,28 @@ from rlm.llm.structured_output import build_retry_call, extract_reply, require_v
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-# Maximum attempts if the server gives no retry time. The delay doubles from the first value to the longest.
+# Maximum number of attempts if the server gives no retry delay, and the first and longest delay. The delay doubles with
+# each retry.
 _MAX_ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
-# A server that asks for a longer delay has in effect refused the request.
+# If a server asks for a longer delay, it has in effect refused the request.
 _MAX_RETRY_AFTER_SECONDS = 60.0
-# Maximum retries of a call that the server asked to repeat. The server chose the time, so a retry is no burden to it.
+# Maximum number of retries if the server asked for them. The server chose the delay, so a retry is no burden to it.
 _MAX_POSTPONEMENTS = 12
-# Interval between checks for budget that another call of the run has returned.
+# Interval at which a call checks whether other calls of the run have returned enough budget.
 _RECHECK_SECONDS = 0.05
-# The request was refused or never arrived, so the model did no work for it.
+# With these errors, the request was refused or never arrived, so the model did no work for it.
 _UNREAD_ERRORS = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooLongError)
 
 
 @dataclass
 class SharedModel:
-    """The state of one model, shared by all runs of the process, including the form of its thoughts.
+    """The state of one model, shared by all runs of the process. It includes the form of the model's thoughts.
 
-    The form is known once the model `has_replied` with text. Thoughts are `open_ended` once the model has closed a
-    thought that it never opened. They get `thinking_tokens` once they have left no tokens for a reply.
+    The form is known once the model `has_replied` with text. Thoughts are `open_ended` if the model has closed a
+    thought that it never opened. A call allows `thinking_tokens` for thoughts after they have once left no tokens for a
+    reply.
     """
 
     rate_limit: RateLimit
@@ -72,9 +74,9 @@ class ModelClient:
     """The state shared by the calls of one run to one model.
 
     `under_way` counts the requests in progress of each run of the process, keyed by the run's root budget; their unused
-    reservations will be returned. Calls of an answer produced in the `background` are served after those of interactive
-    answers. If the model has several servers, calls with the same `affinity` go to the same one. `used` records the
-    versions that the prompts contain.
+    reservations will be returned. If an answer is produced in the `background`, its calls are served after those of
+    interactive answers. If the model has several servers, calls with the same `affinity` go to the same server. `used`
+    records the versions that the prompts contain.
     """
 
     chat: "BaseChatModel"
@@ -93,7 +95,7 @@ class ModelClient:
 
     @property
     def work(self) -> Work | None:
-        """The versions that prompts have contained so far, or None for calls that contain no documents."""
+        """The versions that the prompts have contained so far, or None if the calls contain no documents."""
         return None if self.used is None else self.used.work
 
     @property
@@ -102,10 +104,10 @@ class ModelClient:
 
 
 class Request:
-    """One call in progress. `used` is its cost so far, including all of its requests.
+    """One call in progress. `used` is the cost so far of all requests sent for the call.
 
-    Calls with the lowest `priority` value come first. `show` receives the pieces of the reply as they arrive.
-    `cut_short` is true if the call's own budget ended it where another budget would have continued.
+    Calls with the lowest `priority` value are served first. `show` receives the pieces of the reply as they arrive.
+    `cut_short` is true if the call ended because of its own budget and another call's budget would have sufficed.
     """
 
     def __init__(
@@ -144,7 +146,7 @@ class Request:
             return await self._repair_reply(again, error)
 
     def _make_room(self) -> bool:
-        """Allow as many tokens for thoughts as for the longest reply. Return False if that was already the case."""
+        """Allow as many tokens for thoughts as for the longest reply. Return False if they were already allowed."""
         room, known = self._client.profile.max_output_tokens, self._thinking_tokens
         self._client.model.thinking_tokens = max(room, known)
         return room > known
@@ -211,7 +213,7 @@ class Request:
         return None if self.cut_short else seconds
 
     def _can_restart(self, completion: Completion) -> bool:
-        """Return whether another server may restart an interrupted answer, which requires that no part of it was shown.
+        """Return whether another server may restart an interrupted answer. This requires that no part of it was shown.
 
         Only one more server is tried, because the prompt itself may be what crashes the servers.
         """
@@ -220,7 +222,7 @@ class Request:
         return not shown and getattr(self._client.chat, "takes_affinity", False)
 
     async def _admit(self, call: SubCall) -> Reservation:
-        """Wait for a slot, and for other calls of the run while their reservations hold the missing budget."""
+        """Wait for a slot, and as long as the missing budget is reserved by other calls of the run."""
         client, rate_limit = self._client, self._client.model.rate_limit
         while True:
             await rate_limit.acquire(client.holder, priority=self._priority)
@@ -302,9 +304,9 @@ class Request:
         return used
 
     def _build_thought_filter(self) -> ThoughtFilter:
-        """Build the filter that removes thoughts. A reply is held back until its end if nobody reads its pieces.
+        """Build the filter that removes thoughts. If nobody reads the pieces of a reply, it is held back until its end.
 
-        The first reply of an unknown model is held back too, because its thoughts may lack the opening tag.
+        The first reply of an unknown model is also held back, because its thoughts may lack the opening tag.
         """
         thinking, model = self._client.profile.thinking, self._client.model
         # guard: unknown-thoughts-held
@@ -320,8 +322,8 @@ class Request:
 def _compute_usage(completion: Completion, reserved: Amount) -> Usage:
     """Return the usage as counted by the server.
 
-    Without such a count, the reserved tokens count for a prompt that may have been read and an answer that was not
-    seen.
+    If the server gave no count, the reserved tokens are counted for a prompt that may have been read and for an answer
+    that was not seen.
     """
     error = completion.error
     away = error if isinstance(error, LanguageModelUnavailableError) else None

@@ -1,7 +1,7 @@
-"""Schedules sub-calls of all runs of a process: in parallel up to each model's limit, in order, and cancellable.
+"""Schedules the sub-calls of all runs of a process in parallel, up to the limit of each model.
 
-Runs are threads. The requests run on one event loop in a separate thread, where cancelling a request closes its
-connection.
+Calls are served in order and can be cancelled. Each run is a thread. The requests run on one event loop in a separate
+thread, where cancelling a request closes its connection.
 """
 
 import asyncio
@@ -37,11 +37,11 @@ log = structlog.get_logger(__name__)
 
 # Interval at which a waiting run checks whether it was cancelled.
 _POLL_SECONDS = 0.1
-# Closing connections takes milliseconds. A model that runs in a thread cannot be stopped and is abandoned after this
+# Closing connections takes milliseconds. A model that runs in a thread cannot be stopped, so it is abandoned after this
 # time.
 _GRACE_SECONDS = 1.0
-# Once one of these is used up, no call fits. If the remaining tokens do not cover a large call, they may still cover a
-# small one.
+# When one of these resources is used up, no call fits. Tokens are not among them: if the remaining tokens do not cover
+# a large call, they may still cover a small one.
 _NOTHING_FITS_WITHOUT = frozenset({"calls", "seconds"})
 
 
@@ -84,8 +84,8 @@ class SubCallScheduler:
     ) -> ReportedSubCalls:
         """Bind sub-calls to one run, for the `audience` that may see the documents in them.
 
-        Bindings for the parts of a run have different budgets but the same `run`; the model is shared fairly between
-        runs. Calls of a run in the `background` are served after those of interactive answers. If a model has several
+        Bindings for sub-runs have different budgets but the same `run`. The model is shared fairly between runs. If a
+        run is in the `background`, its calls are served after those of interactive answers. If a model has several
         servers, calls with the same `affinity` stay on one of them. `used` records the versions that prompts contain,
         and replies are removed together with these versions.
         """
@@ -137,9 +137,9 @@ class SubCallScheduler:
     def start(
         self, work: Coroutine[Any, Any, None], ended: Callable[[BaseException | None], None]
     ) -> Callable[[], None]:
-        """Start `work` on the loop and return a function that cancels it. `ended` receives its exception, or None.
+        """Start `work` on the loop and return a function that cancels it.
 
-        Raises `RunCancelledError` if the scheduler is closed.
+        `ended` receives the exception of `work`, or None. Raises `RunCancelledError` if the scheduler is closed.
         """
         tasks: list[asyncio.Task[None]] = []
 
@@ -148,7 +148,7 @@ class SubCallScheduler:
             tasks[0].add_done_callback(lambda task: ended(_get_task_error(task)))
 
         def give_up() -> None:
-            with suppress(RuntimeError):  # closed in the meantime, which cancelled everything on the loop
+            with suppress(RuntimeError):  # the scheduler was closed, which cancelled everything on the loop
                 self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
 
         if self._loop.is_closed():
@@ -167,11 +167,11 @@ class SubCallScheduler:
         priority: CallPriority = CallPriority.INTERACTIVE,
         show: Show | None = None,
     ) -> SubReply:
-        """Return the reply to one call; its cost is added to `used`.
+        """Return the reply to one call, and add its cost to `used`.
 
         The reply comes from an equal call in progress, from the cache (it may have arrived since the batch started), or
         from the model. A new reply is cached before anyone sees it, so that it is not paid for again if the process is
-        killed. A reply that was cut off is not cached, because the cache cannot mark it as such.
+        killed. A reply that was cut off is not cached, because the cache cannot mark it as cut off.
         """
         request = Request(client, call, priority=priority, show=show)
 
@@ -194,7 +194,7 @@ class SubCallScheduler:
 
 
 class _BoundSubCalls:
-    """Implements the port of sub-calls for one run and one budget."""
+    """Implements the interface for sub-calls, for one run and one budget."""
 
     def __init__(self, scheduler: SubCallScheduler, client: ModelClient) -> None:
         self._scheduler = scheduler
@@ -207,7 +207,7 @@ class _BoundSubCalls:
         cancelled: Callable[[], bool] = not_cancelled,
         finished: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
-        """Run as the port describes; `finished` is called in the thread of `run`."""
+        """Run the calls as specified by the interface. `finished` is called in the thread of `run`."""
         require_not_cancelled(cancelled)
         batch = _CallBatch(self._scheduler, self._client, calls)
         for item in batch.iter_items(cancelled):
@@ -218,7 +218,7 @@ class _BoundSubCalls:
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Stream as the port describes. Nothing is sent before the first item is requested.
+        """Stream the response as specified by the interface. The request is not sent until the first item is requested.
 
         Closing the iterator cancels the request.
         """
@@ -238,16 +238,16 @@ class _BoundSubCalls:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A part of a streamed reply. It is queued together with the keys of finished calls."""
+    """A piece of a streamed reply. Pieces share a queue with the keys of finished calls."""
 
     text: str
 
 
 class _CallBatch:
-    """Calls made together, with equal ones merged.
+    """A batch of calls, with equal calls merged.
 
-    Twice as many calls are in progress as the model accepts concurrently, because some of them wait to be sent again or
-    to be cached. A single call has a caller waiting for it, so it is served before batches.
+    Up to twice as many calls are in progress as the model accepts concurrently, because some of them wait to be retried
+    or to be cached. A single call is served before batches, because a caller is waiting for it.
     """
 
     def __init__(
@@ -268,7 +268,8 @@ class _CallBatch:
         self._todo = [key for key in self._positions if key not in kept]
         self._results: dict[int, SubReply | SubFailure] = {}
         self._over = _build_failure(BudgetExhaustedError("The run's time is over.", resource="seconds"))
-        # Sizes that the budget does not cover, each with its refusal. Calls of such a size or larger need not be tried.
+        # Call sizes that the budget does not cover, each with its error. Calls of the same or a larger size need not be
+        # tried.
         self._refused: list[tuple[int, int, SubFailure]] = []
         self._stopped = False
         self._queue: SimpleQueue[str | _Piece | None] = SimpleQueue()
@@ -276,7 +277,7 @@ class _CallBatch:
         self._raised: BaseException | None = None
 
     def iter_items(self, cancelled: Callable[[], bool]) -> Generator[str | _Piece, None, None]:
-        """Send the calls, and yield keys and pieces as they arrive. Cancel the calls when cancelled or closed."""
+        """Send the calls, and yield keys and pieces as they arrive. If cancelled or closed, cancel the calls."""
         if not self._todo:
             return
         give_up = self._scheduler.start(self._run(), self._end)
@@ -301,7 +302,7 @@ class _CallBatch:
             raise self._raised
 
     def report_result(self, key: str, finished: Finished) -> None:
-        """Report a call's result at each of its positions. Only the first of several equal calls shows the cost."""
+        """Report a call's result at each of its positions. Only the first of several equal calls reports the cost."""
         outcome = self._outcomes.get(key, self._over)
         for position in self._positions[key]:
             self._results[position] = outcome
@@ -309,7 +310,10 @@ class _CallBatch:
             outcome = _clear_cost(outcome)
 
     def list_results(self, finished: Finished = ignore_result) -> list[SubReply | SubFailure]:
-        """Return one result for each call, in order. Results not reported yet (cached or missing) are reported now."""
+        """Return one result for each call, in order.
+
+        Results that were not reported yet (cached or missing) are reported now.
+        """
         for key, positions in self._positions.items():
             if positions[0] not in self._results:
                 self.report_result(key, finished)

@@ -1,8 +1,9 @@
-"""Learns which requests a server refuses: detected at first use, remembered for the life of the process, then avoided.
+"""Learns which request features a server rejects.
 
-A refused request is changed according to what the refusal names (a parameter, the role `system`) and sent again; a
-successful change is remembered. If nothing is named, the schema is the usual cause, and schema support is lowered by
-one level: `json_schema`, `json_object`, none.
+They are detected on first use, remembered for the life of the process, and then avoided. If the error names a parameter
+or the `system` role, that part of the request is changed and the request is sent again. If this succeeds, the change is
+remembered. If the error names nothing, the schema is the usual cause, and schema support is lowered by one level:
+`json_schema`, `json_object`, none.
 """
 
 import re
@@ -13,14 +14,14 @@ from typing import Any
 from rlm.llm.profiles import StructuredOutput
 from rlm.llm.structured_output import describe_schema
 
-# No request works without these parameters, so a refusal that names one of them is about its value.
+# No request works without these parameters. If an error names one of them, the server rejects its value.
 _REQUIRED_PARAMETERS = frozenset({"model", "messages", "stream", "max_tokens"})
 _STEP_DOWN: Mapping[StructuredOutput, StructuredOutput] = {"json_schema": "json_object", "json_object": "none"}
 
 
 @dataclass(frozen=True)
 class RequestForm:
-    """The form of requests to one server: its level of schema support, and the parameters that it refuses."""
+    """The form of requests to one server: its level of schema support, and the parameters that it rejects."""
 
     structured_output: StructuredOutput = "json_schema"
     left_out: frozenset[str] = frozenset()
@@ -45,7 +46,7 @@ class RequestForm:
         return fitted
 
     def revise_after(self, refusal: Mapping[str, Any] | str, payload: Mapping[str, Any]) -> "RequestForm | None":
-        """Return the form to try after a refusal with this body, or None if no form is left to try."""
+        """Return the form to try after a rejection with this body, or None if no form is left to try."""
         sent = self.adapt(payload)
         named = _find_named(refusal, {*sent, *sent.get("extra_body", {})} - {"extra_body"} | {"stream_options"})
         if named == "max_completion_tokens":
@@ -60,7 +61,7 @@ class RequestForm:
         return replace(self, left_out=self.left_out | {named})
 
     def __str__(self) -> str:
-        """Describe the changes in words. Empty if there are none."""
+        """Describe the changes in words. Returns an empty string if there are no changes."""
         changes = [f"no {name}" for name in sorted(self.left_out)]
         if self.structured_output != "json_schema":
             changes.append("schemas in words" + " (json_object)" * (self.structured_output == "json_object"))
@@ -70,9 +71,9 @@ class RequestForm:
 
 
 class ServerHabits:
-    """The refusals that were learned from one server.
+    """The rejections that were learned from one server.
 
-    A refused schema changes nothing for other schemas if the server has accepted some before.
+    If the server has accepted some schemas before, a rejected schema changes nothing for others.
     """
 
     def __init__(self, structured_output: StructuredOutput = "json_schema") -> None:
@@ -80,7 +81,7 @@ class ServerHabits:
         self._took_a_schema = False
 
     def record_form(self, begun: RequestForm, accepted: RequestForm, *, with_schema: bool) -> None:
-        """Record that a request first sent in the form `begun` was answered in the form `accepted`."""
+        """Record that a request was first sent in the form `begun` and was answered in the form `accepted`."""
         known = self.accepted
         structured_output = known.structured_output
         if with_schema and accepted.structured_output == "json_schema":
@@ -96,7 +97,7 @@ class ServerHabits:
 
 
 def _find_named(refusal: Mapping[str, Any] | str, names: Collection[str]) -> str | None:
-    """Return the first of `names` that a refusal names, as its parameter or else in its message.
+    """Return the first of `names` that an error names as its parameter, or else mentions in its message.
 
     The name `model` is checked last, because of messages such as "This model does not take …".
     """
@@ -108,7 +109,7 @@ def _find_named(refusal: Mapping[str, Any] | str, names: Collection[str]) -> str
 
 
 def _iter_statements(refusal: Mapping[str, Any] | str) -> Iterator[str]:
-    """Yield the parameter (OpenAI), the locations (FastAPI) and the message of a refusal, most reliable first."""
+    """Yield the parameter (OpenAI), the locations (FastAPI) and the message in an error body, most reliable first."""
     if isinstance(refusal, str):
         yield refusal
         return
@@ -127,7 +128,7 @@ def _has_word(refusal: Mapping[str, Any] | str, word: str) -> bool:
 
 
 def _with_words(messages: list[dict[str, Any]], words: str) -> list[dict[str, Any]]:
-    """Insert words before the data, so that requests keep a common beginning."""
+    """Insert words before the data, so that requests still have a common beginning."""
     first, *rest = messages
     if first["role"] == "user":
         return [{"role": "system", "content": words}, *messages]

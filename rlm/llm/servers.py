@@ -2,7 +2,7 @@
 
 A conversation stays with one server, whose cache holds the beginning of its prompts, unless that server is busier than
 the others: rendezvous hashing (Thaler & Ravishankar, 1998) with bounded loads (Mirrokni, Thorup & Zadimoghaddam, 2018;
-their c = 1.25). A server that fails is tried again after a delay that doubles each time, at first with a single
+their c = 1.25). After a failure, a server is retried after a delay that doubles each time, at first with a single
 request.
 """
 
@@ -19,7 +19,7 @@ _LONGEST_REST_SECONDS = 30.0
 
 
 class PooledServer:
-    """One server. Where its address must stay private, it is identified by its number, from 1."""
+    """One server. If its address must stay private, it is identified by its number, counted from 1."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -38,18 +38,21 @@ class ServerAttempt:
         self._ended = False
 
     def record_answer(self) -> None:
-        """Record that the server has started to answer and is healthy."""
+        """Record that the server has started to answer and is therefore healthy."""
         self._pool.record_answer(self.server)
 
     def end(self, outcome: str) -> None:
-        """Release the slot. `outcome` is `ok`, `given_up` or an error code."""
+        """Release the slot of this attempt. `outcome` is `ok`, `given_up` or an error code."""
         if not self._ended:
             self._ended = True
             self._pool.end_request(self.server, outcome)
 
 
 class ServerPool:
-    """The servers of one model. Requests choose a server on the event loop; health checks run in their own threads."""
+    """The servers of one model.
+
+    Requests choose a server on the event loop; health checks run in threads of their own.
+    """
 
     def __init__(self, model: str, count: int, *, clock: Callable[[], float]) -> None:
         self._model = model
@@ -61,9 +64,9 @@ class ServerPool:
             self._update_metrics(server)
 
     def start_attempt(self, affinity: str, tried: Collection[PooledServer] = ()) -> ServerAttempt | None:
-        """Return an attempt at the best server that was not `tried`, or None if no other server is healthy.
+        """Return an attempt at the best server that is not in `tried`, or None if no other server is healthy.
 
-        The first attempt always gets a server. If all of them are resting, it gets the one whose rest ends first.
+        The first attempt always gets a server. If all servers are resting, it gets the server whose rest ends first.
         """
         with self._lock:
             rest = [each for each in self.servers if each not in tried]
@@ -78,10 +81,10 @@ class ServerPool:
             return ServerAttempt(self, server)
 
     def record_failure(self, server: PooledServer, *, retry_after_seconds: float | None = None) -> None:
-        """Send no requests to a server for a while.
+        """Stop sending requests to a server for a while.
 
-        The delay is the one that the server asks for, or one that doubles with each consecutive failure. Requests that
-        fail together count as one failure.
+        The delay is either requested by the server, or doubles with each consecutive failure. Requests that fail
+        together count as one failure.
         """
         with self._lock:
             now = self._clock()
@@ -95,27 +98,27 @@ class ServerPool:
             self._update_metrics(server)
 
     def record_answer(self, server: PooledServer) -> None:
-        """Record that a server answers, which ends its rest."""
+        """Record that a server is responding again, which ends its rest."""
         with self._lock:
             server.failures, server.resting_until = 0, 0.0
             self._update_metrics(server)
 
     def end_request(self, server: PooledServer, outcome: str) -> None:
-        """Record the end of a request."""
+        """Record that a request to a server has ended."""
         with self._lock:
             server.in_flight -= 1
             self._update_metrics(server)
         SERVER_REQUESTS.labels(self._model, str(server.number), outcome).inc()
 
     def compute_resting_seconds(self, server: PooledServer) -> float:
-        """Return the remaining seconds for which a server gets no requests while others are healthy."""
+        """Return the remaining seconds for which a server gets no requests while other servers are healthy."""
         return max(0.0, server.resting_until - self._clock())
 
     def _is_healthy(self, server: PooledServer) -> bool:
         # guard: resting-server-gets-nothing
         if self._clock() < server.resting_until:
             return False
-        return not server.failures or not server.in_flight  # a server that has failed is tried with one request
+        return not server.failures or not server.in_flight  # a server that has failed is retried with one request
 
     def _select_best(self, well: list[PooledServer], affinity: str) -> PooledServer:
         if not affinity:

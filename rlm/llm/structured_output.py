@@ -1,4 +1,4 @@
-"""Checks the form of a reply, and makes the call once more if the form is wrong."""
+"""Checks the form of a reply, and repeats the call once if the form is wrong."""
 
 import json
 import re
@@ -17,12 +17,12 @@ _RETRY_PROMPT = "An earlier reply was rejected. {reason} Reply again, in the req
 
 
 def canonicalize_schema(schema: Mapping[str, Any]) -> str:
-    """Return equal text for equal schemas. Fields stay in the order in which they were written, which models follow."""
+    """Return equal text for equal schemas. Fields stay in their original order, because models follow it."""
     return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
 def build_closed_object(properties: Mapping[str, object]) -> dict[str, object]:
-    """Return the schema of an object that must have all of these fields and no others."""
+    """Return the schema of an object that must have all of the given fields and no others."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -32,7 +32,7 @@ def build_closed_object(properties: Mapping[str, object]) -> dict[str, object]:
 
 
 def build_response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `response_format` of a request for JSON of this schema.
+    """Return the `response_format` of a request for JSON that follows this schema.
 
     It is `strict` if OpenAI accepts the schema as strict.
     """
@@ -45,10 +45,10 @@ def describe_schema(schema: Mapping[str, Any]) -> str:
 
 
 def extract_reply(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
-    """Return the reply without its surroundings: the text without thoughts, or the JSON that follows the call's schema.
+    """Return the relevant part of a reply: the text without thoughts, or the JSON that follows the call's schema.
 
-    Raises `LanguageModelOutputError` if the reply is empty, not JSON or does not follow the schema. Text that ran out
-    of tokens is used as it is, and complete JSON is accepted even if the tokens ran out after it.
+    Raises `LanguageModelOutputError` if the reply is empty, is not JSON or does not follow the schema. Text that was
+    cut off at the token limit is accepted, and so is JSON that was complete before the limit was reached.
     """
     if finish_reason == "content_filter":
         raise LanguageModelRefusedError("The server's content filter stopped the reply.", hint="Leave that text out.")
@@ -66,10 +66,10 @@ def extract_reply(raw: str, text: str, finish_reason: str, call: SubCall) -> str
 
 
 def build_retry_call(call: SubCall, error: LanguageModelOutputError, profile: ModelProfile) -> SubCall | None:
-    """Return the call that may fix `error`, or None if no other call would help.
+    """Return a call that may fix `error`, or None if another call would not help.
 
-    The new call allows more tokens, or names the fault. The fault is described in the words of the schema, which a
-    server may have ignored, never in words of the reply, which may contain a document's text.
+    The new call allows more tokens, or describes the fault. The description uses only the words of the schema, which a
+    server may have ignored. It never uses words of the reply, which may contain a document's text.
     """
     if not error.cut_off:
         words = [call.prompt, _RETRY_PROMPT.format(reason=error.detail)]
@@ -103,9 +103,9 @@ def _extract_json(raw: str, text: str, schema: Mapping[str, Any]) -> str:
 
 
 def _iter_candidates(raw: str, text: str) -> Iterator[tuple[str, object]]:
-    """Yield each JSON value that the reply may mean: all of it, a fenced block, or one that starts at a bracket.
+    """Yield each JSON value that the reply may mean: the whole reply, a fenced block, or text that starts at a bracket.
 
-    `raw` counts only if all of it is JSON, because thoughts may contain drafts.
+    `raw` is used only if all of it is JSON, because thoughts may contain drafts.
     """
     for whole in (raw, text, *_FENCED.findall(text)):
         try:

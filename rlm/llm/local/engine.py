@@ -3,7 +3,7 @@
 Defects of release 2026.4.1 that this module works around, each with a test on the real model:
 
 * The tokenizer inside a GGUF file silently cuts its input at 8,192 tokens, so `PromptEncoder` counts the tokens.
-* Cancelling a request during its prefill, while another decodes, leaves a half-filled block in the prefix cache. The
+* Cancelling a request during its prefill, while another request decodes, leaves a half-filled block in the prefix cache. The
   next prompt with the same beginning loses those tokens, or is answered "!!!!". Cancelling therefore waits for the
   first token.
 * A JSON schema that cannot be compiled makes `step()` raise. If nothing else is running, the request can be dropped;
@@ -39,13 +39,13 @@ from rlm.llm.local.protocol import (
     TokenUsage,
 )
 
-# Under a schema, a small model may keep writing white space, which every schema allows between values, until its tokens
-# run out.
+# Under a schema, a small model may keep writing white space until it reaches the token limit, because every schema
+# allows white space between values.
 _RUNAWAY_WHITESPACE = 100
 
 
 class InFlightRequest:
-    """One request in the engine. Only the stepping thread changes it, except for `cancelled`."""
+    """One request in the engine. Only the stepping thread changes the object, except for `cancelled`."""
 
     def __init__(self, request: GenerationRequest, prompt: TokenIds, emit: Emit) -> None:
         self.request = request
@@ -53,7 +53,7 @@ class InFlightRequest:
         self.emit = emit
         self.cancelled = False
         self.handle: Any = None
-        # An incomplete character is held back until the rest of its bytes arrive.
+        # An incomplete character is held back until its remaining bytes arrive.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._completion_tokens = 0
         self._whitespace_run = 0
@@ -71,7 +71,10 @@ class InFlightRequest:
         return self._completion_tokens > 0
 
     def add_tokens(self, token_bytes: Sequence[bytes]) -> FinishReason | None:
-        """Send the text of new tokens. Return a reason if they end the answer although the model would continue."""
+        """Send the text of new tokens.
+
+        Return a reason if the answer must end here although the model would continue.
+        """
         for piece in token_bytes:
             self._completion_tokens += 1
             self._send(self._decoder.decode(piece))
@@ -128,11 +131,11 @@ def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.Cont
 
 
 class OpenVINOEngine:
-    """Continuous batching over one pipeline, which no other code steps.
+    """Continuous batching over one pipeline, which only this engine steps.
 
     Creating the engine runs a first inference, which takes seconds. Raises `LanguageModelUnavailableError` if that
-    fails. `on_broken` is called from the stepping thread when the pipeline can no longer be used and the process must
-    be replaced.
+    inference fails. `on_broken` is called from the stepping thread when the pipeline can no longer be used and the
+    process must be replaced.
     """
 
     def __init__(
@@ -179,9 +182,9 @@ class OpenVINOEngine:
         return asked
 
     def _warm_up(self) -> None:
-        # The first inference packs the weights for the calling thread, which takes seconds that no user should have to
-        # wait. A full batch and two more tokens run both a prefill and a decoding step. Unlike `step`, `generate`
-        # releases the GIL, so the server can answer meanwhile.
+        # The first inference packs the weights for the calling thread. This takes seconds, and no user should have to
+        # wait for it. A full batch and two more tokens run both a prefill and a decoding step. Unlike `step`,
+        # `generate` releases the GIL, so the server can respond meanwhile.
         ids = np.zeros(self._limits.batch_tokens + 2, dtype=np.int64)
         config = self._build_config(GenerationRequest((), max_tokens=2), len(ids))
         self._pipeline.generate([_build_tensor(ids)], [config])
@@ -196,9 +199,9 @@ class OpenVINOEngine:
                 self._admit()
                 self._step()
                 self._running = [each for each in self._running if self._is_still_running(each)]
-                # The step held the GIL, so let the threads that receive and send run before the next one.
+                # The step held the GIL, so the threads that receive and send get time to run before the next step.
                 time.sleep(self._limits.pause_seconds)
-        # This is the thread's last error boundary. Without it, any error would leave all requests unanswered.
+        # This is the outermost error handler of the thread. Without it, any error would leave all requests unanswered.
         except Exception:
             log.exception("The pipeline is broken; this process has to be replaced.")
             self._fail_all(LanguageModelUnavailableError("The language model broke down while answering."))
@@ -238,7 +241,7 @@ class OpenVINOEngine:
     def _select_next(self) -> InFlightRequest | None:
         """Return the next request if a slot is free.
 
-        A request whose schema has not been tried yet waits until nothing else is running.
+        If the schema of a request has not been tried yet, the request waits until no other request is running.
         """
         with self._changed:
             if not self._waiting or len(self._running) == self._limits.max_running:
@@ -260,7 +263,8 @@ class OpenVINOEngine:
                 raise
             probing.handle.cancel()
             self._running.remove(probing)
-            # The pipeline drops a cancelled request in a separate step. Next to another request, it would raise again.
+            # The pipeline needs a separate step to drop a cancelled request. If another request were running, the
+            # pipeline would raise the error again.
             self._pipeline.step()
             probing.fail(
                 LanguageModelRefusedError(
@@ -275,7 +279,7 @@ class OpenVINOEngine:
 
     def _is_still_running(self, generation: InFlightRequest) -> bool:
         handle = generation.handle
-        # The order matters: output that is read after the status is complete.
+        # The status must be read before the output: output that is read after a final status is complete.
         status = handle.get_status()
         reason: FinishReason = "stop"
         while handle.can_read():

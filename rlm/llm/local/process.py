@@ -1,4 +1,4 @@
-"""The local language model's process: started, monitored, restarted after a crash, and stopped with its parent."""
+"""The process of the local language model: started, monitored, restarted after a crash, and stopped with its parent."""
 
 import json
 import os
@@ -21,7 +21,7 @@ LOAD_FAILED = 78
 
 _POLL_SECONDS = 0.5
 _TERMINATE_SECONDS = 8.0
-# A crash on one odd prompt is worth a restart, but a model that crashes every time should not be loaded forever.
+# A crash on one unusual prompt justifies a restart, but a model that crashes every time should not be loaded forever.
 _RESTART_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 _STEADY_SECONDS = 600.0  # after running this long, the count of consecutive crashes is reset
 _INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
@@ -38,9 +38,10 @@ class ProcessState:
 
 
 class LocalModelProcess:
-    """A child process that serves a model on a Unix socket that only this user can reach.
+    """A child process that serves a model on a Unix socket that only this user can access.
 
-    It inherits none of our environment variables that could hold a secret. `socket` stays the same across restarts.
+    The child inherits none of our environment variables that could contain a secret. `socket` stays the same across
+    restarts.
     """
 
     def __init__(
@@ -51,10 +52,10 @@ class LocalModelProcess:
         command: Sequence[str] | None = None,
         restart_delays: Sequence[float] = _RESTART_DELAYS_SECONDS,
     ) -> None:
-        """Start the process immediately and return before the model is loaded.
+        """Start the process and return immediately, before the model is loaded.
 
-        `command` is for tests; `--uds SOCKET` is appended to it. `restart_delays` are the seconds before each
-        consecutive restart. After one more crash, the process is not restarted.
+        `command` is for tests; `--uds SOCKET` is appended to it. `restart_delays` are the seconds to wait before each
+        consecutive restart. If the process crashes again after the last of them, it is not restarted.
         """
         self._restart_delays = restart_delays
         self._folder = tempfile.TemporaryDirectory(prefix="leadline-llm-")
@@ -70,7 +71,7 @@ class LocalModelProcess:
         self._watch.start()
 
     def get_state(self) -> ProcessState:
-        """Return the last known state, which is at most a second old."""
+        """Return the last known state, which is at most one second old."""
         with self._changed:
             now = self._state
             return ProcessState(now.state, round(time.monotonic() - self._since, 1), now.reason, now.hint)
@@ -112,7 +113,8 @@ class LocalModelProcess:
             if crashes > len(self._restart_delays):
                 self._give_up(crashes, self._child.returncode)
                 return
-            # Set immediately and not only when the next child is started: until then nothing is listening.
+            # The state is set immediately and not only when the next child is started, because nothing is listening
+            # until then.
             self._set_state("loading")
             self._closing.wait(self._restart_delays[crashes - 1])
         self._set_state("stopped")
@@ -130,7 +132,7 @@ class LocalModelProcess:
         )
 
     def _watch_child(self, child: "subprocess.Popen[bytes]") -> None:
-        """Watch the child until it exits or is closed. It listens once its model is loaded."""
+        """Watch the child until it exits or is closed. The child starts listening when its model is loaded."""
         while child.poll() is None:
             if self._state.state == "loading" and _is_listening(self.socket):
                 self._set_state("ready")

@@ -1,4 +1,4 @@
-"""Turns messages into token ids without truncating anything, and treats control tokens in a message as plain text."""
+"""Turns messages into token ids without truncation, and treats control tokens in a message as plain text."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -35,9 +35,9 @@ class ChatTokenizer(Protocol):
 class PromptEncoder:
     """Renders messages with the model's chat template and tokenizes them.
 
-    A message that contains a control token such as `<|im_start|>` could otherwise end its own turn and speak as the
-    system. The text is kept as written but is tokenized in two pieces at that point, so that the model reads ordinary
-    characters.
+    A message that contains a control token such as `<|im_start|>` could otherwise end its own turn and pose as the
+    system. The text itself is not changed, but the control token is tokenized in two pieces, so that the model reads
+    ordinary characters.
     """
 
     def __init__(self, tokenizer: ChatTokenizer, *, context_tokens: int) -> None:
@@ -54,7 +54,7 @@ class PromptEncoder:
             [{"role": message.role, "content": self._defuse_control_tokens(message.content)} for message in messages]
         )
         encoded = [self._tokenizer.encode(piece) for piece in rendered.split(_SEAM) if piece]
-        # A piece that reaches the tokenizer's limit may have been cut there, and is too long in any case.
+        # A piece that reaches the tokenizer's limit may have been truncated, and is too long in any case.
         count = sum(len(ids) for ids in encoded)
         if count + answer_tokens > self._limit:
             raise ContextTooLongError(
@@ -71,9 +71,9 @@ class PromptEncoder:
 
 
 class GGUFTokenizer:
-    """A `ChatTokenizer` over the vendor's object, and the bytes of every token for decoding.
+    """A `ChatTokenizer` that wraps the vendor's tokenizer, and the bytes of every token for decoding.
 
-    The vendor decodes to text, which cannot represent a token that is only part of a character; bytes can.
+    The vendor's tokenizer decodes to text, which cannot represent a token that is only part of a character. Bytes can.
     """
 
     encode_limit = 8192
@@ -89,10 +89,10 @@ class GGUFTokenizer:
             self.token_bytes[token_id] = b"" if token in control else token
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """Return the conversation in the model's chat template, ending where the assistant's turn starts."""
+        """Return the conversation in the model's chat template, ending where the assistant's turn begins."""
         rendered: str = self._vendor.apply_chat_template([dict(message) for message in messages], True)
         return rendered
 
     def encode(self, text: str) -> TokenIds:
-        """Return the token ids of `text`. Control tokens in it are recognised as such."""
+        """Return the token ids of `text`. Control tokens in the text are recognized."""
         return np.array(self._vendor.encode(text, add_special_tokens=False).input_ids.data[0], dtype=np.int64)

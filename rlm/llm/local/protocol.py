@@ -1,6 +1,6 @@
-"""Requests to the engine and its events, and their form in the OpenAI chat protocol.
+"""Requests to the engine, its events, and their representation in the OpenAI chat protocol.
 
-Options that our own client never uses (sampling, tools, stop strings, several choices) are refused, not ignored.
+Options that our own client never uses (sampling, tools, stop strings, several choices) are refused rather than ignored.
 """
 
 import json
@@ -20,7 +20,7 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True)
 class ChatMessage:
-    """One turn of a conversation. `content` is data: control tokens in it are read as plain text."""
+    """One turn of a conversation. `content` is data, so control tokens in it are read as plain text."""
 
     role: Role
     content: str
@@ -28,10 +28,10 @@ class ChatMessage:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """A prompt, and how to continue it.
+    """A prompt and the options for continuing it.
 
-    Decoding is greedy. If `max_tokens` is None, the engine's default applies, or the remaining window. `json_schema` is
-    JSON text that constrains decoding.
+    Decoding is greedy. If `max_tokens` is None, the engine's default or the remaining window is the limit.
+    `json_schema` is JSON text that constrains decoding.
     """
 
     messages: Sequence[ChatMessage]
@@ -56,7 +56,7 @@ class TextDelta:
 
 @dataclass(frozen=True)
 class Finished:
-    """The last event of an answer that finished normally."""
+    """The last event of an answer that ended normally."""
 
     reason: FinishReason
     usage: TokenUsage
@@ -64,17 +64,17 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The last event of a request the engine could not complete."""
+    """The last event of a request that the engine could not complete."""
 
     error: LanguageModelError
 
 
 @dataclass(frozen=True)
 class EngineLimits:
-    """Limits of the engine. One step computes `batch_tokens` of prompts and answers.
+    """Limits of the engine. One step computes `batch_tokens` tokens of prompts and answers.
 
-    The cache must hold `max_running` whole windows, because the pipeline drops a running request when the cache is
-    full.
+    The cache must have room for `max_running` full windows, because the pipeline drops a running request when the cache
+    is full.
     """
 
     context_tokens: int = 8192
@@ -91,20 +91,20 @@ Emit = Callable[[Event], None]
 
 
 class Ticket(Protocol):
-    """A request that the engine has accepted."""
+    """A request that the engine has accepted, with a method to cancel it."""
 
     def cancel(self) -> None:
-        """Stop sending events, and free the slot as soon as that is safe.
+        """Stop sending events, and free the slot as soon as it is safe to do so.
 
-        Cancelling twice or after the end has no effect.
+        Cancelling twice, or after the end of the request, has no effect.
         """
 
 
 class Engine(Protocol):
-    """The engine as seen by the server.
+    """The interface of the engine that the server uses.
 
-    Events come from the engine's own thread, in order. They end with `Finished` or `Failed` unless the request was
-    cancelled.
+    Events are sent in order from the engine's own thread. The last event is `Finished` or `Failed`, unless the request
+    was cancelled.
     """
 
     def submit(self, request: GenerationRequest, emit: Emit) -> Ticket:
@@ -119,13 +119,13 @@ STREAM_END = b"data: [DONE]\n\n"
 
 
 class NamedSchema(BaseModel):
-    """A JSON schema. The name that the client gave to it is ignored."""
+    """A JSON schema. The name that the client gave the schema is ignored."""
 
     schema_: dict[str, Any] = Field(alias="schema")
 
 
 class JSONSchemaFormat(BaseModel):
-    """A response format: JSON that follows a schema."""
+    """A response format: JSON that conforms to a schema."""
 
     type: Literal["json_schema"]
     json_schema: NamedSchema
@@ -152,7 +152,7 @@ class ChatCompletionRequest(BaseModel):
     response_format: JSONSchemaFormat | None = None
 
     def to_engine_request(self) -> GenerationRequest:
-        """Convert the request to the engine's terms. Omitted values get the protocol's defaults."""
+        """Convert the request to a `GenerationRequest`. Omitted values get the protocol's defaults."""
         return GenerationRequest(
             messages=tuple(self.messages),
             max_tokens=self.max_completion_tokens or self.max_tokens,
@@ -161,12 +161,12 @@ class ChatCompletionRequest(BaseModel):
 
     @property
     def wants_usage(self) -> bool:
-        """True if a stream must end with a usage report."""
+        """True if a stream must end with a chunk that reports usage."""
         return self.stream_options is not None and self.stream_options.include_usage
 
 
 class CompletionWriter:
-    """Renders one answer, whole or in chunks, under a single id."""
+    """Formats one answer, whole or in chunks, under a single id."""
 
     def __init__(self, model: str) -> None:
         self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
@@ -182,7 +182,7 @@ class CompletionWriter:
         return self._build_chunk({"role": "assistant", "content": text} if first else {"content": text}, None)
 
     def build_end(self, reason: FinishReason) -> bytes:
-        """Return the stream event that reports why the answer ended."""
+        """Return the stream event that gives the reason why the answer ended."""
         return self._build_chunk({}, reason)
 
     def build_usage(self, usage: TokenUsage) -> bytes:
@@ -197,7 +197,7 @@ class CompletionWriter:
 
 
 def format_server_sent_event(payload: Mapping[str, Any]) -> bytes:
-    """Return one event of a stream."""
+    """Format one server-sent event of a stream."""
     return b"data: " + json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
@@ -207,7 +207,10 @@ def build_error_object(message: str, *, code: str, kind: str) -> dict[str, Any]:
 
 
 def build_error_response(error: LanguageModelError) -> tuple[int, dict[str, Any]]:
-    """Return status and body for an error of the engine. Errors that the client did not cause have the status 503."""
+    """Return the status and body for an error of the engine.
+
+    The status is 503 if the client did not cause the error.
+    """
     match error:
         case ContextTooLongError():
             return 400, build_error_object(error.detail, code="context_length_exceeded", kind="invalid_request_error")

@@ -2,7 +2,7 @@
 
     python -m rlm.llm.local.server --model FILE --uds SOCKET
 
-It listens once the model is in memory. It exits on SIGTERM, or when its parent process has exited.
+The server starts listening when the model is in memory. It exits on SIGTERM, or when its parent process has exited.
 """
 
 import argparse
@@ -44,7 +44,7 @@ from rlm.llm.profiles import LOCAL_QWEN
 
 log = logging.getLogger("rlm.llm.local.server")
 
-_GRACE_SECONDS = 2  # time for requests in progress when uvicorn shuts down
+_GRACE_SECONDS = 2  # time for requests in progress to finish when uvicorn shuts down
 _PARENT_POLL_SECONDS = 1.0
 _HARD_EXIT_SECONDS = 5.0  # time after SIGTERM until the process is forced to exit
 _CLIENT_GONE = 499
@@ -54,11 +54,11 @@ Result = TypeVar("Result")
 
 
 class _ClientGoneError(Exception):
-    """The client disconnected before there was anything to send."""
+    """The client disconnected before the response started."""
 
 
 def create_app(engine: Engine, model_name: str) -> FastAPI:
-    """Create the application that serves one model. It accepts any model name and reports `model_name`."""
+    """Create the application that serves one model. It accepts any model name in requests and reports `model_name`."""
     app = FastAPI(title="Leadline local language model", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(LanguageModelError, _handle_error)
     app.add_exception_handler(_ClientGoneError, _handle_client_gone)
@@ -91,7 +91,7 @@ class _EventQueue:
         self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
 
     async def get_next(self) -> TextDelta | Finished:
-        """Return the next event. Raises the engine's failure if the request failed."""
+        """Return the next event. If the request failed in the engine, its error is raised."""
         event = await self._queue.get()
         if isinstance(event, Failed):
             raise event.error
@@ -114,7 +114,7 @@ async def _respond_whole(ticket: Ticket, events: _EventQueue, writer: Completion
 async def _respond_streamed(
     ticket: Ticket, events: _EventQueue, writer: CompletionWriter, request: Request, *, wants_usage: bool
 ) -> Response:
-    # The status line is sent only after the first event, so that refusals by the engine get an error status.
+    # The status line is sent only after the first event, so that a refusal by the engine gets an error status.
     try:
         first = await _run_unless_gone(request, events.get_next())
     except BaseException:
@@ -142,7 +142,7 @@ async def _iter_stream(
 
 
 class _TicketedStream(StreamingResponse):
-    """A stream that cancels its ticket however it ends, including when the client disconnects."""
+    """A stream that cancels its ticket when it ends for any reason, including when the client disconnects."""
 
     def __init__(self, ticket: Ticket, content: AsyncIterator[bytes]) -> None:
         super().__init__(content, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -188,9 +188,9 @@ async def _handle_error(_request: Request, error: Exception) -> JSONResponse:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until the engine breaks down, and return 1, or `LOAD_FAILED` if the model cannot be loaded.
+    """Serve until the engine breaks down, then return 1. Return `LOAD_FAILED` if the model cannot be loaded.
 
-    A signal ends the process inside uvicorn.
+    If the process receives a signal, it ends inside uvicorn and this function does not return.
     """
     options = _build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -245,7 +245,7 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _listen(path: Path) -> socket.socket:
-    """Open a socket that only this user can reach, whatever the folder's permissions are."""
+    """Open a socket that only this user can access, whatever the permissions of its folder are."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     old_mask = os.umask(0o177)
@@ -257,7 +257,7 @@ def _listen(path: Path) -> socket.socket:
 
 
 def _exit_with_parent(parent_pid: int) -> None:
-    # PR_SET_PDEATHSIG is not used: it follows the thread that started us, and exists only on Linux.
+    # PR_SET_PDEATHSIG is not used, because it is tied to the thread that started us and exists only on Linux.
     while os.getppid() == parent_pid:
         time.sleep(_PARENT_POLL_SECONDS)
     log.warning("parent process is gone")
@@ -269,5 +269,5 @@ def _exit_with_parent(parent_pid: int) -> None:
 if __name__ == "__main__":
     exit_code = main(sys.argv[1:])
     logging.shutdown()
-    # `sys.exit` is not used, because the engine steps in a thread that cannot be stopped.
+    # `sys.exit` is not used, because the engine's thread cannot be stopped and would keep the process alive.
     os._exit(exit_code)
