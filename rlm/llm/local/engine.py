@@ -3,9 +3,9 @@
 Defects of release 2026.4.1 that this module works around, each with a test on the real model:
 
 * The tokenizer inside a GGUF file silently cuts its input at 8,192 tokens, so `PromptEncoder` counts the tokens.
-* Cancelling a request during its prefill, while another request decodes, leaves a half-filled block in the prefix cache. The
-  next prompt with the same beginning loses those tokens, or is answered "!!!!". Cancelling therefore waits for the
-  first token.
+* Cancelling a request during its prefill, while another request decodes, leaves a half-filled block in the prefix
+  cache. The next prompt with the same beginning loses those tokens, or is answered "!!!!". Cancelling therefore waits
+  for the first token.
 * A JSON schema that cannot be compiled makes `step()` raise. If nothing else is running, the request can be dropped;
   if others are running, the pipeline never steps again. The first request with a schema is therefore started alone.
 * `step()` holds the GIL, so the engine has its own process, whose other threads may run between steps.
