@@ -1,8 +1,8 @@
-"""Changes results of tools, to find out what an answer depends on.
+"""Changes the results of tools, to find out what an answer depends on.
 
-Each result keeps its shape, and handles stay unchanged. The two changes of a pair affect different records and lines,
-so a value read in one place moves with only one of them. Some changes keep dates valid, because code that reads dates
-often fails on anything else, and a failed run shows nothing.
+Each result keeps its structure, and handles stay unchanged. The two changes of a pair affect different records and
+lines, so a value read in a single place moves with only one of the two. Some changes keep dates valid, because code
+that reads dates often fails on anything else, and a failed run reveals nothing.
 """
 
 import re
@@ -13,18 +13,18 @@ from typing import Any
 
 from rlm.loop.literals import NUMBER, extract_digits
 
-# Fields of results that give a position. Tools accept them as arguments.
+# Fields of results that give a position. They are never changed, because tools accept them as arguments.
 _PLACES = frozenset({"document", "start", "end", "row", "next_cursor", "complete"})
-# Tools that return records or text of the corpus. All others return a value for each record passed to them.
+# Tools that return records or text of the corpus. All other tools return a value for each record passed to them.
 _SOURCES = frozenset({"search", "grep", "outline", "records", "read"})
 _COUNTING = "count"
 _NOT_SPACE, _LETTER, _DIGIT = re.compile(r"\S"), re.compile(r"[^\W\d_]"), re.compile(r"\d")
 _NUMBER = r"\d+(?:[.,]\d+)*"
-# A date in ISO form, or else a number. Only the year of a date is changed, so that it stays a date.
+# Matches a date in ISO format, or else a number. Only the year of a date is changed, so that it remains a date.
 _DATE_OR_NUMBER = re.compile(rf"\b(?P<century>\d\d)(?P<rest>\d\d-\d\d-\d\d)\b|{_NUMBER}")
-# A four-digit year, with the day and month next to it in figures or in words of any language, or else a number. The
-# year comes after a day and a month ("12.7.2031", "12 July 2031", "July 12, 2031", "12 de julio de 2031"), before them
-# ("2031-07-12", "2031. július 12."), or alone ("July 2031"). A two-digit year comes last ("12.7.31").
+# Matches a four-digit year, with the day and month next to it in figures or in words of any language, or else a number.
+# The year may come after a day and a month ("12.7.2031", "12 July 2031", "July 12, 2031", "12 de julio de 2031"),
+# before them ("2031-07-12", "2031. július 12."), or alone ("July 2031"). A two-digit year comes last ("12.7.31").
 _BEFORE = r"\d{1,2}[^\d\n]{1,3}\d{1,2}[^\d\n]{1,3}|\d{1,2}[^\d\n]{1,20}"
 _AFTER = r"[^\d\n]{1,3}\d{1,2}[^\d\n]{1,3}\d{1,2}(?!\d)|[^\w\n]{1,3}[^\W\d_]{3,15}[^\w\n]{1,3}\d{1,2}(?!\d)"
 _YEAR = r"[12]\d{3}"
@@ -34,8 +34,8 @@ _YEAR_OR_NUMBER = re.compile(
     r"|(?P<day>\d{1,2}[./-]\d{1,2}[./-])(?P<short>\d\d)(?![.,]?\d))"
     rf"|{_NUMBER}"
 )
-# The day in the text before a year: a number alone, or one with a full stop before the month. In the text after a year,
-# the day is the last number.
+# The day in the text before a year is either the only number, or a number with a full stop before the month. In the
+# text after a year, the day is the last number.
 _DAY_BEFORE = re.compile(r"\A\d+(?=\.\s?\d|\D+\Z)")
 _DAY_AFTER = re.compile(r"\d+(?=\D*\Z)")
 _ALPHABET = 26
@@ -64,7 +64,8 @@ class ChangeKind(StrEnum):
     RENAMED = "other letters"
 
 
-# For each kind of copy, the member of a group whose content all members get, as a fraction of the group's length.
+# Each kind of copy gives all members of a group the content of one member. The value is the position of that member, as
+# a fraction of the group's length.
 _SOURCE_SHARES: Mapping[ChangeKind, float] = {
     ChangeKind.FIRST: 0.0,
     ChangeKind.QUARTER: 0.25,
@@ -78,8 +79,8 @@ _SOURCE_SHARES: Mapping[ChangeKind, float] = {
 class Change:
     """A change that is applied to every result.
 
-    `group` 0 or 1 restricts it to every other record, line and call. `spared`, 0 to 3, leaves every fourth one
-    unchanged. `number` restricts it to numbers with these digits.
+    A `group` of 0 or 1 restricts the change to every other record, line and call. `spared`, from 0 to 3, excludes every
+    fourth record, line and call. `number` restricts the change to numbers with these digits.
     """
 
     kind: ChangeKind
@@ -89,7 +90,7 @@ class Change:
 
     @property
     def parity(self) -> int:
-        """The group, 0 or 1. It is 0 if there is no group."""
+        """The group, 0 or 1. It is 0 if the change has no group."""
         return self.group or 0
 
     def applies_to(self, place: int) -> bool:
@@ -99,7 +100,10 @@ class Change:
 
 
 def change_result(tool: str, result: object, call: int, calls: int, change: Change) -> Any:  # noqa: ANN401  # as tools return
-    """Return the result of a tool's call with the change applied. `call` is its index among the tool's `calls`."""
+    """Return the result of a tool call with the change applied.
+
+    `call` is the index of the call among the tool's `calls`.
+    """
     if change.number:
         return _with_number_raised(result, change.number)
     if change.kind is ChangeKind.EMPTY:
@@ -112,11 +116,10 @@ def change_result(tool: str, result: object, call: int, calls: int, change: Chan
 
 
 def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
-    """Return the results of a tool's calls.
+    """Return a copy of a tool's results in which one call's text replaces those of the whole group.
 
-    If each result is a text, the texts of the group get the content of another one.
-
-    A text with more lines than there are calls is not changed here, because `change_result` changes it line by line.
+    Results that are not all text are returned unchanged. A text with more lines than there are calls is not changed
+    here, because `change_result` changes it line by line.
     """
     are_texts = len(results) > 1 and all(isinstance(each, str) for each in results)
     copied = _copy_values(results, change) if are_texts else None
@@ -129,12 +132,12 @@ def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
 
 
 def fit_to_length(values: Sequence[object], length: int) -> list[object]:
-    """Return a value for each of `length` records. Records beyond the end of `values` get the first value."""
+    """Return a value for each of `length` records. Records beyond the end of `values` get the first of the values."""
     return [values[place if place < len(values) else 0] for place in range(length)] if values else [None] * length
 
 
 def _with_number_raised(result: object, digits: str) -> object:
-    """Return the result with a greater number in place of every number that has these digits."""
+    """Return the result, with every number that has these digits replaced by a greater number."""
 
     def raise_number(found: re.Match[str]) -> str:
         return f"9{found[0]}" if extract_digits(found[0]) == digits else found[0]
@@ -171,7 +174,7 @@ def _empty_result(result: object) -> object:
 
 
 def _shift_counts(result: object, *, more: bool) -> object:
-    """Return the counts, each one greater or smaller. A count of 0 becomes 1 or 2."""
+    """Return the counts, each increased or decreased. A count of 0 becomes 1 or 2."""
     match result:
         case bool():
             return result
@@ -207,16 +210,16 @@ def _resize_result(result: object, kind: ChangeKind) -> object:
 
 
 def _is_changed_by_lines(value: object, siblings: int) -> bool:
-    """Return whether the groups consist of lines of a text, rather than of whole texts.
+    """Return whether the groups consist of lines within a text rather than of whole texts.
 
-    A position belongs to the same group for all kinds of change. Otherwise a value read there would move with both
-    groups.
+    A position belongs to the same group for all kinds of change. Otherwise, a value read at this position would move
+    with both groups.
     """
     return isinstance(value, str) and sum(map(bool, map(str.strip, value.splitlines()))) > siblings
 
 
 def _change_value(result: object, place: int, siblings: int, change: Change) -> object:
-    """Return the result with the change applied. `place` is its index among its siblings."""
+    """Return the result with the change applied. `place` is the index of the result among its siblings."""
     match result:
         case list() | tuple():
             copied = _copy_values(result, change)
@@ -278,8 +281,8 @@ def _change_line(line: str, place: int, change: Change) -> str:
         case ChangeKind.LATER | ChangeKind.EARLIER:
             return _YEAR_OR_NUMBER.sub(lambda found: _change_year_or_number(found, change), line)
         case ChangeKind.RENAMED:
-            # Equal records become different. If both groups had equally many new names, a count of names would take
-            # only one other value.
+            # Equal records become different. If both groups received equally many new names, counting the names would
+            # give the same other value for both groups.
             steps = 1 + place // (2 + place % 2 * 2) % (_ALPHABET - 1)
             return _LETTER.sub(lambda found: _shift_letter(found[0], steps), line)
     return line
@@ -288,14 +291,14 @@ def _change_line(line: str, place: int, change: Change) -> str:
 def _change_century_or_number(found: re.Match[str], change: Change) -> str:
     is_greater = change.kind is ChangeKind.RAISED
     if found["century"]:
-        # Both are leap years if the number is a year.
+        # If the number is a year, both results are leap years.
         return f"{28 if is_greater else 16}{found['rest']}"
     return _change_digits(found[0], change, is_greater=is_greater)
 
 
 def _change_year_or_number(found: re.Match[str], change: Change) -> str:
     is_later = change.kind is ChangeKind.LATER
-    # The two groups get different days and years, in the same way as they get different digits.
+    # The days and years of the two groups differ, in the same way as their digits do.
     day = str((28 if is_later else 11) - change.parity)
     if year := found["year"]:
         return f"{_DAY_BEFORE.sub(day, found['before'])}{_select_other_year(year, change)}"
@@ -309,16 +312,16 @@ def _change_year_or_number(found: re.Match[str], change: Change) -> str:
 def _change_digits(number: str, change: Change, *, is_greater: bool) -> str:
     if not is_greater:
         return _DIGIT.sub("0", number)
-    # A year keeps four digits. Other numbers grow by one digit, so that they exceed the unchanged ones. The two groups
-    # get different digits: otherwise a maximum that occurs in both groups would take the same other value whichever
-    # group is changed.
+    # A year keeps four digits. Other numbers grow by one digit, so that they exceed the unchanged numbers. The two
+    # groups get different digits. Otherwise, a maximum that occurs in both groups would take the same new value
+    # whichever group is changed.
     return f"{'' if len(number) == 4 else '9'}{_DIGIT.sub('98'[change.parity], number)}"
 
 
 def _select_other_year(year: str, change: Change) -> str:
-    """Return a leap year, so that every day exists.
+    """Return another year, which is a leap year so that every day exists in it.
 
-    It is in the same century if that century has a later or earlier one.
+    It is in the same century, if that century has a later or earlier leap year.
     """
     century, years = divmod(int(year), 100)
     if change.kind is ChangeKind.LATER:
@@ -329,7 +332,7 @@ def _select_other_year(year: str, change: Change) -> str:
 
 
 def _select_other_short_year(year: str, *, is_later: bool) -> str:
-    """Return a leap year of the same century. Years from 69 on belong to the 20th century, as in Python's `%y`."""
+    """Return a leap year in the same century. As in Python's `%y`, years from 69 on belong to the 20th century."""
     if is_later:
         return "68" if year < "68" else "96"
     return "72" if year > "72" else "04"
@@ -338,7 +341,8 @@ def _select_other_short_year(year: str, *, is_later: bool) -> str:
 def _shift_letter(letter: str, steps: int) -> str:
     """Return another letter.
 
-    It is one of the same alphabet if the letter is Latin. Otherwise it is later in Unicode, if a letter is there.
+    A Latin letter is replaced by one from the same alphabet. Any other letter is replaced by a later one in Unicode, if
+    a letter is at that position.
     """
     if not letter.isascii():
         other = chr(min(ord(letter) + steps, 0x10FFFF))
@@ -348,7 +352,7 @@ def _shift_letter(letter: str, steps: int) -> str:
 
 
 def _copy_values(values: Sequence[object], change: Change) -> list[object] | None:
-    """Return the values after copying another value's content into each member of the group.
+    """Return the values after copying the content of another value into each member of the group.
 
     Returns None if the change is not a copy.
     """
@@ -368,7 +372,10 @@ def _copy_values(values: Sequence[object], change: Change) -> list[object] | Non
 
 
 def _copy_from_places(values: Sequence[object], places: Sequence[int]) -> list[object]:
-    """Return the values with the content of those at `places`, in turn; without any content if there are no places."""
+    """Return the values with their content replaced by that of the values at `places`, in turn.
+
+    If there are no places, the values have no content.
+    """
     if not places:
         return [_empty_result(each) for each in values]
     sources = (values[places[min(number // _QUARTERS, len(places) - 1)]] for number in range(len(values)))
@@ -376,7 +383,7 @@ def _copy_from_places(values: Sequence[object], places: Sequence[int]) -> list[o
 
 
 def _with_content(value: object, other: object) -> object:
-    """Return `other`, but with the position of `value` if both are records."""
+    """Return `other`, but with the position fields of `value` if both are records."""
     if isinstance(value, Mapping) and isinstance(other, Mapping):
         return {**other, **{name: each for name, each in value.items() if name in _PLACES}}
     return other

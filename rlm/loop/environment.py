@@ -1,6 +1,6 @@
 """The environment of a run.
 
-It holds the parts of the run, which are created once per question, its time limit, and the record of its cells and
+It holds the components of the run, which are created once per question, the time limit, and the record of cells and
 calls.
 """
 
@@ -20,12 +20,12 @@ from rlm.sandbox.port import Sandbox
 from rlm.strategy import Search
 
 MAX_CELLS = 30
-# Grace period for submitting an answer that was found in time. Sub-calls stop at the time limit, but the code that
-# waited for them continues.
+# Grace period for submitting an answer that was found within the time limit. Sub-calls stop at the time limit, but the
+# code that waited for them continues.
 _SUBMIT_GRACE_SECONDS = 10.0
 TIME_RESOURCE = "seconds"
 TIME_IS_OVER = "The run's time is over."
-# The purpose of the root model's own calls, as opposed to the sub-calls of a cell.
+# Purpose of calls made by the root model itself, as opposed to sub-calls made by the code of a cell.
 ROOT_PURPOSE = "root"
 
 Told = Callable[[Turn], None]
@@ -33,18 +33,19 @@ Told = Callable[[Turn], None]
 
 @dataclass(frozen=True)
 class Environment:
-    """The parts of a run.
+    """The components of a run.
 
-    `calls` spend `budget`; `bind` makes calls that spend another budget, such as that of a part of the run. Without
-    `bind` the run has no parts. `operators` judge records of a corpus with such calls. `search` builds the search over
-    a corpus, or is None without an index. `told` is called with each turn, including those of parts.
+    `calls` spend `budget`. `bind` makes calls that spend another budget, such as that of a sub-run. Without `bind`, the
+    run has no sub-runs. `operators` judge records of a corpus with given calls. `search` builds the search over a
+    corpus, or is None without an index. `told` is called with each turn, including the turns of sub-runs.
 
-    A resumed run must repeat its calls exactly, so its model learns how much time was spent only with `tells_time`.
+    A resumed run must repeat its calls exactly, so its model learns how much time was spent only if `tells_time` is
+    true.
 
     Sub-calls use the model of `sub_profile` through `bind_sub`, or else the root model.
 
-    The remaining fields describe a part of a run: `part` is "1.2" for the second part of the first. `before` is the
-    whole run's usage when the part started, and `before_dollars` is its cost.
+    The remaining fields describe a sub-run: `part` is "1.2" for the second sub-run of the first sub-run. `before` is
+    the usage of the whole run when the sub-run started, and `before_dollars` is the cost of that usage.
     """
 
     corpus: Corpus
@@ -79,29 +80,29 @@ class Environment:
 
     @property
     def can_descend(self) -> bool:
-        """True if the run may start parts of its own."""
+        """True if the run may start sub-runs."""
         return self.depth < self.profile.max_depth and self.bind is not None
 
 
 class TimeLimit:
-    """The time limit of one budget. Without a limit, the time never runs out."""
+    """The time limit of one budget. If the budget has no time limit, the time never runs out."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
 
     def require_time(self) -> None:
-        """Raise `BudgetExhaustedError` if the time is over, or `RunPausedError` if the run is waiting for more time."""
+        """Raise `BudgetExhaustedError` if the time is over, or `RunPausedError` if the run waits for a higher limit."""
         if self._is_past(0.0):
             self.require_not_paused()
             raise BudgetExhaustedError(TIME_IS_OVER, resource=TIME_RESOURCE)
 
     def require_not_paused(self) -> None:
-        """Raise `RunPausedError` if the time is over and the run then waits for a user's decision."""
+        """Raise `RunPausedError` if the time is over and the run pauses for a user's decision."""
         if self._budget.root.waits:
             raise RunPausedError(TIME_IS_OVER, resource=TIME_RESOURCE)
 
     def require_time_to_submit(self) -> None:
-        """Raise the same errors as `require_time`, but 10 s later, so that a finished answer can still be submitted."""
+        """Raise the same errors as `require_time`, but 10 s later, so that code can still submit a finished answer."""
         if self.is_over():
             self.require_time()
 
@@ -110,9 +111,9 @@ class TimeLimit:
         return self._is_past(_SUBMIT_GRACE_SECONDS)
 
     def bound_by_time(self, cancelled: Callable[[], bool]) -> Callable[[], bool]:
-        """Return `cancelled` for long work, with the time limit added.
+        """Return a version of `cancelled` for long work that also checks the time limit.
 
-        The returned function raises `BudgetExhaustedError` after the limit.
+        After the limit, the returned function raises `BudgetExhaustedError`.
         """
 
         def check_time() -> bool:
@@ -129,7 +130,7 @@ class TimeLimit:
 
 
 class RecordedSubCalls:
-    """Sub-calls of a run, with their cost in total and since the last turn."""
+    """The sub-calls of a run. Their cost is recorded in total and since the last turn."""
 
     def __init__(self, inner: BatchedSubCalls, price: Price | None = None) -> None:
         self._inner = inner

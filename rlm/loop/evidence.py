@@ -19,17 +19,18 @@ _HANDLE_SHAPE = "a handle is a dict with document, start and end, as returned by
 MAX_EVIDENCE = 200
 MAX_QUOTE_CHARS = 3_000
 MAX_PASSAGE_CHARS = 12_000
-# A handle this short quotes the whole text it refers to, such as a line or a row.
+# A handle up to this length quotes the whole text to which it refers, such as a line or a row.
 _QUOTED_WHOLE_CHARS = 400
-# Maximum number of code points by which each end of such a handle may be extended to the end of its sentence.
+# Maximum number of code points by which each end of such a handle may be extended, so that it ends with its sentence.
 _WIDENED_CHARS = 200
-# Number of code points of the document to show on either side of a citation.
+# Number of code points of the document to show before and after a citation.
 _AROUND_CHARS = 1_500
 _MAX_SEARCHED_SPANS = 200
 _DOCUMENT_CHARS = 2_000_000
-# Maximum number of characters to search for a quotation without a given place, out of all text that the run has opened.
+# Maximum number of characters to search for a quotation without a given place. The search covers all text that the run
+# has opened.
 _SEARCHED_CHARS = 20_000_000
-# Maximum number of characters to fold for all quotations of one submission that have no verbatim match.
+# Limit on the total number of characters to normalize (fold) for quotations without a verbatim match, per submission.
 _FOLDED_CHARS = 6_000_000
 EVIDENCE_SHAPE = (
     "evidence must be a list; each entry is a handle (a hit, a record), a handle with a quote "
@@ -38,15 +39,18 @@ EVIDENCE_SHAPE = (
 
 
 def to_plain_handle(handle: Handle) -> PlainHandle:
-    """Return the handle as code sees it. The version is omitted, because a corpus has one version of each document."""
+    """Return the handle in the form that code sees.
+
+    It has no version, because a corpus has one version of each document.
+    """
     return {"document": handle.document_id, "start": handle.start, "end": handle.end}
 
 
 def parse_handle(value: object, corpus: Corpus) -> Handle:
     """Parse a handle from a dict with a handle's keys, or from the id, name or title of a document.
 
-    A missing end, or one beyond the document, becomes the document's end. Raises `ToolError` if the value is not a
-    handle in scope.
+    If the end is missing or beyond the end of the document, the handle ends with the document. Raises `ToolError` if
+    the value is not a handle in scope.
     """
     if isinstance(value, str):
         called = corpus.find_by_name(value)
@@ -72,7 +76,7 @@ def parse_handles(values: object, corpus: Corpus) -> list[Handle]:
 
 
 def parse_within(value: object, corpus: Corpus) -> list[Handle]:
-    """Parse the spans to which a tool is limited. None means all documents; overlapping spans are merged.
+    """Parse the spans to which a tool is limited. None means all documents. Overlapping spans are merged.
 
     Raises `ToolError` if a span is invalid.
     """
@@ -102,7 +106,10 @@ def require_number(value: object, name: str) -> int:
 
 @dataclass(frozen=True)
 class EvidenceEntry:
-    """An entry of evidence: its span, the passage around it, and the quoted words, which are empty for a long span."""
+    """An entry of evidence: its span, the surrounding passage, and the quoted words.
+
+    A long span has no quoted words.
+    """
 
     span: Handle
     passage: Passage
@@ -110,12 +117,12 @@ class EvidenceEntry:
 
 
 class EvidenceFinder:
-    """Locates quotations given by code: at the given place, or in the text that the run has opened."""
+    """Locates quotations passed by code, either at the given place or in all text that the run has opened."""
 
     def __init__(self, corpus: Corpus, log: ReadLog, *, cancelled: Callable[[], bool] = not_cancelled) -> None:
         """Create the finder.
 
-        A search may take a while, and raises `RunCancelledError` if the run is cancelled.
+        A search may take a while. It raises `RunCancelledError` if the run is cancelled.
         """
         self._corpus = corpus
         self._log = log
@@ -126,7 +133,7 @@ class EvidenceFinder:
     def locate_entries(self, evidence: object) -> list[EvidenceEntry | str]:
         """Locate each entry in the documents, or return the reason why it was not found.
 
-        Raises `ToolError` if the evidence has the wrong shape.
+        Raises `ToolError` if the evidence has the wrong structure.
         """
         if evidence is None:
             return []
@@ -176,9 +183,9 @@ class EvidenceFinder:
         return f"the quote of evidence {number}, {quote[:120]!r}, {where} in {looked_in}"
 
     def _find_among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
-        """Return the verbatim occurrence of the quote, or else one with different typography.
+        """Return the verbatim occurrence of the quote, or else an occurrence with different typography.
 
-        Less text is searched for the second kind.
+        For occurrences with different typography, less text is searched.
         """
         places = list(dict.fromkeys(spans))
         for find in (lambda quote, span: locate_exactly(quote, self._corpus.load_text(span)), self._find_folded):
@@ -189,7 +196,7 @@ class EvidenceFinder:
         return None
 
     def _find_folded(self, quote: str, span: Handle) -> Span | None:
-        """Return the quote's position in a text that is folded once for all quotations of a submission."""
+        """Return the quote's position in a text. The text is folded once for all quotations of a submission."""
         if span not in self._folded:
             if sum(map(len, self._folded)) + len(span) > _FOLDED_CHARS:
                 self._cut_off = True
@@ -217,9 +224,9 @@ class EvidenceFinder:
             yield from (document.handle for document in self._corpus.documents)
 
     def _build_entry(self, span: Handle) -> EvidenceEntry:
-        """Return a quotation with the text around it.
+        """Return a quotation with the surrounding text.
 
-        The surrounding text is left out if the same words also occur in the text before the quotation.
+        The surrounding text is omitted if the same words also occur in the text before the quotation.
         """
         quote, around = self._corpus.load_text(span), self._corpus.load_passage(span, around=_AROUND_CHARS)
         first = locate_exactly(quote, around.text)
@@ -228,7 +235,7 @@ class EvidenceFinder:
 
 
 def _extend_to_whole(span: Handle, around: Passage) -> Handle:
-    """Extend the span to whole sentences or rows, or only to whole words if these are too long."""
+    """Extend the span to whole sentences or rows. If these are too long, extend it only to whole words."""
     text, start, end = around.text, span.start - around.start, span.end - around.start
     spans = list_quotable_spans(around) if is_rows_only(around) else list_sentence_spans(text)
     first = next((begin for begin, close in spans if begin < start < close), start)
@@ -246,9 +253,9 @@ def _extend_to_whole(span: Handle, around: Passage) -> Handle:
 
 
 def _is_continued(text: str, at: int) -> bool:
-    """Return whether a line continues at `at`.
+    """Return whether a line continues at the position `at`.
 
-    It does within the line, and at its end if the next line starts with a lower-case letter.
+    This is the case within a line, and at its end if the next line starts with a lower-case letter.
     """
     before, after = text[:at].rstrip(" \t"), text[at:].lstrip(" \t")
     is_within = before[-1:].strip() != "" and after[:1].strip() != ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 
 _BUILT_IN = frozenset(dir(builtins))
-# Calls whose arguments are counts or precisions, or specify a day, and so are not part of a sum.
+# Arguments of these calls are counts or precisions, or specify a day, so they are not part of a sum.
 _MEASURES = frozenset({"range", "round", "date", "datetime", "timedelta", "enumerate", "zip"})
 _LONG = 3
 _PLAIN_NUMBER = re.compile(r"[\s\d.,_'+-]+")
@@ -18,11 +18,11 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 class CellLiterals:
-    """The long numbers in a run's cells, by the names that they flow into.
+    """The long numbers in a run's cells, by the names into which they flow.
 
-    A number flows in the same way as its value: in arithmetic, as an element, and as an argument of a function. It does
-    not flow through a comparison, through an index, or as an argument of a tool. Numbers of fewer than three digits and
-    powers of ten, which occur in percentages and units, are ignored. `last` is the last cell.
+    A number flows in the same way as its value: through arithmetic, as an element, and as an argument of a function. It
+    does not flow through a comparison, through an index, or as an argument of a tool. Numbers with fewer than three
+    digits and powers of ten are ignored, because they occur in percentages and units. `last` is the last cell.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class CellLiterals:
         self.last = ""
 
     def add_cell(self, code: str) -> None:
-        """Add the next cell. Code that does not parse is ignored, because it is not run."""
+        """Add the next cell. Code that cannot be parsed is ignored, because it is not run."""
         self._answers, self.last = [], code
         try:
             tree = ast.parse(code)
@@ -87,7 +87,7 @@ class CellLiterals:
 
 
 def _iter_bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """Yield the targets that a node binds or changes, each with the expression whose value flows into it."""
+    """Yield the targets that a node binds or changes, each with the expression whose value flows into the target."""
     match node:
         case ast.Assign():
             yield from ((target, node.value) for target in node.targets)
@@ -114,7 +114,7 @@ def extract_digits(number: str) -> str:
 
 
 def has_number(question: str, number: str) -> bool:
-    """Return whether a question contains this number, or a percentage p so that it is p/100, 1 + p/100 or 1 - p/100."""
+    """Return whether a question contains this number, or p% so that the number is p/100, 1 + p/100 or 1 - p/100."""
     if extract_digits(number) in extract_numbers(question):
         return True
     try:
@@ -126,9 +126,9 @@ def has_number(question: str, number: str) -> bool:
 
 
 def extract_number_contexts(code: str) -> frozenset[str]:
-    """Return each number in the strings of a cell's code, together with the words next to it.
+    """Return each number in the string literals of a cell's code, together with the adjacent words.
 
-    The result is empty if the code does not parse. Format specifications are ignored.
+    The result is empty if the code cannot be parsed. Format specifications are ignored.
     """
     try:
         tree = ast.parse(code)
@@ -149,9 +149,9 @@ def extract_number_contexts(code: str) -> frozenset[str]:
 
 
 def raise_bounds(code: str, digits: str) -> str:
-    """Return the code with greater numbers wherever a number with these digits is part of a comparison or is named.
+    """Return the code with a greater number wherever a number with these digits is part of a comparison or is named.
 
-    Code that does not parse, or has no such number, is returned unchanged.
+    Code that cannot be parsed, or contains no such number, is returned unchanged.
     """
     try:
         tree = ast.parse(code)

@@ -1,9 +1,9 @@
 """The loop: the root model writes a cell, the sandbox runs it, and the model sees the result.
 
-This continues until an answer is submitted. After Zhang, Kraska & Khattab (arXiv 2512.24601): the corpus is an
-environment of the code, not a part of the prompt. In contrast to the paper, the answer is submitted by a call, budgets
-limit each call, and the root's own calls use the same port as the calls of its code. They are therefore logged,
-replayed and paid for in the same way.
+This continues until an answer is submitted. The method is from Zhang, Kraska & Khattab (arXiv 2512.24601): the corpus
+is part of the code's environment and not of the prompt. In contrast to the paper, the answer is submitted by a call,
+budgets limit each call, and the root model's own calls use the same interface as calls made by its code. They are
+therefore logged, replayed and paid for in the same way.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,18 +47,21 @@ _MAX_IDLE_TURNS = 5
 _MAX_LOST_SANDBOXES = 3
 _MAX_NOTES = 8
 # Earlier cells may use at most the first fraction of the prompt's budget. If they exceed it, they are cut to the second
-# fraction, so that the start of the prompt stays the same across several cells.
+# fraction. The start of the prompt then stays the same for several cells.
 _HISTORY_SHARE, _TRIMMED_SHARE = 0.8, 0.4
-# The last part of a budget is reserved for this many root cells, each with this many tokens of earlier cells.
+# The end of a budget is reserved for this many cells of the root model, each with this many tokens of earlier cells.
 _LAST_CELLS, _TURNS_TOKENS = 2, 8_000
 # The model is told when these fractions of a limit have been spent.
 _WARNING_SHARES = (0.5, 0.8, 0.95)
-# Failures of the root's own call that its next call may avoid.
+# Failures of a call by the root model that its next call may avoid.
 _RECOVERABLE_CODES = frozenset({LanguageModelOutputError.code, ContextTooLongError.code})
 
 
 class RecursiveRun:
-    """One question over one corpus. Iterate `iter_turns` once; after that, `answer` and `reason` hold the outcome."""
+    """One question over one corpus. Iterate `iter_turns` once.
+
+    After that, `answer` and `reason` contain the outcome.
+    """
 
     def __init__(self, environment: Environment, question: str) -> None:
         self._environment = environment
@@ -96,7 +99,7 @@ class RecursiveRun:
         return self.submissions.final or self.submissions.best
 
     def iter_turns(self) -> Iterator[Turn]:
-        """Yield each turn when it ends. `reason` then says why the run ended, if there was no submission.
+        """Yield each turn when it ends. If nothing was submitted, `reason` then says why the run ended.
 
         Raises `RunCancelledError` and `SandboxUnavailableError`. Refusals by the model's server are raised if there is
         no draft.
@@ -132,7 +135,7 @@ class RecursiveRun:
             session.close()
 
     def confirm_computed(self) -> None:
-        """Run the cells again with changed results of tools, if the answer claims to be computed by code.
+        """If the answer claims to be computed by code, run the cells again with changed results of tools.
 
         The answer then records which of its sentences changed. Raises `RunCancelledError` if the run was cancelled.
         """
@@ -149,9 +152,9 @@ class RecursiveRun:
         self.submissions.apply_replay(replays.check(found.handed_in))
 
     def _ask(self, number: int) -> str | None:
-        """Return the root's next reply, or None if the run must end.
+        """Return the root model's next reply, or None if the run must end.
 
-        The reply is empty after a temporary failure, which `_failure` describes.
+        After a temporary failure, the reply is empty and `_failure` describes the failure.
         """
         if self._cancelled():
             raise RunCancelledError("The run was cancelled.")
@@ -185,7 +188,7 @@ class RecursiveRun:
             self._toolbox.start_cell()
             ran, survived = self._run_cell(read.code, session)
             notes = self._toolbox.pop_notes()
-            if survived:  # the point that a lost sandbox reached differs between attempts
+            if survived:  # the point at which a sandbox was lost differs between attempts
                 ran = replace(ran, output=_with_notes(ran.output, notes))
         shown = "\n".join(part.rstrip() for part in (ran.output, ran.error or "", read.note) if part.strip())
         self.log.record_shown(shown)
@@ -225,7 +228,10 @@ class RecursiveRun:
         return self._cancelled() or self._time.is_over()
 
     def _compute_reserve(self) -> Amount:
-        """Return the amount reserved for the root's own last calls. Its code never spends the end of a budget."""
+        """Return the amount reserved for the root model's final calls.
+
+        Because of this reserve, the model's code cannot spend the whole budget.
+        """
         profile = self._environment.profile
         prompt = min(profile.max_prompt_tokens, self._history.fixed_tokens + _TURNS_TOKENS)
         reading, writing = _LAST_CELLS * prompt, _LAST_CELLS * profile.max_output_tokens
@@ -233,10 +239,10 @@ class RecursiveRun:
         return Amount(_LAST_CELLS, reading, writing, dollars)
 
     def _list_warnings(self) -> list[str]:
-        """Return warnings about the spent fraction of the whole run's limits, including the spending of its parts.
+        """Return warnings about the spent fraction of the whole run's limits. Spending of sub-runs is included.
 
-        The count is kept by the run and not taken from its budget, which starts with earlier spending in a resumed run:
-        a resumed run must repeat its calls exactly.
+        The run keeps its own count, because in a resumed run the budget starts with earlier spending, and a resumed run
+        must repeat its calls exactly.
         """
         budget, kept, warnings = self._budget.root, self._budget.kept_back, list[str]()
         for name, spent in self._compute_spent(budget).items():
@@ -259,7 +265,7 @@ class RecursiveRun:
         return spent
 
     def _run_part(self, question: str, corpus: Corpus) -> Mapping[str, Any]:
-        """Run a part separately, with its own session and the remaining budget."""
+        """Run a sub-run separately, with a session of its own and the remaining budget."""
         environment = self._environment
         assert environment.bind is not None, "a run without further calls has no parts"
         budget = self._budget.build_child()
@@ -318,7 +324,7 @@ class _History:
         return self._opening + trimmed + "".join(self._cells) + end
 
     def trim(self) -> None:
-        """Drop the oldest cells, and cut the middle of the last one if it alone is too long."""
+        """Drop the oldest cells. If the last cell alone is too long, cut its middle."""
         room = _TRIMMED_SHARE * self._room
         while len(self._cells) > 1 and self._estimate_tokens() > room:
             self._cells.pop(0)
@@ -332,7 +338,7 @@ class _History:
 
 
 def _with_notes(output: str, notes: Sequence[str]) -> str:
-    """Return a cell's output, together with the notes that its tools made on their results."""
+    """Return a cell's output, followed by the notes that the tools made on their results."""
     shown = [f"Note: {note}" for note in notes[:_MAX_NOTES]]
     if len(notes) > _MAX_NOTES:
         shown.append(f"Note: and {len(notes) - _MAX_NOTES} more such notes.")

@@ -1,7 +1,8 @@
-"""The read log of a run: the text that a model read, the text that code searched, and the records without a judgement.
+"""The read log of a run: the text read by a model, the text searched by code, and the records without a judgement.
 
 Code may receive a whole book and show ten lines of it to a model. Text returned to code therefore counts as searched.
-It counts as read only if it was printed within the shown part of a cell's output, or was in the prompt of a sub-model.
+It counts as read only if it was printed within the part of a cell's output that was shown, or was in the prompt of a
+sub-model.
 """
 
 from collections import OrderedDict
@@ -13,18 +14,19 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle, merge_spans
 from rlm.operators.judged import JudgedBy
 
-# Maximum number of characters to keep of the texts most recently returned to code.
+# Maximum total length, in characters, of the stored texts most recently returned to code.
 _KEPT_CHARS = 8_000_000
-# Length of the samples used to find a text, their distance, and the number of texts to compare. The shared part then
-# extends beyond a sample. Among texts with the same sample, only the latest are compared.
+# Length of the samples used to find a text, the distance between samples, and the number of texts to compare. Once a
+# sample is found, the shared part is extended beyond it. If several texts contain the same sample, only the latest of
+# them are compared.
 _SAMPLE_CHARS, _STEP_CHARS, _ALIKE = 32, 128, 8
-# Maximum number of texts to keep that are shorter than a sample and are searched for as a whole, and their minimum
-# length. Even shorter texts would be found everywhere.
+# Maximum number of stored texts that are shorter than a sample and are searched for as a whole, and the minimum length
+# of such a text. Even shorter texts would be found everywhere.
 _KEPT_SHORT, _SHORTEST_CHARS = 2_000, 8
 
 
 class ReadLog:
-    """The spans of a corpus by their use in a run."""
+    """The spans of a corpus, grouped by how a run used them."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
@@ -38,7 +40,7 @@ class ReadLog:
         self._remarks: dict[Hashable, str] = {}
 
     def record_given(self, handle: Handle, text: str) -> None:
-        """Record a text that was returned to code: it was searched, and may be shown to a model."""
+        """Record a text that was returned to code. It counts as searched, and may later be shown to a model."""
         self.record_searched([handle])
         self._given.append(handle)
         self._texts.add_text(handle, text)
@@ -47,7 +49,7 @@ class ReadLog:
         _add_spans(self._searched, spans)
 
     def record_shown(self, text: str) -> None:
-        """Record a text that was shown to a model: the returned texts that occur in it were read."""
+        """Record a text that was shown to a model. Texts returned to code that occur in it count as read."""
         _add_spans(self._read, self._texts.iter_found_in(text))
 
     def record_read(self, spans: Iterable[Handle]) -> None:
@@ -56,7 +58,7 @@ class ReadLog:
     def record_judgements(
         self, operator: str, judgements: Iterable[tuple[Handle, JudgedBy]], refused: Iterable[str] = ()
     ) -> None:
-        """Record an operator's judgements of records. `refused` are the reason codes of missing judgements.
+        """Record an operator's judgements of records. `refused` contains the reason codes of missing judgements.
 
         A record that the same operator judges later no longer counts as missing.
         """
@@ -70,15 +72,18 @@ class ReadLog:
             _add_spans(self._read if by is JudgedBy.MODEL else self._inferred, [handle])
 
     def list_given_in(self, prompt: str) -> list[Handle]:
-        """Return the spans returned to code whose text occurs in a prompt, without overlaps, in document order."""
+        """Return the spans that were returned to code and whose text occurs in a prompt.
+
+        The spans do not overlap and are in document order.
+        """
         found: dict[str, list[Handle]] = {}
         _add_spans(found, self._texts.iter_found_in(prompt))
         return [span for spans in found.values() for span in merge_spans(spans)]
 
     def record_prompt(self, prompt: str, spans: Iterable[Handle], failure: str = "") -> None:
-        """Record that the run's code sent a prompt with these spans, and the reason if there was no reply.
+        """Record a prompt with these spans that the run's code sent, and the reason if there was no reply.
 
-        A prompt that is answered later no longer counts as missing.
+        A prompt that is answered later no longer counts as unanswered.
         """
         key = sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
         self._unanswered.pop(key, None)
@@ -88,7 +93,7 @@ class ReadLog:
             self.record_read(spans)
 
     def add_remark(self, about: Hashable, remark: str) -> None:
-        """Record a remark for readers of the answer. A later remark on the same subject replaces an earlier one."""
+        """Record a remark for readers of the answer. A later remark on the same subject replaces the earlier remark."""
         self._remarks.pop(about, None)
         if remark:
             self._remarks[about] = remark
@@ -104,12 +109,12 @@ class ReadLog:
 
     @property
     def has_worked(self) -> bool:
-        """True once code has searched any text or had any text judged."""
+        """True once the run's code has searched any text or had any text judged."""
         return bool(self._searched)
 
     @property
     def documents_searched(self) -> int:
-        """The number of documents that code searched, at least in part, or had judged."""
+        """The number of documents that the run's code searched or had judged, at least in part."""
         return len(self._searched)
 
     def list_given(self, count: int) -> Sequence[Handle]:
@@ -117,12 +122,12 @@ class ReadLog:
         return list(dict.fromkeys(reversed(self._given)))[:count]
 
     def iter_opened(self) -> Iterator[Handle]:
-        """Yield all spans that were read or searched, with adjacent spans merged."""
+        """Yield all spans that were read or searched. Adjacent spans are merged."""
         for version in {**self._read, **self._searched}:
             yield from merge_spans([*self._read.get(version, ()), *self._searched.get(version, ())])
 
     def compute_coverage(self) -> Coverage:
-        """Return the tokens read, searched and unopened; each token counts once.
+        """Return the numbers of tokens that were read, searched and not opened. Each token is counted once.
 
         A document with unjudged records counts as failed.
         """
@@ -160,7 +165,7 @@ class ReadLog:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """Descriptions of the unanswered requests to operators and sub-models, one sentence each."""
+        """One sentence for each kind of failure of requests to operators and sub-models."""
         said: list[str] = []
         if self._unjudged:
             records = len({handle for _, handle in self._unjudged})
@@ -183,7 +188,7 @@ class ReadLog:
 
 
 class GivenTexts:
-    """The texts most recently returned to code, kept so that they can be found in text shown to models."""
+    """The texts most recently returned to code. They are stored so that they can be found in text shown to models."""
 
     def __init__(self) -> None:
         self._short = OrderedDict[str, Handle]()
@@ -192,7 +197,7 @@ class GivenTexts:
         self._characters = self._count = 0
 
     def add_text(self, handle: Handle, text: str) -> None:
-        """Store a text to be found later, evicting the oldest ones if necessary."""
+        """Store a text so that it can be found later. If necessary, the oldest texts are evicted."""
         flat = _flatten(text)
         if len(flat) < _SAMPLE_CHARS:
             if len(flat) >= _SHORTEST_CHARS:
@@ -228,7 +233,7 @@ class GivenTexts:
             at = reached = start + length
 
     def _find_shared(self, flat: str, reached: int, at: int, number: int, place: int) -> tuple[int, int, Handle]:
-        """Return the start, length and span of the text that `flat` shares with a stored text around a sample."""
+        """Return the part that `flat` shares with a stored text around a sample, as its start, length and span."""
         handle, text = self._texts[number]
         before = _count_shared_before(
             flat[max(reached, at - _STEP_CHARS) : at], text[max(0, place - _STEP_CHARS) : place]
@@ -247,12 +252,12 @@ class GivenTexts:
 
 
 def _flatten(text: str) -> str:
-    """Return the text in the form used for comparison: with the same length, but without line ends."""
+    """Return the text in the form used for comparison, which has the same length but no line ends."""
     return text.replace("\n", " ").replace("\t", " ")
 
 
 def _iter_sample_positions(text: str) -> Iterator[int]:
-    """Yield the positions of samples: evenly spaced ones, and one that ends with the text."""
+    """Yield the positions of samples, which are evenly spaced, and finally one that ends with the text."""
     last = len(text) - _SAMPLE_CHARS
     yield from range(0, last, _STEP_CHARS)
     yield last

@@ -1,9 +1,9 @@
-"""Runs the cells of a run again with changed results of tools, to see if its answer was computed from them.
+"""Runs the cells of a run again with changed results of tools, to check whether its answer was computed from them.
 
-A program can call a tool and still hard-code its answer: `424242 + 0 * count("x")["total"]`. Reading the code does not
-distinguish that from a sum. The cells are therefore run again with other results, and a sentence that was computed
-changes with them. Each of its numbers must change with more than one part of the results; a number that was read in one
-place needs a citation instead.
+A program can call a tool and still hard-code its answer: `424242 + 0 * count("x")["total"]`. Reading the code is not
+enough to distinguish this from a sum. The cells are therefore run again with different results, and a sentence that was
+computed changes accordingly. Each of its numbers must change with more than one part of the results. A number that was
+read in a single place needs a citation instead.
 """
 
 import re
@@ -22,23 +22,23 @@ from rlm.loop.changed_results import Change, ChangeKind, change_result, copy_tex
 from rlm.loop.literals import NUMBER, extract_digits, extract_number_contexts, extract_numbers, raise_bounds
 from rlm.sandbox.port import Sandbox, Tool, ToolError
 
-# Maximum number of values of results to record, about 100 MB. A text counts as one value per 64 characters.
+# Maximum number of values in recorded results, which take about 100 MB. A text counts as one value per 64 characters.
 _MOST_VALUES, _TEXT_CHARS = 1_000_000, 64
 # Time limit for all replays of one answer. Sentences that have not changed by then are not reported as computed.
 _MAX_SECONDS = 30.0
 _TOO_SLOW = f"running its code again took more than {_MAX_SECONDS:.0f} seconds"
 _SUBMITTING_TOOLS = frozenset({"submit", "draft"})
-# Tools whose results are records, passages or pairs. All others return a value for each record passed to them.
+# Tools whose results are records, passages or pairs. All other tools return a value for each record passed to them.
 _RETURNING_RECORDS = frozenset({"search", "grep", "outline", "records", "count", "pairs"})
-# A number with at least this many digits is long enough to be a claim wherever it occurs.
+# A number with at least this many digits is always treated as a claim, wherever it occurs.
 _LONG = 3
 _VALUE = re.compile(r"[1-9]")
 _ITEM = re.compile(r"[-*|]|\d+[.)]\s")
-# Maximum number of doubts about an answer to report, and of characters of a sentence to quote.
+# Maximum number of reported doubts about an answer, and maximum length of a quoted sentence in characters.
 _MOST_REASONS, _MOST_CHARS = 3, 80
 
-# Number of pairs of sides, at the start, that change the number of records. Each later pair includes all changes of the
-# previous one.
+# Number of leading side pairs that change the number of records. Each later pair includes all changes of the previous
+# pair.
 _COUNT_PAIRS = 2
 _UNCHANGED, _EMPTY = Change(ChangeKind.NONE), Change(ChangeKind.EMPTY)
 _GROUP_CHANGES = (
@@ -59,8 +59,8 @@ _GROUP_CHANGES = (
         ChangeKind.EARLIER,
     ),
 )
-# Changes of all numbers together, and for each quarter of the records two changes that remove or overwrite all other
-# records.
+# Changes that affect all numbers together. For each quarter of the records, there are also two changes that clear or
+# overwrite all other records.
 _CHANGES_OF_ALL = tuple(map(Change, (ChangeKind.RAISED, ChangeKind.LOWERED, ChangeKind.LATER, ChangeKind.EARLIER)))
 _QUARTER_CHANGES = tuple(
     tuple(Change(kind, spared=quarter) for kind in (ChangeKind.BLANK, ChangeKind.COPIED)) for quarter in range(4)
@@ -71,8 +71,8 @@ _QUARTER_CHANGES = tuple(
 class _ToolCalls:
     """The results of one tool, in the order of its calls.
 
-    `by_arguments` maps arguments to the first call with them. `by_record` maps each record for which a list has a value
-    to the first such call and the index in its list.
+    `by_arguments` maps arguments to the first call with these arguments. `by_record` maps each record for which a list
+    contains a value to the first such call and the index in its list.
     """
 
     results: list[object] = field(default_factory=list)
@@ -88,7 +88,7 @@ class _ToolCalls:
 
 
 class ToolRecord:
-    """The cells of a session and the results of the tools that they called."""
+    """The cells of a session, and the results of the tools that the cells called."""
 
     def __init__(self) -> None:
         self.cells: list[str] = []
@@ -98,11 +98,11 @@ class ToolRecord:
         self._values = 0
 
     def reset(self) -> None:
-        """Clear the cells and results of a session whose variables are lost."""
+        """Clear the recorded cells and results, because the session's variables are lost."""
         self.cells, self.calls, self.is_complete, self._values = [], {}, True, 0
 
     def wrap_tools(self, tools: Mapping[str, Tool]) -> dict[str, Tool]:
-        """Return the tools, wrapped so that their results are recorded. Tools that submit an answer are not wrapped."""
+        """Return the tools, wrapped so that their results are recorded. Tools that submit an answer stay unwrapped."""
         self.tools = frozenset(tools) - _SUBMITTING_TOOLS
         return {
             name: tool if name in _SUBMITTING_TOOLS else self._wrap_tool(name, tool) for name, tool in tools.items()
@@ -136,8 +136,8 @@ class ToolRecord:
 class ReplayResult:
     """The result of running the cells of an answer again.
 
-    `moving` are the sentences that changed with the results, and `doubts` gives the reasons why others do not count as
-    moving. `problem` is set if the cells could not be compared, and gives the reason.
+    `moving` contains the sentences that changed with the results. `doubts` gives the reasons why other sentences do not
+    count as moving. If the cells could not be compared, `problem` gives the reason.
     """
 
     moving: frozenset[str] = frozenset()
@@ -146,7 +146,7 @@ class ReplayResult:
 
     @property
     def numbers_in_doubt(self) -> Mapping[str, str]:
-        """The doubts about sentences with a number of their own. Headings and table rules never move."""
+        """The doubts about sentences that contain a number. Headings and table rules never move."""
         return {each: why for each, why in self.doubts.items() if _VALUE.search(remove_markers(each))}
 
     @property
@@ -157,7 +157,7 @@ class ReplayResult:
 
 @dataclass(frozen=True)
 class _Claim:
-    """A number in a sentence that has to move. If `index` is None, it is a sentence without a number.
+    """A number in a sentence that must move. If `index` is None, the claim is the sentence itself.
 
     `index` is the index of the number among the numbers of the sentence.
     """
@@ -187,7 +187,7 @@ _Side = Sequence[Change]
 class ReplayChecker:
     """Compares the answers of one run after changes of results.
 
-    `render` returns the text of a submitted value, and `asked` are the numbers in the question.
+    `render` returns the text of a submitted value, and `asked` contains the numbers in the question.
     """
 
     sandbox: Sandbox
@@ -199,7 +199,7 @@ class ReplayChecker:
     _deadline: float = float("inf")
 
     def check(self, value: object) -> ReplayResult:
-        """Find the sentences of an answer that move. Raises `RunCancelledError` if the run was cancelled."""
+        """Find those sentences of an answer that move. Raises `RunCancelledError` if the run was cancelled."""
         if not self.record.is_complete:
             return ReplayResult(problem="its code read too much to be run again")
         self._deadline = time.monotonic() + _MAX_SECONDS
@@ -228,12 +228,12 @@ class ReplayChecker:
     def _list_doubts(
         self, open_: Mapping[str, Sequence[_Claim]], sides: Sequence[tuple[_Side, _Side]]
     ) -> dict[str, str]:
-        """Return the reasons to doubt sentences, after a second check of the claims that did not move with any pair."""
+        """Return the reasons to doubt sentences. Claims that did not move with any pair are checked a second time."""
         doubts = dict[str, str]()
         if any(open_.values()):
             for change in _CHANGES_OF_ALL:
                 self._find_answer_after(change)
-        # The second check runs the cells again, and a doubt mentions how many times they ran before it.
+        # The second check runs the cells again, and a doubt states how many times they were run before that check.
         first = {
             sentence: [(self._describe_doubt(claim, sides), claim) for claim in claims]
             for sentence, claims in open_.items()
@@ -250,7 +250,7 @@ class ReplayChecker:
         return doubts
 
     def _list_claims(self, sentence: str) -> list[_Claim]:
-        """Return the numbers that have to move.
+        """Return the numbers in a sentence that must move.
 
         For a list item, or a sentence without numbers, this is the sentence itself.
         """
@@ -269,7 +269,7 @@ class ReplayChecker:
         return claims or [whole]
 
     def _find_words(self, sentence: str) -> set[int]:
-        """Return the positions in a sentence that are covered by a string of the code that contains a number."""
+        """Return the positions in a sentence that are covered by a string literal in the code with a number in it."""
         texts = {text for code in self.record.cells for text in extract_number_contexts(code) if text in sentence}
         return {
             place
@@ -279,12 +279,11 @@ class ReplayChecker:
         }
 
     def _describe_doubt(self, claim: _Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
-        """Return the reason why a number or sentence does not count as moving; empty if it does."""
+        """Return the reason why a number or sentence does not count as moving, or an empty string if it does."""
         if doubt := self._describe_movement_doubt(claim, sides):
             return doubt
         others = list(self._iter_replacements(claim, self._answers))
-        # If a number takes only one other value whatever is changed, it is a choice between numbers that the code
-        # states.
+        # If a number takes only one other value whatever is changed, the code chooses between numbers that it states.
         if claim.has_value and len({*others}) < 2 and not claim.is_item:
             return "took only one other value, however the text it read was changed"
         if self._is_given_without_results(claim):
@@ -294,9 +293,9 @@ class ReplayChecker:
         return ""
 
     def _describe_movement_doubt(self, claim: _Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
-        """Return the reason why a claim does not move with a change on either side; empty if it does.
+        """Return the reason why a claim does not move with a change on either side, or an empty string if it does.
 
-        An item may move on only one side if others move on the other side.
+        An item may move on only one side if other items move on the other side.
         """
         has_moved = False
         for pair in sides:
@@ -329,9 +328,9 @@ class ReplayChecker:
         return bool(answered) and not any(self._find_replacement(claim, change) for change in answered)
 
     def _is_depended_on(self, claim: _Claim) -> bool:
-        """Return whether the rest of the sentence changes with a number, which makes it a bound or an operand.
+        """Return whether the rest of the sentence changes with a number, so that the number is a bound or an operand.
 
-        The number is changed where the code compares with it or names it. A long number is also changed where it was
+        The number is changed where the code names it or compares with it. A long number is also changed where it was
         read.
         """
         if claim.index is None or self._is_late():
@@ -358,10 +357,10 @@ class ReplayChecker:
                 yield other
 
     def _find_replacement(self, claim: _Claim, change: Change) -> str | None:
-        """Return the replacement of a number or sentence after a change.
+        """Return the value that replaces a number or sentence after a change.
 
-        Returns None if it stays the same, or if there is no answer. If the number of sentences or numbers differs, a
-        number has moved if it occurs less often.
+        Returns None if the number or sentence stays the same, or if there is no answer. If the answers have different
+        numbers of sentences, or the sentences different numbers of numbers, a number has moved if it occurs less often.
         """
         answer, sentences = self._find_answer_after(change), self._list_sentences()
         if answer is None or claim.sentence in answer:
@@ -376,7 +375,7 @@ class ReplayChecker:
         return " ".join(numbers) if numbers.count(claim.number) < claim.numbers.count(claim.number) else None
 
     def _is_given_without_results(self, claim: _Claim) -> bool:
-        """Return whether a sentence contains its number, or a long one, although the tools return nothing at all."""
+        """Return whether a sentence keeps its number, or a long number, when the tools return nothing at all."""
         answer, sentences = self._find_answer_after(_EMPTY) or [], self._list_sentences()
         if claim.has_value and claim.sentence in answer:
             return True
@@ -391,7 +390,7 @@ class ReplayChecker:
         return claim.number in numbers or any(number.strip("0") for number in is_long)
 
     def _find_stated_number(self, claim: _Claim) -> str:
-        """Return a long number that occurs in a sentence equally often whatever is changed; empty if there is none."""
+        """Return a long number that occurs equally often in a sentence whatever is changed, or an empty string."""
         counts = Counter(claim.numbers)
         changed = [
             Counter(extract_numbers(each))
@@ -448,14 +447,14 @@ class ReplayChecker:
 
 
 class _RepeatedTool:
-    """A tool that returns, with a change, its earlier result for the same arguments or the same records.
+    """A tool that repeats its earlier result for the same arguments or the same records, with a change applied.
 
-    Other arguments get the results of the calls in order; the last result repeats.
+    For other arguments, it returns the results of the calls in order; the last result is repeated.
     """
 
     def __init__(self, name: str, calls: _ToolCalls, change: Change) -> None:
         self._name, self._calls, self._change = name, calls, change
-        # Results of calls that each read one text are changed together, like a list of texts.
+        # If each of several calls reads one text, their results are changed together, like a list of texts.
         self._results = copy_texts(calls.results, change)
         self._called = 0
         self._lists: dict[int, list[object]] = {}
@@ -495,14 +494,14 @@ class _RepeatedTool:
 def _list_records(
     name: str, arguments: Sequence[object], named: Mapping[str, object], result: object
 ) -> Sequence[object]:
-    """Return the records passed to a tool if its result has a value for each of them."""
+    """Return the records passed to a tool, provided that its result has a value for each of them."""
     given = next(iter([*arguments, *named.values()]), None)
     is_for_each = name not in _RETURNING_RECORDS and isinstance(result, list)
     return given if is_for_each and isinstance(given, list | tuple) else ()
 
 
 def _iter_sides() -> Iterator[tuple[Sequence[Change], Sequence[Change]]]:
-    """Yield pairs of sides: two lists of changes that affect different records.
+    """Yield pairs of sides. Each side is a list of changes, and the two sides of a pair affect different records.
 
     The lists grow from pair to pair. A sentence is computed if it moves on both sides of a pair.
     """
@@ -522,7 +521,7 @@ def _is_name(sentence: str, number: re.Match[str]) -> bool:
 
 
 def _compute_key(arguments: Sequence[object], named: Mapping[str, object]) -> int:
-    """Return a key for the arguments of a call. Only the position of a record is part of the key."""
+    """Return a key for the arguments of a call. Of a record, only its position is part of the key."""
     return hash((_to_hashable(arguments), _to_hashable(named)))
 
 

@@ -1,4 +1,4 @@
-"""The recursive strategy: a root model programs its way through the corpus and submits an answer."""
+"""The recursive strategy: a root model explores the corpus by writing programs, and submits an answer."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -17,7 +17,7 @@ from rlm.strategy import Context
 
 
 class RecursiveStrategy:
-    """Answers by running the loop in an environment that was created for the request."""
+    """Answers a question by running the loop in an environment that was created for the request."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -72,9 +72,9 @@ def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
 
 
 def separate_passages(cited: Mapping[int, EvidenceEntry], corpus: Corpus) -> dict[int, Passage]:
-    """Return the passages of evidence by number, cut where two passages of the same document would overlap.
+    """Return the passages of evidence by number. If two passages of one document would overlap, they are cut.
 
-    Each passage keeps its span and the text up to the end of the next sentence; the remaining text belongs to the
+    Each passage keeps its span and the text up to the end of the next sentence. The remaining text belongs to the
     following passage.
     """
     order = sorted(cited, key=lambda number: (cited[number].span.version_id, cited[number].span.start))

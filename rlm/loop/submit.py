@@ -1,7 +1,7 @@
-"""Accepts the answers that a run's code submits: text whose markers name evidence, or a structured value.
+"""Accepts the answers that a run's code submits: text whose markers refer to evidence, or a structured value.
 
-The form of an answer is checked here, so that the model can correct it: markers must name entries, and quotes must
-occur in the documents. A judge later checks whether the evidence supports the answer; no answer is refused for lack of
+The form of an answer is checked here, so that the model can correct it: markers must refer to entries, and quotes must
+occur in the documents. A judge later checks whether the evidence supports the answer. No answer is refused for lack of
 support.
 """
 
@@ -21,7 +21,7 @@ from rlm.loop.read_log import ReadLog
 from rlm.loop.replay import ReplayResult
 from rlm.sandbox.port import ToolError
 
-# Maximum number of times that each kind of fault in an answer's form is sent back. After that, the answer is accepted
+# Maximum number of times that an answer is sent back for the same kind of fault in its form. After that, it is accepted
 # as it is.
 _MAX_SENT_BACK = 2
 _NOT_SAID = "The documents do not say."
@@ -36,12 +36,13 @@ _KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float
 
 @dataclass(frozen=True)
 class Submission:
-    """A submitted answer: Markdown in which the marker `[1]` names the first entry of `cited`, and so on.
+    """A submitted answer: Markdown in which the marker `[1]` refers to the first entry of `cited`, and so on.
 
-    `result` is the value of a structured answer. `how` describes how code `computed` it; `stated` are sentences that
-    were not computed. `found` is false if the documents do not contain the answer. `remarks` are shown to users. `part`
-    is the question of the part of the run that gave the answer, or empty for the run's own answer. `handed_in` is the
-    answer as the code passed it, and `code` is the cell that did so, shortened if long.
+    `result` is the value of a structured answer. If code `computed` the answer, `how` describes the computation;
+    `stated` contains the sentences that were not computed. `found` is false if the documents do not contain the answer.
+    `remarks` are shown to users. `part` is the question of the sub-run that gave the answer, or empty for the answer of
+    the top-level run. `handed_in` is the answer as the code passed it. `code` is the cell that passed it, shortened if
+    long.
     """
 
     text: str
@@ -58,15 +59,15 @@ class Submission:
 
     @property
     def rank(self) -> tuple[bool, bool]:
-        """The sort key of drafts.
+        """The sort key for drafts.
 
-        Answers rank above other drafts, and answers to the run's own question rank highest.
+        Answers rank above other drafts, and answers to the question of the top-level run rank highest.
         """
         return self.found, not self.part
 
 
 class Submissions:
-    """The answers submitted by a run's code. The best draft is used if the run ends without a submission."""
+    """The answers submitted by a run's code. If the run ends without a submission, the best draft is used."""
 
     def __init__(
         self,
@@ -86,24 +87,25 @@ class Submissions:
         self.best: Submission | None = None
 
     def submit(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
-        """End the run with an answer. Raises `ToolError` if the answer's form has faults."""
+        """End the run with an answer. Raises `ToolError` if the form of the answer has faults."""
         self.final = self._build_submission("submit", answer, evidence, computed, found)
         return "submitted"
 
     def draft(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
-        """Store an answer in case the run ends without submitting one. Raises the same errors as `submit`."""
+        """Store an answer in case the run ends without a submission. Raises the same errors as `submit`."""
         made = self._build_submission("draft", answer, evidence, computed, found)
         self._store_draft(made)
         return "kept" if self.best is made else "a better draft is kept already"
 
     def store_part(self, question: str, submission: Submission) -> None:
-        """Store the answer of a part of the run, in case the run itself finds nothing more."""
+        """Store the answer of a sub-run, in case the top-level run finds nothing better."""
         if submission.found:
-            # The claim that it was computed is not kept: confirming it would require the cells of the part.
+            # The answer no longer claims to be computed, because confirming this would require the cells of the
+            # sub-run.
             self._store_draft(replace(submission, part=submission.part or question, computed=False, how=""))
 
     def apply_replay(self, replayed: ReplayResult) -> None:
-        """Withdraw the claim that the answer, or some of its sentences, were computed if the replay disproves it."""
+        """Withdraw the claim that the answer, or some of its sentences, were computed, if the replay disproves it."""
         found = self.final or self.best
         if found is None or not found.computed:
             return
@@ -163,7 +165,7 @@ class Submissions:
         return code if len(code) <= _MOST_CODE_CHARS else f"{code[:_MOST_CODE_CHARS]} …"
 
     def _describe_doubt(self, tool: str) -> str:
-        """Return the reason to doubt that an answer was computed; empty if there is none."""
+        """Return the reason to doubt that an answer was computed, or an empty string if there is none."""
         if not self._log.has_worked:
             return "The answer claims to be computed, but its code read no document."
         numbers = self._literals.get_numbers_behind(tool)
@@ -175,7 +177,7 @@ class Submissions:
     def _with_evidence(
         self, text: str, evidence: object, *, made_by_code: bool = False
     ) -> tuple[str, tuple[EvidenceEntry, ...]]:
-        """Return the text with its markers and their evidence.
+        """Return the text with its markers, and the evidence for them.
 
         Lists of numbers in text made by code are not markers.
         """
@@ -197,7 +199,7 @@ class Submissions:
             if 0 < number <= len(entries):
                 named.add(number)
                 return renumbered.get(number)
-            if number <= MAX_EVIDENCE:  # a greater number is one in brackets, such as a year
+            if number <= MAX_EVIDENCE:  # a greater number is not a marker but text in brackets, such as a year
                 strange[number] = None
             return number
 
@@ -218,7 +220,7 @@ class Submissions:
     def _add_markers(self, text: str, entries: int, *, made_by_code: bool) -> str:
         """Return the text with all markers after its only sentence.
 
-        If it has several sentences, the model must place the markers.
+        If the text has several sentences, the model must place the markers itself.
         """
         markers = "".join(f"[{number}]" for number in range(1, entries + 1))
         if "\n" not in text and len(list_sentence_spans(text)) <= 1:
