@@ -1,4 +1,4 @@
-"""The passages that a direct answer is based on: all of a small scope, or search hits widened to their neighbours."""
+"""The passages on which a direct answer is based: all text of a small scope, or search hits and their neighbours."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -18,10 +18,10 @@ from rlm.llm.profiles import estimate_tokens
 from rlm.requests import AnswerScope
 from rlm.strategy import Search
 
-# Passages are read with up to this many characters of their section around them, which is about a thousand tokens. The
+# Passages are read with up to this many characters of the surrounding section, which is about a thousand tokens. The
 # decisive text is often some paragraphs away from the words that matched.
 WIDENED_CHARS = 4_000
-# Tokens for the marks, title and number of a passage in a prompt.
+# Number of tokens for the marks, title and number of a passage in a prompt.
 _TOKENS_AROUND = 40
 _Found = TypeVar("_Found")
 
@@ -29,10 +29,11 @@ _Found = TypeVar("_Found")
 def build_search(
     searcher: SearchPort, scope: AnswerScope, used: UsedVersions, *, widened_chars: int | None = WIDENED_CHARS
 ) -> Search:
-    """Build the search within a scope. Hits are widened to their neighbours, and hits that meet are merged.
+    """Build the search within a scope.
 
-    With `widened_chars` None, passages are returned as they were indexed. A query that exceeds the length limit is cut.
-    `used` records the versions of the passages found, which the answer may use.
+    Hits are widened to their neighbours, and hits that touch are merged. If `widened_chars` is None, passages are
+    returned as they were indexed. A query that exceeds the length limit is truncated. `used` records the versions of
+    the passages found, because the answer may use them.
     """
 
     def search(query: str, top_k: int) -> Sequence[Passage]:
@@ -63,16 +64,16 @@ def estimate_passage_tokens(passage: Passage) -> int:
 
 
 def can_fit(corpus: Corpus, tokens: int) -> bool:
-    """Return whether all documents of the corpus fit in `tokens`."""
+    """Return whether all documents of the corpus together fit in `tokens`."""
     size = corpus.size
     pieces = sum(1 + document.characters // WIDENED_CHARS for document in corpus.documents)
     return size.tokens + pieces * _TOKENS_AROUND <= tokens
 
 
 def list_whole_passages(corpus: Corpus) -> list[Passage]:
-    """Return all text of a corpus in reading order, as passages of adjacent chunks.
+    """Return the whole text of a corpus in reading order, as passages of adjacent chunks.
 
-    A document that cannot be read is skipped, and the corpus records that.
+    A document that cannot be read is skipped, and the corpus records that it was skipped.
     """
     found: list[Passage] = []
     for document in corpus.documents:
@@ -83,7 +84,7 @@ def list_whole_passages(corpus: Corpus) -> list[Passage]:
 
 @dataclass(frozen=True)
 class _Place:
-    """A chunk of a document."""
+    """The position of a chunk in its document."""
 
     document: CorpusDocument
     ordinal: int
@@ -91,7 +92,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class Extent:
-    """The documents of a corpus that were read whole or in part, and the number of other documents."""
+    """The documents of a corpus that were read, in whole or in part, and the number of other documents."""
 
     whole: Sequence[CorpusDocument]
     part: Sequence[CorpusDocument]
@@ -99,13 +100,16 @@ class Extent:
 
 
 class PassageReader:
-    """Reads passages for one request, up to about `tokens`, and numbers them from 1. No chunk is read twice."""
+    """Reads passages for one request, up to about `tokens`, and numbers them from 1.
+
+    No chunk is read twice.
+    """
 
     def __init__(self, corpus: Corpus, tokens: int) -> None:
         self.passages: list[Passage] = []
         self._corpus = corpus
         self._tokens = tokens
-        # In reading order, each with the hit that led to it.
+        # The chunks that were read, in reading order, each with the hit that led to it.
         self._read: dict[_Place, Passage] = {}
         self._is_whole = False
 
@@ -134,10 +138,10 @@ class PassageReader:
     def read_hits(self, rankings: Sequence[Sequence[Passage]], tokens: int, *, widened: bool) -> list[Passage]:
         """Read about `tokens` of the search results, and return the new passages in reading order.
 
-        The best hits of each search come first, and the very first one is always read. If `widened`, hits get half of
-        the tokens; the other half goes to the text around every hit, a little at a time, and to the rest of short
-        documents. Sections that searches ask for are also read completely if they fit. Remaining tokens go to further
-        hits. A document that cannot be read is skipped, and the corpus records that.
+        The best hits of each search are read first, and the very first hit is always read. If `widened`, hits get half
+        of the tokens. The other half is used for the text around every hit, a little at a time, and for the rest of
+        short documents. Sections that searches ask for are also read completely if they fit. Remaining tokens are used
+        for further hits. A document that cannot be read is skipped, and the corpus records that it was skipped.
         """
         while True:
             before = dict(self._read)
@@ -169,9 +173,9 @@ class PassageReader:
         return new
 
     def _read_places(self, places: Iterable[tuple[_Place, Passage]], tokens: int) -> int:
-        """Read the places that still fit in `tokens`, each with the hit that led to it.
+        """Read as many of the chunks as fit in `tokens`, each with the hit that led to it.
 
-        Return the number of tokens spent.
+        Returns the number of tokens spent.
         """
         spent = 0
         for place, hit in places:
@@ -185,7 +189,7 @@ class PassageReader:
     def _iter_requested_sections(
         self, found: Sequence[Sequence[tuple[_Place, Passage]]]
     ) -> Iterator[list[tuple[_Place, Passage]]]:
-        """Yield the unread places of each section that a search asks for.
+        """Yield the unread chunks of each section that a search asks for.
 
         A search asks for a section if its R-precision for the section is over one half: of the R best hits, where R is
         the number of the section's chunks, more than R / 2 are in the section. Searches for a section's name find its
@@ -204,7 +208,7 @@ class PassageReader:
                         yield [(each, hit) for each in section if each not in self._read]
 
     def _find_place(self, hit: Passage) -> _Place | None:
-        """Return the chunk of a hit, or None if its version is not in the corpus or has become hidden."""
+        """Return the chunk of a hit, or None if the hit's version is not in the corpus or has become hidden."""
         document = self._corpus.find_by_id(hit.document_id)
         # guard: hits-outside-corpus
         if document is None or document.handle.version_id != hit.version_id:
@@ -216,9 +220,9 @@ class PassageReader:
         return _Place(document, bisect_right(chunks, hit.start, key=lambda chunk: chunk.start) - 1)
 
     def _list_near(self, place: _Place, chars: int) -> list[_Place]:
-        """Return a place and its neighbours in the section, up to `chars` in total.
+        """Return a chunk and its neighbours in the section, up to `chars` characters in total.
 
-        If the document is no longer than that, all of it is returned.
+        If the document is not longer than that, the whole document is returned.
         """
         document = place.document
         if document.characters > chars:
@@ -226,7 +230,7 @@ class PassageReader:
         return [_Place(document, ordinal) for ordinal in range(len(self._corpus.load_text_map(document).chunks))]
 
     def _list_around(self, place: _Place, chars: int) -> list[_Place]:
-        """Return a place and its neighbours in the same section, up to `chars` in total."""
+        """Return a chunk and its neighbours in the same section, up to `chars` characters in total."""
         document = place.document
         stretch = widen_chunk(
             self._corpus.load_text_map(document).chunks, document.handle.version_id, place.ordinal, max_chars=chars
@@ -240,7 +244,7 @@ class PassageReader:
         return estimate_tokens(self._corpus.load_text(place.document.handle[chunk.start : chunk.end]))
 
     def _number_passages(self, places: Sequence[_Place]) -> Iterator[Passage]:
-        """Yield passages of the places, in document order. The document of the best hit comes first."""
+        """Yield numbered passages for the chunks, in document order. The document with the best hit comes first."""
         for document in dict.fromkeys(place.document for place in places):
             chunks = self._corpus.load_text_map(document).chunks
             ordinals = sorted(place.ordinal for place in places if place.document == document)
@@ -251,7 +255,10 @@ class PassageReader:
 
 
 def interleave(rankings: Sequence[Sequence[_Found]]) -> Iterator[_Found]:
-    """Yield the best hit of each ranking, then the second of each, and so on, so that no query crowds out another."""
+    """Yield the best hit of each ranking, then the second-best of each, and so on.
+
+    No query can therefore crowd out another query.
+    """
     for rank in range(max(map(len, rankings), default=0)):
         yield from (ranking[rank] for ranking in rankings if rank < len(ranking))
 

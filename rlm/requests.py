@@ -1,4 +1,4 @@
-"""A caller's request: the question, the conversation before it, its scope, and options for the answer."""
+"""A caller's request: the question, the preceding conversation, the scope, and options for the answer."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from ingest.storage.documents.records import UsedVersions, generate_work_id
 from rlm.errors import AnswerError
 from rlm.llm.budgets import Limits
 
-# About 1,000 tokens: an eighth of the smallest supported window, which leaves the rest to passages. Searches allow
-# longer queries.
+# About 1,000 tokens, which is an eighth of the smallest supported window and leaves the rest for passages. Searches
+# allow longer queries.
 MAX_QUESTION_CHARS = 4_000
 
 
@@ -41,7 +41,7 @@ class AnswerScope:
 
     @property
     def audience(self) -> str:
-        """A name shared by all users who may see the same documents.
+        """A key shared by all users who may see the same documents.
 
         Cached results are not shared between audiences.
         """
@@ -52,7 +52,7 @@ class AnswerScope:
 
 @dataclass(frozen=True)
 class EarlierMessage:
-    """An earlier message of the conversation."""
+    """An earlier message in the conversation."""
 
     role: Literal["user", "assistant"]
     text: str
@@ -73,7 +73,7 @@ class AnswerOptions:
 
     @property
     def limits(self) -> Limits | None:
-        """The budget as limits, or None if it limits nothing."""
+        """The budget as limits, or None if the budget limits nothing."""
         return None if self.budget == Limits() else self.budget
 
 

@@ -27,7 +27,7 @@ from rlm.untrusted import to_one_line
 DEADLINE_SECONDS = 10.0
 _QUERY_CHARS = 1_000
 _CALLS = 2  # one call, and one more to repair the reply
-# The task, its schema and the chat template take fewer tokens than this. A character is at most one token.
+# The task, its schema and the chat template together take fewer tokens than this. A character takes at most one token.
 _TASK_TOKENS = 500
 _SYSTEM = (
     "You help to search documents. You never answer for the user; you write texts to search for. "
@@ -37,7 +37,7 @@ _SYSTEM = (
 
 @dataclass(frozen=True)
 class _RewriteForm:
-    """A model's task: its text, the name of the list to fill in, and the limits on entries and tokens."""
+    """The form of a rewriting task: its text, the name of the list to fill in, and limits on entries and tokens."""
 
     task: str
     member: str
@@ -68,9 +68,9 @@ _FORMS: Mapping[Rewrite, _RewriteForm] = {
 
 
 class ModelRewriter:
-    """Asks the model once, and once more if the reply has the wrong form.
+    """Asks the model for queries once, and a second time if the reply has the wrong form.
 
-    It gives up after that, or at the deadline.
+    It gives up after the second reply, or at the deadline.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ModelRewriter:
         self._deadline_seconds = deadline_seconds
 
     def compute_limits(self) -> Limits:
-        """Return the spending limits of a rewrite: two calls with the longest query.
+        """Return the spending limits of a rewrite: two calls with the longest possible query.
 
         Raises the same errors as `rewrite`.
         """
@@ -94,8 +94,8 @@ class ModelRewriter:
     def rewrite(self, tenant_id: str, query: str, how: Rewrite, durability: Durability = NOT_DURABLE) -> Sequence[str]:
         """Return additional queries. `durability` creates the budget, so that it can limit and count the spending.
 
-        Raises a `LanguageModelError` if there is no model, if it is unavailable, too slow or refuses, or if its reply
-        is unusable.
+        Raises a `LanguageModelError` if there is no model, if the model is unavailable, too slow or refuses, or if its
+        reply is unusable.
         """
         model, form = self._acquire_model(), _FORMS[how]
         budget = durability.build_budget(Limits(calls=_CALLS, seconds=self._deadline_seconds), model.profile.price)

@@ -1,4 +1,7 @@
-"""Chooses the strategy that answers a question: a model decides, based on a description of the scope."""
+"""Chooses the strategy for answering a question.
+
+A model decides, based on a description of the scope.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -21,8 +24,8 @@ from rlm.untrusted import DATA_ONLY, format_question, sanitize, to_one_line
 _MAX_QUERIES = 4
 _QUERY_CHARS = 300
 _TOKENS = 600
-# Failures after which the default strategy is used. Other errors, such as an unavailable or timed-out model, reach the
-# caller.
+# After these failures, the default strategy is used. Other errors, such as an unavailable or timed-out model, are
+# raised to the caller.
 _RECOVERABLE_ERRORS = (LanguageModelOutputError, LanguageModelRefusedError, ContextTooLongError, BudgetExhaustedError)
 
 SYSTEM = f"""You choose how a question about a body of documents is answered.
@@ -48,7 +51,7 @@ answer. Give the reason in one short sentence for the person who asked.
 
 @dataclass(frozen=True)
 class Route:
-    """The strategy, the searches for passages, and the reason, which is shown to users.
+    """The strategy, the searches for passages, and the reason for the choice, which is shown to users.
 
     The searches are also used if the tables do not contain the answer.
     """
@@ -71,8 +74,8 @@ def choose_route(
 ) -> Route:
     """Ask the model to choose one of `choices`.
 
-    `tables` describes the tables in scope, including the table of documents. An unusable reply leads to the direct
-    strategy. Raises other errors if the model cannot reply at all.
+    `tables` describes the tables in scope, including the table of documents. If the reply is unusable, the direct
+    strategy is chosen. Raises other errors if the model cannot reply at all.
     """
     prompt = _build_prompt(question, today, corpus, choices, tables, nonce)
     call = SubCall(SYSTEM, prompt, _TOKENS, build_route_schema(choices), "route")

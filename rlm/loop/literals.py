@@ -1,4 +1,4 @@
-"""Finds numbers in the code of a run: those that flow into its answer, those in its strings, and its bounds."""
+"""Finds numbers in the code of a run: those that flow into its answer, those in string literals, and compared ones."""
 
 import ast
 import builtins

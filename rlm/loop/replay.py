@@ -311,7 +311,7 @@ class ReplayChecker:
         return f"stayed the same however the text it read was changed{lost}"
 
     def _is_moved_as_whole(self, claim: _Claim) -> bool:
-        """Return whether each quarter of the records gives the number, and it moves when all records are changed."""
+        """Return whether each quarter of the records alone gives the number, and changing all records moves it."""
         stated = {number for code in self.record.cells for number in extract_numbers(code)}
         if claim.index is None or claim.number in stated or self._is_late():
             return False
@@ -323,7 +323,7 @@ class ReplayChecker:
         )
 
     def _is_given_after(self, claim: _Claim, changes: Sequence[Change]) -> bool:
-        """Return whether there is an answer after a change, and every such answer contains the number of the claim."""
+        """Return whether any of the changes leads to an answer, and every such answer contains the claim's number."""
         answered = [change for change in changes if self._find_answer_after(change) is not None]
         return bool(answered) and not any(self._find_replacement(claim, change) for change in answered)
 

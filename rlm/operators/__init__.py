@@ -1,4 +1,4 @@
 """Semantic operators over the records of a corpus.
 
-A model or a classifier judges each record, and code combines the results.
+A model or a classifier judges each record, and code combines the judgements.
 """

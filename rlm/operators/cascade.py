@@ -1,10 +1,11 @@
-"""A cascade: the model labels a sample, a classifier labels the records it is sure of, and the model labels the rest.
+"""A cascade: the model labels a sample of the records, and a classifier is trained on it.
 
-After LOTUS (arXiv 2407.11418). The classifier learns from the sample's labels over embeddings. Its confidence is
-calibrated on predictions for records that it did not learn from: its labels are accepted above the confidence at which
-it agrees with the model as often as the target requires, at 95 % certainty. The same records give the error of the
-final counts (prediction-powered inference, Angelopoulos et al., Science 2023): count = the classifier's count +
-(records that it labelled) x (mean difference between the model's label and the classifier's label in the sample).
+The classifier then labels the records of which it is sure, and the model labels the remaining ones. The method follows
+LOTUS (arXiv 2407.11418). The classifier learns from the sample's labels over embeddings. Its confidence is calibrated
+on predictions for records that it was not trained on: its labels are accepted above the confidence at which it agrees
+with the model as often as the target requires, at 95 % certainty. The same records give the error of the final counts
+(prediction-powered inference, Angelopoulos et al., Science 2023): count = the classifier's count + (records that it
+labelled) x (mean difference between the model's label and the classifier's label in the sample).
 """
 
 import random
@@ -23,12 +24,12 @@ from rlm.operators.packing import OperatorProgress, RecordResults
 Matrix = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 
-# Unit vectors of different sentences differ little, so the weights must be allowed to grow; see
+# Unit vectors of different sentences differ little, so the penalty must allow large weights; see
 # `tests/eval/classification`.
 _PENALTY = 3e-3
 _STEPS = 300
 _FOLDS = 5
-# Fewer records are not enough to show how often a classifier agrees with the model.
+# With fewer records, it is not clear how often a classifier agrees with the model.
 _MIN_SURE = 30
 _BLOCK = 4096  # number of records embedded between checks for cancellation
 # Returns a model's labels for the records with these numbers.
@@ -39,7 +40,7 @@ Embed = Callable[[Sequence[int]], Matrix]
 
 @dataclass(frozen=True)
 class LogisticRegression:
-    """A multinomial classifier. `weights` has one row per class, with the bias as its last column."""
+    """A multinomial classifier. `weights` has one row per class; the last column is the bias."""
 
     weights: Matrix
 
@@ -80,7 +81,7 @@ def compute_cross_fitted(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Matrix:
-    """Return class probabilities, each from a classifier that was not trained on that vector.
+    """Return class probabilities. Those for a vector come from a classifier that was not trained on this vector.
 
     Record `i` is in fold `i % _FOLDS`. Raises `RunCancelledError` if the run was cancelled.
     """
@@ -98,8 +99,8 @@ def compute_cross_fitted(
 class Threshold:
     """The confidence above which the classifier's labels are accepted.
 
-    The fraction `share` of the sample reached it, and on these records the classifier agreed with the model at the rate
-    `agreement`. A confidence above 1 accepts no label.
+    In the sample, the fraction `share` of the records reached this confidence. On these records, the classifier agreed
+    with the model at the rate `agreement`. With a confidence above 1, no label is accepted.
     """
 
     confidence: float
@@ -108,9 +109,10 @@ class Threshold:
 
 
 def compute_threshold(probabilities: Matrix, labels: Numbers, *, target: float) -> Threshold:
-    """Return the lowest confidence above which the lower bound of the agreement with the model reaches `target`.
+    """Return the lowest confidence above which the classifier agrees with the model often enough to reach `target`.
 
-    `probabilities` must be cross-fitted. The bound is Wilson's, one-sided at 95 %.
+    The lower bound of the agreement must reach `target`. The bound is Wilson's, one-sided at 95 %. `probabilities` must
+    be cross-fitted.
     """
     confidence = probabilities.max(axis=1)
     agrees = (
@@ -128,15 +130,18 @@ def compute_threshold(probabilities: Matrix, labels: Numbers, *, target: float) 
 
 
 def compute_total_error(variance: float, sampled: int, others: int) -> float:
-    """Return half the width of the 95 % interval of the sum over `others`, from a sample with this variance.
+    """Return half the width of the 95 % interval of a sum over `others` records, from a sample with this variance.
 
-    The interval includes the uncertainty of the mean and the variation of the values of these others.
+    The interval includes the uncertainty of the mean and the variation of the values of the other records.
     """
     return 1.96 * others * sqrt(variance * (1 / sampled + 1 / others))
 
 
 def compute_wilson_interval(share: float, count: int, *, z: float = 1.96) -> tuple[float, float]:
-    """Return the interval of a proportion seen in `count` trials (Wilson, JASA 1927); z = 1.96 is 95 %, two-sided."""
+    """Return the interval of a proportion observed in `count` trials (Wilson, JASA 1927).
+
+    z = 1.96 gives a two-sided 95 % interval.
+    """
     if not count:
         return 0.0, 1.0
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
@@ -155,18 +160,18 @@ def _compute_softmax(scores: Matrix) -> Matrix:
 
 
 def convert_to_numbers(names: Sequence[str], labels: Sequence[str]) -> Numbers:
-    """Convert labels to numbers, which are their indexes in `names`."""
+    """Convert each label to a number, which is the index of the label in `names`."""
     place = {name: number for number, name in enumerate(names)}
     return np.array([place[label] for label in labels], np.int64)
 
 
 @dataclass(frozen=True)
 class CascadeLimits:
-    """Limits on the number of distinct records that the model reads itself.
+    """Limits on the number of distinct records that the model itself reads.
 
-    The model reads every record up to `read_all`; None means no limit. Beyond that, the model reads `sample` records
-    first, and then more while the classifier is sure of less than the fraction `enough` of the records, until half of
-    them are read. `target` is how often the classifier must agree with the model.
+    The model reads every record if there are at most `read_all` of them; None means no limit. Otherwise, the model
+    reads `sample` records first. While the classifier is sure of less than the fraction `enough` of the records, the
+    model reads more of them, up to half of the records. `target` is how often the classifier must agree with the model.
     """
 
     read_all: int | None = 800
@@ -184,7 +189,7 @@ EVERY_RECORD = CascadeLimits(read_all=None)
 
 @dataclass(frozen=True)
 class CascadeResult:
-    """The model's labels, the classifier's labels of other records, and the possible error of counts.
+    """The model's labels, the classifier's labels for other records, and the possible error of counts.
 
     Labels are keyed by record number.
     """
@@ -282,7 +287,7 @@ def _compute_doubt(fitted: _FittedSample, labels: Sequence[str], copies: Counter
     for at, name in enumerate(labels):
         off = weights * ((wanted == at).astype(np.float64) - (said == at))
         shift[name] = inferred * float(off.mean())
-        # One more disagreement than was observed, because no sample proves that there is none.
+        # This assumes one more disagreement than was observed, because no sample proves that there are none.
         spread = max(float(off.var()), float(weights.mean()) ** 2 / (len(off) + 1))
         half_width[name] = compute_total_error(spread, len(off), inferred)
     return Doubt(fitted.threshold.agreement, shift, half_width)

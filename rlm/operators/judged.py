@@ -1,4 +1,4 @@
-"""The results of operators: for each record a judgement and its author, and the coverage."""
+"""The results of operators: a judgement for each record, the author of each judgement, and the coverage."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,10 @@ class JudgedBy(StrEnum):
 
 @dataclass(frozen=True)
 class Doubt:
-    """The 95 % uncertainty of counts by label, compared to the model judging every record.
+    """The 95 % uncertainty of counts by label, compared to counts if the model had judged every record.
 
     `shift` is the correction to a label's count, and `half_width` is half the width of the count's interval.
-    `agreement` is how often the classifier's accepted labels agree with the model's labels in its sample.
+    `agreement` is how often the classifier's accepted labels agree with the model's labels in the sample.
     """
 
     agreement: float = 1.0
@@ -36,10 +36,10 @@ class Doubt:
 
 @dataclass(frozen=True)
 class JudgementReport:
-    """The common part of the reports of all operators.
+    """The fields that the reports of all operators have in common.
 
-    `refused` counts the records without a result by reason code. `failure` is the failure of the first failed call.
-    `quotes[i]` are the words that, according to the model, support its result for record i; empty if there are none.
+    `refused` counts the records without a result by reason code. `failure` is the failure of the first call that
+    failed. `quotes[i]` contains the words that, according to the model, support its result for record i, or is empty.
     """
 
     usage: Usage = field(default_factory=Usage)
@@ -67,7 +67,7 @@ class Classification(JudgementReport):
 
     @property
     def classifier_note(self) -> str:
-        """A note for users on the fraction of labels that a classifier gave; empty if the model gave every label."""
+        """A note for users on the fraction of labels given by a classifier. Empty if the model gave every label."""
         inferred = self.coverage.units_inferred
         if not inferred:
             return ""
@@ -77,11 +77,12 @@ class Classification(JudgementReport):
         )
 
     def compute_interval(self, places: Sequence[int], *, missing: int = 0) -> Interval | None:
-        """Return the range of a count of the records at `places`, counted by their labels; None for an exact count.
+        """Return the range of a count of the records at `places`, counted by their labels.
 
-        The classifier's mistakes for each label are assumed to be spread evenly over the records with that label. The
-        half-widths of several labels add up, because the correlation of their mistakes is unknown and no sum is wider.
-        `missing` records without a label may belong to the count as well.
+        Returns None for an exact count. The classifier's mistakes for each label are assumed to be spread evenly over
+        the records with that label. The half-widths of several labels are added up, because the correlation of their
+        mistakes is unknown and no sum is wider. `missing` is the number of records without a label that may belong to
+        the count as well.
         """
         here = Counter(self.labels[at] for at in places if self.judged_by[at] is JudgedBy.CLASSIFIER)
         if not here and not missing:
@@ -109,7 +110,7 @@ class Extraction(JudgementReport):
 
 @dataclass(frozen=True, kw_only=True)
 class PairJudgement(JudgementReport):
-    """Judgements of pairs. `held[i]` is true if the criterion holds for `pairs[i]`, and None if that is unknown."""
+    """Judgements of pairs. `held[i]` is true if the criterion holds for `pairs[i]`, and None if this is unknown."""
 
     pairs: Sequence[tuple[Handle, Handle]]
     held: Sequence[bool | None]
@@ -118,9 +119,9 @@ class PairJudgement(JudgementReport):
 def compute_coverage(
     corpus: Corpus, records: Sequence[Handle], judged_by: Sequence[JudgedBy], refused: Mapping[str, int]
 ) -> Coverage:
-    """Summarize records that were judged one by one.
+    """Return the coverage of records that were judged one by one.
 
-    Records that were skipped because of the budget were not tried and therefore did not fail.
+    Records that were skipped because of the budget were not tried, so they do not count as failed.
     """
     tokens: Counter[JudgedBy] = Counter()
     counted: Counter[JudgedBy] = Counter(judged_by)

@@ -1,4 +1,4 @@
-"""The operators, bound to a run's corpus, sub-calls and encoder. Used from Python, by plans and by the loop.
+"""The operators, bound to a run's corpus, sub-calls and encoder. Used in Python, by plans and by the loop.
 
 Each operator is a generator that yields `OperatorProgress` and returns its result; `run_to_end` runs one to its end.
 """
@@ -34,7 +34,7 @@ from rlm.operators.tasks import (
 )
 from rlm.requests import AnswerOptions
 
-# A cancelled run waits for at most this many texts to be embedded, which takes about a second on two cores.
+# A cancelled run waits for at most this many texts to be embedded. This takes about a second on two cores.
 _EMBED_BATCH = 128
 Result = TypeVar("Result")
 Working = Generator[OperatorProgress, None, Result]
@@ -73,7 +73,7 @@ class DistinctTexts:
 
 
 def run_to_end(working: Working[Result], told: Callable[[OperatorProgress], None] = lambda _: None) -> Result:
-    """Run an operator to its end and return its result. `told` is called with its progress."""
+    """Run an operator to its end and return its result. `told` is called with each progress report."""
     while True:
         try:
             told(next(working))
@@ -83,11 +83,11 @@ def run_to_end(working: Working[Result], told: Callable[[OperatorProgress], None
 
 
 class Operators:
-    """Judges records of one corpus.
+    """Judges the records of one corpus.
 
-    Records with the same text are judged once; long records are read completely, in parts.
+    Records with the same text are judged only once. Long records are read completely, in parts.
 
-    Where a method accepts `texts`, they replace the records' own text, for example with a table row and its column
+    If a method accepts `texts`, they replace the text of the records, for example with a table row and its column
     names. With `quoting`, the model is also asked for the words that support each result.
     """
 
@@ -119,7 +119,7 @@ class Operators:
         *,
         cancelled: Callable[[], bool],
     ) -> "Operators":
-        """Return the operators for a request. The model reads every record if the caller asked for that."""
+        """Return the operators for a request. If the caller asked for it, the model reads every record."""
         limits, cascade_limits = PackLimits.from_profile(profile), EVERY_RECORD if wanted.every_record else None
         return cls(corpus, calls, embedder, limits=limits, cascade_limits=cascade_limits, cancelled=cancelled)
 
@@ -132,7 +132,7 @@ class Operators:
         texts: Texts | None = None,
         quoting: bool = False,
     ) -> Working[Classification]:
-        """Sort each record into one of `labels` according to `instruction`.
+        """Assign each record to one of `labels` according to `instruction`.
 
         `labels` are names, or names with definitions. Raises `ValueError` for fewer than two labels or a duplicate
         name.
@@ -176,8 +176,9 @@ class Operators:
     def judge_pairs(self, candidates: Sequence[tuple[Handle, Handle]], criterion: str) -> Working[PairJudgement]:
         """Answer a yes/no question about each pair of records, such as "Do both report the same fault?".
 
-        Code supplies the candidates, because all pairs of n records would be n²/2 questions. A record that is too long
-        to be shown next to another one is read completely first, and the notes on it replace its text.
+        The calling code supplies the candidate pairs, because comparing all pairs of n records would take about n²/2
+        questions. A record that is too long to be shown next to another is first read completely, and is replaced by
+        the notes on it.
         """
         task = FilterTask(criterion, "pairs")
         records = sorted({each for pair in candidates for each in pair})
@@ -251,7 +252,10 @@ class Operators:
     def _build_report(
         self, records: Sequence[Handle], judged_by: Sequence[JudgedBy], asked: RecordResults, distinct: DistinctTexts
     ) -> dict[str, Any]:
-        """Return the common fields of reports on records. Records without a result are counted by reason code."""
+        """Return the fields that reports on records have in common.
+
+        Records without a result are counted by reason code.
+        """
         refused, copies = Counter[str](), distinct.copies
         for number, why in asked.refused.items():
             refused[why.code] += copies[number]
@@ -285,7 +289,7 @@ class Operators:
 
 
 def _extract_words(asked: RecordResults) -> dict[int, str]:
-    """Remove the supporting words from the results, and return them keyed by record number."""
+    """Remove the supporting words from the results and return the words, keyed by record number."""
     quoted = {number: each for number, each in asked.results.items() if isinstance(each, QuotedResult)}
     asked.results |= {number: each.result for number, each in quoted.items()}
     return {number: each.words for number, each in quoted.items() if each.words}

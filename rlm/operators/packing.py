@@ -1,4 +1,7 @@
-"""Asks a model about many records: several per call, long ones in parts, and again after failures."""
+"""Asks a model about many records.
+
+Several records share a call. Long records are read in parts. After failures, the model is asked again.
+"""
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -13,25 +16,26 @@ from rlm.llm.profiles import ModelProfile, estimate_tokens
 from rlm.operators.tasks import NotesTask, Task
 from rlm.untrusted import to_one_line
 
-# Maximum number of calls that are handed over together. Progress is reported in between.
+# Maximum number of calls that are handed over together. Progress is reported between these groups.
 _MAX_CALLS = 64
 _OVERHEAD_TOKENS = 8
-# The output limit of the second reply, as a multiple of the first.
+# The output limit of the retry, as a multiple of the first limit.
 _MORE_ROOM = 4
 _RETRYABLE_CODES = frozenset({"language_model_output", "context_too_long"})
-# Maximum number of passes in which notes on parts of a record, which are themselves too long, are read in parts again.
+# Notes on the parts of a record may themselves be too long, and are then read in parts again. This is the maximum
+# number of such passes.
 _MAX_PASSES = 3
-# Fraction of text that adjacent parts of a long record have in common, so that every sentence is complete in one of
-# them.
+# The fraction of text that adjacent parts of a long record share, so that every sentence is complete in one of the
+# parts.
 _OVERLAP = 0.05
 
-# Returns texts of records for the caller's numbers, in the order requested.
+# Returns the texts of the records with the given numbers, in the order requested.
 Texts = Callable[[Sequence[int]], Iterator[str]]
 
 
 @dataclass(frozen=True)
 class PackLimits:
-    """The limits of one call: records, and tokens of their text. `output_tokens` is the maximum length of the reply."""
+    """The limits of one call: the number of records, and of tokens in their text. `output_tokens` limits the reply."""
 
     records: int = 10
     tokens: int = 2_000
@@ -39,18 +43,18 @@ class PackLimits:
 
     @classmethod
     def from_profile(cls, profile: ModelProfile) -> "PackLimits":
-        """Return the limits that follow from a model's profile."""
+        """Return the limits for a model with this profile."""
         return cls(profile.batch_items, max(500, profile.slice_tokens), profile.max_output_tokens)
 
     @property
     def record_chars(self) -> int:
-        """The maximum length of a text that is shown whole. Longer ones are read in parts."""
+        """The maximum length of a text that is shown as a whole. Longer texts are read in parts."""
         return 3 * self.tokens
 
 
 @dataclass(frozen=True)
 class OperatorProgress:
-    """Progress of an operator: the number of records, or of parts of long ones, that are finished."""
+    """Progress of an operator: the number of finished records, or of finished parts of long records."""
 
     step: str
     done: int
@@ -59,7 +63,7 @@ class OperatorProgress:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The reason for a missing result. `failure` is the failure of its call, if the whole call failed."""
+    """The reason why a result is missing. If the whole call failed, `failure` is its failure."""
 
     code: str
     failure: SubFailure | None = None
@@ -67,7 +71,7 @@ class Refusal:
 
 @dataclass
 class RecordResults:
-    """Results and refusals keyed by record number, and their cost."""
+    """Results and refusals keyed by record number, and the cost of obtaining them."""
 
     results: dict[int, object] = field(default_factory=dict)
     refused: dict[int, Refusal] = field(default_factory=dict)
@@ -79,7 +83,7 @@ class RecordResults:
         return next((why.failure for why in self.refused.values() if why.failure is not None), None)
 
     def add(self, more: "RecordResults") -> None:
-        """Add the results of other records, or new results for the same ones."""
+        """Add results of other records, or new results for the same records."""
         self.results |= more.results
         self.refused = {at: why for at, why in self.refused.items() if at not in more.results} | more.refused
         self.usage += more.usage
@@ -87,14 +91,14 @@ class RecordResults:
 
 @dataclass(frozen=True)
 class RecordAsker:
-    """Asks one model about records. A record that is too long for one call is read completely, in parts."""
+    """Asks one model about records. If a record is too long for one call, it is read completely, in parts."""
 
     subcalls: BatchedSubCalls
     limits: PackLimits
     cancelled: Callable[[], bool] = not_cancelled
 
     def ask(self, task: Task, numbers: Sequence[int], texts: Texts) -> Generator[OperatorProgress, None, RecordResults]:
-        """Ask about the records `numbers`. Raises `RunCancelledError` if the run was cancelled."""
+        """Ask about the records with these `numbers`. Raises `RunCancelledError` if the run was cancelled."""
         notes = yield from self.shorten_texts(task, numbers, texts, self.limits.record_chars)
 
         def iter_short_texts(wanted: Sequence[int]) -> Iterator[str]:
@@ -110,7 +114,7 @@ class RecordAsker:
     ) -> Generator[OperatorProgress, None, RecordResults]:
         """Read every text longer than `max_chars` in parts.
 
-        The results are the notes taken for `task`, keyed by record number.
+        The results are the notes taken on these texts for `task`, keyed by record number.
         """
         sizes = [(number, len(text)) for number, text in zip(numbers, texts(numbers), strict=True)]
         long = [(number, size) for number, size in sizes if size > max_chars]
@@ -147,8 +151,8 @@ class RecordAsker:
     ) -> Generator[OperatorProgress, None, RecordResults]:
         """Ask about texts that each fit in one call.
 
-        Records without a result are retried in packs of half the size and with a larger output limit. Those that fail
-        again because their whole call failed are asked about one at a time, with the largest output limit.
+        Records without a result are retried in packs of half the size and with a larger output limit. If the whole call
+        fails again, its records are asked about one at a time, with the largest output limit.
         """
         limits, most = self.limits, self.limits.output_tokens
         asked = yield from self._ask_once(task, numbers, texts, limits, lambda tokens: tokens)
@@ -165,7 +169,7 @@ class RecordAsker:
     def _ask_once(
         self, task: Task, numbers: Sequence[int], texts: Texts, limits: PackLimits, room: Callable[[int], int]
     ) -> Generator[OperatorProgress, None, RecordResults]:
-        """Ask about each record once. If the first calls produce no result at all, no more calls are made."""
+        """Ask about each record once. If the first calls produce no results at all, no more calls are made."""
         asked, done = RecordResults(), 0
         packs = _iter_packs(zip(numbers, texts(numbers), strict=True), limits)
         while together := list(islice(packs, _MAX_CALLS)):
@@ -213,9 +217,9 @@ def _collect_results(
 
 
 def _parse_json_object(text: str) -> Mapping[str, Any]:
-    """Return the reply's JSON object.
+    """Return the JSON object in the reply.
 
-    It is empty if the reply is cut off or is not an object, and its records are then asked about again.
+    If the reply is cut off or is not an object, the result is empty, and the model is asked about the records again.
     """
     try:
         value = json.loads(text[text.index("{") : text.rindex("}") + 1])
@@ -225,7 +229,10 @@ def _parse_json_object(text: str) -> Mapping[str, Any]:
 
 
 def _compute_starts(size: int, part_chars: int) -> range:
-    """Return the starts of the parts of a text with `size` characters. The last part ends at the end of the text."""
+    """Return the start offsets of the parts of a text with `size` characters.
+
+    The last part ends at the end of the text.
+    """
     step = max(1, int(part_chars * (1 - _OVERLAP)))
     return range(0, max(1, size - part_chars + step), step)
 
@@ -237,6 +244,9 @@ def _join_notes(notes: Sequence[str]) -> str:
 
 
 def _replace_with_notes(wanted: Sequence[int], texts: Texts, notes: Mapping[int, object]) -> Iterator[str]:
-    """Yield the text of each record, or the notes on it. Texts of records with notes are not loaded."""
+    """Yield the text of each record, or the notes on the record if there are any.
+
+    Texts replaced by notes are not loaded.
+    """
     others = texts([number for number in wanted if number not in notes])
     return (str(notes[number]) if number in notes else next(others) for number in wanted)

@@ -1,10 +1,10 @@
 """The questions that a model can be asked about each record of a pack.
 
-The answer is a class, yes or no, values, or notes on a part of the record. All calls of one operator start with the
-same text, so that prefix caches work; the records come last. They are numbered, one per line, and line ends are
-removed, so that no record can pose as another. The marks around them contain a digest of the records themselves, which
-no record can contain. Unlike a random nonce, the digest is the same when the same call is made again, so that the reply
-can be found in a cache. The schema forces a reply to give a value for each number.
+The answer can be a class, yes or no, values, or notes on a part of the record. All calls of one operator start with the
+same text, so that prefix caches work; the records come last. Records are numbered and take one line each. Line ends
+within a record are removed, so that no record can pose as another. The marks around the records contain a digest of the
+records themselves, which no record can contain. Unlike a random nonce, the digest is the same when the same call is
+made again, so that the reply can be found in a cache. The schema forces a reply to give a value for each number.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ _QUOTING = """
 Give two things for each number. "words" are the words of the record that support the answer: the one sentence or
 clause that says it, copied exactly, with its heading only if it says nothing without it; null if the answer depends
 on what the record does not say. "answer" is what was asked for above."""
-# Token limits of replies. Replies that do not fit are requested again with a larger limit.
+# Token limits of replies. If a reply does not fit, it is requested again with a larger limit.
 _TOKENS_PER_LABEL = 14
 _TOKENS_PER_VALUE = 40
 _TOKENS_PER_NOTE = 300
@@ -74,7 +74,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def build_label_set(labels: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    """Return the definitions keyed by label; empty if the labels have none.
+    """Return the definitions keyed by label. Returns an empty mapping if the labels have no definitions.
 
     Raises `ValueError` for too few, too many or duplicate names.
     """
@@ -106,7 +106,10 @@ def _format_records(records: Sequence[str]) -> str:
 
 
 class Task(Protocol):
-    """One question to ask about each record. `aim` describes it to a model that reads a long record in parts."""
+    """One question to ask about each record.
+
+    `aim` describes the question to a model that reads a long record in parts.
+    """
 
     @property
     def purpose(self) -> str: ...
@@ -208,7 +211,7 @@ class ExtractTask:
 
 @dataclass(frozen=True)
 class NotesTask:
-    """A task that takes notes on each part of a long record, for use by another task."""
+    """A task that takes notes on each part of a long record. Another task uses these notes."""
 
     aim: str
     purpose: str
@@ -225,9 +228,9 @@ class NotesTask:
 
 @dataclass(frozen=True)
 class QuotedResult:
-    """The result of another task for a record, and the words of the record that support it.
+    """The result of another task for a record, and the words in the record that support the result.
 
-    The words are empty if there are none.
+    If there are no such words, they are empty.
     """
 
     result: object
@@ -236,7 +239,7 @@ class QuotedResult:
 
 @dataclass(frozen=True)
 class QuotingTask:
-    """A task that adds to the results of another task the words that support them."""
+    """A task that adds supporting words to the results of another task."""
 
     task: Task
 
@@ -257,9 +260,9 @@ class QuotingTask:
         return SubCall(call.system, call.prompt + _QUOTING, room, schema, call.purpose)
 
     def parse_result(self, value: object) -> object | None:
-        """Parse a result with its words.
+        """Parse a result with its supporting words.
 
-        A result without words, for example from a server that ignores schemas, is accepted.
+        A result without words is accepted, because a server may ignore schemas.
         """
         is_parted = isinstance(value, dict) and "answer" in value and value.keys() <= {"words", "answer"}
         parts = value if is_parted and isinstance(value, dict) else {"answer": value}

@@ -1,4 +1,4 @@
-"""The parts of one attempt at a run: its clock, its spending, its lost calls, and the writer of its log."""
+"""The components of one attempt at a run: its clock, its spending, its lost calls, and the writer of its log."""
 
 import threading
 import time
@@ -12,8 +12,8 @@ from rlm.llm.budgets import Budget, Price, Usage
 class RunClock:
     """A clock in seconds that includes earlier attempts.
 
-    An attempt first replays the work of earlier ones. During the replay, the clock stays where they left it, for as
-    long as their work took, because that time has already been counted.
+    An attempt first replays the work of earlier attempts. During the replay, the clock stays at the time that the
+    earlier attempts reached, for as long as their work took, because that time has already been counted.
     """
 
     def __init__(self, before: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -27,7 +27,7 @@ class RunClock:
         return since if self._goes_on else max(self._before, since)
 
     def resume(self) -> None:
-        """Let the clock run, because new work starts."""
+        """Let the clock run, because new work is starting."""
         if not self._goes_on:
             self._zero = self._clock() - self()
             self._goes_on = True
@@ -36,7 +36,7 @@ class RunClock:
 class AttemptAccount:
     """The spending of one attempt. Thread-safe.
 
-    Earlier spending is charged when its work is replayed, and the remaining amount is charged before anything new is
+    Earlier spending is charged when its work is replayed, and any remaining amount is charged before anything new is
     sent. Code that runs again therefore sees the same budget at each point. Once it sends something new, it may take
     another path and never reach the remaining work, which was paid for nevertheless.
     """
@@ -48,16 +48,16 @@ class AttemptAccount:
         self._lock = threading.Lock()
 
     def charge(self, usage: Usage, budget: Budget, price: Price | None) -> None:
-        """Charge the replayed part of the spending of earlier attempts."""
+        """Charge that part of earlier attempts' spending whose work is replayed."""
         with self._lock:
             if not self._rest_charged:
                 self._rest = self._rest.subtract(usage)
                 self._charge(usage, budget, price)
 
     def charge_rest(self, budget: Budget, price: Price | None) -> None:
-        """Charge the remaining spending before something new is sent.
+        """Charge the remaining spending of earlier attempts before something new is sent.
 
-        It is charged to the whole run, whichever part sends first.
+        The spending is charged to the whole run, whichever sub-run sends first.
         """
         with self._lock:
             if not self._rest_charged:
@@ -65,12 +65,12 @@ class AttemptAccount:
                 self._charge(self._rest, budget.root, price)
 
     def record_logged(self, usage: Usage) -> None:
-        """Record the cost of a logged call of this attempt."""
+        """Record the cost of a call that this attempt has logged."""
         with self._lock:
             self._known += usage
 
     def compute_given_up(self, budget: Budget) -> Usage:
-        """Return the run's spending on unlogged requests.
+        """Return the run's spending on requests that are not logged.
 
         These are cancelled requests, and requests whose replies were discarded.
         """
@@ -88,14 +88,14 @@ class AttemptAccount:
         )
 
 
-# Each loss occurs in a separate attempt, some seconds after the previous one.
+# Each loss occurs in a separate attempt, a few seconds after the previous loss.
 _MIN_LOSSES = 3
 
 
 class LostCalls:
-    """Counts how often each call was lost, in this attempt and earlier ones, by the call's key.
+    """Counts how often each call was lost in this attempt and earlier ones, by the call's key.
 
-    The first two times, the model may have been unavailable. After that, the call itself may be the cause.
+    The first two losses may be due to an unavailable model. After that, the call itself may be the cause.
     """
 
     def __init__(self, logged: Callable[[Sequence[str]], Mapping[str, Any]], attempt: int) -> None:
@@ -108,7 +108,7 @@ class LostCalls:
         self._often: set[str] = set()
 
     def build_next_key(self, key: str) -> str:
-        """Return the key under which to log that the call was lost in this attempt too."""
+        """Return the key under which to log that this attempt lost the call as well."""
         keys = [f"{key}:lost:{number}" for number in range(1, _MIN_LOSSES + 1)]
         before = len(self._logged(keys))
         if before + 1 >= _MIN_LOSSES:
@@ -116,15 +116,16 @@ class LostCalls:
         return keys[before] if before < _MIN_LOSSES else f"{key}:{self._attempt}"
 
     def is_often_lost(self, key: str) -> bool:
-        """Return whether the call was lost in this attempt after it was lost in earlier ones."""
+        """Return whether this attempt lost the call after earlier attempts had lost it."""
         return key in self._often
 
 
 class LogWriter:
-    """Writes the log. Callers add entries without waiting, and wait once before they use the entries.
+    """Writes the log of a run.
 
-    A batch of a thousand sub-calls therefore needs a few commits instead of a thousand, and each call is logged within
-    milliseconds. After a failure nothing more is written, and every method raises the failure.
+    Callers add entries without waiting, and wait once before they use the entries. A batch of a thousand sub-calls
+    therefore needs a few commits instead of a thousand, and each call is logged within milliseconds. After a failure,
+    nothing more is written and every method raises that failure.
     """
 
     def __init__(self, append: Callable[[Sequence[RunLogEntry]], None]) -> None:
@@ -138,7 +139,7 @@ class LogWriter:
         self._thread.start()
 
     def add_entries(self, *entries: RunLogEntry) -> None:
-        """Add entries to the queue of entries to write."""
+        """Add entries to the write queue."""
         with self._changed:
             self._raise_failure()
             self._waiting += entries
@@ -153,7 +154,10 @@ class LogWriter:
             self._raise_failure()
 
     def close(self) -> bool:
-        """Write the pending entries and stop. Return False if any could not be written. Never raises."""
+        """Write the pending entries and stop. Returns False if any entries could not be written.
+
+        Never raises an error.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify_all()

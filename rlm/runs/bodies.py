@@ -1,4 +1,4 @@
-"""Converts the contents of a run's log to and from JSON: replies, passages and a strategy's events."""
+"""Converts the contents of a run's log (replies, passages and a strategy's events) to and from JSON."""
 
 import hashlib
 import json
@@ -28,13 +28,13 @@ _SPANS = 50
 
 
 def build_limits_body(limits: Limits) -> dict[str, Any]:
-    """Return a budget's limits as JSON. Absent limits are omitted."""
+    """Return a budget's limits as JSON. Limits that are not set are omitted."""
     body: dict[str, Any] = _LIMITS.dump_python(limits, mode="json", exclude_none=True)
     return body
 
 
 def parse_limits(body: Mapping[str, Any]) -> Limits:
-    """Parse the limits that `build_limits_body` wrote."""
+    """Parse limits written by `build_limits_body`."""
     return _LIMITS.validate_python(body)
 
 
@@ -45,16 +45,16 @@ def compute_content_hash(*parts: object) -> str:
 
 
 def compute_call_hash(call: SubCall) -> str:
-    """Return a digest that is equal for calls with the same request to the model, whatever their purpose."""
+    """Return a digest that is equal for calls that send the same request to the model, whatever their purpose."""
     return compute_content_hash(*call.content)
 
 
 def build_call_entry(
     key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None = None, *, kind: str = "call"
 ) -> RunLogEntry:
-    """Return the entry of a finished sub-call, with its cost. An entry of the kind `lost` has no result.
+    """Return the log entry for a finished sub-call and its cost. An entry of the kind `lost` has no result.
 
-    The prompt is cut to its head and tail for display; the key contains a digest of the whole prompt.
+    For display, the prompt is shortened to its beginning and end. The key contains a digest of the whole prompt.
     """
     asked = _shorten(call.prompt, _PROMPT_CHARS)
     body: dict[str, Any] = {"purpose": call.purpose, "prompt": asked, "usage": asdict(result.usage)}
@@ -70,7 +70,7 @@ def build_call_entry(
 
 
 def build_given_up_entry(key: str, usage: Usage, price: Price | None) -> RunLogEntry:
-    """Return the entry for spending on requests that were in progress when their run was interrupted."""
+    """Return the log entry for spending on requests that were in progress when their run was interrupted."""
     body = {"purpose": "given up", "usage": asdict(usage), "code": RunCancelledError.code, "detail": "Broken off."}
     return RunLogEntry(key, "lost", body, _build_spent(usage, price))
 
@@ -81,7 +81,10 @@ def _build_spent(usage: Usage, price: Price | None, *, cached: int = 0) -> Spent
 
 
 def build_cell_body(turn: Turn) -> dict[str, Any]:
-    """Return a cell for display and for programs, with long texts cut to their head and tail."""
+    """Return a cell as JSON for display and for programs.
+
+    Long texts are shortened to their beginning and end.
+    """
     return {
         "number": turn.number,
         "depth": turn.depth,
@@ -96,7 +99,7 @@ def build_cell_body(turn: Turn) -> dict[str, Any]:
 
 
 def parse_call_result(body: Mapping[str, Any]) -> SubReply | SubFailure:
-    """Parse the result that `build_call_entry` logged."""
+    """Parse a result logged by `build_call_entry`."""
     usage = Usage(**body["usage"])
     if "code" in body:
         return SubFailure(body["code"], body["detail"], usage)
@@ -104,7 +107,10 @@ def parse_call_result(body: Mapping[str, Any]) -> SubReply | SubFailure:
 
 
 def build_passages_entry(key: str, passages: Sequence[Passage]) -> RunLogEntry:
-    """Return the entry of a search's hits. They are stored in full, because a later search might find others."""
+    """Return the log entry for the hits of a search.
+
+    The hits are stored in full, because a later search might differ.
+    """
     titles = list(dict.fromkeys(passage.title for passage in passages))
     body = {
         "passages": len(passages),
@@ -115,12 +121,12 @@ def build_passages_entry(key: str, passages: Sequence[Passage]) -> RunLogEntry:
 
 
 def parse_passages(body: Mapping[str, Any]) -> list[Passage]:
-    """Parse the passages that `build_passages_entry` logged."""
+    """Parse passages logged by `build_passages_entry`."""
     return _PASSAGES.validate_python(body["found"])
 
 
 def build_event_entry(event: Event, occurrence: int) -> RunLogEntry | None:
-    """Return the entry of a strategy's event, or None if the log contains the event in another form."""
+    """Return the log entry for a strategy's event, or None if the log contains the event in another form."""
     match event:
         case Reading(call, passages):
             body: dict[str, Any] = {"call": call, "titles": _shorten_titles([passage.title for passage in passages])}
@@ -141,7 +147,7 @@ def build_event_entry(event: Event, occurrence: int) -> RunLogEntry | None:
 
 
 def get_run_state(answer: Answer) -> RunState:
-    """Return the final state of a run with this answer. It is partial if a limit ended the work early."""
+    """Return the final state of a run with this answer. The state is partial if a limit ended the work early."""
     return RunState.COMPLETED if answer.finished else RunState.PARTIAL
 
 

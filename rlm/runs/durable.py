@@ -1,6 +1,6 @@
 """A durable run: finished sub-calls and searches are read from the log, and new ones are logged before they are used.
 
-The text of an answer is logged in pieces while it is written, so that other clients can follow it live.
+While it is written, the text of an answer is logged in pieces, so that other clients can follow it live.
 """
 
 import hashlib
@@ -52,9 +52,9 @@ _PIECE_SECONDS = 1.0
 
 
 class DraftPieces:
-    """Collects the pieces of text of one attempt.
+    """Collects the pieces of answer text in one attempt.
 
-    An entry's `from` is the offset of its `text` in the answer; 0 restarts the answer.
+    The `from` of an entry is the offset of its `text` in the answer; 0 restarts the answer.
     """
 
     def __init__(self, attempt: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -66,7 +66,7 @@ class DraftPieces:
         self._since: float | None = None
 
     def add(self, piece: str) -> RunLogEntry | None:
-        """Add the next piece. Return an entry if it is time to log one. A short reply needs none."""
+        """Add the next piece of text. Returns an entry if it is time to log one. A short reply needs no entry."""
         self._text += piece
         now = self._clock()
         if self._since is None:
@@ -77,7 +77,7 @@ class DraftPieces:
         return RunLogEntry(f"draft:{self._attempt}:{begin}", "draft", {"from": begin, "text": self._text[begin:]})
 
 
-# Failures that the same call would cause again. Code that received one continued from there, and will do so again.
+# These failures would occur again with the same call. Code that received one of them handled it, and will do so again.
 _LASTING_CODES = frozenset({ContextTooLongError.code, LanguageModelOutputError.code, BudgetExhaustedError.code})
 _PROBE_TOKENS = 16
 
@@ -86,7 +86,7 @@ class DurableRun(Durability):
     """One attempt at a run, as a `Durability`. Closed when the attempt is over.
 
     Equal requests within a run are distinguished by their order: the first occurrence gets the logged result of the
-    first, in any thread. Budgets use the attempt's `clock`.
+    first occurrence in the earlier attempt, whichever thread makes it. Budgets use the attempt's `clock`.
     """
 
     background = True
@@ -132,7 +132,7 @@ class DurableRun(Durability):
         return self
 
     def list_active_documents(self, tenant_id: str, *, after: int, **scope: object) -> list[ActiveDocument]:
-        """Return the documents that the run started with and may still see. The scope is the same in each attempt."""
+        """Return those documents that the run started with and may still see. The scope is the same in each attempt."""
         return self._log.list_pinned_documents(after=after)
 
     def build_budget(self, limits: Limits, price: Price | None) -> Budget:
@@ -143,9 +143,10 @@ class DurableRun(Durability):
         return budget
 
     def create_nonce(self) -> str:
-        """Return a mark that no document's author can know.
+        """Return a mark that no author of a document can know.
 
-        It derives from the run's id, which contains 122 random bits that were drawn after the documents were written.
+        The mark is derived from the run's id, which contains 122 random bits that were drawn after the documents were
+        written.
         """
         return hashlib.sha256(f"{self._run.id}:{next(self._nonces)}".encode()).hexdigest()[:16]
 
@@ -166,7 +167,7 @@ class DurableRun(Durability):
             self._writer.add_entries(entry)
 
     def build_key(self, kind: str, digest: str) -> str:
-        """Return the key for the next occurrence of this content."""
+        """Return the log key for the next occurrence of this content."""
         with self._lock:
             occurrence = self._occurrences[f"{kind}:{digest}"]
             self._occurrences[f"{kind}:{digest}"] += 1
@@ -176,7 +177,7 @@ class DurableRun(Durability):
         return self._log.load_bodies(keys)
 
     def raise_budget(self, stage: int, key: str, failure: SubFailure) -> None:
-        """Raise the budget of a stage, which a call has reached, and log that.
+        """Raise the budget of a stage because a call has reached it, and log the raise.
 
         Raises `RunPausedError` if there is no larger budget yet.
         """
@@ -193,7 +194,7 @@ class DurableRun(Durability):
     def record_call(
         self, key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None, *, for_good: bool = False
     ) -> None:
-        """Queue a finished sub-call to be logged, at its model's price.
+        """Queue a finished sub-call for logging, at the price of its model.
 
         If a call failed because a service was unavailable, only its cost is logged and the next attempt makes the call
         again, unless the failure is `for_good`. A call that was never sent is not logged. A call that no model read
@@ -208,11 +209,11 @@ class DurableRun(Durability):
         self._spending.record_logged(result.paid)
 
     def is_often_lost(self, key: str) -> bool:
-        """Return whether a sub-call passed to `record_call` was lost, as it was in earlier attempts."""
+        """Return whether a sub-call passed to `record_call` was lost, and earlier attempts had lost it as well."""
         return self._losses.is_often_lost(key)
 
     def build_probe(self) -> tuple[str, SubCall]:
-        """Return a small call that was never made before, with its key."""
+        """Return a small call that was never made before, and its key."""
         key = self.build_key("probe", str(self._run.events))
         return key, SubCall("", f"Reply with yes. ({self._run.id} {key})", _PROBE_TOKENS, purpose="probe")
 
@@ -222,7 +223,7 @@ class DurableRun(Durability):
         reach_point("run.logged")
 
     def close(self) -> None:
-        """Log the spending that was lost when the attempt was interrupted, and stop. Never raises."""
+        """Log the spending that was lost when the attempt was interrupted, and stop. Never raises an error."""
         if self._budget is not None and (usage := self._spending.compute_given_up(self._budget)) != Usage():
             with suppress(Exception):  # the run may have ended, or may belong to another worker
                 self._writer.add_entries(build_given_up_entry(f"given-up:{self._run.events}", usage, self._price))
@@ -246,11 +247,11 @@ class _DurableSubCalls:
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Sequence[SubReply | SubFailure]:
-        """Run as the port describes. Replies logged by an earlier attempt cost nothing and need no model.
+        """Run the calls as specified by the interface.
 
-        Raises `LanguageModelUnavailableError` if the model is unavailable: the run must not continue without the
-        model's replies, and the next attempt has all the earlier ones. Raises `RunPausedError` if the run reached its
-        budget and waits.
+        Replies logged by an earlier attempt cost nothing and need no model. Raises `LanguageModelUnavailableError` if
+        the model is unavailable: the run must not continue without the model's replies, and the next attempt can use
+        all replies received so far. Raises `RunPausedError` if the run has reached its budget and waits for a user.
         """
         keys = [self._run.build_key("call", compute_call_hash(call)) for call in calls]
         self._run.raises.apply_reached(keys)
@@ -273,7 +274,10 @@ class _DurableSubCalls:
     def _ask_missing(
         self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int], cancelled: Callable[[], bool]
     ) -> Mapping[int, SubReply | SubFailure]:
-        """Make the missing calls. Calls that reached the budget are repeated each time it is raised."""
+        """Make the calls that have no logged reply.
+
+        Calls that reached the budget are repeated each time it is raised.
+        """
         results: dict[int, SubReply | SubFailure] = {}
         while missing:
             stage = self._run.raises.stage
@@ -296,7 +300,7 @@ class _DurableSubCalls:
     ) -> Finished:
         """Return a callback that logs each result once, as soon as it is known.
 
-        If it `waits`, reaching the budget does not count as a result.
+        If the run `waits` for a larger budget, reaching the budget does not count as a result.
         """
         seen: set[int] = set()
         lock = threading.Lock()
@@ -315,10 +319,10 @@ class _DurableSubCalls:
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Stream as the port describes.
+        """Stream the reply as specified by the interface.
 
-        A logged reply is one piece. A new reply is logged before the stream's last item is yielded. Raises
-        `LanguageModelUnavailableError` and `RunPausedError` under the same conditions as `run`.
+        A logged reply is yielded as one piece. A new reply is logged before the last item of the stream is yielded.
+        Raises `LanguageModelUnavailableError` and `RunPausedError` under the same conditions as `run`.
         """
         key = self._run.build_key("call", compute_call_hash(call))
         self._run.raises.apply_reached([key])
@@ -336,9 +340,9 @@ class _DurableSubCalls:
     def _stream_new(
         self, key: str, call: SubCall, cancelled: Callable[[], bool]
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Stream a new call.
+        """Stream the reply to a new call.
 
-        The call is repeated if it reached the budget before anything was shown and the budget was raised.
+        If the call reached the budget before any text was shown, and the budget was raised, the call is repeated.
         """
         stage, shown = self._run.raises.stage, False
         for item in self._inner.stream(call, cancelled=cancelled):
@@ -356,7 +360,10 @@ class _DurableSubCalls:
     def _log_end(
         self, key: str, call: SubCall, result: SubReply | SubFailure, cancelled: Callable[[], bool], *, shown: bool
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Log the end of a stream and yield its result. A stream with pieces already `shown` cannot be repeated."""
+        """Log the end of a stream and yield its result.
+
+        A stream whose pieces were already `shown` cannot be repeated.
+        """
         self._put(key, call, result)
         self._run.flush()
         if not isinstance(result, SubFailure):
@@ -377,9 +384,9 @@ class _DurableSubCalls:
     def _resolve_failures(
         self, failed: Sequence["_FailedCall"], cancelled: Callable[[], bool]
     ) -> Mapping[int, SubReply | SubFailure]:
-        """Wait for an unavailable model, but give up on calls that fail each time while the model answers others.
+        """Wait for an unavailable model, but give up on calls that always fail while the model answers other calls.
 
-        Returns the results of calls that were repeated because the model answers others.
+        Returns the results of calls that were repeated because the model answers other calls.
         """
         often = {each.key for each in failed if self._run.is_often_lost(each.key)}
         late = [each for each in failed if each.failure.code == LanguageModelTimeoutError.code and each.key in often]
@@ -405,7 +412,7 @@ class _DurableSubCalls:
         return {each.at: result for each, result in zip(away, results, strict=True)}
 
     def _is_answering(self, cancelled: Callable[[], bool]) -> bool:
-        """Return whether the model answers any call at all."""
+        """Return whether the model answers any calls at all."""
         key, call = self._run.build_probe()
         (result,) = self._inner.run([call], cancelled=cancelled)
         self._put(key, call, result)
@@ -414,7 +421,7 @@ class _DurableSubCalls:
 
 @dataclass(frozen=True)
 class _FailedCall:
-    """A call of a batch that has no reply, with its position and its key."""
+    """A call in a batch that has no reply, with its position and key."""
 
     at: int
     key: str

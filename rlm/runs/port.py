@@ -1,4 +1,4 @@
-"""The ports of durable runs: the log that the catalog stores, and the wrapper that makes a strategy durable."""
+"""The interfaces of durable runs: the log stored by the catalog, and the wrapper that makes a strategy durable."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -16,13 +16,13 @@ from rlm.untrusted import create_nonce
 
 
 class Log(Protocol):
-    """One run's log, held by one worker. Thread-safe."""
+    """The log of one run, which one worker holds at a time. Thread-safe."""
 
     def load_bodies(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
-        """Return the logged bodies, keyed by the log keys; keys that are not logged are omitted."""
+        """Return the logged bodies by their keys. Keys that are not in the log are omitted."""
 
     def append(self, entries: Sequence[RunLogEntry]) -> None:
-        """Log the entries with new keys, in one commit.
+        """Log those entries whose keys are new, in one commit.
 
         Raises `LeaseLostError` if another worker has taken over the run.
         """
@@ -31,23 +31,23 @@ class Log(Protocol):
         """Return the versions whose document was deleted, or hidden from the run's principal, since the run started."""
 
     def load_lost_usage(self) -> Usage:
-        """Return the cost of lost sub-calls, which will be repeated."""
+        """Return the cost of sub-calls that were lost and will be repeated."""
 
     def record_spending(self, usage: Usage, dollars: Decimal) -> None:
-        """Record the total spending of the run if `append` failed. No entry contains the requests in progress."""
+        """Record the total spending of the run after `append` failed. No entry contains the requests in progress."""
 
     def list_pinned_documents(self, *, after: int) -> list[ActiveDocument]:
-        """Return the next documents of the run's scope as it was at the start, except those deleted since then."""
+        """Return the next documents of the run's scope as it was at the start, without documents deleted since then."""
 
 
 class Durability:
-    """Wraps the parts of a strategy, so that running it again does not repeat finished work.
+    """Wraps the components of a strategy, so that running it again does not repeat finished work.
 
     This base class wraps nothing.
 
-    The strategy itself must be deterministic: given the same replies it makes the same requests again, in any order of
-    its threads. `background` means that no client waits for the answer: its calls are served after others, and cells
-    may not see the time.
+    The strategy itself must be deterministic: given the same replies, it makes the same requests again, in whatever
+    order its threads run. `background` means that no client waits for the answer, so its calls are served after other
+    calls and cells may not see the time.
     """
 
     background = False
@@ -55,9 +55,9 @@ class Durability:
     def wrap_sub_calls(self, inner: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
         """Wrap sub-calls.
 
-        `budget` is the budget that `inner` spends; logged calls are charged to it at the same points as before. Calls
-        of a resumable run raise `LanguageModelUnavailableError` while the model is unavailable; a strategy cannot
-        continue after that failure.
+        `budget` is the budget that `inner` spends. The cost of logged calls is charged to it at the same points as
+        before. Calls of a resumable run raise `LanguageModelUnavailableError` while the model is unavailable; a
+        strategy cannot continue after that failure.
         """
         return inner
 
@@ -65,14 +65,14 @@ class Durability:
         return inner
 
     def record_turn(self, turn: Turn) -> None:
-        """Log the result of a root model's cell, in the run or in a part of it."""
+        """Log the result of a root model's cell, in the top-level run or a sub-run."""
 
     def wrap_documents(self, inner: ActiveDocuments) -> ActiveDocuments:
-        """Return the documents in scope: the current ones, or the ones from when the run started."""
+        """Return the documents in scope, either as they are now or as they were when the run started."""
         return inner
 
     def build_budget(self, limits: Limits, price: Price | None) -> Budget:
-        """Return the budget: the limits minus the lost spending and the time of earlier attempts."""
+        """Return the budget: the limits minus the lost spending and the time spent by earlier attempts."""
         return Budget(limits)
 
     def create_nonce(self) -> str:

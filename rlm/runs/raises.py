@@ -1,7 +1,8 @@
-"""Increases of a run's budget by users, each applied where the run's calls had reached the budget before.
+"""Increases of a run's budget by users. Each is applied at the point where the run's calls had reached the budget.
 
-A model's prompts mention its budget. A continued run therefore sees the old budget until it comes to the calls that
-reached it, and the larger budget from there on. An attempt after a crash does the same, according to its log.
+The prompts of a model mention its budget. A continued run therefore sees the old budget until it comes to the calls
+that reached it, and the larger budget from there on. An attempt after a crash does the same, according to the run's
+log.
 """
 
 import threading
@@ -17,10 +18,10 @@ from rlm.runs.bodies import build_limits_body, parse_limits
 
 
 def compute_first_limits(run: Run) -> Limits:
-    """Return the limits at the start of an attempt, before all raises.
+    """Return the limits at the start of an attempt, before any raises.
 
-    Only the time limit includes raises, because no prompt mentions it. The clock of a run shows the time of its earlier
-    attempts while their work is replayed.
+    Only the time limit includes raises, because no prompt mentions it. While a run replays the work of earlier
+    attempts, its clock shows the time of those attempts.
     """
     # guard: raised-run-first-budget
     first, last = (parse_limits(each) for each in ((*run.raised, run.limits)[0], run.limits))
@@ -28,13 +29,13 @@ def compute_first_limits(run: Run) -> Limits:
 
 
 class BudgetRaises:
-    """The raises of one run's budget, in one attempt. Thread-safe.
+    """The raises of one run's budget in one attempt. Thread-safe.
 
     `stage` counts the raises that have taken effect.
     """
 
     def __init__(self, run: Run, logged: Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]]) -> None:
-        """Create the raises. `logged` looks keys up in the run's log."""
+        """Create the raises. `logged` looks up keys in the run's log."""
         self._limits = [parse_limits(each) for each in (*run.raised, run.limits)]
         self._pauses = run.pauses
         self._lock = threading.Lock()
@@ -45,27 +46,28 @@ class BudgetRaises:
         self._places = [found.get(key, {}).get("at") for key in keys]
 
     def bind(self, budget: Budget) -> None:
-        """Set the budget to raise. It has the first limits."""
+        """Set the budget to be raised, which has the first limits."""
         budget.waits = self._pauses
         self._budget = budget
 
     def is_waiting(self, stage: int) -> bool:
         """Return whether reaching the budget of a stage is not final.
 
-        That is the case if there is a larger budget, or if a user must decide.
+        This is the case if there is a larger budget, or if a user must decide.
         """
         return self._pauses or stage < len(self._places)
 
     def apply_reached(self, keys: Collection[str]) -> None:
-        """Raise the budget where an earlier attempt did, before calls with these keys are looked up."""
+        """Raise the budget where an earlier attempt raised it, before the calls with these keys are looked up."""
         with self._lock:
             while self.stage < len(self._places) and self._places[self.stage] in keys:
                 self._raise_budget()
 
     def raise_met_budget(self, stage: int, key: str, failure: SubFailure) -> RunLogEntry | None:
-        """Raise the budget because the call with this key reached the budget of `stage`. Return the entry to log.
+        """Raise the budget because the call with this key reached the budget of `stage`. Returns the entry to log.
 
-        Returns None if another thread has already raised it. Raises `RunPausedError` if there is no larger budget.
+        Returns None if another thread has already raised the budget. Raises `RunPausedError` if there is no larger
+        budget.
         """
         with self._lock:
             if self.stage > stage:
@@ -86,7 +88,7 @@ class BudgetRaises:
 
 
 def is_met(result: SubReply | SubFailure) -> bool:
-    """Return whether a call was not sent, or was interrupted, because the budget is used up."""
+    """Return whether a call was not sent or was interrupted because the budget is exhausted."""
     return isinstance(result, SubFailure) and result.code == BudgetExhaustedError.code
 
 
