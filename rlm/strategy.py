@@ -1,4 +1,4 @@
-"""The common base of all strategies: their port, and the parts of one request that they work with."""
+"""The shared base of all strategies: their interface and the per-request components that they use."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,14 +16,14 @@ from rlm.requests import AnswerOptions, AnswerScope
 
 
 class Search(Protocol):
-    """Returns at most `top_k` passages within the caller's scope, best first."""
+    """A function that returns at most `top_k` passages within the caller's scope, best first."""
 
     def __call__(self, query: str, top_k: int) -> Sequence[Passage]: ...
 
 
 @dataclass(frozen=True)
 class BoundModel:
-    """Calls to a model within a request's budget, and the model's profile."""
+    """Calls to a model that spend a request's budget, and the profile of the model."""
 
     calls: SubCalls
     profile: ModelProfile
@@ -31,11 +31,11 @@ class BoundModel:
 
 @dataclass(frozen=True)
 class Context:
-    """The parts of one request, created once by `AnswerPipeline`. All of them are bound to the caller's scope.
+    """The components of one request, which `AnswerPipeline` creates once and binds to the caller's scope.
 
-    `question` is standalone; `queries` are additional words to search for. `calls` spend the request's budget and are
-    logged if the run is durable. `corpus` opens the documents in scope, the same ones each time. `nonce` returns a new
-    mark for untrusted text. A resumed run gets the same marks again, and the same `today`.
+    `question` is standalone; `queries` are additional queries. `calls` spend the request's budget and are logged if the
+    run is durable. `corpus` opens the documents in scope, and returns the same documents each time. `nonce` returns a
+    new mark for untrusted text. A resumed run gets the same marks and the same `today` as before.
     """
 
     question: str
@@ -52,35 +52,35 @@ class Context:
     reader: Callable[[], BoundModel] | None = None
 
     def get_reader(self) -> BoundModel:
-        """Return the model that reads records: a separate `reader`, or the answering model."""
+        """Return the model that reads records: `reader` if it is set, otherwise the answering model."""
         return BoundModel(self.calls, self.profile) if self.reader is None else self.reader()
 
 
 class Strategy(Protocol):
-    """A way of answering.
+    """A way of answering questions.
 
     `stream` runs in the thread that iterates it, yields events, and ends with `Drafted` unless it raises an error. The
-    yielded `Delta`s, joined, are the draft's text. `context.cancelled` is checked before each model call; the iterator
-    can also be closed between events.
+    concatenation of the yielded `Delta`s is the text of the draft. `context.cancelled` is checked before each model
+    call, and the iterator can also be closed between events.
     """
 
     def stream(self, context: Context) -> Iterator[Event]: ...
 
 
 class StageClock:
-    """Milliseconds spent, by stage. Repeated stages add up."""
+    """Milliseconds spent in each stage. The times of repeated stages are added up."""
 
     def __init__(self) -> None:
         self._begun = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}
 
     def lap(self, stage: str) -> None:
-        """Record the time since the last lap under `stage`."""
+        """Add the time since the last lap to `stage`."""
         now = time.perf_counter()
         self._laps[stage] = self._laps.get(stage, 0.0) + (now - self._last) * 1000
         self._last = now
 
     def get_laps(self) -> dict[str, float]:
-        """Return the milliseconds of every stage so far, and `total`."""
+        """Return the milliseconds of every stage so far, and of all stages together as `total`."""
         laps = {**self._laps, "total": (self._last - self._begun) * 1000}
         return {stage: round(milliseconds, 1) for stage, milliseconds in laps.items()}

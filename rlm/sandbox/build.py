@@ -1,4 +1,4 @@
-"""Builds the sandbox that the settings select. Only this module knows both forms."""
+"""Builds the sandbox that the settings select. Only this module knows both forms of isolation."""
 
 import re
 import shlex
@@ -17,14 +17,15 @@ from rlm.sandbox.port import DEFAULT_LIMITS, Sandbox, SandboxForm, SandboxLimits
 
 _MOUNT_PATH = "/monty"
 _START_SECONDS = 20
-# The interpreter's own limit covers its heap. Code, stacks and messages between the two processes need more.
+# The interpreter's own limit covers only its heap. Code, stacks and the messages between the two processes need more
+# memory.
 _ADDRESS_SPACE_FACTOR = 2
 _ADDRESS_SPACE_BASE = 1024**3
 _CPU_SECONDS = 3_600
 
 
 class BubblewrapWorker:
-    """A program that starts the worker in isolation, where it sees only its own binary and libraries.
+    """A program that starts the worker in isolation. The worker sees only its own binary and libraries.
 
     Raises `SandboxUnavailableError` if bubblewrap is missing or is not allowed to create namespaces on this machine.
     """
@@ -78,7 +79,7 @@ def _build_command(interpreter: Path) -> list[str]:
 
 
 def _list_libraries(interpreter: Path) -> Sequence[str]:
-    """Return the paths of the dynamic loader and of the libraries it loads, as the program refers to them."""
+    """Return the paths of the dynamic loader and of the libraries that it loads, as the program refers to them."""
     try:
         listed = subprocess.run(
             ["/usr/bin/ldd", interpreter], capture_output=True, timeout=_START_SECONDS, text=True, check=True
@@ -89,7 +90,7 @@ def _list_libraries(interpreter: Path) -> Sequence[str]:
 
 
 def _build_script(command: Sequence[str], limits: SandboxLimits) -> str:
-    """Return a script that sets limits for the kernel to enforce, and then replaces the shell with bubblewrap."""
+    """Return a script that sets limits for the kernel to enforce and then replaces the shell with bubblewrap."""
     address_space = _ADDRESS_SPACE_BASE + _ADDRESS_SPACE_FACTOR * limits.memory_bytes
     return "\n".join(
         (
@@ -104,7 +105,7 @@ def _build_script(command: Sequence[str], limits: SandboxLimits) -> str:
 class PreparedSandbox:
     """A sandbox that is prepared when its first session is opened.
 
-    Opening it raises an error if the sandbox is unavailable.
+    Opening a session raises an error if the sandbox is unavailable.
     """
 
     def __init__(self, form: SandboxForm, limits: SandboxLimits) -> None:
@@ -144,7 +145,7 @@ def build_sandbox(form: SandboxForm, limits: SandboxLimits = DEFAULT_LIMITS) -> 
 
 
 def get_interpreter_path() -> Path:
-    """Return the path of the interpreter installed next to this Python, never of one found on `PATH`.
+    """Return the path of the interpreter installed next to this Python, never of an interpreter found on `PATH`.
 
     Raises `SandboxUnavailableError` if it is not installed.
     """
@@ -158,5 +159,5 @@ def get_interpreter_path() -> Path:
 
 
 def get_interpreter_release() -> str:
-    """Return the name and release of the interpreter."""
+    """Return the name and version of the interpreter."""
     return f"pydantic-monty {metadata.version('pydantic-monty')}"

@@ -39,8 +39,8 @@ _LIMIT_OF_CALLS = "RuntimeError: suspension limit"
 class MontySandbox:
     """A pool of workers. Each worker serves one session and is then replaced. Thread-safe.
 
-    `worker` is the program that is started for each session: the interpreter itself, or a program that starts it with
-    more isolation.
+    `worker` is the program that is started for each session: the interpreter itself, or a program that starts the
+    interpreter with more isolation.
     """
 
     def __init__(self, worker: Path, limits: SandboxLimits = DEFAULT_LIMITS) -> None:
@@ -50,7 +50,10 @@ class MontySandbox:
         self._lock = threading.Lock()
 
     def open(self, tools: Mapping[str, Tool]) -> "MontyReplSession":
-        """Open a session. Raises `SandboxUnavailableError` if no worker starts, or if none becomes free in time."""
+        """Open a session.
+
+        Raises `SandboxUnavailableError` if no worker can be started, or if none becomes free in time.
+        """
         try:
             checkout = self._open_pool().checkout(
                 limits={
@@ -59,7 +62,7 @@ class MontySandbox:
                     "max_recursion_depth": self._limits.recursion_depth,
                     "max_suspensions": self._limits.calls,
                 },
-                # Nothing sleeps inside, and random numbers repeat, so that a run can be replayed.
+                # Code in the sandbox cannot sleep, and its random numbers repeat, so that a run can be replayed.
                 os_policy={"sleep": "zero", "random_start": {"seed": 0}},
                 script_name="cell.py",
             )
@@ -94,7 +97,7 @@ class MontySandbox:
 
 
 class MontyReplSession:
-    """One worker, and the definitions made by its cells."""
+    """A session with one worker, which keeps the definitions made by earlier cells."""
 
     def __init__(
         self, checkout: MontySession, session: MontySession, tools: "ToolTable", limits: SandboxLimits
@@ -106,7 +109,7 @@ class MontyReplSession:
         self._loaded: set[str] = set()
         self._killer = WorkerKiller(session.worker_pid)
         self._load_shims({PRELUDE})
-        # The tools are bound by name, so that they can be passed on like any function.
+        # Tools are bound to their names, so that code can pass them on like any function.
         self._session.feed_run("None", inputs={name: _build_placeholder(name) for name in tools.list_names()})
 
     def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> CellResult:
@@ -125,20 +128,23 @@ class MontyReplSession:
         return CellResult(output.get_text(), output.characters, error, time.perf_counter() - begun)
 
     def close(self) -> None:
-        """Close the session. A worker that is running a cell is killed, because it must not receive anything more."""
+        """Close the session.
+
+        If a cell is running, the worker is killed, because its code must not receive anything more.
+        """
         if self._checkout is not None:
             checkout, self._checkout = self._checkout, None
             self._killer.close()
             checkout.__exit__(None, None, None)
 
     def _find_failure(self, code: str, output: CappedOutput, cancelled: Callable[[], bool]) -> str | None:
-        """Return the failure of the code, with a hint, or None if it did not fail."""
+        """Return the failure of the code with a hint, or None if the code did not fail."""
         try:
             lowered = lower(code)
         except SyntaxError as error:
             return format_syntax_error(error)
         except ValueError as error:
-            return f"SyntaxError: {error}"  # refused before anything was run
+            return f"SyntaxError: {error}"  # the code was refused before any of it was run
         try:
             self._load_shims(lowered.shims)
             self._feed(lowered.code, output, cancelled)
@@ -185,7 +191,8 @@ class MontyReplSession:
         snapshot: Any = self._session.feed_start(code, print_callback=lambda _, text: output.write(text))
         while not isinstance(snapshot, MontyComplete):
             if cancelled():
-                # The cell is never resumed, because the code could catch any exception with which it was resumed.
+                # The cell is not resumed, because resuming it with an exception would allow the code to catch that
+                # exception.
                 raise RunCancelledError("The run was cancelled.")
             snapshot = self._answer_snapshot(snapshot)
 
@@ -204,7 +211,7 @@ class MontyReplSession:
 
 
 def _build_placeholder(name: str) -> Callable[..., None]:
-    """Return a function whose name alone is passed to the sandbox. Calls arrive back under that name."""
+    """Return a function of which only the name is passed to the sandbox. The sandbox calls the tool by that name."""
 
     def tool(*_: object, **__: object) -> None: ...
 
@@ -216,18 +223,18 @@ _LOOK_SECONDS = 0.1
 
 
 class WorkerKiller:
-    """Kills a worker whose run is cancelled while its code makes no requests to the host.
+    """Kills a worker when its run is cancelled while its code makes no requests to the host.
 
-    It holds the worker by a file descriptor, so that a process that reuses the worker's id is never killed.
+    The worker is referenced by a file descriptor, so that another process that reuses the worker's id is never killed.
     """
 
     def __init__(self, pid: int | None) -> None:
         self._pidfd = os.pidfd_open(pid) if pid is not None else None
-        self._lock = threading.Lock()  # a closed descriptor may be reused for another worker
+        self._lock = threading.Lock()  # a closed descriptor's number may be reused for another worker
 
     @contextmanager
     def watch(self, cancelled: Callable[[], bool]) -> Iterator[None]:
-        """Check every tenth of a second while the block runs."""
+        """Check every tenth of a second for cancellation while the block runs."""
         if cancelled is not_cancelled or self._pidfd is None:
             yield
             return
@@ -256,7 +263,10 @@ class WorkerKiller:
 
 
 class ToolTable:
-    """The tools of a session, keyed by name. Their exceptions become built-in ones with a message for the model."""
+    """The tools of a session, keyed by name.
+
+    Exceptions raised by tools become built-in exceptions with a message for the model.
+    """
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self._tools = dict(tools)
@@ -266,7 +276,10 @@ class ToolTable:
         return tuple(self._tools)
 
     def call(self, name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any | Exception:  # noqa: ANN401
-        """Return the tool's result, or the exception for the code to see. Only a tool's `LeadlineError`s are raised."""
+        """Return the tool's result, or the exception for the code to see.
+
+        If a tool raises a `LeadlineError`, this method raises it too.
+        """
         tool = self._tools.get(name)
         if tool is None:
             return NameError(f"name '{name}' is not defined")
@@ -280,7 +293,7 @@ class ToolTable:
             return RuntimeError(f"{name}: {error}")
         except LeadlineError:
             raise
-        except Exception:  # the code must not learn the host's internals
+        except Exception:  # the code must not learn internal details of the host
             log.exception("tool_failed", tool=name)
             return RuntimeError(f"{name} failed")
         if not is_plain(result):
@@ -302,7 +315,7 @@ def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401
 
 
 def is_plain(value: object, depth: int = 0) -> bool:
-    """Return whether a value consists only of built-in types, so that it means the same in both processes."""
+    """Return whether a value consists only of built-in types. Such a value has the same meaning in both processes."""
     if type(value) in _PLAIN:
         return True
     if depth > _MAX_DEPTH:

@@ -1,6 +1,6 @@
-"""The port of the sandbox: it runs cells of Python and returns capped output.
+"""The interface of the sandbox, which runs cells of Python and returns capped output.
 
-Tools are the only access to the outside.
+Tools are the only access that the code has to the outside.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,9 +26,9 @@ class SandboxForm(StrEnum):
 class SandboxLimits:
     """Limits of the sandbox.
 
-    `cell_seconds` limits the time in which the code itself runs; waiting for tools does not count. A worker that has
-    not stopped `grace_seconds` later is killed. `calls` limits all requests of a session to its host, including tool
-    calls. At most `sessions` can be open together; another one waits up to `wait_seconds`.
+    `cell_seconds` limits the time in which the code itself runs, excluding the time spent waiting for tools. A worker
+    that has not stopped `grace_seconds` later is killed. `calls` limits all requests from a session to its host,
+    including tool calls. At most `sessions` can be open at the same time; a further session waits up to `wait_seconds`.
     """
 
     memory_bytes: int = 512 * 1024**2
@@ -49,9 +49,9 @@ Tool = Callable[..., Any]
 
 
 class ToolError(Exception):
-    """A tool's report to the code of a wrong or failed call.
+    """Reports a wrong or failed tool call to the code that made it.
 
-    The message is for the model and must not contain internals.
+    The message is for the model and must not contain internal details.
     """
 
 
@@ -59,8 +59,9 @@ class ToolError(Exception):
 class CellResult:
     """The result of running a piece of code.
 
-    `output` is the printed text and the value of the last expression, capped to head and tail. `characters` is its
-    length before that. `error` is the traceback if the code failed, with a hint where there is one, or None.
+    `output` is the printed text and the value of the last expression; if it is too long, only its beginning and end are
+    kept. `characters` is its length before it was shortened. `error` is the traceback if the code failed, followed by a
+    hint if there is one, and otherwise None.
     """
 
     output: str
@@ -73,11 +74,11 @@ class Session(Protocol):
     """One interpreter. Its variables persist from cell to cell."""
 
     def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> CellResult:
-        """Run a cell. Failures of the code are part of the result.
+        """Run a cell. If the code fails, the failure is part of the result.
 
         Raises `SandboxLostError` if the interpreter died or had to be killed (its variables are lost),
-        `RunCancelledError` soon after `cancelled` returns True, and the `LeadlineError` of a tool. After each of these
-        errors, the session is closed.
+        `RunCancelledError` soon after `cancelled` returns True, and any `LeadlineError` raised by a tool. After each of
+        these errors, the session is closed.
         """
 
     def close(self) -> None:
@@ -85,14 +86,14 @@ class Session(Protocol):
 
 
 class Sandbox(Protocol):
-    """Opens sessions. Each session has a fresh process of its own."""
+    """Opens sessions. Each session has a new process of its own."""
 
     def open(self, tools: Mapping[str, Tool]) -> Session:
-        """Open a session. Its code calls `tools` by name; they run on the host, in the thread of `Session.run`.
+        """Open a session. Its code calls `tools` by name. Tools run on the host, in the thread of `Session.run`.
 
         A tool returns plain data. A `ToolError` reaches the code as an exception with its message, and a
-        `LeadlineError` ends the cell. For any other exception, the code learns only the tool's name. Raises
-        `SandboxUnavailableError` if the requested isolation is unavailable; weaker isolation is never used instead.
+        `LeadlineError` ends the cell. For any other exception, the code learns only the name of the tool. Raises
+        `SandboxUnavailableError` if the requested isolation is unavailable. Weaker isolation is never used instead.
         """
 
     def close(self) -> None: ...

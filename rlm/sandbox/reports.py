@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class CappedOutput:
-    """Stores only the first and the last characters written to it, so its memory is bounded."""
+    """Stores only the first and last characters of the text written to it, so that its memory use is bounded."""
 
     def __init__(self, max_characters: int) -> None:
         self._head_room = max_characters - max_characters // 4
@@ -25,7 +25,7 @@ class CappedOutput:
             self._tail = (self._tail + rest[-self._tail_room :])[-self._tail_room :]
 
     def get_text(self) -> str:
-        """Return the whole text, or head and tail with a line between them that states how much was omitted."""
+        """Return the whole text, or its beginning and end with a line between them that states how much was omitted."""
         head = "".join(self._head)
         left_out = self.characters - len(head) - len(self._tail)
         if left_out <= 0:
@@ -36,7 +36,7 @@ class CappedOutput:
 NO_FILES = "there are no files here; read documents with the tools"
 _NO_MODULES = "No other modules are available: use Python's built-in functions, and the tools."
 
-# Replacements for features that the interpreter does not support.
+# Suggested replacements for features that the interpreter does not support.
 _HINTS: tuple[tuple[str, str], ...] = (
     (r"has no attribute '__(dict|class|name|doc|module)__'", "Objects cannot be inspected here; use type(x)."),
     (
@@ -78,7 +78,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
 
 
 def find_hint(error: str, *, names: Iterable[str] = ()) -> str:
-    """Return a hint of one sentence, or an empty string. `names` are the tools that can be called."""
+    """Return a hint of one sentence, or an empty string if there is none.
+
+    `names` are the names of the available tools.
+    """
     for pattern, hint in _HINTS:
         if re.search(pattern, error):
             return hint
@@ -93,13 +96,14 @@ def find_hint(error: str, *, names: Iterable[str] = ()) -> str:
 
 _SHOWING = "_ll_show("
 _CARETS = re.compile(r" *~+")
-# The text may be anything that the code raised. Beyond this length only the ends are searched, each in linear time.
+# The text may be anything that the code raised. If it is longer than this, only its beginning and end are searched,
+# each in linear time.
 _MAX_SEARCHED_CHARS = 200_000
 _CELL = re.compile(r"<python-input-\d+>|<unknown>")
 
 
 def format_report(text: str, *, limit: int, names: Iterable[str]) -> str:
-    """Return the end of the traceback, with the code's own names, and a hint."""
+    """Return the end of the traceback with the names used in the code, followed by a hint."""
     if len(text) > _MAX_SEARCHED_CHARS:
         text = f"{text[: _MAX_SEARCHED_CHARS // 2]}\n…\n{text[-_MAX_SEARCHED_CHARS // 2 :]}"
     text = _restore_lines(_CELL.sub("<cell>", text)).replace("_ll_show((", "").rstrip()
@@ -114,7 +118,7 @@ def format_report(text: str, *, limit: int, names: Iterable[str]) -> str:
 def _restore_lines(text: str) -> str:
     """Rejoin wrapped lines.
 
-    The carets under them are dropped, because they would no longer be under the right characters.
+    Lines with carets under them are dropped, because the carets would no longer be under the right characters.
     """
     lines = text.split("\n")
     kept: list[str] = []
@@ -139,5 +143,5 @@ def _unwrap_line(line: str) -> str:
 
 
 def format_syntax_error(error: SyntaxError) -> str:
-    """Format a syntax error in the same way as Python does, with the line and a caret."""
+    """Format a syntax error as Python does, with the line of code and a caret."""
     return _CELL.sub("<cell>", "".join(traceback.format_exception_only(error))).strip()

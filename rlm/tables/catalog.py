@@ -1,8 +1,8 @@
-"""The record tables that a question may be about: their names, columns, and a few rows of each.
+"""The record tables that a question may be about: their names, columns, and a few of their rows.
 
-Two tables are always added to those of the files: `documents`, with a row for each document in scope, and `sections`,
-with a row for each heading, if any document has headings. Tables with the same columns are merged here, whichever
-documents they come from.
+Two tables are always added to the tables of the files: `documents`, with a row for each document in scope, and
+`sections`, with a row for each heading if any document has headings. Tables with the same columns are merged here, even
+if they come from different documents.
 """
 
 import json
@@ -40,21 +40,20 @@ from rlm.untrusted import to_one_line
 
 DOCUMENTS, SECTIONS = "documents", "sections"
 MAX_DESCRIBED = 30
-# Number of passages to search for to find out which tables a question may be about.
+# Number of passages to search for when finding out which tables a question may be about.
 _LOOKUP_PASSAGES = 50
-_FEW_TABLES = 3  # up to this many tables, all are described, so their order does not matter
-# Rankings of tables are short, so the first rank matters far more than the others. The constant is therefore smaller
+_FEW_TABLES = 3  # with at most this many tables, all are described, so their order does not matter
+# Rankings of tables are short, so the first rank must count far more than the others. The constant is therefore smaller
 # than for passages.
 _RRF_K = 10
 _CHARS_PER_TOKEN = 4
 _MAX_ATTRIBUTES = 60
 _SAMPLE_ROWS, _SHOWN_DOCUMENTS = 3, 40
 _TITLE_CHARS = 80
-# A merged table may consist of thousands of tables. At most this many of them contribute their profiles and their
-# captions.
+# A merged table may consist of thousands of tables. At most this many of them are used for profiles and captions.
 _MOST_PROFILED, _MOST_CAPTIONS = 200, 6
 _NAME_CHARS = 40
-# Number of documents examined to find out if a corpus has headings.
+# Number of documents to examine when finding out whether a corpus has headings.
 _SAMPLED_DOCUMENTS = 10
 _DOCUMENT_COLUMNS = (
     Column("title", ColumnType.TEXT),
@@ -85,7 +84,7 @@ class TableKind(StrEnum):
 
 @dataclass(frozen=True)
 class TablePart:
-    """A document's own table, which is all or part of a table in scope."""
+    """The table of one document, which is all or part of a table in scope."""
 
     document: CorpusDocument
     table: RecordTable
@@ -95,7 +94,7 @@ class TablePart:
 class TableInScope:
     """A table with its name in SQL. `rows` is None if the rows have not been counted yet.
 
-    The columns named in `origin`, which give the document and table of a row, follow the columns of the files.
+    After the columns of the files come the columns named in `origin`, which give the document and table of each row.
     """
 
     name: str
@@ -123,7 +122,7 @@ class TablesInScope:
         return next((table for table in self.tables if table.name.casefold() == name.casefold()), None)
 
     def list_mentioned(self, sql: str) -> list[TableInScope]:
-        """Return the tables whose names occur in a query, in order of first occurrence."""
+        """Return the tables whose names occur in a query, in the order in which they first occur."""
         places = (
             (re.search(rf"(?<!\w){re.escape(table.name)}(?!\w)", sql, re.IGNORECASE), table) for table in self.tables
         )
@@ -135,10 +134,10 @@ class TablesInScope:
         return self.describe(reading_tokens).text
 
     def describe(self, reading_tokens: int = 0) -> Description:
-        """Describe as many tables as fit in a prompt. Names, titles and cells are words of the documents.
+        """Describe as many tables as fit in a prompt. Names, titles and cells are text from the documents.
 
-        The tables of documents and sections are always described. A model that reads many tokens of documents is shown
-        more: up to a quarter of that number of tokens for tables.
+        The tables of documents and sections are always described. If a model's profile allows reading many tokens of
+        documents, the description may use up to a quarter of that number of tokens.
         """
         records = [self._describe_table(table) for table in self.tables if table.kind is TableKind.RECORDS]
         others = [self._describe_table(table) for table in self.tables if table.kind is not TableKind.RECORDS]
@@ -151,7 +150,7 @@ class TablesInScope:
 
 
 class TableCatalog:
-    """Finds the tables of a corpus. Shared by all questions of a process."""
+    """Finds the tables of a corpus. All questions of a process share one catalog."""
 
     def __init__(self, records: RecordTables) -> None:
         self.records = records
@@ -159,9 +158,9 @@ class TableCatalog:
     def list_tables(self, corpus: Corpus, question: str = "", search: Search | None = None) -> TablesInScope:
         """Return the tables of all documents of a corpus, with the contents of those that can be described.
 
-        Documents that were hidden from the principal after the corpus was opened have no tables. If there are many
-        tables, they are ordered by relevance: tables come first that a search for the question finds, that share rare
-        words with it, or that have many rows.
+        If a document was hidden from the principal after the corpus was opened, its tables are omitted. If there are
+        many tables, they are ordered by relevance: the first are those that a search for the question finds, that share
+        rare words with the question, or that have many rows.
         """
         # guard: table-prompt-readers
         corpus = corpus.restrict_to(each.handle for each in corpus.documents if corpus.is_open(each))
@@ -189,7 +188,7 @@ class TableCatalog:
             return ()
 
     def load_contents(self, tables: TablesInScope, wanted: Sequence[TableInScope], corpus: Corpus) -> TablesInScope:
-        """Return the tables with their contents, the `wanted` ones first."""
+        """Return the tables with their contents. The `wanted` tables come first."""
         contents = {
             table.name: self._load_contents(table, corpus) for table in wanted if table.name not in tables.contents
         }
@@ -253,7 +252,7 @@ def _build_documents_contents(table: TableInScope, corpus: Corpus) -> Contents:
 
 
 def _load_properties(corpus: Corpus) -> list[Mapping[str, str]]:
-    """Return the properties of every document; empty if too many documents have properties."""
+    """Return the properties of every document. The result is empty if too many documents have properties."""
     have_some = [document.media_type in PROPERTY_COLUMNS for document in corpus.documents]
     if not 0 < sum(have_some) <= _MOST_PROFILED:
         return []
@@ -277,7 +276,7 @@ def _to_texts(row: Sequence[object]) -> list[str | None]:
 
 
 def build_document_row(document: CorpusDocument, corpus: Corpus, columns: Sequence[Column]) -> tuple[object, ...]:
-    """Return the row of `documents` for a document, in the order of `columns`."""
+    """Return the row of the table `documents` for a document, with the values in the order of `columns`."""
     text = corpus.load_text_map(document)
     pages = len(text.layout.places) or None
     fixed = (document.title, document.name, document.collection, document.characters, document.tokens, pages)
@@ -291,7 +290,7 @@ def _get_attributes(document: CorpusDocument) -> dict[str, Any]:
 
 
 def build_section_row(section: Section, corpus: Corpus) -> tuple[object, ...]:
-    """Return the row of `sections` for a section."""
+    """Return the row of the table `sections` for a section."""
     title = corpus.get_document(section.handle).title
     return (title, " > ".join(section.heading_path) or None, section.page, section.tokens)
 
@@ -304,15 +303,15 @@ def iter_sections(corpus: Corpus) -> Iterator[Section]:
 
 
 def get_origin_values(table: TableInScope, part: TablePart) -> tuple[str, ...]:
-    """Return the values of the columns in `table.origin` for the rows of a part."""
+    """Return the values of the columns named in `table.origin` for the rows of a part."""
     return (part.document.title, part.table.name)[: len(table.origin)]
 
 
 def _rank_tables(tables: Sequence[TableInScope], question: str, passages: Sequence[Passage]) -> list[TableInScope]:
-    """Order tables by a fusion of three rankings: by the passages found, by the question's words, and by size.
+    """Rank tables by fusing three rankings: by the passages found, by the words of the question, and by size.
 
-    This is reciprocal rank fusion (Cormack, Clarke & Buettcher, SIGIR 2009). Tied tables all get the rank of the last
-    of them.
+    The method is reciprocal rank fusion (Cormack, Clarke & Buettcher, SIGIR 2009). Tied tables all get the rank of the
+    last of them.
     """
     sizes = [float(table.rows or 0) for table in tables]
     rankings = [_score_by_passages(tables, passages), _score_by_words(tables, question), sizes]
@@ -329,7 +328,7 @@ def _compute_shares(scores: Sequence[float]) -> list[float]:
 def _score_by_words(tables: Sequence[TableInScope], question: str) -> list[float]:
     """Score tables by the words that they share with a question. A word that occurs in few tables has a higher weight.
 
-    The names of a table and its file weigh more than the names of its columns.
+    The names of a table and of its file have a higher weight than the names of its columns.
     """
     in_titles, in_columns = (
         list(map(set, iter_matched_words(_get_encoder(), question, map(texts, tables))))
@@ -349,7 +348,7 @@ def _get_encoder() -> Bm25Encoder:
 
 
 def _join_titles(table: TableInScope) -> str:
-    """Return the names of all tables that were merged into a table, and the names of their documents and files."""
+    """Return the names of all tables merged into a table, and the names of their documents and files."""
     parts = table.parts[:_MOST_CAPTIONS]
     named = (each for part in parts for each in (part.table.name, part.document.title, part.document.name))
     return " ".join(dict.fromkeys(named))
@@ -360,9 +359,9 @@ def _join_column_names(table: TableInScope) -> str:
 
 
 def _score_by_passages(tables: Sequence[TableInScope], passages: Sequence[Passage]) -> list[float]:
-    """Score tables by passages, which are in order, best first.
+    """Score tables by passages, which are ordered best first.
 
-    Tables that contain a passage rank above tables of documents that were found.
+    Tables that contain one of the passages rank above tables that are merely in a document that was found.
     """
     by_document = {passage.version_id: rank for rank, passage in reversed(list(enumerate(passages)))}
 
@@ -388,7 +387,7 @@ def _is_overlapping(part: TablePart, passage: Passage) -> bool:
 
 
 def _group_parts(parts: Iterable[TablePart]) -> Iterator[TableInScope]:
-    """Merge tables that have the same column names."""
+    """Merge tables whose columns have the same names."""
     groups: dict[tuple[str, ...], list[TablePart]] = defaultdict(list)
     for part in parts:
         groups[tuple(column.name.casefold() for column in part.table.columns)].append(part)
@@ -405,7 +404,10 @@ def _group_parts(parts: Iterable[TablePart]) -> Iterator[TableInScope]:
 
 
 def _list_origin_columns(parts: Sequence[TablePart], columns: Sequence[Column]) -> tuple[str, ...]:
-    """Return the names of the columns that give a row's source; none if all rows come from one table."""
+    """Return the names of the columns that give a row's source.
+
+    The result is empty if all rows come from one table.
+    """
     if len(parts) == 1:
         return ()
     taken = {column.name.casefold() for column in columns}
@@ -427,7 +429,7 @@ def _merge_columns(one: Column, other: Column) -> Column:
 
 
 def _find_common_name(names: Sequence[str]) -> str:
-    """Return the common beginning of the tables' names, or the first name."""
+    """Return the common beginning of the tables' names, or the first name if they have no common beginning."""
     if len(set(names)) == 1:
         return names[0]
     alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*(name.casefold() for name in names), strict=False))
@@ -453,7 +455,7 @@ def _has_headings(document: CorpusDocument, corpus: Corpus) -> bool:
 
 
 def _list_property_columns(corpus: Corpus) -> tuple[Column, ...]:
-    """Return the columns for the properties that the files' types define."""
+    """Return the columns for the properties that the documents' file types define."""
     types = dict.fromkeys(document.media_type for document in corpus.documents)
     return tuple(dict.fromkeys(column for kind in types for column in PROPERTY_COLUMNS.get(kind, ())))
 
@@ -490,13 +492,13 @@ def _convert_to_type(value: object, kind: ColumnType) -> object:
 
 
 def _build_safe_name(name: str) -> str:
-    """Return a name that SQL accepts without quotes. A name that is a word of SQL itself may still need them."""
+    """Return a name that SQL accepts without quotes. A name that is itself an SQL keyword may still need quotes."""
     safe = _OTHER_THAN_WORDS.sub("_", name.casefold()).strip("_")[:_NAME_CHARS].rstrip("_") or "table"
     return f"table_{safe}" if safe[0].isdigit() else safe
 
 
 def _reserve_name(name: str, taken: set[str]) -> str:
-    """Reserve a name and return it, with a number appended if the name is already taken."""
+    """Reserve a name and return it. If the name is already taken, a number is appended."""
     unused, number = name, 1
     while unused in taken:
         number += 1

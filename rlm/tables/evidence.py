@@ -12,10 +12,10 @@ from rlm.tables.render import MAX_SHOWN_ROWS
 from rlm.tables.sql import SqlResult
 from rlm.tables.working import PlanRun
 
-# Maximum number of rows behind an answer that can be cited. `rows_behind` lists all of them.
+# Maximum number of rows behind an answer that can be cited. `rows_behind` lists all rows, without this limit.
 _MAX_CITED = 50
-# Up to this number of records (the second number is for documents that a model read), a sentence or result row carries
-# the markers of all its records. Beyond it, only the first few markers are shown.
+# Up to this number of records, a sentence or result row carries the markers of all its records. The second number is
+# for documents that a model read. With more records, only the first few markers are shown.
 _MOST_MARKERS, _MOST_MARKERS_READ = 5, 20
 _FIRST_FEW = 3
 
@@ -24,8 +24,8 @@ _FIRST_FEW = 3
 class Evidence:
     """Numbered passages, the quotations that support judged values, and the number of rows behind the answer.
 
-    `numbers` maps each row of a table to its passage, and `read` contains the tables whose rows a model read
-    completely. `table` is the table whose records the rows of the result refer to, or empty if there is none.
+    `numbers` maps each row of a table to its passage. `read` contains the tables whose rows a model read completely.
+    `table` is the table whose records the rows of the result refer to, or empty if there is no such table.
     """
 
     passages: Mapping[int, Passage]
@@ -37,14 +37,14 @@ class Evidence:
 
     @property
     def markers(self) -> str:
-        """The markers of all rows for one sentence, or of the first few if there are many."""
+        """The markers of all rows for one sentence, or only the first few markers if there are many."""
         shown = self.rows if self.rows <= _get_marker_limit(bool(self.read)) else _FIRST_FEW
         return "".join(f"[{number}]" for number in islice(self.passages, shown))
 
     def list_row_markers(self, result: SqlResult) -> Sequence[str]:
-        """Return the markers of the first rows of a result, each with all its records or the first few.
+        """Return the markers for the first rows of a result.
 
-        The result is empty unless every row has markers.
+        Each row has the markers of all its records, or the first few. The result is empty unless every row has markers.
         """
         markers = [
             [self.numbers.get((self.table, number)) for number in row]
@@ -58,8 +58,8 @@ class Evidence:
 def build_evidence(plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequence[int]], run: PlanRun) -> Evidence:
     """Cite the first rows behind an answer.
 
-    Rows that a model read completely are cited for the words that support their values. Records of the result's first
-    rows come before others.
+    If a model read a row completely, the citation is for the words that support the row's values. Records of the
+    result's first rows come before other records.
     """
     passages: list[Passage] = []
     quotes: list[OfferedQuote] = []
@@ -89,7 +89,7 @@ def build_evidence(plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequ
 
 
 def _iter_cited_rows(result: SqlResult, table: str, *, read: bool) -> Iterator[list[int]]:
-    """Yield, for each of the first rows of a result, the records of a table that it cites."""
+    """For each of the first rows of a result, yield the records of a table that the row cites."""
     found = result.records
     if found is None or found.table.casefold() != table.casefold():
         return
@@ -100,7 +100,7 @@ def _iter_cited_rows(result: SqlResult, table: str, *, read: bool) -> Iterator[l
 
 
 def _move_to_front(front: Sequence[int], rows: Sequence[int]) -> Iterator[int]:
-    """Yield each row once, starting with those in `front`."""
+    """Yield each row once, starting with the rows in `front`."""
     first = set(front).intersection(rows)
     yield from dict.fromkeys(number for number in front if number in first)
     yield from (number for number in rows if number not in first)

@@ -30,11 +30,11 @@ from rlm.tables.catalog import (
 )
 from rlm.tables.sql import SqlTable, build_rows_select
 
-# Added columns, such as judged ones, keyed by name: a type, and a value for each row.
+# Added columns, such as judged columns, keyed by name. Each consists of a type and a value for each row.
 Added = Mapping[str, tuple[ColumnType, Sequence[object]]]
 Cells = tuple[object, ...]
 _ROWS_AT_ONCE = 5_000
-# If tables are merged, a column gets the widest of its types.
+# When tables are merged, a column gets the widest of its types in these tables.
 _TYPES = {
     ColumnType.TEXT: "VARCHAR",
     ColumnType.INTEGER: "HUGEINT",
@@ -43,9 +43,9 @@ _TYPES = {
     ColumnType.TIMESTAMP: "TIMESTAMP",
     ColumnType.BOOLEAN: "BOOLEAN",
 }
-# The number of rows whose texts are loaded to estimate the length of all.
+# The number of rows whose texts are loaded to estimate the total length of all rows.
 _ESTIMATE_SAMPLE_ROWS = 20
-# A citation of a whole document or section quotes only this many characters from its start.
+# A citation of a whole document or section quotes at most this many characters from its beginning.
 _QUOTED_CHARS = 1_000
 _NAMES_ROW = re.compile(r"\brows? \d+(?: to \d+)?$")
 
@@ -64,11 +64,11 @@ class RecordRows:
         return self._ends[-1]
 
     def list_handles(self, numbers: Sequence[int]) -> list[Handle]:
-        """Return the span of each row."""
+        """Return the spans of the rows, in order."""
         return [part.document.handle[row.start : row.end] for part, row in self._iter_rows(numbers)]
 
     def iter_texts(self, numbers: Sequence[int]) -> Iterator[str]:
-        """Yield the text of each row for a model."""
+        """Yield the text of each row in the form for a model."""
         for part, row in self._iter_rows(numbers):
             values = (*row.values, *get_origin_values(self.table, part))
             yield "; ".join(
@@ -76,12 +76,15 @@ class RecordRows:
             )
 
     def estimate_tokens(self, numbers: Sequence[int]) -> int:
-        """Estimate the total number of tokens in these rows' texts."""
+        """Estimate the total number of tokens in the texts of these rows."""
         sample = numbers[:: max(1, len(numbers) // _ESTIMATE_SAMPLE_ROWS)]
         return sum(map(estimate_tokens, self.iter_texts(sample))) * len(numbers) // max(1, len(sample))
 
     def build_sql_table(self, folder: Path, added: Added) -> SqlTable:
-        """Return the SQL table for a query, with extra columns appended. Its files are written to `folder`."""
+        """Return the SQL table for a query, with extra columns appended.
+
+        The files of the table are written to `folder`.
+        """
         files = [folder / f"{self.table.name}.{number}.parquet" for number in range(len(self.table.parts))]
         for part, file in zip(self.table.parts, files, strict=True):
             with self._corpus.reading(part.document):
@@ -101,14 +104,14 @@ class RecordRows:
         return counts
 
     def list_source_rows(self, numbers: Sequence[int]) -> tuple[SourceRows, ...]:
-        """Return the rows by their own documents and tables."""
+        """Return the rows, grouped by their original documents and tables."""
         return tuple(
             SourceRows(part.document.handle.document_id, part.document.handle.version_id, part.table.index, tuple(own))
             for part, own in self._iter_parts(sorted(numbers))
         )
 
     def _build_passage(self, part: TablePart, row: RecordRow) -> Passage:
-        """Return a row as a passage. Its heading includes the row number if its place does not name a row."""
+        """Return a row as a passage. If the location does not identify the row, the heading includes the row number."""
         found = self._corpus.load_passage(part.document.handle[row.start : row.end])
         number = () if _NAMES_ROW.search(found.place) else (f"row {row.number}",)
         return replace(found, heading_path=(part.table.name, *number))
@@ -118,9 +121,9 @@ class RecordRows:
         return tuple(column.name for column in self.table.columns)
 
     def _build_selects(self, files: Sequence[Path]) -> list[str]:
-        """Return a SELECT of each part's rows, numbered continuously.
+        """Return a SELECT of the rows of each part. The rows are numbered continuously.
 
-        Columns get the names and types of the merged table.
+        Columns have the names and types of the merged table.
         """
         if len(files) == 1:
             return [build_rows_select(files[0])]
@@ -149,14 +152,14 @@ class RecordRows:
                     yield part, row
 
     def _iter_parts(self, numbers: Sequence[int]) -> Iterator[tuple[TablePart, list[int]]]:
-        """Yield, for each part, the numbers that the rows have in the part's own table, in the order given."""
+        """For each part, yield the numbers of the given rows in the part's own table, in the given order."""
         for place, group in groupby(numbers, key=lambda number: bisect_right(self._ends, number - 1)):
             before = self._ends[place - 1] if place else 0
             yield self.table.parts[place], [number - before for number in group]
 
 
 class TextRows:
-    """Rows that are documents or sections, with the methods of `RecordRows`. A model reads their whole text."""
+    """Rows that are documents or sections, with the same methods as `RecordRows`. A model reads their whole text."""
 
     def __init__(
         self, table: TableInScope, corpus: Corpus, spans: Sequence[Handle], values: Callable[[], list[Cells]]
@@ -191,11 +194,11 @@ class TextRows:
         return [self._corpus.load_passage(handle[:_QUOTED_CHARS]) for handle in self.list_handles(numbers)]
 
     def build_read_passage(self, number: int, words: Iterable[str]) -> tuple[Passage, list[str]]:
-        """Return the citation of a row that was read whole: the passage from the first to the last of these words.
+        """Return the citation for a row that was read whole: the passage spanning the first through last of `words`.
 
-        The words found in the text are returned too, as the document spells them. If none are found, for example
-        because the text does not mention something, the passage is empty and its place states that the whole text was
-        read.
+        The words found in the text are also returned, as spelled in the document. If none are found, for example
+        because the text does not mention something, the passage is empty and its location states that the whole text
+        was read.
         """
         span = self._spans[number - 1]
         text = self._corpus.load_text(span)
@@ -212,7 +215,10 @@ class TextRows:
         return Counter(handle.document_id for handle in self.list_handles(numbers))
 
     def list_source_rows(self, numbers: Sequence[int]) -> tuple[SourceRows, ...]:
-        """Return the rows by their documents. Each row is the document itself, or one of its sections by number."""
+        """Return the rows by their documents.
+
+        Each row is the document itself, or one of its sections, identified by number.
+        """
         table = WHOLE_DOCUMENT if self.table.kind is TableKind.DOCUMENTS else ITS_SECTIONS
         by_document: dict[tuple[str, str], list[int]] = defaultdict(list)
         for number in sorted(numbers):
@@ -225,7 +231,7 @@ class TextRows:
 
     @cached_property
     def _number_within(self) -> list[int]:
-        """The number of each row among the rows of its document."""
+        """The number of each row among the rows of the same document."""
         seen: Counter[tuple[str, str]] = Counter()
         numbers = []
         for row in range(1, self.rows + 1):

@@ -104,7 +104,7 @@ Reply with a plan that can."""
 
 
 class SemanticType(StrEnum):
-    """The type of the values that a model gives to rows."""
+    """The type of the values that a model assigns to rows."""
 
     BOOLEAN = "boolean"
     LABEL = "label"
@@ -115,7 +115,10 @@ class SemanticType(StrEnum):
 
 @dataclass(frozen=True)
 class SemanticColumn:
-    """A column of `table` that a model judges row by row. `where` is an SQL condition, or empty for all rows."""
+    """A column of `table` whose values a model judges row by row.
+
+    `where` is an SQL condition, or empty for all rows.
+    """
 
     table: str
     name: str
@@ -127,9 +130,10 @@ class SemanticColumn:
 
 @dataclass(frozen=True)
 class TablePlan:
-    """The computation for a question. Without `sql`, `answer` explains why the tables cannot answer it.
+    """The computation for a question.
 
-    `language` is the BCP 47 tag of the language of `answer`, or empty if it is unknown.
+    If there is no `sql`, `answer` explains why the tables cannot answer the question. `language` is the BCP 47 tag of
+    the language of `answer`, or empty if the language is unknown.
     """
 
     semantic_columns: tuple[SemanticColumn, ...]
@@ -139,13 +143,13 @@ class TablePlan:
     language: str = ""
 
     def list_steps(self) -> tuple[str, ...]:
-        """Return the steps for display, one sentence each."""
+        """Return the steps of the plan for display, in one sentence each."""
         judging = (f'Read the rows of "{each.table}": {each.instruction}' for each in self.semantic_columns)
         return (*judging, "Run the query over the tables.")
 
 
 class TablePlanError(ValueError):
-    """The plan cannot be used. The message explains the reason to the plan's author."""
+    """The plan cannot be used. The message explains the reason to the author of the plan."""
 
 
 _MEMBERS: Mapping[str, object] = {
@@ -168,7 +172,7 @@ _MEMBERS: Mapping[str, object] = {
     "answer": {"type": "string"},
 }
 PLAN_SCHEMA: Mapping[str, object] = build_closed_object(_MEMBERS)
-# The schema of a plan whose author may first request to see more of some tables.
+# The schema of a plan whose author may first request more details of some tables.
 LOOKING_SCHEMA: Mapping[str, object] = build_closed_object(
     {"show": {"type": "array", "items": {"type": "string"}}, **_MEMBERS}
 )
@@ -179,7 +183,7 @@ def build_planning_call(
 ) -> SubCall:
     """Return the call that requests a plan.
 
-    With `may_look`, the planner may first request to see more of the tables.
+    With `may_look`, the planner may first request more details of some tables.
     """
     look, schema = (_LOOK, LOOKING_SCHEMA) if may_look else ("", PLAN_SCHEMA)
     wanted = format_question(question, today, nonce)
@@ -188,7 +192,7 @@ def build_planning_call(
 
 
 def list_requested_tables(reply: str, tables: TablesInScope, shown: Description) -> list[TableInScope]:
-    """Return the tables that a planner must see first: the tables it names that are not shown in full.
+    """Return the tables that a planner must see first: the tables that it names and that are not shown in full.
 
     This includes tables that its query reads although their columns were not shown.
     """
@@ -203,7 +207,7 @@ def list_requested_tables(reply: str, tables: TablesInScope, shown: Description)
 
 
 def build_repair_call(call: SubCall, reply: str, error: str, nonce: str) -> SubCall:
-    """Return the call again, with the failed plan and the reason for the failure."""
+    """Return the planning call again, with the failed plan and the reason for the failure."""
     said = sanitize(f"{reply[:_MAX_TEXT_CHARS]}", nonce)
     repair = _REPAIR.format(plan=said, error=sanitize(error[:_MAX_TEXT_CHARS], nonce))
     return SubCall(call.system, call.prompt + repair, call.max_tokens, call.schema, call.purpose)
@@ -212,8 +216,8 @@ def build_repair_call(call: SubCall, reply: str, error: str, nonce: str) -> SubC
 def parse_plan(reply: str, tables: TablesInScope, *, repaired: bool = False) -> TablePlan:
     """Parse the plan in a reply. Raises `TablePlanError` if the plan cannot be run over these tables.
 
-    Some models still list existing columns as semantic ones after being told not to; they merely list the columns that
-    the query uses. In a `repaired` plan, such columns are dropped.
+    Some models still list existing columns as semantic columns after being told not to, because they merely list the
+    columns that the query uses. In a `repaired` plan, such columns are dropped.
     """
     try:
         value = json.loads(reply)

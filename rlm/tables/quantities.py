@@ -1,6 +1,6 @@
-"""Finds the columns of a result that are counts or sums, whose numbers are shown with thousands separators.
+"""Finds the columns of a result that are counts or sums. Their numbers are shown with thousands separators.
 
-Years and identifiers are numbers of the same types, so the types of the columns are not sufficient.
+Years and identifiers have the same numeric types, so the types of the columns are not sufficient.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 from rlm.tables.sql_syntax import Node
 
-# The aggregates whose value is always a quantity, whatever their argument is.
+# Aggregates whose value is always a quantity, whatever their argument is.
 _COUNTING = frozenset({"count", "count_star", "count_if", "countif", "approx_count_distinct"})
 _ADDING = frozenset({"sum", "sum_no_overflow", "fsum", "sumkahan", "kahan_sum"})
 _ARITHMETIC, _PASSING = frozenset("+-*/"), frozenset({"OPERATOR_CAST", "OPERATOR_COALESCE"})
@@ -24,7 +24,7 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Source:
-    """One source in FROM: a subquery with its columns, or a table, whose `columns` are None."""
+    """One source in a FROM clause: a subquery with its columns, or a table, for which `columns` is None."""
 
     name: str
     columns: Sequence[_Column] | None
@@ -44,7 +44,7 @@ def find_quantities(query: Node, width: int) -> list[int]:
 
 
 def _list_columns(node: Node, outer: dict[str, Node]) -> list[_Column] | None:
-    """Return the columns of a query, or None if its syntax does not name all of them."""
+    """Return the columns of a query, or None if its syntax does not name all columns."""
     named = outer | {entry["key"].casefold(): entry["value"]["query_node"] for entry in node["cte_map"]["map"]}
     if node["type"] == "SET_OPERATION_NODE":
         parts = [_list_columns(each, named) for each in node["children"]]
@@ -105,7 +105,10 @@ def _is_quantity(expression: Node, sources: Sequence[_Source], named: dict[str, 
 
 
 def _iter_summed_columns(expression: Node) -> Iterator[str]:
-    """Yield the columns whose values are combined by arithmetic, as in `apr + may`; none if anything else is used."""
+    """Yield the columns whose values are combined by arithmetic, as in `apr + may`.
+
+    Yields nothing if the expression contains anything else.
+    """
     waiting, found = [expression], list[str]()
     while waiting:
         node = waiting.pop()

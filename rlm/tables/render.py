@@ -1,6 +1,7 @@
 """The text of a table answer: the planned sentence with the result filled in, and the result as a Markdown table.
 
-Cells are words of documents or of a model, so they are escaped: nothing in them may act as Markdown, HTML or a marker.
+Cells contain text from documents or from a model, so they are escaped: nothing in them may act as Markdown, HTML or a
+marker.
 """
 
 import re
@@ -20,7 +21,7 @@ MAX_SHOWN_ROWS = 20
 _MAX_LISTED = 20
 _CELL_CHARS = 300
 _MAX_DIGITS = 400
-_PLAIN_FLOATS = 1e15  # floats of this size and above are written with an exponent
+_PLAIN_FLOATS = 1e15  # larger floats are written with an exponent
 _MARKDOWN = re.compile(r"([\\`*\[\]<|~]|&(?=#?\w+;)|^[#>+-](?=\s))")
 _EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)")
 _MARKER = re.compile(r"\s*\[\d+\]")
@@ -34,13 +35,13 @@ ENGLISH = Locale("en")
 
 
 class _Figure(str):
-    """A number in its written form. Its spaces keep it on one line."""
+    """A number as it is displayed. Its spaces keep it on one line."""
 
     __slots__ = ()
 
 
 def get_locale(tag: str) -> Locale:
-    """Return the locale of a BCP 47 tag, for formatting numbers. It is English if the tag is unknown."""
+    """Return the locale of a BCP 47 tag for formatting numbers. If the tag is unknown, the locale is English."""
     try:
         return Locale.parse(tag, sep="-")
     except (ValueError, UnknownLocaleError):
@@ -52,9 +53,9 @@ def render_sentence(
 ) -> str:
     """Return the sentences of an answer with their markers.
 
-    `markers` are placed before the end of the first sentence, or each row's markers in a list. A result without rows or
-    values gets a fixed sentence, unless the planned one only counts rows. A fixed sentence is also used if the result
-    lacks the columns named in the planned sentence, or if the plan has no sentence.
+    `markers` are placed before the end of the first sentence, or those of each row at its place in a list. If the
+    result has no rows or values, a fixed sentence is used, unless the planned sentence only counts rows. A fixed
+    sentence is also used if the result lacks the columns named in the planned sentence, or if the plan has no sentence.
     """
     template = _MARKER.sub("", to_one_line(template))
     names = set(_PLACEHOLDER.findall(template))
@@ -82,7 +83,7 @@ def _is_sentence(template: str, result: SqlResult) -> bool:
 
 
 def _has_words(template: str, result: SqlResult) -> bool:
-    """Return whether a planned sentence has more than numbers: words of its own, or values that are strings."""
+    """Return whether a planned sentence contains more than numbers: words of its own, or values that are strings."""
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
     named = {name.casefold() for place in places for name in _parse_columns(place, result)}
     placed = [at for at, column in enumerate(result.columns) if column.casefold() in named]
@@ -91,7 +92,7 @@ def _has_words(template: str, result: SqlResult) -> bool:
 
 
 def list_unknown_placeholders(template: str, result: SqlResult) -> list[str]:
-    """Return the names in a sentence for which the result has no column."""
+    """Return the names in a sentence that are not columns of the result."""
     known = {name.casefold() for name in result.columns}
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
     named = (name for place in places if place != _ROW_COUNT for name in _parse_columns(place, result))
@@ -99,7 +100,7 @@ def list_unknown_placeholders(template: str, result: SqlResult) -> list[str]:
 
 
 def needs_table(template: str, result: SqlResult) -> bool:
-    """Return whether the sentence alone does not show the whole result."""
+    """Return whether a table is needed because the sentence alone does not show the whole result."""
     if not _has_values(result):
         return False
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
@@ -118,9 +119,9 @@ def is_listing_rows(template: str, result: SqlResult) -> bool:
 
 
 def find_stated_columns(template: str, result: SqlResult) -> set[int]:
-    """Return the columns with one value in all rows, such as a total, that the sentence names; never all columns.
+    """Return the columns that the sentence names and that have the same value in all rows, such as a total.
 
-    In a result of one row, these are all columns that it names outside lists.
+    Never returns all columns. If a result has one row, these are all columns that the sentence names outside lists.
     """
     named = {place.strip().casefold() for place in _PLACEHOLDER.findall(template)}
     whole = result.total_rows == len(result.rows) >= 1 and _is_sentence(template, result)
@@ -136,7 +137,7 @@ def render_markdown_table(
 ) -> str:
     """Return the first rows of a result as a Markdown table, and the number of remaining rows.
 
-    Columns in `without` are omitted. The markers of a row, if it has any, are placed at its end.
+    Columns in `without` are omitted. If a row has markers, they are placed at its end.
     """
     shown = _align_figures(result, locale)[:MAX_SHOWN_ROWS]
     columns = [at for at in range(len(result.columns)) if at not in without]
@@ -156,7 +157,7 @@ def render_markdown_table(
 
 
 def render_cell(value: object) -> str:
-    """Return a value for display, on one line."""
+    """Return a value in the form for display, on one line."""
     return value if isinstance(value, _Figure) else _escape(_format_value(value))
 
 
@@ -184,7 +185,7 @@ def _parse_columns(place: str, result: SqlResult) -> list[str]:
 
 
 def _render_list(result: SqlResult, columns: Sequence[int], markers: Sequence[str], locale: Locale) -> str:
-    """Return the first rows in words, with several columns as "Ann (7), Bob (2)".
+    """Return the first rows as a list in words. Rows with several columns are written as "Ann (7), Bob (2)".
 
     Values that contain commas are separated by semicolons.
     """
@@ -204,14 +205,14 @@ def _is_english(locale: Locale) -> bool:
 
 
 def _render_remainder(more: int, locale: Locale) -> str:
-    """Return the number of rows omitted from a list, without words."""
+    """Return the number of rows omitted from a list, without any words."""
     return f"(+{_format_number(more, 0, locale)})"
 
 
 def _align_figures(result: SqlResult, locale: Locale) -> list[list[object]]:
-    """Return the rows with the numbers of each column formatted alike.
+    """Return the rows, with the numbers in each column formatted alike.
 
-    They get equal numbers of decimals, and counts and sums get thousands separators.
+    All numbers of a column have the same number of decimals. Counts and sums have thousands separators.
     """
     most = [
         max((len(_format_decimal(each).partition(".")[2]) for each in column if isinstance(each, Decimal)), default=0)
@@ -241,14 +242,14 @@ def _format_number(value: int | Decimal, places: int, locale: Locale, *, is_part
 
 
 def _format_float(value: float) -> str:
-    """Return the number without digits that only its binary form has."""
+    """Return the number without digits that appear only because of its binary representation."""
     return f"{value:.{10 if abs(value) < 1e10 else 15}g}" if abs(value) < _PLAIN_FLOATS else repr(value)
 
 
 def _add_markers(text: str, markers: str, result: SqlResult) -> str:
-    """Return a text with markers before the end of its first sentence, which is the answer.
+    """Return a text with markers before the end of its first sentence, which gives the answer.
 
-    Other sentences mention omitted rows.
+    The other sentences mention omitted rows.
     """
     if not markers:
         return text

@@ -20,7 +20,7 @@ from ingest.storage.tables.parquet import quote_literal
 from ingest.storage.tables.types import ColumnType
 from rlm.errors import SqlError, SqlLimitError, SqlRefusedError, not_cancelled, require_not_cancelled
 
-# -I: neither environment variables nor files in the working folder can change the child's imports.
+# With -I, neither environment variables nor files in the working folder can change the child's imports.
 CHILD_COMMAND = (sys.executable, "-I", "-m", "rlm.tables.sql_child")
 
 _STORED_TYPES = {
@@ -40,8 +40,8 @@ _ERRORS = {"sql": SqlError, "refused": SqlRefusedError, "limit": SqlLimitError}
 class SqlTable:
     """A table with its name in the SQL.
 
-    `rows` are the engine's own SELECTs of `_row` and the table's columns; the first one determines the columns' names
-    and types. `added` are extra columns, with a value for each row.
+    `rows` are SELECTs by the engine that return `_row` and the table's columns. The first of them determines the names
+    and types of the columns. `added` are extra columns, with a value for each row.
     """
 
     name: str
@@ -51,7 +51,7 @@ class SqlTable:
 
 @dataclass(frozen=True)
 class SqlResult:
-    """The first rows of a result, and its total number of rows. The columns `quantities` are counts or sums.
+    """The first rows of a result, and its total number of rows. The columns in `quantities` are counts or sums.
 
     Values are `str`, `bool`, `int`, `float`, `Decimal`, `date`, `datetime`, None, and lists and dicts of these.
     """
@@ -68,10 +68,10 @@ Ranges = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class ResultRecords:
-    """The records of `table` behind each of the first rows of a result, as ranges of their numbers.
+    """The records of `table` behind each of the first rows of a result, as ranges of record numbers.
 
-    In each row, None maps to all records of the row, and a column's index maps to the records of that cell if they are
-    fewer.
+    For each row, None maps to all records of the row. If a cell depends on fewer records, its column's index maps to
+    these.
     """
 
     table: str
@@ -80,7 +80,7 @@ class ResultRecords:
 
 @dataclass(frozen=True)
 class SqlLimits:
-    """The limits of one query, which include loading its tables."""
+    """The limits of one query. They also apply to loading its tables."""
 
     seconds: float = 30.0
     memory_bytes: int = 1 << 30
@@ -89,12 +89,12 @@ class SqlLimits:
 
 
 def build_rows_select(file: Path, columns: str = "* EXCLUDE (_row, _start, _end)", *, before: int = 0) -> str:
-    """Return a SELECT of a Parquet file's rows with these columns, numbered from `before` + 1."""
+    """Return a SELECT of a Parquet file's rows with these columns. Rows are numbered from `before` + 1."""
     return f"SELECT _row + {before} AS _row, {columns} FROM read_parquet({quote_literal(str(file.absolute()))})"
 
 
 class SqlChildRunner(Protocol):
-    """Answers a request to `rlm.tables.sql_child`. The files of the request are in `folder`."""
+    """Returns the response of `rlm.tables.sql_child` to a request. The files of the request are in `folder`."""
 
     def __call__(
         self, request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]
@@ -108,12 +108,13 @@ def run_in_child(
     *,
     command: Sequence[str] = CHILD_COMMAND,
 ) -> Mapping[str, Any]:
-    """Run a request in its own process, which ends with the request.
+    """Run a request in its own process, which ends after the request.
 
-    Raises `SqlLimitError` if the request's limits are exceeded, `SqlError` if the process returns no answer, and
+    Raises `SqlLimitError` if the limits of the request are exceeded, `SqlError` if the process returns no result, and
     `RunCancelledError` if the run was cancelled.
     """
-    # A pipe accepts no more than 64 KiB without waiting, and a table may have many files.
+    # A pipe accepts no more than 64 KiB without blocking, and a request may exceed this because a table may have many
+    # files.
     asked = folder / "request.json"
     asked.write_text(json.dumps(request), "utf-8")
     with asked.open("rb") as stdin:
@@ -163,7 +164,7 @@ class SqlEngine:
         traced_rows: int = 0,
         cancelled: Callable[[], bool] = not_cancelled,
     ) -> SqlResult:
-        """Run a SELECT. The result names the records behind its first `traced_rows` if its syntax identifies them.
+        """Run a SELECT. If its syntax identifies the records behind its first `traced_rows`, the result names them.
 
         Raises `SqlError` for SQL that the engine cannot run, `SqlRefusedError` for anything but one SELECT over these
         tables, `SqlLimitError` if a limit is exceeded, and `RunCancelledError` if the run was cancelled.
@@ -186,11 +187,11 @@ class SqlEngine:
     def list_rows_behind(
         self, sql: str, rows_sql: str = "", *, cancelled: Callable[[], bool] = not_cancelled
     ) -> list[tuple[str, str]]:
-        """Return tables, each with a SELECT of `_row` for the rows that `sql` is computed from, the best first.
+        """Return tables, each with a SELECT of `_row` for the rows from which `sql` is computed, the best first.
 
-        The first is `rows_sql`, if it is clear to which table its rows belong. The second is derived from `sql`, if
-        that reads one table. For aggregates, it selects all rows that pass WHERE and count in one of them; for a plain
-        SELECT, the rows that it shows.
+        The first table is that of `rows_sql`, if it is clear to which table its rows belong. The second is derived from
+        `sql`, if `sql` reads only one table. For aggregates, the derived SELECT returns all rows that pass WHERE and
+        count in at least one aggregate; for a plain SELECT, it returns the rows that are shown.
         """
         request = {"sql": sql, "rows_sql": rows_sql, "behind": True, "limits": asdict(self._limits)}
         with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
@@ -207,7 +208,10 @@ class SqlEngine:
 
 
 def _build_table_request(table: SqlTable, added: Path) -> dict[str, Any]:
-    """Write the added columns to a file, because there may be as many values as the table has rows."""
+    """Write the added columns to a file and return the request for a table.
+
+    A file is needed because there may be as many values as the table has rows.
+    """
     if table.added:
         with added.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -222,7 +226,7 @@ def _build_table_request(table: SqlTable, added: Path) -> dict[str, Any]:
 
 
 def _parse_cell(cell: Any) -> object:  # noqa: ANN401 - any JSON
-    """Parse a value that `sql_child` wrote."""
+    """Parse a value that `sql_child` wrote to its output."""
     if isinstance(cell, list):
         return [_parse_cell(each) for each in cell]
     if not isinstance(cell, dict):
@@ -259,18 +263,18 @@ def _end_process(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _build_exit_error(status: int) -> SqlError | SqlLimitError:
-    """Return the error of a child that died without an answer, nearly always because it ran out of memory."""
+    """Build the error for a child process that exited without a result, nearly always because it ran out of memory."""
     if status < 0:
         return SqlLimitError("The query's process died, most likely because it reached its memory limit.")
     return SqlError("The query process gave no answer.")
 
 
 def _build_environment(folder: Path) -> dict[str, str]:
-    """Return an environment without our secrets and with a single allocation arena.
+    """Return an environment without our secrets and with a single memory allocation arena.
 
     Each arena reserves some of the limited address space.
     """
     environment = {"LANG": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder), "MALLOC_ARENA_MAX": "1"}
-    if "LD_LIBRARY_PATH" in os.environ:  # some Python builds find their own library through it
+    if "LD_LIBRARY_PATH" in os.environ:  # some Python builds need it to find their own library
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return environment

@@ -1,4 +1,4 @@
-"""Answers over tables: a model plans, code computes, and the records behind every number are the evidence."""
+"""Answers questions over tables: a model plans, code computes, and the records behind every number are the evidence."""
 
 import tempfile
 from collections import defaultdict
@@ -40,14 +40,15 @@ _KEPT_ROWS = 100
 _MAX_DOCUMENTS = 50
 
 
-# A plan that was run, and its result. The result is None if the plan states that the tables cannot answer.
+# A plan that was run, and the result of running it. The result is None if the plan states that the tables cannot answer
+# the question.
 Computed = tuple[TablePlan, SqlResult | None]
 
 
 class TableStrategy:
     """Computes answers over the record tables in scope.
 
-    With `embedder`, a classifier labels the rows that the model need not read.
+    With `embedder`, a classifier labels the rows that the model does not need to read.
     """
 
     def __init__(
@@ -60,7 +61,8 @@ class TableStrategy:
     ) -> None:
         """Create the strategy.
 
-        `otherwise` answers if the plan states that the tables cannot. Without it, that statement is the answer.
+        If the plan states that the tables cannot answer the question, `otherwise` answers it. Without `otherwise`, the
+        plan's statement is the answer.
         """
         self._otherwise = otherwise
         self._catalog = catalog
@@ -91,9 +93,10 @@ class TableStrategy:
     def _compute(
         self, context: Context, corpus: Corpus, tables: TablesInScope, run: PlanRun
     ) -> Generator[Event, None, Computed]:
-        """Plan and run. The planner may look at more tables once, and an unusable plan is sent back once.
+        """Create a plan and run it.
 
-        A small model plans with only the tables that it is shown.
+        The planner may request more details of tables once, and an unusable plan is sent back once. A small model plans
+        with only the tables that it is shown.
         """
         nonce, profile = context.nonce(), context.profile
         shown = tables.describe(profile.reading_tokens)
@@ -134,7 +137,7 @@ def _request_plan(context: Context, call: SubCall) -> str:
 
 
 def _require_columns(plan: TablePlan, result: SqlResult | None) -> None:
-    """Raise `TablePlanError` if the sentence has a placeholder for a value that the result lacks."""
+    """Raise `TablePlanError` if the sentence has a placeholder for a value that is not in the result."""
     unknown = list_unknown_placeholders(plan.answer, result) if result is not None else []
     if result is not None and unknown:
         columns = ", ".join(result.columns)
@@ -169,7 +172,10 @@ def _build_draft(plan: TablePlan, result: SqlResult, run: PlanRun) -> Draft:
 
 
 def _render_text(plan: TablePlan, result: SqlResult, evidence: Evidence) -> str:
-    """Return the sentence and the table. Markers are placed at the rows of a list or table, or else in the sentence."""
+    """Return the sentence and the table.
+
+    Markers are placed at the rows of a list or table if there is one, or else in the sentence.
+    """
     answer, locale = plan.answer, get_locale(plan.language)
     by_row, has_table, has_list = (
         evidence.list_row_markers(result),
@@ -204,14 +210,14 @@ def _iter_notes(plan: TablePlan, run: PlanRun, interval: Interval | None) -> Ite
 
 
 def _iter_citation_notes(text: str, evidence: Evidence) -> Iterator[str]:
-    """Yield a note on how many of the records behind an answer are cited, unless all or none are."""
+    """Yield a note that says how many of the records behind an answer are cited, unless all or none are."""
     cited = sum(f"[{number}]" in text for number in evidence.passages)
     if 0 < cited < evidence.rows:
         yield f"{cited} of the {evidence.rows:,} records behind this answer {'is' if cited == 1 else 'are'} cited."
 
 
 def _iter_reading_notes(plan: TablePlan, run: PlanRun) -> Iterator[str]:
-    """Yield notes on the columns that are a model's reading of records, and the number of these records."""
+    """Yield notes that say which columns are a model's reading of records, and how many records it read."""
     columns: dict[tuple[str, int], list[str]] = defaultdict(list)
     for judged in run.list_judged(plan):
         if count := sum(1 for _ in judged.iter_words()):

@@ -1,6 +1,7 @@
-"""The lines above and below a table in its document's text, whatever the document's format.
+"""The lines above and below a table in the text of its document, for documents of any format.
 
-They contain facts that no cell contains: that amounts are in millions, the reporting date, or what a footnote excludes.
+These lines contain facts that no cell contains, for example that amounts are in millions, the reporting date, or that a
+footnote excludes something.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from rlm.tables.description import Surroundings
 _READ_CHARS = 1_200
 _ABOVE_CHARS = 400
 _BELOW_CHARS = 300
-# Tables are adjacent if no more than a blank line is between them.
+# Tables are adjacent if there is no more than a blank line between them.
 _BLANK_LINE = len("\n\n")
 _ROW, _HEADING = "|", "#"
 
@@ -21,10 +22,10 @@ _ROW, _HEADING = "|", "#"
 def load_surroundings(
     corpus: Corpus, document: CorpusDocument, table: RecordTable, all_tables: Sequence[RecordTable]
 ) -> Surroundings:
-    """Return the lines around a table. `all_tables` are its document's tables in reading order.
+    """Return the lines around a table. `all_tables` are the tables of its document, in reading order.
 
-    Tables with nothing between them share the text above the first and below the last. Raises `UnknownHandleError` if
-    the document is not in scope.
+    Tables with nothing between them share the text above the first and below the last of them. Raises
+    `UnknownHandleError` if the document is not in scope.
     """
     before = [each for each in all_tables if each.end <= table.start]
     after = [each for each in all_tables if each.start >= table.end]
@@ -43,7 +44,7 @@ def load_surroundings(
 
 
 def _extract_above(text: str) -> str:
-    """Return the paragraphs directly above a table, with the headings above them."""
+    """Return the paragraphs directly above a table, together with the headings above these paragraphs."""
     taken: list[str] = []
     for paragraph in reversed(_split_paragraphs(text)):
         is_heading = paragraph.startswith(_HEADING)
@@ -55,9 +56,9 @@ def _extract_above(text: str) -> str:
 
 
 def _extract_below(text: str, *, belongs_to_next: bool) -> str:
-    """Return the paragraphs below a table up to the next heading.
+    """Return the paragraphs between a table and the next heading.
 
-    The last one is omitted if it names the next table.
+    If the last paragraph names the next table, it is omitted.
     """
     paragraphs = _split_paragraphs(text)
     taken: list[str] = []

@@ -1,4 +1,4 @@
-"""Runs a plan: judges rows, runs the query, and finds the rows behind its result."""
+"""Runs a plan: judges rows, runs the query, and finds the rows behind the result."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ _MAX_ROWS_BEHIND = 1_000_000
 
 @dataclass(frozen=True)
 class JudgedColumn:
-    """A column with its values for the rows `numbers`, in that order. A value is None if the row has none."""
+    """A column with its values for the rows `numbers`, in the order of `numbers`. A value is None if it is missing."""
 
     column: SemanticColumn
     numbers: Sequence[int]
@@ -54,9 +54,9 @@ class JudgedColumn:
         return _TYPES[self.column.type], values
 
     def iter_words(self) -> Iterator[tuple[int, str]]:
-        """Yield each row that the model read, with the words that support its value.
+        """Yield each row that the model read, with the words that support the row's value.
 
-        The words are empty if there are none.
+        If there are no such words, they are empty.
         """
         quotes = self.found.quotes or [""] * len(self.numbers)
         for number, by, quote in zip(self.numbers, self.found.judged_by, quotes, strict=True):
@@ -64,7 +64,10 @@ class JudgedColumn:
                 yield number, quote
 
     def compute_interval(self, counted: Sequence[int]) -> Interval | None:
-        """Return the range of a count of these rows, as far as it depends on this column; None if it is exact."""
+        """Return the range of a count of these rows, as far as it depends on this column.
+
+        Returns None if the count is exact.
+        """
         if not isinstance(self.found, Classification):
             return None
         place = {number: at for at, number in enumerate(self.numbers)}
@@ -113,7 +116,7 @@ def _parse_date(value: object) -> date | None:
 
 
 class PlanRun:
-    """The tables of one question, with the judgements made so far. A repaired plan reuses the judgements."""
+    """The tables of one question, with the judgements made so far. A repaired plan reuses these judgements."""
 
     def __init__(
         self,
@@ -143,7 +146,7 @@ class PlanRun:
         return [self._judged[column] for column in plan.semantic_columns if column in self._judged]
 
     def dry_run(self, plan: TablePlan) -> None:
-        """Run the query with empty judged columns, before anything is spent on them.
+        """Run the query with empty judged columns, before anything is spent on judging.
 
         Raises the same errors as `run_query`.
         """
@@ -153,8 +156,8 @@ class PlanRun:
     def judge_rows(self, plan: TablePlan) -> Iterator[Event]:
         """Judge the rows that the plan names.
 
-        Raises `RunTooLargeError` before any work if there are too many rows to judge without confirmation. Raises the
-        failure of the first call if no row of a column could be judged.
+        Raises `RunTooLargeError` before any work if judging that many rows requires confirmation. If no row of a column
+        could be judged, the failure of the first call is raised.
         """
         waiting = [column for column in plan.semantic_columns if column not in self._judged]
         numbers = {column: self._select_rows(column) for column in waiting}
@@ -185,9 +188,9 @@ class PlanRun:
         return self._run_sql(plan.sql, plan, judged=True, most_rows=_MAX_RESULT_ROWS, traced_rows=traced_rows)
 
     def find_rows_behind(self, plan: TablePlan, result: SqlResult) -> dict[str, list[int]]:
-        """Return the rows behind the result, keyed by table, according to the plan or to the syntax of its query.
+        """Return the rows behind the result, keyed by table. They are named by the plan or by the syntax of its query.
 
-        If neither identifies them, they are only the documents and sections that a model read for the result.
+        If neither identifies the rows, only the documents and sections that a model read for the result are returned.
         """
         try:
             queries = self._engine.list_rows_behind(plan.sql, plan.rows_sql, cancelled=self._context.cancelled)
@@ -221,7 +224,7 @@ class PlanRun:
     def get_words_read(self, plan: TablePlan, name: str) -> dict[int, list[str]]:
         """Return the documents or sections of a table that the model read.
 
-        They are keyed by row, with the words quoted from each.
+        The result is keyed by row and contains the words quoted from each document or section.
         """
         found: dict[int, list[str]] = defaultdict(list)
         for judged in self.list_judged(plan):
@@ -322,7 +325,7 @@ class PlanRun:
         self._judged[column] = found
 
     def _should_quote(self, opened: OpenedTable) -> bool:
-        """Return whether rows are read whole by a model that can also copy the words that support its values."""
+        """Return whether rows are read as a whole by a model that can also copy the words that support its values."""
         return opened.table.kind is not TableKind.RECORDS and not self._reader.small
 
     def _select_rows(self, column: SemanticColumn) -> list[int]:
@@ -356,7 +359,7 @@ class PlanRun:
     def _find_row_numbers(self, name: str, sql: str, plan: TablePlan) -> dict[str, list[int]] | None:
         """Return the rows of a table that a query selects.
 
-        Returns None if the query cannot be run or returns something else; the answer does not depend on it.
+        Returns None if the query cannot be run or does not select rows, because the answer does not depend on it.
         """
         table = self._tables.find_table(name)
         if table is None:
