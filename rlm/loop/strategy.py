@@ -39,7 +39,7 @@ class RecursiveStrategy:
 
 
 def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
-    """Build the draft: the submitted answer, the best draft, or a sentence that explains why there is neither."""
+    """Build the draft from the submitted answer or best draft, or else a sentence that explains why neither exists."""
     found, finished, log = run.answer, run.submissions.final is not None, run.log
     coverage, notes, reasons = log.compute_coverage(), list[str](), [] if finished or not run.reason else [run.reason]
     if found is None:

@@ -1,4 +1,7 @@
-"""Reports a cell's failure to the model that wrote it: the end of the traceback in the code's names, and a hint."""
+"""Reports the failure of a cell to the model that wrote it.
+
+The report is the end of the traceback, with the names used in the code, and a hint.
+"""
 
 import re
 import traceback

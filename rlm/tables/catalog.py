@@ -107,7 +107,7 @@ class TableInScope:
 
 @dataclass(frozen=True)
 class TablesInScope:
-    """Tables keyed by name, those of the files first, and the known contents of some of them."""
+    """Tables keyed by name, starting with the tables of the files, and the contents of some of the tables."""
 
     tables: tuple[TableInScope, ...]
     contents: Mapping[str, Contents]

@@ -35,7 +35,7 @@ _EMPTY = "(empty)"
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The lines above and below a table in its document, such as a caption with the unit of its numbers, and notes."""
+    """The lines above and below a table in its document, such as notes, or a caption with the unit of its numbers."""
 
     name: str
     rows: int

@@ -1,4 +1,4 @@
-"""The evidence of a table answer: the first rows behind it as numbered passages, and the markers that refer to them."""
+"""The evidence of a table answer: the first rows behind it as numbered passages, and the markers that cite them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

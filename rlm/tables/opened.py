@@ -51,7 +51,10 @@ _NAMES_ROW = re.compile(r"\brows? \d+(?: to \d+)?$")
 
 
 class RecordRows:
-    """Rows of one or more record tables with the same columns, numbered from 1. The first part's rows come first."""
+    """Rows of one or more record tables with the same columns, numbered from 1.
+
+    The first part's rows have the lowest numbers.
+    """
 
     def __init__(self, table: TableInScope, corpus: Corpus, records: RecordTables) -> None:
         self.table = table

@@ -21,7 +21,7 @@ MAX_SHOWN_ROWS = 20
 _MAX_LISTED = 20
 _CELL_CHARS = 300
 _MAX_DIGITS = 400
-_PLAIN_FLOATS = 1e15  # larger floats are written with an exponent
+_PLAIN_FLOATS = 1e15  # floats of at least this size are written with an exponent
 _MARKDOWN = re.compile(r"([\\`*\[\]<|~]|&(?=#?\w+;)|^[#>+-](?=\s))")
 _EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)")
 _MARKER = re.compile(r"\s*\[\d+\]")
@@ -78,7 +78,7 @@ def render_sentence(
 
 
 def _is_sentence(template: str, result: SqlResult) -> bool:
-    """Return whether a planned sentence can be used: the result has its columns, and it contains more than numbers."""
+    """Return whether a planned sentence is usable: its columns are in the result, and it contains more than numbers."""
     return not list_unknown_placeholders(template, result) and _has_words(template, result)
 
 
@@ -162,7 +162,7 @@ def render_cell(value: object) -> str:
 
 
 def build_result(result: SqlResult, interval: Interval | None, most_rows: int) -> Result:
-    """Return a result for programs: a number or label of one cell, a list of one column, or a table of named values."""
+    """Return the result for programs: a number or label for one cell, a list for one column, or otherwise a table."""
     rows = [convert_to_json(row) for row in result.rows[:most_rows]]
     if len(result.columns) == 1:
         if result.total_rows == 1:
@@ -178,7 +178,7 @@ def _has_values(result: SqlResult) -> bool:
 
 
 def _parse_columns(place: str, result: SqlResult) -> list[str]:
-    """Return the columns that a placeholder in a sentence names: a single one, or those of `list:name, orders`."""
+    """Return the columns that a placeholder in a sentence names: one column, or those listed in `list:name, orders`."""
     name = place.removeprefix(_LIST).strip()
     is_column = name.casefold() in map(str.casefold, result.columns)
     return [name] if is_column or not place.startswith(_LIST) else [each.strip() for each in name.split(",")]
@@ -292,7 +292,7 @@ def _format_value(value: object) -> str:
 
 
 def _format_decimal(value: Decimal) -> str:
-    """Return the decimal without the zeros that a wide type adds, but with at least two decimals if it has any."""
+    """Return the decimal without trailing zeros from a wide type, but with at least two decimals if it has any."""
     text = f"{value:f}"
     whole, point, decimals = text.partition(".")
     kept = decimals.rstrip("0")

@@ -318,7 +318,10 @@ def _remove_places(tree: Any) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _is_neutral(call: Node, otherwise: Node) -> bool:
-    """Return whether the ELSE value of a CASE has no effect in an aggregate: NULL, or 0 in a sum."""
+    """Return whether the ELSE value of a CASE has no effect in an aggregate.
+
+    This applies to NULL, and to 0 in a sum.
+    """
     text = str(otherwise.get("literal", {}).get("text", otherwise.get("value", {}).get("value"))).casefold()
     null = otherwise.get("literal", {}).get("kind") == "NULL" or otherwise.get("value", {}).get("is_null") is True
     return otherwise.get("class") == "CONSTANT" and (

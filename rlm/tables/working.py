@@ -277,7 +277,7 @@ class PlanRun:
         return Interval(min(each.low for each in known), max(each.high for each in known)) if known else None
 
     def compute_coverage(self, plan: TablePlan) -> Coverage:
-        """Return which parts of the tables a model judged, a classifier labelled, and only code searched."""
+        """Return which parts of the tables a model judged, a classifier labelled, or only code searched."""
         used = {table.name: table for table in self._tables.list_mentioned(plan.sql)}
         units = sum(self._open_table(name).rows for name in used)
         by_row: dict[tuple[str, int], set[JudgedBy]] = defaultdict(set)
@@ -359,7 +359,8 @@ class PlanRun:
     def _find_row_numbers(self, name: str, sql: str, plan: TablePlan) -> dict[str, list[int]] | None:
         """Return the rows of a table that a query selects.
 
-        Returns None if the query cannot be run or does not select rows, because the answer does not depend on it.
+        Returns None if the query cannot be run or does not select rows. No error is raised, because the answer does not
+        depend on these rows.
         """
         table = self._tables.find_table(name)
         if table is None:
