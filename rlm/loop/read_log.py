@@ -165,7 +165,7 @@ class ReadLog:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """One sentence for each kind of failure of requests to operators and sub-models."""
+        """Up to two sentences: one about records that were not judged, and one about sub-calls without a reply."""
         said: list[str] = []
         if self._unjudged:
             records = len({handle for _, handle in self._unjudged})

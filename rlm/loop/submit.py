@@ -264,7 +264,7 @@ def build_result(value: object) -> Result:
 
 
 def render_markdown(value: object) -> str:
-    """Render a JSON value for display: a table for a list of flat objects, a list, or else JSON in a code fence."""
+    """Render a JSON value for display: a list of flat objects as a table, a list as such, others in a code fence."""
     match value:
         case bool():
             return "Yes." if value else "No."

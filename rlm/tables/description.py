@@ -69,9 +69,9 @@ class DescribedTable:
 
 @dataclass(frozen=True)
 class Description:
-    """The text about tables, and the names of the tables shown in full, only by their columns, or at most by name.
+    """The text about tables, and the names of tables by how they are shown: in full, by columns, or by name at most.
 
-    A `listed` table appears in the text only by name, if at all.
+    If a `listed` table appears in the text at all, only its name appears.
     """
 
     text: str

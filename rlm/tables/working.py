@@ -207,7 +207,7 @@ class PlanRun:
         return {name: read for name in names if (read := sorted(self.get_words_read(plan, name)))}
 
     def iter_rows_behind_cells(self, result: SqlResult) -> Iterator[CellRecords]:
-        """Yield the records behind each row of a result that names them, and behind cells that depend on fewer."""
+        """Yield the records behind each row of a result that names them, and those behind cells with fewer records."""
         found = result.records
         if found is None:
             return
@@ -237,7 +237,7 @@ class PlanRun:
         return found
 
     def list_documents(self, plan: TablePlan, behind: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
-        """Return the documents of the rows behind the answer and of other judged rows, with the number of both.
+        """Return the documents of rows behind the answer and of judged rows, with both numbers of rows for each.
 
         If the rows behind an answer are unknown, the documents of the tables in its query are returned.
         """
