@@ -99,7 +99,7 @@ class DirectStrategy:
     def stream(self, context: Context) -> Iterator[Event]:
         """Answer in the same way as `Strategy.stream`.
 
-        Raises the errors of the search and the model, and `LanguageModelOutputError` for a reply without text.
+        Raises the same errors as the search and the model, and `LanguageModelOutputError` for a reply without text.
         """
         yield from _AnswerRounds(context).iter_events()
 

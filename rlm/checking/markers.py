@@ -278,7 +278,7 @@ def list_sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int
 
 
 def _is_closing_aside(text: str) -> bool:
-    """Return whether a text ends with a parenthesis that also opened within the text, "(like this!)"."""
+    """Return whether a string ends with a parenthesis that also opened within the string, "(like this!)"."""
     return _ASIDE_END.search(text, max(0, len(text) - ASIDE_END_LOOKBACK_CHARS)) is not None and text.rfind("(") > 0
 
 

@@ -48,7 +48,7 @@ def list_quotable_spans(passage: Passage) -> list[Span]:
 
 
 def extract_stems(text: str) -> frozenset[str]:
-    """Return the numbers in a text and the stems of its other words. Inflected forms of a word share a stem."""
+    """Return the numbers in a string and the stems of its other words. Inflected forms of a word share a stem."""
     return frozenset(word if word[0].isdigit() else word[:_STEM_CHARS].casefold() for word in _WORD.findall(text))
 
 

@@ -189,7 +189,7 @@ def _is_word_char(char: str) -> bool:
 
 
 def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _FoldedText:
-    """Fold a text without the spans in `left_out`, which maps the start of each span to its end."""
+    """Fold a string without the spans in `left_out`, which maps the start of each span to its end."""
     chars: list[str] = []
     starts, ends = array("l"), array("l")
     space = False

@@ -219,7 +219,7 @@ class Profiles:
 
 
 def load_profiles(path: Path | None) -> Profiles:
-    """Load the built-in profiles and those of a TOML file, which has a table `[models."NAME"]` for each model.
+    """Load the built-in profiles and the profiles in a TOML file, which has a table `[models."NAME"]` for each model.
 
     Raises `ProfileFileError`, which names the invalid entry and setting.
     """

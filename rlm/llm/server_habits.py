@@ -1,9 +1,9 @@
 """Learns which request features a server rejects.
 
-They are detected on first use, remembered for the life of the process, and then avoided. If the error names a parameter
-or the `system` role, that part of the request is changed and the request is sent again. If this succeeds, the change is
-remembered. If the error names nothing, the schema is the usual cause, and schema support is lowered by one level:
-`json_schema`, `json_object`, none.
+Rejected features are detected on first use, remembered for the life of the process, and then avoided. If the error
+names a parameter or the `system` role, that part of the request is changed and the request is sent again. If this
+succeeds, the change is remembered. If the error names nothing, the schema is the usual cause, and schema support is
+lowered by one level: `json_schema`, `json_object`, none.
 """
 
 import re

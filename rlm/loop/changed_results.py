@@ -116,10 +116,10 @@ def change_result(tool: str, result: object, call: int, calls: int, change: Chan
 
 
 def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
-    """Return a copy of a tool's results in which one call's text replaces those of the whole group.
+    """Return a copy of a tool's results in which one call's string replaces those of the whole group.
 
-    Results that are not all text are returned unchanged. A text with more lines than there are calls is not changed
-    here, because `change_result` changes it line by line.
+    Results that are not all strings are returned unchanged. A string with more lines than there are calls is not
+    changed here, because `change_result` changes it line by line.
     """
     are_texts = len(results) > 1 and all(isinstance(each, str) for each in results)
     copied = _copy_values(results, change) if are_texts else None
@@ -188,9 +188,7 @@ def _shift_counts(result: object, *, more: bool) -> object:
 def _resize_result(result: object, kind: ChangeKind) -> object:
     """Return the result with its first record repeated, or without its last record.
 
-    Lines of a text are treated like records.
-
-    `ChangeKind.FEWER` leaves texts unchanged.
+    Lines of a string are treated like records. `ChangeKind.FEWER` leaves strings unchanged.
     """
     match result:
         case str():
@@ -210,7 +208,7 @@ def _resize_result(result: object, kind: ChangeKind) -> object:
 
 
 def _is_changed_by_lines(value: object, siblings: int) -> bool:
-    """Return whether the groups consist of lines within a text rather than of whole texts.
+    """Return whether the groups consist of lines within a string rather than of whole strings.
 
     A position belongs to the same group for all kinds of change. Otherwise, a value read at this position would move
     with both groups.

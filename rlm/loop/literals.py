@@ -104,7 +104,7 @@ def _iter_bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def extract_numbers(text: str) -> list[str]:
-    """Return the digits of each number in a text, without decimal points and commas."""
+    """Return the digits of each number in a string, without decimal points and commas."""
     return [extract_digits(number) for number in NUMBER.findall(text)]
 
 

@@ -208,7 +208,7 @@ def run_cascade(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Generator[OperatorProgress, None, CascadeResult]:
-    """Label the distinct records 0 to n - 1, where record `number` occurs `copies[number]` times.
+    """Label the distinct records 0 to n - 1. The record `number` occurs `copies[number]` times.
 
     Raises `RunCancelledError` if the run was cancelled.
     """

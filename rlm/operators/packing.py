@@ -229,7 +229,7 @@ def _parse_json_object(text: str) -> Mapping[str, Any]:
 
 
 def _compute_starts(size: int, part_chars: int) -> range:
-    """Return the start offsets of the parts of a text with `size` characters.
+    """Return the start offsets of the parts into which a text of `size` characters is split.
 
     The last part ends at the end of the text.
     """

@@ -27,7 +27,8 @@ _BRIEF_CHARS = 120  # a longer caption is shortened to its last characters
 # Maximum number of characters for the values of all columns of a table and for all cells of a row, and the minimum for
 # a single column or cell.
 _VALUES_CHARS, _FEWEST_VALUES_CHARS = 4_000, 80
-# If not all values are shown, the most common ones get this fraction of the characters. The rarest values get the rest.
+# If not all values are shown, the most common values get this fraction of the characters. The rarest values get the
+# remaining characters.
 _SHARE_OF_COMMON = 2 / 3
 _ROW_CHARS, _FEWEST_CELL_CHARS = 1_600, 16
 _EMPTY = "(empty)"
@@ -58,7 +59,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class DescribedTable:
-    """A table to describe: its name and columns in SQL, its number of rows, and a text about its source."""
+    """A table to describe: its name and columns in SQL, its number of rows, and a description of its source."""
 
     name: str
     columns: Sequence[Column]
@@ -130,7 +131,10 @@ def _render_left_out(count: int) -> Iterator[str]:
 
 
 def _render_whole(table: DescribedTable, most_chars: int = DESCRIBED_CHARS) -> Iterator[str]:
-    """Yield all lines about a table. Its values get at most half of the characters, and its rows get the rest."""
+    """Yield all lines about a table.
+
+    Its values get at most half of the characters, and its rows get the remaining ones.
+    """
     contents = table.contents or Contents()
     yield _render_heading(table)
     yield from _render_captions(contents)

@@ -247,7 +247,7 @@ def _format_float(value: float) -> str:
 
 
 def _add_markers(text: str, markers: str, result: SqlResult) -> str:
-    """Return a text with markers before the end of its first sentence, which gives the answer.
+    """Return a string with markers before the end of its first sentence, which gives the answer.
 
     The other sentences mention omitted rows.
     """
