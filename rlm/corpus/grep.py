@@ -18,11 +18,9 @@ _MAX_PATTERN_CHARS = 2_000
 _WINDOW = 1 << 20
 _OVERLAP = 1 << 12
 _LINE_CHARS = 400
-# Whether a match begins at a position is usually decided within this time. The search holds the GIL during this time,
-# so the limit must be low.
+# The longest step of a search, so that a cancelled run ends soon. It is also the time limit for a single position.
 _STEP_SECONDS = 1.0
-# Whether a match begins at a position is usually decided within this time. Other threads can wait this long for the
-# GIL.
+# Most positions are decided within this time. The search holds the GIL that long, so other threads wait for it.
 _QUICK_SECONDS = 0.005
 
 

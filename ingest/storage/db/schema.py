@@ -595,7 +595,8 @@ runs = Table(
     Column("owner", String(256)),
     Column("readers", JSON(none_as_null=True)),
     Column("filters", JSON, nullable=False, server_default="{}"),
-    # Whether the run waits for a user's decision when its budget is exhausted, and its earlier budgets, oldest first.
+    # `pauses`: true if the run waits for a user's decision when its budget is used up. `raised`: its earlier budgets,
+    # oldest first.
     Column("pauses", Boolean, nullable=False, server_default=false()),
     Column("raised", JSON, nullable=False, server_default="[]"),
     Column("ended_as", String(16)),
