@@ -160,7 +160,8 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
     page.get_by_label("Your question").press("Enter")
     dialog.get_by_role("button", name="Not now").click()
     expect(page.locator("#session-ended")).to_be_visible()
-    page.get_by_role("button", name="Edit and ask again").last.click()
+    expect(page.locator(".turn").last.get_by_role("alert")).to_be_visible()  # the dialog closes a moment before
+    page.locator(".turn").last.get_by_role("button", name="Edit and ask again").click()
     assert page.get_by_label("Your question").input_value() == "And another?"
     page.get_by_role("button", name="Sign in again").click()
     _, other = services.keys.issue(DEFAULT_TENANT, "somebody else’s")
