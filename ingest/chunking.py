@@ -1,13 +1,13 @@
 """Split normalized text into chunks along its structure, with exact code-point spans.
 
-A chunk never crosses a heading. Within a section, the preferred places to cut are, in this order: a blank line, a line
-end (list items, code), a sentence end, any white space, and finally the size limit itself. A table is cut only between
-rows, and its header is never separated from the first row. Chunks do not overlap: published measurements found no gain
+A chunk never crosses a heading. Within a section, text is cut at the best available boundary, in this order: a blank
+line, a line break (list items, code), the end of a sentence, white space, and finally the size limit. A table is cut
+only between rows, and its header stays with the first row. Chunks do not overlap: published measurements found no gain
 from overlap, and without it every code point belongs to at most one chunk.
 
-Only the first rows of a very long table are put into chunks. Searching the other rows by their words is of little use,
-and indexing them would cost as much as indexing a whole library. The record table contains all rows, so questions about
-the table can still reach them.
+Only the first rows of a very long table are put into chunks. Keyword search in the remaining rows is of little use, and
+indexing them would cost as much as indexing a whole library. Questions about the table still reach all rows, because
+the record table contains them.
 """
 
 import re
@@ -19,10 +19,10 @@ from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS, Chunk
 from ingest.storage.texts.layout import Layout, Omission, OmissionKind, TableSpan
 from ingest.storage.texts.positions import Positions
 
-# The maximum number of indexed rows in all tables of a document together. Typical rows up to this limit are embedded
-# within minutes on two cores.
+# Maximum total number of indexed rows in the tables of a document. Two cores embed this many typical rows within
+# minutes.
 INDEXED_ROWS = 100_000
-_CHUNKS_PER_CHECK = 1_000  # chunks; processing this many takes a fraction of a second
+_CHUNKS_PER_CHECK = 1_000  # Processing this many chunks takes a fraction of a second.
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ _CUTS = (
 
 
 def get_chunker_fingerprint(max_chars: int = DEFAULT_MAX_CHARS) -> str:
-    """Return a name that identifies every setting that affects chunk spans. It is part of each version's id."""
+    """Return a string that identifies all settings that affect chunk spans. Every version id includes it."""
     return f"structure-3/{max_chars}"
 
 
@@ -56,9 +56,9 @@ def chunk_text(
 ) -> list[Chunk]:
     """Split `text` into disjoint chunks of at most `max_chars` characters, in reading order.
 
-    The text between chunks is either white space or rows that `list_unindexed_rows` returns. Rows that take several
-    lines are recognized by the positions of their cells. The running time is linear in the length of the text.
-    `check_cancelled` is called regularly; any error that it raises stops the work.
+    The text between chunks is either white space or rows that `list_unindexed_rows` returns. `positions` is needed to
+    recognize rows that span several lines. The running time is linear in the length of the text. `check_cancelled` is
+    called regularly and may raise an error to stop the work.
     """
     if max_chars < 16:
         raise ValueError("max_chars must be at least 16")
@@ -79,10 +79,10 @@ def chunk_text(
 def list_unindexed_rows(
     text: str, layout: Layout, positions: Positions | None = None, *, table_rows: int = INDEXED_ROWS
 ) -> list[tuple[int, int, int]]:
-    """Return the start, end and number of the unindexed rows of each table that is too long to be fully indexed.
+    """Return the start, end and row count of the unindexed part of each table that is too long to be fully indexed.
 
-    The unindexed rows are the last rows of a table. The longest tables of a document are all cut to the same number of
-    rows, so that its tables have at most `table_rows` indexed rows in total.
+    The unindexed part is the end of a table. All tables that are cut keep the same number of rows, so that the
+    document has at most `table_rows` indexed rows in total.
     """
     rows = _TableRows(text, layout.tables, positions or Positions())
     counts = [rows.count_rows(table) for table in layout.tables]
@@ -92,14 +92,14 @@ def list_unindexed_rows(
 
 
 def list_omitted_rows(text: str, layout: Layout, positions: Positions | None = None) -> tuple[Omission, ...]:
-    """Return an omission with the number of rows that no chunk contains. Empty if there are no such rows."""
+    """Return an omission with the number of rows that are in no chunk, or an empty tuple if there are none."""
     count = sum(rows for _, _, rows in list_unindexed_rows(text, layout, positions))
-    detail = "rows of very long tables: search finds the rows before them, questions about the table reach all rows"
+    detail = "rows of very long tables: search covers only the rows before them, table questions reach all rows"
     return (Omission(OmissionKind.ROW, count, detail),) if count else ()
 
 
 def _compute_common_length(lengths: Sequence[int], total: int) -> int:
-    """Return the greatest maximum length for which the truncated `lengths` add up to at most `total`."""
+    """Return the largest cap for which `lengths`, each truncated to the cap, add up to at most `total`."""
     left = total
     for longer, length in enumerate(sorted(lengths)):
         if length * (len(lengths) - longer) > left:
@@ -109,7 +109,7 @@ def _compute_common_length(lengths: Sequence[int], total: int) -> int:
 
 
 def _iter_outside(start: int, end: int, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the parts of `[start, end)` that are outside `spans`, which are in ascending order."""
+    """Yield the ranges in `[start, end)` that `spans` do not cover. `spans` must be in ascending order."""
     for begin, stop in spans:
         if begin < end and stop > start:
             yield start, max(start, begin)
@@ -124,10 +124,10 @@ class _TableRows:
         self._text, self._tables, self._positions = text, tables, positions
 
     def find_best_end(self, start: int, target: int, limit: int, cut: int) -> int | None:
-        """Return a better position for a cut in a table, after `start` and up to `limit`.
+        """Return the best position, after `start` and up to `limit`, for a cut that would fall inside a table.
 
-        Returns None if `cut` is not in a table. The better position is the row end nearest to `target`, or the table's
-        start if no row ends in the range.
+        This is the row end nearest to `target`, or the table's start if no row ends in the range. Returns None if
+        `cut` is not inside a table, or if no position fits.
         """
         at = bisect_left(self._tables, cut, key=lambda table: table.start) - 1
         if at < 0 or cut >= self._tables[at].end:
@@ -139,7 +139,7 @@ class _TableRows:
         return min(ends, key=lambda end: abs(end - target), default=None)
 
     def count_rows(self, table: TableSpan) -> int:
-        """Return the number of a table's rows."""
+        """Return the number of rows in a table."""
         begin = self._get_body_start(table)
         return len(self._positions.list_row_ends(begin, table.end)) or self._text.count("\n", begin, table.end) + 1
 
@@ -157,11 +157,11 @@ class _TableRows:
         return table.header_end + (table.header_end > table.start)
 
     def _list_row_ends(self, table: TableSpan, start: int, limit: int) -> list[int]:
-        """Return the ends of the rows between `start` and `limit`. A row's line end is part of the row."""
+        """Return the end of each row between `start` and `limit`. A row includes its line break."""
         start = max(start, self._get_body_start(table))
         limit = min(limit, table.end)
         cells = self._positions.list_row_ends(start, limit)
-        if len(cells):  # A row ends at the end of its last cell's line.
+        if len(cells):  # A row ends with the line of its last cell.
             ends = [self._text.find("\n", cell) + 1 or table.end for cell in cells.tolist()]
         else:
             ends = [match.end() for match in _line_end.finditer(self._text, start, limit)]
@@ -172,7 +172,7 @@ _line_end = re.compile(r"\n")
 
 
 def _split_sections(text: str, layout: Layout) -> list[_Section]:
-    """Split the text before every heading. A heading with no text below it is merged into the next section."""
+    """Start a section at each heading. A heading without text below it is merged into the next section."""
     sections: list[_Section] = []
     path: list[tuple[int, str]] = []
     start = body = 0
@@ -189,7 +189,7 @@ def _split_sections(text: str, layout: Layout) -> list[_Section]:
 
 
 def _iter_spans(text: str, start: int, end: int, max_chars: int, rows: _TableRows) -> Iterator[tuple[int, int]]:
-    """Yield spans of about equal length, at most `max_chars`, with only white space between them."""
+    """Yield spans of similar length, each at most `max_chars` long, with only white space between them."""
     while True:
         start, end = _trim_span(text, start, end, max_chars)
         length = end - start
@@ -211,8 +211,7 @@ def _iter_spans(text: str, start: int, end: int, max_chars: int, rows: _TableRow
 def _trim_span(text: str, start: int, end: int, window: int) -> tuple[int, int]:
     while start < end and text[start].isspace():
         start += 1
-    # Only trailing white space within the next chunk matters here. White space after that is trimmed with the last
-    # chunk.
+    # If the section does not fit into one chunk, its trailing white space is trimmed with its last chunk.
     if end - start <= window:
         while end > start and text[end - 1].isspace():
             end -= 1
@@ -220,9 +219,10 @@ def _trim_span(text: str, start: int, end: int, window: int) -> tuple[int, int]:
 
 
 def _find_best_cut(text: str, start: int, target: int, limit: int) -> int:
-    """Return the best cut in the window's second half: of the best kind found, the one nearest to `target`.
+    """Return the cut nearest to `target` among the boundaries of the best available kind.
 
-    If there is none, return `limit`.
+    Boundaries in the first half of the way from `start` to `target` are ignored. If there are no others, return
+    `limit`.
     """
     earliest = start + (target - start) // 2
     for pattern in _CUTS:

@@ -1,4 +1,4 @@
-"""Receive files that do not belong to a collection yet. They are checked like documents and stored without parsing."""
+"""Receive files that do not belong to a collection yet. They are checked like documents, but not parsed."""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class FileIntake:
 
     @contextmanager
     def receive(self, request: UploadRequest) -> Iterator[Upload[StoredFile]]:
-        """Open an upload like `Intake.receive`, but ignore the request's collection and metadata."""
+        """Open an upload like `Intake.receive`, ignoring the request's collection and metadata."""
         check_text(request.name, "name")
         full = find_nearest_quota(self._quotas, request, [Quota.BYTES])
         room = self._max_bytes if full is None else min(self._max_bytes, full.remaining)
@@ -58,4 +58,4 @@ class FileIntake:
         return file
 
     def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
-        """Do nothing, because a file without a collection belongs to no batch."""
+        """Do nothing, because only files in a collection belong to a batch."""

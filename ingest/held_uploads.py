@@ -1,6 +1,6 @@
-"""Hold the files of one request on disk until all have arrived, then accept them under one description.
+"""Store the files of one request on disk until all have arrived, then accept them with a shared description.
 
-Form fields that describe the files may follow them, so nothing is recorded until the whole request has arrived.
+Form fields that describe the files may come after the files, so nothing is recorded until the request is complete.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ Outcome = tuple[str, AcceptedUpload | UploadError]
 
 @dataclass
 class _HeldFile:
-    """A file that is still arriving or waiting to be accepted. A refused file has a `refusal` and no bytes."""
+    """A file that is arriving or waiting to be accepted. A rejected file has a `refusal` and no `upload`."""
 
     name: str
     declared_type: str | None
@@ -31,7 +31,7 @@ class _HeldFile:
 
 
 class HeldUploads:
-    """The files of one request, in order. A refused file does not stop the others.
+    """The files of one request, in order. If one is rejected, the others can still be accepted.
 
         held.start_file("tides.pdf", None)
         held.write(block)
@@ -42,10 +42,7 @@ class HeldUploads:
     """
 
     def __init__(self, intake: Intake, request: UploadRequest) -> None:
-        """Hold files for the owner in `request`.
-
-        The other parts of the files' description are passed to `accept_each`.
-        """
+        """Receive files for the owner in `request`. The rest of their description is passed to `accept_each`."""
         self._intake = intake
         self._request = request
         self._files: list[_HeldFile] = []
@@ -75,7 +72,7 @@ class HeldUploads:
                 file.refuse(error)
 
     def finish_file(self) -> None:
-        """Finish the current file. No file descriptor stays open while it waits to be accepted."""
+        """Finish the current file, and close its file descriptor until it is accepted."""
         file = self._files[-1]
         if file.upload is not None:
             try:
@@ -84,10 +81,10 @@ class HeldUploads:
                 file.refuse(error)
 
     def accept_each(self, description: UploadRequest) -> Iterator[Outcome]:
-        """Accept the files one by one under their complete description, and yield the outcome of each.
+        """Accept each file with its complete description, and yield the outcome.
 
-        A refusal is recorded in the batch that `description` names. Before any file is accepted, the first iteration
-        raises the same errors as `Intake.check_description`.
+        Rejected files are recorded in the batch that `description` names. Before the first file is accepted, the
+        description is checked; this raises the same errors as `Intake.check_description`.
         """
         # guard: held-upload-checked
         self._intake.check_description(description)
@@ -112,9 +109,9 @@ class HeldUploads:
             file.stack.close()
 
     def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> AcceptedUpload:
-        """Take over a complete file from its `Upload`, once the files before it have been accepted."""
+        """Accept a complete file from its `Upload`, after the files before it."""
         self._intake.require_backlog_room(request.tenant_id)
         return self._intake.accept(request, incoming, media_type)
 
     def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
-        """Record nothing yet, because a form field after the file may name its batch."""
+        """Do nothing yet, because a form field after the file may name its batch."""

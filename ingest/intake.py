@@ -40,8 +40,8 @@ from ingest.storage.quotas.store import Quotas, build_storage_error
 from ingest.storage.uploads.records import StoredFile
 
 _MAX_NAME_CHARS = 255
-Kept = TypeVar("Kept", covariant=True)  # the result of accepting an upload
-# After one of these errors, no database row refers to the bytes.
+Kept = TypeVar("Kept", covariant=True)  # The result of accepting an upload.
+# If one of these errors is raised, no database row refers to the stored bytes, so they can be deleted.
 _NOT_RECORDED = (
     DocumentNotFoundError,
     StoredFileNotFoundError,
@@ -51,13 +51,13 @@ _NOT_RECORDED = (
     BatchStateError,
     QuotaExceededError,
 )
-# These errors are not caused by the file, so the client can send it again unchanged.
+# The file does not cause these errors, so the client can send it again unchanged.
 TEMPORARY_ERRORS = (BacklogFullError, StorageFullError, StorageReadOnlyError, StorageQuotaExceededError)
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """The document to replace. Its latest version must be in `if_match`, unless that is None."""
+    """The document to replace. Unless `if_match` is None, it must contain the document's latest version."""
 
     document_id: str
     if_match: frozenset[str] | None
@@ -65,12 +65,13 @@ class Replacement:
 
 @dataclass(frozen=True)
 class UploadRequest:
-    """The owner and the sender's description of an upload. The name is for display; the content determines the type.
+    """The owner of an upload, and the sender's description of it.
 
-    A replacement stays in its document's collection and keeps its attributes and readers. `batch_id` names the batch,
-    if any, and `key_id` the API key. `readers` are the subjects that may see the document; None means the whole tenant.
-    `sender` contains the sender's subjects, `owner` is the sender's name, and `collections` are the collections that
-    the sender may write to. `purpose` applies only to files without a collection.
+    `name` is for display; the file type is detected from the content. A replacement keeps the collection, attributes
+    and readers of its document. `batch_id` is the batch, if any, and `key_id` the API key. `readers` are the subjects
+    that may see the document; None means the whole tenant. `sender` contains the sender's subjects, `owner` is the
+    sender's name, and `collections` are the collections that the sender may write to. `purpose` applies only to files
+    without a collection.
     """
 
     tenant_id: str
@@ -85,24 +86,24 @@ class UploadRequest:
     readers: frozenset[str] | None = None
     sender: Readers = None
     collections: CollectionAccess = OPEN_ACCESS
-    # The name is the entry's path in its container, and is not shortened.
+    # For an entry, the name is its path in the container and is not shortened.
     is_entry: bool = False
     purpose: str = ""
     owner: str = ""
 
 
 class Receiver(Protocol[Kept]):
-    """Receives an upload once it is complete."""
+    """Accepts uploads when they are complete."""
 
     def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> Kept:
-        """Take over a complete upload and return the result."""
+        """Accept a complete upload and return the result."""
 
     def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
-        """Record that an upload was refused."""
+        """Record that an upload was rejected."""
 
 
 class Intake:
-    """Adds uploaded files to the catalog. Nothing else adds files to it.
+    """Adds uploaded files to the catalog. No other code adds files to it.
 
     with intake.receive(request) as upload:
         for block in blocks:
@@ -121,10 +122,10 @@ class Intake:
         max_backlog: int = 1,
         quotas: Quotas | None = None,
     ) -> None:
-        """Create an intake that refuses uploads of tenants for which `backlog` returns `max_backlog` or more.
+        """Create an intake.
 
-        `backlog` counts a tenant's waiting documents. Without `quotas`, an upload that exceeds the quota of its tenant
-        or key is refused only after it has arrived completely.
+        `backlog` counts a tenant's waiting documents. Uploads are rejected if there are `max_backlog` or more. Without
+        `quotas`, an upload that exceeds the quota of its tenant or key is rejected only after it has fully arrived.
         """
         self._catalog = catalog
         self._blobs = blobs
@@ -136,11 +137,11 @@ class Intake:
 
     @contextmanager
     def receive(self, request: UploadRequest) -> Iterator["Upload[AcceptedUpload]"]:
-        """Open an upload to write blocks to and then `accept`. If the block exits without `accept`, nothing is stored.
+        """Open an upload: write its blocks, then call `accept`. If the context exits before that, nothing is stored.
 
-        Raises an `UploadError` if the upload is refused, `BatchNotFoundError` or `BatchStateError` if the batch cannot
-        be added to, `InputError` if the description is invalid, and `CollectionNotFoundError` or `RoleMissingError` if
-        the sender may not write to the collection.
+        Raises an `UploadError` if the upload is rejected, `BatchNotFoundError` or `BatchStateError` if files cannot be
+        added to the batch, `InputError` if the description is invalid, and `CollectionNotFoundError` or
+        `RoleMissingError` if the sender may not write to the collection.
         """
         self.check_description(request)
         with self.open(request, self) as upload:
@@ -150,10 +151,10 @@ class Intake:
     def open(
         self, request: UploadRequest, receiver: Receiver[AcceptedUpload], *, held_bytes: int = 0
     ) -> Iterator["Upload[AcceptedUpload]"]:
-        """Open an upload that is passed to `receiver` when it is accepted, without checking its description.
+        """Open an upload that `receiver` accepts when it is complete. Its description is not checked.
 
         `held_bytes` is the total size of other files that are waiting to be accepted, which also count against the
-        quotas. Raises an `UploadError` if the upload is refused.
+        quotas. Raises an `UploadError` if the upload is rejected.
         """
         self.require_backlog_room(request.tenant_id)
         full = find_nearest_quota(self._quotas, request)
@@ -163,7 +164,7 @@ class Intake:
             yield Upload(receiver, request, incoming, full if room < self._max_bytes else None)
 
     def require_admissible(self, request: UploadRequest, length: int) -> None:
-        """Check the limits and quotas for an upload of this length before it arrives.
+        """Check limits and quotas for an upload of `length` bytes before it arrives.
 
         Raises the same errors as `receive`.
         """
@@ -182,14 +183,14 @@ class Intake:
     def resume(
         self, request: UploadRequest, incoming: IncomingUpload, head: bytes
     ) -> Iterator["Upload[AcceptedUpload]"]:
-        """Open an upload whose first part has already arrived, like `receive`. `head` is the beginning of the file."""
+        """Open an upload like `receive`, but one that has partly arrived. `head` contains the file's first bytes."""
         self.check_description(request)
         self.require_backlog_room(request.tenant_id)
         find_nearest_quota(self._quotas, request)
         yield Upload(self, request, incoming, None, head)
 
     def check_description(self, request: UploadRequest) -> None:
-        """Check an upload's description: its strings, and whether its collection and batch can be written to.
+        """Check the strings in an upload's description, and whether files can be added to its collection and batch.
 
         Raises the same errors as `receive`, except those about the file's content and size.
         """
@@ -197,14 +198,14 @@ class Intake:
             check_text(getattr(request, at) or "", at)
         check_metadata(request.attributes)
         request.collections.require_writable(request.collection)
-        if request.batch_id is not None:  # checked before the bytes are sent, and again when the upload is recorded
+        if request.batch_id is not None:  # The batch is checked again when the upload is recorded.
             self._batches.require_open(request.tenant_id, request.batch_id)
 
     def require_backlog_room(self, tenant_id: str) -> None:
         """Raise `BacklogFullError` if too many of a tenant's documents are waiting to be indexed."""
         waiting = self._backlog(tenant_id)
         if waiting >= self._max_backlog:
-            raise BacklogFullError(f"{waiting:,} documents wait to be indexed, which is the limit.")
+            raise BacklogFullError(f"{waiting:,} documents are waiting to be indexed, which is the limit.")
 
     def retry(
         self,
@@ -216,17 +217,17 @@ class Intake:
         key_id: str = "",
         priority: JobPriority = JobPriority.INTERACTIVE,
     ) -> AcceptedUpload:
-        """Accept the stored bytes of a failed document again, as if the client had sent them again.
+        """Upload the stored bytes of a failed document again.
 
-        Raises the same errors as `receive`, `DocumentNotFoundError` if there is no such document, and
-        `DocumentStateError` if the document did not fail.
+        Raises the same errors as `receive`, `DocumentNotFoundError` if the document does not exist, and
+        `DocumentStateError` if it has not failed.
         """
         document = self._catalog.load_document(tenant_id, document_id, readers=sender)
         version = document.version
         if version.state is not VersionState.FAILED:
             raise DocumentStateError(
-                f"The document is {version.state}: only a failed document can be retried.",
-                hint="Replace it if its content has changed.",
+                f"The document is {version.state}. Only failed documents can be retried.",
+                hint="If its content has changed, replace the document.",
             )
         request = UploadRequest(
             tenant_id,
@@ -245,12 +246,12 @@ class Intake:
                     upload.write(block)
             except KeyError as error:
                 raise DocumentStateError(
-                    "The bytes of the document are gone.", hint="Upload the file again."
+                    "The stored file of the document no longer exists.", hint="Upload the file again."
                 ) from error
             return upload.accept()
 
     def accept_stored_file(self, request: UploadRequest, file: StoredFile) -> AcceptedUpload:
-        """Create a document from a stored file, as if its bytes had been sent again. Its collection must exist.
+        """Create a document from a stored file, as if the client had uploaded it again. The collection must exist.
 
         Raises the same errors as `receive`, and `StoredFileNotFoundError` if the file does not exist.
         """
@@ -261,13 +262,13 @@ class Intake:
         try:
             self._blobs.copy(file.blob_key, key)
         except KeyError as error:
-            raise StoredFileNotFoundError(f"There is no file {file.id!r}.") from error
+            raise StoredFileNotFoundError(f"File {file.id!r} not found.") from error
         return self._commit(
             self._build_arrival(request, file.media_type, file.content_sha256, file.size_bytes, key, file.id), request
         )
 
     def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> AcceptedUpload:
-        """Commit a complete upload. Each upload has its own blob, so deleting a document needs no reference counts."""
+        """Commit a complete upload. Blobs are never shared, so a document's blob can be deleted with the document."""
         content_sha256 = incoming.finish()
         reach_point("upload.synced")
         key, size = build_original_key(), incoming.size
@@ -309,7 +310,7 @@ class Intake:
         return accepted
 
     def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
-        """Record a refused file as a failure in its batch, unless the client can send it again unchanged."""
+        """Record a rejected file as a failure in its batch, unless the client can send it again unchanged."""
         if request.batch_id is None or isinstance(error, TEMPORARY_ERRORS):
             return
         failure = Failure(error.code, *error.public_message)
@@ -324,7 +325,7 @@ class Intake:
 
 
 class Upload(Generic[Kept]):
-    """An upload that is arriving, in blocks of any size. `full` is the quota that limits its size, if there is one."""
+    """An upload that arrives in blocks of any size. `full` is the quota that limits its size, if any."""
 
     def __init__(
         self,
@@ -342,7 +343,7 @@ class Upload(Generic[Kept]):
         self._media_type: str | None = None
 
     def write(self, block: bytes) -> None:
-        """Add a block. A file of an unsupported type is refused as soon as its first bytes have arrived."""
+        """Add a block. A file of an unsupported type is rejected as soon as its first bytes arrive."""
         with self._record_refusals():
             self._incoming.write(block)
             if self._media_type is None and len(self._head) < HEAD_BYTES:
@@ -351,14 +352,14 @@ class Upload(Generic[Kept]):
                     self._sniff()
 
     def finish(self) -> int:
-        """Close the file of a complete upload, to be accepted later with others. Returns its size in bytes."""
+        """Close the file of a complete upload until it is accepted, and return its size in bytes."""
         with self._record_refusals():
             self._identify()
             self._incoming.close()
             return self._incoming.size
 
     def accept(self, request: UploadRequest | None = None) -> Kept:
-        """Commit the upload. `request`, if given, is its final description. The upload is durable when this returns."""
+        """Commit the upload, durably. `request` replaces the description with which the upload was opened."""
         with self._record_refusals():
             self._identify()
             return self._intake.accept(request or self._request, self._incoming, self._media_type or "")
@@ -391,9 +392,10 @@ class Upload(Generic[Kept]):
 def find_nearest_quota(
     quotas: Quotas | None, request: UploadRequest, of: Sequence[Quota] = (Quota.DOCUMENTS, Quota.BYTES)
 ) -> QuotaStatus | None:
-    """Return the byte quota with the least remaining. Raises `StorageQuotaExceededError` if a quota is used up.
+    """Return the byte quota with the least space remaining.
 
-    This early check avoids receiving bytes that cannot be stored. The check at the commit is the authoritative one.
+    Raises `StorageQuotaExceededError` if a quota is exhausted. This check avoids receiving bytes that cannot be stored;
+    quotas are enforced when the upload is committed.
     """
     if quotas is None:
         return None
@@ -406,17 +408,17 @@ def find_nearest_quota(
 
 
 def build_original_key() -> str:
-    """Return a new blob key for an upload. The key's first component distributes blobs over folders."""
+    """Return a new blob key for an upload. Its prefix distributes the blobs over folders."""
     token = secrets.token_hex(16)
     return f"original/{token[:2]}/{token}"
 
 
 def get_fingerprint(media_type: str) -> str:
-    """Return the combined fingerprint of the chunker and the parser for a media type."""
+    """Return the combined fingerprint of the parser for a media type and the chunker."""
     return f"{FORMATS[media_type].fingerprint}+{get_chunker_fingerprint()}"
 
 
 def clean_display_name(name: str) -> str:
-    """Reduce a name to its last path component, without control characters, at most 255 characters, never empty."""
+    """Return the last path component of a name, without control characters and never empty or over 255 characters."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     return "".join(character for character in last if character.isprintable())[:_MAX_NAME_CHARS].strip() or "unnamed"

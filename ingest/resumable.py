@@ -1,8 +1,8 @@
-"""Receive uploads that can resume after a lost connection. The bytes are hashed and fsynced to a blob on arrival.
+"""Receive uploads that can resume after a lost connection. Arriving bytes are hashed and fsynced to a blob.
 
-The catalog never counts more bytes than are durable, and never marks an upload as complete before its document is
-recorded. So a process may be killed at any moment: the next process truncates the file to the number of bytes in the
-catalog.
+The catalog never counts more bytes than are durable, and marks an upload as complete only after its document is
+recorded. Therefore the process may be killed at any time: the next process truncates the file to the size that the
+catalog has recorded.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ from ingest.storage.uploads.partial import PartialUpload, Uploads
 log = structlog.get_logger(__name__)
 
 _FOLDER = "uploads"
-# A writer records its progress after this many bytes or seconds. After a crash, the client must resend the bytes that
-# arrived since the last record.
+# A writer records its progress after this many bytes or seconds. After a crash, the client must resend all bytes that
+# arrived after the last record.
 _STEP_BYTES, _STEP_SECONDS = 16 * 1024 * 1024, 10.0
 _MAX_CACHED_DIGESTS = 256
 _SUPERSEDE_WAIT_SECONDS = 5.0
@@ -49,7 +49,7 @@ class ResumableUploads:
     def create(
         self, request: UploadRequest, owner: str, length: int, description: Mapping[str, Any], header: str
     ) -> PartialUpload:
-        """Check limits and quotas, and create an upload of `length` bytes. Raises an `UploadError` if it is refused."""
+        """Create an upload of `length` bytes. Raises an `UploadError` if limits or quotas do not allow it."""
         self._intake.require_admissible(request, length)
         account = Account(request.tenant_id, request.key_id)
         made = self._rows.create(account, owner, length, description, header)
@@ -57,16 +57,16 @@ class ResumableUploads:
         return made
 
     def find(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
-        """Load an upload with its progress.
+        """Return an upload with its progress.
 
-        Raises `UploadNotFoundError` if there is no upload with this id and owner.
+        Raises `UploadNotFoundError` if the owner has no upload with this id.
         """
         return self._rows.load(tenant_id, identifier, owner)
 
     def find_to_resume(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
-        """Load an upload for a client that lost its connection.
+        """Return an upload for a client that lost its connection.
 
-        If the client's previous request is still open, end it.
+        If the client's previous request is still open, end it first.
         """
         found = self._rows.load(tenant_id, identifier, owner)
         with self._lock:
@@ -85,10 +85,10 @@ class ResumableUploads:
     def open_to_append(
         self, tenant_id: str, identifier: str, owner: str, offset: int, request_of: RequestOf
     ) -> Iterator["UploadWriter"]:
-        """Open an upload to append to. Bytes that have arrived stay stored unless the file turns out to be invalid.
+        """Open an upload to append to it. Bytes that have arrived stay stored unless the file is rejected.
 
         Raises `UploadNotFoundError`, `UploadOffsetError` if the client continues at the wrong offset,
-        `UploadTakenError` if another request is writing to it, and an `UploadError` if the file is refused.
+        `UploadTakenError` if another request is writing to it, and an `UploadError` if the file is rejected.
         """
         found, token = self._rows.acquire(tenant_id, identifier, owner, offset)
         try:
@@ -96,7 +96,7 @@ class ResumableUploads:
                 yield writer
         except KeyError as error:
             self._rows.discard(identifier, token)
-            raise UploadNotFoundError(f"The bytes of the upload {identifier!r} are gone.") from error
+            raise UploadNotFoundError(f"The stored data of upload {identifier!r} no longer exists.") from error
         except UploadError as error:
             if isinstance(error, TEMPORARY_ERRORS):
                 self._release(found, token)
@@ -128,13 +128,13 @@ class ResumableUploads:
                     self._cache_digest(found.id, writer.received, digest if writer.received == incoming.size else None)
 
     def _release(self, found: PartialUpload, token: str) -> None:
-        """Let another request continue from the progress that the writer recorded last."""
-        with suppress(LeaseLostError, UploadNotFoundError):  # In this case there is no lease to release.
+        """Release the lease, so that another request can continue from the recorded progress."""
+        with suppress(LeaseLostError, UploadNotFoundError):  # The lease has already ended.
             now = self._rows.load(found.tenant_id, found.id, found.owner)
             self._rows.release(found.id, token, now.received)
 
     def _load_digest(self, found: PartialUpload) -> "hashlib._Hash":
-        """Return the digest of the bytes received so far, from this process's cache or computed from the blob."""
+        """Return the digest of the received bytes from this process's cache, or compute it from the blob."""
         with self._lock:
             size, kept = self._digests.get(found.id, (0, hashlib.sha256()))
         if size == found.received:
@@ -165,7 +165,7 @@ class ResumableUploads:
 
 
 class UploadWriter:
-    """Appends blocks to one upload. With `checked`, blocks count only after `finish` has verified them."""
+    """Appends blocks to one upload. If `checked` is set, blocks count only after `finish` has verified them."""
 
     def __init__(
         self, rows: Uploads, found: PartialUpload, token: str, incoming: IncomingUpload, upload: Upload[AcceptedUpload]
@@ -184,28 +184,28 @@ class UploadWriter:
 
     @property
     def room(self) -> int:
-        """The number of bytes that have not arrived yet."""
+        """The number of bytes still to arrive."""
         return self._found.length - self._incoming.size
 
     def set_supersede_callback(self, end_early: Callable[[], object]) -> None:
-        """Set a function to call when the client has reconnected. It may be called from any thread."""
+        """Set a function to call when the client reconnects. It may be called from any thread."""
         self._end_early = end_early
 
     def supersede(self) -> None:
-        """Stop the request that is appending, and wait up to a few seconds for it to finish."""
+        """Stop the request that is appending, and wait a few seconds for it to finish."""
         self.is_superseded = True
         self._end_early()
         self.is_over.wait(_SUPERSEDE_WAIT_SECONDS)
 
     def write(self, block: bytes) -> None:
-        """Append a block. Raises an `UploadError`, or `LeaseLostError` if another request has taken over."""
+        """Append a block. Raises an `UploadError`, or `LeaseLostError` if another request now owns the upload."""
         self._upload.write(block)
         late = time.monotonic() - self._told_at > _STEP_SECONDS
         if late or self._incoming.size - self._told >= _STEP_BYTES:
             self._record_progress(self._found.received if self.checked else self._flush_durable())
 
     def finish(self) -> AcceptedUpload | None:
-        """Finish this request's part of the upload. If the upload is now complete, returns the document."""
+        """Finish this request. If the upload is now complete, accept it and return the document."""
         if self.room:
             self.received = self._incoming.pause()
             self._rows.release(self._found.id, self._token, self.received)
@@ -214,8 +214,8 @@ class UploadWriter:
             accepted = self._upload.accept()
         except IngestError as error:
             lasting = isinstance(error, UploadError) and not isinstance(error, TEMPORARY_ERRORS)
-            # A row may refer to the file only once it has its final name. If renaming fails, the client sends the end
-            # again, which retries it.
+            # A row may refer to the file only under its final name. If renaming it failed, drop the last byte: when
+            # the client sends it again, renaming is retried.
             if not lasting and not self._incoming.kept:
                 self.truncate(self._found.length - 1)
             raise
@@ -223,10 +223,10 @@ class UploadWriter:
         return accepted
 
     def save_partial(self) -> None:
-        """Save the bytes that arrived before the connection was lost. With `checked`, discard all of them."""
+        """Save the bytes that arrived before the connection was lost. If `checked` is set, discard them."""
         arrived, size = self._incoming.size, self._found.received if self.checked else self._flush_durable()
         self.truncate(size)
-        self.received = size if size == arrived else None  # The digest covers all bytes that arrived.
+        self.received = size if size == arrived else None  # The digest covers all arrived bytes, not only saved ones.
         self._rows.release(self._found.id, self._token, size)
 
     def truncate(self, size: int) -> None:
@@ -237,9 +237,9 @@ class UploadWriter:
         self._record_progress(size)
 
     def _flush_durable(self) -> int:
-        """Make the bytes durable and return the number that may be counted.
+        """Make the bytes durable and return how many of them count.
 
-        The last byte counts only with the document.
+        The last byte counts only once the document is recorded.
         """
         return min(self._incoming.pause(), self._found.length - 1)
 
@@ -249,10 +249,9 @@ class UploadWriter:
 
 
 def expire_uploads(rows: Uploads, blobs: BlobStore) -> int:
-    """Remove expired uploads, and files without an upload, such as those of a deleted tenant.
+    """Remove expired uploads, and files without an upload, such as those of a deleted tenant. Return the total count.
 
-    Returns the number removed. An upload's row is created before its file, so that a new file is never mistaken for one
-    without an upload.
+    The row of an upload is created before its file, so a file without a row is never a new upload.
     """
     removed = sum(blobs.delete(_build_key(identifier)) >= 0 for identifier in rows.delete_expired())
     there = {key.rpartition("/")[2]: key for key in blobs.iter_keys(_FOLDER)}
