@@ -1,1 +1,1 @@
-"""Parse untrusted bytes into normalized text. Each format is a module with a parser and a row in `registry`."""
+"""Parse untrusted bytes into normalized text. Each format has a parser module and an entry in `registry`."""

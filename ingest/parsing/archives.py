@@ -1,7 +1,7 @@
-"""Unpack a ZIP archive. Each entry becomes a document; the archive's text lists the entries that could not become one.
+"""Unpack ZIP archives. Each entry becomes a document; the archive's text lists the entries that could not be extracted.
 
-No entry is extracted to its own path: see `ingest.parsing.entries`. Office, OpenDocument and EPUB files are ZIPs too,
-but `ingest.parsing.containers` recognizes them before they reach this module.
+No entry is written to the path that it names: see `ingest.parsing.entries`. Office, OpenDocument and EPUB files are
+also ZIP files, but `ingest.parsing.containers` recognizes them before they reach this module.
 """
 
 import stat
@@ -19,7 +19,7 @@ from ingest.parsing.writer import DocumentWriter
 ZIP_PARSER = "zip-2"
 
 _BLOCK_BYTES = 256 * 1024
-_ENCRYPTED, _UTF8 = 0x1, 0x800  # bits of an entry's flags (APPNOTE 4.4.4)
+_ENCRYPTED, _UTF8 = 0x1, 0x800  # Flag bits of an entry (APPNOTE 4.4.4).
 _MAX_LISTED_ENTRIES = 100_000
 _READ_ERRORS = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)
 _ENCRYPTED_REASON = "encrypted, and asks for a password"
@@ -39,7 +39,7 @@ def unpack_zip(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
             for info in infos:
                 _extract_entry(archive, info, entries)
     except _READ_ERRORS as error:
-        raise DamagedDocumentError("The archive is cut off or damaged: its directory cannot be read.") from error
+        raise DamagedDocumentError("The archive is truncated or damaged: its directory cannot be read.") from error
     _require_any_document(entries, encrypted=bool(infos) and all(info.flag_bits & _ENCRYPTED for info in infos))
     writer = DocumentWriter()
     writer.write_paragraph(f"An archive of {len(infos):,} {'file' if len(infos) == 1 else 'files'}.")
@@ -50,7 +50,7 @@ def _require_sound_archive(infos: list[zipfile.ZipInfo], file_bytes: int) -> Non
     if len(infos) > _MAX_LISTED_ENTRIES:
         raise ParserLimitError(
             f"The archive has {len(infos):,} entries; the limit is {_MAX_LISTED_ENTRIES:,}.",
-            hint="Pack fewer files into each archive.",
+            hint="Put fewer files into each archive.",
         )
     # guard: archive-overlapping-entries
     if sum(info.compress_size for info in infos) > file_bytes:
@@ -83,7 +83,7 @@ def _iter_blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[by
 
 
 def _decode_name(info: zipfile.ZipInfo) -> str:
-    """Decode an entry's name. Many programs write UTF-8 without setting the UTF-8 flag."""
+    """Decode the name of an entry. UTF-8 is tried first, because many programs use it without setting its flag."""
     if info.flag_bits & _UTF8:
         return info.filename
     try:
@@ -93,7 +93,7 @@ def _decode_name(info: zipfile.ZipInfo) -> str:
 
 
 def _require_any_document(entries: EntryFolder, *, encrypted: bool) -> None:
-    """Raise an error unless at least one entry was extracted: a list of unreadable files is not a useful document."""
+    """Raise an error if no entry was extracted, because a list of unreadable files is not a useful document."""
     if entries.found:
         return
     if encrypted:
@@ -101,7 +101,7 @@ def _require_any_document(entries: EntryFolder, *, encrypted: bool) -> None:
     if not entries.outcomes:
         raise NoTextError("The archive is empty.", hint="Check that it was saved completely, then upload it again.")
     first = entries.outcomes[0]
-    detail = f"None of the archive's {len(entries.outcomes):,} files can be extracted; {first.path}: {first.problem}."
+    detail = f"None of the archive's {len(entries.outcomes):,} files can be extracted. {first.path}: {first.problem}."
     if any(outcome.is_limit for outcome in entries.outcomes):
-        raise ParserLimitError(detail, hint="Unpack it and upload its files.")
-    raise NoTextError(detail, hint="Unpack it and upload the files that contain text.")
+        raise ParserLimitError(detail, hint="Unpack the archive and upload its files.")
+    raise NoTextError(detail, hint="Unpack the archive and upload the files that contain text.")

@@ -1,14 +1,13 @@
 """Detect the types of columns from the text of their cells.
 
-A column has a type other than text only if every non-empty cell has that type. In a column that is not text, cells that
-consist of punctuation (`-`, `…`, `.`) and the words that programs write for missing values (`NA`, `NaN`, `NULL`) count
-as empty. In a text column these cells keep their text: among country codes, `NA` is Namibia.
+A column has a type other than text only if all its non-empty cells have that type. In such a column, punctuation alone
+(`-`, `…`, `.`) and the usual words for missing values (`NA`, `NaN`, `NULL`) count as empty cells. In a text column,
+they keep their text: among country codes, `NA` is Namibia.
 
-Ambiguous cells are not guessed. `03/04/2024` is a date only if another cell of the column has a day after the 12th. A
-comma is a decimal separator only if it can be one in the whole column and a point cannot, or if other columns of the
-table resolve the ambiguity. Values with leading zeros are identifiers, not numbers. A number may have one currency sign
-or percent sign, which must be the same in the whole column and becomes the column's unit: `12%` is 12 with the unit
-`%`.
+Ambiguous cells are not guessed. `03/04/2024` is a date only if another cell of the column has a day after the 12th. If
+the whole column can be read with either decimal separator, other columns of the table may resolve the ambiguity. Values
+with leading zeros are identifiers, not numbers. A number may have a currency or percent sign, which must be the same in
+the whole column and becomes its unit: `12%` is 12 with the unit `%`.
 """
 
 import re
@@ -22,11 +21,11 @@ from unicodedata import category
 
 from ingest.storage.tables.types import ColumnType
 
-# The number of digits that DuckDB stores in eight bytes, and the maximum number of fraction digits with which two
-# numbers can be multiplied without overflow.
+# DuckDB stores 18 digits in eight bytes. With at most 6 fraction digits, two numbers can be multiplied without
+# overflow.
 _DECIMAL_DIGITS = 18
 _FRACTION_DIGITS = 6
-_MAX_CELL_CHARS = 64  # longer than any number or date
+_MAX_CELL_CHARS = 64  # Longer than any number or date.
 
 Canonical = Callable[[str], str | None]
 
@@ -35,8 +34,8 @@ Canonical = Callable[[str], str | None]
 class CellType:
     """The type of a column.
 
-    `stored` is DuckDB's name for it; `canonical` converts a cell to the form that DuckDB reads. Without `canonical`,
-    all cells are already in that form.
+    `stored` is the type's name in DuckDB. `canonical` converts a cell to the format that DuckDB reads; it is None if
+    all cells already have that format.
     """
 
     type: ColumnType
@@ -47,7 +46,7 @@ class CellType:
 
 @dataclass(frozen=True)
 class _Number:
-    """A number as written in a cell, split into its parts."""
+    """A number as written in a cell, split into sign, digits, exponent and unit."""
 
     sign: str
     whole: str
@@ -94,7 +93,7 @@ _moment = re.compile(
 
 @lru_cache(maxsize=8192)
 def parse_number(cell: str, *, comma: bool) -> _Number | None:
-    """Parse a number with a decimal point, or with a decimal comma if `comma`. Returns None for any other cell."""
+    """Parse a number with a decimal point, or with a decimal comma if `comma` is set. Returns None for other text."""
     found = (_COMMA_NUMBER if comma else _POINT_NUMBER).fullmatch(cell)
     if found is None or not (found["whole"] or found["fraction"]):
         return None
@@ -111,9 +110,10 @@ def parse_number(cell: str, *, comma: bool) -> _Number | None:
 
 @lru_cache(maxsize=8192)
 def parse_date(cell: str, month_first: bool | None) -> date | None:
-    """Parse a date.
+    """Parse a date. Returns None for other text.
 
-    In a date like `03/04/2024`, `month_first` determines which number is the month; None rejects it.
+    `month_first` determines which number is the month in a date like `03/04/2024`. If it is None, such dates are
+    rejected.
     """
     if found := _year_first.fullmatch(cell):
         year, month, day = found[1], found[3], found[4]
@@ -133,7 +133,7 @@ def parse_date(cell: str, month_first: bool | None) -> date | None:
 
 @lru_cache(maxsize=8192)
 def parse_timestamp(cell: str, month_first: bool | None) -> datetime | None:
-    """Parse a date with a time of day. The result is in UTC if the text names a time zone, otherwise naive."""
+    """Parse a date with a time of day. The result is in UTC if the text states a time zone, and naive otherwise."""
     if _iso_moment.fullmatch(cell):
         with suppress(ValueError):
             return datetime.fromisoformat(cell)
@@ -170,7 +170,7 @@ def _parse_boolean(cell: str) -> str | None:
 
 
 class _NumberColumn:
-    """Collects a column's numbers for as long as every cell is a number in the same style."""
+    """Collects the cells of a column while all of them are numbers with the same decimal separator."""
 
     def __init__(self, *, comma: bool) -> None:
         self.comma = comma
@@ -196,7 +196,7 @@ class _NumberColumn:
         return number.text if one_unit else None
 
     def add_plain_cells(self, cells: Collection[str], *, point: bool) -> None:
-        """Add numbers that consist only of digits, or with `point`, of digits, a point and more digits."""
+        """Add integers written as digits only. If `point` is set, add decimals written as digits around one point."""
         self._units.add("")
         digits = [cell.lstrip("-") for cell in cells]
         fraction = max(len(cell) - 1 - cell.index(".") for cell in digits) if point else 0
@@ -218,7 +218,7 @@ class _NumberColumn:
         """Return the type of the cells added so far."""
         unit, canonical = "".join(self._units), None if self._plain else self.canonicalize
         if not self._fraction and not self._floating:
-            # A number this long is an identifier, and would lose its last digits if converted.
+            # A number this long is an identifier, and converting it would lose its last digits.
             too_long = self._whole > _DECIMAL_DIGITS
             return TEXT if too_long else CellType(ColumnType.INTEGER, "BIGINT", canonical, unit)
         exact = self._fraction <= _FRACTION_DIGITS and self._whole + self._fraction <= _DECIMAL_DIGITS
@@ -227,12 +227,12 @@ class _NumberColumn:
 
 
 def _is_plain_integer(cell: str) -> bool:
-    """Return whether a cell consists only of digits. Most numbers do, and they need no further parsing."""
+    """Return whether a cell consists only of digits, so that it needs no further parsing."""
     return cell.isdecimal() and cell.isascii() and (cell[0] != "0" or cell == "0")
 
 
 class _DateColumn:
-    """Collects a column's dates or timestamps for as long as every cell fits the same order of day and month."""
+    """Collects the cells of a column while all of them are dates or timestamps with the same order of day and month."""
 
     def __init__(self, month_first: bool, *, timed: bool) -> None:
         self.month_first = month_first
@@ -269,9 +269,8 @@ def _format_moment(moment: date) -> str:
     return moment.replace(tzinfo=None).isoformat(" ") if isinstance(moment, datetime) else moment.isoformat()
 
 
-# The words that R, NumPy, pandas, SQL and spreadsheets write for missing values. This is pandas' list (`STR_NA_VALUES`)
-# without infinite numbers and without words that users write and may search for, such as `None`, or `n/a` for "not
-# applicable".
+# The words for missing values in R, NumPy, pandas, SQL and spreadsheets. This is pandas' list (`STR_NA_VALUES`) without
+# infinite numbers, and without words that users write and may search for, such as `None` or `n/a`.
 _MISSING_WORDS = frozenset({"NA", "<NA>", "#N/A", "NaN", "nan", "NULL", "null"})
 
 
@@ -289,7 +288,7 @@ _BOOLEAN = CellType(ColumnType.BOOLEAN, "BOOLEAN", _parse_boolean)
 
 
 class ColumnTypeDetector:
-    """Detects the type of a column from its cells, one by one and in bounded memory."""
+    """Detects the type of a column from its cells, in bounded memory."""
 
     def __init__(self) -> None:
         self._seen = False
@@ -302,7 +301,7 @@ class ColumnTypeDetector:
         self._ambiguous = False
 
     def add_cells(self, cells: Iterable[str]) -> None:
-        """Add cells of the column. Empty cells are skipped, and each distinct cell is read only once."""
+        """Add cells of the column. Empty and duplicate cells are skipped."""
         distinct = dict.fromkeys(cells)
         distinct.pop("", None)
         for word in _MISSING_WORDS & distinct.keys():
@@ -315,10 +314,7 @@ class ColumnTypeDetector:
                 self.add_cell(cell)
 
     def _add_plain_cells(self, cells: Collection[str]) -> bool:
-        """Add many plain numbers in one call.
-
-        Returns False unless all `cells` are plain numbers and the column's type is a number.
-        """
+        """Add many plain numbers at once. Returns False unless the column and all `cells` are numeric."""
         numbers = [reader for reader in self._fitting if isinstance(reader, _NumberColumn) and reader.accepts_plain]
         if not self._seen or self._boolean or not numbers or len(numbers) < len(self._fitting):
             return False
@@ -346,17 +342,17 @@ class ColumnTypeDetector:
 
     @property
     def is_settled(self) -> bool:
-        """True if the column is text regardless of its remaining cells."""
+        """True if the column is text, regardless of its remaining cells."""
         return not self._boolean and not self._fitting
 
     @property
     def has_decimal_commas(self) -> bool:
-        """True if the cells are numbers that can only be read with a decimal comma."""
+        """True if the cells are numbers only when read with a decimal comma."""
         return self._seen and self._fitting == [self._comma]
 
     @property
     def has_decimal_points(self) -> bool:
-        """True if the cells are numbers that can only be read with a decimal point."""
+        """True if the cells are numbers only when read with a decimal point."""
         return self._seen and self._fitting == [self._point]
 
     def get_type(self, *, prefer_comma: bool = False) -> CellType:

@@ -1,7 +1,7 @@
-"""Parse source code. The text is the source code, and its definitions are the headings, so that chunks follow them.
+"""Parse source code. The text is the source code. Its definitions become headings, so that chunks follow them.
 
-The tree-sitter grammars parse broken code as far as possible. Definitions that are nested in a function are not
-headings, because nobody searches for them by name.
+The tree-sitter grammars parse broken code as far as possible. Definitions inside functions are not headings, because
+nobody searches for them by name.
 """
 
 import time
@@ -25,11 +25,11 @@ _NODES_PER_CHECK = 1_000
 
 @dataclass(frozen=True)
 class CodeLanguage:
-    """A grammar: its module, the function that returns it, and the kinds of definitions by node type.
+    """A grammar: the function `function` in `module` returns it.
 
-    `kinds` maps each node type to the first word of the titles of its definitions. Node types in `functions` are not
-    searched for nested definitions. `wrappers` are nodes that enclose a definition and belong to it, such as
-    decorators.
+    `words` maps the node types of definitions to the first word of their titles. Node types in `functions` are not
+    searched for nested definitions. `wrappers` are the types of nodes that enclose a definition and belong to it, such
+    as decorators.
     """
 
     module: str
@@ -116,7 +116,7 @@ class _Definition:
 
 
 def get_code_fingerprint(media_type: str) -> str:
-    """Return the fingerprint of a language's parser: its name and version."""
+    """Return the name and version of a language's parser."""
     return f"code-1/{media_type.partition('/')[2]}"
 
 
@@ -135,11 +135,11 @@ def _parse_code(path: Path, media_type: str) -> ParsedDocument:
 
 
 def _find_definitions(text: str, language: CodeLanguage) -> list[_Definition] | None:
-    """Find the definitions outside functions, in order. Each starts with the comment directly above it.
+    """Return the definitions outside functions, in order. Each includes the comment directly above it.
 
-    Returns None if this takes too long, as it does for generated code with a hundred thousand nested brackets.
+    Returns None if the search takes too long, for example in generated code with a hundred thousand nested brackets.
     """
-    from tree_sitter import Language as Grammar  # imported here so that this module loads no parser
+    from tree_sitter import Language as Grammar  # Imported here so that this module loads no parser.
     from tree_sitter import Parser
 
     until = time.monotonic() + _MAX_SECONDS
@@ -173,11 +173,10 @@ def _walk_tree(
     language: CodeLanguage,
     is_late: Callable[[], bool],
 ) -> tuple[list[Any], dict[int, Any], dict[int, Any]] | None:
-    """Walk a tree, skipping the bodies of functions.
+    """Return a tree's definitions in order, its wrappers keyed by end, and its comments keyed by last row.
 
-    Returns the definitions in order, the wrappers keyed by the end of their definition, and the comments keyed by their
-    last row. Returns None if this takes too long. (The library's queries are faster, but take hours for a few broken
-    files.)
+    Function bodies are skipped. Returns None if `is_late` returns true. (The library's queries are usually faster, but
+    take hours on a few broken files.)
     """
     definitions: list[Any] = []
     wrappers: dict[int, Any] = {}
@@ -202,10 +201,7 @@ def _walk_tree(
 
 
 def _extract_name(node: Any, language: CodeLanguage) -> str:  # noqa: ANN401 - tree-sitter's node
-    """Return a definition's name, which includes the receiver for a Go method.
-
-    Returns an empty string for a declaration.
-    """
+    """Return the name of a definition, or an empty string for a declaration. A Go method's name has its receiver."""
     if node.type.endswith("_specifier") and node.child_by_field_name("body") is None:
         return ""
     named = node.child_by_field_name("name") or node.child_by_field_name("type")
@@ -223,14 +219,14 @@ def _extract_text(node: Any) -> str:  # noqa: ANN401 - tree-sitter's node
 
 
 def _find_first_comment(node: Any, comments: dict[int, Any]) -> Any:  # noqa: ANN401 - tree-sitter's node
-    """Return the first of the consecutive comments directly above a node, or the node if there are none."""
+    """Return the first of the consecutive comments directly above a node, or the node itself if there are none."""
     while (above := comments.get(node.start_point.row - 1)) is not None and above.start_byte < node.start_byte:
         node = above
     return node
 
 
 def _map_to_code_points(source: bytes, offsets: Sequence[int]) -> dict[int, int]:
-    """Map byte offsets, in ascending order, to code points."""
+    """Map byte offsets to code-point offsets. `offsets` must be in ascending order."""
     found: dict[int, int] = {}
     at = point = 0
     for offset in offsets:
@@ -241,7 +237,7 @@ def _map_to_code_points(source: bytes, offsets: Sequence[int]) -> dict[int, int]
 
 
 def _iter_headings(text: str, definitions: Sequence[_Definition]) -> Iterator[Heading]:
-    """Yield a heading at the start of each definition, and at each place where top-level code continues after one."""
+    """Yield a heading for each definition, and for code that follows a definition in its parent or at the top level."""
     open_: list[_Definition] = []
     for definition in (*definitions, None):
         start = len(text) if definition is None else definition.start
@@ -257,6 +253,6 @@ def _iter_headings(text: str, definitions: Sequence[_Definition]) -> Iterator[He
 
 
 def _find_next_line(text: str, start: int, end: int) -> int:
-    """Return the start of the next line, or `start` if there is none before `end`."""
+    """Return the start of the next line, or `start` if no other line starts before `end`."""
     line_end = text.find("\n", start, end)
     return line_end + 1 if line_end >= 0 else start

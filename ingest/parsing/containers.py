@@ -1,7 +1,7 @@
-"""Identify ZIP and OLE files by their content, regardless of their names: Office, OpenDocument, EPUB and others.
+"""Identify ZIP and OLE files by their content: Office, OpenDocument, EPUB and others.
 
-This runs while uploads are received, so the amount of work is bounded: it reads at most the first megabytes of a ZIP's
-directory and one small entry, and at most 512 directory sectors of an OLE file. No library opens the file.
+This runs while uploads are received, so the work is bounded: it reads at most 4 MiB of a ZIP's directory and one small
+entry, and at most 512 directory sectors of an OLE file. No library opens the file.
 """
 
 import re
@@ -34,8 +34,8 @@ ODT = "application/vnd.oasis.opendocument.text"
 ODP = "application/vnd.oasis.opendocument.presentation"
 ODS = "application/vnd.oasis.opendocument.spreadsheet"
 
-# The content type of the main part is decisive (ECMA-376 part 2, 10.1.2); templates and files with macros are read as
-# documents.
+# The content type of the main part determines the file type (ECMA-376 part 2, 10.1.2). Templates and files with macros
+# are parsed like documents.
 _main_part = re.compile(
     rb"application/vnd\.(?:openxmlformats-officedocument\.|ms-)"
     rb"(?P<kind>wordprocessingml|word|presentationml|powerpoint|spreadsheetml|excel)\."
@@ -59,7 +59,7 @@ _STREAMS = (
     ("__properties_version1.0", MSG_MEDIA_TYPE),
 )
 
-_END_RECORD_BYTES = 65_557  # bytes: the end record and the longest possible comment (APPNOTE 4.3.16)
+_END_RECORD_BYTES = 65_557  # The size of the end record with the longest possible comment (APPNOTE 4.3.16).
 _MAX_DIRECTORY_BYTES = 4 * 1024**2
 _MAX_ENTRY_BYTES = 1024**2
 _MAX_DIRECTORY_SECTORS = 512
@@ -67,10 +67,10 @@ _STORED, _DEFLATED = 0, 8
 
 
 def detect_container_type(file: BinaryIO) -> str | None:
-    """Return the media type of a ZIP or OLE file, `ZIP` or `OLE` if its kind is unknown, or None for any other file.
+    """Return the media type of a ZIP or OLE file, or None for any other file.
 
-    A ZIP that declares itself a document of an unknown kind is a `ZIPPED_DOCUMENT`. A truncated file is identified by
-    its beginning.
+    Returns `ZIP` or `OLE` if the kind is unknown, and `ZIPPED_DOCUMENT` for a ZIP that declares itself a document of an
+    unknown kind. A truncated file is identified by its signature.
     """
     file.seek(0)
     mark = file.read(8)
@@ -97,7 +97,7 @@ def _detect_zip_type(file: BinaryIO) -> str:
 
 
 def _detect_office_type(content_types: bytes) -> str:
-    content_types = content_types.replace(b"\0", b"")  # UTF-16
+    content_types = content_types.replace(b"\0", b"")  # The file may be UTF-16.
     found = _main_part.search(content_types)
     if found is None:
         return ZIPPED_DOCUMENT
@@ -105,13 +105,13 @@ def _detect_office_type(content_types: bytes) -> str:
 
 
 def _iter_entries(file: BinaryIO) -> Iterator[tuple[str, tuple[int, int, int]]]:
-    """Yield the name, method, packed size and offset of each entry in a ZIP's directory, up to the size limit."""
+    """Yield the name, method, packed size and offset of each entry in the first 4 MiB of a ZIP's directory."""
     size = file.seek(0, 2)
     file.seek(max(0, size - _END_RECORD_BYTES))
     tail = file.read()
     end = tail.rfind(b"PK\x05\x06")
     if end < 0:
-        raise ValueError("there is no end record")
+        raise ValueError("end record not found")
     length, start = struct.unpack_from("<LL", tail, end + 12)
     if start == 0xFFFFFFFF or length == 0xFFFFFFFF:
         (end64,) = struct.unpack_from("<Q", tail, tail.rindex(b"PK\x06\x07", 0, end) + 8)
@@ -130,7 +130,7 @@ def _iter_entries(file: BinaryIO) -> Iterator[tuple[str, tuple[int, int, int]]]:
 
 
 def _inflate_entry(file: BinaryIO, entry: tuple[int, int, int]) -> bytes:
-    """Return at most the first megabyte of a stored or deflated entry, inflated."""
+    """Return the first megabyte of a stored or deflated entry."""
     method, packed, offset = entry
     file.seek(offset)
     name_length, extra = struct.unpack_from("<HH", file.read(30), 26)
@@ -142,7 +142,7 @@ def _inflate_entry(file: BinaryIO, entry: tuple[int, int, int]) -> bytes:
 
 
 def _detect_ole_type(file: BinaryIO) -> str:
-    """Identify an OLE file by its root streams, whose names are compared ignoring case (MS-CFB 2.6.4)."""
+    """Identify an OLE file by the names of its root streams, ignoring case (MS-CFB 2.6.4)."""
     try:
         names = set(map(str.upper, _iter_root_names(_read_directory(file))))
     except (struct.error, ValueError, OSError):
@@ -155,10 +155,10 @@ def _read_directory(file: BinaryIO) -> bytes:
     header = file.read(512)
     (shift,) = struct.unpack_from("<H", header, 30)
     if shift not in (9, 12):
-        raise ValueError("no such size of sectors")
+        raise ValueError("invalid sector size")
     size, length = 1 << shift, file.seek(0, 2)
     fat_sectors = list(struct.unpack_from("<109L", header, 76))
-    (more,) = struct.unpack_from("<L", header, 68)  # a sector that lists more sectors, in files above 7 MB (MS-CFB 2.5)
+    (more,) = struct.unpack_from("<L", header, 68)  # In files above 7 MB, it lists more FAT sectors (MS-CFB 2.5).
     (sector,) = struct.unpack_from("<L", header, 48)
     directory = b""
     for _ in range(_MAX_DIRECTORY_SECTORS):

@@ -1,4 +1,4 @@
-"""Parse delimited text: CSV, TSV and similar formats. The text is the source, with one record table."""
+"""Parse delimited text: CSV, TSV and similar formats. The document's text is the source, with one record table."""
 
 import csv
 import re
@@ -30,8 +30,8 @@ _DELIMITERS = "\t;|,"
 _SAMPLED_RECORDS = 200
 _MIN_RECORDS = 3
 _MIN_COLUMNS_BELOW_TITLE = 3
-_MIN_HEADER_NAMES = 2  # for a header without a name for the row names; a header of a single cell is a title
-_MAX_POSITIONED_CELLS = 200_000  # in files with more cells, only rows have positions, not cells
+_MIN_HEADER_NAMES = 2  # Minimum for a header that does not name the column of row names: a single cell is a title.
+_MAX_POSITIONED_CELLS = 200_000  # In files with more cells, only rows have positions.
 
 _Record = tuple[int, int, int, list[str]]
 
@@ -48,7 +48,7 @@ class _Dialect:
 
 @dataclass(frozen=True)
 class _Extent:
-    """The extent of a table: the width of its longest record, its end, and the row, start and end of each record."""
+    """The width of a table's longest record, the table's end, and the row number, start and end of each record."""
 
     width: int
     end: int
@@ -56,7 +56,7 @@ class _Extent:
 
 
 def parse_delimited(path: Path) -> ParsedDocument:
-    """Parse CSV or TSV. The document's text is the normalized source, in which each cell or row has a position.
+    """Parse CSV or TSV. The text is the normalized source, with a position for each cell or row.
 
     Raises the same errors as `ingest.parsing.text.read_normalized_text`.
     """
@@ -69,20 +69,19 @@ def parse_delimited(path: Path) -> ParsedDocument:
 
 
 def find_delimited_tables(text: str) -> list[FoundTable]:
-    """Find the table in plain text, which its file did not declare to be delimited.
+    """Find the table in plain text that is not declared as delimited.
 
-    All sampled records must have the same number of cells, at least two.
+    All sampled records must have the same number of cells, which must be at least two.
     """
     dialect = _detect_dialect(text)
     return _read_table(text, dialect)[0] if dialect.even else []
 
 
 def _read_table(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positions]:
-    """Read the table of RFC 4180 text with any of four delimiters.
+    """Return the table and its positions, or no table if the text has no records. The format is RFC 4180.
 
-    Short records are padded, and longer records add columns without a name. Lines before the first record of the usual
-    width are a preamble, not rows. Records before it in which only the first cell is filled, such as titles in
-    spreadsheet exports, belong to the preamble too.
+    Short records are padded, and longer records add columns without a name. Records above the table are a preamble, not
+    rows: those narrower than usual, and those with only the first cell filled, such as titles in spreadsheet exports.
     """
 
     def iter_records() -> Iterator[_Record]:
@@ -93,7 +92,7 @@ def _read_table(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positio
     try:
         skipped = _count_preamble(text, dialect, quoted=quoted)
         extent = _measure_extent(iter_records())
-    except csv.Error:  # A quotation mark is never closed, so all quotation marks are plain characters.
+    except csv.Error:  # A quotation mark is never closed, so quotation marks are treated as plain characters.
         quoted = False
         skipped = _count_preamble(text, dialect, quoted=quoted)
         extent = _measure_extent(iter_records())
@@ -126,12 +125,12 @@ def _count_preamble(text: str, dialect: _Dialect, *, quoted: bool) -> int:
 
 
 def _is_short_header(cells: Sequence[str], width: int, below: Sequence[Sequence[str]]) -> bool:
-    """Return whether a header lacks one cell because R's `write.table` does not name the column of row names."""
+    """Return whether a header is one cell short, because R's `write.table` does not name the column of row names."""
     return len(cells) == width - 1 >= _MIN_HEADER_NAMES and _is_header(["", *cells], below)
 
 
 def _read_header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence[str], int]:
-    """Return the column names and the number of header records. The first of two header records groups the columns."""
+    """Return the column names and the number of header records: 0, 1 or 2. With 2, the first one groups the columns."""
     first, below = records[0], records[1:]
     if len(first) < width:
         return ["", *first], 1
@@ -147,7 +146,7 @@ def _read_header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence
 
 
 def _has_numbers_below(names: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Return whether a header consists only of words and a column below it contains numbers or dates."""
+    """Return whether `names` is a header of words above at least one column of numbers or dates."""
     columns = zip_longest(*below, fillvalue="")
     is_typed = any(_detect_type(cells) is not ColumnType.TEXT for cells in columns)
     return is_typed and _are_words(names) and _is_header(names, below)
@@ -158,10 +157,10 @@ def _are_words(cells: Sequence[str]) -> bool:
 
 
 def _is_preamble(cells: Sequence[str], dialect: _Dialect) -> bool:
-    """Return whether a record belongs to the preamble.
+    """Return whether a record above the table is part of the preamble.
 
-    A record does if it is empty or narrower than the table. In a wide table, it also does if only its first cell is
-    filled, with text.
+    It is if it is empty or narrower than the table. In a table with several columns, it also is if it has text in its
+    first cell only.
     """
     if len(cells) < dialect.width or not any(cells):
         return True
@@ -178,7 +177,7 @@ def _measure_extent(records: Iterable[_Record]) -> _Extent:
 
 
 def _build_positions(text: str, extent: _Extent, delimiter: str, *, quoted: bool) -> Positions:
-    """Return the positions of the cells, or only of the rows if there are too many cells."""
+    """Build the positions of the cells, or only of the rows if there are too many cells."""
     positions, numbers = PositionsBuilder(), iter(extent.rows)
     each_cell = extent.width * len(extent.rows) // 3 <= _MAX_POSITIONED_CELLS
     for row, begin, stop in zip(numbers, numbers, numbers, strict=True):
@@ -193,7 +192,7 @@ def _build_positions(text: str, extent: _Extent, delimiter: str, *, quoted: bool
 
 
 def _iter_cell_spans(text: str, begin: int, stop: int, delimiter: str, *, quoted: bool) -> Iterator[tuple[int, int]]:
-    """Yield the span of each cell of a record, excluding the surrounding spaces and quotation marks."""
+    """Yield the span of each cell of a record, without surrounding spaces and quotation marks."""
     at = begin
     while at <= stop:
         while at < stop and text[at] == " ":
@@ -212,9 +211,9 @@ _quoted_cell = re.compile(r'"(?P<inside>(?:[^"]|"")*+)"')
 
 
 def _detect_dialect(text: str) -> _Dialect:
-    """Return the dialect in which the first record and most sampled records have the most common number of cells.
+    """Return the dialect in which the most sampled records, including the first, have the same number of cells.
 
-    If two delimiters fit equally well, the one that is less common in prose and numbers is used.
+    If two delimiters fit equally well, the one that is rarer in prose and numbers is used.
     """
     found: list[tuple[bool, float, _Dialect]] = []
     for delimiter in _DELIMITERS:
@@ -233,9 +232,9 @@ def _detect_dialect(text: str) -> _Dialect:
 
 
 def _iter_records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
-    """Yield each record that is not blank: its row in the file, the span of its lines, and its cells.
+    """Yield the row number, start, end and cells of each record that is not blank.
 
-    Raises `csv.Error` if a quotation mark is still open at the end of the text.
+    Raises `csv.Error` if a quotation mark is not closed.
     """
     taken = 0
 
@@ -245,7 +244,7 @@ def _iter_records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
             begin, taken = taken, text.find("\n", taken) + 1 or len(text)
             yield text[begin:taken]
 
-    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # global to the process, so this is never lowered
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # The limit is process-wide, so it is never lowered.
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     start = 0
     reader = csv.reader(iter_lines(), delimiter=delimiter, quoting=quoting, skipinitialspace=True)
@@ -259,7 +258,7 @@ def _iter_records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
 
 
 def _is_header(names: Sequence[str], following: Iterable[Sequence[str]]) -> bool:
-    """Return whether a record is a header: words or consecutive years above typed values, or unique words."""
+    """Return whether a record is a header: words or years above numbers or dates, or words that are not repeated."""
     given = [name.casefold() for name in names if name]
     if 2 * len(given) < len(names) or any(len(name) > MAX_NAME_CHARS for name in names):
         return False
@@ -275,7 +274,7 @@ def _is_header(names: Sequence[str], following: Iterable[Sequence[str]]) -> bool
 
 
 def _are_numbers_over_words(names: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
-    """Return whether columns are numbered and all their cells are words."""
+    """Return whether the column names are numbers and all cells are words."""
     numbered = all(name.isascii() and name.isdecimal() for name in names) and len(set(names)) == len(names)
     return (
         numbered
@@ -285,7 +284,7 @@ def _are_numbers_over_words(names: Sequence[str], columns: Sequence[Sequence[str
 
 
 def _are_consecutive_years(cells: Sequence[str]) -> bool:
-    """Return whether cells are consecutive years, as in the header of a table with one column per year."""
+    """Return whether the cells are consecutive years, as in a header with one column per year."""
     if len(cells) < 2 or not all(len(cell) == 4 and cell.isdecimal() for cell in cells):
         return False
     return all(int(after) == int(before) + 1 for before, after in pairwise(cells))

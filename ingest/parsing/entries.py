@@ -1,8 +1,7 @@
 """Extract the files of a container within limits, and record the outcome of each.
 
-This runs in the confined process. Each file is written into the process's folder under a generated name, so that no
-name from an archive ever becomes a path on the disk. The entry's own name is cleaned and used only for display and
-references.
+This runs in the confined process. Each file is written into the process's folder under a generated name, so that names
+from an archive never become paths on disk. They are cleaned, and used only for display and references.
 """
 
 import re
@@ -21,7 +20,7 @@ from ingest.storage.texts.normalize import normalize
 _MAX_PATH_CHARS = 500
 _MAX_PART_CHARS = 200
 _MAX_PATH_PARTS = 30
-# At most this many entries are listed by name. Further entries are only counted.
+# Maximum number of entries listed by name. Further entries are only counted.
 _MAX_LISTED = 20_000
 _MAX_DETAILED = 100
 _drive = re.compile(r"^[A-Za-z]:")
@@ -31,14 +30,14 @@ _drive = re.compile(r"^[A-Za-z]:")
 class EntryOutcome:
     """The outcome for one entry of a container.
 
-    `problem` explains why the entry is not a document, and is empty if it is one.
+    `problem` explains why the entry did not become a document. It is empty if it did.
     """
 
     path: str
     size: int | None
     problem: str = ""
     is_limit: bool = False
-    is_picture: bool = False  # a picture without text
+    is_picture: bool = False  # True for a picture without text.
 
     @property
     def description(self) -> str:
@@ -46,11 +45,11 @@ class EntryOutcome:
 
 
 class UnreadableEntryError(Exception):
-    """An entry cannot be read completely. The message gives the reason."""
+    """An entry cannot be read completely. The message states the reason."""
 
 
 class EntryFolder:
-    """The files of one container. `outcomes` has one item for each entry, in the same order."""
+    """The extracted files of one container. `outcomes` has one item per entry, in the order of the entries."""
 
     def __init__(self, folder: Path, room: EntryRoom = NO_ROOM) -> None:
         self.found: list[FoundEntry] = []
@@ -58,7 +57,7 @@ class EntryFolder:
         self._folder = folder
         self._room = room
         self._bytes_left = room.total_bytes
-        # Counts the entries with each path, so that the search for a duplicate's number need not start from 1.
+        # The highest number given to a duplicate of each path, so that the next search starts there.
         self._paths: dict[str, int] = {}
 
     def add(
@@ -70,12 +69,12 @@ class EntryFolder:
         packed: int | None = None,
         unwanted: Callable[[Path, str], str] | None = None,
     ) -> str:
-        """Write the file of an entry. Return the entry's path, cleaned and made unique.
+        """Write the file of an entry, and return the entry's path, cleaned and made unique.
 
-        `packed` is the entry's size in the container, if known. `EntryRoom.ratio` then limits the size to which the
-        entry may inflate. An entry that cannot be extracted, or whose `blocks` raise `UnreadableEntryError`, is
-        recorded as an outcome with a problem. `unwanted` is called with the file and its media type. If the file is a
-        picture without text, `unwanted` returns the reason for not making it a document.
+        `packed` is the entry's compressed size, if known; `EntryRoom.ratio` then limits how far the entry may inflate.
+        If the entry cannot be extracted, or `blocks` raises `UnreadableEntryError`, the problem is recorded as the
+        outcome. `unwanted` is called with the file and its media type. If the file is a picture without text, it
+        returns the reason for not making it a document, otherwise an empty string.
         """
         path = self._number_path(clean_path(path))
         problem = self._explain_refusal()
@@ -115,10 +114,10 @@ class EntryFolder:
         listed_as: str = "",
         properties: Mapping[str, str] | None = None,
     ) -> ParsedDocument:
-        """Write the list of entries, count those that are not documents as omissions, and return the document.
+        """Write the list of entries, record those that did not become documents as omissions, and return the document.
 
-        With `listed_as`, all entries are listed below that line. Otherwise, only entries that are not documents are
-        listed: searches should find the other entries by their own content, not by their names in this list.
+        If `listed_as` is given, all entries are listed below that line. Otherwise, only the entries that did not become
+        documents are listed, because a search should find the others by their content and not by their names here.
         """
         listed = self.outcomes if listed_as else [each for each in self.outcomes if each.problem]
         if listed:
@@ -150,9 +149,9 @@ class EntryFolder:
         return ""
 
     def _write_file(self, file: Path, blocks: Iterable[bytes], packed: int | None) -> int:
-        """Write blocks as long as the limits allow.
+        """Write the blocks and return their total size.
 
-        If a limit is exceeded, truncate the file to zero bytes and raise `ParserLimitError`.
+        If a limit is exceeded, the file is truncated to zero bytes and `ParserLimitError` is raised.
         """
         most = min(self._room.entry_bytes, self._bytes_left)
         inflated = None if packed is None else max(self._room.ratio_free_bytes, packed * self._room.ratio)
@@ -178,7 +177,7 @@ class EntryFolder:
         return path
 
     def _number_path(self, path: str) -> str:
-        """Add a number to a path if another entry already has that path."""
+        """Return the path, with a number if another entry already has the same path."""
         stem, dot, suffix = path.rpartition(".")
         number = self._paths.get(path.casefold(), 0)
         unique = path
@@ -193,10 +192,9 @@ class EntryFolder:
 
 
 def clean_path(path: str) -> str:
-    """Return a relative path without `..`, drives, control characters or direction characters. It is never empty.
+    """Return a relative path without `..`, drive letters, or control and formatting characters. It is never empty.
 
-    The path is only a display name and is never used as a path on disk. It is cleaned because users and programs may
-    reuse such names as paths.
+    The result is a display name and is never used as a path on disk. It is cleaned because clients may use it as one.
     """
     text = "".join(each for each in normalize(path.replace("\\", "/")) if unicodedata.category(each)[0] != "C")
     parts = (_drive.sub("", part).strip() for part in text.split("/"))

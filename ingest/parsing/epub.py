@@ -1,6 +1,6 @@
 """Parse EPUB books.
 
-Each document of the spine becomes a chapter, in reading order, titled as in the table of contents.
+Each document in the spine becomes a chapter, in reading order. Its title is taken from the table of contents.
 """
 
 from bisect import bisect_left
@@ -28,14 +28,14 @@ _ENCRYPTION = "META-INF/encryption.xml"
 _DOCUMENTS = frozenset({"application/xhtml+xml", "text/html", "application/xml", "text/x-oeb1-document"})
 _MAX_DEPTH = 20
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-_HEADING_PARENTS = frozenset({"body", "div", "section", "article", "main"})  # elements that may contain headings
+_HEADING_PARENTS = frozenset({"body", "div", "section", "article", "main"})  # Elements that may contain headings.
 
 
 @dataclass(frozen=True)
 class _ContentsEntry:
-    """An entry of the table of contents. Levels count from 1.
+    """An entry in the table of contents. Levels count from 1.
 
-    `place` is the id of the target element in the part's document.
+    `place` is the id of the target element, or empty if the entry refers to a whole document.
     """
 
     title: str
@@ -45,7 +45,7 @@ class _ContentsEntry:
 
 @dataclass(frozen=True)
 class _Book:
-    """The contents of the package document: the spine's parts in order, and the parts with the table of contents."""
+    """A book: the documents of its spine in order, and the documents with its table of contents."""
 
     title: str | None
     spine: tuple[str, ...]
@@ -58,7 +58,7 @@ def parse_epub(path: Path) -> ParsedDocument:
 
     Raises `DamagedDocumentError`, `EncryptedDocumentError`, `ParserLimitError` or `NoTextError`.
     """
-    from ingest.parsing.office.package import open_package  # imported here so that this module loads no parser
+    from ingest.parsing.office.package import open_package  # Imported here so that this module loads no parser.
 
     with open_package(path) as package:
         book = _read_book(package)
@@ -108,12 +108,12 @@ def _require_unencrypted(package: "Package", book: _Book) -> None:
         locked = {each.get("URI", "") for each in package.parse_part(_ENCRYPTION).iter("{*}CipherReference")}
         if not locked.isdisjoint(book.spine):
             raise EncryptedDocumentError(
-                "The book is encrypted (DRM).", hint="Upload a copy without copy protection, if you have the right to."
+                "The book is encrypted with DRM.", hint="If you are allowed to, upload a copy without copy protection."
             )
 
 
 def _read_contents(package: "Package", book: _Book) -> dict[str, list[_ContentsEntry]]:
-    """Return the entries of the table of contents, keyed by part."""
+    """Return the entries in the table of contents, keyed by the document that they refer to."""
     found: dict[str, list[_ContentsEntry]] = {}
     if book.navigation in package.names and book.navigation is not None:
         from ingest.parsing.html_tree import parse_xhtml
@@ -136,7 +136,7 @@ def _is_table_of_contents(element: "_Element") -> bool:
 
 
 def _iter_nav_entries(parent: "_Element", base: str, level: int) -> Iterator[tuple[str, _ContentsEntry]]:
-    """Yield the entries of nested lists of links."""
+    """Yield the entries in nested lists of links, each with its target document."""
     from ingest.parsing.office.package import resolve_target
 
     for child in parent.iterchildren() if level < _MAX_DEPTH else ():
@@ -164,7 +164,7 @@ def _iter_ncx_entries(parent: "_Element", base: str, level: int) -> Iterator[tup
 def _write_chapter(
     package: "Package", name: str, entries: Sequence[_ContentsEntry], deeper: int, writer: DocumentWriter
 ) -> int:
-    """Write one part of the book. Returns the number of levels by which the part's headings were lowered."""
+    """Write a chapter, and return the number of levels by which its headings were lowered."""
     from ingest.parsing.html_blocks import write_tree
     from ingest.parsing.html_tree import parse_xhtml, remove_invisible
 
@@ -187,10 +187,10 @@ def _write_chapter(
 
 
 def _insert_headings(root: "_Element", entries: Sequence[_ContentsEntry], deeper: int) -> None:
-    """Insert headings at the targets of table-of-contents entries that have no heading of their own.
+    """Insert a heading at each target of a table-of-contents entry that has no heading yet.
 
-    A target has its own heading if it is inside a heading, if no text comes before the next heading, or if the next
-    heading has the entry's title.
+    A target has a heading if it is inside one, if no text comes before the next heading, or if the next heading has the
+    title of the entry.
     """
     elements = list(root.iter("*")) if entries else []
     places = {name: at for at, each in enumerate(elements) if (name := each.get("id") or each.get("name"))}
@@ -226,7 +226,7 @@ def _has_leading_text(element: "_Element") -> bool:
 
 
 def _is_same_title(one: str, other: str) -> bool:
-    """Return whether one title contains the other. Tables of contents often omit or add a chapter's number."""
+    """Return whether one title contains the other: tables of contents often add or omit the chapter number."""
     one, other = _fold_title(one), _fold_title(other)
     return bool(one) and bool(other) and (one in other or other in one)
 

@@ -11,7 +11,7 @@ class UnsupportedTypeError(UploadError):
 
 
 class ParseError(IngestError):
-    """The document was accepted but cannot be converted to text. A retry would give the same result."""
+    """The document was accepted but cannot be converted to text. A retry would fail in the same way."""
 
     code = "parse_failed"
     default_hint = "Open the file in its own program and export it again."
@@ -25,20 +25,20 @@ class EncryptedDocumentError(ParseError):
 
 
 class DamagedDocumentError(ParseError):
-    """The document is truncated, or cannot be read as a file of its type."""
+    """The document is truncated or is not a valid file of its type."""
 
     code = "document_damaged"
 
 
 class NoTextError(ParseError):
-    """The document contains no text, only pictures or nothing."""
+    """The document contains no text."""
 
     code = "no_text"
     default_hint = "If it is a scan, run text recognition (OCR) on it first and upload the result."
 
 
 class ParserLimitError(ParseError):
-    """Parsing exceeded a limit on time, memory, CPU or output, and was stopped."""
+    """Parsing was stopped because it exceeded a limit on time, memory, CPU or output."""
 
     code = "parser_limit"
     default_hint = "Split the document into smaller files."

@@ -1,4 +1,4 @@
-"""Convert a table whose cells span rows and columns to rows with a cell in every column, under a single header row."""
+"""Convert a table with cells that span rows or columns to complete rows under a single header row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,13 +8,13 @@ from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter, Piece, Position
 
-MAX_CELLS = 2_000_000  # maximum number of cells after filling spans, because a few bytes can declare huge spans
+MAX_CELLS = 2_000_000  # Maximum number of cells after spans are filled in. A few bytes can declare a huge span.
 _MAX_HEADER_ROWS = 5
 
 
 @dataclass(frozen=True)
 class GridCell:
-    """A cell as it appears in its file, with the number of columns and rows that it spans."""
+    """A cell as stored in a file, with the number of columns and rows that it spans."""
 
     text: str
     columns: int = 1
@@ -30,15 +30,13 @@ def write_grid(
     headed: bool = True,
     caption: str = "",
 ) -> None:
-    """Write a table. `header_rows` is the number of header rows that the file states, or 0.
+    """Write a table. `header_rows` is the number of header rows stated in the file, or 0.
 
-    The columns of a table that is not `headed` have no names. Raises `ParserLimitError` if the table has too many
-    cells.
+    If `headed` is false, the columns have no names. Raises `ParserLimitError` if the table has too many cells.
 
-    A cell that spans rows is repeated in each of those rows, and a cell that spans columns in each of those columns. A
-    cell that spans the whole width of the table is an exception: in a first row that is not the header it becomes the
-    caption, and in any other row its text goes into the first column. The header rows are merged into one row, and
-    empty rows are omitted.
+    A cell is repeated in all rows and columns that it spans. If it spans the whole width of the table, it becomes the
+    caption if it is in the first row and that row is not the header; otherwise its text goes into the first column.
+    Header rows are merged into one row, and empty rows are omitted.
     """
     grid: list[list[GridCell | None]] = []
     cells = 0
@@ -46,7 +44,7 @@ def write_grid(
         cells += len(row)
         # guard: table-cell-limit
         if cells > MAX_CELLS:
-            raise ParserLimitError(f"A table spans more than {MAX_CELLS:,} cells.")
+            raise ParserLimitError(f"A table has more than {MAX_CELLS:,} cells.")
         grid.append(row)
     while grid and not any(map(_is_visible, grid[0])):
         del grid[0]
@@ -66,13 +64,13 @@ def write_grid(
 
 
 def strip_lone_bullet(text: str, lines: int) -> str:
-    """Return a cell's text, without its bullet if the cell has only one line."""
+    """Remove the bullet from a cell's text if the cell has only one line."""
     return text.removeprefix("- ") if lines == 1 else text
 
 
 def _iter_filled_rows(rows: Sequence[Sequence[GridCell]]) -> Iterator[list[GridCell | None]]:
-    """Yield rows with one item per column. The item is None where the file has no cell."""
-    above: dict[int, GridCell] = {}  # cells that extend into the next row, with the number of their remaining rows
+    """Yield rows with one item per column, which is None where the file has no cell."""
+    above: dict[int, GridCell] = {}  # Cells that extend into the next row, with the number of their remaining rows.
     for cells in rows:
         row: list[GridCell | None] = []
         waiting = iter(cells)
@@ -117,7 +115,10 @@ def _build_pieces(row: Sequence[GridCell | None], width: int) -> list[Piece]:
 
 
 def _count_header_rows(first: Sequence[GridCell | None]) -> int:
-    """Return the number of header rows. Cells below a cell that spans columns belong to the header too."""
+    """Return the number of header rows.
+
+    If cells in the first row span columns and rows, the rows that they span are all part of the header.
+    """
     cells = [cell for cell in first if cell is not None]
     if any(cell.columns > 1 for cell in cells) and any(cell.rows > 1 for cell in cells):
         return max(cell.rows for cell in cells)
@@ -125,7 +126,7 @@ def _count_header_rows(first: Sequence[GridCell | None]) -> int:
 
 
 def _join_header(cells: Sequence[GridCell | None]) -> Piece:
-    """Join the distinct texts of a column's header cells."""
+    """Join the distinct texts of the header cells in a column."""
     texts = list(dict.fromkeys(cell.text for cell in cells if cell is not None and cell.text.strip()))
     return Piece(" ".join(texts), next((cell.at for cell in reversed(cells) if cell is not None), None))
 

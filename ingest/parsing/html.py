@@ -1,4 +1,4 @@
-"""Parse HTML to the text that a reader of the page sees: main content, headings, lists, tables and code."""
+"""Parse the visible content of HTML pages: headings, paragraphs, lists, tables and code."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ HTML_PARSER = "html-5"
 
 
 def parse_html(path: Path) -> ParsedDocument:
-    """Parse a page. The document's title is the `<title>`, or else the first heading of level one.
+    """Parse a page. Its title is the `<title>`, or else the first heading of level one.
 
     Raises `DamagedDocumentError`, `ParserLimitError` if elements are nested extremely deeply, or `NoTextError`.
     """
-    from ingest.parsing.html_blocks import write_html  # imported here so that this module loads no parser
+    from ingest.parsing.html_blocks import write_html  # Imported here so that this module loads no parser.
     from ingest.parsing.html_tree import decode_html
 
     writer = DocumentWriter()

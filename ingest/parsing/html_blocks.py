@@ -1,7 +1,6 @@
-"""Write the tree of a page, parsed with lxml: headings, paragraphs, lists, quotations, code and tables.
+"""Write a page parsed by lxml: headings, paragraphs, lists, quotations, code and tables.
 
-Link addresses are dropped. Emphasis is dropped too, because its marks would interrupt words that users search for and
-quote.
+Link addresses are dropped. So is emphasis, because its marks would interrupt the words that users search for and quote.
 """
 
 import re
@@ -44,15 +43,14 @@ _LISTS = frozenset({"ul", "ol", "menu", "dir"})
 _CODE = frozenset({"pre", "xmp", "listing", "plaintext"})
 _headings = {f"h{level}": level for level in range(1, 7)}
 _language = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|highlight)-(?P<name>[\w+#.-]{1,20})")
-_NESTED_TABLES_DETAIL = "nested tables, whose text is part of the cell"
+_NESTED_TABLES_DETAIL = "nested tables; their text is part of the cell"
 
 
 def write_html(writer: DocumentWriter, html: str, *, whole: bool = False, deeper: int = 0) -> str | None:
-    """Write a page's content and return its `<title>`.
+    """Write the content of a page and return its `<title>`.
 
-    Navigation and other boilerplate around the content are omitted unless `whole` is set, as for chapters and messages,
-    which have no boilerplate. Headings are lowered by `deeper` levels. Raises `ParserLimitError` or
-    `DamagedDocumentError`.
+    Navigation and other boilerplate are omitted unless `whole` is set, as it is for chapters and messages. Headings are
+    lowered by `deeper` levels. Raises `ParserLimitError` or `DamagedDocumentError`.
     """
     root = parse_tree(html)
     if root is None:
@@ -73,13 +71,13 @@ def write_tree(writer: DocumentWriter, root: etree._Element, deeper: int = 0) ->
 
 
 class _BlockWriter:
-    """Collects the text of a block, and writes it when the block ends."""
+    """Collects the text of each block, and writes it when the block ends."""
 
     def __init__(self, writer: DocumentWriter, deeper: int) -> None:
         self._writer = writer
         self._deeper = deeper
         self._text: list[str] = []
-        self._mark: str | None = None  # the mark of the current list item until its first block is written
+        self._mark: str | None = None  # The mark of the current list item, until its first block is written.
         self._depth = -1
         self._term_depth = 0
         self._quotes = 0
@@ -100,7 +98,7 @@ class _BlockWriter:
         }
 
     def write_element(self, element: etree._Element) -> None:
-        """Write an element, without its tail text."""
+        """Write an element without its tail text."""
         handler = self._handlers.get(element.tag)
         if handler is not None:
             handler(element)
@@ -172,7 +170,7 @@ class _BlockWriter:
         self._write_item(element, "-")
 
     def _write_definitions(self, element: etree._Element) -> None:
-        """Write each term as a list item, and its descriptions as items below it."""
+        """Write each term as a list item, with its descriptions as nested items."""
         self.flush()
         self._mark = None
         outer, self._term_depth = self._term_depth, self._depth + 1
@@ -238,7 +236,7 @@ class _BlockWriter:
         write_grid(self._writer, grid, header_rows=count, headed=headed, caption=title)
 
     def _write_stray_text(self, element: etree._Element) -> None:
-        """Write the text that is inside a table but outside its cells. As in browsers, it comes before the table."""
+        """Write text in a table that is outside its cells. As in browsers, it comes before the table."""
         self._text.append(_collapse_white_space(element.text or ""))
         for child in element.iterchildren():
             if child.tag in ROW_PARTS:
@@ -250,7 +248,7 @@ class _BlockWriter:
 
 
 def extract_cell_text(element: etree._Element, writer: DocumentWriter) -> str:
-    """Return the text of an element on one line, including its list marks."""
+    """Return the text of an element on one line, including list marks."""
     parts: list[str] = []
     _gather_text(element, parts, writer)
     lines = [" ".join(line.split()) for line in "".join(parts).split("\n")]
@@ -288,7 +286,7 @@ def _gather_text(element: etree._Element, parts: list[str], writer: DocumentWrit
 
 
 def _iter_items(element: etree._Element) -> Iterator[tuple[etree._Element, str]]:
-    """Yield a list's children with their bullets or numbers, numbered as in browsers."""
+    """Yield the children of a list with their bullets or numbers. Numbering follows browsers."""
     start = _parse_number(element.get("start"))
     following = 1 if start is None else start
     for child in element.iterchildren():
@@ -302,7 +300,7 @@ def _iter_items(element: etree._Element) -> Iterator[tuple[etree._Element, str]]
 
 
 def _iter_rows(table: etree._Element) -> Iterator[list[etree._Element]]:
-    """Yield the cells of each row of a table, ignoring nested tables. Cells outside of rows also form a row."""
+    """Yield the cells of each row in a table, ignoring nested tables. Cells outside any row form a row too."""
     loose: list[etree._Element] = []
     for child in table.iterchildren():
         if child.tag in ("td", "th"):
@@ -316,9 +314,9 @@ def _iter_rows(table: etree._Element) -> Iterator[list[etree._Element]]:
 
 
 def _is_layout_table(table: etree._Element, rows: list[list[etree._Element]]) -> bool:
-    """Return whether a table is only used for layout.
+    """Return whether a table is used only for layout.
 
-    A table is used for layout if it declares so, if it has a single cell, or if it has nested tables and no headings.
+    It is if it says so, if it has a single cell, or if it has nested tables and no headings.
     """
     if table.get("role") in {"presentation", "none"} or sum(map(len, rows)) < 2:
         return True
@@ -339,7 +337,7 @@ def _count_header_rows(table: etree._Element, rows: list[list[etree._Element]]) 
 
 
 def _has_row_headings(rows: list[list[etree._Element]]) -> bool:
-    """Return whether a table has row headings but no column headings. A row with a single cell is a section title."""
+    """Return whether a table has row headings but no column headings. Rows with a single cell are section titles."""
     named = [[cell.tag for cell in row] for row in rows if len(row) > 1]
     return len(named) > 1 and all(first == "th" and "th" not in rest for first, *rest in named)
 
@@ -363,7 +361,7 @@ def _extract_preformatted(element: etree._Element) -> str:
 
 
 def _get_language(element: etree._Element) -> str:
-    """Return the programming language of a code block, from the class names that syntax highlighters use."""
+    """Return the programming language of a code block, based on the class names used by syntax highlighters."""
     for each in element.iter():
         found = _language.search(each.get("class") or "")
         if found:
@@ -377,7 +375,7 @@ def _parse_number(text: str | None) -> int | None:
 
 
 def _collapse_white_space(text: str) -> str:
-    """Replace each white space character with a space, because only `br` makes a line end."""
+    """Replace each white space character with a space: only `br` breaks a line."""
     return text.translate(_BLANKS)
 
 

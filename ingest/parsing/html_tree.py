@@ -1,4 +1,4 @@
-"""Parse a page, and remove invisible elements and the navigation, banners and footers around its content."""
+"""Parse a page, and remove its invisible elements and the navigation, banners and footers around its content."""
 
 import re
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from ingest.parsing.office.package import parse_xml
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind
 
-# Code that walks the tree uses about three stack frames per level, so Python's limit of 1,000 frames is reached near
-# level 300. Real pages have fewer than 60 levels.
+# Recursive code uses about three stack frames per level, so it would reach Python's limit of 1,000 frames near level
+# 300. Real pages have fewer than 60 levels.
 _MAX_DEPTH = 100
 
 _INVISIBLE = (
@@ -40,12 +40,12 @@ _XML_NAMES = frozenset({"amp", "lt", "gt", "quot", "apos"})
 _LINK_BLOCKS = frozenset({"ul", "ol", "menu", "table", "dl"})
 _MIN_PROSE_WORDS = 16
 _MAX_PROSE_LINK_SHARE = 1 / 3
-ROW_PARTS = frozenset({"thead", "tbody", "tfoot", "tr"})  # the elements that may occur between a table and its cells
+ROW_PARTS = frozenset({"thead", "tbody", "tfoot", "tr"})  # The elements allowed between a table and its cells.
 _SECTIONS = frozenset({"article", "main", "section", "aside", "nav", "blockquote", "figure", "td"})
 
 
 def decode_html(content: bytes) -> str:
-    """Decode a page in the character set that the page declares, if its bytes are valid in that character set."""
+    """Decode a page, using the character set that it declares unless the bytes clearly have another one."""
     declared = _charset.search(content[:_CHARSET_SEARCH_BYTES])
     return decode(content, declared["label"].decode("ascii") if declared else None)
 
@@ -53,8 +53,8 @@ def decode_html(content: bytes) -> str:
 def parse_tree(html: str) -> etree._Element | None:
     """Parse a page and return its root element, or None if it has none.
 
-    `huge_tree` allows lines of more than 10 MB. Raises `ParserLimitError` if elements are nested deeper than libxml2's
-    limit of 2,048 levels, and `DamagedDocumentError` if the page cannot be parsed.
+    Raises `ParserLimitError` if elements are nested deeper than libxml2's limit of 2,048 levels, and
+    `DamagedDocumentError` if the page cannot be parsed.
     """
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
     try:
@@ -68,7 +68,7 @@ def parse_tree(html: str) -> etree._Element | None:
         if entry.type == etree.ErrorTypes.ERR_NO_MEMORY:
             raise MemoryError
         if entry.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT:
-            raise ParserLimitError("The HTML is nested too deeply.", hint="Simplify the page.")
+            raise ParserLimitError("The HTML is nested too deeply.", hint="Use fewer nested elements.")
         raise DamagedDocumentError(f"The HTML cannot be read beyond line {entry.line}.")
     if root is not None:
         _move_content_to_body(root)
@@ -79,7 +79,7 @@ def parse_tree(html: str) -> etree._Element | None:
 def _move_content_to_body(root: etree._Element) -> None:
     """Move content from the head to the body.
 
-    If there is no `<body>` tag, the parser leaves elements that it does not know in the head.
+    Without a `<body>` tag, the parser puts elements that it does not know into the head.
     """
     head, body = root.find("head"), root.find("body")
     if head is None:
@@ -94,7 +94,7 @@ def _move_content_to_body(root: etree._Element) -> None:
 
 
 def parse_xhtml(content: bytes) -> etree._Element | None:
-    """Parse a page that should be XML, in which an empty `<title/>` is closed. Invalid XML is parsed as HTML."""
+    """Parse a page as XML, in which `<title/>` is a complete element. Invalid XML is parsed as HTML."""
     try:
         root = parse_xml(_named.sub(_replace_entity, content), "page")
     except (DamagedDocumentError, ParserLimitError):
@@ -106,14 +106,14 @@ def parse_xhtml(content: bytes) -> etree._Element | None:
 
 
 def _replace_entity(found: re.Match[bytes]) -> bytes:
-    """Replace an HTML character name with a numeric reference, which XML also allows."""
+    """Replace an HTML character name with a numeric reference, which is also valid in XML."""
     name = found[1].decode("ascii")
     characters = "" if name in _XML_NAMES else html5.get(f"{name};", "")
     return "".join(f"&#{ord(each)};" for each in characters).encode("ascii") or found[0]
 
 
 def remove_invisible(root: etree._Element, writer: DocumentWriter) -> None:
-    """Remove invisible elements, and count hidden elements with text as omissions."""
+    """Remove invisible elements, and record those with hidden text as omissions."""
     etree.strip_elements(root, *_INVISIBLE, with_tail=False)
     hidden = 0
     for element in [each for each in root.iter() if _is_hidden(each)]:
@@ -124,10 +124,10 @@ def remove_invisible(root: etree._Element, writer: DocumentWriter) -> None:
 
 
 def remove_surroundings(root: etree._Element, writer: DocumentWriter) -> None:
-    """Remove the boilerplate around a page's main content, and count it as omissions.
+    """Remove the boilerplate around a page's main content, and record it as an omission.
 
-    The page's own landmarks are tried first, and then blocks of links before the first and after the last block of
-    prose. Nothing is removed if too little content would remain.
+    First the landmarks that the page declares are removed, then the blocks of links before the first and after the last
+    block of prose. A step is skipped if too little content would remain.
     """
     body = root.find("body")
     body = root if body is None else body
@@ -140,7 +140,7 @@ def remove_surroundings(root: etree._Element, writer: DocumentWriter) -> None:
 
 
 def _remove_if_enough_stays(around: list[etree._Element], body: etree._Element, *, least_share: float) -> int:
-    """Remove elements if at least `least_share` of the words remain.
+    """Remove the elements if more than `least_share` of the words in `body` remain.
 
     Returns the number of removed elements with text.
     """
@@ -156,8 +156,8 @@ def _remove_if_enough_stays(around: list[etree._Element], body: etree._Element, 
 def _iter_outer_link_blocks(body: etree._Element) -> Iterator[etree._Element]:
     """Yield the blocks of links before the first and after the last block of prose.
 
-    A block of prose has more than 16 words, and at most a third of them are in links. Source: Kohlschütter, Fankhauser
-    & Nejdl, "Boilerplate Detection using Shallow Text Features", WSDM 2010.
+    A block is prose if it has more than 16 words and at most a third of them are in links. Source: Kohlschütter,
+    Fankhauser & Nejdl, "Boilerplate Detection using Shallow Text Features", WSDM 2010.
     """
     blocks = list(_iter_blocks(body))
     prose = [
@@ -169,7 +169,7 @@ def _iter_outer_link_blocks(body: etree._Element) -> Iterator[etree._Element]:
 
 
 def _iter_blocks(parent: etree._Element) -> Iterator[etree._Element]:
-    """Yield the outermost lists, tables and paragraphs, and other elements with text of their own."""
+    """Yield the outermost lists and tables, and the outermost other elements that directly contain text."""
     for child in parent.iterchildren():
         own_text = (child.text or "").strip() or any((each.tail or "").strip() for each in child)
         if child.tag in _LINK_BLOCKS or own_text or not len(child):
@@ -187,7 +187,7 @@ def _count_words(element: etree._Element) -> int:
 
 
 def remove_element(element: etree._Element) -> None:
-    """Remove an element from its tree, but keep its tail text."""
+    """Replace an element with an empty `br` or `span`, keeping its tail text."""
     parent = element.getparent()
     if parent is not None:
         element.text = None
@@ -204,7 +204,7 @@ def has_text(element: etree._Element) -> bool:
 def _is_hidden(element: etree._Element) -> bool:
     if "hidden" in element.attrib or (element.tag == "dialog" and "open" not in element.attrib):
         return True
-    if element.get("aria-hidden") == "true":  # a rendered formula; its MathML is in the element before it
+    if element.get("aria-hidden") == "true":  # It may be a rendered formula; the previous element has its MathML.
         before = element.getprevious()
         if before is not None and next(before.iter("math"), None) is not None:
             return True
@@ -213,7 +213,7 @@ def _is_hidden(element: etree._Element) -> bool:
 
 
 def _iter_surroundings(body: etree._Element) -> Iterator[etree._Element]:
-    """Yield the outermost landmark regions that are not part of the page's content."""
+    """Yield the outermost landmarks that are not part of the page's content."""
     main = _find_main(body)
     if main is not None:
         yield from _iter_outside(main, body)
@@ -228,7 +228,7 @@ def _iter_surroundings(body: etree._Element) -> Iterator[etree._Element]:
 
 
 def _find_main(body: etree._Element) -> etree._Element | None:
-    """Return the one element that the page marks as its main content, or None."""
+    """Return the element that the page marks as its main content, or None unless there is exactly one."""
     mains = [each for each in body.iterdescendants() if _get_role(each) == "main" and has_text(each)]
     if len(mains) == 1:
         return mains[0]
@@ -237,9 +237,9 @@ def _find_main(body: etree._Element) -> etree._Element | None:
 
 
 def _iter_outside(main: etree._Element, body: etree._Element) -> Iterator[etree._Element]:
-    """Yield the siblings of the main element, and the siblings of its ancestors.
+    """Yield the siblings of the main element and of its ancestors.
 
-    Siblings with a title are skipped if the main element has no title.
+    If the main element has no title, siblings with a title are skipped.
     """
     keeps_titles = next(main.iter("h1"), None) is None
     inner = main
@@ -254,7 +254,7 @@ def _iter_outside(main: etree._Element, body: etree._Element) -> Iterator[etree.
 
 
 def _get_role(element: etree._Element) -> str:
-    """Return an element's landmark role, explicit or implied by its tag. Headers and footers in sections have none."""
+    """Return the landmark role of an element, stated or implied by its tag. Section headers and footers have none."""
     stated = element.get("role")
     if stated:
         return str(stated).strip().lower()
@@ -266,9 +266,9 @@ def _get_role(element: etree._Element) -> str:
 
 
 def _flatten_deep_elements(root: etree._Element) -> None:
-    """Replace elements that are nested deeper than `_MAX_DEPTH` with their text.
+    """Replace the content of elements nested deeper than `_MAX_DEPTH` with its text.
 
-    Elements of tables are not replaced, so that each text stays in its cell.
+    Tables and their rows are kept, so that the text of each cell stays in its cell.
     """
     depth = 0
     deep: list[etree._Element] = []

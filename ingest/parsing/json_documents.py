@@ -1,11 +1,11 @@
-"""Convert JSON and JSON Lines to readable text: a line for each value with its path, and a record table for each list.
+"""Convert JSON and JSON Lines to readable text: one line per value with its path, and one record table per list.
 
     address.city: Oslo
     tags: red, blue
 
-The objects in a list of objects are records: each becomes a block of such lines and a row of the list's table. A value
-that would fill a chunk becomes a section titled with the value's path. JSON syntax is dropped, so that quotations
-contain only words that people wrote.
+The objects in a list of objects are records: each becomes a block of lines and a row of the list's table. A value that
+would fill a chunk becomes a section, titled with the path of the value. JSON syntax is dropped, so that quotations
+contain only the words of the data.
 """
 
 import json
@@ -46,10 +46,10 @@ Records = Callable[[], Iterator[dict[str, Any]]]
 
 
 def parse_json(path: Path) -> ParsedDocument:
-    """Parse JSON or JSON Lines. For broken JSON, the text is the source, which is recorded as an omission.
+    """Parse JSON or JSON Lines. If the JSON is invalid, the text is the source, and an omission is recorded.
 
-    Raises `DamagedDocumentError` if values are nested extremely deeply or the file is not text, and `NoTextError` if
-    there is no text.
+    Raises `DamagedDocumentError` if values are nested too deeply or the file is not text, and `NoTextError` if there is
+    no text.
     """
     source = decode(read_text_bytes(path))
     try:
@@ -57,7 +57,7 @@ def parse_json(path: Path) -> ParsedDocument:
     except ValueError as error:
         text, omissions = read_normalized_text(path)
         where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        broken = Omission(OmissionKind.OTHER, 1, f"the structure of broken JSON{where}; the text is its source")
+        broken = Omission(OmissionKind.OTHER, 1, f"the structure of invalid JSON{where}; the text is the source")
         return ParsedDocument(text, None, JSON_PARSER, omissions=(*omissions, broken))
     except RecursionError as error:
         raise DamagedDocumentError(_TOO_DEEP, hint=_TOO_DEEP_HINT) from error
@@ -65,7 +65,7 @@ def parse_json(path: Path) -> ParsedDocument:
 
 @dataclass(frozen=True)
 class _RecordList:
-    """A list of objects that has been written, with the span of each object."""
+    """A list of objects that has been written, with the spans of the objects."""
 
     name: str
     records: Records
@@ -97,13 +97,13 @@ class _JsonWriter:
         self._lists: list[_RecordList] = []
 
     def write(self) -> ParsedDocument:
-        """Write the document. Raises `ValueError` for broken JSON."""
+        """Write the document and return it. Raises `ValueError` for invalid JSON."""
         source, start = self._source, skip_white_space(self._source, 0)
         if source[start : start + 1] != "[" or not self._write_list(start):
             try:
                 value, end = parse_value(source, start)
                 if skip_white_space(source, end) < len(source):
-                    raise json.JSONDecodeError("there is more than one value", source, end)
+                    raise json.JSONDecodeError("more than one value", source, end)
             except json.JSONDecodeError:
                 if not self._write_object_stream():
                     self._write_lines()
@@ -114,9 +114,9 @@ class _JsonWriter:
         return replace(document, layout=replace(document.layout, tables=build_table_spans(found)), found=found)
 
     def _write_list(self, start: int) -> bool:
-        """Write a list of objects, up to the point where its JSON is broken.
+        """Write a list of objects, up to the point where its JSON becomes invalid.
 
-        Returns False if the value is not such a list.
+        Returns False if the value is not a list of objects.
         """
         source, count, end, error = self._source, 0, start + 1, ""
         try:
@@ -135,12 +135,14 @@ class _JsonWriter:
         )
         if error:
             self._writer.write_paragraph(source[end:])
-            detail = f"the structure after {count:,} objects, where the JSON breaks ({error}); the rest is unchanged"
+            detail = (
+                f"the structure after {count:,} objects, where the JSON is invalid ({error}); the text is the source"
+            )
             self._writer.record_omission(OmissionKind.OTHER, 1, detail)
         return True
 
     def _write_object_stream(self) -> bool:
-        """Write concatenated objects, as programs stream them. Returns False for any other content."""
+        """Write a stream of concatenated objects. Returns False if the source is not such a stream."""
         starts = array("Q")
         try:
             for start, value in iter_values(self._source):
@@ -156,7 +158,7 @@ class _JsonWriter:
         return bool(starts)
 
     def _write_lines(self) -> None:
-        """Write JSON Lines. Raises the first error if most lines are not objects."""
+        """Write JSON Lines. If most lines are not objects, the error of the first one is raised."""
         good: list[tuple[int, int]] = []
         others: list[tuple[int, int, int]] = []
         first_error: ValueError | None = None
@@ -177,18 +179,18 @@ class _JsonWriter:
             self._writer.write_paragraph(self._source[start:end])
         if others:
             named = ", ".join(str(number) for number, _, _ in others[:_MAX_NAMED_LINES])
-            detail = f"lines that are not JSON objects follow the others unchanged: {named}"
+            detail = f"lines that are not JSON objects; they follow the others unchanged: {named}"
             self._writer.record_omission(OmissionKind.OTHER, len(others), detail)
 
     def _write_value(self, value: Json, path: str, level: int) -> None:
-        """Write a value whose path is in the title above it.
+        """Write a value below a title with its path.
 
-        Its short members come first, and its long members follow as sections.
+        Short members come first, and long members follow as sections.
         """
         long: list[tuple[str, Json]] = []
         shown: list[str] = []
         for name, member in _iter_members(value):
-            has_section = isinstance(member, dict | list) and member is not value  # a plain list is its own only member
+            has_section = isinstance(member, dict | list) and member is not value  # A plain list is its only member.
             if has_section and (_has_records(member) or _is_long(member, name)):
                 long.append((name, member))
             else:
@@ -203,7 +205,7 @@ class _JsonWriter:
                 self._write_value(member, whole, level + 1)
 
     def _write_records(self, path: str, records: Records, level: int) -> None:
-        """Write a list of objects. An object that would fill a chunk gets a separate section."""
+        """Write a list of objects. An object that would fill a chunk becomes a section."""
         spans, after_long = array("Q"), False
         for number, record in enumerate(records()):
             text = "\n".join(_iter_value_lines(record, ""))
@@ -228,7 +230,7 @@ class _JsonWriter:
 
 
 def _require_object(value: Json) -> dict[str, Any]:
-    """Return a value after checking that it is still an object, as it was on the first reading."""
+    """Return the value, which an earlier pass found to be an object."""
     assert isinstance(value, dict)
     return value
 
@@ -246,7 +248,7 @@ def _has_records(value: Json, depth: int = _MAX_LIST_DEPTH) -> bool:
 
 
 def _is_long(value: Json, name: str) -> bool:
-    """Return whether a value would fill a chunk. Only as much of the value is formatted as needed."""
+    """Return whether a value would fill a chunk. Formatting stops as soon as that is certain."""
     length = 0
     for line in _iter_value_lines(value, name):
         length += len(line) + 1
@@ -264,7 +266,7 @@ def _iter_members(value: Json) -> Iterable[tuple[str, Json]]:
 
 
 def _iter_value_lines(value: Json, path: str) -> Iterator[str]:
-    """Yield a line for each value that is not empty, with its path."""
+    """Yield a line with the path and text of each value that is not empty."""
     if isinstance(value, dict):
         for name, member in value.items():
             yield from _iter_value_lines(member, f"{path}.{name}" if path else name)
@@ -280,7 +282,8 @@ def _iter_value_lines(value: Json, path: str) -> Iterator[str]:
 def _join_values(values: Sequence[Json]) -> str:
     """Join plain values into one string.
 
-    Strings that all end with a line end, except perhaps the last, are the lines of one text, as in notebooks.
+    If all values are strings that end with a newline, except perhaps the last, they are the lines of one text, as in
+    notebooks.
     """
     lines = [value for value in values if isinstance(value, str) and not isinstance(value, Number)]
     if len(lines) == len(values) > 1 and all(line.endswith("\n") for line in lines[:-1]):
@@ -295,7 +298,7 @@ def _format_value(value: Json) -> str:
 
 
 def _flatten_record(record: dict[str, Any], *, nested: bool, prefix: str = "") -> dict[str, str]:
-    """Return a record's cells, keyed by path. Nested objects become separate columns; lists stay JSON."""
+    """Return the cells of a record, keyed by path. Lists stay JSON; so do nested objects unless `nested` is set."""
     cells: dict[str, str] = {}
     for name, member in record.items():
         if isinstance(member, str):

@@ -1,4 +1,4 @@
-"""Read JSON value by value, and long lists element by element. Numbers keep their digits as written."""
+"""Read JSON value by value, and lists element by element. Numbers keep their digits as written."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Number(str):
-    """A number that keeps all of its digits as written."""
+    """A number, as the string of its digits."""
 
     __slots__ = ()
 
@@ -21,20 +21,20 @@ _blanks = re.compile(r"[ \t\n\r\ufeff]*")
 def parse_value(text: str, at: int) -> tuple[Json, int]:
     """Return the value that starts at `at`, and its end.
 
-    Raises `ValueError` for broken JSON, and `RecursionError` if values are nested too deeply.
+    Raises `ValueError` for invalid JSON, and `RecursionError` if values are nested too deeply.
     """
     value, end = _decoder.raw_decode(text, at)
     return value, end
 
 
 def skip_white_space(text: str, at: int) -> int:
-    """Return the end of the white space at `at`."""
+    """Return the first position from `at` that is not white space."""
     found = _blanks.match(text, at)
     return found.end() if found else at
 
 
 def iter_elements(text: str, at: int) -> Iterator[tuple[int, Json]]:
-    """Yield the end and value of each element in the list that starts at `at`. Raises `ValueError` for broken JSON."""
+    """Yield the end and value of each element in the list that starts at `at`. Raises `ValueError` for invalid JSON."""
     at = skip_white_space(text, at + 1)
     while text[at : at + 1] != "]":
         value, end = parse_value(text, at)
@@ -43,7 +43,7 @@ def iter_elements(text: str, at: int) -> Iterator[tuple[int, Json]]:
 
 
 def iter_values(text: str) -> Iterator[tuple[int, Json]]:
-    """Yield the start and value of each of several concatenated values. Raises `ValueError` for broken JSON."""
+    """Yield the start and value of each value in a concatenated stream. Raises `ValueError` for invalid JSON."""
     at = skip_white_space(text, 0)
     while at < len(text):
         value, end = parse_value(text, at)
@@ -66,5 +66,5 @@ def _skip_comma(text: str, at: int, closing: str) -> int:
     if text[at : at + 1] == ",":
         return skip_white_space(text, at + 1)
     if text[at : at + 1] != closing:
-        raise json.JSONDecodeError("a comma is missing", text, at)
+        raise json.JSONDecodeError("missing comma", text, at)
     return at

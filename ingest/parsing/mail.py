@@ -1,9 +1,9 @@
-"""Parse messages (EML) and mailboxes (MBOX). A message becomes a text, and its attachments become entries.
+"""Parse messages (EML) and mailboxes (MBOX). Each message becomes a document, and its attachments become entries.
 
-The text consists of the subject as its title, lines with the sender, the recipients and the date, and the body: the
-plain text, or the HTML if it has much more text. Quoted replies are included. Messages are parsed with the older of the
-two parsers in Python's `email` package, which is many times faster on a message with many parts. The newer parser
-decodes the few headers that are shown.
+The text of a message is its subject as the title, lines for the sender, recipients and date, and the body: the plain
+text, or the HTML if it has much more text. Quoted replies are included. Messages are parsed with the legacy parser of
+Python's `email` package, which is many times faster for a message with many parts. The current parser decodes the few
+headers that are shown.
 """
 
 import mailbox
@@ -41,7 +41,7 @@ from ingest.storage.tables.types import (
 from ingest.storage.texts.layout import OmissionKind
 from ingest.storage.texts.normalize import normalize_title
 
-# `Message` is generic only to the type checker.
+# `Message` is generic only for the type checker.
 if TYPE_CHECKING:
     Part = Message[str, str]
 else:
@@ -54,11 +54,11 @@ HEADERS = ("From", "To", "Cc", "Date")
 _MAX_HEADER_CHARS = 4_000
 _ENCRYPTED_SMIME_TYPES = frozenset(
     {"enveloped-data", "authenveloped-data"}
-)  # S/MIME (RFC 8551); messages of its other types are only signed
+)  # S/MIME (RFC 8551). Messages of its other types are only signed.
 _MAX_PARTS = 10_000
 _MAX_DEPTH = 100
 _MAX_NAME_CHARS = 80
-_MAX_SUBJECT_CHARS = 200  # A title has up to 300 characters, so this leaves room for the sender and date.
+_MAX_SUBJECT_CHARS = 200  # This leaves room for the sender and date in a title of at most 300 characters.
 _named_address = re.compile(r"(?P<name>[^<]*)<(?P<address>[^<>]*)>")
 _word = re.compile(r"\w+")
 
@@ -88,7 +88,7 @@ def write_web_archive(writer: DocumentWriter, content: bytes) -> None:
 
     Raises `ParserLimitError` and `DamagedDocumentError`.
     """
-    from ingest.parsing.html_blocks import write_html  # imported here so that this module loads no parser
+    from ingest.parsing.html_blocks import write_html  # Imported here so that this module loads no parser.
 
     try:
         bodies = _MessageReader(EntryFolder(Path(), NO_ROOM)).read(BytesParser().parsebytes(content))
@@ -110,20 +110,20 @@ def unpack_mbox(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDo
             content = messages.get_bytes(key)
             entries.add(f"{number:05} {_read_subject(content)}.eml", [content], declared=EML_MEDIA_TYPE)
     if not entries.found:
-        problem = entries.outcomes[0].problem if entries.outcomes else "it has none"
+        problem = entries.outcomes[0].problem if entries.outcomes else "it contains no messages"
         raise DamagedDocumentError(f"No message can be extracted from the mailbox: {problem}.")
     writer.write_paragraph(f"A mailbox of {len(keys):,} {'message' if len(keys) == 1 else 'messages'}.")
     return entries.finish(writer, MBOX_PARSER)
 
 
 def build_picture_filter(*, is_shown: bool) -> Callable[[Path, str], str]:
-    """Return a function that explains why an attached picture has no text.
+    """Return a function that explains why an attached picture does not become a document.
 
-    It returns an empty string if there is text.
+    The function returns an empty string if the picture contains text. `is_shown` means that the message displays it.
     """
 
     def explain_unwanted(path: Path, media_type: str) -> str:
-        from ingest.parsing.ocr.pictures import explain_no_text  # imported here so that this module loads no parser
+        from ingest.parsing.ocr.pictures import explain_no_text  # Imported here so that this module loads no parser.
 
         # guard: mail-picture-without-text
         return explain_no_text(path, is_shown=is_shown) if media_type in IMAGE_TYPES else ""
@@ -132,9 +132,9 @@ def build_picture_filter(*, is_shown: bool) -> Callable[[Path, str], str]:
 
 
 def get_header(message: Part, name: str) -> str:
-    """Return a decoded header on one line.
+    """Return a decoded header on one line, or an empty string if it is missing.
 
-    Undecodable headers are returned as written; for missing headers, the result is empty.
+    A header that cannot be decoded is returned as written.
     """
     return decode_header_line(
         name, str(next((value for key, value in message.raw_items() if key.lower() == name.lower()), ""))
@@ -142,24 +142,24 @@ def get_header(message: Part, name: str) -> str:
 
 
 def decode_header_line(name: str, value: str) -> str:
-    """Decode the value of a header like `get_header`."""
+    """Decode the value of a header to one line, as for `get_header`."""
     raw = decode(value[:_MAX_HEADER_CHARS].encode("utf-8", "surrogateescape"))
     line = " ".join(raw.split())
-    with suppress(Exception):  # the standard library's header parser raises many kinds of errors
+    with suppress(Exception):  # The header parser of the standard library may raise almost any error.
         line = " ".join(str(policy.default.header_factory(name, line)).split())
     return line
 
 
 @dataclass(frozen=True)
 class Body:
-    """A text that the message displays, plain or HTML."""
+    """A body that the message displays, as plain text or HTML."""
 
     text: str
     is_html: bool = False
 
 
 class _MessageReader:
-    """Reads the parts of one message: bodies are joined, attachments become entries."""
+    """Collects the bodies of one message, and adds its attachments as entries."""
 
     def __init__(self, entries: EntryFolder) -> None:
         self._entries = entries
@@ -167,7 +167,7 @@ class _MessageReader:
         self._unnamed = 0
 
     def read(self, part: Part, depth: int = 0) -> list[Body]:
-        """Return the message bodies in a MIME part, in order."""
+        """Return the bodies in a MIME part, in order, and add its attachments as entries."""
         self._parts += 1
         if self._parts > _MAX_PARTS:
             raise ParserLimitError(
@@ -215,7 +215,7 @@ class _MessageReader:
 
 def _is_encrypted(part: Part, kind: str) -> bool:
     """Return whether a part is encrypted with S/MIME or OpenPGP (RFC 3156)."""
-    with suppress(Exception):  # see `decode_header_line`
+    with suppress(Exception):  # See `decode_header_line`.
         sealed = str(part.get_param("smime-type", "")).lower() in _ENCRYPTED_SMIME_TYPES
         return kind == "multipart/encrypted" or (sealed and kind.endswith("pkcs7-mime"))
     return False
@@ -223,7 +223,7 @@ def _is_encrypted(part: Part, kind: str) -> bool:
 
 def _decode_content(part: Part) -> bytes | None:
     try:
-        if part.is_multipart():  # an attached message
+        if part.is_multipart():  # The part is an attached message.
             return b"\n".join(each.as_bytes() for each in part.get_payload() if isinstance(each, Message))
         content = part.get_payload(decode=True)
     except Exception:  # noqa: BLE001 - as of headers
@@ -254,14 +254,14 @@ def _get_file_name(part: Part) -> str:
 
 
 def choose_bodies(plain: list[Body], html: list[Body]) -> list[Body]:
-    """Return the plain bodies, or the HTML bodies if the plain bodies have less than half as many words."""
+    """Return the plain-text bodies, or the HTML bodies if the former have less than half as many words."""
     if not any(body.text.strip() for body in html):
         return plain
     return plain if 2 * _count_words(plain) >= _count_words(html) else html
 
 
 def _count_words(bodies: Sequence[Body]) -> int:
-    """Count the visible words of these bodies."""
+    """Return the number of visible words in the bodies."""
     scratch = DocumentWriter()
     for body in bodies:
         _write_body(scratch, body)
@@ -269,7 +269,7 @@ def _count_words(bodies: Sequence[Body]) -> int:
 
 
 def _write_body(writer: DocumentWriter, body: Body) -> None:
-    from ingest.parsing.html_blocks import write_html  # imported here so that this module loads no parser
+    from ingest.parsing.html_blocks import write_html  # Imported here so that this module loads no parser.
 
     if not body.is_html:
         writer.write_paragraph(body.text)
@@ -281,7 +281,7 @@ def _write_body(writer: DocumentWriter, body: Body) -> None:
 
 
 def write_message(writer: DocumentWriter, subject: str, headers: dict[str, str], bodies: Sequence[Body]) -> None:
-    """Write a message: its subject, the lines of its headers, and its bodies."""
+    """Write the subject, headers and bodies of a message."""
     writer.write_heading(subject, 1)
     writer.write_paragraph("\n".join(f"{name}: {value}" for name, value in headers.items() if value.strip()))
     for body in bodies:
@@ -289,7 +289,7 @@ def write_message(writer: DocumentWriter, subject: str, headers: dict[str, str],
 
 
 def build_mail_properties(subject: str, headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers of a message as properties. Missing headers are left out."""
+    """Return the headers of a message as properties, without missing ones."""
     name, address = _parse_sender(headers.get("From", ""))
     moment = _parse_date(headers.get("Date", ""))
     found = {
@@ -304,7 +304,7 @@ def build_mail_properties(subject: str, headers: Mapping[str, str]) -> dict[str,
 
 
 def format_mail_title(properties: Mapping[str, str]) -> str:
-    """Return a title that distinguishes a message from others in its thread: `Re: Tides (Ann Poe, 2026-02-05)`."""
+    """Return a title that is distinct within the message's thread, such as `Re: Tides (Ann Poe, 2026-02-05)`."""
     sender = properties.get(MAIL_SENDER.name, "")[:_MAX_NAME_CHARS].strip()
     subject = (normalize_title(properties.get(MAIL_SUBJECT.name)) or "")[:_MAX_SUBJECT_CHARS].rstrip()
     details = ", ".join(filter(None, (sender, properties.get(MAIL_DATE.name, "").partition(" ")[0])))
@@ -312,7 +312,7 @@ def format_mail_title(properties: Mapping[str, str]) -> str:
 
 
 def _parse_sender(line: str) -> tuple[str, str]:
-    """Return the name and address of the first sender in a header, each empty if missing."""
+    """Return the name and address of the first sender in a header. Each is empty if it is missing."""
     found = _named_address.match(line)
     if found is None:
         return ("", line) if "@" in line else (line.strip(' "'), "")
@@ -322,16 +322,16 @@ def _parse_sender(line: str) -> tuple[str, str]:
 def _parse_date(line: str) -> datetime | None:
     """Parse a message's date. A date without a time zone is assumed to be in UTC."""
     for read in (datetime.fromisoformat, parsedate_to_datetime):
-        with suppress(Exception):  # see `decode_header_line`
+        with suppress(Exception):  # See `decode_header_line`.
             moment = read(line)
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            moment.astimezone(UTC)  # The conversion fails near the first and the last supported year.
+            moment.astimezone(UTC)  # The conversion fails for times close to the first or last supported year.
             return moment
     return None
 
 
 def _read_subject(content: bytes) -> str:
-    """Return a message's shortened subject. Only the headers are read."""
+    """Return the shortened subject of a message, parsing only its headers."""
     with suppress(Exception):
         return _shorten_subject(get_header(BytesParser().parsebytes(content, headersonly=True), "Subject"))
     return "message"

@@ -1,4 +1,4 @@
-"""Write MathML on one line, in the same form in which `ingest.parsing.office.equations` writes Office equations."""
+"""Write MathML on one line, in the format used by `ingest.parsing.office.equations` for Office equations."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ _MAX_DEPTH = 60
 
 
 def linearize_mathml(math: etree._Element) -> str:
-    """Write a `math` element of any namespace on one line; empty if it contains no characters."""
+    """Return a `math` element of any namespace as one line, or an empty string if it has no characters."""
     return " ".join(_format_element(math, 0).split())
 
 

@@ -1,7 +1,7 @@
-"""Parse Outlook messages (MSG) like other messages, and convert attached messages to EML.
+"""Parse Outlook messages (MSG), and convert attached messages to EML.
 
-Outlook stores an attached message as a folder in the same file (MS-OXMSG 2.2.2.1), which cannot be extracted as a file.
-The message is therefore converted to EML, with its bodies and attachments.
+Outlook stores an attached message as a folder inside the same file (MS-OXMSG 2.2.2.1), which cannot be extracted as a
+file. Therefore the attached message is converted to EML, including its bodies and attachments.
 """
 
 from collections.abc import Iterator
@@ -38,12 +38,11 @@ if TYPE_CHECKING:
 
 MSG_PARSER = f"msg-3+{EML_PARSER}"
 
-_EMBEDDED = "__substg1.0_3701000D"  # name of an attached message's storage
-_EMBEDDED_HEADER = 24  # bytes before an attached message's properties (MS-OXMSG 2.4.1.2)
+_EMBEDDED = "__substg1.0_3701000D"  # The name of the storage of an attached message.
+_EMBEDDED_HEADER = 24  # The number of bytes before an attached message's properties (MS-OXMSG 2.4.1.2).
 _CONTENT_ID, _SENDER_NAME = 0x3712, 0x0C1A
 _MOST_DEPTH = 10
-# Code pages for which oxmsg names a character set that Python lacks, or that Python implements without the letters
-# added by Windows.
+# For these code pages, oxmsg names a character set that Python lacks, or one that lacks the letters added by Windows.
 _CODE_PAGES = {874: "cp874", 932: "cp932", 936: "gb18030", 949: "cp949", 950: "cp950", 20127: "cp1252", 28591: "cp1252"}
 
 
@@ -52,7 +51,7 @@ def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
 
     Raises `DamagedDocumentError` if the message cannot be read.
     """
-    from oxmsg import Message as OutlookMessage  # imported here so that this module loads no parser
+    from oxmsg import Message as OutlookMessage  # Imported here so that this module loads no parser.
     from oxmsg.domain import encodings
 
     encodings._CODE_PAGE_ENCODINGS.update(_CODE_PAGES)
@@ -65,7 +64,7 @@ def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
             _extract_attachment(attachment, number, entries)
     except (MemoryError, ParserLimitError, RecognitionNeeded):
         raise
-    except Exception as error:  # The library does not catch errors in its own code, so any exception may be raised.
+    except Exception as error:  # The library may raise any exception for a damaged message.
         raise DamagedDocumentError("The Outlook message cannot be read: it is damaged or incomplete.") from error
     write_message(writer, subject, headers, bodies)
     if not writer.length:

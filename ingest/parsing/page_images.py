@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 PAGE_IMAGE_FILE = "page.png"
 MAX_WIDTH = 2_000
-_MOST_PIXELS = 8_000_000  # pixels of a picture; limits pages that are much taller than wide
+_MOST_PIXELS = 8_000_000  # This limits the size of pages that are much taller than wide.
 _PDF = "application/pdf"
 
 
 def has_page_images(media_type: str) -> bool:
-    """Return whether pages of a media type can be drawn, because they look the same everywhere."""
+    """Return whether pages of a media type can be rendered: PDF pages and images look the same everywhere."""
     return media_type == _PDF or media_type in IMAGE_TYPES
 
 
 def draw_page(path: Path, media_type: str, number: int, width: int) -> None:
-    """Write a page, counted from 1, to the current folder as a PNG of this width. Very tall pages are made narrower.
+    """Render a page, counted from 1, to a PNG file in the current folder. Very tall pages are made narrower.
 
     Raises `PageNotFoundError` or a `ParseError`.
     """
@@ -35,7 +35,7 @@ def _render_pdf_page(path: Path, number: int, width: int) -> "Image":
 
     with open_pdf(path) as document:
         if not 1 <= number <= len(document):
-            raise PageNotFoundError(f"The document has no page {number}: it has {len(document)}.")
+            raise PageNotFoundError(f"The document has no page {number}: its last page is {len(document)}.")
         page = document[number - 1]
         wide, high = (max(1.0, side) for side in page.get_size())
         scale = min(width / wide, (_MOST_PIXELS / (wide * high)) ** 0.5)

@@ -1,7 +1,7 @@
-"""Limit the number of pages, slides or sheets of a document. They are counted before the first one is read.
+"""Limit the number of pages, slides or sheets in a document, which are counted before the first one is read.
 
-A page may take only six bytes in a file, but takes milliseconds to read. Without a limit, a file of half a megabyte
-could keep a parser busy until its time limit.
+A page may be only six bytes of the file but takes milliseconds to read. Without a limit, a file of half a megabyte
+could keep a parser busy until its timeout.
 """
 
 from ingest.parsing.errors import ParserLimitError
@@ -17,9 +17,9 @@ def set_page_limit(most: int) -> None:
 
 
 def require_pages_allowed(count: int, what: str = "pages") -> None:
-    """Raise `ParserLimitError` if a document has too many pages. `what` is the word for pages in its format."""
+    """Raise `ParserLimitError` if a document has too many pages. `what` is its format's word for pages."""
     if count > _most:
         raise ParserLimitError(
-            f"The document has {count:,} {what}; at most {_most:,} are read.",
+            f"The document has {count:,} {what}; the limit is {_most:,}.",
             hint="Split it into smaller files, or ask the operator to raise LEADLINE_MAX_PAGES.",
         )

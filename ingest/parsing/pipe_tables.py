@@ -1,4 +1,4 @@
-"""Find Markdown's pipe tables outside code. Each is named after the heading above it."""
+"""Find Markdown pipe tables outside code. Each is named after the heading above it."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _other_block = re.compile(r" {0,3}(?:#{1,6}[ \t]|>|`{3}|~{3})")
 def find_pipe_tables(text: str) -> list[FoundTable]:
     """Find GitHub-style Markdown tables.
 
-    A table is a header row, a row of dashes with as many columns, and all rows up to the next blank line.
+    A table is a header row, a row of dashes with the same number of columns, and all rows up to the next blank line.
     """
     return list(_iter_tables(text)) if "|" in text else []
 

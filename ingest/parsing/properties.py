@@ -1,6 +1,6 @@
-"""Properties that a file states in addition to its text, such as the sender of a message.
+"""Properties that a file states about itself, such as the sender of a message.
 
-A value is one line of text; a time is written as `2026-02-05 10:00:00`.
+A value is one line of text. A time is written as `2026-02-05 10:00:00`.
 """
 
 from datetime import datetime
@@ -13,16 +13,16 @@ _types = {column.name: column.type for columns in PROPERTY_COLUMNS.values() for 
 
 
 def parse_properties(raw: object) -> dict[str, str]:
-    """Validate properties from an untrusted source. Values are put on one line and truncated.
+    """Validate properties from an untrusted source, and truncate each value to one line of limited length.
 
     Raises `ValueError` if they are invalid.
     """
     if not isinstance(raw, dict):
-        raise ValueError("The properties have the wrong shape.")
+        raise ValueError("The properties are not an object.")
     found: dict[str, str] = {}
     for name, value in raw.items():
         if name not in _types or not isinstance(value, str):
-            raise ValueError("A property has the wrong shape.")
+            raise ValueError("A property has an unknown name or is not a string.")
         line = " ".join(normalize(value).split())[:_MAX_VALUE_CHARS].rstrip()
         if line:
             found[name] = format_time(datetime.fromisoformat(line)) if _types[name] is ColumnType.TIMESTAMP else line
@@ -30,5 +30,5 @@ def parse_properties(raw: object) -> dict[str, str]:
 
 
 def format_time(moment: datetime) -> str:
-    """Format a time as its wall-clock time, without the time zone."""
+    """Format a time as wall-clock time, without its time zone."""
     return moment.replace(tzinfo=None).isoformat(" ", "seconds")

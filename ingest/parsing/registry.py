@@ -1,4 +1,4 @@
-"""The registry of formats, one row each. A parser's libraries are loaded on its first call, so importing is cheap."""
+"""The registry of formats. A parser loads its libraries on its first call, so importing this module is cheap."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -27,13 +27,13 @@ from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.storage.tables.types import EML_MEDIA_TYPE, MSG_MEDIA_TYPE
 
 ParserFunction = Callable[[Path], ParsedDocument]
-# The parser of a container. Its arguments are the file, the folder for the entries, and the limits on them.
+# The parser of a container. Its arguments are the file, the folder for the entries, and the limits on the entries.
 UnpackerFunction = Callable[[Path, Path, EntryRoom], ParsedDocument]
 TableFinder = Callable[[str], Sequence[FoundTable]]
 
 
 def _find_tables_in_text(text: str) -> list[FoundTable]:
-    """Find tables in plain text, only if the content is unambiguous. The file's name is ignored."""
+    """Find tables in plain text whose content is unambiguously tabular."""
     return find_pipe_tables(text) or find_delimited_tables(text)
 
 
@@ -43,10 +43,11 @@ def _find_no_tables(text: str) -> list[FoundTable]:
 
 @dataclass(frozen=True)
 class Format:
-    """The parser of a media type. Its fingerprint changes whenever the same bytes may result in other text or tables.
+    """The parser of a media type.
 
-    `find_tables` finds record tables in the normalized text if the parser does not return them itself. A container has
-    `unpack` instead of `parse`.
+    `fingerprint` changes whenever the parser may produce different text or tables from the same bytes. If the parser
+    does not return record tables itself, `find_tables` finds them in the normalized text. Containers have `unpack`
+    instead of `parse`.
     """
 
     parse: ParserFunction | None
@@ -80,10 +81,9 @@ FORMATS: dict[str, Format] = {
 
 
 def get_parser(media_type: str, room: EntryRoom = NO_ROOM) -> ParserFunction:
-    """Return the parser of a media type.
+    """Return the parser of a media type. Raises `UnsupportedTypeError` if there is none.
 
-    A container's parser extracts entries into the current folder, within the limits in `room`. Raises
-    `UnsupportedTypeError` if there is no parser.
+    The parser of a container extracts entries into the current folder, within the limits in `room`.
     """
     found = FORMATS.get(media_type)
     if found is None:
@@ -101,7 +101,7 @@ def is_container(media_type: str) -> bool:
 
 
 def find_document_tables(document: ParsedDocument, media_type: str) -> Sequence[FoundTable]:
-    """Return the record tables found in a parsed document of a media type. Tables with a caption are named after it."""
+    """Return the record tables in a parsed document. Tables with a caption are named after it."""
     if document.found or media_type not in FORMATS:
         return document.found
     captions = {table.start: table.name for table in document.layout.tables}

@@ -1,7 +1,7 @@
 """Parse RTF with striprtf, after marking headings, lists, tables, notes and hidden text in the source.
 
-striprtf handles characters, fonts and encodings, but drops all structure. So characters from Unicode's private use area
-are inserted into the source where an element begins or ends. striprtf passes them on as text.
+striprtf handles characters, fonts and encodings, but drops all structure. To keep it, characters from Unicode's private
+use area are inserted into the source where an element begins or ends. striprtf passes them on as text.
 """
 
 import codecs
@@ -27,7 +27,7 @@ _outline = re.compile(r"\\outlinelevel(?P<level>\d)")
 _style_name = re.compile(r"(?:^|[{}]|\\[a-z]+-?\d* )(?P<name>[^\\{}]*)$", re.IGNORECASE)
 _heading_name = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _number = re.compile(r"[(\[]?[\w.]*(?:\d[.)\]:]?|[\w][.)\]:])")
-# Groups whose content striprtf drops, and the omissions to record for them.
+# Groups whose content striprtf drops, with the omissions to record for them.
 _OMITTED_GROUPS: dict[str, tuple[OmissionKind, int, str]] = {
     "annotation": (OmissionKind.OTHER, 1, "comments"),
     "moMath": (OmissionKind.FORMULA, 1, ""),
@@ -37,15 +37,15 @@ _OMITTED_GROUPS: dict[str, tuple[OmissionKind, int, str]] = {
     ),
 }
 _MAX_DEPTH = 1_000
-_MAX_STYLESHEET_CHARS = 500_000  # characters
+_MAX_STYLESHEET_CHARS = 500_000
 
-# The marks. A heading's level or a list's depth is added to the mark's first code point.
+# The inserted marks. The level of a heading or the depth of a list item is added to the first code point of its range.
 _HEADING, _DEPTH = 0xE000, 0xE010
 _ITEM, _ITEM_END = "\ue020", "\ue021"
 _NOTE, _NOTE_END = "\ue022", "\ue023"
 _HIDDEN, _HIDDEN_END = "\ue024", "\ue025"
 _TABLE, _CELL, _ROW = "\ue026", "\ue027", "\ue028"
-# A row with the same layout as the row above needs no `trowd`. Only its paragraphs indicate that they are in a table.
+# A row with the layout of the previous row needs no `trowd`; then only `intbl` indicates that it is in a table.
 _TABLE_MARKS = {"trowd": _TABLE, "intbl": _TABLE, "cell": _CELL, "row": _ROW}
 _ANY_MARK = re.compile("[\ue000-\ue02f]")
 _unseen = re.compile(f"{_HIDDEN}(?P<text>[^{_HIDDEN_END}]*){_HIDDEN_END}?")
@@ -69,7 +69,7 @@ def parse_rtf(path: Path) -> ParsedDocument:
 
 
 def write_rtf(writer: DocumentWriter, content: bytes) -> str | None:
-    """Write a document and return its title. Raises `DamagedDocumentError` and `ParserLimitError`."""
+    """Write a document and return its title, or None. Raises `DamagedDocumentError` and `ParserLimitError`."""
     stated = _code_page.search(content[:4096].decode("ascii", "replace"))
     source = content.decode(_get_codec(stated[1] if stated else "1252"), "replace")
     text = _convert_to_text(_SourceMarker(_move_boxes_to_end(source), writer).mark_source())
@@ -85,17 +85,17 @@ def _get_codec(page: str) -> str:
 
 
 def _convert_to_text(source: str) -> str:
-    from striprtf.striprtf import rtf_to_text  # imported here so that this module loads no parser
+    from striprtf.striprtf import rtf_to_text  # Imported here so that this module loads no parser.
 
     try:
         return str(rtf_to_text(source, errors="replace"))
     except (ValueError, TypeError, IndexError, LookupError) as error:
-        raise DamagedDocumentError("The RTF cannot be read: a control word in it is damaged.") from error
+        raise DamagedDocumentError("The RTF cannot be read: a control word is damaged.") from error
 
 
 @dataclass
 class _Group:
-    """An open group: the mark to close at the end of the group, and whether the group's text is hidden."""
+    """An open group, the mark to insert at its end, and whether its text is hidden."""
 
     ends_with: str = ""
     is_hidden: bool = False
@@ -111,7 +111,7 @@ class _SourceMarker:
     _groups: list[_Group] = field(default_factory=list)
 
     def mark_source(self) -> str:
-        """Return the source with marks. Raises `DamagedDocumentError` if the source ends inside a group."""
+        """Return the source with marks. Raises `DamagedDocumentError` if a group is not closed."""
         levels = _parse_heading_styles(self.source)
         copied = at = 0
         while (found := _token.search(self.source, at)) is not None:
@@ -136,7 +136,7 @@ class _SourceMarker:
                     self._parts += self.source[copied : found.start()], before, found[0] if kept else ""
                     copied = at
         raise DamagedDocumentError(
-            "The RTF is cut off: one of its groups does not end.", hint="Upload the complete file."
+            "The RTF is truncated: one of its groups is not closed.", hint="Upload the complete file."
         )
 
     def _close_group(self) -> str:
@@ -146,7 +146,7 @@ class _SourceMarker:
         return (_encode_marks(_HIDDEN_END) if group.is_hidden else "") + group.ends_with
 
     def _build_mark(self, word: str, number: str | None, levels: dict[str, int]) -> tuple[str, bool] | None:
-        """Return the mark for a control word and whether to copy the word, or None if it has no mark."""
+        """Return the mark for a control word and whether to keep the word, or None if it has no mark."""
         if word == "outlinelevel" and number is not None and 0 <= int(number) < 9:
             return _encode_marks(chr(_HEADING + int(number) + 1)), True
         if word == "s" and number in levels:
@@ -181,18 +181,18 @@ class _SourceMarker:
             self._groups[-1].ends_with = mark
 
     def _find_skip_end(self, word: str, found: re.Match[str]) -> int:
-        """Return the end of the binary data after `bin`, or of a picture's or object's group."""
+        """Return the end of the binary data after `bin`, or of the group of a picture or object."""
         if word == "bin":
             return found.end() + max(0, int(found["number"] or 0))
         is_shown = word == _OBJECT or "nonshppict" not in self.source[max(0, found.start() - 16) : found.start()]
-        if is_shown:  # Word writes each picture a second time for old programs.
+        if is_shown:  # Word also writes a second copy of each picture for old programs, which is not counted.
             self.writer.record_omission(OmissionKind.IMAGE if word == _PICTURE else OmissionKind.EMBEDDED_OBJECT)
         end = _find_group_end(self.source, found.end())
         return end - 1 if end else len(self.source)
 
 
 def _find_group_end(source: str, at: int) -> int:
-    """Return the position after the brace that closes the open group, or 0 if the group is not closed."""
+    """Return the position after the brace that closes the current group, or 0 if the group is not closed."""
     depth = 1
     while (found := _token.search(source, at)) is not None:
         at = found.end()
@@ -205,7 +205,7 @@ def _find_group_end(source: str, at: int) -> int:
 
 
 def _move_boxes_to_end(source: str) -> str:
-    """Move the text of drawn boxes, which striprtf would omit, to the end of the document."""
+    """Move text boxes, which striprtf would omit, to the end of the document."""
     kept: list[str] = []
     boxes: list[str] = []
     at = 0
@@ -222,7 +222,7 @@ def _move_boxes_to_end(source: str) -> str:
 
 
 def _parse_heading_styles(source: str) -> dict[str, int]:
-    """Return the levels of heading styles, keyed by style number."""
+    """Return the heading levels, keyed by style number."""
     start = source.find("{\\stylesheet")
     if start < 0:
         return {}
@@ -241,7 +241,7 @@ def _parse_heading_styles(source: str) -> dict[str, int]:
 
 
 def _encode_marks(mark: str) -> str:
-    """Encode marks as RTF escapes, which work in every encoding. The group ends the control word."""
+    """Encode marks as RTF escapes, which work in any encoding, each in a group that ends its control word."""
     return "".join(f"{{\\uc0\\u{ord(each) - 0x10000} }}" for each in mark)
 
 
@@ -281,7 +281,7 @@ _ANY_TABLE_MARK = re.compile(f"[{_TABLE}{_CELL}{_ROW}]")
 
 
 def _write_rows(rows: list[list[GridCell]], writer: DocumentWriter) -> None:
-    if len(rows) == 1 and len(rows[0]) == 1:  # only a frame around text
+    if len(rows) == 1 and len(rows[0]) == 1:  # A table with a single cell is only a frame around text.
         writer.write_paragraph(rows[0][0].text)
     elif rows:
         write_grid(writer, rows)

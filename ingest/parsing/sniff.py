@@ -1,4 +1,4 @@
-"""Detect a file's media type from its content. The file name is only used to distinguish between kinds of text."""
+"""Detect the media type of a file from its content. The file name only distinguishes between kinds of text."""
 
 import re
 from pathlib import PurePath
@@ -30,7 +30,7 @@ DELIMITED = "text/csv"
 RTF = "application/rtf"
 JSON = "application/json"
 
-# The code parser has a grammar for each of these.
+# The code parser has a grammar for each of these types.
 CODE = frozenset(
     {
         "text/x-python",
@@ -71,9 +71,9 @@ _PIECES = "title|meta|script|style|h[1-6]|div|p|table|ul|ol|article|section|main
 _html_document = re.compile(rf"{_BEFORE_MARKUP}<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _html_piece = re.compile(rf"{_BEFORE_MARKUP}<(?:{_PIECES})\b", re.IGNORECASE)
 _tag = re.compile(r"<[a-z!/]", re.IGNORECASE)
-# Matches the first member of an object, or a list of objects. Prose never begins like this.
+# Matches the first member of an object or of a list of objects. Prose never begins like this.
 _json = re.compile(r"\s*(?:\[\s*)*\{\s*\"(?:[^\"\\\n]|\\.)*+\"\s*:")
-# Match a message header (RFC 5322, 2.2), and the line between the messages of a mailbox (RFC 4155).
+# Match a message header (RFC 5322, 2.2), and the line that separates the messages in a mailbox (RFC 4155).
 _field = r"[!-9;-~]{1,76}:[^\n]*+\n"
 _message = re.compile(rf"\r?\n?{_field}")
 _mailbox = re.compile(
@@ -81,14 +81,14 @@ _mailbox = re.compile(
 )
 _parts = re.compile(r"^content-type:\s*multipart/", re.MULTILINE | re.IGNORECASE)
 _field_name = re.compile(r"^([!-9;-~]{1,76}):", re.MULTILINE)
-# Formats that are stored as text but not readable as text.
+# Formats that are stored as text but are not readable as text.
 _TEXT_FORMATS = ((_RTF_SIGNATURE, "an RTF file"), (b"%!PS", "a PostScript file"))
 _KINDS = {"image": "image", "audio": "recording", "video": "video"}
 _ARCHIVES = frozenset({"zip", "tar", "rar", "gz", "bz2", "7z", "xz", "lz", "lzo", "lz4", "zst", "br", "Z", "cab", "ar"})
 _VOWEL_SOUND_LETTERS = "AEFHILMNORSX8"
 _SAVE_AS_HINT = "Open it in its own program or in LibreOffice, save it as {}, and upload that."
 _UNPACK_HINT = "Unpack it, then upload its files or a ZIP archive of them."
-# Containers without a parser: description and advice.
+# Containers without a parser, with a description and a hint.
 _UNREAD = {
     OLE: ("an OLE file of an unknown kind", _SAVE_AS_HINT.format("PDF")),
     ZIPPED_DOCUMENT: ("a zipped document of an unknown kind", _SAVE_AS_HINT.format("PDF")),
@@ -114,10 +114,10 @@ def sniff_container(file: BinaryIO) -> str:
 
 
 def sniff(head: bytes, name: str, declared: str | None) -> str:
-    """Return the media type of a file that starts with `head` (`charsets.HEAD_BYTES`, or the whole file if shorter).
+    """Return the media type of a file that starts with `head`, its first `charsets.HEAD_BYTES` bytes.
 
-    For `ZIP` and `OLE`, call `sniff_container` for the exact type. Raises `UnsupportedTypeError`, whose message
-    describes the content, if no parser can read it.
+    For `ZIP` and `OLE`, call `sniff_container` to get the exact type. Raises `UnsupportedTypeError` with a description
+    of the content if no parser can read it.
     """
     if _is_pdf(head):
         return PDF
@@ -137,7 +137,7 @@ def sniff(head: bytes, name: str, declared: str | None) -> str:
 
 
 def describe_unreadable(head: bytes) -> str | None:
-    """Describe content that is not text, such as "a PNG image". Returns None for text."""
+    """Describe content that is not text, such as "a PNG image", or return None for text."""
     for mark, words in _TEXT_FORMATS:
         if head.startswith(mark):
             return words
@@ -149,7 +149,7 @@ def describe_unreadable(head: bytes) -> str | None:
 
 
 def _detect_picture_type(head: bytes) -> str | None:
-    """Return the type of an image that OCR can read, or None if the content is not such an image.
+    """Return the media type of an image that OCR can read, or None for other content.
 
     Raises `UnsupportedTypeError` if OCR is not installed.
     """
@@ -165,10 +165,7 @@ def _detect_picture_type(head: bytes) -> str | None:
 
 
 def _is_pdf(head: bytes) -> bool:
-    """Return whether a file is a PDF.
-
-    A file is a PDF if the signature is at the start, or a little later without text about PDF before it.
-    """
+    """Return whether a file is a PDF: its signature is at the start, after white space, or early in binary content."""
     at = head.find(_PDF_SIGNATURE, 0, _PDF_SIGNATURE_WITHIN + len(_PDF_SIGNATURE))
     return at == 0 or (at > 0 and (not head[:at].strip(b"\0\t\n\f\r \xef\xbb\xbf") or not looks_like_text(head)))
 
@@ -192,10 +189,10 @@ def _detect_text_type(text: str, name: str, declared: str | None) -> str:
 
 
 def _is_email(text: str) -> bool:
-    """Return whether a text begins with header fields, including the required From and Date (RFC 5322, 3.6).
+    """Return whether a text begins with the header fields of a message, including From and Date (RFC 5322, 3.6).
 
-    One further field, which only programs write, is required to distinguish a message from other text. A web page in
-    one file (MHTML, RFC 2557) may have no sender and is recognized by its parts.
+    To distinguish messages from other text, one more field is required that only programs write. A web archive (MHTML,
+    RFC 2557) may have no sender and is recognized by its multipart content type.
     """
     block = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
     names = {name.lower() for name in _field_name.findall(block)}

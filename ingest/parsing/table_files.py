@@ -1,7 +1,7 @@
 """Pass record tables from the child process to its parent: a list of tables, and the rows of each table as CSV.
 
-The child process finds tables and detects the types of their columns. The parent process uses DuckDB to convert the
-rows to Parquet, which checks every cell against its column's type. Neither side holds all rows of a table in memory.
+The child process finds the tables and detects the types of their columns. The parent process uses DuckDB to convert the
+rows to Parquet, which checks each cell against the type of its column. Neither process holds a whole table in memory.
 """
 
 import csv
@@ -41,9 +41,10 @@ class TablesError(ValueError):
 
 
 def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callable[[], bool]) -> int:
-    """Write tables. Return the number of tables that were omitted because `too_late` returned True.
+    """Write tables, and return the number of omitted tables. Tables without rows are ignored.
 
-    If there are more than `MAX_TABLES` tables, those with the most rows are written. Tables without rows do not count.
+    Tables are omitted once `too_late` returns true. If there are more than `MAX_TABLES`, those with the most rows are
+    written.
     """
     waiting = list(found)
     typed: list[_TypedTable] = []
@@ -61,7 +62,7 @@ def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callabl
         except OSError as error:
             if error.errno != errno.EFBIG:
                 raise
-            continue  # Converted numbers can make rows longer than their original text. That text is kept.
+            continue  # Converted numbers may be longer than in the text, which still contains the table.
         listed.append(_serialize_table(each))
     if listed:
         (folder / LIST_FILE).write_text(json.dumps(listed), encoding="utf-8")
@@ -69,21 +70,21 @@ def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callabl
 
 
 def read_tables(folder: Path, *, characters: int) -> tuple[ParsedTable, ...]:
-    """Read the tables of a text that has `characters` characters. Raises `TablesError` if a file is invalid."""
+    """Read the tables of a text with `characters` characters. Raises `TablesError` if a file is invalid."""
     if not (folder / LIST_FILE).is_symlink() and not (folder / LIST_FILE).exists():
         return ()
     try:
         listed = json.loads(read_plain_file(folder / LIST_FILE, _MAX_LIST_BYTES))
         if not isinstance(listed, list) or len(listed) > MAX_TABLES:
-            raise TablesError("The list of tables has the wrong shape.")
+            raise TablesError("The list of tables is not a list, or is too long.")
         return tuple(_load_table(each, folder / _format_rows_file(at), characters) for at, each in enumerate(listed))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:  # includes `RowsError`
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:  # `RowsError` is a `ValueError`.
         raise TablesError("The tables cannot be read.") from error
 
 
 @dataclass(frozen=True)
 class _TypedTable:
-    """A table with its column types, which were detected by reading its rows once."""
+    """A table with the detected types of its columns and the number of its rows."""
 
     found: FoundTable
     types: tuple[CellType, ...]
@@ -91,7 +92,7 @@ class _TypedTable:
 
 
 class _TooSlowError(Exception):
-    """The time for tables has run out. The document continues without the unfinished tables."""
+    """The time for tables is used up. The document is completed without the remaining tables."""
 
 
 def _iter_batches(table: FoundTable, too_late: Callable[[], bool]) -> Iterator[list[TableRow]]:
@@ -136,7 +137,7 @@ def _serialize_table(table: _TypedTable) -> dict[str, Any]:
 
 
 def _load_table(listed: dict[str, Any], rows: Path, characters: int) -> ParsedTable:
-    from ingest.storage.tables.parquet import (  # imported here so that documents without tables load no engine
+    from ingest.storage.tables.parquet import (  # Imported here so that documents without tables do not load DuckDB.
         compute_table_profile,
         convert_rows_to_parquet,
     )
@@ -145,11 +146,11 @@ def _load_table(listed: dict[str, Any], rows: Path, characters: int) -> ParsedTa
     columns = [(str(name), ColumnType(kind), str(unit), str(stored)) for name, kind, unit, stored in listed["columns"]]
     names = {name.casefold() for name, _, _, _ in columns}
     if not isinstance(name, str) or not all(type(each) is int for each in (count, start, end)):
-        raise TablesError("A table has the wrong shape.")
+        raise TablesError("The name, row count or span of a table has the wrong type.")
     if not 0 <= start <= end <= characters or not 0 < len(names) == len(columns) <= MAX_COLUMNS:
         raise TablesError("A table is outside the text, or has duplicate column names.")
     if not all(_STORED[kind].fullmatch(stored) for _, kind, _, stored in columns):
-        raise TablesError("A column has no valid type.")
+        raise TablesError("A column has an invalid type.")
     with open_plain_file(rows, _MAX_ROWS_BYTES) as file:
         stored_columns = [(name, stored) for name, _, _, stored in columns]
         path = Path(f"/proc/self/fd/{file.fileno()}")

@@ -1,7 +1,7 @@
 """Record tables found in normalized text: their column names, and functions that read their rows.
 
-The finders for each format (`delimited`, `json_documents`, `pipe_tables`) scan the text itself, so that every row comes
-with its span. The rows of a table can be read any number of times and are never all held in memory.
+The modules that find tables (`delimited`, `json_documents`, `pipe_tables`) know the span of each row in the text. The
+rows of a table can be read any number of times, and are never all in memory.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ _RESERVED = (ROW_NUMBER, "_start", "_end")
 
 
 class TableRow(NamedTuple):
-    """A row's span and its cells, one for each column; an empty cell is an empty string."""
+    """The span and cells of a row. It has one cell per column; an empty cell is an empty string."""
 
     start: int
     end: int
@@ -26,9 +26,10 @@ class TableRow(NamedTuple):
 
 @dataclass(frozen=True)
 class FoundTable:
-    """A table, and a function that reads its rows from the first, any number of times. The name may be empty.
+    """A table. Its name may be empty.
 
-    The header spans `start` to `header_end`, which are equal if the table has no header.
+    Each call to `rows` reads the rows from the beginning. The header extends from `start` to `header_end`, which are
+    equal if the table has no header.
     """
 
     name: str
@@ -40,12 +41,12 @@ class FoundTable:
 
 
 def build_table_spans(found: Iterable[FoundTable]) -> tuple[TableSpan, ...]:
-    """Return the spans of tables for the layout of a text."""
+    """Return the spans of the tables, for the layout of their text."""
     return tuple(TableSpan(table.start, table.header_end, table.end, table.name) for table in found)
 
 
 def build_unique_names(names: Sequence[str], width: int) -> tuple[str, ...]:
-    """Return names for `width` columns that are unique even if case is ignored. Columns without a name get a number."""
+    """Return `width` column names that are unique ignoring case. Columns without a name are numbered."""
     taken = {reserved.casefold() for reserved in _RESERVED}
     unique: list[str] = []
     for number in range(1, width + 1):

@@ -1,4 +1,4 @@
-"""Parse plain text and Markdown. A Markdown document's text is its Markdown source."""
+"""Parse plain text and Markdown. The text of a Markdown document is its source."""
 
 import re
 from pathlib import Path
@@ -12,27 +12,26 @@ from ingest.storage.texts.normalize import count_invisible, normalize, normalize
 TEXT_PARSER = "text-5"
 MARKDOWN_PARSER = "markdown-5"
 NO_TEXT_HINT = "Check that the file was saved completely, then upload it again."
-PICTURE_HINT = "It contains pictures. Save it as PDF and upload that: text in the pictures of a PDF is recognized."
+PICTURE_HINT = "It contains pictures. Save it as PDF and upload the PDF, so that text in its pictures is recognized."
 
 _front_matter = re.compile(r"---\n(?P<fields>.*?)^(?:---|\.\.\.)$", re.DOTALL | re.MULTILINE)
 _title_field = re.compile(r"^title:[ \t]*(?P<title>\S.*)$", re.MULTILINE | re.IGNORECASE)
 _fence_or_heading = re.compile(
     r"^ {0,3}(?:(?P<fence>`{3,}|~{3,})|#[ \t]+(?P<atx>\S[^\n]*)|(?P<setext>[^\s#>][^\n]*+)\n {0,3}=+$)", re.MULTILINE
 )
-# Matches the title among the header fields at the start of a text, which have the form of message headers (RFC 822,
-# section 3.1).
+# Matches the title among the header fields at the start of a text, in the format of message headers (RFC 822, 3.1).
 _leading_title = re.compile(
     r"(?:[!-9;-~]+:[ \t].*\n(?:[ \t]+\S.*\n)*)*?title:[ \t]+(?P<title>\S.*)$", re.MULTILINE | re.IGNORECASE
 )
 
 
 def parse_text(path: Path) -> ParsedDocument:
-    """Parse plain text. Raises `DamagedDocumentError` if the file turns out not to be text, and `NoTextError`."""
+    """Parse plain text. Raises `DamagedDocumentError` if the file is not text, and `NoTextError` if it is empty."""
     return parse_plain(path, TEXT_PARSER)
 
 
 def parse_plain(path: Path, parser: str) -> ParsedDocument:
-    """Parse text without structure on behalf of `parser`. Raises the same errors as `parse_text`."""
+    """Parse text without structure. `parser` is the parser to name in the result. Raises like `parse_text`."""
     text, omissions = read_normalized_text(path, as_it_is=parser != TEXT_PARSER)
     title = normalize_title(find_leading_title(text)) if parser == TEXT_PARSER else None
     return ParsedDocument(text, title, parser, omissions=omissions)
@@ -41,7 +40,7 @@ def parse_plain(path: Path, parser: str) -> ParsedDocument:
 def parse_markdown(path: Path) -> ParsedDocument:
     """Parse Markdown, keeping its source.
 
-    The title is taken from the front matter or header fields, or else from the first heading of level one.
+    The title is taken from the front matter, the header fields, or the first heading of level one.
     """
     text, omissions = read_normalized_text(path)
     title = normalize_title(_find_front_matter_title(text) or find_leading_title(text) or find_first_heading(text))
@@ -50,10 +49,10 @@ def parse_markdown(path: Path) -> ParsedDocument:
 
 
 def read_text_bytes(path: Path) -> bytes:
-    """Read a text file. Raises `DamagedDocumentError` if it is not text up to its end."""
+    """Read a text file. Raises `DamagedDocumentError` if not all of it is text."""
     content = path.read_bytes()
     if not looks_like_text(content[:HEAD_BYTES]):
-        from ingest.parsing.sniff import describe_unreadable  # imported here because loading signatures takes time
+        from ingest.parsing.sniff import describe_unreadable  # Imported here because loading its signatures is slow.
 
         raise DamagedDocumentError(f"The content looks like {describe_unreadable(content[:HEAD_BYTES])}, not text.")
     if has_binary_content(content):
@@ -62,10 +61,10 @@ def read_text_bytes(path: Path) -> bytes:
 
 
 def read_normalized_text(path: Path, *, as_it_is: bool = False) -> tuple[str, tuple[Omission, ...]]:
-    """Return the normalized text of a file and the omissions of normalizing.
+    """Return the normalized text of a file, and omissions for the characters that normalizing removed.
 
-    Text that another program decoded in the wrong character set is repaired, unless `as_it_is` is set: source code may
-    contain such text on purpose. Raises the same errors as `read_text_bytes`, and `NoTextError`.
+    Text that another program decoded in the wrong character set is repaired. `as_it_is` prevents that for source code,
+    which may contain such text on purpose. Raises the same errors as `read_text_bytes`, and `NoTextError`.
     """
     raw = decode(read_text_bytes(path))
     raw = raw if as_it_is else repair_mojibake(raw)
@@ -76,7 +75,7 @@ def read_normalized_text(path: Path, *, as_it_is: bool = False) -> tuple[str, tu
 
 
 def list_invisible_omissions(raw: str) -> tuple[Omission, ...]:
-    """Return an omission with the number of invisible characters that normalizing removes from `raw`, if any."""
+    """Return an omission that counts the invisible characters in `raw`, which normalizing removes, if there are any."""
     count = count_invisible(raw)
     return (Omission(OmissionKind.INVISIBLE_CHARACTER, count),) if count else ()
 
@@ -88,13 +87,13 @@ def _find_front_matter_title(text: str) -> str | None:
 
 
 def find_leading_title(text: str) -> str | None:
-    """Return the title in the header fields at the start of a text without markup, as in `Title: Emma`."""
+    """Return the title in the header fields at the start of a text, such as `Title: Emma`."""
     found = _leading_title.match(text, 0, HEAD_BYTES)
     return found["title"] if found else None
 
 
 def find_first_heading(text: str) -> str | None:
-    """Return the text of the first Markdown heading of level one outside code."""
+    """Return the title of the first level-one Markdown heading outside code."""
     fence = ""
     for found in _fence_or_heading.finditer(text):
         mark = found["fence"]

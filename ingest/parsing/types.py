@@ -14,7 +14,7 @@ from ingest.storage.texts.positions import Positions
 
 @dataclass(frozen=True)
 class FoundEntry:
-    """A file that a parser extracted: its path in the container, and its file name in the parser's folder."""
+    """An extracted file: its path in the container, and its file name in the parser's folder."""
 
     path: str
     file: str
@@ -24,13 +24,13 @@ class FoundEntry:
 
 @dataclass(frozen=True)
 class ParsedDocument:
-    """A document's normalized text. All spans in the product are half-open spans of code points in `text`.
+    """The normalized text of a document. All spans in the product are half-open spans of code points in `text`.
 
     `parser` is the name and version of the parser. `tables` are the record tables whose rows are in the text, in
-    reading order. `positions` map pieces of the text to locations in the file, if the format has them. `omissions`
-    describe content of the file that is not in the text. `found` are tables whose rows the parser located itself; they
-    are typed and become `tables` before the document leaves the parser's process. `entries` are the files in a
-    container. `properties` are metadata stated in the file, keyed by the names in `ingest.storage.tables.types`.
+    reading order. `positions` map parts of the text to locations in the file, if the format has locations. `omissions`
+    describe content that is not in the text. `found` are the tables that the parser found itself; the parser's process
+    detects their column types and turns them into `tables`. `entries` are the files in a container. `properties` are
+    metadata stated in the file, keyed by the names in `ingest.storage.tables.types`.
     """
 
     text: str
@@ -49,8 +49,9 @@ class ParsedDocument:
 class EntryRoom:
     """Limits on the entries extracted from a container.
 
-    `levels` is the number of nested container levels that may still be opened, including this one. Entries of more than
-    `ratio_free_bytes` may inflate to at most `ratio` times their packed size: deflate reaches 1,032, and text about 10.
+    `levels` is the number of nested container levels that may still be opened, including this one. An entry that is
+    larger than `ratio_free_bytes` may inflate to at most `ratio` times its compressed size. Typical text inflates about
+    10 times, and deflate's maximum is 1,032.
     """
 
     entries: int = 10_000
@@ -67,22 +68,22 @@ NO_ROOM = EntryRoom(entries=0, total_bytes=0, entry_bytes=0, levels=0)
 
 @dataclass(frozen=True)
 class Unpacking:
-    """Limits for a container's entries, and the function `take`, which is called with each entry and its open file."""
+    """Limits for the entries of a container, and the function `take`, which receives each entry and its open file."""
 
     room: EntryRoom
     take: Callable[[FoundEntry, BinaryIO], None]
 
 
 def ignore_progress(done: int, total: int | None) -> None:
-    """Do nothing. This is the default for callers that do not need a parser's progress."""
+    """Do nothing. This is the default for callers that need no progress reports."""
 
 
 def never_cancel() -> None:
-    """Do nothing, so that the parser is never cancelled."""
+    """Do nothing. This is the default for callers that never cancel the parser."""
 
 
 class Parser(Protocol):
-    """Converts an accepted file to text."""
+    """Converts files to normalized text."""
 
     def parse(
         self,
@@ -94,16 +95,16 @@ class Parser(Protocol):
         progress: Callable[[int, int | None], None] = ignore_progress,
         check_cancelled: Callable[[], None] = never_cancel,
     ) -> ParsedDocument:
-        """Parse a file. `name` is only for messages. Raises a `ParseError` or `UnsupportedTypeError`.
+        """Parse a file. Raises a `ParseError` or `UnsupportedTypeError`.
 
-        Without `unpacking`, the entries of a container are only listed. `progress` is called a few times a second with
-        the number of pages, slides or sheets parsed, and the total if known. `check_cancelled` is called as often;
-        an error that it raises stops the parser immediately and is re-raised.
+        `name` is used only in messages. Without `unpacking`, the entries of a container are only listed. A few times a
+        second, `progress` is called with the number of pages, slides or sheets parsed so far, and the total if known.
+        `check_cancelled` is called equally often. It may raise an error, which stops the parser and is re-raised.
         """
 
 
 class Isolation(StrEnum):
-    """The confinement required of a parser's process: all mechanisms, or those that this machine supports."""
+    """The confinement required for parsers: all mechanisms, or those that the machine supports."""
 
     REQUIRE = "require"
     BEST = "best"
@@ -115,14 +116,14 @@ _OCR_PAGE_SECONDS = 30
 
 @dataclass(frozen=True)
 class ParserLimits:
-    """The limits for one document. Memory is address space. `text_bytes` limits the UTF-8 text and each written file.
+    """The limits for parsing one document.
 
-    `folder_bytes` limits all files written for a document except a container's entries: its text, the rows of its
-    tables (which repeat the text), and the positions of its words (about as much as both together).
+    `memory_bytes` limits the address space. `text_bytes` limits the UTF-8 text and each written file. `folder_bytes`
+    limits all files written for a document except a container's entries: its text, the rows of its tables (which repeat
+    the text), and the positions of its words (about as large as both together).
 
-    A document with more than `pages` pages or slides is refused before any page is read. `ocr_pages` limits the
-    pictures in which text is recognized, each of which adds to the time limits. `threads` are allowed only for text
-    recognition.
+    A document with more than `pages` pages or slides is rejected before any page is read. `ocr_pages` limits the number
+    of pictures in which text is recognized; each adds to the time limits. `threads` may be true only for OCR.
     """
 
     memory_bytes: int = 1_500_000_000
@@ -135,10 +136,7 @@ class ParserLimits:
     threads: bool = False
 
     def with_recognition(self) -> "ParserLimits":
-        """Return the limits for a document that needs OCR.
-
-        The models take 2 GB, and each page takes several seconds.
-        """
+        """Return the limits for a document that needs OCR. The models take 2 GB, and each page several seconds."""
         return replace(
             self,
             memory_bytes=max(self.memory_bytes, _OCR_MEMORY_BYTES),

@@ -1,8 +1,8 @@
 """Write the normalized text of a document piece by piece, with its layout and the position of each piece.
 
-The parsers of all formats use this writer. Structure is written as Markdown: headings with `#`, lists, fenced code, and
-pipe tables whose rows `ingest.parsing.pipe_tables` finds again. Each piece is normalized separately, and pieces are
-joined with ASCII characters only, so that the whole text is normalized and recorded offsets stay valid.
+Parsers use this writer for formats with structure. Structure is written as Markdown: headings with `#`, lists, fenced
+code, and pipe tables whose rows `ingest.parsing.pipe_tables` finds again. Each piece is normalized on its own, and
+pieces are joined only with ASCII characters, so that the whole text is normalized and recorded offsets stay valid.
 """
 
 import re
@@ -28,9 +28,9 @@ _fence = re.compile(r"`{3,}")
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of text with its position, if it has one. A piece that continues a word has no `gap` before it.
+    """A piece of text with its position, if known. `gap` comes before the piece; it is empty if a word continues.
 
-    `page` is the number of the page that begins with this piece, if a page begins in the middle of a paragraph.
+    `page` is the number of the page that begins with this piece, if a page begins inside the paragraph.
     """
 
     text: str
@@ -44,7 +44,7 @@ CellContent = str | Piece | Sequence[Piece]
 
 @dataclass(frozen=True)
 class PositionedRow:
-    """A table row that has a single position instead of one position per cell."""
+    """A table row with a single position instead of one position per cell."""
 
     cells: Sequence[CellContent]
     at: Position | None = None
@@ -66,7 +66,7 @@ class DocumentWriter:
     """
 
     def __init__(self) -> None:
-        self._done: list[str] = []  # joined strings, so that a long text is not held as millions of small strings
+        self._done: list[str] = []  # Strings that are already joined, because millions of small ones take much memory.
         self._parts: list[str] = []
         self._length = 0
         self._headings: list[Heading] = []
@@ -82,25 +82,22 @@ class DocumentWriter:
 
     @property
     def first_heading(self) -> str | None:
-        """The first heading of level one, used as the title of a document that has no other title."""
+        """The title of the first level-one heading, for documents without another title."""
         return next((heading.title for heading in self._headings if heading.level == 1 and heading.title), None)
 
     def start_place(self, kind: PlaceKind, name: str = "", number: int | None = None) -> Place:
-        """Start a page, slide or sheet. The text written next belongs to it. By default, numbers count from 1.
+        """Start a page, slide or sheet: the text written next belongs to it. By default, numbers count from 1.
 
-        A page, slide or sheet without text starts where the text before it ends.
+        A page, slide or sheet without text starts where the previous text ends.
         """
         place = Place(kind, number or len(self._places) + 1, self._length, _join_lines(name))
-        if kind is not PlaceKind.PAGE:  # PDF pages are reported when they are read, before they are written
+        if kind is not PlaceKind.PAGE:  # PDF pages are reported when they are read, which is before they are written.
             report_progress(len(self._places))
         self._places.append(place)
         return place
 
     def write_heading(self, title: str, level: int, pieces: Sequence[Piece] | None = None) -> None:
-        """Write a heading line. `pieces` are its words with their positions, if known.
-
-        A title without visible characters is not written.
-        """
+        """Write a heading, unless it has no visible characters. `pieces` are its words and positions, if known."""
         pieces = [Piece(title)] if pieces is None else pieces
         if not any(_join_lines(piece.text) for piece in pieces):
             return
@@ -113,7 +110,7 @@ class DocumentWriter:
         self._headings.append(Heading(level, start, self._length, "".join(self._parts[words:])))
 
     def start_section(self, title: str, level: int) -> None:
-        """Start a section without a heading line in the text; it begins with the next block."""
+        """Start a section at the next block, without writing a heading."""
         line = _join_lines(title)
         if line:
             self.end_list()
@@ -122,32 +119,30 @@ class DocumentWriter:
             self._headings.append(Heading(max(1, level), at, at, line))
 
     def end_section(self, level: int) -> None:
-        """End the sections at this level and deeper levels.
-
-        The next block, unless it is a heading, belongs to none of them.
-        """
+        """End the sections at this level and deeper levels, so that the next block belongs to none of them."""
         self._ended = level
 
     def write_paragraph(self, text: str, at: Position | None = None) -> None:
-        """Write a paragraph, keeping its line ends. Text without visible characters is not written."""
+        """Write a paragraph with its line breaks, unless it has no visible characters."""
         self.write_pieces([Piece(text, at)])
 
     def write_caption(self, text: str, at: Position | None = None) -> None:
-        """Write a paragraph. If a table follows directly, the paragraph names it."""
+        """Write a paragraph that becomes the name of a table directly below it."""
         self.write_paragraph(text, at)
         self._caption = (self._length, text)
 
     def write_pieces(self, pieces: Iterable[Piece], *, mark: str = "") -> tuple[int, int] | None:
-        """Write a paragraph of pieces, each after its gap (a space, a line end, or nothing), with `mark` in front.
+        """Write a paragraph that starts with `mark` and joins the pieces with their gaps.
 
-        Pieces keep their own line ends and blank lines. Returns the paragraph's span, or None if nothing was written.
+        A gap is a space, a newline or empty. Pieces keep their own line breaks and blank lines. Returns the span of the
+        paragraph, or None if nothing was written.
         """
         return self._write_block(pieces, mark, tight=False)
 
     def write_item(
         self, pieces: Iterable[Piece] | str, *, mark: str = "-", depth: int = 0, at: Position | None = None
     ) -> None:
-        """Write a list item on a new line below the previous item, indented by its depth, which counts from 0.
+        """Write a list item directly below the previous one, indented by `depth`, which counts from 0.
 
         `at` is the position of the mark, if the file has one.
         """
@@ -155,11 +150,11 @@ class DocumentWriter:
         self._write_block(pieces, "  " * max(0, depth) + mark + " ", tight=True, mark_at=at)
 
     def end_list(self) -> None:
-        """Put a blank line between the items written so far and those that follow."""
+        """End the current list, so that a blank line separates it from the next one."""
         self._is_tight = False
 
     def write_code(self, text: str, language: str = "", at: Position | None = None) -> None:
-        """Write lines unchanged between code fences."""
+        """Write a fenced code block."""
         body = self._normalize(text.strip("\n"))
         if not body.strip():
             return
@@ -178,12 +173,12 @@ class DocumentWriter:
         name: str = "",
         headed: bool = True,
     ) -> TableSpan | None:
-        """Write a table. Its first row with a visible cell is its header; `caption` becomes a paragraph above it.
+        """Write a table and return its span, or return None if it has no visible cells.
 
-        The table is named after its caption, or gets a `name` that appears elsewhere in the document. A table that is
-        not `headed` gets a header without words. Every row gets as many cells as the header: missing cells are added,
-        and surplus cells are joined into the last one. A table without visible cells is not written, and None is
-        returned.
+        The first row with a visible cell is the header; if `headed` is false, the header is empty. `caption` is written
+        as a paragraph above the table and names it. Pass `name` instead if the name appears elsewhere in the document.
+        Each row gets as many cells as the header: missing cells are added, and surplus cells are joined into the last
+        one.
         """
         lines = (row if isinstance(row, PositionedRow) else PositionedRow(row) for row in rows)
         body = dropwhile(
@@ -214,7 +209,7 @@ class DocumentWriter:
         return span
 
     def record_omission(self, kind: OmissionKind, count: int = 1, detail: str = "") -> None:
-        """Count content that is not in the text. Each detail is listed only once per kind."""
+        """Count content that is not in the text. For each kind, a detail is listed only once."""
         found = self._omitted.setdefault(kind, _Omitted())
         found.count += count
         if detail and detail not in found.details:
@@ -223,15 +218,15 @@ class DocumentWriter:
     def finish(
         self, parser: str, title: str | None = None, *, nothing: str, hint: str = "", picture_hint: str = ""
     ) -> ParsedDocument:
-        """Return the document. Raises `NoTextError` with the message `nothing` if no text was written.
+        """Return the document. If no text was written, raise `NoTextError` with the message `nothing`.
 
-        The error's hint is `picture_hint` if it is given and the document contains pictures, otherwise `hint`.
+        The hint of the error is `picture_hint` if it is given and the document contains pictures, otherwise `hint`.
         """
         text = "".join([*self._done, *self._parts])
         if not text.strip():
             has_pictures = OmissionKind.IMAGE in self._omitted
             raise NoTextError(nothing, hint=picture_hint if has_pictures and picture_hint else hint)
-        headings = tuple(each for each in self._headings if each.end <= len(text))  # no block follows these sections
+        headings = tuple(each for each in self._headings if each.end <= len(text))  # Other sections have no content.
         layout = Layout(headings, tuple(self._places), tuple(self._tables))
         return ParsedDocument(
             text,
@@ -294,7 +289,7 @@ class DocumentWriter:
             self._positions.add(start, self._length, row.at)
 
     def _choose_gap(self, gap: str, text: str) -> str:
-        """Return the gap before a piece, or a space if the piece would merge with the character before it."""
+        """Return the gap, or a space if it is empty and normalizing would merge `text` with the previous character."""
         if gap:
             return gap
         before = self._parts[-1][-1]
@@ -308,14 +303,14 @@ class DocumentWriter:
         self._end_sections(self._length, level)
 
     def _end_sections(self, at: int, level: int) -> None:
-        """End the pending sections at `at`, unless a heading of this level ends them anyway."""
+        """End the pending sections at `at`, unless a heading of level `level` ends them anyway."""
         if 0 < self._ended < level and self._headings:
             self._headings.append(Heading(self._ended, at, at, ""))
         self._ended = 0
 
     _is_tight = False
-    _ended = 0  # level of the sections that end before the next block
-    _caption = (0, "")  # end and text of the last caption
+    _ended = 0  # The level of the sections that end before the next block.
+    _caption = (0, "")  # The end and text of the last caption.
 
     def _join_parts(self) -> None:
         if len(self._parts) > _MAX_PARTS:
@@ -337,7 +332,7 @@ class DocumentWriter:
         return normalize(text)
 
     def _normalize_line(self, text: str) -> str:
-        if _plain_line.fullmatch(text):  # this is true for most cells
+        if _plain_line.fullmatch(text):  # This is true for most cells.
             return text
         return " ".join(self._normalize(text).split())
 

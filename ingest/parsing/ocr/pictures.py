@@ -28,7 +28,7 @@ def explain_no_text(path: Path, *, is_shown: bool) -> str:
                 return "a small picture"
             if not use_one():
                 return ""
-            from ingest.parsing.ocr.words import recognize_words  # imported here because it loads the models
+            from ingest.parsing.ocr.words import recognize_words  # Imported here because it loads the models.
 
             words = recognize_words(convert_to_picture(image), 1)
     except (DamagedDocumentError, ParserLimitError):

@@ -68,7 +68,7 @@ class _ScanReader:
 
 
 def _recognize_page(page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
-    from ingest.parsing.ocr.words import recognize_words  # imported here because it loads the models
+    from ingest.parsing.ocr.words import recognize_words  # Imported here because it loads the models.
 
     scale = min(_RENDER_DPI / 72, _MAX_SIDE_PIXELS / max(1.0, *page.get_size()))
     bitmap = page.render(scale=scale, rev_byteorder=True)
