@@ -1,1 +1,1 @@
-"""Confined child processes for parsing. No other code runs a parser."""
+"""Confined child processes in which all parsers run."""

@@ -1,10 +1,10 @@
 r"""Run as `python -m ingest.parsing.isolation.child`: fork one confined process for each document.
 
-The child loads the parsers and writes an answer with the id 0, which lists the mechanisms that can confine a process.
-It then reads requests from its standard input, one per line. For each request it forks a process, which drops all
-privileges that it does not need (`ingest.parsing.isolation.confinement`), writes the parsed document into the request's
-folder (`ingest.parsing.isolation.handover`) and exits. No data of a document remains when the next one is parsed. The
-answer is one line on the standard output, with the exit status of the process and its message.
+The child loads the parsers and writes a response with the id 0, which lists the available confinement mechanisms. It
+then reads requests from standard input, one per line. For each request it forks a process, which drops the privileges
+that it does not need (`ingest.parsing.isolation.confinement`), writes the parsed document into the folder of the
+request (`ingest.parsing.isolation.handover`) and exits, so that no data of the document remains for the next one. The
+response is one line on standard output, with the exit status of the process and its message.
 
     {"id": 1, "path": "…", "media_type": "text/html", "folder": "…", "limits": {…}, "room": null,
      "isolation": "best"}
@@ -42,7 +42,7 @@ from ingest.parsing.types import NO_ROOM, EntryRoom, Isolation, ParsedDocument, 
 from ingest.storage.errors import LeadlineError, StorageFullError
 from ingest.storage.texts.layout import Omission, OmissionKind
 
-# These modules are loaded once here instead of in each document's process.
+# These modules are loaded once in the child, instead of in the process of each document.
 _PRELOADED_MODULES = (
     "charset_normalizer",
     "ingest.parsing.office.docx",
@@ -55,8 +55,8 @@ _SAMPLES = {
     "text/csv": "a,b\n1,2\n",
 }
 _NO_WORDS_HINT = "Check that the file was saved completely, and upload it again."
-# Media types whose text is the file's source, and the maximum ratio of such a file's size to the size of its text:
-# ASCII in UTF-16 is twice as large.
+# Media types whose text is the source of the file. The file may be twice as large as its text, if it is ASCII text in
+# UTF-16.
 _SOURCE_TYPES = frozenset({"text/plain", "text/csv", "text/markdown", "application/json"})
 _MAX_SHRINK_RATIO = 2
 _MAX_OPEN_FILES = 64
@@ -69,8 +69,7 @@ _EXIT_POLL_SECONDS = 0.002
 def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = get_parser) -> None:
     """Serve requests until the parent closes the pipe or exits."""
     requests, answers = os.dup(0), os.dup(1)
-    # Libraries that print must not write into the answers, and libraries that read standard input must not consume
-    # requests.
+    # Replace standard input and output, so that libraries cannot read requests or print into responses.
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
@@ -89,17 +88,17 @@ def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = get_parser) -
 
 
 def _ignore_system_media_types() -> None:
-    """Make `mimetypes` use only Python's own table.
+    """Make `mimetypes` use only its built-in table.
 
-    Without this, the module's first call opens `/etc/mime.types`. A confined process may not open that file, and its
-    content would give the same file different types on different machines.
+    Otherwise, its first call opens `/etc/mime.types`, which a confined process may not open, and which may map the same
+    file to different types on different machines.
     """
     mimetypes.knownfiles.clear()
     mimetypes.init()
 
 
 def _warm_up() -> None:
-    """Load and run the code that most documents need, so that forked processes inherit it already loaded."""
+    """Load and run the code that most documents need, so that forked processes inherit it."""
     for name in _PRELOADED_MODULES:
         import_module(name)
     sample = Path("sample")
@@ -129,19 +128,19 @@ def _iter_requests(requests: int, parent: int) -> Iterator[bytes]:
 
 
 def _probe_confinement(parent: int, ours: tuple[int, ...]) -> dict[str, Any]:
-    """Test, in a separate process, which mechanisms can confine a document's process."""
+    """Test in a separate process which confinement mechanisms are available."""
     _, message = _run_in_process(lambda: json.dumps(confine(None, Path.cwd())), parent, ours)
     return {"confined": json.loads(message or "[]")}
 
 
 def _run_in_process(work: Callable[[], str], parent: int, ours: tuple[int, ...]) -> tuple[int, str]:
-    """Run `work` in a forked process. Returns the exit status (negative for a signal) and the result of `work`."""
+    """Run `work` in a forked process. Return its exit status (negative for a signal) and the result of `work`."""
     reading, writing = os.pipe()
     own, pid = os.getpid(), os.fork()
     if pid == 0:
         try:
             set_parent_death_signal()
-            if os.getppid() != own:  # the parent exited before prctl took effect
+            if os.getppid() != own:  # The parent exited before the signal was set.
                 os._exit(1)
             for descriptor in (reading, *ours):
                 os.close(descriptor)
@@ -169,7 +168,7 @@ def _wait_for_exit(pid: int, reading: int, parent: int) -> tuple[int, str]:
             message += _read_rest(reading)
             return os.waitstatus_to_exitcode(status), message[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
         if os.getppid() != parent:
-            os._exit(1)  # When the child ends, the kernel kills the document's process.
+            os._exit(1)  # When the child exits, the kernel kills the document's process.
 
 
 def _read_rest(reading: int) -> bytes:
@@ -187,7 +186,7 @@ def _answer_confined(
     limit_resources(limits)
     done = confine(path, folder, hardware=limits.threads)
     if request["isolation"] == Isolation.REQUIRE and done != ALL_CONFINEMENTS:
-        raise RuntimeError("a confinement that worked in the first test is missing now")
+        raise RuntimeError("a confinement mechanism that was available at startup has failed")
     if "page" in request:
         drawing = partial(draw_page, path, request["media_type"], request["page"], request["width"])
         return _catch_failure(drawing, limits)
@@ -199,10 +198,7 @@ def _answer_confined(
 def parse_into_folder(
     path: Path, media_type: str, folder: Path, limits: ParserLimits, find_parser: Callable[[str], ParserFunction]
 ) -> dict[str, str]:
-    """Parse one document into its folder.
-
-    Returns the code, detail and hint of the error, or an empty dict on success.
-    """
+    """Parse one document into its folder. Return the error's code, detail and hint, or an empty dict on success."""
     set_page_limit(limits.pages)
     if limits.threads:
         set_allowance(limits.ocr_pages)
@@ -224,7 +220,7 @@ def parse_into_folder(
 
 
 def _catch_failure(work: Callable[[], None], limits: ParserLimits) -> dict[str, str]:
-    """Run `work`. Returns the code, detail and hint of the error that it raised, or an empty dict on success."""
+    """Run `work`. Return the code, detail and hint of the error that it raises, or an empty dict on success."""
     try:
         work()
     except RecognitionNeeded:
@@ -247,17 +243,17 @@ def _catch_failure(work: Callable[[], None], limits: ParserLimits) -> dict[str, 
 
 
 def _add_tables(document: ParsedDocument, found: Sequence[FoundTable], lost: int) -> ParsedDocument:
-    """Add the tables found in the text to its layout unless its parser did. Record how many tables were omitted."""
+    """Add the found tables to the layout if it has none, and record the number of omitted tables."""
     layout = document.layout if document.layout.tables else replace(document.layout, tables=build_table_spans(found))
-    detail = "tables that were too many or took too long to store as records; their text can be searched"
+    detail = "tables not stored as records, because of their number or the time limit; their text can be searched"
     omissions = (Omission(OmissionKind.TABLE, lost, detail),) if lost else ()
     return replace(document, layout=layout, omissions=(*document.omissions, *omissions))
 
 
 def _build_lateness_check(limits: ParserLimits) -> Callable[[], bool]:
-    """Return a function that returns whether half of the time limit has passed.
+    """Return a function that checks whether half of the time limit has passed.
 
-    After that time, record tables are abandoned, so that there is enough time for the text.
+    After that, no more record tables are written, so that enough time remains for the text.
     """
     used, begun = time.process_time(), time.monotonic()
 
@@ -269,7 +265,7 @@ def _build_lateness_check(limits: ParserLimits) -> Callable[[], bool]:
 
 
 def limit_resources(limits: ParserLimits) -> None:
-    """Limit this process's memory, remaining processor time, open files and file size."""
+    """Limit the memory, remaining CPU time, open files and file size of this process."""
     _set_limit(resource.RLIMIT_CORE, 0)
     if not limits.threads:
         _set_limit(resource.RLIMIT_NPROC, 0)
@@ -288,7 +284,7 @@ def _set_limit(kind: int, value: int) -> None:
 
 
 def _cap_limit(value: int, hard: int) -> int:
-    """Lower a limit to the hard limit, which may already be lower and cannot be raised again."""
+    """Return the value, capped at the hard limit, which cannot be raised."""
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 

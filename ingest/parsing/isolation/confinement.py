@@ -1,16 +1,16 @@
-"""Remove this process's access to files, the network and other processes. This cannot be undone.
+"""Irrevocably remove this process's access to files, the network and other processes.
 
-This uses two Linux mechanisms that require no privilege, program or namespace, so they also work in ordinary
+This uses two Linux mechanisms that require no privilege, program or namespace, so that they also work in ordinary
 containers:
 
-* Landlock (Linux 5.13): only the document, the folder for its text, and Python's own code can be opened. Source:
-  the kernel's userspace-api/landlock.
-* A seccomp filter: only the syscalls that parsers need. This excludes sockets, programs, processes, signals to
-  other processes, and the interfaces through which kernels are attacked. Source: the kernel's
+* Landlock (Linux 5.13) allows opening only the document, the folder for its text, and Python's own code. Source: the
+  kernel's userspace-api/landlock.
+* A seccomp filter allows only the syscalls that parsers need. It excludes sockets, starting programs and processes,
+  signals to other processes, and the interfaces commonly used to attack kernels. Source: the kernel's
   userspace-api/seccomp_filter.
 
-All capabilities are dropped as well. The numbers below belong to the kernel's stable interface. Neither mechanism hides
-whether a path exists, or how large its file is.
+All capabilities are dropped as well. The numbers below are part of the kernel's stable interface. Neither mechanism
+hides whether a path exists or how large its file is.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ from pathlib import Path
 LANDLOCK, SECCOMP = "Landlock", "seccomp"
 ALL_CONFINEMENTS = (LANDLOCK, SECCOMP)
 
-# OpenVINO reads these files before it computes anything, and hangs if it cannot read them.
+# OpenVINO reads these files when it starts, and hangs if it cannot read them.
 _HARDWARE_PATHS = tuple(map(Path, ("/sys/devices/system/cpu", "/sys/devices/system/node", "/proc/cpuinfo")))
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -37,16 +37,15 @@ _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
 _WRITE_FILE, _READ_FILE, _READ_DIR, _MAKE_REG, _TRUNCATE = 1 << 1, 1 << 2, 1 << 3, 1 << 8, 1 << 14
-# The number of file rights in each version of the interface: 13 at first; REFER, TRUNCATE and IOCTL_DEV were added
-# later.
+# All file rights by version of the interface. The first version has 13; REFER, TRUNCATE and IOCTL_DEV were added later.
 _RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _ALL_TCP, _ALL_SCOPES = 0b11, 0b11
 
-# seccomp: the machine's AUDIT_ARCH and its index into the tables of syscall numbers (x86_64, aarch64). A number is None
-# if the architecture lacks the syscall.
+# seccomp: for each machine, its AUDIT_ARCH and its index into the tables of syscall numbers below, which are for x86_64
+# and aarch64. A number is None if the architecture lacks the syscall.
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
-# The syscalls that were observed in the parsers of all formats (including OCR in OpenVINO's threads), their variants in
-# other C libraries, and the interpreter's syscalls about its own process. All other syscalls fail with an error.
+# The syscalls observed in the parsers of all formats (including OCR in OpenVINO's threads), their variants in other C
+# libraries, and the interpreter's syscalls about its own process. All other syscalls fail with an error.
 _ALLOWED_CALLS: dict[str, tuple[int | None, int | None]] = {
     # Open files and paths; Landlock restricts which ones.
     **{"close": (3, 57), "read": (0, 63), "readv": (19, 65), "pread64": (17, 67), "write": (1, 64)},
@@ -55,7 +54,7 @@ _ALLOWED_CALLS: dict[str, tuple[int | None, int | None]] = {
     **{"stat": (4, None), "lstat": (6, None), "fstat": (5, 80), "newfstatat": (262, 79), "statx": (332, 291)},
     **{"access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439), "readlink": (89, None)},
     **{"readlinkat": (267, 78), "getdents64": (217, 61), "getcwd": (79, 17)},
-    # Memory, and the NUMA node that it is on.
+    # Memory and its NUMA nodes.
     **{"brk": (12, 214), "mmap": (9, 222), "mremap": (25, 216), "munmap": (11, 215), "mprotect": (10, 226)},
     **{"madvise": (28, 233), "mbind": (237, 235), "set_mempolicy": (238, 237), "get_mempolicy": (239, 236)},
     # Threads, signals and time.
@@ -71,18 +70,18 @@ _ALLOWED_CALLS: dict[str, tuple[int | None, int | None]] = {
     **{"getegid": (108, 177), "getrandom": (318, 278), "getrlimit": (97, 163), "getrusage": (98, 165)},
     **{"sysinfo": (99, 179), "uname": (63, 160)},
 }
-# Syscalls that are allowed only for some values of one argument. The filter compares the argument as a 32-bit number.
+# Syscalls that are allowed only for certain values of one argument, which the filter compares as a 32-bit number.
 _OPEN, _OPENAT, _CLONE, _CLONE3, _PRCTL, _PRLIMIT = (2, None), (257, 56), (56, 220), (435, 435), (157, 167), (302, 261)
 _KILL, _TGKILL, _SET_AFFINITY, _FCNTL, _IOCTL = (62, 129), (234, 131), (203, 122), (72, 25), (16, 29)
 _CLONE_THREAD = 0x10000
-_OPEN_CALLS = ((_OPEN, 1), (_OPENAT, 2))  # each with the index of its flags argument
-_TMPFILE = 0x400000  # an unnamed file: Landlock would allow it, and its size could not be limited
+_OPEN_CALLS = ((_OPEN, 1), (_OPENAT, 2))  # Each with the index of its flags argument.
+_TMPFILE = 0x400000  # Landlock would allow unnamed files, whose total size could not be limited.
 _THREAD_NAMES_AND_VECTORS = (15, 16, 51)  # PR_SET_NAME, PR_GET_NAME, PR_SVE_GET_VL
 _ALLOWED_FCNTLS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC; F_SETOWN would send signals
-# TCGETS and TCGETS2, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX: Python and C call these on each file that they open.
+# TCGETS and TCGETS2, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX: Python and the C library call these on opened files.
 _ALLOWED_IOCTLS = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5450, 0x5451)
-# Syscalls added since Linux 5.1 have the same number on every architecture. Libraries try them first and fall back only
-# if an older kernel returns ENOSYS. They treat any other error as final.
+# Syscalls added since Linux 5.1 have the same number on every architecture. Libraries try them first and fall back to
+# older ones only after ENOSYS, so the filter returns ENOSYS instead of another error.
 _FIRST_SHARED_NUMBER = 424
 _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -90,15 +89,15 @@ _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
 
 
 def set_parent_death_signal() -> None:
-    """Make the kernel kill this process when the thread that started it ends. `confine` does not change this."""
+    """Make the kernel kill this process when the thread that started it exits, even after `confine`."""
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def confine(document: Path | None, folder: Path, *, hardware: bool = False) -> tuple[str, ...]:
-    """Restrict this process to reading `document` and writing files in `folder`. Returns the mechanisms in effect.
+    """Restrict this process to reading `document` and writing files in `folder`. Return the mechanisms in effect.
 
-    With `hardware`, the process may also read the number and type of processors.
+    If `hardware` is set, the process may also read the number and type of processors.
     """
     if sys.platform != "linux":
         return ()
@@ -143,7 +142,7 @@ def _allow_path(ruleset: int, path: Path, rights: int) -> None:
         if not path.is_dir():
             rights &= ~(_READ_DIR | _MAKE_REG)
         if _libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("<Qi", rights, descriptor), 0) != 0:
-            raise OSError(ctypes.get_errno(), "Landlock refused a rule")
+            raise OSError(ctypes.get_errno(), "Landlock rejected a rule")
     finally:
         os.close(descriptor)
 
@@ -152,7 +151,7 @@ def _allow_path(ruleset: int, path: Path, rights: int) -> None:
 def _list_code_paths() -> tuple[Path, ...]:
     """Return the folders of Python, its libraries and this package.
 
-    These folders stay readable, because modules are loaded on first use.
+    They must stay readable, because modules are loaded on first use.
     """
     standard = Path(os.__file__).parent
     packages = {path for path in map(Path, sys.path) if path.name in ("site-packages", "dist-packages")}
@@ -170,20 +169,19 @@ def _restrict_system_calls() -> bool:
 
 
 def _build_filter() -> bytes | None:
-    """Build the program that the kernel runs at each syscall.
-
-    Returns None if the machine's syscall numbers are unknown.
-    """
+    """Build the program that the kernel runs on each syscall, or return None on an unsupported architecture."""
     if platform.machine() not in _ARCHITECTURES:
         return None
     architecture, at = _ARCHITECTURES[platform.machine()]
     own, eperm, enosys = os.getpid(), _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
-    # Each block starts with the syscall's number in the accumulator. It either returns or falls through with the number
-    # unchanged.
+    # Each block starts with the syscall number in the accumulator, and returns or falls through with the same number.
     blocks = [
         [(_LD, 0, 0, _ARCH), (_JEQ, 1, 0, architecture), (_RET, 0, 0, _KILL_PROCESS), (_LD, 0, 0, _NUMBER)],
         *([(_JEQ, 0, 1, number), (_RET, 0, 0, _ALLOW)] for number in _iter_call_numbers(_ALLOWED_CALLS.values(), at)),
-        [(_JEQ, 0, 1, _CLONE3[at]), (_RET, 0, 0, enosys)],  # the C library then uses clone, whose flags can be checked
+        [
+            (_JEQ, 0, 1, _CLONE3[at]),
+            (_RET, 0, 0, enosys),
+        ],  # The C library falls back to clone, whose flags are checked.
         _build_argument_check(_CLONE[at], 0, _JSET, (_CLONE_THREAD,), fits=_ALLOW, else_=eperm),
         # guard: parser-nameless-files
         *(
@@ -216,9 +214,9 @@ def _iter_call_numbers(calls: Iterable[tuple[int | None, int | None]], at: int) 
 def _build_argument_check(
     number: int | None, place: int, test: int, values: Iterable[int], *, fits: int, else_: int
 ) -> list[tuple[int, int, int, int]]:
-    """Return a block that allows or denies a syscall by whether its argument at `place` matches one of `values`.
+    """Return a block that returns `fits` if the argument at index `place` matches one of `values`, otherwise `else_`.
 
-    An argument matches if it equals or contains a value. The block is empty if the architecture lacks the syscall.
+    `test` compares the argument: for equality, or for common bits. The block is empty if `number` is None.
     """
     if number is None:
         return []

@@ -1,6 +1,6 @@
-"""Pass a parsed document from the child to its parent, as files in a folder that the parent does not trust.
+"""Pass a parsed document from the child to the parent, as files in a folder that the parent does not trust.
 
-The text and the record about it are two files. `ingest.parsing.table_files` handles the files of the record tables.
+The text and its metadata record are separate files. `ingest.parsing.table_files` handles the files of record tables.
 """
 
 import json
@@ -30,7 +30,7 @@ from ingest.storage.texts.layout import (
 )
 from ingest.storage.texts.positions import Positions, PositionsError
 
-# The error code of a document's process that needs to read pictures but is not allowed to.
+# The error code of a document's process that needs OCR but is not allowed to use it.
 RECOGNITION_NEEDED = "recognition_needed"
 TEXT_FILE = "text"
 RECORD_FILE = "document.json"
@@ -51,7 +51,7 @@ class HandoverError(ValueError):
 
 
 def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) -> None:
-    """Write a document. Raises `ParserLimitError` if its text is longer than `max_text_bytes` in UTF-8."""
+    """Write a document. Raises `ParserLimitError` if its UTF-8 text is longer than `max_text_bytes`."""
     content = document.text.encode("utf-8")
     if len(content) > max_text_bytes:
         raise build_text_limit_error(max_text_bytes)
@@ -81,13 +81,13 @@ def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
         positions = _load_positions(folder / POSITIONS_FILE, len(text))
         entries = tuple(_load_entries(folder / ENTRIES_FILE))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, InputError) as error:
-        raise HandoverError("The files cannot be read.") from error
+        raise HandoverError("The files of the parsed document cannot be read.") from error
     if not (title is None or isinstance(title, str)) or not isinstance(parser, str):
-        raise HandoverError("The record has the wrong shape.")
+        raise HandoverError("The title or parser in the record has the wrong type.")
     try:
         tables = read_tables(folder, characters=len(text))
     except TablesError as error:
-        raise HandoverError("The record tables have the wrong shape.") from error
+        raise HandoverError("The record tables are invalid.") from error
     return ParsedDocument(text, title, parser, tables, layout, positions, omissions, entries, properties=properties)
 
 
@@ -108,21 +108,21 @@ def _load_positions(path: Path, characters: int) -> Positions:
 
 
 def _load_entries(path: Path) -> Iterator[FoundEntry]:
-    """Read the entries. Requires plain generated file names, and paths that are clean and unique."""
+    """Yield the entries. Their file names must be generated ones, and their paths must be clean and unique."""
     if not path.is_symlink() and not path.exists():
         return
     paths: set[str] = set()
     for where, file, media_type, size in json.loads(read_plain_file(path, _MAX_ENTRIES_BYTES)):
         checked = check_text(where, "entry")
         if not 0 < len(checked) <= _MAX_PATH_CHARS or checked in paths or checked != clean_path(checked):
-            raise HandoverError("An entry has an invalid name.")
+            raise HandoverError("An entry has an invalid or duplicate path.")
         # guard: forged-entry
         if not _entry_file.fullmatch(file) or media_type not in FORMATS or type(size) is not int:
-            raise HandoverError("An entry has the wrong shape.")
+            raise HandoverError("An entry has an invalid file name, media type or size.")
         paths.add(checked)
         yield FoundEntry(checked, file, media_type, size)
 
 
 def build_text_limit_error(max_text_bytes: int) -> ParserLimitError:
-    """Build the error for a document whose text is too long. Both the child and the parent use it."""
+    """Build the error for a document whose text is too long, for the child and the parent."""
     return ParserLimitError(f"The document has more than {max_text_bytes:,} bytes of text.")

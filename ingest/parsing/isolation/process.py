@@ -1,7 +1,7 @@
-"""Start, time out and kill the parser child.
+"""Start the parser child, send it requests with a timeout, and kill it.
 
-The child is started without our secrets, and killed with its process group. The child answers on behalf of the
-processes of individual documents (`ingest.parsing.isolation.child`), which are confined and not trusted.
+The child gets no secrets from our environment, and is killed with its process group. It responds on behalf of the
+processes that parse documents (`ingest.parsing.isolation.child`), which are confined and not trusted.
 """
 
 import json
@@ -19,38 +19,38 @@ from typing import Any
 
 from ingest.storage.errors import IngestError
 
-# -I: the child's imports depend on no environment variable and no file in the working folder.
+# With -I, the child's imports do not depend on environment variables or on files in the working folder.
 CHILD_COMMAND = (sys.executable, "-I", "-m", "ingest.parsing.isolation.child")
 
 _MAX_ANSWER_BYTES = 65_536
 _START_TIMEOUT_SECONDS = 60.0
-_POLL_SECONDS = 0.25  # Parsing of a deleted document stops within this time.
+_POLL_SECONDS = 0.25  # When a document is deleted, its parsing stops within this time.
 
 
 def do_nothing() -> None:
-    """Do nothing while waiting for an answer."""
+    """Do nothing while waiting for a response."""
 
 
 class ChildEndedError(Exception):
-    """The child closed its output before it answered, most likely because it crashed or was killed."""
+    """The child closed its output before it responded, most likely because it crashed or was killed."""
 
 
 class BadAnswerError(ValueError):
-    """The child's output is not a valid answer to the request."""
+    """The output of the child is not a valid response to the request."""
 
 
 @dataclass(frozen=True)
 class ProcessOutcome:
-    """The exit status of a document's process (negative for a signal), and its message or None."""
+    """The exit status of a document's process (negative for a signal) and its message, or None if that is invalid."""
 
     status: int
     message: dict[str, Any] | None
 
 
 class ParserProcess:
-    """A child that handles one request at a time. Requests and answers are one line of JSON each.
+    """A child that handles one request at a time. Each request and each response is one line of JSON.
 
-    `confined_by` lists the mechanisms that confine the documents' processes.
+    `confined_by` lists the mechanisms that confine the processes of documents.
     """
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
@@ -78,7 +78,7 @@ class ParserProcess:
     def send_request(
         self, request: dict[str, Any], seconds: float, waiting: Callable[[], None] = do_nothing
     ) -> ProcessOutcome:
-        """Send a request to parse a document. `waiting` is called several times a second until the child answers.
+        """Send a request and return its outcome. `waiting` is called several times a second until the child responds.
 
         After `TimeoutError`, `ChildEndedError` or `BadAnswerError`, the caller must call `kill`.
         """
@@ -99,7 +99,7 @@ class ParserProcess:
     def kill(self) -> None:
         """Kill the child and all processes that it started."""
         process = self._process
-        if process.returncode is None:  # The child is not reaped yet, so its group id cannot belong to another process.
+        if process.returncode is None:  # Until the child is reaped, no other process can have its group id.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         for pipe in (process.stdin, process.stdout):
@@ -111,9 +111,9 @@ class ParserProcess:
         try:
             answer = json.loads(self._read_line(deadline, waiting))
         except (ValueError, RecursionError) as error:
-            raise BadAnswerError("The answer is not JSON.") from error
+            raise BadAnswerError("The response is not valid JSON.") from error
         if not isinstance(answer, dict) or answer.get("id") != number:
-            raise BadAnswerError("The answer belongs to another request.")
+            raise BadAnswerError("The response belongs to another request.")
         return answer
 
     def _read_line(self, deadline: float, waiting: Callable[[], None]) -> bytes:
@@ -134,7 +134,7 @@ class ParserProcess:
                 raise ChildEndedError
             line += block
             if len(line) > _MAX_ANSWER_BYTES:
-                raise BadAnswerError("The answer is too long.")
+                raise BadAnswerError("The response is too long.")
         return line
 
 
@@ -149,7 +149,7 @@ def _parse_message(text: str) -> dict[str, Any] | None:
 def _build_environment(folder: Path) -> dict[str, str]:
     """Return an environment without our secrets.
 
-    It allows only one malloc arena, because each arena reserves memory, which is limited.
+    It allows only one malloc arena, because each arena reserves some of the limited memory.
     """
     environment = {"LANG": "C.UTF-8", "TMPDIR": str(folder), "MALLOC_ARENA_MAX": "1"}
     if "LD_LIBRARY_PATH" in os.environ:  # Some Python builds find their own library through this variable.

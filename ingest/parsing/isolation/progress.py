@@ -1,6 +1,6 @@
-"""Report a parser's progress in pages, slides or sheets through a small file in the folder of its process.
+"""Report how many pages, slides or sheets are parsed, through a small file in the folder of the parser's process.
 
-Nothing is written unless the child sets a progress file, so that a parser can also run without the child.
+Nothing is written unless the child sets a progress file, so that parsers also run without the child.
 """
 
 import time
@@ -16,7 +16,7 @@ _MIN_INTERVAL_SECONDS = 0.25
 
 
 class ProgressFile:
-    """Writes progress to a file, at most a few times a second regardless of how often it is called."""
+    """Writes progress to a file, at most four times a second."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / PROGRESS_FILE
@@ -33,7 +33,7 @@ _told: ProgressFile | None = None
 
 
 def set_progress_file(file: ProgressFile | None) -> None:
-    """Set the file that `report_progress` writes to; None stops reporting."""
+    """Set the file that `report_progress` writes to, or None to stop reporting."""
     global _told
     _told = file
 
@@ -45,7 +45,7 @@ def report_progress(done: int, total: int | None = None) -> None:
 
 
 def read_progress(folder: Path) -> tuple[int, int | None] | None:
-    """Read the progress file of an untrusted process. Returns None if it is missing or not valid."""
+    """Read the progress file of an untrusted process. Returns None if it is missing or invalid."""
     try:
         done, _, total = read_plain_file(folder / PROGRESS_FILE, _MAX_FILE_BYTES).decode("ascii").partition(" ")
         figures = int(done), int(total) if total else None

@@ -56,10 +56,10 @@ _ERROR_CLASSES: dict[str, type[LeadlineError]] = {
 
 
 class ParserSandbox:
-    """A parser child and its folder. Not thread-safe: threads that parse concurrently each need their own instance.
+    """A parser child and its folder. Not thread-safe: each thread that parses needs its own instance.
 
-    The child is started on first use, inherits nothing from our environment, and exits with this process. Each document
-    gets its own process and folder, and none of its data remains for the next document.
+    The child is started on first use, inherits no environment variables, and exits with this process. Each document is
+    parsed in its own process and folder, so that no data remains for the next document.
 
         with ParserSandbox() as parser:
             document = parser.parse(path, "application/pdf", name="tides.pdf")
@@ -73,9 +73,9 @@ class ParserSandbox:
         scratch: Path | None = None,
         isolation: Isolation = Isolation.BEST,
     ) -> None:
-        """Parse in processes started by `command`, which must follow the protocol of `ingest.parsing.isolation.child`.
+        """Create a sandbox. `command` must implement the protocol of `ingest.parsing.isolation.child`.
 
-        Texts are handed over in folders below `scratch`.
+        Parsed documents are passed in folders below `scratch`.
         """
         self._limits = limits
         self._command = command
@@ -84,7 +84,7 @@ class ParserSandbox:
         self._child: ParserProcess | None = None
 
     def get_confinements(self) -> tuple[str, ...]:
-        """Return the mechanisms that confine parsing on this machine. Raises `IngestError` like `parse`."""
+        """Return the mechanisms that confine parsers on this machine. Raises `IngestError` like `parse`."""
         return self._ensure_child().confined_by
 
     def parse(
@@ -97,10 +97,10 @@ class ParserSandbox:
         progress: Callable[[int, int | None], None] = ignore_progress,
         check_cancelled: Callable[[], None] = never_cancel,
     ) -> ParsedDocument:
-        """Parse a file in a separate process. Its entries are handed over before this method returns.
+        """Parse a file in a separate process, and pass its entries to `unpacking`.
 
         Raises a `ParseError`, `UnsupportedTypeError`, `StorageFullError`, `FileNotFoundError`, any error raised by
-        `check_cancelled`, and `IngestError` if the child cannot be started or the required confinement is missing.
+        `check_cancelled`, and `IngestError` if the child cannot be started or the required confinement is unavailable.
         """
         path.stat()
         parsed = partial(self._parse_within, path, media_type, name, unpacking, progress, check_cancelled)
@@ -121,10 +121,7 @@ class ParserSandbox:
         check_cancelled: Callable[[], None],
         limits: ParserLimits,
     ) -> ParsedDocument | None:
-        """Parse a file within limits.
-
-        Returns None if the file has pictures that need OCR and `limits` do not allow OCR.
-        """
+        """Parse a file within limits. Returns None if it needs OCR, which `limits` do not allow."""
         # guard: parser-folder
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
             room = {"room": asdict(unpacking.room)} if unpacking else {}
@@ -146,7 +143,7 @@ class ParserSandbox:
             return document
 
     def render_page(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes:
-        """Return a page, counted from 1, as a PNG of this width.
+        """Render a page, counted from 1, as a PNG that is `width` pixels wide.
 
         Raises the same errors as `parse`, and `PageNotFoundError`.
         """
@@ -160,7 +157,7 @@ class ParserSandbox:
             try:
                 return read_plain_file(Path(folder, PAGE_IMAGE_FILE), _MAX_PAGE_IMAGE_BYTES)
             except (OSError, NotPlainError) as error:
-                raise DamagedDocumentError(f"The parser returned no image of {_format_name(name)}.") from error
+                raise DamagedDocumentError(f"The parser returned no page image of {_format_name(name)}.") from error
 
     def _run_request(
         self,
@@ -173,10 +170,7 @@ class ParserSandbox:
         waiting: Callable[[], None] = do_nothing,
         **more: object,
     ) -> dict[str, Any]:
-        """Run a request about a document within limits.
-
-        Returns the process's message, which may describe an error.
-        """
+        """Run a request within limits. Return the message of the document's process, which may describe an error."""
         child = self._ensure_child()
         request = {
             "path": str(path.absolute()),
@@ -205,7 +199,7 @@ class ParserSandbox:
         self._folder.cleanup()
 
     def kill_child(self) -> None:
-        """Kill the child; the next request starts a new one."""
+        """Kill the child. The next request starts a new one."""
         child, self._child = self._child, None
         if child is not None:
             child.kill()
@@ -236,7 +230,7 @@ class ParserSandbox:
 
 def _build_exit_error(status: int, name: str, limits: ParserLimits) -> LeadlineError:
     if status == -signal.SIGXCPU:
-        return _build_timeout_error(name, f"{limits.cpu_seconds} s of processor time")
+        return _build_timeout_error(name, f"{limits.cpu_seconds} s of CPU time")
     if status == -signal.SIGKILL:
         return ParserLimitError(
             f"Parsing {_format_name(name)} was killed by the system, most likely because it used too much memory."
@@ -254,19 +248,21 @@ def hand_over_entries(
 ) -> None:
     """Pass the files of the entries to `unpacking`, within its limits on number and size.
 
-    Raises `HandoverError` if one is invalid.
+    Raises `HandoverError` if an entry is invalid or a limit is exceeded.
     """
     room = unpacking.room
     # guard: handover-room
     if len(entries) > room.entries or sum(entry.size for entry in entries) > room.total_bytes:
-        raise HandoverError("There are too many entries, or they are too large.")
+        raise HandoverError("The entries are too many or too large.")
     for entry in entries:
         check_cancelled()
         with ExitStack() as stack:
             try:
                 file = stack.enter_context(open_plain_file(folder / entry.file, entry.size))
             except (NotPlainError, OSError) as error:
-                raise HandoverError("An entry has no regular file of its size.") from error
+                raise HandoverError(
+                    "The file of an entry is missing, is not a regular file, or is too large."
+                ) from error
             unpacking.take(entry, file)
 
 
@@ -276,7 +272,7 @@ def _build_watch(
     check_cancelled: Callable[[], None],
     require_room: Callable[[], None],
 ) -> Callable[[], None]:
-    """Return a function that calls `check_cancelled` and `require_room`, and passes new progress to `progress`."""
+    """Return a function that checks for cancellation and the folder's size, and reports new progress."""
     last: tuple[int, int | None] | None = None
 
     def watch() -> None:
@@ -299,7 +295,7 @@ def _build_timeout_error(name: str, allowance: str) -> ParserLimitError:
 def _build_crash_error(name: str, number: int, memory_bytes: int) -> DamagedDocumentError:
     """Build the error for a crash of the document's process.
 
-    C libraries crash both on damaged files and on lack of memory. The two cases cannot be distinguished from outside.
+    C libraries crash on damaged files and when memory runs out, and the parent cannot tell the two cases apart.
     """
     reason = signal.strsignal(number) or f"signal {number}"
     return DamagedDocumentError(
@@ -310,7 +306,7 @@ def _build_crash_error(name: str, number: int, memory_bytes: int) -> DamagedDocu
 
 
 def _require_success(reply: Mapping[str, Any]) -> None:
-    """Raise the error that a document's process reported, if any."""
+    """Raise the error that the document's process reported, if any."""
     if "code" in reply:
         raise _build_error(reply)
 

@@ -14,13 +14,14 @@ class ParserSettings(BaseSettings):
     parser_isolation: Isolation = Field(
         Isolation.BEST,
         description="`require`: documents are parsed only if the kernel can confine parsers with both Landlock and "
-        "seccomp. `best`: parsers are confined by those of the two that the kernel supports.",
+        "seccomp. `best`: parsers are confined with whichever of the two the kernel supports.",
     )
     first_try_seconds: float = Field(
         10.0,
         gt=0,
-        description="How long a document may take to become searchable before others take precedence. After that it "
-        "counts as slow: it continues while no other document waits for its worker, or in the turn of slow documents.",
+        description="How long a document may take to become searchable before other documents take precedence. After "
+        "that it counts as slow: it continues when no other document is waiting for its worker, or when it is the turn "
+        "of the slow documents.",
     )
     max_pages: int = Field(
         20_000,
@@ -32,8 +33,8 @@ class ParserSettings(BaseSettings):
         200,
         ge=0,
         le=10_000,
-        description="Maximum number of scanned pages or image pages in which text is recognized, for one document. "
-        "Further pages are left out and counted. A page takes seconds. Needs the extra `ocr`.",
+        description="Maximum number of scanned pages or image pages per document in which text is recognized. Further "
+        "pages are left out and counted. Each page takes several seconds. Requires the `ocr` extra.",
     )
     container_entries: int = Field(
         10_000,
@@ -46,12 +47,12 @@ class ParserSettings(BaseSettings):
         2 * 1024**3, ge=0, description="Maximum total size in bytes of the files extracted from one container."
     )
     container_levels: int = Field(
-        3, ge=0, le=10, description="Maximum depth of nested containers that are opened; 1 opens only the uploaded one."
+        3, ge=0, le=10, description="Maximum nesting depth of containers to open; 1 opens only the uploaded container."
     )
 
     @property
     def entry_room(self) -> EntryRoom:
-        """The limits for entries of an uploaded container."""
+        """The limits on the entries of an uploaded container."""
         return EntryRoom(self.container_entries, self.container_bytes, levels=self.container_levels)
 
     @property
