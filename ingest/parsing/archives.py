@@ -39,7 +39,7 @@ def unpack_zip(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
             for info in infos:
                 _extract_entry(archive, info, entries)
     except _READ_ERRORS as error:
-        raise DamagedDocumentError("The archive is truncated or damaged: its directory cannot be read.") from error
+        raise DamagedDocumentError("The archive is cut off or damaged: its directory cannot be read.") from error
     _require_any_document(entries, encrypted=bool(infos) and all(info.flag_bits & _ENCRYPTED for info in infos))
     writer = DocumentWriter()
     writer.write_paragraph(f"An archive of {len(infos):,} {'file' if len(infos) == 1 else 'files'}.")

@@ -52,9 +52,8 @@ MBOX_PARSER = "mbox-2"
 
 HEADERS = ("From", "To", "Cc", "Date")
 _MAX_HEADER_CHARS = 4_000
-_ENCRYPTED_SMIME_TYPES = frozenset(
-    {"enveloped-data", "authenveloped-data"}
-)  # S/MIME (RFC 8551). Messages of its other types are only signed.
+# S/MIME (RFC 8551). Messages of its other types are only signed.
+_ENCRYPTED_SMIME_TYPES = frozenset({"enveloped-data", "authenveloped-data"})
 _MAX_PARTS = 10_000
 _MAX_DEPTH = 100
 _MAX_NAME_CHARS = 80

@@ -136,7 +136,7 @@ class _SourceMarker:
                     self._parts += self.source[copied : found.start()], before, found[0] if kept else ""
                     copied = at
         raise DamagedDocumentError(
-            "The RTF is truncated: one of its groups is not closed.", hint="Upload the complete file."
+            "The RTF is cut off: one of its groups is not closed.", hint="Upload the complete file."
         )
 
     def _close_group(self) -> str:

@@ -47,7 +47,7 @@ def open_zip(file: Path | BinaryIO, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> I
     try:
         archive = zipfile.ZipFile(file)
     except _READ_ERRORS as error:
-        raise DamagedDocumentError("The file is truncated or damaged: its directory cannot be read.") from error
+        raise DamagedDocumentError("The file is cut off or damaged: its directory cannot be read.") from error
     with archive:
         size = file.stat().st_size if isinstance(file, Path) else file.seek(0, io.SEEK_END)
         _require_within_limits(archive.infolist(), size, limits)

@@ -1,7 +1,7 @@
-"""Recognize text in pictures: in images and in scanned pages of PDFs. Requires the extra `ocr`.
+"""Recognize text in images and scanned PDF pages. Requires the `ocr` extra.
 
-The models come with rapidocr's wheel (PP-OCRv6, Apache-2.0) and run on OpenVINO, in one thread, in the confined process
-of a document. Nothing is downloaded.
+The models are part of rapidocr's wheel (PP-OCRv6, Apache-2.0), so nothing is downloaded. They run on OpenVINO, in one
+thread of the confined process of a document.
 """
 
 from ingest.parsing.ocr.images import IMAGE_PARSER, IMAGE_TYPES, parse_image

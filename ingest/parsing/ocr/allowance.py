@@ -1,13 +1,13 @@
-"""Limit the number of pictures in which this document's process may recognize text.
+"""Limit the number of pictures in which the process of a document may recognize text.
 
-A process that is allowed to read pictures gets more memory and time.
+A process with an allowance gets more memory and time.
 """
 
 from dataclasses import dataclass
 
 
 class RecognitionNeeded(Exception):
-    """The document has a picture with text to recognize, but this process may not read any pictures."""
+    """The document has a picture that needs OCR, but this process has no allowance."""
 
 
 @dataclass
@@ -20,14 +20,14 @@ _allowance = _Allowance()
 
 
 def set_allowance(pages: int) -> None:
-    """Set how many pictures this process may read."""
+    """Set the number of pictures in which this process may recognize text."""
     _allowance.pages, _allowance.left_out = pages, 0
 
 
 def use_one() -> bool:
-    """Use one picture of the allowance. If none are left, count the picture as skipped and return False.
+    """Use one picture of the allowance, or count the picture as skipped and return False if none is left.
 
-    Raises `RecognitionNeeded` if this process may not read any pictures.
+    Raises `RecognitionNeeded` if this process has no allowance.
     """
     if _allowance.pages is None:
         # guard: ocr-own-process
@@ -41,5 +41,5 @@ def use_one() -> bool:
 
 
 def count_skipped() -> int:
-    """Return how many pictures were not read because the allowance was used up."""
+    """Return the number of pictures that were skipped because the allowance was used up."""
     return _allowance.left_out

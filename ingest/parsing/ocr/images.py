@@ -1,4 +1,4 @@
-"""Parse images as pages. Reading order, tables and headings are found in the same way as for the pages of a PDF."""
+"""Parse images like PDF pages: reading order, tables and headings are found in the same way."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,21 +22,20 @@ if TYPE_CHECKING:
 
 IMAGE_PARSER = f"image-1+{PDF_PARSER}+{OCR_PARSER}"
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/tiff", "image/webp", "image/bmp", "image/gif")
-MAX_PIXELS = 100_000_000  # maximum number of pixels in a picture, which takes three bytes per pixel
+MAX_PIXELS = 100_000_000  # The limit per picture, because each pixel takes three bytes of memory.
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
 _MAX_SIDE_PIXELS = 4_000
-_PAGE_POINTS = 842.0  # the longer side of A4, to which every page is scaled
+_PAGE_POINTS = 842.0  # Each page is scaled to this longer side, which is that of A4.
 
 
 def parse_image(path: Path) -> ParsedDocument:
-    """Parse an image by recognizing its text.
+    """Parse an image by recognizing its text. All pages of a TIFF are read, but only the first frame of an animation.
 
-    Each page of a TIFF becomes a page; only the first frame of an animation is read. Raises `DamagedDocumentError`,
-    `ParserLimitError` if the image has too many pixels, `NoTextError`, `UnsupportedTypeError` if recognition is not
-    installed, and `RecognitionNeeded` if this process may not read pictures.
+    Raises `DamagedDocumentError`, `ParserLimitError` if the image has too many pixels, `NoTextError`,
+    `UnsupportedTypeError` if OCR is not installed, and `RecognitionNeeded` if this process has no OCR allowance.
     """
     if not is_installed():
-        raise UnsupportedTypeError("The file is an image, and text recognition is not installed.", hint=INSTALL_HINT)
+        raise UnsupportedTypeError("The file is an image, but text recognition is not installed.", hint=INSTALL_HINT)
     use_one()
     from pypdfium2 import PdfDocument
 
@@ -45,11 +44,11 @@ def parse_image(path: Path) -> ParsedDocument:
     with open_image(path) as image:
         pages = _ImagePages(image)
         require_pages_allowed(pages.count)
-        without = PdfDocument.new()  # an image has no bookmarks, title or embedded files
+        without = PdfDocument.new()  # An image has no bookmarks, title or embedded files.
         try:
             document = PagesParser(without, pages).parse(IMAGE_PARSER)
         except NoTextError as error:
-            hint = "If it shows text, upload a larger or sharper image: letters need a height of about 15 pixels."
+            hint = "If it shows text, upload a larger or sharper image: letters must be about 15 pixels high."
             raise NoTextError("No text was found in the image.", hint=hint) from error
         finally:
             without.close()
@@ -67,7 +66,7 @@ class _ImagePages:
         self._known: dict[int, tuple[float, float, Sequence[RecognizedWord]]] = {}
 
     def read(self, number: int) -> "PageContent":
-        """Read a page, counted from 1. Some pages of a long document are read twice, but recognized only once."""
+        """Return the words of a page, counted from 1. A page may be read twice but is recognized only once."""
         from ingest.parsing.pdf.content import PageContent
         from ingest.parsing.pdf.reading import convert_recognized_words
 
@@ -95,19 +94,22 @@ class _ImagePages:
     def omissions(self) -> tuple[Omission, ...]:
         found = (
             Omission(OmissionKind.IMAGE, self._other_frames, "frames after the first"),
-            Omission(OmissionKind.OTHER, count_skipped(), "pages after those that LEADLINE_OCR_PAGES allows"),
+            Omission(OmissionKind.OTHER, count_skipped(), "pages beyond the limit in LEADLINE_OCR_PAGES"),
         )
         return tuple(each for each in found if each.count)
 
 
 def load_image_page(path: Path, number: int) -> "Image":
-    """Return a page, counted from 1, as displayed. Raises the same errors as `parse_image`, and `PageNotFoundError`."""
+    """Return a page, counted from 1, as displayed.
+
+    Raises `DamagedDocumentError`, `ParserLimitError` and `PageNotFoundError`.
+    """
     from PIL import Image
 
     with open_image(path) as image:
         count = _ImagePages(image).count
         if not 1 <= number <= count:
-            raise PageNotFoundError(f"The image has no page {number}: it has {count}.")
+            raise PageNotFoundError(f"The image has no page {number}: its last page is {count}.")
         with _translate_errors():
             image.seek(number - 1)
             return Image.fromarray(convert_to_picture(image))
@@ -118,7 +120,7 @@ def open_image(path: Path) -> "Iterator[Image]":
     """Open an image. Raises `DamagedDocumentError` if it cannot be opened."""
     from PIL import Image
 
-    Image.MAX_IMAGE_PIXELS = None  # A picture that is too large raises our own error below instead.
+    Image.MAX_IMAGE_PIXELS = None  # `convert_to_picture` checks the size and raises our own error.
     with _translate_errors():
         image = Image.open(path, formats=_FORMATS)
     with image:
@@ -127,17 +129,17 @@ def open_image(path: Path) -> "Iterator[Image]":
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Convert any error that a library raises for a damaged image to a `DamagedDocumentError`."""
+    """Convert library errors for damaged images to `DamagedDocumentError`."""
     try:
         yield
     except (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError) as error:
         raise DamagedDocumentError(
-            "The image is damaged or cut off.", hint="Export it again and upload that."
+            "The image is damaged or cut off.", hint="Export the image again and upload the new file."
         ) from error
 
 
 def convert_to_picture(image: "Image") -> Picture:
-    """Convert a frame to a picture as displayed: rotated by its EXIF data, on white, no larger than needed."""
+    """Convert a frame to a picture as displayed: rotated as its EXIF data says, on white, and scaled down if large."""
     import numpy as np
     from PIL import Image, ImageOps
 
@@ -145,8 +147,8 @@ def convert_to_picture(image: "Image") -> Picture:
     # guard: image-pixels
     if width * height > MAX_PIXELS:
         raise ParserLimitError(
-            f"The image has {width * height:,} pixels; at most {MAX_PIXELS:,} are read.",
-            hint="Scale it down: 200 dots per inch are enough.",
+            f"The image has {width * height:,} pixels; the limit is {MAX_PIXELS:,}.",
+            hint="Scale the image down: 200 dots per inch is enough.",
         )
     image.draft("RGB", (_MAX_SIDE_PIXELS, _MAX_SIDE_PIXELS))  # This lets the decoder downscale a JPEG.
     frame: Image.Image = image.copy()

@@ -1,6 +1,6 @@
-"""Decide which pictures of a message become documents: those that contain text, such as a photographed page.
+"""Decide which pictures in a message become documents: those with text, such as photographed pages.
 
-A logo in a signature, a spacer or a landscape photo is not a failed document; the message only lists it.
+Other pictures, such as a logo in a signature, a spacer or a landscape photo, are only listed in the message.
 """
 
 from pathlib import Path
@@ -11,14 +11,14 @@ from ingest.parsing.ocr.images import convert_to_picture, open_image
 from ingest.parsing.ocr.recognizer import is_installed
 
 _MIN_LINE_PIXELS = 15  # Smaller letters are not recognized.
-_MIN_PICTURE_LINES = 6  # smaller pictures within a message's text are logos, icons or rules
+_MIN_PICTURE_LINES = 6  # Smaller pictures displayed in a message are logos, icons or rules.
 
 
 def explain_no_text(path: Path, *, is_shown: bool) -> str:
     """Return the reason why a picture does not become a document, or an empty string if it does.
 
-    `is_shown` means that the picture is displayed within the message. Raises `RecognitionNeeded` for the first large
-    picture if this process may not read pictures.
+    `is_shown` means that the message displays the picture. Raises `RecognitionNeeded` if the picture is not small and
+    this process has no OCR allowance.
     """
     if not is_installed():
         return "a picture; text in pictures is not read here"
@@ -32,5 +32,5 @@ def explain_no_text(path: Path, *, is_shown: bool) -> str:
 
             words = recognize_words(convert_to_picture(image), 1)
     except (DamagedDocumentError, ParserLimitError):
-        return ""  # The error is reported on the picture's own document.
+        return ""  # The picture becomes a document, whose parser reports the error.
     return "" if any(char.isalnum() for word in words for char in word.text) else "a picture without text"

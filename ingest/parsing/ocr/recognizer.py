@@ -1,4 +1,4 @@
-"""Recognize the words of a picture, in any orientation, with rapidocr's models on OpenVINO."""
+"""Recognize the words in a picture of any orientation, with rapidocr's models on OpenVINO."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,19 +16,19 @@ INSTALL_HINT = (
     "Install Leadline's extra `ocr` (`pip install 'leadline[ocr]'`), which reads text in pictures, or run text "
     "recognition on it first and upload the result."
 )
-Picture = NDArray[np.uint8]  # rows, columns, and red, green, blue
+Picture = NDArray[np.uint8]  # An array of rows, columns, and red, green and blue values.
 _DETECTOR, _READER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
-# Pictures with a longer side are scaled down to this, about A4 at 200 dots per inch. Larger type takes longer to
-# recognize without better results.
+# Longer pictures are scaled down to this side length, about A4 at 200 dots per inch. At a higher resolution,
+# recognition is slower but not better.
 _MAX_SIDE_PIXELS = 2_400
 _JUDGED_LINES = 8  # The orientation is determined from this many of a picture's longest lines.
 
 
 @dataclass(frozen=True)
 class RecognizedText:
-    """A word with its box, as fractions of the picture from its top left.
+    """A word with its bounding box, as fractions of the picture measured from the top left.
 
-    `turn` is the number of quarter turns to the left by which its line is rotated: 1 reads from the bottom up.
+    `turn` is the number of counterclockwise quarter turns of its line: with 1, the line reads from bottom to top.
     """
 
     text: str
@@ -41,7 +41,7 @@ class RecognizedText:
 
 @dataclass(frozen=True)
 class _RecognizedLine:
-    """A line of text: its box in pixels, its confidence, and its words, each with its own box."""
+    """A line of text: its bounding box in pixels, its confidence, and its words with their boxes."""
 
     left: float
     top: float
@@ -53,22 +53,21 @@ class _RecognizedLine:
 
 @cache
 def is_installed() -> bool:
-    """Return whether text in pictures can be recognized, which requires the extra `ocr`."""
+    """Return whether the `ocr` extra is installed."""
     return find_spec("rapidocr") is not None
 
 
 @cache
 def get_recognizer() -> "Recognizer":
-    """Return the recognizer. Its models are loaded once per process."""
+    """Return the recognizer, whose models are loaded once per process."""
     return Recognizer()
 
 
 class Recognizer:
-    """Recognizes the words in pictures with the loaded models."""
+    """Recognizes words in pictures. Creating it loads the models."""
 
     def __init__(self) -> None:
-        # Without this, OpenVINO's telemetry module writes to the home folder and reports usage. OpenVINO also runs
-        # without that module.
+        # OpenVINO's telemetry module would write to the home folder and report usage. OpenVINO runs without it.
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         import cv2
         import rapidocr
@@ -90,7 +89,7 @@ class Recognizer:
         )
 
     def iter_words(self, picture: Picture) -> Iterator[RecognizedText]:
-        """Yield the words of a picture, line by line."""
+        """Yield the words in a picture, line by line."""
         lines = self._recognize_lines(picture)
         turn = self._detect_turn(picture, lines)
         if turn:
@@ -113,10 +112,10 @@ class Recognizer:
         ]
 
     def _detect_turn(self, picture: Picture, lines: Sequence[_RecognizedLine]) -> int:
-        """Return the number of quarter turns to the left by which the text is rotated.
+        """Return the number of counterclockwise quarter turns of the text.
 
-        Lines that are taller than wide are rotated by one or three quarter turns. Of two opposite orientations, the one
-        with higher confidence for the longest lines is chosen.
+        Lines that are taller than wide are turned once or three times. Between opposite orientations, the one in which
+        the longest lines are recognized with higher confidence is chosen.
         """
         if not lines:
             return 0
@@ -145,7 +144,11 @@ def _build_line(corners: NDArray[np.float32], text: str, score: float, parts: Se
 def _iter_line_words(
     text: str, box: tuple[float, float, float, float], parts: Sequence[Any]
 ) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
-    """Yield the words of a line, each with the box around the word's parts or a proportional part of the line's box."""
+    """Yield the words of a line with their boxes.
+
+    The box of a word encloses its characters. If their boxes do not match the text, it is a proportional share of the
+    line's box.
+    """
     known = [(str(part[0]), np.asarray(part[2])) for part in parts if part[2] is not None]
     aligned = "".join(part for part, _ in known).replace(" ", "") == text.replace(" ", "")
     characters = [corners for part, corners in known for _ in part.replace(" ", "")] if aligned else []
@@ -171,7 +174,7 @@ def _crop_line(picture: Picture, line: _RecognizedLine) -> Picture:
 def _rotate_back(
     box: tuple[float, float, float, float], turn: int, width: int, height: int
 ) -> tuple[float, float, float, float]:
-    """Map a box in the upright picture to the original picture, clipped at its edges."""
+    """Map a box in the upright picture to the original picture, clipped to its edges."""
     left, top, right, bottom = box
     if turn == 1:
         left, top, right, bottom = top, height - right, bottom, height - left

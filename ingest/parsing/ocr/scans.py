@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 _RENDER_DPI = 200
 _NO_TEXT_HINT = "No text was recognized in its pictures. Scan it again at 200 dots per inch or more."
-_MAX_SIDE_PIXELS = 4_000  # maximum side length in pixels, for pages larger than paper sizes
+_MAX_SIDE_PIXELS = 4_000  # Pages larger than paper sizes are rendered at a lower resolution to stay within this.
 
 
 def get_pdf_fingerprint() -> str:
-    """Return the fingerprint of the PDF parser, with recognition if it is installed."""
+    """Return the fingerprint of the PDF parser, which includes OCR if it is installed."""
     return f"{PDF_PARSER}+{OCR_PARSER}" if is_installed() else PDF_PARSER
 
 
 def parse_pdf_with_scans(path: Path) -> ParsedDocument:
-    """Parse a PDF, recognizing the text of scanned pages if recognition is installed.
+    """Parse a PDF. If OCR is installed, recognize the text of scanned pages.
 
-    Raises the same errors as `parse_pdf`, and `RecognitionNeeded` at the first scanned page if this process may not
-    read pictures.
+    Raises the same errors as `parse_pdf`, and `RecognitionNeeded` at the first scanned page if this process has no OCR
+    allowance.
     """
     if not is_installed():
         try:
@@ -47,20 +47,20 @@ def parse_pdf_with_scans(path: Path) -> ParsedDocument:
 
 
 class _ScanReader:
-    """Reads scanned pages. Some pages of a long document are requested twice, but recognized only once."""
+    """Reads scanned pages. A page may be requested twice but is recognized only once."""
 
     def __init__(self) -> None:
         self._known: dict[int, Sequence[RecognizedWord]] = {}
 
     @property
     def has_read(self) -> bool:
-        """True if at least one page was recognized, whether or not it had text."""
+        """True if any page was read, even if it had no text."""
         return bool(self._known)
 
     def __call__(self, page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
-        """Return the words of a page, or an empty list if the OCR allowance is used up.
+        """Return the words of a page, or no words if the OCR allowance is used up.
 
-        Raises `RecognitionNeeded` if this process may not read pictures.
+        Raises `RecognitionNeeded` if this process has no OCR allowance.
         """
         if number not in self._known:
             self._known[number] = _recognize_page(page, number) if use_one() else ()
@@ -80,5 +80,5 @@ def _recognize_page(page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
 
 def _list_omissions() -> tuple[Omission, ...]:
     count = count_skipped()
-    detail = "scanned pages after those that LEADLINE_OCR_PAGES allows"
+    detail = "scanned pages beyond the limit in LEADLINE_OCR_PAGES"
     return (Omission(OmissionKind.OTHER, count, detail),) if count else ()

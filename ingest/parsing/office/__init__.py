@@ -1,6 +1,6 @@
-"""Parse Office documents: XML parts in a ZIP, read with lxml and written through `DocumentWriter`.
+"""Parse Office documents: XML parts in a ZIP file, read with lxml.
 
-The functions here import their parser, and lxml with it, on the first call.
+The functions here import their parsers, and lxml, on the first call.
 """
 
 from pathlib import Path
@@ -38,5 +38,5 @@ def parse_odp(path: Path) -> ParsedDocument:
 
 
 def parse_encrypted(path: Path) -> ParsedDocument:
-    """Raise `EncryptedDocumentError`, because nothing can be read from a password-protected Office file."""
-    raise EncryptedDocumentError("The Office file is encrypted and asks for a password.")
+    """Raise `EncryptedDocumentError`: a password-protected Office file cannot be read."""
+    raise EncryptedDocumentError("The Office file is encrypted with a password.")

@@ -1,4 +1,4 @@
-"""Read the data of charts as tables, and the text of diagrams, from the values that the file caches for drawing."""
+"""Read the data of charts as tables, and the text of diagrams, from the values cached in the file."""
 
 import re
 from collections.abc import Iterator
@@ -13,16 +13,13 @@ from ingest.parsing.writer import DocumentWriter, Piece, Position
 _MAX_POINTS = 100_000
 _MAX_DIGITS = 15
 _float = re.compile(r"-?\d+\.\d+(?:[eE][-+]?\d{1,3})?")
-# Elements of a series: the names or x values of its points, and the points' values or y values (ECMA-376 part 1, 21.2).
+# Elements of a series: the names or x values of its points, and their values or y values (ECMA-376 part 1, 21.2).
 _CATEGORIES = (f"{C}cat", f"{C}xVal")
 _VALUES = (f"{C}val", f"{C}yVal", f"{C}bubbleSize")
 
 
 def write_chart(writer: DocumentWriter, chart: etree._Element, at: Position | None = None) -> bool:
-    """Write a chart's data: one row for each category, one column for each series.
-
-    Returns False if the chart has no data.
-    """
+    """Write the data of a chart, with a row per category and a column per series. Returns False if it has no data."""
     series = list(chart.iter(f"{C}ser"))
     columns: list[tuple[str, dict[int, str]]] = []
     names: dict[int, str] = {}
@@ -40,7 +37,7 @@ def write_chart(writer: DocumentWriter, chart: etree._Element, at: Position | No
 
 
 def iter_diagram_texts(data: etree._Element) -> Iterator[str]:
-    """Yield the text of each point of a diagram (SmartArt), in file order."""
+    """Yield the text of each point in a SmartArt diagram, in file order."""
     for point in data.iter(f"{DGM}pt"):
         text = " ".join("".join(t.text or "" for t in paragraph.iter(f"{A}t")) for paragraph in point.iter(f"{A}p"))
         if point.get("type", "node") in {"node", "asst"} and text.strip():
@@ -48,7 +45,7 @@ def iter_diagram_texts(data: etree._Element) -> Iterator[str]:
 
 
 def _read_points(series: etree._Element, names: tuple[str, ...]) -> dict[int, str]:
-    """Return the cached values, keyed by index. Names with several levels are joined, outermost first."""
+    """Return the cached values of a series, keyed by index. Multi-level names are joined, outermost first."""
     source = next((found for name in names if (found := series.find(name)) is not None), None)
     if source is None:
         return {}
@@ -68,14 +65,14 @@ def _read_level(level: etree._Element) -> dict[int, str]:
 
 
 def _format_number(text: str) -> str:
-    """Format a number as in a sheet, with at most 15 digits. Other text is returned unchanged."""
+    """Format a number as a spreadsheet does, with at most 15 digits. Other text is returned unchanged."""
     if len(text) <= _MAX_DIGITS or not _float.fullmatch(text):
         return text
     return f"{float(text):.{_MAX_DIGITS}g}"
 
 
 def _extract_text(element: etree._Element | None) -> str:
-    """Return the text of a title or a series name, whether typed in or taken from a cell."""
+    """Return the text of a title or series name, which may be typed in or taken from a cell."""
     if element is None:
         return ""
     typed = "".join(each.text or "" for each in element.iter(f"{A}t"))

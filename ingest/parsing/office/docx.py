@@ -1,4 +1,4 @@
-"""Parse Word documents (DOCX, DOCM, DOTX) in reading order: headings, lists, tables, notes, comments, boxes."""
+"""Parse Word documents (DOCX, DOCM, DOTX) in reading order: headings, lists, tables, notes, comments and text boxes."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind
 
 _VALUE = f"{W}val"
-_NESTED_TABLES_DETAIL = "nested tables, whose text is part of the cell"
+_NESTED_TABLES_DETAIL = "nested tables; their text is part of the cell"
 
 
 def parse_docx(path: Path) -> ParsedDocument:
@@ -65,17 +65,14 @@ def _get_main_part(package: Package) -> str:
 
 
 class DocxReader:
-    """Reads one document from its main part into a writer.
-
-    If the document is merged into another one, `outer` is that document's reader.
-    """
+    """Writes the content of one document. If it is merged into another one, `outer` is the reader of that document."""
 
     def __init__(self, package: Package, main: str, writer: DocumentWriter, outer: "DocxReader | None" = None) -> None:
         self.writer = writer
         self.title: str | None = None
         self._package = package
         self._main = main
-        self._part = main  # the part being read, whose relations are used
+        self._part = main  # The part that is being read, whose relations are used.
         self._styles = WordStyles(self._load_optional_part("styles"))
         self._numbering = Numbering(self._load_optional_part("numbering"))
         self._notes = {
@@ -86,7 +83,7 @@ class DocxReader:
         room, level = (ChunkRoom(), 1) if outer is None else (outer._chunks.room, outer._chunks.level + 1)
         self._chunks: ChunkWriter = ChunkWriter(package, room, level, self._write_merged)
         self._marks: dict[tuple[str, str], str] = {}
-        self._marked: Counter[str] = Counter() if outer is None else outer._marked  # shared with all merged documents
+        self._marked: Counter[str] = Counter() if outer is None else outer._marked  # All merged documents share it.
         self._waiting: list[AttachedElement] = []
         self._at_end: list[AttachedElement] = []
         self._code: list[str] = []
@@ -95,7 +92,7 @@ class DocxReader:
         self._inline = InlineReader(self._styles, self.writer, self._get_note_mark)
 
     def read(self) -> None:
-        """Write the headers, the body with its notes, the endnotes and the footers."""
+        """Write the headers, the body with its footnotes, the endnotes, and the footers."""
         document = self._load_part(self._main)
         body = document.find(f"{W}body")
         if body is None:
@@ -130,7 +127,7 @@ class DocxReader:
                 self._chunks.write(self.writer, self._package.load_relations(self._part).get(child.get(f"{R}id", "")))
 
     def _write_merged(self, writer: DocumentWriter, file: BinaryIO) -> None:
-        """Write a document that is merged into this one. Raises the same errors as `parse_docx`."""
+        """Write a Word document that is merged into this one. Raises the same errors as `parse_docx`."""
         with open_package(file) as package:
             DocxReader(package, _get_main_part(package), writer, self).read()
 
@@ -150,7 +147,7 @@ class DocxReader:
             self._write_paragraph(text, properties, style)
         else:
             self._flush()
-            self._count_in_list(properties, style)  # An empty list item is counted too.
+            self._count_in_list(properties, style)  # Word counts empty list items too.
         self._waiting.extend(inline.attached)
         if any(each.kind not in (FOOTNOTE, ENDNOTE, COMMENT) for each in inline.attached):
             self._flush()
@@ -158,8 +155,8 @@ class DocxReader:
     def _read_inline(self, paragraph: etree._Element, properties: etree._Element | None) -> Inline | None:
         """Read a paragraph.
 
-        Returns None if the paragraph is hidden, or if its paragraph mark is deleted, so that the next paragraph
-        continues it.
+        Returns None if the paragraph is hidden, or if its paragraph mark is deleted. In the latter case, its text is
+        added to the next paragraph.
         """
         style = self._get_style(properties)
         inline = self._inline.read(paragraph)
@@ -197,7 +194,7 @@ class DocxReader:
             write(text.strip())
 
     def _count_in_list(self, properties: etree._Element | None, style: str) -> tuple[str, int] | None:
-        """Count a paragraph in its list. Returns its number and its level from 0, or None if it is not in a list."""
+        """Count a paragraph in its list. Return its number and its level (from 0), or None if it is not in a list."""
         place = parse_list_membership(properties) or self._styles.get_list_membership(style)
         if place is None or place.list_id == "0":
             return None
@@ -213,7 +210,7 @@ class DocxReader:
     def _read_table(self, table: etree._Element) -> None:
         rows = list(self._iter_rows(table))
         only = rows[0][0] if len(rows) == 1 and len(rows[0]) == 1 else None
-        if only is not None:  # only a frame around text
+        if only is not None:  # A table with a single cell is only a frame around text.
             self._read_blocks(only)
             return
         of_header = takewhile(lambda row: is_on(row.find(f"{W}trPr/{W}tblHeader")), self._iter_row_elements(table))
@@ -232,12 +229,9 @@ class DocxReader:
                 yield row
 
     def _build_grid(self, table: etree._Element) -> list[list[GridCell]]:
-        """Return the table's cells with the number of rows that each spans.
-
-        A continuation cell extends the cell above it.
-        """
+        """Return the cells of a table. A cell that continues a vertical merge extends the span of the cell above it."""
         grid: list[list[GridCell]] = []
-        begun: dict[int, tuple[int, int]] = {}  # row and index of each cell that may continue, by first column
+        begun: dict[int, tuple[int, int]] = {}  # Row and index of each cell that may be extended, by first column.
         for row in self._iter_row_elements(table):
             properties = row.find(f"{W}trPr")
             cells = [GridCell("") for _ in range(_get_span(properties, "gridBefore", 0))]
@@ -260,7 +254,7 @@ class DocxReader:
         return grid
 
     def _extract_cell_text(self, cell: etree._Element) -> str:
-        """Return all text in a cell, note or box, on one line."""
+        """Return the text of a cell, note or text box on one line."""
         lines: list[str] = []
         for child in cell.iterchildren():
             if child.tag == f"{W}p":
@@ -276,7 +270,7 @@ class DocxReader:
         return strip_lone_bullet(" ".join(" ".join(filter(None, lines)).split()), len(lines))
 
     def _extract_chunk_text(self, chunk: etree._Element) -> str:
-        """Return the text of a document that is merged into a cell."""
+        """Return the text of a document merged into a cell."""
         writer = DocumentWriter()
         self._chunks.write(writer, self._package.load_relations(self._part).get(chunk.get(f"{R}id", "")))
         for each in writer.list_omissions():
@@ -298,7 +292,7 @@ class DocxReader:
                 self._waiting.append(each)
 
     def _flush(self) -> None:
-        """Write the collected code and all elements attached to the previous paragraphs. This ends the current list."""
+        """Write the collected code and the elements attached to previous paragraphs, and end the current list."""
         self._in_list = False
         self._flush_code()
         waiting, self._waiting = self._waiting, []
@@ -348,7 +342,7 @@ class DocxReader:
                 self.writer.write_item(text)
 
     def _get_note_mark(self, attached: AttachedElement) -> str:
-        """Return the mark of a note within the text: `[^1]`, or `[^i]` for an endnote; empty for comments."""
+        """Return the mark of a note in the text: `[^1]` for a footnote, `[^i]` for an endnote, empty for a comment."""
         if attached.kind == COMMENT:
             return ""
         key = (attached.kind, attached.key)
@@ -359,7 +353,7 @@ class DocxReader:
         return self._marks[key]
 
     def _list_edge_texts(self, document: etree._Element, kind: str) -> list[str]:
-        """Return the distinct texts of the headers or footers that pages show."""
+        """Return the distinct texts of the headers or footers that are displayed."""
         settings = self._load_optional_part("settings")
         even = settings is not None and is_on(settings.find(f"{W}evenAndOddHeaders"))
         relations = self._package.load_relations(self._main)
@@ -382,7 +376,7 @@ class DocxReader:
         return text
 
     def _extract_text_in_part(self, kind: str, element: etree._Element) -> str:
-        """Return the text of an element in another part, such as a footnote, using that part's relations."""
+        """Return the text of an element in another part, such as a footnote, using the relations of that part."""
         self._part = next(iter(self._package.list_related(self._main, kind)), self._main)
         text = self._extract_cell_text(element)
         self._part = self._main
@@ -403,7 +397,7 @@ class DocxReader:
 
 
 def _iter_unwrapped(parent: etree._Element, tag: str) -> Iterator[etree._Element]:
-    """Yield the children with this tag, including those inside content controls and tracked insertions."""
+    """Yield the children with the tag, including those inside content controls and tracked insertions."""
     for child in parent.iterchildren():
         if child.tag == tag:
             yield child

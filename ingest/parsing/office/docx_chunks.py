@@ -1,7 +1,7 @@
-"""Read the documents that Word merges into a file when opening it: `w:altChunk` (ECMA-376 part 1, 17.17.2).
+"""Read the documents that Word merges into a file when it opens the file: `w:altChunk` (ECMA-376 part 1, 17.17.2).
 
-Programs that assemble documents leave the merging to Word. A chunk is a part of the package in any format that Word
-imports: HTML, MHTML, RTF, plain text, or a Word document, which may contain chunks itself.
+Programs that assemble documents write such chunks. A chunk is a part of the package in a format that Word imports:
+HTML, MHTML, RTF, plain text, or a Word document, which may have chunks of its own.
 """
 
 import io
@@ -23,14 +23,14 @@ from ingest.storage.tables.types import EML_MEDIA_TYPE
 from ingest.storage.texts.layout import OmissionKind
 
 _MAX_CHUNKS = 1_000
-_MAX_BYTES = 200_000_000  # the limit of one archive entry (`EntryRoom.entry_bytes`)
-_MAX_LEVELS = 3  # the limit of nested archives (`EntryRoom.levels`)
+_MAX_BYTES = 200_000_000  # The same limit as for an archive entry (`EntryRoom.entry_bytes`).
+_MAX_LEVELS = 3  # The same limit as for nested archives (`EntryRoom.levels`).
 _DECLARED_TYPES = {"application/xhtml+xml": HTML, "text/rtf": RTF, "multipart/related": EML_MEDIA_TYPE}
 
 
 @dataclass
 class ChunkRoom:
-    """The remaining budget for merged documents in one uploaded file, including those merged into its chunks."""
+    """The remaining budget for the merged documents in one uploaded file, at all nesting depths."""
 
     chunks: int = _MAX_CHUNKS
     total_bytes: int = _MAX_BYTES
@@ -42,11 +42,11 @@ class ChunkRoom:
         """
         # guard: docx-chunk-depth
         if level > _MAX_LEVELS:
-            raise ParserLimitError(f"Documents merged into one another are read {_MAX_LEVELS} levels deep.")
+            raise ParserLimitError(f"Merged documents are nested too deeply; the limit is {_MAX_LEVELS} levels.")
         # guard: docx-chunk-room
         if self.chunks < 1 or self.total_bytes < size:
             raise ParserLimitError(
-                f"At most {_MAX_CHUNKS:,} merged documents with {_MAX_BYTES:,} bytes together are read."
+                f"The limit of {_MAX_CHUNKS:,} merged documents with a total of {_MAX_BYTES:,} bytes is exceeded."
             )
         self.chunks -= 1
         self.total_bytes -= size
@@ -56,8 +56,7 @@ class ChunkRoom:
 class ChunkWriter:
     """Writes the chunks of one package.
 
-    `level` is the nesting depth: 1 for chunks of the uploaded file itself. `write_docx` writes a chunk that is a Word
-    document.
+    `level` is their nesting depth, which is 1 in the uploaded file. `write_docx` writes chunks that are Word documents.
     """
 
     package: Package
@@ -66,7 +65,7 @@ class ChunkWriter:
     write_docx: Callable[[DocumentWriter, BinaryIO], None]
 
     def write(self, writer: DocumentWriter, relation: Relation | None) -> None:
-        """Write the chunk that a relation refers to. If it cannot be read, the reason is recorded as an omission."""
+        """Write the chunk that a relation refers to. If it cannot be read, record the reason as an omission."""
         try:
             if relation is None or relation.is_external or relation.target not in self.package.names:
                 raise UnsupportedTypeError("A merged document is missing from the file.")
@@ -78,7 +77,7 @@ class ChunkWriter:
     def _write_part(self, writer: DocumentWriter, name: str) -> None:
         content, declared = self.package.read_part(name), self.package.get_media_type(name)
         kind = sniff_file(io.BytesIO(content), name, _DECLARED_TYPES.get(declared, declared))
-        if kind == DOCX or (kind == ZIP and declared.startswith(DOCX)):  # a truncated document looks like any ZIP
+        if kind == DOCX or (kind == ZIP and declared.startswith(DOCX)):  # A truncated document looks like any ZIP.
             self.write_docx(writer, io.BytesIO(content))
         elif kind == HTML:
             write_html(writer, decode_html(content), whole=True)
@@ -89,10 +88,10 @@ class ChunkWriter:
         elif kind.startswith("text/") and not _is_markup(content):
             writer.write_paragraph(decode(content))
         else:
-            raise UnsupportedTypeError(f"One has a type that Word cannot merge ({kind}).")
+            raise UnsupportedTypeError(f"A merged document has a type that Word cannot merge ({kind}).")
         writer.end_list()
 
 
 def _is_markup(content: bytes) -> bool:
-    """Return whether a chunk is XML, such as a Word document in a single XML file. Its tags are not text."""
+    """Return whether a chunk is XML, such as a Word document in a single XML file."""
     return decode(content[:HEAD_BYTES]).lstrip().startswith("<?xml")

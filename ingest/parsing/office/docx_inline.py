@@ -1,6 +1,6 @@
-"""Read the text of one Word paragraph, and its notes, comments, text boxes and charts.
+"""Read the text of a Word paragraph, and its notes, comments, text boxes and charts.
 
-Tracked insertions are read, and tracked deletions are counted. For a field, its last saved result is read.
+Tracked insertions are read as text, and tracked deletions are counted. For a field, the last saved result is read.
 """
 
 import re
@@ -19,7 +19,7 @@ from ingest.storage.texts.layout import OmissionKind
 _VALUE = f"{W}val"
 _hexadecimal = re.compile(r"[0-9A-Fa-f]{1,6}")
 _PAGE_FIELDS = ("PAGE", "NUMPAGES", "SECTIONPAGES")
-# Wingdings positions whose characters exist in Unicode (Unicode 7.0, L2/11-196); the others have no code point.
+# Wingdings characters by position. Only these exist in Unicode (Unicode 7.0, L2/11-196).
 _SYMBOLS = {
     0xFC: "✓",
     0xFB: "✗",
@@ -38,7 +38,7 @@ COMMENT, FOOTNOTE, ENDNOTE, TEXT_BOX, CHART, DIAGRAM = "comment", "footnote", "e
 
 @dataclass(frozen=True)
 class AttachedElement:
-    """An element attached to a paragraph: the id of a note, the relation of a chart or diagram, or a text box."""
+    """A note, chart, diagram or text box attached to a paragraph. `key` is the id of a note or a chart's relation."""
 
     kind: str
     key: str = ""
@@ -47,7 +47,7 @@ class AttachedElement:
 
 @dataclass
 class Inline:
-    """A paragraph's text and the elements attached to it, in reading order."""
+    """The text of a paragraph and its attached elements, in reading order."""
 
     parts: list[str] = field(default_factory=list)
     attached: list[AttachedElement] = field(default_factory=list)
@@ -70,7 +70,7 @@ class _Field:
 
 
 class InlineReader:
-    """Reads paragraphs in order. A field may extend over several paragraphs. Omissions are recorded in the writer."""
+    """Reads the paragraphs of a document in order, because a field may extend over several paragraphs."""
 
     def __init__(
         self, styles: WordStyles, writer: DocumentWriter, note_marks: Callable[[AttachedElement], str]
@@ -205,7 +205,7 @@ class InlineReader:
             self._writer.record_omission(OmissionKind.FORMULA)
 
     def _read_content_control(self, element: etree._Element, inline: Inline) -> None:
-        """Read a content control unless it only shows placeholder text."""
+        """Read a content control, unless it contains only placeholder text."""
         properties = element.find(f"{W}sdtPr")
         is_prompt = properties is not None and is_on(properties.find(f"{W}showingPlcHdr"))
         if is_prompt and properties.find(f"{W14}checkbox") is None:
@@ -224,7 +224,7 @@ class InlineReader:
             self._read_drawing(element, inline)
 
     def _read_drawing(self, element: etree._Element, inline: Inline) -> None:
-        """Count pictures, read their alternative texts, and attach text boxes, charts and diagrams."""
+        """Count pictures, read their alternative text, and attach text boxes, charts and diagrams."""
         described = list(element.iter(f"{WP}docPr"))
         pictures = 0
         for child in element.iter(f"{PIC}pic", f"{V}imagedata", f"{W}txbxContent", f"{C}chart", f"{DGM}relIds"):
@@ -246,7 +246,7 @@ class InlineReader:
 
 
 def _is_in_text_box(element: etree._Element, outermost: etree._Element) -> bool:
-    """Return whether the element is in a text box nested in `outermost`, in which case it is read with that box."""
+    """Return whether an element is in a text box inside `outermost`, in which case it is read with the text box."""
     for ancestor in element.iterancestors():
         if ancestor is outermost:
             return False

@@ -1,4 +1,4 @@
-"""Compute the numbers of list items and headings as Word does, because the file's text does not contain them.
+"""Compute the numbers of list items and headings, which Word does not store in the file.
 
 Source: ECMA-376 part 1, 17.9.
 """
@@ -30,14 +30,15 @@ class _NumberingLevel:
     form: str = "decimal"
     text: str = ""
     start: int = 1
-    restart: int | None = None  # numbering restarts after any level below this number; if None, after any higher level
+    # Numbering restarts after an item on a level below this number, or on any outer level if it is None.
+    restart: int | None = None
     plain_digits: bool = False
     style: str = ""
 
 
 @dataclass
 class _ListDefinition:
-    """A list definition, with the counters shared by its lists."""
+    """A list definition, with the counters that its lists share."""
 
     levels: dict[int, _NumberingLevel] = field(default_factory=dict)
     counts: list[int | None] = field(default_factory=lambda: [None] * _LEVEL_COUNT)
@@ -47,7 +48,7 @@ class _ListDefinition:
 class _ListInstance:
     definition: _ListDefinition
     levels: dict[int, _NumberingLevel] = field(default_factory=dict)
-    starts: dict[int, int] = field(default_factory=dict)  # each is used once, by the first item of its level
+    starts: dict[int, int] = field(default_factory=dict)  # Each is used once, for the first item of its level.
 
     def get_level(self, number: int) -> _NumberingLevel | None:
         return self.levels.get(number) or self.definition.levels.get(number)
@@ -75,7 +76,7 @@ class Numbering:
                 self._instances[each.get(f"{W}numId", "")] = _parse_instance(each, lists[number])
 
     def get_style_level(self, list_id: str, style_ids: list[str]) -> int:
-        """Return the level that a list assigns to a style or to one that it is based on, or 0."""
+        """Return the level that a list assigns to the first of these styles for which it has one, or 0."""
         instance = self._instances.get(list_id)
         if instance is not None:
             for style_id in style_ids:
@@ -85,9 +86,9 @@ class Numbering:
         return 0
 
     def advance(self, list_id: str, number: int) -> str | None:
-        """Count an item and return its number as printed, `BULLET` for a bullet, or None if there is no such list.
+        """Count a list item and return its formatted number, which may be empty.
 
-        The returned number may be empty.
+        Returns `BULLET` for a bullet, and None if the list does not exist.
         """
         instance = self._instances.get(list_id)
         level = None if instance is None else instance.get_level(number)
@@ -102,7 +103,7 @@ class Numbering:
 
     def _advance_counts(self, instance: _ListInstance, number: int, level: _NumberingLevel) -> None:
         counts = instance.definition.counts
-        for above in range(number):  # A skipped level starts counting too.
+        for above in range(number):  # Skipped levels start counting too.
             if counts[above] is None:
                 counts[above] = (instance.get_level(above) or level).start
         start = instance.starts.pop(number, None)
@@ -171,7 +172,7 @@ def _parse_levels(element: etree._Element) -> dict[int, _NumberingLevel]:
 
 
 def _get_number_form(level: etree._Element) -> str:
-    """Return the number format of a level. Newer formats are in an alternative."""
+    """Return the number format of a level, which may be nested in an alternative for newer versions of Word."""
     found = level.find(f".//{W}numFmt")
     return "decimal" if found is None else found.get(_VALUE, "decimal")
 

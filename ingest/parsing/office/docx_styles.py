@@ -1,4 +1,4 @@
-"""Look up the styles of a Word document: the properties that a paragraph inherits from its style and base styles."""
+"""Look up the properties that a Word paragraph inherits from its style and base styles."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from ingest.parsing.office.numbers import parse_whole_number
 
 _VALUE = f"{W}val"
 _MAX_LEVEL = 8
-_BODY_TEXT_LEVEL = 9  # value of `w:outlineLvl` for body text (ECMA-376 part 1, 17.3.1.20)
+_BODY_TEXT_LEVEL = 9  # The value of `w:outlineLvl` for body text (ECMA-376 part 1, 17.3.1.20).
 # Built-in styles have these names in all languages of Word.
 _heading = re.compile(r"heading ?([1-9])", re.IGNORECASE)
 _CODE = {"html preformatted", "macro text", "macro", "source code", "preformatted text"}
@@ -20,7 +20,7 @@ _CODE = {"html preformatted", "macro text", "macro", "source code", "preformatte
 
 @dataclass(frozen=True)
 class ListMembership:
-    """The list that a paragraph belongs to, and its level from 0, or None if a style does not specify the level."""
+    """The list of a paragraph, and its level in the list, from 0. `level` is None if a style does not specify it."""
 
     list_id: str
     level: int | None
@@ -36,26 +36,26 @@ class WordStyles:
 
     @cached_property
     def default(self) -> str:
-        """The default style, for paragraphs that name none."""
+        """The id of the style for paragraphs without a stated style."""
         for name, style in self._styles.items():
             if style.get(f"{W}type") == "paragraph" and style.get(f"{W}default") in {"1", "true", "on"}:
                 return str(name)
         return ""
 
     def get_name(self, style_id: str) -> str:
-        """Return the name of a style, or its id if the file does not define it."""
+        """Return the name of a style, or its id if the style is not defined."""
         style = self._styles.get(style_id)
         name = None if style is None else style.find(f"{W}name")
         return style_id if name is None else name.get(_VALUE, style_id)
 
     def get_heading_level(self, style_id: str) -> int | None:
-        """Return the level of a heading style, counted from 1, or None for other styles."""
+        """Return the level of a heading style (from 1), or None for other styles."""
         if style_id not in self._levels:
             self._levels[style_id] = self._find_level(style_id)
         return self._levels[style_id]
 
     def get_list_membership(self, style_id: str) -> ListMembership | None:
-        """Return the list that a style adds its paragraphs to."""
+        """Return the list to which a style adds its paragraphs, or None."""
         if style_id not in self._lists:
             found = None
             for _, style in self._iter_chain(style_id):
@@ -66,7 +66,7 @@ class WordStyles:
         return self._lists[style_id]
 
     def list_chain_ids(self, style_id: str) -> list[str]:
-        """Return the ids of a style and the styles that it is based on."""
+        """Return the ids of a style and its base styles."""
         return [each for each, _ in self._iter_chain(style_id)]
 
     def is_hidden(self, style_id: str) -> bool:
@@ -84,10 +84,7 @@ class WordStyles:
         )
 
     def is_caption(self, style_id: str) -> bool:
-        """Return whether a style is the built-in caption style or based on it.
-
-        The name of the caption style is the same in all languages.
-        """
+        """Return whether a style is the built-in caption style or based on it."""
         return (
             any(self.get_name(each).casefold() == "caption" for each, _ in self._iter_chain(style_id))
             or style_id == "Caption"
@@ -119,7 +116,7 @@ class WordStyles:
 
 
 def parse_outline_level(properties: etree._Element | None) -> int | None:
-    """Return the outline level in a paragraph's or style's own properties: 0 for body text, None if absent."""
+    """Return the outline level stated in properties: 0 for body text, or None if there is none."""
     stated = None if properties is None else properties.find(f"{W}outlineLvl")
     level = None if stated is None else parse_whole_number(stated.get(_VALUE), None)
     if level is None:
@@ -128,7 +125,7 @@ def parse_outline_level(properties: etree._Element | None) -> int | None:
 
 
 def parse_list_membership(properties: etree._Element | None) -> ListMembership | None:
-    """Return the list stated in a paragraph's or style's own properties. The list id 0 means no list."""
+    """Return the list stated in properties, or None if there is none. The list id 0 means that there is no list."""
     numbering = None if properties is None else properties.find(f"{W}numPr")
     if numbering is None:
         return None

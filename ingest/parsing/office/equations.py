@@ -12,11 +12,12 @@ from ingest.parsing.office.names import M, W
 
 _VALUE = f"{M}val"
 _MAX_DEPTH = 60
-_operators = re.compile("[\u2061-\u2064]")  # zero width: function application, invisible times, comma and plus
+# Zero-width operators: function application, invisible times, invisible comma and invisible plus.
+_operators = re.compile("[\u2061-\u2064]")
 
 
 def linearize_equation(math: etree._Element) -> str:
-    """Write an `m:oMath`, or a paragraph of them, on one line; empty if it contains no characters."""
+    """Return an `m:oMath`, or a paragraph of them, as one line, or an empty string if it has no characters."""
     return " ".join(_format_children(math, 0).split())
 
 
@@ -43,14 +44,14 @@ def _format_part(element: etree._Element, name: str, depth: int) -> str:
 
 
 def add_brackets(text: str) -> str:
-    """Put text in brackets if it is longer than one character or number and has no brackets yet."""
+    """Enclose text in parentheses, unless it is a single character or number or already enclosed."""
     if len(text) < 2 or text.isalnum() or (text[0] == "(" and text.find(")") == len(text) - 1):
         return text
     return f"({text})"
 
 
 def _get_setting(element: etree._Element, name: str, default: str) -> str:
-    """Return a value from the element's own properties."""
+    """Return a value from the properties of an element."""
     tag = etree.QName(element).localname
     found = element.find(f"{M}{tag}Pr/{M}{name}")
     return default if found is None else found.get(_VALUE, "")

@@ -1,4 +1,4 @@
-"""Fingerprints of the Office parsers, in a module that does not import lxml."""
+"""Fingerprints of the Office parsers, in a module that does not load lxml."""
 
 DOCX_PARSER = "docx-2"
 PPTX_PARSER = "pptx-2"

@@ -1,4 +1,4 @@
-"""Namespaces of Office Open XML (ECMA-376) as prefixes of lxml tags, and the choice between alternatives."""
+"""Namespaces of Office Open XML (ECMA-376), as prefixes of lxml tags, and helpers for its elements."""
 
 from lxml import etree
 
@@ -19,7 +19,7 @@ DC = "{http://purl.org/dc/elements/1.1/}"
 
 
 def choose_alternatives(root: etree._Element) -> None:
-    """Replace each `mc:AlternateContent` by its first choice, or by its fallback (ECMA-376 part 3, 9)."""
+    """Replace each `mc:AlternateContent` with its first choice or its fallback (ECMA-376 part 3, 9)."""
     for alternative in list(root.iter(f"{MC}AlternateContent")):
         parent = alternative.getparent()
         if parent is None:
@@ -30,7 +30,7 @@ def choose_alternatives(root: etree._Element) -> None:
 
 
 def get_core_title(properties: etree._Element) -> str | None:
-    """Return the title in a package's core properties."""
+    """Return the title in the core properties of a package."""
     title: str | None = properties.findtext(f"{DC}title")
     return title
 

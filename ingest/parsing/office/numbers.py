@@ -1,4 +1,4 @@
-"""Parse numbers in attributes, where a file may contain anything."""
+"""Parse numbers in attributes, which may contain anything."""
 
 from typing import overload
 
@@ -14,5 +14,5 @@ def parse_whole_number(text: str | None, default: None) -> int | None: ...
 
 
 def parse_whole_number(text: str | None, default: int | None) -> int | None:
-    """Parse a whole number from 0 to a billion. Returns `default` for any other text."""
+    """Parse a whole number of up to nine digits. Returns `default` for any other text."""
     return int(text) if text and len(text) <= _MAX_DIGITS and text.isascii() and text.isdecimal() else default

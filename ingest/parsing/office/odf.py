@@ -1,4 +1,4 @@
-"""Read the text of an OpenDocument file into a writer: paragraphs, headings, lists, tables, notes and drawings."""
+"""Write the text of an OpenDocument file: paragraphs, headings, lists, tables, notes and drawings."""
 
 import posixpath
 from collections.abc import Callable, Iterator
@@ -38,11 +38,14 @@ def require_unencrypted(package: Package) -> None:
         manifest in package.names
         and next(package.parse_part(manifest).iter(f"{MANIFEST}encryption-data"), None) is not None
     ):
-        raise EncryptedDocumentError("The document is encrypted and asks for a password.")
+        raise EncryptedDocumentError("The document is encrypted with a password.")
 
 
 def load_content(package: Package) -> tuple[etree._Element, etree._Element | None]:
-    """Load the root elements of content and styles. Raises `EncryptedDocumentError` and `DamagedDocumentError`."""
+    """Return the root elements of the content and, if present, of the styles.
+
+    Raises `EncryptedDocumentError` and `DamagedDocumentError`.
+    """
     require_unencrypted(package)
     content = package.parse_part("content.xml")
     if content.find(f"{OFFICE}body") is None:
@@ -51,7 +54,7 @@ def load_content(package: Package) -> tuple[etree._Element, etree._Element | Non
 
 
 def read_meta_title(package: Package) -> str | None:
-    """Return the title in the file's metadata."""
+    """Return the title in the metadata of the file."""
     title: str | None = (
         package.parse_part("meta.xml").findtext(f".//{DC}title") if "meta.xml" in package.names else None
     )
@@ -59,7 +62,7 @@ def read_meta_title(package: Package) -> str | None:
 
 
 class OdfReader:
-    """Reads the elements of a text in file order."""
+    """Writes the elements of a document in file order."""
 
     def __init__(self, package: Package, content: etree._Element, styles: etree._Element | None) -> None:
         self.writer = DocumentWriter()
@@ -78,13 +81,13 @@ class OdfReader:
 
     @contextmanager
     def use_position(self, position: Position | None) -> Iterator[None]:
-        """Assign this position to all text that is written within the block."""
+        """Assign the position to all text that is written in this context."""
         self._at = position
         yield
         self._at = None
 
     def read_blocks(self, parent: etree._Element, depth: int = 0) -> None:
-        """Write the content of a body, section, box or cell."""
+        """Write the content of a body, section, text box or cell."""
         for child in parent.iterchildren() if depth < _MAX_DEPTH else ():
             tag = child.tag
             if tag in (f"{TEXT}p", f"{TEXT}h"):
@@ -113,7 +116,7 @@ class OdfReader:
             self.writer.record_omission(OmissionKind.OTHER, deletions, "tracked deletions")
 
     def flush(self) -> None:
-        """Write the collected code and all elements attached to the previous paragraphs."""
+        """Write the collected code and the elements attached to previous paragraphs."""
         if self._code:
             lines, self._code = self._code, []
             self.writer.write_code("\n".join(lines), at=self._at)
@@ -128,7 +131,7 @@ class OdfReader:
             self.writer.write_paragraph(note)
 
     def list_edge_texts(self, kind: str) -> list[str]:
-        """Return the distinct texts of the page headers or footers, without page numbers."""
+        """Return the distinct texts of page headers or footers, without page numbers."""
         self._in_edge = True
         texts = dict.fromkeys(self.extract_cell_text(each) for each in self.styles.iter_edges(kind))
         self._in_edge = False
@@ -177,9 +180,9 @@ class OdfReader:
         level: int,
         write: Callable[[etree._Element, str, int], None],
     ) -> None:
-        """Call `write` with each paragraph of a list, its mark and its level.
+        """Call `write` with each paragraph of a list, its mark, and its level.
 
-        Items that continue a previous item have no mark.
+        Only the first paragraph of an item has a mark.
         """
         if level > _MAX_DEPTH:
             return
@@ -215,7 +218,7 @@ class OdfReader:
             self.writer.write_paragraph(text, self._at)
 
     def read_table(self, table: etree._Element) -> None:
-        """Write a table. If it has a single cell, it is only a frame around text."""
+        """Write a table, or only its text if it has a single cell, which is just a frame."""
         self.flush()
         rows = list(table.iterdescendants(f"{TABLE}table-row"))
         cells = list(rows[0].iterchildren(f"{TABLE}table-cell")) if len(rows) == 1 else []
@@ -227,7 +230,7 @@ class OdfReader:
         self.flush()
 
     def build_grid(self, table: etree._Element) -> tuple[int, list[list[GridCell]]]:
-        """Return the number of header rows, and all rows with their cells, without covered cells."""
+        """Return the number of header rows, and the cells of each row, excluding covered cells."""
         header_rows, grid = 0, []
         for row in self._iter_rows(table):
             parent = row.getparent()
@@ -243,7 +246,7 @@ class OdfReader:
         return header_rows, grid
 
     def _iter_rows(self, table: etree._Element) -> Iterator[etree._Element]:
-        """Yield the rows of a table, without the rows of nested tables."""
+        """Yield the rows of a table, excluding those of nested tables."""
         for child in table.iterchildren():
             if child.tag == f"{TABLE}table-row":
                 if child.get(f"{TABLE}visibility") in {"collapse", "filter"}:
@@ -258,7 +261,7 @@ class OdfReader:
                 yield from self._iter_rows(child)
 
     def extract_cell_text(self, cell: etree._Element, depth: int = 0) -> str:
-        """Return all text in a cell or note, on one line."""
+        """Return the text of a cell or note on one line."""
 
         def append_item(element: etree._Element, mark: str, level: int) -> None:
             lines.append(f"{mark} {self.read_inline(element)}")
@@ -271,7 +274,7 @@ class OdfReader:
             elif child.tag == f"{TEXT}list":
                 self._read_items(child, None, 0, append_item)
             elif child.tag == f"{TABLE}table":
-                self.writer.record_omission(OmissionKind.TABLE, detail="nested tables, whose text is part of the cell")
+                self.writer.record_omission(OmissionKind.TABLE, detail="nested tables; their text is part of the cell")
                 _, rows = self.build_grid(child)
                 lines.extend(f"{', '.join(cell.text for cell in row if cell.text)};" for row in rows)
             elif child.tag in _GROUPS:
@@ -281,7 +284,7 @@ class OdfReader:
         return strip_lone_bullet(" ".join(" ".join(lines).split()), len(lines))
 
     def read_inline(self, element: etree._Element, depth: int = 0) -> str:
-        """Return the text of a paragraph. Attached elements are collected, to be written after it."""
+        """Return the text of a paragraph, and collect its attached elements, to be written after it."""
         parts = [_collapse_white_space(element.text)]
         for child in element.iterchildren() if depth < _MAX_DEPTH else ():
             parts.append(self._read_inline_child(child, depth + 1))
@@ -323,7 +326,7 @@ class OdfReader:
         return mark
 
     def read_annotation(self, element: etree._Element) -> None:
-        """Write a comment after the paragraph that it belongs to."""
+        """Collect a comment, to be written after its paragraph."""
         text = self.extract_cell_text(element)
         if text:
             author = " ".join(element.findtext(f"{DC}creator", "").split())
@@ -332,7 +335,7 @@ class OdfReader:
             )
 
     def _read_frame(self, element: etree._Element) -> str:
-        """Return the text of a frame or shape. Its boxes, charts and tables are collected, to be written later."""
+        """Return the text of a frame or shape, and collect its text boxes, charts and tables, to be written later."""
         objects = element.find(f"{DRAW}object")
         if objects is not None:
             return self._read_object(objects)
@@ -362,10 +365,7 @@ class OdfReader:
         self.flush()
 
     def _read_object(self, element: etree._Element) -> str:
-        """Return the text of a formula, or collect a chart to be written later.
-
-        Other objects are counted as omissions.
-        """
+        """Return the text of a formula, collect a chart to be written later, or record other objects as omissions."""
         math = element.find(MATH)
         name = posixpath.normpath(element.get(f"{XLINK}href", "")).lstrip("/")
         path = posixpath.join(name, "content.xml")
@@ -398,7 +398,7 @@ class OdfReader:
 
 
 def _collapse_white_space(text: str | None) -> str:
-    """Collapse white space to one space (ODF 1.3, 6.1.2)."""
+    """Collapse each run of white space to one space (ODF 1.3, 6.1.2)."""
     if not text:
         return ""
     words = " ".join(text.split())
@@ -406,7 +406,7 @@ def _collapse_white_space(text: str | None) -> str:
 
 
 def _get_stated_value(cell: etree._Element) -> str:
-    """Return the value stored in a cell that has no display text."""
+    """Return the stored value of a cell, for cells without display text."""
     return str(cell.get(f"{OFFICE}value") or cell.get(f"{OFFICE}string-value") or cell.get(f"{OFFICE}date-value") or "")
 
 

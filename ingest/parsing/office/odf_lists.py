@@ -1,4 +1,4 @@
-"""Number the lists and headings of OpenDocument files according to their styles (ODF 1.3, 16.33)."""
+"""Number the lists and headings of OpenDocument files by their styles (ODF 1.3, 16.33)."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ _MAX_LEVELS = 10
 
 @dataclass(frozen=True)
 class _ListLevel:
-    """A level of a list style or of the heading style. A level without a form has no number, but may have a bullet."""
+    """A level of a list style or of the heading style. A level without a number format may have a bullet."""
 
     form: str | None = None
     has_bullet: bool = True
@@ -33,8 +33,8 @@ class ListCounter:
     counts: dict[int, int] = field(default_factory=dict)
 
     def advance(self, level: int, start: int | None = None) -> str:
-        """Count an item and return its mark: a number, `BULLET`, or an empty string. Levels count from 0."""
-        for above in range(level):  # A skipped level starts counting too.
+        """Count an item and return its mark: a number, `BULLET`, or an empty string. `level` counts from 0."""
+        for above in range(level):  # Skipped levels start counting too.
             self.counts.setdefault(above, self.levels.get(above, _ListLevel()).start)
         counted = self.counts.get(level)
         first = self.levels.get(level, _ListLevel()).start
@@ -56,7 +56,7 @@ class ListCounter:
 
 
 class ListStyles:
-    """The list styles of a document by name, and the style of its headings."""
+    """The list styles of a document, by name, and the style of its headings."""
 
     def __init__(self, *roots: etree._Element) -> None:
         self._styles = {
@@ -69,7 +69,7 @@ class ListStyles:
         self._last: dict[str, ListCounter] = {}
 
     def start_list(self, element: etree._Element, style: str) -> ListCounter:
-        """Return the counter of a list, which may continue the last list of its style."""
+        """Return the counter for a list, which continues the last list of its style if the list says so."""
         goes_on = element.get(f"{TEXT}continue-numbering") == "true" or element.get(f"{TEXT}continue-list")
         if not goes_on or style not in self._last:
             self._last[style] = ListCounter(self._styles.get(style, {}))

@@ -1,4 +1,4 @@
-"""Namespaces of OpenDocument (ISO/IEC 26300) as prefixes of lxml tags."""
+"""Namespaces of OpenDocument (ISO/IEC 26300), as prefixes of lxml tags."""
 
 _ODF = "urn:oasis:names:tc:opendocument:xmlns:"
 OFFICE = f"{{{_ODF}office:1.0}}"

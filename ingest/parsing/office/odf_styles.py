@@ -1,4 +1,4 @@
-"""Look up the styles of an OpenDocument file that affect its text."""
+"""Look up the properties of OpenDocument styles that affect the text."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,17 +13,14 @@ _CODE = {"Preformatted_20_Text", "Source_20_Code", "Preformatted Text", "Source 
 
 @dataclass(frozen=True)
 class PageSize:
-    """The width and height of a page, in centimetres."""
+    """The width and height of a page, in centimeters."""
 
     width: float
     height: float
 
 
 class OdfStyles:
-    """Named and automatic styles, keyed by name.
-
-    The content's automatic styles take precedence over other parts' styles.
-    """
+    """Named and automatic styles, keyed by name. The automatic styles of the content take precedence over others."""
 
     def __init__(self, content: etree._Element, styles: etree._Element | None) -> None:
         self._roots = [content] if styles is None else [content, styles]
@@ -55,14 +52,14 @@ class OdfStyles:
         return False
 
     def get_list_style(self, style: str) -> str:
-        """Return the name of the list style that a paragraph style refers to."""
+        """Return the name of the list style to which a paragraph style refers."""
         for _, each in self._iter_chain(style):
             if f"{STYLE}list-style-name" in each.attrib:
                 return str(each.get(f"{STYLE}list-style-name"))
         return ""
 
     def iter_edges(self, kind: str) -> Iterator[etree._Element]:
-        """Yield the headers or footers of the master pages in use. The file's first master page is the default one."""
+        """Yield the headers or footers of the master pages in use. The first master page in the file is the default."""
         masters = [each for root in self._roots for each in root.iter(f"{STYLE}master-page")]
         used = {each.get(f"{STYLE}master-page-name") for each in self._styles.values()}
         for at, master in enumerate(masters):
@@ -91,7 +88,7 @@ class OdfStyles:
         return None
 
     def _list_names(self, style: str) -> set[str]:
-        """Return the names of a style and its parents, including a parent that the file does not define."""
+        """Return the names of a style and its ancestors, even if the last one is not defined in the file."""
         parents = (each.get(f"{STYLE}parent-style-name", "") for _, each in self._iter_chain(style))
         return {style, *parents}
 
@@ -104,7 +101,7 @@ class OdfStyles:
 
 
 def parse_length(text: str | None) -> float | None:
-    """Parse a length and return it in centimetres, or None if it is not valid."""
+    """Parse a length and return it in centimeters, or None if it is invalid."""
     text = (text or "").strip()
     try:
         return float(text[:-2]) * _UNITS[text[-2:]]

@@ -1,4 +1,4 @@
-"""Parse OpenDocument presentations (ODP, OTP). Each slide is a `Place` with its shapes in reading order."""
+"""Parse OpenDocument presentations (ODP, OTP). Each slide is a `Place`, with its shapes in reading order."""
 
 import re
 from collections.abc import Iterator
@@ -39,8 +39,8 @@ def parse_odp(path: Path) -> ParsedDocument:
         for number, page in enumerate(pages, start=1):
             _write_slide(reader, page, number, footers)
         title = reader.title or read_meta_title(package)
-        nothing = f"No visible slide contains text, out of {len(pages):,} in the presentation."
-        hint = "Save it as PDF and upload that, so that text in its pictures is recognized. Or show its hidden slides."
+        nothing = f"No visible slide contains text. The presentation has {len(pages):,} slides in total."
+        hint = "Save it as PDF and upload the PDF, so that text in pictures is recognized, or show its hidden slides."
         return reader.writer.finish(ODP_PARSER, title, nothing=nothing, hint=hint)
 
 
@@ -79,10 +79,7 @@ def _write_slide(reader: OdfReader, page: etree._Element, number: int, footers: 
 
 
 def _iter_shapes(parent: etree._Element, depth: int = 0) -> Iterator[etree._Element]:
-    """Yield the shapes of a slide and of its groups.
-
-    Shapes in groups use the slide's coordinates (ODF 1.3, 10.3.15).
-    """
+    """Yield the shapes of a slide, including those in groups, which use the same coordinates (ODF 1.3, 10.3.15)."""
     for child in parent.iterchildren():
         if child.tag == f"{DRAW}g":
             if depth < _MAX_DEPTH:

@@ -1,4 +1,4 @@
-"""Parse OpenDocument texts (ODT, OTT)."""
+"""Parse OpenDocument text documents (ODT, OTT)."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ingest.parsing.types import ParsedDocument
 
 
 def parse_odt(path: Path) -> ParsedDocument:
-    """Parse a text.
+    """Parse a text document.
 
     Raises `DamagedDocumentError`, `EncryptedDocumentError`, `ParserLimitError` and `NoTextError`.
     """

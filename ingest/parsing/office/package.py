@@ -1,6 +1,6 @@
 """Read the XML parts of a zipped document: OOXML, OpenDocument and EPUB.
 
-Only requested parts are inflated, so pictures and videos never are. Entities are not resolved, other files are not
+Only requested parts are inflated, which never include pictures or videos. Entities are not resolved, no other files are
 opened, and external relations are not followed.
 """
 
@@ -20,14 +20,14 @@ from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.zip_guard import open_zip, read_entry
 
 _RELATION = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
-# "Strict" files use other namespaces (ISO/IEC 29500-1, annex A). They are mapped to the "Transitional" namespaces.
+# "Strict" files use other namespaces (ISO/IEC 29500-1, annex A), which are mapped to the "Transitional" ones.
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
 _DTD_DECLARATION = re.compile(rb"<!(?:ENTITY|ELEMENT|ATTLIST|NOTATION)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A reference from a part. `kind` is the last word of the relation's type; `target` is a part name or a URL."""
+    """A reference from a part. `kind` is the last component of its type, and `target` is a part name or a URL."""
 
     kind: str
     target: str
@@ -37,8 +37,8 @@ class Relation:
 class Package:
     """An open archive. Part names have no leading slash.
 
-    Relations may differ from part names in case (ECMA-376 part 2, 6.2.2.3). They are resolved to the names in the
-    archive.
+    The target of a relation may differ from a part name in case (ECMA-376 part 2, 6.2.2.3). It is resolved to the name
+    in the archive.
     """
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
@@ -47,7 +47,7 @@ class Package:
         self._spelled = {name.lower(): name for name in archive.namelist()}
 
     def read_part(self, name: str) -> bytes:
-        """Return a part's bytes. Raises `DamagedDocumentError` if it is missing or damaged."""
+        """Return the bytes of a part. Raises `DamagedDocumentError` if it is missing or damaged."""
         return read_entry(self._archive, name)
 
     def get_size(self, name: str) -> int:
@@ -55,7 +55,7 @@ class Package:
         return self._archive.getinfo(name).file_size
 
     def get_media_type(self, name: str) -> str:
-        """Return the media type that the package declares for a part (ECMA-376 part 2, 10.1.2), or an empty string."""
+        """Return the declared media type of a part (ECMA-376 part 2, 10.1.2), or an empty string."""
         listed = self._spelled.get("[content_types].xml")
         if listed is None:
             return ""
@@ -67,14 +67,11 @@ class Package:
         return stated.get(f"{own}.{suffix}") or stated.get(suffix, "")
 
     def parse_part(self, name: str) -> etree._Element:
-        """Parse a part.
-
-        Raises `DamagedDocumentError`, or `ParserLimitError` if elements are nested extremely deeply.
-        """
+        """Parse a part. Raises `DamagedDocumentError`, or `ParserLimitError` if elements are nested too deeply."""
         return parse_xml(self.read_part(name), name)
 
     def load_relations(self, name: str) -> dict[str, Relation]:
-        """Return the relations of a part, keyed by id. An empty name means the relations of the package."""
+        """Return the relations of a part, or of the package if the name is empty, keyed by id."""
         folder, _, last = name.rpartition("/")
         path = self._spelled.get(posixpath.join(folder, "_rels", f"{last}.rels").lower())
         if path is None:
@@ -89,7 +86,7 @@ class Package:
         return found
 
     def list_related(self, name: str, kind: str) -> list[str]:
-        """Return the names of existing parts that a part refers to with relations of this kind."""
+        """Return the names of the parts to which a part has relations of the given kind. Missing parts are skipped."""
         targets = (
             each.target for each in self.load_relations(name).values() if each.kind == kind and not each.is_external
         )
@@ -104,17 +101,17 @@ def open_package(file: Path | BinaryIO) -> Iterator[Package]:
 
 
 def resolve_target(base: str, target: str) -> str:
-    """Resolve a target in the part `base` to the name of a part."""
+    """Resolve the target of a relation in the part `base` to a part name."""
     target = unquote(target.partition("#")[0]).replace("\\", "/")
     return posixpath.normpath(posixpath.join("/", posixpath.dirname(base), target)).lstrip("/")
 
 
 def parse_xml(content: bytes, name: str) -> etree._Element:
-    """Parse XML. `name` is for messages only. Raises `DamagedDocumentError` and `ParserLimitError`."""
+    """Parse XML. `name` is used only in messages. Raises `DamagedDocumentError` and `ParserLimitError`."""
     narrow = content.replace(b"\0", b"") if b"\0" in content[:64] else content  # UTF-16
     # guard: xml-entities
     if _DTD_DECLARATION.search(narrow):
-        raise DamagedDocumentError(f"The part {name[:200]} of the file declares entities, which documents never do.")
+        raise DamagedDocumentError(f"Part {name[:200]} of the file declares entities, which are not supported.")
     if b"purl.oclc.org/ooxml" in content:
         content = _STRICT.sub(rb"http://schemas.openxmlformats.org/\1/2006/", content)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
@@ -125,7 +122,7 @@ def parse_xml(content: bytes, name: str) -> etree._Element:
             raise MemoryError from error
         if error.code == etree.ErrorTypes.ERR_RESOURCE_LIMIT or "depth" in str(error):
             raise ParserLimitError(
-                f"The part {name[:200]} of the file is nested too deeply.",
+                f"Part {name[:200]} of the file is nested too deeply.",
                 hint="Move nested tables out of their tables, then upload it again.",
             ) from error
-        raise DamagedDocumentError(f"The part {name[:200]} of the file is not valid XML.") from error
+        raise DamagedDocumentError(f"Part {name[:200]} of the file is not valid XML.") from error

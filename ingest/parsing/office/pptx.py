@@ -1,4 +1,4 @@
-"""Parse presentations (PPTX, PPSX, PPTM, POTX). Each slide is a `Place` in reading order, with notes and comments."""
+"""Parse presentations (PPTX, PPSX, PPTM, POTX). Each slide is a `Place`, in reading order, with notes and comments."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from ingest.storage.texts.layout import OmissionKind, PlaceKind
 _P14_SECTION = "{http://schemas.microsoft.com/office/powerpoint/2010/main}section"
 _P14_SLIDE = "{http://schemas.microsoft.com/office/powerpoint/2010/main}sldId"
 _SKIPPED_KINDS = frozenset({"sldNum", "dt", "hdr"})
-_NO_DATA_DETAIL = "charts and diagrams without their data"
+_NO_DATA_DETAIL = "charts and diagrams without data"
 _DEFAULT_SIZE = (9_144_000.0, 6_858_000.0)
 
 
@@ -41,23 +41,23 @@ def parse_pptx(path: Path) -> ParsedDocument:
         title = next(
             (get_core_title(package.parse_part(name)) for name in package.list_related("", "core-properties")), None
         )
-        nothing = f"No visible slide contains text, out of {slides:,} in the presentation."
-        hint = "Save it as PDF and upload that, so that text in its pictures is recognized. Or show its hidden slides."
+        nothing = f"No visible slide contains text. The presentation has {slides:,} slides in total."
+        hint = "Save it as PDF and upload the PDF, so that text in pictures is recognized, or show its hidden slides."
         return reader.writer.finish(PPTX_PARSER, reader.title or title, nothing=nothing, hint=hint)
 
 
 @dataclass(frozen=True)
 class _Context:
-    """The properties of a slide that its shapes need."""
+    """The properties of a slide that are needed for its shapes."""
 
     part: str
     number: int
-    level: int  # level of the slide's heading
+    level: int  # The heading level of the slide's title.
     master: etree._Element | None
 
 
 class PptxReader:
-    """Reads one presentation from its main part into a writer."""
+    """Writes the content of one presentation."""
 
     def __init__(self, package: Package, main: str) -> None:
         self.writer = DocumentWriter()
@@ -129,7 +129,7 @@ class PptxReader:
         return Frame(0.0, 0.0, 1 / (width or _DEFAULT_SIZE[0]), 1 / (height or _DEFAULT_SIZE[1]))
 
     def _iter_layout_and_master(self, part: str) -> Iterator[etree._Element]:
-        """Yield the layout and the master of a slide."""
+        """Yield the layout and the master of a slide, as far as they exist."""
         for layout in self._package.list_related(part, "slideLayout")[:1]:
             yield self._load_cached_part(layout)
             for master in self._package.list_related(layout, "slideMaster")[:1]:
@@ -173,7 +173,7 @@ class PptxReader:
 
     def _write_picture(self, shape: Shape) -> None:
         if shape.element.find(f"{P}nvPicPr/{P}nvPr/{A}videoFile") is not None or _has_sound(shape.element):
-            self.writer.record_omission(OmissionKind.EMBEDDED_OBJECT, detail="films and sounds")
+            self.writer.record_omission(OmissionKind.EMBEDDED_OBJECT, detail="video and audio")
         else:
             self.writer.record_omission(OmissionKind.IMAGE)
         properties = shape.element.find(f"{P}nvPicPr/{P}cNvPr")
@@ -219,7 +219,7 @@ class PptxReader:
                 self.writer.write_paragraph(f"Notes: {notes}")
 
     def _write_comments(self, part: str) -> None:
-        """Write both kinds of comments: older comments (`cm` and `text`), and threads (since 2021) with text bodies."""
+        """Write both kinds of comments: older ones (`cm` and `text`), and threads with text bodies (since 2021)."""
         for name in self._package.list_related(part, "comments"):
             for comment in self._package.parse_part(name).iter("{*}cm", "{*}reply"):
                 text = comment.findtext("{*}text") or " ".join(
@@ -248,7 +248,7 @@ def _has_sound(picture: etree._Element) -> bool:
 
 
 def _iter_table_rows(table: etree._Element, shape: Shape, slide: int) -> Iterator[list[GridCell]]:
-    """Yield the rows of a table as cells with their boxes, without cells that another cell covers."""
+    """Yield the rows of a table as cells with their boxes, excluding cells covered by another cell."""
     transform = shape.element.find(f"{P}xfrm/{A}off")
     left, top = (
         (0.0, 0.0) if transform is None else (parse_number(transform.get("x")), parse_number(transform.get("y")))

@@ -1,4 +1,4 @@
-"""Find the shapes of a slide, including those in groups, with their boxes and inherited properties."""
+"""Find the shapes of a slide, including those in groups, with their bounding boxes and inherited properties."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _MAX_DEPTH = 60
 
 @dataclass(frozen=True)
 class Frame:
-    """Maps coordinates in a group, or on the slide itself, to fractions of the slide."""
+    """Maps the coordinates of a group, or of the slide itself, to fractions of the slide."""
 
     left: float
     top: float
@@ -23,13 +23,13 @@ class Frame:
     down: float
 
     def map_box(self, slide: int, x: float, y: float, width: float, height: float) -> Box:
-        """Return the box of a rectangle, clipped at the slide's edges."""
+        """Return the box of a rectangle, clipped to the slide."""
         left, top = self.left + x * self.across, self.top + y * self.down
         right, bottom = left + abs(width * self.across), top + abs(height * self.down)
         return Box(slide, _clamp(left), _clamp(top), _clamp(right), _clamp(bottom))
 
     def build_group_frame(self, transform: etree._Element | None) -> "Frame":
-        """Return the frame of a group inside this one."""
+        """Return the frame of a group inside this frame."""
         if transform is None:
             return self
         x, y, width, height = _read_rectangle(transform, "off", "ext")
@@ -43,7 +43,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape, its box, and the layout and master placeholders that it inherits from, nearest first."""
+    """A shape, its bounding box, and the placeholders of layout and master that it inherits from, nearest first."""
 
     element: etree._Element
     box: Box
@@ -57,7 +57,7 @@ class Shape:
 
 
 class Slide:
-    """The shapes of a slide. `behind` are the root elements of its layout and master."""
+    """The shapes of a slide. `behind` contains the root elements of its layout and master."""
 
     def __init__(self, number: int, root: etree._Element, behind: Sequence[etree._Element], frame: Frame) -> None:
         self._number = number
@@ -67,7 +67,7 @@ class Slide:
         self.hidden_shapes = 0
 
     def iter_shapes(self) -> Iterator[Shape]:
-        """Yield the shapes in drawing order. Hidden shapes are counted."""
+        """Yield the visible shapes in drawing order, and count the hidden ones."""
         tree = self._root.find(f"{P}cSld/{P}spTree")
         if tree is not None:
             yield from self._iter_shapes_in(tree, self._frame, 0)
@@ -97,7 +97,7 @@ class Slide:
         return Shape(element, frame.map_box(self._number, x, y, width, height), kind, inherited, frame)
 
     def _iter_inherited(self, placeholder: etree._Element) -> Iterator[etree._Element]:
-        """Yield the placeholders that a placeholder inherits from: by index in the layout, by kind in the master."""
+        """Yield the placeholders that `placeholder` inherits from, matched by index in the layout or else by kind."""
         kind, index = placeholder.get("type", "obj"), placeholder.get("idx", "0")
         for root in self._behind:
             shapes = [(each, found) for each in root.iter(f"{P}sp") if (found := _find_placeholder(each)) is not None]
@@ -105,7 +105,7 @@ class Slide:
             same = same or [each for each, found in shapes if _is_same_kind(found.get("type", "obj"), kind)]
             if same:
                 kind = _find_placeholder(same[0]).get("type", kind)  # type: ignore[union-attr]  # it has one
-                index = "0"  # The placeholder indices in a master are unrelated to those in a slide.
+                index = "0"  # The indices of placeholders in a master are unrelated to those in a slide.
                 yield same[0]
 
 
@@ -136,7 +136,7 @@ def _read_rectangle(transform: etree._Element, offset: str, extent: str) -> tupl
 
 
 def parse_number(text: str | None) -> float:
-    """Parse a coordinate or length; 0 if it is not valid."""
+    """Parse a coordinate or length. Returns 0 if it is invalid."""
     text = text or ""
     return float(text) if text.lstrip("-").isdecimal() and len(text) < 16 else 0.0
 

@@ -1,4 +1,4 @@
-"""Read the paragraphs of a text frame, with their own or inherited bullets and numbers."""
+"""Read the paragraphs of a text frame, with their bullets and numbers, which may be inherited."""
 
 import re
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _OTHER_TEXT = frozenset({"dt", "ftr", "sldNum", "hdr"})
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph: its text, its mark if it is a list item, and its level from 0."""
+    """A paragraph: its text, its mark if it is a list item, and its level, from 0."""
 
     text: str
     mark: str | None
@@ -36,7 +36,7 @@ class Paragraph:
 
 
 class Bullets:
-    """The bullets and numbers of one shape's paragraphs, from their own properties or inherited ones, nearest first."""
+    """The bullets and numbers of the paragraphs in one shape, from their properties or else from inherited styles."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Bullets:
         self._counts: dict[int, tuple[str, int]] = {}
 
     def assign_mark(self, properties: etree._Element | None, level: int) -> str | None:
-        """Count a paragraph and return its mark, or return None if it is not in a list."""
+        """Count a paragraph and return its mark, or None if it is not in a list."""
         own = [] if properties is None else [properties]
         levels = (style.find(f"{A}lvl{level + 1}pPr") for style in self._styles)
         for source in (*own, *(each for each in levels if each is not None)):
@@ -85,7 +85,7 @@ class Bullets:
 
 
 def iter_paragraphs(body: etree._Element, bullets: Bullets) -> Iterator[Paragraph]:
-    """Yield the paragraphs of a text frame that have text."""
+    """Yield the paragraphs of a text frame, except empty ones."""
     for paragraph in body.iterchildren(f"{A}p"):
         text = extract_paragraph_text(paragraph)
         if text.strip():
@@ -95,7 +95,7 @@ def iter_paragraphs(body: etree._Element, bullets: Bullets) -> Iterator[Paragrap
 
 
 def extract_paragraph_text(paragraph: etree._Element) -> str:
-    """Return a paragraph's text with its line breaks, and equations on one line."""
+    """Return the text of a paragraph with its line breaks. Equations are on one line."""
     parts: list[str] = []
     for child in paragraph.iterchildren():
         if child.tag in (f"{A}r", f"{A}fld"):

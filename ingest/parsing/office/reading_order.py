@@ -1,4 +1,4 @@
-"""Put the boxes on a slide in reading order, by recursive cuts along empty bands into rows and columns.
+"""Put the boxes on a slide in reading order, by recursively cutting the slide along empty bands.
 
 Source: Nagy & Seth, "Hierarchical representation of optically scanned documents", ICPR 1984 (XY cut).
 """
@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 
 from ingest.storage.texts.positions import Box
 
-# Frames are larger than their text, so neighbouring frames may overlap. Therefore, only the middle half of each frame
-# is considered.
+# Frames are larger than their text, so neighboring frames may overlap. Therefore only the middle half of each frame is
+# considered.
 _EDGE = 0.25
 
 
 def compute_reading_order(boxes: Sequence[Box]) -> list[int]:
-    """Return the indices of boxes in reading order, row by row.
+    """Return the indices of the boxes in reading order, row by row.
 
-    A full grid with at least as many columns as rows is read column by column, because each column then has its own
+    A complete grid with at least as many columns as rows is read column by column, because each column usually has a
     title.
     """
     return _order_by_cuts(list(range(len(boxes))), boxes)
@@ -32,7 +32,7 @@ def _order_by_cuts(indices: list[int], boxes: Sequence[Box]) -> list[int]:
 
 
 def _group_bands(indices: list[int], extent: Callable[[int], tuple[float, float]]) -> list[list[int]]:
-    """Group the indices of boxes whose extents overlap in one direction."""
+    """Group the boxes whose extents overlap in one direction, and return the indices of each group."""
     bands: list[list[int]] = []
     end = 0.0
     for index in sorted(indices, key=extent):

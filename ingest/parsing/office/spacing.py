@@ -1,20 +1,20 @@
-"""Add spaces around text inserted into a line: an equation, or a picture's description."""
+"""Add spaces around text inserted into a line, such as an equation or the description of a picture."""
 
 import re
 
-# These characters mark positions where a space is needed unless there already is one. XML cannot contain them.
+# These characters, which XML cannot contain, mark positions where a space is needed unless there already is one.
 _BEFORE, _AFTER = "\x1e", "\x1f"
 _before = re.compile(rf"(?<=[^\s{_AFTER}]){_BEFORE}")
 _after = re.compile(rf"{_AFTER}(?=[\w{_BEFORE}])")
 
 
 def set_apart(text: str) -> str:
-    """Mark a string so that `apply_spacing` separates it from the surrounding words with spaces."""
+    """Mark a string so that `apply_spacing` puts spaces between it and the surrounding words."""
     return f"{_BEFORE}{text}{_AFTER}"
 
 
 def apply_spacing(text: str) -> str:
-    """Replace the marks set by `set_apart` with spaces where spaces are needed."""
+    """Replace the marks of `set_apart` with spaces, unless there is already a space."""
     if _BEFORE not in text:
         return text
     return _before.sub(" ", _after.sub(" ", text)).replace(_BEFORE, "").replace(_AFTER, "")

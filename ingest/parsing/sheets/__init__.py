@@ -1,6 +1,6 @@
-"""Parse workbooks: XLSX, XLSB, XLS and ODS. calamine reads the cells; other metadata is read from the XML.
+"""Parse workbooks: XLSX, XLSB, XLS and ODS. Cells are read by calamine, and other metadata from the XML.
 
-The function here imports its parser, and the library with it, on the first call.
+The function here imports its parser, and calamine, on the first call.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from ingest.parsing.types import ParsedDocument
 
 
 def parse_workbook(path: Path) -> ParsedDocument:
-    """Parse a workbook. Each sheet is a `Place`, and each table on a sheet is a record table."""
+    """Parse a workbook. Each sheet becomes a `Place`, and each table on a sheet becomes a record table."""
     from ingest.parsing.sheets.workbook import parse_workbook as parse
 
     return parse(path)

@@ -6,17 +6,17 @@ from itertools import groupby
 
 from ingest.parsing.sheets.values import Value
 
-_MAX_FILLED_CELLS = 2_000_000  # maximum number of cells per sheet that are filled with values of merged cells
+_MAX_FILLED_CELLS = 2_000_000  # Maximum number of cells per sheet into which the values of merged cells are copied.
 
-# First and last (row, column) of merged cells, from 0.
+# The first and the last (row, column) of a merged cell, from 0.
 Range = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class SheetRow:
-    """A row, with its number from 0 and a value for each column of the sheet's used part. An empty cell is `""`.
+    """A row, with its number from 0 and a value for each used column of the sheet. An empty cell is `""`.
 
-    `spread` are the columns whose values come from a merged cell that starts further left.
+    `spread` contains the columns whose values come from a merged cell that starts further left.
     """
 
     number: int
@@ -30,20 +30,20 @@ class SheetRow:
 
 @dataclass(frozen=True)
 class SheetBlock:
-    """A block of rows that belong together, and the columns in which they have values."""
+    """A block of adjacent rows, and the columns in which they have values."""
 
     rows: Sequence[SheetRow]
     columns: Sequence[int]
 
     def narrow(self) -> "SheetBlock":
-        """Return the block without columns that contain only values spread from merged cells on the left."""
+        """Return the block without columns that have only values from merged cells starting further left."""
         own = [at for at in self.columns if any(row.values[at] != "" and at not in row.spread for row in self.rows)]
         return SheetBlock(self.rows, own) if len(own) > 1 else self
 
 
 @dataclass
 class MergedCells:
-    """Repeats the value of each merged cell in all cells that the merged cell covers, row by row."""
+    """Copies the value of each merged cell to all cells that it covers, row by row."""
 
     ranges: Iterable[Range]
     _active: list[tuple[Range, Value]] = field(default_factory=list)
@@ -53,7 +53,7 @@ class MergedCells:
         self._waiting = sorted(self.ranges, reverse=True)
 
     def fill_row(self, number: int, values: list[Value], first_column: int) -> SheetRow:
-        """Return a row with the values of merged cells filled in. Must be called for the rows in order."""
+        """Return a row with the values of merged cells filled in. Rows must be filled in order."""
         self._active = [each for each in self._active if each[0][1][0] >= number]
         while self._waiting and self._waiting[-1][0][0] <= number:
             (top, left), (bottom, right) = self._waiting.pop()
@@ -74,14 +74,14 @@ class MergedCells:
 
 
 def iter_bands(rows: Iterable[SheetRow]) -> Iterator[Iterator[SheetRow]]:
-    """Yield the runs of rows between blank rows. Each run must be consumed before the next."""
+    """Yield the runs of rows between blank rows. Each run must be consumed before the next one is requested."""
     for blank, run in groupby(rows, key=lambda row: row.is_blank):
         if not blank:
             yield run
 
 
 def iter_blocks(rows: Sequence[SheetRow]) -> Iterator[SheetBlock]:
-    """Yield the blocks of a band from left to right. Each block is split again at its blank rows and columns."""
+    """Yield the blocks of a band from left to right. Blocks are split recursively at blank rows and columns."""
     used = [at for at in range(len(rows[0].values)) if any(row.values[at] != "" for row in rows)]
     if cut := _find_step(rows):
         yield from iter_blocks(rows[:cut])
@@ -102,13 +102,13 @@ def iter_blocks(rows: Sequence[SheetRow]) -> Iterator[SheetBlock]:
 
 
 def _find_step(rows: Sequence[SheetRow]) -> int:
-    """Return the number of rows above a row boundary where blocks can be separated, or 0 if there is no such boundary.
+    """Return the number of rows above the first boundary that separates blocks, or 0 if there is none.
 
-    At such a boundary, no row above shares a column with a row below, so the blocks touch at most at a corner.
+    At such a boundary, no row above shares a column with a row below, so that blocks touch only at a corner.
     """
     columns = [{at for at, value in enumerate(row.values) if value != ""} for row in rows]
     last_rows = {at: number for number, used in enumerate(columns) for at in used}
-    reach = 0  # the last row that shares a column with the rows above
+    reach = 0  # The last row that shares a column with the rows above the boundary.
     for number, used in enumerate(columns[:-1], start=1):
         reach = max(reach, *(last_rows[at] for at in used), 0)
         if reach < number:
@@ -117,9 +117,9 @@ def _find_step(rows: Sequence[SheetRow]) -> int:
 
 
 def _split_columns(used: Sequence[int]) -> list[list[int]]:
-    """Split columns at blank columns if both sides have two adjacent columns, because a single column is not a table.
+    """Split the used columns at blank columns that have at least two adjacent used columns on both sides.
 
-    A blank column between single columns is only spacing.
+    Other blank columns are only spacing, because a single column is not a table.
     """
     runs = [[at for _, at in run] for _, run in groupby(enumerate(used), key=lambda each: each[1] - each[0])]
     parts: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""Facts about a workbook that calamine does not report: number formats, hidden parts, errors, comments, text boxes."""
+"""Metadata of a workbook that calamine does not report: number formats, hidden rows, errors, comments, text boxes."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ ERROR, DURATION = "error", "duration"
 
 @dataclass
 class UnitRuns:
-    """The units of cells, stored as runs of rows for each column, because a column usually has one number format."""
+    """The units of cells, stored as runs of rows per column, because a column usually has a single number format."""
 
     _runs: dict[int, list[tuple[int, int, str]]] = field(default_factory=dict)
 
@@ -19,10 +19,7 @@ class UnitRuns:
         return bool(self._runs)
 
     def add(self, row: int, column: int, unit: str, rows: int = 1) -> None:
-        """Set the unit of a cell, or of `rows` consecutive cells in a column.
-
-        The rows of a column must be added in order.
-        """
+        """Set the unit of a cell, or of `rows` consecutive cells in a column. Add the rows of a column in order."""
         runs = self._runs.setdefault(column, [])
         if runs and runs[-1][1] == row and runs[-1][2] == unit:
             runs[-1] = (runs[-1][0], row + rows, unit)
@@ -40,7 +37,7 @@ class UnitRuns:
 
 @dataclass(frozen=True)
 class CellComment:
-    """A comment on a cell. The row and column count from 0."""
+    """A comment on a cell. Rows and columns count from 0."""
 
     row: int
     column: int
@@ -49,7 +46,7 @@ class CellComment:
 
 @dataclass(frozen=True)
 class TextBox:
-    """A text box over the cells, with the row and column (from 0) of the cell under its upper left corner."""
+    """A text box, with the row and column (from 0) of the cell under its upper left corner."""
 
     row: int
     column: int
@@ -58,9 +55,9 @@ class TextBox:
 
 @dataclass
 class UsedPart:
-    """The range of a sheet that contains all cells with a value. Rows and columns count from 0.
+    """The smallest range that contains all cells with a value. Rows and columns count from 0.
 
-    `right` is -1 if no cell has a value.
+    If no cell has a value, `right` is -1.
     """
 
     top: int = 0
@@ -73,11 +70,11 @@ class UsedPart:
         return (self.bottom - self.top + 1) * (self.right - self.left + 1)
 
     def contains(self, row: int, column: int) -> bool:
-        """Return whether a cell is inside the used part."""
+        """Return whether a cell is inside the range."""
         return self.top <= row <= self.bottom and self.left <= column <= self.right
 
     def widen(self, row: int, column: int) -> None:
-        """Extend the used part to a cell."""
+        """Extend the range to include a cell."""
         if self.right < 0:
             self.top, self.left = row, column
         self.top, self.left = min(self.top, row), min(self.left, column)
@@ -86,16 +83,16 @@ class UsedPart:
 
 @dataclass
 class SheetFacts:
-    """Facts about one sheet in addition to its values. Hidden rows and columns are counted."""
+    """Metadata of one sheet. `hidden_rows`, `hidden_columns` and `hidden_text_boxes` are counts."""
 
     units: UnitRuns = field(default_factory=UnitRuns)
     hidden_rows: int = 0
     hidden_columns: int = 0
-    columns_past: int = 0  # number of columns beyond the limit
+    columns_past: int = 0  # The number of columns beyond the limit.
     errors: int = 0
-    not_computed: list[str] = field(default_factory=list)  # the first formula cells without a saved value
+    not_computed: list[str] = field(default_factory=list)  # The first formula cells without a saved value.
     not_computed_count: int = 0
-    kinds: UnitRuns = field(default_factory=UnitRuns)  # `ERROR` and `DURATION`, which the values do not show
+    kinds: UnitRuns = field(default_factory=UnitRuns)  # `ERROR` or `DURATION`, which the values do not reveal.
     merged: list[Range] = field(default_factory=list)
     comments: list[CellComment] = field(default_factory=list)
     text_boxes: list[TextBox] = field(default_factory=list)
@@ -105,7 +102,7 @@ class SheetFacts:
 
 @dataclass
 class WorkbookFacts:
-    """Facts about a workbook. Empty for formats for which only the values are read."""
+    """Metadata of a workbook. It is empty for formats of which only the values are read."""
 
     sheets: dict[str, SheetFacts] = field(default_factory=dict)
     title: str | None = None
@@ -115,7 +112,7 @@ class WorkbookFacts:
     has_macros: bool = False
 
     def get_sheet(self, sheet: str) -> SheetFacts:
-        """Return the facts of a sheet. They are empty if nothing was read about it."""
+        """Return the metadata of a sheet, which is empty if none was read."""
         return self.sheets.get(sheet) or SheetFacts()
 
     def iter_sheets(self) -> Iterator[tuple[str, SheetFacts]]:

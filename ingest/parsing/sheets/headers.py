@@ -16,9 +16,9 @@ _SAMPLED_ROWS = 200
 
 
 def count_title_rows(block: SheetBlock) -> int:
-    """Return the number of title rows at the top.
+    """Return the number of title rows at the top of a block.
 
-    A title row either has a single text cell, in the first column or merged across the block, or contains notes.
+    A title row has a single text cell, in the first column or merged across the block. Rows of notes may follow.
     """
     if len(block.columns) < 2:
         return 0
@@ -34,10 +34,9 @@ def count_title_rows(block: SheetBlock) -> int:
 
 
 def _count_note_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
-    """Return the number of rows with scattered text above the header.
+    """Return the number of rows with scattered text above the header, which is the first row with text in all columns.
 
-    The header is the first row with text in all columns. A single row with scattered text may be the upper row of the
-    header, and so may a row with merged cells.
+    Returns 0 for a single such row and for rows with merged cells, because they may be part of the header.
     """
     for at, row in enumerate(rows[: _MAX_NOTE_ROWS + 1]):
         cells = [row.values[column] for column in columns]
@@ -50,7 +49,7 @@ def _count_note_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
 
 
 def _are_names_over_values(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
-    """Return whether the first row has a distinct name for each column, and the second has values."""
+    """Return whether the first row has a distinct name for each column, and the second row has typed values."""
     if len(rows) < 2:
         return False
     names, values = ([row.values[at] for at in columns] for row in rows)
@@ -59,9 +58,9 @@ def _are_names_over_values(rows: Sequence[SheetRow], columns: Sequence[int]) -> 
 
 
 def count_header_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
-    """Return the number of header rows at the top, or 0 if the first row is like the rows below it.
+    """Return the number of header rows at the top, or 0 if the first row looks like the rows below it.
 
-    A row of units may follow the header rows. A row with a few words may precede them, as in pivot tables.
+    The header may include a row of units at its end, and a row with a few words at its start, as in pivot tables.
     """
     count = 1
     if not _has_column_names(rows, columns):
@@ -76,7 +75,7 @@ def count_header_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
 
 
 def build_column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> list[str]:
-    """Return the header of each column, joined from the distinct texts of its header rows."""
+    """Return the name of each column: the distinct texts of its header cells, joined."""
     return [
         " ".join(dict.fromkeys(text for row in rows if (text := format_value(row.values[at]).strip())))
         for at in columns
@@ -84,7 +83,7 @@ def build_column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> list
 
 
 def format_column_letters(column: int) -> str:
-    """Return a column's spreadsheet name, counted from 0: A, B, …, Z, AA."""
+    """Return the spreadsheet name of a column, counted from 0: A, B, …, Z, AA."""
     name = ""
     column += 1
     while column:
@@ -94,7 +93,7 @@ def format_column_letters(column: int) -> str:
 
 
 def _has_column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
-    """Return whether the first row has text above values of another type, or text that no row below repeats."""
+    """Return whether the first row has names: text above typed values, or distinct texts that no row below repeats."""
     cells = [rows[0].values[at] for at in columns]
     given = [cell for cell in cells if cell != ""]
     typed = [cell for cell in given if is_typed(cell)]
@@ -111,7 +110,7 @@ def _has_column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
 
 
 def _is_group_header(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
-    """Return whether the first row has text over fewer than half of the columns and the second row is a full header."""
+    """Return whether the first row groups columns: it has text in less than half of them, above a complete header."""
     given = [rows[0].values[at] for at in columns if rows[0].values[at] != ""]
     if len(rows) < 3 or 2 * len(given) >= len(columns) or not all(map(is_text, given)):
         return False
@@ -122,7 +121,7 @@ def _is_group_header(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
 
 
 def _is_header_continued(above: SheetRow, row: SheetRow, columns: Sequence[int]) -> bool:
-    """Return whether a row continues the header: it names columns below a merged or empty cell of the row above."""
+    """Return whether a row continues the header: it has names below merged or empty cells of the row above."""
     filled = [at for at in columns if row.values[at] != ""]
     typed = [row.values[at] for at in filled if is_typed(row.values[at])]
     if len(filled) < 2 or (typed and not _are_periods(typed)):
@@ -139,15 +138,15 @@ def _are_units(row: SheetRow, columns: Sequence[int]) -> bool:
 
 
 def _is_unit(text: str) -> bool:
-    """Return whether a text is a currency or percent sign, or words in brackets that are not a negative number."""
+    """Return whether a cell's text is a currency or percent sign, or is in brackets but not a negative number."""
     if text and all(sign == "%" or category(sign) == "Sc" for sign in text):
         return True
     return text[:1] + text[-1:] in ("()", "[]") and parse_number(text, comma=False) is None
 
 
 def _are_periods(cells: Sequence[Value]) -> bool:
-    """Return whether cells are consecutive years or ascending dates, as in a table with a column for each period."""
-    found = list(dict.fromkeys(cells))  # Periods may be repeated below separate headings.
+    """Return whether cells are consecutive years or ascending dates, as in a table with a column per period."""
+    found = list(dict.fromkeys(cells))  # The same periods may be repeated under several headings.
     if len(found) > 1 and all(isinstance(cell, date) for cell in found):
         return all(str(before) < str(after) for before, after in pairwise(found))
     years = [cell for cell in found if isinstance(cell, int | float) and cell == int(cell) and 1000 <= cell < 3000]

@@ -1,4 +1,4 @@
-"""Read facts about an ODS workbook from its XML, in one pass over the rows of each sheet."""
+"""Read the metadata of an ODS workbook from its XML, in one pass over the rows of each sheet."""
 
 import io
 import re
@@ -26,11 +26,11 @@ _SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW
 _CELLS = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
 _VISIBLE = (None, "visible")
 _BLANKS = re.compile(rb"(?P<paragraph><text:p[ >].*?</text:p>)|(?<=>)\s+(?=<)", re.DOTALL)
-_MAX_REPEATS = 1_000  # A row or cell that is repeated more often than this only fills the rest of the sheet.
+_MAX_REPEATS = 1_000  # A row or cell that is repeated at least this often only fills the rest of the sheet.
 
 
 def read_ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
-    """Read the facts of a workbook. Raises `EncryptedDocumentError`, or `DamagedDocumentError` for unreadable XML."""
+    """Read the metadata of a workbook. Raises `EncryptedDocumentError`, or `DamagedDocumentError` for invalid XML."""
     require_unencrypted(Package(archive))
     names = archive.namelist()
     facts = WorkbookFacts(
@@ -51,9 +51,9 @@ def read_ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
 
 
 def remove_white_space(path: Path) -> io.BytesIO | None:
-    """Return an ODS file without the white space between elements of pretty-printed XML, or None for other files.
+    """Return a copy of an ODS file without white space between its XML elements, or None for other files.
 
-    calamine reads such white space as content. White space inside paragraphs is kept.
+    calamine reads the white space of pretty-printed XML as content. White space inside paragraphs is kept.
     """
     with path.open("rb") as file:
         if file.read(len(ZIP_SIGNATURE)) != ZIP_SIGNATURE:
@@ -103,7 +103,7 @@ def _read_content(file: IO[bytes], facts: WorkbookFacts) -> None:
 
 
 def _read_shapes(shapes: etree._Element, facts: SheetFacts) -> None:
-    """Add the text boxes that lie on a sheet and do not belong to a cell."""
+    """Add the text boxes that belong to a sheet and not to a cell."""
     for shape in shapes.iterchildren():
         text = "\n".join("".join(line.itertext()) for line in shape.iter(f"{_TEXT}p")).strip()
         # guard: sheet-hidden-ods-box
@@ -142,7 +142,10 @@ def _get_unit(cell: etree._Element) -> str:
 
 
 def _get_kind(cell: etree._Element) -> str:
-    """Return `ERROR` for a formula with an error, which Excel saves as the value 0, or `DURATION` for a duration."""
+    """Return `ERROR` for a formula with an error, `DURATION` for a duration, or an empty string for other cells.
+
+    Excel saves an error as the value 0.
+    """
     if cell.get(f"{_OFFICE}value-type") == "time":
         return DURATION
     is_error = cell.get(f"{_CALC}value-type") == "error"

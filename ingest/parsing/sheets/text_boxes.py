@@ -1,4 +1,4 @@
-"""Read text boxes and shapes with text over the cells of an XLSX sheet (ECMA-376 part 1, 20.5)."""
+"""Read the text boxes and other shapes with text in an XLSX sheet (ECMA-376 part 1, 20.5)."""
 
 from lxml import etree
 
@@ -12,7 +12,7 @@ _XDR = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}"
 
 
 def read_text_boxes(package: Package, sheet: str, facts: SheetFacts) -> None:
-    """Add the text boxes of a sheet's part to its facts, counting hidden ones.
+    """Add the text boxes of a sheet to its metadata, and count the hidden ones. `sheet` is the name of its part.
 
     Raises `DamagedDocumentError` if the drawing cannot be read.
     """
@@ -21,7 +21,7 @@ def read_text_boxes(package: Package, sheet: str, facts: SheetFacts) -> None:
         choose_alternatives(drawing)
         for anchor in drawing.iterchildren():
             row, column = _get_anchor_cell(anchor)
-            for shape in anchor.iter(f"{_XDR}sp"):  # includes those in groups
+            for shape in anchor.iter(f"{_XDR}sp"):  # This includes shapes in groups.
                 text = _extract_text(shape)
                 # guard: sheet-hidden-text-box
                 if text and _is_hidden(shape):
@@ -31,7 +31,7 @@ def read_text_boxes(package: Package, sheet: str, facts: SheetFacts) -> None:
 
 
 def _get_anchor_cell(anchor: etree._Element) -> tuple[int, int]:
-    """Return the row and column, from 0, of the cell under a shape's corner. Absolute positions use the first cell."""
+    """Return the row and column, from 0, of the cell under a shape's corner, or 0, 0 for an absolute position."""
     start = anchor.find(f"{_XDR}from")
     if start is None:
         return 0, 0
@@ -46,7 +46,7 @@ def _extract_text(shape: etree._Element) -> str:
 
 
 def _is_hidden(shape: etree._Element) -> bool:
-    """Return whether a shape is hidden, by itself or with its group."""
+    """Return whether a shape or a group that contains it is hidden."""
     groups = (each for each in shape.iterancestors(f"{_XDR}grpSp"))
     named = (next(each.iter(f"{_XDR}cNvPr"), None) for each in (shape, *groups))
     return any(each is not None and each.get("hidden") is not None and is_on(each, "hidden") for each in named)

@@ -1,4 +1,4 @@
-"""Format cell values as text: numbers in their shortest exact form, dates in ISO 8601, percentages with their sign."""
+"""Format cell values as text: numbers with at most 15 digits, dates in ISO 8601, percentages with a percent sign."""
 
 import math
 import re
@@ -8,9 +8,9 @@ Value = str | float | int | bool | date | datetime | time | timedelta
 
 WORKBOOK_PARSER = "workbook-5"
 
-_MAX_DIGITS = 15  # Excel neither stores nor shows more digits.
+_MAX_DIGITS = 15  # Excel neither stores nor displays more digits.
 _LONGEST_WHOLE = 10**15
-# As written by Excel and LibreOffice.
+# The error values of Excel and LibreOffice.
 ERRORS = frozenset({"#REF!", "#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#VALUE!", "#SPILL!", "#CALC!"})
 _duration = re.compile(
     r"(?P<sign>-?)PT(?P<hours>\d{1,9})H(?P<minutes>\d{1,9})M(?P<seconds>\d{1,9}(?:\.\d+)?)S", re.ASCII
@@ -18,12 +18,12 @@ _duration = re.compile(
 
 
 def is_error(value: Value) -> bool:
-    """Return whether a value is an error, represented as text or as a number that is not finite."""
+    """Return whether a value is an error, which is either an error text or a number that is not finite."""
     return value in ERRORS if isinstance(value, str) else isinstance(value, float) and not math.isfinite(value)
 
 
 def convert_duration(written: str) -> Value:
-    """Convert an OpenDocument duration to hours, minutes and seconds; other text is returned unchanged."""
+    """Convert an OpenDocument duration to a `timedelta`. Other text is returned unchanged."""
     found = _duration.fullmatch(written)
     if found is None:
         return written
@@ -44,8 +44,8 @@ def is_typed(value: Value) -> bool:
 def format_value(value: Value, unit: str = "", *, timed: bool = False) -> str:
     """Format a value as text.
 
-    `unit` is the percent or currency sign of its number format, or the zeros that pad numbers used as names. With
-    `timed`, dates are written with their time, which is midnight.
+    `unit` is the percent or currency sign of its number format, or the zeros to which an identifier is padded. If
+    `timed` is set, dates are written with their time, which is midnight.
     """
     match value:
         case str():
@@ -81,5 +81,5 @@ def _format_number(value: float) -> str:
 
 
 def _round_to_seconds(moment: datetime) -> datetime:
-    """Round to whole seconds. A sheet stores times as fractions of a day, which are hardly ever exact."""
+    """Round to whole seconds. Sheets store times as fractions of a day, which are rarely exact."""
     return (moment + timedelta(microseconds=500_000)).replace(microsecond=0)

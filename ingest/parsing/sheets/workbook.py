@@ -1,8 +1,7 @@
-"""Convert a workbook to a single text, with a `Place` and a heading for each sheet, followed by the sheet's tables.
+"""Convert a workbook to text. Each sheet becomes a `Place` with a heading, followed by the tables of the sheet.
 
-Hidden rows and columns are read like any others, because filters and collapsed groups hide them, and sums would be
-wrong without them. Hidden sheets are not read, because their author removed them from view. Both are recorded as
-omissions.
+Hidden rows and columns are read like others: filters and collapsed groups hide them, and sums would be wrong without
+them. Hidden sheets are not read, because their author removed them from view. Both are recorded as omissions.
 """
 
 import re
@@ -34,13 +33,13 @@ from ingest.parsing.zip_guard import open_zip
 from ingest.storage.texts.layout import OmissionKind, PlaceKind
 from ingest.storage.texts.positions import SheetCell
 
-_HEAD_ROWS = 1_000  # A longer band is treated as one table, whose columns are determined by its first rows.
-_MAX_POSITIONED_CELLS = 200_000  # maximum number of cells with positions; further rows only have row positions
+_HEAD_ROWS = 1_000  # A longer band is treated as a single table, and its columns are determined from these rows.
+_MAX_POSITIONED_CELLS = 200_000  # For further cells, only rows have positions.
 _MAX_SHEETS = 2_000
-_MAX_ROWS = 1_048_576  # limit of Excel and LibreOffice
+_MAX_ROWS = 1_048_576  # The limit of Excel and LibreOffice.
 _MAX_NAMED = 10
 _ZIP_SIGNATURE = b"PK"
-# FilePass, near the start of the workbook's stream, perhaps after WriteProtect (MS-XLS 2.1.7.20.3).
+# Matches FilePass at the start of the workbook stream, optionally after WriteProtect (MS-XLS 2.1.7.20.3).
 _password_record = re.compile(rb"\x09\x08\x10\x00.{16}(?:\x86\x00\x00\x00)?\x2f\x00", re.DOTALL)
 _HINT = "Open it in Excel or LibreOffice, save it again, and upload that."
 
@@ -57,18 +56,17 @@ def parse_workbook(path: Path) -> ParsedDocument:
             return _WorkbookReader(workbook, facts).read()
     except CalamineError as error:
         if isinstance(error, PasswordError) or _has_password(path):
-            raise EncryptedDocumentError("The workbook is encrypted and asks for a password.") from error
+            raise EncryptedDocumentError("The workbook is encrypted with a password.") from error
         raise DamagedDocumentError(f"The workbook cannot be read: {str(error)[:200]}.", hint=_HINT) from error
     except BaseException as error:
-        # calamine panics on some damaged files. PyO3 does not export the class of the panic, which is not an
-        # `Exception`.
+        # calamine panics on some damaged files. The panic's class is not an `Exception`, and PyO3 does not export it.
         if type(error).__name__ != "PanicException":
             raise
         raise DamagedDocumentError("The workbook cannot be read: one of its parts is damaged.", hint=_HINT) from error
 
 
 def _open_workbook(path: Path) -> CalamineWorkbook:
-    """Open a workbook. Raises `CalamineError` if calamine cannot read it."""
+    """Open a workbook. If calamine rejects it, try again without white space. Raises `CalamineError`."""
     try:
         return CalamineWorkbook.from_path(path)
     except CalamineError:
@@ -79,10 +77,7 @@ def _open_workbook(path: Path) -> CalamineWorkbook:
 
 
 def _has_password(path: Path) -> bool:
-    """Return whether an XLS file has a password.
-
-    Without a file name suffix, calamine only reports an unknown format.
-    """
+    """Return whether an XLS file is encrypted. calamine does not report that for files without a name suffix."""
     return _password_record.search(path.read_bytes()) is not None
 
 
@@ -123,7 +118,7 @@ class _WorkbookReader:
                 OmissionKind.HIDDEN, len(hidden), f"hidden sheets, left out: {_format_names(hidden)}"
             )
         self._record_other_omissions()
-        nothing = "The workbook contains no values" + (" on sheets that are not hidden." if hidden else ".")
+        nothing = "The workbook contains no values" + (" on visible sheets." if hidden else ".")
         return self._writer.finish(WORKBOOK_PARSER, self._facts.title, nothing=nothing, hint=_HINT)
 
     def _read_sheet(self, index: int, name: str) -> None:
@@ -162,16 +157,16 @@ class _WorkbookReader:
             omit(OmissionKind.OTHER, facts.columns_past, f"columns of sheet {name} after the first {MAX_COLUMNS:,}")
         if facts.not_computed_count:
             cells = _format_names(facts.not_computed, facts.not_computed_count)
-            detail = f"formulas of sheet {name} that were saved without a value ({cells}): open and save it in Excel"
+            detail = f"formulas without a saved value in sheet {name} ({cells}): open the file in Excel and save it"
             omit(OmissionKind.FORMULA, facts.not_computed_count, detail)
         if facts.errors:
-            omit(OmissionKind.FORMULA, facts.errors, f"formulas of sheet {name} that give an error")
+            omit(OmissionKind.FORMULA, facts.errors, f"formulas with an error in sheet {name}")
 
     def _record_other_omissions(self) -> None:
         omit, facts = self._writer.record_omission, self._facts
         for kind, count, detail in (
             (OmissionKind.IMAGE, facts.images, "pictures"),
-            (OmissionKind.EMBEDDED_OBJECT, facts.charts, "charts; the cells that they draw are in the text"),
+            (OmissionKind.EMBEDDED_OBJECT, facts.charts, "charts; the cells with their data are in the text"),
             (OmissionKind.EMBEDDED_OBJECT, facts.embedded, "embedded objects"),
             (OmissionKind.MACRO, int(facts.has_macros), "macros"),
         ):
@@ -188,7 +183,7 @@ class _SheetWriter:
         self._place = place
         self._first_column = first_column
         self._placed = placed
-        self._caption = ""  # the text of the band above, if that band contains only text
+        self._caption = ""  # The text of the band above, if it consists of a single text.
         self.cells = 0
 
     def write_band(self, band: Iterator[SheetRow]) -> None:
@@ -220,7 +215,7 @@ class _SheetWriter:
         self._write_table(rows[above:], columns, following, " ".join(caption.split())[:MAX_NAME_CHARS])
 
     def _write_lines(self, rows: Sequence[SheetRow], columns: Sequence[int]) -> None:
-        """Write rows as lines of text, each cell with its position."""
+        """Write each cell as a line of text with its position."""
         self._writer.write_pieces(
             Piece(format_value(row.values[at]), self._get_position(row, at), "\n")
             for row in rows
@@ -263,14 +258,14 @@ class _SheetWriter:
 
 
 def _iter_rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
-    """Yield the rows of a sheet's used part, with merged cells repeated. Errors are counted and become empty cells."""
+    """Yield the rows of a sheet, with merged cells filled in. Errors are counted and become empty cells."""
     if sheet.start is None:
         return
     first_row, first_column = sheet.start
     if sheet.end is not None and sheet.end[0] >= _MAX_ROWS:
-        raise DamagedDocumentError(f"A sheet has cells beyond row {_MAX_ROWS:,}, the last row that a sheet can have.")
+        raise DamagedDocumentError(f"A sheet has cells below row {_MAX_ROWS:,}, which is the maximum.")
     merged = MergedCells([*(sheet.merged_cell_ranges or ()), *facts.merged])
-    for number, row in enumerate(sheet.iter_rows()):  # starts at the sheet's first row and first used column
+    for number, row in enumerate(sheet.iter_rows()):  # This starts at the first row and the first used column.
         if number < first_row:
             continue
         for at, value in enumerate(row):
@@ -283,14 +278,14 @@ def _iter_rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
         facts.columns_past = max(facts.columns_past, len(row) - MAX_COLUMNS)
         is_own = any(value != "" for value in row)
         filled = merged.fill_row(number, row[:MAX_COLUMNS], first_column)
-        if is_own or filled.is_blank:  # A row that only continues merged cells is not a separate row.
+        if is_own or filled.is_blank:  # Rows that only continue merged cells are skipped.
             yield filled
 
 
 def _is_prose(values: Sequence[Value]) -> bool:
-    """Return whether a column of text is prose instead of a list under a heading.
+    """Return whether a column of text is prose, not a list under a heading.
 
-    Prose has only one or two lines, or lines that are longer than names.
+    Prose has at most two lines, or has lines that are too long for names.
     """
     return all(map(is_text, values)) and (
         len(values) < 3 or any(len(format_value(value)) > MAX_NAME_CHARS for value in values)

@@ -1,4 +1,4 @@
-"""Read facts about an XLSX workbook from its XML, in one pass over the rows of each sheet that needs it."""
+"""Read the metadata of an XLSX workbook from its XML, in one pass over the rows of each sheet that needs it."""
 
 import re
 import zipfile
@@ -17,9 +17,10 @@ _MAX_LISTED = 10
 _ALWAYS_READ_BYTES = 8 * 1024**2
 _BLOCK_BYTES = 1 << 20
 _MAX_NAME_CHARS = 40
-# calamine needs 32 bytes for each cell of the used part, and a parser has 1.5 GB (`ParserLimits.memory_bytes`).
+# calamine needs 32 bytes for each cell in the used range, and a parser has 1.5 GB (`ParserLimits.memory_bytes`).
 _MAX_CELLS = 40_000_000
-_PERCENT_FORMATS = frozenset({"9", "10"})  # built-in percent formats, which have no code (ECMA-376 part 1, 18.8.30)
+# The built-in percent formats, which have no code (ECMA-376 part 1, 18.8.30).
+_PERCENT_FORMATS = frozenset({"9", "10"})
 _TRUE = frozenset({"1", "true", "on"})
 _worth_reading = re.compile(rb"""<(?:\w+:)?f[\s>/]|hidden=["'](?:1|t)|\st=["']e["']""")
 _literal = re.compile(r'"[^"]*"|\\.|_.|\*.')
@@ -30,7 +31,7 @@ _RELATION_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relations
 
 
 def read_xlsx_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
-    """Read the facts of a workbook. Raises `DamagedDocumentError` for unreadable XML."""
+    """Read the metadata of a workbook. Raises `DamagedDocumentError` for invalid XML."""
     package = Package(archive)
     names = package.names
     facts = WorkbookFacts(
@@ -64,7 +65,7 @@ def _read_title(package: Package) -> str | None:
 
 
 def _read_units(package: Package) -> dict[str, str]:
-    """Return the units of the cell styles that have a unit, keyed by style number."""
+    """Return the units of cell styles, keyed by style number. Styles without a unit are omitted."""
     if "xl/styles.xml" not in package.names:
         return {}
     styles = package.parse_part("xl/styles.xml")
@@ -79,7 +80,7 @@ def _read_units(package: Package) -> dict[str, str]:
 
 
 def parse_unit(code: str) -> str:
-    """Return the unit that a format code adds to a number: a percent or currency sign, or zeros for padding."""
+    """Return the unit in a number format: a percent sign, a currency sign, zeros for padding, or an empty string."""
     if _padded.fullmatch(code):
         return code
     currency = _currency.search(code)
@@ -112,17 +113,17 @@ def _read_sheet(archive: zipfile.ZipFile, name: str, units: dict[str, str], fact
                 while element.getprevious() is not None:
                     del element.getparent()[0]
     except (etree.XMLSyntaxError, ValueError, zipfile.BadZipFile) as error:
-        raise DamagedDocumentError(f"The part {name[:200]} of the workbook is damaged.") from error
+        raise DamagedDocumentError(f"Part {name[:200]} of the workbook is damaged.") from error
 
 
 def _require_bounded(used: UsedPart, sheet: str) -> None:
-    """Raise `ParserLimitError` if a sheet is too large for calamine, which also stores the empty cells in between."""
+    """Raise `ParserLimitError` if a sheet is too large for calamine, which also stores empty cells in the range."""
     if used.cell_count > _MAX_CELLS:
         first = f"{format_column_letters(used.left)}{used.top + 1}"
         last = f"{format_column_letters(used.right)}{used.bottom + 1}"
         raise ParserLimitError(
-            f"Sheet {sheet[:_MAX_NAME_CHARS]} reaches from {first} to {last}: {used.cell_count:,} cells, "
-            f"most of them empty. At most {_MAX_CELLS:,} are read.",
+            f"Sheet {sheet[:_MAX_NAME_CHARS]} extends from {first} to {last}: {used.cell_count:,} cells, "
+            f"most of them empty. The limit is {_MAX_CELLS:,}.",
             hint=f"Delete the cells far from the others, up to {last}, save the file and upload it again.",
         )
 
@@ -144,7 +145,8 @@ def _count_hidden_columns(column: etree._Element) -> int:
     if column.get("hidden") not in _TRUE:
         return 0
     first, last = int(column.get("min", "1")), int(column.get("max", "1"))
-    return 1 if last >= 16_384 else max(0, last - first + 1)  # a range up to the sheet's end counts as a single one
+    # A range that extends to the end of the sheet counts as one column.
+    return 1 if last >= 16_384 else max(0, last - first + 1)
 
 
 def _read_row(row: etree._Element, number: int, units: dict[str, str], facts: SheetFacts) -> None:
@@ -175,7 +177,7 @@ def _parse_column(letters: str) -> int:
 def _iter_comments(package: Package, sheet: str) -> Iterator[CellComment]:
     """Yield the comments of a sheet.
 
-    A thread is read from its own part, because the cell's note only says that a thread exists.
+    Threads are read from their own part, because the note on a cell only says that a thread exists.
     """
     found: dict[str, list[str]] = {}
     relations = sorted(package.load_relations(sheet).values(), key=lambda each: each.kind != "threadedComment")

@@ -109,7 +109,7 @@ def test_pages_of_an_image_after_those_that_are_allowed_are_left_out_and_counted
     assert [part.strip("# \n") for part in document.text.split("\n\n")] == list(LINES[:2])
     assert [place.label for place in document.layout.places] == ["page 1", "page 2", "page 3"]
     left_out = {each.detail: each.count for each in document.omissions if each.kind is OmissionKind.OTHER}
-    assert left_out == {"pages after those that LEADLINE_OCR_PAGES allows": 1}
+    assert left_out == {"pages beyond the limit in LEADLINE_OCR_PAGES": 1}
 
 
 def test_no_more_pictures_may_be_read_than_are_allowed(pages: None) -> None:

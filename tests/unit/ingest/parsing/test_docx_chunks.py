@@ -126,7 +126,7 @@ def test_documents_merged_into_one_another_are_read_three_levels_deep(tmp_path: 
         content = merging(chunk, before=f"Level {level}", after=f"End {level}")
     document = parsed(tmp_path, content)
     assert document.text.split("\n\n") == [*(f"Level {n}" for n in (1, 2, 3, 4)), *(f"End {n}" for n in (4, 3, 2, 1))]
-    assert "3 levels deep" in counted(document)[OmissionKind.EMBEDDED_OBJECT][1]
+    assert "the limit is 3 levels" in counted(document)[OmissionKind.EMBEDDED_OBJECT][1]
 
 
 def test_merged_documents_that_multiply_are_read_as_far_as_there_is_room(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_merged_documents_that_multiply_are_read_as_far_as_there_is_room(tmp_pat
         content = docx(body, more=parts)
     document = parsed(tmp_path, content)
     assert document.text.count("Tide") <= 1_000
-    assert "At most 1,000 merged documents" in counted(document)[OmissionKind.EMBEDDED_OBJECT][1]
+    assert "limit of 1,000 merged documents" in counted(document)[OmissionKind.EMBEDDED_OBJECT][1]
 
 
 def test_the_bytes_of_merged_documents_are_bounded_together() -> None:

@@ -34,7 +34,7 @@ def test_as_many_pages_as_the_limit_are_read_and_one_more_is_refused(file: Path)
     file.write_bytes(pdf([["One."], ["Two."], ["Three."]]))
     assert len(parse_pdf(file).layout.places) == 3
     file.write_bytes(pdf([["One."], ["Two."], ["Three."], ["Four."]]))
-    with pytest.raises(ParserLimitError, match="has 4 pages; at most 3 are read") as raised:
+    with pytest.raises(ParserLimitError, match="has 4 pages; the limit is 3") as raised:
         parse_pdf(file)
     assert "LEADLINE_MAX_PAGES" in raised.value.hint
 
@@ -51,10 +51,10 @@ def test_pages_of_a_file_that_is_repaired_are_counted_too(file: Path, monkeypatc
 
 def test_slides_are_counted_as_pages_are(file: Path) -> None:
     file.write_bytes(pptx([shape(f"Slide {number}.") for number in range(4)]))
-    with pytest.raises(ParserLimitError, match="has 4 slides; at most 3 are read"):
+    with pytest.raises(ParserLimitError, match="has 4 slides; the limit is 3"):
         parse_pptx(file)
     file.write_bytes(odf("presentation", '<draw:page draw:name="p"/>' * 4))
-    with pytest.raises(ParserLimitError, match="has 4 slides; at most 3 are read"):
+    with pytest.raises(ParserLimitError, match="has 4 slides; the limit is 3"):
         parse_odp(file)
 
 
@@ -63,7 +63,7 @@ def test_pages_of_a_tiff_are_counted_as_those_of_a_pdf_are(file: Path) -> None:
     first, *others = (Image.new("L", (8, 8), 255) for _ in range(4))
     first.save(file, "TIFF", save_all=True, append_images=others)
     set_allowance(4)
-    with pytest.raises(ParserLimitError, match="has 4 pages; at most 3 are read"):
+    with pytest.raises(ParserLimitError, match="has 4 pages; the limit is 3"):
         parse_image(file)
 
 

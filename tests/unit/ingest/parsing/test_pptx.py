@@ -300,7 +300,7 @@ def test_every_code_point_maps_back_to_its_slide_and_shape(
 @pytest.mark.parametrize(
     ("content", "error", "words"),
     [
-        (pptx([]), NoTextError, "of 0 in the presentation"),
+        (pptx([]), NoTextError, "has 0 slides"),
         (pptx([slide(shape("Secret"), attributes='show="0"')]), NoTextError, "No visible slide"),
         (pptx([shape("One")])[:-300], DamagedDocumentError, "cut off"),
         (pptx(["<?xml version='1.0'?><p:sld>"]), DamagedDocumentError, "slide1.xml"),

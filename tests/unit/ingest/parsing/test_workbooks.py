@@ -608,6 +608,6 @@ def test_a_cell_far_from_the_others_is_named_and_one_that_is_only_coloured_does_
             sheet.write_blank("ZZ900000", None, book.add_format({"bg_color": "yellow"}))
 
     assert "Rent" in _parsed(tmp_path, _made(partial(make, stray=False))).text
-    with pytest.raises(ParserLimitError, match="Costs reaches from B2 to ZZ900000: 630,899,299 cells") as failed:
+    with pytest.raises(ParserLimitError, match="Costs extends from B2 to ZZ900000: 630,899,299 cells") as failed:
         read_xlsx_facts(zipfile.ZipFile(written(tmp_path, _made(partial(make, stray=True)))))
     assert "ZZ900000" in failed.value.hint
