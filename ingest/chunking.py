@@ -118,7 +118,7 @@ def _iter_outside(start: int, end: int, spans: Sequence[tuple[int, int]]) -> Ite
 
 
 class _TableRows:
-    """Finds the row ends of a text's tables."""
+    """Finds the ends of the rows in the tables of a text."""
 
     def __init__(self, text: str, tables: Sequence[TableSpan], positions: Positions) -> None:
         self._text, self._tables, self._positions = text, tables, positions

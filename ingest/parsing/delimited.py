@@ -113,7 +113,7 @@ def _read_table(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positio
 
 
 def _count_preamble(text: str, dialect: _Dialect, *, quoted: bool) -> int:
-    """Return the number of records above a table and its header."""
+    """Return the number of records above a table, not counting its header."""
     count, last = 0, list[str]()
     records = (cells for _, _, _, cells in _iter_records(text, dialect.delimiter, quoted))
     for cells in records:

@@ -1,4 +1,4 @@
-"""Errors of parsing: an unsupported type, an unreadable document, or a limit exceeded."""
+"""Parsing errors: an unsupported type, an unreadable document, or an exceeded limit."""
 
 from ingest.storage.errors import IngestError, UploadError
 
@@ -14,14 +14,14 @@ class ParseError(IngestError):
     """The document was accepted but cannot be converted to text. A retry would fail in the same way."""
 
     code = "parse_failed"
-    default_hint = "Open the file in its own program and export it again."
+    default_hint = "Open the file in the program that created it, then export it again."
 
 
 class EncryptedDocumentError(ParseError):
     """The document is encrypted and cannot be read without a password."""
 
     code = "document_encrypted"
-    default_hint = "Save a copy without a password and upload that."
+    default_hint = "Save a copy without a password and upload the copy."
 
 
 class DamagedDocumentError(ParseError):

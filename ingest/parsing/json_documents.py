@@ -74,7 +74,7 @@ class _RecordList:
     nested: bool
 
     def build_table(self) -> FoundTable:
-        """Build the record table of this list."""
+        """Build the record table of the list."""
         start = self.spans[0]
 
         def iter_rows() -> Iterator[TableRow]:
@@ -89,7 +89,7 @@ class _RecordList:
 
 
 class _JsonWriter:
-    """Writes one document."""
+    """Writes one JSON document."""
 
     def __init__(self, source: str) -> None:
         self._source = source

@@ -170,7 +170,7 @@ class _MessageReader:
         self._parts += 1
         if self._parts > _MAX_PARTS:
             raise ParserLimitError(
-                f"The message has more than {_MAX_PARTS:,} parts.", hint="Save the parts that matter as separate files."
+                f"The message has more than {_MAX_PARTS:,} parts.", hint="Save the relevant parts as separate files."
             )
         if depth > _MAX_DEPTH:
             raise _build_depth_error()
@@ -341,4 +341,4 @@ def _shorten_subject(subject: str) -> str:
 
 
 def _build_depth_error() -> ParserLimitError:
-    return ParserLimitError("The message is nested too deeply.", hint="Save the parts that matter as separate files.")
+    return ParserLimitError("The message is nested too deeply.", hint="Save the relevant parts as separate files.")

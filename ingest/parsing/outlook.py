@@ -113,7 +113,7 @@ def _get_embedded_message(attachment: "Attachment") -> "OutlookMessage | None":
 
 
 def _convert_to_eml(message: "OutlookMessage", depth: int = 0) -> Message:
-    """Convert an Outlook message to EML. Raises `ParserLimitError` if a limit is exceeded."""
+    """Convert an Outlook message to EML. Raises `ParserLimitError` if attached messages are nested too deeply."""
     if depth > _MOST_DEPTH:
         raise ParserLimitError("Attached messages are nested too deeply.")
     whole = MIMEMultipart("mixed")

@@ -86,8 +86,8 @@ _TEXT_FORMATS = ((_RTF_SIGNATURE, "an RTF file"), (b"%!PS", "a PostScript file")
 _KINDS = {"image": "image", "audio": "recording", "video": "video"}
 _ARCHIVES = frozenset({"zip", "tar", "rar", "gz", "bz2", "7z", "xz", "lz", "lzo", "lz4", "zst", "br", "Z", "cab", "ar"})
 _VOWEL_SOUND_LETTERS = "AEFHILMNORSX8"
-_SAVE_AS_HINT = "Open it in its own program or in LibreOffice, save it as {}, and upload that."
-_UNPACK_HINT = "Unpack it, then upload its files or a ZIP archive of them."
+_SAVE_AS_HINT = "Open the file in its original program or in LibreOffice, save it as {}, and upload the new file."
+_UNPACK_HINT = "Unpack the archive, then upload its files or a ZIP archive of them."
 # Containers without a parser, with a description and a hint.
 _UNREAD = {
     OLE: ("an OLE file of an unknown kind", _SAVE_AS_HINT.format("PDF")),

@@ -77,7 +77,7 @@ _CLONE_THREAD = 0x10000
 _OPEN_CALLS = ((_OPEN, 1), (_OPENAT, 2))  # Each with the index of its flags argument.
 _TMPFILE = 0x400000  # Landlock would allow unnamed files, whose total size could not be limited.
 _THREAD_NAMES_AND_VECTORS = (15, 16, 51)  # PR_SET_NAME, PR_GET_NAME, PR_SVE_GET_VL
-_ALLOWED_FCNTLS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC; F_SETOWN would send signals
+_ALLOWED_FCNTLS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC. F_SETOWN could send signals.
 # TCGETS and TCGETS2, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX: Python and the C library call these on opened files.
 _ALLOWED_IOCTLS = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5450, 0x5451)
 # Syscalls added since Linux 5.1 have the same number on every architecture. Libraries try them first and fall back to

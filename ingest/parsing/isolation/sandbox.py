@@ -301,7 +301,7 @@ def _build_crash_error(name: str, number: int, memory_bytes: int) -> DamagedDocu
     return DamagedDocumentError(
         f"The parser crashed on {_format_name(name)} ({reason}): the file is damaged, or needs more than "
         f"{memory_bytes:,} bytes of memory.",
-        hint="Export it again from its own program, or split it into smaller files.",
+        hint="Export the file again from its original program, or split it into smaller files.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Settings of parsers."""
+"""Parser settings."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -7,7 +7,7 @@ from ingest.parsing.types import EntryRoom, Isolation, ParserLimits
 
 
 class ParserSettings(BaseSettings):
-    """Settings of parsers, from environment variables with the prefix `LEADLINE_`."""
+    """Parser settings, from environment variables with the prefix `LEADLINE_`."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 

@@ -56,7 +56,7 @@ def parse_image(path: Path) -> ParsedDocument:
 
 
 class _ImagePages:
-    """The pages of an open image, with the interface of `ingest.parsing.pdf.reading.PageReader`."""
+    """The pages of an open image, with the same interface as `ingest.parsing.pdf.reading.PageReader`."""
 
     def __init__(self, image: "Image") -> None:
         self._image = image

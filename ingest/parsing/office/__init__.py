@@ -24,7 +24,7 @@ def parse_pptx(path: Path) -> ParsedDocument:
 
 
 def parse_odt(path: Path) -> ParsedDocument:
-    """Parse an OpenDocument text."""
+    """Parse an OpenDocument text document."""
     from ingest.parsing.office.odt import parse_odt as parse
 
     return parse(path)

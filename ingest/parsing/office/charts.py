@@ -49,12 +49,12 @@ def _read_points(series: etree._Element, names: tuple[str, ...]) -> dict[int, st
     source = next((found for name in names if (found := series.find(name)) is not None), None)
     if source is None:
         return {}
-    inner, *outer = list(source.iter(f"{C}lvl")) or [source]  # the innermost level comes first in the file
+    inner, *outer = list(source.iter(f"{C}lvl")) or [source]  # The innermost level comes first in the file.
     values = _read_level(inner)
     for level in outer:
         names_above, above = _read_level(level), ""
         for index in sorted(values):
-            above = names_above.get(index, above)  # a group's name is stated once for all points in the group
+            above = names_above.get(index, above)  # The name of a group is stated only for its first point.
             values[index] = f"{above} {values[index]}".strip()
     return {index: _format_number(value) for index, value in values.items()}
 

@@ -331,12 +331,12 @@ class DocxReader:
     def _write_drawing(self, attached: AttachedElement) -> None:
         relation = self._package.load_relations(self._part).get(attached.key)
         if relation is None or relation.is_external or relation.target not in self._package.names:
-            self.writer.record_omission(OmissionKind.OTHER, detail="charts and diagrams without their data")
+            self.writer.record_omission(OmissionKind.OTHER, detail="charts and diagrams without data")
             return
         part = self._package.parse_part(relation.target)
         if attached.kind == CHART:
             if not write_chart(self.writer, part):
-                self.writer.record_omission(OmissionKind.OTHER, detail="charts and diagrams without their data")
+                self.writer.record_omission(OmissionKind.OTHER, detail="charts and diagrams without data")
         else:
             for text in iter_diagram_texts(part):
                 self.writer.write_item(text)

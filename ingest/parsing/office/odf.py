@@ -388,7 +388,7 @@ class OdfReader:
     def _write_chart(self, chart: etree._Element) -> None:
         table, title = chart.find(f"{TABLE}table"), chart.find(f"{CHART}title")
         if table is None:
-            self.writer.record_omission(OmissionKind.OTHER, detail="charts without their data")
+            self.writer.record_omission(OmissionKind.OTHER, detail="charts without data")
             return
         header_rows, grid = self.build_grid(table)
         if header_rows and not any(cell.text for cell in grid[0]):

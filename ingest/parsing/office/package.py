@@ -108,7 +108,7 @@ def resolve_target(base: str, target: str) -> str:
 
 def parse_xml(content: bytes, name: str) -> etree._Element:
     """Parse XML. `name` is used only in messages. Raises `DamagedDocumentError` and `ParserLimitError`."""
-    narrow = content.replace(b"\0", b"") if b"\0" in content[:64] else content  # UTF-16
+    narrow = content.replace(b"\0", b"") if b"\0" in content[:64] else content  # It is UTF-16.
     # guard: xml-entities
     if _DTD_DECLARATION.search(narrow):
         raise DamagedDocumentError(f"Part {name[:200]} of the file declares entities, which are not supported.")

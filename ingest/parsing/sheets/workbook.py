@@ -41,7 +41,7 @@ _MAX_NAMED = 10
 _ZIP_SIGNATURE = b"PK"
 # Matches FilePass at the start of the workbook stream, optionally after WriteProtect (MS-XLS 2.1.7.20.3).
 _password_record = re.compile(rb"\x09\x08\x10\x00.{16}(?:\x86\x00\x00\x00)?\x2f\x00", re.DOTALL)
-_HINT = "Open it in Excel or LibreOffice, save it again, and upload that."
+_HINT = "Open the file in Excel or LibreOffice, save it again, and upload the new file."
 
 
 def parse_workbook(path: Path) -> ParsedDocument:

@@ -71,7 +71,7 @@ def test_what_is_not_text_is_refused_by_what_it_looks_like(head: bytes, looks_li
 def test_the_hint_for_an_archive_is_to_unpack_it() -> None:
     with pytest.raises(UnsupportedTypeError) as raised:
         sniff(gzip.compress(b"text", mtime=0), "data.csv.gz", None)
-    assert raised.value.hint.startswith("Unpack it")
+    assert raised.value.hint.startswith("Unpack the archive")
 
 
 @given(st.binary(max_size=300), st.text(max_size=20), st.none() | st.text(max_size=20))
