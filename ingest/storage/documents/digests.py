@@ -33,7 +33,10 @@ class UndigestedVersion:
 
 
 class ContentDigests:
-    """Digests of versions. A new version's digests are recorded in the commit that makes the version searchable."""
+    """The digests of versions' files.
+
+    A new version's digests are recorded in the commit that makes the version searchable.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -64,7 +67,7 @@ class ContentDigests:
         return set(version_ids) - (digested - having)
 
     def record_changed_file(self, key: str) -> str | None:
-        """Count and log a file that does not match its digest, and return its document if known."""
+        """Count and log a file that does not match its digest. Return the id of its document if it is known."""
         with read_transaction(self._engine) as connection:
             query = select(versions.c.document_id).where(versions.c.id == parse_version_id(key))
             document = connection.execute(query).scalar()
@@ -151,7 +154,7 @@ def delete_digests(connection: Connection, version_id: str) -> None:
 
 
 def _restrict_to_current(query: Select[Any]) -> Select[Any]:
-    """Restrict a query of digests to current ones.
+    """Restrict a query to current digests.
 
     While a version is being ingested again, its digests are still current. If the last ingest job ended with a fencing
     token other than the one stored with the digests, a process of the previous release has rewritten the files without

@@ -1,4 +1,4 @@
-"""Records of documents, versions, container entries, and answers or runs ("works").
+"""Records of documents, versions, container entries, and the document versions used by answers and runs.
 
 Also defines the states of these records and the ids derived from content.
 """
@@ -269,14 +269,14 @@ def _derive_id(*parts: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
 
 
-# Id suffix of the work that chooses a strategy. It is a separate work, because it sees titles and tables that may not
-# be visible to the answer.
+# Suffix of the work id under which the choice of a strategy is recorded. The choice is recorded separately, because it
+# sees titles and tables that may not be visible to the answer.
 ROUTE_SUFFIX = "/route"
 
 
 @dataclass(frozen=True)
 class Work:
-    """An answer or a run, with all versions that it has used so far."""
+    """An answer or a run, with the ids of all versions that it has used so far."""
 
     id: str
     versions: frozenset[str]
