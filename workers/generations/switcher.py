@@ -113,7 +113,8 @@ class GenerationSwitcher:
             if beside.state is GenerationState.PREVIOUS:
                 return active
             raise GenerationStateError(
-                f"Generation {beside.id} is still being built, and no generation before {active.id} is left to roll back to.",
+                f"Generation {beside.id} is still being built, and no generation before {active.id} is left to roll "
+                "back to.",
                 hint="`leadline index discard --unfinished` discards it.",
             )
         return self._finish_and_activate(self._records.revive(beside.id))
