@@ -86,7 +86,7 @@ class GenerationSwitcher:
         return self._finish_and_activate(generation)
 
     def switch(self) -> Generation:
-        """Switch to the newer generation. Raises `GenerationStateError` if too many versions are missing in it."""
+        """Switch to the newer generation. Raises `GenerationStateError` if too many chunks are missing in it."""
         active, beside = self._records.load_active(), self._records.find_beside_active()
         if beside is None:
             raise GenerationStateError(

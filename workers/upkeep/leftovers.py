@@ -109,7 +109,7 @@ class LeftoverCleaner:
         except InstallationMismatchError as error:
             done = CleanupResult(stopped=str(error))
         if done.stopped:
-            log.error("clean-up refused", reason=done.stopped)
+            log.error("clean-up stopped", reason=done.stopped)
             self._record.record_notice(NOTICE_NAME, done.stopped)
             return done
         self._generations.remove_discarded()

@@ -75,14 +75,15 @@ def _build_closed_condition(readers: frozenset[str]) -> ColumnElement[bool]:
 def build_owner_condition(table: Table, owner: str | None) -> ColumnElement[bool]:
     """Build a condition that selects this owner's conversations, answers or runs, and those without an owner.
 
-    If `owner` is None, the condition selects all of them. Rows without an owner were written by releases that did not
-    record one. They belong to the whole tenant, because at that time everyone in the tenant could read every document.
+    If `owner` is None, the condition selects all rows. Rows without an owner were written by releases that did not
+    record one. They belong to the whole tenant, because in these releases everyone in the tenant could read every
+    document.
     """
     return true() if owner is None else table.c.owner.is_(None) | (table.c.owner == owner)
 
 
 def list_withheld_documents(connection: Connection, identifiers: Collection[str], readers: Readers) -> set[str]:
-    """List the documents that must not be shown to these readers: deleted documents, and documents they may not see."""
+    """List the documents that these readers must not see: deleted documents, and documents they may not access."""
     withheld: set[str] = set()
     for some in iter_slices(sorted(identifiers)):
         hidden = documents.c.deleted_at.is_not(None) | ~build_access_condition(readers)

@@ -46,7 +46,7 @@ def count_sessions(connection: Connection, tenant_id: str, owners: Collection[st
 
 @dataclass(frozen=True)
 class User:
-    """A user. Access lists and grants refer to it as `user:NAME`, so its name cannot change. `groups` is sorted."""
+    """A user. Access lists and grants name it as `user:NAME`, so its name cannot change. `groups` is sorted."""
 
     id: str
     tenant_id: str

@@ -167,7 +167,7 @@ class Conversations:
             record_action(connection, Action.CONVERSATION_DELETED, f"conversation:{identifier}", tenant_id=tenant_id)
 
     def list_withheld_documents(self, identifiers: Collection[str], readers: Readers = None) -> set[str]:
-        """List the documents that must not be shown to these readers: deleted ones, and documents they may not see."""
+        """List the documents that these readers must not see: deleted ones, and documents they may not access."""
         with read_transaction(self._engine) as connection:
             return list_withheld_documents(connection, identifiers, readers)
 

@@ -103,7 +103,7 @@ def redact_for_reader(body: Mapping[str, Any], closed: Mapping[str, str], questi
 def remove_route(body: Mapping[str, Any]) -> dict[str, Any]:
     """Remove the model's reasons for choosing a strategy from an answer.
 
-    They may quote text that the model saw while choosing.
+    The reasons may quote text that the model saw while choosing.
     """
     return {**body, "reasons": [], "searched": {**body["searched"], "queries": []}}
 

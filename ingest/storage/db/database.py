@@ -149,7 +149,7 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
 
 
 def ping(engine: Engine) -> None:
-    """Query the database. Raises `CatalogUnavailableError` or another catalog error if it does not respond."""
+    """Run a query. Raises `CatalogUnavailableError` or another catalog error if the database does not respond."""
     with read_transaction(engine) as connection:
         connection.execute(select(literal(1)))
 
@@ -208,7 +208,7 @@ def _get_write_lock(engine: Engine) -> AbstractContextManager[object]:
 
 
 def iter_slices(ids: Sequence[_Each]) -> Iterator[Sequence[_Each]]:
-    """Split ids or rows into slices that are small enough for one statement on both databases."""
+    """Yield slices of ids or rows that are small enough for one statement on both databases."""
     for at in range(0, len(ids), _SLICE_SIZE):
         yield ids[at : at + _SLICE_SIZE]
 
@@ -263,7 +263,7 @@ def read_clock(connection: Connection) -> float:
 
 
 def lock_tenant(connection: Connection, tenant_id: str) -> None:
-    """Block other uploads of this tenant until the commit."""
+    """Lock a tenant until the commit, so that its other uploads wait."""
     connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id).with_for_update(key_share=True))
 
 

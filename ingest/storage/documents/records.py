@@ -64,7 +64,7 @@ IN_PROGRESS = frozenset(VersionState) - COLLECTABLE_STATES - {VersionState.READY
 
 
 class ListOrder(StrEnum):
-    """The sort orders of a document listing: by arrival, title or name, size, or state. A `-` reverses an order.
+    """The sort orders of a document listing: by arrival, title or name, size, or state. A leading `-` reverses it.
 
     When sorted by state, failed documents come first, followed by documents in progress, ready documents and cancelled
     documents. Ties are in order of arrival.
@@ -214,7 +214,7 @@ class IngestReport:
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """The result of a finished embedding: the tokens of the chunks, and the number of chunks that reused a vector.
+    """The result of a finished embedding: the number of tokens, and the number of chunks that reused a vector.
 
     `chunks_indexed` is the number of chunks with vectors according to the index. This value is required for a version
     that replaces another version.

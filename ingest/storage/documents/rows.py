@@ -112,7 +112,7 @@ class ActiveDocument:
 
 @dataclass(frozen=True)
 class StateTotal:
-    """Totals over documents. The totals of chunks and tokens include only the numbers known so far."""
+    """The totals of the documents in one state. Chunk and token totals include only the counts known so far."""
 
     documents: int = 0
     chunks: int = 0

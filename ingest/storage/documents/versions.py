@@ -141,7 +141,7 @@ def _list_ignored_changes(known: Document, arrival: Arrival) -> tuple[str, ...]:
 
 
 def add_version(connection: Connection, document: Document, arrival: Arrival) -> Document:
-    """Make the upload the latest version of a locked document. If the latest version so far failed, it is retired."""
+    """Make the upload the latest version of a locked document. If the previous latest version failed, it is retired."""
     earlier = connection.execute(
         select(func.count()).where(
             versions.c.document_id == document.id,
@@ -489,7 +489,7 @@ def withdraw_versions(
 
 
 def _release_stored_bytes(connection: Connection, leaving: Sequence[Version]) -> None:
-    """Subtract the bytes of these versions from the stored bytes, skipping versions that were already withdrawn."""
+    """Subtract the bytes of these versions from the stored bytes, except versions that were already withdrawn."""
     given: Counter[tuple[str, str]] = Counter()
     for version in leaving:
         if version.state not in _WITHDRAWN_STATES:
