@@ -236,7 +236,10 @@ class WorkerThreads:
             self._last_build = time.monotonic()
 
     def _should_delay_building(self) -> bool:
-        """Return whether building another generation should yield to documents, for no longer than embedding yields."""
+        """Return whether building another generation should yield to documents.
+
+        It yields no longer than embedding does.
+        """
         if time.monotonic() - self._last_build > _MAX_EMBED_DELAY_SECONDS or self._builds_first():
             return False
         waiting = self._jobs.count_unfinished()

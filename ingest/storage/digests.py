@@ -85,12 +85,12 @@ def compute_file_sha256(path: Path) -> str:
 
 
 def parse_version_id(key: str) -> str:
-    """Return the version id in the key of a text, a map or a record table."""
+    """Parse the version id from the key of a text, a map or a record table."""
     return key.rpartition("/")[2].partition(".")[0]
 
 
 def parse_file_name(key: str) -> str:
-    """Return a file's name within its version, such as `text.txt` or `tables.0.parquet`."""
+    """Parse a file's name within its version from its key, such as `text.txt` or `tables.0.parquet`."""
     return f"{key.partition('/')[0]}.{key.rpartition('/')[2].partition('.')[2]}"
 
 

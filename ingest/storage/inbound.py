@@ -44,7 +44,7 @@ def check_number(number: float, at: str) -> None:
 
 
 def check_value(value: object, at: str, *, depth: int = MAX_DEPTH) -> None:
-    """Check every string, number and member name in a JSON value. Raises `InputError` if one is not valid."""
+    """Check every string, number and field name in a JSON value. Raises `InputError` if one is not valid."""
     if isinstance(value, str):
         check_text(value, at)
     elif isinstance(value, int | float):

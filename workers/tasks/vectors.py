@@ -52,7 +52,7 @@ class IndexedText:
 
 
 def _extract_cells(text: str) -> str:
-    """Return a text in which the rows of Markdown tables are reduced to their cells."""
+    """Reduce the rows of Markdown tables in a text to their cells."""
     if "|" not in text:
         return text
     lines = (line for line in text.split("\n") if not _rule.fullmatch(line))
@@ -255,7 +255,7 @@ def _find_same_texts(
 
 
 def compute_text_digest(text: str) -> str:
-    """Compute a 128-bit digest of a text.
+    """Compute the 128-bit digest of a text.
 
     This size makes it infeasible to find another text with the same digest.
     """

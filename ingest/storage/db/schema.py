@@ -561,7 +561,7 @@ batch_entries = Table(
 )
 
 # Work done for a tenant, in time slots of a few seconds. The throughput used for estimates is computed from it. Rows
-# are deleted after some minutes.
+# are deleted after a few minutes.
 paces = Table(
     "paces",
     metadata,

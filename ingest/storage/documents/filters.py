@@ -4,7 +4,7 @@ A client sends them as an object keyed by attribute:
 
     {"language": "en", "year": {"gte": 1800, "lt": 1900}, "author": ["Austen", "Shelley"], "draft": {"not": true}}
 
-A list attribute matches if one of its members does. A document without the attribute matches only `not`. `$any` is a
+A list attribute matches if one of its elements does. A document without the attribute matches only `not`. `$any` is a
 list of such objects, at least one of which must match. `$all` is a list of such objects, all of which must match:
 
     {"language": "en", "$any": [{"year": {"lt": 1900}}, {"author": "Woolf"}]}
@@ -115,7 +115,7 @@ def _flatten(found: Conditions) -> Iterator[Condition]:
 
 
 def iter_attribute_values(attributes: Mapping[str, Any]) -> Iterator[AttributeValue]:
-    """Yield the distinct values of a document's metadata. A list yields each of its distinct members."""
+    """Yield the distinct values of a document's metadata. A list yields each of its distinct elements."""
     for name, value in attributes.items():
         members = value if isinstance(value, list | tuple) else [value]
         for key, member in {build_value_key(member): member for member in members}.items():

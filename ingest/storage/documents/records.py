@@ -162,7 +162,7 @@ class Document:
 class DocumentChange:
     """A change of a document's metadata, title or readers, not of its content.
 
-    `metadata` is a JSON merge patch (RFC 7396): its members are set, or removed if null. `title` and `readers` change
+    `metadata` is a JSON merge patch (RFC 7396): its fields are set, or removed if null. `title` and `readers` change
     only if `changed` contains their names. If `title` is None, the title in the content is used. If `readers` is None,
     the whole tenant may see the document.
     """
