@@ -42,11 +42,11 @@ log = structlog.get_logger(__name__)
 OpenEncoders = Callable[[ClusterSettings], Encoders]
 OpenParser = Callable[[Path, ParserSettings], ParserSandbox]
 
-# A task works for this fraction of its time limit and then rings for the next task, so that no step comes close to the
+# A task stops after this fraction of its time limit and requests another task, so that no step comes close to the
 # limit. The second limit, in seconds, ensures that other kinds of work get their turn in this process.
 _SLICE_SHARE = 0.25
 _MAX_SLICE_SECONDS = 15.0
-# The time spent on adding missing digests in each sweep. Sweeps run every few seconds.
+# Time to spend on adding missing digests in each sweep. Sweeps run every few seconds.
 _DIGEST_SECONDS = 0.5
 
 
@@ -108,7 +108,7 @@ def open_cluster_parts(
 
 
 class WorkerProcess:
-    """A worker process: its tasks, the leases that it extends, and the time slices in which tasks run."""
+    """A worker process with its tasks, the leases that it extends, and the time slices in which tasks run."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class WorkerProcess:
         return self._parts.stores.jobs
 
     def run_jobs(self, kind: JobKind) -> int:
-        """Run jobs of a kind until no job is waiting, the slice ends or the worker stops. Return the number of jobs."""
+        """Run jobs of a kind until none is waiting, the slice ends or the worker stops. Return the number of jobs."""
         self._slice_end = time.monotonic() + self._slice_seconds
         reach_point("look.began")
         finished = 0

@@ -49,8 +49,8 @@ class JobOutcome(Enum):
     """The consequence of an exception for the job whose task raised it."""
 
     FAIL = "the document or question is at fault: a retry would fail the same way"
-    RETRY = "something around the job is at fault: retry it, up to the limit of attempts"
-    WAIT = "a dependency is unavailable: retry until it is back, without using up an attempt"
+    RETRY = "the job's environment is at fault: retry it, up to the limit of attempts"
+    WAIT = "a dependency is unavailable: retry until it is available again, without using up an attempt"
     ABANDON = "the job no longer belongs to this worker, or its document is gone"
 
 
@@ -94,7 +94,7 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
 def get_outcome(error: Exception) -> JobOutcome:
     """Return the outcome for the exception's nearest base class in the table.
 
-    An exception without a base class in the table is caused by a bug, and a retry may succeed.
+    Other exceptions are caused by a bug, and a retry may succeed.
     """
     for kind in type(error).__mro__:
         if kind in OUTCOMES:
@@ -113,5 +113,5 @@ def build_failure(error: Exception, kind: JobKind = JobKind.INGEST) -> Failure:
     return Failure(
         "internal_error",
         f"An unexpected error ({type(error).__name__}) occurred while processing this {subject}.",
-        f"{again} again. If it fails again, report it with the log from that time.",
+        f"{again} again. If it fails again, report the error with the log from that time.",
     )

@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 
 class JobRunner:
-    """Claims jobs for one worker and runs tasks on them. If a task raises an error, it is recorded in the job's row.
+    """Claims jobs for one worker and runs tasks on them. Errors raised by a task are recorded in the job's row.
 
     A kind may be requested only if it has a task. When `stopping` returns true because the process is ending, tasks
     hand back their jobs at the next suitable moment. When `slice_over` returns true to give other work a turn, only
@@ -75,7 +75,7 @@ class JobRunner:
         self._lock = threading.Lock()
 
     def run_once(self, kind: JobKind, lanes: Collection[Lane] = ALL_LANES) -> int:
-        """Run the next waiting jobs of a kind and return how many. The kind `run` requires an `answer` task."""
+        """Run the next waiting jobs of a kind and return their number. The kind `run` requires an `answer` task."""
         if kind is JobKind.RUN and self._answer is None:
             return 0
         claimed = self._claim_jobs(kind, lanes)
@@ -123,7 +123,7 @@ class JobRunner:
     def abandon_jobs(self, thread: int) -> None:
         """Let the leases of a hung thread's jobs lapse.
 
-        Then other workers claim the jobs, and commits by the hung thread are refused.
+        Then other workers claim the jobs, and commits by the hung thread are rejected.
         """
         with self._lock:
             for identifier in [each for each, (_, holder) in self._held.items() if holder == thread]:
@@ -138,9 +138,9 @@ class JobRunner:
         return 1
 
     def _run_together(self, held: Sequence[Job]) -> int:
-        """Run several jobs together and return how many are done.
+        """Run several jobs together and return the number of completed jobs.
 
-        By then, failures of single documents are recorded.
+        Failures of single documents have been recorded by then.
         """
         if held[0].kind is JobKind.INGEST:
             assert self._ingest is not None
@@ -154,9 +154,9 @@ class JobRunner:
         return len(held)
 
     def _run_and_record(self, held: Sequence[Job], work: Callable[[], int]) -> None:
-        """Run `work`, which returns how many jobs it finished.
+        """Run `work`, which returns the number of jobs it finished.
 
-        If it raises, record the consequence in each job's row.
+        If it raises an error, record the consequence in each job's row.
         """
         with structlog.contextvars.bound_contextvars(**_build_log_context(held)):
             self._run_and_record_end(held, work)
@@ -202,7 +202,7 @@ class JobRunner:
             count_jobs(job.kind, "retried", 1)
 
     def _record_each(self, held: Sequence[Job], record: Callable[[Job], object]) -> None:
-        """Record the end of each job. If the catalog refuses the write, the job is requeued when its lease lapses."""
+        """Record the end of each job. If the catalog rejects the write, the job is requeued when its lease lapses."""
         until = time.monotonic() + self._jobs.lease_seconds
         for job in held:
             try:

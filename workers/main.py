@@ -96,9 +96,9 @@ def run_worker(
 
 
 def run_beat(settings: ClusterSettings) -> None:
-    """Ring for a sweep every few seconds until a signal arrives.
+    """Schedule a sweep every few seconds until a signal arrives.
 
-    Beat stores no data, and running two beats is harmless.
+    Beat stores no data, and running two instances is harmless.
     """
     app = make_app(settings.redis_url.get_secret_value())
     every = {
@@ -106,7 +106,7 @@ def run_beat(settings: ClusterSettings) -> None:
         WEBHOOKS_TASK: settings.sweep_seconds,
         UPKEEP_TASK: settings.upkeep_seconds,
     }
-    # A ring that no worker had time to handle expires, because later rings replace it.
+    # A message that no worker had time to handle expires, because later messages replace it.
     app.conf.beat_schedule = {
         task: {"task": task, "schedule": seconds, "options": {"expires": 3 * seconds}}
         for task, seconds in every.items()
@@ -172,14 +172,14 @@ class _Worker:
         self._open_process().send_webhooks()
 
     def _open_process(self) -> WorkerProcess:
-        """Open this process's components on first use. If a server is unreachable, the next ring tries again."""
+        """Open this process's components on first use. If a server is unreachable, the next message tries again."""
         if self._process is None:
             try:
                 self._process = self._stack.enter_context(
                     self._open_one(self._settings, stopping=self._stopping.is_set, ring=self._ring)
                 )
             except LeadlineError as error:
-                log.error("worker parts not opened", code=error.code, detail=str(error))
+                log.error("worker components not opened", code=error.code, detail=str(error))
                 raise Reject(str(error), requeue=False) from error
         return self._process
 
@@ -187,7 +187,9 @@ class _Worker:
         try:
             ring(self._app, kind)
         except (OperationalError, OSError) as error:
-            log.warning("ring not sent: broker unreachable; the next sweep will ring", error=repr(error))
+            log.warning(
+                "notification not sent: broker unreachable; the next sweep will send another", error=repr(error)
+            )
 
     def _start_watchdog(self, **_: object) -> None:
         """Start the watchdog and the metrics server in the main process once it consumes messages."""

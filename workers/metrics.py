@@ -43,6 +43,6 @@ def start_metrics_server(host: str, port: int) -> tuple[WSGIServer, Thread]:
 
 
 def remove_child_files(pid: int) -> None:
-    """Remove the files of a child process that has ended, except for its counters, which still count in the totals."""
+    """Remove the files of an ended child process, except for its counters, which still count in the totals."""
     if is_shared():
         mark_process_dead(pid)  # type: ignore[no-untyped-call]

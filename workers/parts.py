@@ -1,4 +1,4 @@
-"""The components of a service with one catalog, one blob store and one index. All deployments share this code."""
+"""The components of a service with one catalog, one blob store and one index. All deployments use this module."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -57,7 +57,7 @@ def open_service_parts(
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
 ) -> Iterator[ServiceParts]:
-    """Open all components except the index. A new installation starts with the encoder of this name.
+    """Open all components except the index. A new installation starts with the encoder named `encoder`.
 
     Raises `InstallationMismatchError` if the blobs belong to another installation. If `serving` is true, raises another
     error if the index belongs to another encoder. `open_store` is called after these checks.

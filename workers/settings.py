@@ -32,18 +32,18 @@ class ClusterSettings(
         description="The catalog's PostgreSQL database, for example `postgresql+psycopg://leadline:…@db/leadline`."
     )
     redis_url: SecretStr = Field(
-        description="The Redis or Valkey server for worker wake-ups and events, for example `redis://host:6379/0`."
+        description="The Redis or Valkey server for worker notifications and events, for example `redis://host:6379/0`."
     )
     qdrant_url: str = Field(
         description="The Qdrant server, for example `http://qdrant:6333`, or comma-separated addresses of its nodes."
     )
     qdrant_api_key: SecretStr | None = Field(None, description="The Qdrant API key, if the server requires one.")
-    home: Path = Field(description="A folder for originals and texts that the API and the workers share.")
+    home: Path = Field(description="The folder for originals and texts, shared by the API and the workers.")
     models: Path = Field(
         default_factory=lambda: user_cache_path("leadline") / "models", description="The folder of model files."
     )
     min_free_bytes: int = Field(
-        256 * 1024**2, ge=0, description="Uploads are refused when less disk space than this is free."
+        256 * 1024**2, ge=0, description="Uploads are rejected when less disk space than this is free."
     )
     lease_seconds: float = Field(
         30.0, gt=0, description="A worker that does not report for this long loses its job to another worker."
@@ -53,7 +53,7 @@ class ClusterSettings(
         gt=0,
         description="A worker process that spends this long on one step is killed. Parsing has a shorter limit.",
     )
-    upkeep_seconds: float = Field(300.0, gt=0, description="How often content that no document uses is looked for.")
+    upkeep_seconds: float = Field(300.0, gt=0, description="Seconds between searches for unused content.")
     sweep_seconds: float = Field(
-        5.0, gt=0, description="How often lost jobs are looked for and waiting jobs announced again."
+        5.0, gt=0, description="Seconds between sweeps, which requeue lost jobs and notify workers of waiting ones."
     )

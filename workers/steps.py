@@ -26,7 +26,7 @@ class StepTimeoutError(IngestError):
 class RunningSteps:
     """The threads that are currently running a step, and the start time of each step.
 
-    Each time a thread checks whether to stop, its next step begins.
+    Whenever a thread checks whether to stop, its next step begins.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,6 +1,6 @@
 """Worker threads of the embedded service.
 
-Like Celery workers, they claim jobs from the catalog and wait for the doorbell.
+Like Celery workers, they claim jobs from the catalog and wait for notifications.
 """
 
 import threading
@@ -35,7 +35,7 @@ _LONGEST_PAUSE_SECONDS = 30.0
 # If documents have been waiting longer than this to become searchable, embedding yields. If they wait less, ingest
 # keeps up with the uploads, and yielding would leave the encoder idle during a long stream of small documents.
 _KEEPING_UP_SECONDS = 2.0
-# The maximum time for which embedding yields.
+# Maximum time for which embedding yields.
 _MAX_EMBED_DELAY_SECONDS = 60.0
 # While embedding yields, small documents are still embedded this often. This takes only a moment, so small documents do
 # not need to wait for a long document.
@@ -174,7 +174,7 @@ class WorkerThreads:
         self._threads.append(thread)
 
     def _run_guarded(self, work: Callable[[], bool]) -> bool | None:
-        """Return the result, or None after an error. Errors of tasks have already been recorded in the jobs' rows."""
+        """Return the result of `work`, or None after an error. Errors of tasks are already in the jobs' rows."""
         try:
             return work()
         except Exception as error:  # noqa: BLE001 - a thread of the service must not end for any reason
@@ -236,7 +236,10 @@ class WorkerThreads:
             self._last_build = time.monotonic()
 
     def _should_delay_building(self) -> bool:
-        """Return whether building another generation should yield to documents, for no longer than embedding yields."""
+        """Return whether building another generation should yield to documents.
+
+        It yields no longer than embedding does.
+        """
         if time.monotonic() - self._last_build > _MAX_EMBED_DELAY_SECONDS or self._builds_first():
             return False
         waiting = self._jobs.count_unfinished()

@@ -1,8 +1,8 @@
-"""A watchdog that ends a deaf worker: messages are waiting and the worker is idle, but it takes none.
+"""A watchdog that stops a stuck worker: one that is idle and takes no messages although messages are waiting.
 
 If a consumer's connection breaks while a finished message is being acknowledged, the consumer may wait forever on a
-socket that nothing reads, without an error. This has been observed. The transport's own health check does not notice
-this. The process manager restarts the worker, and nothing is lost.
+socket that nothing reads, without an error. This has been observed, and the transport's own health check does not
+notice it. The process manager restarts the worker, and nothing is lost.
 """
 
 import threading
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class Watchdog:
-    """Watches a worker from a separate thread, and calls `give_up` once if the worker is deaf."""
+    """Watches a worker from a separate thread, and calls `give_up` once if the worker is stuck."""
 
     def __init__(
         self,
@@ -30,9 +30,9 @@ class Watchdog:
     ) -> None:
         """Prepare the watchdog.
 
-        The watchdog gives up after `seconds` in which messages were waiting and the worker took none. `waiting` counts
-        the messages in the worker's queues, and raises `OSError` or the transport's error if the broker is unreachable.
-        `taken` counts the messages received so far.
+        The watchdog gives up after `seconds` seconds in which messages were waiting and the worker took none. `waiting`
+        counts the messages in the worker's queues, and raises `OSError` or the transport's error if the broker is
+        unreachable. `taken` counts the messages received so far.
         """
         self._waiting = waiting
         self._taken = taken
@@ -46,9 +46,9 @@ class Watchdog:
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
     def is_deaf(self, now: float) -> bool:
-        """Return whether the worker is deaf now.
+        """Return whether the worker is stuck now.
 
-        Call this regularly, because it compares the state with that of earlier calls.
+        This must be called regularly, because it compares the current state with that of earlier calls.
         """
         taken = self._taken()
         try:
@@ -68,5 +68,5 @@ class Watchdog:
     def _run(self) -> None:
         while not self.is_deaf(time.monotonic()):
             time.sleep(_CHECK_SECONDS)
-        log.error("worker ends to be restarted: messages wait and it takes none")
+        log.error("worker exits to be restarted: messages are waiting, but it takes none")
         self._give_up()

@@ -161,7 +161,7 @@ def _require_admin_role(services: Services, caller: Principal, collection: str) 
         return
     known = {each.name for each in services.accounts.grants.list_collections(caller.tenant_id)}
     if collection not in known or not caller.collections.can_read(collection):
-        raise CollectionNotFoundError(f"There is no collection {collection!r}.")
+        raise CollectionNotFoundError(f"Collection {collection!r} not found.")
     raise RoleMissingError(f"This needs the role `admin` on the collection {collection!r}.")
 
 
@@ -181,4 +181,4 @@ def require_manageable(services: Services, caller: Principal, collection: str) -
 def require_readable(caller: Principal, collection: str) -> None:
     """Raise `CollectionNotFoundError` if the caller may not read a collection with this name."""
     if not caller.collections.can_read(collection):
-        raise CollectionNotFoundError(f"There is no collection {collection!r}.")
+        raise CollectionNotFoundError(f"Collection {collection!r} not found.")

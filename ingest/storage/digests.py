@@ -48,7 +48,7 @@ class Digest:
         return cls(size, whole.digest(), bytes(blocks))
 
     def matches_blocks(self, first: int, content: bytes) -> bool:
-        """Return true if the content matches the blocks of this file, starting with block number `first`.
+        """Return whether the content matches the blocks of this file, starting with block number `first`.
 
         The content may end before the last block.
         """
@@ -75,7 +75,7 @@ class DigestRecords(Protocol):
         """
 
     def record_changed_file(self, key: str) -> str | None:
-        """Report a file that does not match its digest to operators, and return its document if known."""
+        """Report a file that does not match its digest to operators. Return the id of its document if it is known."""
 
 
 def compute_file_sha256(path: Path) -> str:
@@ -85,12 +85,12 @@ def compute_file_sha256(path: Path) -> str:
 
 
 def parse_version_id(key: str) -> str:
-    """Return the version id in the key of a text, a map or a record table."""
+    """Parse the version id from the key of a text, a map or a record table."""
     return key.rpartition("/")[2].partition(".")[0]
 
 
 def parse_file_name(key: str) -> str:
-    """Return a file's name within its version, such as `text.txt` or `tables.0.parquet`."""
+    """Parse a file's name within its version from its key, such as `text.txt` or `tables.0.parquet`."""
     return f"{key.partition('/')[0]}.{key.rpartition('/')[2].partition('.')[2]}"
 
 

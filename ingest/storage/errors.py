@@ -49,9 +49,9 @@ class IngestError(LeadlineError):
 
 
 class InputError(IngestError):
-    """A string or number in a request is rejected: invalid Unicode, not finite, too long or too deeply nested.
+    """A string or number in a request was rejected: invalid Unicode, not finite, too long or too deeply nested.
 
-    `at` is its location, such as `body.metadata.year`, and `problem` describes the reason.
+    `at` is its location, such as `body.metadata.year`, and `problem` is the reason.
     """
 
     code = "invalid_request"
@@ -87,7 +87,10 @@ class BacklogFullError(UploadError):
     """The tenant has too many documents waiting to be ingested."""
 
     code = "backlog_full"
-    default_hint = "Send it again after the seconds in Retry-After. Accepted documents are still being processed."
+    default_hint = (
+        "Wait for the number of seconds in Retry-After, then send it again. Accepted documents are still being "
+        "processed."
+    )
     retry_after_seconds = 30.0
 
 
@@ -103,7 +106,7 @@ class StorageReadOnlyError(UploadError):
 
     code = "storage_read_only"
     default_hint = (
-        "Mount it writable, or set LEADLINE_HOME to another folder. If it was mounted writable, the kernel's log "
+        "Mount it as writable, or set LEADLINE_HOME to another folder. If it was writable before, the kernel's log "
         "says why that changed: often the disk is failing."
     )
 
@@ -119,7 +122,7 @@ class GenerationChangedError(IngestError):
     """The index was switched to another generation during a write. The job is retried."""
 
     code = "generation_changed"
-    default_hint = "Nothing to do: the job is retried on the generation that is active now."
+    default_hint = "No action is needed: the job is retried on the generation that is active now."
 
 
 class CatalogError(IngestError):
@@ -166,14 +169,14 @@ class SourceGoneError(CatalogError):
     """A document that was used for an answer was deleted or replaced before the answer was finished."""
 
     code = "source_gone"
-    default_hint = "Ask again. A run continues by itself without that document."
+    default_hint = "Ask again. A run continues automatically without that document."
 
 
 class FilterError(IngestError):
     """A filter on documents' metadata is not valid or exceeds a limit."""
 
     code = "filter_invalid"
-    default_hint = "Remove some, or put the documents into a collection of their own and ask that collection."
+    default_hint = "Remove some filters, or move the documents to a separate collection and ask that collection."
 
 
 class MetadataError(IngestError):
@@ -201,7 +204,7 @@ class UploadTakenError(CatalogError):
     """Another request is already writing to the upload."""
 
     code = "upload_taken"
-    default_hint = "Wait some seconds until it ends, then send HEAD to get the number of received bytes."
+    default_hint = "Wait a few seconds until it ends, then send HEAD to get the number of received bytes."
 
 
 class BatchNotFoundError(CatalogError):
@@ -242,7 +245,9 @@ class RunsFullError(CatalogError):
     """The tenant has too many queued runs."""
 
     code = "runs_full"
-    default_hint = "Ask again after the seconds in Retry-After, or cancel runs that are no longer needed."
+    default_hint = (
+        "Wait for the number of seconds in Retry-After, then ask again, or cancel runs that are no longer needed."
+    )
     retry_after_seconds = 30.0
 
 
@@ -271,7 +276,9 @@ class FeedbackInvalidError(IngestError):
     """The feedback refers to sentences or citations that the answer does not have, or it is too long."""
 
     code = "feedback_invalid"
-    default_hint = "Sentences are numbered from 1 in the order of `sentences`; citations by their `number`."
+    default_hint = (
+        "Sentences are numbered from 1 in the order of `sentences`; citations are identified by their `number`."
+    )
 
 
 class ShareNotFoundError(CatalogError):
@@ -285,7 +292,7 @@ class SharingOffError(IngestError):
     """Sharing by links is turned off in this installation."""
 
     code = "sharing_off"
-    default_hint = "Operators can allow it with LEADLINE_SHARE_DAYS."
+    default_hint = "Operators can enable it with LEADLINE_SHARE_DAYS."
 
 
 class ConversationNotFoundError(CatalogError):
@@ -339,7 +346,7 @@ class GrantNotFoundError(CatalogError):
     """The collection has no grant for this subject."""
 
     code = "grant_not_found"
-    default_hint = "List them with GET /v1/collections/{name}/grants."
+    default_hint = "List the grants with GET /v1/collections/{name}/grants."
 
 
 class LastGrantError(CatalogError):
@@ -359,11 +366,11 @@ class WebhooksFullError(CatalogError):
     """The tenant has reached its limit of webhooks."""
 
     code = "webhooks_full"
-    default_hint = "Delete one that is not used, or send more events to one address."
+    default_hint = "Delete an unused webhook, or send more events to the same address."
 
 
 class DestinationRefusedError(IngestError):
-    """Requests to this address are refused, because it could expose hosts that only this machine can reach."""
+    """Requests to this address are rejected, because it could expose hosts that only this machine can reach."""
 
     code = "destination_refused"
     default_hint = "Use a public https address; operators can allow private networks with LEADLINE_WEBHOOK_NETWORKS."
@@ -394,7 +401,7 @@ class RequestUnderWayError(CatalogError):
     """The same request was sent before and is still in progress."""
 
     code = "request_under_way"
-    default_hint = "Wait for the first request, or send this one again in some seconds to get its response."
+    default_hint = "Wait for the first request to finish, or repeat this one in a few seconds to get its response."
 
 
 class LogEntryTooLargeError(CatalogError):
@@ -414,7 +421,7 @@ class PreconditionFailedError(CatalogError):
     """The document or collection has changed since the caller last read it."""
 
     code = "precondition_failed"
-    default_hint = "Get it again, check what changed, and send its new ETag in If-Match."
+    default_hint = "Fetch it again, check what changed, and send its new ETag in If-Match."
 
 
 class IncompleteVersionError(CatalogError):
@@ -492,7 +499,7 @@ class CatalogSchemaError(CatalogError):
 
     code = "catalog_schema"
     public_detail = "The catalog cannot be used by this release."
-    default_hint = "Start the release that wrote it, or restore a backup."
+    default_hint = "Start the release that wrote the catalog, or restore a backup."
 
 
 class InstallationMismatchError(CatalogError):
@@ -500,7 +507,7 @@ class InstallationMismatchError(CatalogError):
 
     code = "installation_mismatch"
     default_hint = (
-        "Restore the parts that belong together: `leadline installation show` shows what each of them is. If you "
+        "Restore components that belong together: `leadline installation show` describes each of them. If you "
         "combined them on purpose, stop the service and run `leadline installation adopt`."
     )
 

@@ -1,9 +1,9 @@
 """Idempotency keys of requests, and the stored responses that are returned when a request is repeated.
 
 A key is claimed before the work starts, under a lease renewed by the process. If the same request is sent again before
-the work is done, the second request fails with an error that says that the first is in progress. If the process dies,
-the lease expires and the next request continues under the same id. An object created under that id, such as a run, is
-created only once.
+the work is done, the second request is rejected, because the first is still in progress. If the process dies, the lease
+expires and the next request continues under the same id. An object created under that id, such as a run, is created
+only once.
 """
 
 import time
@@ -41,7 +41,7 @@ class Claim:
 
 
 class IdempotencyKeys:
-    """The idempotency keys of all tenants. The digest of a key covers the sender of the key too."""
+    """The idempotency keys of all tenants. A key's digest also covers the sender of the key."""
 
     def __init__(
         self, engine: Engine, *, kept_seconds: float = RETENTION_SECONDS, clock: Callable[[], float] = time.time
@@ -66,14 +66,14 @@ class IdempotencyKeys:
                 times = {"created_at": now, "ends_at": now + self._kept_seconds}
                 if insert_if_absent(connection, keys, id=fresh.id, **_build_key_columns(fresh), **values, **times):
                     return fresh
-                raise RequestUnderWayError("The same request has just started.")
+                raise RequestUnderWayError("An identical request is already in progress.")
             # guard: idempotency-same-request
             if row.request_sha256 != request_sha256:
-                raise IdempotencyKeyReusedError("The Idempotency-Key was used for another request.")
+                raise IdempotencyKeyReusedError("The Idempotency-Key was already used for a different request.")
             if row.done_at is None:
                 # guard: idempotency-in-progress
                 if row.lease_until > now:
-                    raise RequestUnderWayError("A request with this Idempotency-Key is in progress.")
+                    raise RequestUnderWayError("A request with this Idempotency-Key is already in progress.")
                 connection.execute(update(keys).where(of_key).values(lease_until=now + LEASE_SECONDS))
             done = row.done_at is not None
             return Claim(tenant_id, key_sha256, row.id, True, done, row.body_sha256, row.response)

@@ -1,7 +1,7 @@
 """Checks strings and numbers from clients before they are stored. All interfaces pass their input through here.
 
 Strings must be valid Unicode without lone surrogates and NUL characters, because databases and encodings reject these.
-Numbers must be finite and fit 64 bits. JSON must not be nested deeper than `MAX_DEPTH`, which is checked before the
+Numbers must be finite and fit in 64 bits. JSON must not be nested deeper than `MAX_DEPTH`, which is checked before the
 JSON is parsed.
 """
 
@@ -32,26 +32,26 @@ def check_text(text: str, at: str) -> str:
     if bad is None:
         return text
     what = "the character NUL" if bad[0] == "\0" else "a lone surrogate, which is not a character"
-    raise InputError(at, f"Text must be valid Unicode; this has {what}.")
+    raise InputError(at, f"The string must be valid Unicode, but it contains {what}.")
 
 
 def check_number(number: float, at: str) -> None:
-    """Raise `InputError` if a number is not finite or does not fit 64 bits."""
+    """Raise `InputError` if a number is not finite or does not fit in 64 bits."""
     if isinstance(number, float) and not math.isfinite(number):
-        raise InputError(at, "A number must be finite.")
+        raise InputError(at, "The number must be finite.")
     if isinstance(number, int) and not -_MAX_INT64 <= number <= _MAX_INT64:
-        raise InputError(at, "An integer must fit 64 bits.")
+        raise InputError(at, "The integer must fit in 64 bits.")
 
 
 def check_value(value: object, at: str, *, depth: int = MAX_DEPTH) -> None:
-    """Check every string, number and member name in a JSON value. Raises `InputError` if one is not valid."""
+    """Check every string, number and field name in a JSON value. Raises `InputError` if one is not valid."""
     if isinstance(value, str):
         check_text(value, at)
     elif isinstance(value, int | float):
         check_number(value, at)
     elif isinstance(value, Mapping | list | tuple):
         if depth == 0:
-            raise InputError(at, f"JSON may be nested {MAX_DEPTH} deep.")
+            raise InputError(at, f"JSON can be nested at most {MAX_DEPTH} levels deep.")
         members = value.items() if isinstance(value, Mapping) else enumerate(value)
         for name, member in members:
             if isinstance(name, str):
@@ -64,7 +64,9 @@ def parse_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(at, f"JSON must be in UTF-8; the byte at {error.start} is not.") from error
+        raise InputError(
+            at, f"JSON must be encoded in UTF-8; the byte at position {error.start} is invalid."
+        ) from error
     # guard: json-depth
     _require_shallow(text, at)
     suspicious = "\\u" in text
@@ -85,7 +87,7 @@ def parse_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
     try:
         value = json.loads(text, parse_int=parse_number, parse_float=parse_fraction, parse_constant=parse_fraction)
     except json.JSONDecodeError as error:
-        raise InputError(at, f"This is not JSON: {error.msg} at character {error.pos}.") from error
+        raise InputError(at, f"Invalid JSON: {error.msg} at character {error.pos}.") from error
     if suspicious:
         # guard: inbound-text
         check_value(value, at)
@@ -109,12 +111,12 @@ def check_metadata(value: object, at: str = "metadata") -> None:
     if not isinstance(value, Mapping):
         raise InputError(at, 'Metadata must be a JSON object, such as {"year": 1815}.')
     if len(value) > MAX_METADATA_MEMBERS:
-        raise InputError(at, f"Metadata can have up to {MAX_METADATA_MEMBERS} members.")
+        raise InputError(at, f"Metadata can have up to {MAX_METADATA_MEMBERS} fields.")
     for name, member in value.items():
         if not 0 < len(name) <= MAX_METADATA_NAME_CHARS:
-            raise InputError(at, f"The name of a member must have 1 to {MAX_METADATA_NAME_CHARS} characters.")
+            raise InputError(at, f"The name of a field must have 1 to {MAX_METADATA_NAME_CHARS} characters.")
         if not all(isinstance(each, str | int | float) for each in (member if isinstance(member, list) else [member])):
-            raise InputError(f"{at}.{name}", "A value must be a text, a number, a boolean, or a list of them.")
+            raise InputError(f"{at}.{name}", "The value must be a string, a number, a boolean, or a list of these.")
     check_value(value, at)
 
 
@@ -125,6 +127,6 @@ def _require_shallow(text: str, at: str) -> None:
         if first in "[{":
             depth += 1
             if depth > MAX_DEPTH:
-                raise InputError(at, f"JSON may be nested {MAX_DEPTH} deep.")
+                raise InputError(at, f"JSON can be nested at most {MAX_DEPTH} levels deep.")
         elif first in "]}":
             depth -= 1

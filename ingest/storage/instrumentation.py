@@ -51,7 +51,7 @@ def span(
 def get_traceparent() -> str | None:
     """Return the current span as a W3C `traceparent`, so that another process can continue it.
 
-    None if there is no span.
+    Returns None if there is no current span.
     """
     carrier: dict[str, str] = {}
     _W3C.inject(carrier)
@@ -62,12 +62,12 @@ _hook: Callable[[str], None] | None = None
 
 
 def reach_point(point: str) -> None:
-    """Mark that the code has reached `point`. Outside tests this costs a single comparison."""
+    """Report that the code has reached `point`, where a test may interfere. Outside tests this is one comparison."""
     if _hook is not None:
         _hook(point)
 
 
 def set_point_hook(hook: Callable[[str], None] | None) -> None:
-    """Call `hook` with the name of each point that the code reaches. None removes the hook. For tests only."""
+    """Call `hook` with the name of each fault point that the code reaches. None removes the hook. For tests only."""
     global _hook
     _hook = hook

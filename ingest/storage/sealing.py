@@ -1,4 +1,4 @@
-"""The record of how many of an installation's files must be sealed in the format that binds files to their names.
+"""Records whether an installation accepts only sealed files that are bound to their names.
 
 The record is stored in the catalog, because anyone who can write to the files could change a record stored with them.
 """
@@ -6,8 +6,8 @@ The record is stored in the catalog, because anyone who can write to the files c
 from enum import StrEnum
 from typing import Protocol
 
-# A key in the folder or bucket that marks the store as sealed. Without this marker, a process without a key would read
-# encrypted bytes.
+# A key in the folder or bucket that marks the store as sealed. Without this marker, a process that has no encryption
+# key would read encrypted bytes.
 SEALED_MARKER = "SEALED"
 
 
@@ -20,17 +20,17 @@ class Sealing(StrEnum):
 
 
 class SealRecord(Protocol):
-    """Loads and stores the state of an installation's sealing."""
+    """Loads and stores the sealing state of an installation."""
 
     def load_sealing(self) -> Sealing:
-        """Load the state of sealing. It is `MIXED` for an installation of an earlier release."""
+        """Load the sealing state. It is `MIXED` for an installation of an earlier release."""
 
     def record_sealing(self, sealing: Sealing) -> None:
-        """Record the state of sealing."""
+        """Record the sealing state."""
 
 
 class InMemorySealRecord:
-    """A sealing record for a store without a catalog. It is held in memory for one process."""
+    """Keeps the sealing state in the memory of this process, for a store without a catalog."""
 
     def __init__(self, sealing: Sealing = Sealing.MIXED) -> None:
         self._sealing = sealing

@@ -107,7 +107,7 @@ def test_after_a_rotation_both_keys_are_live_until_the_grace_is_over(keys: ApiKe
     assert keys.load_key("ann", old.id).successor_id == new.id
     assert keys.check(first) is not None
     assert keys.check(second) is not None
-    with pytest.raises(KeyStateError, match="was rotated"):
+    with pytest.raises(KeyStateError, match="was already rotated"):
         keys.rotate("ann", old.id)
     clock.passes(seconds=3600)
     assert keys.check(first) is None

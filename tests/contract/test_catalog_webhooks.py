@@ -213,7 +213,7 @@ def test_tries_follow_the_schedule_until_they_are_used_up(
         assert begun + pause - 0.01 <= delivery.next_at <= time.time() + 1.1 * pause + 0.01
         again(engine)
     (due,) = claim(outbox)
-    outbox.record_result(due, DeliveryResult(None, "No reply received."), disable_days=5)
+    outbox.record_result(due, DeliveryResult(None, "No response received."), disable_days=5)
     (delivery,) = webhooks.list_deliveries("ann", webhook.id, states=[DeliveryState.FAILED])
     assert (delivery.attempts, delivery.next_at) == (len(RETRY_SECONDS) + 1, None)
     assert claim(outbox) == []

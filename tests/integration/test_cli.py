@@ -121,7 +121,7 @@ def test_a_first_start_makes_a_key_that_works_and_is_else_kept_only_as_a_hash(
     assert leadline(with_key, "batch", "failures", batch["id"]).stdout == ""
     cancelled = leadline(with_key, "batch", "cancel", batch["id"])
     assert cancelled.returncode == 1
-    assert "nothing to cancel" in cancelled.stderr
+    assert "cannot be cancelled" in cancelled.stderr
 
     without_key = leadline(environment, "search", "whale")
     assert without_key.returncode == 1

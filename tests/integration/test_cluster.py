@@ -61,7 +61,7 @@ def test_a_vector_server_that_lost_its_data_is_an_outage_until_the_index_is_made
         cluster.qdrant.start()
         wait_until(lambda: search() == (503, "index_lost"), what="the loss is said")
         cluster.workers[0].restart()  # it makes an empty collection, as any process does that starts
-        wait_until(lambda: "lacks 1 of 1 documents" in states.load_state(1).lost, what="the loss is recorded")
+        wait_until(lambda: "1 of 1 documents" in states.load_state(1).lost, what="the loss is recorded")
         wait_until(lambda: ready(cluster) == (503, "lost"), what="readiness says so")
         assert search() == (503, "index_lost")
         assert cluster.ready("uploads").status_code == 200

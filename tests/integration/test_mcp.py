@@ -232,11 +232,11 @@ def test_wrong_arguments_are_told_by_name(service: Harbour, date: str) -> None:
 
 def test_what_is_not_there_is_told_with_a_tool_to_call_and_no_route(service: Harbour, date: str) -> None:
     for name, arguments, expected in (
-        ("read", {"document": "nope"}, "There is no document 'nope'. Call `list` to list the documents."),
-        ("run", {"run": "nope"}, "There is no run 'nope'. Call `run` with an id returned by `ask`."),
-        ("ask", {"question": KEEPER, "collections": ["nope"]}, "There is no collection 'nope'. Call `list` to"),
-        ("search", {"query": KEEPER, "collections": ["nope"]}, "There is no collection 'nope'. Call `list` to"),
-        ("list", {"collection": "nope"}, "There is no collection 'nope'. Call `list` to"),
+        ("read", {"document": "nope"}, "Document 'nope' not found. Call `list` to list the documents."),
+        ("run", {"run": "nope"}, "Run 'nope' not found. Call `run` with an id returned by `ask`."),
+        ("ask", {"question": KEEPER, "collections": ["nope"]}, "Collection 'nope' not found. Call `list` to"),
+        ("search", {"query": KEEPER, "collections": ["nope"]}, "Collection 'nope' not found. Call `list` to"),
+        ("list", {"collection": "nope"}, "Collection 'nope' not found. Call `list` to"),
         ("ask", {"question": KEEPER, "conversation": "nope"}, "Call `ask` with `conversation` set to `new`"),
         ("ask", {}, "question: Field required. Correct the named arguments."),
     ):

@@ -126,7 +126,7 @@ def test_a_collection_that_is_not_there_is_said_to_be_none(client: Client) -> No
     for path, asked in (("search", "query"), ("answers", "question"), ("answers/estimate", "question")):
         refused = client.http.post(f"/v1/{path}", json={asked: "whale", "collections": [known, "absent"]})
         assert (refused.status_code, refused.json()["code"]) == (404, "collection_not_found")
-        assert refused.json()["detail"] == "There is no collection 'absent'."
+        assert refused.json()["detail"] == "Collection 'absent' not found."
 
 
 def test_a_search_again_comes_from_the_cache_until_a_document_of_it_is_deleted(client: Client) -> None:

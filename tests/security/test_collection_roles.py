@@ -72,7 +72,7 @@ def test_searches_listings_counts_and_contents_show_a_collection_to_those_grante
         if "staff" in shown:
             assert caller.found(collections=["staff"]) == {"staff"}
         else:  # what is closed looks like what is not there
-            assert caller.told_of("staff") == caller.told_of("nothing") == (404, "There is no collection 'NAME'.")
+            assert caller.told_of("staff") == caller.told_of("nothing") == (404, "Collection 'NAME' not found.")
         assert caller.found(documents=[documents["staff"]]) == shown - {"open"}
         listed = caller.ask("GET", "/v1/documents").json()["documents"]
         assert {each["collection"] for each in listed} == shown

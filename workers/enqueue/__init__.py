@@ -1,7 +1,7 @@
-"""The doorbell that notifies workers of new work in the catalog. The API may import no other module of `workers`.
+"""Notifies workers of new work in the catalog. The API may import no other module of `workers`.
 
-A ring carries no information that is not in the catalog's rows. If a ring is lost, its job is only delayed until the
-next sweep.
+A notification carries no information that is not in the catalog's rows. If a notification is lost, its job is only
+delayed until the next sweep.
 """
 
 import threading
@@ -13,27 +13,27 @@ from ingest.storage.queue.records import JobKind
 class Doorbell(Protocol):
     """Notifies workers of new work of a kind.
 
-    A ring never blocks and never fails, because the work is already recorded in the catalog.
+    Sending a notification never blocks and never fails, because the work is already recorded in the catalog.
     """
 
     def ring(self, kind: JobKind) -> None: ...
 
     def close(self) -> None:
-        """Close the doorbell, after a short wait for pending rings to be sent."""
+        """Stop sending notifications, after a short wait for pending ones to be sent."""
 
 
 class ThreadDoorbell:
-    """Wakes the threads of this process. Each thread has its own bell, so that a ring wakes all of them.
+    """Wakes the threads of this process. Each thread has its own event, so that a notification wakes all of them.
 
-    A ring wakes only threads that wait for its kind of work. Otherwise, during a thousand small uploads, the other
-    threads would query the catalog a thousand times for work of kinds `collect` and `run`.
+    A notification wakes only threads that wait for its kind of work. Otherwise, during a thousand small uploads, the
+    other threads would query the catalog a thousand times for work of kinds `collect` and `run`.
     """
 
     def __init__(self) -> None:
         self._bells: list[tuple[JobKind, threading.Event]] = []
 
     def create_bell(self, kind: JobKind) -> threading.Event:
-        """Create a bell that is set whenever there may be work of this kind."""
+        """Create an event that is set whenever there may be work of this kind."""
         bell = threading.Event()
         self._bells.append((kind, bell))
         return bell

@@ -1,6 +1,6 @@
-"""The Celery application of senders and workers: queues, and settings with their reasons.
+"""The Celery application of senders and workers: its queues, and its settings with their reasons.
 
-The broker is only used as a doorbell. A message says "check for jobs of this kind" and may name a job. The job itself,
+The broker only carries notifications. A message says "check for jobs of this kind" and may name a job. The job itself,
 its owner and its attempts are recorded in the catalog's rows. Therefore the broker may lose, repeat, delay or reorder
 messages.
 """
@@ -29,7 +29,7 @@ _RING_EXPIRES_SECONDS = 600
 
 
 def make_app(broker_url: str, *, task_seconds: float = TASK_SECONDS) -> Celery:
-    """Create an application without tasks, which is enough to send rings. `workers.main` adds the tasks.
+    """Create an application without tasks, which is enough to send notifications. `workers.main` adds the tasks.
 
     Creating it does not connect to any server.
     """
@@ -45,7 +45,7 @@ def make_app(broker_url: str, *, task_seconds: float = TASK_SECONDS) -> Celery:
 
 
 _TRANSPORT_OPTIONS = {
-    # By default, Celery looks for messages to redeliver only about every 100 s. With these settings it looks every 10
+    # By default, Celery looks for messages to redeliver only about every 100 s. With these settings, it looks every 10
     # s.
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
@@ -84,7 +84,7 @@ _SETTINGS: dict[str, Any] = {
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "worker_cancel_long_running_tasks_on_connection_loss": False,
-    # A ring must not wait for an unreachable broker. If the ring fails, the next sweep rings instead.
+    # Sending a notification must not wait for an unreachable broker. If it fails, the next sweep sends another one.
     "task_publish_retry": False,
     # Workers do not need to communicate with each other. With remote control, anyone with access to the broker could
     # stop them.
@@ -103,7 +103,7 @@ _SETTINGS: dict[str, Any] = {
 
 
 def ring(app: Celery, kind: JobKind, job_id: int | None = None) -> None:
-    """Send one message, which expires if no worker takes it. Raises the same errors as the transport."""
+    """Notify workers with one message, which expires if no worker takes it. Raises the same errors as the transport."""
     limit = {"time_limit": _RUN_TASK_SECONDS} if kind is JobKind.RUN else {}
     asked = {"kind": kind.value, "job": job_id}
     app.send_task(LOOK_TASK, kwargs=asked, queue=QUEUES[kind], expires=_RING_EXPIRES_SECONDS, **limit)

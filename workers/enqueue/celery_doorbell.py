@@ -1,4 +1,4 @@
-"""Rings Celery workers through the broker."""
+"""Notifies Celery workers through the broker."""
 
 import queue
 import threading
@@ -12,17 +12,18 @@ from ingest.storage.queue.records import JobKind
 from workers.enqueue.celery_app import ring
 
 _MAX_WAITING_RINGS = 1_000
-# After a failed send, rings are dropped for this long, so that not every ring has to wait for the broker's timeout.
+# After a failed send, notifications are dropped for this long, so that not every one has to wait for the broker to time
+# out.
 _BROKER_PAUSE_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
 
 class CeleryDoorbell:
-    """Sends rings from a separate thread, so that no request waits for the broker.
+    """Sends notifications from a separate thread, so that no request waits for the broker.
 
-    Rings are dropped while the broker is unreachable or too many rings are pending. A sweep later rings for every row
-    that is still waiting.
+    Notifications are dropped while the broker is unreachable or too many of them are pending. Later, a sweep sends a
+    notification for every row that is still waiting.
     """
 
     def __init__(self, app: Celery) -> None:
@@ -36,7 +37,7 @@ class CeleryDoorbell:
         try:
             self._rings.put_nowait(kind)
         except queue.Full:
-            log.debug("ring dropped", kind=kind)
+            log.debug("notification dropped", kind=kind)
 
     def close(self) -> None:
         try:
@@ -53,4 +54,6 @@ class CeleryDoorbell:
                 ring(self._app, kind)
             except (OperationalError, OSError) as error:
                 self._away_until = time.monotonic() + _BROKER_PAUSE_SECONDS
-                log.warning("ring not sent: broker unreachable; the next sweep will ring", error=repr(error))
+                log.warning(
+                    "notification not sent: broker unreachable; the next sweep will send another", error=repr(error)
+                )

@@ -1,1 +1,1 @@
-"""Building another generation of the index, and switching to it."""
+"""Builds another generation of the index, and switches to it."""

@@ -34,7 +34,7 @@ class GenerationBuilder:
         self._recounted: int | None = None
 
     def run_once(self) -> bool:
-        """Add some versions to the generation.
+        """Add the next versions to the generation.
 
         Returns false if no generation is being built, or if no version can be added now.
         """
@@ -98,9 +98,9 @@ def open_builder(
     stopping: Callable[[], bool],
     slice_over: Callable[[], bool] = lambda: False,
 ) -> tuple[GenerationBuilder, ReembedTask]:
-    """Create a builder and a task that reports progress on long documents.
+    """Create a builder and its task, which reports progress on long documents.
 
-    See `JobRunner` for the meaning of the callables.
+    For the meaning of the callables, see `JobRunner`.
     """
     task = ReembedTask(deps)
     runner = JobRunner(deps.jobs, reembed=task, stopping=stopping, slice_over=slice_over)
@@ -108,7 +108,7 @@ def open_builder(
 
 
 def requeue_missing_versions(records: GenerationRecords, generations: Generations, generation_id: int) -> int:
-    """Requeue versions that are recorded as done but missing in the generation being built, and return how many.
+    """Requeue versions that are recorded as done but missing in the generation. Return the number of these versions.
 
     The catalog syncs each commit to disk and the index does not, so the index may lack versions after a power cut. The
     previous generation may also have lost data since it stopped being active.

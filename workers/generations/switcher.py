@@ -11,11 +11,11 @@ from ingest.storage.generations.records import BuildProgress, Generation, Genera
 from ingest.storage.generations.store import GenerationRecords, build_incomplete_error
 from retrieval.encoders.registry import EncoderChoice
 
-# Documents that arrive while the generation is being completed are added in at most this many rounds. Each round is
-# shorter than the previous one.
+# Maximum number of rounds in which documents are added that arrive while the generation is being completed. Each round
+# is shorter than the previous one.
 _MAX_ROUNDS = 20
-# A switch first adds documents that arrived after the generation was completed. The switch is refused if more than this
-# fraction of the versions is missing.
+# A switch first adds documents that arrived after the generation was completed. The switch is rejected if more than
+# this fraction of the chunks is missing.
 _MAX_MISSING_SHARE = 0.05
 
 
@@ -59,16 +59,16 @@ class GenerationSwitcher:
         active = self._records.load_active()
         if not differences(active.id):
             raise GenerationStateError(
-                f"The active generation {active.id} is already stored as the settings ask.",
+                f"The active generation {active.id} already matches the storage settings.",
                 hint="To move it, start every process of the cluster with the new LEADLINE_QDRANT_ settings, then run "
-                "this command with the same settings. An index in a folder cannot be spread. `leadline "
-                "index repair` restores copies that were lost with a node.",
+                "this command with the same settings. An index in a folder cannot be moved to other nodes. `leadline "
+                "index repair` restores replicas that were lost with a node.",
             )
         generation = self._records.start(active.encoder, active.sparse, active.dimension, copies=active.id)
         self._finish(generation)
         if others := differences(generation.id):
             raise GenerationStateError(
-                f"Generation {generation.id} was created by a process with other settings: {'; '.join(others)}.",
+                f"Generation {generation.id} was created by a process with different settings: {'; '.join(others)}.",
                 hint="Start every process of the cluster with the same settings, discard the generation (`leadline "
                 "index discard --unfinished`), then run this command again.",
             )
@@ -86,11 +86,11 @@ class GenerationSwitcher:
         return self._finish_and_activate(generation)
 
     def switch(self) -> Generation:
-        """Switch to the newer generation. Raises `GenerationStateError` if too many versions are missing in it."""
+        """Switch to the newer generation. Raises `GenerationStateError` if too many chunks are missing in it."""
         active, beside = self._records.load_active(), self._records.find_beside_active()
         if beside is None:
             raise GenerationStateError(
-                f"There is no generation besides the active one, {active.id}.",
+                f"Generation {active.id} is active, and there is no other generation to switch to.",
                 hint="`leadline index reembed --encoder NAME` builds one.",
             )
         if beside.id < active.id:
@@ -107,13 +107,14 @@ class GenerationSwitcher:
         active, beside = self._records.load_active(), self._records.find_beside_active()
         if beside is None:
             raise GenerationStateError(
-                f"There is no generation before {active.id} to roll back to.", hint="`leadline index show` lists them."
+                f"No generation before {active.id} is left to roll back to.", hint="`leadline index show` lists them."
             )
         if beside.id > active.id:
             if beside.state is GenerationState.PREVIOUS:
                 return active
             raise GenerationStateError(
-                f"Generation {beside.id} is being built, and there is no generation before {active.id}.",
+                f"Generation {beside.id} is still being built, and no generation before {active.id} is left to roll "
+                "back to.",
                 hint="`leadline index discard --unfinished` discards it.",
             )
         return self._finish_and_activate(self._records.revive(beside.id))

@@ -1,7 +1,7 @@
-"""Writes the readers of documents to the index, so that its queries find only chunks that the principal may see.
+"""Writes the readers of documents to the index, so that searches find only chunks that the principal may see.
 
-The catalog decides what is visible from the moment a change is committed. The index is updated immediately or, if it is
-unreachable, once it is available again. Until the update, `Catalog.list_unsynced_readers` lists the document.
+The catalog decides what is visible as soon as a change is committed. The index is updated immediately or, if it is
+unreachable, once it is available again. Until then, `Catalog.list_unsynced_readers` lists the document.
 """
 
 from collections.abc import Callable, Collection

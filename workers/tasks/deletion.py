@@ -1,4 +1,4 @@
-"""Removes versions from the index and the blobs: immediately when a document is deleted, otherwise in a queued job."""
+"""Removes versions from the index and the blobs: immediately when a document is deleted, otherwise in a job."""
 
 import structlog
 
@@ -32,7 +32,7 @@ class Deleter:
         self._tables = RecordTables(blobs)
 
     def remove_version(self, version: Version) -> tuple[int, int]:
-        """Remove a version unless it is in use. Return how many chunks were removed and bytes freed.
+        """Remove a version unless it is in use. Return the number of removed chunks and of freed bytes.
 
         The version is removed from all generations of the index, and content derived from the version is redacted:
         answers, run logs and cached replies. The original of a failed version remains available for inspection until
@@ -69,7 +69,7 @@ class Deleter:
                 chunks, size = self.remove_version(version)
             except LeadlineError as error:
                 log.warning(
-                    "version not removed yet; its queued collection will do it", version=version.id, error=repr(error)
+                    "version not removed yet; its queued job will remove it", version=version.id, error=repr(error)
                 )
                 continue
             complete = version.id not in deleted.worked_on

@@ -36,7 +36,7 @@ class EmbedTask:
                 self._embed_jobs(jobs, made, stopping)
         except Exception:
             if len(jobs) == 1:
-                self._deps.jobs.require_held(jobs[0])  # if the version was withdrawn, this raises the explanation
+                self._deps.jobs.require_held(jobs[0])  # raises `LeaseLostError` if the version was withdrawn
             raise
 
     def _embed_jobs(self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""A container's entries before they become documents. A parser passes on their bytes, which are stored as blobs."""
+"""Stores the bytes of a container's entries as blobs, before the entries become documents."""
 
 import hashlib
 from typing import BinaryIO
@@ -15,7 +15,7 @@ _BATCH_BYTES = 16 * 1024**2
 
 
 class EntryStore:
-    """The blobs of one version's entries. A repeated ingest writes the same keys, so that no entry is stored twice.
+    """Stores the entries of one version as blobs. A repeated ingest writes the same keys, so no entry is stored twice.
 
     Small files are stored in batches, because a disk syncs many files as fast as one.
     """
@@ -54,7 +54,7 @@ class EntryStore:
         return tuple(self._found)
 
     def remove(self) -> None:
-        """Remove the stored entries. Called if their version was withdrawn and they will not be used."""
+        """Remove the stored entries, because their version was withdrawn and will not use them."""
         self._waiting.clear()
         for entry in self._found:
             self._blobs.delete(entry.blob_key)

@@ -47,7 +47,7 @@ _BATCH_CHUNKS = 512
 
 @dataclass(frozen=True)
 class JobFailure:
-    """The failure of one of several jobs that were claimed together, with its error.
+    """The failure of one of several jobs that were claimed together.
 
     The job may also have been lost or stopped.
     """
@@ -197,7 +197,9 @@ class IngestTask:
             reports = [replace(version.report, digests=digests[version.version.id]) for version in parsed]
             lost += deps.jobs.finish_ingest(reports, unused=deps.blobs.delete)
             reach_point("ingest.committed")
-        return failures + [JobFailure(job, LeaseLostError(f"Job {job.id} is no longer held.")) for job in lost]
+        return failures + [
+            JobFailure(job, LeaseLostError(f"This worker no longer holds job {job.id}.")) for job in lost
+        ]
 
     def _build_turn(self, job: Job, stopping: Callable[[], bool], *, is_shared: bool = False) -> WorkerTurn:
         return WorkerTurn(
@@ -238,7 +240,7 @@ class IngestTask:
                 break
             try:
                 if job.document_id not in documents or job.version_id not in versions:
-                    raise DocumentNotFoundError(f"There is no document {job.document_id!r}.")
+                    raise DocumentNotFoundError(f"Document {job.document_id!r} not found.")
                 document, version = documents[job.document_id], versions[job.version_id]
                 turn = only or self._build_turn(job, stopping, is_shared=bool(parsed or jobs[number + 1 :]))
                 parsed.append(self._parse(job, document, version, turn, alone=only is not None))
@@ -278,7 +280,7 @@ class IngestTask:
         return _ParsedVersion(job, document, version, parsed, tuple(chunks), store.finish())
 
     def _build_unpacking(self, document: Document, version: Version, store: EntryStore) -> Unpacking | None:
-        """Return the reason for extracting a container's entries, or None for other documents.
+        """Return the limits and the handler for a container's entries, or None for other documents.
 
         The entries of an active version have already been stored. If the version is indexed again, its entries are
         parsed but not stored.
@@ -347,7 +349,7 @@ class IngestTask:
                 self._stores[job.version_id].remove()
         if self._deps.jobs.select_held([job]):
             return failure
-        return JobFailure(job, LeaseLostError(f"Job {job.id} is no longer held."))
+        return JobFailure(job, LeaseLostError(f"This worker no longer holds job {job.id}."))
 
 
 def _skip_entry(found: FoundEntry, file: BinaryIO) -> None:

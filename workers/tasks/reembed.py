@@ -152,7 +152,9 @@ class ReembedTask:
         vectors = version.state is not VersionState.FAILED
         found = made.index.count_chunks(version.tenant_id, version.id, embedded_only=vectors)
         if found != wanted:
-            raise IncompleteVersionError(f"Generation {made.id} holds {found} of {wanted} chunks of {version.id}.")
+            raise IncompleteVersionError(
+                f"Generation {made.id} contains {found} of the {wanted} chunks of version {version.id}."
+            )
         self._deps.jobs.finish_reembed(begun.job)
         self.uncommitted_chunks = 0
         reach_point("reembed.committed")

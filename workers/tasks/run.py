@@ -58,7 +58,7 @@ class RunTask:
         """Run one job.
 
         Raises `WorkerStopping` if the process is ending, `LeaseLostError` if the job was taken over, and any error that
-        occurs while answering.
+        occurs while answering the question.
         """
         run = self._log.start(job)
         reach_point("run.begun")
@@ -103,7 +103,7 @@ class RunTask:
         self._jobs.require_held(job)
         if stopping():
             raise WorkerStopping
-        raise LeaseLostError(f"Job {job.id} could not be checked for longer than its lease lasts.")
+        raise LeaseLostError(f"The lease of job {job.id} lapsed because it could not be checked in time.")
 
     @contextmanager
     def _lease_watch(self, job: Job) -> Iterator[Callable[[], bool]]:

@@ -49,7 +49,7 @@ class WorkerTurn:
     ) -> None:
         """Prepare a turn.
 
-        `is_shared` means that other documents claimed at the same time are waiting for this turn to end.
+        If `is_shared` is true, other documents that were claimed at the same time are waiting for this turn to end.
         """
         self._jobs = jobs
         self._job = job

@@ -52,7 +52,7 @@ class IndexedText:
 
 
 def _extract_cells(text: str) -> str:
-    """Return a text in which the rows of Markdown tables are reduced to their cells."""
+    """Reduce the rows of Markdown tables in a text to their cells."""
     if "|" not in text:
         return text
     lines = (line for line in text.split("\n") if not _rule.fullmatch(line))
@@ -154,7 +154,7 @@ class _MissingVector:
 
 @dataclass(frozen=True)
 class _KnownVector:
-    """A vector for a text, and the text's number of tokens: counted for a new vector, estimated for a reused one."""
+    """A vector and the number of tokens of its text: counted for a new vector, estimated for a reused one."""
 
     vector: DenseVector
     tokens: int
@@ -175,7 +175,7 @@ class VectorWriter:
         self._kind = kind
 
     def write(self, portions: Sequence[Portion]) -> list[VectorCounts]:
-        """Write the vectors of several versions' chunks. New texts are encoded together, and each text only once."""
+        """Write the vectors of several versions' chunks. All new texts are encoded together, and each only once."""
         parts = [
             [
                 _MissingVector(i, (portion.version.tenant_id, compute_text_digest(str(text))), str(text))
@@ -223,7 +223,7 @@ class VectorWriter:
         }
 
     def _find_copied(self, wanted: Sequence[_MissingVector]) -> dict[tuple[str, str], _KnownVector]:
-        """Find the vectors of the same texts in the generation from which vectors are copied."""
+        """Find the vectors of these texts in the generation from which vectors are copied."""
         # guard: copied-vectors
         if self._made.copied is None:
             return {}
@@ -244,7 +244,7 @@ class VectorWriter:
 def _find_same_texts(
     index: IndexVectors, keys: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], tuple[IndexedChunk, DenseVector]]:
-    """For each tenant and digest, find a chunk in the index that has a vector, if there is one."""
+    """For each tenant and digest, find a chunk in the index that has a vector."""
     found: dict[tuple[str, str], tuple[IndexedChunk, DenseVector]] = {}
     for tenant in sorted({tenant for tenant, _ in keys}):
         digests = sorted(digest for of, digest in keys if of == tenant)
@@ -255,8 +255,8 @@ def _find_same_texts(
 
 
 def compute_text_digest(text: str) -> str:
-    """Compute a 128-bit digest of a text.
+    """Compute the 128-bit digest of a text.
 
-    With 128 bits, nobody can find another text with the same digest.
+    This size makes it infeasible to find another text with the same digest.
     """
     return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=16).digest()).decode().rstrip("=")

@@ -1,1 +1,1 @@
-"""Upkeep: maintenance work that runs at regular intervals, such as expiry, index checks and sending webhooks."""
+"""Maintenance work that runs at regular intervals, such as expiry, index checks and sending webhooks."""

@@ -38,7 +38,7 @@ class DigestFiller:
         self._next = 0.0
 
     def run_step(self, seconds: float) -> int:
-        """Work for about `seconds`, and return the number of versions that got digests."""
+        """Add digests for about `seconds` seconds, and return the number of versions that got digests."""
         if self._clock() < self._next:
             return 0
         end, filled = self._clock() + seconds, 0

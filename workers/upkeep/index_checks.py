@@ -33,7 +33,8 @@ MAX_MISSING_SHARE = 0.01
 # The number of versions compared by a quick check. If 5 % of the versions are missing, 6 of 1,000 checks fail to detect
 # it.
 SAMPLE_VERSIONS = 100
-# A power cut loses writes that the operating system has not flushed to disk yet. By default it flushes them after 30 s.
+# A power cut loses writes that the operating system has not flushed to disk yet. By default, it flushes them after 30
+# s.
 _UNWRITTEN_SECONDS = 120.0
 # A replica may lag for a moment, so missing versions are compared again after this delay.
 _PAUSE_SECONDS = 1.0
@@ -202,7 +203,7 @@ class IndexChecks:
     def run(self, *, crashed: bool = False) -> IndexState:
         """Compare the whole index with the catalog, queue missing versions, and record and return the result.
 
-        Raises `IndexUnavailableError`, without recording anything, if the index does not respond.
+        Raises `IndexUnavailableError` if the index does not respond. In this case, nothing is recorded.
         """
         active = self._records.load_active()
         found, missing = self._examine_active(active, crashed=crashed)
@@ -223,7 +224,7 @@ class IndexChecks:
         return found
 
     def check_copies(self) -> list[CopiesState]:
-        """Check the replicas of every generation's index, record how many are missing, and return the result.
+        """Check the replicas of every generation's index. Record and return how many are missing.
 
         Nothing is recorded for an index that is stored in a single location. Raises `IndexUnavailableError` if an index
         does not respond.
@@ -233,7 +234,7 @@ class IndexChecks:
             self._states.record_copies(found)
         for state in found:
             if state.short:
-                log.warning("shard copies missing", generation=state.generation, detail=state.detail)
+                log.warning("shard replicas missing", generation=state.generation, detail=state.detail)
         return found
 
     def inspect(self) -> IndexState:
@@ -258,7 +259,7 @@ class IndexChecks:
             return False
 
     def _requeue(self, active: Generation, missing: Collection[SearchableVersion], *, crashed: bool) -> int:
-        """Queue versions to be reindexed, and return how many. After a crash this includes staged versions."""
+        """Queue versions to be reindexed, and return their number. After a crash, this includes staged versions."""
         if crashed:
             with self._generations.use_index(active.id) as index:
                 return len(reconcile_index(self._catalog, self._jobs, index))
@@ -297,7 +298,7 @@ def _are_recent(missing: Sequence[SearchableVersion], at_rest: Sequence[Searchab
 def _build_lost_state(
     state: IndexState, reason: str, missing: Sequence[SearchableVersion], versions: Sequence[SearchableVersion]
 ) -> IndexState:
-    lacking = f"It lacks {len(missing):,} of {len(versions):,} documents that searches should find."
+    lacking = f"{len(missing):,} of {len(versions):,} documents that searches should find are missing."
     found = replace(state, versions=len(versions), missing=len(missing), requeued=0)
     return replace(found, lost=f"The vector index has lost documents. {reason}{lacking}")
 

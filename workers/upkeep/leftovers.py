@@ -37,9 +37,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class CleanupResult:
-    """The counts of a round: removed chunks and files, and quarantined and restored files.
+    """Counts from one cleanup round: removed chunks and files, and quarantined and restored files.
 
-    `stopped` is the reason why the round only restored files, or empty.
+    If the round was stopped before it quarantined or removed anything, `stopped` is the reason; otherwise it is empty.
     """
 
     orphan_chunks: int = 0
@@ -51,7 +51,7 @@ class CleanupResult:
 
 @dataclass(frozen=True)
 class _ContentCounts:
-    """Counts for one kind of content: the total in use, the unknown part, and the part already in quarantine."""
+    """Counts of one kind of content: the total in use, the unknown part, and the quarantined part."""
 
     name: str
     total: int
@@ -109,7 +109,7 @@ class LeftoverCleaner:
         except InstallationMismatchError as error:
             done = CleanupResult(stopped=str(error))
         if done.stopped:
-            log.error("clean-up refused", reason=done.stopped)
+            log.error("clean-up stopped", reason=done.stopped)
             self._record.record_notice(NOTICE_NAME, done.stopped)
             return done
         self._generations.remove_discarded()
@@ -120,14 +120,14 @@ class LeftoverCleaner:
 
     @property
     def is_due(self) -> bool:
-        """True if a round has work to do or a problem to report.
+        """Whether a round has work to do or a problem to report.
 
-        This is the case if files are in quarantine, or if the last round was refused.
+        This is the case if files are in quarantine, or if the last round was stopped.
         """
         return bool(self._quarantine.load_dates()) or NOTICE_NAME in self._record.load_notices()
 
     def restore_claimed_files(self) -> int:
-        """Restore quarantined files that the catalog names, and return how many."""
+        """Restore quarantined files that the catalog names, and return their number."""
         aside = self._quarantine.load_dates()
         return self._quarantine.restore_files(set(aside) - self._select_unknown(aside)) if aside else 0
 
@@ -171,7 +171,7 @@ class LeftoverCleaner:
         return {key for key in keys if self._blobs.get_age_seconds(key) >= self._forgotten_seconds}
 
     def _count_aside(self) -> Mapping[str, int]:
-        """Count the quarantined files that stay in quarantine in this round, by the first part of their keys."""
+        """Count the files that stay in quarantine after this round, by the first part of their keys."""
         first = (datetime.now(UTC) - timedelta(days=self._limits.quarantine_days)).date()
         kinds = [key.partition("/")[0] for key, day in self._quarantine.load_dates().items() if day >= first]
         return {kind: kinds.count(kind) for kind in ("original", *_DERIVED_KINDS)}
@@ -183,7 +183,7 @@ class LeftoverCleaner:
         return {version for version in unknown if seen.get(version, last) < last}
 
     def _describe_excess(self, *kinds: _ContentCounts) -> str:
-        """Describe the kinds of content of which too large a fraction is unknown.
+        """Describe the kinds of content with too large an unknown fraction.
 
         Returns an empty string if there are none.
         """
@@ -192,9 +192,9 @@ class LeftoverCleaner:
             return ""
         counts = ", ".join(kind.counts for kind in found)
         return (
-            f"The catalog does not know {counts}: more than {self._limits.share:.0%}, so nothing is put aside or "
-            "removed. If this is an older catalog, put the newer one back. If they are leftovers indeed, start once "
-            "with LEADLINE_UPKEEP_SHARE=1."
+            f"Unknown to the catalog: {counts}. This is more than {self._limits.share:.0%}, so nothing is quarantined "
+            "or removed. If this is an older catalog, restore the newer one. If the content is really unused, start "
+            "the service once with LEADLINE_UPKEEP_SHARE=1."
         )
 
     def _remove_given_up(self, indexes: Mapping[int, Index], present: Collection[str], derived: Collection[str]) -> int:

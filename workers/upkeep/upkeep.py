@@ -14,20 +14,20 @@ from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from retrieval.index.port import IndexWriter
 
-# The maximum number of unanswered rings that a sweep allows per kind. More rings would only pile up while workers are
-# busy.
+# Maximum number of unanswered notifications that a sweep allows per kind. More of them would only pile up while workers
+# are busy.
 _MAX_WAITING_RINGS = 32
-# Builders of another generation find their jobs without rings.
+# Builders of another generation find their jobs without notifications.
 _RUNG_KINDS = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT, JobKind.RUN)
 
 log = structlog.get_logger(__name__)
 
 
 def sweep_jobs(jobs: Jobs, *, unanswered: Mapping[JobKind, int], ring: Callable[[JobKind, int], None]) -> int:
-    """Requeue jobs that lost their worker, and ring for claimable jobs. Return the number of rings.
+    """Requeue jobs that lost their worker, and notify workers of claimable jobs. Return the number of notifications.
 
-    Requeueing a lost job is one transaction under the job's fencing token, and a superfluous ring costs one query.
-    `unanswered` contains the number of rings of each kind that no worker has answered yet.
+    Requeueing a lost job is one transaction under the job's fencing token, and a superfluous notification costs one
+    query. `unanswered` contains the number of notifications of each kind that no worker has answered yet.
     """
     recovered = jobs.recover(all_running=False)
     if recovered:

@@ -25,7 +25,7 @@ _MAX_EXAMPLES = 5
 
 @dataclass
 class Disagreement:
-    """The differences found in one version, as numbers of chunks.
+    """The differences found in one version, as chunk counts.
 
     `examples` contains the ids of some of these chunks.
     """
@@ -68,7 +68,7 @@ class Verifier:
     """Compares one generation of the index with the catalog and the texts."""
 
     def __init__(self, catalog: Catalog, records: GenerationRecords, texts: Texts, made: OpenGeneration) -> None:
-        """Prepare the comparison of `made`, which is the active generation or the one being built or retained.
+        """Prepare to compare `made`, which is the active generation or the one being built or retained.
 
         If `made` is not the active generation, only versions recorded as done are compared.
         """
@@ -82,9 +82,10 @@ class Verifier:
     def run(
         self, *, sample: int, seed: int, advanced: Callable[[int, int], None] = lambda done, all_: None
     ) -> VerificationResult:
-        """Compare every version, and encode a random sample of about `sample` chunks again. `seed` seeds the sample.
+        """Compare every version, and encode a random sample of about `sample` chunks again.
 
-        Versions that seem wrong are compared a second time, because they may have been changed in the meantime.
+        `seed` seeds the sample. Versions that seem wrong are compared a second time, because they may have been changed
+        in the meantime.
         """
         versions = self._records.list_complete_versions() if self._beside else self._records.list_wanted_versions()
         total = sum(version.chunks or 0 for version in versions)
@@ -115,7 +116,7 @@ class Verifier:
     def _choose_sample(
         self, versions: Sequence[Version], sample: int, total: int, source: random.Random
     ) -> Mapping[str, Sequence[int]]:
-        """Choose the chunks to encode again. Return their ordinals, keyed by version."""
+        """Choose the chunks to encode again. Return their ordinals, keyed by version id."""
         chosen: dict[str, list[int]] = {}
         picked = sorted(source.sample(range(total), min(sample, total)))
         begin = 0

@@ -32,7 +32,7 @@ class WebhookSender:
         self._disable_days = settings.webhook_disable_days
 
     def send_due(self) -> bool:
-        """Try to send some of the due messages. Return whether there were any due messages."""
+        """Try to send some of the due messages. Return whether any messages were due."""
         claimed = self._outbox.claim(lease_seconds=self._seconds + _LEASE_SECONDS)
         reach_point("webhooks.claimed")
         if claimed:
@@ -58,11 +58,11 @@ class WebhookSender:
             async with asyncio.timeout(self._seconds):
                 outcome = await self._attempt_delivery(http, due)
         except TimeoutError:
-            outcome = DeliveryResult(None, f"The server did not reply within {self._seconds:g} seconds.")
+            outcome = DeliveryResult(None, f"The server did not respond within {self._seconds:g} seconds.")
         except DestinationRefusedError as error:
             outcome = DeliveryResult(None, str(error))
         except httpx.HTTPError as error:
-            outcome = DeliveryResult(None, f"No reply received: {error!r}.")
+            outcome = DeliveryResult(None, f"No response received: {error!r}.")
         reach_point("webhooks.sent")
         await asyncio.to_thread(self._outbox.record_result, due, outcome, disable_days=self._disable_days)
         log.info(
@@ -108,5 +108,5 @@ def _build_result(response: httpx.Response) -> DeliveryResult:
     wait_seconds = float(after) if after.isdecimal() and len(after) < 10 else None
     detail = ""
     if response.is_redirect:
-        detail = "The server replied with a redirect, which is not followed. Change the webhook's address."
+        detail = "The server responded with a redirect, which is not followed. Change the webhook's address."
     return DeliveryResult(response.status_code, detail, wait_seconds)

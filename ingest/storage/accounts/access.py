@@ -35,7 +35,7 @@ def build_access_condition(readers: Readers) -> ColumnElement[bool]:
 def build_listing_condition(tenant_id: str, readers: Readers) -> ColumnElement[bool]:
     """Build the equivalent of `build_access_condition` for the table `document_listing`.
 
-    The subqueries in this condition run once for the whole query instead of once for each row.
+    The subqueries of this condition run once per query instead of once per row.
     """
     if readers is None:
         return true()
@@ -51,7 +51,7 @@ def build_listing_condition(tenant_id: str, readers: Readers) -> ColumnElement[b
 
 
 def list_closed_collections(connection: Connection, tenant_id: str, readers: Readers) -> set[str]:
-    """List the collections that these readers cannot see: those with grants, none of which names a reader."""
+    """List the collections that these readers cannot see: those whose grants name none of the readers."""
     if readers is None or ADMIN_READER in readers:
         return set()
     return set(connection.execute(_build_closed_query(tenant_id, readers)).scalars())
@@ -75,14 +75,15 @@ def _build_closed_condition(readers: frozenset[str]) -> ColumnElement[bool]:
 def build_owner_condition(table: Table, owner: str | None) -> ColumnElement[bool]:
     """Build a condition that selects this owner's conversations, answers or runs, and those without an owner.
 
-    If `owner` is None, the condition selects all of them. Rows without an owner were written by releases that did not
-    record one. They belong to the whole tenant, because at that time everyone in the tenant could read every document.
+    If `owner` is None, the condition selects all rows. Rows without an owner were written by releases that did not
+    record one. They belong to the whole tenant, because in these releases everyone in the tenant could read every
+    document.
     """
     return true() if owner is None else table.c.owner.is_(None) | (table.c.owner == owner)
 
 
 def list_withheld_documents(connection: Connection, identifiers: Collection[str], readers: Readers) -> set[str]:
-    """List the documents that must not be shown to these readers: deleted documents, and documents they may not see."""
+    """List the documents that these readers must not see: deleted documents, and documents they may not access."""
     withheld: set[str] = set()
     for some in iter_slices(sorted(identifiers)):
         hidden = documents.c.deleted_at.is_not(None) | ~build_access_condition(readers)
@@ -91,9 +92,9 @@ def list_withheld_documents(connection: Connection, identifiers: Collection[str]
 
 
 def store_readers(connection: Connection, identifiers: Sequence[str], readers: Collection[str] | None) -> None:
-    """Replace the access list rows of these documents, which `build_access_condition` reads.
+    """Replace the access list rows of these documents. All documents get the same access list.
 
-    All documents get the same access list. The caller also writes the list to a column of each document.
+    The caller also writes the list to a column of each document.
     """
     for some in iter_slices(identifiers):
         connection.execute(delete(document_readers).where(document_readers.c.document_id.in_(some)))

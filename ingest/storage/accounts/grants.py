@@ -1,4 +1,4 @@
-"""The rows of collections and of the grants on them.
+"""Stores collections and the grants on them.
 
 A grant is the role that a user, group or key has on a collection.
 """
@@ -26,7 +26,7 @@ from ingest.storage.errors import CollectionNotFoundError, GrantNotFoundError, L
 
 
 def ensure_collection(connection: Connection, tenant_id: str, name: str) -> None:
-    """Create the collection if it does not exist. The caller holds the lock on the tenant."""
+    """Create the collection if it does not exist. The caller must hold the tenant's lock."""
     if not has_collection(connection, tenant_id, name):
         insert_if_absent(connection, collections, tenant_id=tenant_id, name=name, metadata={}, created_at=time.time())
 
@@ -39,7 +39,7 @@ def has_collection(connection: Connection, tenant_id: str, name: str) -> bool:
 def require_collection(connection: Connection, tenant_id: str, name: str) -> None:
     """Raise `CollectionNotFoundError` unless the tenant has the collection."""
     if not has_collection(connection, tenant_id, name):
-        raise CollectionNotFoundError(f"There is no collection {name!r}.")
+        raise CollectionNotFoundError(f"Collection {name!r} not found.")
 
 
 GRANTS_QUERY = select(collection_grants.c.collection, collection_grants.c.subject, collection_grants.c.role).where(
@@ -69,7 +69,7 @@ class CollectionTotal:
 
 
 class Grants:
-    """Grants on collections. Each method is one transaction and reads or changes one tenant only.
+    """Grants on collections. Each method is one transaction on the data of a single tenant.
 
     A collection without grants is open to its whole tenant. A collection with grants is open only to the subjects that
     the grants name, and to the tenant's admins.
@@ -81,8 +81,8 @@ class Grants:
     def grant(self, tenant_id: str, collection: str, subject: str, role: Role) -> Grant:
         """Give a subject a role on a collection, replacing an earlier role.
 
-        The grant takes effect when the transaction commits. A collection can be granted before it contains documents.
-        Raises `NameInvalidError` if a name is invalid.
+        The grant takes effect when the transaction commits. The collection may still be empty. Raises
+        `NameInvalidError` if a name is invalid.
         """
         grant = Grant(collection, validate_subject(subject), role, time.time())
         with write_transaction(self._engine) as connection:
@@ -116,11 +116,11 @@ class Grants:
             here = collection_grants.c.tenant_id == tenant_id, collection_grants.c.collection == collection
             held = set(connection.execute(select(collection_grants.c.subject).where(*here)).scalars())
             if subject not in held:
-                raise GrantNotFoundError(f"The collection {collection!r} has no grant for {subject!r}.")
+                raise GrantNotFoundError(f"The grant for {subject!r} on the collection {collection!r} was not found.")
             if len(held) == 1 and not open_to_all:
                 raise LastGrantError(
-                    f"This is the last grant of {collection!r}: without it, everyone in the tenant can use it.",
-                    hint="Grant it to somebody else first, or confirm with open_to_all (`--open-to-all`).",
+                    f"Removing the last grant of {collection!r} would open it to everyone in the tenant.",
+                    hint="Grant a role to another subject first, or confirm with open_to_all (`--open-to-all`).",
                 )
             connection.execute(delete(collection_grants).where(*here, collection_grants.c.subject == subject))
             taken: dict[str, Any] = {"revoked": subject, "open_to_all": len(held) == 1}

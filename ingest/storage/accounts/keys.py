@@ -1,4 +1,7 @@
-"""API keys: 256 random bits, stored as a hash and compared in constant time. The time of last use is recorded."""
+"""API keys. A secret has 256 random bits, is stored as a hash, and is compared in constant time.
+
+The time of a key's last use is recorded.
+"""
 
 import hashlib
 import hmac
@@ -33,7 +36,7 @@ log = structlog.get_logger(__name__)
 class LastUseRecorder:
     """Records when keys were last used, in a background thread that starts on first use.
 
-    If a write fails, the use is not recorded: requests must not wait for this write or fail because of it.
+    If a write fails, the use is not recorded, because requests must not wait for this write or fail because of it.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -47,7 +50,7 @@ class LastUseRecorder:
         event.listen(engine, "engine_disposed", lambda _: self.close())
 
     def record_use(self, key_id: str, written_at: float | None, at: float) -> None:
-        """Queue this use for recording, unless a use within the last minute is already known.
+        """Queue this use for recording, unless a use within the previous minute is already known.
 
         `written_at` is the time of the last use recorded in the catalog. Uses already queued by this process also
         count.
@@ -162,7 +165,7 @@ class ApiKeys:
         _require_usable(scopes, expires_at, now)
         with write_transaction(self._engine) as connection:
             if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
-                raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
+                raise TenantNotFoundError(f"Tenant {tenant_id!r} not found.")
             user_id = None if user is None else load_user(connection, tenant_id, user).id
             issued = _insert_key(
                 connection,
@@ -179,7 +182,7 @@ class ApiKeys:
         return issued
 
     def check(self, presented: str) -> Principal | None:
-        """Return the principal if `secret` belongs to a live key, otherwise None."""
+        """Return the principal of the live key with this secret. Return None if there is no such key."""
         prefix, _, rest = presented.partition("_")
         identifier, _, secret = rest.partition("_")
         if prefix != _KEY_PREFIX or not secret:
@@ -197,7 +200,7 @@ class ApiKeys:
         return principal
 
     def list_keys(self, tenant_id: str, *, after: str = "", limit: int = 1000) -> list[ApiKey]:
-        """List keys by creation time, including revoked keys, starting after the key `after` or with the oldest key."""
+        """List keys by creation time, including revoked keys, starting after the key with id `after`, if given."""
         at, identifier = api_keys.c.created_at, api_keys.c.id
         query = _build_keys_query(tenant_id).order_by(at, identifier).limit(limit)
         if after:
@@ -247,7 +250,8 @@ class ApiKeys:
             key = _require_live_key(connection, tenant_id, identifier, now)
             if key.successor_id is not None:
                 raise KeyStateError(
-                    f"Key {identifier} was rotated: {key.successor_id} replaced it.", hint="Rotate that key instead."
+                    f"Key {identifier} was already rotated: {key.successor_id} replaced it.",
+                    hint="Rotate the new key instead.",
                 )
             columns = select(api_keys.c.user_id).where(api_keys.c.id == identifier)
             successor = _insert_key(
@@ -350,22 +354,26 @@ def _build_principal(row: Row[Any]) -> Principal:
 def _require_usable(scopes: Collection[Scope], expires_at: float | None, now: float) -> None:
     """Raise `NameInvalidError` if a key has no scopes, and `KeyStateError` if it has already expired."""
     if not scopes:
-        raise NameInvalidError("A key needs at least one scope.", hint=f"Scopes are {', '.join(Scope)}.")
+        raise NameInvalidError(
+            "A key must have at least one scope.", hint=f"The available scopes are {', '.join(Scope)}."
+        )
     if expires_at is not None and expires_at <= now:
-        raise KeyStateError("The expiry is in the past.", hint="Give a time in the future, or revoke the key.")
+        raise KeyStateError("The expiry time is in the past.", hint="Set a time in the future, or revoke the key.")
 
 
 def _require_live_key(connection: Connection, tenant_id: str, identifier: str, now: float) -> ApiKey:
     key = _load_key(connection, tenant_id, identifier)
     if key.get_state(now) != "live":
-        raise KeyStateError(f"Key {identifier} is {key.get_state(now)}.", hint="Create a new key.")
+        raise KeyStateError(
+            f"Key {identifier} is {key.get_state(now)} and cannot be changed.", hint="Create a new key."
+        )
     return key
 
 
 def _load_key(connection: Connection, tenant_id: str, identifier: str) -> ApiKey:
     row = connection.execute(_build_keys_query(tenant_id).where(api_keys.c.id == identifier)).first()
     if row is None:
-        raise KeyNotFoundError(f"There is no key {identifier!r}.")
+        raise KeyNotFoundError(f"Key {identifier!r} not found.")
     return _build_key(row)
 
 

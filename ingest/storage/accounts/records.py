@@ -9,7 +9,7 @@ from ingest.storage.errors import CollectionNotFoundError, NameInvalidError, Rol
 MAX_NAME_CHARS = 200
 # After a rotation, the old key keeps working for this long, so that clients can switch to the new key without downtime.
 ROTATION_GRACE_SECONDS = 24 * 3600.0
-# Key prefix under which a Slack channel's usage is counted, followed by the channel's id. Key ids contain no colon.
+# Key prefix under which the usage of a Slack channel is counted. The channel id follows it. Key ids contain no colon.
 SLACK_KEY_PREFIX = "slack:"
 
 
@@ -39,7 +39,7 @@ _ROLE_RANKS = {role: rank for rank, role in enumerate(Role)}
 
 @dataclass(frozen=True)
 class CollectionAccess:
-    """The collections to which a principal's access is restricted. Other collections are governed by its scopes alone.
+    """The collections to which a principal's access is restricted. Its scopes alone govern other collections.
 
     `denied` collections appear not to exist. `read_only` collections can be read but not changed. The principal may
     change the grants of `managed` collections without having the scope `admin`. `by_key` is true if a grant names the
@@ -73,7 +73,7 @@ class CollectionAccess:
     def require_writable(self, collection: str) -> None:
         """Raise `CollectionNotFoundError` if the collection is denied, and `RoleMissingError` if it is read-only."""
         if collection in self.denied:
-            raise CollectionNotFoundError(f"There is no collection {collection!r}.")
+            raise CollectionNotFoundError(f"Collection {collection!r} not found.")
         # guard: read-only-role
         if collection in self.read_only:
             raise RoleMissingError(f"This requires the role `writer` on the collection {collection!r}.")
@@ -86,8 +86,8 @@ class CollectionAccess:
 
 
 OPEN_ACCESS = CollectionAccess()
-# An extra reader of every admin who is also a user. It gives access to all collections without a grant. It is not a
-# valid subject, so no grant or access list can name it.
+# An additional reader of every admin who is also a user. It gives access to all collections without a grant. It is not
+# a valid subject, so no grant or access list can name it.
 ADMIN_READER = "scope:admin"
 
 

@@ -39,7 +39,7 @@ class Sessions:
         self._clock = clock
 
     def issue_ticket(self, tenant_id: str, key_id: str, *, seconds: float = TICKET_SECONDS) -> str:
-        """Issue a ticket that starts one session with the permissions of the principal's key.
+        """Issue a ticket that starts one session with the permissions of the key.
 
         The ticket is valid for `seconds`.
         """
@@ -58,7 +58,7 @@ class Sessions:
             )
 
     def redeem_ticket(self, ticket: str) -> Principal | None:
-        """Redeem a ticket and return its principal; None if the ticket is unknown, used or expired."""
+        """Redeem a ticket and return its principal. Return None if the ticket is unknown, used or expired."""
         with write_transaction(self._engine) as connection:
             row = _find_live_row(connection, ticket, TICKET, self._clock())
             if row is None:
@@ -115,13 +115,13 @@ class Sessions:
             connection.execute(delete(sessions).where(sessions.c.secret_sha256 == _hash_secret(presented)))
 
     def end_all(self, principal: Principal) -> int:
-        """End all sessions of a principal, invalidate its unused tickets, and return how many of both there were."""
+        """End all sessions of a principal and invalidate its unused tickets. Return the number of both."""
         return self.end_all_for_owner(principal.tenant_id, principal.owner)
 
     def end_all_for_owner(self, tenant_id: str, owner: str) -> int:
         """End all sessions of an owner (`user:NAME` or `key:ID`) and invalidate its unused tickets.
 
-        Returns how many of both there were.
+        Returns the number of both.
         """
         with write_transaction(self._engine) as connection:
             return end_sessions(connection, tenant_id, owner)

@@ -1,4 +1,4 @@
-"""The tenants of an installation: create, list, rename, suspend and resume."""
+"""Creates, lists, renames, suspends and resumes the tenants of an installation."""
 
 import secrets
 import time
@@ -98,4 +98,4 @@ def _load_tenant(connection: Connection, id_or_name: str) -> Tenant:
         row = connection.execute(select(tenants).where(column == id_or_name)).first()
         if row is not None:
             return Tenant(**row._mapping)
-    raise TenantNotFoundError(f"There is no tenant {id_or_name!r}.")
+    raise TenantNotFoundError(f"Tenant {id_or_name!r} not found.")

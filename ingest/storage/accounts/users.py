@@ -24,7 +24,7 @@ SESSION, TICKET = "session", "ticket"
 
 
 def end_sessions(connection: Connection, tenant_id: str, owner: str) -> int:
-    """End an owner's sessions, invalidate its unused tickets, and return how many of both there were."""
+    """End an owner's sessions and invalidate its unused tickets. Return the number of both."""
     of_owner = sessions.c.tenant_id == tenant_id, sessions.c.owner == owner
     ended = connection.execute(delete(sessions).where(*of_owner)).rowcount
     record_action(connection, Action.SESSIONS_ENDED, owner, tenant_id=tenant_id, sessions=ended)
@@ -46,7 +46,7 @@ def count_sessions(connection: Connection, tenant_id: str, owners: Collection[st
 
 @dataclass(frozen=True)
 class User:
-    """A user. Access lists and grants refer to it as `user:NAME`, so its name cannot change. `groups` is sorted."""
+    """A user. Access lists and grants name it as `user:NAME`, so its name cannot change. `groups` is sorted."""
 
     id: str
     tenant_id: str
@@ -57,7 +57,7 @@ class User:
 
 @dataclass(frozen=True)
 class UserAccess:
-    """A user's access rights: the combined scopes of its live keys, and the numbers of live keys and live sessions."""
+    """A user's access: the combined scopes of its live keys, and the number of live keys and of live sessions."""
 
     scopes: frozenset[Scope] = frozenset()
     keys: int = 0
@@ -65,7 +65,7 @@ class UserAccess:
 
 
 class Users:
-    """Creates, lists, changes and deletes users. Each method is one transaction on one tenant."""
+    """Creates, lists, changes and deletes users. Each method is one transaction on the users of a single tenant."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -81,7 +81,7 @@ class Users:
         row = {"id": user.id, "tenant_id": tenant_id, "name": user.name, "created_at": user.created_at}
         with write_transaction(self._engine) as connection:
             if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
-                raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
+                raise TenantNotFoundError(f"Tenant {tenant_id!r} not found.")
             try:
                 with connection.begin_nested():
                     connection.execute(users.insert().values(**row, groups=list(user.groups)))
@@ -102,7 +102,7 @@ class Users:
             return load_user(connection, tenant_id, id_or_name)
 
     def load_access(self, tenant_id: str, of: Sequence[User]) -> dict[str, UserAccess]:
-        """Return the access rights of each of these users, keyed by user id."""
+        """Return the access rights of these users, keyed by user id."""
         now = time.time()
         live = (
             api_keys.c.user_id.in_([user.id for user in of]),
@@ -170,7 +170,7 @@ def load_user(connection: Connection, tenant_id: str, id_or_name: str) -> User:
         row = connection.execute(_build_live_query(tenant_id).where(column == id_or_name)).first()
         if row is not None:
             return _build_user(row)
-    raise UserNotFoundError(f"There is no user {id_or_name!r}.")
+    raise UserNotFoundError(f"User {id_or_name!r} not found.")
 
 
 def _build_live_query(tenant_id: str) -> Select[Any]:

@@ -24,7 +24,7 @@ _EXCHANGES_AT_ONCE = 20
 
 
 class Conversations:
-    """The conversations and stored answers of all tenants. Each call reads or changes one tenant only.
+    """The conversations and stored answers of all tenants. Each call accesses the data of a single tenant.
 
     If `owner` is given, a method finds only that owner's conversations and answers.
     """
@@ -96,7 +96,7 @@ class Conversations:
         with write_transaction(self._engine) as connection:
             mine = answers.c.tenant_id == tenant_id, answers.c.id == identifier, build_owner_condition(answers, owner)
             if not connection.execute(delete(answers).where(*mine)).rowcount:
-                raise AnswerNotFoundError(f"There is no answer {identifier!r}.")
+                raise AnswerNotFoundError(f"Answer {identifier!r} not found.")
             of_run = runs.c.tenant_id == tenant_id, runs.c.id == identifier
             connection.execute(update(runs).where(*of_run).values(answer=null()))
             record_action(connection, Action.ANSWER_DELETED, f"answer:{identifier}", tenant_id=tenant_id)
@@ -139,8 +139,8 @@ class Conversations:
     ) -> list[Exchange]:
         """List the most recent exchanges of a conversation, oldest first.
 
-        Returns as many exchanges as fit into `characters`, plus one more. Raises `ConversationNotFoundError` if the
-        conversation does not exist.
+        Returns as many exchanges as fit in `characters` characters, plus one more. Raises `ConversationNotFoundError`
+        if the conversation does not exist.
         """
         query = (
             select(answers.c.turn, answers.c.question, answers.c.answer["text"].as_string().label("text"))
@@ -167,7 +167,7 @@ class Conversations:
             record_action(connection, Action.CONVERSATION_DELETED, f"conversation:{identifier}", tenant_id=tenant_id)
 
     def list_withheld_documents(self, identifiers: Collection[str], readers: Readers = None) -> set[str]:
-        """List the documents that must not be shown to these readers: deleted ones, and documents they may not see."""
+        """List the documents that these readers must not see: deleted ones, and documents they may not access."""
         with read_transaction(self._engine) as connection:
             return list_withheld_documents(connection, identifiers, readers)
 
@@ -221,7 +221,7 @@ def load_conversation(
     query = select(conversations).where(*mine, build_owner_condition(conversations, owner))
     row = connection.execute(query).first()
     if row is None:
-        raise ConversationNotFoundError(f"There is no conversation {identifier!r}.")
+        raise ConversationNotFoundError(f"Conversation {identifier!r} not found.")
     return Conversation(**row._mapping)
 
 
@@ -229,7 +229,7 @@ def load_answer(connection: Connection, tenant_id: str, identifier: str, owner: 
     """Load an answer. Raises `AnswerNotFoundError` if it does not exist or belongs to another tenant or owner."""
     found = _find_answer(connection, tenant_id, identifier, owner)
     if found is None:
-        raise AnswerNotFoundError(f"There is no answer {identifier!r}.")
+        raise AnswerNotFoundError(f"Answer {identifier!r} not found.")
     return found
 
 

@@ -21,7 +21,7 @@ from ingest.storage.webhooks.records import EventType
 
 
 class Feedback:
-    """The feedback of all tenants. Each call reads or changes one tenant only.
+    """The feedback of all tenants. Each call accesses the feedback of a single tenant.
 
     If `owner` is given, a method finds only feedback on that owner's answers. An author is a string such as `user:ann`
     or `key:ID`.
@@ -87,7 +87,7 @@ class Feedback:
     def list_by_author(self, tenant_id: str, answer_ids: Collection[str], author: str) -> dict[str, FeedbackEntry]:
         """Return an author's feedback on these answers, keyed by answer id.
 
-        Access is not checked: the caller must have checked that the author may read the answers.
+        The caller must have checked that the author may read the answers.
         """
         query = _build_query(tenant_id).where(feedback.c.answer_id.in_(list(answer_ids)), feedback.c.author == author)
         with read_transaction(self._engine) as connection:
@@ -103,7 +103,7 @@ class Feedback:
         with write_transaction(self._engine) as connection:
             load_answer(connection, tenant_id, answer_id, owner)
             if not connection.execute(delete(feedback).where(*mine)).rowcount:
-                raise FeedbackNotFoundError(f"You gave no feedback on answer {answer_id!r}.")
+                raise FeedbackNotFoundError(f"You have not given feedback on answer {answer_id!r}.")
 
     def list_latest(
         self,

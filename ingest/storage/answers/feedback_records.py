@@ -66,7 +66,7 @@ class FeedbackFilter:
 class Share:
     """A link to a conversation or a run, created by `owner` and valid until `ends_at`.
 
-    Either the conversation id or the run id is set, and the other one is None.
+    Exactly one of `conversation_id` and `run_id` is set.
     """
 
     id: str

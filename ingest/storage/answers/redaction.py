@@ -34,7 +34,7 @@ WITHHELD_NOTE = (
 CLOSED_NOTE = "Parts of this answer are withheld: they are based on documents that you cannot access."
 # A sentence with one of these check results is supported by its cited passages.
 _SUPPORTED_CHECKS = frozenset({"verified", "quoted", "computed"})
-# Fields of logged events that contain no text, keyed by kind of event. All fields of other kinds of events are removed.
+# Fields of logged events that contain no text, keyed by event kind. In events of other kinds, all fields are removed.
 _CALL_MEMBERS = frozenset({"purpose", "usage", "cached", "cut_off", "code"})
 _SAFE_MEMBERS = {
     "start": frozenset[str](),
@@ -50,10 +50,10 @@ _SAFE_MEMBERS = {
 def redact_answer(
     body: Mapping[str, Any], gone: Mapping[str, str], question: str, *, word: str = WITHHELD_TEXT
 ) -> dict[str, Any]:
-    """Redact an answer that used versions which no longer exist. `gone` maps the missing versions to their documents.
+    """Redact an answer that used removed versions. `gone` maps these versions to their documents.
 
     A sentence is retained if it cites only other versions and is supported by them. Every other sentence is replaced by
-    `word`, because the model may have put text of a removed version into it. `question` is the user's question.
+    `word`, because the model may have included text from a removed version. `question` is the user's question.
     """
     numbers = {each["number"] for each in body["citations"] if each["version_id"] in gone}
     text, sentences = _redact_sentences(body["sentences"], numbers, word)
@@ -80,8 +80,8 @@ def redact_answer(
 def redact_for_reader(body: Mapping[str, Any], closed: Mapping[str, str], question: str) -> dict[str, Any]:
     """Redact an answer for a reader who may not see the `closed` versions.
 
-    `closed` maps those versions to their documents. The redacted answer does not name any of these documents and
-    contains no figure computed from them.
+    `closed` maps these versions to their documents. The redacted answer does not name any of the documents and contains
+    no figure computed from them.
     """
     hidden = {each["number"] for each in body["citations"] if each["version_id"] in closed}
     redacted = redact_answer(body, closed, question, word=CLOSED_TEXT)
@@ -103,16 +103,13 @@ def redact_for_reader(body: Mapping[str, Any], closed: Mapping[str, str], questi
 def remove_route(body: Mapping[str, Any]) -> dict[str, Any]:
     """Remove the model's reasons for choosing a strategy from an answer.
 
-    They may quote text that the model saw while choosing.
+    The reasons may quote text that the model saw while choosing.
     """
     return {**body, "reasons": [], "searched": {**body["searched"], "queries": []}}
 
 
 def redact_event(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove all text from the body of a logged event.
-
-    The event type and cost are retained.
-    """
+    """Remove all text from the body of a logged event. The event type and cost are retained."""
     safe = _SAFE_MEMBERS.get(kind, frozenset())
     return {name: value for name, value in body.items() if name in safe} | {"withheld": True}
 
@@ -160,7 +157,7 @@ _WITHHELD_KEY = "withheld"
 
 @dataclass(frozen=True)
 class RedactionCounts:
-    """The numbers of redacted answers, redacted runs and removed model replies."""
+    """Counts of redacted answers, redacted runs and removed model replies."""
 
     answers: int = 0
     runs: int = 0
@@ -180,12 +177,12 @@ class Redaction:
         self._engine = engine
 
     def redact(self, tenant_id: str, version_id: str) -> RedactionCounts:
-        """Redact everything that was derived from a version, and refuse to store anything else derived from it.
+        """Redact everything that was derived from a version, and prevent more from being stored.
 
         The counts are added to the receipt of the document's deletion in the same commits. A run in progress that used
         the version is queued again. It resumes from the remaining part of its log, without the version. Finally, the
         database's write-ahead log is truncated, because it still contains the earlier text. Raises
-        `CatalogUnavailableError` if the log is being read and cannot be truncated.
+        `CatalogUnavailableError` if the write-ahead log is being read and cannot be truncated.
         """
         total = RedactionCounts()
         while True:
@@ -240,7 +237,7 @@ def _redact_stored_answer(connection: Connection, answer_id: str, gone: Mapping[
 
 
 def _redact_feedback(connection: Connection, answer_id: str) -> None:
-    """Remove comments on an answer, which may quote the document, and marks on wrong sentences and citations."""
+    """Remove comments on an answer, which may quote the document, and the marks on its sentences and citations."""
     of_answer = feedback.c.answer_id == answer_id
     connection.execute(update(feedback).where(of_answer).values(sentences=[], citations=[]))
     commented = of_answer, feedback.c.comment.is_not(None)
@@ -250,7 +247,7 @@ def _redact_feedback(connection: Connection, answer_id: str) -> None:
 def _redact_run(connection: Connection, run_id: str, gone: Mapping[str, str]) -> int:
     """Redact a run and its log.
 
-    A run in progress is taken away from its worker, which still has the text in memory.
+    A run in progress is requeued, because its worker still has the text in memory.
     """
     of_job = jobs.c.kind == JobKind.RUN, jobs.c.version_id == run_id
     connection.execute(

@@ -55,7 +55,7 @@ class Replies:
     """Each tenant's cached replies, limited to about `max_bytes`. The least recently used replies are evicted first.
 
     The size is checked each time another thirty-second of `max_bytes` has been stored. Replies that have not been used
-    for 30 days are evicted as well. A reply larger than an eighth of `max_bytes` is not stored.
+    for 30 days are also evicted. A reply larger than an eighth of `max_bytes` is not stored.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Replies:
     def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
         """Load the cached replies to these requests. Requests without a cached reply are omitted.
 
-        Loading a reply updates the time of its last use. A failure of that write is only logged.
+        Loading a reply updates the time of its last use. If this write fails, the error is only logged.
         """
         now = self._clock()
         found: dict[str, StoredReply] = {}

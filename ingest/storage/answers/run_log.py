@@ -125,7 +125,7 @@ class RunLog:
         return found
 
     def load_lost_usage(self, run_id: str) -> dict[str, int]:
-        """Sum the usage of the sub-calls logged as `lost`, per field of `usage` in their bodies."""
+        """Sum the usage of the sub-calls logged as `lost`, keyed by usage field."""
         query = select(run_events.c.body).where(run_events.c.run_id == run_id, run_events.c.kind == "lost")
         total: Counter[str] = Counter()
         with read_transaction(self._engine) as connection:
@@ -184,7 +184,7 @@ class RunLog:
         self._announce(job.tenant_id, {job.version_id})
 
     def increase_spent(self, run_id: str, spent: Spent) -> None:
-        """Raise a run's recorded spending to `spent` if the log contains less.
+        """Raise a run's recorded spending to `spent` if the recorded amounts are lower.
 
         If the run has ended, the difference is charged. A worker calls this after losing its run, because the run may
         have been cancelled or taken over while requests were in flight.
@@ -274,7 +274,7 @@ def load_run(connection: Connection, tenant_id: str, identifier: str, owner: str
     )
     row = connection.execute(query).first()
     if row is None:
-        raise RunNotFoundError(f"There is no run {identifier!r}.")
+        raise RunNotFoundError(f"Run {identifier!r} not found.")
     return build_run(row)
 
 
@@ -301,8 +301,8 @@ def log_entries(
 ) -> list[RunLogEntry]:
     """Append the entries whose keys are not in the log yet, and add their spending to the run's total.
 
-    `changed` are columns of the run to update. The run's row is locked so that events are numbered without gaps.
-    Returns the new entries. Raises `LogEntryTooLargeError` if an entry is too large.
+    `changed` contains the columns of the run to update. The run's row is locked so that events are numbered without
+    gaps. Returns the new entries. Raises `LogEntryTooLargeError` if an entry is too large.
     """
     locked = select(runs.c.events).where(runs.c.id == identifier).with_for_update()
     last = connection.execute(locked).scalar_one()
@@ -340,7 +340,7 @@ def log_entries(
 
 
 def resume_run(connection: Connection, run: Run, decided: Resumption) -> None:
-    """Requeue a paused run with its new limits. The next worker that polls the queue picks it up."""
+    """Requeue a paused run with its new limits."""
     body = {"added": dict(decided.added), "budget": dict(decided.limits), "pauses": decided.pauses}
     log_entries(
         connection,
@@ -430,8 +430,8 @@ def _refresh_readers(connection: Connection, run: Run) -> Run:
     """Return the run with its readers restricted to those that its API key has now.
 
     Access is never widened: the result is the intersection with the readers at the time the run was created. Raises
-    `KeyRevokedError` if the key is no longer valid. Runs that were started with a token or by an earlier release have
-    no key. Runs from a Slack channel continue as long as the tenant has a workspace.
+    `KeyRevokedError` if the key is no longer valid. Runs started with a token or by an earlier release have no key.
+    Runs from a Slack channel continue as long as the tenant has a workspace.
     """
     if not run.key_id:
         return run
@@ -451,7 +451,7 @@ def _refresh_readers(connection: Connection, run: Run) -> Run:
 def _require_sources(connection: Connection, work: Work | None) -> None:
     """Record the versions used by a run. Raises `SourceGoneError` if one of these versions no longer exists."""
     if work is not None and not record_versions(connection, work):
-        raise SourceGoneError("A document that the run had read was deleted or replaced.")
+        raise SourceGoneError("A document that the run has read was deleted or replaced.")
 
 
 def _reset_attempts(connection: Connection, job: Job) -> None:
@@ -492,4 +492,4 @@ def _pin_versions(connection: Connection, run: Run) -> None:
 
 
 def _build_lease_lost_error(job: Job) -> LeaseLostError:
-    return LeaseLostError(f"Job {job.id} is no longer held under fence {job.fence}.")
+    return LeaseLostError(f"This worker no longer holds job {job.id} (fencing token {job.fence}).")

@@ -36,7 +36,7 @@ ENDED_STATES = frozenset({RunState.COMPLETED, RunState.PARTIAL, RunState.FAILED,
 class QuotaRequest:
     """The amounts that a run requests from the quotas of its tenant and key.
 
-    None requests the whole remaining amount.
+    None requests everything that remains.
     """
 
     account: Account
@@ -48,13 +48,17 @@ class QuotaRequest:
 class RunRequest:
     """A question to be answered in the background.
 
-    `limits` is the budget given by the caller; `unasked` is the default budget if the caller gave none. With
-    `every_record`, the model must read all records. Requests of a tenant with the same `idempotency_key` create only
-    one run. `owner` asked the question using the key `key_id` and may see the documents of `readers` (None: all).
-    `filters` are conditions on the documents' metadata. `history` contains the earlier messages, each with a `role` and
-    a `text`. `conversation` is the value passed by the caller, `new` or an id; `conversation_id` is the conversation
-    that the answer is stored in. `wanted` is the amount to reserve from quotas; None reserves nothing. If `pauses` is
-    true, the run waits for a user's decision when its budget is exhausted.
+    `limits` is the budget given by the caller; `unasked` is the default budget if the caller gave none. If
+    `every_record` is true, the model must read all records. Requests of a tenant with the same `idempotency_key` create
+    only one run.
+
+    `owner` asked the question with the key `key_id` and may see the documents of `readers` (None: all). `filters` are
+    conditions on the documents' metadata. `history` contains the earlier messages, each with a `role` and a `text`.
+    `conversation` is the value passed by the caller, `new` or an id; `conversation_id` is the conversation in which the
+    answer is stored.
+
+    `wanted` is the amount to reserve from quotas; None reserves nothing. If `pauses` is true, the run waits for a
+    user's decision when its budget is exhausted.
     """
 
     tenant_id: str
@@ -78,7 +82,7 @@ class RunRequest:
 
     @property
     def asked_sha256(self) -> str:
-        """A digest of the caller's request. The order of collections and documents does not affect it."""
+        """A digest of the caller's request. It does not depend on the order of collections and documents."""
         scope = sorted(set(self.collections)), sorted(set(self.documents))
         asked: list[object] = [self.question, *scope, self.strategy, self.limits, self.every_record]
         if self.filters:

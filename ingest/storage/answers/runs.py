@@ -1,7 +1,4 @@
-"""The owners' operations on runs: create, list, watch, cancel and delete.
-
-Each method is one transaction.
-"""
+"""Creates, lists, watches, cancels and deletes runs on behalf of their owners. Each method is one transaction."""
 
 import time
 import uuid
@@ -37,9 +34,10 @@ MAX_WAITING = 1000
 
 
 class Runs:
-    """The runs of all tenants. Each call reads or changes one tenant only; if `owner` is given, that owner's runs only.
+    """The runs of all tenants.
 
-    A tenant may have up to `max_waiting` queued runs. `announce` is called with the id of each run that is cancelled.
+    Each call accesses the runs of a single tenant and, if `owner` is given, only that owner's runs. A tenant may have
+    up to `max_waiting` queued runs. `announce` is called with the id of each run that is cancelled.
     """
 
     def __init__(
@@ -56,7 +54,7 @@ class Runs:
         self._max_waiting = max_waiting
 
     def create(self, request: RunRequest) -> tuple[Run, bool]:
-        """Queue a run and return it with true, or return the run queued earlier with the same key, with false.
+        """Queue a run and return it with true, or return the run already queued with the same key and false.
 
         The requested spending is reserved, and the run's limits are lowered to the amount granted. Raises
         `IdempotencyKeyReusedError` if the key was used for a different request, `RunsFullError` if too many runs are
@@ -173,7 +171,9 @@ class Runs:
             lock_tenant(connection, tenant_id)
             run = load_run(connection, tenant_id, identifier, owner)
             if run.state is not RunState.PAUSED or len(run.raised) != decided.raises:
-                raise RunStateError(f"The run is {run.state}.", hint="Only a paused run can be resumed.")
+                raise RunStateError(
+                    f"The run is {run.state} and cannot be resumed.", hint="Only paused runs can be resumed."
+                )
             if decided.wanted is not None:
                 connection.execute(delete(reservations).where(reservations.c.id == identifier))
             limits = self._limit_to_quotas(connection, identifier, decided.wanted, decided.limits)
@@ -190,7 +190,9 @@ class Runs:
         with write_transaction(self._engine) as connection:
             run = load_run(connection, tenant_id, identifier, owner)
             if run.state not in ENDED_STATES:
-                raise RunStateError(f"The run is {run.state}.", hint="Cancel it first, then delete it.")
+                raise RunStateError(
+                    f"The run is {run.state} and cannot be deleted yet.", hint="Cancel it first, then delete it."
+                )
             for table in (run_events, run_documents):
                 connection.execute(delete(table).where(table.c.run_id == identifier))
             connection.execute(delete(jobs).where(jobs.c.kind == JobKind.RUN, jobs.c.version_id == identifier))
@@ -220,7 +222,7 @@ class Runs:
         )
         waiting = connection.execute(query).scalar_one()
         if waiting >= self._max_waiting:
-            raise RunsFullError(f"{waiting:,} runs are waiting already; the limit is {self._max_waiting:,}.")
+            raise RunsFullError(f"{waiting:,} runs are already queued; the limit is {self._max_waiting:,}.")
 
 
 def _find_by_key(connection: Connection, request: RunRequest) -> Run | None:
@@ -232,9 +234,11 @@ def _find_by_key(connection: Connection, request: RunRequest) -> Run | None:
     if row is None:
         return None
     if row.owner not in (None, request.owner):
-        raise IdempotencyKeyReusedError(f"The idempotency key {key!r} was used by somebody else.")
+        raise IdempotencyKeyReusedError(f"The idempotency key {key!r} was already used by another caller.")
     if row.asked_sha256 not in (None, request.asked_sha256):
-        raise IdempotencyKeyReusedError(f"The idempotency key {key!r} was used by another request, for run {row.id}.")
+        raise IdempotencyKeyReusedError(
+            f"The idempotency key {key!r} was already used for a different request: run {row.id}."
+        )
     return build_run(row)
 
 

@@ -1,4 +1,4 @@
-"""Links that let other users of a tenant read a conversation or a run: create, list, open and revoke them.
+"""Creates, lists, opens and revokes links with which other users of a tenant can read a conversation or run.
 
 A link gives access to questions and answers, not to documents. Readers see only the parts of an answer that are based
 on documents they may see; see `redact_for_readers`.
@@ -33,7 +33,7 @@ _ID_BYTES = 24
 class Shares:
     """The links of all tenants.
 
-    Each call reads or changes one tenant only and, if `owner` is given, that owner's links only.
+    Each call accesses the links of a single tenant and, if `owner` is given, only that owner's links.
     """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
@@ -55,7 +55,7 @@ class Shares:
         Raises `ConversationNotFoundError` or `RunNotFoundError` if it does not exist.
         """
         if (conversation_id is None) == (run_id is None):
-            raise ValueError("a link leads to a conversation or to a run")
+            raise ValueError("exactly one of conversation_id and run_id must be set")
         identifier = secrets.token_urlsafe(_ID_BYTES)
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -128,7 +128,7 @@ class Shares:
             record_action(connection, Action.SHARE_REVOKED, shared, tenant_id=tenant_id)
 
     def is_closed(self, readers: Readers, work_id: str) -> bool:
-        """Return true if an answer or run used a document that these readers may not see.
+        """Return whether an answer or run used a document that these readers may not see.
 
         Documents used only to choose a strategy count too.
         """
@@ -138,7 +138,7 @@ class Shares:
     def redact_for_readers(self, readers: Readers, kept: Sequence[StoredAnswer]) -> list[StoredAnswer]:
         """Redact answers for readers other than the user who asked.
 
-        A model may have put text from any document into any sentence. If an answer used a document that the readers may
+        A model may include text from any document in any sentence. If an answer used a document that the readers may
         not see, it keeps only the sentences that cite other documents and are supported by them.
         """
         ids = [each.id for each in kept]
@@ -163,4 +163,4 @@ def _build_share(row: Row[Any]) -> Share:
 
 
 def _build_not_found_error(identifier: str) -> ShareNotFoundError:
-    return ShareNotFoundError(f"The link {identifier[:64]!r} does not exist or has expired.")
+    return ShareNotFoundError(f"The link {identifier[:64]!r} was not found or has expired.")

@@ -23,7 +23,7 @@ class CollectionUsage:
 
 
 class UsageByCollection:
-    """Computes the usage of tenants' collections. Each call reads one tenant only."""
+    """Computes the usage of tenants' collections. Each call reads the data of a single tenant."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

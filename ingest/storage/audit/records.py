@@ -1,4 +1,4 @@
-"""Entries of the audit log: who did what to which object and when. Each entry contains the hash of the previous one."""
+"""Audit log entries: who did what to which object, and when. Each entry contains the hash of the previous entry."""
 
 import getpass
 import hashlib
@@ -156,7 +156,7 @@ class AuditEntry:
     hash: str
 
     def to_json(self) -> dict[str, Any]:
-        """Convert the entry to the JSON object that is exported."""
+        """Convert the entry to a JSON object for export."""
         return {
             "sequence": self.sequence,
             "at": self.at,
@@ -182,7 +182,7 @@ def compute_entry_hash(entry: AuditEntry) -> str:
 
 @dataclass(frozen=True)
 class Anchor:
-    """The sequence and hash of an entry, recorded outside the log so that the log can be checked against it later.
+    """The sequence number and hash of an entry, recorded outside the log to check the log against it later.
 
     The string form is `SEQUENCE:HASH`.
     """

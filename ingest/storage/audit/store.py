@@ -46,7 +46,7 @@ def record_action(
     result: str = "done",
     **details: Any,  # noqa: ANN401 - JSON
 ) -> None:
-    """Append an entry to the log when the transaction, opened by `write_transaction`, commits.
+    """Append an entry to the audit log when the current `write_transaction` commits.
 
     `subject` is the `kind:id` of the object. The actor is the one set by `ingest.storage.audit.records.actor_context`.
     `details` contains ids, names and figures; its strings are truncated to 200 characters. Raises `TypeError` if a
@@ -73,8 +73,8 @@ def record_action(
 class AuditFilter:
     """Conditions on listed entries. An empty condition matches all entries.
 
-    With `whole`, the entries of all tenants and of the installation are listed. `by` is the id of the actor's key or
-    the name of the actor's user.
+    If `whole` is true, the entries of all tenants and of the installation are listed. `by` is the id of the actor's key
+    or the name of the actor's user.
     """
 
     tenant_id: str | None = None
@@ -127,7 +127,7 @@ class Audit:
             return [_build_entry(row) for row in connection.execute(query).all()]
 
     def iter_entries(self, wanted: AuditFilter, *, after: int = 0, through: int | None = None) -> Iterator[AuditEntry]:
-        """Yield the entries after `after` and up to `through`, oldest first.
+        """Yield the entries after sequence number `after` and up to `through`, oldest first.
 
         The entries are read from the database in batches of a thousand.
         """
@@ -154,8 +154,7 @@ class Audit:
     def verify_for_tenant(self, tenant_id: str, anchor: Anchor | None = None) -> ChainVerification:
         """Check the whole log in the same way as `verify`, but report only the tenant's entries.
 
-        `anchor` must be one of the tenant's entries. The result does not reveal to a tenant how active other tenants
-        are.
+        `anchor` must be one of the tenant's entries. The result does not reveal how active other tenants are.
         """
         found = self.verify()
         of_tenant = audit.c.tenant_id == tenant_id
@@ -164,7 +163,9 @@ class Audit:
             entries = connection.execute(select(func.count()).select_from(audit).where(of_tenant)).scalar_one()
             known = select(audit.c.hash).where(of_tenant, audit.c.sequence == noted.sequence)
             is_known = noted.sequence == 0 or connection.execute(known).scalar() == noted.hash
-        gone = ChainFault(noted.sequence, "the anchor's entry was changed, is missing, or was removed for its age")
+        gone = ChainFault(
+            noted.sequence, "the anchor's entry was changed, is missing, or was removed because of its age"
+        )
         faults = found.faults if is_known else (*found.faults, gone)
         # guard: audit-counts-own
         return ChainVerification(entries, self.load_tenant_head(tenant_id), faults)
@@ -172,9 +173,8 @@ class Audit:
     def verify(self, anchor: Anchor | None = None) -> ChainVerification:
         """Find entries that were changed, removed, reordered or inserted, and entries missing at the end.
 
-        The chain's row shows whether entries are missing at the end, unless that row was changed as well. An `anchor`,
-        an entry recorded outside the log, reveals missing entries in any case. Entries may be appended during the
-        check.
+        The chain's row shows whether entries are missing at the end, unless that row was changed too. An `anchor`,
+        recorded outside the log, reveals missing entries in any case. Entries may be appended during the check.
         """
         begun = self._load_chain()
         check = _ChainChecker(begun, anchor)
@@ -245,12 +245,12 @@ class _ChainChecker:
             self._add_fault(expected, f"entries {expected} to {number - 1} are missing")
         # guard: audit-hash-chain
         elif entry.previous_hash != self._last.hash:
-            self._add_fault(number, "its previous hash is not that of the entry before it")
+            self._add_fault(number, "its previous hash does not match the preceding entry")
         # guard: audit-entry-hash
         if entry.hash != compute_entry_hash(entry):
             self._add_fault(number, "it was changed after it was written")
         elif any(noted.sequence == number and noted.hash != entry.hash for noted in self._noted):
-            self._add_fault(number, "it is not the entry that the anchor or the end of the chain names")
+            self._add_fault(number, "it does not match the anchor or the recorded end of the chain")
         if entry.action == Action.AUDIT_TRIMMED and entry.details.get("hash") == self._start.hash:
             self._explained = True
         self._last = Anchor(number, entry.hash)
@@ -262,13 +262,15 @@ class _ChainChecker:
         if last < noted:
             self._add_fault(last + 1, f"entries {last + 1} to {noted} are missing at the end")
         if last > head.sequence:
-            self._add_fault(head.sequence + 1, "it is beyond the end of the chain")
+            self._add_fault(head.sequence + 1, "it is beyond the recorded end of the chain")
         if not self._explained:
             self._add_fault(
-                self._start.sequence, "no entry records that the entries up to here were removed for their age"
+                self._start.sequence, "no entry records that the entries up to here were removed because of their age"
             )
         if self._anchor is not None and self._anchor.sequence < self._start.sequence:
-            self._add_fault(self._anchor.sequence, "the anchor's entry was removed for its age: use a later anchor")
+            self._add_fault(
+                self._anchor.sequence, "the anchor's entry was removed because of its age: use a later anchor"
+            )
         return ChainVerification(self._entries, self._last, tuple(self._faults))
 
     def _add_fault(self, sequence: int, detail: str) -> None:
@@ -352,7 +354,7 @@ def _limit_value(value: object) -> object:
             each_in_order = sorted(value) if isinstance(value, Set) else value
             return [_limit_value(each) for each in islice(each_in_order, _MAX_MEMBERS)]
         case _:
-            raise TypeError(f"An audit entry cannot hold a {type(value).__name__}.")
+            raise TypeError(f"An audit entry cannot contain a {type(value).__name__}.")
 
 
 def _clean_text(text: str) -> str:

@@ -149,7 +149,7 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
 
 
 def ping(engine: Engine) -> None:
-    """Query the database. Raises `CatalogUnavailableError` or another catalog error if it does not respond."""
+    """Run a query. Raises `CatalogUnavailableError` or another catalog error if the database does not respond."""
     with read_transaction(engine) as connection:
         connection.execute(select(literal(1)))
 
@@ -185,7 +185,9 @@ def truncate_write_ahead_log(engine: Engine) -> None:
         driver: Any = connection.connection.driver_connection
         busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
-        raise CatalogUnavailableError("The catalog's write-ahead log could not be emptied: a connection is reading it.")
+        raise CatalogUnavailableError(
+            "The catalog's write-ahead log could not be truncated because a connection is reading it."
+        )
 
 
 def run_before_commit(connection: Connection, statement: Callable[[Connection], object]) -> None:
@@ -206,7 +208,7 @@ def _get_write_lock(engine: Engine) -> AbstractContextManager[object]:
 
 
 def iter_slices(ids: Sequence[_Each]) -> Iterator[Sequence[_Each]]:
-    """Split ids or rows into slices that are small enough for one statement on both databases."""
+    """Yield slices of ids or rows that are small enough for one statement on both databases."""
     for at in range(0, len(ids), _SLICE_SIZE):
         yield ids[at : at + _SLICE_SIZE]
 
@@ -217,9 +219,9 @@ def build_upsert(connection: Connection, table: Table) -> postgresql.Insert | sq
 
 
 def insert_if_absent(connection: Connection, table: Table, **values: Any) -> bool:  # noqa: ANN401 - columns of the table
-    """Insert a row and return true.
+    """Insert a row and return true, or return false if its key already exists.
 
-    Returns false if its key already exists, even if a concurrent transaction inserted it.
+    The key may also have been inserted by a concurrent transaction.
     """
     new = build_upsert(connection, table).values(**values).on_conflict_do_nothing()
     # Some drivers report no row count for statements with RETURNING, so check whether a row was returned.
@@ -247,8 +249,8 @@ def format_json(value: object) -> str:
 def build_clock(connection: Connection) -> ColumnElement[float]:
     """Build an expression for the clock that leases and retry delays use, in seconds since the epoch.
 
-    On PostgreSQL this is the server's clock at the start of the statement. Clocks differ between machines: a machine
-    that used its own clock could take over a lease that another machine has just got.
+    On PostgreSQL this is the server's clock at the start of the statement. Machine clocks differ: with its own clock, a
+    machine could take over a lease that another machine has just acquired.
     """
     if connection.dialect.name == "postgresql":
         return cast(extract("epoch", func.statement_timestamp()), Float)
@@ -261,7 +263,7 @@ def read_clock(connection: Connection) -> float:
 
 
 def lock_tenant(connection: Connection, tenant_id: str) -> None:
-    """Block other uploads of this tenant until the commit."""
+    """Lock a tenant until the commit, so that its other uploads wait."""
     connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id).with_for_update(key_share=True))
 
 
@@ -269,7 +271,7 @@ def lock_derived_content(connection: Connection, tenant_id: str, *, alone: bool 
     """Lock the content derived from a tenant's documents until the commit.
 
     If `alone` is true, the lock is exclusive. Otherwise it is shared with other transactions that add derived content.
-    Take this lock before any other.
+    This lock must be taken before any other lock.
     """
     if connection.dialect.name == "postgresql":
         name = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
@@ -303,12 +305,12 @@ CORPUS_VERSION = select(corpus_versions.c.version).where(corpus_versions.c.tenan
 
 
 def bump_corpus_versions(connection: Connection, tenant_ids: Collection[str]) -> None:
-    """Increase the tenants' corpus versions. Every commit that changes the results of their searches must call this.
+    """Increase the tenants' corpus versions. Every commit that changes their search results must call this.
 
     The corpus version is part of the key under which search results are cached: as long as it does not change, searches
     return the same results. It increases in the commit that makes a document searchable or ready, replaces, cancels or
-    deletes it, adds its vectors, or removes its remaining content from the index. Therefore a larger number is read
-    after a deletion has completed.
+    deletes it, adds its vectors, or removes its remaining content from the index. Therefore the version read after a
+    completed deletion is larger.
 
     This must be the last statement except for the audit log, because it locks the tenants' rows until the commit.
     """
@@ -326,8 +328,8 @@ class FrequentQuery:
     """A fast query for code that runs often and reads only a few rows. Thread-safe.
 
     On SQLite the driver runs it directly, outside transactions, on a separate connection that is closed with the
-    engine. This takes 0.08 ms instead of 0.5 ms. It was measured between two inferences of the encoder, when the
-    processor's caches hold no Python code or data.
+    engine. This takes 0.08 ms instead of 0.5 ms, measured between two inferences of the encoder, when the processor's
+    caches hold no Python code or data.
     """
 
     def __init__(self, engine: Engine, statement: Select[Any], *, busy_seconds: float = BUSY_SECONDS) -> None:
@@ -463,7 +465,7 @@ def _translate_errors(engine: Engine) -> Iterator[None]:
     except PoolTimeoutError as error:
         raise CatalogUnavailableError("All connections to the catalog's database are busy.") from error
     except DataError as error:
-        raise ValueRefusedError("The catalog's database does not accept a value of this request.") from error
+        raise ValueRefusedError("The catalog's database does not accept a value in this request.") from error
     except (OperationalError, InterfaceError) as error:
         raise (
             translate_sqlite_error(error.orig) or error

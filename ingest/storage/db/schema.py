@@ -132,7 +132,7 @@ api_keys = Table(
     # Approximate time: it is written at most once a minute.
     Column("last_used_at", Float),
     Column("revoked_at", Float),
-    # The key that replaced this one in a rotation. The row's own key stops working when the grace period ends.
+    # The key that replaced this key in a rotation. This key stops working when the grace period ends.
     Column("successor_id", String(32)),
     Index(None, "tenant_id", "created_at"),
     Index(None, "user_id"),
@@ -460,8 +460,8 @@ work_versions = Table(
     Index(None, "version_id", "redacted"),
 )
 
-# Versions from which no content may be derived and stored any more: deleted versions, and versions whose derived texts
-# were redacted.
+# Versions from which derived content may no longer be stored: deleted versions, and versions whose derived texts were
+# redacted.
 gone_versions = Table(
     "gone_versions",
     metadata,
@@ -476,7 +476,7 @@ idempotency_keys = Table(
     Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
     Column("key_sha256", String(64), primary_key=True),
     Column("id", String(36), nullable=False),
-    # The first digest covers method, URL and body. The second digest covers the body alone, if the body is a file.
+    # The first digest covers the method, URL and body. The second digest covers only the body, if the body is a file.
     Column("request_sha256", String(64), nullable=False),
     Column("body_sha256", String(64)),
     Column("lease_until", Float, nullable=False),
@@ -503,8 +503,8 @@ uploads = Table(
     # The name, collection and other values as sent, and the header to return.
     Column("description", JSON, nullable=False),
     Column("header", Text, nullable=False),
-    # Only one request at a time adds to an upload. This is the holder of the lease, and the time at which the lease
-    # expires.
+    # The holder of the lease, and the time at which the lease expires. Only one request at a time may write to an
+    # upload.
     Column("writer", String(32)),
     Column("lease_until", Float, nullable=False),
     # The document created from the upload.
@@ -561,7 +561,7 @@ batch_entries = Table(
 )
 
 # Work done for a tenant, in time slots of a few seconds. The throughput used for estimates is computed from it. Rows
-# are deleted after some minutes.
+# are deleted after a few minutes.
 paces = Table(
     "paces",
     metadata,

@@ -1,4 +1,4 @@
-"""Document metadata as rows, and SQL conditions on these rows."""
+"""Stores document metadata as rows, and builds SQL conditions on these rows."""
 
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ _COMPARE: Mapping[str, Callable[..., ColumnElement[bool]]] = {
 def build_metadata_conditions(
     tenant_id: str, conditions: Conditions, *, by_document: bool = False
 ) -> Iterator[ColumnElement[bool]]:
-    """Yield conditions on `documents` that are true for the tenant's documents whose metadata meets all `conditions`.
+    """Yield SQL conditions that select the tenant's documents whose metadata meets all `conditions`.
 
     Each condition is a subquery that uses an index, and its cost grows with the number of matching values. If
     `by_document` is true, the subquery runs once for each document instead, which is faster for a few documents.
@@ -61,10 +61,7 @@ def _build_conditions(tenant_id: str, condition: Condition, by_document: bool) -
 def store_attributes(
     connection: Connection, tenant_id: str, identifiers: Sequence[str], attributes: Mapping[str, Any]
 ) -> None:
-    """Replace the metadata rows of these documents, which `build_metadata_conditions` reads.
-
-    All documents get the same metadata.
-    """
+    """Replace the metadata rows of these documents. All documents get the same metadata."""
     values = list(iter_attribute_values(attributes))
     for some in iter_slices(identifiers):
         connection.execute(delete(document_attributes).where(document_attributes.c.document_id.in_(some)))

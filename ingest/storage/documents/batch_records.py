@@ -29,9 +29,9 @@ class BatchState(StrEnum):
 class Batch:
     """A batch. `sequence` orders a tenant's batches by age and is the cursor of listings.
 
-    `received` counts all files: the accepted files, of which `duplicates` existed before, and the `refused` files.
-    `entries` of them came in containers and do not count toward `expected`. `collection` is set for a batch of files
-    added to a collection.
+    `received` counts accepted and rejected files. `duplicates` counts accepted files that existed before the batch, and
+    `refused` counts rejected files. `entries` counts files from containers, which do not count toward `expected`.
+    `collection` is set for a batch of files added to a collection.
     """
 
     id: str
@@ -51,10 +51,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchTally:
-    """The numbers of a batch's accepted documents by state.
+    """The number of a batch's accepted documents in each state.
 
-    Totals of chunks and tokens include only the numbers known so far. `work` is the number of completed ingests. An
-    ingest in progress counts as the fraction that is done.
+    The totals of chunks and tokens include only counts known so far. `work` is the number of completed ingests. An
+    ingest in progress counts as its completed fraction.
     """
 
     documents: Mapping[VersionState, int]
@@ -99,10 +99,7 @@ class BatchProgress:
 
     @property
     def total(self) -> int:
-        """The number of files received.
-
-        While the batch is open, this is the number of files expected if that is larger.
-        """
+        """The number of received files or, while the batch is open, the number of expected files if that is larger."""
         batch = self.batch
         expected = (batch.expected or 0) + batch.entries
         return max(batch.received, expected) if batch.closed_at is None else batch.received
@@ -116,7 +113,7 @@ class BatchProgress:
 
     @property
     def finished(self) -> int:
-        """The number of files that need no more work because they are ready, failed, refused or withdrawn."""
+        """The number of files that need no more work because they are ready, failed, rejected or withdrawn."""
         return self.batch.received - self.tally.unfinished
 
     @property

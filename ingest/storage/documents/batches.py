@@ -1,7 +1,7 @@
-"""Batches: create, fill, close, cancel, count and list.
+"""Creates, fills, closes, cancels, counts and lists batches.
 
-The commit that accepts a file also writes an entry for it. Entries of a batch are counted by the states of their
-versions.
+The commit that accepts a file also adds an entry for it to the batch. The progress of a batch is counted from the
+states of its entries' versions.
 """
 
 import time
@@ -37,11 +37,11 @@ from ingest.storage.queue.statistics import load_tenant_queues
 
 
 class Batches:
-    """The batches of all tenants. Each method is one transaction and reads or changes one tenant only.
+    """The batches of all tenants. Each method is one transaction on the batches of a single tenant.
 
-    A batch belongs to its `owner`. If a method gets None as the owner, it finds the batches of all owners.
+    A batch belongs to its `owner`. If `owner` is None, a method finds the batches of all owners.
 
-    The states of a batch's documents are counted on demand, which takes some 20 ms for ten thousand entries. Counters
+    The states of a batch's documents are counted on demand, which takes about 20 ms for ten thousand entries. Counters
     would be slower: every worker would have to update the same row whenever a document changes.
     """
 
@@ -59,11 +59,10 @@ class Batches:
         collection: str | None = None,
         owner: str | None = None,
     ) -> tuple[Batch, bool]:
-        """Create an open batch and return it with true.
+        """Create an open batch and return it with true, or return an earlier batch with the same key and false.
 
-        If a batch was created earlier with the same key, that batch is returned with false. `collection` is set if the
-        batch adds its files to a collection. Raises `BatchStateError` if the key was used for a batch with another name
-        or size.
+        `collection` is set if the batch adds its files to a collection. Raises `BatchStateError` if the key was used
+        for a batch with another name or size.
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -142,8 +141,8 @@ class Batches:
             if batch.cancelled_at is None:
                 if _load_progress(connection, tenant_id, [batch])[0].ended:
                     raise BatchStateError(
-                        "The batch is completed, so there is nothing to cancel.",
-                        hint="Delete the documents that you do not want.",
+                        "The batch is already completed and cannot be cancelled.",
+                        hint="Delete the unwanted documents instead.",
                     )
                 _close_batch(connection, identifier, cancelled_at=time.time())
                 cancelled = _cancel_unfinished(connection, identifier, readers)
@@ -154,10 +153,7 @@ class Batches:
         return self.load_progress(tenant_id, identifier)
 
     def record_refused_file(self, tenant_id: str, identifier: str, name: str, failure: Failure) -> None:
-        """Record a file that was sent in a batch and rejected.
-
-        Raises `BatchNotFoundError` if there is no such batch.
-        """
+        """Record a rejected file of a batch. Raises `BatchNotFoundError` if there is no such batch."""
         with write_transaction(self._engine) as connection:
             _add_refused_file(connection, lock_batch(connection, tenant_id, identifier), name, failure)
         self._announce(tenant_id, None)
@@ -213,7 +209,7 @@ def load_batch(
     query = select(batches).where(*mine)
     row = connection.execute(query.with_for_update(key_share=True) if lock else query).first()
     if row is None:
-        raise BatchNotFoundError(f"There is no batch {identifier!r}.")
+        raise BatchNotFoundError(f"Batch {identifier!r} not found.")
     return _build_batch(row)
 
 
@@ -235,8 +231,8 @@ def require_open(batch: Batch) -> None:
 def add_accepted_file(connection: Connection, batch: Batch, name: str, accepted: AcceptedUpload) -> None:
     """Add an accepted file to a locked batch.
 
-    If the same file is sent again, for example because a response was lost, it is added only once. By then the file may
-    belong to another version.
+    A file that is sent again, for example after a lost response, is added only once. By then it may belong to another
+    version.
     """
     document = accepted.document
     again = connection.execute(
@@ -269,8 +265,8 @@ def lock_batches(connection: Connection, version_ids: Collection[str]) -> None:
 def add_entries(connection: Connection, container: str, made: Sequence[tuple[str, str, str]]) -> None:
     """Add a container's entries to the batches of the container's version, which must be locked.
 
-    Each entry is a name, a document and a version. A closed batch accepts entries too, because they came with a file
-    that was already in the batch.
+    Each entry is a document name, a document id and a version id. A closed batch accepts entries too, because they came
+    with a file that was already in the batch.
     """
     made_for = batch_entries.c.version_id == container, batch_entries.c.duplicate.is_(False)
     query = select(batches).where(batches.c.id.in_(select(batch_entries.c.batch_id).where(*made_for)))
@@ -296,7 +292,7 @@ def add_entries(connection: Connection, container: str, made: Sequence[tuple[str
 def _require_same_request(batch: Batch, name: str, expected: int | None) -> Batch:
     if (batch.name, batch.expected) != (name, expected):
         raise BatchStateError(
-            "The Idempotency-Key was used for another batch.", hint="Send a new key with every new batch."
+            "The Idempotency-Key was already used for a different batch.", hint="Use a new key for each new batch."
         )
     return batch
 
@@ -349,7 +345,7 @@ def _add_refused_file(connection: Connection, batch: Batch, name: str, failure: 
 
 
 def _count_by_state(connection: Connection, identifiers: Sequence[str]) -> dict[str, BatchTally]:
-    """Count the accepted files of each batch by the state of the files' versions, in one query."""
+    """Count the accepted files of each batch by the states of their versions, in one query."""
     query = (
         select(
             batch_entries.c.batch_id,
@@ -370,13 +366,15 @@ def _count_by_state(connection: Connection, identifiers: Sequence[str]) -> dict[
 
 
 def _cancel_unfinished(connection: Connection, identifier: str, readers: Readers) -> list[str]:
-    """Cancel the versions in progress of a locked, cancelled batch, and return the documents of these versions.
+    """Cancel the versions in progress of a locked, cancelled batch. Return the ids of their documents.
 
     A version is cancelled if it was created for a cancelled batch and all batches that contain it are cancelled.
     """
     ids = list(connection.execute(_build_cancellable_query(identifier, readers, batch_entries.c.document_id)).scalars())
     lock_documents(connection, set(ids))
-    rows = connection.execute(_build_cancellable_query(identifier, readers, versions)).all()  # repeated under the lock
+    rows = connection.execute(
+        _build_cancellable_query(identifier, readers, versions)
+    ).all()  # query again under the lock
     cancel_versions(connection, [build_version(row) for row in rows])
     return ids
 

@@ -163,7 +163,7 @@ class Catalog:
     ) -> Document:
         """Change a document's metadata, title or readers in one commit. Queries use the new values from then on.
 
-        Without a `caller`, the change is made by the service itself, which needs no permission. `find_visible` uses the
+        If `caller` is None, the service itself makes the change, and no permission is needed. `find_visible` uses the
         new readers immediately. `list_unsynced_readers` lists the document until the new readers are in the index.
         Raises `DocumentNotFoundError`, `PreconditionFailedError` if the tag does not match, `MetadataError` if a value
         is invalid, and `NotUploaderError` if the caller may not change the readers.
@@ -235,7 +235,7 @@ class Catalog:
         limit: int = 50,
         readers: Readers = None,
     ) -> list[Document]:
-        """List documents in order of arrival, starting after the `sequence` `after`."""
+        """List documents in order of arrival, starting after sequence number `after`."""
         page = self.listing.list_page(tenant_id, wanted, readers, after=ListingCursor(after), limit=limit)
         return [document for document, _ in page]
 
@@ -258,7 +258,7 @@ class Catalog:
         after: int = 0,
         limit: int = 1000,
     ) -> list[ActiveDocument]:
-        """List live documents that searches find, in order of arrival, starting after the `sequence` `after`.
+        """List the documents that searches find, in order of arrival, starting after sequence number `after`.
 
         Empty collections, identifiers and conditions match all documents.
         """
@@ -368,7 +368,7 @@ class Catalog:
     def delete(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> DeletedDocument:
         """Delete a document and queue the removal of its content. Deleting it again returns the same receipt.
 
-        From this commit on, no search shows the document, because searches check `find_visible` and
+        After this commit, searches no longer show the document, because they check `find_visible` and
         `list_hidden_versions`. If a worker holds a job for it, the removal waits until the lease would have expired, so
         that late writes are removed as well. The caller removes as much content as possible immediately and reports it
         with `record_removal`.
@@ -393,9 +393,9 @@ class Catalog:
             return deletions.load_deletion(connection, tenant_id, identifier, readers)
 
     def count_nesting(self, identifier: str) -> tuple[int, int]:
-        """Return how many containers a document is nested in, and how many documents the outermost container has.
+        """Return the nesting depth of a document, and the number of documents in its outermost container.
 
-        The document's own entries are about to change, so neither they nor the document itself are counted.
+        The document itself and its entries are not counted, because its entries are about to change.
         """
         with read_transaction(self._engine) as connection:
             return count_nesting(connection, identifier)
@@ -406,9 +406,10 @@ class Catalog:
             return list_staged_keys(connection, version_id)
 
     def replace_digests(self, written: Mapping[Job, Mapping[str, Digest]]) -> None:
-        """Record digests, by file key, of files that jobs have rewritten for versions ingested earlier.
+        """Record new digests for versions whose files were rewritten by a repeated ingest.
 
-        Searches may already find such a version. Other versions get their digests when they become searchable.
+        `written` maps each job to digests, keyed by file key. A version without recorded digests is skipped, because it
+        gets its digests when it becomes searchable.
         """
         with read_transaction(self._engine) as connection:
             known = select_digested_versions(connection, [job.version_id for job in written])
@@ -450,9 +451,9 @@ class Catalog:
             return load_document_progress(connection, document)
 
     def list_hidden_versions(self, tenant_id: str) -> list[str]:
-        """List versions with points in the index that must not be shown; a few hundred versions at most.
+        """List up to a few hundred versions that may have points in the index but must not be shown.
 
-        Searches use this list to save work. `find_visible` decides which versions are shown.
+        Searches use this list to save work; `find_visible` decides which versions are shown.
         """
         with read_transaction(self._engine) as connection:
             return list(connection.execute(_HIDDEN_QUERY, {"tenant_id": tenant_id}).scalars())
@@ -473,7 +474,7 @@ class Catalog:
         }
 
     def has_access_lists(self, tenant_id: str) -> bool:
-        """Return true if the tenant has documents that are not visible to the whole tenant."""
+        """Return whether the tenant has documents that are not visible to the whole tenant."""
         closed = (
             documents.c.tenant_id == tenant_id,
             documents.c.readers.is_not(null()),
@@ -504,7 +505,7 @@ class Catalog:
         """List the ids of up to `limit` searchable documents whose metadata meets the conditions.
 
         If `among` is given, only these ids are considered, and the cost of the query does not grow with the number of
-        the tenant's documents.
+        documents in the tenant.
         """
         query = select(documents.c.id).where(
             documents.c.tenant_id == tenant_id,
@@ -572,7 +573,7 @@ class Catalog:
             return [build_version(row) for row in connection.execute(query).all()]
 
     def _count_stored(self, connection: Connection, arrival: Arrival, accepted: AcceptedUpload) -> None:
-        """Count content that is about to be stored against the quotas.
+        """Charge the content of an upload to the storage quotas before it is stored.
 
         Raises `StorageQuotaExceededError` if a quota is exceeded, which rolls back the transaction.
         """

@@ -22,10 +22,10 @@ class CollectionSettings:
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection, with the number by state and the total size in bytes of the documents that the reader may see.
+    """A collection with its settings and the totals of the documents that the reader may see.
 
-    The name is the collection's id and cannot be changed; `title` is for display. `revision` counts the changes to the
-    settings.
+    `states` counts these documents by state, and `size_bytes` is their total size. The name is the collection's id and
+    cannot be changed; `title` is for display. `revision` counts the changes to the settings.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class CollectionDeletion:
-    """The receipt of a deleted collection. Its totals grow until all content has been removed, as `collected` shows."""
+    """The receipt of a deleted collection. Its totals grow until all content is removed and `collected` is true."""
 
     id: str
     collection: str

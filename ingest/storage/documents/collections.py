@@ -1,4 +1,4 @@
-"""Collections: create, describe, list, change and delete. Grants on them are in `ingest.storage.accounts.grants`."""
+"""Creates, describes, lists, changes and deletes collections. For grants, see `ingest.storage.accounts.grants`."""
 
 import time
 import uuid
@@ -46,10 +46,10 @@ _SUMS = ("versions", "chunks_removed", "bytes_removed", "answers_redacted", "run
 
 
 class Collections:
-    """The collections of all tenants. Each call reads or changes one tenant only.
+    """The collections of all tenants. Each method accesses the collections of a single tenant.
 
-    `readers` are the subjects from `Principal.readers`. Collections with grants for other subjects only are treated as
-    if they did not exist. Documents that the readers may not see are not counted.
+    `readers` are the subjects from `Principal.readers`. A collection whose grants name none of these subjects is
+    treated as if it did not exist. Documents that the readers may not see are not counted.
     """
 
     def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
@@ -91,7 +91,7 @@ class Collections:
             found = set(connection.execute(query).scalars()) - list_closed_collections(connection, tenant_id, readers)
         for name in names:
             if name not in found:
-                raise CollectionNotFoundError(f"There is no collection {name!r}.")
+                raise CollectionNotFoundError(f"Collection {name!r} not found.")
 
     def find_default_strategy(self, tenant_id: str, name: str) -> str | None:
         """Return the default strategy of a collection, or None if it has none or does not exist."""
@@ -134,7 +134,7 @@ class Collections:
             lock_tenant(connection, tenant_id)
             known = _load_collection(connection, tenant_id, name, None)
             if if_match is not None and known.tag not in if_match:
-                raise PreconditionFailedError(f"The collection's ETag is {known.tag}, which If-Match does not include.")
+                raise PreconditionFailedError(f"If-Match does not match the collection's current ETag, {known.tag}.")
             of_name = collections.c.tenant_id == tenant_id, collections.c.name == name
             values = {**_build_columns(settings), "revision": collections.c.revision + 1}
             connection.execute(update(collections).where(*of_name).values(values))
@@ -173,7 +173,7 @@ class Collections:
             )
             row = connection.execute(latest.limit(1)).first()
             if row is None:
-                raise CollectionNotFoundError(f"No collection {name!r} was deleted.")
+                raise CollectionNotFoundError(f"No deletion receipt found for collection {name!r}.")
             mine = deletions.c.collection_deletion_id == row.id
             sums = [func.coalesce(func.sum(deletions.c[each]), 0).label(each) for each in _SUMS]
             counted = connection.execute(select(func.count().label("documents"), *sums).where(mine)).one()
@@ -189,9 +189,9 @@ class Collections:
     def _delete_some(
         self, connection: Connection, tenant_id: str, name: str, readers: Readers, receipt: str, owner: str
     ) -> bool:
-        """Delete some documents of a collection, and delete the collection itself with the last documents.
+        """Delete the next documents of a collection, and return whether more remain.
 
-        Returns true if there are more documents.
+        The collection itself is deleted together with its last documents.
         """
         _require_open(connection, tenant_id, name, readers)
         _load_collection(connection, tenant_id, name, None)  # raises `CollectionNotFoundError` if there is none
@@ -202,7 +202,8 @@ class Collections:
             is not None
         ):
             raise RoleMissingError(
-                f"The collection {name!r} has documents that are closed to you.", hint="Ask an admin of your tenant."
+                f"The collection {name!r} contains documents that you cannot access.",
+                hint="Ask an admin of your tenant.",
             )
         whole = documents.c.container_id.is_(None)  # entries are deleted with their containers
         query = select(documents.c.id).where(*live, whole).order_by(documents.c.sequence).limit(_DELETED_AT_ONCE + 1)
@@ -223,7 +224,7 @@ class Collections:
 
 def _require_open(connection: Connection, tenant_id: str, name: str, readers: Readers) -> None:
     if name in list_closed_collections(connection, tenant_id, readers):
-        raise CollectionNotFoundError(f"There is no collection {name!r}.")
+        raise CollectionNotFoundError(f"Collection {name!r} not found.")
 
 
 def _order_listing(
@@ -254,14 +255,14 @@ def _load_collection(connection: Connection, tenant_id: str, name: str, readers:
     here = collections.c.tenant_id == tenant_id, collections.c.name == name
     row = connection.execute(select(collections).where(*here)).first()
     if row is None:
-        raise CollectionNotFoundError(f"There is no collection {name!r}.")
+        raise CollectionNotFoundError(f"Collection {name!r} not found.")
     return _count_documents(connection, tenant_id, [_build_collection(row)], readers)[0]
 
 
 def _count_documents(
     connection: Connection, tenant_id: str, found: list[Collection], readers: Readers
 ) -> list[Collection]:
-    """Return the collections with the number of their documents by state and the number of their grants."""
+    """Return the collections with their document counts by state, sizes and grant counts."""
     names = [each.name for each in found]
     of = document_listing.c
     sums = select(of.collection, of.state, func.count().label("documents"), func.sum(of.size_bytes).label("bytes"))

@@ -22,8 +22,8 @@ from ingest.storage.quotas.rows import subtract_stored
 from ingest.storage.webhooks.outbox import publish
 from ingest.storage.webhooks.records import EventType
 
-# The process that deletes a document removes its content immediately. The job that removes the remaining content is
-# delayed by this much.
+# The process that deletes a document removes its content immediately. The job that removes any remaining content starts
+# after this delay.
 _REMOVAL_SECONDS = 10.0
 _COLLECTED_STATES = frozenset({VersionState.CANCELLED, VersionState.RETIRED})
 # Columns in other tables to clear when a document is deleted, each paired with the column that holds the document's id.
@@ -162,13 +162,13 @@ def _erase_documents(
 
 
 def load_deletion(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Deletion:
-    """Load a receipt.
+    """Load the receipt of a deletion.
 
     Raises `DocumentNotFoundError` if there is no receipt or these readers could not see the document.
     """
     found = _find_deletion(connection, tenant_id, identifier, readers)
     if found is None:
-        raise DocumentNotFoundError(f"No document {identifier!r} was deleted.")
+        raise DocumentNotFoundError(f"No deletion receipt found for document {identifier!r}.")
     return found
 
 

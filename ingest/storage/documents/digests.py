@@ -26,14 +26,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class UndigestedVersion:
-    """A version that has a text but no digests, with the fencing token of its last ingest job."""
+    """A version that has stored text but no digests, with the fencing token of its last ingest job."""
 
     version_id: str
     fence: int
 
 
 class ContentDigests:
-    """Digests of versions. A new version's digests are recorded in the commit that makes the version searchable."""
+    """The digests of versions' files.
+
+    A new version's digests are recorded in the commit that makes the version searchable.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -64,7 +67,7 @@ class ContentDigests:
         return set(version_ids) - (digested - having)
 
     def record_changed_file(self, key: str) -> str | None:
-        """Count and log a file that does not match its digest, and return its document if known."""
+        """Count and log a file that does not match its digest. Return the id of its document if it is known."""
         with read_transaction(self._engine) as connection:
             query = select(versions.c.document_id).where(versions.c.id == parse_version_id(key))
             document = connection.execute(query).scalar()
@@ -92,7 +95,7 @@ class ContentDigests:
             return True
 
     def list_undigested(self, after: str, limit: int) -> list[UndigestedVersion]:
-        """List versions that have a text but no digests, sorted by id, starting after the id `after`."""
+        """List versions that have stored text but no digests, sorted by id, starting after the id `after`."""
         query = _restrict_to_undigested(select(versions.c.id, func.coalesce(jobs.c.fence, 0))).where(
             versions.c.id > after
         )
@@ -100,7 +103,7 @@ class ContentDigests:
             return [UndigestedVersion(*row) for row in connection.execute(query.order_by(versions.c.id).limit(limit))]
 
     def count_undigested(self) -> int:
-        """Count the versions that have a text but no digests."""
+        """Count the versions that have stored text but no digests."""
         with read_transaction(self._engine) as connection:
             return int(connection.execute(_restrict_to_undigested(select(func.count()))).scalar_one())
 
@@ -151,7 +154,7 @@ def delete_digests(connection: Connection, version_id: str) -> None:
 
 
 def _restrict_to_current(query: Select[Any]) -> Select[Any]:
-    """Restrict a query of digests to current ones.
+    """Restrict a query to current digests.
 
     While a version is being ingested again, its digests are still current. If the last ingest job ended with a fencing
     token other than the one stored with the digests, a process of the previous release has rewritten the files without
@@ -174,7 +177,7 @@ def _build_row(version_id: str, fence: int, key: str, digest: Digest) -> dict[st
 
 
 def _restrict_to_undigested(query: Select[Any]) -> Select[Any]:
-    """Restrict a query of versions to those that have a text but no digests."""
+    """Restrict a query of versions to those that have stored text but no digests."""
     has_text = versions.c.state.in_(SEARCHABLE_STATES) | (documents.c.active_version_id == versions.c.id)
     has_job = jobs.c.id.is_not(None)
     of_version = content_digests.c.version_id == versions.c.id

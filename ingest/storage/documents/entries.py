@@ -43,16 +43,16 @@ from ingest.storage.quotas.store import QuotaRules
 from ingest.storage.texts.layout import Omission, OmissionKind, dump_omissions
 
 CONTAINER_ATTRIBUTE = "container"
-"""The member of an entry's metadata that names its container."""
+"""The metadata field of an entry that names its container."""
 _NAME_CHARS = 1_000
 _MAX_NAMED_ENTRIES = 20
 
 
 @dataclass(frozen=True)
 class AdoptedEntries:
-    """The result of adopting entries.
+    """The ids of documents that were created or changed, and the blob keys of entries that no version uses.
 
-    No version uses the blobs with the `unused` keys, so the caller deletes them.
+    The caller deletes the blobs with the `unused` keys.
     """
 
     documents: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ def lock_containers(connection: Connection, jobs: Collection[Job]) -> None:
 
 
 def find_and_lock_containers(connection: Connection, jobs: Collection[Job]) -> list[Job]:
-    """Lock the containers among these jobs in the same way as `lock_containers`, and return their jobs."""
+    """Select the jobs whose documents are containers, lock their rows with `lock_containers`, and return them."""
     containers = _select_containers(connection, jobs)
     lock_containers(connection, containers)
     return containers
@@ -170,7 +170,7 @@ def list_failed_entries(connection: Connection, container: str, readers: Readers
 
 
 def count_nesting(connection: Connection, identifier: str) -> tuple[int, int]:
-    """Return how many containers a document is nested in, and how many documents its outermost container has.
+    """Return the nesting depth of a document, and the number of documents in its outermost container.
 
     See `Catalog.count_nesting`.
     """
@@ -228,9 +228,9 @@ def _load_known_entries(connection: Connection, container: str) -> dict[str, Doc
 def _replace_entries(
     connection: Connection, rules: QuotaRules, known: Mapping[str, Document], arrivals: Mapping[str, Arrival]
 ) -> tuple[set[str], dict[str, str]]:
-    """Replace the content of known entries.
+    """Replace the content of existing entries.
 
-    Returns the paths that changed, and the failure reasons of other paths, keyed by path.
+    Returns the paths that changed, and the reason for each path that could not be replaced.
     """
     changed: set[str] = set()
     refused: dict[str, str] = {}

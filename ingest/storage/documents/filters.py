@@ -1,10 +1,10 @@
 """Typed conditions on documents' metadata: equality, membership in a list, and ranges of numbers and dates.
 
-A client writes them as an object keyed by attribute:
+A client sends them as an object keyed by attribute:
 
     {"language": "en", "year": {"gte": 1800, "lt": 1900}, "author": ["Austen", "Shelley"], "draft": {"not": true}}
 
-A list attribute matches if one of its members does. A document without the attribute matches only `not`. `$any` is a
+A list attribute matches if one of its elements does. A document without the attribute matches only `not`. `$any` is a
 list of such objects, at least one of which must match. `$all` is a list of such objects, all of which must match:
 
     {"language": "en", "$any": [{"year": {"lt": 1900}}, {"author": "Woolf"}]}
@@ -39,9 +39,9 @@ _KEY_CHARS = 60
 class Condition:
     """A condition on one attribute.
 
-    Its value must equal one of the condition's values, none of them, or lie within all bounds. Values are keys from
-    `build_value_key`. A bound consists of a comparison, a number, and a flag that is true if the number is a time in
-    seconds since the epoch.
+    The value of the attribute must equal one of `one_of`, if set, and none of `none_of`, and must lie within all
+    `bounds`. The values in `one_of` and `none_of` are keys from `build_value_key`. A bound consists of a comparison, a
+    number, and a flag that is true if the number is a time in seconds since the epoch.
     """
 
     attribute: str
@@ -78,10 +78,10 @@ def parse_conditions(filters: Mapping[str, Any]) -> Conditions:
     found = _parse_conditions(filters, _MAX_DEPTH)
     plain = list(_flatten(found))
     if len(plain) > MAX_CONDITIONS:
-        raise FilterError(f"There are {len(plain)} filters; the limit is {MAX_CONDITIONS}.")
+        raise FilterError(f"Too many filters: {len(plain)}; the limit is {MAX_CONDITIONS}.")
     values = sum(len(each.one_of or ()) + len(each.none_of) for each in plain)
     if values > MAX_VALUES:
-        raise FilterError(f"The filters have {values:,} values; the limit is {MAX_VALUES:,} in total.")
+        raise FilterError(f"Too many values in the filters: {values:,}; the limit is {MAX_VALUES:,}.")
     return found
 
 
@@ -92,14 +92,14 @@ def _parse_conditions(filters: Mapping[str, Any], depth: int) -> Conditions:
             found.append(_parse_condition(attribute, wanted))
             continue
         if depth == 0:
-            raise FilterError(f"Filters can be nested up to {_MAX_DEPTH} levels deep.")
+            raise FilterError(f"Filters can be nested at most {_MAX_DEPTH} levels deep.")
         if not isinstance(wanted, list) or not wanted or not all(isinstance(each, Mapping) and each for each in wanted):
             raise FilterError(
                 f"{attribute!r} must be a list of filters.",
                 hint='Write {"$any": [{"year": 1815}, {"author": "Austen"}]}.',
             )
         if len(wanted) > MAX_CONDITIONS:
-            raise FilterError(f"There are {len(wanted)} filters; the limit is {MAX_CONDITIONS}.")
+            raise FilterError(f"Too many filters: {len(wanted)}; the limit is {MAX_CONDITIONS}.")
         parsed = tuple(_parse_conditions(each, depth - 1) for each in wanted)
         found += [AnyOf(parsed)] if attribute == _ANY else [each for some in parsed for each in some]
     return tuple(found)
@@ -115,7 +115,7 @@ def _flatten(found: Conditions) -> Iterator[Condition]:
 
 
 def iter_attribute_values(attributes: Mapping[str, Any]) -> Iterator[AttributeValue]:
-    """Yield the distinct values of a document's metadata. A list yields each of its distinct members."""
+    """Yield the distinct values of a document's metadata. A list yields each of its distinct elements."""
     for name, value in attributes.items():
         members = value if isinstance(value, list | tuple) else [value]
         for key, member in {build_value_key(member): member for member in members}.items():
@@ -128,7 +128,7 @@ def build_attribute_name(name: str) -> str:
 
 
 def build_value_key(value: object) -> str:
-    """Build a string that is the same for equal values.
+    """Build a key that is identical for equal values.
 
     1 and 1.0 have the same key, but True and 1 do not.
     """
@@ -173,7 +173,7 @@ def _parse_keys(attribute: str, wanted: object) -> tuple[str, ...]:
     values = tuple(wanted) if isinstance(wanted, list | tuple) else (wanted,)
     if not values or len(values) > MAX_VALUES or not all(isinstance(value, str | int | float) for value in values):
         raise FilterError(
-            f"The filter on {attribute!r} must have 1 to {MAX_VALUES:,} texts, numbers or booleans.",
+            f"The filter on {attribute!r} must have 1 to {MAX_VALUES:,} strings, numbers or booleans.",
             hint=_CONDITION_HINT,
         )
     return tuple(sorted(set(map(build_value_key, values))))
@@ -187,7 +187,7 @@ def _parse_bound(attribute: str, comparison: str, wanted: object) -> tuple[str, 
     if moment is None:
         raise FilterError(
             f"The bound {str(wanted)[:100]!r} of the filter on {attribute!r} is neither a number nor a date.",
-            hint="Write dates as 2024-01-31 or 2024-01-31T12:00:00Z; a date means its first moment.",
+            hint="Write dates as 2024-01-31 or 2024-01-31T12:00:00Z; a date without a time means midnight UTC.",
         )
     return comparison, moment, True
 

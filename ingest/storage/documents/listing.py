@@ -1,4 +1,4 @@
-"""Listings of documents by name, collection, type and state, in any order, one page at a time.
+"""Lists documents page by page, filtered by name, collection, type and state, in any sort order.
 
 Listings read `document_listing`, which has a narrow row for each live document. Scanning 100,000 rows takes a few tens
 of milliseconds on either database, so filters and sort orders need no separate indexes.
@@ -50,10 +50,10 @@ _COPIED_COLUMNS = (
 
 
 def refresh_listing(connection: Connection, identifiers: Collection[str], *, states: bool = True) -> None:
-    """Update the rows of these documents. The rows of deleted documents are deleted.
+    """Update the listing rows of these documents, and delete the rows of deleted documents.
 
-    If `states` is false, the state in each row is not changed. Changes to a document pass false to avoid waiting for a
-    worker that is recording the document's progress.
+    If `states` is false, the state in each row is not changed. Callers that change a document pass false, so that they
+    do not wait for a worker that is recording the document's progress.
     """
     for some in iter_slices(sorted(set(identifiers))):
         gone = select(documents.c.tenant_id, documents.c.sequence).where(
@@ -172,7 +172,7 @@ LISTING_START = ListingCursor()
 
 @dataclass(frozen=True)
 class ListTotal:
-    """The totals of a listing. `through` is the `sequence` of the latest document in the listing."""
+    """The totals of a listing. `through` is the sequence number of the latest document in the listing."""
 
     documents: int
     size_bytes: int
@@ -196,7 +196,7 @@ _BY_ARRIVAL = frozenset({ListOrder.OLDEST, ListOrder.NEWEST})
 
 
 class DocumentListing:
-    """Listings of the documents of a tenant that these readers may see."""
+    """Lists and counts the documents of a tenant that given readers may see."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -230,7 +230,7 @@ class DocumentListing:
     def list_ids(
         self, tenant_id: str, wanted: DocumentFilter, readers: Readers, *, after: int, through: int, limit: int
     ) -> Sequence[tuple[int, str]]:
-        """List the sequences and ids of documents in order of arrival, after `after` and up to `through`."""
+        """List the sequence numbers and ids of documents in order of arrival, after `after` and up to `through`."""
         query = _build_query(tenant_id, wanted, readers, _row.sequence, _row.document_id)
         # guard: bulk-stops-at-plan
         query = query.where(_row.sequence > after, _row.sequence <= through).order_by(_row.sequence).limit(limit)

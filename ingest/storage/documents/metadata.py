@@ -20,8 +20,8 @@ def require_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
     values = sum(len(member) if isinstance(member, list) else 1 for member in value.values())
     if values > MAX_METADATA_VALUES:
         raise MetadataError(
-            f"metadata has {values:,} values; the limit is {MAX_METADATA_VALUES:,}.",
-            hint="Remove some, or put them into the document's text.",
+            f"The metadata has {values:,} values; the limit is {MAX_METADATA_VALUES:,}.",
+            hint="Remove some values, or move them into the document's text.",
         )
     return dict(value)
 
@@ -49,8 +49,8 @@ def require_own_access(readers: frozenset[str] | None, own: frozenset[str] | Non
     """
     if own is not None and readers is not None and readers.isdisjoint(own):
         raise MetadataError(
-            "With these readers you could not see the document yourself.",
-            hint=f"Add one of {', '.join(sorted(own)[:5])}." if own else "Use a key of a user or of an admin.",
+            "You would lose access to the document with this list of readers.",
+            hint=f"Add one of {', '.join(sorted(own)[:5])}." if own else "Use the key of a user or an admin.",
         )
 
 
@@ -60,5 +60,5 @@ def merge_metadata(document: Document, change: DocumentChange) -> dict[str, Any]
     kept = {name: value for name, value in values.items() if value is not None}
     size = len(json.dumps(kept, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     if size > MAX_METADATA_BYTES:
-        raise MetadataError(f"metadata would have {size:,} bytes; the limit is {MAX_METADATA_BYTES:,}.")
+        raise MetadataError(f"The metadata would have {size:,} bytes; the limit is {MAX_METADATA_BYTES:,}.")
     return require_metadata(kept)

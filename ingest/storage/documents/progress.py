@@ -50,7 +50,10 @@ class DocumentProgress:
 def compute_progress(
     version: Version, turn: QueuePosition | None = None, queues: Mapping[JobKind, TenantQueue] | None = None
 ) -> DocumentProgress:
-    """Compute the progress of a version. `turn` and `queues` add its position and the remaining time."""
+    """Compute the progress of a version.
+
+    If `turn` and `queues` are given, the result includes the queue position and the remaining time.
+    """
     left = 0.0 if version.state is VersionState.READY else None
     if turn is not None and queues is not None and version.state in IN_PROGRESS:
         left = estimate_seconds_left(version, turn, queues)

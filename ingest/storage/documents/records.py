@@ -1,4 +1,4 @@
-"""Records of documents, versions, container entries, and answers or runs ("works").
+"""Records of documents, versions, container entries, and the document versions used by answers and runs.
 
 Also defines the states of these records and the ids derived from content.
 """
@@ -64,7 +64,7 @@ IN_PROGRESS = frozenset(VersionState) - COLLECTABLE_STATES - {VersionState.READY
 
 
 class ListOrder(StrEnum):
-    """The sort orders of a document listing: by arrival, title or name, size, or state. A `-` reverses an order.
+    """The sort orders of a document listing: by arrival, title or name, size, or state. A leading `-` reverses it.
 
     When sorted by state, failed documents come first, followed by documents in progress, ready documents and cancelled
     documents. Ties are in order of arrival.
@@ -162,7 +162,7 @@ class Document:
 class DocumentChange:
     """A change of a document's metadata, title or readers, not of its content.
 
-    `metadata` is a JSON merge patch (RFC 7396): its members are set, or removed if null. `title` and `readers` change
+    `metadata` is a JSON merge patch (RFC 7396): its fields are set, or removed if null. `title` and `readers` change
     only if `changed` contains their names. If `title` is None, the title in the content is used. If `readers` is None,
     the whole tenant may see the document.
     """
@@ -214,7 +214,7 @@ class IngestReport:
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """The result of a finished embedding: the tokens of the chunks, and the number of chunks that reused a vector.
+    """The result of a finished embedding: the number of tokens, and the number of chunks that reused a vector.
 
     `chunks_indexed` is the number of chunks with vectors according to the index. This value is required for a version
     that replaces another version.
@@ -269,14 +269,14 @@ def _derive_id(*parts: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
 
 
-# Id suffix of the work that chooses a strategy. It is a separate work, because it sees titles and tables that may not
-# be visible to the answer.
+# Suffix of the work id under which the choice of a strategy is recorded. The choice is recorded separately, because it
+# sees titles and tables that may not be visible to the answer.
 ROUTE_SUFFIX = "/route"
 
 
 @dataclass(frozen=True)
 class Work:
-    """An answer or a run, with all versions that it has used so far."""
+    """An answer or a run, with the ids of all versions that it has used so far."""
 
     id: str
     versions: frozenset[str]

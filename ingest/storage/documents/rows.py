@@ -24,7 +24,7 @@ _VERSION_COLUMNS = [versions.c[field.name] for field in fields(Version) if field
 
 @dataclass(frozen=True)
 class Arrival:
-    """An upload whose bytes are durable and which is about to be accepted.
+    """An upload that is about to be accepted. Its bytes are already stored durably.
 
     `fingerprint` identifies the parser and chunker. `batch_id` is the batch in which it was sent, and `key_id` the key
     that sent it, if any. `readers` are the subjects that may see the document; None means the whole tenant. `sender`
@@ -56,7 +56,7 @@ class AcceptedUpload:
 
     `created` is false if a document already had these bytes, in which case the blob is not needed. `is_first` is true
     if no document had these bytes before. `kept` lists `metadata` or `readers` if they were sent with known bytes and
-    differ from the document's values. The document's values are kept, because repeating an upload must not undo a later
+    differ from the document's values. These values are not changed, because repeating an upload must not undo a later
     change.
     """
 
@@ -90,7 +90,7 @@ class VisibleVersion:
     readers: frozenset[str] | None = None
 
     def is_open_to(self, readers: Readers) -> bool:
-        """Return true if a principal with these subjects may see the document."""
+        """Return whether a principal with these subjects may see the document."""
         return readers is None or self.readers is None or not self.readers.isdisjoint(readers)
 
 
@@ -112,7 +112,7 @@ class ActiveDocument:
 
 @dataclass(frozen=True)
 class StateTotal:
-    """Totals over documents. The totals of chunks and tokens include only the numbers known so far."""
+    """The totals of the documents in one state. Chunk and token totals include only the counts known so far."""
 
     documents: int = 0
     chunks: int = 0
@@ -141,7 +141,7 @@ def load_document(connection: Connection, tenant_id: str, identifier: str, reade
     query = build_document_query().where(*mine, build_access_condition(readers))
     row = connection.execute(query).first()
     if row is None:
-        raise DocumentNotFoundError(f"There is no document {identifier!r}.")
+        raise DocumentNotFoundError(f"Document {identifier!r} not found.")
     return build_document(row)
 
 
@@ -149,7 +149,7 @@ def load_version(connection: Connection, identifier: str) -> Version:
     """Load a version. Raises `DocumentNotFoundError` if it does not exist."""
     row = connection.execute(select(versions).where(versions.c.id == identifier)).first()
     if row is None:
-        raise DocumentNotFoundError(f"There is no version {identifier!r}.")
+        raise DocumentNotFoundError(f"Version {identifier!r} not found.")
     return build_version(row)
 
 

@@ -141,7 +141,7 @@ def _list_ignored_changes(known: Document, arrival: Arrival) -> tuple[str, ...]:
 
 
 def add_version(connection: Connection, document: Document, arrival: Arrival) -> Document:
-    """Make the upload the latest version of a locked document. If the latest version so far failed, it is retired."""
+    """Make the upload the latest version of a locked document. If the previous latest version failed, it is retired."""
     earlier = connection.execute(
         select(func.count()).where(
             versions.c.document_id == document.id,
@@ -290,7 +290,7 @@ def replace_document(
 def require_match(document: Document, if_match: Collection[str] | None) -> None:
     """Raise `PreconditionFailedError` unless the document's tag is one of `if_match`; None allows any tag."""
     if if_match is not None and document.tag not in if_match:
-        raise PreconditionFailedError(f"The document's ETag is {document.tag}, which If-Match does not include.")
+        raise PreconditionFailedError(f"If-Match does not match the document's current ETag, {document.tag}.")
 
 
 def make_searchable(connection: Connection, report: IngestReport) -> None:
@@ -342,7 +342,7 @@ def make_ready(connection: Connection, reports: Sequence[EmbedReport]) -> dict[J
 
 
 def _load_unready(connection: Connection, version_ids: Sequence[str]) -> dict[str, Row[Any, Any, Any]]:
-    """Return, for each version, its document's active version and the number of chunks `left` to embed."""
+    """For each version, load its document's active version and the number of chunks `left` to embed."""
     left = (func.coalesce(versions.c.chunks, 0) - versions.c.chunks_embedded).label("left")
     query = select(versions.c.id, documents.c.active_version_id, left).join(
         documents, documents.c.id == versions.c.document_id
@@ -408,7 +408,7 @@ def _require_complete(connection: Connection, report: EmbedReport) -> None:
     version = load_version(connection, report.job.version_id)
     if report.chunks_indexed != version.chunks:
         raise IncompleteVersionError(
-            f"The index has vectors for {report.chunks_indexed} of the new version's {version.chunks} chunks."
+            f"The index has vectors for only {report.chunks_indexed} of the {version.chunks} chunks of the new version."
         )
 
 
@@ -424,7 +424,7 @@ def cancel_latest(connection: Connection, tenant_id: str, identifier: str, reade
     version = document.version
     if version.state not in IN_PROGRESS:
         raise DocumentStateError(
-            f"The document is {version.state}, so there is nothing to cancel.", hint="Delete it if you do not want it."
+            f"The document is {version.state} and cannot be cancelled.", hint="Delete it if you no longer need it."
         )
     cancel_versions(connection, [version])
     return load_document(connection, tenant_id, identifier)
@@ -458,9 +458,9 @@ def withdraw_versions(
 ) -> frozenset[str]:
     """Hide versions of locked documents, set their `state`, and queue their removal after `wait_seconds`.
 
-    Their jobs end, so their workers lose their leases. A worker that is writing does not notice this immediately. The
-    content of its version is removed only when the lease would have expired, because by then the worker has noticed or
-    has died. Returns the ids of the versions that a worker may still be writing to.
+    Their jobs are cancelled, so the workers lose their leases. A worker may still be writing until it notices this. Its
+    version's content is therefore removed only once the lease would have expired. Returns the ids of the versions that
+    a worker may still be writing to.
     """
     begun = read_clock(connection)
     leases: dict[str, float] = {}
@@ -489,7 +489,7 @@ def withdraw_versions(
 
 
 def _release_stored_bytes(connection: Connection, leaving: Sequence[Version]) -> None:
-    """Subtract the bytes of these versions from the stored bytes, skipping versions that were already withdrawn."""
+    """Subtract the bytes of these versions from the stored bytes, except versions that were already withdrawn."""
     given: Counter[tuple[str, str]] = Counter()
     for version in leaving:
         if version.state not in _WITHDRAWN_STATES:

@@ -1,8 +1,7 @@
-"""Records which versions answers and runs ("works") have used, to find content derived from removed versions.
+"""Records which document versions answers and runs have used, to find content derived from removed versions.
 
-Storing content derived from documents takes the tenant's lock on derived content in shared mode; redaction takes it
-exclusively. Therefore redaction finds everything stored before it, and a later transaction finds that the version is
-gone.
+A transaction that stores derived content takes the tenant's lock on derived content in shared mode; redaction takes it
+exclusively. Therefore redaction finds all content stored earlier, and later transactions see that the version is gone.
 """
 
 from collections.abc import Collection
@@ -16,9 +15,9 @@ from ingest.storage.documents.records import VersionState, Work
 
 
 def record_versions(connection: Connection, work: Work) -> bool:
-    """Record the versions used by a work.
+    """Record the versions used by an answer or run.
 
-    Returns false if one of the versions is gone, in which case nothing derived by the work may be stored. The caller's
+    Returns false if one of the versions is gone, in which case nothing derived from them may be stored. The caller's
     transaction must hold the tenant's lock on derived content; see `lock_derived_content`.
     """
     known = set(
@@ -32,9 +31,9 @@ def record_versions(connection: Connection, work: Work) -> bool:
 
 
 def list_gone_versions(connection: Connection, work_id: str) -> dict[str, str]:
-    """Return the versions that are gone but not yet redacted from a work.
+    """Return the versions that are gone but not yet redacted from an answer or run.
 
-    The result maps each of these versions to its document.
+    The result maps each version to its document.
     """
     query = (
         select(versions.c.id, versions.c.document_id)
@@ -55,9 +54,9 @@ def mark_gone(connection: Connection, version_ids: list[str]) -> None:
 def list_closed_versions(
     connection: Connection, work_ids: Collection[str], readers: Readers
 ) -> dict[str, dict[str, str]]:
-    """Return each work's versions that these readers may not see, each with its document.
+    """For each answer or run, return the versions that it used and that these readers may not see.
 
-    Works without such versions are omitted.
+    Each of these versions is mapped to its document. Answers and runs without such versions are omitted.
     """
     found: dict[str, dict[str, str]] = {}
     for some in iter_slices(sorted(work_ids)) if readers is not None else ():
@@ -75,7 +74,7 @@ def list_closed_versions(
 
 
 def inherit_versions(connection: Connection, work_id: str, conversation_id: str) -> None:
-    """Record that a work has used the versions used by the earlier answers of its conversation."""
+    """Record that an answer or run uses the versions used by the earlier answers of its conversation."""
     earlier = (
         select(literal(work_id), work_versions.c.version_id, work_versions.c.redacted)
         .join(answers, answers.c.id == work_versions.c.work_id)

@@ -161,11 +161,11 @@ def test_spreading_is_refused_where_there_is_no_need_or_processes_have_other_set
     )
     old, new = GenerationsFixture(tmp_path, plain), GenerationsFixture(tmp_path, spread)
     old.ready(WHALE)
-    with pytest.raises(GenerationStateError, match=r"already stored as the settings ask.*LEADLINE_QDRANT_"):
+    with pytest.raises(GenerationStateError, match=r"already matches the storage settings.*LEADLINE_QDRANT_"):
         old.switcher.spread(plain.list_differences)
     assert new.records.find_beside_active() is None
     plain.open(2, 64).close()  # an old process was the first to open it
-    with pytest.raises(GenerationStateError, match=r"other settings: LEADLINE_QDRANT_SHARDS.*discard --unfinished"):
+    with pytest.raises(GenerationStateError, match=r"different settings: LEADLINE_QDRANT_SHARDS.*discard --unfinished"):
         new.switcher.spread(spread.list_differences)
     old.close()
     new.close()
@@ -173,6 +173,6 @@ def test_spreading_is_refused_where_there_is_no_need_or_processes_have_other_set
 
 def test_an_index_in_a_folder_is_not_spread(tmp_path: Path) -> None:
     at = GenerationsFixture(tmp_path, build.build_embedded_store(tmp_path, OURS))
-    with pytest.raises(GenerationStateError, match="An index in a folder cannot be spread"):
+    with pytest.raises(GenerationStateError, match="An index in a folder cannot be moved to other nodes"):
         at.switcher.spread(at.store.list_differences)
     at.close()
