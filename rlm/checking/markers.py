@@ -113,7 +113,7 @@ class MarkedText:
         given: list[str] = []
         text, at = self._waiting, 0
         while at < len(text) and not self._ended:
-            places = (text.find(char, at) for char in "[【`<")  # the start of a possible marker, block or code span
+            places = (text.find(char, at) for char in "[【`<")  # The start of a possible marker, block or code span.
             found = min((place for place in places if place >= 0), default=len(text))
             given.append(text[at:found])
             at = found
@@ -127,7 +127,10 @@ class MarkedText:
         return "".join(given)
 
     def _consume(self, text: str, at: int, given: list[str], *, final: bool) -> int:
-        """Process the text from `at` on. Return the position to continue from, or `at` if more text is needed."""
+        """Process the text from `at` on.
+
+        Returns the position to continue from, or `at` if more text is needed.
+        """
         char = text[at]
         if char == "`":
             return self._consume_code(text, at, given, final=final)
@@ -139,9 +142,8 @@ class MarkedText:
         if match := _GROUP.match(text, at):
             given.append(self._renumber_markers(match[1]))
             return match.end()
-        if len(text) - at < MAX_MARKER_GROUP_CHARS and _PARTIAL_GROUP.fullmatch(
-            text, at
-        ):  # it may become a group of markers
+        # The text may still become a group of markers.
+        if len(text) - at < MAX_MARKER_GROUP_CHARS and _PARTIAL_GROUP.fullmatch(text, at):
             return at
         given.append(char)
         return at + 1
@@ -150,7 +152,7 @@ class MarkedText:
         match = _CODE.match(text, at)
         assert match is not None
         if match.end() == len(text) and not final:
-            return at  # more backticks may follow
+            return at  # More backticks may follow.
         if not self._code:
             self._code = match[0]
         elif self._code == match[0]:
@@ -189,7 +191,7 @@ def _parse_numbers(numbers: str) -> Iterator[int]:
 
 
 def iter_marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[int, int, tuple[int, ...]]]:
-    """Yield start, end and marker numbers of each sentence, list item and heading of an answer, in order.
+    """Yield the start, end and marker numbers of each sentence, list item and heading of an answer, in order.
 
     Markers after a full stop belong to the sentence before them. A quotation or parenthesis that contains several
     sentences belongs to the sentence around it. Full stops in `values`, which code inserted into the text (such as
@@ -209,7 +211,7 @@ def iter_marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[i
 
 
 def _join_quotations(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the spans, with all spans inside one quotation or parenthesis joined.
+    """Join the spans that are inside the same quotation or parenthesis.
 
     A quotation or parenthesis that does not close soon, within its paragraph, is ignored.
     """
@@ -232,7 +234,7 @@ def _join_quotations(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tu
 class _OpenMarks:
     """Numbers of open quotation marks and parentheses.
 
-    `straight` counts marks whose opening and closing forms are equal.
+    `straight` counts marks whose opening and closing forms are identical.
     """
 
     straight: int
@@ -278,7 +280,7 @@ def list_sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int
 
 
 def _is_closing_aside(text: str) -> bool:
-    """Return whether a string ends with a parenthesis that also opened within the string, "(like this!)"."""
+    """Return whether a string ends with a complete parenthesis, as in "It failed (twice!)"."""
     return _ASIDE_END.search(text, max(0, len(text) - ASIDE_END_LOOKBACK_CHARS)) is not None and text.rfind("(") > 0
 
 
