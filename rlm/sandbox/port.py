@@ -12,7 +12,7 @@ from rlm.errors import not_cancelled
 
 
 class SandboxForm(StrEnum):
-    """The isolation of the sandbox.
+    """How the sandbox is isolated.
 
     `plain` is an interpreter without files, network or environment, in its own process. `bubblewrap` also puts that
     process into its own namespaces.
@@ -76,7 +76,7 @@ class Session(Protocol):
     def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> CellResult:
         """Run a cell. If the code fails, the failure is part of the result.
 
-        Raises `SandboxLostError` if the interpreter died or had to be killed (its variables are lost),
+        Raises `SandboxLostError` if the interpreter crashed or had to be killed (its variables are lost),
         `RunCancelledError` soon after `cancelled` returns True, and any `LeadlineError` raised by a tool. After each of
         these errors, the session is closed.
         """
