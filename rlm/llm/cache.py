@@ -1,4 +1,4 @@
-"""Caches a tenant's replies by the content of their calls, and merges equal concurrent calls into one request."""
+"""Caches a tenant's replies by the content of their calls, and merges identical concurrent calls into one request."""
 
 import asyncio
 import hashlib
@@ -48,7 +48,7 @@ def compute_reply_key(tenant_id: str, audience: str, profile: ModelProfile, call
 
 
 class SingleFlight:
-    """Merges equal concurrent calls into a single model call. Runs on one event loop."""
+    """Merges identical concurrent calls into a single model call. Runs on one event loop."""
 
     def __init__(self) -> None:
         self._leaders: dict[str, asyncio.Future[SubReply | LanguageModelError | None]] = {}
@@ -56,7 +56,7 @@ class SingleFlight:
     async def get_reply(
         self, key: str, ask: Callable[[], Awaitable[SubReply]], *, is_own: Callable[[], bool]
     ) -> tuple[SubReply, bool]:
-        """Return the reply, and True if another call paid for it. Raises the same errors as `ask`.
+        """Return the reply, and whether another call paid for it. Raises the same errors as `ask`.
 
         Model errors are shared as well, unless `is_own` reports that an error concerns only the leading call. If the
         leading call is cancelled or exhausts its own budget, the next call sends a request itself.
@@ -84,7 +84,7 @@ class SingleFlight:
 
 
 class CachedReplies:
-    """The cache as used by the scheduler. If the cache cannot be read or written, calls still succeed but cost money.
+    """The reply cache of the scheduler. If it cannot be read or written, calls go to the model instead.
 
     The event loop hands replies over to a thread, which writes them in batches.
     """

@@ -44,10 +44,10 @@ class ThoughtFilter:
     """Filters a reply piece by piece, and returns text as soon as it is certain not to be part of a thought.
 
     Thoughts come first and end with `</think>`. They begin with `<think>`, unless the chat template already wrote that
-    tag. A `patient` filter handles both cases by holding all text back until the closing tag or the end. A filter for a
-    `whole` reply holds all text back until the end, and returns the text after the last closing tag. `open_ended` means
-    that the model never writes the opening tag. With `none`, the text is left unchanged. Each piece is searched once,
-    however long the reply is.
+    tag. With `patient`, all text is held back until the closing tag or the end, which handles both cases. With `whole`,
+    all text is held back until the end, and the text after the last closing tag is returned. With `open_ended`, the
+    model never writes the opening tag. With `none`, the text is left unchanged. Each piece is searched once, however
+    long the reply is.
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class ThoughtFilter:
         self._whole = whole
         self._passing = self._begun = none
         self._held: list[str] = []
-        self._tail = ""  # the end of the text that is held back, which may be the start of a closing tag
-        self._opened: bool | None = None  # None until the reply has started
+        self._tail = ""  # The end of the text that is held back. It may be the start of a closing tag.
+        self._opened: bool | None = None  # None until the reply has started.
         self.lone_closing = False
 
     def pass_through(self) -> None:
@@ -69,7 +69,7 @@ class ThoughtFilter:
             self._opened = None
 
     def feed(self, piece: str) -> str:
-        """Return the text that this piece has made certain to be outside thoughts."""
+        """Add a piece, and return the text that is now certain to be outside thoughts."""
         if self._passing:
             return self._drop_leading_space(piece)
         self._held.append(piece)
@@ -85,7 +85,7 @@ class ThoughtFilter:
         return self._search(begins) if self._opened or self._patient else self._release(begins)
 
     def end(self, *, cut_off: bool = False) -> str:
-        """Return the remaining text. It is empty if the reply was `cut_off` before an open-ended thought was closed."""
+        """Return the remaining text. It is empty if `cut_off` is true and an open-ended thought was not closed."""
         held, self._held = "".join(self._held), []
         if self._whole and not self._passing:
             thoughts, closed, reply = held.rpartition(_CLOSING)
@@ -96,7 +96,7 @@ class ThoughtFilter:
         return "" if thinking else held
 
     def _search(self, text: str) -> str:
-        """Return the text after the closing tag, if the unsearched part of the text contains the tag."""
+        """Return the text after the closing tag, or an empty string if the tag has not arrived yet."""
         _, closed, rest = text.partition(_CLOSING)
         if closed:
             self.lone_closing = not self._opened
@@ -171,7 +171,7 @@ class Completion:
         self._add(self.thoughts.end(cut_off=self.is_cut_off))
 
     def count_written_tokens(self, most: int) -> int:
-        """Return the server's count of written tokens, or at least one token for each chunk but the first.
+        """Return the server's count of written tokens, or an estimate of at least one token per chunk after the first.
 
         Returns `most` if the count cannot be known.
         """
@@ -226,7 +226,7 @@ async def fill_completion(
             completion.add_chunk(AIMessageChunk(**_extract_members(await chat.ainvoke(messages, **options))))
             completion.unseen = False
         else:
-            async with close_generators():  # this includes the generators of an interrupted stream
+            async with close_generators():  # This includes the generators of an interrupted stream.
                 async for chunk in chat.astream(messages, **options):
                     # guard: endless-stream
                     _require_end(completion, profile, most_tokens)
@@ -238,7 +238,7 @@ async def fill_completion(
         raise
     except Exception as error:
         log.warning("language model's reply not read", model=profile.name, error=repr(error))
-        raise LanguageModelOutputError("The language model sent something that is not a completion.") from error
+        raise LanguageModelOutputError("The language model's response is not a completion.") from error
 
 
 def _require_end(completion: Completion, profile: ModelProfile, most_tokens: int) -> None:
@@ -246,9 +246,9 @@ def _require_end(completion: Completion, profile: ModelProfile, most_tokens: int
     most = _MAX_CHARACTERS_PER_TOKEN * most_tokens + _UNCOUNTED_CHARACTERS
     if completion.size > most:
         raise LanguageModelOutputError(
-            f"The server of {profile.name} did not end its reply after {most:,} characters, for at most "
+            f"The server of {profile.name} was still writing after {most:,} characters, although its limit was "
             f"{most_tokens:,} tokens.",
-            hint="Check the server's log: it does not respect `max_tokens`.",
+            hint="Check the server's log: it ignores `max_tokens`.",
             cut_off=True,
         )
 
@@ -285,7 +285,7 @@ _open_generators: ContextVar[list[AsyncGenerator[Any, Any]] | None] = ContextVar
 
 
 def track_generators() -> None:
-    """From now on, register each asynchronous generator that this thread's event loop starts, for `close_generators`.
+    """Start registering each asynchronous generator of this thread's event loop, for `close_generators`.
 
     Must be called on the loop, after the loop has set its own hooks.
     """
@@ -315,5 +315,5 @@ async def close_generators() -> AsyncIterator[None]:
     finally:
         _open_generators.reset(token)
         for generator in begun:
-            with suppress(Exception):  # the block's own errors have already been raised
+            with suppress(Exception):  # The block's own errors have already been raised.
                 await generator.aclose()

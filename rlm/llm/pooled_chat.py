@@ -1,6 +1,6 @@
 """One model on several servers, as a LangChain chat model.
 
-A request may move to another server as long as it has produced no output.
+A request may move to another server until it has produced output.
 """
 
 import asyncio

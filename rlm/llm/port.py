@@ -46,7 +46,7 @@ class ChatModel:
 
 
 class LanguageModel(Protocol):
-    """The language model of a deployment. It may still be loading, or be switched off."""
+    """The language model of a deployment. It may still be loading or be switched off."""
 
     def get_state(self) -> Mapping[str, Any]:
         """Return the `state` (`loading`, `ready`, `failed` or `none`), the name of the `model`, and further details."""
@@ -75,7 +75,7 @@ class SubCall:
 
     `schema` is the JSON schema that the reply must follow, or None for free text. `purpose` names the operator, tool or
     stage that makes the call (`answer`, `route`, `classify`, `llm_query`, …). It is shown in trajectories and is not
-    part of the cache key. `spans` are the parts of documents that are known to be in the prompt; they are not part of
+    part of the cache key. `spans` are the spans of documents that the prompt is known to contain; they are not part of
     the key either.
     """
 
@@ -113,7 +113,7 @@ class SubReply:
 
     @property
     def paid(self) -> Usage:
-        """The amount that the run which requested the reply paid for it."""
+        """The usage that was charged to the run for this reply."""
         return Usage() if self.cached else self.usage
 
 
@@ -149,7 +149,7 @@ Finished = Callable[[int, SubReply | SubFailure], None]
 
 
 def ignore_result(position: int, result: SubReply | SubFailure) -> None:
-    """Ignore the results of individual calls."""
+    """Ignore the result of a call."""
 
 
 def rebuild_error(failure: SubFailure) -> AnswerError:

@@ -33,7 +33,7 @@ _BUILT_IN_FILE = Path(__file__).with_name("profiles.toml")
 
 
 class ProfileFileError(LeadlineError):
-    """The file of model profiles cannot be used."""
+    """The file of model profiles is invalid."""
 
     code = "model_profiles"
     default_hint = "Correct the file that LEADLINE_MODEL_PROFILES names; deploy/README.md shows an example."
@@ -60,9 +60,9 @@ class ModelProfile:
     The server: `parallel_calls` may be in progress at a time over all runs of a process, with `call_seconds` for each.
     `structured_output` is the highest level of schema support. A `cache_salt` keeps vLLM from sharing its prefix cache
     between tenants; other servers ignore it. vLLM uses a `priority` if it was started with `--scheduling-policy
-    priority`; otherwise it refuses the first one and no more are sent. `request_options` are added unchanged to every
+    priority`; otherwise it rejects the first one and no more are sent. `request_options` are added unchanged to every
     request. `read_speed` and `write_speed` are tokens per second over all calls in progress, for estimates. Change
-    `revision` when the same name starts to give different answers.
+    `revision` when a model starts to give different answers under the same name.
     """
 
     name: str
@@ -99,7 +99,7 @@ class ModelProfile:
             )
         for name in ("slice_tokens", "reading_tokens"):
             if not 0 <= getattr(self, name) <= self.max_prompt_tokens:
-                raise ValueError(f"{self.name}: {name} ({getattr(self, name)}) do not fit a prompt")
+                raise ValueError(f"{self.name}: {name} ({getattr(self, name)}) do not fit in a prompt")
         if min(self.batch_items, self.parallel_calls) < 1 or self.call_seconds <= 0 or self.thinking_tokens < 0:
             raise ValueError(f"{self.name}: batch_items, parallel_calls and call_seconds must be positive")
         half = max(1, self.max_prompt_tokens // 2)
@@ -206,7 +206,7 @@ class Profiles:
                 )
             found = made._find_profile(name)
             known = {"thinking": thinking} if found is None else made._stated.get(found) or asdict(found)
-            stated = {**known, **entry, "name": name}  # sizes that derive from others are computed again
+            stated = {**known, **entry, "name": name}  # Sizes that derive from other sizes are computed again.
             try:
                 profile = _PROFILE.validate_python(stated)
             except ValidationError as error:

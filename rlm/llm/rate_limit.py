@@ -27,14 +27,14 @@ class CallPriority(IntEnum):
     It applies here and on servers that support priorities.
     """
 
-    INTERACTIVE = 0  # a client waits for this call
+    INTERACTIVE = 0  # A client is waiting for this call.
     INTERACTIVE_BATCH = 1
     BACKGROUND = 2
     BACKGROUND_BATCH = 3
 
 
 class Holder(NamedTuple):
-    """A run of a tenant, as a holder of slots."""
+    """A run and its tenant, which hold slots."""
 
     tenant_id: str
     run: Hashable

@@ -44,23 +44,21 @@ if TYPE_CHECKING:
 _MAX_ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
-# If a server asks for a longer delay, it has in effect refused the request.
+# If a server asks for a longer delay, the request is treated as rejected.
 _MAX_RETRY_AFTER_SECONDS = 60.0
 # Maximum number of retries if the server asked for them. The server chose the delay, so a retry is no burden to it.
 _MAX_POSTPONEMENTS = 12
 # Interval at which a call checks whether other calls of the run have returned enough budget.
 _RECHECK_SECONDS = 0.05
-# With these errors, the request was refused or never arrived, so the model did no work for it.
+# With these errors, the request was rejected or never arrived, so the model did no work for it.
 _UNREAD_ERRORS = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooLongError)
 
 
 @dataclass
 class SharedModel:
-    """The state of one model, shared by all runs of the process. It includes the form of the model's thoughts.
-
-    The form is known once the model `has_replied` with text. Thoughts are `open_ended` if the model has closed a
-    thought that it never opened. A call allows `thinking_tokens` for thoughts after they have once left no tokens for a
-    reply.
+    """The state of one model, shared by all runs of the process. It includes the format of the model's thoughts, which
+    is known once the model `has_replied` with text. Thoughts are `open_ended` if the model has closed a thought that it
+    never opened. A call allows `thinking_tokens` for thoughts after they have once left no tokens for a reply.
     """
 
     rate_limit: RateLimit
@@ -107,7 +105,8 @@ class Request:
     """One call in progress. `used` is the cost so far of all requests sent for the call.
 
     Calls with the lowest `priority` value are served first. `show` receives the pieces of the reply as they arrive.
-    `cut_short` is true if the call ended because of its own budget and another call's budget would have sufficed.
+    `cut_short` is true if the call ended because of its own budget, so that an identical call with another budget may
+    succeed.
     """
 
     def __init__(
@@ -173,8 +172,8 @@ class Request:
         prompt, answer = estimate_prompt_tokens(call), call.max_tokens + self._thinking_tokens
         if prompt + answer > profile.context_tokens:
             raise ContextTooLongError(
-                f"About {prompt:,} tokens of prompt and {answer:,} of answer do not fit the window of "
-                f"{profile.context_tokens:,} tokens of {profile.name}.",
+                f"The prompt (about {prompt:,} tokens) and the answer ({answer:,}) do not fit in the "
+                f"{profile.context_tokens:,}-token context window of {profile.name}.",
                 hint=f"Send at most {profile.slice_tokens:,} tokens of text in one call.",
             )
 
@@ -222,14 +221,18 @@ class Request:
         return not shown and getattr(self._client.chat, "takes_affinity", False)
 
     async def _admit(self, call: SubCall) -> Reservation:
-        """Wait for a slot, and as long as the missing budget is reserved by other calls of the run."""
+        """Wait for a slot, and reserve the call's cost.
+
+        If other calls of the run have reserved the missing budget, wait until they release it.
+        """
         client, rate_limit = self._client, self._client.model.rate_limit
         while True:
             await rate_limit.acquire(client.holder, priority=self._priority)
             try:
                 if rest := ceil(rate_limit.resting_seconds):
                     raise LanguageModelRestingError(
-                        f"The language model left too many calls in a row unanswered; calls resume in {rest} seconds.",
+                        f"Too many consecutive calls to the language model were unanswered; "
+                        f"calls resume in {rest} seconds.",
                         retry_after_seconds=rest,
                         sent=False,
                     )
@@ -322,8 +325,8 @@ class Request:
 def _compute_usage(completion: Completion, reserved: Amount) -> Usage:
     """Return the usage as counted by the server.
 
-    If the server gave no count, the reserved tokens are counted for a prompt that may have been read and for an answer
-    that was not seen.
+    Without a count from the server, the reserved tokens are counted for a prompt that may have been read and for an
+    answer that was not received.
     """
     error = completion.error
     away = error if isinstance(error, LanguageModelUnavailableError) else None

@@ -71,13 +71,13 @@ class PromptEncoder:
 
 
 class GGUFTokenizer:
-    """A `ChatTokenizer` that wraps the vendor's tokenizer, and the bytes of every token for decoding.
+    """A `ChatTokenizer` that wraps the vendor's tokenizer, with the bytes of every token for decoding.
 
-    The vendor's tokenizer decodes to text, which cannot represent a token that is only part of a character. Bytes can.
+    The vendor's tokenizer decodes to text, which cannot represent a token that is only part of a character.
     """
 
     encode_limit = 8192
-    """The limit at which the graph inside the GGUF cuts its input, whatever `max_length` says (2026.4.1)."""
+    """The length at which the graph inside the GGUF truncates its input, regardless of `max_length` (2026.4.1)."""
 
     def __init__(self, vendor_tokenizer: Any) -> None:  # noqa: ANN401  (the vendor's classes are untyped)
         self._vendor = vendor_tokenizer

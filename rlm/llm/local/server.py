@@ -44,9 +44,9 @@ from rlm.llm.profiles import LOCAL_QWEN
 
 log = logging.getLogger("rlm.llm.local.server")
 
-_GRACE_SECONDS = 2  # time for requests in progress to finish when uvicorn shuts down
+_GRACE_SECONDS = 2  # Time for requests in progress to finish when uvicorn shuts down.
 _PARENT_POLL_SECONDS = 1.0
-_HARD_EXIT_SECONDS = 5.0  # time after SIGTERM until the process is forced to exit
+_HARD_EXIT_SECONDS = 5.0  # Time after SIGTERM until the process is forced to exit.
 _CLIENT_GONE = 499
 """The status that nginx logs for a client that disconnected; nobody receives it."""
 
@@ -114,7 +114,7 @@ async def _respond_whole(ticket: Ticket, events: _EventQueue, writer: Completion
 async def _respond_streamed(
     ticket: Ticket, events: _EventQueue, writer: CompletionWriter, request: Request, *, wants_usage: bool
 ) -> Response:
-    # The status line is sent only after the first event, so that a refusal by the engine gets an error status.
+    # The status line is sent only after the first event, so that a rejection by the engine gets an error status.
     try:
         first = await _run_unless_gone(request, events.get_next())
     except BaseException:
@@ -240,12 +240,12 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rlm.llm.local.server", description="Serve a GGUF model.")
     parser.add_argument("--model", type=Path, required=True, help="the GGUF file")
     parser.add_argument("--uds", type=Path, required=True, help="where to create the Unix socket")
-    parser.add_argument("--parent-pid", type=int, help="end when this process is no longer the parent")
+    parser.add_argument("--parent-pid", type=int, help="exit when this process is no longer the parent")
     return parser
 
 
 def _listen(path: Path) -> socket.socket:
-    """Open a socket that only this user can access, whatever the permissions of its folder are."""
+    """Open a socket that only this user can access, whatever the permissions of its folder."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     old_mask = os.umask(0o177)
