@@ -14,19 +14,19 @@ from rlm.llm.port import SubFailure
 
 
 class JudgedBy(StrEnum):
-    """The author of a record's label or value."""
+    """The source of a record's label or value."""
 
     MODEL = "model"
     CLASSIFIER = "classifier"
-    NOBODY = "nobody"  # the call failed, or the budget did not cover it
+    NOBODY = "nobody"  # The call failed, or the budget did not cover it.
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """The 95 % uncertainty of counts by label, compared to counts if the model had judged every record.
+    """The uncertainty of counts by label, compared to counts if the model had judged every record.
 
-    `shift` is the correction to a label's count, and `half_width` is half the width of the count's interval.
-    `agreement` is how often the classifier's accepted labels agree with the model's labels in the sample.
+    `shift` is the correction to a label's count, and `half_width` is half the width of the count's 95 % confidence
+    interval. `agreement` is how often the classifier's accepted labels agree with the model's labels in the sample.
     """
 
     agreement: float = 1.0
@@ -73,7 +73,7 @@ class Classification(JudgementReport):
             return ""
         return (
             f"A classifier gave {inferred:,} of the {len(self.records):,} labels behind this result; in its "
-            f"sample, {1 - self.doubt.agreement:.1%} of such labels were not the model's."
+            f"sample, {1 - self.doubt.agreement:.1%} of such labels differed from the model's."
         )
 
     def compute_interval(self, places: Sequence[int], *, missing: int = 0) -> Interval | None:

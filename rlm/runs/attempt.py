@@ -44,11 +44,11 @@ class AttemptAccount:
     def __init__(self, earlier: Spent) -> None:
         self._rest = Usage(earlier.calls, earlier.prompt_tokens, earlier.completion_tokens)
         self._rest_charged = False
-        self._known = Usage()  # charged, or logged by this attempt
+        self._known = Usage()  # Charged, or logged by this attempt.
         self._lock = threading.Lock()
 
     def charge(self, usage: Usage, budget: Budget, price: Price | None) -> None:
-        """Charge that part of earlier attempts' spending whose work is replayed."""
+        """Charge earlier attempts' spending on work that is being replayed."""
         with self._lock:
             if not self._rest_charged:
                 self._rest = self._rest.subtract(usage)
