@@ -24,8 +24,8 @@ _QUOTE_NOT_FOUND = "The words that the model quoted for this sentence are not in
 _COMPUTED_FROM_VALUES = "Code computed this from values that the model read in the records."
 _UNCITED = "This sentence cites nothing, so it could not be checked."
 _ABSENT = "This sentence cites nothing, because no passage can show what the documents do not say."
-# Headings, bold words that begin a paragraph or an item, and sentences that introduce the next lines do not state
-# anything.
+# These make no statement: headings, bold words at the start of a paragraph or item, and sentences that introduce the
+# next lines.
 _STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
 _CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # A string literal in an SQL query.
 # Maximum number of quotations shown for one sentence from one passage.
@@ -267,8 +267,8 @@ def assign_remaining(
 ) -> list[list[int]]:
     """Assign the quotations that are not in `own` to sentences, and return their indexes for each sentence.
 
-    `own` is the result of `pair_in_order`. Each extra quotation goes to the preceding or following sentence, whichever
-    shares more words with it. In a tie, it goes to the preceding sentence.
+    `own` is the result of `pair_in_order`. Each of them is assigned to the preceding or following sentence, whichever
+    shares more words with it. In a tie, the preceding sentence gets it.
     """
     more: list[list[int]] = [[] for _ in sentences]
     paired = [(at, place) for place, at in enumerate(own) if at is not None]

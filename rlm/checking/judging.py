@@ -173,7 +173,7 @@ def _cut_around_quotes(
 
 
 def _render_sentences(text: str, sentences: Sequence[Sentence], near: range, places: Sequence[int]) -> Iterator[str]:
-    """Yield the sentences in `near`, and number those in `places`. A table's header comes before its rows."""
+    """Yield the sentences in `near`, and number those in `places`. A table's header precedes its rows."""
     end = sentences[near.start - 1].end if near.start else 0
     for place in near:
         sentence = sentences[place]

@@ -58,7 +58,7 @@ _ABBREVIATION = re.compile(rf"\b(?:[A-Z]|{'|'.join(map(re.escape, _ABBREVIATIONS
 # Few sentences begin with a number. A full stop between a word and a number usually belongs to an abbreviation, as in
 # "sec. 4", "Jan. 5" or "Abs. 2".
 _BEFORE_NUMBER = re.compile(r"[^\W\d_]\.[ \t]+\d")
-# The text before the full stop of "12. " at the start of a line, including lines in block quotes and nested lists.
+# Matches the number of a list item such as "12. ", including items in block quotes and nested lists.
 _LIST_NUMBER = re.compile(rf"(?:\A|\n)[ \t>*-]*\d{{1,{MAX_LIST_NUMBER_DIGITS}}}\Z")
 # German ordinals are written with a full stop, and German nouns with a capital letter: "am 1. April", "im 19.
 # Jahrhundert", "bis 24. Mai".
@@ -265,8 +265,8 @@ def list_sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int
     A full stop, exclamation mark or question mark ends a sentence, with these exceptions: a lower-case letter, a cell
     border or an unpunctuated parenthesis follows; an abbreviation, initial or ordinal precedes it; or it is inside
     code, one of the `values`, or a short text in single quotation marks. A full stop between a word and a number does
-    not end a sentence. Neither does a single line break, because extracted text often has one wherever a line ended on
-    the page.
+    not end a sentence. Neither does a single line break, because extracted text often keeps the line breaks of the
+    page.
     """
     spans: list[tuple[int, int]] = []
     start = 0

@@ -1,4 +1,4 @@
-"""Finds the part of a passage that is most similar to a sentence.
+"""Finds the part of a passage most similar to a sentence.
 
 Words that are rare in the passage have a higher weight.
 """
@@ -34,7 +34,7 @@ def is_header(text: str, start: int, end: int) -> bool:
 def is_rows_only(passage: Passage) -> bool:
     """Return whether a passage comes from a file that is a single table, such as a CSV file.
 
-    The location of such a passage consists only of row numbers.
+    Such a passage's location consists only of row numbers.
     """
     return passage.page is None and bool(passage.place)
 
