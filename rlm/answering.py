@@ -26,9 +26,9 @@ from rlm.runs.port import NOT_DURABLE, Durability
 from rlm.strategy import StageClock
 
 SMALL_MODEL = (
-    "The built-in model is small: it misses and confuses things that a larger one gets right. Name a larger one in "
-    "LEADLINE_LLM, as URL and model: `http://127.0.0.1:11434/v1 qwen3:8b` (Ollama), `http://gpu:8000/v1 Qwen/Qwen3-8B` "
-    "(vLLM), or `https://api.openai.com/v1 gpt-5-mini` with LEADLINE_LLM_API_KEY (a hosted one)."
+    "The built-in model is small and makes mistakes that a larger model avoids. To use a larger one, set LEADLINE_LLM "
+    "to its URL and name: `http://127.0.0.1:11434/v1 qwen3:8b` (Ollama), `http://gpu:8000/v1 Qwen/Qwen3-8B` (vLLM), or "
+    "`https://api.openai.com/v1 gpt-5-mini` with LEADLINE_LLM_API_KEY (a hosted one)."
 )
 
 
@@ -173,7 +173,7 @@ def _choose_route(opened: OpenRequest, question: str) -> Route:
     if wanted.strategy is not StrategyName.AUTO:
         return Route(wanted.strategy, f"{wanted.strategy.capitalize()}, as requested.")
     if not router.profile.routes:
-        return Route(StrategyName.DIRECT, "Direct: the model is too small to choose.")
+        return Route(StrategyName.DIRECT, "Direct: the model is too small to choose a strategy.")
     corpus, tables = opened.corpus, opened.load_tables(question)
     if not tables.has_records and can_fit(corpus, profile.reading_tokens):
         return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")

@@ -171,7 +171,7 @@ class OpenRequest:
     def load_tables(self, question: str) -> TablesInScope:
         """Load the tables in scope with some of their rows.
 
-        If there are many tables, those that are relevant to the question come first.
+        If there are many tables, those relevant to the question come first.
         """
         return self._parts.table_catalog.list_tables(self.corpus, question, self.build_context(question, ()).search)
 

@@ -35,7 +35,7 @@ _SEARCH = "<search>"
 _QUERIES = re.compile(r"<search>(.*?)(?:</search>|\Z)", re.DOTALL | re.IGNORECASE)
 _ANSWERED = re.compile(r"<support[^>]*\banswered\s*=\s*[\"']?(yes|partly|no)\b", re.IGNORECASE)
 _STATUS = {"yes": AnswerStatus.ANSWERED, "partly": AnswerStatus.PARTIAL, "no": AnswerStatus.NOT_FOUND}
-NOTHING_FOUND = "Nothing was found to read: no document here is searchable yet, or none is related to the question."
+NOTHING_FOUND = "No passages were found: no document is searchable yet, or none is related to the question."
 
 SYSTEM = f"""You answer questions from passages of the user's documents. Your reader has not seen the documents, \
 relies on what you write, and can look up every passage that you cite.
@@ -89,7 +89,7 @@ question. If no passage answers it, give passage 0 with an empty quote and an em
 _SMALL_SCHEMA = build_closed_object(
     {"passage": {"type": "integer"}, "quote": {"type": "string"}, "answer": {"type": "string"}}
 )
-NO_ANSWER_FOUND = "The passages that were read do not say."
+NO_ANSWER_FOUND = "The passages that were read do not answer the question."
 _NO_PASSAGE_NAMED = "The model did not cite any passage for this answer."
 
 
@@ -210,7 +210,7 @@ class _AnswerRounds:
         return SubCall(SYSTEM, "\n".join(lines), min(profile.max_output_tokens, _ANSWER_TOKENS), purpose="answer")
 
     def _render_prompt(self) -> str:
-        """Render the prompt. The passages come first, so that all rounds share a beginning for the prefix cache."""
+        """Render the prompt. The passages come first, so that later rounds can reuse the prefix cache."""
         context, nonce = self._context, self._nonce
         blocks = [
             format_passage(f"passage {number}", each, nonce) for number, each in enumerate(self._reader.passages, 1)
@@ -222,7 +222,7 @@ class _AnswerRounds:
         )
 
     def _render_scope(self) -> Iterator[str]:
-        """Yield lines that say which documents the passages come from, and how much of each is shown.
+        """Yield lines that name the documents of the passages and say how much of each is shown.
 
         Other documents are not named, because the prompt contains none of their text.
         """

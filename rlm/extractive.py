@@ -7,8 +7,8 @@ from rlm.checking.nearest import extract_stems, is_rows_only, list_quotable_span
 from rlm.events import Delta, Drafted, Event, Retrieved
 from rlm.strategy import Search
 
-HEADING = "No language model took part. These sentences of the documents are closest to the question:"
-NO_PASSAGES = "No language model took part, and the search found nothing in these documents."
+HEADING = "No language model was used. These sentences from the documents are the closest to the question:"
+NO_PASSAGES = "No language model was used, and the search found nothing in these documents."
 _PASSAGES = 5
 _SENTENCES = 3
 _MIN_WORDS = 4

@@ -92,7 +92,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class Extent:
-    """The documents of a corpus that were read, in whole or in part, and the number of other documents."""
+    """The documents of a corpus that were read completely or in part, and the number of unread documents."""
 
     whole: Sequence[CorpusDocument]
     part: Sequence[CorpusDocument]
@@ -120,7 +120,7 @@ class PassageReader:
 
     @property
     def extent(self) -> Extent:
-        """The documents that were read, whole or in part."""
+        """The documents that were read, completely or in part."""
         documents = self._corpus.documents
         if self._is_whole:
             lost = self._corpus.used.unreadable

@@ -63,7 +63,7 @@ class AnswerOptions:
     """Options for producing an answer.
 
     `confirm` accepts the cost, and `budget` limits it. With `every_record` the model reads all records of a large
-    table; otherwise a classifier labels the records of which it is confident.
+    table; otherwise a classifier labels the records about which it is confident.
     """
 
     strategy: StrategyName = StrategyName.AUTO

@@ -79,9 +79,9 @@ class ActiveDocuments(Protocol):
 class Corpus:
     """The documents of one tenant in order of arrival, with their text and tables.
 
-    `used` records the versions of which more than the size was used. Code that shows titles or attributes of documents,
-    or reads tables without this class, must call `record_use`. `withheld` returns the ids of documents that are hidden
-    from the principal. A document that becomes hidden after the corpus was opened can no longer be read.
+    `used` records the versions whose content was used, and not just their size. Code that shows titles or attributes of
+    documents, or reads tables without this class, must call `record_use`. `withheld` returns the ids of documents that
+    are hidden from the principal. A document that becomes hidden after the corpus was opened can no longer be read.
     """
 
     def __init__(

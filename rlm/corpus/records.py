@@ -1,7 +1,7 @@
 """Splits text into records by line, pattern, chunk, document or table row. Each record is a handle.
 
-Rows come from the record tables built at ingest, never from splitting text at line ends. Lines are not interpreted:
-headers, rules and footers become records too, so callers that count records must exclude them.
+Rows come from the record tables built during ingestion, never from splitting text at line breaks. Lines are not
+interpreted: headers, rules and footers become records too, so callers that count records must exclude them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -57,8 +57,8 @@ def split_records(
 ) -> Iterator[Record]:
     """Yield the non-blank records in the spans, in order. Without spans, all documents are split.
 
-    Raises `ValueError` if a required pattern is missing or an unneeded one is given, `PatternError` if the pattern is
-    invalid or takes too long, and `RunCancelledError` if the run was cancelled.
+    Raises `ValueError` if a required pattern is missing or an unexpected one is passed, `PatternError` if the pattern
+    is invalid or takes too long, and `RunCancelledError` if the run was cancelled.
     """
     if bool(pattern) != (by in (SplitBy.START, SplitBy.SEPARATOR)):
         raise ValueError(f"splitting by {by} {'does not take' if pattern else 'requires'} a pattern")

@@ -12,7 +12,7 @@ RECHECK_SECONDS = 0.25
 
 
 class DocumentAccess(Protocol):
-    """Catalog queries for the documents that are hidden from given readers."""
+    """Catalog queries for the documents hidden from given readers."""
 
     def load_corpus_version(self, tenant_id: str) -> int: ...
 

@@ -98,7 +98,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Amount:
-    """An amount of spending, actual or possible. Every request that was sent counts as a call, whatever its outcome."""
+    """An amount of spending, actual or possible. Every sent request counts as a call, regardless of its outcome."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -217,7 +217,7 @@ class Budget:
             self.limits = self.limits.narrow_to(limits)
 
     def raise_limits(self, added: Limits) -> None:
-        """Raise the limits of the whole run, and with them the limits of every budget within it.
+        """Raise the limits of the whole run and of every budget within it.
 
         Unlimited resources stay unlimited. The time limit is not raised, because sub-runs have no time limit of their
         own.
@@ -329,7 +329,7 @@ class Budget:
 
 
 class Reservation:
-    """The part of a budget that is reserved for one call, until it is settled or released."""
+    """The amount that a budget reserves for one call, until it is settled or released."""
 
     def __init__(self, budget: Budget, amount: Amount, price: Price | None) -> None:
         self._budget = budget

@@ -58,7 +58,7 @@ class SingleFlight:
     ) -> tuple[SubReply, bool]:
         """Return the reply, and whether another call paid for it. Raises the same errors as `ask`.
 
-        Model errors are shared as well, unless `is_own` reports that an error concerns only the leading call. If the
+        Model errors are also shared, unless `is_own` reports that an error concerns only the leading call. If the
         leading call is cancelled or exhausts its own budget, the next call sends a request itself.
         """
         while (leader := self._leaders.get(key)) is not None:
@@ -99,7 +99,7 @@ class CachedReplies:
         """Load the cached replies for these keys, in the calling thread."""
         try:
             return {} if self._cache is None else self._cache.load_replies(tenant_id, keys)
-        except Exception as error:  # noqa: BLE001 - without a cache everything works, and costs more
+        except Exception as error:  # noqa: BLE001 - calls work without the cache, at a higher cost
             log.warning("cached replies not read", error=repr(error))
             return {}
 
@@ -136,5 +136,5 @@ class CachedReplies:
             try:
                 if self._cache is not None:
                     self._cache.store_replies(tenant_id, replies, work)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with the cache, the reply is there and paid for
+            except Exception as error:  # noqa: BLE001 - a failing cache must not lose a reply that was paid for
                 log.warning("replies not cached", replies=len(replies), error=repr(error))

@@ -35,8 +35,8 @@ log = structlog.get_logger(__name__)
 
 # A connection is established quickly or not at all, so this timeout is short.
 _CONNECT_SECONDS = 2.0
-# OpenAI and our own server report that a prompt is too long with a code. vLLM reports it in words: "This model's
-# maximum context length is …", "The prompt (length …) is longer than the maximum model length".
+# For a prompt that is too long, OpenAI and our own server report an error code. vLLM reports only a message: "This
+# model's maximum context length is …", "The prompt (length …) is longer than the maximum model length".
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "context_too_long"})
 _CONTEXT_WORDS = re.compile(r"maximum (context|model) length|context window")
 _UNCONNECTED_TIMEOUTS = (httpx2.ConnectTimeout, httpx2.PoolTimeout)
@@ -71,7 +71,7 @@ class OpenAIChatModel(ChatOpenAI):
     def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """Return the request in a format that the server accepts, without passing the schema to the client.
 
-        If the client knew the schema, it would parse the whole reply again for each token that arrives.
+        With the schema, the client would parse the whole reply again for each new token.
         """
         accepted = kwargs.pop("accepted", None) or self._habits.accepted
         payload: dict[str, Any] = accepted.adapt(super()._get_request_payload(*args, **kwargs))

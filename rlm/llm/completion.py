@@ -1,7 +1,7 @@
 """One request to a chat model and its reply. Cancelling the request closes the connection, which stops the server.
 
 Text is streamed, because it may be long and proxies close silent connections. A reply that follows a schema is not
-streamed: it is short and only useful as a whole, and streaming would take thirty times as much processor time.
+streamed: it is short and only useful when complete, and streaming it would take thirty times as much CPU time.
 """
 
 import asyncio
@@ -254,7 +254,7 @@ def _require_end(completion: Completion, profile: ModelProfile, most_tokens: int
 
 
 def _extract_members(message: "BaseMessage") -> dict[str, Any]:
-    """Return the text, thoughts and other fields of a message that arrived as a whole."""
+    """Return the text, thoughts and other fields of a complete message."""
     kept = ("content", "response_metadata", "usage_metadata")
     return {name: value for name in kept if (value := getattr(message, name, None)) is not None}
 
@@ -264,7 +264,7 @@ def _build_options(call: SubCall, profile: ModelProfile, salt: str, priority: Ca
     if call.schema is not None:
         options["response_format"] = build_response_format(call.schema)
     ours: dict[str, Any] = {"cache_salt": salt} if profile.cache_salt else {}
-    if profile.priority and priority:  # vLLM treats no priority as 0, and also serves the lowest first
+    if profile.priority and priority:  # vLLM treats a missing priority as 0, and serves the lowest first.
         ours["priority"] = int(priority)
     if ours:
         options["extra_body"] = {**options.get("extra_body", {}), **ours}

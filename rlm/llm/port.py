@@ -74,9 +74,9 @@ class SubCall:
     """One request. In a batch, `system` and the beginning of `prompt` are identical, so that prefix caches work.
 
     `schema` is the JSON schema that the reply must follow, or None for free text. `purpose` names the operator, tool or
-    stage that makes the call (`answer`, `route`, `classify`, `llm_query`, …). It is shown in trajectories and is not
-    part of the cache key. `spans` are the spans of documents that the prompt is known to contain; they are not part of
-    the key either.
+    stage that makes the call (`answer`, `route`, `classify`, `llm_query`, …). It is shown in trajectories and not
+    included in the cache key. `spans` are the document spans that the prompt is known to contain; they are not included
+    in the key either.
     """
 
     system: str
@@ -101,7 +101,7 @@ class SubCall:
 
 @dataclass(frozen=True)
 class SubReply:
-    """The model's answer. A `cached` reply costs nothing; its `usage` is that of the call that paid for it.
+    """The model's answer. A `cached` reply costs nothing; its `usage` is the usage of the original call.
 
     `cut_off` is true for a free-text reply that reached its token limit. Such a reply is still used.
     """
@@ -186,7 +186,7 @@ class SubCalls(BatchedSubCalls, Protocol):
 
 
 class ReportedSubCalls(SubCalls, Protocol):
-    """Sub-calls that report each result individually, so that a long batch can be logged call by call."""
+    """Sub-calls that report each result as it arrives, so that a long batch can be logged call by call."""
 
     def run(
         self,

@@ -115,7 +115,7 @@ class ModelProfile:
 
     @property
     def fingerprint(self) -> tuple[str, ...]:
-        """Values that differ between models that may answer the same prompt differently."""
+        """Values that distinguish models that may answer the same prompt differently."""
         return (self.name, self.revision, self.structured_output, str(self.thinking_tokens), repr(self.request_options))
 
     def with_context_tokens(self, context_tokens: int | None) -> "ModelProfile":
@@ -195,7 +195,7 @@ class Profiles:
 
         Fields that an entry omits are unchanged.
 
-        `thinking` is the value for models that have no earlier profile and whose entry omits this field.
+        `thinking` is the default for new models whose entry omits this field.
         """
         made = Profiles(self._profiles)
         made._stated.update(self._stated)

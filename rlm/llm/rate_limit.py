@@ -101,7 +101,7 @@ class RateLimit:
             self._resting_until = self._clock() + _REST_SECONDS
 
     def record_response(self) -> None:
-        """Record that the server responded to a request, whatever the response was."""
+        """Record that the server responded to a request, whether or not it succeeded."""
         self._failures = 0
         self._resting_until = 0.0
 

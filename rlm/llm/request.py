@@ -102,7 +102,7 @@ class ModelClient:
 
 
 class Request:
-    """One call in progress. `used` is the cost so far of all requests sent for the call.
+    """One call in progress. `used` is the total cost of the requests sent for the call so far.
 
     Calls with the lowest `priority` value are served first. `show` receives the pieces of the reply as they arrive.
     `cut_short` is true if the call ended because of its own budget, so that an identical call with another budget may
@@ -212,7 +212,7 @@ class Request:
         return None if self.cut_short else seconds
 
     def _can_restart(self, completion: Completion) -> bool:
-        """Return whether another server may restart an interrupted answer. This requires that no part of it was shown.
+        """Return whether another server may restart an interrupted answer, of which nothing may have been shown yet.
 
         Only one more server is tried, because the prompt itself may be what crashes the servers.
         """
@@ -294,7 +294,7 @@ class Request:
             completion.error = error
 
     def _settle_usage(self, reservation: Reservation, completion: Completion) -> Usage:
-        """Return a request's usage, and release its slot and the unused part of its reservation."""
+        """Return a request's usage, after releasing its slot and the unused part of its reservation."""
         used, client, root = _compute_usage(completion, reservation.amount), self._client, self._client.budget.root
         if used.calls:
             reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
@@ -307,7 +307,7 @@ class Request:
         return used
 
     def _build_thought_filter(self) -> ThoughtFilter:
-        """Build the filter that removes thoughts. If nobody reads the pieces of a reply, it is held back until its end.
+        """Build the filter that removes thoughts. If a reply is not streamed to anyone, it is held back until its end.
 
         The first reply of an unknown model is also held back, because its thoughts may lack the opening tag.
         """

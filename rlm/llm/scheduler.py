@@ -1,4 +1,4 @@
-"""Schedules the sub-calls of all runs of a process in parallel, up to the limit of each model.
+"""Runs the sub-calls of all runs of a process in parallel, up to each model's limit.
 
 Calls are served in order and can be cancelled. Each run is a thread. The requests run on one event loop in a separate
 thread, where cancelling a request closes its connection.
@@ -171,7 +171,7 @@ class SubCallScheduler:
 
         The reply comes from an identical call in progress, from the cache (it may have arrived since the batch
         started), or from the model. A new reply is cached before anyone sees it, so that it is not paid for again if
-        the process is killed. A reply that was cut off is not cached, because the cache cannot mark it as cut off.
+        the process is killed. A truncated reply is not cached, because the cache cannot mark it as truncated.
         """
         request = Request(client, call, priority=priority, show=show)
 

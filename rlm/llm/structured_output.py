@@ -25,7 +25,7 @@ def canonicalize_schema(schema: Mapping[str, Any]) -> str:
 
 
 def build_closed_object(properties: Mapping[str, object]) -> dict[str, object]:
-    """Return the schema of an object that must have all of the given fields and no others."""
+    """Return the schema of an object with exactly the given fields, all of them required."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -48,7 +48,7 @@ def describe_schema(schema: Mapping[str, Any]) -> str:
 
 
 def extract_reply(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
-    """Return the relevant part of a reply: the text without thoughts, or the JSON that follows the call's schema.
+    """Return the content of a reply: the text without thoughts, or JSON that follows the call's schema.
 
     Raises `LanguageModelOutputError` if the reply is empty, is not JSON or does not follow the schema. Text that was
     cut off at the token limit is accepted, and so is JSON that was complete before the limit was reached.

@@ -1,6 +1,6 @@
 """A cascade: the model labels a sample of the records, and a classifier is trained on it.
 
-The classifier then labels the records of which it is sure, and the model labels the remaining ones. The method follows
+The classifier then labels the records about which it is confident, and the model labels the rest. The method follows
 LOTUS (arXiv 2407.11418). The classifier learns from the sample's labels over embeddings. Its confidence is calibrated
 on predictions for records that it was not trained on: its labels are accepted above the confidence at which it agrees
 with the model as often as the target requires, with 95 % confidence. The same records give the error of the final

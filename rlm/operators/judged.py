@@ -38,8 +38,8 @@ class Doubt:
 class JudgementReport:
     """The fields that the reports of all operators have in common.
 
-    `refused` counts the records without a result by reason code. `failure` is the failure of the first call that
-    failed. `quotes[i]` contains the words that, according to the model, support its result for record i, or is empty.
+    `refused` counts records without a result, by reason code. `failure` is the failure of the first call that failed.
+    `quotes[i]` contains the words that, according to the model, support its result for record i, or is empty.
     """
 
     usage: Usage = field(default_factory=Usage)
@@ -67,7 +67,7 @@ class Classification(JudgementReport):
 
     @property
     def classifier_note(self) -> str:
-        """A note for users on the fraction of labels given by a classifier. Empty if the model gave every label."""
+        """A note for users on the fraction of labels that a classifier gave. Empty if the model gave every label."""
         inferred = self.coverage.units_inferred
         if not inferred:
             return ""

@@ -48,7 +48,7 @@ class PackLimits:
 
     @property
     def record_chars(self) -> int:
-        """The maximum length of a text that is shown as a whole. Longer texts are read in parts."""
+        """The maximum length of a text that is read in one part. Longer texts are read in parts."""
         return 3 * self.tokens
 
 
@@ -79,7 +79,7 @@ class RecordResults:
 
     @property
     def failure(self) -> SubFailure | None:
-        """The failure of the first record whose whole call failed."""
+        """The first failure of a whole call, or None if only individual results are missing."""
         return next((why.failure for why in self.refused.values() if why.failure is not None), None)
 
     def add(self, more: "RecordResults") -> None:

@@ -57,7 +57,7 @@ class AttemptAccount:
     def charge_rest(self, budget: Budget, price: Price | None) -> None:
         """Charge the remaining spending of earlier attempts before something new is sent.
 
-        The spending is charged to the whole run, whichever sub-run sends first.
+        The spending is charged to the whole run, regardless of which sub-run sends first.
         """
         with self._lock:
             if not self._rest_charged:
@@ -108,7 +108,7 @@ class LostCalls:
         self._often: set[str] = set()
 
     def build_next_key(self, key: str) -> str:
-        """Return the key under which to log that this attempt lost the call as well."""
+        """Return the key for logging that this attempt also lost the call."""
         keys = [f"{key}:lost:{number}" for number in range(1, _MIN_LOSSES + 1)]
         before = len(self._logged(keys))
         if before + 1 >= _MIN_LOSSES:
@@ -178,7 +178,7 @@ class LogWriter:
             failure: Exception | None = None
             try:
                 self._append(entries)
-            except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for the entries
+            except Exception as error:  # noqa: BLE001 - the error is raised to callers that wait for the entries
                 failure = error
             with self._changed:
                 self._failure, self._written = failure, self._written + len(entries)

@@ -145,7 +145,7 @@ class DurableRun(Durability):
     def create_nonce(self) -> str:
         """Return a mark that no author of a document can know.
 
-        The mark is derived from the run's id, which contains 122 random bits that were drawn after the documents were
+        The mark is derived from the run's id, which contains 122 random bits generated after the documents were
         written.
         """
         return hashlib.sha256(f"{self._run.id}:{next(self._nonces)}".encode()).hexdigest()[:16]
@@ -209,7 +209,7 @@ class DurableRun(Durability):
         self._spending.record_logged(result.paid)
 
     def is_often_lost(self, key: str) -> bool:
-        """Return whether a sub-call passed to `record_call` was lost, and earlier attempts had lost it as well."""
+        """Return whether a recorded sub-call was lost in this attempt and in earlier ones."""
         return self._losses.is_often_lost(key)
 
     def build_probe(self) -> tuple[str, SubCall]:

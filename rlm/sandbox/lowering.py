@@ -156,7 +156,7 @@ def _build_return() -> ast.Return:
 
 
 def _is_endless(node: ast.AST) -> bool:
-    """Return whether a node is a `while True` loop that yields and is never left."""
+    """Return whether a node is a `while True` loop that yields and never exits."""
     return (
         isinstance(node, ast.While)
         and isinstance(node.test, ast.Constant)

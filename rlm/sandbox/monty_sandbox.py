@@ -226,7 +226,7 @@ _LOOK_SECONDS = 0.1
 class WorkerKiller:
     """Kills a worker when its run is cancelled while its code makes no requests to the host.
 
-    The worker is referenced by a file descriptor, so that another process that reuses the worker's id is never killed.
+    The worker is identified by a file descriptor, so that a process that reuses its id is never killed.
     """
 
     def __init__(self, pid: int | None) -> None:

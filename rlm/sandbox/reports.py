@@ -28,7 +28,7 @@ class CappedOutput:
             self._tail = (self._tail + rest[-self._tail_room :])[-self._tail_room :]
 
     def get_text(self) -> str:
-        """Return the whole text, or its beginning and end with a line between them that states how much was omitted."""
+        """Return the whole text, or its beginning and end around a line that states how much was omitted."""
         head = "".join(self._head)
         left_out = self.characters - len(head) - len(self._tail)
         if left_out <= 0:

@@ -184,7 +184,7 @@ class OpenVINOEngine:
     def _warm_up(self) -> None:
         # The first inference packs the weights for the calling thread. This takes seconds, and no user should have to
         # wait for it. A full batch and two more tokens run both a prefill and a decoding step. Unlike `step`,
-        # `generate` releases the GIL, so the server can respond meanwhile.
+        # `generate` releases the GIL, so the server can respond in the meantime.
         ids = np.zeros(self._limits.batch_tokens + 2, dtype=np.int64)
         config = self._build_config(GenerationRequest((), max_tokens=2), len(ids))
         self._pipeline.generate([_build_tensor(ids)], [config])

@@ -188,9 +188,9 @@ async def _handle_error(_request: Request, error: Exception) -> JSONResponse:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until the engine breaks down, then return 1. Return `LOAD_FAILED` if the model cannot be loaded.
+    """Serve until the engine fails, then return 1. Return `LOAD_FAILED` if the model cannot be loaded.
 
-    If the process receives a signal, it ends inside uvicorn and this function does not return.
+    If the process receives a signal, it exits inside uvicorn and this function does not return.
     """
     options = _build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -245,7 +245,7 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _listen(path: Path) -> socket.socket:
-    """Open a socket that only this user can access, whatever the permissions of its folder."""
+    """Open a socket that only this user can access, regardless of its folder's permissions."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     old_mask = os.umask(0o177)
