@@ -16,7 +16,7 @@ from rlm.llm.budgets import Usage
 
 
 class AnswerStatus(StrEnum):
-    """How completely the documents answer the question, according to the model that read them.
+    """The extent to which the documents answer the question, according to the model that read them.
 
     Checks never change the status.
     """
@@ -136,7 +136,7 @@ class SearchSummary:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of the scope a model read or judged, how much code searched, and how much was not opened.
+    """The token counts of a scope: read or judged by a model, searched by code, and not opened.
 
     Each token is counted once, in the first of these three categories that applies. Token counts are estimates. The
     scope has `units` documents or table records; `unit` is the singular noun. `units_inferred` were labelled by a

@@ -42,7 +42,7 @@ _SUPPORT = re.compile(
 
 
 class CheckMode(StrEnum):
-    """How thoroughly answers are checked."""
+    """The thoroughness of the checks on an answer."""
 
     JUDGE = "judge"  # Find quotations, and ask a model to judge each sentence.
     QUOTES = "quotes"  # Find quotations only.

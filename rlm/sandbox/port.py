@@ -12,7 +12,7 @@ from rlm.errors import not_cancelled
 
 
 class SandboxForm(StrEnum):
-    """How the sandbox is isolated.
+    """The kind of isolation of the sandbox.
 
     `plain` is an interpreter without files, network or environment, in its own process. `bubblewrap` also puts that
     process into its own namespaces.
