@@ -288,7 +288,7 @@ class OfferedQuote:
 
 @dataclass(frozen=True)
 class Draft:
-    """The text that a strategy wrote, before checking. `text` is the concatenation of the streamed pieces.
+    """A strategy's answer before checking. `text` is the concatenation of the streamed pieces.
 
     `evidence` maps the number of each marker in the text to its passage. If `computed` is true, code computed the
     statements and no judge is needed, except for the sentences in `stated`.

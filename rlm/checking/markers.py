@@ -89,7 +89,7 @@ class MarkedText:
     _code: str = ""
 
     def feed(self, piece: str) -> str:
-        """Return the next piece of the answer.
+        """Add a piece of the reply, and return the next piece of the answer.
 
         Text that may turn out to be a marker, a trailing block or trailing white space is held back.
         """
@@ -311,7 +311,7 @@ def _iter_sentence_ends(text: str, values: Iterable[str]) -> Iterator[int]:
 
 
 def _is_within(spans: Sequence[tuple[int, int]], place: int) -> bool:
-    """Return whether a position is inside one of the spans and not at its last character.
+    """Return whether a position is inside one of the spans, but not at its last character.
 
     The spans must be in order.
     """

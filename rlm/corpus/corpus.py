@@ -181,7 +181,7 @@ class Corpus:
         return tables
 
     def load_rows(self, document: CorpusDocument, table: int, numbers: Sequence[int] | range) -> Sequence[RecordRow]:
-        """Load rows of a document's record table, by row number from 1.
+        """Load rows of a document's record table. Row numbers start at 1.
 
         Raises `UnknownHandleError` if the document is not in scope.
         """

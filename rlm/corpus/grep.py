@@ -241,7 +241,7 @@ class PatternWalk:
         self._offset = max(place, last) - span.start
 
     def _search(self, text: str, start: int, last: int) -> Any:  # noqa: ANN401 - `regex` has no types
-        """Return the first match that begins before `last`, or None. The result may also be a later match.
+        """Return the first match that begins before `last`, or None. The result may also be a match that begins later.
 
         A search that takes too long is abandoned. The positions are then tried one by one, which gives the same result.
         """

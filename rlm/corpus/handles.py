@@ -41,7 +41,7 @@ class Handle:
 def merge_spans(spans: Iterable[Handle], *, touching: bool = True) -> list[Handle]:
     """Return the spans of one version in order, with overlapping spans merged.
 
-    If `touching` is true, adjacent spans are merged as well.
+    If `touching` is true, adjacent spans are also merged.
     """
     found: list[Handle] = []
     for span in sorted(spans, key=lambda each: (each.start, each.end)):

@@ -1,7 +1,7 @@
 """Budgets of runs: an amount is reserved before a call is sent, and replaced by the actual usage afterwards.
 
 A run's budgets form a tree. A budget and its children share one account. A reservation is checked, in one step, against
-its own budget and all ancestors. Calls and reserved tokens therefore never exceed any limit, whatever the sub-runs do
+its own budget and all ancestors. Calls and reserved tokens therefore never exceed any limit, even if sub-runs spend
 concurrently.
 """
 
@@ -45,7 +45,7 @@ FREE = Price(Decimal(0), Decimal(0))
 class Limits:
     """The maximum amounts that may be spent; None means no limit.
 
-    `tokens` is the total of tokens read and written. `depth` is the number of levels of budgets below this budget.
+    `tokens` limits the tokens read and written together. `depth` is the number of budget levels below this budget.
     """
 
     calls: int | None = None
@@ -181,7 +181,7 @@ class Budget:
 
     @property
     def spent(self) -> Amount:
-        """The actual usage by finished calls of this budget and all its descendants."""
+        """The actual spending of finished calls, for this budget and all its descendants."""
         with self._lock:
             return self._settled
 
@@ -271,7 +271,7 @@ class Budget:
         return _select_smaller(getattr(self.limits, name), both)
 
     def _iter_upwards(self) -> Iterator[tuple["Budget", Amount]]:
-        """Yield this budget and its ancestors, each with the amount that it withholds from callers of this budget."""
+        """Yield this budget and its ancestors, each with the amount that it reserves from callers of this budget."""
         budget: Budget | None = self
         kept = NO_AMOUNT
         while budget is not None:

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class ReplyCache(Protocol):
-    """Stores a tenant's replies. When space is needed, the least recently used replies are removed first."""
+    """Stores a tenant's replies. The least recently used replies are evicted first."""
 
     def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
         """Return the cached replies, and mark each of them as most recently used."""
@@ -109,7 +109,7 @@ class CachedReplies:
         return (await loop.run_in_executor(self._executor, self.load_replies, tenant_id, {key})).get(key)
 
     async def store_reply(self, tenant_id: str, reply: StoredReply, work: Work | None = None) -> None:
-        """Store a reply. Returns when the reply has been stored or storing it has failed."""
+        """Store a reply, and return when it has been stored or storing it has failed."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(((tenant_id, work), reply, written))
         if self._writing is None:

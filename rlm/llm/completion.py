@@ -141,7 +141,7 @@ class Completion:
 
     @property
     def has_started(self) -> bool:
-        """True once the model has started to answer or to think. From then on, its work must be paid for."""
+        """True once the model has started to think or answer. From then on, its work must be paid for."""
         return bool(self.raw) or self._chunks > 1
 
     @property
@@ -274,8 +274,8 @@ def _build_options(call: SubCall, profile: ModelProfile, salt: str, priority: Ca
 def compute_cache_salt(tenant_id: str, audience: str = "") -> str:
     """Return a salt that keeps a server from sharing its prefix cache between tenants.
 
-    Otherwise a tenant could notice from timings that another one sent the same text. Users of a tenant who may see
-    different documents are separated in the same way: each `audience` has its own salt.
+    Otherwise, a tenant could tell from response times that another tenant had sent the same text. Users of a tenant who
+    may see different documents are separated in the same way: each `audience` has its own salt.
     """
     of_audience = f"\0{audience}" if audience else ""
     return hashlib.sha256(f"leadline cache salt\0{tenant_id}{of_audience}".encode()).hexdigest()
@@ -302,7 +302,7 @@ def track_generators() -> None:
 
 @asynccontextmanager
 async def close_generators() -> AsyncIterator[None]:
-    """When the block ends, close every generator that was started in it, the outermost first.
+    """Close every generator that was started in the `with` block when the block ends, starting with the outermost.
 
     A streamed reply consists of a dozen nested generators that refer to each other in a cycle. If the garbage collector
     closed them after an interruption, the inner ones could be finalized in another thread while the event loop closes

@@ -59,7 +59,7 @@ def find_violation(validator: Any, value: object) -> str | None:  # noqa: ANN401
 def _check_pattern(_: object, pattern: str, value: object, schema: object) -> Iterator[ValidationError]:
     """Check the `pattern` keyword with a time limit.
 
-    The search function of the library itself may run forever and block all other threads.
+    The library's own search may run forever and block all other threads.
     """
     try:
         if isinstance(value, str) and not regex.search(pattern, value, timeout=_PATTERN_SECONDS):

@@ -1,4 +1,4 @@
-"""Prometheus metrics of budgets and of calls to language models, and trace spans of these calls.
+"""Prometheus metrics for budgets and language model calls, and trace spans for these calls.
 
 No label names a tenant.
 """
@@ -48,7 +48,7 @@ BUDGET_STOPS = Counter("leadline_budget_stops", "Calls rejected because a budget
 
 
 class ObservedCall:
-    """A request to a model in progress, with its cost, and its outcome: `ok`, `given_up` or an error code."""
+    """A request to a model, with its cost and outcome: `ok`, `given_up` or an error code."""
 
     def __init__(self) -> None:
         self.usage = Usage()

@@ -20,7 +20,7 @@ from rlm.llm.servers import PooledServer, ServerAttempt, ServerPool
 
 
 class PooledChatModel(BaseChatModel):
-    """A model that several servers offer identically. `pool` chooses a server by the `affinity` of a request.
+    """A model that several identical servers offer. `pool` chooses a server by a request's `affinity`.
 
     A request moves to another server if its server was not reached, is busy or is shutting down. If the server had
     started to work on the request, the error is raised instead, so that its cost is counted before the request is

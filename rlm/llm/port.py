@@ -1,4 +1,4 @@
-"""The interfaces of language models: a deployment's model, and sub-calls that turn prompts into replies or failures."""
+"""Interfaces of language models: a deployment's model, and sub-calls that turn prompts into replies or failures."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class LanguageModel(Protocol):
     """The language model of a deployment. It may still be loading or be switched off."""
 
     def get_state(self) -> Mapping[str, Any]:
-        """Return the `state` (`loading`, `ready`, `failed` or `none`), the name of the `model`, and further details."""
+        """Return the `state` (`loading`, `ready`, `failed` or `none`), the `model` name, and further details."""
 
     def acquire(self) -> ChatModel | None:
         """Return the model, or None if it is switched off.
@@ -197,8 +197,8 @@ class ReportedSubCalls(SubCalls, Protocol):
     ) -> Sequence[SubReply | SubFailure]:
         """Run in the same way as `BatchedSubCalls.run`, and report each result as soon as it is known.
 
-        `finished` is called with the call's position and result, in any thread, before `run` returns. Its exceptions
-        end the batch and are raised here.
+        `finished` is called with the call's position and result, in any thread, before `run` returns. An exception that
+        it raises ends the batch and is raised here.
         """
 
 

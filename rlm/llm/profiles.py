@@ -110,7 +110,7 @@ class ModelProfile:
 
     @property
     def max_prompt_tokens(self) -> int:
-        """The maximum length of a prompt that leaves enough tokens for the longest answer."""
+        """The maximum prompt length that leaves enough tokens for the longest answer."""
         return self.context_tokens - self.max_output_tokens - self.thinking_tokens
 
     @property
@@ -119,7 +119,7 @@ class ModelProfile:
         return (self.name, self.revision, self.structured_output, str(self.thinking_tokens), repr(self.request_options))
 
     def with_context_tokens(self, context_tokens: int | None) -> "ModelProfile":
-        """Return the profile with a smaller window, for example the window with which a server was started."""
+        """Return the profile with a smaller context window, such as the one that a server was started with."""
         if context_tokens is None or context_tokens >= self.context_tokens:
             return self
         quarter = context_tokens // 4
@@ -173,8 +173,8 @@ class Profiles:
     def get_profile(self, name: str, *, context_tokens: int | None = None) -> ModelProfile:
         """Return the profile of the model `name`.
 
-        `context_tokens` is the size of the model's window, if it is smaller than in the profile or the profile does not
-        state it.
+        `context_tokens` is the size of the model's context window, if it is smaller than in the profile or missing
+        there.
         """
         found = self._find_profile(name)
         if found is None:

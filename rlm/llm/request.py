@@ -1,4 +1,4 @@
-"""One sub-call from its reservation to its reply.
+"""A sub-call, from its reservation to its reply.
 
 The call is sent, retried if a retry may help, and repeated once to repair an invalid reply.
 """
@@ -71,10 +71,10 @@ class SharedModel:
 class ModelClient:
     """The state shared by the calls of one run to one model.
 
-    `under_way` counts the requests in progress of each run of the process, keyed by the run's root budget; their unused
-    reservations will be returned. If an answer is produced in the `background`, its calls are served after those of
-    interactive answers. If the model has several servers, calls with the same `affinity` go to the same server. `used`
-    records the versions that the prompts contain.
+    `under_way` counts the requests in progress of each run of the process, keyed by the run's root budget; unused parts
+    of their reservations will be released. If an answer is produced in the `background`, its calls are served after
+    those of interactive answers. If the model has several servers, calls with the same `affinity` go to the same
+    server. `used` records the versions that the prompts contain.
     """
 
     chat: "BaseChatModel"

@@ -218,7 +218,7 @@ class _BoundSubCalls:
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Stream the response as specified by the interface. The request is not sent until the first item is requested.
+        """Stream the reply as specified by the interface. The request is not sent until the first item is requested.
 
         Closing the iterator cancels the request.
         """
@@ -277,7 +277,7 @@ class _CallBatch:
         self._raised: BaseException | None = None
 
     def iter_items(self, cancelled: Callable[[], bool]) -> Generator[str | _Piece, None, None]:
-        """Send the calls, and yield keys and pieces as they arrive. If cancelled or closed, cancel the calls."""
+        """Send the calls, and yield keys and pieces as they arrive. Cancels the calls if cancelled or closed."""
         if not self._todo:
             return
         give_up = self._scheduler.start(self._run(), self._end)

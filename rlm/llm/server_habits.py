@@ -61,7 +61,7 @@ class RequestForm:
         return replace(self, left_out=self.left_out | {named})
 
     def __str__(self) -> str:
-        """Describe the changes in words. Returns an empty string if there are no changes."""
+        """Describe the changes to requests, or return an empty string if there are none."""
         changes = [f"no {name}" for name in sorted(self.left_out)]
         if self.structured_output != "json_schema":
             changes.append("schemas in words" + " (json_object)" * (self.structured_output == "json_object"))
@@ -128,7 +128,7 @@ def _has_word(refusal: Mapping[str, Any] | str, word: str) -> bool:
 
 
 def _with_words(messages: list[dict[str, Any]], words: str) -> list[dict[str, Any]]:
-    """Insert words before the data, so that requests still have a common beginning."""
+    """Insert `words` before the data, so that requests still have a common prefix."""
     first, *rest = messages
     if first["role"] == "user":
         return [{"role": "system", "content": words}, *messages]

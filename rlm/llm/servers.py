@@ -19,7 +19,7 @@ _LONGEST_REST_SECONDS = 30.0
 
 
 class PooledServer:
-    """One server. If its address must stay private, it is identified by its number, counted from 1."""
+    """One server, identified by a number from 1 where its address must stay private."""
 
     def __init__(self, number: int) -> None:
         self.number = number

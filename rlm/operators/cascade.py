@@ -161,7 +161,7 @@ def _compute_softmax(scores: Matrix) -> Matrix:
 
 
 def convert_to_numbers(names: Sequence[str], labels: Sequence[str]) -> Numbers:
-    """Convert each label to a number, which is the index of the label in `names`."""
+    """Convert each label to its index in `names`."""
     place = {name: number for number, name in enumerate(names)}
     return np.array([place[label] for label in labels], np.int64)
 
@@ -191,7 +191,7 @@ EVERY_RECORD = CascadeLimits(read_all=None)
 
 @dataclass(frozen=True)
 class CascadeResult:
-    """The model's labels, the classifier's labels for other records, and the possible error of counts.
+    """The model's labels, the classifier's labels for other records, and the uncertainty of counts.
 
     Labels are keyed by record number.
     """

@@ -1,4 +1,4 @@
-"""The results of operators: a judgement for each record, the author of each judgement, and the coverage."""
+"""The results of operators: a judgement for each record, the source of each judgement, and the coverage."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ class JudgementReport:
 class Classification(JudgementReport):
     """Labels of records.
 
-    `labels[i]` is the label of `records[i]`, or None, and `judged_by[i]` is the label's author.
+    `labels[i]` is the label of `records[i]`, or None, and `judged_by[i]` is the label's source.
     """
 
     records: Sequence[Handle]
@@ -77,12 +77,10 @@ class Classification(JudgementReport):
         )
 
     def compute_interval(self, places: Sequence[int], *, missing: int = 0) -> Interval | None:
-        """Return the range of a count of the records at `places`, counted by their labels.
-
-        Returns None for an exact count. The classifier's mistakes for each label are assumed to be spread evenly over
-        the records with that label. The half-widths of several labels are added up, because the correlation of their
-        mistakes is unknown and no sum is wider. `missing` is the number of records without a label that may belong to
-        the count as well.
+        """Return the confidence interval of a count of the records at `places`, or None for an exact count. The
+        classifier's errors are assumed to be spread evenly over the records with the same label. The half-widths of
+        several labels are added, because the correlation of their errors is unknown and this is the worst case.
+        `missing` is the number of records without a label that may also belong to the count.
         """
         here = Counter(self.labels[at] for at in places if self.judged_by[at] is JudgedBy.CLASSIFIER)
         if not here and not missing:

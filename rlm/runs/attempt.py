@@ -12,8 +12,8 @@ from rlm.llm.budgets import Budget, Price, Usage
 class RunClock:
     """A clock in seconds that includes earlier attempts.
 
-    An attempt first replays the work of earlier attempts. During the replay, the clock stays at the time that the
-    earlier attempts reached, for as long as their work took, because that time has already been counted.
+    An attempt first replays the work of earlier attempts. Until the replay takes longer than that work did, the clock
+    shows the time that the earlier attempts reached, because that time has already been counted.
     """
 
     def __init__(self, before: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,7 +38,7 @@ class AttemptAccount:
 
     Earlier spending is charged when its work is replayed, and any remaining amount is charged before anything new is
     sent. Code that runs again therefore sees the same budget at each point. Once it sends something new, it may take
-    another path and never reach the remaining work, which was paid for nevertheless.
+    another path and never reach the remaining work, although it was paid for.
     """
 
     def __init__(self, earlier: Spent) -> None:
@@ -93,7 +93,7 @@ _MIN_LOSSES = 3
 
 
 class LostCalls:
-    """Counts how often each call was lost in this attempt and earlier ones, by the call's key.
+    """Counts how often each call was lost in this and earlier attempts, by the call's key.
 
     The first two losses may be due to an unavailable model. After that, the call itself may be the cause.
     """
@@ -101,7 +101,7 @@ class LostCalls:
     def __init__(self, logged: Callable[[Sequence[str]], Mapping[str, Any]], attempt: int) -> None:
         """Create the counter.
 
-        `logged` looks keys up in the run's log, and `attempt` is a number that no other attempt has.
+        `logged` looks up keys in the run's log, and `attempt` is a number that is unique to this attempt.
         """
         self._logged = logged
         self._attempt = attempt

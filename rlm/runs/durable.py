@@ -1,6 +1,6 @@
 """A durable run: finished sub-calls and searches are read from the log, and new ones are logged before they are used.
 
-While it is written, the text of an answer is logged in pieces, so that other clients can follow it live.
+An answer's text is logged in pieces while it is written, so that other clients can follow it live.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ class DraftPieces:
     """
 
     def __init__(self, attempt: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Create the collector. `attempt` is a number that no other attempt at the run has."""
+        """Create the collector. `attempt` is a number that is unique to this attempt at the run."""
         self._attempt = attempt
         self._clock = clock
         self._text = ""
@@ -177,7 +177,7 @@ class DurableRun(Durability):
         return self._log.load_bodies(keys)
 
     def raise_budget(self, stage: int, key: str, failure: SubFailure) -> None:
-        """Raise the budget of a stage because a call has reached it, and log the raise.
+        """Raise the budget of a stage because a call has reached it, and log the increase.
 
         Raises `RunPausedError` if there is no larger budget yet.
         """

@@ -22,7 +22,7 @@ class Log(Protocol):
         """Return the logged bodies by their keys. Keys that are not in the log are omitted."""
 
     def append(self, entries: Sequence[RunLogEntry]) -> None:
-        """Log those entries whose keys are new, in one commit.
+        """Append the entries with new keys, in one commit.
 
         Raises `LeaseLostError` if another worker has taken over the run.
         """

@@ -52,7 +52,7 @@ class BudgetRaises:
     def is_waiting(self, stage: int) -> bool:
         """Return whether reaching the budget of a stage is not final.
 
-        This is the case if there is a larger budget, or if a user must decide.
+        It is not final if there is a larger budget, or if a user must decide.
         """
         return self._pauses or stage < len(self._places)
 

@@ -277,7 +277,7 @@ class ToolTable:
         return tuple(self._tools)
 
     def call(self, name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any | Exception:  # noqa: ANN401
-        """Return the tool's result, or the exception for the code to see.
+        """Call a tool, and return its result or the exception to raise in the code.
 
         If a tool raises a `LeadlineError`, this method raises it too.
         """

@@ -1,6 +1,6 @@
 """The interface of the sandbox, which runs cells of Python and returns capped output.
 
-Tools are the only access that the code has to the outside.
+Tools are the code's only access to the outside.
 """
 
 from collections.abc import Callable, Mapping
@@ -49,7 +49,7 @@ Tool = Callable[..., Any]
 
 
 class ToolError(Exception):
-    """Reports a wrong or failed tool call to the code that made it.
+    """Reports an incorrect or failed tool call to the code that made it.
 
     The message is for the model and must not contain internal details.
     """

@@ -81,7 +81,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
 
 
 def find_hint(error: str, *, names: Iterable[str] = ()) -> str:
-    """Return a hint of one sentence, or an empty string if there is none.
+    """Return a one-sentence hint, or an empty string if there is none.
 
     `names` are the names of the available tools.
     """

@@ -323,6 +323,6 @@ def _build_tensor(ids: TokenIds) -> openvino.Tensor:
 
 
 def _extract_reason(error: Exception) -> str:
-    """Return the vendor's message without the source line of the vendor's build."""
+    """Return the vendor's message without its reference to a source line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return re.sub(r"^(\[[\d:]+\] )?\S+:\d+: ", "", lines[-1]) if lines else type(error).__name__

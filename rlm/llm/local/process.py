@@ -29,7 +29,7 @@ _INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_
 
 @dataclass(frozen=True)
 class ProcessState:
-    """The state of the process, the seconds since it entered that state, and the reason for a failure."""
+    """The state of the process, the number of seconds it has been in that state, and the reason for a failure."""
 
     state: State
     seconds: float
@@ -138,7 +138,7 @@ class LocalModelProcess:
         )
 
     def _watch_child(self, child: "subprocess.Popen[bytes]") -> None:
-        """Watch the child until it exits or is closed. The child starts listening when its model is loaded."""
+        """Watch the child until it exits or is closed. The child listens only once its model is loaded."""
         while child.poll() is None:
             if self._state.state == "loading" and _is_listening(self.socket):
                 self._set_state("ready")

@@ -19,7 +19,7 @@ _CONTROL_TOKEN = re.compile(rb"<\|[a-z_]+\|>")
 
 
 class ChatTokenizer(Protocol):
-    """The vendor's tokenizer; `encode` may silently cut its input at `encode_limit` tokens."""
+    """The vendor's tokenizer. `encode` may silently truncate its input to `encode_limit` tokens."""
 
     @property
     def encode_limit(self) -> int: ...
@@ -35,7 +35,7 @@ class ChatTokenizer(Protocol):
 class PromptEncoder:
     """Renders messages with the model's chat template and tokenizes them.
 
-    A message that contains a control token such as `<|im_start|>` could otherwise end its own turn and pose as the
+    A message that contains a control token such as `<|im_start|>` could otherwise end its own turn and impersonate the
     system. The text itself is not changed, but the control token is tokenized in two pieces, so that the model reads
     ordinary characters.
     """
@@ -89,7 +89,7 @@ class GGUFTokenizer:
             self.token_bytes[token_id] = b"" if token in control else token
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """Return the conversation in the model's chat template, ending where the assistant's turn begins."""
+        """Render the conversation with the model's chat template, up to the start of the assistant's turn."""
         rendered: str = self._vendor.apply_chat_template([dict(message) for message in messages], True)
         return rendered
 

@@ -31,8 +31,8 @@ class ChatMessage:
 class GenerationRequest:
     """A prompt and the options for continuing it.
 
-    Decoding is greedy. If `max_tokens` is None, the engine's default or the remaining window is the limit.
-    `json_schema` is JSON text that constrains decoding.
+    Decoding is greedy. If `max_tokens` is None, the answer is limited by the engine's default or the remaining context
+    window. `json_schema` is JSON text that constrains decoding.
     """
 
     messages: Sequence[ChatMessage]
@@ -208,7 +208,7 @@ def build_error_object(message: str, *, code: str, kind: str) -> dict[str, Any]:
 
 
 def build_error_response(error: LanguageModelError) -> tuple[int, dict[str, Any]]:
-    """Return the status and body for an error of the engine.
+    """Return the status and body for an engine error.
 
     The status is 503 if the client did not cause the error.
     """
