@@ -118,7 +118,7 @@ class LanguageModelOutputError(LanguageModelError):
 class LanguageModelReplyTooLargeError(LanguageModelOutputError):
     """The reply exceeds the size limit, or is compressed. `detail` names the server and is only for the log."""
 
-    public_detail = "The language model's reply was too large."
+    public_detail = "The language model's response was too large."
     default_hint = (
         "Check that the language model's address belongs to an OpenAI-compatible server, and check the server's log."
     )
@@ -240,7 +240,7 @@ class SqlLimitError(AnswerError):
     """The query exceeds a limit on time, memory or result size."""
 
     code = "sql_limit"
-    default_hint = "Ask about fewer records, or for fewer columns."
+    default_hint = "Ask about fewer records or fewer columns."
 
 
 class SandboxError(AnswerError):
@@ -253,7 +253,7 @@ class SandboxUnavailableError(SandboxError):
     """The requested isolation is not available on this machine. Code is never run with weaker isolation."""
 
     code = "sandbox_unavailable"
-    public_detail = "Model-written code cannot run here."
+    public_detail = "Code written by a model cannot run on this machine."
     default_hint = "Run `leadline doctor` for details; bubblewrap needs user namespaces."
 
 

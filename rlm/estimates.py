@@ -23,7 +23,7 @@ MAX_UNCONFIRMED_CALLS = 500
 _PROMPT_TOKENS = 200
 _TOKENS_PER_RESULT = 15
 _TOKENS_PER_QUOTE = 30
-# The fraction of records outside the sample that a cascade leaves to the model.
+# The expected fraction of records outside the sample that a cascade leaves to the model.
 _CASCADE_MODEL_SHARE = 0.4
 
 

@@ -244,8 +244,8 @@ def pair_in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[froz
     order. Among these pairings, the one with the most shared words is chosen. Source: Needleman & Wunsch, 1970.
     """
     words = [[len(sentence & quotation) for quotation in quotations] for sentence in sentences]
-    # The entry for positions i and j holds the maximum number of pairs from there to the end, and then the maximum
-    # number of shared words.
+    # `best[i][j]` describes the best pairing of the sentences from i with the quotations from j: its number of pairs,
+    # and its number of shared words.
     best = [[(0, 0)] * (len(quotations) + 1) for _ in range(len(sentences) + 1)]
     for i, j in product(reversed(range(len(sentences))), reversed(range(len(quotations)))):
         best[i][j] = max(_add_pair(best[i + 1][j + 1], words[i][j]), best[i + 1][j], best[i][j + 1])

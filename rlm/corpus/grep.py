@@ -75,7 +75,9 @@ def compile_pattern(pattern: str, *, ignore_case: bool = False) -> Any:  # noqa:
         flags = regex.MULTILINE | (regex.IGNORECASE if ignore_case else 0)
         return regex.compile(pattern, flags, cache_pattern=False)
     except (regex.error, OverflowError, RecursionError, ValueError) as error:
-        raise PatternError(f"The pattern {pattern[:80]!r} is not valid: {error}.", hint="Check the escapes.") from error
+        raise PatternError(
+            f"The pattern {pattern[:80]!r} is not valid: {error}.", hint="Check the escape sequences."
+        ) from error
 
 
 def grep(
@@ -273,5 +275,5 @@ class PatternWalk:
 def _parse_cursor(cursor: str | None) -> tuple[int, int]:
     match = regex.fullmatch(r"(\d{1,12}):(\d{1,12})", "0:0" if cursor is None else cursor)
     if match is None:
-        raise PatternError(f"The cursor {cursor!r} is not valid.", hint="Use `next_cursor` of the previous page.")
+        raise PatternError(f"The cursor {cursor!r} is not valid.", hint="Use the previous page's `next_cursor`.")
     return int(match[1]), int(match[2])

@@ -227,7 +227,7 @@ def translate_error(error: Exception) -> LanguageModelError:
         case openai.APITimeoutError() | httpx2.TimeoutException():
             if any(isinstance(each, _UNCONNECTED_TIMEOUTS) for each in _iter_causes(error)):
                 return LanguageModelUnavailableError(
-                    "The language model could not be reached in time.", sent=False, silent=True
+                    "Connecting to the language model timed out.", sent=False, silent=True
                 )
             return LanguageModelTimeoutError("The language model did not answer in time.")
         case openai.APIConnectionError() | httpx2.HTTPError():

@@ -30,7 +30,8 @@ log = structlog.get_logger(__name__)
 # The number of tokens that the chat template adds around two messages.
 _TEMPLATE_TOKENS = 32
 
-# No text averages more characters per token. The second constant allows for a short text of a few long tokens.
+# Upper limit of the average number of characters per token. The second constant allows for short texts with a few long
+# tokens.
 _MAX_CHARACTERS_PER_TOKEN = 8
 _UNCOUNTED_CHARACTERS = 1_000
 
@@ -237,7 +238,7 @@ async def fill_completion(
     except (LanguageModelError, asyncio.CancelledError):
         raise
     except Exception as error:
-        log.warning("language model's reply not read", model=profile.name, error=repr(error))
+        log.warning("language model reply could not be read", model=profile.name, error=repr(error))
         raise LanguageModelOutputError("The language model's response is not a completion.") from error
 
 

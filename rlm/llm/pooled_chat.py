@@ -52,7 +52,7 @@ class PooledChatModel(BaseChatModel):
         await asyncio.gather(*(chat.aclose() for chat in self._chats), return_exceptions=True)
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401
-        raise NotImplementedError("Only the asynchronous methods are used.")
+        raise NotImplementedError("Only the asynchronous methods are supported.")
 
     async def _agenerate(
         self,

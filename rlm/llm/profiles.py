@@ -202,7 +202,7 @@ class Profiles:
         for name, entry in entries.items():
             if unknown := sorted(set(entry) - set(_SETTINGS)):
                 raise ProfileFileError(
-                    f"{source}: model {name!r} has no setting {unknown[0]!r}; the settings are {', '.join(_SETTINGS)}."
+                    f"{source}: model {name!r} has an unknown setting {unknown[0]!r}; the settings are {', '.join(_SETTINGS)}."
                 )
             found = made._find_profile(name)
             known = {"thinking": thinking} if found is None else made._stated.get(found) or asdict(found)
@@ -239,7 +239,7 @@ def _load_entries(path: Path) -> Mapping[str, Mapping[str, Any]]:
         raise ProfileFileError(f"{path} cannot be read: {error}.") from error
     models = read.get("models")
     if not isinstance(models, dict) or not all(isinstance(entry, dict) for entry in models.values()):
-        raise ProfileFileError(f'{path} has no tables [models."NAME"].')
+        raise ProfileFileError(f'{path} does not contain any [models."NAME"] tables.')
     return models
 
 

@@ -46,7 +46,7 @@ _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
 # If a server asks for a longer delay, the request is treated as rejected.
 _MAX_RETRY_AFTER_SECONDS = 60.0
-# Maximum number of retries if the server asked for them. The server chose the delay, so a retry is no burden to it.
+# Maximum number of retries if the server asked for them. The server chose the delay, so a retry does not overload it.
 _MAX_POSTPONEMENTS = 12
 # Interval at which a call checks whether other calls of the run have returned enough budget.
 _RECHECK_SECONDS = 0.05

@@ -280,7 +280,7 @@ class Operators:
 
     def _embed_texts(self, texts: Iterator[str]) -> Matrix:
         """Return one row per text. A cancelled run waits for at most one batch to be embedded."""
-        assert self._embedder is not None, "nothing is embedded without an encoder"
+        assert self._embedder is not None, "embedding requires an encoder"
         portions: list[Matrix] = []
         while portion := list(islice(texts, _EMBED_BATCH)):
             require_not_cancelled(self._cancelled)

@@ -77,7 +77,8 @@ class DraftPieces:
         return RunLogEntry(f"draft:{self._attempt}:{begin}", "draft", {"from": begin, "text": self._text[begin:]})
 
 
-# These failures would occur again with the same call. Code that received one of them handled it, and will do so again.
+# The same call would fail again with these codes, so the failures are logged: code that handled one will handle it
+# again.
 _LASTING_CODES = frozenset({ContextTooLongError.code, LanguageModelOutputError.code, BudgetExhaustedError.code})
 _PROBE_TOKENS = 16
 

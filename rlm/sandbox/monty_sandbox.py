@@ -174,7 +174,7 @@ class MontyReplSession:
         if text.startswith(_LIMIT_OF_CALLS):
             self.close()
             raise SandboxLostError(
-                f"The limit of {self._limits.calls:,} calls of a session is reached.", hint=find_hint(text)
+                f"The session's limit of {self._limits.calls:,} calls has been reached.", hint=find_hint(text)
             ) from error
         if text.split(":")[0] == "SystemExit":
             return None

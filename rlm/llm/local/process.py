@@ -21,7 +21,7 @@ LOAD_FAILED = 78
 
 _POLL_SECONDS = 0.5
 _TERMINATE_SECONDS = 8.0
-# A crash on one unusual prompt justifies a restart, but a model that crashes every time should not be loaded forever.
+# A crash on one unusual prompt justifies a restart, but a model that crashes every time should not be reloaded forever.
 _RESTART_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 _STEADY_SECONDS = 600.0  # After the process has run this long, the count of consecutive crashes is reset.
 _INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")

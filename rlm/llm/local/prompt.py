@@ -58,8 +58,8 @@ class PromptEncoder:
         count = sum(len(ids) for ids in encoded)
         if count + answer_tokens > self._limit:
             raise ContextTooLongError(
-                f"The prompt has {count:,} tokens or more, and {answer_tokens:,} more are reserved for the answer; "
-                f"the model's window is {self._limit:,} tokens.",
+                f"The prompt has at least {count:,} tokens and {answer_tokens:,} are reserved for the answer, but the "
+                f"model's context window has only {self._limit:,} tokens.",
             )
         return np.concatenate(encoded)
 

@@ -215,7 +215,7 @@ def _build_server(options: argparse.Namespace) -> uvicorn.Server:
         from rlm.llm.local.engine import OpenVINOEngine, load_pipeline
     except ImportError as error:
         raise LanguageModelUnavailableError(
-            f"OpenVINO GenAI cannot be imported: {error}", hint="Install it: pip install 'leadline[embedded]'."
+            f"OpenVINO GenAI cannot be imported: {error}", hint="Run pip install 'leadline[embedded]'."
         ) from error
 
     def stop_serving() -> None:
@@ -238,8 +238,8 @@ def _build_server(options: argparse.Namespace) -> uvicorn.Server:
 
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rlm.llm.local.server", description="Serve a GGUF model.")
-    parser.add_argument("--model", type=Path, required=True, help="the GGUF file")
-    parser.add_argument("--uds", type=Path, required=True, help="where to create the Unix socket")
+    parser.add_argument("--model", type=Path, required=True, help="path of the GGUF file")
+    parser.add_argument("--uds", type=Path, required=True, help="path at which to create the Unix socket")
     parser.add_argument("--parent-pid", type=int, help="exit when this process is no longer the parent")
     return parser
 
