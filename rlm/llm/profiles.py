@@ -202,7 +202,8 @@ class Profiles:
         for name, entry in entries.items():
             if unknown := sorted(set(entry) - set(_SETTINGS)):
                 raise ProfileFileError(
-                    f"{source}: model {name!r} has an unknown setting {unknown[0]!r}; the settings are {', '.join(_SETTINGS)}."
+                    f"{source}: model {name!r} has an unknown setting {unknown[0]!r}; the settings are "
+                    f"{', '.join(_SETTINGS)}."
                 )
             found = made._find_profile(name)
             known = {"thinking": thinking} if found is None else made._stated.get(found) or asdict(found)
