@@ -26,9 +26,9 @@ from rlm.runs.port import NOT_DURABLE, Durability
 from rlm.strategy import StageClock
 
 SMALL_MODEL = (
-    "The built-in model is small: it misses and confuses things that a larger one gets right. Name a larger one in "
-    "LEADLINE_LLM, as URL and model: `http://127.0.0.1:11434/v1 qwen3:8b` (Ollama), `http://gpu:8000/v1 Qwen/Qwen3-8B` "
-    "(vLLM), or `https://api.openai.com/v1 gpt-5-mini` with LEADLINE_LLM_API_KEY (a hosted one)."
+    "The built-in model is small and makes mistakes that a larger model avoids. To use a larger one, set LEADLINE_LLM "
+    "to its URL and name: `http://127.0.0.1:11434/v1 qwen3:8b` (Ollama), `http://gpu:8000/v1 Qwen/Qwen3-8B` (vLLM), or "
+    "`https://api.openai.com/v1 gpt-5-mini` with LEADLINE_LLM_API_KEY (a hosted one)."
 )
 
 
@@ -46,7 +46,7 @@ class AnswerPipeline:
     ) -> None:
         """Create the pipeline.
 
-        `helpers` are separate models for some of the tasks. The answering model does every task that has no helper.
+        `helpers` are models for individual tasks. The answering model does every task that has no helper.
         """
         self._searcher = searcher
         self._language_model = language_model
@@ -65,11 +65,10 @@ class AnswerPipeline:
         cancelled: Callable[[], bool] = not_cancelled,
         durability: Durability = NOT_DURABLE,
     ) -> Iterator[Event]:
-        """Yield the answer's events as they happen, `Completed` last. `durability` makes the run resumable.
+        """Stream the answer's events, ending with `Completed`. `durability` makes the run resumable.
 
-        If the request can be refused without doing any work, `QuestionError` or `LanguageModelUnavailableError` is
-        raised immediately, before the first event is requested. A strategy's errors are raised while its events are
-        read.
+        If the request can be rejected without doing any work, `QuestionError` or `LanguageModelUnavailableError` is
+        raised immediately, before the first event is requested. A strategy's errors are raised during iteration.
         """
         request = replace(request, question=check_question(request.question))
         model = self._language_model.acquire()
@@ -80,7 +79,7 @@ class AnswerPipeline:
         )
 
     def _run_stages(self, opened: OpenRequest) -> Iterator[Event]:
-        """Run the stages of an answer in order, and yield their events."""
+        """Run the answer's stages in order and yield their events."""
         request, question, clock = opened.request, opened.request.question, StageClock()
         if request.history:
             question = condense(
@@ -97,7 +96,7 @@ class AnswerPipeline:
             routed = _choose_route(opened, question)
         clock.lap("route")
         if routed.strategy is not StrategyName.DIRECT and not opened.corpus.documents:
-            routed = Route(StrategyName.DIRECT, "Direct: there is no searchable document.")
+            routed = Route(StrategyName.DIRECT, "Direct: no documents are searchable.")
         yield Routed(routed.strategy.value, routed.reason, opened.format_spending_limits(routed.strategy))
         context = opened.build_context(question, routed.queries)
         for event in opened.build_strategy(routed.strategy).stream(context):
@@ -105,14 +104,14 @@ class AnswerPipeline:
                 clock.lap(routed.strategy.value)
                 yield from self._check_draft(opened, event.draft, question, routed, clock)
                 return
-            if isinstance(event, Routed):  # a strategy that cannot answer hands the question over to another strategy
+            if isinstance(event, Routed):  # A strategy that cannot answer passes the question to another one.
                 routed = Route(StrategyName(event.strategy), event.reason)
             yield event
 
     def _check_draft(
         self, opened: OpenRequest, draft: Draft, question: str, routed: Route, clock: StageClock
     ) -> Iterator[Event]:
-        """Check the draft and yield the answer with each sentence marked."""
+        """Check each sentence of the draft and yield the completed answer."""
         profile, budget = opened.profile, opened.budget
         sentences, citations = locate_citations(draft, self._searcher.locate, self._check)
         marked, notes = tuple(sentences), draft.notes
@@ -141,7 +140,7 @@ class AnswerPipeline:
         yield Completed(answer)
 
     def _find_judge(self, opened: OpenRequest) -> Judge | None:
-        """Return the judge for a request, or None if the model that would judge is not capable of it."""
+        """Return the judge for a request, or None if its model cannot judge."""
         model = opened.select_helper_model(self._helpers.judge)
         if not model.profile.judges:
             return None
@@ -151,7 +150,7 @@ class AnswerPipeline:
     def _answer_extractively(self, request: AnswerRequest, durability: Durability) -> Iterator[Event]:
         clock = StageClock()
         search = durability.wrap_search(build_search(self._searcher, request.scope, request.used))
-        yield Routed("extractive", "Extractive: there is no language model.")
+        yield Routed("extractive", "Extractive: no language model is configured.")
         for event in ExtractiveStrategy().stream(request.question, search):
             if not isinstance(event, Drafted):
                 yield event
@@ -174,13 +173,13 @@ def _choose_route(opened: OpenRequest, question: str) -> Route:
     if wanted.strategy is not StrategyName.AUTO:
         return Route(wanted.strategy, f"{wanted.strategy.capitalize()}, as requested.")
     if not router.profile.routes:
-        return Route(StrategyName.DIRECT, "Direct: the model is too small to choose.")
+        return Route(StrategyName.DIRECT, "Direct: the model is too small to choose a strategy.")
     corpus, tables = opened.corpus, opened.load_tables(question)
     if not tables.has_records and can_fit(corpus, profile.reading_tokens):
         return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
     choices, nonce = opened.list_strategies(), opened.nonce()
-    # Describe only the tables nearest to the question: that is enough here, and every question pays for the
-    # description.
+    # Only the tables most relevant to the question are described, because the description costs tokens with every
+    # question.
     described = tables.render_description()
     return choose_route(
         question, opened.today, corpus, choices, described, router.calls, nonce, cancelled=opened.cancelled
@@ -192,7 +191,7 @@ def _iter_unread_notes(request: AnswerRequest) -> Iterator[str]:
     for identifier, title in request.used.unreadable.items():
         yield (
             f"The stored text of “{title}” (document {identifier}) was changed or is missing, so this answer does not "
-            "use it. The operator of the service can find out more with `leadline verify`."
+            "use it. The operator of the service can run `leadline verify` for details."
         )
 
 

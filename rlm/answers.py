@@ -1,4 +1,4 @@
-"""The answer: sentences that cite spans of documents, the check of each sentence, the text read, and the cost."""
+"""An answer: its sentences with their citations and checks, the text that was read, and the cost."""
 
 import json
 import math
@@ -16,13 +16,13 @@ from rlm.llm.budgets import Usage
 
 
 class AnswerStatus(StrEnum):
-    """The degree to which the documents answer the question, according to the model that read them.
+    """The extent to which the documents answer the question, according to the model that read them.
 
-    Checks never change it.
+    Checks never change the status.
     """
 
     ANSWERED = "answered"
-    PARTIAL = "partial"  # a limit ended the work, or the model reported that part of the answer is missing
+    PARTIAL = "partial"  # A limit ended the work, or the model reported that part of the answer is missing.
     NOT_FOUND = "not_found"
     EXTRACTIVE = "extractive"
 
@@ -30,19 +30,18 @@ class AnswerStatus(StrEnum):
 class Check(StrEnum):
     """The result of checking one sentence."""
 
-    VERIFIED = "verified"  # a judge read the cited text and found that it supports the sentence
-    # The cited text was found, but no judge confirmed that it supports the whole sentence. Either there was no judge,
-    # or the judge found only partial support, or the words that the model quoted for the sentence are not in the
-    # passage.
+    VERIFIED = "verified"  # A judge read the cited text and found that it supports the sentence.
+    # The cited text was found, but no judge confirmed that it supports the whole sentence: there was no judge, the
+    # judge found only partial support, or the words that the model quoted are not in the passage.
     QUOTED = "quoted"
-    COMPUTED = "computed"  # code counted or computed it from the cited records
-    UNSUPPORTED = "unsupported"  # a judge found that the cited text does not support the sentence
-    UNCHECKED = "unchecked"  # the sentence has no citation, or cites text that was not read
+    COMPUTED = "computed"  # Code counted or computed the statement from the cited records.
+    UNSUPPORTED = "unsupported"  # A judge found that the cited text does not support the sentence.
+    UNCHECKED = "unchecked"  # The sentence has no citation, or cites text that was not read.
 
 
 @dataclass(frozen=True)
 class Quote:
-    """A span of a cited passage that supports a sentence. `number` is the number of the citation."""
+    """A span of a cited passage that supports a sentence. `number` is the citation's number."""
 
     number: int
     start: int
@@ -58,10 +57,10 @@ class Citation:
 
     `number` counts from 1 within the answer and appears in the answer's text as `[1]`.
 
-    `start` and `end` are code points of the version's normalized text. `quote` is the text of that span, taken from the
-    document and not from the model. `place` is the position in the file in words (`page 12`, `slide 4`). `verified` is
-    true if the model quoted the span and code found the quotation in the document. Otherwise the span is the part of
-    the passage that is most similar to the sentence, or empty if nothing is similar.
+    `start` and `end` are offsets in code points of the version's normalized text. `quote` is the document's text in
+    that span. `place` describes the location in the file (`page 12`, `slide 4`). `verified` is true if the model quoted
+    the span and code found the quotation in the document. Otherwise the span is the part of the passage most similar to
+    the sentence, or empty if nothing is similar.
     """
 
     number: int
@@ -96,7 +95,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class SearchedDocument:
-    """A document in the search results, and how many of its passages were found and how many a model read."""
+    """A document in the search results, with the numbers of its passages found and of its passages read by a model."""
 
     document_id: str
     title: str
@@ -123,9 +122,9 @@ class ReadPassage:
 
 @dataclass(frozen=True)
 class SearchSummary:
-    """The numbers of passages or records that were found and that a model read, and their documents, best first.
+    """The number of passages or records found, the number read by a model, and their documents, best first.
 
-    If an answer is based on passages, `read_passages` are these passages, in the order of their numbers in the prompt.
+    `read_passages` are the passages that an answer is based on, in the order of their numbers in the prompt.
     """
 
     passages: int
@@ -137,11 +136,11 @@ class SearchSummary:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Shares of the scope that a model read or judged, that code searched, and that were not opened.
+    """The token counts of a scope: read or judged by a model, searched by code, and not opened.
 
     Each token is counted once, in the first of these three categories that applies. Token counts are estimates. The
-    scope has `units` documents or table records, and `unit` is the word for one of them. `units_inferred` were labelled
-    by a classifier trained on a model's labels; `units_failed` have no result.
+    scope has `units` documents or table records; `unit` is the singular noun. `units_inferred` were labelled by a
+    classifier trained on a model's labels; `units_failed` have no result.
     """
 
     tokens_in_scope: int
@@ -207,7 +206,7 @@ class Result:
 class ResultTable:
     """The result table of a `SELECT`: its first rows, and the total number of rows.
 
-    `quantities` are the indexes, from 0, of the columns that contain counts or sums.
+    `quantities` are the zero-based indexes of the columns that contain counts or sums.
     """
 
     columns: tuple[str, ...]
@@ -220,7 +219,7 @@ class ResultTable:
 
 @dataclass(frozen=True)
 class SourceRows:
-    """Rows of one version's table, by row number from 1, in file order.
+    """Rows of one table in a version, by row number (counted from 1), in file order.
 
     `table` is the zero-based index of the table in the version.
 
@@ -236,10 +235,9 @@ class SourceRows:
 
 @dataclass(frozen=True)
 class CellRecords:
-    """The records behind row `row` (from 1) of a result.
+    """The records from which row `row` (counted from 1) of a result was computed.
 
-    If `column` (from 0) is set, these are the records behind that cell, which depends on only some of the row's
-    records.
+    If `column` (counted from 0) is set, these are only the records for that cell.
     """
 
     row: int
@@ -249,14 +247,14 @@ class CellRecords:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer returned to a caller. `text` is Markdown and contains the markers `[1]` of `citations`.
+    """The answer returned to a caller. `text` is Markdown with citation markers such as `[1]`.
 
-    `question` is the question that was answered; a follow-up is rewritten so that it can be understood alone. `model`
-    is None if no language model was used. `timings_ms` is keyed by stage and ends with `total`. `rows_behind` are all
-    records behind a computed answer; `cells_behind` are the records behind each number of `table`, where they are
-    known. `finished` is false if a budget or another limit ended the work early. `dollars` is the price of `usage`, or
-    None if the model has no known price. `notes` are shown to users, for example that a check was not possible or that
-    the model is small.
+    `question` is the question that was answered; a follow-up is rewritten as a standalone question. `model` is None if
+    no language model was used. `timings_ms` is keyed by stage and ends with `total`. `rows_behind` are the records from
+    which the answer was computed; `cells_behind` are the records for each number in `table`, where they are known.
+    `finished` is false if a budget or another limit ended the work early. `dollars` is the price of `usage`, or None if
+    the model has no known price. `notes` are shown to users; for example, a check was not possible, or the model is
+    small.
     """
 
     status: AnswerStatus
@@ -290,7 +288,7 @@ class OfferedQuote:
 
 @dataclass(frozen=True)
 class Draft:
-    """The text that a strategy wrote, before checking. `text` is the concatenation of the streamed pieces.
+    """A strategy's answer before checking. `text` is the concatenation of the streamed pieces.
 
     `evidence` maps the number of each marker in the text to its passage. If `computed` is true, code computed the
     statements and no judge is needed, except for the sentences in `stated`.
@@ -347,7 +345,7 @@ def summarize_search(
 
 
 def build_answer_json(answer: Answer) -> dict[str, Any]:
-    """Return an answer as JSON with the fields of `Answer`. Of the rows behind it, only the number is included."""
+    """Return an answer as JSON with the fields of `Answer`. Only the number of source rows is included."""
     body: dict[str, Any] = convert_to_json(asdict(replace(answer, rows_behind=(), cells_behind=())))
     del body["rows_behind"], body["cells_behind"]
     if answer.table is not None:
@@ -369,9 +367,9 @@ def build_kept_answer(
     conversation_id: str | None,
     owner: str | None = None,
 ) -> StoredAnswer:
-    """Build the stored form of an answer.
+    """Build an answer's stored record.
 
-    `question` is the original question of the caller, who is the answer's `owner`.
+    `question` is the caller's original question. `owner` is the caller.
     """
     body, rows = build_answer_json(answer), _build_row_ranges(answer.rows_behind)
     cells = tuple(CellRanges(each.row, each.column, _build_row_ranges(each.parts)) for each in answer.cells_behind)
@@ -385,7 +383,7 @@ def _build_row_ranges(parts: Iterable[SourceRows]) -> tuple[RowRanges, ...]:
 
 
 def convert_to_json(value: object) -> Any:  # noqa: ANN401 - any JSON
-    """Convert a value to JSON that every reader and database accepts.
+    """Convert a value to JSON that every client and database accepts.
 
     Sets become sorted lists, dict keys become strings, decimals become numbers, and dates and times become ISO strings.
     A number that JSON cannot represent becomes null, and a lone surrogate becomes a question mark.
@@ -417,7 +415,7 @@ def _format_key(key: object) -> str:
 
 
 def _replace_surrogates(text: str) -> str:
-    """Replace lone surrogates, which code generated by a model may produce and no encoding can represent."""
+    """Replace lone surrogates, which code generated by a model may produce and which cannot be encoded."""
     return text.encode("utf-8", "replace").decode()
 
 

@@ -54,9 +54,9 @@ class PipelineParts:
 
 @dataclass(frozen=True)
 class Helpers:
-    """Models that take over tasks: judging, routing, and reading records and passages sent by programs.
+    """Optional models for judging, routing, and reading records and passages sent by programs.
 
-    The answering model does every task whose helper is None.
+    If a model is None, the answering model does its task.
     """
 
     judge: LanguageModel | None = None
@@ -118,7 +118,7 @@ class OpenRequest:
 
     @cached_property
     def _affinity(self) -> str:
-        """A key for the conversation. All prompts of a conversation begin with the same message."""
+        """A key that is equal for all requests of a conversation, so that they can share a server's cache."""
         request = self.request
         first = request.history[0].text if request.history else request.question
         parts = (request.scope.tenant_id, request.scope.audience, first)
@@ -171,7 +171,7 @@ class OpenRequest:
     def load_tables(self, question: str) -> TablesInScope:
         """Load the tables in scope with some of their rows.
 
-        If there are many tables, those that are relevant to the question come first.
+        If there are many tables, those relevant to the question come first.
         """
         return self._parts.table_catalog.list_tables(self.corpus, question, self.build_context(question, ()).search)
 
@@ -224,7 +224,7 @@ class OpenRequest:
 
     def _build_recursive_strategy(self) -> Strategy:
         if self._parts.sandbox is None:
-            raise SandboxUnavailableError("This process has no sandbox.")
+            raise SandboxUnavailableError("No sandbox is configured in this process.")
         request, durability = self.request, self._durability
         if request.wanted.limits is None:
             self.budget.lower_limits(self._default_limits)

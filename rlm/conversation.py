@@ -10,8 +10,8 @@ from rlm.llm.structured_output import build_closed_object
 from rlm.requests import MAX_QUESTION_CHARS, EarlierMessage
 from rlm.untrusted import sanitize
 
-# The model sees the most recent messages that fit in this fraction of its prompt and in this many characters. The last
-# number is the length to which a longer message is cut.
+# The model sees the most recent messages that fit in this fraction of its prompt and in this many characters. A longer
+# message is first truncated to the last of these limits.
 _SHARE_OF_PROMPT = 0.25
 _MAX_CHARS = 24_000
 _MESSAGE_CHARS = 4_000
@@ -37,7 +37,7 @@ def condense(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> str:
-    """Return the question rewritten as a standalone question.
+    """Rewrite a follow-up question as a standalone question.
 
     Without a history, or if the model's reply is unusable, the question is returned unchanged. Raises the model's
     errors if the model cannot reply at all.
@@ -63,7 +63,7 @@ def condense(
 
 
 def build_condensed_schema() -> dict[str, object]:
-    """Build the JSON schema for the model's reply with the rewritten question."""
+    """Build the JSON schema of the model's reply."""
     return build_closed_object({"question": {"type": "string"}})
 
 

@@ -1,7 +1,7 @@
 """The direct strategy: reads passages and writes the answer. The model may first request another search.
 
-An easy question is answered in one call. The reply is streamed. Its text contains passage markers, and a block with the
-model's quotations follows, which is hidden from readers.
+An easy question is answered in one call. The reply is streamed: first the text with passage markers, then a block with
+the model's quotations, which is hidden from readers.
 """
 
 import json
@@ -28,14 +28,14 @@ _MAX_QUERIES = 4
 _TITLES, _TITLE_CHARS = 40, 80
 # Maximum number of hits per search; usually fewer fit in the reading budget.
 _TOP_K, _SMALL_TOP_K = 60, 5
-# Maximum number of tokens of an answer with its block. The first value is about three thousand words; a small model
-# writes only a sentence or two.
+# Maximum number of tokens in an answer, including its block of quotations. The first value is about three thousand
+# words; a small model writes only a sentence or two.
 _ANSWER_TOKENS, _SMALL_TOKENS = 6_000, 200
 _SEARCH = "<search>"
 _QUERIES = re.compile(r"<search>(.*?)(?:</search>|\Z)", re.DOTALL | re.IGNORECASE)
 _ANSWERED = re.compile(r"<support[^>]*\banswered\s*=\s*[\"']?(yes|partly|no)\b", re.IGNORECASE)
 _STATUS = {"yes": AnswerStatus.ANSWERED, "partly": AnswerStatus.PARTIAL, "no": AnswerStatus.NOT_FOUND}
-NOTHING_FOUND = "Nothing was found to read: no document here is searchable yet, or none is related to the question."
+NOTHING_FOUND = "No passages were found: no document is searchable yet, or none is related to the question."
 
 SYSTEM = f"""You answer questions from passages of the user's documents. Your reader has not seen the documents, \
 relies on what you write, and can look up every passage that you cite.
@@ -89,15 +89,15 @@ question. If no passage answers it, give passage 0 with an empty quote and an em
 _SMALL_SCHEMA = build_closed_object(
     {"passage": {"type": "integer"}, "quote": {"type": "string"}, "answer": {"type": "string"}}
 )
-NO_ANSWER_FOUND = "The passages that were read do not say."
-_NO_PASSAGE_NAMED = "The model named no passage that it read for this answer."
+NO_ANSWER_FOUND = "The passages that were read do not answer the question."
+_NO_PASSAGE_NAMED = "The model did not cite any passage for this answer."
 
 
 class DirectStrategy:
     """Answers from passages that fit the model's reading budget."""
 
     def stream(self, context: Context) -> Iterator[Event]:
-        """Answer in the same way as `Strategy.stream`.
+        """Stream the answer's events; see `Strategy.stream`.
 
         Raises the same errors as the search and the model, and `LanguageModelOutputError` for a reply without text.
         """
@@ -105,7 +105,7 @@ class DirectStrategy:
 
 
 class _AnswerRounds:
-    """The rounds of one answer.
+    """The rounds that produce one answer.
 
     In each round, the model reads passages, and then either writes the answer or searches again.
     """
@@ -147,7 +147,9 @@ class _AnswerRounds:
             share = profile.reading_tokens // (2 * MAX_SEARCHES)
             # guard: direct-search-share
             yield self._search(reply.queries, max(share, self._reader.room // left))
-        raise LanguageModelOutputError("The language model gave no answer.", hint="Ask again, or in other words.")
+        raise LanguageModelOutputError(
+            "The language model returned an empty answer.", hint="Ask again, or rephrase the question."
+        )
 
     def _answer_with_quote(self) -> Iterator[Event]:
         """Yield a small model's answer, with the supporting passage and the words that the model quoted from it."""
@@ -170,7 +172,7 @@ class _AnswerRounds:
     def _search(self, queries: Sequence[str], tokens: int) -> Retrieved:
         """Run each query and read the hits.
 
-        For a small model, only the hits themselves are read, without the text around them.
+        For a small model, only the hits are read, without the surrounding text.
         """
         self._queries += queries
         small = self._context.profile.small
@@ -208,19 +210,19 @@ class _AnswerRounds:
         return SubCall(SYSTEM, "\n".join(lines), min(profile.max_output_tokens, _ANSWER_TOKENS), purpose="answer")
 
     def _render_prompt(self) -> str:
-        """Render the prompt with the passages first, so that later rounds start alike and can use the prefix cache."""
+        """Render the prompt. The passages come first, so that later rounds can reuse the prefix cache."""
         context, nonce = self._context, self._nonce
         blocks = [
             format_passage(f"passage {number}", each, nonce) for number, each in enumerate(self._reader.passages, 1)
         ]
-        if context.profile.small:  # small models mistake the date for one in the passages, and titles for answers
+        if context.profile.small:  # Small models mistake the date for one in the passages, and titles for answers.
             return "\n".join([*blocks, "", format_question(context.question, None, nonce)])
         return "\n".join(
             [*blocks, "", *self._render_scope(), "", format_question(context.question, context.today, nonce)]
         )
 
     def _render_scope(self) -> Iterator[str]:
-        """Yield lines that say which documents the passages come from, and how much of each is shown.
+        """Yield lines that name the documents of the passages and say how much of each is shown.
 
         Other documents are not named, because the prompt contains none of their text.
         """
@@ -236,7 +238,7 @@ class _AnswerRounds:
 
 
 class _Reply:
-    """One reply while it is streamed: either a search request, or the text of the answer followed by a block."""
+    """One reply while it is streamed: a search request, or the answer's text followed by a block of quotations."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._passages = passages
@@ -248,7 +250,7 @@ class _Reply:
         self.cut_off = False
 
     def feed(self, piece: str) -> str:
-        """Return the next piece to show to the user."""
+        """Add a piece of the reply, and return the text to show to the user."""
         self._raw += piece
         if self._is_search is None:
             begun = self._raw.lstrip().lower()
@@ -267,19 +269,19 @@ class _Reply:
 
     @property
     def queries(self) -> list[str]:
-        """The queries, if the reply is a search request."""
+        """The queries of a search request."""
         lines = [line.strip(" -*•\t\"'") for block in _QUERIES.findall(self._raw) for line in block.splitlines()]
         return [line for line in dict.fromkeys(lines) if line][:_MAX_QUERIES]
 
     def build_draft(self, queries: Sequence[str]) -> Draft:
-        """Build the draft from the reply. The model's block gives its status."""
+        """Build the draft. Its status comes from the block in the reply."""
         said = _ANSWERED.search(self._marked.rest)
         status = _STATUS[said[1].lower()] if said else AnswerStatus.ANSWERED
         notes: list[str] = []
         if self.cut_off:
             notes.append("The answer was cut off: the model reached its output limit.")
         if self._marked.strangers:
-            notes.append("The model cited passages that it was not given; those markers were left out.")
+            notes.append("The model cited passages that it was not given; these markers were removed.")
         elif not self._order and status is not AnswerStatus.NOT_FOUND:
             notes.append(_NO_PASSAGE_NAMED)
         quotes = parse_offered_quotes(self._marked.rest, self._order)
@@ -299,7 +301,10 @@ class _Reply:
         return text
 
     def _get_number(self, passage: int) -> int | None:
-        """Return the number that a passage of the prompt has in the answer. Numbers are assigned in order of use."""
+        """Return the answer's number for a passage of the prompt, or None if there is no such passage.
+
+        Numbers are assigned in order of first use.
+        """
         if not 1 <= passage <= len(self._passages):
             return None
         return self._order.setdefault(passage, len(self._order) + 1)

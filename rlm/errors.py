@@ -1,13 +1,13 @@
-"""The errors of answering, and helpers that let long work without model calls detect that it was cancelled.
+"""Errors raised while answering, and helpers that detect cancellation during long work without model calls.
 
 AnswerError
 ├── LanguageModelError
 │   ├── LanguageModelUnavailableError   still loading, unavailable, crashed or too busy: a later retry may succeed
 │   │   └── LanguageModelRestingError   too many calls in a row were unanswered, so calls are paused
 │   ├── LanguageModelTimeoutError       the model was reached but did not answer in time
-│   ├── LanguageModelRefusedError       the server refuses all such requests: key, model name, parameter
-│   ├── ContextTooLongError             the prompt does not fit in the model's window
-│   └── LanguageModelOutputError        the model answered, but not in the requested form
+│   ├── LanguageModelRefusedError       the server rejects all such requests: key, model name, parameter
+│   ├── ContextTooLongError             the prompt does not fit in the context window
+│   └── LanguageModelOutputError        the model answered, but not in the requested format
 │       └── LanguageModelReplyTooLargeError   the reply exceeds the size limit, or is compressed
 ├── BudgetExhaustedError                the run has spent its budget
 ├── UnpricedModelError                  dollars are limited, but the model's price is unknown
@@ -20,11 +20,11 @@ AnswerError
 │   │   └── DocumentUnreadableError     the document's stored text was changed or is missing
 │   └── PatternError                    the regular expression is invalid, or takes too long
 ├── SqlError                         the engine cannot run the SQL; one repair is tried
-├── SqlRefusedError                  the SQL is anything but one SELECT over the tables in scope
+├── SqlRefusedError                  the SQL is not a single SELECT over the tables in scope
 ├── SqlLimitError                    the query exceeds its limit on time, memory or result size
 └── SandboxError
     ├── SandboxUnavailableError         the requested isolation is not available
-    └── SandboxLostError                the interpreter died, and its variables are lost
+    └── SandboxLostError                the interpreter crashed, and its variables are lost
 """
 
 import time
@@ -35,13 +35,13 @@ from ingest.storage.errors import LeadlineError
 
 
 class AnswerError(LeadlineError):
-    """Base class of errors that answering a question can raise."""
+    """Base class of errors raised while answering a question."""
 
     code: ClassVar[str] = "answer_error"
 
 
 class LanguageModelError(AnswerError):
-    """The language model could not do its task."""
+    """A call to the language model failed."""
 
     code = "language_model_error"
 
@@ -79,32 +79,32 @@ class LanguageModelRestingError(LanguageModelUnavailableError):
     This call was not sent, and no call will be sent until the waiting period is over.
     """
 
-    default_hint = "Ask again then; if it still does not answer, check the language model's log."
+    default_hint = "Ask again after that time. If the language model still does not answer, check its log."
 
 
 class LanguageModelTimeoutError(LanguageModelError):
-    """The language model was reached but then sent nothing for too long."""
+    """The language model was reached, but no response arrived in time."""
 
     code = "language_model_timeout"
-    default_hint = "Ask for less at once, or wait until fewer questions are being answered."
+    default_hint = "Ask for less at a time, or try again when fewer questions are being answered."
 
 
 class LanguageModelRefusedError(LanguageModelError):
-    """The server understood the request but refuses all requests of this kind, so a retry would also be refused."""
+    """The server rejects all requests of this kind, so a retry would also be rejected."""
 
     code = "language_model_refused"
     default_hint = "Check the language model's address, name and API key in the settings."
 
 
 class ContextTooLongError(LanguageModelError):
-    """The prompt and the requested answer do not fit in the model's window. Nothing was truncated."""
+    """The prompt and the requested answer do not fit in the model's context window. Nothing was truncated."""
 
     code = "context_too_long"
-    default_hint = "Send fewer or shorter passages, or use a model with a larger window."
+    default_hint = "Send fewer or shorter passages, or use a model with a larger context window."
 
 
 class LanguageModelOutputError(LanguageModelError):
-    """The answer does not have the requested form: invalid JSON, a different schema, or cut off at the token limit."""
+    """The answer is not in the requested format: invalid JSON, a different schema, or cut off at the token limit."""
 
     code = "language_model_output"
     default_hint = "Allow more output tokens, or ask again; larger models follow a schema more reliably."
@@ -118,8 +118,10 @@ class LanguageModelOutputError(LanguageModelError):
 class LanguageModelReplyTooLargeError(LanguageModelOutputError):
     """The reply exceeds the size limit, or is compressed. `detail` names the server and is only for the log."""
 
-    public_detail = "The language model's reply was too large."
-    default_hint = "Check that the language model's address is that of an OpenAI-compatible server, and check its log."
+    public_detail = "The language model's response was too large."
+    default_hint = (
+        "Check that the language model's address belongs to an OpenAI-compatible server, and check the server's log."
+    )
 
 
 class BudgetExhaustedError(AnswerError):
@@ -144,11 +146,11 @@ class BudgetExhaustedError(AnswerError):
 
 
 class UnpricedModelError(AnswerError):
-    """The budget limits dollars, which requires the model's price, but the model's profile has none."""
+    """The budget has a limit in dollars, but the model's profile has no price."""
 
     code = "model_unpriced"
     default_hint = (
-        "Limit calls and tokens instead, or give the model's price in the file that LEADLINE_MODEL_PROFILES names."
+        "Limit calls and tokens instead, or add the model's price to the file that LEADLINE_MODEL_PROFILES names."
     )
 
 
@@ -159,7 +161,7 @@ class RunPausedError(AnswerError):
     """
 
     code = "run_paused"
-    default_hint = "Add to its budget with POST /v1/runs/{id}/continue, or end it with POST /v1/runs/{id}/finish."
+    default_hint = "Increase its budget with POST /v1/runs/{id}/continue, or end it with POST /v1/runs/{id}/finish."
 
     def __init__(self, detail: str, *, resource: str = "") -> None:
         """Create the error. `resource` is the limit that was reached, such as `calls`."""
@@ -187,24 +189,26 @@ class CorpusError(AnswerError):
 
 
 class UnknownHandleError(CorpusError):
-    """The span is not in any document of the scope."""
+    """The span is not in any document in scope."""
 
     code = "handle_unknown"
-    default_hint = "Use handles that this corpus returned; list its documents again."
+    default_hint = "Use only handles that this corpus returned. To get new ones, list its documents."
 
 
 class DocumentGoneError(UnknownHandleError):
-    """A document of the scope was deleted, replaced or hidden from the principal after answering had started."""
+    """A document in scope was deleted, replaced or hidden from the principal after answering had started."""
 
     code = "document_gone"
-    default_hint = "Ask the question again: the answer will use the documents as they are then."
+    default_hint = "Ask the question again to use the current documents."
 
 
 class DocumentUnreadableError(UnknownHandleError):
     """The stored text or table of a document in scope was changed or is missing. No part of the document is read."""
 
     code = "document_unreadable"
-    default_hint = "Leave the document out, or restore it from a backup or upload it again; see `leadline verify`."
+    default_hint = (
+        "Exclude the document, restore it from a backup, or upload it again. Run `leadline verify` for details."
+    )
 
     def __init__(self, detail: str, *, document_id: str, hint: str | None = None) -> None:
         super().__init__(detail, hint=hint)
@@ -212,7 +216,7 @@ class DocumentUnreadableError(UnknownHandleError):
 
 
 class PatternError(CorpusError):
-    """The regular expression is invalid, or one step of it exceeded the time limit of a search."""
+    """The regular expression is invalid, or one step of its search exceeded the time limit."""
 
     code = "pattern_invalid"
     default_hint = "Simplify the pattern; nested repetitions such as (a+)+ may never finish."
@@ -222,21 +226,21 @@ class SqlError(AnswerError):
     """The engine cannot run the SQL. `detail` is the engine's own message, which is used to repair the query."""
 
     code = "sql_invalid"
-    default_hint = "Ask again in other words, with the exact names of the table's columns."
+    default_hint = "Rephrase the question with the exact names of the table's columns."
 
 
 class SqlRefusedError(AnswerError):
-    """The SQL is not a single SELECT over the given tables. It writes, reads files or has several statements."""
+    """The SQL is not a single SELECT over the given tables: it writes, reads files or has several statements."""
 
     code = "sql_refused"
-    default_hint = "Only one SELECT over the record tables in scope is run."
+    default_hint = "Only a single SELECT over the record tables in scope is allowed."
 
 
 class SqlLimitError(AnswerError):
-    """The query exceeds a limit on time, memory or the size of its result."""
+    """The query exceeds a limit on time, memory or result size."""
 
     code = "sql_limit"
-    default_hint = "Ask about fewer records, or for fewer columns."
+    default_hint = "Ask about fewer records or fewer columns."
 
 
 class SandboxError(AnswerError):
@@ -249,8 +253,8 @@ class SandboxUnavailableError(SandboxError):
     """The requested isolation is not available on this machine. Code is never run with weaker isolation."""
 
     code = "sandbox_unavailable"
-    public_detail = "Model-written code cannot run here."
-    default_hint = "See `leadline doctor`; bubblewrap needs user namespaces."
+    public_detail = "Code written by a model cannot run on this machine."
+    default_hint = "Run `leadline doctor` for details; bubblewrap needs user namespaces."
 
 
 class SandboxLostError(SandboxError):

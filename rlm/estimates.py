@@ -14,8 +14,8 @@ from rlm.operators.cascade import CascadeLimits
 from rlm.operators.packing import PackLimits
 from rlm.requests import AnswerOptions
 
-# Work that exceeds these limits needs confirmation. The limits are about as long as users are willing to wait, and an
-# amount of money that hardly matters.
+# Work that exceeds one of these limits requires confirmation. The limits are about the time that users are willing to
+# wait, and an amount of money that hardly matters.
 MAX_UNCONFIRMED_SECONDS = 900.0
 MAX_UNCONFIRMED_DOLLARS = Decimal(1)
 MAX_UNCONFIRMED_CALLS = 500
@@ -23,7 +23,7 @@ MAX_UNCONFIRMED_CALLS = 500
 _PROMPT_TOKENS = 200
 _TOKENS_PER_RESULT = 15
 _TOKENS_PER_QUOTE = 30
-# The fraction of records outside the sample that a cascade leaves to the model.
+# The expected fraction of records outside the sample that a cascade leaves to the model.
 _CASCADE_MODEL_SHARE = 0.4
 
 
@@ -86,11 +86,11 @@ def estimate_judging(
     values: bool = False,
     quoting: bool = False,
 ) -> CostEstimate:
-    """Estimate the cost of judging `records` with `tokens` in total.
+    """Estimate the cost of judging records.
 
-    If `values` is set, values are extracted from the records instead of judging them. With `quoting`, the model is also
-    asked for the words that support each result. Records with equal texts are counted separately. `cascade` is None if
-    no classifier is used.
+    `records` is their number, with identical records counted separately, and `tokens` is their total length. If
+    `values` is true, values are extracted from the records instead of judging them. If `quoting` is true, the model is
+    also asked for the words that support each result. `cascade` is None if no classifier is used.
     """
     if not records:
         return CostEstimate()

@@ -41,7 +41,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Planned:
-    """The computation for a table answer: its steps in one sentence each, and the SQL."""
+    """The computation behind a table answer: one sentence per step, and the SQL."""
 
     steps: tuple[str, ...]
     sql: str
@@ -49,7 +49,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Working:
-    """Progress of a long-running step: the number of records processed, or of cells out of the maximum for the run."""
+    """Progress of a long-running step: the number of records processed, or of cells out of the run's maximum."""
 
     step: str
     done: int
@@ -77,7 +77,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: code or another reply of a root model, and its result."""
+    """A cell of a run: the root model's code or other reply, and its result."""
 
     turn: Turn
 
@@ -101,7 +101,7 @@ class Drafted:
 
 @dataclass(frozen=True)
 class Checking:
-    """The draft has been written, and the given number of its sentences are being judged."""
+    """The draft has been written, and a judge is checking the given number of its sentences."""
 
     sentences: int
 

@@ -7,8 +7,8 @@ from rlm.checking.nearest import extract_stems, is_rows_only, list_quotable_span
 from rlm.events import Delta, Drafted, Event, Retrieved
 from rlm.strategy import Search
 
-HEADING = "No language model took part. These sentences of the documents are closest to the question:"
-NO_PASSAGES = "No language model took part, and the search found nothing in these documents."
+HEADING = "No language model was used. These sentences from the documents are the closest to the question:"
+NO_PASSAGES = "No language model was used, and the search found nothing in these documents."
 _PASSAGES = 5
 _SENTENCES = 3
 _MIN_WORDS = 4
@@ -18,7 +18,7 @@ class ExtractiveStrategy:
     """Quotes the sentences of the best passages that share the most words with the question."""
 
     def stream(self, question: str, search: Search) -> Iterator[Event]:
-        """Answer in the same way as `Strategy.stream`, without a model."""
+        """Stream the answer's events as `Strategy.stream` does, but without a model."""
         passages = tuple(search(question, _PASSAGES))
         yield Retrieved(passages, question)
         wanted = extract_stems(question)
@@ -49,7 +49,7 @@ class ExtractiveStrategy:
 def _has_content(sentence: str) -> bool:
     """Return whether a sentence is more than a heading, a rule, or a few words without a number.
 
-    Scripts without spaces have no words to count.
+    Words are not counted in scripts without spaces.
     """
     if sentence.startswith("#") or not any(map(str.isalpha, sentence)):
         return False

@@ -8,15 +8,18 @@ from prometheus_client import Counter, Histogram
 from rlm.answers import Answer
 from rlm.llm.metrics import LONG_BUCKETS
 
-ANSWERS = Counter("leadline_answers", "Answers made, by strategy and status.", ["strategy", "status"])
+ANSWERS = Counter("leadline_answers", "Answers produced, by strategy and status.", ["strategy", "status"])
 ANSWER_SECONDS = Histogram(
-    "leadline_answer_stage_seconds", "Seconds of each stage of an answer, and `total`.", ["stage"], buckets=LONG_BUCKETS
+    "leadline_answer_stage_seconds",
+    "Duration of each stage of an answer in seconds, and of the whole answer as `total`.",
+    ["stage"],
+    buckets=LONG_BUCKETS,
 )
-SENTENCES = Counter("leadline_answer_sentences", "Sentences of answers, by how they were checked.", ["check"])
+SENTENCES = Counter("leadline_answer_sentences", "Sentences of answers, by check result.", ["check"])
 DOLLARS = Counter("leadline_answer_dollars", "Cost of answers in dollars, for models with a known price.")
-CELLS = Counter("leadline_sandbox_cells", "Cells of model-written code, by how they ended.", ["outcome"])
+CELLS = Counter("leadline_sandbox_cells", "Cells of model-written code, by outcome.", ["outcome"])
 CELL_SECONDS = Histogram(
-    "leadline_sandbox_cell_seconds", "Seconds of a cell, its tools included.", buckets=LONG_BUCKETS
+    "leadline_sandbox_cell_seconds", "Duration of a cell in seconds, including its tools.", buckets=LONG_BUCKETS
 )
 
 

@@ -32,8 +32,8 @@ def build_search(
     """Build the search within a scope.
 
     Hits are widened to their neighbours, and hits that touch are merged. If `widened_chars` is None, passages are
-    returned as they were indexed. A query that exceeds the length limit is truncated. `used` records the versions of
-    the passages found, because the answer may use them.
+    returned as indexed. A query that exceeds the length limit is truncated. `used` records the versions of the passages
+    found, because the answer may use them.
     """
 
     def search(query: str, top_k: int) -> Sequence[Passage]:
@@ -92,7 +92,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class Extent:
-    """The documents of a corpus that were read, in whole or in part, and the number of other documents."""
+    """The documents of a corpus that were read completely or in part, and the number of unread documents."""
 
     whole: Sequence[CorpusDocument]
     part: Sequence[CorpusDocument]
@@ -120,7 +120,7 @@ class PassageReader:
 
     @property
     def extent(self) -> Extent:
-        """The documents that were read, whole or in part."""
+        """The documents that were read, completely or in part."""
         documents = self._corpus.documents
         if self._is_whole:
             lost = self._corpus.used.unreadable
@@ -136,12 +136,13 @@ class PassageReader:
         self.passages += list_whole_passages(self._corpus)
 
     def read_hits(self, rankings: Sequence[Sequence[Passage]], tokens: int, *, widened: bool) -> list[Passage]:
-        """Read about `tokens` of the search results, and return the new passages in reading order.
+        """Read search results, up to about `tokens`, and return the new passages in reading order.
 
-        The best hits of each search are read first, and the very first hit is always read. If `widened`, hits get half
-        of the tokens. The other half is used for the text around every hit, a little at a time, and for the rest of
-        short documents. Sections that searches ask for are also read completely if they fit. Remaining tokens are used
-        for further hits. A document that cannot be read is skipped, and the corpus records that it was skipped.
+        The best hits of each search are read first, and the very first hit is always read. If `widened`, half of the
+        tokens are used for hits. The other half is used for the text around every hit, a little at a time, and for the
+        rest of short documents. Sections that searches ask for are also read completely if they fit. Remaining tokens
+        are used for further hits. A document that cannot be read is skipped, and the corpus records that it was
+        skipped.
         """
         while True:
             before = dict(self._read)
@@ -208,7 +209,7 @@ class PassageReader:
                         yield [(each, hit) for each in section if each not in self._read]
 
     def _find_place(self, hit: Passage) -> _Place | None:
-        """Return the chunk of a hit, or None if the hit's version is not in the corpus or has become hidden."""
+        """Return the position of a hit's chunk, or None if its version is not in the corpus or has become hidden."""
         document = self._corpus.find_by_id(hit.document_id)
         # guard: hits-outside-corpus
         if document is None or document.handle.version_id != hit.version_id:
@@ -257,7 +258,7 @@ class PassageReader:
 def interleave(rankings: Sequence[Sequence[_Found]]) -> Iterator[_Found]:
     """Yield the best hit of each ranking, then the second-best of each, and so on.
 
-    No query can therefore crowd out another query.
+    This way, no query crowds out another one.
     """
     for rank in range(max(map(len, rankings), default=0)):
         yield from (ranking[rank] for ranking in rankings if rank < len(ranking))

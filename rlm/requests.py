@@ -26,11 +26,11 @@ class StrategyName(StrEnum):
 
 @dataclass(frozen=True)
 class AnswerScope:
-    """A tenant's collections and documents, or all of them if none is named. An answer cites nothing else.
+    """The collections and documents that an answer may use, or all of the tenant's documents if none is named.
 
     `filters` are conditions on documents' metadata, in the format of `ingest.storage.documents.filters`. `readers` are
-    the subjects of the principal that asks; they restrict every search, corpus and tool. If it is None, every document
-    of the tenant is visible.
+    the subjects of the asking principal and restrict every search, corpus and tool. If it is None, every document of
+    the tenant is visible.
     """
 
     tenant_id: str
@@ -63,7 +63,7 @@ class AnswerOptions:
     """Options for producing an answer.
 
     `confirm` accepts the cost, and `budget` limits it. With `every_record` the model reads all records of a large
-    table; otherwise a classifier labels the records that it is sure of.
+    table; otherwise a classifier labels the records about which it is confident.
     """
 
     strategy: StrategyName = StrategyName.AUTO
@@ -96,7 +96,7 @@ class AnswerRequest:
 
 
 class QuestionError(AnswerError):
-    """The question cannot be answered in this form. Nothing was searched or read."""
+    """The question is not valid. Nothing was searched or read."""
 
     code: ClassVar[str] = "question_invalid"
 
@@ -105,7 +105,7 @@ class EmptyQuestionError(QuestionError):
     """The question contains no letter and no digit."""
 
     code = "question_empty"
-    default_hint = "Ask with at least one word."
+    default_hint = "Enter a question with at least one word."
 
 
 class QuestionTooLongError(QuestionError):

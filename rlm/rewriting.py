@@ -1,7 +1,7 @@
 """Asks the deployment's language model for additional queries: one budgeted sub-call each, with a JSON schema.
 
-The model sees only the query, and no document. Its output is searched for and never shown as an answer, so at worst it
-finds unhelpful passages.
+The model sees only the query, and no document. Its output is only used as search queries and never shown as an answer,
+so at worst it finds irrelevant passages.
 """
 
 import json
@@ -26,7 +26,7 @@ from rlm.untrusted import to_one_line
 
 DEADLINE_SECONDS = 10.0
 _QUERY_CHARS = 1_000
-_CALLS = 2  # one call, and one more to repair the reply
+_CALLS = 2  # One call, and one more to repair its reply.
 # The task, its schema and the chat template together take fewer tokens than this. A character takes at most one token.
 _TASK_TOKENS = 500
 _SYSTEM = (
@@ -37,7 +37,7 @@ _SYSTEM = (
 
 @dataclass(frozen=True)
 class _RewriteForm:
-    """The form of a rewriting task: its text, the name of the list to fill in, and limits on entries and tokens."""
+    """A rewriting task: its prompt, the name of the list to fill in, and limits on entries and tokens."""
 
     task: str
     member: str
@@ -68,9 +68,9 @@ _FORMS: Mapping[Rewrite, _RewriteForm] = {
 
 
 class ModelRewriter:
-    """Asks the model for queries once, and a second time if the reply has the wrong form.
+    """Asks the model for queries, and once more if the reply has the wrong format.
 
-    It gives up after the second reply, or at the deadline.
+    It gives up after the second reply or at the deadline.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class ModelRewriter:
     def rewrite(self, tenant_id: str, query: str, how: Rewrite, durability: Durability = NOT_DURABLE) -> Sequence[str]:
         """Return additional queries. `durability` creates the budget, so that it can limit and count the spending.
 
-        Raises a `LanguageModelError` if there is no model, if the model is unavailable, too slow or refuses, or if its
-        reply is unusable.
+        Raises a `LanguageModelError` if there is no model, if the model is unavailable or too slow, if it rejects the
+        request, or if its reply is unusable.
         """
         model, form = self._acquire_model(), _FORMS[how]
         budget = durability.build_budget(Limits(calls=_CALLS, seconds=self._deadline_seconds), model.profile.price)
@@ -112,7 +112,9 @@ class ModelRewriter:
     def _acquire_model(self) -> ChatModel:
         model = self._language_model.acquire()
         if model is None:
-            raise LanguageModelRefusedError("There is no language model to rewrite with.", hint="Set LEADLINE_LLM.")
+            raise LanguageModelRefusedError(
+                "No language model is configured for rewriting queries.", hint="Set LEADLINE_LLM."
+            )
         return model
 
 
@@ -126,4 +128,4 @@ def _parse_entries(text: str, form: _RewriteForm) -> list[str]:
     try:
         return [str(entry) for entry in json.loads(text)[form.member]][: form.entries]
     except (ValueError, KeyError, TypeError) as error:
-        raise LanguageModelOutputError("The reply does not have the requested form.") from error
+        raise LanguageModelOutputError("The reply is not in the requested format.") from error

@@ -51,7 +51,7 @@ answer. Give the reason in one short sentence for the person who asked.
 
 @dataclass(frozen=True)
 class Route:
-    """The strategy, the searches for passages, and the reason for the choice, which is shown to users.
+    """The chosen strategy, the searches for passages, and the reason to show to users.
 
     The searches are also used if the tables do not contain the answer.
     """

@@ -81,6 +81,6 @@ class StageClock:
         self._last = now
 
     def get_laps(self) -> dict[str, float]:
-        """Return the milliseconds of every stage so far, and of all stages together as `total`."""
+        """Return the milliseconds spent in each stage so far, and their sum as `total`."""
         laps = {**self._laps, "total": (self._last - self._begun) * 1000}
         return {stage: round(milliseconds, 1) for stage, milliseconds in laps.items()}

@@ -29,13 +29,15 @@ def sanitize(text: str, nonce: str) -> str:
 
 
 def to_one_line(text: str, max_chars: int | None = None) -> str:
-    """Return `text` in a form that is safe to insert into a prompt, on one line and truncated to `max_chars`."""
+    """Return `text` in a form that is safe to insert into a prompt, on one line and truncated to `max_chars`
+    characters.
+    """
     # guard: one-line-records
     return _WHITE.sub(" ", neutralize(text)).strip()[:max_chars]
 
 
 def format_question(question: str, today: date | None, nonce: str) -> str:
-    """Return the prompt lines that contain the question, and the date if `today` is given."""
+    """Return the prompt lines with the question and, if `today` is given, the date."""
     day = "" if today is None else f"Today is {today:%A}, {today.isoformat()}.\n"
     return f"{day}Question: {sanitize(question, nonce)}"
 

@@ -20,14 +20,14 @@ from rlm.checking.nearest import Spans, extract_stems, is_header
 from rlm.checking.quotes import QuotedText, Span
 
 Locate = Callable[[str, int, int], Location]
-_QUOTE_NOT_FOUND = "Words that the model quoted for this are not in the passage."
+_QUOTE_NOT_FOUND = "The words that the model quoted for this sentence are not in the passage."
 _COMPUTED_FROM_VALUES = "Code computed this from values that the model read in the records."
-_UNCITED = "Nothing is cited for this sentence, so nobody could check it."
-_ABSENT = "Nothing is cited for this sentence: no passage can show what the documents do not say."
-# Headings, bold words that begin a paragraph or an item, and sentences that introduce the next lines do not state
-# anything.
+_UNCITED = "This sentence cites nothing, so it could not be checked."
+_ABSENT = "This sentence cites nothing, because no passage can show what the documents do not say."
+# These make no statement: headings, bold words at the start of a paragraph or item, and sentences that introduce the
+# next lines.
 _STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
-_CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # a string constant in an SQL query
+_CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # A string literal in an SQL query.
 # Maximum number of quotations shown for one sentence from one passage.
 _MAX_QUOTES = 5
 _PARTLY = "Supported in part: "
@@ -42,17 +42,17 @@ _SUPPORT = re.compile(
 
 
 class CheckMode(StrEnum):
-    """The level of checking of answers."""
+    """The thoroughness of the checks on an answer."""
 
-    JUDGE = "judge"  # finds quotations, and asks a model to judge each sentence
-    QUOTES = "quotes"  # finds quotations only
-    OFF = "off"  # citations refer to passages but are not verified
+    JUDGE = "judge"  # Find quotations, and ask a model to judge each sentence.
+    QUOTES = "quotes"  # Find quotations only.
+    OFF = "off"  # Citations refer to passages but are not verified.
 
 
 def locate_citations(
     draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE
 ) -> tuple[list[Sentence], list[Citation]]:
-    """Split a draft into sentences with their quotes, and return them and the citations by number.
+    """Split a draft into sentences with quotes, and return the sentences and the citations in order of number.
 
     No sentence has been judged yet. Each row of a table, except for the header, counts as a sentence.
     """
@@ -85,18 +85,18 @@ def locate_citations(
 
 
 def _with_reason(sentence: Sentence, reason: str) -> Sentence:
-    """Set `reason` on an uncited sentence, unless the sentence makes no statement."""
+    """Set `reason` on a sentence that makes a statement without citing anything."""
     is_uncited = sentence.check is Check.UNCHECKED and not sentence.citations
     return replace(sentence, reason=reason) if is_uncited and not _STATES_NOTHING.match(sentence.text) else sentence
 
 
 def apply_judgement(sentences: list[Sentence], judgement: Judgement) -> tuple[Sentence, ...]:
-    """Apply the judge's verdicts; sentences without a verdict are unchanged."""
+    """Apply the judge's verdicts. Sentences without a verdict are unchanged."""
     return tuple(_with_verdict(each, judgement.verdicts.get(place)) for place, each in enumerate(sentences))
 
 
 def _iter_result_texts(table: ResultTable | None) -> Iterator[str]:
-    """Yield the strings in a result and the string constants in its query.
+    """Yield the strings in a result table and the string literals in its query.
 
     Full stops inside them do not end a sentence.
     """
@@ -196,13 +196,13 @@ class CitedPassage:
         return Spans(self._passage)
 
     def select_quotes(self, sentences: Sequence[str], locate: Locate) -> list[list[_ShownQuote]]:
-        """Return the supporting spans for each of the `sentences`, which are in order and all cite this passage.
+        """Return the supporting spans for each of the `sentences`, all of which cite this passage.
 
-        The model gives its quotations in the order of the answer, and shared words decide which quotation belongs to
+        Sentences and quotations are in the order of the answer, and shared words decide which quotation belongs to
         which sentence. Extra quotations go to a neighbouring sentence. A sentence without a quotation gets the most
         similar quotation or span of the passage. If nothing is similar, for example because the languages differ, the
-        sentence gets any quotation. If there is no quotation either, it gets only the location of the passage without
-        any words.
+        sentence gets any quotation. If there is no quotation either, it gets the location of the passage without any
+        words.
         """
         wanted = [extract_stems(remove_markers(sentence)) for sentence in sentences]
         quotations = [extract_stems(text) for text, _ in self._offered]
@@ -233,19 +233,19 @@ class CitedPassage:
         return Quote(self._number, first, last, passage.text[slice(*span)], location.page, location.words)
 
     def _select_nearest(self, wanted: frozenset[str]) -> Span:
-        """Return the span that is most similar to the sentence, or an empty span if nothing is similar."""
+        """Return the span most similar to the sentence, or an empty span if nothing is similar."""
         return self._spans.find_nearest(wanted, self._found) or (0, len(self._passage.text) if self._is_record else 0)
 
 
 def pair_in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]]) -> list[int | None]:
-    """Return the index of the quotation for each sentence, or None.
+    """Pair sentences with quotations, and return each sentence's quotation index or None.
 
     Sentences and quotations are given as sets of stems. As many pairs as possible are formed without changing the
     order. Among these pairings, the one with the most shared words is chosen. Source: Needleman & Wunsch, 1970.
     """
     words = [[len(sentence & quotation) for quotation in quotations] for sentence in sentences]
-    # The entry for positions i and j holds the maximum number of pairs from there to the end, and then the maximum
-    # number of shared words.
+    # `best[i][j]` describes the best pairing of the sentences from i with the quotations from j: its number of pairs,
+    # and its number of shared words.
     best = [[(0, 0)] * (len(quotations) + 1) for _ in range(len(sentences) + 1)]
     for i, j in product(reversed(range(len(sentences))), reversed(range(len(quotations)))):
         best[i][j] = max(_add_pair(best[i + 1][j + 1], words[i][j]), best[i + 1][j], best[i][j + 1])
@@ -265,10 +265,10 @@ def pair_in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[froz
 def assign_remaining(
     sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]], own: Sequence[int | None]
 ) -> list[list[int]]:
-    """Assign the extra quotations, which are those not assigned in `own`, and return their indexes for each sentence.
+    """Assign the quotations that are not in `own` to sentences, and return their indexes for each sentence.
 
-    `own` is the result of `pair_in_order`. Each extra quotation goes to the preceding or following sentence, whichever
-    shares more words with it. In a tie, it goes to the preceding sentence.
+    `own` is the result of `pair_in_order`. Each of them is assigned to the preceding or following sentence, whichever
+    shares more words with it. In a tie, the preceding sentence gets it.
     """
     more: list[list[int]] = [[] for _ in sentences]
     paired = [(at, place) for place, at in enumerate(own) if at is not None]
@@ -306,7 +306,7 @@ def _strip_quotation_marks(line: str) -> str:
 def correct_evidence(
     evidence: Mapping[int, Passage], offered: Sequence[OfferedQuote], read: Iterable[Passage]
 ) -> dict[int, Passage]:
-    """Return the passages by number. If the model gave the number of the wrong passage, it is corrected.
+    """Return the passages by number, corrected where the model gave the number of the wrong passage.
 
     A number is corrected if none of its quotations occurs in its passage, and all of them occur in exactly one other
     passage that was read. At least one of the quotations must be long.

@@ -53,7 +53,7 @@ class JudgeVerdict:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Verdicts by position of the sentence in the answer. `note` tells users why other sentences were not judged."""
+    """Verdicts, keyed by sentence position. `note` tells users why other sentences were not judged."""
 
     verdicts: Mapping[int, JudgeVerdict]
     note: str = ""
@@ -161,7 +161,7 @@ def build_verdict_schema() -> dict[str, object]:
 def _cut_around_quotes(
     passage: Passage, sentences: Sequence[Sentence], places: Sequence[int], number: int, most: int | None
 ) -> Passage:
-    """Return the whole passage if it fits, or only the part around its quotations."""
+    """Return the whole passage if it fits, or else only the part around its quotations."""
     if most is None or len(passage.text) <= most:
         return passage
     quoted = [
@@ -173,7 +173,7 @@ def _cut_around_quotes(
 
 
 def _render_sentences(text: str, sentences: Sequence[Sentence], near: range, places: Sequence[int]) -> Iterator[str]:
-    """Yield the sentences in `near`, and number those in `places`. A table's header comes before its rows."""
+    """Yield the sentences in `near`, and number those in `places`. A table's header precedes its rows."""
     end = sentences[near.start - 1].end if near.start else 0
     for place in near:
         sentence = sentences[place]
@@ -192,7 +192,7 @@ def _render_sentence(place: int, sentence: Sentence, is_judged: bool) -> str:
 
 
 def _parse_verdicts(text: str, places: Sequence[int]) -> dict[int, JudgeVerdict]:
-    """Parse verdicts by position of the sentence. A sentence with contradictory verdicts gets none."""
+    """Parse the verdicts, keyed by sentence position. A sentence with contradictory verdicts gets none."""
     found: dict[int, JudgeVerdict] = {}
     contradicted: set[int] = set()
     for entry in json.loads(text)["verdicts"]:

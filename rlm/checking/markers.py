@@ -58,7 +58,7 @@ _ABBREVIATION = re.compile(rf"\b(?:[A-Z]|{'|'.join(map(re.escape, _ABBREVIATIONS
 # Few sentences begin with a number. A full stop between a word and a number usually belongs to an abbreviation, as in
 # "sec. 4", "Jan. 5" or "Abs. 2".
 _BEFORE_NUMBER = re.compile(r"[^\W\d_]\.[ \t]+\d")
-# The text before the full stop of "12. " at the start of a line, including lines in block quotes and nested lists.
+# Matches the number of a list item such as "12. ", including items in block quotes and nested lists.
 _LIST_NUMBER = re.compile(rf"(?:\A|\n)[ \t>*-]*\d{{1,{MAX_LIST_NUMBER_DIGITS}}}\Z")
 # German ordinals are written with a full stop, and German nouns with a capital letter: "am 1. April", "im 19.
 # Jahrhundert", "bis 24. Mai".
@@ -89,7 +89,7 @@ class MarkedText:
     _code: str = ""
 
     def feed(self, piece: str) -> str:
-        """Return the next piece of the answer.
+        """Add a piece of the reply, and return the next piece of the answer.
 
         Text that may turn out to be a marker, a trailing block or trailing white space is held back.
         """
@@ -113,7 +113,7 @@ class MarkedText:
         given: list[str] = []
         text, at = self._waiting, 0
         while at < len(text) and not self._ended:
-            places = (text.find(char, at) for char in "[【`<")  # the start of a possible marker, block or code span
+            places = (text.find(char, at) for char in "[【`<")  # The start of a possible marker, block or code span.
             found = min((place for place in places if place >= 0), default=len(text))
             given.append(text[at:found])
             at = found
@@ -127,7 +127,10 @@ class MarkedText:
         return "".join(given)
 
     def _consume(self, text: str, at: int, given: list[str], *, final: bool) -> int:
-        """Process the text from `at` on. Return the position to continue from, or `at` if more text is needed."""
+        """Process the text from `at` on.
+
+        Returns the position to continue from, or `at` if more text is needed.
+        """
         char = text[at]
         if char == "`":
             return self._consume_code(text, at, given, final=final)
@@ -139,9 +142,8 @@ class MarkedText:
         if match := _GROUP.match(text, at):
             given.append(self._renumber_markers(match[1]))
             return match.end()
-        if len(text) - at < MAX_MARKER_GROUP_CHARS and _PARTIAL_GROUP.fullmatch(
-            text, at
-        ):  # it may become a group of markers
+        # The text may still become a group of markers.
+        if len(text) - at < MAX_MARKER_GROUP_CHARS and _PARTIAL_GROUP.fullmatch(text, at):
             return at
         given.append(char)
         return at + 1
@@ -150,7 +152,7 @@ class MarkedText:
         match = _CODE.match(text, at)
         assert match is not None
         if match.end() == len(text) and not final:
-            return at  # more backticks may follow
+            return at  # More backticks may follow.
         if not self._code:
             self._code = match[0]
         elif self._code == match[0]:
@@ -189,7 +191,7 @@ def _parse_numbers(numbers: str) -> Iterator[int]:
 
 
 def iter_marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[int, int, tuple[int, ...]]]:
-    """Yield start, end and marker numbers of each sentence, list item and heading of an answer, in order.
+    """Yield the start, end and marker numbers of each sentence, list item and heading of an answer, in order.
 
     Markers after a full stop belong to the sentence before them. A quotation or parenthesis that contains several
     sentences belongs to the sentence around it. Full stops in `values`, which code inserted into the text (such as
@@ -209,7 +211,7 @@ def iter_marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[i
 
 
 def _join_quotations(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the spans, with all spans inside one quotation or parenthesis joined.
+    """Join the spans that are inside the same quotation or parenthesis.
 
     A quotation or parenthesis that does not close soon, within its paragraph, is ignored.
     """
@@ -232,7 +234,7 @@ def _join_quotations(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tu
 class _OpenMarks:
     """Numbers of open quotation marks and parentheses.
 
-    `straight` counts marks whose opening and closing forms are equal.
+    `straight` counts marks whose opening and closing forms are identical.
     """
 
     straight: int
@@ -263,8 +265,8 @@ def list_sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int
     A full stop, exclamation mark or question mark ends a sentence, with these exceptions: a lower-case letter, a cell
     border or an unpunctuated parenthesis follows; an abbreviation, initial or ordinal precedes it; or it is inside
     code, one of the `values`, or a short text in single quotation marks. A full stop between a word and a number does
-    not end a sentence. Neither does a single line break, because extracted text often has one wherever a line ended on
-    the page.
+    not end a sentence. Neither does a single line break, because extracted text often keeps the line breaks of the
+    page.
     """
     spans: list[tuple[int, int]] = []
     start = 0
@@ -278,7 +280,7 @@ def list_sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int
 
 
 def _is_closing_aside(text: str) -> bool:
-    """Return whether a string ends with a parenthesis that also opened within the string, "(like this!)"."""
+    """Return whether a string ends with a complete parenthesis, as in "It failed (twice!)"."""
     return _ASIDE_END.search(text, max(0, len(text) - ASIDE_END_LOOKBACK_CHARS)) is not None and text.rfind("(") > 0
 
 
@@ -309,7 +311,7 @@ def _iter_sentence_ends(text: str, values: Iterable[str]) -> Iterator[int]:
 
 
 def _is_within(spans: Sequence[tuple[int, int]], place: int) -> bool:
-    """Return whether a position is inside one of the spans and not at its last character.
+    """Return whether a position is inside one of the spans, but not at its last character.
 
     The spans must be in order.
     """

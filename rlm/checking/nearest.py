@@ -1,4 +1,4 @@
-"""Finds the part of a passage that is most similar to a sentence.
+"""Finds the part of a passage most similar to a sentence.
 
 Words that are rare in the passage have a higher weight.
 """
@@ -34,13 +34,13 @@ def is_header(text: str, start: int, end: int) -> bool:
 def is_rows_only(passage: Passage) -> bool:
     """Return whether a passage comes from a file that is a single table, such as a CSV file.
 
-    The location of such a passage consists only of row numbers.
+    Such a passage's location consists only of row numbers.
     """
     return passage.page is None and bool(passage.place)
 
 
 def list_quotable_spans(passage: Passage) -> list[Span]:
-    """Return the spans of a passage that can be quoted alone: its sentences without headings, or rows of a CSV file."""
+    """Return the spans of a passage that can be quoted alone: sentences except headings, or rows of a CSV file."""
     if is_rows_only(passage):
         return [found.span() for found in _LINE.finditer(passage.text)]
     spans = list_sentence_spans(passage.text)
@@ -53,7 +53,7 @@ def extract_stems(text: str) -> frozenset[str]:
 
 
 class Spans:
-    """The spans of one passage, and a weight for each word that is higher if the word occurs in fewer spans."""
+    """The quotable spans of a passage. Words that occur in fewer spans have a higher weight."""
 
     def __init__(self, passage: Passage) -> None:
         self._text = passage.text
@@ -69,7 +69,7 @@ class Spans:
         self._telling = frozenset(stem for stem, n in counts.items() if 2 * n <= max(2, len(spans)))
 
     def find_nearest(self, wanted: frozenset[str], quoted: Sequence[Span]) -> Span | None:
-        """Return the span most similar to a sentence with the stems `wanted`, or None.
+        """Return the span most similar to a sentence, or None. `wanted` are the sentence's stems.
 
         None means that no span shares a distinctive word with the sentence. A span in `quoted` wins a tie, and also
         wins over a span that shares only a year or a small number. A sentence with numbers gets a span that contains
@@ -123,8 +123,8 @@ def _is_weak_match(shared: frozenset[str]) -> bool:
 def _is_scrap(text: str, start: int, end: int) -> bool:
     """Return whether a span is not worth quoting.
 
-    This applies to the header or rule of a table, and to fewer than three words that are neither a sentence nor a row.
-    Scripts without spaces have no words to count.
+    That is the case for a table's header or rule, and for fewer than three words that are neither a sentence nor a row.
+    Words are not counted in scripts without spaces.
     """
     said = text[start:end]
     words = len(_WORD.findall(said))

@@ -66,7 +66,7 @@ class _FoldedText:
 
 
 def fold(text: str) -> str:
-    """Return the text in the folded form that is used for comparison. Folding it again gives an equivalent text."""
+    """Return the text in the folded form used for comparison. Folding it again gives an equivalent text."""
     return _fold(text).text
 
 
@@ -103,7 +103,7 @@ class QuotedText:
 
     @cached_property
     def _joined(self) -> "_FoldedText | None":
-        """Return the text with words rejoined across line breaks, or None if no word is divided."""
+        """The folded text with words rejoined across line breaks, or None if no word is divided."""
         divided = {match.start(): match.end() for match in _DIVIDED_WORD.finditer(self._text)}
         return _fold(self._text, divided) if divided else None
 
@@ -111,7 +111,7 @@ class QuotedText:
 def locate_exactly(quote: str, text: str) -> Span | None:
     """Return the first verbatim occurrence of `quote`, ignoring white space around it.
 
-    Much faster than `QuotedText`.
+    This is much faster than `QuotedText`.
     """
     exact = quote.strip()
     if not any(map(str.isalnum, exact)):
@@ -158,7 +158,7 @@ def _find_end_of_rest(parts: Sequence[str], source: _FoldedText, end: int) -> in
 def _find(wanted: str, text: str, at: int, fits: Callable[[int, int], bool]) -> Span | None:
     """Return the first occurrence for which `fits` returns true, or None.
 
-    The number of rejected occurrences is limited, to keep the time linear.
+    The number of rejected occurrences is limited so that the time stays linear.
     """
     for _ in range(max(16, 2 * len(text) // len(wanted))):
         start = text.find(wanted, at)
@@ -171,7 +171,7 @@ def _find(wanted: str, text: str, at: int, fits: Callable[[int, int], bool]) -> 
 
 
 def is_inside_word(text: str, at: int) -> bool:
-    """Return whether `text[at]` continues a word of a cased script, a number, or an accented letter."""
+    """Return whether the character at `at` continues a word of a cased script, a number, or an accented letter."""
     if not 0 < at < len(text):
         return False
     before, after = text[at - 1], text[at]

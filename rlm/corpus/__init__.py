@@ -1,1 +1,1 @@
-"""The documents in a caller's scope as an environment: sizes, contents, handles, and text loaded on demand."""
+"""The documents in a caller's scope: their sizes, contents and handles, with text loaded on demand."""

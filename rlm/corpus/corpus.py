@@ -1,8 +1,7 @@
 """The corpus of one question: its documents, their sizes, and their text by handle.
 
-The text is never held in memory as a whole, because every read fetches code points from the blob store. A corpus may
-therefore be larger than memory. A corpus is bound to its tenant and scope when it is opened. Handles of other documents
-are refused.
+A corpus may be larger than memory, because text is read from the blob store on demand. It is bound to its tenant and
+scope when it is opened. Handles of other documents are rejected.
 """
 
 from bisect import bisect_right
@@ -31,14 +30,14 @@ from rlm.requests import AnswerScope
 CHARS_PER_TOKEN = 4.07
 # Text is loaded in windows of this many code points, with one read for each window. Adjacent spans share a window.
 _WINDOW = 1 << 19
-# The index accepts at most this many document ids. If a part of the corpus has more documents, hits in other documents
-# are dropped after the search.
+# The index accepts at most this many document ids. If a subset of the corpus has more documents, hits outside the
+# subset are dropped after the search.
 _MAX_NAMED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusDocument:
-    """A document in scope. `handle` covers its whole text. `tokens` were counted at ingest, or estimated."""
+    """A document in scope. `handle` covers its whole text. `tokens` is the count from ingestion, or an estimate."""
 
     handle: Handle
     title: str
@@ -80,7 +79,7 @@ class ActiveDocuments(Protocol):
 class Corpus:
     """The documents of one tenant in order of arrival, with their text and tables.
 
-    `used` records the versions from which more than the size was used. Code that shows titles or attributes of
+    `used` records the versions whose content was used, and not just their size. Code that shows titles or attributes of
     documents, or reads tables without this class, must call `record_use`. `withheld` returns the ids of documents that
     are hidden from the principal. A document that becomes hidden after the corpus was opened can no longer be read.
     """
@@ -127,7 +126,7 @@ class Corpus:
             or document.handle.document_id != handle.document_id
         ):
             raise UnknownHandleError(
-                f"No document in scope has a span {handle.start}:{handle.end} of {handle.version_id}."
+                f"Span {handle.start}:{handle.end} of version {handle.version_id} is not in any document in scope."
             )
         return document
 
@@ -145,7 +144,7 @@ class Corpus:
         }
 
     def load_text(self, handle: Handle) -> str:
-        """Load the whole text of a handle.
+        """Load the text of a handle's span.
 
         Raises `UnknownHandleError` if it is not in scope or its document has been deleted.
         """
@@ -182,7 +181,7 @@ class Corpus:
         return tables
 
     def load_rows(self, document: CorpusDocument, table: int, numbers: Sequence[int] | range) -> Sequence[RecordRow]:
-        """Load rows of a document's record table, by row number from 1.
+        """Load rows of a document's record table. Row numbers start at 1.
 
         Raises `UnknownHandleError` if the document is not in scope.
         """
@@ -247,13 +246,13 @@ class Corpus:
         return [self.documents[at * len(self.documents) // count] for at in range(count)]
 
     def restrict_to(self, handles: Iterable[Handle]) -> "Corpus":
-        """Return a corpus that contains only the documents to which the handles belong, in the order of this corpus."""
+        """Return a corpus with only the documents of these handles, in the order of this corpus."""
         wanted = {self.get_document(handle).handle.version_id for handle in handles}
         documents = (each for each in self.documents if each.handle.version_id in wanted)
         return Corpus(documents, self._texts, self.tenant_id, self._tables, self.used, withheld=self._withheld)
 
     def refresh_withheld(self) -> None:
-        """Refresh the set of hidden documents immediately, because new work is about to start."""
+        """Refresh the set of hidden documents immediately, before new work starts."""
         self._withheld(at_once=True)
 
     def is_open(self, document: CorpusDocument) -> bool:
@@ -262,12 +261,12 @@ class Corpus:
 
     @contextmanager
     def reading(self, document: CorpusDocument) -> Iterator[None]:
-        """Record that a document is being read in the block.
+        """Record that the `with` block reads a document.
 
         Raises `DocumentGoneError` if the document was hidden or deleted after the corpus was opened, or if the block
         raises a `KeyError`. Raises `DocumentUnreadableError` if the document's stored content was changed.
         """
-        gone = f"The document {document.handle.document_id} was deleted, replaced or hidden meanwhile."
+        gone = f"Document {document.handle.document_id} was deleted, replaced or hidden after the question was asked."
         # guard: tools-check-readers
         if not self.is_open(document):
             raise DocumentGoneError(gone)
@@ -280,7 +279,7 @@ class Corpus:
 
     @contextmanager
     def reading_stored(self, document: CorpusDocument) -> Iterator[None]:
-        """Raise `DocumentUnreadableError` if the block detects that the stored content of a document was changed.
+        """Raise `DocumentUnreadableError` if the `with` block detects that a document's stored content was changed.
 
         The document is also reported as unreadable in the answer.
         """
@@ -301,7 +300,7 @@ def open_corpus(
     *,
     withheld: WithheldSource = withhold_nothing,
 ) -> Corpus:
-    """Open the documents of a scope in their current versions. Later additions and changes are not in the corpus."""
+    """Open the current versions of the documents in a scope. Later additions and changes are not included."""
     documents: list[CorpusDocument] = []
     after = 0
     while page := catalog.list_active_documents(
@@ -342,8 +341,7 @@ def estimate_tokens_from_length(characters: int) -> int:
 class Section:
     """The text from one heading to the next. `heading_path` is empty before the first heading.
 
-    In a document without headings, each page, slide or sheet is a section. `place` is the location in the file in
-    words.
+    In a document without headings, each page, slide or sheet is a section. `place` describes the location in the file.
     """
 
     heading_path: tuple[str, ...]
@@ -384,7 +382,7 @@ def iter_section_spans(text: TextMap) -> Iterator[tuple[tuple[str, ...], int, in
 
 
 def select_samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Handle]:
-    """Return the beginnings of documents that are evenly spaced over the corpus, and the end of the last one."""
+    """Return spans at the beginning of evenly spaced documents, and at the end of the last one."""
     documents = corpus.sample_documents(count)
     found = [document.handle[:characters] for document in documents]
     if documents and documents[-1].characters > characters:
@@ -394,7 +392,7 @@ def select_samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> 
 
 
 def restrict_scope(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:
-    """Return the scope for searching `part`, which is a subset of the corpus `whole` opened for `scope`.
+    """Return the scope for searching only `part`. `whole` is the corpus that was opened for `scope`.
 
     The scope is limited to the documents of `part`, because the best hits over all documents might include none of
     them.

@@ -18,9 +18,11 @@ _MAX_PATTERN_CHARS = 2_000
 _WINDOW = 1 << 20
 _OVERLAP = 1 << 12
 _LINE_CHARS = 400
-# The longest step of a search, so that a cancelled run ends soon. It is also the time limit for a single position.
+# Maximum duration of one search step, so that a cancelled run ends soon. This is also the time limit for a single
+# position.
 _STEP_SECONDS = 1.0
-# Most positions are decided within this time. The search holds the GIL that long, so other threads wait for it.
+# Timeout of the first attempt to match at one position, which is enough for most positions. The attempt holds the GIL,
+# so other threads wait.
 _QUICK_SECONDS = 0.005
 
 
@@ -43,7 +45,7 @@ class GrepHit:
 class GrepPage:
     """Hits in reading order, and the spans that were searched to find them.
 
-    `next_cursor` continues after the last hit, or where the search stopped because the time ran out. None means that
+    `next_cursor` continues after the last hit, or where the search stopped because the time ran out. It is None if
     everything was searched.
     """
 
@@ -66,14 +68,16 @@ class GrepCount:
 
 
 def compile_pattern(pattern: str, *, ignore_case: bool = False) -> Any:  # noqa: ANN401 - `regex` has no types
-    """Compile a pattern whose anchors match at line ends. Raises `PatternError` if it is invalid."""
+    """Compile a pattern whose anchors match at line boundaries. Raises `PatternError` if it is invalid."""
     if len(pattern) > _MAX_PATTERN_CHARS:
         raise PatternError(f"The pattern has {len(pattern):,} characters, and the limit is {_MAX_PATTERN_CHARS:,}.")
     try:
         flags = regex.MULTILINE | (regex.IGNORECASE if ignore_case else 0)
         return regex.compile(pattern, flags, cache_pattern=False)
     except (regex.error, OverflowError, RecursionError, ValueError) as error:
-        raise PatternError(f"The pattern {pattern[:80]!r} is not valid: {error}.", hint="Check the escapes.") from error
+        raise PatternError(
+            f"The pattern {pattern[:80]!r} is not valid: {error}.", hint="Check the escape sequences."
+        ) from error
 
 
 def grep(
@@ -103,7 +107,7 @@ def grep(
                 return GrepPage(tuple(hits), walk.list_searched(), walk.cursor)
     except TimeoutError as error:
         if walk.cursor == (cursor or "0:0"):
-            raise PatternError(f"The pattern {pattern[:80]!r} exceeds the time limit of a search.") from error
+            raise PatternError(f"The search for the pattern {pattern[:80]!r} exceeded its time limit.") from error
         return GrepPage(tuple(hits), walk.list_searched(), walk.cursor)
     return GrepPage(tuple(hits), walk.list_searched(), None)
 
@@ -217,7 +221,7 @@ class PatternWalk:
             try:
                 while self._offset < len(span):
                     yield from self._iter_window_matches(document, span)
-            except DocumentUnreadableError:  # the answer reports that the document was skipped
+            except DocumentUnreadableError:  # The answer reports that the document was skipped.
                 self._unread.add(self._ordinal)
             self._ordinal, self._offset = self._ordinal + 1, 0
 
@@ -239,7 +243,7 @@ class PatternWalk:
         self._offset = max(place, last) - span.start
 
     def _search(self, text: str, start: int, last: int) -> Any:  # noqa: ANN401 - `regex` has no types
-        """Return the first match that begins before `last`, or None. The result may also be a later match.
+        """Return the first match that begins before `last`, or None. The result may also be a match that begins later.
 
         A search that takes too long is abandoned. The positions are then tried one by one, which gives the same result.
         """
@@ -252,7 +256,7 @@ class PatternWalk:
         return next((match for place in places if (match := self._match(text, place)) is not None), None)
 
     def _match(self, text: str, place: int) -> Any:  # noqa: ANN401 - `regex` has no types
-        """Return the match that begins at `place`. Raises `TimeoutError` if this cannot be decided within one step."""
+        """Return the match that begins at `place`. Raises `TimeoutError` if matching takes longer than one step."""
         step = self._compute_step_seconds()
         try:
             return self._pattern.match(text, place, timeout=min(step, _QUICK_SECONDS))
@@ -271,5 +275,5 @@ class PatternWalk:
 def _parse_cursor(cursor: str | None) -> tuple[int, int]:
     match = regex.fullmatch(r"(\d{1,12}):(\d{1,12})", "0:0" if cursor is None else cursor)
     if match is None:
-        raise PatternError(f"The cursor {cursor!r} is not valid.", hint="Use `next_cursor` of the previous page.")
+        raise PatternError(f"The cursor {cursor!r} is not valid.", hint="Use the previous page's `next_cursor`.")
     return int(match[1]), int(match[2])

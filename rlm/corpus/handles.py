@@ -19,7 +19,7 @@ class Handle:
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.end:
-            raise ValueError(f"a handle runs forward from 0 or later, not from {self.start} to {self.end}")
+            raise ValueError(f"a handle requires 0 <= start <= end, not start={self.start} and end={self.end}")
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -29,7 +29,7 @@ class Handle:
 
     def __getitem__(self, part: slice) -> "Handle":
         if not isinstance(part, slice) or part.step not in (None, 1):
-            raise TypeError("a handle is sliced like a text, without a step: handle[a:b]")
+            raise TypeError("a handle can only be sliced without a step: handle[a:b]")
         start, end, _ = part.indices(len(self))
         return Handle(self.document_id, self.version_id, self.start + start, self.start + max(start, end))
 
@@ -41,7 +41,7 @@ class Handle:
 def merge_spans(spans: Iterable[Handle], *, touching: bool = True) -> list[Handle]:
     """Return the spans of one version in order, with overlapping spans merged.
 
-    If `touching` is true, adjacent spans are merged as well.
+    If `touching` is true, adjacent spans are also merged.
     """
     found: list[Handle] = []
     for span in sorted(spans, key=lambda each: (each.start, each.end)):

@@ -1,7 +1,7 @@
 """Splits text into records by line, pattern, chunk, document or table row. Each record is a handle.
 
-Rows come from the record tables built at ingest, never from splitting text at line ends. Lines are not interpreted:
-headers, rules and footers become records too, so callers that count records must exclude them.
+Rows come from the record tables built during ingestion, never from splitting text at line breaks. Lines are not
+interpreted: headers, rules and footers become records too, so callers that count records must exclude them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from rlm.corpus.handles import Handle
 from rlm.errors import DocumentUnreadableError, PatternError, iter_unless_cancelled, not_cancelled
 
 _WINDOW = 1 << 20
-_ROWS_READ = 50_000  # maximum number of rows loaded at a time
+_ROWS_READ = 50_000  # Maximum number of rows loaded at a time.
 _PATTERN_SECONDS = 60.0
 
 
@@ -26,8 +26,8 @@ class SplitBy(StrEnum):
 
     ROW = "row"
     LINE = "line"
-    START = "start"  # the pattern matches at the start of each record
-    SEPARATOR = "separator"  # the pattern matches between records
+    START = "start"  # The pattern matches at the start of each record.
+    SEPARATOR = "separator"  # The pattern matches between records.
     CHUNK = "chunk"
     DOCUMENT = "document"
 
@@ -57,13 +57,13 @@ def split_records(
 ) -> Iterator[Record]:
     """Yield the non-blank records in the spans, in order. Without spans, all documents are split.
 
-    Raises `ValueError` if a required pattern is missing or an unneeded one is given, `PatternError` if the pattern is
-    invalid or takes too long, and `RunCancelledError` if the run was cancelled.
+    Raises `ValueError` if a required pattern is missing or an unexpected one is passed, `PatternError` if the pattern
+    is invalid or takes too long, and `RunCancelledError` if the run was cancelled.
     """
     if bool(pattern) != (by in (SplitBy.START, SplitBy.SEPARATOR)):
-        raise ValueError(f"records by {by} take {'no' if pattern else 'a'} pattern")
+        raise ValueError(f"splitting by {by} {'does not take' if pattern else 'requires'} a pattern")
     for span in [each.handle for each in corpus.documents] if spans is None else spans:
-        with suppress(DocumentUnreadableError):  # the answer reports that the document was skipped
+        with suppress(DocumentUnreadableError):  # The answer reports that the document was skipped.
             if by is SplitBy.ROW:
                 yield from iter_unless_cancelled(_iter_rows(corpus, span), cancelled)
             else:
@@ -112,9 +112,9 @@ def _iter_lines(corpus: Corpus, span: Handle) -> Iterator[Handle]:
 
 
 def _iter_windows(corpus: Corpus, span: Handle) -> Iterator[tuple[int, str]]:
-    """Yield the text in pieces that end at a line end.
+    """Yield the text in pieces that end at line boundaries.
 
-    A piece exceeds the window size only if it is a single long line.
+    A piece exceeds the window size only if it consists of a single long line.
     """
     begin = 0
     size = _WINDOW
@@ -158,4 +158,6 @@ def _list_matches(corpus: Corpus, span: Handle, pattern: str, cancelled: Callabl
     try:
         return [(found.handle.start - span.start, found.handle.end - span.start) for found in walk]
     except TimeoutError as error:
-        raise PatternError(f"The pattern {pattern[:80]!r} exceeds the time limit for one document.") from error
+        raise PatternError(
+            f"The search for the pattern {pattern[:80]!r} exceeded the time limit for one document."
+        ) from error

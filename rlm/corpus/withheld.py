@@ -12,7 +12,7 @@ RECHECK_SECONDS = 0.25
 
 
 class DocumentAccess(Protocol):
-    """The catalog queries that return the documents that are hidden from given readers."""
+    """Catalog queries for the documents hidden from given readers."""
 
     def load_corpus_version(self, tenant_id: str) -> int: ...
 
@@ -56,5 +56,5 @@ class WithheldDocuments:
 
 
 def withhold_nothing(*, at_once: bool = False) -> Collection[str]:
-    """Return no withheld documents, for a principal that may see every document."""
+    """Return an empty collection, for a principal that may see every document."""
     return ()

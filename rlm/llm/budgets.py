@@ -1,7 +1,7 @@
 """Budgets of runs: an amount is reserved before a call is sent, and replaced by the actual usage afterwards.
 
 A run's budgets form a tree. A budget and its children share one account. A reservation is checked, in one step, against
-its own budget and all ancestors. Calls and reserved tokens therefore never exceed any limit, whatever the sub-runs do
+its own budget and all ancestors. Calls and reserved tokens therefore never exceed any limit, even if sub-runs spend
 concurrently.
 """
 
@@ -20,7 +20,7 @@ _MILLION = Decimal(1_000_000)
 
 @dataclass(frozen=True)
 class Price:
-    """The prices in dollars of a million tokens read and of a million tokens written.
+    """Prices in dollars for a million tokens read and for a million tokens written.
 
     Amounts are decimals, so that reservations and refunds add up exactly.
     """
@@ -30,7 +30,7 @@ class Price:
 
     def __post_init__(self) -> None:
         if not (self.prompt.is_finite() and self.completion.is_finite() and min(self.prompt, self.completion) >= 0):
-            raise ValueError(f"a price must be at least 0 dollars, not {self.prompt} and {self.completion}")
+            raise ValueError(f"prices must be at least 0 dollars, not {self.prompt} and {self.completion}")
 
     def compute_cost(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
         """Return the cost of one call in dollars."""
@@ -38,14 +38,14 @@ class Price:
 
 
 FREE = Price(Decimal(0), Decimal(0))
-"""The price of a model on one's own machine: it costs time, not money."""
+"""The price of a self-hosted model: it costs time, not money."""
 
 
 @dataclass(frozen=True)
 class Limits:
     """The maximum amounts that may be spent; None means no limit.
 
-    `tokens` is the total of tokens read and written. `depth` is the number of levels of budgets below this budget.
+    `tokens` limits the tokens read and written together. `depth` is the number of budget levels below this budget.
     """
 
     calls: int | None = None
@@ -71,7 +71,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Usage:
-    """The number of requests sent and of tokens read and written.
+    """The number of requests sent, and of tokens read and written.
 
     Tokens are 0 for a server that does not count them.
     """
@@ -88,7 +88,7 @@ class Usage:
         )
 
     def subtract(self, part: "Usage") -> "Usage":
-        """Return this usage minus `part`. An amount is 0 if it is larger in `part`."""
+        """Return this usage minus `part`. No amount is less than 0."""
         return Usage(
             max(0, self.calls - part.calls),
             max(0, self.prompt_tokens - part.prompt_tokens),
@@ -98,7 +98,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Amount:
-    """An amount of spending, actual or possible. Every request that was sent counts as a call, whatever its outcome."""
+    """An amount of spending, actual or possible. Every sent request counts as a call, regardless of its outcome."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -181,7 +181,7 @@ class Budget:
 
     @property
     def spent(self) -> Amount:
-        """The actual usage by finished calls of this budget and all its descendants."""
+        """The actual spending of finished calls, for this budget and all its descendants."""
         with self._lock:
             return self._settled
 
@@ -217,7 +217,7 @@ class Budget:
             self.limits = self.limits.narrow_to(limits)
 
     def raise_limits(self, added: Limits) -> None:
-        """Raise the limits of the whole run, and with them the limits of every budget within it.
+        """Raise the limits of the whole run and of every budget within it.
 
         Unlimited resources stay unlimited. The time limit is not raised, because sub-runs have no time limit of their
         own.
@@ -232,7 +232,7 @@ class Budget:
                 budget.limits = replace(budget.limits, **raised)
 
     def build_with_reserve(self, amount: Amount) -> "Budget":
-        """Create a budget of the same depth for others to spend, and reserve `amount` for the holder of this budget.
+        """Create a child budget of the same depth, which leaves `amount` of this budget in reserve.
 
         At most a tenth of each limit is reserved.
         """
@@ -250,7 +250,7 @@ class Budget:
         if dollars are limited and the model has no price.
         """
         if min(prompt_tokens, completion_tokens) < 0:
-            raise ValueError("tokens to reserve must be 0 or more")
+            raise ValueError("the number of tokens to reserve must be 0 or more")
         dollars = price.compute_cost(prompt_tokens, completion_tokens) if price else Decimal(0)
         amount = Amount(1, prompt_tokens, completion_tokens, dollars)
         with self._lock:
@@ -271,7 +271,7 @@ class Budget:
         return _select_smaller(getattr(self.limits, name), both)
 
     def _iter_upwards(self) -> Iterator[tuple["Budget", Amount]]:
-        """Yield this budget and its ancestors, each with the amount that it withholds from callers of this budget."""
+        """Yield this budget and its ancestors, each with the amount that it reserves from callers of this budget."""
         budget: Budget | None = self
         kept = NO_AMOUNT
         while budget is not None:
@@ -286,7 +286,7 @@ class Budget:
         return rest
 
     def _compute_rest(self, kept: Amount) -> Limits:
-        """Return the remaining amounts of this budget without regard to its ancestors.
+        """Return the remaining amounts of this budget, ignoring its ancestors.
 
         An amount is never negative, even if a call used more than it reserved.
         """
@@ -305,7 +305,9 @@ class Budget:
         if limits.dollars is not None and not priced:
             raise UnpricedModelError("This model has no price, so a limit in dollars cannot be enforced.")
         if limits.seconds is not None and self.elapsed_seconds >= limits.seconds:
-            raise BudgetExhaustedError(f"The time limit of {limits.seconds:g} seconds is reached.", resource="seconds")
+            raise BudgetExhaustedError(
+                f"The time limit of {limits.seconds:g} seconds has been reached.", resource="seconds"
+            )
         for name in _SPENDABLE:
             limit, asked, back = getattr(limits, name), getattr(amount, name), getattr(kept, name)
             settled, reserved = getattr(self._settled, name), getattr(self._reserved, name)
@@ -327,7 +329,7 @@ class Budget:
 
 
 class Reservation:
-    """The part of a budget that is reserved for one call, until it is settled or released."""
+    """The amount that a budget reserves for one call, until it is settled or released."""
 
     def __init__(self, budget: Budget, amount: Amount, price: Price | None) -> None:
         self._budget = budget

@@ -1,4 +1,4 @@
-"""Caches a tenant's replies by the content of their calls, and merges equal concurrent calls into one request."""
+"""Caches a tenant's replies by the content of their calls, and merges identical concurrent calls into one request."""
 
 import asyncio
 import hashlib
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class ReplyCache(Protocol):
-    """Stores a tenant's replies. When space is needed, the least recently used replies are removed first."""
+    """Stores a tenant's replies. The least recently used replies are evicted first."""
 
     def load_replies(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
         """Return the cached replies, and mark each of them as most recently used."""
@@ -48,7 +48,7 @@ def compute_reply_key(tenant_id: str, audience: str, profile: ModelProfile, call
 
 
 class SingleFlight:
-    """Merges equal concurrent calls into a single model call. Runs on one event loop."""
+    """Merges identical concurrent calls into a single model call. Runs on one event loop."""
 
     def __init__(self) -> None:
         self._leaders: dict[str, asyncio.Future[SubReply | LanguageModelError | None]] = {}
@@ -56,9 +56,9 @@ class SingleFlight:
     async def get_reply(
         self, key: str, ask: Callable[[], Awaitable[SubReply]], *, is_own: Callable[[], bool]
     ) -> tuple[SubReply, bool]:
-        """Return the reply, and True if another call paid for it. Raises the same errors as `ask`.
+        """Return the reply, and whether another call paid for it. Raises the same errors as `ask`.
 
-        Model errors are shared as well, unless `is_own` reports that an error concerns only the leading call. If the
+        Model errors are also shared, unless `is_own` reports that an error concerns only the leading call. If the
         leading call is cancelled or exhausts its own budget, the next call sends a request itself.
         """
         while (leader := self._leaders.get(key)) is not None:
@@ -84,7 +84,7 @@ class SingleFlight:
 
 
 class CachedReplies:
-    """The cache as used by the scheduler. If the cache cannot be read or written, calls still succeed but cost money.
+    """The reply cache of the scheduler. If it cannot be read or written, calls go to the model instead.
 
     The event loop hands replies over to a thread, which writes them in batches.
     """
@@ -99,7 +99,7 @@ class CachedReplies:
         """Load the cached replies for these keys, in the calling thread."""
         try:
             return {} if self._cache is None else self._cache.load_replies(tenant_id, keys)
-        except Exception as error:  # noqa: BLE001 - without a cache everything works, and costs more
+        except Exception as error:  # noqa: BLE001 - calls work without the cache, at a higher cost
             log.warning("cached replies not read", error=repr(error))
             return {}
 
@@ -109,7 +109,7 @@ class CachedReplies:
         return (await loop.run_in_executor(self._executor, self.load_replies, tenant_id, {key})).get(key)
 
     async def store_reply(self, tenant_id: str, reply: StoredReply, work: Work | None = None) -> None:
-        """Store a reply. Returns when the reply has been stored or storing it has failed."""
+        """Store a reply, and return when it has been stored or storing it has failed."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(((tenant_id, work), reply, written))
         if self._writing is None:
@@ -136,5 +136,5 @@ class CachedReplies:
             try:
                 if self._cache is not None:
                     self._cache.store_replies(tenant_id, replies, work)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with the cache, the reply is there and paid for
+            except Exception as error:  # noqa: BLE001 - a failing cache must not lose a reply that was paid for
                 log.warning("replies not cached", replies=len(replies), error=repr(error))

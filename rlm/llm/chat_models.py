@@ -35,8 +35,8 @@ log = structlog.get_logger(__name__)
 
 # A connection is established quickly or not at all, so this timeout is short.
 _CONNECT_SECONDS = 2.0
-# OpenAI and our own server report that a prompt is too long with a code. vLLM reports it in words: "This model's
-# maximum context length is …", "The prompt (length …) is longer than the maximum model length".
+# For a prompt that is too long, OpenAI and our own server report an error code. vLLM reports only a message: "This
+# model's maximum context length is …", "The prompt (length …) is longer than the maximum model length".
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "context_too_long"})
 _CONTEXT_WORDS = re.compile(r"maximum (context|model) length|context window")
 _UNCONNECTED_TIMEOUTS = (httpx2.ConnectTimeout, httpx2.PoolTimeout)
@@ -45,8 +45,8 @@ _UNCONNECTED_TIMEOUTS = (httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _LATE_STATUSES = frozenset({408, 504})
 _BUSY_STATUSES = frozenset({409, 425, 429})
 _BROKEN_STATUS = 502
-# These statuses mean that the server cannot accept the request in this form. After other refusals (invalid key, unknown
-# model name), changing the request would not help.
+# These statuses mean that the server cannot accept the request in this format. After other rejections (invalid key,
+# unknown model name), changing the request would not help.
 _REFUSED_STATUSES = frozenset({400, 422})
 _THOUGHTS = ("reasoning_content", "reasoning")
 
@@ -69,9 +69,9 @@ class OpenAIChatModel(ChatOpenAI):
         await self.root_async_client.close()
 
     def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Return the request in the form that the server accepts, without passing the schema to the client.
+        """Return the request in a format that the server accepts, without passing the schema to the client.
 
-        If the client knew the schema, it would parse the whole reply again for each token that arrives.
+        With the schema, the client would parse the whole reply again for each new token.
         """
         accepted = kwargs.pop("accepted", None) or self._habits.accepted
         payload: dict[str, Any] = accepted.adapt(super()._get_request_payload(*args, **kwargs))
@@ -85,7 +85,7 @@ class OpenAIChatModel(ChatOpenAI):
         *args: Any,  # noqa: ANN401
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatGenerationChunk | None:
-        """Mark those pieces that are thoughts, which the server sends separately from the text."""
+        """Mark chunks that contain thoughts, which the server sends separately from the text."""
         made = super()._convert_chunk_to_generation_chunk(chunk, *args, **kwargs)
         delta = (chunk.get("choices") or [{}])[0].get("delta") or {}
         if made is not None and any(delta.get(name) for name in _THOUGHTS):
@@ -126,7 +126,8 @@ class OpenAIChatModel(ChatOpenAI):
                     if answered:
                         raise
                     accepted = self._adapt_to_refusal(refusal, accepted, messages, kwargs)
-            if not ended:  # without this check, a connection closed midway looks like the end of a stream
+            # Without this check, a connection that was closed midway would look like the end of a stream.
+            if not ended:
                 raise LanguageModelUnavailableError(
                     "The language model's answer was interrupted.", hint="Ask again.", reached=True
                 )
@@ -139,9 +140,9 @@ class OpenAIChatModel(ChatOpenAI):
         messages: list[BaseMessage],
         options: dict[str, Any],
     ) -> RequestForm:
-        """Return the refused request in a new form.
+        """Return the format for the next attempt at a rejected request.
 
-        The refusal is raised again if it is final or no other form is left to try.
+        The rejection is raised again if it is final or no other format is left to try.
         """
         if refusal.status_code not in _REFUSED_STATUSES or not isinstance(
             translate_error(refusal), LanguageModelRefusedError
@@ -152,12 +153,12 @@ class OpenAIChatModel(ChatOpenAI):
         found = accepted.revise_after(body, super()._get_request_payload(messages, **sent))
         if found is None:
             raise refusal
-        log.info("a language model's server refuses part of our requests", model=self.model_name, instead=str(found))
+        log.info("a language model server rejected a request feature", model=self.model_name, instead=str(found))
         return found
 
 
 def build_local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
-    """Build the model served by the local process that listens on a Unix socket."""
+    """Build a client for the model that the local process serves on a Unix socket."""
     transport = httpx2.AsyncHTTPTransport(uds=str(socket))
     return build_remote_chat_model("http://leadline-language-model/v1", profile, transport=transport)
 
@@ -169,7 +170,7 @@ def build_remote_chat_model(
     api_key: SecretStr | None = None,
     transport: httpx2.AsyncHTTPTransport | None = None,
 ) -> OpenAIChatModel:
-    """Build a model with greedy decoding that is served at `base_url`, which ends in `/v1`.
+    """Build a client with greedy decoding for the model served at `base_url`, which ends in `/v1`.
 
     `profile.name` is the name of the model on that server.
     """
@@ -182,9 +183,9 @@ def build_remote_chat_model(
         model=profile.name,
         temperature=0,
         timeout=timeout,
-        max_retries=0,  # the scheduler handles retries
+        max_retries=0,  # The scheduler handles retries.
         stream_usage=True,
-        stream_chunk_timeout=None,  # replaces LangChain's own timeout with `timeout`
+        stream_chunk_timeout=None,  # This replaces LangChain's own timeout with `timeout`.
         # The HTTP client is our own, so that `aclose` can close it. Callers limit the number of connections.
         http_async_client=httpx2.AsyncClient(
             transport=transport,
@@ -226,7 +227,7 @@ def translate_error(error: Exception) -> LanguageModelError:
         case openai.APITimeoutError() | httpx2.TimeoutException():
             if any(isinstance(each, _UNCONNECTED_TIMEOUTS) for each in _iter_causes(error)):
                 return LanguageModelUnavailableError(
-                    "The language model could not be reached in time.", sent=False, silent=True
+                    "Connecting to the language model timed out.", sent=False, silent=True
                 )
             return LanguageModelTimeoutError("The language model did not answer in time.")
         case openai.APIConnectionError() | httpx2.HTTPError():
@@ -245,7 +246,7 @@ def translate_error(error: Exception) -> LanguageModelError:
                 f"The language model's answer was interrupted: {_extract_message(error)}", reached=True
             )
         case _:
-            return LanguageModelOutputError("The language model's answer is not usable.")
+            return LanguageModelOutputError("The language model's response is unusable.")
 
 
 def _translate_status(error: openai.APIStatusError) -> LanguageModelError:
@@ -258,7 +259,7 @@ def _translate_status(error: openai.APIStatusError) -> LanguageModelError:
             retry_after_seconds=_parse_retry_after(error),
             reached=status == _BROKEN_STATUS,
         )
-    return LanguageModelRefusedError(f"The language model's server refused: {_extract_message(error)}")
+    return LanguageModelRefusedError(f"The language model's server rejected the request: {_extract_message(error)}")
 
 
 def _iter_causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -268,9 +269,9 @@ def _iter_causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _extract_message(error: openai.APIError) -> str:
-    """Return at most one line of the server's message, because the server may be of any kind.
+    """Return the first line of the server's message, without addresses and keys.
 
-    Callers see the message, so addresses and keys are removed. Some servers repeat the key in their messages.
+    Callers see the message, and some servers repeat the key in their messages.
     """
     body = error.body if isinstance(error.body, dict) else {}
     sentence = str(body.get("message") or error.message).split("\n", 1)[0]

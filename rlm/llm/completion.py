@@ -1,7 +1,7 @@
 """One request to a chat model and its reply. Cancelling the request closes the connection, which stops the server.
 
 Text is streamed, because it may be long and proxies close silent connections. A reply that follows a schema is not
-streamed: it is short and only useful as a whole, and streaming would take thirty times as much processor time.
+streamed: it is short and only useful when complete, and streaming it would take thirty times as much CPU time.
 """
 
 import asyncio
@@ -30,7 +30,8 @@ log = structlog.get_logger(__name__)
 # The number of tokens that the chat template adds around two messages.
 _TEMPLATE_TOKENS = 32
 
-# No text averages more characters per token. The second constant allows for a short text of a few long tokens.
+# Upper limit of the average number of characters per token. The second constant allows for short texts with a few long
+# tokens.
 _MAX_CHARACTERS_PER_TOKEN = 8
 _UNCOUNTED_CHARACTERS = 1_000
 
@@ -44,10 +45,10 @@ class ThoughtFilter:
     """Filters a reply piece by piece, and returns text as soon as it is certain not to be part of a thought.
 
     Thoughts come first and end with `</think>`. They begin with `<think>`, unless the chat template already wrote that
-    tag. A `patient` filter handles both cases by holding all text back until the closing tag or the end. A filter for a
-    `whole` reply holds all text back until the end, and returns the text after the last closing tag. `open_ended` means
-    that the model never writes the opening tag. With `none`, the text is left unchanged. Each piece is searched once,
-    however long the reply is.
+    tag. With `patient`, all text is held back until the closing tag or the end, which handles both cases. With `whole`,
+    all text is held back until the end, and the text after the last closing tag is returned. With `open_ended`, the
+    model never writes the opening tag. With `none`, the text is left unchanged. Each piece is searched once, however
+    long the reply is.
     """
 
     def __init__(
@@ -58,8 +59,8 @@ class ThoughtFilter:
         self._whole = whole
         self._passing = self._begun = none
         self._held: list[str] = []
-        self._tail = ""  # the end of the text that is held back, which may be the start of a closing tag
-        self._opened: bool | None = None  # None until the reply has started
+        self._tail = ""  # The end of the text that is held back. It may be the start of a closing tag.
+        self._opened: bool | None = None  # None until the reply has started.
         self.lone_closing = False
 
     def pass_through(self) -> None:
@@ -69,7 +70,7 @@ class ThoughtFilter:
             self._opened = None
 
     def feed(self, piece: str) -> str:
-        """Return the text that this piece has made certain to be outside thoughts."""
+        """Add a piece, and return the text that is now certain to be outside thoughts."""
         if self._passing:
             return self._drop_leading_space(piece)
         self._held.append(piece)
@@ -85,7 +86,7 @@ class ThoughtFilter:
         return self._search(begins) if self._opened or self._patient else self._release(begins)
 
     def end(self, *, cut_off: bool = False) -> str:
-        """Return the remaining text. It is empty if the reply was `cut_off` before an open-ended thought was closed."""
+        """Return the remaining text. It is empty if `cut_off` is true and an open-ended thought was not closed."""
         held, self._held = "".join(self._held), []
         if self._whole and not self._passing:
             thoughts, closed, reply = held.rpartition(_CLOSING)
@@ -96,7 +97,7 @@ class ThoughtFilter:
         return "" if thinking else held
 
     def _search(self, text: str) -> str:
-        """Return the text after the closing tag, if the unsearched part of the text contains the tag."""
+        """Return the text after the closing tag, or an empty string if the tag has not arrived yet."""
         _, closed, rest = text.partition(_CLOSING)
         if closed:
             self.lone_closing = not self._opened
@@ -141,7 +142,7 @@ class Completion:
 
     @property
     def has_started(self) -> bool:
-        """True once the model has started to answer or to think. From then on, its work must be paid for."""
+        """True once the model has started to think or answer. From then on, its work must be paid for."""
         return bool(self.raw) or self._chunks > 1
 
     @property
@@ -171,7 +172,7 @@ class Completion:
         self._add(self.thoughts.end(cut_off=self.is_cut_off))
 
     def count_written_tokens(self, most: int) -> int:
-        """Return the server's count of written tokens, or at least one token for each chunk but the first.
+        """Return the server's count of written tokens, or an estimate of at least one token per chunk after the first.
 
         Returns `most` if the count cannot be known.
         """
@@ -226,7 +227,7 @@ async def fill_completion(
             completion.add_chunk(AIMessageChunk(**_extract_members(await chat.ainvoke(messages, **options))))
             completion.unseen = False
         else:
-            async with close_generators():  # this includes the generators of an interrupted stream
+            async with close_generators():  # This includes the generators of an interrupted stream.
                 async for chunk in chat.astream(messages, **options):
                     # guard: endless-stream
                     _require_end(completion, profile, most_tokens)
@@ -237,8 +238,8 @@ async def fill_completion(
     except (LanguageModelError, asyncio.CancelledError):
         raise
     except Exception as error:
-        log.warning("language model's reply not read", model=profile.name, error=repr(error))
-        raise LanguageModelOutputError("The language model sent something that is not a completion.") from error
+        log.warning("language model reply could not be read", model=profile.name, error=repr(error))
+        raise LanguageModelOutputError("The language model's response is not a completion.") from error
 
 
 def _require_end(completion: Completion, profile: ModelProfile, most_tokens: int) -> None:
@@ -246,15 +247,15 @@ def _require_end(completion: Completion, profile: ModelProfile, most_tokens: int
     most = _MAX_CHARACTERS_PER_TOKEN * most_tokens + _UNCOUNTED_CHARACTERS
     if completion.size > most:
         raise LanguageModelOutputError(
-            f"The server of {profile.name} did not end its reply after {most:,} characters, for at most "
+            f"The server of {profile.name} was still writing after {most:,} characters, although its limit was "
             f"{most_tokens:,} tokens.",
-            hint="Check the server's log: it does not respect `max_tokens`.",
+            hint="Check the server's log: it ignores `max_tokens`.",
             cut_off=True,
         )
 
 
 def _extract_members(message: "BaseMessage") -> dict[str, Any]:
-    """Return the text, thoughts and other fields of a message that arrived as a whole."""
+    """Return the text, thoughts and other fields of a complete message."""
     kept = ("content", "response_metadata", "usage_metadata")
     return {name: value for name in kept if (value := getattr(message, name, None)) is not None}
 
@@ -264,7 +265,7 @@ def _build_options(call: SubCall, profile: ModelProfile, salt: str, priority: Ca
     if call.schema is not None:
         options["response_format"] = build_response_format(call.schema)
     ours: dict[str, Any] = {"cache_salt": salt} if profile.cache_salt else {}
-    if profile.priority and priority:  # vLLM treats no priority as 0, and also serves the lowest first
+    if profile.priority and priority:  # vLLM treats a missing priority as 0, and serves the lowest first.
         ours["priority"] = int(priority)
     if ours:
         options["extra_body"] = {**options.get("extra_body", {}), **ours}
@@ -274,8 +275,8 @@ def _build_options(call: SubCall, profile: ModelProfile, salt: str, priority: Ca
 def compute_cache_salt(tenant_id: str, audience: str = "") -> str:
     """Return a salt that keeps a server from sharing its prefix cache between tenants.
 
-    Otherwise a tenant could notice from timings that another one sent the same text. Users of a tenant who may see
-    different documents are separated in the same way: each `audience` has its own salt.
+    Otherwise, a tenant could tell from response times that another tenant had sent the same text. Users of a tenant who
+    may see different documents are separated in the same way: each `audience` has its own salt.
     """
     of_audience = f"\0{audience}" if audience else ""
     return hashlib.sha256(f"leadline cache salt\0{tenant_id}{of_audience}".encode()).hexdigest()
@@ -285,7 +286,7 @@ _open_generators: ContextVar[list[AsyncGenerator[Any, Any]] | None] = ContextVar
 
 
 def track_generators() -> None:
-    """From now on, register each asynchronous generator that this thread's event loop starts, for `close_generators`.
+    """Start registering each asynchronous generator of this thread's event loop, for `close_generators`.
 
     Must be called on the loop, after the loop has set its own hooks.
     """
@@ -302,7 +303,7 @@ def track_generators() -> None:
 
 @asynccontextmanager
 async def close_generators() -> AsyncIterator[None]:
-    """When the block ends, close every generator that was started in it, the outermost first.
+    """Close every generator that was started in the `with` block when the block ends, starting with the outermost.
 
     A streamed reply consists of a dozen nested generators that refer to each other in a cycle. If the garbage collector
     closed them after an interruption, the inner ones could be finalized in another thread while the event loop closes
@@ -315,5 +316,5 @@ async def close_generators() -> AsyncIterator[None]:
     finally:
         _open_generators.reset(token)
         for generator in begun:
-            with suppress(Exception):  # the block's own errors have already been raised
+            with suppress(Exception):  # The block's own errors have already been raised.
                 await generator.aclose()

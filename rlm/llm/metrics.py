@@ -1,4 +1,4 @@
-"""Prometheus metrics of budgets and of calls to language models, and trace spans of these calls.
+"""Prometheus metrics for budgets and language model calls, and trace spans for these calls.
 
 No label names a tenant.
 """
@@ -16,36 +16,39 @@ from rlm.llm.budgets import Usage
 # These buckets suit calls and answers, which take between a tenth of a second and an hour.
 LONG_BUCKETS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 900, 1800, 3600)
 
-MODEL_CALLS = Counter("leadline_model_calls", "Requests to language models, by how they ended.", ["model", "outcome"])
+MODEL_CALLS = Counter("leadline_model_calls", "Requests to language models, by outcome.", ["model", "outcome"])
 MODEL_SECONDS = Histogram(
-    "leadline_model_call_seconds", "Seconds until a request to a language model ended.", ["model"], buckets=LONG_BUCKETS
+    "leadline_model_call_seconds",
+    "Duration of requests to language models in seconds.",
+    ["model"],
+    buckets=LONG_BUCKETS,
 )
 MODEL_TOKENS = Counter("leadline_model_tokens", "Tokens sent to and written by language models.", ["model", "kind"])
 # The servers of a model are numbered in the order of the settings, so that their addresses are not exposed.
 SERVER_REQUESTS = Counter(
     "leadline_model_server_requests",
-    "Requests to each of several servers of a language model, by how they ended.",
+    "Requests to each server of a language model with several servers, by outcome.",
     ["model", "server", "outcome"],
 )
 # Only live worker processes are counted, because requests of a killed process are no longer open.
 SERVER_OPEN = Gauge(
     "leadline_model_server_open_requests",
-    "Requests in progress on a server for this process.",
+    "Requests of this process that are in progress on a server.",
     ["model", "server"],
     multiprocess_mode="livesum",
 )
 SERVER_RESTING = Gauge(
     "leadline_model_server_resting",
-    "1 while a server gets no requests because it failed.",
+    "1 while a server receives no requests after a failure.",
     ["model", "server"],
     multiprocess_mode="livemax",
 )
 KEPT_REPLIES = Counter("leadline_model_replies_reused", "Calls answered from the cache without asking a model.")
-BUDGET_STOPS = Counter("leadline_budget_stops", "Calls refused because a budget was used up.", ["resource"])
+BUDGET_STOPS = Counter("leadline_budget_stops", "Calls rejected because a budget was exhausted.", ["resource"])
 
 
 class ObservedCall:
-    """A request to a model in progress, with its cost, and its outcome: `ok`, `given_up` or an error code."""
+    """A request to a model, with its cost and outcome: `ok`, `given_up` or an error code."""
 
     def __init__(self) -> None:
         self.usage = Usage()

@@ -1,6 +1,6 @@
 """One model on several servers, as a LangChain chat model.
 
-A request may move to another server as long as it has produced no output.
+A request may move to another server until it has produced output.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from rlm.llm.servers import PooledServer, ServerAttempt, ServerPool
 
 
 class PooledChatModel(BaseChatModel):
-    """A model that several servers offer identically. `pool` chooses a server by the `affinity` of a request.
+    """A model that several identical servers offer. `pool` chooses a server by a request's `affinity`.
 
     A request moves to another server if its server was not reached, is busy or is shutting down. If the server had
     started to work on the request, the error is raised instead, so that its cost is counted before the request is
@@ -52,7 +52,7 @@ class PooledChatModel(BaseChatModel):
         await asyncio.gather(*(chat.aclose() for chat in self._chats), return_exceptions=True)
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401
-        raise NotImplementedError("Only the asynchronous methods are used.")
+        raise NotImplementedError("Only the asynchronous methods are supported.")
 
     async def _agenerate(
         self,

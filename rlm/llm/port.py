@@ -1,4 +1,4 @@
-"""The interfaces of language models: a deployment's model, and sub-calls that turn prompts into replies or failures."""
+"""Interfaces of language models: a deployment's model, and sub-calls that turn prompts into replies or failures."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,10 +46,10 @@ class ChatModel:
 
 
 class LanguageModel(Protocol):
-    """The language model of a deployment. It may still be loading, or be switched off."""
+    """The language model of a deployment. It may still be loading or be switched off."""
 
     def get_state(self) -> Mapping[str, Any]:
-        """Return the `state` (`loading`, `ready`, `failed` or `none`), the name of the `model`, and further details."""
+        """Return the `state` (`loading`, `ready`, `failed` or `none`), the `model` name, and further details."""
 
     def acquire(self) -> ChatModel | None:
         """Return the model, or None if it is switched off.
@@ -74,9 +74,9 @@ class SubCall:
     """One request. In a batch, `system` and the beginning of `prompt` are identical, so that prefix caches work.
 
     `schema` is the JSON schema that the reply must follow, or None for free text. `purpose` names the operator, tool or
-    stage that makes the call (`answer`, `route`, `classify`, `llm_query`, …). It is shown in trajectories and is not
-    part of the cache key. `spans` are the parts of documents that are known to be in the prompt; they are not part of
-    the key either.
+    stage that makes the call (`answer`, `route`, `classify`, `llm_query`, …). It is shown in trajectories and not
+    included in the cache key. `spans` are the document spans that the prompt is known to contain; they are not included
+    in the key either.
     """
 
     system: str
@@ -101,7 +101,7 @@ class SubCall:
 
 @dataclass(frozen=True)
 class SubReply:
-    """The model's answer. A `cached` reply costs nothing; its `usage` is that of the call that paid for it.
+    """The model's answer. A `cached` reply costs nothing; its `usage` is the usage of the original call.
 
     `cut_off` is true for a free-text reply that reached its token limit. Such a reply is still used.
     """
@@ -113,7 +113,7 @@ class SubReply:
 
     @property
     def paid(self) -> Usage:
-        """The amount that the run which requested the reply paid for it."""
+        """The usage that was charged to the run for this reply."""
         return Usage() if self.cached else self.usage
 
 
@@ -149,7 +149,7 @@ Finished = Callable[[int, SubReply | SubFailure], None]
 
 
 def ignore_result(position: int, result: SubReply | SubFailure) -> None:
-    """Ignore the results of individual calls."""
+    """Ignore the result of a call."""
 
 
 def rebuild_error(failure: SubFailure) -> AnswerError:
@@ -186,7 +186,7 @@ class SubCalls(BatchedSubCalls, Protocol):
 
 
 class ReportedSubCalls(SubCalls, Protocol):
-    """Sub-calls that report each result individually, so that a long batch can be logged call by call."""
+    """Sub-calls that report each result as it arrives, so that a long batch can be logged call by call."""
 
     def run(
         self,
@@ -197,8 +197,8 @@ class ReportedSubCalls(SubCalls, Protocol):
     ) -> Sequence[SubReply | SubFailure]:
         """Run in the same way as `BatchedSubCalls.run`, and report each result as soon as it is known.
 
-        `finished` is called with the call's position and result, in any thread, before `run` returns. Its exceptions
-        end the batch and are raised here.
+        `finished` is called with the call's position and result, in any thread, before `run` returns. An exception that
+        it raises ends the batch and is raised here.
         """
 
 

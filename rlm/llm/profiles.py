@@ -33,7 +33,7 @@ _BUILT_IN_FILE = Path(__file__).with_name("profiles.toml")
 
 
 class ProfileFileError(LeadlineError):
-    """The file of model profiles cannot be used."""
+    """The file of model profiles is invalid."""
 
     code = "model_profiles"
     default_hint = "Correct the file that LEADLINE_MODEL_PROFILES names; deploy/README.md shows an example."
@@ -60,9 +60,9 @@ class ModelProfile:
     The server: `parallel_calls` may be in progress at a time over all runs of a process, with `call_seconds` for each.
     `structured_output` is the highest level of schema support. A `cache_salt` keeps vLLM from sharing its prefix cache
     between tenants; other servers ignore it. vLLM uses a `priority` if it was started with `--scheduling-policy
-    priority`; otherwise it refuses the first one and no more are sent. `request_options` are added unchanged to every
+    priority`; otherwise it rejects the first one and no more are sent. `request_options` are added unchanged to every
     request. `read_speed` and `write_speed` are tokens per second over all calls in progress, for estimates. Change
-    `revision` when the same name starts to give different answers.
+    `revision` when a model starts to give different answers under the same name.
     """
 
     name: str
@@ -99,7 +99,7 @@ class ModelProfile:
             )
         for name in ("slice_tokens", "reading_tokens"):
             if not 0 <= getattr(self, name) <= self.max_prompt_tokens:
-                raise ValueError(f"{self.name}: {name} ({getattr(self, name)}) do not fit a prompt")
+                raise ValueError(f"{self.name}: {name} ({getattr(self, name)}) do not fit in a prompt")
         if min(self.batch_items, self.parallel_calls) < 1 or self.call_seconds <= 0 or self.thinking_tokens < 0:
             raise ValueError(f"{self.name}: batch_items, parallel_calls and call_seconds must be positive")
         half = max(1, self.max_prompt_tokens // 2)
@@ -110,16 +110,16 @@ class ModelProfile:
 
     @property
     def max_prompt_tokens(self) -> int:
-        """The maximum length of a prompt that leaves enough tokens for the longest answer."""
+        """The maximum prompt length that leaves enough tokens for the longest answer."""
         return self.context_tokens - self.max_output_tokens - self.thinking_tokens
 
     @property
     def fingerprint(self) -> tuple[str, ...]:
-        """Values that differ between models that may answer the same prompt differently."""
+        """Values that distinguish models that may answer the same prompt differently."""
         return (self.name, self.revision, self.structured_output, str(self.thinking_tokens), repr(self.request_options))
 
     def with_context_tokens(self, context_tokens: int | None) -> "ModelProfile":
-        """Return the profile with a smaller window, for example the window with which a server was started."""
+        """Return the profile with a smaller context window, such as the one that a server was started with."""
         if context_tokens is None or context_tokens >= self.context_tokens:
             return self
         quarter = context_tokens // 4
@@ -173,8 +173,8 @@ class Profiles:
     def get_profile(self, name: str, *, context_tokens: int | None = None) -> ModelProfile:
         """Return the profile of the model `name`.
 
-        `context_tokens` is the size of the model's window, if it is smaller than in the profile or the profile does not
-        state it.
+        `context_tokens` is the size of the model's context window, if it is smaller than in the profile or missing
+        there.
         """
         found = self._find_profile(name)
         if found is None:
@@ -195,18 +195,19 @@ class Profiles:
 
         Fields that an entry omits are unchanged.
 
-        `thinking` is the value for models that have no earlier profile and whose entry omits this field.
+        `thinking` is the default for new models whose entry omits this field.
         """
         made = Profiles(self._profiles)
         made._stated.update(self._stated)
         for name, entry in entries.items():
             if unknown := sorted(set(entry) - set(_SETTINGS)):
                 raise ProfileFileError(
-                    f"{source}: model {name!r} has no setting {unknown[0]!r}; the settings are {', '.join(_SETTINGS)}."
+                    f"{source}: model {name!r} has an unknown setting {unknown[0]!r}; the settings are "
+                    f"{', '.join(_SETTINGS)}."
                 )
             found = made._find_profile(name)
             known = {"thinking": thinking} if found is None else made._stated.get(found) or asdict(found)
-            stated = {**known, **entry, "name": name}  # sizes that derive from others are computed again
+            stated = {**known, **entry, "name": name}  # Sizes that derive from other sizes are computed again.
             try:
                 profile = _PROFILE.validate_python(stated)
             except ValidationError as error:
@@ -239,7 +240,7 @@ def _load_entries(path: Path) -> Mapping[str, Mapping[str, Any]]:
         raise ProfileFileError(f"{path} cannot be read: {error}.") from error
     models = read.get("models")
     if not isinstance(models, dict) or not all(isinstance(entry, dict) for entry in models.values()):
-        raise ProfileFileError(f'{path} has no tables [models."NAME"].')
+        raise ProfileFileError(f'{path} does not contain any [models."NAME"] tables.')
     return models
 
 

@@ -1,4 +1,4 @@
-"""Limits concurrent requests to a model over all runs of the process, shares them fairly, and pauses on request.
+"""Limits concurrent requests to a model across all runs of the process, shares slots fairly, and pauses on request.
 
 Everything in this module runs on the scheduler's event loop and needs no locks.
 """
@@ -27,14 +27,14 @@ class CallPriority(IntEnum):
     It applies here and on servers that support priorities.
     """
 
-    INTERACTIVE = 0  # a client waits for this call
+    INTERACTIVE = 0  # A client is waiting for this call.
     INTERACTIVE_BATCH = 1
     BACKGROUND = 2
     BACKGROUND_BATCH = 3
 
 
 class Holder(NamedTuple):
-    """A run of a tenant, as a holder of slots."""
+    """A run and its tenant, which hold slots."""
 
     tenant_id: str
     run: Hashable
@@ -69,7 +69,7 @@ class RateLimit:
         return sum(map(len, self._lines[priority].tenants.values()))
 
     async def acquire(self, holder: Holder, *, priority: CallPriority = CallPriority.INTERACTIVE) -> None:
-        """Wait for a slot and, if the server asked for a pause, until the pause is over."""
+        """Wait for a slot, and for the end of any pause that the server requested."""
         line = self._lines[priority]
         turn: _Turn = asyncio.get_running_loop().create_future()
         line.add(holder, turn)
@@ -101,7 +101,7 @@ class RateLimit:
             self._resting_until = self._clock() + _REST_SECONDS
 
     def record_response(self) -> None:
-        """Record that the server responded to a request, whatever the response was."""
+        """Record that the server responded to a request, whether or not it succeeded."""
         self._failures = 0
         self._resting_until = 0.0
 
@@ -111,7 +111,7 @@ class RateLimit:
         return max(0.0, self._resting_until - self._clock())
 
     def pause(self, seconds: float) -> None:
-        """Send no more requests for `seconds`, because the server asked for a pause."""
+        """Send no more requests for `seconds`, because the server requested a pause."""
         self._held_until = max(self._held_until, self._clock() + seconds)
 
     def _grant(self) -> None:

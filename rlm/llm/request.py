@@ -1,4 +1,4 @@
-"""One sub-call from its reservation to its reply.
+"""A sub-call, from its reservation to its reply.
 
 The call is sent, retried if a retry may help, and repeated once to repair an invalid reply.
 """
@@ -44,23 +44,21 @@ if TYPE_CHECKING:
 _MAX_ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
-# If a server asks for a longer delay, it has in effect refused the request.
+# If a server asks for a longer delay, the request is treated as rejected.
 _MAX_RETRY_AFTER_SECONDS = 60.0
-# Maximum number of retries if the server asked for them. The server chose the delay, so a retry is no burden to it.
+# Maximum number of retries if the server asked for them. The server chose the delay, so a retry does not overload it.
 _MAX_POSTPONEMENTS = 12
 # Interval at which a call checks whether other calls of the run have returned enough budget.
 _RECHECK_SECONDS = 0.05
-# With these errors, the request was refused or never arrived, so the model did no work for it.
+# With these errors, the request was rejected or never arrived, so the model did no work for it.
 _UNREAD_ERRORS = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooLongError)
 
 
 @dataclass
 class SharedModel:
-    """The state of one model, shared by all runs of the process. It includes the form of the model's thoughts.
-
-    The form is known once the model `has_replied` with text. Thoughts are `open_ended` if the model has closed a
-    thought that it never opened. A call allows `thinking_tokens` for thoughts after they have once left no tokens for a
-    reply.
+    """The state of one model, shared by all runs of the process. It includes the format of the model's thoughts, which
+    is known once the model `has_replied` with text. Thoughts are `open_ended` if the model has closed a thought that it
+    never opened. A call allows `thinking_tokens` for thoughts after they have once left no tokens for a reply.
     """
 
     rate_limit: RateLimit
@@ -73,10 +71,10 @@ class SharedModel:
 class ModelClient:
     """The state shared by the calls of one run to one model.
 
-    `under_way` counts the requests in progress of each run of the process, keyed by the run's root budget; their unused
-    reservations will be returned. If an answer is produced in the `background`, its calls are served after those of
-    interactive answers. If the model has several servers, calls with the same `affinity` go to the same server. `used`
-    records the versions that the prompts contain.
+    `under_way` counts the requests in progress of each run of the process, keyed by the run's root budget; unused parts
+    of their reservations will be released. If an answer is produced in the `background`, its calls are served after
+    those of interactive answers. If the model has several servers, calls with the same `affinity` go to the same
+    server. `used` records the versions that the prompts contain.
     """
 
     chat: "BaseChatModel"
@@ -104,10 +102,11 @@ class ModelClient:
 
 
 class Request:
-    """One call in progress. `used` is the cost so far of all requests sent for the call.
+    """One call in progress. `used` is the total cost of the requests sent for the call so far.
 
     Calls with the lowest `priority` value are served first. `show` receives the pieces of the reply as they arrive.
-    `cut_short` is true if the call ended because of its own budget and another call's budget would have sufficed.
+    `cut_short` is true if the call ended because of its own budget, so that an identical call with another budget may
+    succeed.
     """
 
     def __init__(
@@ -173,8 +172,8 @@ class Request:
         prompt, answer = estimate_prompt_tokens(call), call.max_tokens + self._thinking_tokens
         if prompt + answer > profile.context_tokens:
             raise ContextTooLongError(
-                f"About {prompt:,} tokens of prompt and {answer:,} of answer do not fit the window of "
-                f"{profile.context_tokens:,} tokens of {profile.name}.",
+                f"The prompt (about {prompt:,} tokens) and the answer ({answer:,}) do not fit in the "
+                f"{profile.context_tokens:,}-token context window of {profile.name}.",
                 hint=f"Send at most {profile.slice_tokens:,} tokens of text in one call.",
             )
 
@@ -213,7 +212,7 @@ class Request:
         return None if self.cut_short else seconds
 
     def _can_restart(self, completion: Completion) -> bool:
-        """Return whether another server may restart an interrupted answer. This requires that no part of it was shown.
+        """Return whether another server may restart an interrupted answer, of which nothing may have been shown yet.
 
         Only one more server is tried, because the prompt itself may be what crashes the servers.
         """
@@ -222,14 +221,18 @@ class Request:
         return not shown and getattr(self._client.chat, "takes_affinity", False)
 
     async def _admit(self, call: SubCall) -> Reservation:
-        """Wait for a slot, and as long as the missing budget is reserved by other calls of the run."""
+        """Wait for a slot, and reserve the call's cost.
+
+        If other calls of the run have reserved the missing budget, wait until they release it.
+        """
         client, rate_limit = self._client, self._client.model.rate_limit
         while True:
             await rate_limit.acquire(client.holder, priority=self._priority)
             try:
                 if rest := ceil(rate_limit.resting_seconds):
                     raise LanguageModelRestingError(
-                        f"The language model left too many calls in a row unanswered; calls resume in {rest} seconds.",
+                        f"Too many consecutive calls to the language model were unanswered; "
+                        f"calls resume in {rest} seconds.",
                         retry_after_seconds=rest,
                         sent=False,
                     )
@@ -291,7 +294,7 @@ class Request:
             completion.error = error
 
     def _settle_usage(self, reservation: Reservation, completion: Completion) -> Usage:
-        """Return a request's usage, and release its slot and the unused part of its reservation."""
+        """Return a request's usage, after releasing its slot and the unused part of its reservation."""
         used, client, root = _compute_usage(completion, reservation.amount), self._client, self._client.budget.root
         if used.calls:
             reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
@@ -304,7 +307,7 @@ class Request:
         return used
 
     def _build_thought_filter(self) -> ThoughtFilter:
-        """Build the filter that removes thoughts. If nobody reads the pieces of a reply, it is held back until its end.
+        """Build the filter that removes thoughts. If a reply is not streamed to anyone, it is held back until its end.
 
         The first reply of an unknown model is also held back, because its thoughts may lack the opening tag.
         """
@@ -322,8 +325,8 @@ class Request:
 def _compute_usage(completion: Completion, reserved: Amount) -> Usage:
     """Return the usage as counted by the server.
 
-    If the server gave no count, the reserved tokens are counted for a prompt that may have been read and for an answer
-    that was not seen.
+    Without a count from the server, the reserved tokens are counted for a prompt that may have been read and for an
+    answer that was not received.
     """
     error = completion.error
     away = error if isinstance(error, LanguageModelUnavailableError) else None

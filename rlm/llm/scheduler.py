@@ -1,4 +1,4 @@
-"""Schedules the sub-calls of all runs of a process in parallel, up to the limit of each model.
+"""Runs the sub-calls of all runs of a process in parallel, up to each model's limit.
 
 Calls are served in order and can be cancelled. Each run is a thread. The requests run on one event loop in a separate
 thread, where cancelling a request closes its connection.
@@ -131,7 +131,7 @@ class SubCallScheduler:
         if others:
             await asyncio.wait(others, timeout=_GRACE_SECONDS)
         closed = [chat.aclose() for chat in self._closing.values()]
-        await asyncio.gather(*closed, return_exceptions=True)  # connections that cannot be closed end with the process
+        await asyncio.gather(*closed, return_exceptions=True)  # Connections that cannot be closed end with the process.
         await self._loop.shutdown_asyncgens()
 
     def start(
@@ -148,7 +148,7 @@ class SubCallScheduler:
             tasks[0].add_done_callback(lambda task: ended(_get_task_error(task)))
 
         def give_up() -> None:
-            with suppress(RuntimeError):  # the scheduler was closed, which cancelled everything on the loop
+            with suppress(RuntimeError):  # Closing the scheduler has already cancelled everything on the loop.
                 self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
 
         if self._loop.is_closed():
@@ -169,9 +169,9 @@ class SubCallScheduler:
     ) -> SubReply:
         """Return the reply to one call, and add its cost to `used`.
 
-        The reply comes from an equal call in progress, from the cache (it may have arrived since the batch started), or
-        from the model. A new reply is cached before anyone sees it, so that it is not paid for again if the process is
-        killed. A reply that was cut off is not cached, because the cache cannot mark it as cut off.
+        The reply comes from an identical call in progress, from the cache (it may have arrived since the batch
+        started), or from the model. A new reply is cached before anyone sees it, so that it is not paid for again if
+        the process is killed. A truncated reply is not cached, because the cache cannot mark it as truncated.
         """
         request = Request(client, call, priority=priority, show=show)
 
@@ -218,7 +218,7 @@ class _BoundSubCalls:
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Stream the response as specified by the interface. The request is not sent until the first item is requested.
+        """Stream the reply as specified by the interface. The request is not sent until the first item is requested.
 
         Closing the iterator cancels the request.
         """
@@ -244,7 +244,7 @@ class _Piece:
 
 
 class _CallBatch:
-    """A batch of calls, with equal calls merged.
+    """A batch of calls, with identical calls merged.
 
     Up to twice as many calls are in progress as the model accepts concurrently, because some of them wait to be retried
     or to be cached. A single call is served before batches, because a caller is waiting for it.
@@ -277,7 +277,7 @@ class _CallBatch:
         self._raised: BaseException | None = None
 
     def iter_items(self, cancelled: Callable[[], bool]) -> Generator[str | _Piece, None, None]:
-        """Send the calls, and yield keys and pieces as they arrive. If cancelled or closed, cancel the calls."""
+        """Send the calls, and yield keys and pieces as they arrive. Cancels the calls if cancelled or closed."""
         if not self._todo:
             return
         give_up = self._scheduler.start(self._run(), self._end)
@@ -302,7 +302,7 @@ class _CallBatch:
             raise self._raised
 
     def report_result(self, key: str, finished: Finished) -> None:
-        """Report a call's result at each of its positions. Only the first of several equal calls reports the cost."""
+        """Report a call's result at each of its positions. Only the first of identical calls reports the cost."""
         outcome = self._outcomes.get(key, self._over)
         for position in self._positions[key]:
             self._results[position] = outcome
@@ -371,7 +371,9 @@ class _CallBatch:
             self._outcomes[key] = _build_failure(error, used)
         except Exception as error:
             log.exception("sub-call failed unexpectedly", error=repr(error))
-            self._outcomes[key] = SubFailure("internal_error", "The sub-call failed inside Leadline.", _sum_usage(used))
+            self._outcomes[key] = SubFailure(
+                "internal_error", "The sub-call failed with an internal error.", _sum_usage(used)
+            )
 
 
 def _select_priority(client: ModelClient, calls: int) -> CallPriority:

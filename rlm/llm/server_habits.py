@@ -21,7 +21,7 @@ _STEP_DOWN: Mapping[StructuredOutput, StructuredOutput] = {"json_schema": "json_
 
 @dataclass(frozen=True)
 class RequestForm:
-    """The form of requests to one server: its level of schema support, and the parameters that it rejects."""
+    """The request format for one server: its level of schema support, and the parameters that it rejects."""
 
     structured_output: StructuredOutput = "json_schema"
     left_out: frozenset[str] = frozenset()
@@ -29,7 +29,7 @@ class RequestForm:
     without_system: bool = False
 
     def adapt(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the request in the form that this server accepts."""
+        """Return the request in this format."""
         fitted = {name: value for name, value in payload.items() if name not in self.left_out}
         if extra := payload.get("extra_body"):
             fitted["extra_body"] = {name: value for name, value in extra.items() if name not in self.left_out}
@@ -46,7 +46,7 @@ class RequestForm:
         return fitted
 
     def revise_after(self, refusal: Mapping[str, Any] | str, payload: Mapping[str, Any]) -> "RequestForm | None":
-        """Return the form to try after a rejection with this body, or None if no form is left to try."""
+        """Return the format to try after a rejection with this body, or None if no other format is left to try."""
         sent = self.adapt(payload)
         named = _find_named(refusal, {*sent, *sent.get("extra_body", {})} - {"extra_body"} | {"stream_options"})
         if named == "max_completion_tokens":
@@ -61,7 +61,7 @@ class RequestForm:
         return replace(self, left_out=self.left_out | {named})
 
     def __str__(self) -> str:
-        """Describe the changes in words. Returns an empty string if there are no changes."""
+        """Describe the changes to requests, or return an empty string if there are none."""
         changes = [f"no {name}" for name in sorted(self.left_out)]
         if self.structured_output != "json_schema":
             changes.append("schemas in words" + " (json_object)" * (self.structured_output == "json_object"))
@@ -71,7 +71,7 @@ class RequestForm:
 
 
 class ServerHabits:
-    """The rejections that were learned from one server.
+    """The request features that one server is known to reject.
 
     If the server has accepted some schemas before, a rejected schema changes nothing for others.
     """
@@ -81,7 +81,7 @@ class ServerHabits:
         self._took_a_schema = False
 
     def record_form(self, begun: RequestForm, accepted: RequestForm, *, with_schema: bool) -> None:
-        """Record that a request was first sent in the form `begun` and was answered in the form `accepted`."""
+        """Record that a request was first sent in the format `begun` and was answered in the format `accepted`."""
         known = self.accepted
         structured_output = known.structured_output
         if with_schema and accepted.structured_output == "json_schema":
@@ -128,7 +128,7 @@ def _has_word(refusal: Mapping[str, Any] | str, word: str) -> bool:
 
 
 def _with_words(messages: list[dict[str, Any]], words: str) -> list[dict[str, Any]]:
-    """Insert words before the data, so that requests still have a common beginning."""
+    """Insert `words` before the data, so that requests still have a common prefix."""
     first, *rest = messages
     if first["role"] == "user":
         return [{"role": "system", "content": words}, *messages]

@@ -19,7 +19,7 @@ _LONGEST_REST_SECONDS = 30.0
 
 
 class PooledServer:
-    """One server. If its address must stay private, it is identified by its number, counted from 1."""
+    """One server, identified by a number from 1 where its address must stay private."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -30,7 +30,7 @@ class PooledServer:
 
 
 class ServerAttempt:
-    """One request to one server. It is ended exactly once."""
+    """One request to one server. It must be ended exactly once."""
 
     def __init__(self, pool: "ServerPool", server: PooledServer) -> None:
         self._pool = pool
@@ -98,7 +98,7 @@ class ServerPool:
             self._update_metrics(server)
 
     def record_answer(self, server: PooledServer) -> None:
-        """Record that a server is responding again, which ends its rest."""
+        """Record that a server is responding again. This ends its pause."""
         with self._lock:
             server.failures, server.resting_until = 0, 0.0
             self._update_metrics(server)
@@ -118,7 +118,7 @@ class ServerPool:
         # guard: resting-server-gets-nothing
         if self._clock() < server.resting_until:
             return False
-        return not server.failures or not server.in_flight  # a server that has failed is retried with one request
+        return not server.failures or not server.in_flight  # A failed server is retried with a single request.
 
     def _select_best(self, well: list[PooledServer], affinity: str) -> PooledServer:
         if not affinity:

@@ -1,4 +1,4 @@
-"""Checks the form of a reply, and repeats the call once if the form is wrong."""
+"""Checks the format of a reply, and repeats the call once if the format is wrong."""
 
 import json
 import re
@@ -17,12 +17,15 @@ _RETRY_PROMPT = "An earlier reply was rejected. {reason} Reply again, in the req
 
 
 def canonicalize_schema(schema: Mapping[str, Any]) -> str:
-    """Return equal text for equal schemas. Fields stay in their original order, because models follow it."""
+    """Serialize a schema, so that equal schemas give equal strings.
+
+    Fields stay in their original order, because models follow it.
+    """
     return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
 def build_closed_object(properties: Mapping[str, object]) -> dict[str, object]:
-    """Return the schema of an object that must have all of the given fields and no others."""
+    """Return the schema of an object with exactly the given fields, all of them required."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -40,18 +43,20 @@ def build_response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe_schema(schema: Mapping[str, Any]) -> str:
-    """Return the schema in words, for servers that do not enforce schemas."""
+    """Describe the schema in words, for servers that do not enforce schemas."""
     return f"Reply with JSON only, which follows this JSON schema:\n{canonicalize_schema(schema)}"
 
 
 def extract_reply(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
-    """Return the relevant part of a reply: the text without thoughts, or the JSON that follows the call's schema.
+    """Return the content of a reply: the text without thoughts, or JSON that follows the call's schema.
 
     Raises `LanguageModelOutputError` if the reply is empty, is not JSON or does not follow the schema. Text that was
     cut off at the token limit is accepted, and so is JSON that was complete before the limit was reached.
     """
     if finish_reason == "content_filter":
-        raise LanguageModelRefusedError("The server's content filter stopped the reply.", hint="Leave that text out.")
+        raise LanguageModelRefusedError(
+            "The server's content filter stopped the reply.", hint="Remove the text that the filter rejects."
+        )
     try:
         if call.schema is not None:
             return _extract_json(raw, text, call.schema)
@@ -68,8 +73,8 @@ def extract_reply(raw: str, text: str, finish_reason: str, call: SubCall) -> str
 def build_retry_call(call: SubCall, error: LanguageModelOutputError, profile: ModelProfile) -> SubCall | None:
     """Return a call that may fix `error`, or None if another call would not help.
 
-    The new call allows more tokens, or describes the fault. The description uses only the words of the schema, which a
-    server may have ignored. It never uses words of the reply, which may contain a document's text.
+    The new call allows more tokens, or describes the fault. The description uses only words from the schema, which a
+    server may have ignored. It never uses words from the reply, which may contain a document's text.
     """
     if not error.cut_off:
         words = [call.prompt, _RETRY_PROMPT.format(reason=error.detail)]
@@ -103,7 +108,7 @@ def _extract_json(raw: str, text: str, schema: Mapping[str, Any]) -> str:
 
 
 def _iter_candidates(raw: str, text: str) -> Iterator[tuple[str, object]]:
-    """Yield each JSON value that the reply may mean: the whole reply, a fenced block, or text that starts at a bracket.
+    """Yield possible JSON values of the reply: the whole reply, a fenced block, or text that starts at a bracket.
 
     `raw` is used only if all of it is JSON, because thoughts may contain drafts.
     """

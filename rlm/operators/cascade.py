@@ -1,11 +1,11 @@
 """A cascade: the model labels a sample of the records, and a classifier is trained on it.
 
-The classifier then labels the records of which it is sure, and the model labels the remaining ones. The method follows
+The classifier then labels the records about which it is confident, and the model labels the rest. The method follows
 LOTUS (arXiv 2407.11418). The classifier learns from the sample's labels over embeddings. Its confidence is calibrated
 on predictions for records that it was not trained on: its labels are accepted above the confidence at which it agrees
-with the model as often as the target requires, at 95 % certainty. The same records give the error of the final counts
-(prediction-powered inference, Angelopoulos et al., Science 2023): count = the classifier's count + (records that it
-labelled) x (mean difference between the model's label and the classifier's label in the sample).
+with the model as often as the target requires, with 95 % confidence. The same records give the error of the final
+counts (prediction-powered inference, Angelopoulos et al., Science 2023): count = the classifier's count + (records that
+it labelled) x (mean difference between the model's label and the classifier's label in the sample).
 """
 
 import random
@@ -31,7 +31,7 @@ _STEPS = 300
 _FOLDS = 5
 # With fewer records, it is not clear how often a classifier agrees with the model.
 _MIN_SURE = 30
-_BLOCK = 4096  # number of records embedded between checks for cancellation
+_BLOCK = 4096  # Number of records embedded between checks for cancellation.
 # Returns a model's labels for the records with these numbers.
 Read = Callable[[Sequence[int]], Generator[OperatorProgress, None, RecordResults]]
 # Returns one row for each of the records with these numbers.
@@ -81,7 +81,7 @@ def compute_cross_fitted(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Matrix:
-    """Return class probabilities. Those for a vector come from a classifier that was not trained on this vector.
+    """Return class probabilities for each vector from a classifier that was not trained on that vector.
 
     Record `i` is in fold `i % _FOLDS`. Raises `RunCancelledError` if the run was cancelled.
     """
@@ -111,8 +111,8 @@ class Threshold:
 def compute_threshold(probabilities: Matrix, labels: Numbers, *, target: float) -> Threshold:
     """Return the lowest confidence above which the classifier agrees with the model often enough to reach `target`.
 
-    The lower bound of the agreement must reach `target`. The bound is Wilson's, one-sided at 95 %. `probabilities` must
-    be cross-fitted.
+    The agreement's lower confidence bound (Wilson, one-sided, 95 %) must reach `target`. `probabilities` must be
+    cross-fitted.
     """
     confidence = probabilities.max(axis=1)
     agrees = (
@@ -130,17 +130,18 @@ def compute_threshold(probabilities: Matrix, labels: Numbers, *, target: float) 
 
 
 def compute_total_error(variance: float, sampled: int, others: int) -> float:
-    """Return half the width of the 95 % interval of a sum over `others` records, from a sample with this variance.
+    """Return the margin of error of a sum over `others` records, estimated from a sample with this variance.
 
-    The interval includes the uncertainty of the mean and the variation of the values of the other records.
+    It is half the width of the 95 % confidence interval, and includes the uncertainty of the mean and the variation of
+    the other records' values.
     """
     return 1.96 * others * sqrt(variance * (1 / sampled + 1 / others))
 
 
 def compute_wilson_interval(share: float, count: int, *, z: float = 1.96) -> tuple[float, float]:
-    """Return the interval of a proportion observed in `count` trials (Wilson, JASA 1927).
+    """Return the confidence interval of a proportion observed in `count` trials (Wilson, JASA 1927).
 
-    z = 1.96 gives a two-sided 95 % interval.
+    z = 1.96 gives a two-sided 95 % confidence interval.
     """
     if not count:
         return 0.0, 1.0
@@ -160,7 +161,7 @@ def _compute_softmax(scores: Matrix) -> Matrix:
 
 
 def convert_to_numbers(names: Sequence[str], labels: Sequence[str]) -> Numbers:
-    """Convert each label to a number, which is the index of the label in `names`."""
+    """Convert each label to its index in `names`."""
     place = {name: number for number, name in enumerate(names)}
     return np.array([place[label] for label in labels], np.int64)
 
@@ -170,8 +171,9 @@ class CascadeLimits:
     """Limits on the number of distinct records that the model itself reads.
 
     The model reads every record if there are at most `read_all` of them; None means no limit. Otherwise, the model
-    reads `sample` records first. While the classifier is sure of less than the fraction `enough` of the records, the
-    model reads more of them, up to half of the records. `target` is how often the classifier must agree with the model.
+    reads `sample` records first. While the classifier is confident about less than the fraction `enough` of the
+    records, the model reads more of them, up to half of the records. `target` is how often the classifier must agree
+    with the model.
     """
 
     read_all: int | None = 800
@@ -189,7 +191,7 @@ EVERY_RECORD = CascadeLimits(read_all=None)
 
 @dataclass(frozen=True)
 class CascadeResult:
-    """The model's labels, the classifier's labels for other records, and the possible error of counts.
+    """The model's labels, the classifier's labels for other records, and the uncertainty of counts.
 
     Labels are keyed by record number.
     """

@@ -1,4 +1,4 @@
-"""The results of operators: a judgement for each record, the author of each judgement, and the coverage."""
+"""The results of operators: a judgement for each record, the source of each judgement, and the coverage."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,19 +14,19 @@ from rlm.llm.port import SubFailure
 
 
 class JudgedBy(StrEnum):
-    """The author of a record's label or value."""
+    """The source of a record's label or value."""
 
     MODEL = "model"
     CLASSIFIER = "classifier"
-    NOBODY = "nobody"  # the call failed, or the budget did not cover it
+    NOBODY = "nobody"  # The call failed, or the budget did not cover it.
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """The 95 % uncertainty of counts by label, compared to counts if the model had judged every record.
+    """The uncertainty of counts by label, compared to counts if the model had judged every record.
 
-    `shift` is the correction to a label's count, and `half_width` is half the width of the count's interval.
-    `agreement` is how often the classifier's accepted labels agree with the model's labels in the sample.
+    `shift` is the correction to a label's count, and `half_width` is half the width of the count's 95 % confidence
+    interval. `agreement` is how often the classifier's accepted labels agree with the model's labels in the sample.
     """
 
     agreement: float = 1.0
@@ -38,8 +38,8 @@ class Doubt:
 class JudgementReport:
     """The fields that the reports of all operators have in common.
 
-    `refused` counts the records without a result by reason code. `failure` is the failure of the first call that
-    failed. `quotes[i]` contains the words that, according to the model, support its result for record i, or is empty.
+    `refused` counts records without a result, by reason code. `failure` is the failure of the first call that failed.
+    `quotes[i]` contains the words that, according to the model, support its result for record i, or is empty.
     """
 
     usage: Usage = field(default_factory=Usage)
@@ -52,7 +52,7 @@ class JudgementReport:
 class Classification(JudgementReport):
     """Labels of records.
 
-    `labels[i]` is the label of `records[i]`, or None, and `judged_by[i]` is the label's author.
+    `labels[i]` is the label of `records[i]`, or None, and `judged_by[i]` is the label's source.
     """
 
     records: Sequence[Handle]
@@ -67,22 +67,20 @@ class Classification(JudgementReport):
 
     @property
     def classifier_note(self) -> str:
-        """A note for users on the fraction of labels given by a classifier. Empty if the model gave every label."""
+        """A note for users on the fraction of labels that a classifier gave. Empty if the model gave every label."""
         inferred = self.coverage.units_inferred
         if not inferred:
             return ""
         return (
             f"A classifier gave {inferred:,} of the {len(self.records):,} labels behind this result; in its "
-            f"sample, {1 - self.doubt.agreement:.1%} of such labels were not the model's."
+            f"sample, {1 - self.doubt.agreement:.1%} of such labels differed from the model's."
         )
 
     def compute_interval(self, places: Sequence[int], *, missing: int = 0) -> Interval | None:
-        """Return the range of a count of the records at `places`, counted by their labels.
-
-        Returns None for an exact count. The classifier's mistakes for each label are assumed to be spread evenly over
-        the records with that label. The half-widths of several labels are added up, because the correlation of their
-        mistakes is unknown and no sum is wider. `missing` is the number of records without a label that may belong to
-        the count as well.
+        """Return the confidence interval of a count of the records at `places`, or None for an exact count. The
+        classifier's errors are assumed to be spread evenly over the records with the same label. The half-widths of
+        several labels are added, because the correlation of their errors is unknown and this is the worst case.
+        `missing` is the number of records without a label that may also belong to the count.
         """
         here = Counter(self.labels[at] for at in places if self.judged_by[at] is JudgedBy.CLASSIFIER)
         if not here and not missing:

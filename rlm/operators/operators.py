@@ -43,7 +43,7 @@ Working = Generator[OperatorProgress, None, Result]
 class DistinctTexts:
     """The distinct texts of some records, numbered from 0 in order of appearance.
 
-    Texts are loaded when they are needed.
+    Texts are loaded on demand.
 
     Creating the object reads every record, and raises `RunCancelledError` if the run was cancelled. `number_of[i]` is
     the number of the text of record `i`.
@@ -88,7 +88,7 @@ class Operators:
     Records with the same text are judged only once. Long records are read completely, in parts.
 
     If a method accepts `texts`, they replace the text of the records, for example with a table row and its column
-    names. With `quoting`, the model is also asked for the words that support each result.
+    names. If `quoting` is true, the model is also asked for the words that support each result.
     """
 
     def __init__(
@@ -280,7 +280,7 @@ class Operators:
 
     def _embed_texts(self, texts: Iterator[str]) -> Matrix:
         """Return one row per text. A cancelled run waits for at most one batch to be embedded."""
-        assert self._embedder is not None, "nothing is embedded without an encoder"
+        assert self._embedder is not None, "embedding requires an encoder"
         portions: list[Matrix] = []
         while portion := list(islice(texts, _EMBED_BATCH)):
             require_not_cancelled(self._cancelled)

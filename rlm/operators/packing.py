@@ -16,17 +16,17 @@ from rlm.llm.profiles import ModelProfile, estimate_tokens
 from rlm.operators.tasks import NotesTask, Task
 from rlm.untrusted import to_one_line
 
-# Maximum number of calls that are handed over together. Progress is reported between these groups.
+# Maximum number of calls in a batch. Progress is reported after each batch.
 _MAX_CALLS = 64
 _OVERHEAD_TOKENS = 8
-# The output limit of the retry, as a multiple of the first limit.
+# Factor by which a retry raises the output limit.
 _MORE_ROOM = 4
 _RETRYABLE_CODES = frozenset({"language_model_output", "context_too_long"})
 # Notes on the parts of a record may themselves be too long, and are then read in parts again. This is the maximum
 # number of such passes.
 _MAX_PASSES = 3
-# The fraction of text that adjacent parts of a long record share, so that every sentence is complete in one of the
-# parts.
+# Overlap of adjacent parts of a long record, as a fraction of a part. It makes every sentence complete in at least one
+# part.
 _OVERLAP = 0.05
 
 # Returns the texts of the records with the given numbers, in the order requested.
@@ -48,7 +48,7 @@ class PackLimits:
 
     @property
     def record_chars(self) -> int:
-        """The maximum length of a text that is shown as a whole. Longer texts are read in parts."""
+        """The maximum length of a text that is read in one part. Longer texts are read in parts."""
         return 3 * self.tokens
 
 
@@ -79,7 +79,7 @@ class RecordResults:
 
     @property
     def failure(self) -> SubFailure | None:
-        """The failure of the first record whose whole call failed."""
+        """The first failure of a whole call, or None if only individual results are missing."""
         return next((why.failure for why in self.refused.values() if why.failure is not None), None)
 
     def add(self, more: "RecordResults") -> None:

@@ -95,7 +95,7 @@ def _format_labels(labels: Mapping[str, str]) -> str:
 
 
 def build_numbered_schema(count: int, each: Mapping[str, object]) -> dict[str, object]:
-    """Return the schema of an object that has a value of schema `each` for every number from 1 to `count`."""
+    """Return the schema of an object that has a value for every number from 1 to `count`. Values follow `each`."""
     return build_closed_object({str(number): each for number in range(1, count + 1)})
 
 

@@ -12,8 +12,8 @@ from rlm.llm.budgets import Budget, Price, Usage
 class RunClock:
     """A clock in seconds that includes earlier attempts.
 
-    An attempt first replays the work of earlier attempts. During the replay, the clock stays at the time that the
-    earlier attempts reached, for as long as their work took, because that time has already been counted.
+    An attempt first replays the work of earlier attempts. Until the replay takes longer than that work did, the clock
+    shows the time that the earlier attempts reached, because that time has already been counted.
     """
 
     def __init__(self, before: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,17 +38,17 @@ class AttemptAccount:
 
     Earlier spending is charged when its work is replayed, and any remaining amount is charged before anything new is
     sent. Code that runs again therefore sees the same budget at each point. Once it sends something new, it may take
-    another path and never reach the remaining work, which was paid for nevertheless.
+    another path and never reach the remaining work, although it was paid for.
     """
 
     def __init__(self, earlier: Spent) -> None:
         self._rest = Usage(earlier.calls, earlier.prompt_tokens, earlier.completion_tokens)
         self._rest_charged = False
-        self._known = Usage()  # charged, or logged by this attempt
+        self._known = Usage()  # Charged, or logged by this attempt.
         self._lock = threading.Lock()
 
     def charge(self, usage: Usage, budget: Budget, price: Price | None) -> None:
-        """Charge that part of earlier attempts' spending whose work is replayed."""
+        """Charge earlier attempts' spending on work that is being replayed."""
         with self._lock:
             if not self._rest_charged:
                 self._rest = self._rest.subtract(usage)
@@ -57,7 +57,7 @@ class AttemptAccount:
     def charge_rest(self, budget: Budget, price: Price | None) -> None:
         """Charge the remaining spending of earlier attempts before something new is sent.
 
-        The spending is charged to the whole run, whichever sub-run sends first.
+        The spending is charged to the whole run, regardless of which sub-run sends first.
         """
         with self._lock:
             if not self._rest_charged:
@@ -93,7 +93,7 @@ _MIN_LOSSES = 3
 
 
 class LostCalls:
-    """Counts how often each call was lost in this attempt and earlier ones, by the call's key.
+    """Counts how often each call was lost in this and earlier attempts, by the call's key.
 
     The first two losses may be due to an unavailable model. After that, the call itself may be the cause.
     """
@@ -101,14 +101,14 @@ class LostCalls:
     def __init__(self, logged: Callable[[Sequence[str]], Mapping[str, Any]], attempt: int) -> None:
         """Create the counter.
 
-        `logged` looks keys up in the run's log, and `attempt` is a number that no other attempt has.
+        `logged` looks up keys in the run's log, and `attempt` is a number that is unique to this attempt.
         """
         self._logged = logged
         self._attempt = attempt
         self._often: set[str] = set()
 
     def build_next_key(self, key: str) -> str:
-        """Return the key under which to log that this attempt lost the call as well."""
+        """Return the key for logging that this attempt also lost the call."""
         keys = [f"{key}:lost:{number}" for number in range(1, _MIN_LOSSES + 1)]
         before = len(self._logged(keys))
         if before + 1 >= _MIN_LOSSES:
@@ -178,7 +178,7 @@ class LogWriter:
             failure: Exception | None = None
             try:
                 self._append(entries)
-            except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for the entries
+            except Exception as error:  # noqa: BLE001 - the error is raised to callers that wait for the entries
                 failure = error
             with self._changed:
                 self._failure, self._written = failure, self._written + len(entries)

@@ -45,7 +45,7 @@ def compute_content_hash(*parts: object) -> str:
 
 
 def compute_call_hash(call: SubCall) -> str:
-    """Return a digest that is equal for calls that send the same request to the model, whatever their purpose."""
+    """Return a digest that is equal for calls with the same request to the model, regardless of their purpose."""
     return compute_content_hash(*call.content)
 
 
@@ -126,7 +126,7 @@ def parse_passages(body: Mapping[str, Any]) -> list[Passage]:
 
 
 def build_event_entry(event: Event, occurrence: int) -> RunLogEntry | None:
-    """Return the log entry for a strategy's event, or None if the log contains the event in another form."""
+    """Return the log entry for a strategy's event, or None if other entries of the log represent the event."""
     match event:
         case Reading(call, passages):
             body: dict[str, Any] = {"call": call, "titles": _shorten_titles([passage.title for passage in passages])}

@@ -1,6 +1,6 @@
 """A durable run: finished sub-calls and searches are read from the log, and new ones are logged before they are used.
 
-While it is written, the text of an answer is logged in pieces, so that other clients can follow it live.
+An answer's text is logged in pieces while it is written, so that other clients can follow it live.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ class DraftPieces:
     """
 
     def __init__(self, attempt: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Create the collector. `attempt` is a number that no other attempt at the run has."""
+        """Create the collector. `attempt` is a number that is unique to this attempt at the run."""
         self._attempt = attempt
         self._clock = clock
         self._text = ""
@@ -66,7 +66,7 @@ class DraftPieces:
         self._since: float | None = None
 
     def add(self, piece: str) -> RunLogEntry | None:
-        """Add the next piece of text. Returns an entry if it is time to log one. A short reply needs no entry."""
+        """Add the next piece of text. Returns an entry if it is time to log one; a short reply needs none."""
         self._text += piece
         now = self._clock()
         if self._since is None:
@@ -77,7 +77,8 @@ class DraftPieces:
         return RunLogEntry(f"draft:{self._attempt}:{begin}", "draft", {"from": begin, "text": self._text[begin:]})
 
 
-# These failures would occur again with the same call. Code that received one of them handled it, and will do so again.
+# The same call would fail again with these codes, so the failures are logged: code that handled one will handle it
+# again.
 _LASTING_CODES = frozenset({ContextTooLongError.code, LanguageModelOutputError.code, BudgetExhaustedError.code})
 _PROBE_TOKENS = 16
 
@@ -85,7 +86,7 @@ _PROBE_TOKENS = 16
 class DurableRun(Durability):
     """One attempt at a run, as a `Durability`. Closed when the attempt is over.
 
-    Equal requests within a run are distinguished by their order: the first occurrence gets the logged result of the
+    Identical requests within a run are distinguished by their order: the first occurrence gets the logged result of the
     first occurrence in the earlier attempt, whichever thread makes it. Budgets use the attempt's `clock`.
     """
 
@@ -145,7 +146,7 @@ class DurableRun(Durability):
     def create_nonce(self) -> str:
         """Return a mark that no author of a document can know.
 
-        The mark is derived from the run's id, which contains 122 random bits that were drawn after the documents were
+        The mark is derived from the run's id, which contains 122 random bits generated after the documents were
         written.
         """
         return hashlib.sha256(f"{self._run.id}:{next(self._nonces)}".encode()).hexdigest()[:16]
@@ -177,7 +178,7 @@ class DurableRun(Durability):
         return self._log.load_bodies(keys)
 
     def raise_budget(self, stage: int, key: str, failure: SubFailure) -> None:
-        """Raise the budget of a stage because a call has reached it, and log the raise.
+        """Raise the budget of a stage because a call has reached it, and log the increase.
 
         Raises `RunPausedError` if there is no larger budget yet.
         """
@@ -197,8 +198,8 @@ class DurableRun(Durability):
         """Queue a finished sub-call for logging, at the price of its model.
 
         If a call failed because a service was unavailable, only its cost is logged and the next attempt makes the call
-        again, unless the failure is `for_good`. A call that was never sent is not logged. A call that no model read
-        does not count as a call of the run, because waiting for a model must not spend the run's budget.
+        again, unless `for_good` is true. A call that was never sent is not logged. A call that no model read does not
+        count as a call of the run, because waiting for a model must not spend the run's budget.
         """
         reach_point("run.replied")
         if for_good or not isinstance(result, SubFailure) or result.code in _LASTING_CODES:
@@ -209,7 +210,7 @@ class DurableRun(Durability):
         self._spending.record_logged(result.paid)
 
     def is_often_lost(self, key: str) -> bool:
-        """Return whether a sub-call passed to `record_call` was lost, and earlier attempts had lost it as well."""
+        """Return whether a recorded sub-call was lost in this attempt and in earlier ones."""
         return self._losses.is_often_lost(key)
 
     def build_probe(self) -> tuple[str, SubCall]:
@@ -225,11 +226,11 @@ class DurableRun(Durability):
     def close(self) -> None:
         """Log the spending that was lost when the attempt was interrupted, and stop. Never raises an error."""
         if self._budget is not None and (usage := self._spending.compute_given_up(self._budget)) != Usage():
-            with suppress(Exception):  # the run may have ended, or may belong to another worker
+            with suppress(Exception):  # The run may have ended, or may belong to another worker.
                 self._writer.add_entries(build_given_up_entry(f"given-up:{self._run.events}", usage, self._price))
         if not self._writer.close() and self._budget is not None:
             spent = self._budget.spent
-            with suppress(Exception):  # the catalog is unavailable
+            with suppress(Exception):  # The catalog is unavailable.
                 self._log.record_spending(spent.usage, spent.dollars)
 
 
@@ -300,7 +301,7 @@ class _DurableSubCalls:
     ) -> Finished:
         """Return a callback that logs each result once, as soon as it is known.
 
-        If the run `waits` for a larger budget, reaching the budget does not count as a result.
+        If `waits` is true, the run waits for a larger budget, and reaching the budget does not count as a result.
         """
         seen: set[int] = set()
         lock = threading.Lock()
@@ -362,7 +363,7 @@ class _DurableSubCalls:
     ) -> Iterator[str | SubReply | SubFailure]:
         """Log the end of a stream and yield its result.
 
-        A stream whose pieces were already `shown` cannot be repeated.
+        If `shown` is true, pieces were already shown and the stream cannot be repeated.
         """
         self._put(key, call, result)
         self._run.flush()
@@ -412,7 +413,7 @@ class _DurableSubCalls:
         return {each.at: result for each, result in zip(away, results, strict=True)}
 
     def _is_answering(self, cancelled: Callable[[], bool]) -> bool:
-        """Return whether the model answers any calls at all."""
+        """Return whether the model answers a new call."""
         key, call = self._run.build_probe()
         (result,) = self._inner.run([call], cancelled=cancelled)
         self._put(key, call, result)

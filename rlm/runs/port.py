@@ -22,7 +22,7 @@ class Log(Protocol):
         """Return the logged bodies by their keys. Keys that are not in the log are omitted."""
 
     def append(self, entries: Sequence[RunLogEntry]) -> None:
-        """Log those entries whose keys are new, in one commit.
+        """Append the entries with new keys, in one commit.
 
         Raises `LeaseLostError` if another worker has taken over the run.
         """
@@ -45,9 +45,9 @@ class Durability:
 
     This base class wraps nothing.
 
-    The strategy itself must be deterministic: given the same replies, it makes the same requests again, in whatever
-    order its threads run. `background` means that no client waits for the answer, so its calls are served after other
-    calls and cells may not see the time.
+    The strategy itself must be deterministic: given the same replies, it makes the same requests again, regardless of
+    the order in which its threads run. If `background` is true, no client waits for the answer: its calls are served
+    after other calls, and the model is not told how much time was spent.
     """
 
     background = False

@@ -1,8 +1,7 @@
 """Increases of a run's budget by users. Each is applied at the point where the run's calls had reached the budget.
 
-The prompts of a model mention its budget. A continued run therefore sees the old budget until it comes to the calls
-that reached it, and the larger budget from there on. An attempt after a crash does the same, according to the run's
-log.
+The prompts of a model mention its budget. A continued run therefore sees the old budget until it repeats the calls that
+reached it, and the larger budget from then on. An attempt after a crash does the same, according to the run's log.
 """
 
 import threading
@@ -53,7 +52,7 @@ class BudgetRaises:
     def is_waiting(self, stage: int) -> bool:
         """Return whether reaching the budget of a stage is not final.
 
-        This is the case if there is a larger budget, or if a user must decide.
+        It is not final if there is a larger budget, or if a user must decide.
         """
         return self._pauses or stage < len(self._places)
 

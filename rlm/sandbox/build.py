@@ -1,4 +1,4 @@
-"""Builds the sandbox that the settings select. Only this module knows both forms of isolation."""
+"""Builds the sandbox that the settings select. No other module knows both kinds of isolation."""
 
 import re
 import shlex
@@ -50,7 +50,7 @@ class BubblewrapWorker:
                 [self.path, "--version"], capture_output=True, timeout=_START_SECONDS, env={}, text=True, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise SandboxUnavailableError("bubblewrap does not start.") from error
+            raise SandboxUnavailableError("bubblewrap could not be started.") from error
         if tried.returncode != 0:
             said = tried.stderr.strip().splitlines()
             raise SandboxUnavailableError(
@@ -85,7 +85,7 @@ def _list_libraries(interpreter: Path) -> Sequence[str]:
             ["/usr/bin/ldd", interpreter], capture_output=True, timeout=_START_SECONDS, text=True, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise SandboxUnavailableError("The libraries of the sandbox's interpreter could not be listed.") from error
+        raise SandboxUnavailableError("Could not list the libraries of the sandbox's interpreter.") from error
     return sorted({path for path in re.findall(r"(/\S+) \(0x", listed) if Path(path).is_file()})
 
 
@@ -152,7 +152,7 @@ def get_interpreter_path() -> Path:
     beside = Path(sys.executable).parent / "monty"
     if not beside.is_file():
         raise SandboxUnavailableError(
-            f"There is no sandbox interpreter at {beside}.",
+            f"Sandbox interpreter not found at {beside}.",
             hint="Install with `pip install 'leadline[embedded]'`, or run `make setup`.",
         )
     return beside.resolve()

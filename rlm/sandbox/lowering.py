@@ -56,7 +56,7 @@ def lower(code: str) -> LoweredCode:
         if ast.dump(tree) == before:
             return LoweredCode(code)
         return LoweredCode(ast.unparse(ast.fix_missing_locations(tree)), frozenset(imports.shims))
-    except RecursionError as error:  # the passes recurse more deeply than the parser did
+    except RecursionError as error:  # The passes recurse more deeply than the parser did.
         raise ValueError(_TOO_DEEP) from error
 
 
@@ -114,7 +114,7 @@ class _GeneratorPass(ast.NodeTransformer):
     """Rewrites generators: `yield x` appends to a list, and the function returns an iterator over the list.
 
     This is equivalent if the generator is consumed completely. Generators that may not end, receive values, or are
-    context managers stay unchanged and are therefore refused.
+    context managers stay unchanged, and the interpreter rejects them.
     """
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -156,7 +156,7 @@ def _build_return() -> ast.Return:
 
 
 def _is_endless(node: ast.AST) -> bool:
-    """Return whether a node is a `while True` loop that yields and is never left."""
+    """Return whether a node is a `while True` loop that yields and never exits."""
     return (
         isinstance(node, ast.While)
         and isinstance(node.test, ast.Constant)

@@ -69,10 +69,11 @@ class MontySandbox:
             return MontyReplSession(checkout, checkout.__enter__(), ToolTable(tools), self._limits)
         except TimeoutError as error:
             raise SandboxUnavailableError(
-                f"{self._limits.sessions} sandboxes are in use, and none became free.", hint="Try again later."
+                f"All {self._limits.sessions} sandboxes are in use, and none became free in time.",
+                hint="Try again later.",
             ) from error
         except (MontyError, OSError, RuntimeError) as error:
-            raise SandboxUnavailableError("The interpreter of the sandbox did not start.") from error
+            raise SandboxUnavailableError("The sandbox's interpreter did not start.") from error
 
     def close(self) -> None:
         with self._lock:
@@ -130,7 +131,7 @@ class MontyReplSession:
     def close(self) -> None:
         """Close the session.
 
-        If a cell is running, the worker is killed, because its code must not receive anything more.
+        If a cell is running, the worker is killed, so that its code receives nothing more.
         """
         if self._checkout is not None:
             checkout, self._checkout = self._checkout, None
@@ -144,7 +145,7 @@ class MontyReplSession:
         except SyntaxError as error:
             return format_syntax_error(error)
         except ValueError as error:
-            return f"SyntaxError: {error}"  # the code was refused before any of it was run
+            return f"SyntaxError: {error}"  # The code was rejected before any of it was run.
         try:
             self._load_shims(lowered.shims)
             self._feed(lowered.code, output, cancelled)
@@ -152,7 +153,7 @@ class MontyReplSession:
             self.close()
             if cancelled():
                 raise RunCancelledError("The run was cancelled.") from error
-            raise SandboxLostError("The sandbox did not stop at its limits, or died.") from error
+            raise SandboxLostError("The sandbox crashed, or did not stop at its limits.") from error
         except MontyRuntimeError as error:
             return self._format_error(error)
         except MontyError as error:
@@ -168,12 +169,12 @@ class MontyReplSession:
             self.close()
             what = "memory" if text.startswith("MemoryError") else "time"
             raise SandboxLostError(
-                f"The cell ran out of {what}, and the sandbox's variables are gone.", hint=find_hint(text)
+                f"The cell ran out of {what}, and the sandbox's variables are lost.", hint=find_hint(text)
             ) from error
         if text.startswith(_LIMIT_OF_CALLS):
             self.close()
             raise SandboxLostError(
-                f"The limit of {self._limits.calls:,} calls of a session is reached.", hint=find_hint(text)
+                f"The session's limit of {self._limits.calls:,} calls has been reached.", hint=find_hint(text)
             ) from error
         if text.split(":")[0] == "SystemExit":
             return None
@@ -211,7 +212,7 @@ class MontyReplSession:
 
 
 def _build_placeholder(name: str) -> Callable[..., None]:
-    """Return a function of which only the name is passed to the sandbox. The sandbox calls the tool by that name."""
+    """Return a placeholder function for a tool. Only its name is passed to the sandbox, which calls the tool by it."""
 
     def tool(*_: object, **__: object) -> None: ...
 
@@ -225,12 +226,12 @@ _LOOK_SECONDS = 0.1
 class WorkerKiller:
     """Kills a worker when its run is cancelled while its code makes no requests to the host.
 
-    The worker is referenced by a file descriptor, so that another process that reuses the worker's id is never killed.
+    The worker is identified by a file descriptor, so that a process that reuses its id is never killed.
     """
 
     def __init__(self, pid: int | None) -> None:
         self._pidfd = os.pidfd_open(pid) if pid is not None else None
-        self._lock = threading.Lock()  # a closed descriptor's number may be reused for another worker
+        self._lock = threading.Lock()  # A closed descriptor's number may be reused for another worker.
 
     @contextmanager
     def watch(self, cancelled: Callable[[], bool]) -> Iterator[None]:
@@ -276,7 +277,7 @@ class ToolTable:
         return tuple(self._tools)
 
     def call(self, name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any | Exception:  # noqa: ANN401
-        """Return the tool's result, or the exception for the code to see.
+        """Call a tool, and return its result or the exception to raise in the code.
 
         If a tool raises a `LeadlineError`, this method raises it too.
         """
@@ -293,7 +294,7 @@ class ToolTable:
             return RuntimeError(f"{name}: {error}")
         except LeadlineError:
             raise
-        except Exception:  # the code must not learn internal details of the host
+        except Exception:  # The code must not learn internal details of the host.
             log.exception("tool_failed", tool=name)
             return RuntimeError(f"{name} failed")
         if not is_plain(result):

@@ -1,6 +1,6 @@
 """The interface of the sandbox, which runs cells of Python and returns capped output.
 
-Tools are the only access that the code has to the outside.
+Tools are the code's only access to the outside.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from rlm.errors import not_cancelled
 
 
 class SandboxForm(StrEnum):
-    """The isolation of the sandbox.
+    """The kind of isolation of the sandbox.
 
     `plain` is an interpreter without files, network or environment, in its own process. `bubblewrap` also puts that
     process into its own namespaces.
@@ -49,7 +49,7 @@ Tool = Callable[..., Any]
 
 
 class ToolError(Exception):
-    """Reports a wrong or failed tool call to the code that made it.
+    """Reports an incorrect or failed tool call to the code that made it.
 
     The message is for the model and must not contain internal details.
     """
@@ -76,7 +76,7 @@ class Session(Protocol):
     def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> CellResult:
         """Run a cell. If the code fails, the failure is part of the result.
 
-        Raises `SandboxLostError` if the interpreter died or had to be killed (its variables are lost),
+        Raises `SandboxLostError` if the interpreter crashed or had to be killed (its variables are lost),
         `RunCancelledError` soon after `cancelled` returns True, and any `LeadlineError` raised by a tool. After each of
         these errors, the session is closed.
         """

@@ -28,7 +28,7 @@ class CappedOutput:
             self._tail = (self._tail + rest[-self._tail_room :])[-self._tail_room :]
 
     def get_text(self) -> str:
-        """Return the whole text, or its beginning and end with a line between them that states how much was omitted."""
+        """Return the whole text, or its beginning and end around a line that states how much was omitted."""
         head = "".join(self._head)
         left_out = self.characters - len(head) - len(self._tail)
         if left_out <= 0:
@@ -81,7 +81,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
 
 
 def find_hint(error: str, *, names: Iterable[str] = ()) -> str:
-    """Return a hint of one sentence, or an empty string if there is none.
+    """Return a one-sentence hint, or an empty string if there is none.
 
     `names` are the names of the available tools.
     """

@@ -115,7 +115,7 @@ def test_a_stream_that_goes_on_beyond_its_tokens_is_ended(server: MisbehavingOpe
 
     server.behaviours = [endless]
     with pytest.raises(
-        LanguageModelOutputError, match=r"a-model did not end its reply after 1,400 characters"
+        LanguageModelOutputError, match=r"a-model was still writing after 1,400 characters"
     ) as ended:
         ask(server)
     assert ended.value.cut_off

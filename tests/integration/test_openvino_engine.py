@@ -120,7 +120,7 @@ def test_a_prompt_the_tokenizer_would_cut_is_refused(client: httpx.Client) -> No
 def test_the_last_prompt_that_fits_is_counted_whole(client: httpx.Client) -> None:
     room = 8192 - ask(client, "a", max_tokens=1)["usage"]["prompt_tokens"]
     refused = client.post(PATH, json=body("a" + " a" * room, max_tokens=1)).json()["error"]
-    assert "8,192 tokens or more" in refused["message"]
+    assert "at least 8,192 tokens" in refused["message"]
 
 
 def test_a_request_given_up_in_its_prefill_leaves_the_prefix_usable(

@@ -147,7 +147,7 @@ def test_a_search_again_comes_from_the_cache_until_a_document_of_it_is_deleted(c
 
 def test_a_rewrite_without_a_language_model_is_a_search_as_asked_and_flagged(client: Client) -> None:
     found = search(client, rewrite="hyde").json()
-    assert found["rewrite"] == {"how": "hyde", "failure": "There is no language model to rewrite with."}
+    assert found["rewrite"] == {"how": "hyde", "failure": "No language model is configured for rewriting queries."}
     assert (found["queries"], found["hits"]) == (["whale"], search(client).json()["hits"])
     assert search(client).json()["rewrite"] is None
     assert search(client, rewrite="luck").status_code == 422

@@ -73,7 +73,7 @@ class InFlightRequest:
     def add_tokens(self, token_bytes: Sequence[bytes]) -> FinishReason | None:
         """Send the text of new tokens.
 
-        Return a reason if the answer must end here although the model would continue.
+        Returns a finish reason if the answer must end here although the model would continue.
         """
         for piece in token_bytes:
             self._completion_tokens += 1
@@ -123,10 +123,10 @@ def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.Cont
     scheduler.enable_prefix_caching = True
     try:
         return openvino_genai.ContinuousBatchingPipeline(str(model_path), scheduler, "CPU", {})
-    except (RuntimeError, IndexError) as error:  # a header without the expected keys raises IndexError
+    except (RuntimeError, IndexError) as error:  # A header without the expected keys raises IndexError.
         raise LanguageModelUnavailableError(
             f"The model file {model_path.name} cannot be loaded: {_extract_reason(error)}",
-            hint="Fetch it again with `leadline models fetch`.",
+            hint="Download it again with `leadline models fetch`.",
         ) from error
 
 
@@ -170,7 +170,7 @@ class OpenVINOEngine:
         asked = InFlightRequest(request, prompt, emit)
         with self._changed:
             if self._broken:
-                raise LanguageModelUnavailableError("The language model broke down.")
+                raise LanguageModelUnavailableError("The language model has failed.")
             if len(self._waiting) >= self._limits.max_waiting:
                 raise LanguageModelUnavailableError(
                     f"{len(self._waiting)} requests are already waiting for the language model.",
@@ -184,7 +184,7 @@ class OpenVINOEngine:
     def _warm_up(self) -> None:
         # The first inference packs the weights for the calling thread. This takes seconds, and no user should have to
         # wait for it. A full batch and two more tokens run both a prefill and a decoding step. Unlike `step`,
-        # `generate` releases the GIL, so the server can respond meanwhile.
+        # `generate` releases the GIL, so the server can respond in the meantime.
         ids = np.zeros(self._limits.batch_tokens + 2, dtype=np.int64)
         config = self._build_config(GenerationRequest((), max_tokens=2), len(ids))
         self._pipeline.generate([_build_tensor(ids)], [config])
@@ -203,8 +203,8 @@ class OpenVINOEngine:
                 time.sleep(self._limits.pause_seconds)
         # This is the outermost error handler of the thread. Without it, any error would leave all requests unanswered.
         except Exception:
-            log.exception("The pipeline is broken; this process has to be replaced.")
-            self._fail_all(LanguageModelUnavailableError("The language model broke down while answering."))
+            log.exception("The pipeline is broken; this process must be replaced.")
+            self._fail_all(LanguageModelUnavailableError("The language model failed while answering."))
             self._warm.set()
             self._on_broken()
 
@@ -323,6 +323,6 @@ def _build_tensor(ids: TokenIds) -> openvino.Tensor:
 
 
 def _extract_reason(error: Exception) -> str:
-    """Return the vendor's message without the source line of the vendor's build."""
+    """Return the vendor's message without its reference to a source line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return re.sub(r"^(\[[\d:]+\] )?\S+:\d+: ", "", lines[-1]) if lines else type(error).__name__

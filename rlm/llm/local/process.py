@@ -21,15 +21,15 @@ LOAD_FAILED = 78
 
 _POLL_SECONDS = 0.5
 _TERMINATE_SECONDS = 8.0
-# A crash on one unusual prompt justifies a restart, but a model that crashes every time should not be loaded forever.
+# A crash on one unusual prompt justifies a restart, but a model that crashes every time should not be reloaded forever.
 _RESTART_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
-_STEADY_SECONDS = 600.0  # after running this long, the count of consecutive crashes is reset
+_STEADY_SECONDS = 600.0  # After the process has run this long, the count of consecutive crashes is reset.
 _INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True)
 class ProcessState:
-    """The state of the process, the seconds since it entered that state, and the reason for a failure."""
+    """The state of the process, the number of seconds it has been in that state, and the reason for a failure."""
 
     state: State
     seconds: float
@@ -40,7 +40,7 @@ class ProcessState:
 class LocalModelProcess:
     """A child process that serves a model on a Unix socket that only this user can access.
 
-    The child inherits none of our environment variables that could contain a secret. `socket` stays the same across
+    Environment variables that could contain a secret are not passed to the child. `socket` stays the same across
     restarts.
     """
 
@@ -93,7 +93,9 @@ class LocalModelProcess:
             self._supervise()
         except OSError as error:
             self._set_state(
-                "failed", f"The language model's process could not be started: {error}.", "Check the folder of its log."
+                "failed",
+                f"The language model's process could not be started: {error}.",
+                "Check the folder of its log file.",
             )
 
     def _supervise(self) -> None:
@@ -120,8 +122,12 @@ class LocalModelProcess:
         self._set_state("stopped")
 
     def _give_up(self, crashes: int, status: int) -> None:
-        reason = f"The language model's process ended {crashes} times in a row, most recently with status {status}."
-        killed = "It was killed, as happens when memory runs out: it needs 4 GB. " if status == -signal.SIGKILL else ""
+        reason = f"The language model's process exited {crashes} times in a row, most recently with status {status}."
+        killed = (
+            "It was killed, which usually means that memory ran out; it needs 4 GB. "
+            if status == -signal.SIGKILL
+            else ""
+        )
         self._set_state("failed", reason, f"{killed}See {self._log} for the reason.")
 
     def _start(self, log: IO[bytes]) -> "subprocess.Popen[bytes]":
@@ -132,7 +138,7 @@ class LocalModelProcess:
         )
 
     def _watch_child(self, child: "subprocess.Popen[bytes]") -> None:
-        """Watch the child until it exits or is closed. The child starts listening when its model is loaded."""
+        """Watch the child until it exits or is closed. The child listens only once its model is loaded."""
         while child.poll() is None:
             if self._state.state == "loading" and _is_listening(self.socket):
                 self._set_state("ready")

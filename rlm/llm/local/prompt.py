@@ -19,7 +19,7 @@ _CONTROL_TOKEN = re.compile(rb"<\|[a-z_]+\|>")
 
 
 class ChatTokenizer(Protocol):
-    """The vendor's tokenizer; `encode` may silently cut its input at `encode_limit` tokens."""
+    """The vendor's tokenizer. `encode` may silently truncate its input to `encode_limit` tokens."""
 
     @property
     def encode_limit(self) -> int: ...
@@ -35,7 +35,7 @@ class ChatTokenizer(Protocol):
 class PromptEncoder:
     """Renders messages with the model's chat template and tokenizes them.
 
-    A message that contains a control token such as `<|im_start|>` could otherwise end its own turn and pose as the
+    A message that contains a control token such as `<|im_start|>` could otherwise end its own turn and impersonate the
     system. The text itself is not changed, but the control token is tokenized in two pieces, so that the model reads
     ordinary characters.
     """
@@ -58,8 +58,8 @@ class PromptEncoder:
         count = sum(len(ids) for ids in encoded)
         if count + answer_tokens > self._limit:
             raise ContextTooLongError(
-                f"The prompt has {count:,} tokens or more, and {answer_tokens:,} more are reserved for the answer; "
-                f"the model's window is {self._limit:,} tokens.",
+                f"The prompt has at least {count:,} tokens and {answer_tokens:,} are reserved for the answer, but the "
+                f"model's context window has only {self._limit:,} tokens.",
             )
         return np.concatenate(encoded)
 
@@ -71,13 +71,13 @@ class PromptEncoder:
 
 
 class GGUFTokenizer:
-    """A `ChatTokenizer` that wraps the vendor's tokenizer, and the bytes of every token for decoding.
+    """A `ChatTokenizer` that wraps the vendor's tokenizer, with the bytes of every token for decoding.
 
-    The vendor's tokenizer decodes to text, which cannot represent a token that is only part of a character. Bytes can.
+    The vendor's tokenizer decodes to text, which cannot represent a token that is only part of a character.
     """
 
     encode_limit = 8192
-    """The limit at which the graph inside the GGUF cuts its input, whatever `max_length` says (2026.4.1)."""
+    """The length at which the graph inside the GGUF truncates its input, regardless of `max_length` (2026.4.1)."""
 
     def __init__(self, vendor_tokenizer: Any) -> None:  # noqa: ANN401  (the vendor's classes are untyped)
         self._vendor = vendor_tokenizer
@@ -89,7 +89,7 @@ class GGUFTokenizer:
             self.token_bytes[token_id] = b"" if token in control else token
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """Return the conversation in the model's chat template, ending where the assistant's turn begins."""
+        """Render the conversation with the model's chat template, up to the start of the assistant's turn."""
         rendered: str = self._vendor.apply_chat_template([dict(message) for message in messages], True)
         return rendered
 

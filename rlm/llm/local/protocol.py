@@ -1,6 +1,7 @@
 """Requests to the engine, its events, and their representation in the OpenAI chat protocol.
 
-Options that our own client never uses (sampling, tools, stop strings, several choices) are refused rather than ignored.
+Options that our own client never uses (sampling, tools, stop strings, several choices) are rejected rather than
+ignored.
 """
 
 import json
@@ -20,7 +21,7 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True)
 class ChatMessage:
-    """One turn of a conversation. `content` is data, so control tokens in it are read as plain text."""
+    """One turn of a conversation. Control tokens in `content` are treated as plain text."""
 
     role: Role
     content: str
@@ -30,8 +31,8 @@ class ChatMessage:
 class GenerationRequest:
     """A prompt and the options for continuing it.
 
-    Decoding is greedy. If `max_tokens` is None, the engine's default or the remaining window is the limit.
-    `json_schema` is JSON text that constrains decoding.
+    Decoding is greedy. If `max_tokens` is None, the answer is limited by the engine's default or the remaining context
+    window. `json_schema` is JSON text that constrains decoding.
     """
 
     messages: Sequence[ChatMessage]
@@ -91,7 +92,7 @@ Emit = Callable[[Event], None]
 
 
 class Ticket(Protocol):
-    """A request that the engine has accepted, with a method to cancel it."""
+    """A request that the engine has accepted and that can be cancelled."""
 
     def cancel(self) -> None:
         """Stop sending events, and free the slot as soon as it is safe to do so.
@@ -182,7 +183,7 @@ class CompletionWriter:
         return self._build_chunk({"role": "assistant", "content": text} if first else {"content": text}, None)
 
     def build_end(self, reason: FinishReason) -> bytes:
-        """Return the stream event that gives the reason why the answer ended."""
+        """Return the stream event with the reason why the answer ended."""
         return self._build_chunk({}, reason)
 
     def build_usage(self, usage: TokenUsage) -> bytes:
@@ -202,12 +203,12 @@ def format_server_sent_event(payload: Mapping[str, Any]) -> bytes:
 
 
 def build_error_object(message: str, *, code: str, kind: str) -> dict[str, Any]:
-    """Return an error in the form that OpenAI clients expect."""
+    """Return an error in the format that OpenAI clients expect."""
     return {"error": {"message": message, "type": kind, "code": code, "param": None}}
 
 
 def build_error_response(error: LanguageModelError) -> tuple[int, dict[str, Any]]:
-    """Return the status and body for an error of the engine.
+    """Return the status and body for an engine error.
 
     The status is 503 if the client did not cause the error.
     """

@@ -44,9 +44,9 @@ from rlm.llm.profiles import LOCAL_QWEN
 
 log = logging.getLogger("rlm.llm.local.server")
 
-_GRACE_SECONDS = 2  # time for requests in progress to finish when uvicorn shuts down
+_GRACE_SECONDS = 2  # Time for requests in progress to finish when uvicorn shuts down.
 _PARENT_POLL_SECONDS = 1.0
-_HARD_EXIT_SECONDS = 5.0  # time after SIGTERM until the process is forced to exit
+_HARD_EXIT_SECONDS = 5.0  # Time after SIGTERM until the process is forced to exit.
 _CLIENT_GONE = 499
 """The status that nginx logs for a client that disconnected; nobody receives it."""
 
@@ -114,7 +114,7 @@ async def _respond_whole(ticket: Ticket, events: _EventQueue, writer: Completion
 async def _respond_streamed(
     ticket: Ticket, events: _EventQueue, writer: CompletionWriter, request: Request, *, wants_usage: bool
 ) -> Response:
-    # The status line is sent only after the first event, so that a refusal by the engine gets an error status.
+    # The status line is sent only after the first event, so that a rejection by the engine gets an error status.
     try:
         first = await _run_unless_gone(request, events.get_next())
     except BaseException:
@@ -188,9 +188,9 @@ async def _handle_error(_request: Request, error: Exception) -> JSONResponse:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until the engine breaks down, then return 1. Return `LOAD_FAILED` if the model cannot be loaded.
+    """Serve until the engine fails, then return 1. Return `LOAD_FAILED` if the model cannot be loaded.
 
-    If the process receives a signal, it ends inside uvicorn and this function does not return.
+    If the process receives a signal, it exits inside uvicorn and this function does not return.
     """
     options = _build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -215,7 +215,7 @@ def _build_server(options: argparse.Namespace) -> uvicorn.Server:
         from rlm.llm.local.engine import OpenVINOEngine, load_pipeline
     except ImportError as error:
         raise LanguageModelUnavailableError(
-            f"OpenVINO GenAI cannot be imported: {error}", hint="Install it: pip install 'leadline[embedded]'."
+            f"OpenVINO GenAI cannot be imported: {error}", hint="Run pip install 'leadline[embedded]'."
         ) from error
 
     def stop_serving() -> None:
@@ -238,14 +238,14 @@ def _build_server(options: argparse.Namespace) -> uvicorn.Server:
 
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rlm.llm.local.server", description="Serve a GGUF model.")
-    parser.add_argument("--model", type=Path, required=True, help="the GGUF file")
-    parser.add_argument("--uds", type=Path, required=True, help="where to create the Unix socket")
-    parser.add_argument("--parent-pid", type=int, help="end when this process is no longer the parent")
+    parser.add_argument("--model", type=Path, required=True, help="path of the GGUF file")
+    parser.add_argument("--uds", type=Path, required=True, help="path at which to create the Unix socket")
+    parser.add_argument("--parent-pid", type=int, help="exit when this process is no longer the parent")
     return parser
 
 
 def _listen(path: Path) -> socket.socket:
-    """Open a socket that only this user can access, whatever the permissions of its folder are."""
+    """Open a socket that only this user can access, regardless of its folder's permissions."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     old_mask = os.umask(0o177)

@@ -178,7 +178,7 @@ def test_only_the_model_says_how_far_the_documents_answer(said: str, status: Ans
 def test_a_reply_without_markers_or_block_is_an_answer_all_the_same() -> None:
     draft = drafted(run(ScriptedCalls({"answer": "Ada Brandt."})))
     assert (draft.status, draft.text, dict(draft.evidence)) == (AnswerStatus.ANSWERED, "Ada Brandt.", {})
-    assert draft.notes == ("The model named no passage that it read for this answer.",)
+    assert draft.notes == ("The model did not cite any passage for this answer.",)
     cited = drafted(run(ScriptedCalls({"answer": "Ada Brandt [1]."})))
     said = drafted(run(ScriptedCalls({"answer": 'They do not say.\n<support answered="no">\n</support>'})))
     assert cited.notes == said.notes == ()

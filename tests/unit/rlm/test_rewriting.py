@@ -76,5 +76,5 @@ def test_a_model_that_does_not_end_is_given_up_at_the_deadline(scheduler: SubCal
 
 
 def test_without_a_language_model_there_is_none_to_ask(scheduler: SubCallScheduler) -> None:
-    with pytest.raises(LanguageModelRefusedError, match="no language model"):
+    with pytest.raises(LanguageModelRefusedError, match="No language model"):
         ModelRewriter(LoadedModel(None), scheduler).rewrite("ann", "whale", Rewrite.HYDE)

@@ -16,14 +16,19 @@ from tests.support.sourced_constants import (
 
 _MARKERS = Path(markers.__file__)
 _CONSTANTS = read_constants(Path(sentence_rules.__file__))
-_SOURCE = re.compile(r"chosen by eye, commit [0-9a-f]{8}|measured on \w.+|Unicode CLDR, locale \w.+|arithmetic: .+")
+_SOURCE = re.compile(
+    r"(?:Chosen empirically; see commit [0-9a-f]{8}\."
+    r"|Measured on \w"
+    r"|From Unicode CLDR, locale \w"
+    r"|Arithmetic: )[^\n]*"
+)
 
 
 @pytest.mark.parametrize("constant", _CONSTANTS, ids=lambda constant: constant.name)
 def test_each_constant_says_what_it_decides_its_unit_and_its_source(constant: SourcedConstant) -> None:
     assert constant.decides
     assert constant.unit
-    assert _SOURCE.fullmatch(constant.source), f"{constant.name} has no source: write `# unit; source` behind it"
+    assert _SOURCE.fullmatch(constant.source), f"{constant.name} has no source: write `# Unit. Source.` behind it"
 
 
 def test_patterns_of_markers_have_no_number_of_their_own() -> None:

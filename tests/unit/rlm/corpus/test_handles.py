@@ -46,7 +46,7 @@ def test_a_handle_of_nothing_is_still_a_handle() -> None:
 
 @pytest.mark.parametrize(("start", "end"), [(-1, 2), (3, 2)])
 def test_a_handle_runs_forward(start: int, end: int) -> None:
-    with pytest.raises(ValueError, match="forward"):
+    with pytest.raises(ValueError, match="a handle requires 0 <= start <= end"):
         Handle("d", "v", start, end)
 
 

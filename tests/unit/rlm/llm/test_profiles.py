@@ -93,12 +93,12 @@ def test_a_file_adds_models_and_changes_those_that_are_known(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("[models.x]\ncontext = 3", "no setting 'context'; the settings are context_tokens"),
+        ("[models.x]\ncontext = 3", "unknown setting 'context'; the settings are context_tokens"),
         ("[models.x]\ncontext_tokens = 9000", "max_output_tokens"),
         ("[models.x]\ncontext_tokens = 'many'\nmax_output_tokens = 5", "context_tokens"),
         ("[models.x]\ncontext_tokens = 500\nmax_output_tokens = 500", "leave room"),
         ("[models.x]\ncontext_tokens = 900\nmax_output_tokens = 9\nprice = {prompt = -1, completion = 0}", "dollars"),
-        ("models = 3", "no tables"),
+        ("models = 3", "does not contain any"),
         ("[[", "cannot be read"),
     ],
 )

@@ -124,7 +124,7 @@ def test_a_prompt_past_the_window_is_refused_here_with_the_counts(scheduler: Sub
     (failure,) = run(scheduler, model, [call("7" * 5_000)])
     assert isinstance(failure, SubFailure)
     assert failure.code == ContextTooLongError.code
-    assert "5,035 tokens of prompt and 50 of answer" in failure.detail
+    assert "prompt (about 5,035 tokens) and the answer (50)" in failure.detail
     assert "4,000" in failure.detail
     assert model.prompts == []
 

@@ -20,5 +20,5 @@ def test_without_bubblewrap_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_an_interpreter_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(SandboxUnavailableError, match="no sandbox interpreter"):
+    with pytest.raises(SandboxUnavailableError, match="Sandbox interpreter not found"):
         get_interpreter_path()
