@@ -13,7 +13,7 @@ from typer.main import get_command, get_group
 
 @dataclass(frozen=True)
 class Target:
-    """Where to import a command from, and how to list it in `leadline --help`.
+    """The location of a command, its help text, and its panel in `leadline --help`.
 
     `place` is the `module:name` of a function or a `Typer` app.
     """

@@ -49,7 +49,7 @@ class MemoryPlan:
 
     @property
     def fits(self) -> bool:
-        """Whether at least one sequence that fills the context window fits."""
+        """True if at least one sequence fits that fills the context window."""
         return self.compute_sequences(self.window) >= 1
 
     @property
