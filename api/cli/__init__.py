@@ -1,1 +1,1 @@
-"""The `leadline` command: a client of the service, and also the way to start the service."""
+"""The `leadline` command, which starts the service and acts as its client."""

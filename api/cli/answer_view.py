@@ -1,4 +1,4 @@
-"""Renders an answer in the terminal, both while it is being written and once it is complete."""
+"""Renders answers in the terminal, both in progress and complete."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -19,20 +19,20 @@ _LINE_CHARS = 160
 
 
 def shorten(text: str, most: int = _LINE_CHARS) -> str:
-    """Collapse whitespace to single spaces and truncate the result to `most` characters."""
+    """Collapse whitespace to single spaces, then truncate the text to `most` characters."""
     line = " ".join(text.split())
     return line[:most] + ("…" if len(line) > most else "")
 
 
 def format_cell(body: dict[str, Any]) -> str:
-    """Format a code cell written by the root model as one line: the cell's number, code and result."""
+    """Format a code cell as one line with its number, code and result."""
     return f"{_format_cell_name(body)}: {shorten(body['code'] or body['note'])} → {_format_cell_result(body)}"
 
 
 def _format_cell_name(body: dict[str, Any]) -> str:
-    """Return a cell's label: the cell's number, and its sub-run if the event contains it.
+    """Return the cell's number, preceded by its sub-run if the event names one.
 
-    Earlier releases did not log sub-runs.
+    Events from earlier releases do not name sub-runs.
     """
     return f"part {body['part']}, cell {body['number']}" if body.get("part") else f"cell {body['number']}"
 
@@ -44,9 +44,8 @@ def _format_cell_result(body: dict[str, Any]) -> str:
 _MAX_SOURCES = 10
 _QUOTE_CHARS = 160
 _SENTENCE_CHARS = 100
-# Unicode bidirectional classes for explicit embeddings, overrides and isolates. These characters reorder the
-# surrounding text, so a document could use them to make a line in the terminal read differently from its actual
-# content.
+# Unicode bidirectional classes of characters that reorder the surrounding text. A document could use them to make a
+# terminal line read differently from its actual content.
 _BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 _MARKS = {"unsupported": ("?", "yellow"), "quoted": ("~", "dim"), "unchecked": ("–", "dim")}
 
@@ -58,9 +57,9 @@ class StatusLine(Protocol):
 
 
 class LiveAnswer:
-    """A live view of the current step and, if `text` is true, of the answer so far.
+    """A live view of the current step and, if `text` is true, the answer so far.
 
-    The view is erased when the block exits.
+    The view is erased when the `with` block exits.
     """
 
     def __init__(self, console: Console, *, text: bool) -> None:
@@ -97,7 +96,7 @@ class LiveAnswer:
 
 
 class _Tail:
-    """The end of a Markdown text: as many of its last lines as fit in the terminal."""
+    """The last lines of a Markdown text, as many as fit in the terminal."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -110,7 +109,7 @@ class _Tail:
 
 
 def describe_event(name: str, body: Mapping[str, Any]) -> str:
-    """Describe the step that an event announces. Returns an empty string for other events."""
+    """Describe the step that an event announces, or return an empty string if it announces none."""
     match name:
         case "condensed":
             text = f"Interpreted as: {body['question']}"
@@ -136,10 +135,9 @@ def describe_event(name: str, body: Mapping[str, Any]) -> str:
 def print_answer(
     console: Console, answer: Mapping[str, Any], *, sources: bool = True, said_already: Sequence[str] = ()
 ) -> None:
-    """Print an answer with its table, the warnings about its sentences, and one line per source.
+    """Print an answer with its sentence warnings, table, sources and notes.
 
-    If the output is a file or pipe, the Markdown is written unchanged. Notes that are already in `said_already` are not
-    printed again.
+    If the output is a file or pipe, the Markdown is written unchanged. Notes in `said_already` are skipped.
     """
     text = clean(answer["text"])
     console.print()
@@ -162,10 +160,10 @@ def print_answer(
 
 
 def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
-    """Print the sources of an answer, one line per quotation.
+    """Print the sources of an answer.
 
-    The first line of each source shows its number and location. Quotations are shown for the first few sources only.
-    The other sources are listed by title, so that a long list fits on the screen.
+    The first `_MAX_SOURCES` sources are printed with their location and quotations. The others are listed by title, so
+    that a long list fits on the screen.
     """
     citations = answer["citations"]
     for citation in citations[:_MAX_SOURCES]:
@@ -183,7 +181,7 @@ def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
 
 
 def format_place(found: Mapping[str, Any]) -> str:
-    """Format the location of a citation or hit: its title, page, slide or row, and nearest heading."""
+    """Format the location of a citation or hit: title, page, slide or row, and nearest heading."""
     if found.get("deleted"):
         return "a deleted document"
     page = f"page {found['page']}" if found.get("page") else ""  # Answers stored by earlier releases have no `place`.
@@ -193,10 +191,7 @@ def format_place(found: Mapping[str, Any]) -> str:
 
 
 def clean(text: str) -> str:
-    """Remove control characters from a string.
-
-    Otherwise, a document could use them to control the terminal or reorder text.
-    """
+    """Remove characters that could control the terminal or reorder text."""
     return "".join(char for char in text if char in "\n\t" or not _is_control(char))
 
 
@@ -205,7 +200,7 @@ def _is_control(char: str) -> bool:
 
 
 def _print_marks(console: Console, answer: Mapping[str, Any]) -> None:
-    """Print a warning for each sentence in the answer that is unsupported or has a reason attached to it."""
+    """Print a warning for each sentence that is unsupported or has a reason attached."""
     for sentence in answer["sentences"]:
         if not (sentence["reason"] or sentence["check"] == "unsupported"):
             continue
@@ -238,7 +233,7 @@ def _format_cell_value(value: object, is_quantity: bool) -> str:
 
 
 def _format_summary(answer: Mapping[str, Any]) -> str:
-    """Format the output's last line: the answer's status, strategy, model, duration, sentence checks, and cost."""
+    """Format one line with the answer's status, strategy, model, duration, sentence checks, row count and cost."""
     checks = [sentence["check"] for sentence in answer["sentences"] if sentence["check"] != "unchecked"]
     counts = ", ".join(f"{checks.count(check)} {check}" for check in dict.fromkeys(checks))
     rows = f"based on {answer['rows_behind_total']:,} rows" if answer["rows_behind_total"] else ""
@@ -249,5 +244,5 @@ def _format_summary(answer: Mapping[str, Any]) -> str:
 
 
 def _print_plain(console: Console, text: str, *, style: str = "") -> None:
-    """Print text without interpreting it as markup and without wrapping its lines."""
+    """Print text without markup and without wrapping lines."""
     console.print(Text(clean(text), style=style), soft_wrap=True)

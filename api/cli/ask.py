@@ -1,4 +1,4 @@
-"""`leadline ask`: ask one question and show the answer as it is written."""
+"""`leadline ask`: ask a question and show the answer as it is written."""
 
 import json
 import sys
@@ -64,8 +64,8 @@ def ask(
     dollar if the model's price is known and not zero. A budget replaces all of these limits.
     """
     if pause_on_budget and not background:
-        raise typer.BadParameter("only a background run can pause: add --background.", param_hint="--pause-on-budget")
-    check_question(question)  # Fail before the service is started, because starting it takes seconds.
+        raise typer.BadParameter("Only background runs can pause. Add --background.", param_hint="--pause-on-budget")
+    check_question(question)  # Validate the options first, because starting the service takes seconds.
     limits = {
         "calls": budget_calls,
         "prompt_tokens": budget_tokens,
@@ -100,25 +100,23 @@ def ask(
 
 
 def open_live_answer(*, text: bool = True) -> LiveAnswer:
-    """Build a live view of the answer on standard output if it is a terminal.
-
-    Otherwise, the view is a status line on standard error.
-    """
+    """Open a live view on standard output if it is a terminal, otherwise a status line on standard error."""
     if text and sys.stdout.isatty():
         return LiveAnswer(Console(), text=True)
     return LiveAnswer(Console(stderr=True), text=False)
 
 
 def wait_for_language_model(client: Client, status: StatusLine) -> None:
-    """Wait until the language model has been loaded, because the service refuses questions until then."""
+    """Wait until the language model has loaded, because the service rejects questions until then."""
     for state in iter_language_model_states(client):
         if state["state"] == "loading":
             status.update("The language model is loading …")
 
 
 def fetch_answer(client: Client, body: Mapping[str, Any], live: LiveAnswer) -> dict[str, Any]:
-    """Stream an answer, display its progress, and return the complete answer. Raises `ServiceError` on failure."""
-    with client.events("/v1/answers", {**body, "stream": True}) as events:  # Leaving the block cancels the answer.
+    """Stream an answer, show its progress, and return the complete answer. Raises `ServiceError` on failure."""
+    # Exiting this block cancels the answer.
+    with client.events("/v1/answers", {**body, "stream": True}) as events:
         for name, event in events:
             if name == "completed":
                 answer: dict[str, Any] = event

@@ -1,4 +1,4 @@
-"""`leadline audit`: list, verify and export the audit log, which is in the catalog of the data folder or cluster."""
+"""`leadline audit`: list, verify and export the audit log."""
 
 import json
 from contextlib import nullcontext
@@ -23,10 +23,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per 
 
 
 class AuditBrokenError(LeadlineError):
-    """The hash chain of the audit log is broken: entries have been changed, removed or inserted."""
+    """The hash chain of the audit log is broken because entries were changed, removed or inserted."""
 
     code = "audit_broken"
-    default_hint = "Compare the log with an earlier export, and check who had write access to the catalog's database."
+    default_hint = (
+        "Compare the log with an earlier export, and find out who had write access to the catalog's database."
+    )
 
 
 @app.command("list")
@@ -61,7 +63,7 @@ def list_entries(
 def verify(
     anchor: Annotated[
         str | None,
-        typer.Option(help="A head printed earlier by `export` or `verify`; detects entries removed from the end."),
+        typer.Option(help="The head printed by an earlier `export` or `verify`; detects entries removed from the end."),
     ] = None,
 ) -> None:
     """Verify the hash chain of the whole log.

@@ -1,4 +1,4 @@
-"""`leadline backup`, `restore` and `verify`: back up a running installation, restore it, and verify its files."""
+"""`leadline backup`, `restore` and `verify`: back up, restore and verify an installation."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -56,8 +56,8 @@ def make(
 ) -> None:
     """Make a backup in a new folder, or continue an interrupted one.
 
-    The service may be running. If the folder is on the same file system, files are hard links: they take no extra
-    space, but are lost with the disk, so copy the folder to another machine. The index is not included; `leadline
+    The service may be running. If the folder is on the same file system, files are hard links. These take no extra
+    space but are lost if the disk fails, so copy the folder to another machine. The index is not included; `leadline
     restore` rebuilds it.
     """
     with open_installation(read_settings(), read_cluster_settings()) as parts, _show_progress() as advanced:
@@ -95,7 +95,8 @@ def verify_installation() -> None:
         lacking = parts.digests.count_undigested()
     if lacking:
         _print_line(
-            f"{lacking:,} texts have no digest yet, so only their presence was checked. Upkeep is adding digests."
+            f"{lacking:,} texts have no digest yet, so only their presence was checked. The running service adds "
+            "digests."
         )
     _exit_on_faults(wrong)
     _print_line("All originals and all texts with a digest are intact; all other texts are present.")
@@ -107,7 +108,7 @@ def restore(
         bool, typer.Option("--replace", help="Replace the existing documents; their catalog is saved first.")
     ] = False,
     as_new: Annotated[
-        bool, typer.Option("--as-new", help="Give the copy its own id, so that it can run beside the original.")
+        bool, typer.Option("--as-new", help="Give the copy its own id, so that it can run alongside the original.")
     ] = False,
     without_index: Annotated[
         bool, typer.Option("--without-index", help="Do not rebuild the index; run `leadline index rebuild` later.")
@@ -131,7 +132,7 @@ def restore(
         _record_action(parts, Action.BACKUP_RESTORED, manifest.documents)
     _print_line(f"Restored {manifest.documents:,} documents, as of {manifest.made_at}.")
     if restored.left_out:
-        _print_line(f"Skipped {len(restored.left_out):,} files that the catalog in the backup does not list.")
+        _print_line(f"Skipped {len(restored.left_out):,} files that are not in the backup's catalog.")
     if without_index:
         _print_line("Searches find nothing until you run `leadline index rebuild`.")
         return
@@ -147,7 +148,7 @@ def _record_action(parts: InstallationParts, action: Action, documents: int) -> 
 
 
 def _exit_on_faults(wrong: list[str]) -> None:
-    """Print the problems in `wrong` and exit with status 1. Does nothing if there are no problems."""
+    """Print the problems and exit with status 1. Does nothing if there are none."""
     if not wrong:
         return
     for sentence in wrong[:_MAX_FAULTS]:
@@ -163,7 +164,10 @@ def _print_line(text: str) -> None:
 
 @contextmanager
 def _show_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show one progress bar per task, or print a line every ten seconds if the output is not a terminal."""
+    """Show a progress bar per task, or print a line every ten seconds if standard error is not a terminal.
+
+    Yields the function that updates a task's progress, given its name, the completed count and the total.
+    """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:

@@ -67,7 +67,7 @@ def cancel(batch_id: Identifier, as_json: AsJson = False) -> None:
 
 @app.command()
 def failures(batch_id: Identifier, as_json: AsJson = False) -> None:
-    """List the files of a batch that were refused or failed, with the reason and what to do.
+    """List the files of a batch that were refused or failed, each with the reason and the next step.
 
     `--json` prints one object per line.
     """

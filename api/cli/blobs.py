@@ -1,4 +1,4 @@
-"""`leadline blobs`: show where files are stored, and manage the keys that encrypt them."""
+"""`leadline blobs`: show where files are stored, and manage their encryption keys."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -32,9 +32,9 @@ _MAX_KEYS = 10
 
 @app.command()
 def show() -> None:
-    """Show where files are stored, how they are encrypted, and what to do.
+    """Show where files are stored, how they are encrypted, and the next steps.
 
-    Exits with status 1 if files are refused.
+    Exits with status 1 if files are rejected.
     """
     from ingest.storage.blobs.sealed import FileFormat, SealedBlobs
 
@@ -70,16 +70,16 @@ def reseal(
         bool,
         typer.Option(
             "--accept-unbound",
-            help="Also encrypt files that are refused because they are not bound to their names, as written by earlier "
-            "releases. Compare them with a backup first: anyone with write access may have placed them there.",
+            help="Also encrypt files that are rejected because an earlier release did not bind them to their names. "
+            "Compare them with a backup first: anyone with write access may have placed them there.",
         ),
     ] = False,
 ) -> None:
     """Re-encrypt every file with the first key and bind it to its name.
 
-    The service may be running, but every process must run this release and have been restarted with the new key.
-    Afterwards the other keys can be removed, and files that are not encrypted or not bound to their names are refused.
-    Exits with status 1 if files are refused.
+    The service may be running, but first update every process to this release and restart it with the new key.
+    Afterwards, the other keys can be removed, and files that are not encrypted or not bound to their names are
+    rejected. Exits with status 1 if files are rejected.
     """
     from ingest.storage.blobs.sealed import SealedBlobs
     from ingest.storage.operations.resealing import reseal_all
@@ -98,14 +98,14 @@ def reseal(
         opened.audit.record(
             Action.INSTALLATION_CHANGED, f"installation:{opened.installation.load_id()}", tenant_id=None
         )
-    _print_line(f"Re-encrypted {done.sealed:,} of {done.files:,} files. All others except the refused were up to date.")
+    _print_line(f"Re-encrypted {done.sealed:,} of {done.files:,} files. The others were up to date or were rejected.")
     if done.refused:
-        _print_keys(list(done.refused), "is refused: it was changed, or is not bound to its name")
+        _print_keys(list(done.refused), "was rejected because it was changed or is not bound to its name")
         raise typer.Exit(1)
 
 
 def _print_advice(sealing: Sealing, formats: "dict[str, FileFormat]") -> bool:
-    """Print the next steps for the operator. Returns False if any files are refused."""
+    """Print the operator's next steps. Returns False if any files are rejected."""
     from ingest.storage.blobs.sealed import FileFormat
 
     foreign = [key for key, each in formats.items() if each is FileFormat.FOREIGN]
@@ -113,15 +113,15 @@ def _print_advice(sealing: Sealing, formats: "dict[str, FileFormat]") -> bool:
     if foreign:
         _print_keys(foreign, "needs a key that is missing from LEADLINE_BLOB_KEYS: add it after the others")
     if unbound and sealing is Sealing.BOUND:
-        _print_keys(unbound, "is refused: it is not bound to its name, so anyone may have placed it there")
+        _print_keys(unbound, "is rejected because it is not bound to its name, so anyone may have placed it there")
         _print_line(
-            "Restore these files from a backup. For files of an earlier release, see `leadline blobs reseal --help`."
+            "Restore these files from a backup. For files from an earlier release, see `leadline blobs reseal --help`."
         )
         return False
     if sealing is not Sealing.BOUND:
         _print_line(
-            "Files that are not bound to their names can be swapped by anyone with write access. Once every process "
-            "runs this release, run `leadline blobs reseal` to bind them; unbound files are refused from then on."
+            "Anyone with write access can swap files that are not bound to their names. Once every process runs this "
+            "release, run `leadline blobs reseal` to bind them. After that, unbound files are rejected."
         )
     return not foreign
 
@@ -150,13 +150,13 @@ def _print_line(text: str) -> None:
 
 @contextmanager
 def _open_catalog_and_blobs() -> "Iterator[tuple[OpenCatalog, BlobStore]]":
-    """Open the cluster's catalog and blob store if a cluster is configured; otherwise, open the data folder's."""
+    """Open the catalog and blob store of the cluster, or of the data folder if no cluster is configured."""
     settings, home = _read_blob_settings()
     with open_configured_catalog() as opened:
         yield opened, open_blobs(settings, home, opened.installation)
 
 
 def _read_blob_settings() -> tuple[BlobSettings, Path]:
-    """Return the cluster's blob settings and home folder if a cluster is configured; otherwise, the data folder's."""
+    """Return the blob settings and home folder of the cluster, or of the data folder if no cluster is configured."""
     settings, cluster = read_settings(), read_cluster_settings()
     return (settings, settings.home) if cluster is None else (cluster, cluster.home)

@@ -1,4 +1,4 @@
-"""`leadline chat`: hold a conversation in the terminal."""
+"""`leadline chat`: have a conversation in the terminal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,9 +29,9 @@ def chat(
         str, typer.Option(help="Continue a saved conversation; `leadline conversations list` shows ids.")
     ] = NEW_CONVERSATION,
 ) -> None:
-    """Hold a conversation in the terminal.
+    """Have a conversation in the terminal.
 
-    The conversation is saved. Each question may refer to earlier ones. /new starts another conversation, /sources shows
+    The conversation is saved, and questions can refer to earlier ones. /new starts another conversation, /sources shows
     the sources of the last answer, and /exit or Ctrl-D quits. Ctrl-C cancels the current answer but does not end the
     chat.
     """
@@ -48,9 +48,9 @@ def chat(
 
 
 class Chat:
-    """A conversation with a service, controlled line by line.
+    """A conversation that processes the user's input line by line.
 
-    `how` holds the fields that each request has besides the question.
+    Every request contains the fields in `how`, in addition to the question.
     """
 
     def __init__(self, client: Client, console: Console, how: dict[str, Any], conversation: str) -> None:
@@ -62,7 +62,7 @@ class Chat:
         self._notes: list[str] = []
 
     def handle_line(self, line: str) -> bool:
-        """Run a command or answer a question. Returns False if the line is a command that ends the conversation."""
+        """Run a command or answer a question. Returns False if the command ends the chat."""
         match line.strip():
             case "":
                 return True
@@ -102,7 +102,9 @@ class Chat:
 
     def _print_last_sources(self) -> None:
         if self._last is None or not self._last["citations"]:
-            self._print_note("There is no answer yet." if self._last is None else "The last answer cites no sources.")
+            self._print_note(
+                "No question has been answered yet." if self._last is None else "The last answer cites no sources."
+            )
             return
         print_sources(self._console, self._last)
 
@@ -111,7 +113,7 @@ class Chat:
 
 
 def _read_line(console: Console) -> str | None:
-    """Read the next line. Returns None at the end of the input. Ctrl-C clears the line."""
+    """Read the next line, or return None at the end of the input. Ctrl-C clears the line."""
     while True:
         try:
             return input("> ")
@@ -124,7 +126,7 @@ def _read_line(console: Console) -> str | None:
 
 @contextmanager
 def _keep_line_history(path: Path) -> Iterator[None]:
-    """Enable line editing and a history that all chats share, if Python was built with the readline module."""
+    """Enable line editing and a shared history, if Python's `readline` module is available."""
     try:
         import readline
     except ImportError:

@@ -1,4 +1,4 @@
-"""Connects commands to a service: either a running service over HTTP, or a private service in this process."""
+"""Connects commands to a running service over HTTP, or to a private service in this process."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _POLL_SECONDS = 0.5
 
 
 def iter_language_model_states(client: Client) -> Iterator[dict[str, Any]]:
-    """Poll the state of the language model and yield each polled state, until the model is no longer loading."""
+    """Poll the language model's state, and yield each state until the model is no longer loading."""
     while True:
         state: dict[str, Any] = client.get("/health/ready")["parts"]["language_model"]
         yield state
@@ -27,14 +27,14 @@ def iter_language_model_states(client: Client) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def connect(settings: Settings) -> Iterator[Client]:
-    """Connect to the service at `LEADLINE_URL` or on the data folder. If no service is running, start a private one.
+    """Connect to the service at `LEADLINE_URL` or to the one running on the data folder.
 
-    Raises `ServiceError` if a service is running and `LEADLINE_API_KEY` is not set.
+    If neither exists, start a private service. Raises `ServiceError` if the service needs `LEADLINE_API_KEY` and it is
+    not set.
     """
     url = os.environ.get("LEADLINE_URL") or find_running_url(settings.home)
     if url is None:
-        # Imported here because this import loads the whole service, which is unnecessary if a service is already
-        # running.
+        # Imported lazily, because it loads the whole service, which is not needed if a service is already running.
         from api.cli.private_service import open_private_client
 
         with open_private_client(settings) as client:
@@ -43,7 +43,7 @@ def connect(settings: Settings) -> Iterator[Client]:
     key = read_secret(CLIENT_KEY, os.environ)
     if not key:
         raise ServiceError(
-            f"The Leadline service at {url} needs an API key.",
+            f"The Leadline service at {url} requires an API key.",
             hint="Set LEADLINE_API_KEY to one of its keys. To create a key, run `leadline keys create`.",
         )
     with Client(url, key) as client:
@@ -51,7 +51,7 @@ def connect(settings: Settings) -> Iterator[Client]:
 
 
 def write_service_file(home: Path, url: str) -> None:
-    """Write the service's address and process id to a file, so that commands on this machine can find the service."""
+    """Write the service's address and process id to a file, so that local commands can find the service."""
     (home / "service.json").write_text(json.dumps({"url": url, "pid": os.getpid()}))
 
 
@@ -60,9 +60,9 @@ def remove_service_file(home: Path) -> None:
 
 
 def find_running_url(home: Path) -> str | None:
-    """Return the address of the service that is running on the data folder, or None if no service is running.
+    """Return the address of the service running on the data folder, or None if there is none.
 
-    If a killed service left its file behind, the file is ignored, because the recorded process no longer exists.
+    A file left behind by a killed service is ignored, because its process no longer exists.
     """
     try:
         note = json.loads((home / "service.json").read_text())

@@ -34,7 +34,7 @@ def api(
 ) -> None:
     """Start an API process of a cluster.
 
-    Needs LEADLINE_DATABASE_URL, LEADLINE_REDIS_URL, LEADLINE_QDRANT_URL and LEADLINE_HOME.
+    Requires LEADLINE_DATABASE_URL, LEADLINE_REDIS_URL, LEADLINE_QDRANT_URL and LEADLINE_HOME.
     """
     from api.build.cluster import open_cluster
     from workers.settings import ClusterSettings
@@ -58,7 +58,7 @@ def worker(
 ) -> None:
     """Start a Celery worker of a cluster.
 
-    Run as many as you need, each on some or all queues.
+    Run as many workers as you need. Each worker serves some or all queues.
     """
     settings = read_settings()
     from api.build.cluster import build_answers_opener
@@ -69,7 +69,7 @@ def worker(
     chosen = [queue.strip() for queue in queues.split(",") if queue.strip()]
     unknown = set(chosen) - set(QUEUE_NAMES)
     if unknown or not chosen:
-        problem = f"Unknown queue: {', '.join(sorted(unknown))}." if unknown else "No queue is given."
+        problem = f"Unknown queue: {', '.join(sorted(unknown))}." if unknown else "No queue was given."
         raise SettingsError(problem, hint=f"The queues are {', '.join(QUEUE_NAMES)}.")
     cluster = read_environment(ClusterSettings)
     _configure_logging(settings.log_format)
@@ -80,20 +80,20 @@ def worker(
         name=name,
         open_answers=build_answers_opener(settings),
         serve_metrics=_build_metrics_server(settings),
-        at_child_start=partial(start_tracing, "worker"),  # The thread of the trace exporter would not survive the fork.
+        at_child_start=partial(start_tracing, "worker"),  # The exporter's thread would not survive the fork.
     )
 
 
 def _build_metrics_server(settings: Settings) -> Callable[[], object]:
-    """Return a function that starts the metrics server. The function does nothing if LEADLINE_METRICS_PORT is not set.
+    """Return a function that starts the metrics server, or does nothing if `LEADLINE_METRICS_PORT` is not set.
 
-    Raises `SettingsError` if the port is set but PROMETHEUS_MULTIPROC_DIR is not.
+    Raises `SettingsError` if the port is set but `PROMETHEUS_MULTIPROC_DIR` is not.
     """
     if settings.metrics_port is None:
         return lambda: None
     if not metrics.is_shared():
         raise SettingsError(
-            "LEADLINE_METRICS_PORT needs PROMETHEUS_MULTIPROC_DIR, where a worker's processes combine their metrics.",
+            "LEADLINE_METRICS_PORT requires PROMETHEUS_MULTIPROC_DIR, where worker processes combine their metrics.",
             hint="Set PROMETHEUS_MULTIPROC_DIR to an empty folder before starting the worker.",
         )
     return partial(metrics.start_metrics_server, settings.metrics_host, settings.metrics_port)
@@ -102,7 +102,7 @@ def _build_metrics_server(settings: Settings) -> Callable[[], object]:
 def beat() -> None:
     """Start the scheduler of a cluster, which triggers the recovery of lost jobs.
 
-    One is enough; a second does no harm.
+    One scheduler is enough. Running several is safe.
     """
     from workers.main import run_beat
     from workers.settings import ClusterSettings
@@ -115,9 +115,8 @@ def beat() -> None:
 def migrate() -> None:
     """Migrate the catalog to this release's schema.
 
-    Needs LEADLINE_DATABASE_URL, or else LEADLINE_HOME. Every process also migrates the catalog when it starts.
-    If you run this command as a separate deployment step, a failed migration stops the rollout before any process is
-    replaced.
+    Requires LEADLINE_DATABASE_URL or LEADLINE_HOME. Every process also migrates the catalog when it starts. Run this
+    command as a separate deployment step if a failed migration should stop the rollout before any process is replaced.
     """
     from ingest.storage.db.database import get_latest_revision
 
@@ -128,7 +127,7 @@ def migrate() -> None:
 
 
 def open_configured_catalog() -> AbstractContextManager[OpenCatalog]:
-    """Open the cluster's catalog if the environment configures a cluster; otherwise, the catalog of the data folder."""
+    """Open the catalog of the cluster, or of the data folder if no cluster is configured."""
     url = read_secret(_DATABASE, os.environ)
     if url:
         require_known_variables(os.environ)
@@ -138,7 +137,7 @@ def open_configured_catalog() -> AbstractContextManager[OpenCatalog]:
 
 
 def read_cluster_settings() -> "ClusterSettings | None":
-    """Read the cluster's settings from the environment. Returns None if the environment configures no cluster."""
+    """Read the cluster's settings from the environment, or return None if no cluster is configured."""
     from workers.settings import ClusterSettings
 
     return read_environment(ClusterSettings) if read_secret(_DATABASE, os.environ) else None

@@ -45,7 +45,7 @@ def grant(
 ) -> None:
     """Grant a role on a collection.
 
-    The first grant closes the collection to everyone else except admins.
+    After the first grant, only admins and subjects with a grant can access the collection.
     """
     with open_configured_catalog() as opened:
         granted = opened.identities.grants.grant(load_tenant_id(opened, tenant), collection, subject, role)

@@ -8,16 +8,16 @@ from structlog.typing import Processor
 
 
 class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """A stream handler that is a separate class so that reconfiguring the logging replaces only this handler."""
+    """A stream handler with its own class, so that reconfiguring logging replaces only this handler."""
 
 
 def configure_logging(level: int, *, as_json: bool = False) -> None:
     """Send log lines to standard error, so that standard output contains only results.
 
-    Log lines from libraries have the same format as those from this project. Each line includes the fields bound in
-    `structlog.contextvars`: request, tenant, key, job and run.
+    Libraries' log lines use the same format. Each line includes the fields bound in `structlog.contextvars`: request,
+    tenant, key, job and run.
     """
-    # Renderers must not print local variables, because these may contain keys and document text.
+    # Tracebacks must not include local variables, which may contain keys and document text.
     renderers: list[Processor] = [
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
     ]

@@ -67,7 +67,7 @@ def delete(conversation: Identifier) -> None:
 
 
 def _fetch_conversation(client: Client, conversation: str) -> dict[str, Any]:
-    """Fetch a conversation with all its turns, page by page."""
+    """Fetch a conversation with all its turns."""
     path = f"/v1/conversations/{conversation}"
     found: dict[str, Any] = client.get(path)
     while found["next_cursor"] is not None:

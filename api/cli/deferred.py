@@ -1,4 +1,4 @@
-"""Imports each command only when it is called, so that `leadline --help` does not load every command's libraries."""
+"""Imports commands lazily, so that `leadline --help` does not load every command's libraries."""
 
 import re
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from typer.main import get_command, get_group
 
 @dataclass(frozen=True)
 class Target:
-    """The location of a command, its help text in listings, and its panel in `leadline --help`.
+    """The location of a command, its help text, and its panel in `leadline --help`.
 
-    `place` is the `module:name` of a function or a `Typer`.
+    `place` is the `module:name` of a function or a `Typer` app.
     """
 
     place: str
@@ -35,9 +35,9 @@ class Target:
 
 
 def _join_help_lines(command: Any) -> Any:  # noqa: ANN401 - a command of the click that Typer vendors
-    """Join the lines of each paragraph in the help texts of a command and its subcommands.
+    """Join the lines of each help paragraph of a command and its subcommands.
 
-    Typer keeps the line breaks of the source, so paragraphs would look ragged in a narrower terminal.
+    Typer keeps the source's line breaks, which look ragged in a narrower terminal.
     """
     command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or "")
     for below in getattr(command, "commands", {}).values():
@@ -46,10 +46,7 @@ def _join_help_lines(command: Any) -> Any:  # noqa: ANN401 - a command of the cl
 
 
 class DeferredCommand(TyperCommand):
-    """A placeholder for a command in help listings.
-
-    Calling the placeholder imports the real command and delegates to it.
-    """
+    """A placeholder that imports the real command when it is called, and delegates to it."""
 
     def __init__(self, name: str, target: Target) -> None:
         super().__init__(name, help=target.help, rich_help_panel=target.panel)
@@ -60,7 +57,7 @@ class DeferredCommand(TyperCommand):
 
 
 def build_group(targets: Mapping[str, Target]) -> type[TyperGroup]:
-    """Build a group class with these commands, for use as `Typer(cls=…)`."""
+    """Build a group class that contains these commands, for use as `Typer(cls=…)`."""
 
     class Deferred(TyperGroup):
         def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - as in Typer

@@ -56,16 +56,16 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 _SCHEMA_SECONDS = 120.0
-# The oldest release that the extra `vllm` allows. `make audit` checks that it has no known advisory.
+# The oldest release that the `vllm` extra allows. `make audit` checks that it has no known advisories.
 OLDEST_VLLM = (0, 33)
-# A data folder may contain millions of files, and a single command fixes the permissions of all of them.
+# Limits the scan, because a data folder may contain millions of files and one command fixes all their permissions.
 _MAX_WIDER_PATHS = 1_000
 _ENGINES = ("qdrant_edge", "openvino", "openvino_genai", "tokenizers")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check. `advice` is empty if the check found no problem."""
+    """The result of a check. `advice` is empty if the check found no problem."""
 
     what: str
     found: str
@@ -93,9 +93,9 @@ def doctor() -> None:
 
 
 def list_foreign_owners() -> dict[str, list[str]]:
-    """Return the other distributions that install packages with the same names as Leadline's, keyed by package name.
+    """Find other distributions that install a package with the same name as one of Leadline's, keyed by that name.
 
-    If two packages have the same name, the one that is imported depends on the order in which they were installed.
+    Which of two packages with the same name is imported depends on their installation order.
     """
     owners = metadata.packages_distributions()
     return {
@@ -122,7 +122,11 @@ def _check_engines(settings: Settings) -> Iterator[Finding]:
         try:
             import_module(name)
         except ImportError as error:
-            yield Finding(name, str(error), "Install with `pip install 'leadline[embedded]'`, or run `make setup`.")
+            yield Finding(
+                name,
+                str(error),
+                "Install the missing packages with `pip install 'leadline[embedded]'`, or run `make setup`.",
+            )
         else:
             yield Finding(name, metadata.version(name.replace("_", "-").replace("edge", "edge-py")))
 
@@ -191,7 +195,9 @@ def _check_disk(settings: Settings) -> Iterator[Finding]:
         return
     free = shutil.disk_usage(folder).free
     enough = free > settings.min_free_bytes
-    advice = "" if enough else "Free some disk space: below LEADLINE_MIN_FREE_BYTES uploads are refused."
+    advice = (
+        "" if enough else "Free some disk space: uploads are rejected while less than LEADLINE_MIN_FREE_BYTES is free."
+    )
     yield Finding("data folder", f"{settings.home} ({free / 1e9:.1f} GB free)", advice)
     ballast = Ballast(settings.home, settings.ballast_bytes)
     if (settings.home / "catalog.sqlite").exists() and not ballast.is_whole:
@@ -200,13 +206,13 @@ def _check_disk(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_permissions(settings: Settings) -> Iterator[Finding]:
-    """Check that other users of this machine cannot read the data folder."""
+    """Check that other users of this machine cannot access the data folder."""
     cluster = read_cluster_settings()
     home = settings.home if cluster is None else cluster.home
     wider = list_exposed_paths(home, _MAX_WIDER_PATHS)
     if not wider:
         if home.is_dir():
-            yield Finding("permissions", "only its owner can read the data folder")
+            yield Finding("permissions", "only the owner can access the data folder")
         return
     count = f"at least {len(wider)} paths" if len(wider) == _MAX_WIDER_PATHS else f"{len(wider)} paths"
     if len(wider) == 1:
@@ -236,9 +242,9 @@ def _check_installation(settings: Settings) -> Iterator[Finding]:
     for name, detail in notices.items():
         yield Finding(name, detail, "For details, run `leadline installation show`.")
     if lacking:
-        yield Finding("digests", f"{lacking:,} texts have none yet; the running service adds them")
+        yield Finding("digests", f"{lacking:,} texts have no digest yet; the running service adds them")
     if quarantined:
-        yield Finding("quarantine", f"{quarantined:,} files unknown to the catalog, kept for a few days")
+        yield Finding("quarantine", f"{quarantined:,} files that are not in the catalog, kept for a few days")
 
 
 def _check_port(settings: Settings) -> Iterator[Finding]:
@@ -272,11 +278,15 @@ def _check_blobs(settings: Settings) -> Iterator[Finding]:
         yield Finding("files", error.detail, error.hint)
         return
     sealed = "encrypted" if blob_settings.blob_keys is not None else "not encrypted"
-    yield Finding("files", f"{blobs.location}, {sealed}", "" if works else "A test file read back differently.")
+    yield Finding(
+        "files",
+        f"{blobs.location}, {sealed}",
+        "" if works else "A test file was read back with different content: check the storage.",
+    )
 
 
 def _check_vector_server(_: Settings) -> Iterator[Finding]:
-    """Check the vector server of a cluster, and report how a new index would be stored on it."""
+    """Check a cluster's vector server, and report the settings that a new index would use."""
     cluster = read_cluster_settings()
     if cluster is None:
         return
@@ -295,10 +305,7 @@ def _check_vector_server(_: Settings) -> Iterator[Finding]:
 
 
 def _check_index(settings: Settings) -> Iterator[Finding]:
-    """Compare the index with the catalog.
-
-    If a service is using the data folder, report that service's last comparison instead.
-    """
+    """Compare the index with the catalog, or report the last comparison of a service using the data folder."""
     cluster = read_cluster_settings()
     if cluster is None and not (settings.home / "catalog.sqlite").exists():
         return
@@ -319,15 +326,15 @@ def _check_copies(settings: Settings) -> Iterator[Finding]:
     try:
         found = inspect_copies(settings, cluster)
     except LeadlineError as error:
-        yield Finding("copies of the index", error.detail, error.hint)
+        yield Finding("index replicas", error.detail, error.hint)
         return
     for generation, copies in found.items():
         description = f"generation {generation}: {copies.describe()}"
-        yield Finding("copies of the index", description, advise_on_copies(copies))
+        yield Finding("index replicas", description, advise_on_copies(copies))
 
 
 def describe_state(state: IndexState) -> str:
-    """Summarize the result of the last comparison of an index with the catalog."""
+    """Summarize the last comparison of an index with the catalog."""
     if state.lost:
         return state.lost
     if state.checked_at is None and not state.versions:
@@ -341,7 +348,7 @@ def describe_state(state: IndexState) -> str:
 
 
 def _check_language_model(settings: Settings) -> Iterator[Finding]:
-    """Check the server's model list and context window, and send it one real request with a JSON schema."""
+    """Check each server's model list, release, context window, and response to a request with a JSON schema."""
     if settings.llm == "none":
         yield Finding("language model", "none: answers consist of quotations")
         return
@@ -360,7 +367,7 @@ def _check_language_model(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_helpers(settings: Settings) -> Iterator[Finding]:
-    """Check the helper models, if any are configured."""
+    """Check the configured helper models."""
     for helper, served in settings.helpers.items():
         if served is None:
             continue
@@ -377,7 +384,7 @@ def _check_helpers(settings: Settings) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _ServingServers:
-    """The numbers of the servers that serve a model, and the smallest context window that those servers report."""
+    """The numbers of the servers that list a model, and the smallest context window they report."""
 
     serving: tuple[int, ...]
     context_tokens: int | None
@@ -386,9 +393,9 @@ class _ServingServers:
 def _check_servers(
     setting: str, served: ServedModel, api_key: SecretStr | None
 ) -> Generator[Finding, None, _ServingServers]:
-    """Check that each server lists the model.
+    """Check that each server lists the model, and return the servers that do.
 
-    Yields at least one finding per server, and returns the servers that list the model.
+    Yields at least one finding per server.
     """
     windows: list[int] = []
     serving: list[int] = []
@@ -403,7 +410,7 @@ def _check_servers(
                 yield Finding(what, error.detail, f"Check the address and key in {setting}.")
                 continue
         known = not listed.names or served.model in listed.names
-        advice = "" if known else f"The server has {', '.join(listed.names)}: set one of these in {setting}."
+        advice = "" if known else f"The server lists {', '.join(listed.names)}. Set one of these in {setting}."
         yield Finding(what, f"{served.model} at {url}", advice)
         yield from check_server_release(url, api_key)
         windows += [] if listed.context_tokens is None else [listed.context_tokens]
@@ -416,10 +423,7 @@ def _format_server_number(served: ServedModel, number: int) -> str:
 
 
 def check_server_release(url: str, api_key: SecretStr | None) -> Iterator[Finding]:
-    """Report the version of a vLLM server, and whether that version is older than `OLDEST_VLLM`.
-
-    Other servers are skipped.
-    """
+    """Check that a vLLM server is not older than `OLDEST_VLLM`. Yields nothing for other servers."""
     version = fetch_vllm_version(url, api_key)
     if version is None:
         return
@@ -435,7 +439,7 @@ def _check_windows(settings: Settings, served_tokens: int | None) -> Iterator[Fi
     yield Finding("model profile", describe_profile(profile))
     configured_tokens = settings.llm_context_tokens
     if served_tokens is not None and configured_tokens is not None and configured_tokens > served_tokens:
-        advice = f"The server was started with {served_tokens:,} tokens: set at most that, or unset the variable."
+        advice = f"The server's context window is {served_tokens:,} tokens: set at most that, or unset the variable."
         yield Finding("LEADLINE_LLM_CONTEXT_TOKENS", f"{configured_tokens:,}", advice)
     elif profile.context_tokens < without.context_tokens:
         found = f"{profile.context_tokens:,} tokens on the server, {without.context_tokens:,} in the profile"
@@ -445,7 +449,7 @@ def _check_windows(settings: Settings, served_tokens: int | None) -> Iterator[Fi
 def _check_schema_requests(
     served: ServedModel, found: _ServingServers, profile: ModelProfile, api_key: SecretStr | None
 ) -> Iterator[Finding]:
-    """Check that each server follows a JSON schema, and report the request parameters that a server rejects."""
+    """Check that each server follows a JSON schema, and report how requests were adjusted for it."""
     for number in found.serving:
         url = served.urls[number - 1]
         yield _check_schema_request(f"JSON schema{_format_server_number(served, number)}", url, profile, api_key)
@@ -488,7 +492,7 @@ def _check_reranker(settings: Settings) -> Iterator[Finding]:
 
 
 def describe_profile(profile: ModelProfile) -> str:
-    """Summarize the profile settings that affect how a model answers and what its answers cost."""
+    """Summarize the profile's abilities, sizes and prices."""
     abilities = {"writes code": profile.writes_code, "routes": profile.routes, "judges": profile.judges}
     does = ", ".join(name for name, has in abilities.items() if has) or "answers from passages only"
     sizes = f"context window {profile.context_tokens:,} tokens, {profile.parallel_calls} parallel calls"

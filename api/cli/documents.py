@@ -26,7 +26,7 @@ def list_documents(
     limit: Annotated[int, typer.Option(help="Maximum number of documents.", min=1, max=500)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List documents in order of arrival."""
+    """List documents, oldest first."""
     with connect(read_settings()) as client:
         documents = client.get("/v1/documents", limit=limit, collection=collection)["documents"]
     if as_json:
@@ -55,7 +55,7 @@ def change(
     ] = None,
     reader: Annotated[
         list[str] | None,
-        typer.Option(help="Restrict access to these, such as user:ann or group:hr; may be repeated."),
+        typer.Option(help="Restrict access to this user or group, such as user:ann or group:hr; may be repeated."),
     ] = None,
     everybody: Annotated[bool, typer.Option("--everybody", help="Open the document to the whole tenant.")] = False,
     as_json: AsJson = False,
@@ -65,7 +65,7 @@ def change(
     The change applies to searches and answers immediately.
     """
     if reader and everybody:
-        raise typer.BadParameter("use either --reader or --everybody, not both")
+        raise typer.BadParameter("Use either --reader or --everybody, not both.")
     body: dict[str, Any] = {"metadata": {**parse_attributes(metadata), **dict.fromkeys(unset or ())}}
     if title is not None:
         body["title"] = title or None
@@ -91,7 +91,7 @@ def _print_document(document: dict[str, Any], *, as_json: bool) -> None:
 
 
 def format_omissions(omissions: Sequence[Mapping[str, Any]]) -> str:
-    """Describe the parts of a file that are missing from its text.
+    """Describe the parts of a file that its text omits.
 
     For example: `3 images (pages 2, 7); 1 page without text (page 4)`.
     """

@@ -1,7 +1,7 @@
-"""Reads settings from environment variables and reports invalid ones in plain words.
+"""Reads settings from environment variables, and reports invalid ones.
 
 An unknown `LEADLINE_` variable is an error, because it is usually a typo. Every secret can also be read from a file:
-append `_FILE` to the variable's name, and set that variable to the path of the file.
+append `_FILE` to the variable's name, and set that variable to the file's path.
 """
 
 import difflib
@@ -21,7 +21,7 @@ AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 _PREFIX, _FILE = "LEADLINE_", "_FILE"
 CLIENT_KEY = "LEADLINE_API_KEY"
-# Variables that have no field in a settings class, because only client commands or tests read them.
+# Only client commands or tests read these variables, so no settings class has a field for them.
 _OTHER_VARIABLES = frozenset(
     {
         "LEADLINE_URL",
@@ -46,7 +46,7 @@ class SettingsError(LeadlineError):
 
 
 def read_settings(**changes: object) -> Settings:
-    """Read the settings from the environment. Each keyword argument that is not None overrides one setting.
+    """Read the settings from the environment. Keyword arguments that are not None override them.
 
     Raises `SettingsError` if a variable is invalid, missing or unknown.
     """
@@ -55,7 +55,7 @@ def read_settings(**changes: object) -> Settings:
 
 
 def read_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # noqa: ANN401 - of many types
-    """Read the settings of one class.
+    """Read the settings of one class from the environment.
 
     Raises a `SettingsError` that lists every invalid, missing or unknown variable.
     """
@@ -70,7 +70,7 @@ def read_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # n
 
 
 def require_known_variables(environment: Mapping[str, str]) -> None:
-    """Raise `SettingsError` if there are unknown `LEADLINE_` variables, and suggest the closest known name for each."""
+    """Raise `SettingsError` if there are unknown `LEADLINE_` variables, suggesting a known name for each."""
     known = list_known_variables()
     unknown = sorted(name for name in environment if name.upper().startswith(_PREFIX) and name.upper() not in known)
     if not unknown:
@@ -83,7 +83,7 @@ def require_known_variables(environment: Mapping[str, str]) -> None:
 
 
 def list_known_variables() -> frozenset[str]:
-    """Return every variable that any process of Leadline reads. Each process accepts all of these variables."""
+    """Return all variables that any Leadline process reads. Every process accepts all of them."""
     names: set[str] = set(_OTHER_VARIABLES)
     for kind in (Settings, ClusterSettings):
         names |= {_PREFIX + name.upper() for name in kind.model_fields}
@@ -92,10 +92,10 @@ def list_known_variables() -> frozenset[str]:
 
 
 def read_secret(variable: str, environment: Mapping[str, str]) -> str | None:
-    """Read a secret from the variable or from the file that `variable` + `_FILE` names.
+    """Read a secret from the variable, or from the file named by the variable with the suffix `_FILE`.
 
-    Returns None if neither is set or the file is empty. Raises `SettingsError` if both the variable and the file are
-    set, or if the file cannot be read.
+    Returns None if neither is set or the file is empty. Raises `SettingsError` if both are set or the file cannot be
+    read.
     """
     value, file = environment.get(variable), environment.get(variable + _FILE)
     if not file:
@@ -114,7 +114,7 @@ def read_secret(variable: str, environment: Mapping[str, str]) -> str | None:
 
 
 def _list_secret_names(kind: type[BaseSettings]) -> list[str]:
-    """Return the names of the settings whose values are secrets."""
+    """List the names of the settings that are secrets."""
     return [
         name for name, each in kind.model_fields.items() if SecretStr in (each.annotation, *get_args(each.annotation))
     ]

@@ -50,9 +50,8 @@ app.command("chunks")(measure_chunks)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
 
-# The searches that can be measured. By default, all of them are measured: each retriever alone, the alternative fusion,
-# default hybrid search, hybrid search with relevance feedback, and, if a reranker is configured, hybrid search with the
-# reranker.
+# The searches that can be measured. By default, all of them are measured, but `reranked` only if a reranker is
+# configured.
 _SEARCHES: Mapping[str, Mapping[str, Any]] = {
     "bm25": {"mode": Mode.BM25, "rerank": False},
     "dense": {"mode": Mode.DENSE, "rerank": False},
@@ -100,21 +99,22 @@ def retrieval(
 ) -> None:
     """Measure BM25, dense and hybrid search, with 95 % bootstrap confidence intervals.
 
-    For texts judged as a whole, the measures are nDCG@10, recall@10, recall@100 and MRR@10. For excerpts and pages they
-    are MRR@10 and the fraction of questions answered within the first 1, 5 and 10 passages. A passage counts as correct
-    if it starts on the page, or if it overlaps the excerpt by at least half the length of the shorter of the two. For
-    answers with figures, the measure is the fraction of these figures found in the first 5 and 10 passages.
+    If texts are judged as a whole, the measures are nDCG@10, recall@10, recall@100 and MRR@10. If excerpts or pages are
+    judged, they are MRR@10 and the fraction of questions answered within the first 1, 5 and 10 passages. A passage
+    counts as correct if it starts on the page, or if it overlaps the excerpt by at least half the length of the shorter
+    of the two. If answers contain figures, the measure is the fraction of these figures found in the first 5 and 10
+    passages.
 
-    The command starts a service on its own data folder. The corpus is uploaded, chunked and embedded like any other
+    The command starts a service with its own data folder. The corpus is uploaded, chunked and embedded like any other
     documents, and queries run through the search API.
     """
     console = Console(stderr=True)
     data = _open_questions(source, documents, by_pages=by_pages)
     if within and not isinstance(data, FileQuestions):
-        raise typer.BadParameter("the texts of this source are not separate documents", param_hint="--within")
+        raise typer.BadParameter("The texts of this source are not separate documents.", param_hint="--within")
     queries = _select_questions(data, part)
     if not queries:
-        raise typer.BadParameter("this part has no questions", param_hint="--part")
+        raise typer.BadParameter("This half has no questions.", param_hint="--part")
     requests = {name: build_request(name, data) for name in searches or _list_default_searches()}
     with open_judged_collection(data, index, console) as collection, console.status("Searching …") as status:
         places = data.locate_in_texts(collection.load_texts()) if isinstance(data, LocatedQuestions) else {}
@@ -163,7 +163,7 @@ def compare_runs(
     differences = compute_differences(ours, theirs)
     measure = measure or next(iter(differences))
     if measure not in differences:
-        raise typer.BadParameter(f"choose one of {', '.join(differences)}", param_hint="--measure")
+        raise typer.BadParameter(f"Choose one of {', '.join(differences)}.", param_hint="--measure")
     if as_json:
         content = {
             name: {"first": d.first, "second": d.second, **asdict(d.change), "by_query": d.by_query}
@@ -192,7 +192,7 @@ def _open_questions(source: Path, documents: Path | None, *, by_pages: bool) -> 
 
 
 def _list_question_documents(data: JudgedFolder | FileQuestions, collection: JudgedCollection) -> dict[str, list[str]]:
-    """Return, keyed by question id, the ids of the documents that the question is about."""
+    """List the ids of the documents that each question is about, keyed by question id."""
     names: dict[str, set[str]] = {}
     if isinstance(data, FigureQuestions):
         names = {question.id: {question.document} for question in data.questions}
@@ -205,16 +205,18 @@ def _list_question_documents(data: JudgedFolder | FileQuestions, collection: Jud
 
 
 def build_request(search: str, data: JudgedFolder | FileQuestions) -> dict[str, Any]:
-    """Build the request body for the search with this name, without the query, which is added later."""
+    """Build the request body for the search with this name, without the query."""
     if search not in _SEARCHES:
-        raise typer.BadParameter(f"{search!r} is not one of {', '.join(_SEARCHES)}", param_hint="--search")
+        raise typer.BadParameter(
+            f"Unknown search {search!r}. Choose one of {', '.join(_SEARCHES)}.", param_hint="--search"
+        )
     if isinstance(data, FileQuestions):
         return {**_SEARCHES[search], "top_k": PASSAGES}
     return {**_SEARCHES[search], "top_k": DEPTH, "per_document": 1}
 
 
 def _select_questions(data: JudgedFolder | FileQuestions, part: QuestionPart | None) -> dict[str, str]:
-    """Return the judged questions, keyed by id. If `part` is given, return only that half of the questions."""
+    """Return the judged questions keyed by id, or only those in the half `part` if it is given."""
     if isinstance(data, FileQuestions):
         return {each.id: each.text for each in data.questions if part in (None, each.part)}
     every = {query: data.queries[query] for query in data.qrels}
@@ -227,10 +229,9 @@ def _search_all(
     request: Mapping[str, Any],
     documents: Mapping[str, Sequence[str]],
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
-    """Return the hits of each question keyed by question id, and the median time of each stage in milliseconds.
+    """Return each question's hits, keyed by question id, and each stage's median time in milliseconds.
 
-    `documents` restricts a question, by its id, to a list of documents. Questions without an entry search all
-    documents.
+    A question with an entry in `documents` searches only those documents.
     """
     hits: dict[str, list[dict[str, Any]]] = {}
     stages: dict[str, list[float]] = {}
@@ -243,7 +244,7 @@ def _search_all(
 
 
 def post_search(collection: JudgedCollection, query: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Send one search request and return the response. Raises `ServiceError` if reranking was requested and failed."""
+    """Send a search request and return the response. Raises `ServiceError` if a requested reranking failed."""
     found: dict[str, Any] = collection.client.post("/v1/search", {**request, "query": query})
     if (reranked := found["reranked"]) and reranked["state"] == "failed":
         raise ServiceError(
@@ -264,7 +265,7 @@ def _list_hit_owners(
 def to_places(collection: JudgedCollection, hits: Sequence[Mapping[str, Any]]) -> list[DocumentSpan]:
     """Convert hits to spans of corpus documents.
 
-    A hit can become several spans, because identical texts are stored as one document with several corpus ids.
+    A hit becomes several spans if several corpus ids share an identical text, which is stored as one document.
     """
     return [
         DocumentSpan(owner, hit["start"], hit["end"], hit["page"])
@@ -290,7 +291,7 @@ def _load_run(name: str) -> tuple[Evaluation, EvaluationRun]:
     if search not in evaluation.runs:
         raise EvaluationDataError(
             f"{path} has no search {search!r}.",
-            hint=f"It has {', '.join(evaluation.runs)}: choose one as {path}:SEARCH.",
+            hint=f"It has {', '.join(evaluation.runs)}. Choose one with {path}:SEARCH.",
         )
     return evaluation, evaluation.runs[search]
 

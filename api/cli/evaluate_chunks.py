@@ -1,4 +1,4 @@
-"""`leadline eval chunks`: measure how well chunks of different sizes match the excerpts that answer questions."""
+"""`leadline eval chunks`: measure how well chunks of different sizes match excerpts that answer questions."""
 
 import json
 import tempfile
@@ -50,9 +50,9 @@ def measure_chunks(
 ) -> None:
     """Measure chunk sizes by recall, precision and IoU, with 95 % bootstrap confidence intervals.
 
-    The texts are chunked like documents, indexed, and searched with the built-in encoder. For every size, each question
-    gets the same number of characters, filled with its best chunks. The `best` measures use the chunks that contain the
-    excerpts instead of those found by a search.
+    The texts are chunked like documents, indexed, and searched with the built-in encoder. For every size, each
+    question's best chunks are read up to the same number of characters. The `best` measures use the chunks that contain
+    the excerpts instead of those found by a search.
     """
     settings = read_settings(llm="none")
     fetch_needed_files(settings)

@@ -1,4 +1,4 @@
-"""Fetches the model files needed at startup, with a progress bar."""
+"""Fetches the model files required at startup, with a progress bar."""
 
 from api.cli.progress import show_download_progress
 from api.settings.settings import Settings
@@ -9,13 +9,13 @@ from retrieval.models.store import ModelStore
 
 
 def list_needed_files(settings: Settings, store: ModelStore) -> list[ModelFile]:
-    """Return the model files that the settings require, for the local language model and the built-in encoder."""
+    """List the model files that the settings require for the local language model and the built-in encoder."""
     own_encoder = settings.encoder is None or not is_described(settings.encoder)
     return [file for file in store.files if (settings.llm == "local" if file.name.endswith(".gguf") else own_encoder)]
 
 
 def fetch_needed_files(settings: Settings) -> None:
-    """Fetch the missing model files. Prints nothing if none are missing.
+    """Fetch the missing model files. Does nothing if none are missing.
 
     Raises `ModelFileError` if a file cannot be fetched.
     """

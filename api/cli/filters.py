@@ -1,4 +1,4 @@
-"""Metadata options of the command line.
+"""Command-line options for metadata.
 
 `year=1815` sets an attribute or, in a filter, matches documents with that value.
 """
@@ -22,7 +22,7 @@ FilterOption = Annotated[
 
 
 def parse_attributes(given: list[str] | None) -> dict[str, Any]:
-    """Parse `NAME=VALUE` attributes. A value that is not valid JSON is used as a string.
+    """Parse `NAME=VALUE` attributes. Values that are not valid JSON are used as strings.
 
     Raises `typer.BadParameter` if an attribute has no name or no equals sign.
     """
@@ -30,7 +30,7 @@ def parse_attributes(given: list[str] | None) -> dict[str, Any]:
     for each in given or ():
         name, equals, value = each.partition("=")
         if not name or not equals:
-            raise typer.BadParameter(f"{each!r} is not in the form NAME=VALUE")
+            raise typer.BadParameter(f"{each!r} is not in the format NAME=VALUE")
         try:
             found[name] = json.loads(value)
         except ValueError:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 protocol, with limits on connections and on the duration and syntax of request heads."""
+"""uvicorn's HTTP/1.1 protocol, with limits on connections and on request heads."""
 
 import asyncio
 import ipaddress
@@ -19,16 +19,16 @@ _BUSY_HEAD = (
     b"connection: close\r\ncontent-length: %d\r\n\r\n%s"
 )
 
-# Reading once from this many connections takes the event loop a few milliseconds in total.
+# Chosen so that one read from each of these connections blocks the event loop for only a few milliseconds in total.
 _MAX_DRAINING = 8
 _LENGTHS = {b"content-length", b"transfer-encoding"}
 
 
 class StrictConnection(h11.Connection):
-    """An h11 connection that rejects request heads that proxies and servers are known to parse differently.
+    """An h11 connection that rejects request heads that allow request smuggling.
 
     h11 accepts lines that end in a bare LF, folded headers, and `Content-Length` together with `Transfer-Encoding`. A
-    proxy that parses one of these differently would see different requests than we do: request smuggling.
+    proxy may parse these differently, and then sees different requests than this server.
     """
 
     def next_event(self) -> Any:  # noqa: ANN401 - h11's events and its two sentinels
@@ -36,10 +36,10 @@ class StrictConnection(h11.Connection):
             head = self.trailing_data[0].partition(b"\r\n\r\n")[0]
             # guard: strict-request-lines
             if head.count(b"\n") != head.count(b"\r\n"):
-                raise h11.RemoteProtocolError("A header line ends without CR.")
+                raise h11.RemoteProtocolError("A header line does not end with CRLF.")
             # guard: folded-headers
             if b"\n " in head or b"\n\t" in head:
-                raise h11.RemoteProtocolError("A header is folded across lines.")
+                raise h11.RemoteProtocolError("A header is folded over several lines.")
         event = super().next_event()
         # guard: one-body-length
         if isinstance(event, h11.Request) and {name for name, _ in event.headers} >= _LENGTHS:
@@ -48,11 +48,10 @@ class StrictConnection(h11.Connection):
 
 
 class Connections:
-    """The open connections of a process: at most `most` in total, and at most `most_of_address` from one address.
+    """The open connections of a process, limited in total and per address.
 
-    When all connections are in use, a new one replaces the one that has been idle longest. A client can therefore
-    always connect while fewer than `most` requests are in progress. Addresses in `proxies` have no per-address limit,
-    because a proxy forwards the requests of many clients.
+    If the total limit is reached, a new connection replaces the one that has been idle longest. Trusted proxies have no
+    per-address limit, because a proxy forwards the requests of many clients.
     """
 
     def __init__(self, most: int, most_of_address: int, proxies: tuple[Network, ...]) -> None:
@@ -65,11 +64,11 @@ class Connections:
         self._draining: set[BoundedProtocol] = set()
 
     def add(self, connection: "BoundedProtocol") -> bytes | None:
-        """Register a new connection. Returns the reason if the connection must be refused, otherwise None."""
+        """Register a new connection. Returns None, or the reason why the connection must be rejected."""
         key = self._find_limit_key(connection.client[0] if connection.client else None)
         # guard: connections-of-address
         if key is not None and self._of_address[key] >= self._most_of_address:
-            return b"This address has reached its limit of open connections."
+            return b"This address has reached its limit on open connections."
         if len(self._open) >= self._most:
             idlest = next(iter(self._waiting), None)
             if idlest is None:
@@ -92,11 +91,10 @@ class Connections:
             self._waiting[connection] = None
 
     def try_drain(self, connection: "BoundedProtocol") -> bool:
-        """Reserve a slot for reading and discarding the rest of a request body. Returns False if no slot is free.
+        """Reserve a slot for discarding the rest of a request body. Returns False if no slot is free.
 
-        Some clients read the response only after sending the whole body, so the server reads the body even if it has
-        already responded to the request. The number of slots is limited because hundreds of such bodies would block the
-        event loop.
+        Some clients read the response only after sending the whole body, so the body must be read even after
+        the server has responded. Slots are limited, because reading hundreds of such bodies would block the event loop.
         """
         if len(self._draining) >= _MAX_DRAINING:
             return False
@@ -104,11 +102,11 @@ class Connections:
         return True
 
     def stop_draining(self, connection: "BoundedProtocol") -> None:
-        """Release the connection's slot for discarding a body, if the connection has one."""
+        """Release the connection's slot for discarding a body, if it has one."""
         self._draining.discard(connection)
 
     def remove(self, connection: "BoundedProtocol") -> None:
-        """Unregister a connection. Does nothing if it was never registered."""
+        """Unregister a connection. Does nothing if it is not registered."""
         self.stop_draining(connection)
         self._waiting.pop(connection, None)
         key = self._open.pop(connection, None)
@@ -123,7 +121,7 @@ class Connections:
         connection.transport.close()
 
     def _find_limit_key(self, host: str | None) -> str | None:
-        """Return the key under which an address's connections are counted, or None for a proxy or a Unix socket."""
+        """Return the key that groups the connections of one address, or None for a proxy or a Unix socket."""
         try:
             address = ipaddress.ip_address(host or "")
         except ValueError:
@@ -132,11 +130,11 @@ class Connections:
 
 
 class BoundedProtocol(H11Protocol):
-    """A protocol that responds with 503 when `Connections` is full, and closes connections that are too slow.
+    """A protocol that responds with 503 when `Connections` is full, and closes slow connections.
 
-    A connection is too slow in two cases. The complete request head has not arrived `head_seconds` after the connection
-    was opened or after the first byte of the head. Or the client is still sending a body `head_seconds` after the
-    response.
+    A connection is closed if a request head takes longer than `head_seconds` to arrive, counted from the opening of the
+    connection or from the head's first byte. It is also closed if the client is still sending the body `head_seconds`
+    after the response.
     """
 
     bounds: Connections
@@ -169,7 +167,7 @@ class BoundedProtocol(H11Protocol):
             self.bounds.mark_busy(self)
 
     def on_response_complete(self) -> None:
-        self.cycle.body = bytearray()  # This frees the unread body, which would otherwise stay in memory.
+        self.cycle.body = bytearray()  # Free the unread body, which would otherwise stay in memory.
         self.bounds.mark_idle(self)
         super().on_response_complete()
         if self._is_working():  # A pipelined request has already arrived.
@@ -205,5 +203,5 @@ class BoundedProtocol(H11Protocol):
 
 
 def build_protocol(bounds: Connections, *, head_seconds: float) -> type[H11Protocol]:
-    """Build a protocol class with these limits. The server creates one instance of the class per connection."""
+    """Build a protocol class with these limits, which the server instantiates for each connection."""
     return type("Bounded", (BoundedProtocol,), {"bounds": bounds, "head_seconds": head_seconds})

@@ -17,18 +17,18 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def load_tenant_id(opened: OpenCatalog, tenant: str) -> str:
-    """Find a tenant by id or name and return its id. Raises `TenantNotFoundError` if there is no such tenant."""
+    """Return the id of the tenant with this id or name. Raises `TenantNotFoundError` if it does not exist."""
     return opened.identities.tenants.load_tenant(tenant).id
 
 
 def parse_duration(text: str) -> timedelta:
-    """Parse a duration such as `90d`, `12h` or `30m`. Raises `SettingsError` if `text` is not in this format."""
+    """Parse a duration such as `90d`, `12h` or `30m`. Raises `SettingsError` if the format is invalid."""
     found = re.fullmatch(r"(\d{1,5})([mhd])", text.strip())
     if found is None:
-        raise SettingsError(f"{text!r} is not a duration.", hint="Use a form such as 90d, 12h or 30m.")
+        raise SettingsError(f"{text!r} is not a valid duration.", hint="Use a format such as 90d, 12h or 30m.")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def format_time(at: float | None) -> str:
-    """Format a Unix timestamp as a date and time in UTC. Returns an empty string for None."""
+    """Format a Unix timestamp in UTC, or return an empty string for None."""
     return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}Z"

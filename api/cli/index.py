@@ -1,4 +1,4 @@
-"""`leadline index`: show, migrate, verify, repair and rebuild the vector index."""
+"""`leadline index`: migrate, verify, repair and rebuild the vector index."""
 
 import json
 import time
@@ -24,7 +24,7 @@ from retrieval.encoders.specs import is_described, parse_spec
 from retrieval.index.copies import Copies
 
 app = typer.Typer(
-    help="Manage the vector index: migrate to another encoder or layout and back, verify, repair and rebuild it.",
+    help="Manage the vector index: migrate it to another encoder or layout and back, verify, repair and rebuild it.",
     no_args_is_help=True,
 )
 
@@ -77,8 +77,8 @@ def reembed(
 ) -> None:
     """Build a new generation of the index with another encoder, while searches keep using the current one.
 
-    In a cluster this command does the work while the service keeps running; run it on several machines to share the
-    work. On a data folder the running service does the work, or this command if no service is running. If interrupted,
+    In a cluster, this command does the work while the service keeps running; run it on several machines to share the
+    work. On a data folder, the running service does the work, or this command if no service is running. If interrupted,
     run it again to continue.
     """
     with _open_access(beside=encoder) as access, show_build_progress("Embedding") as watch:
@@ -91,9 +91,9 @@ def reembed(
 def spread() -> None:
     """Copy the index into a new generation with the current settings of the vector server.
 
-    Use it to change the number of shards or replicas, or the quantization. First restart every process with the new
-    settings. Searches keep using the current generation, and no vectors are recomputed. Like `reembed`, the command can
-    be interrupted and continued, and run on several machines.
+    Use this command to change the number of shards or replicas, or the quantization. First restart every process with
+    the new settings. Searches keep using the current generation, and no vectors are recomputed. Like `reembed`, the
+    command can be interrupted and continued, and can run on several machines.
     """
     with _open_access() as access, show_build_progress("Copying") as watch:
         generation = access.build_switcher(watch).spread(access.store.list_differences)
@@ -111,10 +111,7 @@ def switch() -> None:
 
 @app.command()
 def rollback() -> None:
-    """Return to the previous generation.
-
-    First adds the documents that have arrived since the switch.
-    """
+    """Return to the previous generation, after adding the documents that have arrived since the switch."""
     _activate_other("rollback")
 
 
@@ -129,7 +126,7 @@ def discard(
         discarded = access.records.discard(unfinished=unfinished)
         removed = access.clean_up()
     if discarded is None:
-        _print_line("There is no generation besides the active one.")
+        _print_line("The index has no inactive generation.")
     elif removed:
         _print_line(f"Deleted generation {discarded.id} and its index.")
     else:
@@ -140,8 +137,8 @@ def discard(
 def rebuild() -> None:
     """Rebuild the whole index from the stored texts, and switch to it.
 
-    Use it for example after losing the vector data. Documents are not parsed again. Searches use the old index until
-    the new one is complete.
+    Use this command after losing the vector data, for example. Documents are not parsed again. Searches use the old
+    index until the new one is complete.
     """
     with _open_access() as access, show_build_progress("Rebuilding") as watch:
         before = access.records.load_active()
@@ -161,29 +158,29 @@ def rebuild() -> None:
 
 @app.command()
 def repair(
-    yes: Annotated[bool, typer.Option("--yes", help="Create the copies without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Create the replicas without asking.")] = False,
 ) -> None:
-    """Recreate shard copies that were lost with a node of the vector server.
+    """Recreate shard replicas that were lost with a node of the vector server.
 
-    Searches keep working. Copies on an offline node return with the node. If a node is lost for good, first remove it
-    from the vector server: see deploy/RUNBOOKS.md. If interrupted, run the command again to continue. Exits with status
-    1 if shards still lack copies.
+    Searches keep working. Replicas on an offline node come back when the node does. If a node is lost for good, first
+    remove it from the vector server: see deploy/RUNBOOKS.md. If interrupted, run the command again to continue. Exits
+    with status 1 if shards still lack replicas.
     """
     with _open_access(only_look=True) as access:
         found = access.list_copies()
         if not found:
-            _print_line("The index is not replicated, so there are no copies to repair.")
+            _print_line("The index is not replicated, so there are no replicas to repair.")
             return
         for generation, copies in found.items():
             _print_line(f"Generation {generation}: {copies.describe()}")
         to_make = sum(len(copies.list_missing()) for copies in found.values())
         if to_make and not yes:
-            typer.confirm(f"Create {to_make:,} {'copy' if to_make == 1 else 'copies'} now?", abort=True)
+            typer.confirm(f"Create {to_make:,} {'replica' if to_make == 1 else 'replicas'} now?", abort=True)
         with _show_bar("Copying") as advanced:
             repaired = access.repair_copies(advanced)
     incomplete = [copies for copies in repaired.values() if copies.underreplicated_shards]
     if not incomplete:
-        _print_line("Every shard has all its copies.")
+        _print_line("Every shard has all its replicas.")
         return
     for copies in incomplete:
         _print_line(f"{copies.describe()} {advise_on_copies(copies)}")
@@ -191,21 +188,23 @@ def repair(
 
 
 def advise_on_copies(copies: Copies) -> str:
-    """Return advice about shards without enough replicas, or an empty string if there are none."""
+    """Return advice on shards without enough replicas, or an empty string if there are none."""
     if not copies.underreplicated_shards:
         return ""
     if not all(shard.active | shard.inactive for shard in copies.underreplicated_shards):
-        return "Run `leadline index rebuild`: some shards have no copy left on any node."
+        return "Run `leadline index rebuild`: some shards have no replica left on any node."
     if copies.list_missing():
         return "Run `leadline index repair`."
     if copies.unreachable_nodes:
         return (
-            "Restart the node: its copies return with it. If the node is lost for good, remove it and run `leadline "
-            "index repair`; see LeadlineCopiesMissing in deploy/RUNBOOKS.md."
+            "Restart the node, which brings back its replicas. If the node is lost for good, remove it and run "
+            "`leadline index repair`; see LeadlineCopiesMissing in deploy/RUNBOOKS.md."
         )
     if any(shard.inactive for shard in copies.underreplicated_shards):
-        return "Wait: the vector server completes the copies while their nodes are running."
-    return "Add a node to the vector server and run `leadline index repair`: each copy needs its own node."
+        return "Wait: the vector server completes the replicas while their nodes are running."
+    return (
+        "Add a node to the vector server and run `leadline index repair`: each replica of a shard needs its own node."
+    )
 
 
 @app.command()
@@ -217,15 +216,15 @@ def verify(
 ) -> None:
     """Compare the index with the catalog and texts, version by version.
 
-    Checks the id, span, page and headings of every chunk, and that its vector exists. For a sample of chunks it also
-    checks that the vector matches the text and that a word search finds the chunk. Nothing is changed. Exits with
-    status 1 if they differ.
+    Checks the id, span, page and headings of every chunk, and that its vector exists. For a sample of chunks, it also
+    checks that the vector matches the text and that a keyword search finds the chunk. Nothing is changed. Exits with
+    status 1 if there are differences.
     """
     with _open_access() as access:
         live = {known.id: known for known in access.records.list_live()}
         chosen = access.records.load_active() if generation is None else live.get(generation)
         if chosen is None:
-            raise typer.BadParameter("unknown generation; `leadline index show` lists them")
+            raise typer.BadParameter("Unknown generation. List the generations with `leadline index show`.")
         with _show_bar("Comparing") as advanced:
             verified = access.verify(chosen, sample=sample, seed=seed, advanced=advanced)
     if as_json:
@@ -284,7 +283,7 @@ def _activate_other(direction: str) -> None:
 
 @contextmanager
 def _open_access(*, only_look: bool = False, beside: str | None = None) -> Iterator[IndexAccess]:
-    """Open the index. `beside` may describe an additional encoder that the settings do not contain."""
+    """Open the index. `beside` may describe an additional encoder that is not in the settings."""
     settings, cluster = read_settings(), read_cluster_settings()
     if beside is not None and is_described(beside) and beside != settings.encoder_beside:
         known = {"encoder_beside": _parse_encoder(beside)}
@@ -305,7 +304,7 @@ def _parse_encoder(encoder: str) -> str:
 
 
 def _require_encoder(access: IndexAccess, name: str) -> EncoderChoice:
-    """Find an encoder by name and open it once, so that any errors are raised before the work starts."""
+    """Find an encoder by name, and open it once so that errors are raised before the work starts."""
     choice = access.encoders.get_by_name(name)
     if not is_described(name):
         fetch_needed_files(read_settings(llm="none", encoder=name))
@@ -348,12 +347,12 @@ def _build_description(access: IndexAccess) -> dict[str, Any]:
 
 
 def describe_check(state: IndexState) -> str:
-    """Describe the result of the most recent comparison of an index with the catalog."""
+    """Describe the most recent comparison of an index with the catalog."""
     if state.lost:
-        return f"{state.lost} Searches are refused until the index is rebuilt: run `leadline index rebuild`."
+        return f"{state.lost} Searches are rejected until you rebuild the index with `leadline index rebuild`."
     if state.checked_at is None:
         return f"Generation {state.generation} has not been compared with the catalog yet."
-    again = f" {state.requeued:,} have been reindexed since it was created." if state.requeued else ""
+    again = f" {state.requeued:,} documents have been reindexed since its creation." if state.requeued else ""
     if state.missing:
         found = f"{state.missing:,} of {state.versions:,} documents were missing from"
     else:
@@ -401,7 +400,7 @@ def _print_line(text: str) -> None:
 
 @contextmanager
 def show_build_progress(what: str) -> Iterator[Watch]:
-    """Show a progress bar that counts chunks. The bar appears only if there is work to do."""
+    """Show a progress bar that counts chunks, as soon as there is work to do."""
     with _show_bar(what) as advanced:
 
         def watch(progress: BuildProgress, uncommitted: int) -> None:
@@ -412,9 +411,9 @@ def show_build_progress(what: str) -> Iterator[Watch]:
 
 @contextmanager
 def _show_bar(what: str) -> Iterator[Any]:
-    """Show a progress bar and yield the function that updates it with the current count and the total.
+    """Show a progress bar, and yield the function that updates it with the current count and the total.
 
-    If the output is not a terminal, print a line every ten seconds instead.
+    If standard error is not a terminal, print a line every ten seconds instead.
     """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

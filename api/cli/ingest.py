@@ -1,4 +1,4 @@
-"""`leadline ingest`: upload files and folders, and wait until they are searchable and ready."""
+"""`leadline ingest`: upload files and folders, and wait until they are searchable or ready."""
 
 import json
 import os
@@ -33,10 +33,10 @@ _BEFORE_READY = (*_BEFORE_SEARCHABLE, "searchable", "embedding")
 
 @dataclass
 class IngestReport:
-    """The result of an upload. Times are seconds since the first upload, or None if the command did not wait.
+    """The result of an upload.
 
-    `left_out` lists the files whose text is incomplete, such as files with images. It stays empty if the command does
-    not wait.
+    Times are in seconds since the start of the upload, and None if the command did not wait. `left_out` lists files
+    whose text is incomplete, such as files with images. It is empty if the command did not wait.
     """
 
     files: int
@@ -54,9 +54,10 @@ class IngestReport:
 
 @dataclass(frozen=True)
 class UploadOptions:
-    """The metadata, readers and priority of uploaded files. Without `readers`, the whole tenant can read the files.
+    """The metadata, readers and priority of uploaded files.
 
-    Without a `priority`, a single file is uploaded with priority `interactive`, and several files with priority `bulk`.
+    Without `readers`, the whole tenant can read the files. Without a `priority`, a single file gets the priority
+    `interactive`, and several files get `bulk`.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -89,10 +90,10 @@ def ingest(
     finds it too. Exits with status 1 if a file is refused or fails.
     """
     if wait not in ("searchable", "ready", "no"):
-        raise typer.BadParameter("choose searchable, ready or no", param_hint="--wait")
+        raise typer.BadParameter("Choose searchable, ready or no.", param_hint="--wait")
     files = list(iter_files(paths))
     if not files:
-        raise ServiceError("No files to upload.", hint="Give files, or a folder that contains files.")
+        raise ServiceError("No files to upload.", hint="Pass files, or a folder that contains files.")
     console = Console(stderr=True)
     name = ", ".join(str(path) for path in paths)
     about = UploadOptions(parse_attributes(metadata), tuple(reader or ()), priority)
@@ -116,9 +117,9 @@ def upload_batch(
     watch: Watch = lambda *_: None,
     about: UploadOptions = UploadOptions(),
 ) -> IngestReport:
-    """Upload `(name, path)` pairs as one batch, several at a time, and wait until they reach the state `wait`.
+    """Upload `(name, path)` pairs as one batch, and wait until the documents reach the state `wait`.
 
-    Raises `Interrupted` if Ctrl-C is pressed; its hint includes the batch id.
+    Raises `Interrupted` if Ctrl-C is pressed.
     """
     started_at = time.monotonic()
     batch = client.post("/v1/batches", {"name": name[:_NAME_CHARS]})["id"]
@@ -145,13 +146,13 @@ def upload_batch(
 
 
 class Interrupted(LeadlineError):
-    """Ctrl-C was pressed during an upload or while waiting for its processing."""
+    """Ctrl-C was pressed during an upload or while waiting for its documents."""
 
     code = "interrupted"
 
     def __init__(self, batch: str) -> None:
         super().__init__(
-            "Interrupted. The service keeps processing uploaded files while it is running.",
+            "Interrupted. The service continues to process the uploaded files while it is running.",
             hint=f"Check progress with `leadline batch show {batch}`, or stop with `leadline batch cancel {batch}`.",
         )
 
@@ -193,7 +194,7 @@ def _upload_all(
 
 
 def _wait_for_batch(client: Client, report: IngestReport, wait: str, started_at: float, watch: Watch) -> dict[str, Any]:
-    """Wait until the batch reaches the state `wait` or ends, and return the latest version of the batch."""
+    """Wait until the batch reaches the state `wait` or ends, and return the batch."""
     batch: dict[str, Any] = {}
     for batch in client.follow(f"/v1/batches/{report.batch}/events"):
         seconds = round(time.monotonic() - started_at, 2)
@@ -208,7 +209,7 @@ def _wait_for_batch(client: Client, report: IngestReport, wait: str, started_at:
 
 
 def show_progress(batch: dict[str, Any], watch: Watch) -> None:
-    """Pass the progress of a batch, as returned by the API, to the stage watcher `watch`."""
+    """Report each stage of a batch, as returned by the API, to `watch`."""
     progress, accepted = batch["progress"], sum(batch["counts"]["documents"].values())
     searchable, paused = accepted - _count_in_states(batch, _BEFORE_SEARCHABLE), progress["paused"]
     watch("searchable", searchable, accepted, format_resume_hint(paused) if searchable < accepted else "")
@@ -219,7 +220,7 @@ def show_progress(batch: dict[str, Any], watch: Watch) -> None:
 
 
 def format_resume_hint(paused: Sequence[str]) -> str:
-    """Format advice on how to resume the paused kinds of work. Returns an empty string if nothing is paused."""
+    """Format advice on resuming paused kinds of work, or return an empty string if nothing is paused."""
     commands = " and ".join(f"`leadline queue resume {kind}`" for kind in paused)
     return f"paused; resume with {commands}" if commands else ""
 
@@ -229,7 +230,7 @@ def _count_in_states(batch: dict[str, Any], states: Sequence[str]) -> int:
 
 
 def iter_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """Yield the `(display name, path)` of each regular file in a fixed order. Hidden files and folders are skipped.
+    """Yield `(name, path)` for each regular file, in a fixed order. Hidden files and folders are skipped.
 
     Raises `ServiceError` if a path does not exist.
     """
@@ -246,7 +247,7 @@ def iter_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 
 
 def _decode_name(name: str) -> str:
-    """Decode a file name as UTF-8. Bytes that are not valid UTF-8 become replacement characters."""
+    """Decode a file name as UTF-8, replacing invalid bytes with replacement characters."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 

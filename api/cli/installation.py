@@ -18,7 +18,7 @@ app = typer.Typer(
 
 @app.command()
 def show() -> None:
-    """Show the installation id of each part, and count files that the catalog does not know.
+    """Show the installation id of each component, and count files that are not in the catalog.
 
     Exits with status 1 if the ids differ.
     """
@@ -29,10 +29,10 @@ def show() -> None:
 
 @app.command()
 def adopt(yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False) -> None:
-    """Link the files and index to this catalog, whatever they belonged to before.
+    """Link the files and index to this catalog, even if they belong to another installation.
 
-    Stop the service first. Files that the catalog does not know are not deleted immediately: upkeep quarantines them
-    for days, and does nothing if there are suspiciously many.
+    Stop the service first. Files that are not in the catalog are not deleted immediately: the service first quarantines
+    them for days, and leaves them alone if there are suspiciously many.
     """
     with open_installation(read_settings(), read_cluster_settings(), alone=True) as parts:
         _print_parts(parts)
@@ -43,7 +43,7 @@ def adopt(yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confir
 
 
 def _print_parts(parts: InstallationParts) -> bool:
-    """Print the components of the installation. Returns True if they belong together."""
+    """Print the installation's components. Returns True if they belong together."""
     ids = parts.load_ids()
     table = Table("part", "installation")
     for part, identifier in ids.items():

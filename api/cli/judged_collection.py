@@ -1,4 +1,4 @@
-"""Loads the documents that judged questions refer to into a separate service, which chunks and embeds them as usual."""
+"""Loads the corpus of judged questions into a separate service, which chunks and embeds it as usual."""
 
 import hashlib
 import json
@@ -29,18 +29,19 @@ _UPLOADS_AT_ONCE = 4
 _COLLECTION = "default"
 _OWNERS_FILE = "judged.json"
 _MARKDOWN_MARKS = "# \n"
-# The formats of question sets in which each document is a separate file.
+# Question sets that refer to documents in separate files.
 FileQuestions = LocatedQuestions | FigureQuestions
-# A measurement can wait for the reranker longer than an interactive user can.
+# A measurement can wait longer for the reranker than a user can.
 _RERANK_MS = 60_000
 
 
 @dataclass(frozen=True)
 class JudgedCollection:
-    """A service that holds the corpus. `owners` maps document ids to corpus ids or file names.
+    """A service that contains the corpus.
 
-    Texts with identical bytes are stored as one document with several owners. `indexing_seconds` is the time from the
-    first upload to the last vector, or None if the index already existed.
+    `owners` maps each document id to corpus ids or file names. There are several if their texts are identical, because
+    identical texts are stored as one document. `indexing_seconds` is the time from the first upload to the last vector,
+    or None if the index already existed.
     """
 
     services: Services
@@ -49,12 +50,12 @@ class JudgedCollection:
     indexing_seconds: float | None
 
     def load_versions(self) -> dict[str, str]:
-        """Return the id of each document's active version, keyed by document id."""
+        """Load the id of each document's active version, keyed by document id."""
         every = self.services.documents.catalog.list_active_documents(DEFAULT_TENANT, limit=len(self.owners))
         return {document.document_id: document.version_id for document in every}
 
     def load_texts(self) -> dict[str, str]:
-        """Return the normalized text of each document, keyed by corpus id or file name."""
+        """Load each document's normalized text, keyed by corpus id or file name."""
         return {
             owner: self.services.contents.texts.read(version)
             for document, version in self.load_versions().items()
@@ -66,10 +67,10 @@ class JudgedCollection:
 def open_judged_collection(
     data: JudgedFolder | FileQuestions, home: Path | None, console: Console
 ) -> Iterator[JudgedCollection]:
-    """Load the corpus into a service that has no language model and uses a separate data folder.
+    """Load the corpus into a service without a language model, in its own data folder.
 
-    If `home` is None, the data folder is temporary. Otherwise the corpus is indexed once and reused by later calls.
-    Raises `ServiceError` if the folder contains other documents.
+    If `home` is None, the data folder is temporary. Otherwise, later calls reuse the index. Raises `ServiceError` if
+    the folder contains other documents.
     """
     settings = read_settings(llm="none", query_cache_bytes=0)
     fetch_needed_files(settings)
@@ -86,7 +87,7 @@ def open_judged_collection(
         if owners is None:
             _save_owners(
                 home, corpus, None
-            )  # This marks the folder as created by this command, so that a later run can continue an interrupted one.
+            )  # Mark the folder as created by this command, so that a later run can continue an interrupted one.
             started_at = time.perf_counter()
             owners = _upload_corpus(client, data, console)
             seconds = time.perf_counter() - started_at
@@ -103,9 +104,7 @@ def _load_owners(home: Path, corpus: str) -> dict[str, list[str]] | None:
             return owners
     elif not home.exists() or not any(home.iterdir()):
         return None
-    raise ServiceError(
-        f"{home} contains documents other than this corpus.", hint="Use another folder that is new or empty."
-    )
+    raise ServiceError(f"{home} contains documents that are not in this corpus.", hint="Use a new or empty folder.")
 
 
 def _save_owners(home: Path, corpus: str, owners: Mapping[str, Sequence[str]] | None) -> None:
@@ -113,7 +112,7 @@ def _save_owners(home: Path, corpus: str, owners: Mapping[str, Sequence[str]] | 
 
 
 def _compute_digest(files: Mapping[str, Path]) -> str:
-    """Compute one digest for the contents of all files. For a single file, the digest is the SHA-256 of that file."""
+    """Compute a digest of all files' contents. For a single file, it is the file's SHA-256."""
     digests = []
     for path in files.values():
         with path.open("rb") as file:
@@ -141,7 +140,7 @@ def _upload_corpus(client: Client, data: JudgedFolder | FileQuestions, console: 
 
 
 def _write_corpus(data: JudgedFolder, folder: Path) -> tuple[dict[str, Path], int]:
-    """Write each corpus text to a file. Returns the files, keyed by corpus id, and the number of empty texts."""
+    """Write each corpus text to a file. Returns the files keyed by corpus id, and the number of empty texts."""
     files: dict[str, Path] = {}
     empty = 0
     for number, entry in enumerate(data.iter_corpus()):

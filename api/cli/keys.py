@@ -1,4 +1,4 @@
-"""`leadline keys`: create, list, rotate and revoke API keys in the catalog of the data folder or cluster."""
+"""`leadline keys`: create, list, rotate and revoke API keys."""
 
 import time
 from typing import Annotated
@@ -26,7 +26,7 @@ _DEFAULT_SCOPES = (Scope.READ, Scope.WRITE, Scope.ASK)
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="A name that says what the key is for.")] = "command line",
+    name: Annotated[str, typer.Argument(help="A name that describes the key's purpose.")] = "command line",
     scope: Scopes = None,
     user: Annotated[str | None, typer.Option(help="The user whose documents the key can access.")] = None,
     expires: Annotated[str | None, typer.Option(help="Time until the key expires, such as 90d or 12h.")] = None,
@@ -89,14 +89,13 @@ def revoke(identifier: Identifier, tenant: Tenant = IN_DEFAULT) -> None:
     with open_configured_catalog() as opened:
         revoked = opened.keys.revoke(load_tenant_id(opened, tenant), identifier)
     if not revoked:
-        raise KeyNotFoundError(
-            f"There is no active key {identifier!r}.", hint="List the keys with `leadline keys list`."
-        )
+        raise KeyNotFoundError(f"Active key {identifier!r} not found.", hint="List the keys with `leadline keys list`.")
     Console().print(f"Revoked key {identifier}.", highlight=False)
 
 
 def _print_key(key: ApiKey, text: str) -> None:
     print(text)
     Console(stderr=True).print(
-        f"This is key {key.id}. Save it now, as it will not be shown again: export LEADLINE_API_KEY=…", highlight=False
+        f"This is key {key.id}. Save it now, because it will not be shown again: export LEADLINE_API_KEY=…",
+        highlight=False,
     )

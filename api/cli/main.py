@@ -1,4 +1,4 @@
-"""`leadline`: run the service, upload documents, ask questions and administer an installation."""
+"""`leadline`: the root command and the list of its subcommands."""
 
 import logging
 import sys
@@ -21,8 +21,8 @@ _ADMINISTRATION = "Administration"
 _STORAGE = "Index and storage"
 _CLUSTER = "Cluster"
 
-# Commands in the order in which `leadline --help` lists them. The list shows these texts without importing the
-# commands. Each text is the first paragraph of the command's help.
+# Commands in the order of `leadline --help`, which shows these texts without importing the commands. Each text repeats
+# the first paragraph of the command's own help.
 COMMANDS = {
     "up": Target(
         "api.cli.up:up", "Start the service in one process: API, workers, index and language model.", _SERVICE
@@ -41,9 +41,9 @@ COMMANDS = {
     "models": Target("api.cli.models:models", "List, fetch and verify model files.", _SERVICE),
     "ingest": Target("api.cli.ingest:ingest", "Upload files and folders, and wait until they are ready.", _DOCUMENTS),
     "ask": Target("api.cli.ask:ask", "Ask a question and see the source of each sentence in the answer.", _DOCUMENTS),
-    "chat": Target("api.cli.chat:chat", "Hold a conversation in the terminal.", _DOCUMENTS),
+    "chat": Target("api.cli.chat:chat", "Have a conversation in the terminal.", _DOCUMENTS),
     "conversations": Target("api.cli.conversations:app", "List, show and delete saved conversations.", _DOCUMENTS),
-    "search": Target("api.cli.search:search", "Search for passages, without writing an answer.", _DOCUMENTS),
+    "search": Target("api.cli.search:search", "Search for passages without writing an answer.", _DOCUMENTS),
     "runs": Target(
         "api.cli.runs:app", "List, show, watch, continue, finish, cancel and delete background runs.", _DOCUMENTS
     ),
@@ -69,7 +69,7 @@ COMMANDS = {
     ),
     "index": Target(
         "api.cli.index:app",
-        "Manage the vector index: migrate to another encoder or layout and back, verify, repair and rebuild it.",
+        "Manage the vector index: migrate it to another encoder or layout and back, verify, repair and rebuild it.",
         _STORAGE,
     ),
     "blobs": Target(
@@ -130,7 +130,7 @@ def configure(
 
 
 def main() -> None:
-    """Run the command line. A `LeadlineError` is printed as a sentence and a hint instead of a traceback."""
+    """Run the command line. For a `LeadlineError`, print the detail and hint instead of a traceback."""
     # guard: private-files
     make_new_files_private()
     try:

@@ -69,8 +69,7 @@ def _open_store(directory: Path | None) -> ModelStore:
 
 
 def _print_table(store: ModelStore, found: list[ModelFileCheck]) -> None:
-    # The table has no borders, and long names are folded, so that they can be read and copied in a terminal of 80
-    # columns.
+    # Without borders and with long names folded, names can be read and copied in a terminal with 80 columns.
     table = Table(title=str(store.directory), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("File", overflow="fold")
     table.add_column("Size", justify="right", no_wrap=True)

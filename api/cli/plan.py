@@ -1,4 +1,4 @@
-"""`leadline plan` estimates machines, GPUs and time for a workload, and `leadline plan model` a model's GPU memory."""
+"""`leadline plan`: estimate machines, GPUs and time for a workload, or a model's GPU memory."""
 
 import json
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ GpuName = Annotated[str, typer.Option("--gpu", help="The GPU type, such as l4, r
 
 
 class PlanError(LeadlineError):
-    """A plan cannot be computed from these options."""
+    """The options are not sufficient for a plan."""
 
     code = "plan"
     default_hint = "For the required options, see `leadline plan --help`."
@@ -44,7 +44,7 @@ def plan_service(
     gpu: GpuName = "h100",
     gpus: Annotated[int, typer.Option(help="Number of GPUs per model server (tensor parallel).", min=1)] = 1,
     gpu_price: Annotated[float | None, typer.Option(help="Your price of one GPU per hour.", min=0)] = None,
-    within: Annotated[float, typer.Option(help="Hours within which all documents are to be indexed.", min=0.1)] = 24.0,
+    within: Annotated[float, typer.Option(help="Maximum number of hours for indexing all documents.", min=0.1)] = 24.0,
     answers_within: Annotated[
         float, typer.Option(help="Target 95th percentile of the answer time, in seconds.", min=1)
     ] = 30.0,
@@ -57,9 +57,11 @@ def plan_service(
     if context.invoked_subcommand is not None:
         return
     if documents is None or (tokens is None) == (pages is None):
-        raise PlanError("A plan needs --documents, and either --tokens or --pages per document.")
+        raise PlanError("A plan requires --documents, and either --tokens or --pages.")
     if questions and not model:
-        raise PlanError("A plan for questions needs --model.", hint="List models with `leadline plan model --list`.")
+        raise PlanError(
+            "Planning for questions requires --model.", hint="List models with `leadline plan model --list`."
+        )
     constants = load_constants()
     workload = Workload(
         documents=documents,
@@ -93,7 +95,7 @@ def plan_model(
     known: Annotated[bool, typer.Option("--list", help="List the known models and GPUs.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compute how much GPU memory the weights and KV cache of a vLLM server take, and how many sequences fit."""
+    """Compute a vLLM server's GPU memory for weights and KV cache, and how many sequences fit."""
     if known:
         print("\n".join(list_model_names()))
         print("\n".join(f"{each.id}: {each.name}" for each in load_constants().gpus.values()))
@@ -108,12 +110,12 @@ def plan_model(
     }
     options = replace(options, **{name: value for name, value in changes.items() if value is not None})
     if not options.model:
-        raise PlanError("No model is given.", hint="Name a model, or give a --profile. List models with --list.")
+        raise PlanError("No model was given.", hint="Name a model, or give a --profile. List models with --list.")
     _print_memory(plan_memory(load_model(options.model), require_gpu(gpu), options), length or _LENGTHS, as_json)
 
 
 def require_gpu(name: str) -> Gpu:
-    """Return the GPU with this name. For an unknown name, raises a `CheckpointError` that lists the known GPUs."""
+    """Return the GPU with this name. Raises a `CheckpointError` that lists the known GPUs if the name is unknown."""
     gpus = load_constants().gpus
     if name.lower() not in gpus:
         raise CheckpointError(f"Unknown GPU {name!r}.", hint=f"Choose one of {', '.join(gpus)}.")
@@ -121,7 +123,7 @@ def require_gpu(name: str) -> Gpu:
 
 
 def _build_server_options(gpus: int) -> ServerOptions:
-    """Build the options of a model server with the same values as the deployment profiles."""
+    """Build the options of a model server, with the values of the deployment profiles."""
     return ServerOptions(max_model_len=32_768, max_num_seqs=64, tensor_parallel_size=gpus)
 
 

@@ -1,4 +1,4 @@
-"""Runs a service inside the current process for the duration of one command."""
+"""Runs a service in the current process for the duration of one command."""
 
 import tempfile
 import threading
@@ -24,14 +24,14 @@ AnyServer = TypeVar("AnyServer", bound=uvicorn.Server)
 
 @contextmanager
 def open_private_client(settings: Settings) -> Iterator[Client]:
-    """Start a service on the data folder and open a client for it."""
+    """Start a service on the data folder, and open a client for it."""
     with open_embedded(settings) as services, open_services_client(services) as client:
         yield client
 
 
 @contextmanager
 def open_services_client(services: Services) -> Iterator[Client]:
-    """Serve `services` on a Unix socket that only this user can access, and open a client for it."""
+    """Serve the API on a Unix socket that only this user can access, and open a client for it."""
     with run_private_server(services, uvicorn.Server) as (_, socket, key):
         http = httpx.Client(
             base_url="http://leadline",
@@ -47,10 +47,10 @@ def open_services_client(services: Services) -> Iterator[Client]:
 def run_private_server(
     services: Services, kind: Callable[[uvicorn.Config], AnyServer]
 ) -> Iterator[tuple[AnyServer, str, str]]:
-    """Serve `services` on a Unix socket.
+    """Serve the API on a Unix socket, and yield the server, the socket's path and an API key.
 
-    Yields the server, its socket path, and an API key that is valid inside the block. When the block exits, the key is
-    expired rather than revoked, so that runs started with the key can continue when the service starts again.
+    When the `with` block exits, the key is expired rather than revoked, so that runs started with it can continue when
+    the service starts again.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-"))

@@ -1,4 +1,4 @@
-"""Shows the progress of downloads on a terminal or in a log, and formats durations."""
+"""Shows download progress on a terminal or in a log, and formats durations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ def format_duration(seconds: float) -> str:
 
 @contextmanager
 def show_download_progress(console: Console | None = None) -> Iterator[FetchProgress]:
-    """Show progress bars for downloads on a terminal. Otherwise, print a line for every 10 % of a file."""
+    """Show download progress as bars on a terminal, otherwise as a line for every 10 % of a file."""
     output = console or Console()
     if not output.is_terminal:
         yield _ProgressLines(output)
@@ -58,8 +58,7 @@ class _ProgressBars:
         if task is None:
             task = self._bars.add_task(f"{file.name} ({source})", total=total_bytes, completed=done_bytes)
         elif known_source != source:
-            # Restart the speed estimate, because the speed of an earlier source says nothing about the speed of this
-            # source.
+            # Restart the speed estimate, because the new source may be faster or slower.
             self._bars.reset(task, description=f"{file.name} ({source})", completed=done_bytes)
         self._tasks[file.name] = (task, source)
         self._bars.update(task, completed=done_bytes)

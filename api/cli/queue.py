@@ -18,7 +18,7 @@ Kind = Annotated[JobKind, typer.Argument(help="The kind of work.")]
 
 @app.command()
 def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show the queued and running jobs of each kind, the queued jobs by tenant, and which kinds are paused."""
+    """Show queued and running jobs by kind, queued jobs by tenant, and the paused kinds."""
     with open_configured_catalog() as opened:
         unfinished, paused = opened.jobs.count_unfinished(), opened.jobs.load_paused_kinds()
         queued = {kind: opened.jobs.count_waiting_by_tenant(kind) for kind in JobKind}
@@ -51,7 +51,7 @@ def pause(kind: Kind) -> None:
     with open_configured_catalog() as opened:
         opened.jobs.pause(kind)
     Console().print(
-        f"Paused. Running jobs continue. Start the rest with `leadline queue resume {kind}`.", highlight=False
+        f"Paused. Running jobs continue. Resume the queued jobs with `leadline queue resume {kind}`.", highlight=False
     )
 
 

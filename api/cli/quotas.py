@@ -1,4 +1,4 @@
-"""`leadline quotas`: show and set limits on spending, storage and concurrency of tenants and keys."""
+"""`leadline quotas`: show and set limits on the spending, storage and concurrency of tenants and keys."""
 
 import json
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ def show(tenant: Tenant = DEFAULT_TENANT, key: Key = "", as_json: AsJson = False
         account = _load_account(opened, tenant, key)
         limits, standings = opened.quotas.load_limits(account), opened.quotas.load_statuses(account)
     for scope, scope_limits in limits.items():
-        # Usage is counted inside the running service, not in the catalog.
+        # The running service counts these requests in memory, so their usage is not in the catalog.
         if Quota.REQUESTS_PER_MINUTE in scope_limits:
             standings.append(QuotaStatus(Quota.REQUESTS_PER_MINUTE, scope, scope_limits[Quota.REQUESTS_PER_MINUTE], 0))
     if as_json:
@@ -43,7 +43,7 @@ def show(tenant: Tenant = DEFAULT_TENANT, key: Key = "", as_json: AsJson = False
         used = "–" if each.quota is Quota.REQUESTS_PER_MINUTE else each.quota.format_amount(each.used)
         left = "–" if each.quota is Quota.REQUESTS_PER_MINUTE else each.quota.format_amount(each.remaining)
         table.add_row(each.of, each.quota.value, each.quota.format_amount(each.limit), used, left, renewed)
-    Console().print(table if standings else "There are no limits.")
+    Console().print(table if standings else "No limits are set.")
 
 
 @app.command("set")
@@ -66,7 +66,7 @@ def set_quotas(
         name, equals, amount = change.partition("=")
         if name not in set(Quota) or not equals:
             raise SettingsError(
-                f"{change!r} does not name a quota.", hint=f"Use NAME=AMOUNT with one of {', '.join(Quota)}."
+                f"{change!r} does not set a known quota.", hint=f"Use NAME=AMOUNT with one of {', '.join(Quota)}."
             )
         quota = Quota(name)
         if amount == "default":
@@ -76,7 +76,7 @@ def set_quotas(
             limits[quota] = None if amount == "none" else quota.parse_amount(amount)
         except ValueError as error:
             raise SettingsError(
-                str(error), hint="Use a form such as 250000, 2.5m or 10g, or dollars such as 12.50."
+                str(error), hint="Use a format such as 250000, 2.5m or 10g, or dollars such as 12.50."
             ) from error
     with open_configured_catalog() as opened:
         account = _load_account(opened, tenant, key)
@@ -107,7 +107,7 @@ def usage(
 
 
 def _load_account(opened: OpenCatalog, tenant: str, key: str) -> Account:
-    """Find the account of a tenant or key.
+    """Load the account of a tenant or of one of its keys.
 
     Raises `TenantNotFoundError` or `KeyNotFoundError` if the tenant or key does not exist.
     """

@@ -1,7 +1,4 @@
-"""`leadline replies`: manage the cache of language model responses.
-
-The cache avoids paying twice for identical requests.
-"""
+"""`leadline replies`: manage the cache of language model replies, which avoids paying twice for identical requests."""
 
 from typing import Annotated
 
@@ -26,7 +23,7 @@ def show(tenant: Tenant = DEFAULT_TENANT) -> None:
 
 @app.command()
 def forget(tenant: Tenant = DEFAULT_TENANT) -> None:
-    """Delete all cached replies, after a model has changed or to remove traces of deleted documents."""
+    """Delete all cached replies, for example after changing the model or to remove traces of deleted documents."""
     with open_configured_catalog() as opened:
         count = opened.replies.delete_all(tenant)
     Console().print(f"Deleted {count:,} cached replies.", highlight=False)

@@ -1,4 +1,4 @@
-"""`leadline runs`: list, show, follow and control background runs, including those paused by their budget."""
+"""`leadline runs`: list, follow and control background runs."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -92,13 +92,13 @@ def continue_run(
     completion_tokens: Annotated[
         int | None, typer.Option(help="Additional tokens for the model to write.", min=1)
     ] = None,
-    tokens: Annotated[int | None, typer.Option(help="Additional tokens, read and written combined.", min=1)] = None,
+    tokens: Annotated[int | None, typer.Option(help="Additional tokens, read and written in total.", min=1)] = None,
     dollars: Annotated[float | None, typer.Option(help="Additional US dollars.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Additional seconds.")] = None,
 ) -> None:
     """Increase the budget of a paused run, which then continues where it stopped.
 
-    Increase at least one limit that the run has; `leadline runs show` says which one it has reached. No model call is
+    Increase at least one of the run's limits; `leadline runs show` tells which one it has reached. No model call is
     repeated. The run pauses again when the larger budget is used up.
     """
     added = {
@@ -150,10 +150,7 @@ def delete(run: Identifier) -> None:
 
 
 def build_tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:
-    """Build a tree of a run's steps, in order.
-
-    Consecutive sub-calls with the same purpose share one line of the tree.
-    """
+    """Build a tree of a run's steps, in order. Consecutive sub-calls with the same purpose share a line."""
     root = Tree(f"[bold]{escape(run['question'])}[/bold]  ({run['state']}, attempt {run['attempt']})", highlight=False)
     for _, group in groupby(events, key=_get_group_key):
         root.add(_format_line(list(group)))
@@ -161,7 +158,7 @@ def build_tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:
 
 
 def _get_group_key(event: dict[str, Any]) -> object:
-    """Return a grouping key for an event. Consecutive events with equal keys share a line of the tree."""
+    """Return the grouping key of an event. Consecutive events with equal keys share a line."""
     kind = event["kind"]
     if kind == "call":
         return kind, event["body"].get("purpose")
@@ -171,7 +168,7 @@ def _get_group_key(event: dict[str, Any]) -> object:
 def _format_line(events: list[dict[str, Any]]) -> str:
     kind, body = events[-1]["kind"], events[-1]["body"]
     if body.get("withheld"):
-        return f"{kind}: hidden, because it may use a document that you cannot access"
+        return f"{kind}: hidden because it may use a document that you cannot access"
     if kind == "call":
         return _format_calls(events)
     if kind in _EVENT_FORMATS:
@@ -192,7 +189,7 @@ _EVENT_FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
     "cell": format_cell,
     "paused": lambda body: f"paused: {body['paused']}",
     "budget": lambda body: (
-        f"added: {_format_amounts(body['added'])}" if body["pauses"] else "asked to finish with what it has"
+        f"added: {_format_amounts(body['added'])}" if body["pauses"] else "asked to finish with its findings so far"
     ),
     "raised": lambda _: "continued with a larger budget",
     "lost": lambda body: f"{body['purpose']}: a sub-call failed ({body['code']})",
@@ -215,7 +212,7 @@ def _format_calls(events: list[dict[str, Any]]) -> str:
 
 
 def _iter_events(client: Client, run: str) -> Iterator[dict[str, Any]]:
-    """Yield all events that a run has logged so far, fetching them page by page."""
+    """Yield all events that a run has logged so far."""
     cursor: str | None = None
     while True:
         page = client.get(f"/v1/runs/{run}/events", headers={"Accept": "application/json"}, limit=1000, cursor=cursor)
@@ -235,8 +232,8 @@ def _print_outcome(console: Console, run: dict[str, Any]) -> None:
     if run["state"] == RunState.PAUSED:
         met = (run["progress"] or {}).get("paused", "Its budget is used up.")
         console.print(
-            f"{met} Raise its limits ({', '.join(run['budget'])}) with `leadline runs continue {run['id']}`, or end it "
-            f"with what it has found: `leadline runs finish {run['id']}`.",
+            f"{met} Raise its limits ({', '.join(run['budget'])}) with `leadline runs continue {run['id']}`, or let it "
+            f"answer from its findings so far with `leadline runs finish {run['id']}`.",
             style="yellow",
             highlight=False,
             markup=False,

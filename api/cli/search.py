@@ -1,4 +1,4 @@
-"""`leadline search`: search for passages, without writing an answer."""
+"""`leadline search`: search for passages without writing an answer."""
 
 import json
 from collections.abc import Mapping
@@ -34,9 +34,9 @@ def search(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = False,
 ) -> None:
-    """Search for passages, without writing an answer.
+    """Search for passages without writing an answer.
 
-    Uses no language model unless `--rewrite` is given.
+    Uses a language model only with `--rewrite`.
     """
     body = {
         "query": query,
@@ -47,7 +47,7 @@ def search(
         "rerank": rerank,
         "rerank_depth": rerank_depth,
     }
-    check_request(SearchRequest("", query))  # Fail before the service is started, because starting it takes seconds.
+    check_request(SearchRequest("", query))  # Validate the options first, because starting the service takes seconds.
     with connect(read_settings()) as client:
         if rewrite is not None:
             with Console(stderr=True).status("Rewriting …") as status:
@@ -74,11 +74,11 @@ def search(
 
 
 def _print_rewrite(console: Console, result: Mapping[str, Any]) -> None:
-    """Print the additional queries from rewriting, with the numbers by which hits refer to these queries."""
+    """Print the rewritten queries, with the names by which hits refer to them."""
     if result["rewrite"] is None:
         return
     if result["rewrite"]["failure"]:
-        text = f"Searched without a rewrite: {result['rewrite']['failure']}"
+        text = f"Searched without rewriting the query: {result['rewrite']['failure']}"
         console.print(f"[yellow]{escape(text)}[/yellow]", highlight=False, soft_wrap=True)
     for number, query in enumerate(result["queries"][1:], start=1):
         console.print(f"query_{number}: {escape(query)}", style="dim", highlight=False, soft_wrap=True)

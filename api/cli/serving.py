@@ -1,4 +1,4 @@
-"""Serves HTTP from the command line and shuts down gracefully."""
+"""Runs the HTTP server from the command line, and shuts it down gracefully."""
 
 import asyncio
 import atexit
@@ -20,21 +20,19 @@ from api.http.bounds import MAX_HEADER_BYTES
 from api.main import create_app
 from ingest.storage.errors import DataFolderBusyError
 
-# The thread switch interval of the interpreter: a tenth of Python's default. The event loop has to wake up for every
-# request and probe, and each time may wait for every busy thread in turn. In a measurement at three times the service's
-# capacity, the p99 of `/health/live` fell from 158 to 102 ms. The p99 of a light tenant that shared the service with a
-# heavy one fell from 240 to 83 ms.
+# The interpreter's thread switch interval, a tenth of Python's default. The event loop wakes up for every request and
+# probe, and each time it may wait for every busy thread in turn. Measured at three times the service's capacity, the
+# p99 of `/health/live` fell from 158 to 102 ms, and that of a light tenant next to a heavy one from 240 to 83 ms.
 _SWITCH_SECONDS = 0.0005
 
 
 @contextmanager
 def exclude_startup_from_gc(*, collect: bool = True) -> Iterator[None]:
-    """Exclude all objects that exist at the start of the block from garbage collection during the block.
+    """Exclude all objects that exist at the start of the `with` block from garbage collection within it.
 
-    A full collection stops every thread and visits all objects. It took 0.22 s when measured, and no requests are
-    processed during that time. Most objects are modules and startup state, which live as long as the process. If
-    `collect` is False, as in a service that runs for one command, the collection before the block is skipped too.
-    Objects that were already excluded before the block remain excluded.
+    A full collection stops every thread, for 0.22 s when measured. Most objects are modules and startup state, which
+    live as long as the process, so visiting them is useless. If `collect` is false, the collection before the block is
+    skipped too. Objects that were already excluded remain excluded.
     """
     was_frozen = gc.get_freeze_count()
     if collect:
@@ -48,18 +46,18 @@ def exclude_startup_from_gc(*, collect: bool = True) -> Iterator[None]:
 
 
 _TICK_SECONDS = 0.1
-# This is longer than load balancers and clients keep idle connections, so that they close connections first. A request
-# sent over a connection that the server is closing gets no response.
+# Longer than the idle timeouts of load balancers and clients, so that they close connections first. A request sent over
+# a connection that the server is closing gets no response.
 KEEP_ALIVE_SECONDS = 75
-# The number of connections that the kernel queues. All of them may be accepted at once before surplus connections are
-# closed, so they count towards the limit on open files.
+# The number of connections that the kernel queues. They count toward the limit on open files, because all of them may
+# be accepted at once before surplus connections are closed.
 _BACKLOG = 2_048
-# The number of open files, sockets and pipes other than client connections.
+# An allowance for open files, sockets and pipes other than client connections.
 _OWN_FILES = 1_024
 
 
 def serve(services: Services, greet: Callable[[str], None]) -> None:
-    """Serve requests until SIGINT or SIGTERM. `greet` is called with the address once the server is listening.
+    """Serve requests until SIGINT or SIGTERM. Calls `greet` with the address once the server is listening.
 
     Raises `DataFolderBusyError` if the port is in use.
     """
@@ -72,14 +70,14 @@ def serve(services: Services, greet: Callable[[str], None]) -> None:
         settings = services.settings
         raise DataFolderBusyError(
             f"Cannot listen on {settings.host}:{settings.port}.",
-            hint="Another program uses the port: stop it, or choose another port such as `--port 8001`.",
+            hint="Stop the program that uses the port, or choose another port such as `--port 8001`.",
         )
 
 
 def _raise_open_files_limit(needed: int) -> None:
     """Raise the process's limit on open files to `needed`, or as far as the system allows.
 
-    If the process runs out of file descriptors, the event loop stops accepting connections for a second.
+    Whenever the process runs out of file descriptors, the event loop stops accepting connections for a second.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:
@@ -90,9 +88,9 @@ def _raise_open_files_limit(needed: int) -> None:
 def end_process() -> None:
     """Exit immediately with status 0 if daemon threads are still running. Otherwise, do nothing.
 
-    Call this after everything has been closed. Before Python 3.14, a daemon thread that is running C++ code aborts the
-    process when the interpreter finalizes. Such a thread is an inference that took longer than the workers' shutdown
-    timeout; its document is processed again after the next start.
+    Call this after everything has been closed. Before Python 3.14, a daemon thread that runs C++ code aborts the
+    process when the interpreter finalizes. An inference that outlasts the workers' shutdown timeout is such a thread;
+    its document is processed again after the next start.
     """
     # guard: exit-with-computing-threads
     if any(thread.daemon for thread in threading.enumerate()):
@@ -103,9 +101,9 @@ def end_process() -> None:
 
 
 class ApiServer(uvicorn.Server):
-    """A uvicorn server that calls `greet` with its address once it is listening, and drains connections on a signal.
+    """A uvicorn server that calls `greet` with its address once it is listening.
 
-    The caller closes everything else after `run` returns.
+    On a signal, it drains its connections. The caller closes everything else after `run` returns.
     """
 
     def __init__(self, services: Services, greet: Callable[[str], None]) -> None:
@@ -138,7 +136,7 @@ class ApiServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Let SIGINT and SIGTERM stop only the server, so that the caller can close everything else in order.
 
-        In the base class, the signal is raised again after the block, which would end the process too early.
+        The base class raises the signal again after the block, which would end the process too early.
         """
         handlers = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -162,8 +160,8 @@ class ApiServer(uvicorn.Server):
     async def _wait_for_balancers(self) -> None:
         """Keep serving until load balancers have noticed that this process is not ready. A second Ctrl-C skips this.
 
-        During this time, each response closes its connection, so that few idle connections remain when the server
-        stops. A request sent over an idle connection while the server stops would get no response.
+        Meanwhile, each response closes its connection, so that few idle connections remain. A request sent over an idle
+        connection while the server stops would get no response.
         """
         end = time.monotonic() + self._services.settings.leave_seconds
         while time.monotonic() < end and not self.force_exit:

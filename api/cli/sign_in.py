@@ -1,4 +1,4 @@
-"""`leadline sign-in`: print a one-time sign-in link to the portal."""
+"""`leadline sign-in`: print a one-time link that signs a person in to the portal."""
 
 from typing import Annotated
 
@@ -22,7 +22,7 @@ def sign_in(
 ) -> None:
     """Print a one-time link that signs a person in to the portal.
 
-    The link expires in an hour. Without `--key` the session can read, write, ask and administer the tenant.
+    The link expires in an hour. Without `--key`, the session can read, write, ask and administer the tenant.
     """
     settings = read_settings()
     url = settings.public_url or find_running_url(settings.home)
@@ -35,6 +35,6 @@ def sign_in(
         identities, of_tenant = opened.identities, load_tenant_id(opened, tenant)
         chosen = identities.keys.load_key(of_tenant, key) if key else ensure_portal_key(identities.keys, of_tenant)
         if chosen.revoked_at is not None:
-            raise KeyStateError(f"Key {chosen.id} is revoked.", hint="Choose another key, or omit --key.")
+            raise KeyStateError(f"Key {chosen.id} has been revoked.", hint="Choose another key, or omit --key.")
         link = build_sign_in_link(get_browser_address(url), identities.sessions.issue_ticket(of_tenant, chosen.id))
     Console().print(link, highlight=False, soft_wrap=True, markup=False)

@@ -30,13 +30,13 @@ def manifest(
         typer.Option("--socket-mode", help="Receive events over Socket Mode, for a service that Slack cannot reach."),
     ] = False,
 ) -> None:
-    """Print the app's manifest as JSON, for "Create New App", "From a manifest" at api.slack.com/apps."""
+    """Print the app's manifest as JSON, for "Create New App" > "From a manifest" at api.slack.com/apps."""
     from api.slack.manifest import build_manifest
 
     settings = read_settings()
     if settings.public_url is None and not socket_mode:
         raise SettingsError(
-            "The manifest needs an address for Slack's events.",
+            "The manifest requires an address for Slack's events.",
             hint="Set LEADLINE_PUBLIC_URL to the service's https address, or use --socket-mode.",
         )
     typer.echo(json.dumps(build_manifest(settings.public_url, socket_mode=socket_mode), indent=2))
@@ -46,7 +46,7 @@ def manifest(
 def check() -> None:
     """Check the tokens and scopes, and report what is missing.
 
-    Exits with status 1 if the bot cannot work.
+    Exits with status 1 if the bot cannot run.
     """
     from api.slack.checking import check_setup
 
@@ -71,7 +71,7 @@ def link(tenant: Tenant = IN_DEFAULT) -> None:
     settings = read_settings()
     if settings.slack_client_id is None or settings.public_url is None:
         raise SettingsError(
-            "An install link needs the app's OAuth client and the service's address.",
+            "An install link requires the app's OAuth client and the service's address.",
             hint="Set LEADLINE_SLACK_CLIENT_ID, LEADLINE_SLACK_CLIENT_SECRET, LEADLINE_SLACK_TOKEN_KEYS and "
             "LEADLINE_PUBLIC_URL.",
         )
@@ -128,7 +128,7 @@ def remove(team_id: Annotated[str, typer.Argument(help="The workspace id, from `
     with open_configured_catalog() as opened:
         if not opened.slack.remove_workspace(team_id):
             raise NameInvalidError(
-                f"There is no workspace {team_id!r}.", hint="List the workspaces with `leadline slack workspaces`."
+                f"Workspace {team_id!r} not found.", hint="List the workspaces with `leadline slack workspaces`."
             )
     typer.echo(f"Removed workspace {team_id}. Also uninstall the app in Slack.")
 
@@ -155,7 +155,7 @@ def usage(
     for each in found[:limit]:
         counts = each.questions, each.answers, each.files, each.documents, each.prompt_tokens + each.completion_tokens
         table.add_row(each.day, escape(each.channel), *(f"{count:,}" for count in counts), f"${each.dollars:,.2f}")
-    Console().print(table if found else "There is no Slack usage in this period.")
+    Console().print(table if found else "No Slack usage in this period.")
     if len(found) > limit:
         typer.echo(f"For more rows, add --skip {skip + limit}.")
 
@@ -169,7 +169,7 @@ def _build_seal(settings: Settings) -> "Seal":
 
 
 def _load_tokens(settings: Settings) -> dict[str, str]:
-    """Load the bot tokens from the settings and the catalog, keyed by the name to display for each."""
+    """Load the bot tokens from the settings and the catalog, keyed by display name."""
     tokens = {}
     if settings.slack_bot_token is not None:
         tokens["LEADLINE_SLACK_BOT_TOKEN"] = settings.slack_bot_token.get_secret_value()

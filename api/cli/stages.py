@@ -1,4 +1,4 @@
-"""Shows the stages of an upload: as bars on a terminal, otherwise as a line every ten seconds."""
+"""Shows the stages of an upload as bars on a terminal, otherwise as a line every ten seconds."""
 
 import threading
 import time
@@ -12,8 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from api.cli.progress import format_duration
 
-# A function that is called with a stage, the completed count, the total, and a remark such as the remaining time or a
-# paused kind of work.
+# Called with a stage, the completed count, the total, and a remark such as the remaining time or a paused kind of work.
 Watch = Callable[[str, int, int, str], None]
 
 LINE_EVERY_SECONDS = 10.0
@@ -23,7 +22,7 @@ _UNITS = {"uploading": "files", "searchable": "documents", "ready": "chunks"}
 
 @contextmanager
 def watch_stages(console: Console) -> Iterator[Watch]:
-    """Yield a `Watch` that displays progress on the console."""
+    """Yield a `Watch` callback that displays progress on the console."""
     if console.is_terminal:
         with _StageBars(console) as watch:
             yield watch
@@ -34,7 +33,7 @@ def watch_stages(console: Console) -> Iterator[Watch]:
     )
 
     def keep_printing() -> None:
-        # Print a line even if nothing has changed, so that a document that takes minutes does not look like a hang.
+        # Lines are printed even if nothing has changed, so that a document that takes minutes does not look stuck.
         while not over.wait(_POLL_SECONDS):
             lines.print_if_due()
 
@@ -49,7 +48,7 @@ def watch_stages(console: Console) -> Iterator[Watch]:
 
 @dataclass(frozen=True)
 class _Stage:
-    """The most recent progress of a stage."""
+    """The latest progress of a stage."""
 
     name: str
     done: int
@@ -62,9 +61,9 @@ class _Stage:
 
 
 class StageLines:
-    """Prints a line every ten seconds about the current stage, which is the first incomplete stage.
+    """Prints the first incomplete stage every ten seconds.
 
-    `record_stage` and `print_if_due` may be called from different threads.
+    `record_stage` and `print_if_due` can be called from different threads.
     """
 
     def __init__(self, print_line: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -93,7 +92,7 @@ class StageLines:
 
 
 class _StageBars:
-    """One progress bar per stage, which appears when the stage starts."""
+    """Shows a progress bar for each stage that has started."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(

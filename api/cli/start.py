@@ -1,4 +1,4 @@
-"""The entry point of the command line. If only the Python client is installed, it reports which packages to install."""
+"""The entry point of the command line, which reports missing packages if only the Python client is installed."""
 
 import sys
 
@@ -6,7 +6,7 @@ _OURS = frozenset({"api", "ingest", "retrieval", "rlm", "workers"})
 
 
 def main() -> None:
-    """Run the command line. If a package of the service is not installed, exit with status 1 and a short message."""
+    """Run the command line, or exit with status 1 and a short message if a package of the service is missing."""
     try:
         from api.cli.main import main as run
     except ModuleNotFoundError as error:
@@ -14,7 +14,7 @@ def main() -> None:
         if not missing or missing in _OURS:
             raise
         sys.exit(
-            f"The `leadline` command needs the package `{missing}`, which is not installed. "
+            f"The `leadline` command requires the package `{missing}`, which is not installed. "
             "Run `pip install 'leadline[service]'`."
         )
     run()

@@ -1,4 +1,4 @@
-"""Exports traces to an OpenTelemetry collector if OpenTelemetry's environment variables specify one."""
+"""Exports traces to an OpenTelemetry collector if the environment specifies one."""
 
 import os
 
@@ -8,7 +8,7 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 
 
 def start_tracing(role: str) -> None:
-    """Start exporting spans in the background as service `leadline-<role>`. Does nothing if no endpoint is set.
+    """Start exporting spans in the background as the service `leadline-<role>`. Does nothing if no endpoint is set.
 
     Raises `SettingsError` if an endpoint is set but OpenTelemetry is not installed.
     """

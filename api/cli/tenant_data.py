@@ -25,7 +25,7 @@ def export(
         try:
             out = file.open("xb")
         except FileExistsError as error:
-            raise typer.BadParameter(f"{file} already exists", param_hint="FILE") from error
+            raise typer.BadParameter(f"{file} already exists.", param_hint="FILE") from error
         with out:
             counts = opened.tenants.export(identifier, out, blobs.iter_blocks)
     Console().print(", ".join(f"{count:,} {name}" for name, count in counts.items()) + f": {file}", highlight=False)
@@ -37,13 +37,13 @@ def delete(
 ) -> None:
     """Delete a tenant and all its data.
 
-    Access ends immediately; running workers then delete the data.
+    Access ends immediately. Running workers then delete the data.
     """
     with open_configured_catalog() as opened:
         identifier = opened.identities.tenants.load_tenant(tenant).id
         if (
             confirm or typer.prompt(f"This permanently deletes all data of {tenant}. Type its name to confirm")
         ) != tenant:
-            raise typer.BadParameter("the name does not match; nothing was deleted", param_hint="--confirm")
+            raise typer.BadParameter("The name does not match. Nothing was deleted.", param_hint="--confirm")
         opened.tenants.delete(identifier)
     Console().print(f"Deleted {tenant}. The running service deletes its data.", highlight=False)

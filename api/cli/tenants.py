@@ -50,10 +50,7 @@ def rename(which: Which, name: Annotated[str, typer.Argument(help="The new name.
 
 @app.command()
 def suspend(which: Which) -> None:
-    """Suspend a tenant: its keys and tokens are refused immediately.
-
-    Its documents are kept.
-    """
+    """Suspend a tenant: its keys and tokens are rejected immediately, but its documents are kept."""
     with open_configured_catalog() as opened:
         tenant = opened.identities.tenants.suspend(which)
     Console().print(f"Suspended tenant {escape(tenant.name)}.", highlight=False)

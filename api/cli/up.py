@@ -40,7 +40,7 @@ def up(
         services = stack.enter_context(open_embedded(settings))
         stack.callback(remove_service_file, settings.home)
         serve(services, lambda url: _print_greeting(services, url, console))
-        console.print("Stopping. Unfinished documents continue at the next start.")
+        console.print("Stopping. Unfinished documents are processed after the next start.")
     end_process()
 
 
@@ -65,7 +65,7 @@ def _print_greeting(services: Services, url: str, console: Console) -> None:
 
 
 def _print_portal_link(services: Services, url: str, console: Console) -> None:
-    """Print the portal's address, followed by a one-time sign-in link if the output is a terminal."""
+    """Print a one-time sign-in link to the portal, or only its address if the output is not a terminal."""
     address = get_browser_address(services.settings.public_url or url)
     if not console.file.isatty():
         console.print(f"\nThe portal is at {address}. Get a sign-in link with `leadline sign-in`.", highlight=False)
@@ -77,10 +77,10 @@ def _print_portal_link(services: Services, url: str, console: Console) -> None:
 
 
 def _create_first_key(services: Services, console: Console) -> str:
-    """Create the first API key and return how to write it in commands: the key itself, or `$LEADLINE_API_KEY`.
+    """Create the first API key, and return its form in commands: the key itself, or `$LEADLINE_API_KEY`.
 
-    The key is printed only on a terminal. Other output may end up in logs that other people can read. In that case, the
-    key is written to a file that only this user can read.
+    On a terminal, the key is printed. Other output may end up in logs that other people can read, so the key is then
+    written to a file that only this user can read.
     """
     _, key = services.keys.issue(DEFAULT_TENANT, "first key")
     # guard: first-key-not-logged

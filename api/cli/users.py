@@ -59,7 +59,7 @@ def groups(name: Name, group: Groups = None, tenant: Tenant = IN_DEFAULT) -> Non
 def delete(name: Name, tenant: Tenant = IN_DEFAULT) -> None:
     """Delete a user and revoke its keys immediately.
 
-    Documents and collections that are open to user:NAME stay open to that name. A new user with this name can access
+    Documents and collections that are open to user:NAME stay open to that name, so a new user with this name can access
     them.
     """
     with open_configured_catalog() as opened:

@@ -1,4 +1,4 @@
-"""The blocking and the asyncio client, which send, retry, stream and follow requests."""
+"""The blocking client and the asyncio client, which send, retry, stream and follow requests."""
 
 import asyncio
 import os
@@ -73,11 +73,11 @@ class Client(Operations):
             self.http.close()
 
     def send(self, call: Call[T]) -> T:
-        """Send a request, retry the request if necessary, and return the parsed response."""
+        """Send a request, with retries if necessary, and return the parsed response."""
         return call.read(self._send_with_retries(call))
 
     def run_sequence(self, sequence: CallSequence[T]) -> T:
-        """Send the requests of a sequence one after another, and return the result of the sequence."""
+        """Send the requests of a sequence one after another, and return its result."""
         steps = SequenceRun(sequence)
         while (call := steps.advance()) is not None:
             with steps.capture_failure():
@@ -85,7 +85,7 @@ class Client(Operations):
         return steps.result
 
     def iter_entries(self, call: PagedCall[T]) -> Iterator[T]:
-        """Yield all entries of a listing. A page is fetched when its first entry is needed."""
+        """Yield all entries of a listing, fetching pages as needed."""
         page_call: Call[Any] | None = call.call
         while page_call is not None:
             page = self.send(page_call)
@@ -96,7 +96,7 @@ class Client(Operations):
     def open_stream(self, call: StreamCall[T]) -> Iterator[Iterator[T]]:
         """Open a stream of events.
 
-        Leaving the block closes the connection, so that the service stops working on the request.
+        Exiting the `with` block closes the connection, so that the service stops working on the request.
         """
         response = self._send_with_retries(call.call, stream=True)
         try:
@@ -106,7 +106,7 @@ class Client(Operations):
             response.close()
 
     def follow_states(self, call: FollowCall[T]) -> Iterator[T]:
-        """Yield an object's states until the final state, and reconnect if the connection breaks."""
+        """Yield an object's states until the final one, reconnecting if the connection breaks."""
         position = StreamPosition(call)
         while not position.ended:
             with position.tolerate_failures():

@@ -1,4 +1,4 @@
-"""The content of an upload. The file is opened again for each attempt, and read without blocking the event loop."""
+"""The content of an upload, which is read anew for each attempt and does not block the event loop."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ _CHUNK_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class UploadContent:
-    """A file or bytes to upload. Reading starts at offset `start`, so that an interrupted upload can continue."""
+    """A file or bytes to upload. Reading begins at the offset `start`, so that an interrupted upload can continue."""
 
     source: Path | bytes
     start: int = 0
 
     @property
     def size(self) -> int:
-        """The size of the whole content in bytes, including the bytes before `start`."""
+        """The total size in bytes, including the bytes before `start`."""
         return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
 
     @property

@@ -1,7 +1,7 @@
 """The exceptions raised by the client.
 
 ServiceError              the base class of all errors
-├── RefusedError          400, 413, 415, 422 …: the request is invalid, and would be refused again
+├── RefusedError          400, 413, 415, 422 …: the request is invalid, and a retry would fail again
 │   └── IdempotencyError  the idempotency key was used for a different request
 ├── UnauthorizedError     401: the API key is missing or invalid
 ├── ForbiddenError        403: the API key does not permit this
@@ -65,7 +65,7 @@ class ServiceError(LeadlineError):
 
 
 class RefusedError(ServiceError):
-    """The request is invalid (400, 413, 415, 422 and other 4xx). Sending it again would fail again."""
+    """The request is invalid (400, 413, 415, 422 and other 4xx). A retry would fail again."""
 
 
 class IdempotencyError(RefusedError):
@@ -85,11 +85,11 @@ class NotFoundError(ServiceError):
 
 
 class StateError(ServiceError):
-    """The state of the object does not allow this, or it has changed in the meantime (409, 412, 428)."""
+    """The object's state does not allow this, or it has changed in the meantime (409, 412, 428)."""
 
 
 class QuotaError(ServiceError):
-    """A quota or rate limit is exceeded (429). `retry_after_seconds` says when to retry, if known."""
+    """A quota or rate limit is exceeded (429). `retry_after_seconds` is the time until a retry, if known."""
 
 
 class UnavailableError(ServiceError):
@@ -97,7 +97,7 @@ class UnavailableError(ServiceError):
 
 
 class ServerError(ServiceError):
-    """The service failed with an internal error (other 5xx). Its log has the `request_id`."""
+    """The service failed with an internal error (other 5xx). Its log contains the `request_id`."""
 
 
 class NoAnswerError(ServiceError):
@@ -107,7 +107,9 @@ class NoAnswerError(ServiceError):
         sent: Whether the request may have reached the service, which may then have acted on it.
     """
 
-    default_hint = "Check that the service is running and that LEADLINE_URL is its address. Start one: `leadline up`."
+    default_hint = (
+        "Check that the service is running and that LEADLINE_URL is its address. Start a service with `leadline up`."
+    )
 
     def __init__(self, detail: str, *, hint: str | None = None, sent: bool = True) -> None:
         super().__init__(detail, hint=hint)
@@ -132,7 +134,7 @@ _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.Un
 
 
 def build_response_error(response: httpx.Response) -> ServiceError:
-    """Build the error for an error response whose body has been read."""
+    """Build the error for an error response, whose body must have been read."""
     try:
         body = response.json()
         detail, problem = str(body["detail"]), str(body["code"])
@@ -145,14 +147,14 @@ def build_response_error(response: httpx.Response) -> ServiceError:
 
 
 def build_stream_error(problem: Mapping[str, Any]) -> ServiceError:
-    """Build the error that the last event of a stream describes."""
+    """Build the error described by the last event of a stream."""
     return _build_error(
         int(problem.get("status", 0)), str(problem["detail"]), str(problem.get("code", "")), problem, None
     )
 
 
 def build_no_answer_error(url: str, error: httpx.TransportError) -> NoAnswerError:
-    """Build the error for a request that got no response."""
+    """Build the error for a request without a response."""
     return NoAnswerError(f"The service at {url} did not respond: {error!r}.", sent=not isinstance(error, _UNSENT))
 
 
@@ -172,5 +174,5 @@ def _build_error(status: int, detail: str, problem: str, body: Mapping[str, Any]
 
 
 def _parse_retry_after(retry_after: str) -> float | None:
-    """Parse a `Retry-After` header in seconds. Dates are not supported, because the service never sends them."""
+    """Parse a `Retry-After` header in seconds. Dates are ignored, because the service never sends them."""
     return float(retry_after) if retry_after.isdecimal() else None

@@ -1,4 +1,4 @@
-"""A client's position in a stream of states: the last event received, and the number of failed reconnections."""
+"""A client's position in a stream of states, which is kept across reconnections."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 _AGAIN_SECONDS = 0.5
 _MAX_RECONNECTIONS = 6
-# The server sends a heartbeat at least every ten seconds, so 30 seconds of silence mean that the connection is dead.
+# The server sends a heartbeat at least every ten seconds, so after 30 seconds of silence the connection is dead.
 FOLLOW_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 _NO_CONTENT = 204
 
 
 @dataclass
 class StreamPosition(Generic[T]):
-    """The position in a stream that a client follows. The position is kept across reconnections."""
+    """The last event received from a stream, and the number of failed reconnections since."""
 
     followed: FollowCall[T]
     ended: bool = False
@@ -40,11 +40,11 @@ class StreamPosition(Generic[T]):
 
     @property
     def stream(self) -> StreamCall[T]:
-        """A request that reads the events of one connection and records the position in this object."""
+        """A request that reads the events of one connection and updates this position."""
         return _RecordingCall(self.call, self.followed.read, self)
 
     def check_end(self, response: httpx.Response) -> bool:
-        """Return True if the response says that the client has already received the last event."""
+        """Return True, and record the end, if the response says that the last event has already been received."""
         self.ended = response.status_code == _NO_CONTENT
         return self.ended
 
@@ -54,7 +54,7 @@ class StreamPosition(Generic[T]):
 
     @contextmanager
     def tolerate_failures(self) -> Iterator[None]:
-        """Suppress connection failures and `UnavailableError`, up to a maximum number of failures in a row."""
+        """Suppress `NoAnswerError` and `UnavailableError`, up to a maximum number of failures in a row."""
         try:
             yield
         except (NoAnswerError, UnavailableError):

@@ -1,11 +1,10 @@
 """The methods of both clients. Each method is defined by its request and the parser for the response.
 
-Methods for questions and searches accept the fields of the server's `QuestionIn` and `SearchIn` as keyword arguments,
-or one such object. Routes without a method can be called by path, with JSON: `get`, `post`, `patch`, `delete`,
-`listed`, `events`, `follow`.
+Methods for questions and searches accept a `QuestionIn` or `SearchIn`, or its fields as keyword arguments. Other routes
+can be called by path, with JSON: `get`, `post`, `patch`, `delete`, `listed`, `events`, `follow`.
 """
 
-from __future__ import annotations  # This keeps annotations from importing the schemas at runtime.
+from __future__ import annotations  # Keeps annotations from importing the schemas at runtime.
 
 import json as json_module
 from collections.abc import Mapping, Sequence
@@ -82,11 +81,10 @@ class Operations:
         """Ask a question and wait for the complete answer.
 
         Args:
-            question: The question, or a `QuestionIn` with all parameters. To continue a conversation, omit it and pass
-                `messages` that end with the question.
+            question: The question, or a `QuestionIn` with all parameters. To continue a conversation, omit it and
+                pass `messages` that end with the question.
             idempotency_key: Your own idempotency key. By default, each call generates a key and uses it for all tries.
-            **members: Fields of `QuestionIn`, such as `collections`, `filters`, `strategy`, `budget` or
-                `conversation`.
+            **members: Fields of `QuestionIn`, such as `collections`, `filters`, `strategy`, `budget` or `conversation`.
 
         Returns:
             The answer with its citations and checked sentences.
@@ -110,13 +108,13 @@ class Operations:
         """Ask a question and stream the answer as it is written.
 
         Args:
-            question: The question, or a `QuestionIn` with all parameters. To continue a conversation, omit it and pass
-                `messages` that end with the question.
+            question: The question, or a `QuestionIn` with all parameters. To continue a conversation, omit it and
+                pass `messages` that end with the question.
             **members: Fields of `QuestionIn`, as for `answer`.
 
         Returns:
             A context manager with an iterator of events: progress events, a `DeltaOut` for each piece of text, and at
-            the end the complete `AnswerOut`. Leaving the block early cancels the answer.
+            the end the complete `AnswerOut`. Exiting the block early cancels the answer.
 
         Raises:
             RefusedError: If the question is invalid, or too expensive without `confirm` or a `budget`.
@@ -145,8 +143,8 @@ class Operations:
         """Start a background run that answers a question and continues without this connection.
 
         Args:
-            question: The question, or a `QuestionIn` with all parameters. To continue a conversation, omit it and pass
-                `messages` that end with the question.
+            question: The question, or a `QuestionIn` with all parameters. To continue a conversation, omit it and
+                pass `messages` that end with the question.
             idempotency_key: Your own idempotency key. By default, each call generates a key and uses it for all tries.
             **members: Fields of `QuestionIn`, as for `answer`; also `pause_on_budget`.
 
@@ -222,7 +220,7 @@ class Operations:
 
     @following
     def follow_run(self, run: str) -> FollowCall[schemas.RunEventOut]:
-        """Follow a run from its start to its end, reconnecting when needed.
+        """Follow a run from its start to its end, reconnecting as needed.
 
         Args:
             run: The run's id.
@@ -316,7 +314,7 @@ class Operations:
         metadata: Mapping[str, Any] | None = None,
         readers: Sequence[str] | None = None,
     ) -> CallSequence[schemas.DocumentOut]:
-        """Upload a large file with the tus protocol, continuing where it stopped when the connection breaks.
+        """Upload a large file with the tus protocol, resuming after a broken connection.
 
         Args:
             source: The path of the file, or its content.
@@ -374,7 +372,7 @@ class Operations:
 
     @following
     def follow_document(self, document: str) -> FollowCall[schemas.DocumentOut | schemas.DocumentGoneOut]:
-        """Follow a document until it is ready, has failed or is deleted, reconnecting when needed.
+        """Follow a document until it is ready, has failed or is deleted, reconnecting as needed.
 
         Args:
             document: The document's id.
@@ -530,7 +528,7 @@ class Operations:
             version: The version that the span refers to, as in a citation. By default the active one.
 
         Returns:
-            The boxes on pages or cells of sheets that the span covers.
+            The bounding boxes on pages, or cells of sheets, that the span covers.
 
         Raises:
             NotFoundError: If the document does not exist.
@@ -579,7 +577,7 @@ class Operations:
 
         Args:
             name: A display name.
-            expected: The number of files to expect. The batch closes by itself when this many have arrived.
+            expected: The expected number of files. The batch closes automatically when this many have arrived.
             idempotency_key: Your own idempotency key. By default, each call generates a key and uses it for all tries.
 
         Returns:
@@ -619,7 +617,7 @@ class Operations:
 
     @following
     def follow_batch(self, batch: str) -> FollowCall[schemas.BatchOut]:
-        """Follow a batch until it is completed or cancelled, reconnecting when needed.
+        """Follow a batch until it is completed or cancelled, reconnecting as needed.
 
         Args:
             batch: The batch's id.
@@ -650,7 +648,7 @@ class Operations:
 
     @operation
     def close_batch(self, batch: str) -> Call[schemas.BatchOut]:
-        """Close a batch after the last upload. It is completed when all its files are processed.
+        """Close a batch after the last upload. It is completed once all its files have been processed.
 
         Args:
             batch: The batch's id.
@@ -838,7 +836,7 @@ class Operations:
 
     @following
     def follow(self, path: str) -> FollowCall[Any]:
-        """Follow an events route, such as `/v1/documents/{id}/events`, to its end, reconnecting when needed.
+        """Follow an events route, such as `/v1/documents/{id}/events`, to its end, reconnecting as needed.
 
         Args:
             path: The path of the events route.
@@ -853,10 +851,7 @@ class Operations:
 
 
 def _build_body(name: str, given: str | BaseModel, members: Mapping[str, Any]) -> dict[str, Any]:
-    """Build a request body. `given` is the value of the field `name`, or an object with several fields.
-
-    `members` are further fields.
-    """
+    """Build a request body from one field or a request object, and further fields."""
     if isinstance(given, BaseModel):
         return {**given.model_dump(mode="json", exclude_unset=True), **members}
     return {name: given, **members} if given else dict(members)

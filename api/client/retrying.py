@@ -1,4 +1,4 @@
-"""The retry policy of both clients: which requests are retried, and after which delay. tenacity does the retrying."""
+"""The retry policy of both clients, for use with tenacity: which requests are retried, and after which delay."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wai
 from api.client.calls import Call
 from api.client.errors import NoAnswerError, QuotaError, ServiceError, StateError, UnavailableError
 
-# The client raises an error instead of waiting longer, because a program should not sleep until a daily quota resets.
+# For longer delays, the client raises an error, because a program should not sleep until a daily quota resets.
 _MAX_WAIT_SECONDS = 60.0
 _backoff = wait_exponential_jitter(multiplier=0.2, max=10.0, jitter=0.2)
 
 
 def build_retry_policy(call: Call[Any], tries: int) -> dict[str, Any]:
-    """Build the keyword arguments for tenacity's `Retrying` and `AsyncRetrying`."""
+    """Build the arguments for tenacity's `Retrying` and `AsyncRetrying`."""
     return {
         "stop": stop_after_attempt(tries),
         "wait": _compute_wait_seconds,
@@ -23,16 +23,16 @@ def build_retry_policy(call: Call[Any], tries: int) -> dict[str, Any]:
 
 
 def _should_retry(error: BaseException, call: Call[Any]) -> bool:
-    """Return True if a retry may succeed and is safe even if the service has already processed the request.
+    """Return True if a retry may succeed and cannot repeat work that the service has already done.
 
-    The service responds with 429 and 503 before it does any work. After a 502 or 504 from a proxy, or a broken
-    connection, the service may have done the work.
+    The service responds with 429 or 503 before it does any work. After a 502 or 504 from a proxy, or a broken
+    connection, it may have done the work.
     """
     match error:
         case NoAnswerError():
             # guard: client-retries-safe-calls
             return call.repeatable or not error.sent
-        case StateError():  # An earlier attempt is still in progress: its response was lost.
+        case StateError():  # An earlier attempt whose response was lost is still in progress.
             return error.problem == "request_under_way"
         case QuotaError() | UnavailableError():
             if (error.retry_after_seconds or 0.0) > _MAX_WAIT_SECONDS:

@@ -1,6 +1,6 @@
-"""The server's schemas that the client sends and returns. Each schema is imported when it is first used.
+"""The server's schemas that the client sends and returns, each imported when it is first used.
 
-Importing all of them takes longer than importing httpx, and most programs use only a few of them.
+Importing all of them takes longer than importing httpx, and most programs use only a few.
 """
 
 from importlib import import_module
@@ -148,7 +148,7 @@ _NAMES_BY_MODULE = {
 }
 _MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 
-if not TYPE_CHECKING:  # If a type checker saw `__getattr__`, it would accept every name.
+if not TYPE_CHECKING:  # Hidden from type checkers, which would otherwise accept every name.
 
     def __getattr__(name: str) -> object:
         """Import a schema when it is first used. Raises `AttributeError` for any other name."""

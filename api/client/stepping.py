@@ -1,6 +1,6 @@
-"""Runs sequences of dependent requests, and defines the sequence for a resumable upload (tus)."""
+"""Runs sequences of dependent requests, such as those of a resumable upload (tus)."""
 
-from __future__ import annotations  # This keeps annotations from importing the schemas at runtime.
+from __future__ import annotations  # Keeps annotations from importing the schemas at runtime.
 
 from base64 import b64encode
 from collections.abc import Generator, Iterator, Mapping
@@ -18,12 +18,15 @@ from api.client.errors import NoAnswerError, ServiceError, StateError, Unavailab
 T = TypeVar("T")
 
 _TUS_HEADERS = {"Tus-Resumable": "1.0.0"}
-# The maximum number of attempts in a row without progress. After that, the upload fails.
+# An upload fails after this many attempts in a row without progress.
 _MAX_TRIES = 6
 
 
 class SequenceRun(Generic[T]):
-    """A sequence of requests in progress. Set `reply` to the result of each request before calling `advance` again."""
+    """A sequence of requests in progress.
+
+    Before each further call of `advance`, set `reply` to the result of the last request.
+    """
 
     result: T
 
@@ -33,7 +36,7 @@ class SequenceRun(Generic[T]):
         self.reply: Any = None
 
     def advance(self) -> Call[Any] | None:
-        """Return the next request, or None when the sequence has finished and `result` is set."""
+        """Return the next request, or set `result` and return None if the sequence has finished."""
         error, self._error, reply, self.reply = self._error, None, self.reply, None
         try:
             return self._steps.send(reply) if error is None else self._steps.throw(error)
@@ -51,10 +54,7 @@ class SequenceRun(Generic[T]):
 
 
 def upload_in_parts(source: UploadContent, about: Mapping[str, str]) -> Generator[Call[Any], Any, schemas.DocumentOut]:
-    """Yield the requests that upload a file.
-
-    After a failed request, the upload continues from the offset that the server has received.
-    """
+    """Yield the requests that upload a file, resuming at the server's offset after a failure."""
     metadata = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in about.items())
     headers = {**_TUS_HEADERS, "Upload-Length": str(source.size), "Upload-Metadata": metadata}
     path = yield Call("POST", "/v1/uploads", _read_location, headers=headers)
@@ -80,8 +80,5 @@ def _read_location(response: httpx.Response) -> str:
 
 
 def _read_progress(response: httpx.Response) -> tuple[int, str | None]:
-    """Return the number of bytes received so far.
-
-    Once all bytes have been received, also return the document's path.
-    """
+    """Return the number of bytes received so far, and the document's path once the upload is complete."""
     return int(response.headers["Upload-Offset"]), response.headers.get("Content-Location")

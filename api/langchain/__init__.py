@@ -1,7 +1,6 @@
 """LangChain components for a Leadline service: a retriever, a search tool, and a chat model.
 
-All components are clients of the REST API, so the service's access rules apply. This package imports LangChain, which
-the rest of Leadline does not need.
+All components are clients of the REST API, so the service's access rules apply.
 """
 
 from api.langchain.chat import ChatLeadline

@@ -20,7 +20,7 @@ from api.openai.annotations import build_extension, iter_markers
 from api.openai.inert import MarkdownNeutralizer, neutralize_markdown
 
 _PROVIDER = "leadline"
-# Fields of an answer that are copied to the message's `response_metadata`, in addition to the citations.
+# Answer fields to copy to the message's `response_metadata`, in addition to the citations.
 _METADATA_FIELDS = {"id", "conversation", "status", "strategy", "reasons", "notes", "sentences", "coverage", "finished"}
 
 
@@ -28,9 +28,9 @@ class ChatLeadline(Connection, BaseChatModel):
     """A chat model that answers the last message from your documents, with citations.
 
     Earlier messages are the conversation. System messages and tools are ignored, because the service decides how
-    answers are written. The text has citation markers such as `[1]`. `content_blocks` has the citation of each marker
-    as an annotation, and `response_metadata` has the `citations` with page, span and quotation, and the checked
-    `sentences`. Links, images and HTML in the text are made inert with full-width characters.
+    answers are written. The text contains citation markers such as `[1]`. `content_blocks` contains the citation of
+    each marker as an annotation. `response_metadata` contains the `citations` with page, span and quotation, and the
+    checked `sentences`. Links, images and HTML in the text are disabled with full-width characters.
 
     Attributes:
         url: The service's address. Defaults to `LEADLINE_URL`.
@@ -43,7 +43,7 @@ class ChatLeadline(Connection, BaseChatModel):
         http_async_client: An `httpx.AsyncClient` to use, which you close yourself.
 
     Raises:
-        leadline.ServiceError: If the service refuses the question or fails.
+        leadline.ServiceError: If the service rejects the question or fails.
         ValueError: If there is no human message with text, or `stop` is given.
 
     Example:
@@ -122,14 +122,14 @@ class ChatLeadline(Connection, BaseChatModel):
         return {**self.ask_kwargs, **{name: value for name, value in given.items() if name != "stream"}}
 
     def _build_question(self, messages: Sequence[BaseMessage], stop: list[str] | None) -> QuestionIn:
-        """Build a question from the conversation up to the last human message. Raises `ValueError` if there is none."""
+        """Build a question from the messages up to the last human one. Raises `ValueError` if there is none."""
         if stop:
             raise ValueError("Stop sequences are not supported for answers with citations: omit `stop`.")
         turns = [each for each in messages if isinstance(each, HumanMessage | AIMessage) and str(each.text).strip()]
         while turns and not isinstance(turns[-1], HumanMessage):
             turns.pop()
         if not turns:
-            raise ValueError("There is no human message with text: add a HumanMessage.")
+            raise ValueError("No human message with text found. Add a HumanMessage.")
         if len(turns) == 1:
             return QuestionIn(question=str(turns[0].text))
         return QuestionIn(messages=[_to_message(each) for each in turns])
@@ -147,10 +147,7 @@ def _to_result(answer: AnswerOut) -> ChatResult:
 
 
 def _iter_chunks(event: AnswerEvent, written: MarkdownNeutralizer) -> Iterator[ChatGenerationChunk]:
-    """Convert an event to message chunks.
-
-    Events with text become text chunks, and the last event adds the citations and usage.
-    """
+    """Convert an event to message chunks. Deltas become text, and the last event adds citations and usage."""
     if isinstance(event, DeltaOut):
         text = written.feed(event.text)
         if text:
@@ -181,7 +178,7 @@ def _to_usage(answer: AnswerOut) -> UsageMetadata:
 
 
 def _build_content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
-    """Build a standard text block that has an annotation with the citation for each citation marker."""
+    """Build a standard text block with the citation of each marker as an annotation."""
     text = str(message.text)
     cited = [CitationOut.model_validate(each) for each in message.response_metadata.get("citations", ())]
     annotations: list[blocks.Annotation] = [

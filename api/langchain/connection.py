@@ -1,4 +1,4 @@
-"""The connection settings that the LangChain components share, and the clients that these components open."""
+"""The connection settings and clients that the LangChain components share."""
 
 import os
 import ssl
@@ -66,10 +66,7 @@ class Connection(BaseModel):
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """The TLS context.
-
-        The context is created only once, because loading the certificates takes longer than a search.
-        """
+        """The TLS context, created once because loading the certificates takes longer than a search."""
         return httpx.create_ssl_context()
 
     @property

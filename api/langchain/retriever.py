@@ -1,4 +1,4 @@
-"""A retriever of passages with their locations, and a search tool built from it. Both use `POST /v1/search`."""
+"""A retriever of passages, and a search tool built from it. Both use `POST /v1/search`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,10 +35,10 @@ _LOCATION_FIELDS = {
 class LeadlineRetriever(Connection, BaseRetriever):
     """A retriever that returns passages from a Leadline service as LangChain documents, best first.
 
-    A document's `id` is the id of the passage's chunk. Its `metadata` has the location: `document_id`, `version_id`,
-    `start` and `end` (code points of the document's text), `page` and `place` (such as `page 12` or `sheet Costs, row
-    4`), `table_header` (the header of the table in whose rows the passage begins), `title`, `heading_path`,
-    `collection`, `rank`, `score`, and `source`, the location in words.
+    A document's `id` is the id of the passage's chunk. Its `metadata` contains `document_id`, `version_id`, `start` and
+    `end` (in code points of the document's text), `page`, `place` (such as `page 12` or `sheet Costs, row 4`),
+    `table_header` (the header of the table in whose rows the passage begins), `title`, `heading_path`, `collection`,
+    `rank`, `score`, and `source` (a description of the location).
 
     Attributes:
         url: The service's address. Defaults to `LEADLINE_URL`.
@@ -52,7 +52,7 @@ class LeadlineRetriever(Connection, BaseRetriever):
         http_async_client: An `httpx.AsyncClient` to use, which you close yourself.
 
     Raises:
-        leadline.ServiceError: If the service refuses the search or fails.
+        leadline.ServiceError: If the service rejects the search or fails.
 
     Example:
         retriever = LeadlineRetriever(url="https://leadline.example.org", k=3)
@@ -90,7 +90,7 @@ class LeadlineRetriever(Connection, BaseRetriever):
 def search_tool(
     retriever: LeadlineRetriever, *, name: str = "search_documents", description: str = _DESCRIPTION
 ) -> BaseTool:
-    """Build a search tool from a retriever, for models that call tools.
+    """Build a search tool from a retriever, for tool-calling models.
 
     Args:
         retriever: The retriever to search with.

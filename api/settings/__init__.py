@@ -1,1 +1,1 @@
-"""Settings of the service, read by the composition roots."""
+"""Settings of the service, which the composition roots read."""

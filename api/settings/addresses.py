@@ -1,4 +1,4 @@
-"""Client addresses: which addresses count as the same client, and which proxies may report client addresses."""
+"""Parses network lists, and groups client addresses for limits per client."""
 
 import ipaddress
 
@@ -6,18 +6,17 @@ from starlette.types import Scope
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Providers assign each customer at least a network of this size (RFC 6177), so all addresses in such a network count as
-# one client.
+# Providers assign each customer at least a network of this size (RFC 6177), so its addresses count as one client.
 _IPV6_PREFIX = 64
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """Parse a comma-separated list of addresses and networks. Raises `ValueError` if one of them is invalid."""
+    """Parse a comma-separated list of addresses and networks. Raises `ValueError` if an entry is invalid."""
     return tuple(ipaddress.ip_network(each.strip(), strict=False) for each in text.split(",") if each.strip())
 
 
 def get_network_key(host: str) -> str:
-    """Return the key under which an address is counted: the network of an IPv6 address, or an IPv4 address itself."""
+    """Return the key that identifies an address for limits: an IPv4 address, or the network of an IPv6 address."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -30,10 +29,9 @@ def get_network_key(host: str) -> str:
 
 
 def get_client_key(scope: Scope) -> str | None:
-    """Return the key under which a request's client is counted, or None for a Unix socket.
+    """Return the key that identifies a request's client for limits, or None for a Unix socket.
 
-    If the request came through a trusted proxy, uvicorn has already replaced the address with that of the proxy's
-    client.
+    For requests through a trusted proxy, uvicorn has already replaced the proxy's address with the client's.
     """
     client = scope.get("client")
     return get_network_key(client[0]) if client and client[0] else None

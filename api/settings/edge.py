@@ -7,52 +7,54 @@ from api.settings.addresses import Network, parse_networks
 
 
 class EdgeSettings(BaseSettings):
-    """Limits on the requests to this process, both before and after authentication."""
+    """Limits on requests to this process, before and after authentication."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
     max_body_bytes: int = Field(
         1024**2,
         ge=1024,
-        description="Maximum size of a request body that is not an upload. Larger ones are refused without being read.",
+        description="Maximum size of a request body that is not an upload. Larger bodies are rejected unread.",
     )
     body_idle_seconds: float = Field(
-        30.0, gt=0, description="A client that sends almost none of a body for this many seconds is refused."
+        30.0, gt=0, description="A request is rejected if almost none of its body arrives for this many seconds."
     )
     body_bytes_per_second: int = Field(
         1024,
         ge=1,
-        description="Minimum rate of a body over that time, in bytes per second; slower clients are refused.",
+        description="Minimum rate of a body over that time, in bytes per second; slower requests are rejected.",
     )
     connections_at_once: int = Field(
-        800, ge=1, description="Maximum open connections of this process; further ones get 503."
+        800, ge=1, description="Maximum open connections of this process; further connections get 503."
     )
     connections_of_address: int = Field(
         400,
         ge=1,
-        description="Maximum open connections of one address. Trusted proxies are not limited.",
+        description="Maximum open connections from one address. Trusted proxies are not limited.",
     )
     trusted_proxies: str = Field(
         "127.0.0.1, ::1",
-        description="Addresses and networks of trusted proxies, separated by commas. Limits per address count the "
-        "client in their `X-Forwarded-For`.",
+        description="Addresses and networks of trusted proxies, separated by commas. Limits per address apply to the "
+        "client address in their `X-Forwarded-For` header.",
     )
     anonymous_bytes: int = Field(
         16 * 1024**2,
         ge=64 * 1024,
-        description="Memory for the bodies of all requests without a key; one address may use a quarter of it.",
+        description="Bytes of memory for the bodies of all requests without a key; one address may use a quarter.",
     )
     anonymous_per_minute: int = Field(
-        600, ge=1, description="Maximum requests without a key per minute and address, in this process."
+        600, ge=1, description="Maximum requests without a key per minute and address in this process."
     )
     sign_ins_per_minute: int = Field(
-        60, ge=1, description="Maximum sign-in attempts per minute and address, in this process."
+        60, ge=1, description="Maximum sign-in attempts per minute and address in this process."
     )
     head_seconds: float = Field(
-        20.0, gt=0, description="A connection is closed if the head of a request takes longer than this to arrive."
+        20.0,
+        gt=0,
+        description="A connection is closed if a request's head takes longer than this many seconds to arrive.",
     )
     requests_at_once: int = Field(
-        1_000, ge=1, description="Maximum open requests of this process; further ones get 503."
+        1_000, ge=1, description="Maximum open requests of this process; further requests get 503."
     )
 
     @field_validator("trusted_proxies")
@@ -68,6 +70,6 @@ class EdgeSettings(BaseSettings):
 
     @property
     def open_requests(self) -> int:
-        """The maximum number of open requests. This leaves a twentieth of the connections free for `/health`."""
+        """The maximum number of open requests, which leaves a twentieth of the connections free for `/health`."""
         reserve = max(1, self.connections_at_once // 20)
         return max(1, min(self.requests_at_once, self.connections_at_once - reserve))

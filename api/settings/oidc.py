@@ -5,7 +5,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.storage.accounts.records import TENANT_SCOPES, Scope
 
-# Only algorithms that sign with private keys are accepted: those in RFC 7518, section 3.1, and EdDSA from RFC 8037.
+# Only asymmetric algorithms are accepted: those in RFC 7518, section 3.1, and EdDSA from RFC 8037.
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 
@@ -17,22 +17,22 @@ def _build_default_scopes() -> ScopeMapping:
 
 
 class OidcSettings(BaseSettings):
-    """Settings from environment variables that begin with `LEADLINE_`. Without an issuer, no tokens are accepted."""
+    """Settings of an OpenID Connect provider. Without an issuer, no tokens are accepted."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
     oidc_issuer: str | None = Field(
         None,
-        description="The address of the OpenID Connect provider, exactly as in the claim `iss` of its tokens. "
-        "Needs the extra `oidc`.",
+        description="The address of the OpenID Connect provider, exactly as in the `iss` claim of its tokens. "
+        "Requires the `oidc` extra.",
     )
     oidc_audience: str | None = Field(
-        None, description="The value that the claim `aud` of its tokens must contain. Required with an issuer."
+        None, description="The value that the `aud` claim of its tokens must contain. Required with an issuer."
     )
     oidc_client_id: str | None = Field(
         None,
-        description="The portal's client id at the provider, which lets people sign in with it. The redirect URI "
-        "is `LEADLINE_PUBLIC_URL/sign-in/provider`.",
+        description="The portal's client id at the provider, which lets people sign in through the provider. The "
+        "redirect URI is `LEADLINE_PUBLIC_URL/sign-in/provider`.",
     )
     oidc_client_secret: SecretStr | None = Field(None, description="The client's secret, unless it is a public client.")
     oidc_request_scope: str = Field(
@@ -52,8 +52,8 @@ class OidcSettings(BaseSettings):
     oidc_keys_seconds: float = Field(
         900.0,
         gt=0,
-        description="How long its keys are cached, in seconds. A key that the provider withdraws stays valid for "
-        "up to this time.",
+        description="How long the provider's keys are cached, in seconds. A withdrawn key stays valid for up to this "
+        "time.",
     )
     oidc_refetch_seconds: float = Field(
         30.0, ge=0, description="An unknown key id triggers a new fetch of the keys, at most once in this many seconds."
@@ -101,10 +101,10 @@ class OidcSettings(BaseSettings):
     def _require_audience(self) -> "OidcSettings":
         if self.oidc_issuer is not None and not self.oidc_audience:
             raise ValueError(
-                "LEADLINE_OIDC_ISSUER needs LEADLINE_OIDC_AUDIENCE, so that tokens for other services are refused"
+                "LEADLINE_OIDC_ISSUER requires LEADLINE_OIDC_AUDIENCE, so that tokens for other services are rejected"
             )
         if self.oidc_client_id is not None and self.oidc_issuer is None:
-            raise ValueError("LEADLINE_OIDC_CLIENT_ID needs LEADLINE_OIDC_ISSUER")
+            raise ValueError("LEADLINE_OIDC_CLIENT_ID requires LEADLINE_OIDC_ISSUER")
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""Records a service's settings in the audit log at startup, if they have changed since the last start."""
+"""Records the settings in the audit log at startup, if they have changed since the last start."""
 
 import hashlib
 from typing import Any
@@ -9,12 +9,12 @@ from pydantic_settings import BaseSettings
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
 
-# These are enough digits of a secret's digest to see that the secret changed, but too few to find it by brute force.
+# Enough digits of a secret's digest to detect a change, but too few to find the secret by brute force.
 _DIGEST_DIGITS = 4
 
 
 def record_settings(audit: Audit, role: str, *settings: BaseSettings) -> None:
-    """Record all settings that differ from their defaults. Only the first digits of a secret's digest are recorded."""
+    """Record all settings that differ from their defaults, with only the first digits of each secret's digest."""
     shown = {name: value for each in settings for name, value in _collect_changed(each).items()}
     subject = f"settings:{role}"
     last = audit.list_latest(AuditFilter(action=Action.SETTINGS_CHANGED, object=subject), limit=1)

@@ -35,21 +35,21 @@ class Settings(
     WebhookSettings,
     BlobSettings,
 ):
-    """All settings. `leadline doctor` prints the values that are in effect."""
+    """All settings of the service."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="forbid")
 
     home: Path = Field(
         default_factory=lambda: user_data_path("leadline"),
-        description="The data folder, with catalog, blobs and index. Stop the service before moving it, and move "
-        "it as a whole.",
+        description="The data folder, which contains the catalog, blobs and index. To move it, stop the service and "
+        "move the whole folder.",
     )
     models: Path = Field(
         default_factory=lambda: user_cache_path("leadline") / "models",
         description="The folder for model files, which several data folders can share.",
     )
-    host: str = Field("127.0.0.1", description="The address the service listens on.")
-    port: int = Field(8000, ge=0, le=65535, description="The port the service listens on; 0 picks a free one.")
+    host: str = Field("127.0.0.1", description="The address that the service listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port that the service listens on; 0 selects a free port.")
     leave_seconds: float = Field(
         0.0,
         ge=0,
@@ -57,13 +57,13 @@ class Settings(
         "seconds, so that a load balancer can redirect traffic.",
     )
     drain_seconds: int = Field(
-        20, ge=1, description="How many seconds requests in progress may then take before they are aborted."
+        20, ge=1, description="How many seconds requests in progress may take after that before they are aborted."
     )
     public_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s<>|]+$",
-        description="The public address of the service, such as `https://leadline.example.org`; links in Slack "
-        "need it. Signing in to the portal from other machines needs https here.",
+        description="The public address of the service, such as `https://leadline.example.org`. Links in Slack "
+        "require it, and signing in to the portal from other machines requires an https address.",
     )
     mcp_hosts: str = Field(
         "",
@@ -76,26 +76,26 @@ class Settings(
         "state that MCP clients carry between calls. The first one seals. By default, each process "
         "generates its own.",
     )
-    session_hours: float = Field(168.0, gt=0, description="How many hours people stay signed in to the portal.")
+    session_hours: float = Field(168.0, gt=0, description="How many hours users stay signed in to the portal.")
     session_idle_hours: float = Field(
-        24.0, gt=0, description="How many hours without use until people are signed out of the portal."
+        24.0, gt=0, description="After how many hours of inactivity users are signed out of the portal."
     )
     share_days: float = Field(
         30.0,
         ge=0,
         le=3_650,
-        description="Maximum days for which links to conversations and runs are valid; 0 disables sharing.",
+        description="Maximum number of days that links to conversations and runs are valid; 0 disables sharing.",
     )
     llm: str = Field(
         "local",
         description="The answering model: `local`, `none`, or `URL MODEL` of an OpenAI-compatible server, such as "
         "`http://gpu:8000/v1 Qwen/Qwen3-8B`. For several servers of one model: `URL,URL MODEL`.",
     )
-    llm_api_key: SecretStr | None = Field(None, description="The API key of that server, if it needs one.")
+    llm_api_key: SecretStr | None = Field(None, description="The API key of that server, if it requires one.")
     llm_context_tokens: int | None = Field(
         None,
         ge=2_048,
-        description="The context window of that server's model in tokens, if it is smaller than in its profile.",
+        description="The context window of that server in tokens, if it is smaller than in the model's profile.",
     )
     check: Literal["judge", "quotes", "off"] = Field(
         "judge",
@@ -106,19 +106,19 @@ class Settings(
     judge: str | None = Field(
         None, description="`URL MODEL` of the model that judges sentences. By default, the answering model does."
     )
-    judge_api_key: SecretStr | None = Field(None, description="The API key of that server, if it needs one.")
+    judge_api_key: SecretStr | None = Field(None, description="The API key of that server, if it requires one.")
     router: str | None = Field(
         None,
         description="`URL MODEL` of the model that chooses the strategy and rewrites follow-up questions and "
         "searches. By default, the answering model does.",
     )
-    router_api_key: SecretStr | None = Field(None, description="The API key of that server, if it needs one.")
+    router_api_key: SecretStr | None = Field(None, description="The API key of that server, if it requires one.")
     subcalls: str | None = Field(
         None,
         description="`URL MODEL` of the model that reads records, and passages for model-written programs. By "
         "default, the answering model does.",
     )
-    subcalls_api_key: SecretStr | None = Field(None, description="The API key of that server, if it needs one.")
+    subcalls_api_key: SecretStr | None = Field(None, description="The API key of that server, if it requires one.")
     model_profiles: Path | None = Field(
         None,
         description="A TOML file with profiles of models, or corrections to the built-in ones; see deploy/README.md.",
@@ -130,33 +130,33 @@ class Settings(
         "`late-interaction`, `cross-encoder` with a model's folder or id, or `URL MODEL` of a /rerank "
         "or /score endpoint.",
     )
-    reranker_api_key: SecretStr | None = Field(None, description="The API key of that endpoint, if it needs one.")
+    reranker_api_key: SecretStr | None = Field(None, description="The API key of that endpoint, if it requires one.")
     rerank_depth: int | None = Field(
         None,
         ge=1,
         le=MAX_TOP_K,
-        description="How many passages of a search the reranker reads; by default 50, or 10 with late interaction.",
+        description="Number of passages the reranker reads per search; by default 50, or 10 with late interaction.",
     )
     rerank_deadline_ms: int = Field(
         round(DEADLINE_SECONDS * 1000),
         ge=1,
-        description="How many milliseconds a search waits for the reranker; after that, hits keep their order.",
+        description="How many milliseconds a search waits for the reranker. After that, the hits keep their order.",
     )
     rerank_weight: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="The weight of the reranker's score; the rest is the search's score. By default 1, or 0.6 "
-        "with late interaction.",
+        description="The weight of the reranker's score; the search's score has the remaining weight. By default 1, "
+        "or 0.6 with late interaction.",
     )
-    max_upload_bytes: int = Field(512 * 1024**2, ge=1, description="Maximum size of an uploaded file.")
+    max_upload_bytes: int = Field(512 * 1024**2, ge=1, description="Maximum size of an uploaded file in bytes.")
     max_backlog: int = Field(
         50_000,
         ge=1,
-        description="Maximum number of a tenant's documents waiting to be indexed; further uploads are refused.",
+        description="Maximum number of a tenant's documents waiting to be indexed; further uploads are rejected.",
     )
     min_free_bytes: int = Field(
-        256 * 1024**2, ge=0, description="Uploads are refused while less disk space than this is free."
+        256 * 1024**2, ge=0, description="Uploads are rejected while fewer bytes of disk space than this are free."
     )
     ballast_bytes: int = Field(
         64 * 1024**2,
@@ -170,18 +170,18 @@ class Settings(
         "available, no code runs.",
     )
     idempotency_hours: float = Field(
-        24.0, gt=0, description="How many hours the response to a request with an Idempotency-Key is stored."
+        24.0, gt=0, description="How many hours responses to requests with an Idempotency-Key are stored."
     )
     task_seconds: float = Field(
         900.0,
         gt=0,
-        description="An ingest step that takes longer than this many seconds is aborted, and its job is retried.",
+        description="An ingest step that takes longer than this many seconds is aborted and retried.",
     )
     parsers: int = Field(
         2,
         ge=2,
         le=64,
-        description="Number of documents parsed at the same time, each in its own process, which may use 1.5 GB.",
+        description="Number of documents parsed at the same time, each in a process of its own that may use 1.5 GB.",
     )
     runs_at_once: int = Field(2, ge=1, description="Maximum runs in progress in this process.")
     answers_at_once: int = Field(
@@ -196,11 +196,11 @@ class Settings(
         "dollars_per_month=50 bytes=10g`. Unlimited by default.",
     )
     key_quotas: str = Field("", description="Quotas of each API key, in the same format.")
-    # The longest direct answer takes seven calls, and six of these read up to 32,000 tokens each: docs/answers.md.
+    # The longest direct answer takes seven calls, of which six read up to 32,000 tokens each; see docs/answers.md.
     answer_tokens: int = Field(
         200_000,
         ge=1,
-        description="Tokens that an answer without a budget reserves and may use, if there is a quota of tokens.",
+        description="Tokens that an answer without a budget reserves and may use, if a token quota is set.",
     )
     work_at_once: int | None = Field(
         None,
@@ -211,7 +211,7 @@ class Settings(
     )
     uploads_at_once: int = Field(32, ge=1, description="Maximum uploads in progress in this process.")
     turn_seconds: float = Field(
-        10.0, ge=0, description="How many seconds a request waits for its tenant's turn before it is refused with 429."
+        10.0, ge=0, description="How many seconds a request waits for its tenant's turn before it is rejected with 429."
     )
     streams_at_once: int = Field(256, ge=1, description="Maximum open event streams of this process.")
     streams_of_tenant: int = Field(64, ge=1, description="Maximum open event streams of one tenant.")
@@ -228,14 +228,15 @@ class Settings(
         "change; 0 disables the cache.",
     )
     metrics_token: SecretStr | None = Field(
-        None, description="The bearer token with which Prometheus reads `/metrics`; without it, nobody can."
+        None,
+        description="The bearer token for `/metrics`, which Prometheus sends. Without it, nobody can read the metrics.",
     )
     metrics_host: str = Field("127.0.0.1", description="The address at which a cluster's worker serves its metrics.")
     metrics_port: int | None = Field(
         None,
         ge=1,
         le=65535,
-        description="The port at which a cluster's worker serves its metrics; without it, the worker serves none.",
+        description="The port at which a cluster's worker serves its metrics. Without a port, it serves none.",
     )
     log_format: Literal["console", "json"] = Field("console", description="The format of log lines.")
 
@@ -277,7 +278,7 @@ class Settings(
 
     @property
     def helpers(self) -> "Mapping[Helper, ServedModel | None]":
-        """The model for each helper task, or None if the answering model does that task."""
+        """The model for each helper task, or None if the answering model performs the task."""
         given: Mapping[Helper, str | None] = {"judge": self.judge, "router": self.router, "subcalls": self.subcalls}
         return {helper: _parse_served_model(value) if value else None for helper, value in given.items()}
 
@@ -306,7 +307,7 @@ class ServedModel(NamedTuple):
 
 
 def _parse_served_model(value: str) -> ServedModel | None:
-    """Parse `URL MODEL` or `URL,URL MODEL`. Returns None for any other string, including one with repeated URLs."""
+    """Parse `URL MODEL` or `URL,URL MODEL`. Returns None for invalid strings, including those with repeated URLs."""
     written, _, model = value.strip().partition(" ")
     urls = tuple(written.split(","))
     well_formed = all(url.startswith(("http://", "https://")) for url in urls) and len(set(urls)) == len(urls)

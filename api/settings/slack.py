@@ -5,17 +5,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class SlackSettings(BaseSettings):
-    """Settings from environment variables that begin with `LEADLINE_`.
-
-    The bot needs a signing secret or an app token.
-    """
+    """Settings of the Slack app. The bot requires a signing secret or an app token."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
     slack_signing_secret: SecretStr | None = Field(
         None,
-        description="The signing secret of the Slack app, which authenticates Slack's requests. Needs the extra "
-        "`slack`. See docs/slack.md for the setup.",
+        description="The signing secret of the Slack app, which authenticates Slack's requests. Requires the "
+        "`slack` extra. See docs/slack.md for the setup.",
     )
     slack_app_token: SecretStr | None = Field(
         None,
@@ -34,9 +31,9 @@ class SlackSettings(BaseSettings):
     slack_token_keys: SecretStr | None = Field(
         None,
         description="Keys from `leadline slack key` that encrypt the tokens of workspaces, separated by spaces. "
-        "The first one encrypts; to rotate, put a new key before the old one.",
+        "The first key encrypts. To rotate keys, put a new key before the old one.",
     )
-    slack_tenant: str = Field("default", description="The id of the tenant for the workspace of the bot token.")
+    slack_tenant: str = Field("default", description="The id of the tenant for the bot token's workspace.")
     slack_files: bool = Field(
         True, description="Whether files that people share with the bot in Slack become documents."
     )
@@ -60,10 +57,10 @@ class SlackSettings(BaseSettings):
             raise ValueError("LEADLINE_SLACK_CLIENT_ID and LEADLINE_SLACK_CLIENT_SECRET must be set together")
         if self.slack_client_id is not None and self.slack_token_keys is None:
             raise ValueError(
-                "LEADLINE_SLACK_CLIENT_ID needs LEADLINE_SLACK_TOKEN_KEYS; `leadline slack key` creates one"
+                "LEADLINE_SLACK_CLIENT_ID requires LEADLINE_SLACK_TOKEN_KEYS; create a key with `leadline slack key`"
             )
         if self.slack_is_set and self.slack_bot_token is None and self.slack_client_id is None:
             raise ValueError(
-                "the Slack app needs LEADLINE_SLACK_BOT_TOKEN, or LEADLINE_SLACK_CLIENT_ID for installation by link"
+                "the Slack app requires LEADLINE_SLACK_BOT_TOKEN, or LEADLINE_SLACK_CLIENT_ID for installation by link"
             )
         return self

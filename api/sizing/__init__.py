@@ -1,1 +1,1 @@
-"""Capacity planning: the memory of model servers, and the resources for a workload of documents and questions."""
+"""Capacity planning: the resources for a workload of documents and questions, and the memory of model servers."""

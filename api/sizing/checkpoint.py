@@ -1,4 +1,4 @@
-"""Compute the size of a language model's weights and KV cache from the `config.json` of its checkpoint.
+"""Computes the size of a language model's weights and KV cache from its checkpoint's `config.json`.
 
 Supports dense and mixture-of-experts decoders with grouped-query attention (GQA), multi-head latent attention (MLA,
 DeepSeek), sliding windows, and linear attention with a state of fixed size (Qwen3-Next).
@@ -14,17 +14,17 @@ from ingest.storage.errors import LeadlineError
 
 _BF16_BYTES = 2.0
 _BITS = {"fp8": 8.0, "int8": 8.0, "mxfp4": 4.25, "nvfp4": 4.5}
-"""Bits per weight of a linear layer. The two 4-bit formats share a scale among 32 and 16 weights."""
+"""Bits per weight of a linear layer, including the scale that 32 (`mxfp4`) or 16 (`nvfp4`) weights share."""
 _GROUPED = frozenset({"awq", "awq_marlin", "gptq", "gptq_marlin"})
 _DEFAULT_GROUP = 128
 _CACHE_BYTES = {"auto": 2.0, "bfloat16": 2.0, "float16": 2.0, "fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0}
-# Layers of these types have a state of fixed size instead of a KV cache.
+# Layers of these types have a fixed-size state instead of a KV cache.
 _LINEAR_LAYERS = frozenset({"linear_attention", "mamba"})
 _WINDOWED_LAYERS = frozenset({"sliding_attention", "chunked_attention"})
 
 
 class CheckpointError(LeadlineError):
-    """A checkpoint's configuration cannot be read, or the memory needs of this kind of model are not known."""
+    """A checkpoint's configuration cannot be read, or the model's memory cannot be computed from it."""
 
     code = "checkpoint"
     default_hint = "Use a checkpoint's folder, its config.json, or one of the models that `leadline plan model` lists."
@@ -32,7 +32,7 @@ class CheckpointError(LeadlineError):
 
 @dataclass(frozen=True)
 class KvCache:
-    """The size of one sequence's cache in bytes: per token, per token within the last `window`, and a constant."""
+    """The cache size of one sequence in bytes: per token, per token of the last `window`, and a constant."""
 
     token_bytes: float
     windowed_token_bytes: float = 0.0
@@ -40,7 +40,7 @@ class KvCache:
     state_bytes: float = 0.0
 
     def compute_sequence_bytes(self, tokens: int) -> float:
-        """Return the number of cache bytes for a sequence of this many tokens."""
+        """Return the cache size in bytes for a sequence of this many tokens."""
         # guard: attention-window
         return self.token_bytes * tokens + self.windowed_token_bytes * min(tokens, self.window) + self.state_bytes
 
@@ -49,10 +49,12 @@ class KvCache:
 class Checkpoint:
     """The sizes of a decoder.
 
-    `linear` is the number of weights that quantization shrinks, `other` that of all other weights. `active` is the
-    number of weights read per token. In a mixture of experts, `active` excludes the experts that are not chosen.
-    `experts` is the number of `linear` weights that belong to routed experts. `cached_heads` is the number of KV heads
-    that can be distributed over GPUs. It is 1 for a latent cache, because every GPU holds the whole latent cache.
+    * `linear`: the number of weights in linear layers, which quantization shrinks
+    * `other`: the number of all other weights
+    * `active`: the number of weights read per token, which excludes experts that are not chosen
+    * `experts`: the number of `linear` weights in routed experts
+    * `cached_heads`: the number of KV heads that can be distributed over GPUs. It is 1 for a latent cache, because
+      every GPU holds all of it.
     """
 
     name: str
@@ -77,7 +79,7 @@ class Checkpoint:
 
     @property
     def weight_bytes(self) -> float:
-        """The size of the weights in bytes, as stated in the checkpoint's index, or computed if there is no index."""
+        """The size of the weights in bytes, from the checkpoint's index, or computed if it has no index."""
         if self.stated_bytes is not None:
             return float(self.stated_bytes)
         quantized = self.experts if self.experts_only else self.linear
@@ -89,12 +91,12 @@ class Checkpoint:
         return self.weight_bytes * self.active / self.parameters
 
     def with_quantization(self, method: str | None, cache_dtype: str = "auto") -> "Checkpoint":
-        """Return the checkpoint's sizes when a server loads it with this quantization and KV cache type.
+        """Return the checkpoint's sizes with this weight quantization and KV cache type.
 
-        Raises `CheckpointError` if the size of weights quantized with this method is not known.
+        Raises `CheckpointError` if the method or cache type is unknown.
         """
         if cache_dtype not in _CACHE_BYTES:
-            raise CheckpointError(f"Unknown KV cache type {cache_dtype!r}; known: {', '.join(_CACHE_BYTES)}.")
+            raise CheckpointError(f"Unknown KV cache type {cache_dtype!r}. Known types: {', '.join(_CACHE_BYTES)}.")
         factor = _CACHE_BYTES[cache_dtype] / _BF16_BYTES
         cache = replace(
             self.cache,
@@ -109,7 +111,7 @@ class Checkpoint:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Load a checkpoint from a folder that contains `config.json`, or from the path of that file.
+    """Load a checkpoint from a folder with a `config.json`, or from the path of that file.
 
     Raises `CheckpointError` if the file cannot be read or describes an unknown kind of model.
     """
@@ -119,7 +121,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         config = json.loads(file.read_text("utf-8"))
         total = json.loads(index.read_text("utf-8"))["metadata"].get("total_size") if index.exists() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{file} could not be read: {error}.") from error
+        raise CheckpointError(f"Could not read {file}: {error}.") from error
     # guard: checkpoint-config-object
     if not isinstance(config, dict):
         raise CheckpointError(f"{file} does not contain a JSON object.")
@@ -128,16 +130,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def parse_checkpoint(config: Mapping[str, Any], *, name: str) -> Checkpoint:
-    """Compute the sizes of the model that `config` describes. Raises `CheckpointError` if they cannot be computed."""
+    """Compute the sizes of the model that `config` describes. Raises `CheckpointError` if that is not possible."""
     text = {**config, **(config.get("text_config") or {})}
     try:
         return _SizeCounter(text, name).build_checkpoint()
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise CheckpointError(f"The configuration of {name} is not that of a known decoder: {error!r}.") from error
+        raise CheckpointError(
+            f"The configuration of {name} does not describe a supported decoder: {error!r}."
+        ) from error
 
 
 class _SizeCounter:
-    """Counts the weights and cache values of the model that one configuration describes."""
+    """Counts the weights and cache values of the model that a configuration describes."""
 
     def __init__(self, config: Mapping[str, Any], name: str) -> None:
         self._config = config
@@ -207,9 +211,9 @@ class _SizeCounter:
         if self._latent:
             return self._count_latent_attention()
         queries, cached = self.heads * self.head, self.cached_heads * self.head
-        # Qwen2 has biases for queries, keys and values, although its configuration does not mention them.
+        # Qwen2 has biases for queries, keys and values that its configuration does not mention.
         has_bias = self._config.get("attention_bias") or str(self._config.get("model_type", "")).startswith("qwen2")
-        # Qwen3-Next gates the output of attention with a projection as wide as the queries.
+        # Qwen3-Next gates attention's output with a projection as wide as the queries.
         gated = queries if self._config.get("model_type") == "qwen3_next" else 0
         biases = queries + 2 * cached if has_bias else 0
         return self.hidden * (2 * queries + gated + 2 * cached) + biases
@@ -224,11 +228,7 @@ class _SizeCounter:
         return queries + cached + self.heads * value * self.hidden
 
     def _count_feed_forward(self, layer: int) -> tuple[int, int, int]:
-        """Return three numbers of weights in a layer.
-
-        They are the weights read for every token, the weights of all routed experts, and the weights of the experts
-        chosen for a token.
-        """
+        """Count a layer's weights: those read for every token, in all routed experts, and in a token's experts."""
         if not self._is_sparse(layer):
             return 3 * self.hidden * self.inner, 0, 0
         expert = 3 * self.hidden * self._expert_inner
@@ -244,7 +244,7 @@ class _SizeCounter:
         return layer >= int(self._config.get("first_k_dense_replace") or 0) and (layer + 1) % step == 0
 
     def _build_cache(self, kinds: Sequence[str]) -> KvCache:
-        """Return the KV cache with 16-bit values, which are the default (`auto`)."""
+        """Build the KV cache with 16-bit values, the default type (`auto`)."""
         linear = sum(kind in _LINEAR_LAYERS for kind in kinds)
         windowed = sum(kind in _WINDOWED_LAYERS for kind in kinds)
         numbers = 2 * self.cached_heads * self.head
@@ -264,15 +264,15 @@ class _SizeCounter:
 
     def _count_state_values(self) -> int:
         keys, values = self._compute_linear_widths()
-        # The recurrent state, plus the last inputs of the convolution over queries, keys and values.
+        # The recurrent state. The convolution over queries, keys and values also stores its last inputs.
         remembered = values * int(self._config["linear_key_head_dim"])
         return remembered + (2 * keys + values) * (int(self._config.get("linear_conv_kernel_dim") or 4) - 1)
 
 
 def _parse_bits(quantization: Mapping[str, Any]) -> float:
-    """Return the bits per weight of a linear layer, including the weight's share of the scales.
+    """Return the bits per weight of a linear layer, including its share of the scales.
 
-    Raises `CheckpointError` if the quantization method is not known.
+    Raises `CheckpointError` if the quantization method is unknown.
     """
     method = str(quantization.get("quant_method") or "none").lower()
     if method == "none":
@@ -289,4 +289,4 @@ def _parse_bits(quantization: Mapping[str, Any]) -> float:
     if method in _BITS:
         return _BITS[method]
     # guard: unknown-quantization
-    raise CheckpointError(f"The size of weights quantized by {method!r} is not known.")
+    raise CheckpointError(f"Unknown quantization method {method!r}.")

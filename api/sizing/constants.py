@@ -1,4 +1,4 @@
-"""Loads the constants for capacity plans from a file that states the source of each constant."""
+"""Loads the constants for capacity plans from a file that names the source of each constant."""
 
 import tomllib
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Origin = Literal["measured", "published", "assumed"]
 
 @dataclass(frozen=True)
 class Constant:
-    """A constant. `origin` says how reliable the value is, and `source` where the value was published or measured."""
+    """A constant with its `origin`, which indicates its reliability, and the `source` of the value."""
 
     value: float
     unit: str
@@ -23,7 +23,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A kind of GPU: its usable memory, and its published bandwidth and dense 16-bit speed."""
+    """A GPU type with its usable memory, published bandwidth, and dense 16-bit speed."""
 
     id: str
     name: str
@@ -44,7 +44,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Constants:
-    """All constants keyed by name, and all kinds of GPUs keyed by id."""
+    """All constants keyed by name, and all GPU types keyed by id."""
 
     figures: dict[str, Constant]
     gpus: dict[str, Gpu]
@@ -55,7 +55,7 @@ class Constants:
 
 @cache
 def load_constants() -> Constants:
-    """Load the constants from the file that is included in the package."""
+    """Load the constants from the package's data file."""
     read: dict[str, Any] = tomllib.loads(_FILE.read_text("utf-8"))
     figures = {name: Constant(**entry) for name, entry in read["figures"].items()}
     context = figures["gpu_context_gib"].value

@@ -1,7 +1,4 @@
-"""Estimate the resources that a set of documents needs: chunks, processor time, memory and disk.
-
-Estimates are for one process and for a cluster.
-"""
+"""Estimates the chunks, processor time, memory and disk space that documents require in one process or a cluster."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -11,8 +8,7 @@ from api.sizing.constants import Constants
 
 _FLOAT_BYTES = 4
 _GB = 1e9
-# The fraction of a node's memory for vectors. The remaining memory is for the keyword index, requests and the operating
-# system.
+# The fraction of a node's memory for vectors. The rest is for the keyword index, requests and the operating system.
 _VECTOR_SHARE = 0.5
 _MAX_EMBEDDED_CHUNKS = 1_000_000
 
@@ -30,7 +26,7 @@ class CorpusSize:
 def estimate_corpus(
     documents: int, tokens_each: float, constants: Constants, *, bytes_each: float | None = None
 ) -> CorpusSize:
-    """Estimate the number of chunks, and the size of the files as plain text if `bytes_each` is not given.
+    """Estimate the size of a set of documents. Without `bytes_each`, the files are assumed to be plain text.
 
     The last chunk of a document is assumed to be half full on average.
     """
@@ -41,22 +37,19 @@ def estimate_corpus(
 
 @dataclass(frozen=True)
 class EmbeddedNeeds:
-    """The processor time, memory and disk that one process needs to index all documents, without any questions."""
+    """The processor time, memory and disk space that one process needs to index all documents."""
 
     processor_seconds: float
     memory_bytes: float
     disk_bytes: float
 
     def compute_index_seconds(self, cores: float) -> float:
-        """Return the time to index all documents on an otherwise idle machine.
-
-        The encoder and parsers use all cores.
-        """
+        """Return the time to index all documents on an otherwise idle machine, using all its cores."""
         return self.processor_seconds / cores
 
 
 def estimate_embedded_needs(corpus: CorpusSize, constants: Constants) -> EmbeddedNeeds:
-    """Estimate the resources of the embedded service: a constant, plus amounts per document, chunk and token."""
+    """Estimate the embedded service's resources as a constant plus amounts per document, chunk and token."""
 
     def compute_total(name: str) -> float:
         return (
@@ -83,7 +76,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class IndexPlan:
-    """The layout of an index on the vector server, and the `reason` for choosing it."""
+    """The layout of an index on the vector server, and the `reason` for its number of nodes."""
 
     nodes: int
     shards: int
@@ -99,9 +92,9 @@ def plan_index(
 ) -> IndexPlan:
     """Choose the number of nodes, shards and replicas, and the quantization.
 
-    If `available` is true, every shard has replicas on two nodes. As long as full vectors fit in three nodes, they are
-    used, because they are exact. Otherwise, searches use vectors quantized to one byte per dimension, and rescore the
-    best hits with full vectors from disk.
+    If `available` is true, every shard has replicas on two of at least three nodes. Full vectors, which are exact, are
+    used if they fit in the memory of these nodes, or of one node if `available` is false. Otherwise, searches use
+    vectors quantized to one byte per dimension, and rescore the best hits with full vectors from disk.
     """
     replicas = 2 if available else 1
     overhead, most = constants["vector_overhead"], 3 if available else 1
@@ -124,9 +117,9 @@ def plan_index(
 
 
 def fits_one_process(corpus: CorpusSize, machine_memory_bytes: float, constants: Constants) -> bool:
-    """Return True if the embedded service is enough.
+    """Return whether the embedded service can handle the documents.
 
-    A search there compares the query with every vector, which is fast up to a million vectors.
+    Its searches compare the query with every vector, which is fast up to a million vectors.
     """
     needs = estimate_embedded_needs(corpus, constants)
     # guard: more-memory-needs-cluster

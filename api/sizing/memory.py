@@ -1,8 +1,8 @@
-"""Compute how much GPU memory a vLLM server has for its KV cache, and how many sequences fit.
+"""Computes how much GPU memory a vLLM server has for its KV cache, and how many sequences fit.
 
-At startup, vLLM measures how much memory a forward pass needs, and prints how many tokens fit ("GPU KV cache size").
-This module predicts that number before a machine is rented. The sizes of the weights and cache are exact; the memory
-for the forward pass is an estimate.
+At startup, vLLM measures the memory of a forward pass, and prints how many tokens fit ("GPU KV cache size"). This
+module predicts that number, so that no machine is needed. The sizes of the weights and cache are exact; the memory for
+the forward pass is an estimate.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from api.sizing.checkpoint import Checkpoint, CheckpointError
 from api.sizing.constants import Gpu
 
 GIB = 1024.0**3
-# The number of tokens in a block of vLLM's cache.
+# vLLM allocates its cache in blocks of this many tokens.
 _BLOCK_TOKENS = 16
 
 
@@ -36,7 +36,7 @@ class ServerOptions:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """The bytes used on each GPU, and the number of `tokens` that fit if each sequence fills the context window."""
+    """The bytes used on each GPU, and the number of sequences that fit in its cache."""
 
     gpu: Gpu
     gpus: int
@@ -49,7 +49,7 @@ class MemoryPlan:
 
     @property
     def fits(self) -> bool:
-        """True if at least one sequence that fills the context window fits."""
+        """True if at least one sequence fits that fills the context window."""
         return self.compute_sequences(self.window) >= 1
 
     @property
@@ -72,13 +72,13 @@ class MemoryPlan:
         )
 
     def compute_concurrency(self, tokens: int) -> int:
-        """Return the number of sequences of this many tokens that can run at the same time, at most `max_num_seqs`."""
+        """Return the number of sequences of this many tokens that can run concurrently, at most `max_num_seqs`."""
         # guard: planned-sequences
         return min(int(self.compute_sequences(tokens)), self.options.max_num_seqs)
 
 
 def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> MemoryPlan:
-    """Divide a GPU's memory. Raises `CheckpointError` if the KV heads cannot be distributed over the GPUs."""
+    """Compute a GPU's memory use. Raises `CheckpointError` if the KV heads cannot be distributed over the GPUs."""
     gpus = options.tensor_parallel_size
     # guard: gpu-head-split
     if checkpoint.cached_heads > 1 and checkpoint.cached_heads % gpus and gpus % checkpoint.cached_heads:
@@ -88,8 +88,8 @@ def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> Mem
         )
     served = checkpoint.with_quantization(options.quantization, options.kv_cache_dtype)
     weights = served.weight_bytes / gpus
-    # Activations are the inputs and outputs of two layers in 16 bits. Scores are the logits of the next token in 32
-    # bits, counted twice because they are also converted to probabilities.
+    # Activations are the 16-bit inputs and outputs of two layers. Scores are the 32-bit logits of the next token,
+    # counted twice because they are also converted to probabilities.
     activations = options.max_num_batched_tokens * 2 * (4 * served.hidden + 3 * served.widest / gpus)
     scores = options.max_num_seqs * served.vocabulary * 4 * 2
     running = activations + scores + gpu.context_bytes
@@ -99,26 +99,26 @@ def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> Mem
 
 
 def _compute_per_gpu(checkpoint: Checkpoint, cached: float, gpus: int) -> float:
-    """Return one GPU's part of `cached`.
+    """Return the part of `cached` bytes that one GPU stores.
 
-    KV heads are distributed over the GPUs, or replicated if there are fewer heads than GPUs.
+    KV heads are distributed over the GPUs, and replicated if there are fewer heads than GPUs.
     """
     return cached / min(gpus, checkpoint.cached_heads)
 
 
 def load_profile(path: Path) -> ServerOptions:
-    """Load the options from a config file for `vllm serve --config`. Raises `CheckpointError` if it cannot be read."""
+    """Load the options from a file for `vllm serve --config`. Raises `CheckpointError` if it cannot be read."""
     try:
         read = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path} could not be read: {error}.") from error
+        raise CheckpointError(f"Could not read {path}: {error}.") from error
     if not isinstance(read, Mapping):
         raise CheckpointError(f"{path} contains no options.", hint="See the files in deploy/vllm/profiles.")
     return parse_options(read)
 
 
 def parse_options(read: Mapping[str, Any]) -> ServerOptions:
-    """Return the options of a profile that determine memory use. Other options are ignored."""
+    """Parse the options of a profile that determine memory use, ignoring all others."""
     named = {str(name).replace("-", "_"): value for name, value in read.items()}
     known = {name: named[name] for name in ServerOptions.__dataclass_fields__ if named.get(name) is not None}
     return ServerOptions(**known)

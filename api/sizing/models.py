@@ -1,4 +1,4 @@
-"""Language models that are known by name, so that a plan does not require a checkpoint."""
+"""Language models that can be planned for by name, without a checkpoint."""
 
 import json
 from functools import cache
@@ -11,9 +11,9 @@ _FILE = Path(__file__).with_name("models.json")
 
 
 def load_model(model: str) -> Checkpoint:
-    """Load a known model by name, or the checkpoint at this path.
+    """Load a known model by name, or the checkpoint at a path.
 
-    Otherwise, raises a `CheckpointError` that lists the known names.
+    Raises a `CheckpointError` that lists the known names if there is neither.
     """
     known = {name.lower(): name for name in _load_models()}
     if name := known.get(model.lower()):
@@ -21,13 +21,13 @@ def load_model(model: str) -> Checkpoint:
     if Path(model).exists():
         return load_checkpoint(Path(model))
     raise CheckpointError(
-        f"{model} is neither a path nor the name of a known model.",
+        f"{model} is neither an existing path nor a known model.",
         hint=f"Use a checkpoint's folder or config.json, or one of {', '.join(sorted(_load_models()))}.",
     )
 
 
 def list_model_names() -> list[str]:
-    """Return the names of the known models."""
+    """List the names of the known models."""
     return sorted(_load_models())
 
 

@@ -1,4 +1,4 @@
-"""Estimate the resources for questions: the speed of a model server on a GPU, and the number of servers for a load."""
+"""Estimates a model server's speed on a GPU, and the number of servers for a load of questions."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -7,7 +7,7 @@ from api.sizing.constants import Constants
 from api.sizing.memory import MemoryPlan
 from api.sizing.simulation import Simulation, SimulationReport, Station
 
-# The number of questions per simulation. With this many, the 95th percentile varies by a few percent between seeds.
+# With this many questions per simulation, the 95th percentile varies by only a few percent between seeds.
 _QUESTIONS = 4_000
 _MAX_REPLICAS = 4096
 # Above this fraction of the total capacity, queues grow without bound, so such plans are not simulated.
@@ -16,7 +16,7 @@ _STEADY_SHARE = 0.95
 
 @dataclass(frozen=True)
 class Question:
-    """The work of one answer: the number of model `calls`, and the number of tokens that each call reads and writes."""
+    """The work of one answer: its number of model `calls`, and the tokens that each call reads and writes."""
 
     calls: int
     prompt_tokens: float
@@ -25,7 +25,7 @@ class Question:
 
 
 def build_direct_question(constants: Constants) -> Question:
-    """Return the work of a direct answer, which takes one model call to write and one to judge."""
+    """Build the work of a direct answer, which takes one model call to write it and one to judge it."""
     return Question(
         calls=int(constants["calls_of_an_answer"]),
         prompt_tokens=constants["prompt_tokens_of_a_call"],
@@ -36,10 +36,10 @@ def build_direct_question(constants: Constants) -> Question:
 
 @dataclass(frozen=True)
 class ModelServer:
-    """The speed of a model server by the roofline model: reading is limited by compute, writing by memory bandwidth.
+    """The speed of a model server, estimated with the roofline model.
 
-    The sequences in a batch share the compute for reading. Each decoding step reads the weights once for the whole
-    batch. In a mixture of experts, it reads only the weights chosen for any token of the batch.
+    Compute limits reading, and memory bandwidth limits writing. The sequences in a batch share the compute. Each
+    decoding step reads the weights once for the whole batch, but only those of experts chosen for one of its tokens.
     """
 
     plan: MemoryPlan
@@ -52,7 +52,7 @@ class ModelServer:
         return flops / (2 * self.plan.checkpoint.active)
 
     def compute_step_seconds(self, busy: float, tokens: float) -> float:
-        """Return the duration of one decoding step for `busy` sequences of this many tokens each."""
+        """Return the duration of a decoding step for a batch of `busy` sequences with this many tokens each."""
         made = self.plan.checkpoint
         touched: float = 1 - (1 - made.active / made.parameters) ** max(1.0, busy)
         moved = made.weight_bytes * touched + busy * made.cache.compute_sequence_bytes(int(tokens))
@@ -60,20 +60,20 @@ class ModelServer:
         return moved / bandwidth
 
     def compute_call_seconds(self, question: Question, busy: float) -> float:
-        """Return the duration of one call while `busy` calls are in progress, including this one."""
+        """Return the duration of a call while `busy` calls are in progress, including this one."""
         reading = question.prompt_tokens * (1 - question.cached_share) / self.read_speed
         steps = question.completion_tokens / self.constants["tokens_a_step"]
         length = question.prompt_tokens + question.completion_tokens
         return max(1.0, busy) * reading + steps * self.compute_step_seconds(busy, length)
 
     def compute_concurrency(self, question: Question) -> int:
-        """Return the number of the question's calls that one server can run at the same time."""
+        """Return the number of the question's calls that one server can run concurrently."""
         return self.plan.compute_concurrency(ceil(question.prompt_tokens + question.completion_tokens))
 
 
 @dataclass(frozen=True)
 class ServicePlan:
-    """The model servers and search processors that met the target in the simulation `report`."""
+    """The numbers of model servers and processors that met the target in the simulation `report`."""
 
     replicas: int
     api_cores: int
@@ -85,7 +85,7 @@ class ServicePlan:
 def build_stations(
     server: ModelServer, question: Question, constants: Constants, *, replicas: int, rate: float
 ) -> list[Station]:
-    """Return the stations that each question passes through: API, vector engine, and the model server for each call."""
+    """Build the stations that a question passes through: the API, the vector engine and the model servers."""
     api, engine = constants["api_seconds_of_a_question"], constants["engine_seconds_of_a_search"]
     each = server.compute_concurrency(question)
     alone = server.compute_call_seconds(question, 1)
@@ -109,7 +109,7 @@ def build_stations(
 
 
 def compute_cores(rate: float, seconds: float, *, share: float = 0.6) -> int:
-    """Return the number of processors for this rate of work.
+    """Return the number of processors for `rate` work items per second that take `seconds` each.
 
     Each processor is assumed to be busy for the fraction `share` of the time.
     """
@@ -119,7 +119,7 @@ def compute_cores(rate: float, seconds: float, *, share: float = 0.6) -> int:
 def plan_service(
     server: ModelServer, question: Question, constants: Constants, *, questions_an_hour: float, p95_seconds: float
 ) -> ServicePlan | None:
-    """Return a plan with the smallest number of model servers for which 95 % of answers take at most `p95_seconds`.
+    """Find the smallest number of model servers for which 95 % of answers take at most `p95_seconds`.
 
     Returns None if no number of servers is enough.
     """

@@ -1,4 +1,4 @@
-"""Builds a complete plan: from documents and questions to machines, GPUs, time and cost."""
+"""Plans the machines, GPUs, time and cost for a workload of documents and questions."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -18,13 +18,13 @@ from api.sizing.memory import MemoryPlan
 from api.sizing.questions import ModelServer, ServicePlan, build_direct_question, plan_service
 
 PlanRow = tuple[str, int | str, str]
-# The number of questions per hour that one process can serve. More questions need a cluster.
+# One process can serve this many questions per hour. More questions require a cluster.
 _ONE_PROCESS_QUESTIONS = 3_600
 
 
 @dataclass(frozen=True)
 class Workload:
-    """The documents and questions to plan for, and the size of the available machines."""
+    """The documents and questions to plan for, the time targets, and the size of the machines."""
 
     documents: int
     tokens_each: float
@@ -38,9 +38,10 @@ class Workload:
 
 @dataclass(frozen=True)
 class DeploymentPlan:
-    """The resources needed.
+    """The resources that a workload requires.
 
-    `index` is None if a single process is enough. `service` is None if there are no questions or no model.
+    `index` is None if a single process is enough. `service` is None without questions or a model, or if no number of
+    GPUs meets the target.
     """
 
     wanted: Workload
@@ -52,11 +53,11 @@ class DeploymentPlan:
 
     @property
     def ingest_cores(self) -> int:
-        """The number of processors needed to index all documents within `index_hours`."""
+        """The number of processors required to index all documents within `index_hours`."""
         return max(1, ceil(self.needs.processor_seconds / (self.wanted.index_hours * 3600)))
 
     def build_rows(self, gpu_price: float | None) -> list[PlanRow]:
-        """Return the name, value and explanation of each figure in the plan."""
+        """Build a row with the name, value and explanation of each figure in the plan."""
         rows = [
             *self._build_document_rows(),
             *(self._build_process_rows() if self.index is None else self._build_cluster_rows(self.index)),
@@ -105,7 +106,7 @@ class DeploymentPlan:
                 (
                     "gpus",
                     "none suffice",
-                    f"95 % of answers within {within} is out of reach: try faster or more GPUs per server",
+                    f"cannot complete 95 % of answers within {within}: try faster GPUs, or more GPUs per server",
                 )
             ]
         gpus = service.replicas * self.server.gpus
@@ -128,7 +129,7 @@ class DeploymentPlan:
 
 
 def plan_deployment(wanted: Workload, server: MemoryPlan | None, constants: Constants) -> DeploymentPlan:
-    """Choose a single process or a cluster, with the smallest sufficient number of machines."""
+    """Plan a single process if it is enough, otherwise a cluster with the fewest sufficient machines."""
     corpus = estimate_corpus(wanted.documents, wanted.tokens_each, constants)
     needs = estimate_embedded_needs(corpus, constants)
     one = fits_one_process(corpus, wanted.memory_gb * 1e9, constants)

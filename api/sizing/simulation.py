@@ -1,8 +1,8 @@
-"""Simulate a service event by event: questions arrive and pass through a sequence of stations.
+"""Simulates a service event by event: questions arrive and pass through a sequence of stations.
 
-A station is a queue with a number of servers: the API's processes, the vector engine, or the batch slots of the model
-server, which become slower as more of them are busy. Servers fail and are repaired. The work of a failed server starts
-again. The station closest to its capacity is the next bottleneck.
+A station is a queue with several servers, such as the API's processes, the vector engine, or the batch slots of model
+servers, which become slower as more of them are busy. Servers fail and are repaired. The work of a failed server is
+restarted. The station closest to its capacity is the next bottleneck.
 """
 
 import heapq
@@ -20,8 +20,8 @@ class Station:
     """A first-come, first-served queue with `places` parallel servers.
 
     `seconds` is the mean service time of a work item on an idle station. While `busy` servers are in use, the mean
-    service time is `seconds * slowdown(busy)`. If `queue` items are already waiting, the next one is refused. A server
-    fails after a mean of `failing_seconds` (0 means never) and is repaired after `repair_seconds`.
+    service time is `seconds * slowdown(busy)`. If `queue` items are already waiting, further items are rejected. A
+    server fails after `failing_seconds` on average (0 means never), and is repaired after `repair_seconds`.
     """
 
     name: str
@@ -44,9 +44,8 @@ class Station:
 class StationReport:
     """The load of one station.
 
-    `load` is the arrival rate as a fraction of the station's capacity. `busy` is the fraction of the station's working
-    servers that are in use. `waiting` is the mean number of waiting work items, and `wait_seconds` is the mean wait per
-    visit.
+    `load` is the arrival rate as a fraction of the station's capacity. `busy` is the mean fraction of working servers
+    that are in use. `waiting` is the mean number of waiting work items, and `wait_seconds` is the mean wait per visit.
     """
 
     name: str
@@ -59,7 +58,7 @@ class StationReport:
 
 @dataclass(frozen=True)
 class SimulationReport:
-    """The result of a simulation: the seconds from question to answer, keyed by quantile, and each station's load."""
+    """The result of a simulation: the seconds per answer, keyed by quantile, and the report of each station."""
 
     arrived: int
     answered: int
@@ -85,7 +84,7 @@ class _StationQueue:
         self.waits = 0.0
         self.visits = self.refused = 0
         self.changed = 0.0
-        # Work in progress, keyed by number, so that a failure can interrupt it.
+        # Keyed by number, so that a failure can interrupt work in progress.
         self.under_way: dict[int, _Question] = {}
 
     def advance_to(self, now: float) -> None:
@@ -114,10 +113,10 @@ class _Question:
 
 
 class Simulation:
-    """One simulation: `rate` questions per second for `seconds`. Each question passes through all `stations` in order.
+    """A simulation of questions that pass through all stations in order.
 
-    Interarrival and service times are exponentially distributed, unless a station is `fixed`. The first tenth of the
-    time is a warm-up that is not counted.
+    Interarrival times are exponentially distributed, and so are service times unless a station is `fixed`. The first
+    tenth of the time is a warm-up that is not counted.
     """
 
     def __init__(self, stations: Sequence[Station], *, rate: float, seconds: float, seed: int = 0) -> None:
@@ -132,10 +131,7 @@ class Simulation:
         self._took: list[float] = []
 
     def run(self) -> SimulationReport:
-        """Run the simulation.
-
-        Questions that are still in progress at the end count neither as answered nor as refused.
-        """
+        """Run the simulation. Questions still in progress at the end count neither as answered nor as refused."""
         self._schedule(self._random.expovariate(self._rate), self._arrive)
         for queue in self._queues:
             for _ in range(queue.station.places):
@@ -147,7 +143,7 @@ class Simulation:
         self._now = self._end
         for queue in self._queues:
             queue.advance_to(self._end)
-            # Reports divide by this duration, which excludes the warm-up.
+            # Reports divide by this time, which must exclude the warm-up.
             queue.changed = self._end - self._warm_up
         took = sorted(self._took)
         quantiles = {each: took[min(len(took) - 1, int(each * len(took)))] for each in _QUANTILES} if took else {}
@@ -198,7 +194,7 @@ class Simulation:
     def _finish_work(self, queue: _StationQueue, number: int) -> None:
         question = queue.under_way.pop(number, None)
         # guard: simulated-failure
-        if question is None:  # The server failed in the meantime, and the work item was requeued.
+        if question is None:  # The server has failed, and the work item was requeued.
             return
         queue.advance_to(self._now)
         queue.busy -= 1
@@ -218,7 +214,7 @@ class Simulation:
     def _fail_place(self, queue: _StationQueue) -> None:
         queue.advance_to(self._now)
         queue.up -= 1
-        if queue.busy > queue.up:  # A busy server failed: its work item starts again, ahead of the queue.
+        if queue.busy > queue.up:  # A busy server failed, so its work item is requeued first.
             number = self._random.choice(list(queue.under_way))
             queue.waiting.appendleft((self._now, queue.under_way.pop(number)))
             queue.busy -= 1
@@ -234,8 +230,8 @@ class Simulation:
 def compute_erlang_c(places: int, load: float) -> float:
     """Return the probability that a question has to wait in an M/M/c queue.
 
-    `load` is the arrival rate times the mean service time. Source: A. K. Erlang, 1917. The probability is computed with
-    the Erlang B recursion, which does not overflow.
+    `load` is the arrival rate times the mean service time. The Erlang C formula is computed with the Erlang B
+    recursion, which does not overflow. Source: A. K. Erlang, 1917.
     """
     blocked = 1.0
     for each in range(1, places + 1):

@@ -1,1 +1,1 @@
-"""The Slack bot: questions arrive as events, are queued in the catalog, and each is answered by a run."""
+"""The Slack bot, which queues questions from events in the catalog and answers each with a run."""

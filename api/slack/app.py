@@ -42,7 +42,7 @@ _USAGE = "Ask with words, such as `/ask What did we promise to Acme?`"
 
 
 class SlackApp:
-    """The Slack bot in one process. It answers questions between `start` and `stop`.
+    """The Slack bot of one process, which answers questions between `start` and `stop`.
 
     Several processes can share the work.
     """
@@ -85,23 +85,20 @@ class SlackApp:
             OAuthRoutes(settings, self._store, self._seal, self._threads).add_routes(self.router)
 
     def open_web(self, workspace: Workspace) -> SlackWeb:
-        """Return a Web API client for a workspace's bot. Raises `SealError` if the bot's token cannot be decrypted."""
+        """Create a Web API client for a workspace's bot. Raises `SealError` if the bot's token cannot be decrypted."""
         return SlackWeb(self._get_token(workspace), self._served.settings.slack_api_url)
 
     async def start(self) -> None:
-        """Start answering questions and connect to Slack, both in the background.
+        """Start answering questions and connecting to Slack in the background.
 
-        An outage of Slack does not prevent the service from starting.
+        The service therefore starts even during an outage of Slack.
         """
         self._loop = asyncio.get_running_loop()
         for each in (*(work.run() for work in self._work), self._connect_with_retries()):
             self._run_in_background(each)
 
     async def _connect_with_retries(self) -> None:
-        """Look up the bot token's workspace and connect Socket Mode, if these are configured.
-
-        Retries until both succeed.
-        """
+        """Look up the bot token's workspace and connect Socket Mode, if configured, retrying until both succeed."""
         token, pause = self._served.settings.slack_app_token, _FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -122,20 +119,20 @@ class SlackApp:
         await cancel_tasks(*self._tasks)
 
     async def _disconnect(self) -> None:
-        """Close the Socket Mode connection, even if it is only partly open."""
+        """Close the Socket Mode connection, even if it is only partially open."""
         socket, self._socket = self._socket, None
         if socket is not None:
-            with suppress(Exception):  # The connection is discarded even if closing it fails.
+            with suppress(Exception):  # Discard the connection even if it cannot be closed.
                 await socket.close_async()  # type: ignore[no-untyped-call]
 
     def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start a coroutine as a task, without waiting for the task to finish."""
+        """Run a coroutine as a background task."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def _wake(self) -> None:
-        """Wake the workers that process questions and files. This method can be called from any thread."""
+        """Wake the workers for questions and files. Can be called from any thread."""
         if self._loop is not None:
             for each in self._work:
                 self._loop.call_soon_threadsafe(each.wake)
@@ -146,7 +143,7 @@ class SlackApp:
         return self._own or ""
 
     async def _install_own_workspace(self) -> None:
-        """Look up the workspace of the configured bot token and record it in the catalog."""
+        """Look up the configured bot token's workspace, and record it in the catalog."""
         settings = self._served.settings
         found = await SlackWeb(self._own or "", settings.slack_api_url).call("auth.test")
         workspace = Workspace(found["team_id"], settings.slack_tenant, found.get("team", ""), found["user_id"], "")
@@ -159,7 +156,7 @@ class SlackApp:
         async def authorize(team_id: str | None, enterprise_id: str | None) -> AuthorizeResult | None:
             workspace = None if team_id is None else await self._threads.run(self._store.find_workspace, team_id)
             # guard: slack-event-before-own-token
-            if workspace is None and not self._knows_own:  # Raising an error makes Slack deliver the event again.
+            if workspace is None and not self._knows_own:  # After an error, Slack delivers the event again.
                 raise NotConnectedError("The workspace of the bot token is not known yet.")
             if workspace is None:
                 log.warning("event from a workspace without the app", team=team_id)
@@ -171,7 +168,7 @@ class SlackApp:
                 bot_token=self._get_token(workspace),
             )
 
-        # This is not a method, because slack-bolt passes arguments by name and would look for one named `self`.
+        # Not a method, because slack-bolt passes arguments by name and would look for one named `self`.
         return authorize
 
     def _register_listeners(self) -> None:
@@ -256,7 +253,7 @@ class SlackApp:
             self._run_in_background(self._post_ephemeral(self.open_web(workspace), body, user_id, notice))
 
     async def _post_ephemeral(self, web: SlackWeb, body: Mapping[str, Any], user_id: str, text: str) -> None:
-        """Post a message that only the person who pressed the button can see."""
+        """Post a message that only this user can see."""
         thread_ts = (body.get("container") or {}).get("thread_ts")
         where = {"channel": str(body["channel"]["id"]), **({"thread_ts": thread_ts} if thread_ts else {})}
         try:
@@ -272,7 +269,7 @@ class SlackApp:
         await ack()
 
     def _store_rating(self, question: SlackQuestion, user_id: str, is_good: bool) -> None:
-        """Store a person's rating of an answer as feedback."""
+        """Store a user's rating of an answer as feedback."""
         workspace = self._store.find_workspace(question.asked.team_id)
         if workspace is None or question.run_id is None:
             return
@@ -289,7 +286,7 @@ class SlackApp:
         return None if team is None else await self._threads.run(self._store.find_workspace, str(team))
 
     async def _load_question(self, body: Mapping[str, Any], identifier: str) -> SlackQuestion | None:
-        """Load a question. Returns None if it does not belong to the workspace that sent the payload."""
+        """Load a question, or return None if it does not belong to the workspace that sent the payload."""
         found = await self._threads.run(self._store.find_question, identifier)
         team = (body.get("team") or {}).get("id")
         return found if found is not None and found.asked.team_id == team else None

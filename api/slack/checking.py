@@ -1,4 +1,4 @@
-"""Checks the tokens and scopes of the Slack app, and reports what is missing and how to fix it."""
+"""Checks the Slack app's tokens and scopes, and reports how to fix problems."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _PAGE = "https://api.slack.com/apps"
 
 @dataclass(frozen=True)
 class SlackFinding:
-    """The result of one check. `next_step` is empty if there is no problem.
+    """The result of a check. `next_step` is empty if there is no problem.
 
     If `needed` is false, the bot works even if the check fails.
     """
@@ -29,7 +29,7 @@ class SlackFinding:
 
 
 async def check_setup(settings: Settings, tokens: Mapping[str, str]) -> list[SlackFinding]:
-    """Run all checks of the Slack setup. `tokens` contains the bot tokens, keyed by the name to display for each."""
+    """Run all checks of the Slack setup. `tokens` contains the bot tokens, keyed by display name."""
     found = [_check_address(settings), _check_transport(settings)]
     for name, token in tokens.items():
         found += await _check_token(name, SlackWeb(token, settings.slack_api_url))
@@ -43,7 +43,7 @@ async def check_setup(settings: Settings, tokens: Mapping[str, str]) -> list[Sla
             await web.call("apps.connections.open")
             found.append(SlackFinding("app-level token", "works"))
         except SlackError as error:
-            step = f"Generate one with the scope connections:write at {_PAGE}, under Basic Information."
+            step = f"Generate an app-level token with the scope connections:write at {_PAGE}, under Basic Information."
             found.append(SlackFinding("app-level token", error.detail, step))
     return found
 
@@ -74,7 +74,7 @@ async def _check_token(name: str, web: SlackWeb) -> list[SlackFinding]:
             )
         ]
     except SlackError as error:
-        step = f"Copy the token again from {_PAGE}, under OAuth & Permissions."
+        step = f"Copy the bot token again from {_PAGE}, under OAuth & Permissions."
         return [SlackFinding(f"token of {name}", error.detail, step)]
     found = [SlackFinding(f"token of {name}", f"bot {who.get('user', who.get('user_id'))} in {who.get('team')}")]
     for scope, reason in {**SCOPES, **OPTIONAL_SCOPES}.items():

@@ -3,7 +3,7 @@
 SealError                   a workspace's token cannot be encrypted or decrypted
 NotConnectedError           the workspace of the bot token is not known yet
 SlackError
-├── SlackBusyError          Slack is rate limiting: retry after `seconds`
+├── SlackBusyError          Slack is rate limiting the call: retry after `seconds`
 ├── FileRefusedError        a file cannot become a document
 ├── SlackUnavailableError   Slack may or may not have carried out the call
 └── SlackRefusedError       Slack did not carry out the call, and a retry would not help
@@ -33,7 +33,7 @@ class SlackError(LeadlineError):
 
 
 class SlackBusyError(SlackError):
-    """Slack is rate limiting. The call was not carried out; retry after `seconds`."""
+    """Slack is rate limiting the call, which was not carried out. Retry after `seconds`."""
 
     code: ClassVar[str] = "slack_busy"
 
@@ -43,19 +43,19 @@ class SlackBusyError(SlackError):
 
 
 class SlackUnavailableError(SlackError):
-    """Slack did not respond, or failed. The call may or may not have been carried out."""
+    """Slack failed or did not respond. The call may or may not have been carried out."""
 
     code: ClassVar[str] = "slack_unavailable"
 
 
 class FileRefusedError(SlackError):
-    """A file in Slack cannot become a document. The detail and hint explain why and what to do."""
+    """A file in Slack cannot become a document. The detail and hint explain why, and what to do."""
 
     code: ClassVar[str] = "slack_file_refused"
 
 
 class SlackRefusedError(SlackError):
-    """Slack refused a call. `reason` is Slack's error code, such as `channel_not_found`."""
+    """Slack rejected a call. `reason` is Slack's error code, such as `channel_not_found`."""
 
     code: ClassVar[str] = "slack_refused"
 

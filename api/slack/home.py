@@ -1,4 +1,4 @@
-"""The app's home tab: it explains the bot, and the members of a channel can change the channel's settings there."""
+"""The app's home tab, which explains the bot and lets members of a channel change the channel's settings."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ _STRATEGIES = {
     "table": "Compute over tables",
     "recursive": "Work through everything",
 }
-_MAX_OPTIONS = 100  # Slack's limit on the number of options in a menu.
+_MAX_OPTIONS = 100  # Slack's limit on the options of a menu.
 _ABOUT = (
     "Ask me in a channel by name, in direct messages, or with `/ask`. In a thread that I take part in, follow-ups need "
     "no name. Each answer has numbered sources with the words it rests on.\n\nIn a channel I use only what everybody "
@@ -76,7 +76,7 @@ class HomeTab:
         await ack()
 
     async def _build_form(self, web: SlackWeb, workspace: Workspace, channel: str, user: str) -> dict[str, Any]:
-        """Build the settings form, with the collections that the person can read from and can add files to."""
+        """Build the settings form, with the collections that the user can read from and add files to."""
         caller = await self._people.fetch_asker(web, workspace, channel, user)
         totals = await self._threads.run(self._served.accounts.grants.list_collections, workspace.tenant_id)
         names = [each.name for each in totals if caller.collections.can_read(each.name)]
@@ -119,7 +119,7 @@ def build_settings_view(
 ) -> dict[str, Any]:
     """Build the form for a channel's settings.
 
-    `collections` are the collections to choose from for questions, and `to` the ones for files.
+    Questions can use the collections in `collections`, and files can be added to those in `to`.
     """
     offered = [*settings.collections, *(name for name in collections if name not in settings.collections)]
     blocks: list[dict[str, Any]] = []
@@ -196,10 +196,7 @@ def parse_settings(view: Mapping[str, Any]) -> ChannelSettings:
 
 
 async def is_member(web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> bool:
-    """Return True if both the person and the bot are members of the channel.
-
-    Only members can change the channel's settings.
-    """
+    """Return whether both the user and the bot are members of the channel."""
     try:
         members = [each async for each in web.iter_pages("conversations.members", "members", channel=channel)]
     except SlackRefusedError:

@@ -1,7 +1,7 @@
-"""Installs the app in a workspace by OAuth. An install link belongs to a tenant and connects the workspace to it.
+"""Installs the app in a workspace with OAuth, through a link that connects the workspace to a tenant.
 
-Source: https://docs.slack.dev/authentication/installing-with-oauth. The link and the OAuth state are encrypted and
-short-lived. A cookie binds the state to the browser that started the installation.
+The link and the OAuth state are encrypted and short-lived. A cookie binds the state to the browser that started the
+installation. Source: https://docs.slack.dev/authentication/installing-with-oauth.
 """
 
 import hmac
@@ -29,14 +29,14 @@ from ingest.storage.slack.store import SlackStore
 
 
 class Seal:
-    """Encrypts with the first key, and decrypts with any of the keys. Raises `SealError` if a key is invalid."""
+    """Encrypts strings with the first key, and decrypts them with any key. Raises `SealError` if a key is invalid."""
 
     def __init__(self, keys: str) -> None:
         try:
             self._fernet = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in KeyRing.parse(keys).keys])
         except ValueError as error:
             raise SealError(
-                "LEADLINE_SLACK_TOKEN_KEYS has an invalid key.", hint="Generate keys with `leadline slack key`."
+                "LEADLINE_SLACK_TOKEN_KEYS contains an invalid key.", hint="Generate keys with `leadline slack key`."
             ) from error
 
     def seal_text(self, token: str) -> str:
@@ -50,11 +50,11 @@ class Seal:
         except InvalidToken as error:
             raise SealError(
                 "A workspace's token was encrypted with a key that is not in LEADLINE_SLACK_TOKEN_KEYS.",
-                hint="Add the earlier key after the new one, or reinstall the app in the workspace.",
+                hint="Append the earlier key to LEADLINE_SLACK_TOKEN_KEYS, or reinstall the app in the workspace.",
             ) from error
 
     def reseal_text(self, sealed: str) -> str:
-        """Decrypt an encrypted string and encrypt it again with the first key."""
+        """Decrypt a string, and encrypt it again with the first key."""
         return self._fernet.rotate(sealed.encode()).decode()
 
 
@@ -67,13 +67,13 @@ _NO_LINK = "Ask whoever runs this service for a link: `leadline slack link`."
 
 
 def build_install_link(settings: Settings, seal: Seal, tenant_id: str) -> str:
-    """Build the install link that connects a workspace to a tenant. The link expires in an hour."""
+    """Build a link that installs the app in a workspace for a tenant. The link expires in an hour."""
     base = (settings.public_url or "").rstrip("/")
     return f"{base}/slack/install?ticket={_seal_members(seal, _TICKET, LINK_SECONDS, tenant=tenant_id)}"
 
 
 class OAuthRoutes:
-    """The two routes of an OAuth installation. `settings` must contain an OAuth client and a public address."""
+    """The routes of an OAuth installation. `settings` must contain an OAuth client and a public address."""
 
     def __init__(self, settings: Settings, store: SlackStore, seal: Seal, threads: Threads) -> None:
         self._settings = settings
@@ -110,7 +110,9 @@ class OAuthRoutes:
     ) -> Response:
         opened = _unseal_members(self._seal, _STATE, state)
         if not hmac.compare_digest(str(opened["nonce"]).encode(), nonce.encode()):
-            raise BadRequestError("Another browser began this.", hint="Open the link again, and stay in one browser.")
+            raise BadRequestError(
+                "This installation was started in a different browser.", hint="Open the link again in this browser."
+            )
         if error or not code:
             return _build_text_response("Nothing was installed.")
         workspace = await self._exchange_code(code, str(opened["tenant"]))
@@ -123,10 +125,9 @@ class OAuthRoutes:
         return response
 
     async def _exchange_code(self, code: str, tenant_id: str) -> Workspace:
-        """Exchange an OAuth code for the workspace, which includes its bot token.
+        """Exchange an OAuth code for the workspace and its bot token.
 
-        Raises `SlackError` if the exchange fails, and `BadRequestError` if the app was installed in an entire
-        organization.
+        Raises `SlackError` if the exchange fails, and `BadRequestError` if the app was installed for an organization.
         """
         settings = self._settings
         secret = settings.slack_client_secret.get_secret_value() if settings.slack_client_secret else ""
@@ -135,7 +136,7 @@ class OAuthRoutes:
         )
         if found.get("is_enterprise_install") or not found.get("team"):
             raise BadRequestError(
-                "The app cannot be installed for a whole organisation.", hint="Install it in one of its workspaces."
+                "The app cannot be installed for an entire organization.", hint="Install it in one of its workspaces."
             )
         return Workspace(
             str(found["team"]["id"]),
@@ -153,16 +154,13 @@ def _seal_members(seal: Seal, kind: str, seconds: float, **members: str) -> str:
 
 
 def _unseal_members(seal: Seal, kind: str, sealed: str) -> dict[str, Any]:
-    """Decrypt the fields of a ticket or OAuth state.
-
-    Raises `BadRequestError` if `sealed` is forged, expired or of the wrong kind.
-    """
+    """Decrypt the fields of a ticket or OAuth state. Raises `BadRequestError` if it is invalid or expired."""
     try:
         found: dict[str, Any] = json.loads(seal.unseal_text(sealed))
     except SealError as error:
-        raise BadRequestError("This link is not valid.", hint=_NO_LINK) from error
+        raise BadRequestError("This link is invalid.", hint=_NO_LINK) from error
     if found.get("kind") != kind or float(found.get("until", 0)) < time.time():
-        raise BadRequestError("This link has run out.", hint=_NO_LINK)
+        raise BadRequestError("This link has expired.", hint=_NO_LINK)
     return found
 
 

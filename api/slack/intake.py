@@ -1,7 +1,7 @@
 """Decides which events are questions or files for the bot, and stores them before the event is acknowledged.
 
-No code in this module waits for Slack, a model or a search. Events may be delivered more than once, late, out of order,
-and to any process.
+Nothing here waits for Slack, a model or a search. Events may be delivered repeatedly, late, out of order, and to any
+process.
 """
 
 import re
@@ -22,8 +22,8 @@ _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _LINK = re.compile(
     r"<(?:#C[A-Z0-9]+\|([^>]*)|!(?:subteam\^[A-Z0-9]+\|)?([^>|]*)(?:\|[^>]*)?|([^>|]+)\|([^>]*)|([^>|]+))>"
 )
-# Messages written by people have one of these subtypes, or no subtype. Other messages, such as edits, joins and bot
-# messages, are not questions.
+# Messages written by people have one of these subtypes or none. Other messages, such as edits, joins and bot messages,
+# are not questions.
 _PERSON_SUBTYPES = frozenset({None, "file_share", "thread_broadcast"})
 _CHANGE_SUBTYPES = frozenset({"message_changed", "message_deleted"})
 _DIRECT_TYPES = frozenset({"im"})
@@ -42,7 +42,7 @@ class SlackIntake:
         self._wake = wake
 
     def accept_message(self, workspace: Workspace, event: Event, event_id: str) -> str | None:
-        """Store the files and the question in a message that is for the bot. Returns the question's id, or None."""
+        """Store the files and the question of a message to the bot. Returns the question's id, if any."""
         if event.get("subtype") in _CHANGE_SUBTYPES:
             self._record_gone_files(workspace, event)
         if event.get("subtype") not in _PERSON_SUBTYPES or event.get("bot_id") or not event.get("user"):
@@ -74,10 +74,7 @@ class SlackIntake:
         )
 
     def accept_command(self, workspace: Workspace, user_id: str, text: str, trigger_id: str) -> str | None:
-        """Store the question of an `/ask` command, which is answered in a direct message.
-
-        Returns the question's id, or None.
-        """
+        """Store the question of an `/ask` command, which is answered in a direct message. Returns its id, if stored."""
         question = extract_question(text, workspace.bot_user_id)
         asked = IncomingQuestion(
             workspace.team_id, workspace.tenant_id, user_id, "", trigger_id[:32], user_id, Surface.DIRECT, question
@@ -85,7 +82,7 @@ class SlackIntake:
         return self._store_question(asked, {f"command:{trigger_id}"})
 
     def accept_shortcut(self, workspace: Workspace, payload: Event) -> str | None:
-        """Store a message as a question to answer in its thread, if the person who used the shortcut can ask there."""
+        """Store a message as a question to answer in its thread, if the shortcut's user can ask there."""
         message, channel = payload["message"], str(payload["channel"]["id"])
         # guard: slack-shortcut-permission
         if not self._can_ask(workspace.team_id, channel, str(payload["user"]["id"])):
@@ -109,7 +106,7 @@ class SlackIntake:
         )
 
     def ask_confirmed(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
-        """Repeat a question that was refused as expensive, on behalf of the person who pressed the button."""
+        """Repeat a question that was rejected as too expensive, on behalf of the user who pressed the button."""
         asked = question.asked
         # guard: slack-button-permission
         if not trigger_id or not self._can_ask(asked.team_id, asked.channel, user_id):
@@ -128,7 +125,7 @@ class SlackIntake:
         return self._store_question(again, {f"go_ahead:{question.id}"})
 
     def ask_privately(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
-        """Repeat a channel's question in direct messages, with the full access rights of the person who asks."""
+        """Repeat a channel's question in direct messages, with the user's full access rights."""
         asked = question.asked
         again = IncomingQuestion(
             asked.team_id, asked.tenant_id, user_id, "", trigger_id[:32], user_id, Surface.DIRECT, asked.text
@@ -136,7 +133,7 @@ class SlackIntake:
         return self._store_question(again, {f"privately:{question.id}:{user_id}"})
 
     def stop_thread(self, workspace: Workspace, channel: str, thread_ts: str) -> int:
-        """Cancel all unanswered questions in a thread, and return the number of cancelled questions."""
+        """Cancel all unanswered questions in a thread, and return their number."""
         stopped = self._store.stop_questions(workspace.team_id, channel, thread_ts)
         for question in stopped:
             if question.run_id is not None:
@@ -144,14 +141,14 @@ class SlackIntake:
         return len(stopped)
 
     def record_deleted_file(self, workspace: Workspace, event: Event) -> None:
-        """Record that a file was deleted in Slack. The worker for its message then handles the deletion."""
+        """Record that a file was deleted in Slack, so that the worker for its message handles the deletion."""
         if self._files.mark_file_deleted(workspace.team_id, str(event.get("file_id") or "")):
             self._wake()
 
     def _record_gone_files(self, workspace: Workspace, event: Event) -> None:
-        """Record the files that are no longer in a message because the message was changed or deleted.
+        """Record the files that were removed from a message because it was changed or deleted.
 
-        If a message with replies is deleted, Slack changes it into a tombstone instead.
+        If a deleted message has replies, Slack turns it into a tombstone instead.
         """
         channel, now = str(event["channel"]), event.get("message") or {}
         gone = 0
@@ -171,7 +168,7 @@ class SlackIntake:
     def _store_files(
         self, workspace: Workspace, channel: str, message: Event, user_id: str, *, takes_part: bool
     ) -> None:
-        """Store the files in a message, if there are any and the settings permit files."""
+        """Store the files of a message, if the settings permit files."""
         found = [each for each in message.get("files") or () if each.get("id")]
         if not found or not self._served.settings.slack_files:
             return
@@ -195,10 +192,10 @@ class SlackIntake:
         return self._store.load_settings(team_id, channel).can_ask(user_id)
 
     def _is_for_us(self, workspace: Workspace, event: Event, text: str) -> bool:
-        """Return True if a message is for the bot.
+        """Return whether a message is for the bot.
 
-        This is the case for direct messages, mentions of the bot, and follow-ups without mentions in a thread that the
-        bot has joined.
+        These are direct messages, mentions of the bot, and follow-ups without mentions in a thread that the bot has
+        joined, unless the channel requires mentions.
         """
         mentioned = set(_MENTION.findall(text))
         if event.get("channel_type") in _DIRECT_TYPES or workspace.bot_user_id in mentioned:
@@ -220,7 +217,7 @@ class SlackIntake:
 
 
 def cancel_run(served: Services, question: SlackQuestion) -> None:
-    """Cancel the run of a question. Does nothing if the run no longer exists. Other errors are logged."""
+    """Cancel a question's run. Does nothing if the run no longer exists, and logs other errors."""
     try:
         served.answers.runs.cancel(question.asked.tenant_id, str(question.run_id))
     except RunNotFoundError:
@@ -230,7 +227,7 @@ def cancel_run(served: Services, question: SlackQuestion) -> None:
 
 
 def extract_question(text: str, bot_user_id: str) -> str:
-    """Extract the question as people see it: without the bot's mention, and with each link replaced by its label."""
+    """Extract the question as displayed, with links replaced by their labels and without the bot's mention."""
 
     def replace_link(match: re.Match[str]) -> str:
         channel, special, address, label, bare = match.groups()

@@ -1,4 +1,4 @@
-"""Work that is queued in the catalog. Any process can claim an item, with a lease that expires if the process dies."""
+"""Work queued in the catalog. A process claims an item with a lease, which expires if the process dies."""
 
 import asyncio
 import time
@@ -17,14 +17,14 @@ from ingest.storage.slack.usage import LEASE_SECONDS
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 1.0
-# The lease is renewed this often per lease period, so that a single failed renewal does not lose it.
+# Leases are renewed this many times per lease period, so that one failed renewal does not lose a lease.
 _RENEWALS_PER_LEASE = 3
 
 Piece = TypeVar("Piece")
 
 
 class Leases(Protocol[Piece]):
-    """The queue for one kind of work item. `renew` raises `LeaseLostError` if another process holds the lease."""
+    """A queue of work items. `renew` raises `LeaseLostError` if another process holds the lease."""
 
     def claim(self, *, limit: int) -> Sequence[Piece]: ...
 
@@ -32,22 +32,22 @@ class Leases(Protocol[Piece]):
 
 
 class LeasedAttempt(Protocol):
-    """One attempt at a work item. `about` holds the context for its log lines."""
+    """One attempt at a work item. `about` is the context for its log lines."""
 
     @property
     def about(self) -> Mapping[str, str]: ...
 
     async def execute(self) -> None:
-        """Process the work item and record the result. Must not raise."""
+        """Process the work item, and record the result. Must not raise."""
 
     async def release(self) -> None:
         """Requeue the work item, so that another process can claim it immediately."""
 
 
 class LeasedWork(Generic[Piece]):
-    """Claims work items and processes up to `at_once` of them concurrently.
+    """Claims work items, and processes several of them concurrently.
 
-    New work items are looked for every second, and immediately after `wake`.
+    It looks for new work items every second, and immediately after `wake`.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class LeasedWork(Generic[Piece]):
         self._wake.set()
 
     async def run(self) -> None:
-        """Process work items until cancelled. Unfinished items are then requeued for another process."""
+        """Process work items until cancelled, then requeue unfinished items for another process."""
         try:
             while True:
                 self._wake.clear()
@@ -90,12 +90,12 @@ class LeasedWork(Generic[Piece]):
             task = asyncio.create_task(self._run_attempt(piece))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
-            task.add_done_callback(lambda _: self._wake.set())  # A slot is free, so claim the next work item.
+            task.add_done_callback(lambda _: self._wake.set())  # Claim the next work item for the free slot.
 
     async def _run_attempt(self, piece: Piece) -> None:
         """Process a work item while renewing its lease.
 
-        Stops when the lease is lost, so that only the new holder writes.
+        The attempt is cancelled if the lease is lost, so that only the new holder writes.
         """
         attempt = self._attempt(piece)
         with structlog.contextvars.bound_contextvars(**attempt.about):
@@ -104,7 +104,7 @@ class LeasedWork(Generic[Piece]):
                 await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
                 if not work.done():
                     log.warning("lease lost, work stopped")
-            except asyncio.CancelledError:  # This process is stopping, so let another process continue immediately.
+            except asyncio.CancelledError:  # Another process can continue immediately.
                 await cancel_tasks(work, renewal)
                 await attempt.release()
                 raise
@@ -112,7 +112,7 @@ class LeasedWork(Generic[Piece]):
                 await cancel_tasks(work, renewal)
 
     async def _renew_until_lost(self, piece: Piece) -> None:
-        """Renew a work item's lease until the lease is lost, or expires because renewing failed."""
+        """Renew a work item's lease until it is lost, or until it expires because renewals fail."""
         renewed_at = time.monotonic()
         while time.monotonic() - renewed_at < LEASE_SECONDS:
             await asyncio.sleep(LEASE_SECONDS / _RENEWALS_PER_LEASE)

@@ -7,8 +7,7 @@ from typing import Any
 
 NAME = "Leadline"
 SHORTCUT = "leadline_answer"
-# The purpose of each scope. If an optional scope is missing, the bot does without the feature and logs that the scope
-# is missing.
+# The purpose of each scope. Without an optional scope, the bot skips the feature and logs the missing scope.
 SCOPES = {
     "assistant:write": "to show what it is doing, and its stop button",
     "chat:write": "to answer",
@@ -45,12 +44,12 @@ _LONG_DESCRIPTION = (
 
 
 def build_manifest(public_url: str | None, *, socket_mode: bool) -> dict[str, Any]:
-    """Build the manifest. Events are sent to `public_url`, which is not needed with Socket Mode.
+    """Build the manifest. Without Socket Mode, events are sent to `public_url`.
 
-    Raises `ValueError` if `public_url` is None and Socket Mode is not used.
+    Raises `ValueError` if Socket Mode is not used and `public_url` is None.
     """
     if not socket_mode and public_url is None:
-        raise ValueError("events over HTTP need the service's address")
+        raise ValueError("events over HTTP require the service's address")
     url = None if socket_mode else f"{str(public_url).rstrip('/')}/slack/events"
     address = {} if url is None else {"request_url": url}
     return {

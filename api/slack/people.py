@@ -1,4 +1,4 @@
-"""Maps Slack users to principals, and computes the access that all members of a channel have in common."""
+"""Maps Slack users to principals, and computes the access rights that all members of a channel share."""
 
 import asyncio
 import time
@@ -15,27 +15,26 @@ from ingest.storage.slack.store import SlackStore
 
 log = structlog.get_logger(__name__)
 
-# Slack's user groups get a prefix. Otherwise, creating a group in Slack could give access to documents that are open to
-# a Leadline group with the same name.
+# Without a prefix, a group created in Slack could access documents that are open to a Leadline group with this name.
 GROUP_PREFIX = "slack:"
 _CHANNEL_PREFIX = "slack-channel:"
-# Larger channels are treated as open to the whole tenant: their answers do not use documents with restricted readers.
+# In larger channels, members' groups are not looked up, so answers use no documents that are open only to groups.
 MAX_MEMBERS = 100
-# How long users and groups are cached. A person who leaves can keep access for this long.
+# How long users and groups are cached. A user who leaves keeps access for up to this long.
 _CACHE_SECONDS = 300.0
-# How long the list of channels with files is cached. An empty list is not cached, so that the first file in the first
-# such channel is visible immediately.
+# How long the list of channels with files is cached. An empty list is not cached, so that the first shared file is
+# visible immediately.
 _CLOSED_CHANNELS_SECONDS = 5.0
 _SCOPES = frozenset({Scope.READ, Scope.ASK})
 
 
 def build_channel_group(team_id: str, channel: str) -> str:
-    """Build the group name for the members of a channel. Files shared in the channel are open to this group."""
+    """Build the name of the group of a channel's members, to which files shared in the channel are open."""
     return f"{_CHANNEL_PREFIX}{team_id}:{channel}"
 
 
 class People:
-    """Finds the principals for Slack users and channels. Slack's data about users is cached for five minutes."""
+    """Finds the principals for Slack users and channels, caching Slack's data for five minutes."""
 
     def __init__(self, store: SlackStore, files: SlackFiles, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
@@ -47,7 +46,7 @@ class People:
         self._groups: dict[str, tuple[float, dict[str, frozenset[str]]]] = {}
 
     async def fetch_asker(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
-        """Return a principal with the access rights of one user, for answers that only this user reads."""
+        """Return a principal with one user's access rights, for answers that only this user reads."""
         mail, groups = await self._fetch_person(web, workspace, user_id)
         groups |= await self._fetch_channel_groups(web, workspace, user_id)
         return self._load_principal(workspace, channel, mail, groups)
@@ -75,7 +74,7 @@ class People:
     async def fetch_principal(
         self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str, surface: Surface
     ) -> Principal:
-        """Return the principal for an answer. It has only the access rights that all readers of the answer share."""
+        """Return a principal with the access rights that all readers of an answer share."""
         if surface is Surface.DIRECT:
             return await self.fetch_asker(web, workspace, channel, user_id)
         return await self.fetch_audience(web, workspace, channel)
@@ -91,7 +90,7 @@ class People:
         return mail, (await self._fetch_user_groups(web, workspace.team_id)).get(user_id, frozenset())
 
     async def _fetch_channel_groups(self, web: SlackWeb, workspace: Workspace, user_id: str) -> frozenset[str]:
-        """Return the channel groups of a user, for those of the user's channels whose files only members can see."""
+        """Return a user's channel groups, for channels whose files only members can see."""
         now = self._clock()
         closed_until, closed = self._closed.get(workspace.team_id, (0.0, set[str]()))
         if closed_until <= now:
@@ -107,7 +106,7 @@ class People:
         return frozenset(build_channel_group(workspace.team_id, each) for each in closed & cached[1])
 
     async def _fetch_joined_channels(self, web: SlackWeb, user_id: str) -> frozenset[str]:
-        """List a user's channels. Private channels are listed only if the bot is a member too."""
+        """Return a user's channels. Private channels are included only if the bot is a member too."""
         kinds = "public_channel,private_channel"
         try:
             pages = web.iter_pages("users.conversations", "channels", user=user_id, types=kinds)
@@ -120,9 +119,9 @@ class People:
         return self._store.build_principal(workspace, channel, user, frozenset(groups), _SCOPES)
 
     async def _fetch_email(self, web: SlackWeb, team_id: str, user_id: str) -> str | None:
-        """Return a user's email address in lower case. It identifies the Leadline user.
+        """Return the lowercase email address that identifies the Leadline user.
 
-        Returns None for guests, bots, deleted users and people from other workspaces.
+        Returns None for guests, bots, deleted users and users from other workspaces.
         """
         key, now = (team_id, user_id), self._clock()
         cached = self._mails.get(key)
@@ -137,10 +136,7 @@ class People:
         return mail
 
     async def _fetch_user_groups(self, web: SlackWeb, team_id: str) -> dict[str, frozenset[str]]:
-        """Return the user groups that each user belongs to, keyed by user id.
-
-        Empty if the app lacks the scope to list groups.
-        """
+        """Return each user's groups, keyed by user id. Empty if the app lacks the scope to list user groups."""
         cached, now = self._groups.get(team_id), self._clock()
         if cached is not None and cached[0] > now:
             return cached[1]

@@ -1,4 +1,4 @@
-"""A client of Slack's Web API. Its errors say whether the call was carried out, and whether and when to retry."""
+"""A client of Slack's Web API whose errors tell whether the call was carried out, and whether and when to retry."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,11 +13,11 @@ from api.slack.errors import SlackBusyError, SlackRefusedError, SlackUnavailable
 from ingest.storage.slack.records import Workspace
 
 _TIMEOUT_SECONDS = 15
-# The maximum delay after which this client retries a rate-limited call. For longer delays, the error is raised and the
-# work is requeued.
+# The longest delay after which this client retries a rate-limited call. For longer delays, it raises an error, so that
+# the work is requeued.
 _LONGEST_WAIT_SECONDS = 5.0
 _MAX_BUSY_TRIES = 3
-# Slack's error codes for internal failures. After these, the call may or may not have been carried out.
+# Slack's error codes for internal failures, after which the call may or may not have been carried out.
 _SLACK_FAULTS = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
 )
@@ -28,7 +28,7 @@ _MAX_PAGES = 10
 
 
 class SlackWeb:
-    """The Web API, called as the bot of one workspace. Every method raises `SlackError` if the call fails."""
+    """A Web API client for the bot of one workspace. Every method raises `SlackError` if the call fails."""
 
     def __init__(self, token: str, base_url: str) -> None:
         self.url = base_url
@@ -38,7 +38,7 @@ class SlackWeb:
         )
 
     async def call(self, method: str, **body: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-        """Call a method and return its response. If Slack asks for a short delay, the call is retried."""
+        """Call a method and return its response. A rate-limited call is retried after a short delay."""
         for attempt in range(1, _MAX_BUSY_TRIES + 1):
             try:
                 return await self._call_once(method, body)
@@ -49,7 +49,7 @@ class SlackWeb:
         raise AssertionError("the last attempt returns or raises")
 
     async def exchange_code(self, **form: str) -> dict[str, Any]:
-        """Exchange an OAuth code for a token. This call itself needs no token."""
+        """Exchange an OAuth code for a token. This call requires no token."""
         try:
             data = (await self._client.api_call("oauth.v2.access", data=form)).data
         except SlackApiError as error:
@@ -59,14 +59,14 @@ class SlackWeb:
         return data if isinstance(data, dict) else {}
 
     async def fetch_identity(self) -> tuple[dict[str, Any], frozenset[str]]:
-        """Return the identity of the bot that owns the token, and the token's scopes."""
+        """Return the identity of the token's bot, and the token's scopes."""
         response = await self._fetch_response("auth.test", {})
         scopes = response.headers.get("x-oauth-scopes", "")
         data = response.data
         return data if isinstance(data, dict) else {}, frozenset(each for each in scopes.split(",") if each)
 
     async def iter_pages(self, method: str, key: str, **body: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - JSON
-        """Yield the entries in the field `key` of all result pages of a method.
+        """Yield the entries in the field `key` of all pages of a method's result.
 
         Raises `SlackRefusedError` if there are more than ten pages.
         """
@@ -110,5 +110,5 @@ def _translate_error(method: str, error: SlackApiError) -> Exception:
     return SlackRefusedError(method, reason)
 
 
-# A function that opens a Web API client for the bot of a workspace.
+# A function that creates a Web API client for a workspace's bot.
 OpenWeb = Callable[[Workspace], SlackWeb]

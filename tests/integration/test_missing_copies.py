@@ -136,6 +136,6 @@ def test_missing_copies_are_reported_everywhere_until_they_are_repaired(cluster:
     assert "Run `leadline index repair`." in lost["`doctor`"]
 
     repaired = CliRunner().invoke(index.app, ["repair"], input="y\n", catch_exceptions=False)
-    assert (repaired.exit_code, "Create 4 copies now?" in repaired.output) == (0, True)
+    assert (repaired.exit_code, "Create 4 replicas now?" in repaired.output) == (0, True)
     assert observer.look("after `leadline index repair`") == whole
     sys.stdout.write(f"\n{observer.table()}\n")

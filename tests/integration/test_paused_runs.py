@@ -196,7 +196,7 @@ def test_a_person_asks_adds_and_ends_from_the_command_line(tmp_path: Path, model
         assert in_state(client, run, "failed", "completed", "partial")["state"] != "failed"
         lines = leadline("runs", "show", run)
         assert "added: 10 calls" in lines
-        assert "asked to finish with what it has" in lines
+        assert "asked to finish with its findings so far" in lines
         leadline("runs", "finish", run, fails=True)
 
 

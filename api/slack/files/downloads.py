@@ -1,8 +1,8 @@
-"""Downloads files from Slack. The bot's token is sent only to Slack's own hosts.
+"""Downloads files from Slack, sending the bot's token only to Slack's own hosts.
 
-`files.info` describes a file (https://docs.slack.dev/reference/objects/file-object); its content is at
-`url_private_download`. If the bot has no access, Slack redirects to a sign-in page. The redirect is not followed, and
-the page is not stored.
+`files.info` describes a file (https://docs.slack.dev/reference/objects/file-object), including the
+`url_private_download` of its content. If the bot has no access, Slack redirects to a sign-in page. The redirect is not
+followed, so the page is not stored.
 """
 
 import time
@@ -16,13 +16,13 @@ import httpx
 from api.slack.errors import FileRefusedError, SlackBusyError, SlackUnavailableError
 
 _TIMEOUT = httpx.Timeout(15.0, read=60.0)
-# A download that takes longer is interrupted and retried. After several attempts, the file is refused.
+# Longer downloads are interrupted and retried. After several attempts, the file is rejected.
 _DOWNLOAD_SECONDS = 900.0
 _BLOCK_BYTES = 1 << 18
 _HTML = "text/html"
 _CHECK = "Ask whoever set the app up to run leadline slack check, which says what is missing."
 _SHARE_ITSELF = "Download it, and share the file itself."
-# Kinds of files that Slack does not offer for download.
+# Types of files that Slack does not offer for download.
 _OWN_KINDS = {
     "canvas": "a canvas",
     "quip": "a canvas",
@@ -35,7 +35,7 @@ _OWN_KINDS = {
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file in Slack, as currently described by `files.info`."""
+    """A file in Slack, as described by `files.info`."""
 
     name: str
     media_type: str
@@ -73,7 +73,7 @@ def build_too_large_error(detail: str) -> FileRefusedError:
 def iter_blocks(
     file: RemoteFile, token: str, api_url: str, *, going_on: Callable[[], bool] = lambda: True
 ) -> Generator[bytes]:
-    """Download a file and yield its bytes as they arrive. The download stops when `going_on` returns False.
+    """Download a file, yielding its bytes as they arrive. Raises `SlackUnavailableError` once `going_on` returns False.
 
     Raises `FileRefusedError` if the file cannot be downloaded, `SlackBusyError` if Slack is rate limiting, and
     `SlackUnavailableError` if a later attempt may succeed.
@@ -104,7 +104,7 @@ def iter_blocks(
 
 
 def is_slack_address(url: str, api_url: str) -> bool:
-    """Return True if a URL is on the host of the Web API, or is on Slack's file host and uses TLS."""
+    """Return whether a URL is on the Web API's host, or uses TLS on Slack's file host."""
     try:
         target, api = urlsplit(url), urlsplit(api_url)
     except ValueError:
@@ -114,7 +114,7 @@ def is_slack_address(url: str, api_url: str) -> bool:
 
 
 def _require_file(response: httpx.Response, file: RemoteFile) -> None:
-    """Raise the appropriate error unless the response contains the file's content."""
+    """Raise the error that fits the response, unless it contains the file's content."""
     status = response.status_code
     if status == httpx.codes.TOO_MANY_REQUESTS:
         raise SlackBusyError("Slack sends no more files.", _parse_retry_after(response.headers.get("Retry-After")))

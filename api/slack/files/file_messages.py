@@ -1,7 +1,7 @@
 """Builds the message that reports the progress of files shared in a thread.
 
-The message is updated until all files are done. File names and reasons come from users and documents, so they are
-neutralized: Slack cannot interpret them as links, mentions or channels.
+File names and reasons come from users and documents, so they are neutralized: Slack cannot interpret them as links,
+mentions or channels.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from ingest.storage.documents.progress import DocumentProgress
 from ingest.storage.documents.records import SEARCHABLE_STATES, Document, VersionState
 from ingest.storage.slack.records import Audience, SharedFile, SharedFileState
 
-# The message shows this many files, and only the number of further files. All files are processed.
+# The message lists at most this many files, and counts the others.
 _MAX_FILES = 20
 _NAME_CHARS, _REASON_CHARS = 120, 900
 _MAX_OMISSIONS = 3
@@ -31,7 +31,7 @@ _HOW_TO_ASK = {
 
 @dataclass(frozen=True)
 class FileStatus:
-    """A file and its document. The document is None before the file is uploaded and after the document is deleted."""
+    """A file and its document, which is None before the upload and after the document's deletion."""
 
     file: SharedFile
     document: Document | None = None
@@ -39,7 +39,7 @@ class FileStatus:
 
 
 def build_files_message(seen: Sequence[FileStatus]) -> SlackMessage:
-    """Build the reply about the files in one Slack message, with the current state of each file."""
+    """Build the reply to a Slack message with files, with the current state of each file."""
     lines = [_format_line(each) for each in seen[:_MAX_FILES]]
     blocks: Blocks = [_build_section(line) for line in lines]
     if more := len(seen) - len(lines):
@@ -97,7 +97,7 @@ def _format_size(document: Document) -> str:
 
 
 def _format_notes(seen: Sequence[FileStatus]) -> str:
-    """Describe who can see the files that are ready, and how to ask questions about them."""
+    """Describe who can see the ready files, and how to ask questions about them."""
     ready = [each.file for each in seen if each.file.state is SharedFileState.READY]
     audiences = {each.audience for each in ready} & set(_WHO)
     if len(audiences) != 1:

@@ -1,8 +1,8 @@
 """Turns files shared with the bot into documents, and deletes documents whose files are deleted in Slack.
 
-The files of a message are processed in steps: download a file, check the progress of its document, and update the
-message in the thread. Each step can run in any process and starts from the state in the catalog, so nothing is lost if
-a process dies.
+The files of a message are processed in steps. Each step downloads files, checks the progress of their documents, and
+updates the reply in the thread. It can run in any process and starts from the state in the catalog, so nothing is lost
+if a process dies.
 """
 
 import time
@@ -55,11 +55,11 @@ log = structlog.get_logger(__name__)
 
 _AT_ONCE = 8
 _THREADS, _FETCHES = 4, 4
-# The progress of the files is checked every `_SOON_SECONDS` during the first `_SOON` seconds after the message, and
-# every `_LATER_SECONDS` afterwards.
+# Progress is checked every `_SOON_SECONDS` for the first `_SOON` seconds after the message, then every
+# `_LATER_SECONDS`.
 _SOON_SECONDS, _SOON, _LATER_SECONDS = 2.0, 60.0, 15.0
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
-# After this many failed attempts in a row, the file is refused.
+# After this many failed attempts in a row, the file is rejected.
 _MAX_ATTEMPTS = 8
 _DIRECT = "D"  # The ids of direct message channels begin with this letter.
 _MISSING = frozenset({"file_not_found", "file_deleted"})
@@ -72,7 +72,7 @@ _OTHER_COLLECTION = "Choose another collection for files in my home tab."
 
 
 def build_file_work(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[FileShare]:
-    """Build the worker that processes the files of all messages. Each processing step is one attempt."""
+    """Build the worker that processes the files of all messages. Each step is one attempt."""
     threads = Threads(_THREADS)
     step = partial(_FileStep, served, people, open_web, threads, Threads(_FETCHES))
     return LeasedWork(served, served.slack.files, step, threads, at_once=_AT_ONCE)
@@ -97,7 +97,7 @@ class _FileStep:
         return {"slack_share": self._share.id, "tenant": self._share.shared.tenant_id}
 
     async def execute(self) -> None:
-        """Run one step for the files, then requeue them for the next step or mark them as finished. Does not raise."""
+        """Run one step, then requeue the files for the next step or mark them as finished. Does not raise."""
         try:
             await self._advance_files()
         except LeaseLostError:
@@ -109,7 +109,7 @@ class _FileStep:
             await self._postpone(error)
         except Exception:
             log.exception("step for files failed")
-            await self._postpone(SlackError("a fault of ours"))
+            await self._postpone(SlackError("unexpected error"))
 
     async def release(self) -> None:
         """Requeue the files, so that another process can run the next step immediately."""
@@ -143,10 +143,7 @@ class _FileStep:
             await self._threads.run(self._store.requeue, self._share, _SOON_SECONDS if soon else _LATER_SECONDS)
 
     async def _take_waiting_files(self, web: SlackWeb, workspace: Workspace) -> LeadlineError | None:
-        """Process the waiting files. Returns the last temporary error, if any.
-
-        If a file fails with a temporary error, the other files are still processed.
-        """
+        """Process all waiting files, even if some fail with a temporary error. Returns the last such error."""
         late: LeadlineError | None = None
         for file in self._share.files:
             if file.state is SharedFileState.WAITING and file.gone_at is None:
@@ -159,7 +156,7 @@ class _FileStep:
         return late
 
     async def _take_file(self, web: SlackWeb, workspace: Workspace, file: SharedFile) -> SharedFile:
-        """Turn a file into a document, or mark it as refused. Raises temporary errors, which the next step retries."""
+        """Turn a file into a document or mark it as rejected. Raises temporary errors, for a retry by the next step."""
         try:
             described = (await web.call("files.info", file=file.file_id)).get("file") or {}
             settings = self._served.settings
@@ -169,7 +166,7 @@ class _FileStep:
             document_id = await self._fetches.run(self._receive_file, web, request, remote)
         except SlackRefusedError as error:
             return _mark_refused(file, _build_unreadable_error(error))
-        except StorageQuotaExceededError as error:  # A retry would not help, because waiting does not free any storage.
+        except StorageQuotaExceededError as error:  # Not retried, because waiting does not free storage.
             return _mark_refused(file, error)
         except (SlackUnavailableError, SlackBusyError, *TEMPORARY_ERRORS) as error:
             if self._share.failures + 1 < _MAX_ATTEMPTS or isinstance(error, SlackBusyError):
@@ -186,10 +183,10 @@ class _FileStep:
     async def _build_request(
         self, web: SlackWeb, workspace: Workspace, remote: RemoteFile
     ) -> tuple[UploadRequest, Audience]:
-        """Build the upload request for a file and determine who can read the document.
+        """Build the upload request for a file, and determine its audience.
 
-        If only some people can read the channel, the file is visible only to these people. Raises `SlackError`,
-        including `FileRefusedError` if no one would be able to ask about the file.
+        A file from a private channel is visible only to those who can read the channel. Raises `SlackError`, including
+        `FileRefusedError` if no one would be able to ask about the file.
         """
         shared = self._share.shared
         sharer = await self._people.fetch_asker(web, workspace, shared.channel, shared.user_id)
@@ -215,7 +212,7 @@ class _FileStep:
     async def _resolve_audience(
         self, web: SlackWeb, workspace: Workspace, sharer: Principal
     ) -> tuple[Audience, frozenset[str] | None, Principal]:
-        """Return the audience of files in this channel, their readers, and a principal with the readers' access."""
+        """Return the audience and readers of files in this channel, and a principal with the readers' access rights."""
         shared = self._share.shared
         own = frozenset({f"user:{sharer.user}"} if sharer.user is not None else ())
         if shared.channel.startswith(_DIRECT):
@@ -231,7 +228,7 @@ class _FileStep:
         return Audience.CHANNEL, own | {members}, everybody
 
     def _receive_file(self, web: SlackWeb, request: UploadRequest, remote: RemoteFile) -> str:
-        """Download a file from Slack, upload it like any other document, and return the document's id."""
+        """Download a file from Slack, upload it like other documents, and return the document's id."""
         served = self._served
         read = iter_blocks(remote, web.token, web.url, going_on=lambda: served.accepting)
         try:
@@ -275,14 +272,14 @@ class _FileStep:
         )
 
     async def _process_deleted_files(self) -> None:
-        """Delete the documents of files that were deleted in Slack, except documents that must be kept."""
+        """Delete the documents of files that were deleted in Slack, unless they must be kept."""
         for file in self._share.files:
             if file.gone_at is not None and file.state is not SharedFileState.GONE:
                 await self._store_change(await self._threads.run(self._delete_document, file))
                 reach_point("slack.file_deleted")
 
     def _delete_document(self, file: SharedFile) -> SharedFile:
-        """Delete the document of a file, unless it was also uploaded elsewhere or the file is still shared in Slack."""
+        """Delete a file's document, unless it was also uploaded elsewhere or the file is still shared in Slack."""
         served, tenant = self._served, self._share.shared.tenant_id
         deleted_file = replace(file, state=SharedFileState.GONE)
         if file.document_id is None:
@@ -312,7 +309,7 @@ class _FileStep:
         self._share = await self._threads.run(self._store.update_file, self._share, file)
 
     async def _postpone(self, error: LeadlineError) -> None:
-        """Requeue the files for a later retry. Gives up after a day, unless a deletion is still pending."""
+        """Requeue the files for a later retry. After a day, give up unless a deletion is pending."""
         if time.time() - self._share.created_at > _GIVEN_UP_SECONDS and not any(
             file.gone_at is not None and not file.has_ended for file in self._share.files
         ):
@@ -336,7 +333,7 @@ def _mark_refused(file: SharedFile, error: LeadlineError) -> SharedFile:
 
 
 def _build_unreadable_error(error: SlackRefusedError) -> FileRefusedError:
-    """Build the error for a file that Slack refuses to describe."""
+    """Build the error for a file whose description Slack refuses."""
     if error.reason in _MISSING:
         return FileRefusedError("It was deleted in Slack, or the bot may not see it.", hint="Share it again.")
     hint = "Ask whoever set the app up to run leadline slack check."

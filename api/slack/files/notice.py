@@ -1,6 +1,6 @@
-"""The reply that reports on the files in a Slack message. It is posted exactly once, and then updated.
+"""The reply that reports on the files in a Slack message.
 
-It is not posted twice even if a process dies while posting.
+It is posted exactly once, even if a process dies while posting, and then updated.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.records import FileShare, Workspace
 
 EVENT_TYPE = "leadline_files"
-# The maximum time by which Slack's clock may be behind the clock of this service.
+# The maximum time by which Slack's clock may lag behind the service's clock.
 _CLOCK_SKEW_SECONDS = 60.0
 # Slack's error codes for messages that have been deleted or can no longer be edited.
 _UNCHANGEABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
@@ -33,7 +33,7 @@ class Notice:
         self._threads = threads
 
     async def recover(self, share: FileShare) -> FileShare:
-        """Find and record the reply if a process posted it but died before recording it."""
+        """Find and record the reply if a process died after posting it but before recording it."""
         if share.posting_since is None:
             return share
         shared = share.shared
@@ -49,7 +49,7 @@ class Notice:
         return await self._threads.run(self._store.record_posted, share, own_messages[0] if own_messages else None)
 
     async def show(self, share: FileShare, message: SlackMessage) -> FileShare:
-        """Post or update the reply. Does nothing if the reply already has this content."""
+        """Post or update the reply, unless it already has this content."""
         digest = hashlib.sha256(json.dumps(message.blocks).encode()).hexdigest()
         if digest == share.shown:
             return share

@@ -1,8 +1,8 @@
 """Answers questions queued in the catalog. Each question starts a run, and its reply is updated as the run progresses.
 
-Any process can claim a question and then holds a lease on it. If the process dies, another one finds the run by the
-question's id and continues the same reply. A run that reaches its limits waits for a person's decision. Meanwhile, no
-process holds its question.
+Any process can claim a question, and then has a lease on it. If the process dies, another one finds the question's run
+and continues the same reply. A run that reaches its limits waits for a user's decision. Meanwhile, no process has a
+lease on its question.
 """
 
 import asyncio
@@ -41,10 +41,10 @@ log = structlog.get_logger(__name__)
 _AT_ONCE = 32
 _POLL_SECONDS = 1.0
 _THREADS = 8
-# How often the readers of the channel are checked while an answer is being written.
+# The interval between checks of the channel's readers while an answer is being written.
 _READERS_SECONDS = 30.0
 _EVENTS_AT_ONCE = 100
-# The maximum retry delay, and the age at which a question is abandoned because no one is waiting for it any more.
+# The maximum retry delay, and the age at which a question is abandoned because no one is waiting for it anymore.
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
 # After this many attempts with unexpected errors, the question is closed with an error message.
 _MAX_ATTEMPTS = 5
@@ -52,7 +52,7 @@ _NOTHING_YET = "Its limits were met before there was anything to answer with."
 
 
 def build_answer_work(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[SlackQuestion]:
-    """Build the worker that answers all questions from Slack. Each question takes one or more attempts."""
+    """Build the worker that answers all questions from Slack."""
     threads = Threads(_THREADS)
     attempt = partial(_Delivery, served, people, open_web, threads)
     return LeasedWork(served, served.slack.store, attempt, threads, at_once=_AT_ONCE)
@@ -77,7 +77,7 @@ class _Delivery:
         return {"slack_question": self._question.id, "tenant": self._question.asked.tenant_id}
 
     async def execute(self) -> None:
-        """Answer the question, pause it until a person decides, or requeue it for later. Does not raise."""
+        """Answer the question, pause it until a user decides, or requeue it for later. Does not raise."""
         try:
             await self._answer()
         except LeaseLostError:
@@ -104,7 +104,7 @@ class _Delivery:
             return
         web = self._open_web(workspace)
         channel = asked.channel
-        if not asked.thread_ts:  # The question was asked with a command or button, so answer in direct messages.
+        if not asked.thread_ts:  # Questions from commands and buttons are answered in direct messages.
             channel = str((await web.call("conversations.open", users=asked.user_id))["channel"]["id"])
         reach_point("slack.claimed")
         reply = self._reply = Reply(web, self._store, workspace, self._question, self._threads.run, channel)
@@ -134,14 +134,14 @@ class _Delivery:
             messages = [build_failure_message(*error.public_message, self._question.id)]
         reach_point("slack.answered")
         await live.end_stream()
-        # After a long run, people are no longer watching. Slack notifies them of new messages but not of edits.
+        # After a long run, users are no longer watching, and Slack notifies them of new messages but not of edits.
         await reply.finish(messages, anew=is_late)
         reach_point("slack.finished")
         await live.end_session()
         await self._end_question(QuestionState.ANSWERED)
 
     async def _pause(self, live: LiveProgress, reply: Reply, run: Run) -> None:
-        """Ask in the thread what to do about a run that has reached its limits, and release the question until then."""
+        """Ask in the thread how to continue a run that has reached its limits, and pause the question until then."""
         reach_point("slack.run_paused")
         await ask_for_decision(live, reply, run, wait_days=self._served.settings.retention.paused_days)
         reach_point("slack.asked_what_to_do")
@@ -149,10 +149,7 @@ class _Delivery:
         reach_point("slack.paused")
 
     async def _get_or_start_run(self, caller: Principal) -> Run:
-        """Return the question's run, or start a run if there is none.
-
-        A question gets only one run, even if several processes try to start one.
-        """
+        """Return the question's run, or start one if there is none. Concurrent processes start only one run."""
         question = self._question
         if question.run_id is not None:
             return await self._threads.run(self._served.answers.runs.load_run, caller.tenant_id, question.run_id)
@@ -160,7 +157,7 @@ class _Delivery:
         reach_point("slack.run_begun")
         self._set_question(await self._threads.run(self._store.record_run, self._current_question, run.id))
         reach_point("slack.run_recorded")
-        # The question was stopped before there was a run to cancel.
+        # Cancel the run if the question was stopped before the run existed.
         if await self._threads.run(self._store.is_stopped, question):
             await self._threads.run(cancel_run, self._served, self._current_question)
         return run
@@ -191,7 +188,7 @@ class _Delivery:
         return run
 
     async def _follow_run(self, live: LiveProgress, run: Run, readers: Callable[[], Awaitable[Principal]]) -> Run:
-        """Show the run's progress until the run finishes or pauses."""
+        """Show the run's progress until it ends or pauses, and return the run."""
         seen, changed, checked_at = 0, asyncio.Event(), time.monotonic()
         if run.raised:
             live.count_from(run.seconds)
@@ -213,18 +210,18 @@ class _Delivery:
                     return run
                 if live.shows_text and time.monotonic() - checked_at >= _READERS_SECONDS:
                     checked_at = time.monotonic()
-                    with suppress(SlackError):  # The readers are checked again later, and always before the reply.
+                    with suppress(SlackError):  # They are checked again later, and always before the reply.
                         # guard: slack-hide-from-newcomers
                         if await self._is_withheld(run, await readers()):
                             live.hide_contents()
                 await live.refresh(waits=run.state is RunState.QUEUED)
-                if not self._served.accepting:  # The process is stopping: poll until cancelled.
+                if not self._served.accepting:  # Poll until cancelled, because the process is stopping.
                     await asyncio.sleep(_POLL_SECONDS)
                 elif len(logged) < _EVENTS_AT_ONCE:
                     await sse.wait_for_change(changed, lambda: self._served.accepting)
 
     async def _is_withheld(self, run: Run, reader: Principal) -> bool:
-        """Return True if the run uses documents that this reader is not permitted to see."""
+        """Return whether the run uses documents that this reader may not see."""
         return bool(await self._threads.run(self._served.answers.runs.list_withheld_runs, [run.id], reader.readers))
 
     def _build_messages(self, caller: Principal, run: Run) -> list[SlackMessage]:
@@ -237,7 +234,7 @@ class _Delivery:
                 return [
                     build_failure_message("The work ended without one.", "Ask again, or in other words.", question.id)
                 ]
-            if failure.code == BudgetExhaustedError.code:  # A person asked the run to finish with its findings so far.
+            if failure.code == BudgetExhaustedError.code:  # A user let the run finish with its findings so far.
                 return [build_failure_message(_NOTHING_YET, "Ask again, or about less.", question.id)]
             may_go_ahead = failure.code == "confirmation_required"
             hint = "The button accepts that; or ask about less." if may_go_ahead else failure.hint
@@ -258,7 +255,7 @@ class _Delivery:
         return build_answer_messages(answer, base, question.id, privately=in_public, asked=asked)
 
     async def _postpone(self, error: LeadlineError) -> None:
-        """Requeue the question for a later retry, or abandon it if it is more than a day old."""
+        """Requeue the question for a later retry, or give up if it is more than a day old."""
         if time.time() - self._question.since > _GIVEN_UP_SECONDS:
             await self._end_question(QuestionState.GIVEN_UP, error.code)
             return
@@ -271,9 +268,9 @@ class _Delivery:
             await self._threads.run(self._store.requeue, self._current_question, pause)
 
     async def _handle_fault(self) -> None:
-        """Retry the question after an unexpected error. After several such errors, close it with an error message."""
+        """Retry the question after an unexpected error, or close it with an error message after several attempts."""
         if self._question.attempt < _MAX_ATTEMPTS:
-            await self._postpone(SlackError("a fault of ours"))
+            await self._postpone(SlackError("unexpected error"))
             return
         hint = f"Say the number {self._question.id} to whoever runs this service."
         with suppress(Exception):
@@ -287,7 +284,7 @@ class _Delivery:
 
     @property
     def _current_question(self) -> SlackQuestion:
-        """The question in its most recently recorded state."""
+        """The question in its latest recorded state."""
         return self._question if self._reply is None else self._reply.question
 
     def _set_question(self, question: SlackQuestion) -> None:

@@ -1,8 +1,8 @@
 """Live progress in a thread while its question is being answered: cards for the steps, and the text so far.
 
-Progress is shown as a Slack stream for as long as possible. The stream is closed before Slack would close it, and the
-same message is then edited to show the complete content, because a new message every few minutes would notify people
-each time. Progress is not part of the answer: if Slack refuses an update or is too busy, the update is skipped.
+Progress is shown as a Slack stream at first. The stream is closed before Slack would close it, and the same message is
+then edited, because a new message every few minutes would notify users each time. If Slack rejects an update or is too
+busy, the update is skipped.
 """
 
 import time
@@ -24,38 +24,38 @@ from ingest.storage.slack.records import Surface
 
 log = structlog.get_logger(__name__)
 
-# Slack itself closes a stream after about five minutes.
+# Streams are closed after this time, because Slack itself closes them after about five minutes.
 STREAM_SECONDS = 240.0
-# Intervals between updates. Slack accepts a hundred or more stream chunks per minute and workspace, but only fifty
-# edits. Text has the shortest interval, so that people can watch the answer being written.
+# Intervals between updates. Slack accepts at least 100 stream chunks per minute and workspace, but only 50 edits. Text
+# has the shortest interval, so that users can watch the answer being written.
 _TEXT_SECONDS, _CARDS_SECONDS, _UPDATE_SECONDS = 1.0, 5.0, 10.0
-# The status line is enough for the first ten seconds, because people keep their attention on a task for about that long
+# The status line is enough for the first ten seconds, because users keep their attention on a task for about that long
 # (Nielsen, Usability Engineering, 1993, chapter 5).
 CARDS_AFTER_SECONDS = 10.0
 # Slack removes a status after two minutes: https://docs.slack.dev/reference/methods/assistant.threads.setStatus
 _STATUS_SECONDS = 90.0
-# A streamed message can hold about 10,600 bytes, as measured in https://github.com/openclaw/openclaw/pull/143882
+# A streamed message can contain about 10,600 bytes, as measured in https://github.com/openclaw/openclaw/pull/143882
 _STREAM_BYTES, _DRAFT_BYTES = 9_000, 6_000
 _TITLE_CHARS = 200
-# The text that notifications show for a progress message.
+# The text of a progress message in notifications.
 PROGRESS = "Still at it."
 
 
 class LiveProgress:
-    """Shows the progress of one run from `start` to `end_stream`.
+    """Shows the progress of a run from `start` to `end_stream`.
 
-    `show` adds an event. `refresh` updates the message if enough time has passed since the last update.
+    `show` adds an event, and `refresh` updates the message if enough time has passed since the last update.
     """
 
     def __init__(self, reply: Reply, *, clock: Callable[[], float] = time.time) -> None:
-        """Initialize. `clock` returns the Unix time in seconds."""
+        """Initialize the display. `clock` returns the Unix time in seconds."""
         self._reply = reply
         self._web = reply.web
         self._clock = clock
         self._asked_at = reply.question.created_at
         self._steps = RunSteps()
         self._draft = ""
-        self._is_closed = False  # Whether a reader of the channel cannot access some document that the run uses.
+        self._is_closed = False  # Whether the run uses a document that some reader may not see.
         self._waits = False
         self._may_stream = bool(reply.thread_ts) and not reply.messages
         self._is_left = reply.question.attempt > 1  # Whether a stream from an earlier attempt may still be open.
@@ -65,11 +65,11 @@ class LiveProgress:
         self._sent: tuple[str, list[Card], str] = ("", [], "")
         self._shown_at = float("-inf")
         self.paused_at = 0.0  # The Unix time at which the run paused.
-        self._is_gone = False  # Whether a person has deleted the message in Slack.
+        self._is_gone = False  # Whether a user has deleted the message in Slack.
         self._status, self._status_at = "", float("-inf")
 
     async def start(self) -> None:
-        """Show immediately that the question is being answered. Slack then also shows its stop button."""
+        """Show that the question is being answered, with Slack's stop button."""
         await self._set_session("processing")
         await self._set_status("is looking for the answer…")
 
@@ -83,7 +83,7 @@ class LiveProgress:
             self._draft = self._draft + text if event.body.get("from") else text
 
     def count_from(self, seconds: float) -> None:
-        """Start the elapsed time at `seconds`, so that it does not include the time for which the run was paused."""
+        """Set the elapsed time to `seconds`, to exclude the time for which the run was paused."""
         self._asked_at = self._clock() - seconds
 
     @property
@@ -91,7 +91,7 @@ class LiveProgress:
         return bool(self._draft) and not self._is_closed
 
     def hide_contents(self) -> None:
-        """Stop showing titles and text that come from documents."""
+        """Stop showing titles and text from documents."""
         self._is_closed, self._shown_at = True, float("-inf")
 
     @property
@@ -102,7 +102,7 @@ class LiveProgress:
     async def refresh(self, *, waits: bool = False) -> None:
         """Show all changes since the last update, within Slack's rate limits.
 
-        `waits` means that the run is still queued.
+        `waits` indicates that the run is queued.
         """
         self._waits = waits
         if self._steps.status:
@@ -127,17 +127,17 @@ class LiveProgress:
             self._shown_at = now + error.seconds
         except SlackUnavailableError as error:
             if self._reply.question.posted.since is not None:
-                raise  # The message may have been posted. The next attempt finds out whether it was.
+                raise  # The next attempt finds out whether the message was posted.
             log.info("progress not shown", error=str(error))
             self._is_left, self._streamed_since = self._is_left or self._is_streaming, None
 
     async def end_stream(self) -> None:
-        """Close the stream if there is one. Does nothing if Slack has already closed it."""
+        """Close the stream, if there is one and Slack has not already closed it."""
         self._is_left |= self._is_streaming
         self._streamed_since, self._may_stream = None, False
         if not self._reply.messages or not self._is_left:
             return
-        # Slack shows a card as failed if it is not complete when its stream ends.
+        # Complete all cards, because Slack shows incomplete cards as failed when their stream ends.
         # guard: slack-cards-completed
         done = (
             [card.build_chunk(begins=False) for card in self._steps.build_cards(ended=True)] if self._has_cards else []
@@ -153,16 +153,16 @@ class LiveProgress:
         self._is_left = False
 
     def was_shown_for_long(self, ended_at: float | None) -> bool:
-        """Return True if, when the run ended, its progress had been shown for longer than a stream lasts."""
+        """Return whether progress was shown for longer than `STREAM_SECONDS` until the run ended."""
         messages = self._reply.messages
         return bool(messages) and ended_at is not None and ended_at - float(messages[0]) > STREAM_SECONDS
 
     async def end_session(self) -> None:
-        """Mark the thread's session as no longer processing. Call this after the reply has been posted."""
+        """Mark the thread's session as no longer processing, after the reply has been posted."""
         await self._set_session("active")
 
     def _degrade(self) -> None:
-        """Choose a simpler display after Slack refuses an update: first without cards, then without a stream.
+        """Choose a simpler display after Slack rejects an update: first without cards, then without a stream.
 
         A stream that Slack refuses to extend is closed.
         """
@@ -178,7 +178,7 @@ class LiveProgress:
         return self._streamed_since is not None
 
     def _build_view(self) -> tuple[str, list[Card], str]:
-        """Return the title, the cards, and the draft up to its last complete word."""
+        """Build the title, the cards, and the draft up to its last complete word."""
         minutes = int(self._clock() - self._asked_at) // 60
         title = "Waiting to go on" if self._waits else "Looking for the answer"
         title += f", {minutes} minute{'' if minutes == 1 else 's'} so far" if minutes else ""
@@ -212,7 +212,7 @@ class LiveProgress:
         self._sent = (title, cards, draft)
 
     def _build_chunks(self, title: str, cards: list[Card], draft: str) -> list[dict[str, Any]]:
-        """Build the chunks for everything that the stream does not yet show."""
+        """Build the chunks for everything that is not yet in the stream."""
         chunks: list[dict[str, Any]] = []
         if self._has_cards:
             shown_cards = {card.id: card for card in self._sent[1]}
@@ -244,7 +244,7 @@ class LiveProgress:
         reach_point("slack.streaming")
 
     def _build_content(self, chunks: list[dict[str, Any]]) -> dict[str, Any]:
-        """Build the method arguments that send these chunks.
+        """Build the method arguments for these chunks: as chunks if there are cards, otherwise as text.
 
         Mixing chunks and text in a stream fails with `streaming_mode_mismatch`.
         """
@@ -253,7 +253,7 @@ class LiveProgress:
         return {"markdown_text": "".join(chunk["text"] for chunk in chunks)}
 
     def _build_message(self, title: str, cards: list[Card], draft: str) -> SlackMessage:
-        """Build an ordinary message with the complete view. If the draft is too long, its beginning is left out."""
+        """Build an ordinary message with the complete view, omitting the beginning of a long draft."""
         blocks: Blocks = [build_plan_block(title, cards)] if cards and self._has_cards else [build_context(f"{title}.")]
         tail = draft.encode()[-_DRAFT_BYTES:].decode(errors="ignore")
         mark = "…" if len(tail) < len(draft) else ""
@@ -265,7 +265,7 @@ class LiveProgress:
         return SlackMessage(blocks, PROGRESS)
 
     async def _set_status(self, text: str) -> None:
-        """Set the status line of the thread, if the thread can show one. Failures are ignored."""
+        """Set the thread's status line, if the thread can show one. Failures are ignored."""
         if not self._reply.thread_ts or (self._reply.messages and self._has_cards):
             return
         # guard: slack-status-renewed
@@ -277,7 +277,7 @@ class LiveProgress:
         )
 
     async def _set_session(self, status: str) -> None:
-        """Set the state of the thread's session, with the question as the session's title."""
+        """Set the state of the thread's session, with the question as its title."""
         if self._reply.thread_ts:
             asked = self._reply.question.asked
             about = {"title": asked.text[:_TITLE_CHARS], "initiator_user_id": asked.user_id}
@@ -285,7 +285,7 @@ class LiveProgress:
 
 
 async def set_session(web: SlackWeb, channel: str, thread_ts: str, status: str, **about: str) -> None:
-    """Set the state of a thread's session, which determines if Slack shows its stop button. Failures are ignored."""
+    """Set the state of a thread's session, which controls Slack's stop button. Failures are ignored."""
     await _call_quietly(web, "agents.sessions.setStatus", channel, thread_ts, status=status, **about)
 
 
@@ -297,7 +297,7 @@ async def _call_quietly(web: SlackWeb, method: str, channel: str, thread_ts: str
 
 
 def _count_bytes(chunks: list[dict[str, Any]]) -> int:
-    """Return how many bytes of a streamed message these chunks take up. The details of cards are counted twice."""
+    """Return the size of these chunks in a streamed message, in bytes. The details of cards count twice."""
     return sum(
         len(str(value).encode()) * (2 if key == "details" else 1)
         for chunk in chunks

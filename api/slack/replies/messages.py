@@ -1,8 +1,7 @@
 """Renders answers as Slack messages within Slack's limits, using the allow-list of `api.answers.rendering`.
 
-Text from documents and models cannot become a link, mention or channel. The only links are those that this module
-builds to cited spans. The limits are described at https://docs.slack.dev/reference/block-kit/blocks, and the models in
-slack-sdk check them too.
+Text from documents and models cannot become a link, mention or channel. This module builds the only links, to cited
+spans. For the limits, see https://docs.slack.dev/reference/block-kit/blocks; slack-sdk's models check them too.
 """
 
 import json
@@ -20,8 +19,8 @@ Blocks = list[dict[str, Any]]
 
 SECTION_CHARS = 3_000
 MAX_BLOCKS = 50
-# Slack refuses messages whose blocks exceed about 13,200 characters of JSON:
-# https://github.com/slackapi/bolt-js/issues/2509
+# Slack rejects messages whose blocks exceed about 13,200 characters of JSON; see
+# https://github.com/slackapi/bolt-js/issues/2509.
 MESSAGE_BYTES, _CARDS_BYTES = 12_000, 8_000
 _CARDS, _CARD_QUOTES = 10, 3
 _TITLE_CHARS, _BODY_CHARS, _FALLBACK_CHARS = 150, 200, 3_000
@@ -49,11 +48,10 @@ class SlackMessage:
 def build_answer_messages(
     answer: AnswerOut, base: str | None, question_id: str, *, privately: bool = False, asked: str | None = None
 ) -> list[SlackMessage]:
-    """Build the messages for an answer, in order. The last message contains the sources and buttons.
+    """Build the messages for an answer, in order. The last one contains the sources and buttons.
 
     `base` is the service's address; without it, sources are not links. With `privately`, a button offers a private
-    answer with the person's full access rights. Pass the question as `asked` if no message above the answer shows the
-    question.
+    answer with the user's full access rights. Pass the question as `asked` if no message above the answer shows it.
     """
     cited = {each.number: each for each in answer.citations if not each.deleted}
     spans = {number: CitedSpan(each.document_id, each.start, each.end) for number, each in cited.items()}
@@ -75,7 +73,7 @@ def build_answer_messages(
 
 
 def _split_blocks(blocks: Blocks) -> Iterator[Blocks]:
-    """Split blocks into messages that are within Slack's limits."""
+    """Split blocks into messages within Slack's limits."""
     part: Blocks = []
     size = 0
     for block in blocks:
@@ -94,7 +92,7 @@ def _count_bytes(block: dict[str, Any]) -> int:
 
 
 def build_failure_message(detail: str, hint: str, question_id: str, *, may_go_ahead: bool = False) -> SlackMessage:
-    """Build the message for a question that could not be answered, with the reason and the next step."""
+    """Build the message for an unanswered question, with the reason and the next step."""
     reason = escape_mrkdwn(detail)[: SECTION_CHARS - 40]
     blocks: Blocks = [{"type": "alert", "level": "error", "text": _build_mrkdwn(f"There is no answer: {reason}")}]
     if hint:
@@ -107,19 +105,19 @@ def build_failure_message(detail: str, hint: str, question_id: str, *, may_go_ah
 
 
 def build_stopped_message() -> SlackMessage:
-    """Build the message for a question that a person has stopped."""
+    """Build the message for a question that a user has stopped."""
     text = "Stopped before there was an answer. Ask again whenever you like."
     return SlackMessage([build_section(text)], text)
 
 
 def build_moved_message() -> SlackMessage:
-    """Build the replacement text for a message that cannot be deleted."""
+    """Build the replacement for a message that cannot be deleted."""
     text = "The reply is below."
     return SlackMessage([build_context(text)], text)
 
 
 def simplify_message(message: SlackMessage) -> SlackMessage:
-    """Replace newer kinds of blocks, which a workspace may not support, with simple blocks with the same content."""
+    """Replace newer types of blocks, which a workspace may not support, with simple blocks."""
     blocks: Blocks = []
     for block in message.blocks:
         match block["type"]:
@@ -144,11 +142,11 @@ def _format_card_line(card: dict[str, Any]) -> str:
 
 
 def split_mrkdwn(text: str, most: int) -> Iterator[str]:
-    """Split mrkdwn at paragraph, line or word boundaries. A code block is closed and reopened in the next piece."""
+    """Split mrkdwn at paragraph, line or word boundaries, closing code blocks and reopening them in the next piece."""
     while len(text) > most:
         at = _find_cut(text, most - 2 * len(_FENCE) - 2)
         piece, text = text[:at].rstrip(), text[at:].lstrip("\n")
-        # The cut is inside a code block, which is closed here and reopened in the next piece.
+        # Close a code block here, and reopen it in the next piece.
         if piece.count(_FENCE) % 2:
             piece, text = f"{piece}\n{_FENCE}", f"{_FENCE}\n{text}"
         if piece.strip():
@@ -158,7 +156,7 @@ def split_mrkdwn(text: str, most: int) -> Iterator[str]:
 
 
 def _find_cut(text: str, most: int) -> int:
-    """Find the position for a cut that splits no link, citation or list item. Returns `most` if there is none."""
+    """Find a cut that splits no link, citation or list item. Returns `most` if there is none."""
     head = text[:most]
     for end in ("\n\n", "\n", " "):
         at = head.rfind(end)
@@ -173,7 +171,7 @@ def _is_in_link(head: str) -> bool:
 
 
 def _build_alerts(answer: AnswerOut) -> Blocks:
-    """Build a warning that lists the sentences not supported by their sources."""
+    """Build a warning that lists the sentences that their sources do not support."""
     found = [each for each in answer.sentences if each.check is Check.UNSUPPORTED]
     if not found:
         return []
@@ -196,10 +194,7 @@ def _build_notes(answer: AnswerOut) -> Blocks:
 
 
 def _describe_checks(answer: AnswerOut) -> list[str]:
-    """Describe how the sentences were checked.
-
-    The list is empty if there is no answer, or if a warning covers all sentences.
-    """
+    """Describe how the sentences were checked, unless there is no answer or a warning covers all sentences."""
     if answer.status is AnswerStatus.NOT_FOUND or not (answer.citations or answer.finished):
         return []
     if all(each.check is Check.UNSUPPORTED for each in answer.sentences):
@@ -224,7 +219,7 @@ def _build_not_found(answer: AnswerOut) -> Blocks:
 
 
 def _build_sources(cited: Sequence[CitationOut], base: str | None) -> Blocks:
-    """Build a card for each source, numbered as in the answer, and a line for each source beyond the limit on cards."""
+    """Build a card for each source, numbered as in the answer, and a line for each source beyond the card limit."""
     if not cited:
         return []
     cards = [_build_card(each, base) for each in cited[:_CARDS]]
@@ -295,7 +290,7 @@ def build_button(text: str, action: str, value: str, *, style: str | None = None
 
 
 def build_asked_line(question: str) -> dict[str, Any]:
-    """Build a line with the question in fine print, for an answer that does not appear below its question."""
+    """Build a line with the question, for an answer that does not appear below its question."""
     return build_context(f"You asked: {_make_inert(_shorten(question, 500))}")
 
 
@@ -305,7 +300,7 @@ def build_section(text: str) -> dict[str, Any]:
 
 
 def build_context(text: str) -> dict[str, Any]:
-    """Build a context block, which is mrkdwn in fine print."""
+    """Build a context block, which shows mrkdwn in fine print."""
     return {"type": "context", "elements": [_build_mrkdwn(text)]}
 
 
@@ -326,12 +321,12 @@ def _make_inert(text: str) -> str:
 
 
 def _format_fallback(answer: AnswerOut) -> str:
-    """Format the notification text. The text is neutralized, because Slack interprets mentions in notifications too."""
+    """Format the notification text, neutralized because Slack interprets mentions in notifications too."""
     return _make_inert(_shorten(re.sub(r"\[\d{1,4}\]", "", answer.text), _FALLBACK_CHARS // 2)) or "No answer."
 
 
 def _shorten(text: str, most: int) -> str:
-    """Truncate a string to at most `most` characters, without splitting a character reference such as `&amp;`."""
+    """Truncate a string to `most` characters, without splitting a character reference such as `&amp;`."""
     if len(text) <= most:
         return text
     head = text[: most - 1]

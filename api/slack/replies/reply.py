@@ -1,8 +1,8 @@
 """The reply to a question in Slack.
 
-Each message of the reply is posted exactly once, even if a process dies in between. Before posting, the catalog records
-that a message is about to be posted. Afterwards, it records the message's timestamp. If a process finds no timestamp,
-it searches the thread once. A message that it finds there is recorded as posted.
+Each message of the reply is posted exactly once, even if a process dies in between. The catalog records that a message
+is about to be posted, and then the message's timestamp. If a process finds no timestamp, it searches the thread once,
+and records a message that it finds there as posted.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,8 +20,8 @@ from ingest.storage.slack.store import SlackStore
 
 log = structlog.get_logger(__name__)
 
-# The maximum time by which Slack's clock may be behind the clock of this service. Earlier bot messages have already
-# been recorded, or name their question.
+# The maximum time by which Slack's clock may lag behind the service's clock. Searching this far back is safe, because
+# earlier bot messages have already been recorded or name their question.
 _CLOCK_SKEW_SECONDS = 60.0
 EVENT_TYPE = "leadline_reply"
 _BLOCK_ERRORS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
@@ -30,7 +30,7 @@ InThread = Callable[..., Awaitable[Any]]
 
 
 class Reply:
-    """Posts the reply in a thread of `channel`, or in the channel.
+    """Posts the reply in the question's thread, or in `channel` if there is none.
 
     `question` is the question's latest recorded state.
     """
@@ -58,7 +58,7 @@ class Reply:
         return self.question.posted.messages
 
     async def recover(self) -> None:
-        """Find and record a message that a process posted before it died without recording the message."""
+        """Find and record a message if a process died after posting it but before recording it."""
         since = self.question.posted.since
         if since is None:
             return
@@ -76,8 +76,7 @@ class Reply:
     async def finish(self, messages: Sequence[SlackMessage], *, anew: bool = False) -> None:
         """Replace everything shown so far with the complete reply. With `anew`, post it at the end of the thread.
 
-        If a person has deleted one of the messages in Slack, that message and all later ones are posted again, in
-        order.
+        If a user has deleted one of the messages in Slack, that message and all later ones are posted again.
         """
         if anew:
             await self._delete_messages_from(0)
@@ -127,7 +126,7 @@ class Reply:
         return True
 
     async def post(self, message: SlackMessage, number: int) -> None:
-        """Post a message without replacing newer kinds of blocks with simple ones."""
+        """Post a message, without simplifying its blocks if Slack rejects them."""
         await self.post_once(
             "chat.postMessage",
             blocks=message.blocks,
@@ -148,17 +147,14 @@ class Reply:
             await self.post(simplify_message(message), number)
 
     async def _delete_messages_from(self, number: int) -> None:
-        """Delete all messages from `number` onwards.
-
-        If Slack forbids this, replace their text with a pointer to the reply.
-        """
+        """Delete all messages from `number` on, or replace their text with a pointer to the reply if that fails."""
         for ts in self.messages[number:]:
             try:
                 await self.web.call("chat.delete", channel=self.channel, ts=ts)
             except SlackRefusedError as error:
                 log.info("message not deleted", reason=error.reason)
                 moved = build_moved_message()
-                with suppress(SlackRefusedError):  # A person has already deleted the message.
+                with suppress(SlackRefusedError):  # A user has already deleted the message.
                     about = {"channel": self.channel, "ts": ts, "metadata": self._build_metadata(number)}
                     await self.web.call("chat.update", blocks=moved.blocks, text=moved.text, **about)
         if len(self.messages) > number:
@@ -176,9 +172,9 @@ class Reply:
         return {"event_type": EVENT_TYPE, "event_payload": {"question": self.question.id, "part": number}}
 
     def _is_mine(self, message: dict[str, Any]) -> bool:
-        """Return True if `message` is an unrecorded bot message that replies to this question.
+        """Return whether `message` is an unrecorded bot message that replies to this question.
 
-        A bot message without metadata counts too, because streams have no metadata.
+        Bot messages without metadata count too, because streams have no metadata.
         """
         if message.get("user") != self._workspace.bot_user_id or message.get("ts") in self.messages:
             return False

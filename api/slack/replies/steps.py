@@ -1,7 +1,6 @@
-"""The steps of a run as shown in Slack: a few short cards that are built from the run's events.
+"""The steps of a run as shown in Slack: a few short cards built from the run's events.
 
-In Slack, an update replaces a card's title and state but appends to its details. Numbers that change are therefore in
-the title.
+An update replaces a card's title and state but appends to its details, so changing numbers are in the title.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 from api.answers.rendering import escape_markdown
 from rlm.loop.environment import ROOT_PURPOSE
 
-# The maximum number of cards. Any further steps share the last card.
+# The maximum number of cards. Further steps share the last card.
 MAX_STEPS = 10
 TITLE_CHARS, DETAILS_CHARS = 150, 250
 _STRATEGIES = {"direct": "is reading the best passages…", "table": "is computing over tables…"}
@@ -30,10 +29,7 @@ _STATUSES = {
 
 @dataclass(frozen=True)
 class Card:
-    """The current state of a step.
-
-    The title and details are neutralized, because they may come from a document or model.
-    """
+    """The current state of a step. Its title and details are neutralized, because documents may provide them."""
 
     id: str
     title: str
@@ -45,7 +41,7 @@ class Card:
         return "complete" if self.is_done else "in_progress"
 
     def build_chunk(self, *, begins: bool) -> dict[str, Any]:
-        """Build the stream chunk that shows the card. The details are included only when the card `begins`."""
+        """Build the stream chunk for the card, with its details only if the card `begins`."""
         chunk = {"type": "task_update", "id": self.id, "title": self.title, "status": self.state}
         return {**chunk, "details": self.details} if begins and self.details else chunk
 
@@ -63,10 +59,7 @@ class Card:
 
 
 class RunSteps:
-    """Collects the steps of a run.
-
-    `status` describes the current step in words that can follow the bot's name in a sentence.
-    """
+    """Collects the steps of a run. `status` describes the current step in words that can follow the bot's name."""
 
     def __init__(self) -> None:
         self.status = ""
@@ -77,7 +70,7 @@ class RunSteps:
         self._documents: set[str] = set()
 
     def add_event(self, kind: str, body: Mapping[str, Any]) -> None:
-        """Add the next event from the log of the run. Events that are not steps have no effect."""
+        """Add the next event of the run's log. Events that are not steps have no effect."""
         self.status = _format_status(kind, body) or self.status
         match kind:
             case "condensed":
@@ -109,7 +102,7 @@ class RunSteps:
                 )
 
     def build_cards(self, *, ended: bool = False) -> list[Card]:
-        """Build the cards, in the order in which their steps started."""
+        """Build the cards, in the order in which the steps started."""
         return [
             Card(key, title, details, ended or key != self._current) for key, (title, details) in self._cards.items()
         ]
@@ -141,7 +134,7 @@ class RunSteps:
         self._show_step("work", "Work through the documents" + (": " + ", ".join(done) if done else ""))
 
     def _show_step(self, key: str, title: str, details: str = "") -> None:
-        """Make a step the current one, and mark the previous step as completed."""
+        """Make a step the current one, and complete the previous step."""
         if key not in self._cards and len(self._cards) >= MAX_STEPS:
             key = list(self._cards)[-1]
         known = self._cards.get(key, ("", ""))[1]
@@ -150,7 +143,7 @@ class RunSteps:
 
 
 def build_plan_block(title: str, cards: Sequence[Card]) -> dict[str, Any]:
-    """Build a block that shows the cards in an ordinary message."""
+    """Build a block with the cards for an ordinary message."""
     return {"type": "plan", "title": title, "tasks": [card.build_block() for card in cards]}
 
 
@@ -169,6 +162,6 @@ def _format_count(count: int, noun: str) -> str:
 
 
 def _shorten(text: str, most: int) -> str:
-    """Neutralize a string, put it on one line, and truncate it to at most `most` characters."""
+    """Convert a string to one neutralized line of at most `most` characters."""
     words = " ".join(text.split())
     return escape_markdown(words if len(words) <= most else words[: most - 1].rstrip() + "…")

@@ -1,4 +1,4 @@
-"""Runs that have reached their limits: the message that asks what to do, and the decisions made with its buttons."""
+"""Runs that have reached their limits: the message that asks how to continue, and the decisions made with buttons."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -40,16 +40,13 @@ _ALREADY_DECIDED = "Somebody has decided that already."
 
 
 def compute_extra_limits(run: Run) -> Limits:
-    """Compute the amount that pressing "Go on" adds to the run's budget: each original limit once more."""
+    """Compute the amounts that "Go on" adds to the run's budget: each original limit once more."""
     allowed = {name: value for name, value in vars(parse_limits(run.limits)).items() if value and name != "depth"}
     return Limits(**allowed)
 
 
 async def ask_for_decision(live: LiveProgress, reply: Reply, run: Run, *, wait_days: float) -> None:
-    """Replace the progress in the thread with a message that asks how to continue.
-
-    Raises `SlackError` if Slack fails.
-    """
+    """Replace the progress in the thread with a message that asks how to continue. Raises `SlackError`."""
     await live.end_stream()
     asked, question_id = reply.question.asked, reply.question.id
     until = live.paused_at + wait_days * 24 * 3600.0
@@ -63,10 +60,10 @@ async def ask_for_decision(live: LiveProgress, reply: Reply, run: Run, *, wait_d
 def build_waiting_message(
     question_id: str, run: Run, done: Sequence[str], until: float, *, asked: str | None = None
 ) -> SlackMessage:
-    """Build the message that asks how to continue. It has the steps `done`, the usage, and the effect of each button.
+    """Build the message that asks how to continue, with the steps `done`, the usage, and the effect of each button.
 
-    The run ends by itself at the Unix time `until`. Pass the question as `asked` if no message above shows the
-    question.
+    Without a decision, the run ends at the Unix time `until`. Pass the question as `asked` if no message above shows
+    it.
     """
     met = _LIMITS.get(str((run.progress or {}).get("resource")), "tokens")
     minutes = int(run.seconds / 60)
@@ -102,17 +99,17 @@ def _format_instant(at: float) -> str:
 
 
 class Decisions:
-    """Carries out the decisions that people make with buttons. Calls `wake` when a question can continue."""
+    """Carries out the decisions that users make with buttons. Calls `wake` when a question can continue."""
 
     def __init__(self, served: Services, wake: Callable[[], None]) -> None:
         self._served = served
         self._wake = wake
 
     def decide(self, action: str, question: SlackQuestion | None, raises: int, user_id: str) -> str | None:
-        """Carry out a decision. If the decision had no effect, return a message for the person who pressed the button.
+        """Carry out a decision. If it has no effect, return a message for the user who pressed the button.
 
-        `raises` is the number of times the run's budget had been raised when the button was shown. This number makes
-        each button work only once.
+        `raises` is the number of times the run's budget had been raised when the button was shown, so that each button
+        works only once.
         """
         if question is None or question.run_id is None:
             return _GONE
@@ -127,7 +124,7 @@ class Decisions:
             self._carry_out(action, run)
         except RunNotFoundError:
             return _GONE
-        except RunStateError:  # Another person has just decided.
+        except RunStateError:  # Another user has just decided.
             return _ALREADY_DECIDED
         except LeadlineError as error:
             return escape_mrkdwn(" ".join(error.public_message).strip())

@@ -82,7 +82,7 @@ def test_an_image_without_a_release_fails_the_audit(image: str, tree: Path) -> N
     (tree / "deploy" / "more.yaml").write_text(f"services:\n  vllm:\n    image: {image}\n")
     done = run_program(tree)
     assert done.returncode == 1
-    assert done.stderr.startswith("deploy/more.yaml:3 names vLLM without a release")
+    assert done.stderr.startswith("deploy/more.yaml:3 uses vLLM without a release")
 
 
 def test_a_clean_audit_lists_the_pins_and_the_day_of_the_record(tree: Path) -> None:

@@ -151,7 +151,7 @@ def test_repair_asks_first_makes_the_copies_and_may_be_given_again(
     assert len(found(store).list_missing()) == 4
     repaired = command.invoke(index.app, ["repair"], input="y\n")
     assert (repaired.exit_code, found(store).underreplicated_shards) == (0, [])
-    assert "Every shard has all its copies." in repaired.output
+    assert "Every shard has all its replicas." in repaired.output
     assert [each.short for each in at.states.list_copies()] == [0]
     again = command.invoke(index.app, ["repair"])
     assert (again.exit_code, "Make" in again.output) == (0, False)

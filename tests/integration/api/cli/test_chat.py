@@ -62,7 +62,7 @@ def test_questions_go_on_with_one_conversation_until_another_begins(api: AskedAp
 
 def test_sources_are_shown_when_they_are_asked_for(client: Client) -> None:
     talk = Talk(client)
-    assert "no answer yet" in talk.take("/sources")
+    assert "No question has been answered" in talk.take("/sources")
     said = talk.take("Which colour?")
     assert SENTENCE in said
     assert "white whale was" not in said

@@ -70,7 +70,7 @@ def test_files_that_are_refused_are_named_and_end_with_1(home: Path) -> None:
         said = blobs(words)
         assert said.exit_code == 1
         assert KEYS[0] in said.stdout
-        assert "refused" in said.stdout
+        assert "rejected" in said.stdout
     accepted = blobs("reseal", "--accept-unbound")
     assert (accepted.exit_code, "Re-encrypted 1 of 2 files" in accepted.stdout) == (0, True)
     assert blobs("show").exit_code == 0

@@ -96,7 +96,7 @@ def test_collections_are_granted_and_opened_by_command(leadline: Leadline, tmp_p
         leadline("collections", "revoke", "staff", "group:hr")
     leadline("collections", "revoke", "staff", "group:hr", "--open-to-all")
     assert "everyone" in leadline("collections", "list")
-    with pytest.raises(Exception, match="not a duration"):
+    with pytest.raises(Exception, match="not a valid duration"):
         leadline("keys", "create", "--expires", "soon")
     with open_catalog(tmp_path) as opened:
         opened.identities.grants.grant("default", "staff", "user:ann", Role.READER)

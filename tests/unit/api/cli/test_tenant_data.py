@@ -22,7 +22,7 @@ def test_a_tenant_is_exported_to_a_new_file_and_deleted_only_by_who_types_its_na
     assert command.invoke(app, ["tenants", "export", "eve", str(tmp_path / "no.zip")], env=environment).exit_code == 1
     assert not (tmp_path / "no.zip").exists()
     refused = command.invoke(app, ["tenants", "delete", "ann"], env=environment, input="bob\n")
-    assert (refused.exit_code, "nothing was deleted" in refused.output) == (2, True)
+    assert (refused.exit_code, "Nothing was deleted." in refused.output) == (2, True)
     assert command.invoke(app, ["tenants", "delete", "ann"], env=environment, input="ann\n").exit_code == 0
     with open_catalog(tmp_path) as opened:
         actions = [entry.action for entry in opened.audit.list_latest(AuditFilter("ann"))]
