@@ -35,7 +35,7 @@ class SignInIn(Wire):
 
 
 class SignOutIn(Wire):
-    """A sign-out from this session. With `everywhere`, a sign-out from all of the caller's sessions on all devices."""
+    """A sign-out. With `everywhere`, it closes all of the caller's sessions on all devices."""
 
     everywhere: bool = False
 

@@ -40,7 +40,7 @@ def one(tenant_id: str, caller: Operator, services: ServicesDep) -> TenantOut:
 
 @router.patch("/{tenant_id}")
 def change(tenant_id: str, body: TenantChange, caller: Operator, services: ServicesDep) -> TenantOut:
-    """Rename, suspend or resume a tenant. Keys and tokens of a suspended tenant are refused immediately."""
+    """Rename, suspend or resume a tenant. Keys and tokens of a suspended tenant are rejected immediately."""
     tenants = services.accounts.tenants
     tenant = tenants.load_tenant(tenant_id)
     if body.name is not None:

@@ -38,7 +38,7 @@ Identify = Callable[[str], Awaitable[Principal | None]]
 
 
 class Authentication:
-    """Authenticates the caller before any of the body is read. Raises `UnauthorizedError` if authentication fails.
+    """Authenticates the caller before the body is read. Raises `UnauthorizedError` if authentication fails.
 
     Programs send a key or token. A browser in the portal sends a session cookie instead and, with requests that change
     something, also the session's CSRF token (see `api.admission.cookies`).

@@ -81,7 +81,7 @@ class AnswerCaller:
             return
         if _has_lost_access(self._began_as, await self._current.refresh()):
             raise UnauthorizedError(
-                "Your access to documents changed while the answer was being made.", hint="Ask again."
+                "Your access to documents changed while the answer was being generated.", hint="Ask again."
             )
 
 

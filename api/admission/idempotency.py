@@ -55,7 +55,7 @@ _BOUNDARY = re.compile(rb'multipart/form-data.*?boundary="?([^";,]+)', re.IGNORE
 
 @dataclass
 class ClaimedRequest:
-    """The claim of a request on its `Idempotency-Key`, for use by the route.
+    """A request's claim on its `Idempotency-Key`, for use by the route.
 
     A route sets `shows_again` if it stores its result under the claim's id and can load it when the request is
     repeated. The route sets `is_made` once the result is stored.
@@ -80,7 +80,7 @@ def accepts_idempotency_key(path: str) -> bool:
 
 
 def get_claim(request: Request) -> ClaimedRequest | None:
-    """Return the claim on a request's `Idempotency-Key`, or None if the request has no such header."""
+    """Return the request's claim on its `Idempotency-Key`, or None if the request has no such header."""
     found: ClaimedRequest | None = request.scope.get(_CLAIM_KEY)
     return found
 
@@ -217,7 +217,7 @@ class _Body:
 
 
 class _ResponseRecorder:
-    """Forwards a response, and calls `settle` before its last part is sent."""
+    """Forwards a response, and calls `settle` before sending the last part."""
 
     def __init__(self, send: Send, settle: Callable[["_ResponseRecorder"], Awaitable[None]]) -> None:
         self._send = send

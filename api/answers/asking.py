@@ -168,7 +168,7 @@ def require_collections(
 ) -> None:
     """Raise `CollectionNotFoundError` if a collection does not exist or is not visible to the caller.
 
-    Without this check, the answer would read as if the documents did not answer the question. Repeated requests are not
+    Without this check, the answer would suggest that the documents do not cover the question. Repeated requests are not
     checked, because they get the stored answer.
     """
     # guard: unknown-collection-refused
@@ -192,7 +192,7 @@ def select_recent_messages(
 
 
 def build_visible_answer(services: Services, caller: Principal, kept: StoredAnswer) -> AnswerOut:
-    """Return a stored answer without quotations from documents that were deleted or that the caller may not read."""
+    """Return a stored answer without quotations from documents that were deleted or that the caller cannot read."""
     named = extract_cited_documents(kept.body)
     return AnswerOut.from_kept_answer(
         kept, services.answers.conversations.list_withheld_documents(named, caller.readers)

@@ -32,7 +32,7 @@ _TAGS = {
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "a"),
 }
 _REL = "noopener noreferrer nofollow"
-# Tables become code blocks with bars between columns. Code lines do not wrap, so cells are truncated.
+# Tables become code blocks with bars between columns. Cells are truncated, because code lines do not wrap.
 _CELL_CHARS = 60
 # Slack links addresses with a scheme, mail addresses, and names that contain a dot.
 _ADDRESS = re.compile(
@@ -109,7 +109,7 @@ def escape_markdown(text: str) -> str:
 
 
 def _parse_citation(state: StateInline, silent: bool) -> bool:
-    """Parse a citation marker. markdown-it does not call this function for code spans and escaped brackets."""
+    """Parse a citation marker. markdown-it does not call this function inside code spans or for escaped brackets."""
     match = _MARKER.match(state.src, state.pos)
     number = int(match[1]) if match else None
     if match is None or number not in state.env.get("cited", {}):
@@ -254,7 +254,7 @@ def _render_link(cited: CitedSpan, base: str, shown: str) -> str:
 
 
 def _iter_inert_parts(text: str) -> Iterator[str]:
-    """Yield the parts of plain text, each escaped so that Slack finds no link, mention, channel or code."""
+    """Yield the parts of a plain text, each escaped so that Slack recognizes no link, mention, channel or code."""
     text, at = _escape_links(text), 0
     for match in _NAME.finditer(text):
         yield text[at : match.start()]
@@ -294,7 +294,7 @@ def _is_word_char(char: str) -> bool:
 
 
 def _render_table(tokens: Sequence[Token]) -> list[str]:
-    """Return a table as lines of plain text, with the cells of each column padded, because Slack has no tables."""
+    """Return a table as lines of plain text with aligned columns, because mrkdwn has no tables."""
     rows: list[list[str]] = []
     for token in tokens:
         if token.type == "tr_open":

@@ -13,10 +13,9 @@ from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.quotas.records import NANODOLLARS
 from rlm.answers import convert_to_json
 
-# Replies to sub-calls are truncated to this length in responses. The log stores them in full, because they are needed
-# to resume a run.
+# Responses truncate the replies to sub-calls to this length. The log stores them in full, to resume a run.
 _MAX_REPLY_CHARS = 2_000
-# Event members that are logged only to resume a run, and are not shown.
+# Event fields that are logged only to resume a run, and are not shown.
 _HIDDEN_MEMBERS = frozenset({"found", "at"})
 
 
@@ -103,7 +102,7 @@ class MoreIn(Wire):
     calls: int | None = Field(None, gt=0, examples=[200])
     prompt_tokens: int | None = Field(None, gt=0)
     completion_tokens: int | None = Field(None, gt=0)
-    tokens: int | None = Field(None, gt=0, description="Prompt and completion tokens together.")
+    tokens: int | None = Field(None, gt=0, description="Prompt and completion tokens combined.")
     dollars: Decimal | None = Field(None, gt=0)
     seconds: float | None = Field(None, gt=0, allow_inf_nan=False, examples=[600])
 
@@ -125,7 +124,7 @@ class RunEventOut(Wire):
 
     @classmethod
     def from_event(cls, event: RunEvent, *, withheld: bool = False, whole: bool = False) -> Self:
-        """Build the model from an event. If `withheld` is true, omit anything that may come from documents, and say so.
+        """Build the model from an event. If `withheld` is true, omit bodies that may contain text from documents.
 
         Model replies are truncated unless `whole` is set.
         """

@@ -25,7 +25,7 @@ class BudgetIn(Wire):
     calls: int | None = Field(None, ge=0)
     prompt_tokens: int | None = Field(None, ge=0)
     completion_tokens: int | None = Field(None, ge=0)
-    tokens: int | None = Field(None, ge=0, description="Prompt and completion tokens together.")
+    tokens: int | None = Field(None, ge=0, description="Prompt and completion tokens combined.")
     dollars: Decimal | None = Field(None, ge=0)
     seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
 
@@ -55,7 +55,7 @@ class QuestionIn(Wire):
     passages, `table` computes over records, `recursive` lets the model write code that works through the documents, and
     `auto` lets the model choose.
 
-    If the estimated cost is large, the request is refused with `confirmation_required`, unless `confirm` is true or a
+    If the estimated cost is large, the request is rejected with `confirmation_required`, unless `confirm` is true or a
     `budget` is set. Work that exceeds the budget is skipped, and the answer says so. If there are many records, a model
     judges only a sample of them, plus those that a classifier trained on the sample is unsure about. With
     `every_record`, the model judges all of them. The cost of a `recursive` answer cannot be estimated. Without a
@@ -86,11 +86,13 @@ class QuestionIn(Wire):
         if (self.question is None) == (not self.messages):
             raise ValueError("send either `question` or `messages`, not both")
         if self.messages and self.conversation is not None:
-            raise ValueError("a stored `conversation` already has its messages: send `question` with it")
+            raise ValueError(
+                "a stored `conversation` already contains its messages: send `question` instead of `messages`"
+            )
         if self.messages and self.messages[-1].role != "user":
             raise ValueError("the last message is the question, so its role must be `user`")
         if self.pause_on_budget and not self.background:
-            raise ValueError("`pause_on_budget` needs `background`, because only runs can pause")
+            raise ValueError("`pause_on_budget` requires `background`, because only runs can pause")
         return self
 
     @property
@@ -182,7 +184,7 @@ class SentenceOut(Wire):
 
 
 class SearchedDocumentOut(Wire):
-    """A document, the number of its passages that were found, and the number of those that a model read."""
+    """A document, with the number of its passages that the search found and the number that a model read."""
 
     document_id: str
     title: str
@@ -356,7 +358,7 @@ class AnswerOut(Wire):
 
 
 def extract_cited_documents(body: Mapping[str, Any]) -> set[str]:
-    """Return the documents named in an answer: those that it quotes, and those in which passages were found."""
+    """Return the ids of all documents that an answer quotes or in which its search found passages."""
     named = [*body["citations"], *body["searched"]["documents"]]
     return {each["document_id"] for each in named}
 
@@ -371,7 +373,7 @@ def _build_citations(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _redact_documents(body: Mapping[str, Any], deleted: Collection[str]) -> dict[str, Any]:
-    """Return an answer without the titles and quotations of deleted documents and without values computed from them."""
+    """Return an answer without titles and quotations of deleted documents, and without values computed from them."""
     nothing = {"title": "", "heading_path": [], "place": "", "quote": "", "deleted": True}
     gone = {each["number"] for each in body["citations"] if each["document_id"] in deleted}
     shown = {

@@ -48,7 +48,7 @@ def listing(
 def verification(
     caller: Admin, services: ServicesDep, anchor: Annotated[str | None, Query(max_length=100)] = None
 ) -> VerificationOut:
-    """Verify the audit log of the whole installation: that no entry was changed, removed, reordered or inserted.
+    """Verify that no entry of the installation's audit log was changed, removed, reordered or inserted.
 
     `entries` counts your tenant's entries, and `head` is the last of them. `anchor` is a head from an export or an
     earlier verification. If you send an `anchor`, a truncated log is also detected. Store `head` in a location where

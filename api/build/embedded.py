@@ -57,7 +57,7 @@ from workers.threads import WorkerThreads
 from workers.upkeep.digests import DigestFiller
 from workers.upkeep.webhooks import WebhookSender
 
-# This is enough to start, because a startup without schema migrations writes 0.4 MB.
+# Enough to start: a startup without schema migrations writes 0.4 MB.
 _START_BYTES = 1024**2
 
 log = structlog.get_logger(__name__)
@@ -199,7 +199,8 @@ def _require_room_to_start(home: Path) -> None:
     free = shutil.disk_usage(home).free
     if free < _START_BYTES:
         raise StorageFullError(
-            f"The disk of the data folder {home} has {free:,} bytes free, but a start needs {_START_BYTES:,}.",
+            f"The disk that contains the data folder {home} has {free:,} bytes free, "
+            f"but starting requires {_START_BYTES:,}.",
             hint="Free space on that disk, then start again. Do not delete anything from the data folder by hand.",
         )
 
@@ -276,7 +277,7 @@ def _assemble(
 
 
 def _recover(parts: ServiceParts, *, crashed: bool) -> None:
-    """Finish or requeue the unfinished work of the last process. If that process crashed, run additional checks."""
+    """Finish or requeue the unfinished work of the previous process. If it crashed, run additional checks."""
     if crashed:
         log.info("last process did not shut down cleanly")
         parts.stores.documents.catalog.mark_readers_unsynced()
@@ -297,7 +298,7 @@ def _catch_up(parts: ServiceParts, filler: DigestFiller, ballast: Ballast) -> No
 
 
 def _mark_unclean(home: Path, stack: ExitStack) -> bool:
-    """Create a marker file, and return True if it already existed, which means that the last process crashed.
+    """Create a marker file. Return True if it already existed, which means that the previous process crashed.
 
     Only a clean shutdown removes the marker file, after closing everything that was opened later.
     """

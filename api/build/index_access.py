@@ -53,7 +53,7 @@ __all__ = [
     "open_index_access",
 ]
 
-# Shows the progress of a build. The number counts the finished chunks of a long document that is not committed yet.
+# Shows a build's progress. The number counts the finished chunks of a long document that is not committed yet.
 Watch = Callable[[BuildProgress, int], None]
 
 _POLL_SECONDS = 0.5
@@ -96,8 +96,8 @@ class IndexAccess:
     def rebuild(self, watch: Watch) -> Generation:
         """Build a new index and switch to it. If the previous index is lost, it is discarded.
 
-        The index is checked for a loss first, because a service that could not open its index may not have recorded the
-        loss in the catalog.
+        The index is checked for lost documents first, because a service that could not open its index may not have
+        recorded the loss in the catalog.
         """
         if self.checks is not None and (found := self.checks.inspect()).lost:
             self.states.record_state(found)
@@ -146,7 +146,7 @@ class IndexAccess:
         watch(self.records.load_progress(), 0)
 
     def _build_in_thread(self, deps: WorkerDeps, watch: Watch) -> None:
-        """Build in another thread, so that this thread can show progress and receive a stop signal."""
+        """Build in another thread, so that this thread can show progress and handle stop signals."""
         stop = threading.Event()
         builder, task = open_builder(self.records, deps, stop.is_set)
         failed: list[Exception] = []

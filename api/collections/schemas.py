@@ -12,7 +12,7 @@ from ingest.storage.documents.records import VersionState
 from rlm.requests import StrategyName
 
 _METADATA_HELP = "Strings, numbers and booleans for programs, as in a document's metadata."
-_STRATEGY_HELP = "The strategy for questions about this collection alone that do not name one."
+_STRATEGY_HELP = "The default strategy for questions about this collection only."
 
 
 class SettingsIn(Wire):
@@ -31,7 +31,7 @@ class CollectionIn(SettingsIn):
     private: bool = False
 
     def to_settings(self) -> CollectionSettings:
-        """Convert the request to settings. Raises `InputError` or `MetadataError` for values that are not valid."""
+        """Convert the request to settings. Raises `InputError` or `MetadataError` for invalid values."""
         metadata = require_metadata(self.metadata)
         return CollectionSettings(self.title, self.description, self.default_strategy, metadata)
 
@@ -49,9 +49,9 @@ class CollectionChangeIn(SettingsIn):
         return self
 
     def apply_to(self, known: CollectionSettings) -> CollectionSettings:
-        """Apply the change to settings and return the result.
+        """Return the settings with the change applied.
 
-        Raises `InputError` or `MetadataError` for values that are not valid.
+        Raises `InputError` or `MetadataError` for invalid values.
         """
         values = {name: getattr(known, name) for name in ("title", "description", "default_strategy")}
         values |= {name: getattr(self, name) for name in values if name in self.model_fields_set}

@@ -35,7 +35,7 @@ Receive = Callable[[UploadRequest], AbstractContextManager[Upload[AcceptedUpload
 
 @dataclass
 class Received:
-    """The outcomes of all files in a request, in order. If one file is refused, the others are still accepted."""
+    """The outcomes of all files in a request, in order. If one file is rejected, the others are still accepted."""
 
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -43,7 +43,7 @@ class Received:
 async def receive_body(
     stream: AsyncIterator[bytes], request: UploadRequest, receive: Receive, threads: Threads
 ) -> Received:
-    """Receive the whole body as one file. Raises a subclass of `UploadError` if the file is refused."""
+    """Receive the whole body as one file. Raises a subclass of `UploadError` if the file is rejected."""
     with ExitStack() as stack:
         upload = await threads.run(stack.enter_context, receive(request))
         async for block in stream:
@@ -61,7 +61,7 @@ async def receive_form(
     *,
     given: Collection[str] = (),
 ) -> Received:
-    """Receive each part with a file name as a document. Form fields apply to all files, even to files before them.
+    """Receive each part with a file name as a document. Form fields apply to all files, including those before them.
 
     `given` contains the names of fields that are already set in the URL. No file is accepted before the end of the
     form. Raises `BadRequestError` for a malformed or truncated form, `InputError` for a field with invalid text, and
@@ -290,7 +290,7 @@ class _DocumentForm(_FormParser):
 
 
 def _parse_field(name: str, value: str) -> dict[str, Any]:
-    """Return the changes that a plain-text form field makes to an upload request. Raises `BadRequestError`."""
+    """Return the upload request's changes from a plain-text form field. Raises `BadRequestError` for invalid values."""
     if name == "batch":
         return {"batch_id": value}
     if name == "priority":

@@ -157,7 +157,7 @@ async def replace(
     )  # This is checked before the bytes are received, and again when they are recorded.
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise BadRequestError(
-            "A document can only be replaced by a single file.", hint="Send the file itself as the body."
+            "A document can only be replaced with a single file.", hint="Send the file itself as the request body."
         )
     replacement = UploadRequest(
         caller.tenant_id,
@@ -299,7 +299,7 @@ def _build_single_response(name: str, outcome: AcceptedUpload | UploadError) -> 
 
 
 def _build_multi_response(outcomes: list[tuple[str, AcceptedUpload | UploadError]]) -> JSONResponse:
-    """Build the response for several files: `202` if any was accepted. Each refused file has its own problem."""
+    """Build the response for several files: `202` if any was accepted. Each rejected file has its own problem."""
     refused = [(name, outcome) for name, outcome in outcomes if isinstance(outcome, UploadError)]
     accepted = [outcome for _, outcome in outcomes if isinstance(outcome, AcceptedUpload)]
     rejected = [RejectedOut(name=name, problem=build_problem(error)) for name, error in refused]

@@ -39,7 +39,7 @@ class ProgressOut(Wire):
 
 
 class OmissionOut(Wire):
-    """A kind of content that is in the file but not in the extracted text: how often it occurs, and where or why.
+    """A kind of content that is missing from the extracted text, with its number of occurrences and where or why.
 
     `words` is a one-line description for display.
     """
@@ -148,7 +148,7 @@ class DocumentChangeIn(Wire):
 
 
 class RejectedOut(Wire):
-    """A file of a form that was refused, and its problem."""
+    """A rejected file from a form, and its problem."""
 
     name: str
     problem: dict[str, Any]

@@ -23,7 +23,7 @@ from ingest.storage.uploads.partial import PartialUpload
 EXTENSIONS = "creation,expiration,checksum,termination"
 MEDIA_TYPE = "application/offset+octet-stream"
 RESUMABLE = {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
-# MD5 is left out because it is insecure, and CRC32 because hashlib does not have it.
+# MD5 is omitted because it is insecure, and CRC32 because hashlib does not support it.
 ALGORITHMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha512": hashlib.sha512}
 _KNOWN = {"filename", "name", "filetype", "type", "collection", "metadata", "readers", "batch", "priority"}
 
@@ -41,11 +41,11 @@ class ChecksumMismatchError(ApiError):
 
     code = "checksum_mismatch"
     status = 460
-    default_hint = "Send them again from the same offset."
+    default_hint = "Send the bytes again from the same offset."
 
 
 class MediaTypeError(ApiError):
-    """The content type of a PATCH to an upload is not the one that tus requires."""
+    """A PATCH request to an upload does not have the content type that tus requires."""
 
     code = "media_type"
     status = 415
@@ -59,7 +59,7 @@ async def require_version(_: Writer, tus_resumable: Annotated[str | None, Header
     """
     if tus_resumable != VERSION:
         raise VersionUnsupportedError(
-            f"This service supports tus {VERSION}, but the request has {str(tus_resumable)[:20]!r}."
+            f"This service supports tus {VERSION}, but the request uses {str(tus_resumable)[:20]!r}."
         )
 
 
@@ -165,4 +165,4 @@ def _decode_base64(at: str, value: str) -> bytes:
     try:
         return b64decode(value.strip(), validate=True)
     except binascii.Error as error:
-        raise BadRequestError(f"{at} is not Base64.", hint="Encode the value in Base64.") from error
+        raise BadRequestError(f"{at} is not valid Base64.", hint="Encode the value in Base64.") from error

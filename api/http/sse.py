@@ -25,11 +25,10 @@ HEARTBEAT = ": still at it\n\n"
 # The last line of a stream in OpenAI's protocols.
 DONE = "data: [DONE]\n\n"
 
-# Streams also poll at this interval, because change notifications may be lost, and estimates change without a
-# notification.
+# Streams also poll at this interval, because notifications may be lost, and estimates change without a notification.
 _POLL_SECONDS = 5.0
-# Loading the state takes at most this fraction of a stream's time, however large the object is. The state is also not
-# loaded more often than a user could read it.
+# Loading the state takes at most this fraction of a stream's time, even if the object is large. The state is not loaded
+# more often than a user could read it, either.
 _MAX_LOAD_SHARE = 0.02
 _MIN_INTERVAL_SECONDS = 0.2
 # A stream notices within this time that the process is shutting down.
@@ -105,7 +104,7 @@ async def stream_updates(source: StreamSource, last_event_id: str | None) -> Res
 
 
 async def _stream_states(source: StreamSource, known: State | None, seen: str) -> AsyncIterator[str]:
-    """Stream the states after the one that the client knows, or start with a snapshot. `seen` is its last id."""
+    """Stream the states after `known`, or start with a snapshot. `seen` is the id of the client's last event."""
     changed = asyncio.Event()
     sent_at = time.monotonic()
 
@@ -144,7 +143,7 @@ def build_waker(changed: asyncio.Event) -> Callable[[], None]:
     loop = asyncio.get_running_loop()
 
     def wake() -> None:
-        with suppress(RuntimeError):  # the loop is closed
+        with suppress(RuntimeError):  # The loop is closed.
             loop.call_soon_threadsafe(changed.set)
 
     return wake

@@ -49,7 +49,7 @@ def _replace_unsendable(members: dict[str, Any]) -> None:
 
 
 class Wire(BaseModel):
-    """The base class of wire models. Unknown members of a request are refused, so that misspelt names are noticed.
+    """The base class of wire models. Unknown request members are rejected, so that misspelt names are noticed.
 
     Values that cannot be sent, which were stored before values were validated, are replaced.
     """

@@ -30,7 +30,7 @@ Context = ServerRequestContext[Any, Request]
 
 
 class _TakesLongError(Exception):
-    """The question was routed to a strategy that takes minutes to answer it."""
+    """The question was routed to a strategy that takes minutes."""
 
 
 async def ask(

@@ -23,7 +23,7 @@ def build_safe_text(answer: AnswerOut) -> str:
 
 
 def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
-    """Return URL annotations for the markers in the text. They lack `type`, because chat completions nest them."""
+    """Return URL annotations for the markers in the text, without `type`, because chat completions nest them."""
     return [
         {
             # guard: openai-citation-offsets
@@ -37,7 +37,7 @@ def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]
     ]
 
 
-# Files, keyed by the ids of their documents. If a document has no entry, it has just been deleted.
+# Files, keyed by document id. A document without an entry has just been deleted.
 CitedFiles = Mapping[str, NamedFile]
 
 

@@ -1,4 +1,4 @@
-"""Parses questions sent with OpenAI's protocols: the client's messages, and options that these protocols lack."""
+"""Parses questions in OpenAI's protocols: the client's messages, and options that these protocols lack."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -23,7 +23,7 @@ class LenientModel(BaseModel):
 
 
 class PartIn(LenientModel):
-    """A part of a message. Only text is supported; parts of other kinds are refused."""
+    """A part of a message. Only text is supported; parts of other kinds are rejected."""
 
     type: str = "text"
     text: str | None = None
@@ -106,7 +106,7 @@ def refuse_form(form: Mapping[str, Any] | None) -> None:
 
 
 def _extract_text(turn: TurnIn) -> str:
-    """Return the text of a message. Raises `BadRequestError` for other parts, as they would be ignored."""
+    """Return the text of a message. Raises `BadRequestError` for other parts, which would otherwise be ignored."""
     if isinstance(turn.content, str) or turn.content is None:
         return turn.content or ""
     for part in turn.content:

@@ -53,7 +53,7 @@ def build_completion(answer: AnswerOut, model: str, base_url: str) -> dict[str, 
 
 
 def build_usage(answer: AnswerOut) -> dict[str, Any]:
-    """Return the token usage of all model calls behind an answer."""
+    """Return the total token usage of an answer's model calls."""
     read, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 

@@ -45,7 +45,7 @@ class ResponseEventWriter:
         return "".join(self._write_events(event))
 
     def write_failure(self, problem: Mapping[str, Any]) -> str:
-        """Return the last events of a response that failed."""
+        """Return the final events of a failed response."""
         started = list(self._start_response())
         error = to_openai_error(problem)
         return "".join([*started, self._write_response("failed", error=error), DONE])

@@ -29,7 +29,7 @@ MAX_RESULTS = 50
 
 
 class ResponseNotFoundError(ApiError):
-    """There is no answer or run with this id, or it belongs to another user."""
+    """No answer or run has this id, or it belongs to another user."""
 
     code = "response_not_found"
     status = 404
@@ -119,7 +119,7 @@ def build_response_id(identifier: str, *, with_search: bool) -> str:
 
 
 def parse_response_id(response_id: str) -> tuple[str, bool]:
-    """Return the id of the answer or run behind a response, and whether the response includes the search."""
+    """Return the id of the response's answer or run, and whether the response includes the search."""
     rest = response_id.removeprefix(_PREFIX)
     return rest.removeprefix(_SEARCH_PREFIX), rest.startswith(_SEARCH_PREFIX)
 
@@ -179,7 +179,7 @@ def build_response_object(
 
 @dataclass(frozen=True)
 class ResponseView:
-    """The presentation of the answers to a request: the base URL, and the number of search results, if shown.
+    """Settings for presenting an answer: the base URL, and the number of search results to show, if any.
 
     Clients that send the tool `file_search` get the search and its files, as they would from OpenAI. Other clients get
     only the message with URLs, because Open Responses does not define a search. `files_of` returns the files of an
@@ -212,7 +212,7 @@ def get_response_status(answer: AnswerOut) -> Literal["completed", "incomplete"]
 
 
 def _build_conversation(body: ResponseIn | Mapping[str, Any], answer: AnswerOut | None) -> dict[str, str] | None:
-    """Return the conversation in which the response is stored or, if there is none, the one that it continues."""
+    """Return the conversation that stores the response or, if there is none, the one that the response continues."""
     named = body.conversation_id if isinstance(body, ResponseIn) and body.conversation_id != NEW_CONVERSATION else None
     found = (answer.conversation if answer else None) or named
     return None if found is None else {"id": found}

@@ -51,9 +51,8 @@ def get_browser_address(url: str) -> str:
 def get_own_address(settings: Settings, scope: RequestScope) -> str:
     """Return this service's address for use in links: `LEADLINE_PUBLIC_URL`, otherwise an address on this machine.
 
-    The request's `Host` header is used only if it names this machine. This supports, for example, an SSH tunnel from
-    another port. If other hosts were accepted, a forged header could make the link, with its ticket, lead to another
-    site.
+    The request's `Host` header is used only if it names this machine, for example through an SSH tunnel. If other hosts
+    were accepted, a forged header could send the link and its ticket to another site.
     """
     if settings.public_url:
         return settings.public_url.rstrip("/")

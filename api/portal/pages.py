@@ -62,7 +62,7 @@ Id = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
 class _Assets(StaticFiles):
     """Serves static files.
 
-    On each use of a file, browsers check for changes, and download the file again only if it has changed.
+    Browsers check a file for changes on each use, and download it again only if it has changed.
     """
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - Starlette's arguments

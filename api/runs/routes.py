@@ -184,7 +184,7 @@ async def _stream_events(services: Services, current: CurrentCaller, run: Run, s
                 if kind == "end":
                     return
                 seen, sent_at = number, time.monotonic()
-                changed.set()  # There may be more events than fit in one page.
+                changed.set()  # One page may not contain all new events.
             if time.monotonic() - sent_at > sse.HEARTBEAT_SECONDS:
                 yield sse.HEARTBEAT
                 sent_at = time.monotonic()
@@ -194,7 +194,7 @@ async def _stream_events(services: Services, current: CurrentCaller, run: Run, s
 def _load_next_events(
     services: Services, caller: Principal, run: Run, seen: int
 ) -> list[tuple[int, str, dict[str, object]]]:
-    """Return the next events after `seen` in wire form, each with its number, name and body.
+    """Return the next events after `seen` in wire format, each with its number, name and body.
 
     Raises `RunNotFoundError` if the caller is no longer allowed to see the run.
     """

@@ -105,7 +105,7 @@ def events(
     """List the events of a shared run. Events have no bodies if you cannot read one of its documents. Paginated."""
     share = services.answers.shares.load_share(caller.tenant_id, share_id)
     if share.run_id is None:
-        raise ShareNotFoundError(f"The link {share_id!r} is not to a run.")
+        raise ShareNotFoundError(f"The link {share_id!r} does not lead to a run.")
     run = services.answers.runs.load_run(caller.tenant_id, share.run_id)
     return load_events_page(
         services, run, decode_cursor(cursor), limit, withheld=is_run_closed(services, caller, run.id)
@@ -127,7 +127,7 @@ def _compute_end(services: Services, body: ShareIn) -> float:
     asked = body.expires_at.timestamp()
     if not now < asked <= now + most:
         raise BadRequestError(
-            f"`expires_at` is not within the next {services.settings.share_days:g} days.",
+            f"`expires_at` must be within the next {services.settings.share_days:g} days.",
             hint="Send a time in that period, or omit it.",
         )
     return asked

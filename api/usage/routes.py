@@ -130,7 +130,7 @@ def _parse_day(day: str) -> float:
     try:
         return calendar.timegm(time.strptime(day, "%Y-%m-%d"))
     except ValueError as error:
-        if day.startswith("0000"):  # This is the default start. It is earlier than any usage.
+        if day.startswith("0000"):  # The default start, which is earlier than any usage.
             return 0.0
         raise BadRequestError(f"{day} is not a valid date.", hint="Use YYYY-MM-DD, such as 2026-11-28.") from error
 

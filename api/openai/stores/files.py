@@ -13,7 +13,7 @@ PURPOSES = (ASSISTANTS, "user_data")
 
 
 def build_file_object(file: StoredFile) -> dict[str, Any]:
-    """Return a file object. The file's object in the vector store reports the progress of processing."""
+    """Return a file object. The processing progress is in the file's object in the vector store."""
     return {
         "id": file.id,
         "object": "file",

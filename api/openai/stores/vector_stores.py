@@ -86,16 +86,16 @@ class StoreChangeIn(LenientModel):
 
 
 class FileBatchIn(_ChunkingModel):
-    """Files to add to a vector store together: `file_ids` with shared attributes, or `files` each with their own."""
+    """Files to add to a vector store as a batch: `file_ids` with shared attributes, or `files` with their own."""
 
     file_ids: list[str] = Field(default_factory=list, max_length=MAX_FILES)
     files: list[StoreFileIn] = Field(default_factory=list, max_length=MAX_FILES)
     attributes: dict[str, Attribute] | None = Field(None, max_length=256)
 
     def list_files(self) -> list[StoreFileIn]:
-        """Return the files with their attributes. Raises `BadRequestError` for both fields or none."""
+        """Return the files with their attributes. Raises `BadRequestError` unless exactly one field is set."""
         if bool(self.file_ids) == bool(self.files):
-            raise BadRequestError("The batch needs either `file_ids` or `files`.", hint="Send exactly one of them.")
+            raise BadRequestError("The batch requires either `file_ids` or `files`.", hint="Send exactly one of them.")
         return self.files or [StoreFileIn(file_id=each, attributes=self.attributes) for each in self.file_ids]
 
 

@@ -50,7 +50,7 @@ def create(body: StoreIn, caller: Writer, services: ServicesDep) -> dict[str, An
 
     The store's `name` becomes the collection's title. If a collection was created in another way, its name is the
     store's id. The store is open to the whole tenant until grants are added. Automatic expiry is not supported, so
-    `expires_after` is refused.
+    `expires_after` is rejected.
     """
     refuse_expiry(body.expires_after is not None)
     metadata = require_metadata(body.metadata or {})
