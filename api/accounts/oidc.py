@@ -45,14 +45,14 @@ class OidcTokens:
         self._keys = _ProviderKeys(settings, clock)
 
     def check(self, token: str) -> Principal | None:
-        """Return the principal of a token, or None if the token is not valid.
+        """Return the principal that a token identifies, or None if the token is not valid.
 
         Raises `IdentityProviderUnavailableError` if the provider's keys are needed and cannot be fetched.
         """
         return self._check_token(token, self._settings.oidc_audience, None)
 
     def check_identity(self, token: str, nonce: str) -> Principal | None:
-        """Return the principal of a user who signs in to the portal. The identity token must contain `nonce`."""
+        """Return the principal of an identity token from a portal sign-in. The token must contain `nonce`."""
         return self._check_token(token, self._settings.oidc_client_id, nonce)
 
     def _check_token(self, token: str, audience: str | None, nonce: str | None) -> Principal | None:
@@ -79,7 +79,7 @@ class OidcTokens:
         return self._identities.grants.resolve_access(principal)
 
     def _build_principal(self, claims: Mapping[str, Any]) -> Principal:
-        """Build a principal from the claims of a token.
+        """Build a principal from a token's claims.
 
         Raises `ValueError` if the claims have no valid user or scope, and `TenantNotFoundError` if the tenant does not
         exist or is suspended.
@@ -106,7 +106,7 @@ class OidcTokens:
 
 
 def parse_names(claim: object) -> list[str]:
-    """Return the valid names in a claim: a list of strings, or one string separated by spaces, like `scope`."""
+    """Return the valid names in a claim, which is a list of strings or a space-separated string such as `scope`."""
     found: Collection[object] = claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else ()
     return [each for each in list(found)[:_MAX_GROUPS] if isinstance(each, str) and _is_valid_name(each)]
 
@@ -187,7 +187,7 @@ class _ProviderKeys:
 
 
 class _BoundedJWKClient(PyJWKClient):
-    """PyJWT's client, with an added limit on the size of a response."""
+    """PyJWT's client with a limit on the response size."""
 
     def fetch_data(self) -> Any:  # noqa: ANN401 - of PyJWT
         try:

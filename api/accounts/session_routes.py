@@ -108,6 +108,6 @@ def _start_session(services: Services, body: SignInIn) -> tuple[Principal, str]:
         if caller is None:
             raise UnauthorizedError(
                 "The API key or token is not valid.",
-                hint="Check that it is complete. `leadline keys list` shows live keys.",
+                hint="Check that the key is complete. `leadline keys list` shows live keys.",
             )
     return caller, start_session(services, caller)

@@ -43,7 +43,7 @@ AnswersAtOnce = Annotated[AnswerThreads, Depends(get_answer_threads)]
 
 
 def get_account(principal: Principal) -> Account:
-    """Return the account whose quotas the principal's requests count against."""
+    """Return the account whose quotas apply to the principal's requests."""
     return Account(principal.tenant_id, principal.key_id or "")
 
 
@@ -103,7 +103,7 @@ async def get_principal(
 
 
 class ScopeRequirement:
-    """A dependency that admits callers with any of the given scopes. If none are given, any valid key is enough."""
+    """A dependency that admits callers with any of the given scopes. Without scopes, it admits any valid key."""
 
     def __init__(self, *scopes: Scope) -> None:
         self.scopes = scopes

@@ -46,7 +46,7 @@ MAX_RESPONSE_BYTES = 256 * 1024
 # Requests that are safe to repeat without an `Idempotency-Key`: they only read, or repeating them changes nothing.
 # Sign-in and sign-out are included, so that their responses are never replayed.
 REPEATABLE = re.compile(r".*/(search|cancel|close|estimate)|/mcp|/v1/sign-(in|out)")
-# Compression shrinks JSON by at most this factor, so a longer body cannot be stored and is not buffered.
+# Compression shrinks JSON by at most this factor. A longer body could not be stored, so it is not buffered.
 _MAX_COMPRESSION = 16
 _CLAIM_KEY = "leadline.claim"
 _NONCE_BYTES = 12
@@ -188,7 +188,7 @@ class _Body:
         return whole.hexdigest()
 
     async def read(self) -> None:
-        """Read the whole body. Unless it is a file, it is buffered for the application."""
+        """Read the whole body. A body that is not a file is buffered for the application."""
         keeps = not has_file_body(self.scope)
         while not self._ended:
             message = await self._read_message()
@@ -267,8 +267,8 @@ class _ResponseSeal:
             content = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
         except InvalidTag as error:
             raise IdempotencyKeyReusedError(
-                "The response under this Idempotency-Key belongs to another of your tokens or "
-                "sessions and can only be replayed to that one.",
+                "The response stored under this Idempotency-Key belongs to another of your tokens or sessions, and can "
+                "only be replayed to that one.",
                 hint="Check whether the request took effect. If it did not, send it with a new Idempotency-Key.",
             ) from error
         head, _, body = zlib.decompress(content).partition(b"\n")

@@ -88,7 +88,7 @@ class Meter:
         return self._reserve(account, "answer", wants.tokens, wants.nanodollars)
 
     def build_run_reservation(self, account: Account, wanted: AnswerOptions) -> runs.QuotaRequest:
-        """Return the reservation for an answer. It takes effect when the run is created."""
+        """Return the reservation for an answer, which takes effect when the run is created."""
         return runs.QuotaRequest(account, self._compute_tokens(wanted), self._compute_nanodollars(wanted))
 
     def meter_rewriter(self, account: Account, rewriter: ModelRewriter) -> "MeteredRewriter":
@@ -234,7 +234,7 @@ class MeteredRewriter:
         self._rewriter = rewriter
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
-        """Rewrite `query` as `ModelRewriter` does. Also raises `QuotaExceededError` if a quota is used up."""
+        """Rewrite `query` with a `ModelRewriter`. Raises `QuotaExceededError` if a quota is used up."""
         metered = self._meter.reserve_rewrite(self._account, self._rewriter.compute_limits())
         try:
             return self._rewriter.rewrite(tenant_id, query, how, metered)

@@ -33,7 +33,7 @@ from rlm.runs.bodies import build_limits_body
 
 
 class AnswerWork:
-    """The work on one question. Every protocol uses this class, so that all answers are metered in the same way."""
+    """Answers one question. Every protocol uses this class, so all answers are metered in the same way."""
 
     def __init__(
         self, request: Request, services: Services, caller: Principal, threads: AnswerThreads, asking: CallerQuestion

@@ -27,8 +27,8 @@ HISTORY_CHARS = 24_000
 class CallerQuestion:
     """A caller's question. The constructor raises `QuestionError` and `ConversationNotFoundError`.
 
-    If the request has a `claim`, the answer gets its id. If `kept` is false, the answer is returned to the client but
-    not stored.
+    If the request has a `claim`, the answer gets the claim's id. If `kept` is false, the answer is returned to the
+    client but not stored.
     """
 
     def __init__(

@@ -230,7 +230,7 @@ class UsageOut(Wire):
 
 
 class CoverageOut(Wire):
-    """Coverage of the scope: how much of it a model read or judged, code searched, or nothing opened.
+    """Coverage of the scope: how much a model read or judged, how much code searched, and how much was not opened.
 
     Token counts are estimates, and no token is counted twice. `unit` names the units that `units` counts: documents, or
     records of tables. `units_inferred` were labelled by a classifier that was trained on the model's labels;

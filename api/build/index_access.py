@@ -181,7 +181,7 @@ class IndexAccess:
             if not self.still_served():
                 raise GenerationStateError(
                     f"The service stopped while building generation {beside.id}, at {progress.percent} %.",
-                    hint="Run the command again: it continues where the service stopped.",
+                    hint="Run the command again to continue where the service stopped.",
                 )
             time.sleep(_POLL_SECONDS)
 

@@ -33,7 +33,7 @@ class VersionUnsupportedError(ApiError):
 
     code = "tus_version"
     status = 412
-    default_hint = f"Send `Tus-Resumable: {VERSION}`; POST /v1/files takes a whole file from OpenAI's clients."
+    default_hint = f"Send `Tus-Resumable: {VERSION}`; POST /v1/files accepts whole files from OpenAI's clients."
 
 
 class ChecksumMismatchError(ApiError):
@@ -86,7 +86,10 @@ def build_document_header(document_id: str) -> dict[str, str]:
 
 
 def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
-    """Parse an `Upload-Metadata` header. Keys meant for other servers are ignored. Raises errors for invalid values."""
+    """Parse an `Upload-Metadata` header. Unknown keys are ignored.
+
+    Raises `BadRequestError`, `InputError` or `MetadataError` for invalid values.
+    """
     found: dict[str, str] = {}
     for pair in filter(None, (each.strip() for each in header.split(","))):
         key, _, value = pair.partition(" ")

@@ -27,7 +27,7 @@ def build_unknown_name_error(where: str, what: str, name: str, known: Iterable[s
 
 def build_repeated_name_error(where: str, what: str, name: str) -> RequestValidationError:
     """Return the error for a repeated name that may occur only once."""
-    return _build_error(where, name[:_NAME_CHARS], f"the {what} {name[:_NAME_CHARS]!r} is given twice")
+    return _build_error(where, name[:_NAME_CHARS], f"the {what} {name[:_NAME_CHARS]!r} appears more than once")
 
 
 async def refuse_unknown_parameters(request: Request) -> None:

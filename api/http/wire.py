@@ -40,8 +40,7 @@ def to_sendable(value: Any) -> Any:  # noqa: ANN401 - of any kind
 
 def _replace_unsendable(members: dict[str, Any]) -> None:
     for name, value in members.items():
-        # Members of these types are sent as they are. This is a fast path, because calling `to_sendable` for each of
-        # them would be slower.
+        # Members of these types are sent unchanged. This fast path avoids calling `to_sendable` for each of them.
         if (kind := value.__class__) in _AS_IS or (kind is str and value.isascii()):
             continue
         # guard: outbound-records

@@ -59,7 +59,7 @@ async def ask(
 async def show_run(
     services: Services, caller: Principal, arguments: RunArguments, context: Context, capacity: Capacity
 ) -> AskedOut:
-    """Return the progress of a run, and its answer once there is one. Wait up to `wait_seconds` for its end."""
+    """Return a run's progress, and its answer once there is one. Waits up to `wait_seconds` for the run to finish."""
     found = await run_in_threadpool(
         services.answers.runs.load_run, caller.tenant_id, arguments.run, caller.visible_owner
     )

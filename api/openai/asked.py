@@ -51,10 +51,10 @@ class OptionsIn(Wire):
 def build_question(
     turns: list[TurnIn], model: ChosenModel, options: OptionsIn | None, *, conversation: str | None = None
 ) -> QuestionIn:
-    """Build a question from the messages. The last message by the user is the question.
+    """Build a question from the messages. The last user message is the question.
 
-    Raises `BadRequestError` if there is no message by the user or a part of a message is not text. Raises
-    `EmptyQuestionError` if the user's last message has no text.
+    Raises `BadRequestError` if there is no user message or a part of a message is not text, and `EmptyQuestionError` if
+    the last user message has no text.
     """
     options = options or OptionsIn()
     spoken = [turn for turn in turns if turn.role in ("user", "assistant") and turn.type == "message"]
@@ -101,7 +101,7 @@ def refuse_form(form: Mapping[str, Any] | None) -> None:
     if form and form.get("type", "text") != "text":
         raise BadRequestError(
             "Answers are Markdown with citations; structured output is not supported.",
-            hint="Request text; the member `leadline` of the response has the answer for programs.",
+            hint="Request text; the response member `leadline` contains the answer in machine-readable form.",
         )
 
 
@@ -114,8 +114,8 @@ def _extract_text(turn: TurnIn) -> str:
         if part.type not in (*_TEXT_PARTS, _REFUSAL):
             raise BadRequestError(
                 f"A message has a part of type `{part.type[:100]}`, but only text is supported.",
-                hint="Upload the file first, with POST /v1/files and into a vector store, or with POST "
-                "/v1/documents; then ask about it in text.",
+                hint="Upload the file (with POST /v1/files and a vector store, or with POST /v1/documents), then ask "
+                "about it in text.",
                 at="content",
             )
     return "\n".join(part.text for part in turn.content if part.type in _TEXT_PARTS and part.text)

@@ -19,7 +19,7 @@ _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IG
 def ensure_portal_key(
     keys: ApiKeys, tenant_id: str, *, user: str | None = None, scopes: frozenset[Scope] = TENANT_SCOPES
 ) -> ApiKey:
-    """Return the key that gives sessions from sign-in links their permissions. The key is created if necessary.
+    """Return the key whose permissions apply to sessions from sign-in links. The key is created if necessary.
 
     The key's secret is never shown to anyone. Each user has a separate key, whose scopes are set to `scopes`. Revoking
     the key ends all sessions that were started with it.

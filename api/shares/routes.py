@@ -24,10 +24,10 @@ _DAY_SECONDS = 86_400.0
 def create(body: ShareIn, caller: Asker, services: ServicesDep, response: Response) -> ShareOut:
     """Create a link to one of your conversations or runs.
 
-    The link gives access to nobody outside the tenant, and to no documents. Readers must sign in, and see only the
-    content of each answer that their own access to documents allows. The link is valid until `expires_at`, until it is
-    revoked, or until its conversation or run is deleted. The link also shows questions that are asked in the
-    conversation later.
+    The link gives no access to anyone outside the tenant, and no access to documents. Readers must sign in, and see
+    only the content of each answer that their own access to documents allows. The link is valid until `expires_at`,
+    until it is revoked, or until its conversation or run is deleted. The link also shows questions that are asked in
+    the conversation later.
     """
     made = services.answers.shares.create(
         caller.tenant_id,
