@@ -114,8 +114,8 @@ def _extract_text(turn: TurnIn) -> str:
         if part.type not in (*_TEXT_PARTS, _REFUSAL):
             raise BadRequestError(
                 f"A message has a part of type `{part.type[:100]}`, but only text is supported.",
-                hint="Upload the file (with POST /v1/files and a vector store, or with POST /v1/documents), then ask "
-                "about it in text.",
+                hint="Upload the file first (with POST /v1/files and a vector store, or with POST /v1/documents), then "
+                "ask about it in text.",
                 at="content",
             )
     return "\n".join(part.text for part in turn.content if part.type in _TEXT_PARTS and part.text)
