@@ -162,7 +162,7 @@ def _require_admin_role(services: Services, caller: Principal, collection: str) 
     known = {each.name for each in services.accounts.grants.list_collections(caller.tenant_id)}
     if collection not in known or not caller.collections.can_read(collection):
         raise CollectionNotFoundError(f"There is no collection {collection!r}.")
-    raise RoleMissingError(f"This requires the role `admin` on the collection {collection!r}.")
+    raise RoleMissingError(f"This needs the role `admin` on the collection {collection!r}.")
 
 
 def require_manageable(services: Services, caller: Principal, collection: str) -> Collection:
@@ -174,7 +174,7 @@ def require_manageable(services: Services, caller: Principal, collection: str) -
     found = services.documents.collections.load_collection(caller.tenant_id, collection, readers=caller.readers)
     # guard: restricted-collection-admins
     if found.grants and get_role(caller, collection) is not Role.ADMIN:
-        raise RoleMissingError(f"This requires the role `admin` on the collection {collection!r}.")
+        raise RoleMissingError(f"This needs the role `admin` on the collection {collection!r}.")
     return found
 
 
