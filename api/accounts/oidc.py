@@ -199,7 +199,7 @@ class _BoundedJWKClient(PyJWKClient):
             raise jwt.PyJWKSetError("The response is not a JSON object.")
         if self.jwk_set_cache is not None:
             self.jwk_set_cache.put(found)
-        self._last_successful_fetch = time.monotonic()  # PyJWT measures its cooldown from this time
+        self._last_successful_fetch = time.monotonic()  # PyJWT's cooldown starts at this time.
         return found
 
 

@@ -127,7 +127,7 @@ class Idempotency:
             await self._app(scope, body.receive, answer)
         finally:
             renewing.cancel()
-            if not answer.is_settled:  # The request failed or its client disconnected, so the client may send it again.
+            if not answer.is_settled:  # The request failed or the client disconnected, so the client may retry it.
                 await asyncio.shield(self._run_or_log(self._keys.release, made.claim))
 
     async def _record_outcome(

@@ -87,7 +87,7 @@ class TenantSlots:
         """Hand free slots to waiting tenants in round-robin order."""
         while waiting := next((tenant for tenant in self._queues if self._has_room(tenant)), None):
             turn = self._queues[waiting].popleft()
-            if not turn.cancelled():  # A cancelled request will remove itself from the queue.
+            if not turn.cancelled():  # A cancelled request removes itself from the queue.
                 self._taken[waiting] += 1
                 turn.set_result(None)
                 self._queues.move_to_end(waiting)

@@ -34,7 +34,7 @@ _TAGS = {
 _REL = "noopener noreferrer nofollow"
 # Tables become code blocks with bars between columns. Cells are truncated, because code lines do not wrap.
 _CELL_CHARS = 60
-# Slack links addresses with a scheme, mail addresses, and names that contain a dot.
+# Slack turns URLs, mail addresses and names that contain a dot into links.
 _ADDRESS = re.compile(
     r"(?:[a-z][a-z0-9+.-]*:(?=//)|(?:mailto|tel|sms|callto|sip|xmpp|javascript|vbscript|data|file|slack|magnet|intent):"
     r"|//(?=\S)|www\.)[^\s`]*|[^\s@`]+@[^\s@`]+",
@@ -154,7 +154,7 @@ class _MrkdwnWriter:
         self._cited = cited
         self._base = base
         self._lines: list[str] = []
-        # For each open block, outermost first: the prefix of the next line, and the prefix of all lines after that.
+        # For each open block, outermost first: the prefix of its next line, and the prefix of the lines after that.
         self._first: list[str] = []
         self._rest: list[str] = []
         self._numbers: list[int | None] = []

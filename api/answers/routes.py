@@ -70,7 +70,7 @@ async def ask(
     asking = await run_in_threadpool(CallerQuestion, services, caller, body, claim)
     if body.background:
         return await run_in_threadpool(_start_background_run, services, caller, body, asking, claim)
-    slot.release()  # Answers run in their own threads.
+    slot.release()  # The answer runs in its own thread.
     work = AnswerWork(request, services, caller, threads, asking)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
         return await work.stream(AnswerEventWriter(asking.save_answer))

@@ -62,7 +62,7 @@ def _iter_page(parts: Sequence[RowRanges], begin: int, limit: int) -> Iterator[t
 
 
 def _read_rows(services: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]:
-    # Negative row numbers stand for whole documents and sections.
+    # Negative table numbers stand for whole documents and sections.
     if part.table < 0:
         return [_read_text_row(services, part, number) for number in numbers]
     tables = services.contents.tables.load_tables(part.version_id)

@@ -62,8 +62,7 @@ _START_BYTES = 1024**2
 
 log = structlog.get_logger(__name__)
 
-# The maximum time spent on missing digests every 20 seconds, so that reading and hashing use at most a twentieth of one
-# core.
+# The maximum time spent on missing digests every 20 seconds. Reading and hashing thus use at most 5 % of one core.
 _DIGEST_STEP_SECONDS = 1.0
 
 

@@ -53,7 +53,7 @@ __all__ = [
     "open_index_access",
 ]
 
-# Shows a build's progress. The number counts the finished chunks of a long document that is not committed yet.
+# Called with a build's progress, and with the number of finished chunks of a long document that is not committed yet.
 Watch = Callable[[BuildProgress, int], None]
 
 _POLL_SECONDS = 0.5

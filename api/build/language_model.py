@@ -55,7 +55,7 @@ class LocalLanguageModel:
     """The small local model, in its own process. While the model loads, the service can already handle searches."""
 
     def __init__(self, process: LocalModelProcess, profile: ModelProfile = LOCAL_QWEN) -> None:
-        # Imported only here, because the import is slow and only needed with a local model.
+        # Imported lazily, because the import is slow and only needed for a local model.
         from rlm.llm.chat_models import build_local_chat_model
 
         self._process = process

@@ -152,9 +152,8 @@ async def replace(
     document = await run_in_threadpool(
         partial(services.documents.catalog.load_document, caller.tenant_id, document_id, readers=caller.readers)
     )
-    require_match(
-        document, admitted
-    )  # This is checked before the bytes are received, and again when they are recorded.
+    # The match is checked here, before the bytes are received, and again when they are recorded.
+    require_match(document, admitted)
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise BadRequestError(
             "A document can only be replaced with a single file.", hint="Send the file itself as the request body."

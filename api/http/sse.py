@@ -18,7 +18,7 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import CatalogUnavailableError, LeadlineError
 
 MEDIA_TYPE = "text/event-stream"
-# Errors that a stream retries. While one of them persists, the stream sends heartbeats.
+# Errors after which a stream retries. While such an error persists, the stream sends heartbeats.
 TRANSIENT_ERRORS = (CatalogUnavailableError, IdentityProviderUnavailableError)
 HEARTBEAT_SECONDS = 10.0
 HEARTBEAT = ": still at it\n\n"

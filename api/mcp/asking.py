@@ -41,7 +41,7 @@ async def ask(
     asking = await run_in_threadpool(CallerQuestion, services, caller, _build_question(arguments))
     if not arguments.background:
         request = _require_request(context)
-        request.scope[SLOT].release()  # Answers run in their own threads.
+        request.scope[SLOT].release()  # The answer runs in its own thread.
         work = AnswerWork(request, services, caller, capacity.threads, asking)
         with suppress(_TakesLongError):
             async with _Progress(context) as progress:

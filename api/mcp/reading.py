@@ -44,7 +44,7 @@ def search(services: Services, caller: Principal, arguments: SearchArguments) ->
         collections=tuple(arguments.collections),
         documents=tuple(arguments.documents),
         filters=arguments.filters,
-        for_answer=True,  # The hits are for a model.
+        for_answer=True,  # A model reads the hits.
         readers=caller.readers,
     )
     found = services.asking.searcher.search(request)

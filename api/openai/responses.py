@@ -21,7 +21,7 @@ from api.openai.stores.vector_stores import convert_filters
 from ingest.storage.answers.records import NEW_CONVERSATION
 
 _PREFIX = "resp_"
-# If a response includes the search, this follows the prefix in its id, so that the response has the same output when it
+# The id of a response that includes the search has this second prefix, so that the response has the same output when it
 # is retrieved later.
 _SEARCH_PREFIX = "fs_"
 RESULTS = "file_search_call.results"

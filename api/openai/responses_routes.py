@@ -71,7 +71,7 @@ async def create(
     if body.background:
         run = await run_in_threadpool(start_run, services, caller, question, asking, claim.id if claim else None)
         return JSONResponse(build_response_object(named(run.id), body, "queued", created=run.created_at))
-    slot.release()  # Answers run in their own threads.
+    slot.release()  # The answer runs in its own thread.
     work = AnswerWork(request, services, caller, threads, asking)
     identifier, how = (
         asking.request.used.work.id,

@@ -40,7 +40,8 @@ _POLICY = "; ".join(
         "form-action 'none'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
-        # Scripts never convert text to HTML; they create elements instead. The browser enforces this by Trusted Types.
+        # Scripts never convert text to HTML; they create elements instead. The browser enforces this with Trusted
+        # Types.
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
     )

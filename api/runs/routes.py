@@ -171,7 +171,7 @@ async def _stream_events(services: Services, current: CurrentCaller, run: Run, s
     changed, sent_at = asyncio.Event(), time.monotonic()
     with services.events.feed.watch(run.tenant_id, run.id, sse.build_waker(changed)):
         while services.accepting:
-            changed.clear()  # Cleared before loading, so that events logged during loading are loaded next.
+            changed.clear()  # Cleared before loading, so that events logged in the meantime trigger another load.
             try:
                 logged = await run_in_threadpool(_load_next_events, services, await current.refresh(), run, seen)
             except sse.TRANSIENT_ERRORS:

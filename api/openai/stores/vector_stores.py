@@ -30,7 +30,7 @@ STATES: Mapping[Status, frozenset[VersionState]] = {
     "cancelled": frozenset({VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED}),
 }
 _STATUS = {state: status for status, states in STATES.items() for state in states}
-# Codes of failures that the file itself caused. All other failures are reported as server errors.
+# Error codes of failures caused by the file itself. All other failures are reported as server errors.
 _FILE_FAULTS: tuple[type[LeadlineError], ...] = (ParseError, EmptyUploadError, *ParseError.__subclasses__())
 _FILE_FAULT_CODES = frozenset(each.code for each in _FILE_FAULTS)
 
