@@ -35,8 +35,8 @@ def me(caller: Anybody) -> PrincipalOut:
 def create(body: KeyIn, caller: Admin, services: ServicesDep, response: Response) -> NewKeyOut:
     """Create a key. The response contains the key's secret, which is never shown again.
 
-    A key with a `user` has that user's access to documents. Only an operator can grant the scope `operator`. An admin
-    who is a user can grant the scope `admin` only to keys with a `user`.
+    A key with a `user` has that user's access to documents. Only an operator can grant the `operator` scope. An admin
+    who is a user can grant the `admin` scope only to keys with a `user`.
     """
     require_grantable_scopes(caller, body.scopes)
     _require_key_user(caller, body.user, body.scopes)

@@ -1,6 +1,6 @@
 """Verifies bearer tokens from an OpenID Connect provider: issuer, audience, lifetime and signature.
 
-This is the only module that imports PyJWT, which the extra `oidc` installs. The settings accept neither symmetric
+This is the only module that imports PyJWT, which the `oidc` extra installs. The settings accept neither symmetric
 algorithms nor `none`, so a public key can never be used as a shared secret.
 """
 

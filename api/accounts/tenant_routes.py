@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/admin/tenants", tags=["tenants"])
 def create(body: TenantIn, caller: Operator, services: ServicesDep, response: Response) -> TenantOut:
     """Create a tenant.
 
-    Create its first key with `POST …/{id}/keys`. If that key has the scope `admin`, it can be used to create more keys.
+    Create its first key with `POST …/{id}/keys`. If that key has the `admin` scope, it can be used to create more keys.
     """
     tenant = services.accounts.tenants.create(body.name)
     response.headers["Location"] = f"/v1/admin/tenants/{tenant.id}"

@@ -122,7 +122,7 @@ Writer = Annotated[Principal, Depends(ScopeRequirement(Scope.WRITE))]
 Asker = Annotated[Principal, Depends(ScopeRequirement(Scope.ASK))]
 Admin = Annotated[Principal, Depends(ScopeRequirement(Scope.ADMIN))]
 Operator = Annotated[Principal, Depends(ScopeRequirement(Scope.OPERATOR))]
-# A caller with only the scope `write` can be the admin of a collection through a grant, so the route checks the role.
+# A caller with only the `write` scope can be the admin of a collection through a grant, so the route checks the role.
 Granter = Annotated[Principal, Depends(ScopeRequirement(Scope.ADMIN, Scope.WRITE))]
 
 

@@ -86,7 +86,7 @@ class AnswerCaller:
 
 
 def _has_lost_access(before: Principal, now: Principal) -> bool:
-    """Return whether a principal has lost a group, the scope `admin`, or access to a collection."""
+    """Return whether a principal has lost a group, the `admin` scope, or access to a collection."""
     if now.readers is not None and (before.readers is None or before.readers - now.readers):
         return True
     return bool(now.collections.denied - before.collections.denied)

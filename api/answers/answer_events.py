@@ -190,7 +190,7 @@ class AnswerEventWriter:
 def _to_wire(event: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
     """Return an event's name and body. If the event completes the answer, store the answer.
 
-    Events that have no special case are sent with all of their members.
+    Events that have no special case are sent with all of their fields.
     """
     name = type(event).__name__.lower()
     match event:

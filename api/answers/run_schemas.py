@@ -115,7 +115,7 @@ class RunPage(Wire):
 
 
 class RunEventOut(Wire):
-    """An event of a run. `kind` determines the members of `body`."""
+    """An event of a run. `kind` determines the fields of `body`."""
 
     sequence: int
     kind: str

@@ -349,7 +349,7 @@ class AnswerOut(Wire):
     ) -> "AnswerOut":
         """Build the model from the JSON of an answer, as written by `rlm.answers.build_answer_json`.
 
-        Unknown members are ignored, because during an upgrade, processes of the next release may already write answers.
+        Unknown fields are ignored, because during an upgrade, processes of the next release may already write answers.
         """
         shown = _redact_documents(body, deleted) if deleted else body
         named = {"id": identifier, "conversation": conversation, "citations": _build_citations(shown)}

@@ -25,7 +25,7 @@ class SettingsIn(Wire):
 
 
 class CollectionIn(SettingsIn):
-    """A new collection. `private` grants the caller the role `admin`, so that only the caller and admins may use it."""
+    """A new collection. `private` grants the caller the `admin` role, so that only the caller and admins may use it."""
 
     name: str = Field(min_length=1, max_length=128, pattern=r"^[\w.-]+$", examples=["reports"])
     private: bool = False
@@ -39,7 +39,7 @@ class CollectionIn(SettingsIn):
 class CollectionChangeIn(SettingsIn):
     """Changes to a collection's settings. Omitted fields do not change.
 
-    `metadata` is a JSON merge patch: null removes a member.
+    `metadata` is a JSON merge patch: null removes a field.
     """
 
     @model_validator(mode="after")

@@ -186,7 +186,7 @@ def change(
 ) -> DocumentOut:
     """Change a document's metadata, title or readers without uploading it again.
 
-    `metadata` is a JSON merge patch: members that are null are removed, and all others are set. A null `title` restores
+    `metadata` is a JSON merge patch: fields that are null are removed, and all others are set. A null `title` restores
     the title found in the content. Null `readers` opens the document to the whole tenant; a list restricts it to these
     readers. Everyone else then gets `404`, and their searches no longer find any of its content. Only the uploader and
     admins of the collection may change `readers` (`403`, `not_uploader`). Send the document's `ETag` as `If-Match`. The

@@ -145,7 +145,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
 class ApiError(LeadlineError):
     """An error of the HTTP layer. Its class defines the HTTP status, because core errors do not depend on HTTP.
 
-    `at` is the path of the request member that caused the error, if there is one.
+    `at` is the path of the request field that caused the error, if there is one.
     """
 
     status: int = 400
@@ -297,7 +297,7 @@ def get_status(error: LeadlineError) -> int:
 
 
 def build_problem(error: LeadlineError) -> dict[str, Any]:
-    """Build an error's problem, except for the members that depend on the request.
+    """Build an error's problem, except for the fields that depend on the request.
 
     If the error's detail may contain hosts, users, addresses or files, the detail is only logged, and the client gets
     the error's public detail instead.
@@ -365,7 +365,7 @@ class ProblemHandlers:
     ) -> JSONResponse:
         """Return a response with a problem.
 
-        For clients of OpenAI's protocols, the member `error` contains the problem in OpenAI's format.
+        For clients of OpenAI's protocols, the `error` field contains the problem in OpenAI's format.
         """
         members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
         if self._speaks_openai(request.url.path):
@@ -389,7 +389,7 @@ def to_openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_invalid_members(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Convert validation errors to a list with the path of each invalid member and its problem in plain words."""
+    """Convert validation errors to a list with the path of each invalid field and its problem in plain words."""
     found = []
     for each in errors:
         own = (each.get("ctx") or {}).get("error") if each["type"] in ("value_error", "assertion_error") else None

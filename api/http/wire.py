@@ -40,7 +40,7 @@ def to_sendable(value: Any) -> Any:  # noqa: ANN401 - of any kind
 
 def _replace_unsendable(members: dict[str, Any]) -> None:
     for name, value in members.items():
-        # Members of these types are sent unchanged. This fast path avoids calling `to_sendable` for each of them.
+        # Values of these types are sent unchanged. This fast path avoids calling `to_sendable` for each of them.
         if (kind := value.__class__) in _AS_IS or (kind is str and value.isascii()):
             continue
         # guard: outbound-records
@@ -48,7 +48,7 @@ def _replace_unsendable(members: dict[str, Any]) -> None:
 
 
 class Wire(BaseModel):
-    """The base class of wire models. Unknown request members are rejected, so that misspelt names are noticed.
+    """The base class of wire models. Unknown request fields are rejected, so that misspelt names are noticed.
 
     Values that cannot be sent, which were stored before values were validated, are replaced.
     """

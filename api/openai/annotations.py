@@ -1,6 +1,6 @@
 """Represents the citations of an answer as annotations of its text.
 
-OpenAI's annotations say which file a part of the answer cites, but not which part of the file. The member `leadline` of
+OpenAI's annotations say which file a part of the answer cites, but not which part of the file. The `leadline` field of
 each annotation adds the missing information: the span of the document, its position in words, the quotation, and
 whether code verified the quotation.
 """
@@ -69,7 +69,7 @@ def get_file(files: CitedFiles, cited: CitationOut) -> NamedFile:
 
 
 def build_extension(cited: CitationOut) -> dict[str, Any]:
-    """Return the members of a citation that have no counterpart in OpenAI's annotations."""
+    """Return the fields of a citation that have no counterpart in OpenAI's annotations."""
     return cited.model_dump(mode="json", include=_EXTENSION_MEMBERS)
 
 

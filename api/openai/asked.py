@@ -17,7 +17,7 @@ _REFUSAL = "refusal"  # Another model's refusal, which replaces the text.
 
 
 class LenientModel(BaseModel):
-    """The base class of requests in OpenAI's protocols. Unknown members are ignored, as other servers do."""
+    """The base class of requests in OpenAI's protocols. Unknown fields are ignored, as other servers do."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
@@ -101,7 +101,7 @@ def refuse_form(form: Mapping[str, Any] | None) -> None:
     if form and form.get("type", "text") != "text":
         raise BadRequestError(
             "Answers are Markdown with citations; structured output is not supported.",
-            hint="Request text; the response member `leadline` contains the answer in machine-readable form.",
+            hint="Request text; the response field `leadline` contains the answer in machine-readable form.",
         )
 
 

@@ -61,7 +61,7 @@ class TextIn(LenientModel):
 
 
 class ResponseIn(LenientModel):
-    """A request for a response. Members that control how a model writes (`temperature`, `instructions`) have no effect.
+    """A request for a response. Fields that control how a model writes (`temperature`, `instructions`) have no effect.
 
     `previous_response_id` continues the conversation of an earlier response, and `conversation` continues the
     conversation with that id. If `store` is false, nothing is stored. `leadline` contains the options that this
@@ -94,12 +94,12 @@ class ResponseIn(LenientModel):
 
     @property
     def with_search(self) -> bool:
-        """True if the response includes the search, which is the case if the client sends the tool `file_search`."""
+        """True if the response includes the search, which is the case if the client sends the `file_search` tool."""
         return any(each.type == "file_search" for each in self.tools)
 
 
 def merge_search_tools(tools: Sequence[FileSearchIn], options: OptionsIn | None) -> OptionsIn:
-    """Return the options, extended by the vector stores and filters of the tool `file_search`.
+    """Return the options, extended by the vector stores and filters of the `file_search` tool.
 
     Raises `BadRequestError` if the filters are not valid.
     """
@@ -137,7 +137,7 @@ def build_response_object(
 ) -> dict[str, Any]:
     """Build a response. `created` and `completed` are Unix timestamps, which default to the current time.
 
-    Members of the request that have no effect are returned with their default values.
+    Request fields that have no effect are returned with their default values.
     """
     asked = body.model_dump(mode="json") if isinstance(body, ResponseIn) else dict(body)
     return {
@@ -181,7 +181,7 @@ def build_response_object(
 class ResponseView:
     """Settings for presenting an answer: the base URL, and the number of search results to show, if any.
 
-    Clients that send the tool `file_search` get the search and its files, as they would from OpenAI. Other clients get
+    Clients that send the `file_search` tool get the search and its files, as they would from OpenAI. Other clients get
     only the message with URLs, because Open Responses does not define a search. `files_of` returns the files of an
     answer's documents, keyed by document id.
     """

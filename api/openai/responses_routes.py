@@ -57,7 +57,7 @@ async def create(
     the search comes before the message (`file_search_call`; use `include` to get the cited results).
     `previous_response_id` continues a conversation, and so does `conversation` with an id from an earlier response. If
     `store` is false, the response cannot be retrieved later. With `background`, a run generates the answer and
-    continues even if this connection is closed; retrieve it with `GET /v1/responses/{id}`. The member `leadline`
+    continues even if this connection is closed; retrieve it with `GET /v1/responses/{id}`. The `leadline` field
     contains the whole answer with its checked sentences.
     """
     _refuse_contradictions(body)
@@ -138,7 +138,7 @@ def delete(response_id: ResponseId, caller: Asker, services: ServicesDep) -> dic
 
 
 def _refuse_contradictions(body: ResponseIn) -> None:
-    """Raise `BadRequestError` if the request contains members that cannot be combined."""
+    """Raise `BadRequestError` if the request contains fields that cannot be combined."""
     if body.background and body.stream:
         raise BadRequestError(
             "`background` and `stream` cannot be combined.",
@@ -224,7 +224,7 @@ def _build_run_response(
 def _build_answer_response(
     response_id: str, answer: AnswerOut, how: ResponseView, created: float, completed: float | None
 ) -> dict[str, Any]:
-    """Return a stored answer as a response. It lacks the request's members, because these are not stored."""
+    """Return a stored answer as a response. It lacks the request's fields, because these are not stored."""
     output = build_output(answer, parse_response_id(response_id)[0], how)
     return build_response_object(
         response_id, {}, get_response_status(answer), output, created=created, completed=completed, answer=answer

@@ -198,7 +198,7 @@ def _load_next_events(
 
     Raises `RunNotFoundError` if the caller is no longer allowed to see the run.
     """
-    if caller.visible_owner not in (None, run.owner):  # The caller lost the scope `admin`.
+    if caller.visible_owner not in (None, run.owner):  # The caller lost the `admin` scope.
         services.answers.runs.load_run(run.tenant_id, run.id, caller.visible_owner)
     logged = services.answers.runs.list_events(run.tenant_id, run.id, after=seen, limit=_EVENTS_PER_READ)
     withheld = bool(logged) and bool(services.answers.runs.list_withheld_runs([run.id], caller.readers))

@@ -23,7 +23,7 @@ async def search(
 ) -> SearchOut:
     """Find the best passages for a query with BM25, the bi-encoder, or both. The rankings of both are fused.
 
-    `rewrite` calls a language model, so it also requires the scope `ask` and occupies a slot for answers.
+    `rewrite` calls a language model, so it also requires the `ask` scope and occupies a slot for answers.
     """
     if body.rewrite is not None and Scope.ASK not in caller.scopes:
         raise build_missing_scope_error(Scope.ASK)

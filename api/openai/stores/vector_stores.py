@@ -166,7 +166,7 @@ def build_store_object(found: Collection) -> dict[str, Any]:
 def build_store_file_object(document: Document) -> dict[str, Any]:
     """Return a document as a file object of its vector store.
 
-    Its member `leadline` contains the document's id, its state and, if it failed, the error code.
+    Its `leadline` field contains the document's id, its state and, if it failed, the error code.
     """
     version = document.version
     failure = version.failure

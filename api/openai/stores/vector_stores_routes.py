@@ -134,7 +134,7 @@ async def search(
     """Find the best passages of a vector store for one query, or for several queries whose rankings are fused.
 
     Scores are relative: the best result has the score 1, and `score_threshold` refers to that scale. With
-    `rewrite_query`, the language model writes further queries, which requires the scope `ask`. The member `leadline` of
+    `rewrite_query`, the language model writes further queries, which requires the `ask` scope. The `leadline` field of
     a result gives its position in the document.
     """
     await run_in_threadpool(require_readable_store, services, caller, vector_store_id)
