@@ -133,7 +133,7 @@ def create_app(services: Services) -> FastAPI:
 def _open_slack(services: Services) -> "SlackApp | None":
     """Return the Slack app, or None if it is not configured.
 
-    It is imported only if it is configured, because its libraries are an optional extra.
+    The app is only imported if it is configured, because its libraries are an optional extra.
     """
     if not services.settings.slack_is_set:
         return None
@@ -203,7 +203,7 @@ def _build_anonymous_limits(settings: Settings) -> AnonymousLimits:
 
 
 def _compute_work_at_once() -> int:
-    """Return the number of requests that run concurrently: twice the number of processors, between 4 and 32.
+    """Return the number of requests that run concurrently: twice the number of processors, but 4 to 32.
 
     More concurrent requests would slow each other down, and tenants would wait for each other.
     """

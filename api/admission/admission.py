@@ -117,7 +117,7 @@ def get_credential(scope: Scope) -> str | None:
 def _read_bearer_token(scope: Scope) -> str | None:
     """Return the key or token in the `Authorization` header, or None if the request has no such header.
 
-    Without the header, callers use the session cookie. Raises `UnauthorizedError` if the header is not a bearer token.
+    In that case, the session cookie is used. Raises `UnauthorizedError` if the header is not a bearer token.
     """
     for name, value in scope["headers"]:
         if name == b"authorization":

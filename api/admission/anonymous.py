@@ -113,7 +113,7 @@ class _BodyBytes:
         """Yield a `receive` that counts the bytes of a body. The bytes are released when the block exits.
 
         The yielded `receive` raises `BodyTooLargeError` if the body exceeds `most` bytes, `AddressLimitError` if the
-        address exceeds its fraction, and `ServiceBusyError` if all bodies together exceed their memory limit.
+        address exceeds its share, and `ServiceBusyError` if all bodies together exceed their memory limit.
         """
         received = 0
 

@@ -34,7 +34,7 @@ _Limits = dict[Literal["tenant", "key"], Mapping[Quota, int]]
 
 
 class Meter:
-    """The meter of one process. Close it when the process exits.
+    """Meters the spending of one process. Close it when the process exits.
 
     For an answer without a budget, `answer_tokens` are reserved if there is a token quota. A dollar is reserved if
     there is a dollar quota and the model is not free. A confirmed answer reserves the whole remaining quota.

@@ -179,7 +179,7 @@ def require_collections(
 def select_recent_messages(
     messages: Sequence[EarlierMessage], characters: int = HISTORY_CHARS
 ) -> tuple[EarlierMessage, ...]:
-    """Return the last messages that fit in `characters`, oldest first. If the last one is too long, it is truncated."""
+    """Return the last messages that fit in `characters`, oldest first. If the last one is too long, truncate it."""
     kept: list[EarlierMessage] = []
     for message in reversed(messages):
         if len(message.text) > characters:

@@ -98,7 +98,7 @@ def escape_mrkdwn(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return Markdown without links, images, mentions or channels, for Slack to display while it is being streamed.
+    """Return Markdown without links, images, mentions or channels, for Slack to display while the text is streamed.
 
     The text must end at a word boundary, because names and addresses are recognized as whole words.
     """

@@ -37,12 +37,12 @@ class ScopeOut(Wire):
 
 
 class RunOut(Wire):
-    """A run. `queue_position` counts the jobs ahead of it; `seconds` is the time it has been working.
+    """A run. `queue_position` is the number of jobs ahead of the run; `seconds` is its working time.
 
     `conversation` is the conversation that the answer belongs to; `history` counts the messages before the question.
     `progress` is the latest progress report, and `events` is the number of logged events. `attempt` counts the attempts
-    since the last attempt that finished a new sub-call. A `paused` run has reached its `budget` and waits for a user.
-    Its `progress` says which limit was reached.
+    since one last finished a new sub-call. A `paused` run has reached its `budget` and waits for a user. Its `progress`
+    says which limit was reached.
     """
 
     id: str

@@ -51,9 +51,9 @@ class QuestionIn(Wire):
     the answer to continue it.
 
     `filters` are conditions on document metadata, as in a search. `stream` returns server-sent events instead of one
-    JSON object; `background` returns a run immediately. `strategy` determines how the answer is made: `direct` reads
-    passages, `table` computes over records, `recursive` lets the model write code that works through the documents, and
-    `auto` lets the model choose.
+    JSON object; `background` returns a run immediately. `strategy` determines how the answer is generated: `direct`
+    reads passages, `table` computes over records, `recursive` lets the model write code that works through the
+    documents, and `auto` lets the model choose.
 
     If the estimated cost is large, the request is rejected with `confirmation_required`, unless `confirm` is true or a
     `budget` is set. Work that exceeds the budget is skipped, and the answer says so. If there are many records, a model
@@ -171,7 +171,7 @@ class SentenceOut(Wire):
     found but not judged, or supports only part of the sentence; `computed` if code counted or computed the sentence's
     value from the cited records; `unsupported` if a judge found that the cited text does not support the sentence; and
     `unchecked` if the sentence has no citation. `reason` explains to users what is missing. `quotes` contains up to
-    five quotes for each number in `citations`, with the one closest to the sentence first.
+    five quotes for each number in `citations`, the one closest to the sentence first.
     """
 
     text: str
@@ -232,9 +232,9 @@ class UsageOut(Wire):
 class CoverageOut(Wire):
     """Coverage of the scope: how much a model read or judged, how much code searched, and how much was not opened.
 
-    Token counts are estimates, and no token is counted twice. `unit` names the units that `units` counts: documents, or
-    records of tables. `units_inferred` were labelled by a classifier that was trained on the model's labels;
-    `units_failed` have no result.
+    Token counts are estimates, and no token is counted twice. `unit` says what `units` counts: documents or table
+    records. `units_inferred` were labelled by a classifier that was trained on the model's labels; `units_failed` have
+    no result.
     """
 
     tokens_in_scope: int

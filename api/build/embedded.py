@@ -74,7 +74,7 @@ def open_embedded(
     encoders: Encoders | None = None,
     language_model: LanguageModel | None = None,
 ) -> Iterator[Services]:
-    """Open all components on one data folder. If startup is impossible, raises errors with user-facing messages.
+    """Open all components for one data folder. If startup is impossible, raises errors with user-facing messages.
 
     The data folder is locked by this process until the block exits. A given encoder, set of encoders or language model
     replaces the configured one and is closed with the other components.
@@ -183,7 +183,7 @@ def hold_data_folder(home: Path) -> Iterator[None]:
 
 
 def find_owner(home: Path) -> int | None:
-    """Return the id of the running process that has the data folder open, or None."""
+    """Return the process id of the Leadline process that has the data folder open, or None."""
     try:
         with (home / "lock").open() as lock:
             pid = int(_read_owner(lock))

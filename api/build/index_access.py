@@ -61,7 +61,7 @@ _POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class IndexAccess:
-    """The open index.
+    """Access to the open index.
 
     `deps`, `generations` and `checks` are None if another process has the data folder open, or if the index was left
     closed (`only_look`).
@@ -120,7 +120,7 @@ class IndexAccess:
         return found
 
     def build_restored(self, watch: Watch) -> None:
-        """Build the generation that a restore created and switch to it. Discard the old one, which has no index."""
+        """Build the generation that a restore created, switch to it, and discard the old one, which has no index."""
         if not self.records.list_all():
             return
         active, beside = self.records.load_active(), self.records.find_beside_active()

@@ -161,7 +161,7 @@ class RemoteLanguageModel:
         self._check_if_due()
 
     def get_state(self) -> Mapping[str, Any]:
-        """Return the last known state: `loading` until the first check finishes, or `away` with the reason.
+        """Return the last known state: `loading` until the first check ends, then `ready`, or `away` with the reason.
 
         A model with several servers is ready if at least one of them is; `servers` contains the state of each.
         """

@@ -290,7 +290,7 @@ class _DocumentForm(_FormParser):
 
 
 def _parse_field(name: str, value: str) -> dict[str, Any]:
-    """Return the upload request's changes from a plain-text form field. Raises `BadRequestError` for invalid values."""
+    """Parse a plain-text form field into changes to the upload request. Raises `BadRequestError` if it is invalid."""
     if name == "batch":
         return {"batch_id": value}
     if name == "priority":

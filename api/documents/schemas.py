@@ -102,7 +102,7 @@ class DocumentOut(Wire):
 
 
 class DocumentGoneOut(Wire):
-    """The last event of a document's stream if the document is deleted."""
+    """The last event of a stream whose document was deleted."""
 
     id: str
     state: Literal[VersionState.DELETED] = VersionState.DELETED

@@ -81,7 +81,7 @@ def build_progress_headers(upload: PartialUpload, offset: int | None = None) -> 
 
 
 def build_document_header(document_id: str) -> dict[str, str]:
-    """Return the header that names the document of a completed upload."""
+    """Return the header with the address of a completed upload's document."""
     return {"Content-Location": f"/v1/documents/{document_id}"}
 
 
@@ -118,7 +118,7 @@ def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
 
 
 def build_upload_request(description: Mapping[str, Any], caller: Principal) -> UploadRequest:
-    """Build an upload request by `caller`, like the one for `POST /v1/documents`."""
+    """Build the same upload request as `POST /v1/documents` does for this caller."""
     readers = description["readers"]
     return UploadRequest(
         caller.tenant_id,

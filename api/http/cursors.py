@@ -27,7 +27,7 @@ def decode_cursor(cursor: str | None) -> int:
 
 
 def encode_text_cursor(key: str) -> str:
-    """Return a cursor for a listing that is ordered by strings."""
+    """Encode a string as a cursor for a listing ordered by strings."""
     return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
@@ -45,7 +45,7 @@ def decode_text_cursor(cursor: str | None) -> str:
 
 
 def encode_position_cursor(place: ListingCursor) -> str:
-    """Return a cursor for a listing that is ordered by a value that several entries may share."""
+    """Encode a position in a listing ordered by values that several entries may share."""
     return encode_text_cursor(json.dumps([place.sequence, place.value]))
 
 

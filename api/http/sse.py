@@ -38,7 +38,7 @@ _STOP_CHECK_SECONDS = 1.0
 def format_event(name: str, body: Mapping[str, Any], identifier: str | int | None) -> str:
     """Format an event with its body on one line. Lone surrogates, which a model may generate, become `?`.
 
-    Events of streams that cannot be resumed have no identifier.
+    If the stream cannot be resumed, its events have no identifier.
     """
     numbered = "" if identifier is None else f"id: {identifier}\n"
     written = f"{numbered}event: {name}\ndata: {json.dumps(body, ensure_ascii=False)}\n\n"

@@ -112,8 +112,8 @@ class QuotaOut(Wire):
     """A quota of the `tenant` or the `key`; `left` is the remaining amount. Dollar quotas are in dollars.
 
     `used` includes reservations of answers in progress. `renews_at` is the start of the next day or month in UTC. It is
-    null for quotas that do not renew (concurrency, documents and bytes), because these are freed when something ends or
-    is deleted.
+    null for quotas that do not renew: concurrency, documents and bytes, which are freed when something ends or is
+    deleted.
     """
 
     quota: Quota

@@ -56,7 +56,7 @@ def build_response_annotations(answer: AnswerOut, base_url: str, files: CitedFil
 
 
 def iter_markers(text: str, citations: Iterable[CitationOut]) -> Iterator[tuple[int, int, CitationOut]]:
-    """Yield the span and citation of each marker in the text. Skip documents that must not be shown."""
+    """Yield each marker's span and citation. Markers of documents that must not be shown are skipped."""
     cited = {each.number: each for each in citations if not each.deleted}
     for marker in _MARKER.finditer(text):
         if found := cited.get(int(marker[1])):

@@ -24,7 +24,7 @@ from rlm.events import Completed, Delta, Event, Reading, Retrieved
 
 
 class ResponseEventWriter:
-    """Formats the events of an answer as events of a response, numbered from 0."""
+    """Formats an answer's events as the events of a response, numbered from 0."""
 
     def __init__(
         self, keep: Callable[[Answer], AnswerOut], identifier: str, body: ResponseIn, shown: ResponseView

@@ -94,12 +94,12 @@ class ResponseIn(LenientModel):
 
     @property
     def with_search(self) -> bool:
-        """True if the response includes the search, which is the case if the client sends the `file_search` tool."""
+        """True if the client sends the `file_search` tool, so that the response includes the search."""
         return any(each.type == "file_search" for each in self.tools)
 
 
 def merge_search_tools(tools: Sequence[FileSearchIn], options: OptionsIn | None) -> OptionsIn:
-    """Return the options, extended by the vector stores and filters of the `file_search` tool.
+    """Return the options with the vector stores and filters of the `file_search` tools added.
 
     Raises `BadRequestError` if the filters are not valid.
     """

@@ -234,7 +234,7 @@ def _build_answer_response(
 def _build_view(
     request: Request, services: Services, caller: Principal, with_search: bool, results: int | None
 ) -> ResponseView:
-    """Return the presentation of answers for `caller`."""
+    """Return the settings for presenting answers to `caller`."""
 
     def load_files(answer: AnswerOut) -> CitedFiles:
         cited = {each.document_id for each in answer.citations if not each.deleted}

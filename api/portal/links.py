@@ -38,7 +38,7 @@ def ensure_portal_key(
 
 
 def get_browser_address(url: str) -> str:
-    """Return the address of a service for a browser on this machine.
+    """Return the URL at which a browser on this machine can reach a service.
 
     A wildcard host is replaced with the loopback address.
     """

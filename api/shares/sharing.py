@@ -50,7 +50,7 @@ def load_shared_run(services: Services, reader: Principal, share: Share) -> RunW
 
 
 def is_run_closed(services: Services, reader: Principal, run_id: str) -> bool:
-    """Return whether a run may have read something that the reader cannot read, so that its log must be withheld."""
+    """Return whether a run's log must be withheld, because the run may have read documents that the reader cannot."""
     return bool(
         services.answers.runs.list_withheld_runs([run_id], reader.readers)
     ) or services.answers.shares.is_closed(reader.readers, run_id)

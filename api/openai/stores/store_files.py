@@ -109,7 +109,7 @@ def replace_attributes(
 
 
 def _require_same_store(services: Services, caller: Principal, store: str, document_id: str) -> Document:
-    """Return a document that was not created from a file. It can only be in the collection it was uploaded to."""
+    """Return a document that was not created from a file. Raises `BadRequestError` if it is in another collection."""
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     if document.collection != store:
         raise BadRequestError(

@@ -193,7 +193,7 @@ def build_store_file_object(document: Document) -> dict[str, Any]:
 
 
 def build_batch_object(progress: BatchProgress, collection: str) -> dict[str, Any]:
-    """Return a batch as the batch object of a vector store. Refused files count as failed."""
+    """Return a batch as a vector store's batch object. Rejected files count as failed."""
     status = {BatchState.CANCELLED: "cancelled", BatchState.COMPLETED: "completed"}.get(progress.state, "in_progress")
     return {
         "id": progress.batch.id,
