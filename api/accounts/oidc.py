@@ -160,7 +160,7 @@ class _ProviderKeys:
                 return self._get_client().get_signing_key(kid).key
             except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError, OSError, json.JSONDecodeError) as error:
                 self._away_until = self._clock() + _RETRY_AFTER_SECONDS
-                log.warning("identity provider's keys not fetched", error=repr(error))
+                log.warning("could not fetch the identity provider's keys", error=repr(error))
                 raise _build_unavailable_error() from error
         finally:
             self._lock.release()

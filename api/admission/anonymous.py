@@ -79,7 +79,7 @@ class AnonymousLimiter:
         # guard: anonymous-rate
         if not self._rates.hit(item, kind, address):
             raise AddressLimitError(
-                f"Your address has reached the limit of {limit:,} such requests without a key per minute."
+                f"Your address has reached the limit of {limit:,} requests without a key per minute."
             )
 
     @contextmanager

@@ -39,7 +39,7 @@ class ProgressOut(Wire):
 
 
 class OmissionOut(Wire):
-    """A kind of content that is missing from the extracted text, with its number of occurrences and where or why.
+    """A kind of content that the extracted text omits, with its number of occurrences, and where or why.
 
     `words` is a one-line description for display.
     """

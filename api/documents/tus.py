@@ -104,7 +104,7 @@ def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
         )
     priority = found.get("priority") or "interactive"
     if priority.upper() not in JobPriority.__members__:
-        raise BadRequestError(f"{priority[:40]!r} is not a priority.", hint="Send `interactive` or `bulk`.")
+        raise BadRequestError(f"{priority[:40]!r} is not a valid priority.", hint="Send `interactive` or `bulk`.")
     listed = multipart.parse_readers(found["readers"].encode()) if "readers" in found else None
     return {
         "name": check_text(name, "Upload-Metadata.filename"),
@@ -161,7 +161,10 @@ def _decode_text(key: str, value: str) -> str:
     try:
         return check_text(_decode_base64(f"Upload-Metadata.{key}", value).decode(), f"Upload-Metadata.{key}")
     except UnicodeDecodeError as error:
-        raise BadRequestError(f"Upload-Metadata.{key} is not UTF-8.", hint="Encode text as UTF-8.") from error
+        raise BadRequestError(
+            f"Upload-Metadata.{key} is not encoded in UTF-8.",
+            hint="Encode the text in UTF-8 before encoding it in Base64.",
+        ) from error
 
 
 def _decode_base64(at: str, value: str) -> bytes:

@@ -55,7 +55,7 @@ class HeadLimits:
             return
         _require_head_size(scope)
         if self._now >= self._most:
-            raise ServiceBusyError(f"This process already has {self._now:,} open requests.")
+            raise ServiceBusyError(f"This process already has {self._now:,} open requests, which is its limit.")
         self._now += 1
         try:
             await self._app(scope, receive, send)

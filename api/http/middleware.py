@@ -92,7 +92,12 @@ class RequestContext:
                 raise
             # Without this handler, uvicorn would log the cancellation as an error with a traceback, and respond with
             # 500.
-            log.warning("response broken off", path=scope["path"], reason="the service stops", **_get_log_fields(scope))
+            log.warning(
+                "response broken off",
+                path=scope["path"],
+                reason="the service is shutting down",
+                **_get_log_fields(scope),
+            )
             if not has_begun():
                 await self._problems.build_error_response(Request(scope), ServiceBusyError(_STOPPED_DETAIL))(
                     scope, receive, send

@@ -62,7 +62,7 @@ def build_question(
         spoken.pop()
     if not spoken:
         raise BadRequestError(
-            "The request has no user message.", hint="Send a message with the `role` `user` and text."
+            "The request has no user message.", hint="Send a message that has the role `user` and contains text."
         )
     check_question(_extract_text(spoken[-1]))
     messages = [MessageIn(role=turn.role, content=text) for turn in spoken if (text := _extract_text(turn)).strip()]

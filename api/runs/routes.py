@@ -129,7 +129,9 @@ def export(
     """
     run = services.answers.runs.load_run(caller.tenant_id, run_id, caller.visible_owner)
     if not run.ended:
-        raise RunStateError(f"The run is {run.state}.", hint="Wait until it has ended, then download it.")
+        raise RunStateError(
+            f"The run is {run.state} and cannot be exported yet.", hint="Wait until it has ended, then download it."
+        )
     withheld = bool(services.answers.runs.list_withheld_runs([run.id], caller.readers))
     events = iter_export_events(services, run, withheld=withheld)
     return build_export(build_run_out(services, caller, run), events, form)

@@ -53,7 +53,7 @@ async def upload(request: Request, caller: Writer, services: ServicesDep, thread
     content_type = request.headers.get("content-type", "")
     if not content_type.startswith("multipart/form-data"):
         raise BadRequestError(
-            "A file must be sent as a form.", hint="Send multipart/form-data with `file` and `purpose`."
+            "The file must be sent as a multipart form.", hint="Send multipart/form-data with `file` and `purpose`."
         )
     base = UploadRequest(caller.tenant_id, "", "unnamed", key_id=caller.key_id or "", owner=caller.owner)
     made = await multipart.receive_file(
