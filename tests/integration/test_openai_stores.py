@@ -311,7 +311,7 @@ def test_a_file_in_no_store_is_its_owners_alone_and_in_one_its_readers(openai: O
     shared = eve.vector_stores.create(name="everybody's", file_ids=[sent.id])
     wait_until(lambda: bob.vector_stores.retrieve(shared.id).status == "completed", what="it is searched")
     assert bob.files.retrieve(sent.id).filename == "book.md"
-    with pytest.raises(APIStatusError, match="someone else"):
+    with pytest.raises(APIStatusError, match="another user"):
         bob.files.delete(sent.id)
     eve.files.delete(sent.id)
     assert [eve.vector_stores.retrieve(each.id).file_counts.total for each in (private, shared)] == [0, 0]
