@@ -34,8 +34,8 @@ def listing(
 ) -> AuditPage:
     """List the actions in your tenant, newest first. Paginated.
 
-    Filter by `action`, such as `document.deleted`, by `object`, such as `document:` followed by the document's id, or
-    by the key id or user name of the actor (`by`).
+    `action` filters by action, such as `document.deleted`; `object` by object, such as `document:` followed by the
+    document's id; and `by` by the actor's key id or user name.
     """
     wanted = _build_filter(caller, action, object, by, since, until)
     before = decode_cursor(cursor) if cursor else None

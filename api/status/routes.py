@@ -37,7 +37,7 @@ async def ready(
     response: Response,
     role: Annotated[Role | None, Query(alias="for")] = None,
 ) -> ReadinessOut:
-    """Return `200` if this process can handle requests, or `503` during shutdown or while the catalog is unavailable.
+    """Return `200` if this process can handle requests, and `503` during shutdown or while the catalog is unavailable.
 
     With `for=uploads`, it also returns `503` while uploads are rejected because the disk is full; with `for=search`,
     while the vector index is unavailable; and with `for=answers`, while the vector index is unavailable or the language

@@ -59,8 +59,8 @@ def collection_usage(
 ) -> CollectionUsageList:
     """Show usage by collection for a range of UTC days, as far back as answers and runs are stored.
 
-    A question counts with all its tokens for each collection whose documents it used. An admin sees the questions of
-    all users; other users see their own, in collections that they may read.
+    A question counts, with all its tokens, towards each collection whose documents it used. An admin sees the questions
+    of all users; other users see their own, in collections that they may read.
     """
     found = services.usage.by_collection.sum_usage(
         caller.tenant_id, owner=caller.visible_owner, since=_parse_day(since), until=_parse_day(until) + _DAY_SECONDS

@@ -1,4 +1,4 @@
-"""`/v1/files`: files for clients of OpenAI's protocol. Searches find a file only if it is in a vector store."""
+"""`/v1/files`: files for clients of OpenAI's protocol. Searches only find files in vector stores."""
 
 from typing import Annotated, Any
 from urllib.parse import quote
