@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/search", tags=["search"])
 async def search(
     body: SearchIn, caller: Caller, services: ServicesDep, threads: AnswersAtOnce, slot: HeldSlot
 ) -> SearchOut:
-    """Find the best passages for a query with BM25, the bi-encoder, or both. If both are used, their rankings are fused.
+    """Find the best passages for a query with BM25, the bi-encoder, or both, whose rankings are then fused.
 
     `rewrite` calls a language model, so it also requires the `ask` scope and occupies a slot for answers.
     """
