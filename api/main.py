@@ -76,7 +76,7 @@ _IDEMPOTENCY_THREADS = 4
 _UPLOAD_THREADS = 16
 # The maximum number of requests of one tenant that may wait for a slot.
 _MAX_WAITING = 256
-# One address may have at most one divided by this number of all open requests without a key.
+# Each address may have at most 1/8 of all open requests without a key.
 _ANONYMOUS_DIVISOR = 8
 
 
@@ -133,7 +133,7 @@ def create_app(services: Services) -> FastAPI:
 def _open_slack(services: Services) -> "SlackApp | None":
     """Return the Slack app, or None if it is not configured.
 
-    It is imported only if it is configured, because its libraries are an optional extra.
+    The app is only imported if it is configured, because its libraries are an optional extra.
     """
     if not services.settings.slack_is_set:
         return None
@@ -203,8 +203,8 @@ def _build_anonymous_limits(settings: Settings) -> AnonymousLimits:
 
 
 def _compute_work_at_once() -> int:
-    """Return the number of requests that run concurrently: twice the number of processors, between 4 and 32.
+    """Return the number of requests that run concurrently: twice the number of processors, but 4 to 32.
 
-    With more concurrent requests, requests would only slow each other down, and one tenant would wait for another.
+    More concurrent requests would slow each other down, and tenants would wait for each other.
     """
     return max(4, min(32, 2 * (os.cpu_count() or 1)))

@@ -13,7 +13,7 @@ from ingest.storage.accounts.records import Principal, Scope
 
 
 class KeyNeedsUserError(ApiError):
-    """An admin who is a user (not just a key) tried to create an admin key that belongs to no user."""
+    """An admin who is a user tried to create an admin key that belongs to no user."""
 
     code = "key_needs_user"
     status = 403
@@ -35,8 +35,8 @@ def me(caller: Anybody) -> PrincipalOut:
 def create(body: KeyIn, caller: Admin, services: ServicesDep, response: Response) -> NewKeyOut:
     """Create a key. The response contains the key's secret, which is never shown again.
 
-    A key with a `user` has that user's access to documents. Only an operator can grant the scope `operator`. An admin
-    who is a user can grant the scope `admin` only to keys with a `user`.
+    A key with a `user` has that user's access to documents. Only an operator can grant the `operator` scope. An admin
+    who is a user can grant the `admin` scope only to keys with a `user`.
     """
     require_grantable_scopes(caller, body.scopes)
     _require_key_user(caller, body.user, body.scopes)
@@ -117,7 +117,9 @@ def _require_key_user(caller: Principal, user: str | None, scopes: set[Scope] | 
     """
     # guard: admin-key-needs-user
     if caller.user is not None and user is None and Scope.ADMIN in scopes:
-        raise KeyNeedsUserError("A key with the scope `admin` and no user can read every document of the tenant.")
+        raise KeyNeedsUserError(
+            "An admin key must belong to a user; without one, it could read every document of the tenant."
+        )
 
 
 def _to_timestamp(instant: datetime | None) -> float | None:

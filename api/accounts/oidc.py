@@ -1,6 +1,6 @@
-"""Check bearer tokens of an OpenID Connect provider: issuer, audience, times and signature.
+"""Verifies bearer tokens from an OpenID Connect provider: issuer, audience, lifetime and signature.
 
-This is the only module that imports PyJWT, which the extra `oidc` installs. The settings accept neither symmetric
+This is the only module that imports PyJWT, which the `oidc` extra installs. The settings accept neither symmetric
 algorithms nor `none`, so a public key can never be used as a shared secret.
 """
 
@@ -28,7 +28,7 @@ from retrieval.bounded_replies import ReplyTooLargeError, fetch_short_document
 log = structlog.get_logger(__name__)
 
 _TIMEOUT_SECONDS = 5.0
-# After a failed fetch, wait this long before the next one. In the meantime, requests that need a key are refused.
+# After a failed fetch, wait this long before the next one. Until then, tokens that need an uncached key are rejected.
 _RETRY_AFTER_SECONDS = 5.0
 # Checks of tokens and API keys share a small thread pool, so a check waits only briefly for another thread's fetch.
 # Otherwise, one slow provider would also block API keys.
@@ -45,14 +45,14 @@ class OidcTokens:
         self._keys = _ProviderKeys(settings, clock)
 
     def check(self, token: str) -> Principal | None:
-        """Return the principal of a token, or None if the token is not valid.
+        """Return the principal that a token identifies, or None if the token is not valid.
 
         Raises `IdentityProviderUnavailableError` if the provider's keys are needed and cannot be fetched.
         """
         return self._check_token(token, self._settings.oidc_audience, None)
 
     def check_identity(self, token: str, nonce: str) -> Principal | None:
-        """Return the principal of a user who signs in to the portal. The identity token must contain `nonce`."""
+        """Return the principal of an identity token from a portal sign-in. The token must contain `nonce`."""
         return self._check_token(token, self._settings.oidc_client_id, nonce)
 
     def _check_token(self, token: str, audience: str | None, nonce: str | None) -> Principal | None:
@@ -71,7 +71,7 @@ class OidcTokens:
             )
             # guard: oidc-nonce
             if nonce is not None and claims.get("nonce") != nonce:
-                raise ValueError("the nonce is that of another sign-in")
+                raise ValueError("the nonce belongs to another sign-in")
             principal = self._build_principal(claims)
         except (jwt.PyJWTError, ValueError, TypeError, TenantNotFoundError) as error:
             log.info("token refused", reason=type(error).__name__)
@@ -79,7 +79,7 @@ class OidcTokens:
         return self._identities.grants.resolve_access(principal)
 
     def _build_principal(self, claims: Mapping[str, Any]) -> Principal:
-        """Build a principal from the claims of a token.
+        """Build a principal from a token's claims.
 
         Raises `ValueError` if the claims have no valid user or scope, and `TenantNotFoundError` if the tenant does not
         exist or is suspended.
@@ -106,13 +106,13 @@ class OidcTokens:
 
 
 def parse_names(claim: object) -> list[str]:
-    """Return the valid names in a claim: a list of strings, or one string separated by spaces, like `scope`."""
+    """Return the valid names in a claim, which is a list of strings or a space-separated string such as `scope`."""
     found: Collection[object] = claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else ()
     return [each for each in list(found)[:_MAX_GROUPS] if isinstance(each, str) and _is_valid_name(each)]
 
 
 def map_scopes(mapping: Mapping[str, Sequence[Scope]], given: Collection[str]) -> frozenset[Scope]:
-    """Return the scopes to which `mapping` maps the `given` names, plus the scopes that `*` grants to everyone."""
+    """Return the scopes that `mapping` grants to the `given` names, plus those that `*` grants to everyone."""
     return frozenset(scope for name in ("*", *given) for scope in mapping.get(name, ()))
 
 
@@ -143,15 +143,15 @@ class _ProviderKeys:
         header = jwt.get_unverified_header(token)
         # guard: token-algorithm
         if header.get("alg") not in self._settings.algorithms:
-            raise jwt.InvalidAlgorithmError("not in the list")
+            raise jwt.InvalidAlgorithmError("the algorithm is not allowed")
         kid = header.get("kid")
         if not isinstance(kid, str):
-            raise jwt.InvalidTokenError("no key id")
+            raise jwt.InvalidTokenError("the token has no key id")
         if (kept := self._find_cached_key(kid)) is not None:
             return kept
         if not self._lock.acquire(timeout=_LOCK_TIMEOUT_SECONDS):
             raise _build_unavailable_error()
-        try:  # one thread fetches the keys; the others wait briefly and then read the cache
+        try:  # One thread fetches the keys. The others wait briefly and then read the cache.
             if (kept := self._find_cached_key(kid)) is not None:
                 return kept
             if self._clock() < self._away_until:
@@ -160,13 +160,13 @@ class _ProviderKeys:
                 return self._get_client().get_signing_key(kid).key
             except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError, OSError, json.JSONDecodeError) as error:
                 self._away_until = self._clock() + _RETRY_AFTER_SECONDS
-                log.warning("identity provider's keys not fetched", error=repr(error))
+                log.warning("could not fetch the identity provider's keys", error=repr(error))
                 raise _build_unavailable_error() from error
         finally:
             self._lock.release()
 
     def _find_cached_key(self, kid: str) -> Any:  # noqa: ANN401 - as above
-        """Return a cached key. This takes no lock, so it works while another thread fetches or the provider is down."""
+        """Return the cached key with this id, or None. No lock is taken, so this never waits for the provider."""
         cache = None if self._client is None else self._client.jwk_set_cache
         kept = None if cache is None else cache.get()
         for each in () if kept is None else kept.keys:
@@ -187,19 +187,19 @@ class _ProviderKeys:
 
 
 class _BoundedJWKClient(PyJWKClient):
-    """PyJWT's client, with an added limit on the size of a response."""
+    """PyJWT's client with a limit on the response size."""
 
     def fetch_data(self) -> Any:  # noqa: ANN401 - of PyJWT
         try:
             # guard: provider-keys-size
             found = fetch_short_document(self.uri, timeout=self.timeout).raise_for_status().json()
         except (httpx.HTTPError, ReplyTooLargeError, ValueError) as error:
-            raise jwt.PyJWKClientConnectionError(f"The keys could not be fetched: {error}") from error
+            raise jwt.PyJWKClientConnectionError(f"Could not fetch the keys: {error}") from error
         if not isinstance(found, dict):
-            raise jwt.PyJWKSetError("The reply is not a JSON object.")
+            raise jwt.PyJWKSetError("The response is not a JSON object.")
         if self.jwk_set_cache is not None:
             self.jwk_set_cache.put(found)
-        self._last_successful_fetch = time.monotonic()  # PyJWT measures its cooldown from this time
+        self._last_successful_fetch = time.monotonic()  # PyJWT's cooldown starts at this time.
         return found
 
 
@@ -212,10 +212,10 @@ def _fetch_jwks_url(issuer: str) -> str:
     except (urllib.error.URLError, ValueError) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
-        raise OSError(f"{place} is not a discovery document") from error
+        raise OSError(f"{place} did not return a discovery document") from error
     address = found.get("jwks_uri") if isinstance(found, dict) else None
     if not isinstance(address, str) or not address.startswith(("https://", "http://")) or found.get("issuer") != issuer:
-        raise OSError(f"{place} describes another issuer or has no keys")
+        raise OSError(f"{place} belongs to another issuer or has no `jwks_uri`")
     return address
 
 

@@ -98,7 +98,7 @@ class GroupList(Wire):
 
 
 class LinkIn(Wire):
-    """The scopes of sessions that start from a sign-in link, and the number of hours for which the link is valid."""
+    """A new sign-in link: the scopes of sessions started with it, and the number of hours for which it is valid."""
 
     scopes: set[Scope] = Field(
         default_factory=lambda: {Scope.READ, Scope.WRITE, Scope.ASK}, min_length=1, examples=[["read", "ask"]]
@@ -143,7 +143,7 @@ class KeyChange(Wire):
 
 
 class RotationIn(Wire):
-    """The grace period of a rotation, in which the old key stays valid alongside its replacement."""
+    """The grace period of a rotation, during which both the old key and its replacement are valid."""
 
     grace_seconds: float = Field(ROTATION_GRACE_SECONDS, ge=0, le=_MAX_GRACE_SECONDS)
 

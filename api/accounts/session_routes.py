@@ -35,7 +35,7 @@ class SignInIn(Wire):
 
 
 class SignOutIn(Wire):
-    """A sign-out from this session. With `everywhere`, a sign-out from all of the caller's sessions on all devices."""
+    """A sign-out. With `everywhere`, it closes all of the caller's sessions on all devices."""
 
     everywhere: bool = False
 
@@ -108,6 +108,6 @@ def _start_session(services: Services, body: SignInIn) -> tuple[Principal, str]:
         if caller is None:
             raise UnauthorizedError(
                 "The API key or token is not valid.",
-                hint="Check that it is complete. `leadline keys list` shows live keys.",
+                hint="Check that the key is complete. `leadline keys list` shows live keys.",
             )
     return caller, start_session(services, caller)

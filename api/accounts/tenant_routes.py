@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/admin/tenants", tags=["tenants"])
 def create(body: TenantIn, caller: Operator, services: ServicesDep, response: Response) -> TenantOut:
     """Create a tenant.
 
-    Create its first key with `POST …/{id}/keys`. If that key has the scope `admin`, it can be used to create more keys.
+    Create its first key with `POST …/{id}/keys`. If that key has the `admin` scope, it can be used to create more keys.
     """
     tenant = services.accounts.tenants.create(body.name)
     response.headers["Location"] = f"/v1/admin/tenants/{tenant.id}"
@@ -40,7 +40,7 @@ def one(tenant_id: str, caller: Operator, services: ServicesDep) -> TenantOut:
 
 @router.patch("/{tenant_id}")
 def change(tenant_id: str, body: TenantChange, caller: Operator, services: ServicesDep) -> TenantOut:
-    """Rename, suspend or resume a tenant. Keys and tokens of a suspended tenant are refused immediately."""
+    """Rename, suspend or resume a tenant. Keys and tokens of a suspended tenant are rejected immediately."""
     tenants = services.accounts.tenants
     tenant = tenants.load_tenant(tenant_id)
     if body.name is not None:

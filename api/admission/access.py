@@ -43,7 +43,7 @@ AnswersAtOnce = Annotated[AnswerThreads, Depends(get_answer_threads)]
 
 
 def get_account(principal: Principal) -> Account:
-    """Return the account whose quotas the principal's requests count against."""
+    """Return the account whose quotas apply to the principal's requests."""
     return Account(principal.tenant_id, principal.key_id or "")
 
 
@@ -95,7 +95,7 @@ HealthThreads = Annotated[Threads, Depends(get_health_threads)]
 async def get_principal(
     request: Request, _described: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
-    """Return the caller, whom `api.admission.admission.Authentication` identified before the body was read."""
+    """Return the caller that `api.admission.admission.Authentication` identified before the body was read."""
     found: Principal | None = request.scope.get(CALLER)
     if found is None:
         raise UnauthorizedError("This request needs an API key.")
@@ -103,13 +103,13 @@ async def get_principal(
 
 
 class ScopeRequirement:
-    """A dependency that admits callers with any of the given scopes. If none are given, any valid key is enough."""
+    """A dependency that admits callers with any of the given scopes. Without scopes, it admits any valid key."""
 
     def __init__(self, *scopes: Scope) -> None:
         self.scopes = scopes
 
     async def __call__(self, found: Annotated[Principal, Depends(get_principal)]) -> Principal:
-        """Return the caller. Raises `ScopeMissingError` with the missing scope if the caller has none of the scopes."""
+        """Return the caller. Raises `ScopeMissingError` if the caller has none of the required scopes."""
         # guard: route-scopes
         if self.scopes and found.scopes.isdisjoint(self.scopes):
             raise build_missing_scope_error(self.scopes[0])
@@ -122,7 +122,7 @@ Writer = Annotated[Principal, Depends(ScopeRequirement(Scope.WRITE))]
 Asker = Annotated[Principal, Depends(ScopeRequirement(Scope.ASK))]
 Admin = Annotated[Principal, Depends(ScopeRequirement(Scope.ADMIN))]
 Operator = Annotated[Principal, Depends(ScopeRequirement(Scope.OPERATOR))]
-# A grant can make a caller with only the scope `write` the admin of a collection, so the route checks the role.
+# A caller with only the `write` scope can be the admin of a collection through a grant, so the route checks the role.
 Granter = Annotated[Principal, Depends(ScopeRequirement(Scope.ADMIN, Scope.WRITE))]
 
 

@@ -38,7 +38,7 @@ Identify = Callable[[str], Awaitable[Principal | None]]
 
 
 class Authentication:
-    """Authenticates the caller before any of the body is read. Raises `UnauthorizedError` if authentication fails.
+    """Authenticates the caller before the body is read. Raises `UnauthorizedError` if authentication fails.
 
     Programs send a key or token. A browser in the portal sends a session cookie instead and, with requests that change
     something, also the session's CSRF token (see `api.admission.cookies`).
@@ -117,8 +117,7 @@ def get_credential(scope: Scope) -> str | None:
 def _read_bearer_token(scope: Scope) -> str | None:
     """Return the key or token in the `Authorization` header, or None if the request has no such header.
 
-    If None is returned, the session cookie is used instead. Raises `UnauthorizedError` if the header is not a bearer
-    token.
+    In that case, the session cookie is used. Raises `UnauthorizedError` if the header is not a bearer token.
     """
     for name, value in scope["headers"]:
         if name == b"authorization":

@@ -1,4 +1,4 @@
-"""Limits requests without a key: their body bytes in memory, open requests, and requests per minute and address.
+"""Limits requests without a key: body bytes in memory, open requests, and requests per minute from one address.
 
 Pure ASGI middleware. It runs inside `api.admission.admission.Authentication`, so it knows which requests have a key.
 """
@@ -27,7 +27,7 @@ _SLACK_PATHS = re.compile(r"/slack/events")
 # Each portal page loads dozens of assets, which are served from memory. Prometheus authenticates with a token.
 _UNCOUNTED_PATHS = re.compile(r"/portal/assets/.*|/metrics|/slack/events")
 _SIGN_IN_PATHS = re.compile(r"/v1/sign-in|/sign-in/provider")
-# One address may use at most one divided by this number of all bytes, so that some remain for other addresses.
+# Each address may use at most 1/4 of all bytes, so that some remain for other addresses.
 _ADDRESS_BYTES_DIVISOR = 4
 
 
@@ -46,7 +46,7 @@ class AnonymousLimits:
 
 
 class AnonymousLimiter:
-    """Refuses requests without a key that are too large or exceed the limits of their address or of the process."""
+    """Rejects requests without a key that are too large or exceed the limits for one address or for the process."""
 
     def __init__(self, app: ASGIApp, *, limits: AnonymousLimits) -> None:
         self._app = app
@@ -79,18 +79,18 @@ class AnonymousLimiter:
         # guard: anonymous-rate
         if not self._rates.hit(item, kind, address):
             raise AddressLimitError(
-                f"Your address has sent {limit:,} requests of this kind without a key within a minute."
+                f"Your address has reached the limit of {limit:,} requests without a key per minute."
             )
 
     @contextmanager
     def _hold_slot(self, address: str | None) -> Iterator[None]:
-        """Hold one of the address's slots for open requests. Raises `AddressLimitError` if all of them are taken."""
+        """Hold one of the address's slots for open requests. Raises `AddressLimitError` if none is free."""
         if address is None:
             yield
             return
         # guard: anonymous-requests-at-once
         if self._at_once[address] >= self._limits.at_once:
-            raise AddressLimitError(f"Your address has {self._limits.at_once:,} open requests without a key.")
+            raise AddressLimitError(f"Your address already has {self._limits.at_once:,} open requests without a key.")
         self._at_once[address] += 1
         try:
             yield
@@ -113,7 +113,7 @@ class _BodyBytes:
         """Yield a `receive` that counts the bytes of a body. The bytes are released when the block exits.
 
         The yielded `receive` raises `BodyTooLargeError` if the body exceeds `most` bytes, `AddressLimitError` if the
-        address exceeds its fraction, and `ServiceBusyError` if all bodies together exceed their memory limit.
+        address exceeds its share, and `ServiceBusyError` if all bodies together exceed their memory limit.
         """
         received = 0
 
@@ -142,11 +142,11 @@ class _BodyBytes:
 
     def _require_room(self, address: str | None) -> None:
         if self._all > self._most:
-            raise ServiceBusyError("Bodies of requests without a key have used up their memory limit.")
+            raise ServiceBusyError("The memory limit for bodies of requests without a key has been reached.")
         share = self._most // _ADDRESS_BYTES_DIVISOR
         if address is not None and self._of_address[address] > share:
             raise AddressLimitError(
-                f"Requests without a key from your address have sent bodies of {share:,} bytes in total."
+                f"The bodies of requests without a key from your address exceed {share:,} bytes in total."
             )
 
 

@@ -86,7 +86,7 @@ class SessionCookie:
         """Raise `InsecureSignInError` unless the request was sent with https or to a loopback address."""
         host = urlsplit(f"//{get_header(scope, b'host')}").hostname
         if not self.secure and host not in _LOOPBACK_HOSTS:
-            raise InsecureSignInError(f"Signing in to {host} needs https.")
+            raise InsecureSignInError(f"Signing in to {host} requires https.")
 
 
 def compute_csrf_token(secret: str) -> str:
@@ -101,7 +101,7 @@ def require_csrf_token(scope: Scope, secret: str) -> None:
     require_same_origin(scope)
     # guard: csrf-token
     if not hmac.compare_digest(get_header(scope, _CSRF).encode(), compute_csrf_token(secret).encode()):
-        raise ForeignRequestError("The request does not carry the CSRF token of this session.")
+        raise ForeignRequestError("The request does not contain the CSRF token of this session.")
 
 
 def require_same_origin(scope: Scope) -> None:
@@ -109,7 +109,7 @@ def require_same_origin(scope: Scope) -> None:
     site, origin = get_header(scope, b"sec-fetch-site"), get_header(scope, b"origin")
     # `none` means that the user opened the address directly. Browsers that do not support this header do not send it.
     if site not in ("", "same-origin", "none") or (origin and urlsplit(origin).netloc != get_header(scope, b"host")):
-        raise ForeignRequestError("The request was sent by a page of another site.")
+        raise ForeignRequestError("The request was sent by a page on another site.")
 
 
 def get_header(scope: Scope, wanted: bytes) -> str:

@@ -81,12 +81,12 @@ class AnswerCaller:
             return
         if _has_lost_access(self._began_as, await self._current.refresh()):
             raise UnauthorizedError(
-                "Your access to documents changed while the answer was being made.", hint="Ask again."
+                "Your access to documents changed while the answer was being generated.", hint="Ask again."
             )
 
 
 def _has_lost_access(before: Principal, now: Principal) -> bool:
-    """Return whether a principal has lost a group, the scope `admin`, or access to a collection."""
+    """Return whether a principal has lost a group, the `admin` scope, or access to a collection."""
     if now.readers is not None and (before.readers is None or before.readers - now.readers):
         return True
     return bool(now.collections.denied - before.collections.denied)

@@ -1,7 +1,7 @@
-"""Admits requests depending on free disk space: deletions and questions always, other changes only if there is room.
+"""Admits requests depending on free disk space. Deletions and questions are always admitted.
 
-Pure ASGI middleware. It runs inside `Authentication`, so that requests without a key cannot use up the ballast (disk
-space that is reserved for deletions).
+Other changes require enough free space. Pure ASGI middleware that runs inside `Authentication`, so that requests
+without a key cannot use up the ballast (disk space that is reserved for deletions).
 """
 
 import re
@@ -26,7 +26,7 @@ _QUESTION_BYTES = 1024**2
 
 
 class DiskGate:
-    """Frees ballast for deletions and questions, and refuses other changes while the disk is nearly full."""
+    """Frees ballast for deletions and questions, and rejects other changes while the disk is nearly full."""
 
     def __init__(self, app: ASGIApp, *, ballast: Ballast, has_room: Callable[[], bool]) -> None:
         self._app = app
@@ -53,6 +53,6 @@ class DiskGate:
         elif method not in _SAFE_METHODS and not self._has_room():
             # guard: full-disk-refuses-changes
             raise StorageFullError(
-                "The disk of the data folder is nearly full, so no new data is accepted.",
+                "The disk that contains the data folder is nearly full, so no new data is accepted.",
                 hint="Delete documents or free space on that disk. Searches, answers and deletions still work.",
             )

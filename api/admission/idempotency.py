@@ -46,7 +46,7 @@ MAX_RESPONSE_BYTES = 256 * 1024
 # Requests that are safe to repeat without an `Idempotency-Key`: they only read, or repeating them changes nothing.
 # Sign-in and sign-out are included, so that their responses are never replayed.
 REPEATABLE = re.compile(r".*/(search|cancel|close|estimate)|/mcp|/v1/sign-(in|out)")
-# Compression shrinks JSON by at most this factor, so a longer body cannot be stored and is not buffered.
+# Compression shrinks JSON by at most this factor. A longer body could not be stored, so it is not buffered.
 _MAX_COMPRESSION = 16
 _CLAIM_KEY = "leadline.claim"
 _NONCE_BYTES = 12
@@ -55,7 +55,7 @@ _BOUNDARY = re.compile(rb'multipart/form-data.*?boundary="?([^";,]+)', re.IGNORE
 
 @dataclass
 class ClaimedRequest:
-    """The claim of a request on its `Idempotency-Key`, for use by the route.
+    """A request's claim on its `Idempotency-Key`, for use by the route.
 
     A route sets `shows_again` if it stores its result under the claim's id and can load it when the request is
     repeated. The route sets `is_made` once the result is stored.
@@ -80,7 +80,7 @@ def accepts_idempotency_key(path: str) -> bool:
 
 
 def get_claim(request: Request) -> ClaimedRequest | None:
-    """Return the claim on a request's `Idempotency-Key`, or None if the request has no such header."""
+    """Return the request's claim on its `Idempotency-Key`, or None if the request has no such header."""
     found: ClaimedRequest | None = request.scope.get(_CLAIM_KEY)
     return found
 
@@ -127,7 +127,7 @@ class Idempotency:
             await self._app(scope, body.receive, answer)
         finally:
             renewing.cancel()
-            if not answer.is_settled:  # The request failed or its client disconnected, so the client may send it again.
+            if not answer.is_settled:  # The request failed or the client disconnected, so the client may retry it.
                 await asyncio.shield(self._run_or_log(self._keys.release, made.claim))
 
     async def _record_outcome(
@@ -188,7 +188,7 @@ class _Body:
         return whole.hexdigest()
 
     async def read(self) -> None:
-        """Read the whole body. Unless it is a file, it is buffered for the application."""
+        """Read the whole body. A body that is not a file is buffered for the application."""
         keeps = not has_file_body(self.scope)
         while not self._ended:
             message = await self._read_message()
@@ -217,7 +217,7 @@ class _Body:
 
 
 class _ResponseRecorder:
-    """Forwards a response, and calls `settle` before its last part is sent."""
+    """Forwards a response, and calls `settle` before sending the last part."""
 
     def __init__(self, send: Send, settle: Callable[["_ResponseRecorder"], Awaitable[None]]) -> None:
         self._send = send
@@ -267,8 +267,8 @@ class _ResponseSeal:
             content = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
         except InvalidTag as error:
             raise IdempotencyKeyReusedError(
-                "The response under this Idempotency-Key belongs to another of your tokens or "
-                "sessions and can only be replayed to that one.",
+                "The response stored under this Idempotency-Key belongs to another of your tokens or sessions, and can "
+                "only be replayed to that one.",
                 hint="Check whether the request took effect. If it did not, send it with a new Idempotency-Key.",
             ) from error
         head, _, body = zlib.decompress(content).partition(b"\n")

@@ -34,7 +34,7 @@ _Limits = dict[Literal["tenant", "key"], Mapping[Quota, int]]
 
 
 class Meter:
-    """The meter of one process. Close it when the process exits.
+    """Meters the spending of one process. Close it when the process exits.
 
     For an answer without a budget, `answer_tokens` are reserved if there is a token quota. A dollar is reserved if
     there is a dollar quota and the model is not free. A confirmed answer reserves the whole remaining quota.
@@ -68,7 +68,7 @@ class Meter:
         return counted
 
     def may_have_request_quota(self, account: Account) -> bool:
-        """Return False if the cached limits show that there is no request quota, which saves a catalog query."""
+        """Return whether a request quota may apply. False means that the cached limits contain none."""
         with self._lock:
             kept = self._limits.get(account)
         if kept is None or kept[0] <= time.monotonic():
@@ -76,7 +76,7 @@ class Meter:
         return any(Quota.REQUESTS_PER_MINUTE in limited for limited in kept[1].values())
 
     def load_storage_standings(self, account: Account) -> Sequence[QuotaStatus]:
-        """Return how much of each storage quota is used and remaining. The result is empty if none are set."""
+        """Return how much of each storage quota is used. The result is empty if no storage quota is set."""
         stored = [Quota.DOCUMENTS, Quota.BYTES]
         if not any(quota in limited for limited in self._load_limits(account).values() for quota in stored):
             return []
@@ -88,7 +88,7 @@ class Meter:
         return self._reserve(account, "answer", wants.tokens, wants.nanodollars)
 
     def build_run_reservation(self, account: Account, wanted: AnswerOptions) -> runs.QuotaRequest:
-        """Return the reservation for an answer. It takes effect when the run is created."""
+        """Return the reservation for an answer, which takes effect when the run is created."""
         return runs.QuotaRequest(account, self._compute_tokens(wanted), self._compute_nanodollars(wanted))
 
     def meter_rewriter(self, account: Account, rewriter: ModelRewriter) -> "MeteredRewriter":
@@ -100,7 +100,7 @@ class Meter:
         return self._reserve(account, "rewrite", most.tokens, to_nanodollars(most.dollars or Decimal(0)))
 
     def settle(self, metered: "MeteredWork") -> None:
-        """Replace the reservation of finished work by its actual spending.
+        """Replace the reservation of finished work with its actual spending.
 
         If the catalog is unavailable, the reservation expires with its lease instead.
         """
@@ -172,7 +172,7 @@ class Meter:
 
 
 class MeteredWork(Durability):
-    """Work that a client waits for and that has a reservation.
+    """Work with a reservation, for which a client is waiting.
 
     `reported` is the spending that has been recorded in the catalog so far.
     """
@@ -194,7 +194,7 @@ class MeteredWork(Durability):
         return Spending(spent.calls, spent.prompt_tokens, spent.completion_tokens, to_nanodollars(spent.dollars))
 
     def build_budget(self, limits: Limits, price: Price | None) -> Budget:
-        """Return the budget of the work: the limits of the request, capped by the reservation."""
+        """Return the work's budget: the request's limits, capped by the reservation."""
         dollars = self.granted.nanodollars
         reserved = Limits(
             tokens=self.granted.tokens, dollars=None if dollars is None else Decimal(dollars) / NANODOLLARS
@@ -234,7 +234,7 @@ class MeteredRewriter:
         self._rewriter = rewriter
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
-        """Rewrite `query` as `ModelRewriter` does. Also raises `QuotaExceededError` if a quota is used up."""
+        """Rewrite `query` with a `ModelRewriter`. Raises `QuotaExceededError` if a quota is used up."""
         metered = self._meter.reserve_rewrite(self._account, self._rewriter.compute_limits())
         try:
             return self._rewriter.rewrite(tenant_id, query, how, metered)

@@ -19,7 +19,7 @@ _CENT_NANODOLLARS = NANODOLLARS // 100
 
 
 def report_standings(request: Request, standings: Sequence[QuotaStatus]) -> None:
-    """Add `standings` (used and remaining quotas) to the headers of the response to `request`."""
+    """Add `standings`, the used and remaining quotas, to the response headers of `request`."""
     request.scope[_STANDINGS_KEY].update({(each.of, each.quota): each for each in standings})
 
 

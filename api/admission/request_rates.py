@@ -21,7 +21,7 @@ class RequestRates:
     """
 
     def __init__(self, redis_url: str | None = None, *, timeout_seconds: float = 1.0) -> None:
-        """Treat Valkey as unavailable if a reply takes longer than `timeout_seconds`."""
+        """Treat Valkey as unavailable if a response takes longer than `timeout_seconds`."""
         self._own = MovingWindowRateLimiter(MemoryStorage())
         self._shared: MovingWindowRateLimiter | None = None
         if redis_url is not None:
@@ -35,12 +35,12 @@ class RequestRates:
             self._shared = MovingWindowRateLimiter(storage)
 
     def count_request(self, account: Account, of: str, limit: int) -> tuple[bool, QuotaStatus]:
-        """Count a request of the `tenant` or `key`. If the limit is reached, return False and count nothing."""
+        """Count a request against the `tenant` or `key`. If the limit is reached, return False and count nothing."""
         if self._shared is not None:
             try:
                 return _hit_limiter(self._shared, account, of, limit)
             except StorageError as error:
-                log.warning("Valkey unavailable, requests counted per process", error=repr(error))
+                log.warning("Valkey unavailable; counting requests per process", error=repr(error))
         return _hit_limiter(self._own, account, of, limit)
 
 

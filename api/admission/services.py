@@ -53,7 +53,7 @@ class AnswerService(Protocol):
     def stream(
         self, request: AnswerRequest, *, cancelled: Callable[[], bool], durability: Durability
     ) -> Iterator[Event]:
-        """Yield the answer's events, ending with `Completed`. Raises immediately if the question is refused."""
+        """Yield the answer's events, ending with `Completed`. Raises immediately if the question is rejected."""
 
 
 class TokenChecker(Protocol):
@@ -189,7 +189,7 @@ class Services:
         return found
 
     def build_probes(self) -> dict[str, Callable[[], str]]:
-        """Return a health probe for each component, which returns its state. Failure details are only logged."""
+        """Return a health probe for each component. A probe returns a state and only logs failure details."""
         return {
             "catalog": lambda: self._check_part("catalog", self.health.ping),
             "search": lambda: self._check_part("search", self.health.require_index),
@@ -200,7 +200,7 @@ class Services:
         }
 
     def _check_copies(self) -> str:
-        """Return the state of the index's shard replicas. `leadline doctor` and the log name shards without enough."""
+        """Return the state of the index's shard replicas. `leadline doctor` and the log name incomplete shards."""
         found: Sequence[CopiesState] = ()
 
         def load_copies() -> None:

@@ -1,4 +1,4 @@
-"""Concurrency limits with fair shares: they decide how many requests run at once, and which tenant is served next."""
+"""Concurrency limits with fair shares: how many requests run at once, and which tenant is served next."""
 
 import asyncio
 import time
@@ -52,7 +52,7 @@ class TenantSlots:
         queue = self._queues.setdefault(tenant_id, deque())
         if len(queue) >= self._waiting_each:
             self._remove_empty_queue(tenant_id)
-            raise self._refuse(f"{self._taken[tenant_id]:,} requests of this tenant are already in progress.")
+            raise self._refuse(f"This tenant already has {self._taken[tenant_id]:,} requests in progress.")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
         try:
@@ -87,7 +87,7 @@ class TenantSlots:
         """Hand free slots to waiting tenants in round-robin order."""
         while waiting := next((tenant for tenant in self._queues if self._has_room(tenant)), None):
             turn = self._queues[waiting].popleft()
-            if not turn.cancelled():  # A cancelled request will remove itself from the queue.
+            if not turn.cancelled():  # A cancelled request removes itself from the queue.
                 self._taken[waiting] += 1
                 turn.set_result(None)
                 self._queues.move_to_end(waiting)

@@ -88,8 +88,8 @@ async def stream_answer(
 ) -> Response:
     """Stream the events of an iterator that is created and consumed in a thread.
 
-    Errors from creating the iterator are raised. If the caller loses access, the work is stopped and the last event of
-    the stream is the problem.
+    Errors from creating the iterator are raised. If the caller loses access, the work is stopped and the stream ends
+    with the problem.
     """
     queue: asyncio.Queue[str | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -142,7 +142,7 @@ class _StoppingResponse(StreamingResponse):
 async def _stream_entries(
     queue: asyncio.Queue[str | None], producer: asyncio.Future[None], caller: AnswerCaller, writer: EventWriter
 ) -> AsyncIterator[str]:
-    """Yield queue entries until an entry is None or the caller loses access. While there are none, yield heartbeats."""
+    """Yield queue entries until one is None or the caller loses access. While the queue is empty, yield heartbeats."""
     sent_at = time.monotonic()
     while True:
         entry: str | None = ""
@@ -188,9 +188,9 @@ class AnswerEventWriter:
 
 
 def _to_wire(event: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
-    """Return the name and body of an event, and store a completed answer.
+    """Return an event's name and body. If the event completes the answer, store the answer.
 
-    Events without a case of their own are sent with all of their members.
+    Events that have no special case are sent with all of their fields.
     """
     name = type(event).__name__.lower()
     match event:

@@ -1,4 +1,4 @@
-"""Starts the work on a question, in the same way for every protocol.
+"""Starts to answer a question, in the same way for every protocol.
 
 If the client waits, the work runs in a metered thread and stops when the client disconnects. In the background, a
 worker does the work as a run.
@@ -33,7 +33,7 @@ from rlm.runs.bodies import build_limits_body
 
 
 class AnswerWork:
-    """The work on one question. Every protocol uses this class, so that all answers are metered in the same way."""
+    """Answers one question. Every protocol uses this class, so all answers are metered in the same way."""
 
     def __init__(
         self, request: Request, services: Services, caller: Principal, threads: AnswerThreads, asking: CallerQuestion
@@ -92,7 +92,7 @@ def _replay_events(before: AnswerOut) -> Iterator[Event]:
 def start_run(
     services: Services, caller: Principal, body: QuestionIn, asking: CallerQuestion, request_id: str | None = None
 ) -> Run:
-    """Queue a run. If `request_id` was used before, return the run that the first request with it started.
+    """Queue a run. If `request_id` was used before, return the run that the first request with this id started.
 
     Work that needs a model, including the choice of a strategy, is left to the worker. Raises quota errors.
     """
@@ -116,7 +116,7 @@ def start_run(
         pauses=body.pause_on_budget,
     )
     known = services.answers.runs.find_existing(request)
-    if known is not None:  # A repeated request returns the run even if quotas or limits would refuse the question now.
+    if known is not None:  # A repeated request returns its run, even if quotas or limits would reject the question now.
         return known
     limits = build_unconfirmed_limits(is_confirmed=wanted.confirm, model_costs=services.asking.model_costs)
     wants = services.admission.meter.build_run_reservation(get_account(caller), wanted)

@@ -27,8 +27,8 @@ HISTORY_CHARS = 24_000
 class CallerQuestion:
     """A caller's question. The constructor raises `QuestionError` and `ConversationNotFoundError`.
 
-    If the request has a `claim`, the answer gets its id. If `kept` is false, the answer is returned to the client but
-    not stored.
+    If the request has a `claim`, the answer gets the claim's id. If `kept` is false, the answer is returned to the
+    client but not stored.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ def require_collections(
 ) -> None:
     """Raise `CollectionNotFoundError` if a collection does not exist or is not visible to the caller.
 
-    Without this check, the answer would read as if the documents did not answer the question. Repeated requests are not
+    Without this check, the answer would suggest that the documents do not cover the question. Repeated requests are not
     checked, because they get the stored answer.
     """
     # guard: unknown-collection-refused
@@ -179,7 +179,7 @@ def require_collections(
 def select_recent_messages(
     messages: Sequence[EarlierMessage], characters: int = HISTORY_CHARS
 ) -> tuple[EarlierMessage, ...]:
-    """Return the last messages that fit in `characters`, oldest first. If the last one is too long, it is truncated."""
+    """Return the last messages that fit in `characters`, oldest first. If the last one is too long, truncate it."""
     kept: list[EarlierMessage] = []
     for message in reversed(messages):
         if len(message.text) > characters:
@@ -192,7 +192,7 @@ def select_recent_messages(
 
 
 def build_visible_answer(services: Services, caller: Principal, kept: StoredAnswer) -> AnswerOut:
-    """Return a stored answer without quotations from documents that were deleted or that the caller may not read."""
+    """Return a stored answer without quotations from documents that were deleted or that the caller cannot read."""
     named = extract_cited_documents(kept.body)
     return AnswerOut.from_kept_answer(
         kept, services.answers.conversations.list_withheld_documents(named, caller.readers)

@@ -10,13 +10,13 @@ from ingest.storage.answers.records import Conversation, StoredAnswer
 
 
 class RowOut(Wire):
-    """A record behind a computed answer: its `row` number in the table (from 1), its span, its text, and its values.
+    """A record behind a computed answer: its `row` number in the table (from 1), span, text, and values by column.
 
     `place` describes its position in words, such as "sheet Costs, row 40"; it is empty if the format has no positions.
-    `table` is null if the record is a whole document or a section; sections are numbered in reading order. For such a
-    record, span and text cover only its beginning, and the values are its title and name, or its title and heading.
-    Values are keyed by column. Decimal numbers are sent as strings, so that they stay exact. `gone` means that the
-    document was deleted or replaced; text and values are then empty.
+    If the record is a whole document or a section, `table` is null, and sections are numbered in reading order. The
+    span and text of such a record cover only its beginning, and its values are its title and its name or heading.
+    Decimal numbers are sent as strings, so that they stay exact. `gone` means that the document was deleted or
+    replaced; text and values are then empty.
     """
 
     document_id: str

@@ -1,4 +1,4 @@
-"""Estimates the size of a question's scope and the maximum that its answer may spend, before the question is asked."""
+"""Estimates the size of a question's scope and the maximum spending on its answer, before the question is asked."""
 
 from typing import Any
 

@@ -32,9 +32,9 @@ _TAGS = {
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "a"),
 }
 _REL = "noopener noreferrer nofollow"
-# Tables become code blocks with bars between columns. Code lines do not wrap, so cells are truncated.
+# Tables become code blocks with bars between columns. Cells are truncated, because code lines do not wrap.
 _CELL_CHARS = 60
-# Slack links addresses with a scheme, mail addresses, and names that contain a dot.
+# Slack turns URLs, mail addresses and names that contain a dot into links.
 _ADDRESS = re.compile(
     r"(?:[a-z][a-z0-9+.-]*:(?=//)|(?:mailto|tel|sms|callto|sip|xmpp|javascript|vbscript|data|file|slack|magnet|intent):"
     r"|//(?=\S)|www\.)[^\s`]*|[^\s@`]+@[^\s@`]+",
@@ -98,7 +98,7 @@ def escape_mrkdwn(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return Markdown without links, images, mentions or channels, for Slack to display while it is being streamed.
+    """Return Markdown without links, images, mentions or channels, for Slack to display while the text is streamed.
 
     The text must end at a word boundary, because names and addresses are recognized as whole words.
     """
@@ -109,7 +109,7 @@ def escape_markdown(text: str) -> str:
 
 
 def _parse_citation(state: StateInline, silent: bool) -> bool:
-    """Parse a citation marker. markdown-it does not call this function for code spans and escaped brackets."""
+    """Parse a citation marker. markdown-it does not call this function inside code spans or for escaped brackets."""
     match = _MARKER.match(state.src, state.pos)
     number = int(match[1]) if match else None
     if match is None or number not in state.env.get("cited", {}):
@@ -154,7 +154,7 @@ class _MrkdwnWriter:
         self._cited = cited
         self._base = base
         self._lines: list[str] = []
-        # For each open block, outermost first: the prefix of the next line, and the prefix of all lines after that.
+        # For each open block, outermost first: the prefix of its next line, and the prefix of the lines after that.
         self._first: list[str] = []
         self._rest: list[str] = []
         self._numbers: list[int | None] = []
@@ -254,7 +254,7 @@ def _render_link(cited: CitedSpan, base: str, shown: str) -> str:
 
 
 def _iter_inert_parts(text: str) -> Iterator[str]:
-    """Yield the parts of plain text, each escaped so that Slack finds no link, mention, channel or code."""
+    """Yield the parts of a plain text, each escaped so that Slack recognizes no link, mention, channel or code."""
     text, at = _escape_links(text), 0
     for match in _NAME.finditer(text):
         yield text[at : match.start()]
@@ -294,7 +294,7 @@ def _is_word_char(char: str) -> bool:
 
 
 def _render_table(tokens: Sequence[Token]) -> list[str]:
-    """Return a table as lines of plain text, with the cells of each column padded, because Slack has no tables."""
+    """Return a table as lines of plain text with aligned columns, because mrkdwn has no tables."""
     rows: list[list[str]] = []
     for token in tokens:
         if token.type == "tr_open":

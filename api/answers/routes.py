@@ -42,8 +42,8 @@ async def ask(
 ) -> Response | AnswerOut:
     """Ask a question about your documents, on its own or in a conversation.
 
-    With `background`, a run makes the answer and continues even if this connection is closed or the service crashes.
-    The response is `202` with the run's address in `Location`.
+    With `background`, a run generates the answer and continues even if this connection is closed or the service
+    crashes. The response is `202` with the run's address in `Location`.
 
     With `stream`, or if only `text/event-stream` is accepted, the response is a stream of server-sent events:
 
@@ -58,9 +58,9 @@ async def ask(
     * `checking`: the text is complete, and this number of `sentences` is being checked
     * `completed`: the whole answer; or `error`: a problem. One of these is the last event.
 
-    Closing the connection stops the work, whether or not it is streamed. If this process is already making its maximum
-    number of answers for waiting clients, the response is `429`; `background` is not affected. Tenants that hold less
-    than their fair share of these slots may exceed the limit by a quarter.
+    Closing the connection stops the work, whether or not it is streamed. If this process is already generating its
+    maximum number of answers for waiting clients, the response is `429`; `background` is not affected. Tenants that
+    hold less than their fair share of these slots may exceed the limit by a quarter.
 
     A repeated `Idempotency-Key` returns the original answer; a stream then contains the text in one piece. Completed
     answers are stored for 30 days by default, or as long as their conversation.
@@ -70,7 +70,7 @@ async def ask(
     asking = await run_in_threadpool(CallerQuestion, services, caller, body, claim)
     if body.background:
         return await run_in_threadpool(_start_background_run, services, caller, body, asking, claim)
-    slot.release()  # Answers run in their own threads.
+    slot.release()  # The answer runs in its own thread.
     work = AnswerWork(request, services, caller, threads, asking)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
         return await work.stream(AnswerEventWriter(asking.save_answer))
@@ -83,7 +83,7 @@ def estimate(body: QuestionIn, caller: Asker, services: ServicesDep) -> Estimate
     """Estimate the size of a question's scope and the maximum that its answer may spend. The estimate itself is free.
 
     The cost of judging the records of a table is only known once the answer is planned. If that cost is large, the
-    question is then refused with `confirmation_required`.
+    question is then rejected with `confirmation_required`.
     """
     require_collections(services, caller, body.collections)
     return estimate_question(services, body, body.build_scope(caller))
@@ -127,7 +127,7 @@ def rows(
 
 @router.delete("/{answer_id}", status_code=204)
 def delete(answer_id: str, caller: Asker, services: ServicesDep) -> None:
-    """Delete an answer. Its conversation remains. If a run made the answer, the run remains without an answer."""
+    """Delete an answer. Its conversation remains. If a run generated the answer, the run remains without it."""
     services.answers.conversations.delete_answer(caller.tenant_id, answer_id, caller.visible_owner)
 
 

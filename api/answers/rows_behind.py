@@ -17,19 +17,19 @@ _BEGINNING_CHARS = 1_000
 def select_row_ranges(kept: StoredAnswer, row: int | None, column: int | None) -> Sequence[RowRanges]:
     """Return the records behind an answer, or behind one row or cell of its table.
 
-    If no records are stored for a cell, return the records of its row. Raises `BadRequestError` if no records are known
-    for the row either.
+    If no records are stored for a cell, return the records of its row. Raises `BadRequestError` if the row has none
+    either.
     """
     if row is None and column is None:
         return kept.rows_behind
     if row is None:
-        raise BadRequestError("`column` needs a `row`.", hint="Send both `row` and `column`, or neither.")
+        raise BadRequestError("`column` requires a `row`.", hint="Send both `row` and `column`, or neither.")
     found = {each.column: each.parts for each in kept.cells_behind if each.row == row}
     columns = len((kept.body["table"] or {}).get("columns", ()))
     if (column or 0) >= columns or (column not in found and None not in found):
         raise BadRequestError(
-            f"No records are known behind row {row} of the answer's table.",
-            hint="`table.records` of the answer lists the rows and cells that have some.",
+            f"No records are stored for row {row} of the answer's table.",
+            hint="The answer's `table.records` lists the rows and cells that have records.",
         )
     return found[column] if column in found else found[None]
 
@@ -62,7 +62,7 @@ def _iter_page(parts: Sequence[RowRanges], begin: int, limit: int) -> Iterator[t
 
 
 def _read_rows(services: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]:
-    # Negative row numbers stand for whole documents and sections.
+    # Negative table numbers stand for whole documents and sections.
     if part.table < 0:
         return [_read_text_row(services, part, number) for number in numbers]
     tables = services.contents.tables.load_tables(part.version_id)

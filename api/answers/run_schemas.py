@@ -13,10 +13,9 @@ from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.quotas.records import NANODOLLARS
 from rlm.answers import convert_to_json
 
-# Replies to sub-calls are truncated to this length in responses. The log stores them in full, because they are needed
-# to resume a run.
+# Responses truncate the replies to sub-calls to this length. The log stores them in full, to resume a run.
 _MAX_REPLY_CHARS = 2_000
-# Event members that are logged only to resume a run, and are not shown.
+# Event fields that are logged only to resume a run, and are not shown.
 _HIDDEN_MEMBERS = frozenset({"found", "at"})
 
 
@@ -38,12 +37,12 @@ class ScopeOut(Wire):
 
 
 class RunOut(Wire):
-    """A run. `queue_position` counts the jobs ahead of it; `seconds` is the time it has been working.
+    """A run. `queue_position` is the number of jobs ahead of the run; `seconds` is its working time.
 
     `conversation` is the conversation that the answer belongs to; `history` counts the messages before the question.
     `progress` is the latest progress report, and `events` is the number of logged events. `attempt` counts the attempts
-    since the last attempt that finished a new sub-call. A `paused` run has reached its `budget` and waits for a user.
-    Its `progress` says which limit was reached.
+    since one last finished a new sub-call. A `paused` run has reached its `budget` and waits for a user. Its `progress`
+    says which limit was reached.
     """
 
     id: str
@@ -103,7 +102,7 @@ class MoreIn(Wire):
     calls: int | None = Field(None, gt=0, examples=[200])
     prompt_tokens: int | None = Field(None, gt=0)
     completion_tokens: int | None = Field(None, gt=0)
-    tokens: int | None = Field(None, gt=0, description="Prompt and completion tokens together.")
+    tokens: int | None = Field(None, gt=0, description="Prompt and completion tokens combined.")
     dollars: Decimal | None = Field(None, gt=0)
     seconds: float | None = Field(None, gt=0, allow_inf_nan=False, examples=[600])
 
@@ -116,7 +115,7 @@ class RunPage(Wire):
 
 
 class RunEventOut(Wire):
-    """An event of a run. `kind` determines the members of `body`."""
+    """An event of a run. `kind` determines the fields of `body`."""
 
     sequence: int
     kind: str
@@ -125,7 +124,7 @@ class RunEventOut(Wire):
 
     @classmethod
     def from_event(cls, event: RunEvent, *, withheld: bool = False, whole: bool = False) -> Self:
-        """Build the model from an event. If `withheld` is true, omit anything that may come from documents, and say so.
+        """Build the model from an event. If `withheld` is true, omit bodies that may contain text from documents.
 
         Model replies are truncated unless `whole` is set.
         """

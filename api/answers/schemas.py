@@ -25,7 +25,7 @@ class BudgetIn(Wire):
     calls: int | None = Field(None, ge=0)
     prompt_tokens: int | None = Field(None, ge=0)
     completion_tokens: int | None = Field(None, ge=0)
-    tokens: int | None = Field(None, ge=0, description="Prompt and completion tokens together.")
+    tokens: int | None = Field(None, ge=0, description="Prompt and completion tokens combined.")
     dollars: Decimal | None = Field(None, ge=0)
     seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
 
@@ -51,11 +51,11 @@ class QuestionIn(Wire):
     the answer to continue it.
 
     `filters` are conditions on document metadata, as in a search. `stream` returns server-sent events instead of one
-    JSON object; `background` returns a run immediately. `strategy` determines how the answer is made: `direct` reads
-    passages, `table` computes over records, `recursive` lets the model write code that works through the documents, and
-    `auto` lets the model choose.
+    JSON object; `background` returns a run immediately. `strategy` determines how the answer is generated: `direct`
+    reads passages, `table` computes over records, `recursive` lets the model write code that works through the
+    documents, and `auto` lets the model choose.
 
-    If the estimated cost is large, the request is refused with `confirmation_required`, unless `confirm` is true or a
+    If the estimated cost is large, the request is rejected with `confirmation_required`, unless `confirm` is true or a
     `budget` is set. Work that exceeds the budget is skipped, and the answer says so. If there are many records, a model
     judges only a sample of them, plus those that a classifier trained on the sample is unsure about. With
     `every_record`, the model judges all of them. The cost of a `recursive` answer cannot be estimated. Without a
@@ -86,11 +86,13 @@ class QuestionIn(Wire):
         if (self.question is None) == (not self.messages):
             raise ValueError("send either `question` or `messages`, not both")
         if self.messages and self.conversation is not None:
-            raise ValueError("a stored `conversation` already has its messages: send `question` with it")
+            raise ValueError(
+                "a stored `conversation` already contains its messages: send `question` instead of `messages`"
+            )
         if self.messages and self.messages[-1].role != "user":
             raise ValueError("the last message is the question, so its role must be `user`")
         if self.pause_on_budget and not self.background:
-            raise ValueError("`pause_on_budget` needs `background`, because only runs can pause")
+            raise ValueError("`pause_on_budget` requires `background`, because only runs can pause")
         return self
 
     @property
@@ -169,7 +171,7 @@ class SentenceOut(Wire):
     found but not judged, or supports only part of the sentence; `computed` if code counted or computed the sentence's
     value from the cited records; `unsupported` if a judge found that the cited text does not support the sentence; and
     `unchecked` if the sentence has no citation. `reason` explains to users what is missing. `quotes` contains up to
-    five quotes for each number in `citations`, with the one closest to the sentence first.
+    five quotes for each number in `citations`, the one closest to the sentence first.
     """
 
     text: str
@@ -182,7 +184,7 @@ class SentenceOut(Wire):
 
 
 class SearchedDocumentOut(Wire):
-    """A document, the number of its passages that were found, and the number of those that a model read."""
+    """A document, with the number of its passages that the search found and the number that a model read."""
 
     document_id: str
     title: str
@@ -228,11 +230,11 @@ class UsageOut(Wire):
 
 
 class CoverageOut(Wire):
-    """Coverage of the scope: how much of it a model read or judged, code searched, or nothing opened.
+    """Coverage of the scope: how much a model read or judged, how much code searched, and how much was not opened.
 
-    Token counts are estimates, and no token is counted twice. `unit` names the units that `units` counts: documents, or
-    records of tables. `units_inferred` were labelled by a classifier that was trained on the model's labels;
-    `units_failed` have no result.
+    Token counts are estimates, and no token is counted twice. `unit` says what `units` counts: documents or table
+    records. `units_inferred` were labelled by a classifier that was trained on the model's labels; `units_failed` have
+    no result.
     """
 
     tokens_in_scope: int
@@ -347,7 +349,7 @@ class AnswerOut(Wire):
     ) -> "AnswerOut":
         """Build the model from the JSON of an answer, as written by `rlm.answers.build_answer_json`.
 
-        Unknown members are ignored, because during an upgrade, processes of the next release may already write answers.
+        Unknown fields are ignored, because during an upgrade, processes of the next release may already write answers.
         """
         shown = _redact_documents(body, deleted) if deleted else body
         named = {"id": identifier, "conversation": conversation, "citations": _build_citations(shown)}
@@ -356,7 +358,7 @@ class AnswerOut(Wire):
 
 
 def extract_cited_documents(body: Mapping[str, Any]) -> set[str]:
-    """Return the documents named in an answer: those that it quotes, and those in which passages were found."""
+    """Return the ids of all documents that an answer quotes or in which its search found passages."""
     named = [*body["citations"], *body["searched"]["documents"]]
     return {each["document_id"] for each in named}
 
@@ -371,7 +373,7 @@ def _build_citations(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _redact_documents(body: Mapping[str, Any], deleted: Collection[str]) -> dict[str, Any]:
-    """Return an answer without the titles and quotations of deleted documents and without values computed from them."""
+    """Return an answer without titles and quotations of deleted documents, and without values computed from them."""
     nothing = {"title": "", "heading_path": [], "place": "", "quote": "", "deleted": True}
     gone = {each["number"] for each in body["citations"] if each["document_id"] in deleted}
     shown = {

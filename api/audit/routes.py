@@ -34,8 +34,8 @@ def listing(
 ) -> AuditPage:
     """List the actions in your tenant, newest first. Paginated.
 
-    Filter by `action`, such as `document.deleted`, by `object`, such as `document:` followed by the document's id, or
-    by the key id or user name of the actor (`by`).
+    `action` filters by action, such as `document.deleted`; `object` by object, such as `document:` followed by the
+    document's id; and `by` by the actor's key id or user name.
     """
     wanted = _build_filter(caller, action, object, by, since, until)
     before = decode_cursor(cursor) if cursor else None
@@ -48,7 +48,7 @@ def listing(
 def verification(
     caller: Admin, services: ServicesDep, anchor: Annotated[str | None, Query(max_length=100)] = None
 ) -> VerificationOut:
-    """Verify the audit log of the whole installation: that no entry was changed, removed, reordered or inserted.
+    """Verify that no entry of the installation's audit log was changed, removed, reordered or inserted.
 
     `entries` counts your tenant's entries, and `head` is the last of them. `anchor` is a head from an export or an
     earlier verification. If you send an `anchor`, a truncated log is also detected. Store `head` in a location where

@@ -43,7 +43,7 @@ class AuditPage(Wire):
 
 
 class FaultOut(Wire):
-    """An entry of the audit log at which the hash chain breaks."""
+    """An audit log entry at which the hash chain breaks."""
 
     sequence: int
     detail: str

@@ -57,13 +57,12 @@ from workers.threads import WorkerThreads
 from workers.upkeep.digests import DigestFiller
 from workers.upkeep.webhooks import WebhookSender
 
-# This is enough to start, because a startup without schema migrations writes 0.4 MB.
+# Enough to start: a startup without schema migrations writes 0.4 MB.
 _START_BYTES = 1024**2
 
 log = structlog.get_logger(__name__)
 
-# The maximum time spent on missing digests every 20 seconds, so that reading and hashing use at most a twentieth of one
-# core.
+# The maximum time spent on missing digests every 20 seconds. Reading and hashing thus use at most 5 % of one core.
 _DIGEST_STEP_SECONDS = 1.0
 
 
@@ -75,7 +74,7 @@ def open_embedded(
     encoders: Encoders | None = None,
     language_model: LanguageModel | None = None,
 ) -> Iterator[Services]:
-    """Open all components on one data folder. If startup is impossible, raises errors with user-facing messages.
+    """Open all components for one data folder. If startup is impossible, raises errors with user-facing messages.
 
     The data folder is locked by this process until the block exits. A given encoder, set of encoders or language model
     replaces the configured one and is closed with the other components.
@@ -184,7 +183,7 @@ def hold_data_folder(home: Path) -> Iterator[None]:
 
 
 def find_owner(home: Path) -> int | None:
-    """Return the id of the running process that has the data folder open, or None."""
+    """Return the process id of the Leadline process that has the data folder open, or None."""
     try:
         with (home / "lock").open() as lock:
             pid = int(_read_owner(lock))
@@ -199,7 +198,8 @@ def _require_room_to_start(home: Path) -> None:
     free = shutil.disk_usage(home).free
     if free < _START_BYTES:
         raise StorageFullError(
-            f"The disk of the data folder {home} has {free:,} bytes free, but a start needs {_START_BYTES:,}.",
+            f"The disk that contains the data folder {home} has {free:,} bytes free, "
+            f"but starting requires {_START_BYTES:,}.",
             hint="Free space on that disk, then start again. Do not delete anything from the data folder by hand.",
         )
 
@@ -276,7 +276,7 @@ def _assemble(
 
 
 def _recover(parts: ServiceParts, *, crashed: bool) -> None:
-    """Finish or requeue the unfinished work of the last process. If that process crashed, run additional checks."""
+    """Finish or requeue the unfinished work of the previous process. If it crashed, run additional checks."""
     if crashed:
         log.info("last process did not shut down cleanly")
         parts.stores.documents.catalog.mark_readers_unsynced()
@@ -297,7 +297,7 @@ def _catch_up(parts: ServiceParts, filler: DigestFiller, ballast: Ballast) -> No
 
 
 def _mark_unclean(home: Path, stack: ExitStack) -> bool:
-    """Create a marker file, and return True if it already existed, which means that the last process crashed.
+    """Create a marker file. Return True if it already existed, which means that the previous process crashed.
 
     Only a clean shutdown removes the marker file, after closing everything that was opened later.
     """

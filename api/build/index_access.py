@@ -53,7 +53,7 @@ __all__ = [
     "open_index_access",
 ]
 
-# Shows the progress of a build. The number counts the finished chunks of a long document that is not committed yet.
+# Called with a build's progress, and with the number of finished chunks of a long document that is not committed yet.
 Watch = Callable[[BuildProgress, int], None]
 
 _POLL_SECONDS = 0.5
@@ -61,7 +61,7 @@ _POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class IndexAccess:
-    """The open index.
+    """Access to the open index.
 
     `deps`, `generations` and `checks` are None if another process has the data folder open, or if the index was left
     closed (`only_look`).
@@ -96,8 +96,8 @@ class IndexAccess:
     def rebuild(self, watch: Watch) -> Generation:
         """Build a new index and switch to it. If the previous index is lost, it is discarded.
 
-        The index is checked for a loss first, because a service that could not open its index may not have recorded the
-        loss in the catalog.
+        The index is checked for lost documents first, because a service that could not open its index may not have
+        recorded the loss in the catalog.
         """
         if self.checks is not None and (found := self.checks.inspect()).lost:
             self.states.record_state(found)
@@ -120,7 +120,7 @@ class IndexAccess:
         return found
 
     def build_restored(self, watch: Watch) -> None:
-        """Build the generation that a restore created and switch to it. Discard the old one, which has no index."""
+        """Build the generation that a restore created, switch to it, and discard the old one, which has no index."""
         if not self.records.list_all():
             return
         active, beside = self.records.load_active(), self.records.find_beside_active()
@@ -146,7 +146,7 @@ class IndexAccess:
         watch(self.records.load_progress(), 0)
 
     def _build_in_thread(self, deps: WorkerDeps, watch: Watch) -> None:
-        """Build in another thread, so that this thread can show progress and receive a stop signal."""
+        """Build in another thread, so that this thread can show progress and handle stop signals."""
         stop = threading.Event()
         builder, task = open_builder(self.records, deps, stop.is_set)
         failed: list[Exception] = []
@@ -181,7 +181,7 @@ class IndexAccess:
             if not self.still_served():
                 raise GenerationStateError(
                     f"The service stopped while building generation {beside.id}, at {progress.percent} %.",
-                    hint="Run the command again: it continues where the service stopped.",
+                    hint="Run the command again to continue where the service stopped.",
                 )
             time.sleep(_POLL_SECONDS)
 

@@ -51,7 +51,7 @@ class InstallationParts:
         return found
 
     def count_originals(self) -> tuple[int, int]:
-        """Return the number of originals in the blob store, and the number of those that are not in the catalog."""
+        """Return the number of original files in the blob store, and the number of those missing from the catalog."""
         keys = list(self.blobs.iter_keys("original"))
         return len(keys), len(self.leftovers.select_unknown_originals(keys))
 
@@ -89,7 +89,7 @@ def open_installation(
         if cluster is None:
             if not create and not (home / "catalog.sqlite").exists():
                 raise CatalogUnavailableError(
-                    f"There is no catalog in {home}.", hint="Set LEADLINE_HOME to the data folder."
+                    f"No catalog was found in {home}.", hint="Set LEADLINE_HOME to the data folder."
                 )
             if alone:
                 stack.enter_context(hold_data_folder(home))

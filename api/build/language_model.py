@@ -31,15 +31,15 @@ from rlm.llm.servers import PooledServer, ServerPool
 
 log = structlog.get_logger(__name__)
 
-# HTTP statuses that mean that the server refused the caller or failed, or that a gateway could not reach it. Any other
+# HTTP statuses that mean that the server rejected the caller or failed, or that a gateway could not reach it. Any other
 # status comes from a running server, even if it has no model list.
 _UNREACHED_STATUSES = frozenset({401, 403, 500, 502, 503, 504})
-# How long the first state request waits for the first check. A server typically responds within this time.
+# The first state request waits this long for the first check. A server typically responds within this time.
 _FIRST_CHECK_SECONDS = 0.5
 
 
 class NoLanguageModel:
-    """Stands in for a language model if none is configured. Answers are extractive and say so."""
+    """Replaces the language model if none is configured. Answers are extractive and say so."""
 
     def get_state(self) -> Mapping[str, Any]:
         return {"state": "none", "model": "none", "detail": "Answers are quotations, because LEADLINE_LLM is `none`."}
@@ -55,7 +55,7 @@ class LocalLanguageModel:
     """The small local model, in its own process. While the model loads, the service can already handle searches."""
 
     def __init__(self, process: LocalModelProcess, profile: ModelProfile = LOCAL_QWEN) -> None:
-        # Imported only here, because the import is slow and only needed with a local model.
+        # Imported lazily, because the import is slow and only needed for a local model.
         from rlm.llm.chat_models import build_local_chat_model
 
         self._process = process
@@ -130,10 +130,10 @@ def fetch_vllm_version(url: str, api_key: SecretStr | None, *, timeout_seconds: 
 class RemoteLanguageModel:
     """A model behind OpenAI-compatible URLs, whose servers are checked in the background.
 
-    A check is cheap and runs at most every `look_seconds`. No request waits for a check, and none is refused because of
-    a failed check, since the server may have recovered. If there are several servers, those that appear to be
-    unavailable are tried last. `sized` returns the model profile for a context window. It is called with the smallest
-    context window that any server reports.
+    A check is cheap and runs at most every `look_seconds`. No request waits for a check or is rejected because of a
+    failed check, since the server may have recovered. If there are several servers, those that appear to be unavailable
+    are tried last. `sized` returns the model profile for a context window. It is called with the smallest context
+    window that any server reports.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class RemoteLanguageModel:
         self._check_if_due()
 
     def get_state(self) -> Mapping[str, Any]:
-        """Return the last known state: `loading` until the first check finishes, or `away` with the reason.
+        """Return the last known state: `loading` until the first check ends, then `ready`, or `away` with the reason.
 
         A model with several servers is ready if at least one of them is; `servers` contains the state of each.
         """
@@ -179,14 +179,14 @@ class RemoteLanguageModel:
         return self._chat
 
     def wait_for_check(self, timeout_seconds: float) -> bool:
-        """Wait until all servers have been checked once. Used by tests and commands."""
+        """Wait until all servers have been checked once."""
         return self._seen.wait(timeout_seconds)
 
     def close(self) -> None:
         return None
 
     def _describe_server(self, server: PooledServer) -> Mapping[str, Any]:
-        assert self._pool is not None, "only servers of a pool have states of their own"
+        assert self._pool is not None, "only servers in a pool have their own state"
         trouble = self._troubles[server.number - 1]
         resting = round(self._pool.compute_resting_seconds(server), 1)
         state = "away" if trouble is not None else "resting" if resting else "ready"

@@ -12,7 +12,7 @@ from ingest.storage.documents.records import VersionState
 from rlm.requests import StrategyName
 
 _METADATA_HELP = "Strings, numbers and booleans for programs, as in a document's metadata."
-_STRATEGY_HELP = "The strategy for questions about this collection alone that do not name one."
+_STRATEGY_HELP = "The default strategy for questions about this collection only."
 
 
 class SettingsIn(Wire):
@@ -25,13 +25,13 @@ class SettingsIn(Wire):
 
 
 class CollectionIn(SettingsIn):
-    """A new collection. `private` grants the caller the role `admin`, so that only the caller and admins may use it."""
+    """A new collection. `private` grants the caller the `admin` role, so that only the caller and admins may use it."""
 
     name: str = Field(min_length=1, max_length=128, pattern=r"^[\w.-]+$", examples=["reports"])
     private: bool = False
 
     def to_settings(self) -> CollectionSettings:
-        """Convert the request to settings. Raises `InputError` or `MetadataError` for values that are not valid."""
+        """Convert the request to settings. Raises `InputError` or `MetadataError` for invalid values."""
         metadata = require_metadata(self.metadata)
         return CollectionSettings(self.title, self.description, self.default_strategy, metadata)
 
@@ -39,7 +39,7 @@ class CollectionIn(SettingsIn):
 class CollectionChangeIn(SettingsIn):
     """Changes to a collection's settings. Omitted fields do not change.
 
-    `metadata` is a JSON merge patch: null removes a member.
+    `metadata` is a JSON merge patch: null removes a field.
     """
 
     @model_validator(mode="after")
@@ -49,9 +49,9 @@ class CollectionChangeIn(SettingsIn):
         return self
 
     def apply_to(self, known: CollectionSettings) -> CollectionSettings:
-        """Apply the change to settings and return the result.
+        """Return the settings with the change applied.
 
-        Raises `InputError` or `MetadataError` for values that are not valid.
+        Raises `InputError` or `MetadataError` for invalid values.
         """
         values = {name: getattr(known, name) for name in ("title", "description", "default_strategy")}
         values |= {name: getattr(self, name) for name in values if name in self.model_fields_set}

@@ -89,7 +89,7 @@ def failures(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> BatchFailurePage:
-    """List the files that were refused or whose processing failed, each with the reason and a hint. Paginated."""
+    """List the files that were rejected or whose processing failed, each with the reason and a hint. Paginated."""
     found = services.documents.batches.list_failures(
         caller.tenant_id,
         batch_id,

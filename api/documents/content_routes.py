@@ -74,7 +74,7 @@ def original(document_id: str, caller: Caller, services: ServicesDep, request: R
         version = services.documents.catalog.load_version(str(document.active_version_id))
     if version.state is VersionState.CANCELLED:
         raise DocumentStateError("The document was cancelled, and its file was removed.", hint="Upload it again.")
-    name = version.name.rpartition("/")[2]  # The name of an archive entry is its path, so use only the last part.
+    name = version.name.rpartition("/")[2]  # The name of an archive entry is its path.
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(to_sendable_text(name), safe='')}"}
     return build_download(services.contents.blobs, _build_original(version), request, headers)
 
@@ -117,7 +117,7 @@ def positions(
     """
     active = require_active_version(services, caller, document_id, version)
     if end <= start:
-        raise BadRequestError("`end` is not after `start`.", hint="Send the span of a citation, quote or hit.")
+        raise BadRequestError("`end` must be greater than `start`.", hint="Send the span of a citation, quote or hit.")
     place = services.asking.searcher.locate(active, start, end).words
     return _describe_positions(active, place, services.contents.texts.load_positions(active), start, end, limit)
 
@@ -215,7 +215,7 @@ def _build_original(version: StoredVersion) -> Original:
 def _require_table(services: Services, version: str, number: int) -> RecordTable:
     found = services.contents.tables.load_tables(version)
     if number >= len(found):
-        raise TableNotFoundError(f"The document has no table {number}: it has {len(found)}, counted from 0.")
+        raise TableNotFoundError(f"The document has no table {number}. It has {len(found)} in total, numbered from 0.")
     return found[number]
 
 

@@ -12,7 +12,7 @@ from rlm.answers import convert_to_json
 
 
 class BoxOut(Wire):
-    """A rectangle on page or slide `page`, as fractions of its width and height from the top left corner."""
+    """A bounding box on a page or slide, as fractions of its width and height measured from the top left corner."""
 
     page: int
     left: float
@@ -22,7 +22,7 @@ class BoxOut(Wire):
 
 
 class CellOut(Wire):
-    """A cell of the sheet with the number `sheet`. Rows and columns count from 1; column 0 means the whole row."""
+    """A cell in sheet number `sheet`. Rows and columns count from 1; column 0 means the whole row."""
 
     sheet: int
     row: int
@@ -161,7 +161,7 @@ class TablePage(Wire):
 
 
 class RecordOut(Wire):
-    """A row with its number (from 1), its span in the text, and its values keyed by column.
+    """A table row with its number (from 1), its span in the text, and its values keyed by column.
 
     Dates are ISO strings.
     """

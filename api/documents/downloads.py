@@ -1,4 +1,4 @@
-"""Downloads of whole uploaded files or ranges. Files are verified against their digests while they are sent."""
+"""Downloads of uploaded files, whole or in ranges. Each file is verified against its digest while it is sent."""
 
 import hashlib
 import re

@@ -31,8 +31,7 @@ router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
 _BY_ARRIVAL = frozenset({ListOrder.OLDEST, ListOrder.NEWEST})
 _BY_TEXT = frozenset({ListOrder.NAME, ListOrder.NAME_DOWN})
-# The limits of one step of a bulk action. The step must return before clients time out, however large the documents
-# are.
+# The limits of one step of a bulk action, which must return before clients time out, even if the documents are large.
 _STEP_DOCUMENTS, _STEP_SECONDS = 100, 5.0
 _NOTHING = ListTotal(0, 0, 0, 0)
 
@@ -82,8 +81,8 @@ def plan(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkPlanOut:
 def act(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkStepOut:
     """Run one step of a bulk action: delete, retry or cancel documents, or change their readers.
 
-    A step takes a few seconds at most and returns a cursor for the next step. Documents that were added after the plan
-    are not affected, and documents that no longer exist are skipped.
+    A step takes a few seconds at most and returns a cursor for the next step. Documents added after the plan are not
+    affected, and documents that no longer exist are skipped.
     """
     affected, act_on = body.build_affected_filter(), _build_action(body, caller, services)
     if affected is None:

@@ -35,7 +35,7 @@ Receive = Callable[[UploadRequest], AbstractContextManager[Upload[AcceptedUpload
 
 @dataclass
 class Received:
-    """The outcomes of all files in a request, in order. If one file is refused, the others are still accepted."""
+    """The outcomes of all files in a request, in order. If one file is rejected, the others are still accepted."""
 
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -43,7 +43,7 @@ class Received:
 async def receive_body(
     stream: AsyncIterator[bytes], request: UploadRequest, receive: Receive, threads: Threads
 ) -> Received:
-    """Receive the whole body as one file. Raises a subclass of `UploadError` if the file is refused."""
+    """Receive the whole body as one file. Raises a subclass of `UploadError` if the file is rejected."""
     with ExitStack() as stack:
         upload = await threads.run(stack.enter_context, receive(request))
         async for block in stream:
@@ -61,7 +61,7 @@ async def receive_form(
     *,
     given: Collection[str] = (),
 ) -> Received:
-    """Receive each part with a file name as a document. Form fields apply to all files, even to files before them.
+    """Receive each part with a file name as a document. Form fields apply to all files, including those before them.
 
     `given` contains the names of fields that are already set in the URL. No file is accepted before the end of the
     form. Raises `BadRequestError` for a malformed or truncated form, `InputError` for a field with invalid text, and
@@ -99,7 +99,9 @@ async def receive_file(
     try:
         await _parse_form(stream, content_type, form, threads)
         if form.upload is None:
-            raise BadRequestError("The form contains no file.", hint="Send it as the part `file`, with a file name.")
+            raise BadRequestError(
+                "The form contains no file.", hint="Send the file as the part `file`, with a file name."
+            )
         whole = replace(form.request, purpose=check(form.fields))
         return await threads.run(form.upload.accept, whole)
     finally:
@@ -118,10 +120,12 @@ async def _parse_form(stream: AsyncIterator[bytes], content_type: str, form: "_F
                 # The parser's callbacks write to disk, so the parser runs in a thread that may block.
                 await threads.run(parser.write, block)
     except FormParserError as error:
-        raise BadRequestError(f"The multipart form is malformed: {error}", hint="Send it again.") from error
+        raise BadRequestError(f"The multipart form is malformed: {error}", hint="Send the form again.") from error
     # guard: form-cut-short
     if not form.has_ended:
-        raise BadRequestError("The multipart form is truncated: its final boundary is missing.", hint="Send it again.")
+        raise BadRequestError(
+            "The multipart form is truncated: its final boundary is missing.", hint="Send the form again."
+        )
 
 
 class _FormParser:
@@ -290,7 +294,7 @@ class _DocumentForm(_FormParser):
 
 
 def _parse_field(name: str, value: str) -> dict[str, Any]:
-    """Return the changes that a plain-text form field makes to an upload request. Raises `BadRequestError`."""
+    """Parse a plain-text form field into changes to the upload request. Raises `BadRequestError` if it is invalid."""
     if name == "batch":
         return {"batch_id": value}
     if name == "priority":
@@ -307,7 +311,7 @@ def _parse_field(name: str, value: str) -> dict[str, Any]:
 def parse_priority(value: str, at: str) -> JobPriority:
     """Parse a priority: `interactive` or `bulk`. Raises `BadRequestError` for any other value."""
     if value not in PRIORITIES:
-        raise BadRequestError(f"{value[:40]!r} is not a priority.", hint="Send `interactive` or `bulk`.", at=at)
+        raise BadRequestError(f"{value[:40]!r} is not a valid priority.", hint="Send `interactive` or `bulk`.", at=at)
     return PRIORITIES[value]
 
 
@@ -340,4 +344,4 @@ def _decode_text(content: bytes, at: str) -> str:
     try:
         return check_text(content.decode("utf-8"), at)
     except UnicodeDecodeError as error:
-        raise InputError(at, "A form field must be UTF-8.") from error
+        raise InputError(at, "A form field must be encoded in UTF-8.") from error

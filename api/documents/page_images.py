@@ -29,7 +29,7 @@ class PageImages:
         cannot be rendered.
         """
         if not has_page_images(media_type):
-            raise PageNotFoundError(f"Pages of {media_type} cannot be rendered as images.")
+            raise PageNotFoundError(f"Pages of {media_type} files cannot be rendered as images.")
         if not self._lock.acquire(timeout=_WAIT_SECONDS):
             raise TooManyRequestsError("Too many pages are being rendered.")
         try:

@@ -152,12 +152,11 @@ async def replace(
     document = await run_in_threadpool(
         partial(services.documents.catalog.load_document, caller.tenant_id, document_id, readers=caller.readers)
     )
-    require_match(
-        document, admitted
-    )  # This is checked before the bytes are received, and again when they are recorded.
+    # The match is checked here, before the bytes are received, and again when they are recorded.
+    require_match(document, admitted)
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise BadRequestError(
-            "A document can only be replaced by a single file.", hint="Send the file itself as the body."
+            "A document can only be replaced with a single file.", hint="Send the file itself as the request body."
         )
     replacement = UploadRequest(
         caller.tenant_id,
@@ -187,7 +186,7 @@ def change(
 ) -> DocumentOut:
     """Change a document's metadata, title or readers without uploading it again.
 
-    `metadata` is a JSON merge patch: members that are null are removed, and all others are set. A null `title` restores
+    `metadata` is a JSON merge patch: fields that are null are removed, and all others are set. A null `title` restores
     the title found in the content. Null `readers` opens the document to the whole tenant; a list restricts it to these
     readers. Everyone else then gets `404`, and their searches no longer find any of its content. Only the uploader and
     admins of the collection may change `readers` (`403`, `not_uploader`). Send the document's `ETag` as `If-Match`. The
@@ -299,7 +298,7 @@ def _build_single_response(name: str, outcome: AcceptedUpload | UploadError) -> 
 
 
 def _build_multi_response(outcomes: list[tuple[str, AcceptedUpload | UploadError]]) -> JSONResponse:
-    """Build the response for several files: `202` if any was accepted. Each refused file has its own problem."""
+    """Build the response for several files: `202` if any was accepted. Each rejected file has its own problem."""
     refused = [(name, outcome) for name, outcome in outcomes if isinstance(outcome, UploadError)]
     accepted = [outcome for _, outcome in outcomes if isinstance(outcome, AcceptedUpload)]
     rejected = [RejectedOut(name=name, problem=build_problem(error)) for name, error in refused]

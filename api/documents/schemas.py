@@ -39,7 +39,7 @@ class ProgressOut(Wire):
 
 
 class OmissionOut(Wire):
-    """A kind of content that is in the file but not in the extracted text: how often it occurs, and where or why.
+    """A kind of content that the extracted text omits, with its number of occurrences, and where or why.
 
     `words` is a one-line description for display.
     """
@@ -102,7 +102,7 @@ class DocumentOut(Wire):
 
 
 class DocumentGoneOut(Wire):
-    """The last event of a document's stream if the document is deleted."""
+    """The last event of a stream whose document was deleted."""
 
     id: str
     state: Literal[VersionState.DELETED] = VersionState.DELETED
@@ -148,7 +148,7 @@ class DocumentChangeIn(Wire):
 
 
 class RejectedOut(Wire):
-    """A file of a form that was refused, and its problem."""
+    """A rejected file from a form, and its problem."""
 
     name: str
     problem: dict[str, Any]

@@ -23,7 +23,7 @@ from ingest.storage.uploads.partial import PartialUpload
 EXTENSIONS = "creation,expiration,checksum,termination"
 MEDIA_TYPE = "application/offset+octet-stream"
 RESUMABLE = {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
-# MD5 is left out because it is insecure, and CRC32 because hashlib does not have it.
+# MD5 is omitted because it is insecure, and CRC32 because hashlib does not support it.
 ALGORITHMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha512": hashlib.sha512}
 _KNOWN = {"filename", "name", "filetype", "type", "collection", "metadata", "readers", "batch", "priority"}
 
@@ -33,7 +33,7 @@ class VersionUnsupportedError(ApiError):
 
     code = "tus_version"
     status = 412
-    default_hint = f"Send `Tus-Resumable: {VERSION}`; POST /v1/files takes a whole file from OpenAI's clients."
+    default_hint = f"Send `Tus-Resumable: {VERSION}`; POST /v1/files accepts whole files from OpenAI's clients."
 
 
 class ChecksumMismatchError(ApiError):
@@ -41,11 +41,11 @@ class ChecksumMismatchError(ApiError):
 
     code = "checksum_mismatch"
     status = 460
-    default_hint = "Send them again from the same offset."
+    default_hint = "Send the bytes again from the same offset."
 
 
 class MediaTypeError(ApiError):
-    """The content type of a PATCH to an upload is not the one that tus requires."""
+    """A PATCH request to an upload does not have the content type that tus requires."""
 
     code = "media_type"
     status = 415
@@ -59,7 +59,7 @@ async def require_version(_: Writer, tus_resumable: Annotated[str | None, Header
     """
     if tus_resumable != VERSION:
         raise VersionUnsupportedError(
-            f"This service supports tus {VERSION}, but the request has {str(tus_resumable)[:20]!r}."
+            f"This service supports tus {VERSION}, but the request uses {str(tus_resumable)[:20]!r}."
         )
 
 
@@ -81,12 +81,15 @@ def build_progress_headers(upload: PartialUpload, offset: int | None = None) -> 
 
 
 def build_document_header(document_id: str) -> dict[str, str]:
-    """Return the header that names the document of a completed upload."""
+    """Return the header with the address of a completed upload's document."""
     return {"Content-Location": f"/v1/documents/{document_id}"}
 
 
 def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
-    """Parse an `Upload-Metadata` header. Keys meant for other servers are ignored. Raises errors for invalid values."""
+    """Parse an `Upload-Metadata` header. Unknown keys are ignored.
+
+    Raises `BadRequestError`, `InputError` or `MetadataError` for invalid values.
+    """
     found: dict[str, str] = {}
     for pair in filter(None, (each.strip() for each in header.split(","))):
         key, _, value = pair.partition(" ")
@@ -101,7 +104,7 @@ def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
         )
     priority = found.get("priority") or "interactive"
     if priority.upper() not in JobPriority.__members__:
-        raise BadRequestError(f"{priority[:40]!r} is not a priority.", hint="Send `interactive` or `bulk`.")
+        raise BadRequestError(f"{priority[:40]!r} is not a valid priority.", hint="Send `interactive` or `bulk`.")
     listed = multipart.parse_readers(found["readers"].encode()) if "readers" in found else None
     return {
         "name": check_text(name, "Upload-Metadata.filename"),
@@ -115,7 +118,7 @@ def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
 
 
 def build_upload_request(description: Mapping[str, Any], caller: Principal) -> UploadRequest:
-    """Build an upload request by `caller`, like the one for `POST /v1/documents`."""
+    """Build the same upload request as `POST /v1/documents` does for this caller."""
     readers = description["readers"]
     return UploadRequest(
         caller.tenant_id,
@@ -158,11 +161,14 @@ def _decode_text(key: str, value: str) -> str:
     try:
         return check_text(_decode_base64(f"Upload-Metadata.{key}", value).decode(), f"Upload-Metadata.{key}")
     except UnicodeDecodeError as error:
-        raise BadRequestError(f"Upload-Metadata.{key} is not UTF-8.", hint="Encode text as UTF-8.") from error
+        raise BadRequestError(
+            f"Upload-Metadata.{key} is not encoded in UTF-8.",
+            hint="Encode the text in UTF-8 before encoding it in Base64.",
+        ) from error
 
 
 def _decode_base64(at: str, value: str) -> bytes:
     try:
         return b64decode(value.strip(), validate=True)
     except binascii.Error as error:
-        raise BadRequestError(f"{at} is not Base64.", hint="Encode the value in Base64.") from error
+        raise BadRequestError(f"{at} is not valid Base64.", hint="Encode the value in Base64.") from error

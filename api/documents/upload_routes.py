@@ -89,7 +89,7 @@ async def add(
     offset does not match, and `423` while another request is appending to the upload.
     """
     if content_type.partition(";")[0].strip() != tus.MEDIA_TYPE:
-        raise tus.MediaTypeError(f"The body is {content_type[:60]!r}.")
+        raise tus.MediaTypeError(f"The request body has the content type {content_type[:60]!r}.")
     checksum = None if upload_checksum is None else tus.Checksum(upload_checksum)
     owned = caller.tenant_id, upload_id, caller.owner
     found = await run_in_threadpool(services.work.uploads.find, *owned)
@@ -126,7 +126,7 @@ async def _receive_until_superseded(
 ) -> bool:
     """Receive the body. Return False if the connection was lost.
 
-    The server may not notice that a connection was lost. In that case, the client's next request supersedes this one.
+    If the server does not notice the loss, the client's next request supersedes this one.
     """
     loop, task = asyncio.get_running_loop(), asyncio.create_task(receiving)
     writer.set_supersede_callback(lambda: loop.call_soon_threadsafe(task.cancel))
@@ -151,7 +151,9 @@ async def _receive_body(
     try:
         async for block in request.stream():
             if len(block) > writer.room:
-                raise BadRequestError("The body has more bytes than the upload.", hint="Send only the remaining bytes.")
+                raise BadRequestError(
+                    "The body exceeds the remaining length of the upload.", hint="Send only the remaining bytes."
+                )
             if block:
                 await threads.run(writer.write, block)
             if checksum is not None:

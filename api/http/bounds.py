@@ -29,7 +29,7 @@ _FILES = re.compile(r"(POST /v1/documents|POST /v1/files|PUT /v1/documents/[^/]+
 
 
 def is_health(scope: Scope) -> bool:
-    """Return whether the request is a health check. These are sent without a key, and no limit may delay them."""
+    """Return whether the request is a health check, which needs no key and must not be delayed by any limit."""
     return bool(scope["path"].startswith("/health/"))
 
 
@@ -39,7 +39,7 @@ def has_file_body(scope: Scope) -> bool:
 
 
 class HeadLimits:
-    """Refuses requests with a URL or headers that are too large, and requests over the limit on open requests.
+    """Rejects requests whose URL or headers are too large, and requests beyond the limit on open requests.
 
     Health checks are exempt.
     """
@@ -55,7 +55,7 @@ class HeadLimits:
             return
         _require_head_size(scope)
         if self._now >= self._most:
-            raise ServiceBusyError(f"This process already has {self._now:,} open requests.")
+            raise ServiceBusyError(f"This process already has {self._now:,} open requests, which is its limit.")
         self._now += 1
         try:
             await self._app(scope, receive, send)
@@ -67,7 +67,7 @@ class BodyLimits:
     """Checks the path, query and headers, and reads bodies (except files) within size and time limits.
 
     JSON bodies are checked before the application parses them. Files are passed on block by block. Requests that arrive
-    too slowly are refused.
+    too slowly are rejected.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int, idle_seconds: float, bytes_per_second: int) -> None:
@@ -103,7 +103,7 @@ class BodyLimits:
         while True:
             message = await receive()
             if message["type"] != "http.request":
-                return b""  # The client disconnected, which the application will notice.
+                return b""  # The client disconnected. The application will notice this itself.
             body += message.get("body", b"")
             # guard: unannounced-body-size
             if len(body) > self._max_bytes:
@@ -135,7 +135,7 @@ class _TimedReceive:
             message = await asyncio.wait_for(self._receive(), max(0.001, self._idle_seconds - self._waited))
         except TimeoutError as error:
             raise SlowRequestError(
-                f"Less than {self._least:,} bytes of the body arrived in {self._idle_seconds:g} seconds."
+                f"Fewer than {self._least:,} bytes of the body arrived within {self._idle_seconds:g} seconds."
             ) from error
         self._waited += time.monotonic() - started
         self._came += len(message.get("body", b""))
@@ -159,7 +159,7 @@ def _require_head_size(scope: Scope) -> None:
 
 
 def _check_head(scope: Scope) -> None:
-    # Bytes that are not UTF-8 become lone surrogates, which `check_text` refuses.
+    # Bytes that are not UTF-8 become lone surrogates, which `check_text` rejects.
     check_text(unquote_to_bytes(scope.get("raw_path") or b"").decode("utf-8", "surrogateescape"), "path")
     try:
         members = parse_qsl(
@@ -174,7 +174,9 @@ def _check_head(scope: Scope) -> None:
         check_text(value, f"query.{check_text(name, 'query')}")
     for header, content in scope["headers"]:
         if _BAD_HEADER.search(content):
-            raise InputError(f"header.{header.decode('latin-1')}", "A header must be a single line without NUL.")
+            raise InputError(
+                f"header.{header.decode('latin-1')}", "A header must be a single line without NUL characters."
+            )
 
 
 def _is_json_body(scope: Scope) -> bool:

@@ -27,7 +27,7 @@ def decode_cursor(cursor: str | None) -> int:
 
 
 def encode_text_cursor(key: str) -> str:
-    """Return a cursor for a listing that is ordered by strings."""
+    """Encode a string as a cursor for a listing ordered by strings."""
     return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
@@ -45,7 +45,7 @@ def decode_text_cursor(cursor: str | None) -> str:
 
 
 def encode_position_cursor(place: ListingCursor) -> str:
-    """Return a cursor for a listing that is ordered by a value that several entries may share."""
+    """Encode a position in a listing ordered by values that several entries may share."""
     return encode_text_cursor(json.dumps([place.sequence, place.value]))
 
 
@@ -71,7 +71,7 @@ def build_cursor_error(cursor: str) -> BadRequestError:
 
 
 def parse_last_event_id(last_event_id: str | None) -> int:
-    """Return the number of the event after which a stream resumes, or 0 if there is none.
+    """Return the number of the last event that the client received, or 0 if there is none.
 
     Raises `BadRequestError` for an id that no stream has sent.
     """
@@ -87,7 +87,7 @@ def parse_last_event_id(last_event_id: str | None) -> int:
 
 
 def _parse_number(digits: str) -> int:
-    """Parse a number. Raises `ValueError` if the number does not fit in a database column."""
+    """Parse decimal digits. Raises `ValueError` if the number would not fit in a database column."""
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MAX_DIGITS):
-        raise ValueError("not a number of an event or a row")
+        raise ValueError("not a number that fits in a database column")
     return int(digits)

@@ -52,7 +52,7 @@ class RequestContext:
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = int(message["status"])  # The value may be an `HTTPStatus`.
+                status = int(message["status"])  # The status may be an `HTTPStatus`.
                 headers = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
                 # guard: leaving-closes-connections
                 if self._leaving():
@@ -90,8 +90,14 @@ class RequestContext:
         except asyncio.CancelledError:
             if not self._leaving():
                 raise
-            # Otherwise, uvicorn would log the cancellation as an error with a traceback, and respond with 500.
-            log.warning("response broken off", path=scope["path"], reason="the service stops", **_get_log_fields(scope))
+            # Without this handler, uvicorn would log the cancellation as an error with a traceback, and respond with
+            # 500.
+            log.warning(
+                "response broken off",
+                path=scope["path"],
+                reason="the service is shutting down",
+                **_get_log_fields(scope),
+            )
             if not has_begun():
                 await self._problems.build_error_response(Request(scope), ServiceBusyError(_STOPPED_DETAIL))(
                     scope, receive, send

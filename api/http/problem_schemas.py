@@ -35,8 +35,8 @@ _DESCRIPTIONS: dict[int | str, str] = {
     422: "A field or the question is not valid, or the cost would exceed what was confirmed.",
     429: "Too many requests, or a quota is used up. Retry after `Retry-After` seconds.",
     500: "Internal error. The log has the request id.",
-    502: "The language model refused or returned an unusable response.",
-    503: "A required part is unavailable. Retry after `Retry-After` seconds.",
+    502: "The language model rejected the request or returned an unusable response.",
+    503: "A required component is unavailable. Retry after `Retry-After` seconds.",
     504: "The language model did not respond in time.",
 }
 # Problem responses for the OpenAPI schema. 422 is included because FastAPI would otherwise document its own error

@@ -143,9 +143,9 @@ STATUS: Mapping[type[LeadlineError], int] = {
 
 
 class ApiError(LeadlineError):
-    """An error of the HTTP layer. Its class defines the HTTP status, because errors of the core know nothing of HTTP.
+    """An error of the HTTP layer. Its class defines the HTTP status, because core errors do not depend on HTTP.
 
-    `at` is the path of the request's member that caused the error, if there is one.
+    `at` is the path of the request field that caused the error, if there is one.
     """
 
     status: int = 400
@@ -188,7 +188,7 @@ class ForeignRequestError(ApiError):
 
 
 class InsecureSignInError(ApiError):
-    """A sign-in was refused because the connection is not encrypted."""
+    """A sign-in was rejected because the connection is not encrypted."""
 
     code = "https_required"
     status = 403
@@ -209,7 +209,7 @@ class PreconditionRequiredError(ApiError):
 
     code = "precondition_required"
     status = 428
-    default_hint = "Get the object and send its ETag in If-Match. `If-Match: *` changes it whatever its state."
+    default_hint = "Get the object and send its ETag in If-Match. `If-Match: *` changes it regardless of its version."
 
 
 class AnswersFullError(ApiError):
@@ -219,7 +219,7 @@ class AnswersFullError(ApiError):
     status = 429
     retry_after_seconds = 10.0
     default_hint = (
-        "Ask again later, or send `background`: a run then makes the answer, and you get its address immediately."
+        "Ask again later, or send `background`: a run then generates the answer, and you get its address immediately."
     )
 
 
@@ -248,7 +248,7 @@ class SlowRequestError(ApiError):
 
     code = "request_timeout"
     status = 408
-    default_hint = "Send it again over a faster connection. Nothing was stored."
+    default_hint = "Send the request again over a faster connection. Nothing was stored."
 
 
 class TooManyRequestsError(ApiError):
@@ -297,7 +297,7 @@ def get_status(error: LeadlineError) -> int:
 
 
 def build_problem(error: LeadlineError) -> dict[str, Any]:
-    """Build an error's problem, except for the members that depend on the request.
+    """Build an error's problem, except for the fields that depend on the request.
 
     If the error's detail may contain hosts, users, addresses or files, the detail is only logged, and the client gets
     the error's public detail instead.
@@ -365,7 +365,7 @@ class ProblemHandlers:
     ) -> JSONResponse:
         """Return a response with a problem.
 
-        For clients of OpenAI's protocols, the member `error` contains the problem in OpenAI's format.
+        For clients of OpenAI's protocols, the `error` field contains the problem in OpenAI's format.
         """
         members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
         if self._speaks_openai(request.url.path):
@@ -376,7 +376,7 @@ class ProblemHandlers:
 
 def build_internal_problem(request_id: str) -> dict[str, Any]:
     """Return the problem for an unexpected error. It has no details except the request id, which is also in the log."""
-    return _build_members(500, "internal_error", "Internal error.", f"Report it with the request id {request_id}.")
+    return _build_members(500, "internal_error", "Internal error.", f"Report it, with the request id {request_id}.")
 
 
 def to_openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -389,7 +389,7 @@ def to_openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_invalid_members(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Convert validation errors to a list with the path of each invalid member and its problem in plain words."""
+    """Convert validation errors to a list with the path of each invalid field and its problem in plain words."""
     found = []
     for each in errors:
         own = (each.get("ctx") or {}).get("error") if each["type"] in ("value_error", "assertion_error") else None

@@ -18,18 +18,17 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import CatalogUnavailableError, LeadlineError
 
 MEDIA_TYPE = "text/event-stream"
-# Errors that a stream retries. While one of them persists, the stream sends heartbeats.
+# Errors after which a stream retries. While such an error persists, the stream sends heartbeats.
 TRANSIENT_ERRORS = (CatalogUnavailableError, IdentityProviderUnavailableError)
 HEARTBEAT_SECONDS = 10.0
 HEARTBEAT = ": still at it\n\n"
 # The last line of a stream in OpenAI's protocols.
 DONE = "data: [DONE]\n\n"
 
-# Streams also poll at this interval, because change notifications may be lost, and estimates change without a
-# notification.
+# Streams also poll at this interval, because notifications may be lost, and estimates change without a notification.
 _POLL_SECONDS = 5.0
-# Loading the state takes at most this fraction of a stream's time, however large the object is. The state is also not
-# loaded more often than a user could read it.
+# Loading the state takes at most this fraction of a stream's time, even if the object is large. The state is not loaded
+# more often than a user could read it, either.
 _MAX_LOAD_SHARE = 0.02
 _MIN_INTERVAL_SECONDS = 0.2
 # A stream notices within this time that the process is shutting down.
@@ -39,7 +38,7 @@ _STOP_CHECK_SECONDS = 1.0
 def format_event(name: str, body: Mapping[str, Any], identifier: str | int | None) -> str:
     """Format an event with its body on one line. Lone surrogates, which a model may generate, become `?`.
 
-    Events of streams that cannot be resumed have no identifier.
+    If the stream cannot be resumed, its events have no identifier.
     """
     numbered = "" if identifier is None else f"id: {identifier}\n"
     written = f"{numbered}event: {name}\ndata: {json.dumps(body, ensure_ascii=False)}\n\n"
@@ -105,7 +104,7 @@ async def stream_updates(source: StreamSource, last_event_id: str | None) -> Res
 
 
 async def _stream_states(source: StreamSource, known: State | None, seen: str) -> AsyncIterator[str]:
-    """Stream the states after the one that the client knows, or start with a snapshot. `seen` is its last id."""
+    """Stream the states after `known`, or start with a snapshot. `seen` is the id of the client's last event."""
     changed = asyncio.Event()
     sent_at = time.monotonic()
 
@@ -144,7 +143,7 @@ def build_waker(changed: asyncio.Event) -> Callable[[], None]:
     loop = asyncio.get_running_loop()
 
     def wake() -> None:
-        with suppress(RuntimeError):  # the loop is closed
+        with suppress(RuntimeError):  # The loop is closed.
             loop.call_soon_threadsafe(changed.set)
 
     return wake

@@ -34,7 +34,7 @@ class Threads:
         """
         under_way = self._under_way.get(name)
         if under_way is None or under_way.done():
-            # The thread is abandoned on shutdown, because the loop would otherwise wait for it.
+            # A shutdown abandons the thread, because the loop would otherwise wait for it.
             started = anyio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
             under_way = self._under_way[name] = asyncio.ensure_future(started)
         await asyncio.wait({under_way}, timeout=seconds)
@@ -74,7 +74,7 @@ class AnswerThreads:
             # guard: answer-place-for-newcomer
             room = self._slots + (self._spare if others and has_less else 0)
             if taken >= room:
-                raise AnswersFullError(f"This process is already making {taken:,} answers, which is its limit.")
+                raise AnswersFullError(f"This process is already generating {taken:,} answers, which is its limit.")
             self._taken[tenant_id] += 1
 
     def _release_slot(self, tenant_id: str) -> None:

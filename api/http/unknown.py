@@ -1,4 +1,4 @@
-"""Refuses unknown names in requests. If misspelt names were ignored, a request could silently change its meaning."""
+"""Rejects unknown names in requests. If misspelt names were ignored, a request could silently change its meaning."""
 
 import difflib
 from collections.abc import Iterable
@@ -26,15 +26,15 @@ def build_unknown_name_error(where: str, what: str, name: str, known: Iterable[s
 
 
 def build_repeated_name_error(where: str, what: str, name: str) -> RequestValidationError:
-    """Return the error for a name that is repeated although it may occur only once."""
-    return _build_error(where, name[:_NAME_CHARS], f"the {what} {name[:_NAME_CHARS]!r} is given twice")
+    """Return the error for a repeated name that may occur only once."""
+    return _build_error(where, name[:_NAME_CHARS], f"the {what} {name[:_NAME_CHARS]!r} appears more than once")
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
-    """Refuse query parameters that the route does not declare, and repeated parameters that take a single value.
+    """Reject query parameters that the route does not declare, and repeated parameters that take a single value.
 
     Portal pages and routes of other protocols are exempt, because their clients add parameters of their own. Requests
-    without a key are also exempt, because the route refuses them anyway. Raises `RequestValidationError`.
+    without a key are also exempt, because the route rejects them anyway. Raises `RequestValidationError`.
     """
     given = request.query_params
     route = request.scope.get("route")

@@ -40,8 +40,7 @@ def to_sendable(value: Any) -> Any:  # noqa: ANN401 - of any kind
 
 def _replace_unsendable(members: dict[str, Any]) -> None:
     for name, value in members.items():
-        # Members of these types are sent as they are. This is a fast path, because calling `to_sendable` for each of
-        # them would be slower.
+        # Values of these types are sent unchanged. This fast path avoids calling `to_sendable` for each of them.
         if (kind := value.__class__) in _AS_IS or (kind is str and value.isascii()):
             continue
         # guard: outbound-records
@@ -49,7 +48,7 @@ def _replace_unsendable(members: dict[str, Any]) -> None:
 
 
 class Wire(BaseModel):
-    """The base class of wire models. Unknown members of a request are refused, so that misspelt names are noticed.
+    """The base class of wire models. Unknown request fields are rejected, so that misspelt names are noticed.
 
     Values that cannot be sent, which were stored before values were validated, are replaced.
     """
@@ -113,8 +112,8 @@ class QuotaOut(Wire):
     """A quota of the `tenant` or the `key`; `left` is the remaining amount. Dollar quotas are in dollars.
 
     `used` includes reservations of answers in progress. `renews_at` is the start of the next day or month in UTC. It is
-    null for quotas that do not renew (concurrency, documents and bytes), because these are freed when something ends or
-    is deleted.
+    null for quotas that do not renew: concurrency, documents and bytes, which are freed when something ends or is
+    deleted.
     """
 
     quota: Quota

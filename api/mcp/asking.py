@@ -30,7 +30,7 @@ Context = ServerRequestContext[Any, Request]
 
 
 class _TakesLongError(Exception):
-    """The question was routed to a strategy that takes minutes to answer it."""
+    """The question was routed to a strategy that takes minutes."""
 
 
 async def ask(
@@ -41,7 +41,7 @@ async def ask(
     asking = await run_in_threadpool(CallerQuestion, services, caller, _build_question(arguments))
     if not arguments.background:
         request = _require_request(context)
-        request.scope[SLOT].release()  # Answers run in their own threads.
+        request.scope[SLOT].release()  # The answer runs in its own thread.
         work = AnswerWork(request, services, caller, capacity.threads, asking)
         with suppress(_TakesLongError):
             async with _Progress(context) as progress:
@@ -59,7 +59,7 @@ async def ask(
 async def show_run(
     services: Services, caller: Principal, arguments: RunArguments, context: Context, capacity: Capacity
 ) -> AskedOut:
-    """Return the progress of a run, and its answer once there is one. Wait up to `wait_seconds` for its end."""
+    """Return a run's progress, and its answer once there is one. Waits up to `wait_seconds` for the run to finish."""
     found = await run_in_threadpool(
         services.answers.runs.load_run, caller.tenant_id, arguments.run, caller.visible_owner
     )

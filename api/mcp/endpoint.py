@@ -43,7 +43,7 @@ class Endpoint:
         self._running: asyncio.Task[None] | None = None
 
     def ensure_application(self) -> "tuple[Server[dict[str, object]], ASGIApp]":
-        """Return the SDK's server and application. The SDK is only imported here, because that takes half a second."""
+        """Return the SDK's server and application. The SDK is imported lazily, because its import takes 0.5 s."""
         if self._made is None:
             from api.mcp.protocol import build_application
 
@@ -71,7 +71,7 @@ class Endpoint:
         if self._started is None:
             self._started = asyncio.get_running_loop().create_future()
             self._running = asyncio.create_task(self._run_server(self._started))
-        # Shielded from cancellation, because a client that disconnects must not cancel the startup for other clients.
+        # Shielded from cancellation, because one client's disconnect must not cancel the startup for the others.
         return await asyncio.shield(self._started)
 
     async def _run_server(self, started: "asyncio.Future[ASGIApp]") -> None:

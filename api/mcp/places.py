@@ -10,7 +10,7 @@ PATH = "/mcp"
 
 @dataclass(frozen=True)
 class Capacity:
-    """The threads in which this process generates answers, and the slots for requests that wait for a long time."""
+    """The threads that generate this process's answers, and the slots for requests that wait for a long time."""
 
     threads: AnswerThreads
     streams: TenantSlots

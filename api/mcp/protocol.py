@@ -47,7 +47,7 @@ def build_application(
 
 
 def build_auth_settings(settings: Settings) -> AuthSettings:
-    """Return the SDK's authorization settings. If no identity provider is configured, they announce none to clients."""
+    """Return the SDK's authorization settings. Without an identity provider, they announce none to clients."""
     public, issuer = settings.public_url, settings.oidc_issuer
     announced = public is not None and issuer is not None
     return AuthSettings(

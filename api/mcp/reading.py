@@ -44,7 +44,7 @@ def search(services: Services, caller: Principal, arguments: SearchArguments) ->
         collections=tuple(arguments.collections),
         documents=tuple(arguments.documents),
         filters=arguments.filters,
-        for_answer=True,  # The hits are for a model.
+        for_answer=True,  # A model reads the hits.
         readers=caller.readers,
     )
     found = services.asking.searcher.search(request)
@@ -135,7 +135,7 @@ def list_documents(services: Services, caller: Principal, arguments: ListArgumen
 def upload(services: Services, caller: Principal, arguments: UploadArguments) -> UploadedFileOut:
     """Upload a file, as `POST /v1/documents` does.
 
-    Raises `BadRequestError`, or a subclass of `UploadError` if the file is refused.
+    Raises `BadRequestError`, or a subclass of `UploadError` if the file is rejected.
     """
     request = UploadRequest(
         caller.tenant_id,
@@ -164,7 +164,7 @@ def upload(services: Services, caller: Principal, arguments: UploadArguments) ->
 
 def _decode_content(arguments: UploadArguments) -> bytes:
     if (arguments.text is None) == (arguments.base64 is None):
-        raise BadRequestError("An upload needs either `text` or `base64`.", hint="Send exactly one of them.")
+        raise BadRequestError("An upload requires either `text` or `base64`.", hint="Send exactly one of them.")
     if arguments.text is not None:
         return arguments.text.encode()
     try:

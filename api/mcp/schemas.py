@@ -140,7 +140,7 @@ class OutlineArguments(Wire):
 
 
 class OutlineOut(Wire):
-    """Headings, pages, slides, sheets and tables in reading order, each with its span of the text, for `read`."""
+    """Headings, pages, slides, sheets and tables in reading order, each with the text span to pass to `read`."""
 
     version: str
     entries: list[OutlineEntryOut]

@@ -70,7 +70,7 @@ class Tools:
         try:
             tool = _TOOLS.get(params.name)
             if tool is None:
-                raise BadRequestError(f"There is no tool {params.name[:100]!r}.", hint="`tools/list` lists the tools.")
+                raise BadRequestError(f"Tool {params.name[:100]!r} not found.", hint="`tools/list` lists the tools.")
             caller = _require_caller(context)
             # guard: mcp-tool-scopes
             if tool.scope not in caller.scopes:

@@ -1,6 +1,6 @@
 """Represents the citations of an answer as annotations of its text.
 
-OpenAI's annotations say which file a part of the answer cites, but not which part of the file. The member `leadline` of
+OpenAI's annotations say which file a part of the answer cites, but not which part of the file. The `leadline` field of
 each annotation adds the missing information: the span of the document, its position in words, the quotation, and
 whether code verified the quotation.
 """
@@ -23,7 +23,7 @@ def build_safe_text(answer: AnswerOut) -> str:
 
 
 def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
-    """Return URL annotations for the markers in the text. They lack `type`, because chat completions nest them."""
+    """Return URL annotations for the markers in the text, without `type`, because chat completions nest them."""
     return [
         {
             # guard: openai-citation-offsets
@@ -37,7 +37,7 @@ def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]
     ]
 
 
-# Files, keyed by the ids of their documents. If a document has no entry, it has just been deleted.
+# Files, keyed by document id. A document without an entry has just been deleted.
 CitedFiles = Mapping[str, NamedFile]
 
 
@@ -56,7 +56,7 @@ def build_response_annotations(answer: AnswerOut, base_url: str, files: CitedFil
 
 
 def iter_markers(text: str, citations: Iterable[CitationOut]) -> Iterator[tuple[int, int, CitationOut]]:
-    """Yield the span and citation of each marker in the text. Skip documents that must not be shown."""
+    """Yield each marker's span and citation. Markers of documents that must not be shown are skipped."""
     cited = {each.number: each for each in citations if not each.deleted}
     for marker in _MARKER.finditer(text):
         if found := cited.get(int(marker[1])):
@@ -69,7 +69,7 @@ def get_file(files: CitedFiles, cited: CitationOut) -> NamedFile:
 
 
 def build_extension(cited: CitationOut) -> dict[str, Any]:
-    """Return the members of a citation that have no counterpart in OpenAI's annotations."""
+    """Return the fields of a citation that have no counterpart in OpenAI's annotations."""
     return cited.model_dump(mode="json", include=_EXTENSION_MEMBERS)
 
 

@@ -1,4 +1,4 @@
-"""Parses questions sent with OpenAI's protocols: the client's messages, and options that these protocols lack."""
+"""Parses questions in OpenAI's protocols: the client's messages, and options that these protocols lack."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -13,17 +13,17 @@ from rlm.requests import StrategyName, check_question
 
 _MAX_MESSAGES = 1_000
 _TEXT_PARTS = ("text", "input_text", "output_text")
-_REFUSAL = "refusal"  # A refusal by another model, which takes the place of text.
+_REFUSAL = "refusal"  # Another model's refusal, which replaces the text.
 
 
 class LenientModel(BaseModel):
-    """The base class of requests in OpenAI's protocols. Unknown members are ignored, as other servers do."""
+    """The base class of requests in OpenAI's protocols. Unknown fields are ignored, as other servers do."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 
 class PartIn(LenientModel):
-    """A part of a message. Only text is supported; parts of other kinds are refused."""
+    """A part of a message. Only text is supported; parts of other kinds are rejected."""
 
     type: str = "text"
     text: str | None = None
@@ -51,10 +51,10 @@ class OptionsIn(Wire):
 def build_question(
     turns: list[TurnIn], model: ChosenModel, options: OptionsIn | None, *, conversation: str | None = None
 ) -> QuestionIn:
-    """Build a question from the messages. The last message by the user is the question.
+    """Build a question from the messages. The last user message is the question.
 
-    Raises `BadRequestError` if there is no message by the user or a part of a message is not text. Raises
-    `EmptyQuestionError` if the user's last message has no text.
+    Raises `BadRequestError` if there is no user message or a part of a message is not text, and `EmptyQuestionError` if
+    the last user message has no text.
     """
     options = options or OptionsIn()
     spoken = [turn for turn in turns if turn.role in ("user", "assistant") and turn.type == "message"]
@@ -62,7 +62,7 @@ def build_question(
         spoken.pop()
     if not spoken:
         raise BadRequestError(
-            "The request has no user message.", hint="Send a message with the `role` `user` and text."
+            "The request has no user message.", hint="Send a message that has the role `user` and contains text."
         )
     check_question(_extract_text(spoken[-1]))
     messages = [MessageIn(role=turn.role, content=text) for turn in spoken if (text := _extract_text(turn)).strip()]
@@ -101,12 +101,12 @@ def refuse_form(form: Mapping[str, Any] | None) -> None:
     if form and form.get("type", "text") != "text":
         raise BadRequestError(
             "Answers are Markdown with citations; structured output is not supported.",
-            hint="Request text; the member `leadline` of the response has the answer for programs.",
+            hint="Request text; the response field `leadline` contains the answer in machine-readable form.",
         )
 
 
 def _extract_text(turn: TurnIn) -> str:
-    """Return the text of a message. Raises `BadRequestError` for other parts, as they would be ignored."""
+    """Return the text of a message. Raises `BadRequestError` for other parts, which would otherwise be ignored."""
     if isinstance(turn.content, str) or turn.content is None:
         return turn.content or ""
     for part in turn.content:
@@ -114,8 +114,8 @@ def _extract_text(turn: TurnIn) -> str:
         if part.type not in (*_TEXT_PARTS, _REFUSAL):
             raise BadRequestError(
                 f"A message has a part of type `{part.type[:100]}`, but only text is supported.",
-                hint="Upload the file first, with POST /v1/files and into a vector store, or with POST "
-                "/v1/documents; then ask about it in text.",
+                hint="Upload the file first (with POST /v1/files and a vector store, or with POST /v1/documents), then "
+                "ask about it in text.",
                 at="content",
             )
     return "\n".join(part.text for part in turn.content if part.type in _TEXT_PARTS and part.text)

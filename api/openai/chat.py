@@ -23,7 +23,7 @@ class StreamOptionsIn(LenientModel):
 
 
 class ChatIn(LenientModel):
-    """A request for a chat completion. Members that control how a model writes, such as `temperature`, have no effect.
+    """A request for a chat completion. Fields that control how a model writes, such as `temperature`, have no effect.
 
     `leadline` contains the options that this protocol lacks.
     """
@@ -40,7 +40,7 @@ class ChatIn(LenientModel):
 
 
 def build_completion(answer: AnswerOut, model: str, base_url: str) -> dict[str, Any]:
-    """Return an answer as a chat completion. Its member `leadline` is the answer as in `GET /v1/answers/{id}`."""
+    """Return an answer as a chat completion. Its `leadline` field is the answer as in `GET /v1/answers/{id}`."""
     annotations = _build_annotations(answer, base_url)
     message = {"role": "assistant", "content": build_safe_text(answer), "refusal": None, "annotations": annotations}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _get_finish_reason(answer)}
@@ -53,7 +53,7 @@ def build_completion(answer: AnswerOut, model: str, base_url: str) -> dict[str, 
 
 
 def build_usage(answer: AnswerOut) -> dict[str, Any]:
-    """Return the token usage of all model calls behind an answer."""
+    """Return the total token usage of an answer's model calls."""
     read, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 

@@ -48,7 +48,7 @@ async def chat(
     `model` is one of the models in `GET /v1/models`. Earlier messages are the conversation's history. The client's
     instructions (`system`, `developer`) and tools are ignored. The text contains markers such as `[1]`, and
     `annotations` say what each marker cites. Anything that would render as an image, link or HTML is written with
-    full-width characters. The member `leadline` contains the whole answer with its checked sentences.
+    full-width characters. The `leadline` field contains the whole answer with its checked sentences.
     """
     refuse_tools(body.tools, body.tool_choice)
     refuse_form(body.response_format)
@@ -57,7 +57,7 @@ async def chat(
     claim = get_claim(request)
     await run_in_threadpool(require_collections, services, caller, question.collections, claim)
     asking = await run_in_threadpool(CallerQuestion, services, caller, question, claim)
-    slot.release()  # Answers run in their own threads.
+    slot.release()  # The answer runs in its own thread.
     work, url = AnswerWork(request, services, caller, threads, asking), get_base_url(request, services)
     if body.stream:
         identifier = asking.request.used.work.id

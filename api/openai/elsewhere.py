@@ -24,7 +24,7 @@ _ALTERNATIVES: Mapping[str, str] = {
     "`conversation`. GET /v1/conversations/{id} shows a conversation in Leadline's format, not "
     "OpenAI's.",
     "/v1/uploads": "Resumable uploads use tus 1.0.0 (`Tus-Resumable: 1.0.0`) instead of OpenAI's format. POST "
-    "/v1/files takes a whole file.",
+    "/v1/files accepts whole files.",
     "/v1/batches": "Batches here group uploaded documents, not requests as in OpenAI's API. To ask many questions, "
     "send POST /v1/responses with `background`.",
 }

@@ -20,7 +20,7 @@ _STRATEGIES = tuple(each for each in StrategyName if each is not StrategyName.AU
 
 
 class ModelNotFoundError(ApiError):
-    """There is no model with this name."""
+    """No model has this name."""
 
     code = "model_not_found"
     status = 404
@@ -38,14 +38,14 @@ class ChosenModel:
 def parse_model(services: Services, caller: Principal, name: str) -> ChosenModel:
     """Parse a model name.
 
-    Raises `ModelNotFoundError` if there is no such model or the caller cannot read its collection.
+    Raises `ModelNotFoundError` if the model does not exist or the caller cannot read its collection.
     """
     rest, _, strategy = name.partition(":")
     base, _, collection = rest.partition("/")
     known = base == BASE and (strategy == "" or strategy in set(_STRATEGIES))
     if not known or ("/" in rest and collection not in list_readable_collections(services, caller)):
         raise ModelNotFoundError(
-            f"There is no model {name!r}.",
+            f"Model {name!r} not found.",
             at="model",
             hint=f"GET /v1/models lists all models. `{BASE}` asks all of your documents.",
         )

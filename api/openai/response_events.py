@@ -24,7 +24,7 @@ from rlm.events import Completed, Delta, Event, Reading, Retrieved
 
 
 class ResponseEventWriter:
-    """Formats the events of an answer as events of a response, numbered from 0."""
+    """Formats an answer's events as the events of a response, numbered from 0."""
 
     def __init__(
         self, keep: Callable[[Answer], AnswerOut], identifier: str, body: ResponseIn, shown: ResponseView
@@ -45,7 +45,7 @@ class ResponseEventWriter:
         return "".join(self._write_events(event))
 
     def write_failure(self, problem: Mapping[str, Any]) -> str:
-        """Return the last events of a response that failed."""
+        """Return the final events of a failed response."""
         started = list(self._start_response())
         error = to_openai_error(problem)
         return "".join([*started, self._write_response("failed", error=error), DONE])

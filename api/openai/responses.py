@@ -21,7 +21,7 @@ from api.openai.stores.vector_stores import convert_filters
 from ingest.storage.answers.records import NEW_CONVERSATION
 
 _PREFIX = "resp_"
-# If a response includes the search, this follows the prefix in its id, so that the response has the same output when it
+# The id of a response that includes the search has this second prefix, so that the response has the same output when it
 # is retrieved later.
 _SEARCH_PREFIX = "fs_"
 RESULTS = "file_search_call.results"
@@ -29,7 +29,7 @@ MAX_RESULTS = 50
 
 
 class ResponseNotFoundError(ApiError):
-    """There is no answer or run with this id, or it belongs to another user."""
+    """No answer or run has this id, or it belongs to another user."""
 
     code = "response_not_found"
     status = 404
@@ -61,7 +61,7 @@ class TextIn(LenientModel):
 
 
 class ResponseIn(LenientModel):
-    """A request for a response. Members that control how a model writes (`temperature`, `instructions`) have no effect.
+    """A request for a response. Fields that control how a model writes (`temperature`, `instructions`) have no effect.
 
     `previous_response_id` continues the conversation of an earlier response, and `conversation` continues the
     conversation with that id. If `store` is false, nothing is stored. `leadline` contains the options that this
@@ -94,12 +94,12 @@ class ResponseIn(LenientModel):
 
     @property
     def with_search(self) -> bool:
-        """True if the response includes the search, which is the case if the client sends the tool `file_search`."""
+        """True if the client sends the `file_search` tool, so that the response includes the search."""
         return any(each.type == "file_search" for each in self.tools)
 
 
 def merge_search_tools(tools: Sequence[FileSearchIn], options: OptionsIn | None) -> OptionsIn:
-    """Return the options, extended by the vector stores and filters of the tool `file_search`.
+    """Return the options with the vector stores and filters of the `file_search` tools added.
 
     Raises `BadRequestError` if the filters are not valid.
     """
@@ -119,7 +119,7 @@ def build_response_id(identifier: str, *, with_search: bool) -> str:
 
 
 def parse_response_id(response_id: str) -> tuple[str, bool]:
-    """Return the id of the answer or run behind a response, and whether the response includes the search."""
+    """Return the id of the response's answer or run, and whether the response includes the search."""
     rest = response_id.removeprefix(_PREFIX)
     return rest.removeprefix(_SEARCH_PREFIX), rest.startswith(_SEARCH_PREFIX)
 
@@ -137,7 +137,7 @@ def build_response_object(
 ) -> dict[str, Any]:
     """Build a response. `created` and `completed` are Unix timestamps, which default to the current time.
 
-    Members of the request that have no effect are returned with their default values.
+    Request fields that have no effect are returned with their default values.
     """
     asked = body.model_dump(mode="json") if isinstance(body, ResponseIn) else dict(body)
     return {
@@ -179,9 +179,9 @@ def build_response_object(
 
 @dataclass(frozen=True)
 class ResponseView:
-    """The presentation of the answers to a request: the base URL, and the number of search results, if shown.
+    """Settings for presenting an answer: the base URL, and the number of search results to show, if any.
 
-    Clients that send the tool `file_search` get the search and its files, as they would from OpenAI. Other clients get
+    Clients that send the `file_search` tool get the search and its files, as they would from OpenAI. Other clients get
     only the message with URLs, because Open Responses does not define a search. `files_of` returns the files of an
     answer's documents, keyed by document id.
     """
@@ -212,7 +212,7 @@ def get_response_status(answer: AnswerOut) -> Literal["completed", "incomplete"]
 
 
 def _build_conversation(body: ResponseIn | Mapping[str, Any], answer: AnswerOut | None) -> dict[str, str] | None:
-    """Return the conversation in which the response is stored or, if there is none, the one that it continues."""
+    """Return the conversation that stores the response or, if there is none, the one that the response continues."""
     named = body.conversation_id if isinstance(body, ResponseIn) and body.conversation_id != NEW_CONVERSATION else None
     found = (answer.conversation if answer else None) or named
     return None if found is None else {"id": found}

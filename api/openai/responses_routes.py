@@ -56,9 +56,9 @@ async def create(
     `output` contains the message, whose `annotations` say what each marker such as `[1]` cites. If you send that tool,
     the search comes before the message (`file_search_call`; use `include` to get the cited results).
     `previous_response_id` continues a conversation, and so does `conversation` with an id from an earlier response. If
-    `store` is false, the response cannot be retrieved later. With `background`, a run makes the answer and continues
-    even if this connection is closed; retrieve it with `GET /v1/responses/{id}`. The member `leadline` contains the
-    whole answer with its checked sentences.
+    `store` is false, the response cannot be retrieved later. With `background`, a run generates the answer and
+    continues even if this connection is closed; retrieve it with `GET /v1/responses/{id}`. The `leadline` field
+    contains the whole answer with its checked sentences.
     """
     _refuse_contradictions(body)
     refuse_tools([each.model_dump() for each in body.tools], body.tool_choice)
@@ -71,7 +71,7 @@ async def create(
     if body.background:
         run = await run_in_threadpool(start_run, services, caller, question, asking, claim.id if claim else None)
         return JSONResponse(build_response_object(named(run.id), body, "queued", created=run.created_at))
-    slot.release()  # Answers run in their own threads.
+    slot.release()  # The answer runs in its own thread.
     work = AnswerWork(request, services, caller, threads, asking)
     identifier, how = (
         asking.request.used.work.id,
@@ -97,7 +97,7 @@ def one(
     include: Annotated[list[str] | None, Query(max_length=20, alias="include[]")] = None,
     stream: bool = False,
 ) -> dict[str, Any]:
-    """Show a response: a finished one, or the progress of the run that makes it in the background.
+    """Show a response: a finished one, or the progress of the run that generates it in the background.
 
     `include[]` adds the cited search results (`file_search_call.results`), as in the request. Streaming is not
     supported by this route.
@@ -113,9 +113,8 @@ def one(
 
 @router.post("/{response_id}/cancel")
 def cancel(response_id: ResponseId, request: Request, caller: Asker, services: ServicesDep) -> dict[str, Any]:
-    """Stop the run that makes a response in the background. A response that is already finished does not change."""
-    # There is no run to cancel if the response was made without one or does not exist. Loading the response shows
-    # which.
+    """Stop the run that generates a response in the background. A response that is already finished does not change."""
+    # If there is no run to cancel, the response was generated without one or does not exist. Loading it shows which.
     with suppress(RunNotFoundError):
         services.answers.runs.cancel(caller.tenant_id, parse_response_id(response_id)[0], caller.visible_owner)
     return _load_response(request, services, caller, response_id, None)
@@ -125,13 +124,13 @@ def cancel(response_id: ResponseId, request: Request, caller: Asker, services: S
 def delete(response_id: ResponseId, caller: Asker, services: ServicesDep) -> dict[str, Any]:
     """Delete a response. Its conversation remains, without this response.
 
-    If the response was made in the background, its run is stopped and deleted with its log.
+    If the response was generated in the background, its run is stopped and deleted with its log.
     """
     identifier = parse_response_id(response_id)[0]
     with _translate_not_found(response_id):
         try:
             services.answers.runs.cancel(caller.tenant_id, identifier, caller.visible_owner)
-        except RunNotFoundError:  # The response was made without a run.
+        except RunNotFoundError:  # The response was generated without a run.
             services.answers.conversations.delete_answer(caller.tenant_id, identifier, caller.visible_owner)
         else:
             services.answers.runs.delete(caller.tenant_id, identifier, caller.visible_owner)
@@ -139,7 +138,7 @@ def delete(response_id: ResponseId, caller: Asker, services: ServicesDep) -> dic
 
 
 def _refuse_contradictions(body: ResponseIn) -> None:
-    """Raise `BadRequestError` if the request contains members that cannot be combined."""
+    """Raise `BadRequestError` if the request contains fields that cannot be combined."""
     if body.background and body.stream:
         raise BadRequestError(
             "`background` and `stream` cannot be combined.",
@@ -183,11 +182,11 @@ def _build_question(services: Services, caller: Principal, body: ResponseIn) -> 
 
 @contextmanager
 def _translate_not_found(response_id: str) -> Iterator[None]:
-    """Convert the errors for a missing answer or run to `ResponseNotFoundError`."""
+    """Convert errors about a missing answer or run to `ResponseNotFoundError`."""
     try:
         yield
     except (AnswerNotFoundError, RunNotFoundError) as error:
-        raise ResponseNotFoundError(f"There is no response {response_id!r}.") from error
+        raise ResponseNotFoundError(f"Response {response_id!r} not found.") from error
 
 
 def _load_response(
@@ -216,7 +215,7 @@ def _build_run_response(
         answer = AnswerOut.from_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
         return _build_answer_response(response_id, answer, how, run.created_at, run.ended_at)
     if run.state in _ANSWERED:
-        raise ResponseNotFoundError(f"There is no response {response_id!r}: its answer was deleted.")
+        raise ResponseNotFoundError(f"Response {response_id!r} not found, because its answer was deleted.")
     status = _STATES.get(run.state, "failed")
     error = {"code": run.failure.code, "message": run.failure.detail} if run.failure else None
     return build_response_object(response_id, {"background": True}, status, created=run.created_at, error=error)
@@ -225,7 +224,7 @@ def _build_run_response(
 def _build_answer_response(
     response_id: str, answer: AnswerOut, how: ResponseView, created: float, completed: float | None
 ) -> dict[str, Any]:
-    """Return a stored answer as a response. It lacks the request's members, because these are not stored."""
+    """Return a stored answer as a response. It lacks the request's fields, because these are not stored."""
     output = build_output(answer, parse_response_id(response_id)[0], how)
     return build_response_object(
         response_id, {}, get_response_status(answer), output, created=created, completed=completed, answer=answer
@@ -235,7 +234,7 @@ def _build_answer_response(
 def _build_view(
     request: Request, services: Services, caller: Principal, with_search: bool, results: int | None
 ) -> ResponseView:
-    """Return the presentation of answers for `caller`."""
+    """Return the settings for presenting answers to `caller`."""
 
     def load_files(answer: AnswerOut) -> CitedFiles:
         cited = {each.document_id for each in answer.citations if not each.deleted}

@@ -19,7 +19,7 @@ _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IG
 def ensure_portal_key(
     keys: ApiKeys, tenant_id: str, *, user: str | None = None, scopes: frozenset[Scope] = TENANT_SCOPES
 ) -> ApiKey:
-    """Return the key that gives sessions from sign-in links their permissions. The key is created if necessary.
+    """Return the key whose permissions apply to sessions from sign-in links. The key is created if necessary.
 
     The key's secret is never shown to anyone. Each user has a separate key, whose scopes are set to `scopes`. Revoking
     the key ends all sessions that were started with it.
@@ -38,7 +38,7 @@ def ensure_portal_key(
 
 
 def get_browser_address(url: str) -> str:
-    """Return the address of a service for a browser on this machine.
+    """Return the URL at which a browser on this machine can reach a service.
 
     A wildcard host is replaced with the loopback address.
     """
@@ -51,9 +51,8 @@ def get_browser_address(url: str) -> str:
 def get_own_address(settings: Settings, scope: RequestScope) -> str:
     """Return this service's address for use in links: `LEADLINE_PUBLIC_URL`, otherwise an address on this machine.
 
-    The request's `Host` header is used only if it names this machine. This supports, for example, an SSH tunnel from
-    another port. If other hosts were accepted, a forged header could make the link, with its ticket, lead to another
-    site.
+    The request's `Host` header is used only if it names this machine, for example through an SSH tunnel. If other hosts
+    were accepted, a forged header could send the link and its ticket to another site.
     """
     if settings.public_url:
         return settings.public_url.rstrip("/")

@@ -40,7 +40,8 @@ _POLICY = "; ".join(
         "form-action 'none'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
-        # Scripts never convert text to HTML; they create elements instead. The browser enforces this by Trusted Types.
+        # Scripts never convert text to HTML; they create elements instead. The browser enforces this with Trusted
+        # Types.
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
     )
@@ -62,7 +63,7 @@ Id = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
 class _Assets(StaticFiles):
     """Serves static files.
 
-    On each use of a file, browsers check for changes, and download the file again only if it has changed.
+    Browsers check a file for changes on each use, and download it again only if it has changed.
     """
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - Starlette's arguments

@@ -55,7 +55,7 @@ class SignInFlow:
 def is_configured(settings: Settings, tokens: TokenChecker | None) -> bool:
     """Return True if users can sign in with the provider.
 
-    Accepting the provider's tokens from programs does not require this.
+    Even if this is False, programs can send tokens from the provider.
     """
     return tokens is not None and settings.oidc_client_id is not None
 

@@ -6,7 +6,7 @@ from ingest.storage.audit.records import Actor, ActorKind, set_current_actor
 
 
 def start_session(served: Services, caller: Principal) -> str:
-    """Start a portal session and return the session's secret. The settings define the lifetime and idle timeout."""
+    """Start a portal session and return its secret. The settings define the lifetime and the idle timeout."""
     set_current_actor(Actor(ActorKind.CALLER, caller.key_id, caller.user))
     settings = served.settings
     return served.accounts.sessions.start(

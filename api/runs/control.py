@@ -26,7 +26,7 @@ def add_to_budget(services: Services, caller: Principal, run_id: str, more: More
     names = ", ".join(run.limits) or "none"
     for name in added:
         if getattr(limits, name) is None:
-            raise BadRequestError(f"The run has no limit of {name}.", hint=f"Its limits: {names}.")
+            raise BadRequestError(f"The run has no `{name}` limit.", hint=f"The run has these limits: {names}.")
     if not added:
         raise BadRequestError("The request adds nothing to the budget.", hint=f"Add to one of its limits: {names}.")
     return raise_budget(services, run, Limits(**added))

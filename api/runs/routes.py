@@ -129,7 +129,9 @@ def export(
     """
     run = services.answers.runs.load_run(caller.tenant_id, run_id, caller.visible_owner)
     if not run.ended:
-        raise RunStateError(f"The run is {run.state}.", hint="Wait until it has ended, then download it.")
+        raise RunStateError(
+            f"The run is {run.state} and cannot be exported yet.", hint="Wait until it has ended, then download it."
+        )
     withheld = bool(services.answers.runs.list_withheld_runs([run.id], caller.readers))
     events = iter_export_events(services, run, withheld=withheld)
     return build_export(build_run_out(services, caller, run), events, form)
@@ -171,7 +173,7 @@ async def _stream_events(services: Services, current: CurrentCaller, run: Run, s
     changed, sent_at = asyncio.Event(), time.monotonic()
     with services.events.feed.watch(run.tenant_id, run.id, sse.build_waker(changed)):
         while services.accepting:
-            changed.clear()  # Cleared before loading, so that events logged during loading are loaded next.
+            changed.clear()  # Cleared before loading, so that events logged in the meantime trigger another load.
             try:
                 logged = await run_in_threadpool(_load_next_events, services, await current.refresh(), run, seen)
             except sse.TRANSIENT_ERRORS:
@@ -184,7 +186,7 @@ async def _stream_events(services: Services, current: CurrentCaller, run: Run, s
                 if kind == "end":
                     return
                 seen, sent_at = number, time.monotonic()
-                changed.set()  # There may be more events than fit in one page.
+                changed.set()  # One page may not contain all new events.
             if time.monotonic() - sent_at > sse.HEARTBEAT_SECONDS:
                 yield sse.HEARTBEAT
                 sent_at = time.monotonic()
@@ -194,11 +196,11 @@ async def _stream_events(services: Services, current: CurrentCaller, run: Run, s
 def _load_next_events(
     services: Services, caller: Principal, run: Run, seen: int
 ) -> list[tuple[int, str, dict[str, object]]]:
-    """Return the next events after `seen` in wire form, each with its number, name and body.
+    """Return the next events after `seen` in wire format, each with its number, name and body.
 
     Raises `RunNotFoundError` if the caller is no longer allowed to see the run.
     """
-    if caller.visible_owner not in (None, run.owner):  # The caller lost the scope `admin`.
+    if caller.visible_owner not in (None, run.owner):  # The caller lost the `admin` scope.
         services.answers.runs.load_run(run.tenant_id, run.id, caller.visible_owner)
     logged = services.answers.runs.list_events(run.tenant_id, run.id, after=seen, limit=_EVENTS_PER_READ)
     withheld = bool(logged) and bool(services.answers.runs.list_withheld_runs([run.id], caller.readers))

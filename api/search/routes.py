@@ -21,9 +21,9 @@ router = APIRouter(prefix="/v1/search", tags=["search"])
 async def search(
     body: SearchIn, caller: Caller, services: ServicesDep, threads: AnswersAtOnce, slot: HeldSlot
 ) -> SearchOut:
-    """Find the best passages for a query with BM25, the bi-encoder, or both. The rankings of both are fused.
+    """Find the best passages for a query with BM25, the bi-encoder, or both, whose rankings are then fused.
 
-    `rewrite` calls a language model, so it also requires the scope `ask` and occupies a slot for answers.
+    `rewrite` calls a language model, so it also requires the `ask` scope and occupies a slot for answers.
     """
     if body.rewrite is not None and Scope.ASK not in caller.scopes:
         raise build_missing_scope_error(Scope.ASK)

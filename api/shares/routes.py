@@ -24,10 +24,10 @@ _DAY_SECONDS = 86_400.0
 def create(body: ShareIn, caller: Asker, services: ServicesDep, response: Response) -> ShareOut:
     """Create a link to one of your conversations or runs.
 
-    The link gives access to nobody outside the tenant, and to no documents. Readers must sign in, and see only the
-    content of each answer that their own access to documents allows. The link is valid until `expires_at`, until it is
-    revoked, or until its conversation or run is deleted. The link also shows questions that are asked in the
-    conversation later.
+    The link gives no access to anyone outside the tenant, and no access to documents. Readers must sign in, and see
+    only the content of each answer that their own access to documents allows. The link is valid until `expires_at`,
+    until it is revoked, or until its conversation or run is deleted. The link also shows questions that are asked in
+    the conversation later.
     """
     made = services.answers.shares.create(
         caller.tenant_id,
@@ -105,7 +105,7 @@ def events(
     """List the events of a shared run. Events have no bodies if you cannot read one of its documents. Paginated."""
     share = services.answers.shares.load_share(caller.tenant_id, share_id)
     if share.run_id is None:
-        raise ShareNotFoundError(f"The link {share_id!r} is not to a run.")
+        raise ShareNotFoundError(f"The link {share_id!r} does not lead to a run.")
     run = services.answers.runs.load_run(caller.tenant_id, share.run_id)
     return load_events_page(
         services, run, decode_cursor(cursor), limit, withheld=is_run_closed(services, caller, run.id)
@@ -127,7 +127,7 @@ def _compute_end(services: Services, body: ShareIn) -> float:
     asked = body.expires_at.timestamp()
     if not now < asked <= now + most:
         raise BadRequestError(
-            f"`expires_at` is not within the next {services.settings.share_days:g} days.",
+            f"`expires_at` must be within the next {services.settings.share_days:g} days.",
             hint="Send a time in that period, or omit it.",
         )
     return asked

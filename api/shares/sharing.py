@@ -19,7 +19,7 @@ _WITHHELD_REASON = "The reason is withheld, because you cannot read one of the r
 def load_shared_turns(
     services: Services, reader: Principal, share: Share, *, after: int, limit: int
 ) -> tuple[list[TurnOut], int | None]:
-    """Return a page of turns. If there are more turns, also return the number of the page's last turn."""
+    """Return a page of turns, and the number of its last turn if more turns follow."""
     assert share.conversation_id is not None
     found = services.answers.conversations.list_turns(
         share.tenant_id, share.conversation_id, after=after, limit=limit + 1
@@ -31,7 +31,7 @@ def load_shared_turns(
 
 
 def load_shared_run(services: Services, reader: Principal, share: Share) -> RunWithAnswerOut:
-    """Return a shared run. Its scope is withheld if the reader cannot read one of the documents in the scope."""
+    """Return a shared run. Its scope is withheld if it contains a document that the reader cannot read."""
     assert share.run_id is not None
     run = services.answers.runs.load_run(share.tenant_id, share.run_id)
     closed = is_run_closed(services, reader, run.id)
@@ -50,7 +50,7 @@ def load_shared_run(services: Services, reader: Principal, share: Share) -> RunW
 
 
 def is_run_closed(services: Services, reader: Principal, run_id: str) -> bool:
-    """Return whether a run may have read something that the reader cannot read, so that its log must be withheld."""
+    """Return whether a run's log must be withheld, because the run may have read documents that the reader cannot."""
     return bool(
         services.answers.runs.list_withheld_runs([run_id], reader.readers)
     ) or services.answers.shares.is_closed(reader.readers, run_id)

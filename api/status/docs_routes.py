@@ -23,8 +23,8 @@ _KEY_PARAMETER = {
 def add_docs(app: FastAPI) -> None:
     """Add the Swagger UI page. Its files come from an installed package, so browsers load nothing from elsewhere.
 
-    The page does not store the API keys that users enter. `Idempotency-Key` is added to the description of POST routes,
-    because only middleware reads this header.
+    The page does not store the API keys that users enter. `Idempotency-Key` is added to the documentation of POST
+    routes, because only middleware reads this header.
     """
     describe_plainly = app.openapi
 

@@ -38,15 +38,15 @@ _token = HTTPBearer(auto_error=False, description="LEADLINE_METRICS_TOKEN.", sch
 def metrics(
     services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_token)] = None
 ) -> Response:
-    """Return this process's metrics for Prometheus. Needs `LEADLINE_METRICS_TOKEN` as bearer token.
+    """Return this process's metrics for Prometheus. Requires `LEADLINE_METRICS_TOKEN` as the bearer token.
 
     The metrics cover all tenants without naming any. If the setting is missing, no one can read them.
     """
     expected, given = services.settings.metrics_token, credentials.credentials if credentials else ""
     if expected is None or not hmac.compare_digest(given.encode(), expected.get_secret_value().encode()):
         raise UnauthorizedError(
-            "Reading metrics needs the metrics token.",
-            hint="Set LEADLINE_METRICS_TOKEN for the service, and send it as bearer token.",
+            "Reading metrics requires the metrics token.",
+            hint="Set LEADLINE_METRICS_TOKEN for the service, and send it as the bearer token.",
         )
     now = CollectorRegistry()
     now.register(_CurrentStateCollector(services))
@@ -102,7 +102,7 @@ class _CurrentStateCollector(Collector):
         )
         yield _build_age_gauge(
             "leadline_queue_claimable_seconds",
-            "Wait of the longest-waiting job that a worker could claim now; 0 if there is none.",
+            "Longest wait of a job that a worker could claim now; 0 if there is none.",
             now,
             jobs.find_oldest_claimable_time,
         )
@@ -110,25 +110,25 @@ class _CurrentStateCollector(Collector):
         if self._services.settings.slack_is_set:
             questions = self._services.slack.store.count_open_questions()
             yield GaugeMetricFamily(
-                "leadline_slack_questions", "Questions from Slack without a reply.", value=questions
+                "leadline_slack_questions", "Questions from Slack that have no answer yet.", value=questions
             )
         yield GaugeMetricFamily("leadline_disk_free_bytes", "Free bytes on the disk of the data folder.", value=free)
         yield GaugeMetricFamily(
             "leadline_disk_uploads_refused",
-            "1 while uploads are refused because the disk is full.",
+            "1 while uploads are rejected because the disk is full.",
             value=free < self._services.settings.min_free_bytes,
         )
         if self._services.admission.ballast is not None:
             yield GaugeMetricFamily(
                 "leadline_disk_ballast_bytes",
-                "Disk space that the ballast reserves for deletions and starts on a full disk.",
+                "Disk space reserved by the ballast for deletions and for startup on a full disk.",
                 value=self._services.admission.ballast.held_bytes,
             )
 
 
 def _iter_index_gauges(state: IndexState, copies: Sequence[CopiesState]) -> Iterator[GaugeMetricFamily]:
     values: dict[str, tuple[str, float]] = {
-        "leadline_index_lost": ("1 while searches are refused because the index has lost documents.", bool(state.lost)),
+        "leadline_index_lost": ("1 while searches are rejected because the index lost documents.", bool(state.lost)),
         "leadline_index_documents": ("Documents compared by the last check of the index.", state.versions),
         "leadline_index_documents_missing": (
             "Documents that the last check found missing from the index.",
@@ -139,11 +139,11 @@ def _iter_index_gauges(state: IndexState, copies: Sequence[CopiesState]) -> Iter
             state.requeued,
         ),
         "leadline_index_shards": (
-            "Shards of indexes on several nodes of a vector server, as of the last upkeep.",
+            "Shards of indexes on several nodes of a vector server, as of the last maintenance.",
             sum(each.shards for each in copies),
         ),
         "leadline_index_shards_short": (
-            "Shards with fewer active copies than configured.",
+            "Shards with fewer active replicas than configured.",
             sum(each.short for each in copies),
         ),
     }

@@ -37,11 +37,11 @@ async def ready(
     response: Response,
     role: Annotated[Role | None, Query(alias="for")] = None,
 ) -> ReadinessOut:
-    """Return `200` if this process can handle requests, or `503` during shutdown or while the catalog is unavailable.
+    """Return `200` if this process can handle requests, and `503` during shutdown or while the catalog is unavailable.
 
-    With `for=uploads`, it also returns `503` while uploads are refused because the disk is full; with `for=search`,
+    With `for=uploads`, it also returns `503` while uploads are rejected because the disk is full; with `for=search`,
     while the vector index is unavailable; and with `for=answers`, while the vector index is unavailable or the language
-    model is loading or unavailable. `parts` always has the state of each part.
+    model is loading or unavailable. `parts` always contains the state of each component.
     """
     probes = services.build_probes()
     found = await asyncio.gather(
@@ -75,7 +75,7 @@ def explain(code: str) -> dict[str, Any]:
     for kind, status in _list_problem_kinds():
         if kind.code == code:
             return {"code": code, "status": status, "meaning": (kind.__doc__ or "").strip(), "hint": kind.default_hint}
-    return {"code": code, "meaning": "There is no such problem in this release.", "hint": "See /docs."}
+    return {"code": code, "meaning": "This release has no problem with this code.", "hint": "See /docs."}
 
 
 def _list_problem_kinds() -> list[tuple[type[LeadlineError], int]]:

@@ -46,17 +46,18 @@ class StatusOut(Wire):
 
 
 class PartOut(Wire):
-    """The state of a part: `ready`, `loading`, `away`, `unavailable`, `stopped`, or `none` if there is no such part.
+    """The state of a component: `ready`, `loading`, `away`, `unavailable`, `stopped`, or `none` if it does not exist.
 
     `search` is `lost` if the index lacks documents and must be rebuilt. `copies` is `degraded` while index shards have
-    fewer copies than configured; everything works until another node fails. `disk` is `full` while uploads are refused.
+    fewer replicas than configured; everything works until another node fails. `disk` is `full` while uploads are
+    rejected.
     """
 
     state: str
 
 
 class ReadinessOut(Wire):
-    """The readiness of the process for requests, and the state of each part. Details are in the log."""
+    """Whether the process is ready for requests, and the state of each component. Details are in the log."""
 
     status: str
     parts: dict[str, PartOut]

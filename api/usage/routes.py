@@ -59,8 +59,8 @@ def collection_usage(
 ) -> CollectionUsageList:
     """Show usage by collection for a range of UTC days, as far back as answers and runs are stored.
 
-    A question counts with all its tokens for each collection whose documents it used. An admin sees the questions of
-    all users; other users see their own, in collections that they may read.
+    A question counts, with all its tokens, towards each collection whose documents it used. An admin sees the questions
+    of all users; other users see their own, in collections that they may read.
     """
     found = services.usage.by_collection.sum_usage(
         caller.tenant_id, owner=caller.visible_owner, since=_parse_day(since), until=_parse_day(until) + _DAY_SECONDS
@@ -130,7 +130,7 @@ def _parse_day(day: str) -> float:
     try:
         return calendar.timegm(time.strptime(day, "%Y-%m-%d"))
     except ValueError as error:
-        if day.startswith("0000"):  # This is the default start. It is earlier than any usage.
+        if day.startswith("0000"):  # The default start, which is earlier than any usage.
             return 0.0
         raise BadRequestError(f"{day} is not a valid date.", hint="Use YYYY-MM-DD, such as 2026-11-28.") from error
 

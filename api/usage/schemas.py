@@ -70,7 +70,7 @@ class UsagePage(Wire):
 
 
 class CollectionUsageOut(Wire):
-    """Usage of a collection: the questions that used its documents, and the total spending on these questions."""
+    """Usage of a collection: the number of questions that used its documents, and the total spending on them."""
 
     collection: str
     questions: int

@@ -101,7 +101,7 @@ def deliveries(
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/replay", status_code=202)
 def replay(webhook_id: str, delivery_id: str, caller: Admin, services: ServicesDep) -> DeliveryOut:
-    """Send a message again with the same id, whatever its state."""
+    """Send a message again with the same id, regardless of its state."""
     return DeliveryOut.from_delivery(services.events.webhooks.replay(caller.tenant_id, webhook_id, delivery_id))
 
 

@@ -64,8 +64,8 @@ class WebhookList(Wire):
 class DeliveryOut(Wire):
     """A message (`payload`) and its delivery.
 
-    `status` is the HTTP status of the last response, or null if there was none. `detail` says why the message does not
-    count as delivered. `next_at` is the time of the next attempt of a `pending` delivery.
+    `status` is the HTTP status of the last response, or null if there was none. `detail` is the reason why the message
+    does not count as delivered. `next_at` is the time of the next attempt of a `pending` delivery.
     """
 
     id: str

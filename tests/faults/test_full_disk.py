@@ -145,7 +145,7 @@ def test_a_start_gets_room_from_the_ballast_and_without_one_says_how_much_it_nee
     disk.mkdir()
     said = run_on(f"mount -t tmpfs -o size=64m none {disk};", tmp_path, NO_ROOM, disk)
     assert "the ballast has 3" in said  # 20,000,000 less 16 MiB
-    assert "a start needs 1,048,576" in said
+    assert "starting requires 1,048,576" in said
 
 
 @pytest.mark.slow

@@ -203,7 +203,7 @@ def test_a_field_that_is_given_twice_is_refused(
 ) -> None:
     refused = office.send(*parts, params=params)
     assert refused.status_code == 422, refused.text
-    assert refused.json()["errors"] == [{"at": f"form.{name}", "problem": f"the field '{name}' is given twice"}]
+    assert refused.json()["errors"] == [{"at": f"form.{name}", "problem": f"the field '{name}' appears more than once"}]
     assert (office.documents(), incoming(office)) == (0, [])
 
 

@@ -227,7 +227,7 @@ def test_a_key_sees_and_calls_the_tools_of_its_scopes(service: Harbour, date: st
 def test_wrong_arguments_are_told_by_name(service: Harbour, date: str) -> None:
     assert "limit: " in refusal(called(service, date, "search", query="x", limit=0))
     assert "colour: " in refusal(called(service, date, "search", query="x", colour="red"))
-    assert "There is no tool 'guess'." in refusal(called(service, date, "guess"))
+    assert "Tool 'guess' not found." in refusal(called(service, date, "guess"))
 
 
 def test_what_is_not_there_is_told_with_a_tool_to_call_and_no_route(service: Harbour, date: str) -> None:

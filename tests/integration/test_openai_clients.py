@@ -459,7 +459,7 @@ def test_what_openai_has_and_this_service_has_not_is_told_with_what_there_is_ins
         "previous_response_id": lambda: openai.post("/threads", body={}, cast_to=object),
         "Assistants and threads are not supported": lambda: openai.get("/assistants", cast_to=object),
         "Conversations are created by asking a question": lambda: openai.conversations.create(),
-        "POST /v1/files takes a whole file": lambda: openai.uploads.create(
+        "POST /v1/files accepts whole files": lambda: openai.uploads.create(
             bytes=1, filename="a.txt", mime_type="text/plain", purpose="assistants"
         ),
         "not requests as in OpenAI's API": lambda: openai.batches.create(

@@ -232,7 +232,7 @@ def test_a_file_may_be_in_several_stores_and_is_in_each_until_it_is_taken_out(op
         assert openai.vector_stores.retrieve(store.id).file_counts.total == 1
     one, two = stores
     openai.vector_stores.files.delete(sent.id, vector_store_id=one.id)
-    with pytest.raises(NotFoundError, match="has no file"):
+    with pytest.raises(NotFoundError, match="not found in the vector store"):
         openai.vector_stores.files.retrieve(sent.id, vector_store_id=one.id)
     assert [each.file_id for each in openai.vector_stores.search(two.id, query=KEEPER)] == [sent.id]
     assert openai.vector_stores.files.create_and_poll(sent.id, vector_store_id=one.id).status == "completed"
@@ -311,7 +311,7 @@ def test_a_file_in_no_store_is_its_owners_alone_and_in_one_its_readers(openai: O
     shared = eve.vector_stores.create(name="everybody's", file_ids=[sent.id])
     wait_until(lambda: bob.vector_stores.retrieve(shared.id).status == "completed", what="it is searched")
     assert bob.files.retrieve(sent.id).filename == "book.md"
-    with pytest.raises(APIStatusError, match="someone else"):
+    with pytest.raises(APIStatusError, match="another user"):
         bob.files.delete(sent.id)
     eve.files.delete(sent.id)
     assert [eve.vector_stores.retrieve(each.id).file_counts.total for each in (private, shared)] == [0, 0]

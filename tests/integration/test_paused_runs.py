@@ -159,7 +159,7 @@ def test_what_is_added_is_a_limit_of_the_run_and_only_a_paused_run_waits_for_it(
         upload(client)
         run = ask(client, calls=4)
         in_state(client, run, "paused")
-        assert "no limit of dollars" in add(client, run, status=400, dollars=1)["detail"]
+        assert "no `dollars` limit" in add(client, run, status=400, dollars=1)["detail"]
         assert add(client, run, status=400)["code"] == "bad_request"
         assert add(client, run, status=422, calls=0)["code"] == "invalid_request"
         cancelled = client.post(f"/v1/runs/{run}/cancel", {})

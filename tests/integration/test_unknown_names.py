@@ -101,7 +101,7 @@ def test_a_parameter_with_one_value_is_refused_twice_and_a_list_is_not(http: htt
     refused = http.get("/v1/documents", params=[("collection", "a"), ("collection", "b")])
     assert refused.status_code == 422, refused.text
     assert refused.json()["errors"] == [
-        {"at": "query.collection", "problem": "the query parameter 'collection' is given twice"}
+        {"at": "query.collection", "problem": "the query parameter 'collection' appears more than once"}
     ]
     assert http.get("/v1/documents", params=[("state", "ready"), ("state", "failed")]).status_code == 200
 

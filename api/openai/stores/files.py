@@ -13,7 +13,7 @@ PURPOSES = (ASSISTANTS, "user_data")
 
 
 def build_file_object(file: StoredFile) -> dict[str, Any]:
-    """Return a file object. The file's object in the vector store reports the progress of processing."""
+    """Return a file object. The processing progress is in the file's object in the vector store."""
     return {
         "id": file.id,
         "object": "file",
@@ -35,7 +35,7 @@ def parse_purpose(fields: Mapping[str, str]) -> str:
             "The form has no field `purpose`."
             if purpose is None
             else f"The purpose {purpose[:40]!r} is not supported.",
-            hint=f"Send the field `purpose` with {' or '.join(PURPOSES)}: files are documents to search and ask.",
+            hint=f"Send the field `purpose` with {' or '.join(PURPOSES)}. Files are documents to search and ask about.",
         )
     refuse_expiry(any(name.startswith("expires_after") for name in fields))
     unknown = next((name for name in fields if name != "purpose"), None)

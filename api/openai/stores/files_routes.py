@@ -1,4 +1,4 @@
-"""`/v1/files`: files for clients of OpenAI's protocol. Searches find a file only if it is in a vector store."""
+"""`/v1/files`: files for clients of OpenAI's protocol. Searches only find files in vector stores."""
 
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -53,7 +53,7 @@ async def upload(request: Request, caller: Writer, services: ServicesDep, thread
     content_type = request.headers.get("content-type", "")
     if not content_type.startswith("multipart/form-data"):
         raise BadRequestError(
-            "A file must be sent as a form.", hint="Send multipart/form-data with `file` and `purpose`."
+            "The file must be sent as a multipart form.", hint="Send multipart/form-data with `file` and `purpose`."
         )
     base = UploadRequest(caller.tenant_id, "", "unnamed", key_id=caller.key_id or "", owner=caller.owner)
     made = await multipart.receive_file(
@@ -103,7 +103,7 @@ def content(file_id: str, caller: Caller, services: ServicesDep, request: Reques
 def delete(file_id: str, caller: Writer, services: ServicesDep) -> dict[str, Any]:
     """Delete a file and its documents in all vector stores. Once this returns, searches do not find the documents.
 
-    A document that was not sent to `/v1/files` is deleted as by `DELETE /v1/documents/{id}`.
+    A document that was uploaded in another way is deleted as with `DELETE /v1/documents/{id}`.
     """
     file = services.documents.files.load_file(caller, file_id)
     if file.document_id is not None:
@@ -121,7 +121,7 @@ def _delete_sent_file(services: Services, caller: Principal, file: StoredFile) -
     """
     # guard: openai-file-of-other-owner
     if caller.visible_owner not in (None, file.owner):
-        raise RoleMissingError("The file belongs to someone else; you can only read it.")
+        raise RoleMissingError("The file belongs to another user; you can only read it.")
     for _, collection in services.documents.files.list_documents(caller.tenant_id, file.id):
         caller.collections.require_writable(collection)
     services.documents.files.delete(caller.tenant_id, file.id)
@@ -136,4 +136,4 @@ def _delete_document(services: Services, caller: Principal, identifier: str) -> 
         caller.collections.require_writable(document.collection)
         services.work.delete(caller.tenant_id, identifier, caller.readers)
     except DocumentNotFoundError as error:
-        raise StoredFileNotFoundError(f"There is no file {identifier!r}.") from error
+        raise StoredFileNotFoundError(f"File {identifier!r} not found.") from error

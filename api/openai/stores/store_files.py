@@ -24,13 +24,13 @@ def require_readable_store(services: Services, caller: Principal, identifier: st
 def require_stored_document(services: Services, caller: Principal, store: str, file_id: str) -> Document:
     """Return the document of a file in a vector store.
 
-    Raises `CollectionNotFoundError` if there is no such store, and `StoredFileNotFoundError` if the file is not in it.
+    Raises `CollectionNotFoundError` if the store does not exist, and `StoredFileNotFoundError` if it lacks the file.
     """
     require_readable_store(services, caller, store)
     found = services.documents.files.find_document(caller, store, file_id)
     if found is None:
         raise StoredFileNotFoundError(
-            f"The vector store {store!r} has no file {file_id!r}.",
+            f"File {file_id!r} not found in the vector store {store!r}.",
             hint="List the store's files, or add the file to it.",
         )
     return services.documents.catalog.load_document(caller.tenant_id, found, readers=caller.readers)
@@ -51,8 +51,8 @@ def add_files(
 ) -> None:
     """Add several files to a store.
 
-    If a `batch` is given, a refused or unknown file is recorded as a failure of the batch, and the other files are
-    still added.
+    With a `batch`, a rejected or unknown file is recorded as a failure of the batch, and the other files are still
+    added.
     """
     for each in sent:
         name = each.file_id
@@ -96,7 +96,7 @@ def _add_file(
 
 
 def _parse_priority(attributes: Mapping[str, object]) -> JobPriority:
-    """Return the upload priority from the attribute `priority`. Any other value of the attribute is only metadata."""
+    """Return the upload priority in the attribute `priority`. Any other value is ordinary metadata."""
     return PRIORITIES.get(str(attributes.get("priority")), JobPriority.INTERACTIVE)
 
 
@@ -109,11 +109,12 @@ def replace_attributes(
 
 
 def _require_same_store(services: Services, caller: Principal, store: str, document_id: str) -> Document:
-    """Return a document that was not created from a file. It can only be in the collection it was uploaded to."""
+    """Return a document that was not created from a file. Raises `BadRequestError` if it is in another collection."""
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     if document.collection != store:
         raise BadRequestError(
-            f"{document_id!r} is a document of the collection {document.collection!r} and cannot be added to another.",
-            hint="Upload it with POST /v1/files; such a file can be in several vector stores.",
+            f"{document_id!r} is a document of the collection {document.collection!r} "
+            "and cannot be added to another collection.",
+            hint="Upload it with POST /v1/files; files uploaded that way can belong to several vector stores.",
         )
     return document

@@ -38,7 +38,7 @@ from ingest.storage.queue.records import JobKind
 router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}", tags=["openai"])
 
 _PART_CHARS = 64 * 1024
-# The polling interval that the response suggests to clients. Without it, OpenAI's client polls every second.
+# The polling interval that responses suggest to clients. OpenAI's client polls every second by default.
 _POLL_HEADERS = {"openai-poll-after-ms": "300"}
 _REVERSED = {ListOrder.OLDEST: ListOrder.NEWEST, ListOrder.NEWEST: ListOrder.OLDEST}
 
@@ -121,7 +121,7 @@ def delete(vector_store_id: str, file_id: str, caller: Writer, services: Service
 def create_batch(vector_store_id: str, body: FileBatchIn, caller: Writer, services: ServicesDep) -> dict[str, Any]:
     """Add several files to a vector store as one batch. You can follow its progress and cancel it.
 
-    A file that is refused or does not exist counts as failed, and the other files are still added.
+    A file that is rejected or does not exist counts as failed, and the other files are still added.
     """
     require_readable_store(services, caller, vector_store_id)
     caller.collections.require_writable(vector_store_id)
@@ -175,12 +175,12 @@ def batch_files(
 def _load_batch(services: Services, caller: Principal, store: str, identifier: str) -> BatchProgress:
     """Return a batch of the store.
 
-    Raises `CollectionNotFoundError` if there is no such store, and `BatchNotFoundError` if it has no such batch.
+    Raises `CollectionNotFoundError` if the store does not exist, and `BatchNotFoundError` if it lacks the batch.
     """
     require_readable_store(services, caller, store)
     found = services.documents.batches.load_progress(caller.tenant_id, identifier, caller.visible_owner)
     if found.batch.collection != store:
-        raise BatchNotFoundError(f"There is no batch {identifier!r}.")
+        raise BatchNotFoundError(f"Batch {identifier!r} not found.")
     return found
 
 

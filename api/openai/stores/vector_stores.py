@@ -30,7 +30,7 @@ STATES: Mapping[Status, frozenset[VersionState]] = {
     "cancelled": frozenset({VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED}),
 }
 _STATUS = {state: status for status, states in STATES.items() for state in states}
-# Codes of failures that the file itself caused. All other failures are reported as server errors.
+# Error codes of failures caused by the file itself. All other failures are reported as server errors.
 _FILE_FAULTS: tuple[type[LeadlineError], ...] = (ParseError, EmptyUploadError, *ParseError.__subclasses__())
 _FILE_FAULT_CODES = frozenset(each.code for each in _FILE_FAULTS)
 
@@ -86,16 +86,16 @@ class StoreChangeIn(LenientModel):
 
 
 class FileBatchIn(_ChunkingModel):
-    """Files to add to a vector store together: `file_ids` with shared attributes, or `files` each with their own."""
+    """Files to add to a vector store as a batch: `file_ids` with shared attributes, or `files` with their own."""
 
     file_ids: list[str] = Field(default_factory=list, max_length=MAX_FILES)
     files: list[StoreFileIn] = Field(default_factory=list, max_length=MAX_FILES)
     attributes: dict[str, Attribute] | None = Field(None, max_length=256)
 
     def list_files(self) -> list[StoreFileIn]:
-        """Return the files with their attributes. Raises `BadRequestError` for both fields or none."""
+        """Return the files with their attributes. Raises `BadRequestError` unless exactly one field is set."""
         if bool(self.file_ids) == bool(self.files):
-            raise BadRequestError("The batch needs either `file_ids` or `files`.", hint="Send exactly one of them.")
+            raise BadRequestError("The batch requires either `file_ids` or `files`.", hint="Send exactly one of them.")
         return self.files or [StoreFileIn(file_id=each, attributes=self.attributes) for each in self.file_ids]
 
 
@@ -166,7 +166,7 @@ def build_store_object(found: Collection) -> dict[str, Any]:
 def build_store_file_object(document: Document) -> dict[str, Any]:
     """Return a document as a file object of its vector store.
 
-    Its member `leadline` contains the document's id, its state and, if it failed, the error code.
+    Its `leadline` field contains the document's id, its state and, if it failed, the error code.
     """
     version = document.version
     failure = version.failure
@@ -193,7 +193,7 @@ def build_store_file_object(document: Document) -> dict[str, Any]:
 
 
 def build_batch_object(progress: BatchProgress, collection: str) -> dict[str, Any]:
-    """Return a batch as the batch object of a vector store. Refused files count as failed."""
+    """Return a batch as a vector store's batch object. Rejected files count as failed."""
     status = {BatchState.CANCELLED: "cancelled", BatchState.COMPLETED: "completed"}.get(progress.state, "in_progress")
     return {
         "id": progress.batch.id,

@@ -50,7 +50,7 @@ def create(body: StoreIn, caller: Writer, services: ServicesDep) -> dict[str, An
 
     The store's `name` becomes the collection's title. If a collection was created in another way, its name is the
     store's id. The store is open to the whole tenant until grants are added. Automatic expiry is not supported, so
-    `expires_after` is refused.
+    `expires_after` is rejected.
     """
     refuse_expiry(body.expires_after is not None)
     metadata = require_metadata(body.metadata or {})
@@ -134,7 +134,7 @@ async def search(
     """Find the best passages of a vector store for one query, or for several queries whose rankings are fused.
 
     Scores are relative: the best result has the score 1, and `score_threshold` refers to that scale. With
-    `rewrite_query`, the language model writes further queries, which requires the scope `ask`. The member `leadline` of
+    `rewrite_query`, the language model writes further queries, which requires the `ask` scope. The `leadline` field of
     a result gives its position in the document.
     """
     await run_in_threadpool(require_readable_store, services, caller, vector_store_id)
