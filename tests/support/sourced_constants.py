@@ -1,6 +1,7 @@
 """Reads a module that is a table of constants: what each decides, its unit and its source, from its comments."""
 
 import ast
+import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class SourcedConstant:
-    """A constant with the comment above it (`decides`) and the one behind it (`unit; source`); empty if it has none."""
+    """A constant with the comment above it (`decides`), and the unit and source from the comment behind it.
+
+    A part that is missing is empty.
+    """
 
     name: str
     decides: str
@@ -26,7 +30,7 @@ def read_constants(module: Path) -> list[SourcedConstant]:
     behind = {line: text for (line, column), text in comments.items() if column > 0}
     found = []
     for statement in top_assignments(module):
-        unit, _, source = behind.get(statement.lineno, "").partition("; ")
+        unit, source = [*re.split(r"[.;] ", behind.get(statement.lineno, ""), maxsplit=1), ""][:2]
         found.append(SourcedConstant(assigned_name(statement), above.get(statement.lineno - 1, ""), unit, source))
     return found
 
