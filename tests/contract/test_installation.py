@@ -106,7 +106,7 @@ def test_a_full_catalog_is_not_put_before_an_empty_folder(
 ) -> None:
     stored(engine, blobs)
     bind_installation(record, blobs)
-    with pytest.raises(InstallationMismatchError, match="holds no originals"):
+    with pytest.raises(InstallationMismatchError, match="contains no originals"):
         bind_installation(record, DirectoryBlobs(blobs.resolve_path(MARK_FILE).parent / "not mounted"))
 
 
