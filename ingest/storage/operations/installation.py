@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 from ingest.storage.blobs.store import BlobStore, fsync_path
 from ingest.storage.errors import InstallationMismatchError, RestoreUnfinishedError
 
-if (
-    TYPE_CHECKING
-):  # The settings import this module, and commands that only call a service must work without the database library.
+# The settings import this module, and commands that only call a service must work without the database library.
+if TYPE_CHECKING:
     from ingest.storage.operations.installation_record import InstallationRecord
 
 MARK_FILE = "INSTALLATION"
