@@ -45,9 +45,7 @@ class Leftovers:
         """Select the keys of originals that belong to no version, no file and no staged entry."""
         left = set(keys)
         if left:
-            with read_transaction(
-                self._engine
-            ) as connection:  # One pass over all rows, because blob keys have no index.
+            with read_transaction(self._engine) as connection:  # Blob keys have no index, so read all rows once.
                 # guard: staged-entries-known
                 # guard: file-bytes-not-leftovers
                 for table in (versions, staged_entries, files):
