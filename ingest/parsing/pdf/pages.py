@@ -127,7 +127,7 @@ class PagesParser:
         if seen.hidden:
             omit(OmissionKind.HIDDEN, seen.hidden, "characters that are drawn invisibly or outside the page")
         for font, count in seen.unreadable.items():
-            omit(OmissionKind.UNREADABLE_CHARACTER, count, f"the font {font} does not say which characters they are")
+            omit(OmissionKind.UNREADABLE_CHARACTER, count, f"the font {font} has no Unicode mapping for them")
         for name in list_embedded_files(self._document):
             omit(OmissionKind.ENTRY, 1, f"embedded file {name}")
         if seen.comments:

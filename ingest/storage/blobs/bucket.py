@@ -39,9 +39,9 @@ _HINTS: Mapping[str, str] = {
     "NoSuchBucket": "The bucket in LEADLINE_BLOBS does not exist. Create it, or correct its name.",
     "PermanentRedirect": "The bucket is in another region. Set LEADLINE_S3_REGION to that region.",
     "AuthorizationHeaderMalformed": "The bucket is in another region. Set LEADLINE_S3_REGION to that region.",
-    "InvalidAccessKeyId": "The server does not know LEADLINE_S3_ACCESS_KEY_ID.",
-    "SignatureDoesNotMatch": "LEADLINE_S3_SECRET_ACCESS_KEY is not the secret of LEADLINE_S3_ACCESS_KEY_ID.",
-    "AccessDenied": "The key needs permission to read, write, list and delete objects in the bucket.",
+    "InvalidAccessKeyId": "LEADLINE_S3_ACCESS_KEY_ID is unknown to the server. Correct it.",
+    "SignatureDoesNotMatch": "LEADLINE_S3_SECRET_ACCESS_KEY does not match LEADLINE_S3_ACCESS_KEY_ID. Correct it.",
+    "AccessDenied": "Give the access key permission to read, write, list and delete objects in the bucket.",
 }
 _NO_CREDENTIALS = "Set LEADLINE_S3_ACCESS_KEY_ID and LEADLINE_S3_SECRET_ACCESS_KEY, or assign a role to the machine."
 

@@ -251,7 +251,7 @@ class GenerationRecords:
             if beside.state is BUILDING and not unfinished:
                 raise GenerationStateError(
                     f"Generation {beside.id} is being built: {_load_progress(connection).percent} % is done.",
-                    hint="`leadline index discard --unfinished` discards it anyway.",
+                    hint="To discard it anyway, run `leadline index discard --unfinished`.",
                 )
             _set_state(connection, beside.id, DISCARDED)
             connection.execute(delete(jobs).where(_REEMBED))
