@@ -346,7 +346,7 @@ def _verify_catalog(folder: Path, sums: dict[str, str]) -> list[str]:
     wrong = [] if state == "ok" else [f"{CATALOG} is damaged: {state}."]
     for key, digest in named.items():
         if sums.get(f"{BLOBS}/{key}", digest) != digest:
-            wrong.append(f"{BLOBS}/{key} had already changed before the backup was made.")
+            wrong.append(f"{BLOBS}/{key} was damaged before the backup was made.")
     return wrong
 
 
