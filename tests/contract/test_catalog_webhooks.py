@@ -243,7 +243,7 @@ def test_a_webhook_is_disabled_when_nothing_has_arrived_for_days_and_enabled_wit
     outbox.record_result(second, DeliveryResult(503), disable_days=5)
     found = webhooks.load_webhook("ann", webhook.id)
     assert found.disabled_at is not None
-    assert found.disabled_reason == "No message was delivered for 5.1 days; the last reply was 503."
+    assert found.disabled_reason == "No message was delivered for 5.1 days; the last response was 503."
     (entry,) = Audit(engine).list_latest(AuditFilter("ann", action=Action.WEBHOOK_DISABLED))
     assert entry.object == f"webhook:{webhook.id}"
     again(engine)

@@ -96,7 +96,7 @@ def test_an_older_catalog_of_a_release_without_ids_takes_the_id_of_its_blobs(
 
 def test_an_empty_catalog_is_not_put_before_full_blobs(record: InstallationRecord, blobs: DirectoryBlobs) -> None:
     blobs.put("original/ab/x", b"of another catalog")
-    with pytest.raises(InstallationMismatchError, match="knows none"):
+    with pytest.raises(InstallationMismatchError, match="has none of the"):
         bind_installation(record, blobs)
     assert (record.load_id(), read_folder_mark(blobs.resolve_path(MARK_FILE).parent)) == (None, None)
 
@@ -106,7 +106,7 @@ def test_a_full_catalog_is_not_put_before_an_empty_folder(
 ) -> None:
     stored(engine, blobs)
     bind_installation(record, blobs)
-    with pytest.raises(InstallationMismatchError, match="holds no originals"):
+    with pytest.raises(InstallationMismatchError, match="contains no originals"):
         bind_installation(record, DirectoryBlobs(blobs.resolve_path(MARK_FILE).parent / "not mounted"))
 
 

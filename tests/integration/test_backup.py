@@ -364,7 +364,7 @@ def test_a_restore_takes_no_place_that_is_taken_unless_told(
     (later,) = ready(worker, book(2))
     taken = Target.__new__(Target)
     taken.home, taken.engine, taken.blobs, taken.record = tmp_path, worker.engine, worker.blobs, worker.record
-    with pytest.raises(BackupError, match="There are already 2 documents"):
+    with pytest.raises(BackupError, match="it has 2 documents"):
         taken.restore(folder)
     original = worker.catalog.load_document("ann", later).version.blob_key
     taken.restore(folder, replace=True)
@@ -427,10 +427,10 @@ def test_files_are_linked_where_that_can_be_done_and_copied_when_told(worker: Wo
 def test_a_folder_that_holds_a_backup_or_anything_else_is_not_written_to(worker: WorkerFixture, folder: Path) -> None:
     ready(worker, book(1))
     backup(worker, folder)
-    with pytest.raises(BackupError, match="holds a backup already"):
+    with pytest.raises(BackupError, match="already contains a backup"):
         backup(worker, folder)
     (folder / MANIFEST).unlink()
     with pytest.raises(BackupError, match="is not empty"):
         backup(worker, folder)
-    with pytest.raises(BackupError, match="holds no backup"):
+    with pytest.raises(BackupError, match="contains no backup"):
         read_manifest(folder)

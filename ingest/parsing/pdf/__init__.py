@@ -1,4 +1,4 @@
-"""Parse PDFs. Words, columns, tables and headings are derived from the drawing operations of the pages."""
+"""Parse PDFs. Words, columns, tables and headings are derived from the pages' drawing operations."""
 
 from ingest.parsing.pdf.parse import PDF_PARSER, parse_pdf
 

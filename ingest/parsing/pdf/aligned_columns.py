@@ -1,4 +1,4 @@
-"""Build a table from rows without a drawn grid. Columns are separated by gaps that almost no row crosses."""
+"""Build tables that have no drawn grid. Columns are separated by gaps that almost no row crosses."""
 
 import re
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from ingest.parsing.pdf.tables import (
     join_cell_words,
 )
 
-_NOTE_MARK = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}|\[[\w+.-]{1,12}\]")  # matches the mark before a note or a reference
+_NOTE_MARK = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}|\[[\w+.-]{1,12}\]")  # Matches the mark before a note or a reference.
 _FORMULA_NUMBER = re.compile(r"\((\d{1,3})\)")
 
 
@@ -37,7 +37,7 @@ class TableBuilder:
     def __init__(self, rows: Sequence[TextRow], rules: Sequence[Rule]) -> None:
         self._rows = rows
         self._size = compute_median(row.size for row in rows)
-        self.is_list = False  # set if the rows are notes with their marks, or numbered formulas
+        self.is_list = False  # True if the rows are notes with marks, or numbered formulas.
         self._left = min(row.left for row in rows)
         self._right = max(row.right for row in rows)
         top, bottom = rows[0].top, rows[-1].bottom
@@ -63,7 +63,7 @@ class TableBuilder:
         return Table(lines, headers, self._left, self._rows[0].top, self._right, self._rows[-1].bottom)
 
     def find_columns(self) -> list[ColumnEdges]:
-        """Return the columns. They are separated by gaps that almost no row crosses."""
+        """Find the columns, which are separated by gaps that almost no row crosses."""
         voters = [row for row in self._rows if len(row.cells) > 1]
         valued = [row for row in voters if any(has_value(cell) for cell in row.cells[1:])]
         if len(valued) == 1 and (found := _find_row_columns(valued[0], voters)):
@@ -117,10 +117,10 @@ class TableBuilder:
 
 
 def _find_row_columns(row: TextRow, rows: Sequence[TextRow]) -> list[ColumnEdges]:
-    """Find a row of values and the header rows that name its columns, and return the columns of both.
+    """Find the columns of a row of values and of the header rows that name its columns.
 
-    Other rows may span several columns. A header row has as many cells to the right of the label as the row of values.
-    Returns an empty list if there is no header row, or if the columns overlap.
+    A header row has as many cells to the right of the label as the row of values. Returns an empty list if there is no
+    header row, or if the columns overlap.
     """
     (_, label), *others = _trim_signs(row.cells)
     beside = ([cell for cell in _trim_signs(each.cells) if cell[0] > label] for each in rows)
@@ -134,7 +134,7 @@ def _find_row_columns(row: TextRow, rows: Sequence[TextRow]) -> list[ColumnEdges
 
 
 def _are_formula_numbers(texts: Sequence[str]) -> bool:
-    """Return whether texts are numbers like (1), (2), (3), as they appear at the edge of a column of formulas."""
+    """Return whether these are consecutive formula numbers, as in (1), (2), (3)."""
     found = [_FORMULA_NUMBER.fullmatch(text) for text in texts]
     numbers = [int(match[1]) for match in found if match]
     return len(numbers) == len(texts) > 1 and all(other == one + 1 for one, other in pairwise(numbers))
@@ -145,7 +145,7 @@ def _is_note_mark(text: str) -> bool:
 
 
 def has_value(cell: RowCell) -> bool:
-    """Return whether a cell is a value other than a year."""
+    """Return whether a cell contains a value that is not a year."""
     text = join_cell_words(cell.words)
     return is_value(text) and not is_year(text)
 
@@ -156,9 +156,9 @@ def _find_runs(free: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> list[tuple
 
 
 def _select_column(part: RowCell, columns: Sequence[ColumnEdges]) -> int:
-    """Return the column that a part of a row belongs to.
+    """Return the index of the column that a cell belongs to.
 
-    A sign belongs to the column of its number. Words belong to the first column that they overlap.
+    A symbol belongs to the column of its number, and words belong to the first column that they overlap.
     """
     numbers = range(len(columns))
     if is_symbol(part.text):
@@ -173,13 +173,13 @@ def _select_column(part: RowCell, columns: Sequence[ColumnEdges]) -> int:
 
 
 def _trim_signs(cells: Sequence[RowCell]) -> list[tuple[float, float]]:
-    """Return the extent of each cell, excluding the signs around its number, which may extend into the gaps."""
+    """Return the left and right edge of each cell, excluding the symbols around its number."""
     bare = [[word for word in cell.words if not is_symbol(word.text)] for cell in cells]
     return [(words[0].left, max(word.right for word in words)) for words in bare if words]
 
 
 def _widen_for_signs(columns: Sequence[ColumnEdges], lines: Sequence[Sequence[Words]]) -> list[ColumnEdges]:
-    """Return the columns, widened to include the signs of their values."""
+    """Return the columns, widened to include the symbols around their values."""
     wide = []
     for number, column in enumerate(columns):
         values = [word for line in lines if is_value(join_cell_words(line[number])) for word in line[number]]
@@ -189,7 +189,10 @@ def _widen_for_signs(columns: Sequence[ColumnEdges], lines: Sequence[Sequence[Wo
 
 
 def _join_continued_rows(lines: list[list[Words]], headers: int) -> tuple[list[list[Words]], int]:
-    """Join the rows of the header into one, and join rows that continue in the next row."""
+    """Join the header rows into one, and join each row that continues the previous row to it.
+
+    Returns the rows and the number of header rows.
+    """
     width = len(lines[0])
     header = [[word for line in lines[:headers] for word in line[number]] for number in range(width)]
     joined = [header] if headers else []
@@ -204,7 +207,7 @@ def _join_continued_rows(lines: list[list[Words]], headers: int) -> tuple[list[l
 
 
 def _is_continuation(before: Sequence[Words], line: Sequence[Words]) -> bool:
-    """Return whether a row continues the previous row: its label starts in mid-sentence, or is missing."""
+    """Return whether a row continues the previous row: its label is missing or starts in mid-sentence."""
     label, rest = line[0], [cell for cell in line[1:] if cell]
     if label:
         begins = label[0].text[:1]

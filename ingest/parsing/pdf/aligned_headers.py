@@ -1,4 +1,4 @@
-"""Decide which columns each header cell covers in a table without a drawn grid."""
+"""Determine which columns each header cell covers in a table without a drawn grid."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from ingest.parsing.pdf.tables import Words, is_currency, is_value, join_cell_wo
 
 @dataclass(frozen=True)
 class ColumnEdges:
-    """The edges of a column, in points."""
+    """The left and right edges of a column, in points."""
 
     left: float
     right: float
@@ -35,9 +35,9 @@ def compute_overlap(cell: RowCell, column: ColumnEdges) -> float:
 def split_at_columns(
     cell: RowCell, columns: Sequence[ColumnEdges], size: float, *, signs_lead: bool = False
 ) -> list[RowCell]:
-    """Split a cell at the gaps between columns, where there is space between its words.
+    """Split a cell wherever a gap between its words coincides with a gap between columns.
 
-    With `signs_lead`, a currency sign after a number belongs to the next column.
+    If `signs_lead` is true, a currency symbol after a number belongs to the next column.
     """
     parts = [RowCell([cell.words[0]])]
     for before, word in pairwise(cell.words):
@@ -52,7 +52,7 @@ def split_at_columns(
 
 
 class HeaderReader:
-    """Assigns the words of a header to columns. `rows` are all header rows, and `rules` are the table's rules."""
+    """Assigns the words of a table's header rows to columns."""
 
     def __init__(
         self, rows: Sequence[TextRow], columns: Sequence[ColumnEdges], rules: Sequence[Rule], size: float
@@ -64,7 +64,7 @@ class HeaderReader:
         self._boxes = [self._build_box(number) for number in range(len(columns))]
 
     def read_lines(self) -> list[list[Words]]:
-        """Return the rows, with each cell repeated in every column that it covers."""
+        """Return the header rows, with each cell repeated in every column that it covers."""
         return [self._read_line(number) for number in range(len(self._rows))]
 
     def _read_line(self, number: int) -> list[Words]:
@@ -78,7 +78,7 @@ class HeaderReader:
         return line
 
     def _split_cell(self, cell: RowCell) -> list[RowCell]:
-        """Split a cell into one part for each column that it overlaps, if its widest gaps separate the parts."""
+        """Split a cell at its widest gaps into one part per column that it overlaps, if the gaps are wide enough."""
         over = sum(compute_overlap(cell, column) > 0 for column in self._columns)
         gaps = sorted(((word.left - before.right, at) for at, (before, word) in enumerate(pairwise(cell.words), 1)))
         chosen, others = gaps[len(gaps) - over + 1 :], gaps[: len(gaps) - over + 1]
@@ -92,9 +92,8 @@ class HeaderReader:
     def _find_spans(self, number: int, cells: Sequence[RowCell]) -> list[Sequence[int]] | None:
         """Return the column span of each cell in a row of centred cells that together cover all columns.
 
-        The first column, which contains labels, keeps its separate cell. Returns None if no cell spans several columns,
-        or if the centring may be a coincidence: unless rules confirm it, all cells must span the same number of
-        columns.
+        The label column keeps its own cell. Returns None if no cell spans several columns, or if the cells may be
+        centred by coincidence. Unless rules confirm the spans, all cells must span the same number of columns.
         """
         boxes, spans, at = self._boxes, list[Sequence[int]](), 1
         for cell in cells:
@@ -116,10 +115,10 @@ class HeaderReader:
         return spans if is_sure else None
 
     def _is_spanned(self, number: int, cell: RowCell, span: Sequence[int], *, alike: bool) -> bool:
-        """Return whether rules separate a cell from the names of all columns over which it is centred.
+        """Return whether rules separate a cell from the names of the columns that it spans.
 
-        With `alike`, it is enough that the cell overlaps several columns or lies between two, unless rules assign other
-        columns to the cell. A cell over a single column may be the first or last line of that column's name.
+        If `alike` is true, it is enough that the cell overlaps several columns or lies between two, unless rules assign
+        it to other columns. A cell over a single column may be the first or last line of that column's name.
         """
         row = self._rows[number]
         below = self._find_rule_below(row, cell)
@@ -136,7 +135,7 @@ class HeaderReader:
         )
 
     def _is_ruled(self, span: Sequence[int], rules: Sequence[Rule]) -> bool:
-        """Return whether rules cover all columns of a span, and no rule covers columns inside and outside of it."""
+        """Return whether rules cover all columns of a span, and none of them also covers a column outside it."""
         under = [self._list_columns_under(rule) for rule in rules]
         within = [each for each in under if set(each) & set(span)]
         return {at for each in within for at in each} == set(span)
@@ -153,7 +152,7 @@ class HeaderReader:
         return over or [min(range(len(self._columns)), key=lambda at: abs(self._columns[at].middle - middle))]
 
     def _find_rule_below(self, row: TextRow, cell: RowCell) -> Rule | None:
-        """Return the nearest rule below a cell that is at least as long and lies below no other cell of the row."""
+        """Return the nearest rule below a cell that covers the cell's width and no other cell of the row."""
         below = (
             rule
             for rule in self._rules
@@ -165,7 +164,7 @@ class HeaderReader:
         return min(below, key=lambda rule: rule.at, default=None)
 
     def _build_box(self, number: int) -> ColumnEdges:
-        """Return a column, widened to the rules that cover it and no other column."""
+        """Widen a column to the rules that cover only this column."""
         column = self._columns[number]
         others = [*self._columns[:number], *self._columns[number + 1 :]]
         rules = [

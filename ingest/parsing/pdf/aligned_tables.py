@@ -1,7 +1,7 @@
 """Find tables without a drawn grid by the alignment of consecutive rows.
 
-Consecutive rows of several cells with a common gap form a table. Rows of a single cell between them are labels. Rows
-above the table and over its columns are the header.
+Consecutive rows that have several cells and a common gap form a table. Single-cell rows between them are labels. Rows
+directly above the columns are the header.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from ingest.parsing.pdf.tables import Table, is_symbol
 
 
 def merge_table_rows(rows: Sequence[TextRow], rules: Sequence[Rule], blank: float) -> list[TextRow | Table]:
-    """Replace the rows of each table with the table. `blank` is the result of `compute_usual_space`."""
+    """Replace the rows of each table with a `Table`. `blank` is the result of `compute_usual_space`."""
     # guard: pdf-contents-no-table
     mark_contents_rows(rows)
     split_at_common_gaps(rows, blank)
@@ -62,7 +62,7 @@ def _is_tabular(row: TextRow) -> bool:
 
 
 def _split_row(row: TextRow) -> list[RowCell]:
-    """Return the cells of a row, without leader dots and with each list mark joined to its text."""
+    """Return the cells of a row. Leader dots are removed, and a list mark is joined to its text."""
     if is_justified(row):
         return [RowCell(row.words)]
     cells, words = row.cells, strip_leaders(row)
@@ -79,7 +79,7 @@ def _list_gaps(row: TextRow) -> list[tuple[float, float]]:
 
 
 def _find_group_end(rows: Sequence[TextRow], start: int) -> int:
-    """Return the end of the rows that may form one table with the row at `start`."""
+    """Return the index after the last row that may form a table with the row at `start`."""
     tabular, end = [rows[start]], start + 1
     left, right = rows[start].left, rows[start].right
     at = end
@@ -103,12 +103,12 @@ def _find_group_end(rows: Sequence[TextRow], start: int) -> int:
 
 
 def _is_adjacent(above: TextRow, row: TextRow) -> bool:
-    """Return whether a row is close enough to the row above to be in the same table."""
+    """Return whether a row is close enough to the row above it to belong to the same table."""
     return row.top - above.bottom <= MAX_TABLE_ROW_GAP_RATIO * max(row.size, above.size)
 
 
 def _is_new_header(before: Sequence[TextRow], row: TextRow) -> bool:
-    """Return whether a row below values is a new header: it has no label, and only words or years."""
+    """Return whether a row below values starts a new header: it has no label and contains only words or years."""
     labels = [each.left for each in before if any(has_value(cell) for cell in each.cells[1:])]
     if not labels or row.left <= compute_median(labels) + MAX_LABEL_INDENT_RATIO * row.size:
         return False
@@ -121,10 +121,9 @@ def _has_shared_gap(one: TextRow, other: TextRow) -> bool:
 
 
 def _extend_table(rows: Sequence[TextRow], start: int, end: int, free: int) -> tuple[int, int]:
-    """Return the start and end of a table after adding adjacent rows that fit its columns.
+    """Extend a table by adjacent rows that fit its columns, and return its new start and end.
 
-    Such rows are continuations of cells, or have cells that are too close together to be separated unless the columns
-    are known.
+    Such rows continue cells, or their cells are too close together to be separated unless the columns are known.
     """
     columns = TableBuilder(rows[start:end], ()).find_columns()
     step = compute_median(other.bottom - one.bottom for one, other in pairwise(rows[start:end]))
@@ -141,9 +140,9 @@ def _extend_table(rows: Sequence[TextRow], start: int, end: int, free: int) -> t
 
 
 def _count_filled_columns(row: TextRow, columns: Sequence[ColumnEdges], *, or_first: bool = False) -> int:
-    """Return the number of columns that a row's words fill, aligned to an edge. Returns 0 if some words do not fit.
+    """Count the columns that a row's words fill and align with. Returns 0 if some words fit no column.
 
-    A row that has words only in the first column counts only if `or_first` is set.
+    A row that fills only the first column counts only if `or_first` is true.
     """
     if row.is_contents:
         return 0
@@ -162,7 +161,7 @@ def _count_filled_columns(row: TextRow, columns: Sequence[ColumnEdges], *, or_fi
 
 
 def _extend_to_header(rows: Sequence[TextRow], start: int, end: int, free: int) -> int:
-    """Return the start of a table after adding header rows that have a single cell over the columns."""
+    """Extend a table upwards by header rows that have a single cell, and return its new start."""
     first = min(row.cells[1].left for row in rows[start:end] if _is_tabular(row)) - rows[start].size
     left, right = min(row.left for row in rows[start:end]), max(row.right for row in rows[start:end])
     begin = at = start

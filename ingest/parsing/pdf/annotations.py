@@ -1,6 +1,6 @@
-"""Read the text of annotations: the values of form fields, and free text. Comments are only counted.
+"""Read form field values and free text from annotations, which PDFium does not include in a page's text.
 
-PDFium does not include annotations in the text of a page.
+Comments are only counted.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ _CHECKED_BOX = "☒"
 
 
 def read_annotations(document: PdfDocument, page: PdfPage, content: PageContent) -> None:
-    """Add the words of form fields and free text at their positions."""
+    """Add the words of form fields and free text to a page's content, and count its comments."""
     for number in range(min(raw.FPDFPage_GetAnnotCount(page), MAX_PAGE_ANNOTATIONS)):
         annotation = raw.FPDFPage_GetAnnot(page, number)
         if annotation:

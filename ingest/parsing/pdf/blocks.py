@@ -34,9 +34,9 @@ _SENTENCE_END = re.compile(r".*[.!?:;。！？؟][\"'”’)\]]*", re.DOTALL)
 
 @dataclass
 class Block:
-    """A block of lines that belong together: a paragraph, a heading, or a list item with its mark.
+    """A paragraph, a heading, or a list item with its mark.
 
-    `right` is the right edge of its column. `lines` are words in reading order.
+    `lines` contains the words of each line in reading order. `right` is the right edge of the block's column.
     """
 
     page: int
@@ -47,9 +47,9 @@ class Block:
     right: float
     mark: Word | None = None
     depth: int = 0
-    level: int = 0  # the level of a heading, from 1; 0 for other blocks
-    is_contents: bool = False  # contains lines of a table of contents
-    breaks: list[bool] = field(default_factory=list)  # whether each line end except the last was intended
+    level: int = 0  # Heading level, counted from 1; 0 for other blocks.
+    is_contents: bool = False  # True if it contains lines of a table of contents.
+    breaks: list[bool] = field(default_factory=list)  # For each line end except the last, whether it was intended.
 
     @property
     def text(self) -> str:
@@ -57,7 +57,7 @@ class Block:
 
     @property
     def ends_short(self) -> bool:
-        """True if the last line is not full, which means that the sentence does not continue in another block."""
+        """Whether the last line is not full, so the sentence does not continue in another block."""
         last = self.lines[-1]
         return max(word.right for word in last) < self.right - 4 * self.size
 
@@ -68,7 +68,7 @@ class Block:
 
 @dataclass
 class PageTable:
-    """A table and its page."""
+    """A table and the number of its page."""
 
     page: int
     table: Table
@@ -76,14 +76,14 @@ class PageTable:
 
 @dataclass
 class PageRegions:
-    """A page's rows and tables by region, in reading order."""
+    """A page's rows and tables, grouped by region, in reading order."""
 
     number: int
     regions: list[list[TextRow | Table]]
 
 
 def divide_page(content: PageContent) -> PageRegions:
-    """Divide a page into regions, starting with the words in the most common orientation."""
+    """Divide a page into regions. Words in the most common orientation come first."""
     counts: dict[int, int] = {}
     for word in content.words:
         counts[word.turn] = counts.get(word.turn, 0) + len(word.text)
@@ -116,7 +116,7 @@ def _split_into_columns(
 
 
 class Leading:
-    """The usual line spacing of running text, by type size."""
+    """The usual line spacing of running text for each font size."""
 
     def __init__(self, pages: Iterable[PageRegions]) -> None:
         distances: dict[float, list[float]] = {}
@@ -132,7 +132,7 @@ class Leading:
         self._usual = {size: compute_median(each) for size, each in distances.items() if len(each) >= MIN_LINE_PAIRS}
 
     def get_step(self, row: TextRow) -> float:
-        """Return the usual line spacing for a row's type size."""
+        """Return the usual line spacing for a row's font size."""
         return self._usual.get(row.size, DEFAULT_LINE_STEP_RATIO * row.size)
 
 
@@ -142,7 +142,7 @@ def build_page_blocks(page: PageRegions, leading: Leading) -> list[Block | PageT
 
 
 def _build_stand_in(table: Table, page: int) -> Word:
-    """Return a placeholder word that represents a table during the search for columns."""
+    """Build a placeholder word that represents a table during the search for columns."""
     box = Box(page, 0.0, 0.0, 0.0, 0.0)
     return Word("", table.left, table.top, table.right, table.bottom, 0.0, False, 0, box)
 
@@ -163,7 +163,7 @@ class _ColumnBlockBuilder:
         self._right = max((row.right for row in rows), default=0.0)
         self._blocks: list[Block | PageTable] = []
         self._last: TextRow | None = None
-        self._hanging = 0.0  # the left edge of the current list item's text
+        self._hanging = 0.0  # Left edge of the current list item's text.
 
     def build(self) -> list[Block | PageTable]:
         for item in self._items:
@@ -216,7 +216,7 @@ class _ColumnBlockBuilder:
         return not (begins_indented and flush and len(block.lines) > 1)
 
     def _has_room_left(self, last: TextRow, row: TextRow) -> bool:
-        """Return whether the next line's first word would have fit on the last line, so the line end was intended."""
+        """Return whether the next row's first word would have fit on the previous row, so the line end was intended."""
         if last.is_contents:
             return True
         first = sort_for_reading(row.words)[0]
@@ -224,7 +224,10 @@ class _ColumnBlockBuilder:
         return room > first.right - first.left + row.size
 
     def _set_depth(self) -> None:
-        """Set the depth of a list item: one more than the nearest item before it that is less indented."""
+        """Set the depth of the last block if it is a list item.
+
+        Its depth is one more than the depth of the nearest preceding item that is less indented.
+        """
         block = self._blocks[-1]
         if not isinstance(block, Block) or block.mark is None:
             return
@@ -240,7 +243,7 @@ class _ColumnBlockBuilder:
 
 
 def _find_mark(words: Sequence[Word]) -> Word | None:
-    """Return the bullet or number at the start of a row, or None if there is none or no words follow it."""
+    """Return the bullet or number at the start of a row, or None if there is none or no word follows it."""
     if len(words) < 2:
         return None
     return words[0] if is_list_mark(words[0].text) else None

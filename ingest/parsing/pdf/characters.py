@@ -1,4 +1,4 @@
-"""Read a page's words from PDFium, with their boxes, type size and weight."""
+"""Read a page's words from PDFium, with their bounding boxes, font size and weight."""
 
 import re
 import unicodedata
@@ -29,18 +29,18 @@ from ingest.parsing.pdf.content import PageContent, Word
 from ingest.parsing.pdf.pdfium import TextPage
 from ingest.storage.texts.positions import Box
 
-# Hyphens: PDFium's code for a word divided by a line end, and soft hyphens that are drawn.
+# Hyphens are PDFium's code for a word divided by a line end, and soft hyphens that the page draws.
 _REPLACEMENTS = {PDFIUM_HYPHEN: "-", SOFT_HYPHEN: "-", NO_CHARACTER: None}
 _SPACES = np.array(WHITE_SPACE, np.uint32)
-# Bold fonts are also recognized by their names, because weights may be wrong: "Medi" is Nimbus bold, "BX" (bold
-# extended) is Computer Modern bold.
+# Bold fonts are also recognized by their names, because their weights may be wrong. "Medi" is Nimbus bold, and "BX"
+# (bold extended) is Computer Modern bold.
 _BOLD_NAME = re.compile(r"bold|black|heavy|demi|semibd|-medi(?!um)|^(?:cm|sf|ec|lm)[a-z]{0,3}bx", re.IGNORECASE)
 _UNREADABLE = "\ufffd"
 
 
 @dataclass(frozen=True)
 class PageFrame:
-    """A page's box in its own coordinates, and the number of quarter turns to the right by which it is displayed."""
+    """A page's bounding box in its own coordinates, and the number of clockwise quarter turns for display."""
 
     left: float
     bottom: float
@@ -54,7 +54,7 @@ class PageFrame:
         return (height, width) if self.turns % 2 else (width, height)
 
     def map_boxes(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Map boxes (rows of left, top, right, bottom) from page coordinates to coordinates on the displayed page."""
+        """Map boxes (rows of left, top, right, bottom) from page coordinates to displayed coordinates."""
         left, top, right, bottom = boxes.T
         if self.turns == 0:
             four = left - self.left, self.top - top, right - self.left, self.top - bottom
@@ -68,22 +68,22 @@ class PageFrame:
 
 
 def get_page_frame(page: PdfPage) -> PageFrame:
-    """Return a page's box and rotation."""
+    """Return a page's bounding box and rotation."""
     left, bottom, right, top = page.get_bbox()
     return PageFrame(left, bottom, max(right, left + 1), max(top, bottom + 1), (page.get_rotation() // 90) % 4)
 
 
 @dataclass
 class Fonts:
-    """Facts about the fonts of a page, keyed by font address. An address is valid only while the page is open."""
+    """Names and properties of a page's fonts, keyed by font address, which is valid only while the page is open."""
 
     names: dict[int, str] = field(default_factory=dict)
     bold: dict[int, bool] = field(default_factory=dict)
-    mapped: dict[int, set[str]] = field(default_factory=dict)  # characters that have a Unicode mapping, by font
-    coded: dict[int, bool] = field(default_factory=dict)  # whether codes of unmapped characters are Unicode code points
+    mapped: dict[int, set[str]] = field(default_factory=dict)  # Characters that have a Unicode mapping.
+    coded: dict[int, bool] = field(default_factory=dict)  # Whether codes of unmapped characters are code points.
 
     def load_font(self, font: int) -> None:
-        """Load a font's name and weight unless they are already loaded."""
+        """Load a font's name and weight if they are not loaded yet."""
         if font not in self.names:
             name = pdfium.get_font_name(font).partition("+")[2] or pdfium.get_font_name(font)
             heavy = pdfium.get_font_weight(font) >= MIN_BOLD_WEIGHT
@@ -102,7 +102,7 @@ class _WordType:
 def read_words(page: PdfPage, content: PageContent, *, keep_invisible: bool) -> None:
     """Add the words to a page's content, in the order in which the file draws them.
 
-    `keep_invisible` is for scanned pages, which have an invisible text layer over the picture.
+    Set `keep_invisible` for scanned pages, which have an invisible text layer over the image.
     """
     text_page = page.get_textpage()
     try:
@@ -121,7 +121,7 @@ class _WordReader:
         self._object = -1
         self._type = _WordType()
         self._codes, self._spans = "", [(0, 0)]
-        self._places: dict[tuple[str, int], list[tuple[float, float]]] = {}  # positions of words by text and top
+        self._places: dict[tuple[str, int], list[tuple[float, float]]] = {}  # Positions of words, by text and top.
 
     def read(self) -> None:
         codes = self._text.read_codes()
@@ -157,13 +157,16 @@ class _WordReader:
             if self._is_redrawn(readable, left, top, kind.size):
                 return
             turn = kind.turn
-            if down and (turn + self._frame.turns) % 4 == 0:  # as for text that is rotated to the right
+            if down and (turn + self._frame.turns) % 4 == 0:  # Treat it like text that is rotated clockwise.
                 turn = (turn + 3) % 4
             bold = self._fonts.bold[kind.font]
             content.words.append(Word(readable, left, top, right, bottom, kind.size, bold, turn, box))
 
     def _is_redrawn(self, text: str, left: float, top: float, size: float) -> bool:
-        """Return whether a word was already drawn at this position. Pages do this for bold type or a shadow."""
+        """Return whether a word was already drawn at this position, as some pages do for bold text or a shadow.
+
+        If it was not, its position is recorded.
+        """
         most = REDRAWN_OFFSET_RATIO * size
         for height in range(round(top - most), round(top + most) + 1):
             for x, y in self._places.get((text, height), ()):
@@ -173,7 +176,7 @@ class _WordReader:
         return False
 
     def _read_type(self, index: int) -> None:
-        """Read the font and type size of the word that starts at `index`. All words of a text object share them."""
+        """Read the font, size and rotation of the word that starts at `index`, unless its text object was just read."""
         text_object = self._text.get_text_object(index)
         if text_object == self._object and text_object:
             return
@@ -186,7 +189,7 @@ class _WordReader:
             self._fonts.bold.setdefault(0, False)
         a, b, c, d = self._text.get_matrix(index)[:4]
         size = round(self._text.get_font_size(index) * (hypot(c, d) or 1.0) * 2) / 2
-        if size < 0:  # a negative size in a rotated matrix: the letters are upright
+        if size < 0:  # A negative size cancels the matrix's rotation, so the letters are upright.
             a, b = -a, -b
         quarters = atan2(b, a) / (pi / 2) - self._frame.turns
         turn = round(quarters)
@@ -197,8 +200,8 @@ class _WordReader:
     def _replace_unmapped(self, text: str, start: int) -> str:
         """Replace the characters of a word that the font does not map to Unicode.
 
-        Returns an empty string for a longer word without any mapped characters. A single unmapped sign is kept, because
-        it may be a list mark.
+        Returns an empty string if a word of several characters has no mapped character. A single unmapped character is
+        kept, because it may be a list mark.
         """
         font = self._type.font
         known = self._fonts.mapped.setdefault(font, {chr(NO_CHARACTER)})
@@ -218,8 +221,8 @@ class _WordReader:
     def _has_unicode_codes(self, font: int) -> bool:
         """Return whether a font's codes for characters without a Unicode mapping are Unicode code points.
 
-        If they are, the codes form text with U+0020 as spaces and without control characters, or all of them are in the
-        block of dashes and quotation marks. Other fonts use glyph numbers as codes, which start from 0.
+        They are if the codes include U+0020 as spaces and no control characters, or if all of them are dashes and
+        quotation marks. Other fonts use glyph numbers as codes, which start from 0.
         """
         if font not in self._fonts.coded:
             found: set[str] = set()
@@ -236,7 +239,10 @@ class _WordReader:
 def _find_word_spans(
     codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Split the characters into words, at white space and between letters that are not adjacent."""
+    """Split the characters into words at white space and at gaps between letters.
+
+    Returns the start indices and the end indices of the words.
+    """
     inside = ~(np.isin(codes, _SPACES) | ((codes < 0x20) & (codes != PDFIUM_HYPHEN) & (boxes[:, 0] == boxes[:, 2])))
     if not np.any(inside):
         return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -255,7 +261,7 @@ def _find_word_spans(
 def _find_vertical_words(
     boxes: npt.NDArray[np.float32], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Return, for each word, whether its letters are stacked vertically, as in vertical Chinese and Japanese text."""
+    """Return for each word whether its letters are stacked vertically, as in vertical Chinese and Japanese text."""
     first, last = boxes[starts].T, boxes[ends - 1].T
     in_line = (last[0] < first[2]) & (last[2] > first[0])
     below: npt.NDArray[np.bool_] = in_line & (last[1] + last[3] < 2 * first[3])
@@ -263,10 +269,10 @@ def _find_vertical_words(
 
 
 def _remove_false_spaces(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
-    """Remove spaces and line ends that PDFium inserts between letters that are not further apart than other letters.
+    """Remove spaces and line ends that PDFium inserts between letters of one word.
 
-    PDFium does so where letters overlap, in tightly set type, and in letter-spaced words. Spaces drawn by the page are
-    kept, as are spaces in text that runs to the left and after the small number of a note.
+    PDFium does this where letters overlap, in tightly set text, and in letter-spaced words. Spaces drawn by the page
+    are kept, as are spaces in right-to-left text and after a footnote number.
     """
     letters = np.flatnonzero(~np.isin(codes, _SPACES))
     if len(letters) < 2:
@@ -293,14 +299,13 @@ def _remove_false_spaces(text: TextPage, codes: npt.NDArray[np.uint32], boxes: n
 
 
 def _is_combining_mark(code: np.uint32) -> bool:
-    """Return whether a code point is a combining mark."""
     return unicodedata.category(chr(code)) == "Mn"
 
 
 def _reorder_ligatures(codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
-    """Restore the order of the letters in a right-to-left ligature. PDFium reverses it along with the line.
+    """Restore the order of the letters in right-to-left ligatures, which PDFium reverses along with the line.
 
-    The letters of one ligature have the same box.
+    The letters of a ligature have the same box.
     """
     leftward = (codes >= 0x590) & (codes <= 0x8FF)
     same = leftward[1:] & leftward[:-1] & np.all(boxes[1:] == boxes[:-1], axis=1) & (boxes[1:, 0] < boxes[1:, 2])
@@ -310,7 +315,7 @@ def _reorder_ligatures(codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.floa
 
 
 def _use_tight_boxes(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
-    """Replace the box of a character with the box of its drawn shape if the height of the font is implausible."""
+    """Replace each character box of implausible height with the box of the character's drawn shape."""
     height = boxes[:, 1] - boxes[:, 3]
     letters = ~np.isin(codes, _SPACES)
     usual = max(1.0, float(np.median(height[letters])))
@@ -323,7 +328,7 @@ def _compute_word_boxes(
 ) -> npt.NDArray[np.float32]:
     cuts = np.empty(2 * len(starts), np.int64)
     cuts[0::2], cuts[1::2] = starts, ends
-    padded = np.vstack([boxes, boxes[-1:]])  # appended so that the last end is a valid index
+    padded = np.vstack([boxes, boxes[-1:]])  # Padded so that the last end is a valid index.
     lower = np.minimum.reduceat(padded, cuts)[0::2]
     upper = np.maximum.reduceat(padded, cuts)[0::2]
     return np.stack([lower[:, 0], upper[:, 1], upper[:, 2], lower[:, 3]], axis=1)

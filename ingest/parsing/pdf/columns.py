@@ -1,8 +1,8 @@
 """Divide a page into columns by the white space between them.
 
-A gutter is a tall strip without words. It separates columns of text if both sides are running text, or if the lines on
-the two sides are at different heights. Otherwise, it separates the columns of a table. Words that cross the strip above
-or below a gutter end the columns there. Regions are divided again until no gutter is left.
+A gutter is a tall strip without words. It separates text columns if both sides are running text, or if the lines on the
+two sides are at different heights. Otherwise, it separates the columns of a table. The text columns end where words
+cross the strip above or below the gutter. Regions are divided further until no gutter is left.
 
 Strips are found as in Breuel's whitespace analysis (Two Geometric Algorithms for Layout Analysis, DAS 2002), but on a
 raster instead of rectangles.
@@ -35,7 +35,7 @@ from ingest.parsing.pdf.constants import (
 from ingest.parsing.pdf.content import Word, compute_median, compute_typical_size
 from ingest.parsing.pdf.rows import TextRow, build_rows, is_list_mark, is_right_to_left
 
-_DASHES = "-–—"  # dashes that a table shows in place of a number
+_DASHES = "-–—"  # Dashes that tables show instead of a number.
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class _Gutter:
 
 
 def iter_regions(words: Sequence[Word], depth: int = 0) -> Iterator[list[Word]]:
-    """Yield the words of each region that has no columns, in the reading order of the regions."""
+    """Yield the words of each region without further columns, in reading order."""
     if not words:
         return
     gutter = _find_gutter(words) if depth < MAX_COLUMN_DEPTH else None
@@ -72,7 +72,7 @@ def iter_regions(words: Sequence[Word], depth: int = 0) -> Iterator[list[Word]]:
 
 
 def _find_gutter(words: Sequence[Word]) -> _Gutter | None:
-    """Return the tallest strip that separates columns of text, or None if there is none."""
+    """Return the tallest strip that separates text columns, or None if there is none."""
     size = compute_typical_size(words)
     for gutter in _iter_strips(words, size):
         bands = _split_bands(gutter, words, size)
@@ -87,7 +87,7 @@ def _find_gutter(words: Sequence[Word]) -> _Gutter | None:
 
 
 def _count_column_bands(bands: Sequence[list[Word]], gutter: _Gutter, size: float) -> int:
-    """Return the number of bands that come before the final bands that form a table together."""
+    """Return the number of bands, excluding the last bands if they form a table together."""
     end = len(bands)
     for start in range(len(bands) - 1, 0, -1):
         words = _merge_bands(bands[start:])
@@ -108,7 +108,10 @@ def _merge_bands(bands: Sequence[list[Word]]) -> list[Word]:
 
 
 def _split_bands(gutter: _Gutter, words: Sequence[Word], size: float) -> list[list[Word]]:
-    """Return the words along a strip, split where both sides are empty, so that a table below columns is separate."""
+    """Split the words beside a strip into bands wherever both sides are empty.
+
+    This separates a table from the text columns above it.
+    """
     inside = [word for word in words if gutter.top < (word.top + word.bottom) / 2 < gutter.bottom]
     bands: list[list[Word]] = []
     bottom = 0.0
@@ -122,7 +125,7 @@ def _split_bands(gutter: _Gutter, words: Sequence[Word], size: float) -> list[li
 
 
 def _iter_strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
-    """Yield tall strips between words, tallest first, each at its full width."""
+    """Yield tall strips of white space between words, tallest first."""
     x0, y0 = min(word.left for word in words), min(word.top for word in words)
     x1, y1 = max(word.right for word in words), max(word.bottom for word in words)
     if y1 - y0 < MIN_GUTTER_HEIGHT_RATIO * size:
@@ -166,7 +169,7 @@ def _iter_strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
 
 def _is_column_gutter(words: Sequence[Word], gutter: _Gutter, size: float) -> bool:
     one, other = _split_sides(words, gutter)
-    if not one or not other:  # one side is a table or is empty
+    if not one or not other:  # One side is empty or contains only tables.
         return len(one) + len(other) > 1 and all(_has_words_beside(words, gutter))
     if min(len(one), len(other)) < 2:
         return False
@@ -181,7 +184,7 @@ def _is_column_gutter(words: Sequence[Word], gutter: _Gutter, size: float) -> bo
 
 
 def _split_sides(words: Sequence[Word], gutter: _Gutter) -> tuple[list[TextRow], list[TextRow]]:
-    """Return the rows on both sides of a strip. Placeholders for tables have no text."""
+    """Return the rows to the left and right of a strip, without placeholders for tables."""
     left = [word for word in words if word.text and word.middle < gutter.left]
     right = [word for word in words if word.text and word.middle >= gutter.left]
     return build_rows(left), build_rows(right)
@@ -209,9 +212,9 @@ def _is_running_text(rows: Sequence[TextRow]) -> bool:
 
 
 def _count_parts_across(rows: Sequence[TextRow]) -> int:
-    """Return the number of parts into which empty vertical strips divide `rows`.
+    """Count the parts into which empty vertical strips divide the rows.
 
-    If there are only a few lines, gaps may be a coincidence, so they are not counted.
+    Returns 1 if there are only a few rows, because their gaps may be a coincidence.
     """
     if len(rows) < MIN_RIVER_LINES:
         return 1
@@ -224,7 +227,7 @@ def _count_parts_across(rows: Sequence[TextRow]) -> int:
 
 
 def _is_list(rows: Sequence[TextRow]) -> bool:
-    """Return whether most rows are list items with a mark, which hardly ever occur as table cells."""
+    """Return whether most rows are list items with a mark, which rarely occur in table cells."""
     items = sum(
         len(row.words) > 1 and is_list_mark(row.words[0].text) and row.words[0].text not in _DASHES for row in rows
     )
@@ -232,7 +235,7 @@ def _is_list(rows: Sequence[TextRow]) -> bool:
 
 
 def _compute_beside_share(few: Sequence[TextRow], many: Sequence[TextRow], size: float) -> float:
-    """Return the fraction of the rows in `few` that are at the same height as a row in `many`."""
+    """Return the fraction of the rows in `few` that are level with a row in `many`."""
     middles = np.array([row.top + row.bottom for row in many]) / 2
     beside = sum(
         bool(np.any(np.abs(middles - (row.top + row.bottom) / 2) <= BESIDE_OFFSET_RATIO * size)) for row in few

@@ -1,6 +1,6 @@
-"""The content of a PDF page as drawn: words, rules and pictures, before they are put in reading order.
+"""The content of a PDF page as drawn: words, rules and images, before they are put in reading order.
 
-Coordinates are points from the top left corner of the displayed page, which is its crop box with the page's rotation.
+Coordinates are in points, measured from the top left corner of the displayed page (the rotated crop box).
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,10 @@ from ingest.storage.texts.positions import Box
 
 @dataclass(slots=True)
 class Word:
-    """A word, or the part of it on one line. `turn` counts quarter turns to the left; 4 means slanted."""
+    """A word, or the part of a divided word on one line.
+
+    `size` is the font size. `turn` is the number of counterclockwise quarter turns; 4 means slanted.
+    """
 
     text: str
     left: float
@@ -35,7 +38,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A drawn line, horizontal or vertical, from `start` to `end`; `at` is its position on the other axis."""
+    """A drawn line from `start` to `end`; `at` is its position on the other axis. `level` means horizontal."""
 
     level: bool
     at: float
@@ -45,10 +48,10 @@ class Rule:
 
 @dataclass
 class PageContent:
-    """The characters, rules and pictures of one page.
+    """The words, rules and images of one page.
 
-    `image_share` is the fraction of the page that its pictures cover in total, and `image_box` the left, bottom, right
-    and top of the box around all of them, in the page's own coordinates.
+    `image_share` is the fraction of the page covered by images. `image_box` is the bounding box of all images (left,
+    bottom, right, top) in the page's own coordinates.
     """
 
     number: int
@@ -56,21 +59,18 @@ class PageContent:
     height: float
     words: list[Word] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
-    fills: list[Rule] = field(default_factory=list)  # edges of filled boxes
+    fills: list[Rule] = field(default_factory=list)  # Edges of filled boxes.
     images: int = 0
     image_share: float = 0.0
     image_box: tuple[float, float, float, float] | None = None
-    hidden: int = 0  # characters drawn invisibly or outside the page
-    unreadable: dict[str, int] = field(default_factory=dict)  # unreadable characters by font
+    hidden: int = 0  # Number of characters drawn invisibly or outside the page.
+    unreadable: dict[str, int] = field(default_factory=dict)  # Number of unreadable characters by font.
     comments: int = 0
 
 
 @dataclass(frozen=True)
 class RecognizedWord:
-    """A word recognized in the picture of a page, with its box on the displayed page.
-
-    `turn` has the same meaning as in `Word`.
-    """
+    """A word recognized by OCR, with its bounding box on the displayed page. See `Word` for `turn`."""
 
     text: str
     box: Box
@@ -78,9 +78,9 @@ class RecognizedWord:
 
 
 def turn_upright(content: PageContent, turn: int) -> PageContent:
-    """Return a page with only the words whose `turn` is the given one, rotated upright. A word's `box` stays unchanged.
+    """Return the page with only the words that have this `turn`, rotated upright together with its rules.
 
-    Rules are rotated too. Slanted words are not rotated.
+    Slanted words are not rotated. The `box` of a word does not change.
     """
     words = [word for word in content.words if word.turn == turn]
     if turn in (0, 4):
@@ -122,7 +122,7 @@ def merge_rules(rules: Iterable[Rule]) -> list[Rule]:
 
 
 def spread_words(content: PageContent, text: str, left: float, top: float, right: float, bottom: float) -> list[Word]:
-    """Return the words of `text`, which fills a box on a page. Each word gets a proportional part of the box."""
+    """Build the words of a text that fills a box on a page. Each word gets a proportional part of the box."""
     left, right = max(0.0, left), min(content.width, right)
     top, bottom = max(0.0, top), min(content.height, bottom)
     lines = text.splitlines()
@@ -152,7 +152,7 @@ def compute_median(numbers: Iterable[float], default: float = 0.0) -> float:
 
 
 def compute_typical_size(words: Sequence[Word]) -> float:
-    """Return the median type size, weighting each word by its number of characters."""
+    """Return the median font size, with each word weighted by its number of characters."""
     if words and all(word.size == words[0].size for word in words):
         return words[0].size
     sizes: dict[float, int] = {}

@@ -1,4 +1,4 @@
-"""Find the lines of a table of contents, which consist of words and aligned page numbers in ascending order."""
+"""Find the lines of a table of contents: each consists of words and a page number, aligned and in ascending order."""
 
 import re
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def mark_contents_rows(rows: Sequence[TextRow]) -> None:
         at = end
 
 
-_Line = tuple[int, list[Word], int, bool]  # the row's number, its words, the page, and whether it has leader dots
+_Line = tuple[int, list[Word], int, bool]  # Row index, words, page number, and whether the row has leader dots.
 
 
 def _parse_line(row: TextRow) -> tuple[list[Word], int, bool] | None:
@@ -85,7 +85,10 @@ def _can_follow(before: _Line, line: _Line) -> bool:
 
 
 def _compute_min_lines(rows: Sequence[TextRow], run: Sequence[_Line]) -> int:
-    """Return the minimum number of lines. It is larger after a possible table header, and smaller with leader dots."""
+    """Return the minimum number of lines in a table of contents.
+
+    It is higher after a possible table header, and lower if all lines have leader dots.
+    """
     if all(led for _, _, _, led in run):
         return MIN_DOTTED_CONTENTS_LINES
     first = run[0][0]

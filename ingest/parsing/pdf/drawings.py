@@ -1,4 +1,4 @@
-"""Read a page's drawings other than text: rules, edges of boxes, and pictures."""
+"""Read a page's drawings other than text: rules, edges of boxes, and images."""
 
 from collections.abc import Iterator, Sequence
 
@@ -29,7 +29,7 @@ from ingest.parsing.pdf.content import PageContent, Rule
 from ingest.parsing.pdf.pdfium import FloatBuffer
 
 Matrix = tuple[float, ...]
-Four = tuple[float, float, float, float]  # left, bottom, right, top
+Four = tuple[float, float, float, float]  # Left, bottom, right, top.
 
 
 class DrawingReader:
@@ -90,8 +90,7 @@ class DrawingReader:
         wide, high = right - left, top - bottom
         if min(wide, high) <= 0:
             return
-        # Some scanners cut a page into strips, each shorter than a line of text, so the areas of all pictures are added
-        # up.
+        # Add up the areas of all images, because some scanners cut a page into strips shorter than a line of text.
         content = self._content
         content.image_share += wide * high / ((frame.right - frame.left) * (frame.top - frame.bottom))
         content.image_box = _merge_boxes(content.image_box, (left, bottom, right, top))
@@ -115,7 +114,7 @@ class DrawingReader:
                 self._boxes.append(found)
 
     def _is_box(self, path: int) -> bool:
-        """Return whether a path has only horizontal and vertical lines, and not more of them than a box has."""
+        """Return whether a path consists of only horizontal and vertical lines, and no more than a box has."""
         before: tuple[float, float] | None = None
         for number, (kind, x, y, _) in enumerate(pdfium.list_segments(path, MAX_BOX_SEGMENTS + 1)):
             level = before is None or min(abs(x - before[0]), abs(y - before[1])) <= MAX_LINE_LEAN
@@ -146,7 +145,7 @@ class DrawingReader:
             self._found.append((xs[0], ys[0], xs[1], ys[1]))
 
     def _iter_rules(self, lines: Sequence[Four]) -> Iterator[Rule]:
-        """Yield lines as rules on the displayed page."""
+        """Convert lines to rules on the displayed page."""
         if not lines:
             return
         boxes = np.array(lines, np.float32)[:, [0, 3, 2, 1]]
@@ -167,7 +166,7 @@ def _merge_boxes(box: Four | None, other: Four) -> Four:
 
 
 def _combine_matrices(inner: Matrix, outer: Matrix | None) -> Matrix:
-    """Return the matrix that maps by `inner` and then by `outer`."""
+    """Return the matrix that applies `inner` first and then `outer`."""
     if outer is None:
         return inner
     a, b, c, d, e, f = inner

@@ -1,9 +1,8 @@
 """Find running headers, footers and page numbers: lines at a page's edge that repeat on other pages.
 
-A line is a running line (a page header or footer) if it is at the same edge of at least `MIN_RUNNING_PAGES` pages, or
-if the lines on those pages differ only in a number that counts the pages. Only lines at the very edge are considered. A
-line in larger type than on most of those pages is a title, and a table header repeated on each page is not a running
-line.
+A line is a running header or footer if it occurs at the same edge of at least `MIN_RUNNING_PAGES` pages, or if these
+lines differ only by the page number. Only lines at the very edge are considered. A line in a larger font than on most
+of these pages is a title. A table header repeated on each page is not a running header.
 """
 
 import re
@@ -28,14 +27,14 @@ Key = tuple[str, str]
 
 @dataclass
 class PageEdges:
-    """The lines at the top and bottom edges of a page, from the outermost inwards, and the line next to them."""
+    """The outermost lines at the top and bottom of a page, outermost first."""
 
     top: list[TextRow] = field(default_factory=list)
     bottom: list[TextRow] = field(default_factory=list)
 
 
 def find_page_edges(content: PageContent) -> PageEdges:
-    """Return the outermost lines of a page's upright words."""
+    """Find the outermost lines of a page's upright words."""
     words = [word for word in content.words if word.turn == 0]
     by_top = sorted(words, key=lambda word: word.top)
     by_bottom = sorted(words, key=lambda word: -word.bottom)
@@ -54,7 +53,7 @@ def _list_outermost_rows(words: Sequence[Word], *, down: bool) -> list[TextRow]:
 
 
 def _list_keys(text: str, page: int) -> list[str]:
-    """Return the keys used to match a line with lines on other pages."""
+    """List the keys by which a line is matched with lines on other pages."""
     folded = " ".join(text.casefold().split())
     keys = [folded] if any(map(str.isalpha, folded)) else []
     numbers = [found for found in _number.finditer(folded) if len(found[0]) <= MAX_PAGE_NUMBER_DIGITS]
@@ -65,7 +64,7 @@ def _list_keys(text: str, page: int) -> list[str]:
 
 
 class RunningLines:
-    """The running headers and footers of a group of pages."""
+    """Finds the running headers and footers of a group of pages."""
 
     def __init__(self, pages: Sequence[tuple[int, PageEdges]]) -> None:
         sizes: dict[Key, list[float]] = {}
@@ -77,7 +76,7 @@ class RunningLines:
         self._running = {key: compute_median(found) for key, found in sizes.items() if len(found) >= MIN_RUNNING_PAGES}
 
     def list_running_lines(self, content: PageContent, edges: PageEdges) -> list[tuple[str, TextRow]]:
-        """Return a page's running headers and footers, each with the key that it shares with other pages."""
+        """Return a page's running headers and footers, each with the key it shares with other pages."""
         return _drop_grid_lines(self._find_repeated_lines(content.number, edges), content)
 
     def _find_repeated_lines(self, number: int, edges: PageEdges) -> list[tuple[str, TextRow]]:
@@ -97,7 +96,7 @@ class RunningLines:
 
 
 def _drop_grid_lines(running: list[tuple[str, TextRow]], content: PageContent) -> list[tuple[str, TextRow]]:
-    """Return the running headers and footers, except for lines in a grid that also contains other lines."""
+    """Exclude running headers and footers in a grid that also contains other words."""
     middles = [(row.top + row.bottom) / 2 for _, row in running]
     if not any(rule.start < middle < rule.end for rule in content.rules if not rule.level for middle in middles):
         return running
@@ -111,6 +110,6 @@ def _drop_grid_lines(running: list[tuple[str, TextRow]], content: PageContent) -
 
 
 def _is_apart(outer: TextRow, inner: TextRow) -> bool:
-    """Return whether two rows are further apart than lines usually are."""
+    """Return whether two rows are further apart than lines of the same text."""
     gap = max(inner.top - outer.bottom, outer.top - inner.bottom)
     return gap > RUNNING_LINE_GAP_RATIO * min(outer.size, inner.size)

@@ -1,7 +1,6 @@
-"""Find tables that have a grid of drawn rules, or coloured cells.
+"""Find tables with a grid of drawn rules or with coloured cells.
 
-Rules that touch belong to the same grid. Cells are areas that no rule divides. A word belongs to the cell that contains
-it.
+Rules that touch belong to the same grid. A cell is an area that no rule divides.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,7 +42,7 @@ class _Grid:
 
 
 def find_grid_tables(content: PageContent) -> tuple[list[Table], list[Word]]:
-    """Return the tables in grids, and the words outside them."""
+    """Return a page's tables in grids, and the words outside them."""
     tables, words = _find_tables(content.rules, content.words, whole=False)
     if content.fills and words:
         coloured, words = _find_tables([*content.rules, *content.fills], words, whole=True)
@@ -52,10 +51,10 @@ def find_grid_tables(content: PageContent) -> tuple[list[Table], list[Word]]:
 
 
 def _find_tables(rules: Sequence[Rule], words: list[Word], *, whole: bool) -> tuple[list[Table], list[Word]]:
-    """Return the tables in the grids of some rules, and the words outside them.
+    """Return the tables in the grids formed by these rules, and the words outside them.
 
-    With `whole`, both outer edges of each row must be drawn, because a table in which only every second row is coloured
-    is not a grid.
+    If `whole` is true, both outer edges of each row must be drawn. This excludes tables in which only every second row
+    is coloured.
     """
     level = merge_rules(rule for rule in rules if rule.level)
     upright = merge_rules(rule for rule in rules if not rule.level)
@@ -118,8 +117,8 @@ def _build_table(grid: _Grid, words: Sequence[Word], *, whole: bool) -> Table | 
     wide, high = len(grid.xs) - 1, len(grid.ys) - 1
     if wide < 2 or high < 1 or not words:
         return None
-    right_of = _find_drawn_edges(grid.upright, grid.xs, grid.ys)  # by column edge and row
-    below = _find_drawn_edges(grid.level, grid.ys, grid.xs)  # by row edge and column
+    right_of = _find_drawn_edges(grid.upright, grid.xs, grid.ys)  # Indexed by column edge and row.
+    below = _find_drawn_edges(grid.level, grid.ys, grid.xs)  # Indexed by row edge and column.
     if (
         right_of.mean() < MIN_DRAWN_EDGES_SHARE
         or below.mean() < MIN_DRAWN_EDGES_SHARE
@@ -150,7 +149,7 @@ def _build_table(grid: _Grid, words: Sequence[Word], *, whole: bool) -> Table | 
 
 
 def _is_continued(table: Table, words: Sequence[Word]) -> bool:
-    """Return whether numbers are close above or below a table, in which case it is only part of a larger table."""
+    """Return whether numbers directly above or below a table show that it is only part of a larger table."""
     step = max((table.bottom - table.top) / len(table.rows), GRID_NEAR_RATIO * compute_typical_size(words))
     return any(
         table.left <= word.middle <= table.right
@@ -161,9 +160,9 @@ def _is_continued(table: Table, words: Sequence[Word]) -> bool:
 
 
 def _is_complete(rows: Sequence[Sequence[Words]]) -> bool:
-    """Return whether the first row is a header, and no column contains only the signs of another column's numbers.
+    """Return whether the first row is a header, and no column contains only symbols of another column's numbers.
 
-    Otherwise, the header of a table of which only the body is coloured would be lost.
+    If this is false, only the body of the table is coloured, and building the table would lose its header.
     """
     columns = ([join_cell_words(row[at]) for row in rows if row[at]] for at in range(len(rows[0])))
     return count_header_rows(rows) > 0 and not any(all(map(is_symbol, texts)) for texts in columns)
@@ -182,14 +181,14 @@ def _build_headed_table(rows: list[list[Words]], grid: _Grid) -> Table:
 
 
 def _repeat_spanning_cells(line: list[Words]) -> None:
-    """Repeat a header cell in the empty columns to its right that it spans."""
+    """Repeat each header cell in the empty columns to its right."""
     for number in range(2, len(line)):
         if not line[number]:
             line[number] = list(line[number - 1])
 
 
 def _find_drawn_edges(rules: Sequence[Rule], lines: Sequence[float], across: Sequence[float]) -> Drawn:
-    """For each grid line and each step along the line, return whether a rule is drawn there."""
+    """Return for each grid line, and each segment between crossing lines, whether a rule is drawn there."""
     drawn = np.zeros((len(lines), len(across) - 1), bool)
     at, first, last = np.array([(rule.at, rule.start, rule.end) for rule in rules]).reshape(-1, 3).T
     starts, ends = np.array(across[:-1]), np.array(across[1:])
@@ -201,7 +200,7 @@ def _find_drawn_edges(rules: Sequence[Rule], lines: Sequence[float], across: Seq
 
 
 def _find_owners(right_of: Drawn, below: Drawn, wide: int, high: int) -> list[list[tuple[int, int]]]:
-    """For each position in a grid, return the first position of the cell that contains it."""
+    """Return for each row and column of a grid the first row and column of the cell at that position."""
     owner = [[(row, column) for column in range(wide)] for row in range(high)]
     for row in range(high):
         for column in range(wide):
@@ -213,7 +212,7 @@ def _find_owners(right_of: Drawn, below: Drawn, wide: int, high: int) -> list[li
 
 
 def _split_row_lines(cells: list[Words]) -> list[list[Words]]:
-    """Split a grid row that has no rules between its lines into several rows, if the lines of its cells are level.
+    """Split a grid row into several rows if the lines of its cells are level.
 
     The lines are level if at least two cells have three or more lines, at the same heights.
     """

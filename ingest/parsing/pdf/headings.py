@@ -1,7 +1,7 @@
-"""Find headings: lines named by a bookmark, and short lines in capitals or in larger or bolder type.
+"""Find headings: lines named by a bookmark, and short lines in capitals or in a larger or bolder font.
 
-Levels come from the bookmarks. Without bookmarks, heading styles are ranked by type size, then bold before plain, then
-by the depth of a section number. A type style that is used for long blocks is never a heading style.
+Levels come from the bookmarks. Without bookmarks, heading styles are ranked by font size, then bold before regular,
+then by the depth of a section number. A style that is used for long blocks is never a heading style.
 """
 
 import re
@@ -25,18 +25,18 @@ from ingest.parsing.pdf.constants import (
 )
 from ingest.parsing.pdf.content import Word, compute_median
 
+# Matches characters of program code, in which a line in capitals is not a heading.
 _of_programs = re.compile(r"[_=$<>{}\[\]\\|*]")
-# see `MIN_CHARS_PER_CAPITALS_LINE`
 _number = re.compile(r"(?:[A-Z]|\d{1,3})((?:\.\d{1,3}){0,5})\.?$")
 _leaders = re.compile(r"(?:[.·…] ?){4,}")
 _not_word = re.compile(r"[\W_]+")
 
-Style = tuple[float, int, int]  # negative size, 0 for bold, depth of the section number: sorts by heading rank
+Style = tuple[float, int, int]  # Negative size, 0 for bold, depth of the section number. Sorts by rank.
 
 
 @dataclass(frozen=True)
 class Bookmark:
-    """An entry of the outline: its level from 1, and its target page."""
+    """An outline entry. `level` and `page` are counted from 1."""
 
     title: str
     level: int
@@ -58,7 +58,7 @@ class HeadingFinder:
     _marked: dict[Style, int] = field(default_factory=dict)
 
     def learn_styles(self, pages: Iterable[Sequence[Block | PageTable]]) -> None:
-        """Learn a document's type styles from some of its pages."""
+        """Determine a document's font styles from some of its pages."""
         for bookmark in self.bookmarks:
             self._by_page.setdefault(bookmark.page, []).append(bookmark)
         pages = [list(blocks) for blocks in pages]
@@ -102,7 +102,7 @@ class HeadingFinder:
         return min(MAX_HEADING_LEVEL, bisect_left(self._ranks, style) + 1)
 
     def _iter_headings(self, blocks: Sequence[Block | PageTable]) -> Iterable[tuple[Block, int]]:
-        """Yield the headings of a page with the level of their bookmark, or 0."""
+        """Yield the headings of a page, each with the level of its bookmark, or 0 if it has none."""
         page = next((block.page for block in blocks), 0)
         named = {_fold_title(each.title): each.level for each in self._by_page.get(page, ())}
         for number, block in enumerate(blocks):
@@ -118,9 +118,9 @@ class HeadingFinder:
     def _is_heading(
         self, block: Block, before: Sequence[Block | PageTable], after: Sequence[Block | PageTable]
     ) -> bool:
-        """Return whether a block looks like a heading. The first block on a page may be a running header."""
+        """Return whether a block looks like a heading. A first line in capitals may be a running header instead."""
         text = block.text
-        if block.mark is not None and not block.mark.text.strip("().").isalnum():  # a list item
+        if block.mark is not None and not block.mark.text.strip("().").isalnum():  # It is a list item.
             return False
         if sum(map(str.isalpha, text)) < 2 or _leaders.search(text) or text[0] + text[-1] == "()":
             return False
@@ -139,14 +139,14 @@ class HeadingFinder:
 
 
 def _is_continuation(block: Block, before: Sequence[Block | PageTable]) -> bool:
-    """Return whether a block starts in mid-sentence."""
+    """Return whether a block continues a sentence."""
     last = before[-1] if before else None
     is_open = last is None or (isinstance(last, Block) and not (last.bold or last.ends_a_sentence))
     return block.text[0].islower() and is_open
 
 
 def _is_capitals_heading(block: Block | PageTable, following: Block | PageTable) -> bool:
-    """Return whether a line in capitals is above longer text in lower case, or above another heading."""
+    """Return whether a block is a single line in capitals above bold or longer text that is not in capitals."""
     if not isinstance(block, Block) or not isinstance(following, Block) or len(block.lines) > 1:
         return False
     if _of_programs.search(block.text) or _is_monospaced(block.lines[0]):
@@ -157,7 +157,7 @@ def _is_capitals_heading(block: Block | PageTable, following: Block | PageTable)
 
 
 def _is_monospaced(words: Sequence[Word]) -> bool:
-    """Return whether all letters in several words have the same width."""
+    """Return whether all letters of the words have the same width. A single word is not enough."""
     widths = [(word.right - word.left) / len(word.text) for word in words if len(word.text) > 2]
     return len(widths) > 1 and max(widths) <= TYPEWRITER_WIDTH_RATIO * min(widths)
 
@@ -178,5 +178,5 @@ def _fold_title(text: str) -> str:
 
 
 def _strip_number(folded: str) -> str:
-    """Return a title without its leading number."""
+    """Remove the section number at the start of a normalized title."""
     return re.sub(r"^(?:chapter |section |appendix )?(?:[a-z]|[\divx]+)(?: \d+)* (?=\S)", "", folded)

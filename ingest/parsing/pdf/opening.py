@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from ingest.parsing.pdf.headings import Bookmark
 
 _DAMAGED = "The PDF cannot be opened: it is damaged or incomplete."
-_LOST_PAGE = "Pages tree includes non-dictionary object"  # qpdf's warning about a page missing from the file
+_LOST_PAGE = "Pages tree includes non-dictionary object"  # qpdf's warning about a page that is missing from the file.
 SAVE_AGAIN = "Open it in a PDF reader, save it as a new file, and upload that."
 
 
 def require_complete(path: Path) -> None:
-    """Raise `DamagedDocumentError` for a truncated file, because PDFium silently omits its missing pages.
+    """Raise `DamagedDocumentError` if a file is truncated, because PDFium would silently omit the missing pages.
 
-    Some servers append bytes, so other bytes may follow the end-of-file mark. Objects may not follow it, because they
-    indicate a truncated update.
+    Other bytes may follow the end-of-file marker, because some servers append bytes. Objects after the marker indicate
+    a truncated update.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -46,8 +46,8 @@ def open_pdf(path: Path) -> "Iterator[PdfDocument]":
     except PdfiumError as error:
         if error.err_code in PDFIUM_PASSWORD_ERRORS:
             raise EncryptedDocumentError(
-                "The PDF is encrypted and asks for a password.",
-                hint="Open it with its password, save or print it to a PDF without one, and upload that.",
+                "The PDF is encrypted and requires a password.",
+                hint="Open it with its password, save or print it as a PDF without a password, and upload that.",
             ) from error
         document = _repair(path)
     try:
@@ -59,11 +59,13 @@ def open_pdf(path: Path) -> "Iterator[PdfDocument]":
 
 @contextmanager
 def open_repaired_pdf(path: Path, *, pages: int) -> "Iterator[PdfDocument]":
-    """Open a repaired copy of a file, which must have all pages that the file declares."""
+    """Open a repaired copy of a file. Raises `DamagedDocumentError` if it has fewer than `pages` pages."""
     document = _repair(path)
     try:
         if len(document) < pages:
-            raise DamagedDocumentError(f"{pages - len(document)} of the PDF's {pages} pages are lost.", hint=SAVE_AGAIN)
+            raise DamagedDocumentError(
+                f"{pages - len(document)} of the PDF's {pages} pages could not be recovered.", hint=SAVE_AGAIN
+            )
         _load_forms(document)
         yield document
     finally:
@@ -73,7 +75,7 @@ def open_repaired_pdf(path: Path, *, pages: int) -> "Iterator[PdfDocument]":
 def _load_forms(document: "PdfDocument") -> None:
     """Make the values of form fields readable.
 
-    Scripts do not run, because this build of PDFium has no script engine.
+    This runs no scripts, because this build of PDFium has no script engine.
     """
     from pypdfium2 import PdfiumError
 
@@ -82,9 +84,9 @@ def _load_forms(document: "PdfDocument") -> None:
 
 
 def _repair(path: Path) -> "PdfDocument":
-    """Let qpdf rebuild the file in memory.
+    """Rebuild a file in memory with qpdf.
 
-    Raises an error if pages are lost, so that no document is silently incomplete.
+    Raises `DamagedDocumentError` if pages cannot be recovered, so that no document is silently incomplete.
     """
     import pikepdf
     from pypdfium2 import PdfDocument, PdfiumError
@@ -96,7 +98,9 @@ def _repair(path: Path) -> "PdfDocument":
             lost = sum(_LOST_PAGE in str(warning) for warning in damaged.get_warnings())
             # guard: pdf-lost-pages
             if lost or not found:
-                raise DamagedDocumentError(f"{_DAMAGED} {lost} of {found + lost} pages are lost.", hint=SAVE_AGAIN)
+                raise DamagedDocumentError(
+                    f"{_DAMAGED} {lost} of its {found + lost} pages could not be recovered.", hint=SAVE_AGAIN
+                )
             # guard: pages-of-repaired-counted-first
             require_pages_allowed(found)
             damaged.save(rebuilt)
@@ -106,7 +110,7 @@ def _repair(path: Path) -> "PdfDocument":
 
 
 def get_title(document: "PdfDocument") -> str | None:
-    """Return the title in the metadata of a PDF, unless it is a program's default title or a number."""
+    """Return the title in a PDF's metadata, or None if it is missing, "untitled", or without letters."""
     try:
         title = str(document.get_metadata_value("Title"))
     except UnicodeDecodeError:
@@ -116,7 +120,7 @@ def get_title(document: "PdfDocument") -> str | None:
 
 
 def list_bookmarks(document: "PdfDocument") -> "list[Bookmark]":
-    """Return the entries of the outline that lead to a page."""
+    """List the outline entries that lead to a page."""
     from pypdfium2 import PdfiumError
 
     from ingest.parsing.pdf.headings import Bookmark
@@ -134,7 +138,7 @@ def list_bookmarks(document: "PdfDocument") -> "list[Bookmark]":
 
 
 def list_embedded_files(document: "PdfDocument") -> list[str]:
-    """Return the names of the files attached to a PDF."""
+    """List the names of the files embedded in a PDF."""
     from pypdfium2 import PdfiumError
 
     names = []

@@ -45,7 +45,7 @@ class _PageCounts:
 
 
 class PagesParser:
-    """Reads, orders and writes all pages of a document."""
+    """Reads, arranges and writes all pages of a document."""
 
     def __init__(self, document: PdfDocument, reader: PageSource) -> None:
         self._document = document
@@ -56,7 +56,7 @@ class PagesParser:
         self._running_seen: set[str] = set()
 
     def parse(self, parser: str) -> ParsedDocument:
-        """Return the document. Raises `PageError` and `NoTextError`."""
+        """Parse all pages. Raises `PageError` and `NoTextError`."""
         count = self._reader.count
         pages = PageWriter(self._writer)
         first_title: str | None = None
@@ -86,7 +86,7 @@ class PagesParser:
         furniture = RunningLines(list(edges.items()))
         lines = [furniture.list_running_lines(content, edges[content.number]) for content in contents]
         if all(map(_has_only_running_lines, contents, lines)):
-            lines = [[] for _ in contents]  # If each page has only one line, as on labels, that line is the content.
+            lines = [[] for _ in contents]  # If each page has only such lines, as on labels, they are its content.
         found = []
         for content, each in zip(contents, lines, strict=True):
             self._seen.add(content)
@@ -101,7 +101,7 @@ class PagesParser:
         return self._reader.read(number)
 
     def _remove_running_lines(self, content: PageContent, running: Sequence[tuple[str, TextRow]]) -> list[Block]:
-        """Remove a page's running headers and footers from its words.
+        """Remove running headers and footers from a page's words.
 
         Returns those that did not appear on an earlier page.
         """
@@ -125,9 +125,9 @@ class PagesParser:
         if seen.images:
             omit(OmissionKind.IMAGE, seen.images)
         if seen.hidden:
-            omit(OmissionKind.HIDDEN, seen.hidden, "characters that are drawn invisibly or outside of the page")
+            omit(OmissionKind.HIDDEN, seen.hidden, "characters that are drawn invisibly or outside the page")
         for font, count in seen.unreadable.items():
-            omit(OmissionKind.UNREADABLE_CHARACTER, count, f"the font {font} does not say which characters they are")
+            omit(OmissionKind.UNREADABLE_CHARACTER, count, f"the font {font} has no Unicode mapping for them")
         for name in list_embedded_files(self._document):
             omit(OmissionKind.ENTRY, 1, f"embedded file {name}")
         if seen.comments:
@@ -137,12 +137,12 @@ class PagesParser:
 
 
 def _has_only_running_lines(content: PageContent, running: Sequence[tuple[str, TextRow]]) -> bool:
-    """Return whether all words of a page are in its running headers and footers."""
+    """Return whether a page has no words other than its running headers and footers."""
     return {id(word) for _, row in running for word in row.words} >= set(map(id, content.words))
 
 
 def _find_largest_heading(blocks: Sequence[Block | PageTable]) -> str | None:
-    """Return the first page's heading in the largest type, if it is the only heading in that type."""
+    """Return the heading with the largest font size, or None if no or several headings have this size."""
     titles = [block for block in blocks if isinstance(block, Block) and block.level]
     largest = max((block.size for block in titles), default=0.0)
     found = [block.text for block in titles if block.size == largest]
@@ -150,7 +150,7 @@ def _find_largest_heading(blocks: Sequence[Block | PageTable]) -> str | None:
 
 
 def _format_page_numbers(numbers: Sequence[int]) -> str:
-    """Format page numbers as "pages 3, 7 to 9"."""
+    """Format page numbers as ranges, for example "pages 3, 7 to 9"."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:

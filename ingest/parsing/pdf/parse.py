@@ -1,4 +1,4 @@
-"""Parse a PDF. Pages are read and written in windows, so that memory does not grow with their number."""
+"""Parse a PDF. Pages are processed in windows, so that memory use does not grow with the number of pages."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,15 +20,14 @@ PDF_PARSER = "pdf-12"
 
 
 def parse_pdf(path: Path, *, ocr_page: "OcrPage | None" = None) -> ParsedDocument:
-    """Parse the text that the pages show, in reading order, with headings, lists, tables and the box of each word.
+    """Parse the visible text in reading order, with headings, lists, tables and the bounding box of each word.
 
-    A page with pictures and no text is passed to `ocr_page` with its number; without `ocr_page`, it is counted as a
-    page without text. Raises `EncryptedDocumentError`, `ParserLimitError` for too many pages, `NoTextError`, and
-    `DamagedDocumentError`. The latter is also raised if a single page cannot be read after qpdf tried to repair the
-    file, so that no document is silently incomplete.
+    A page with images and no text is passed to `ocr_page` together with its number. Without `ocr_page`, it counts as a
+    page without text. Raises `EncryptedDocumentError`, `NoTextError`, `ParserLimitError` if there are too many pages,
+    and `DamagedDocumentError` if the file, or any single page, cannot be read even after a repair with qpdf.
     """
     require_complete(path)
-    from ingest.parsing.pdf.reading import PageError  # imported here so that this module loads no parser
+    from ingest.parsing.pdf.reading import PageError  # Imported lazily, so that importing this module loads no parser.
 
     try:
         with open_pdf(path) as document:

@@ -1,8 +1,7 @@
-"""Fast calls to PDFium for each character or object, without the checks of ctypes.
+"""Fast calls to PDFium for each character or object, without the argument checks of ctypes.
 
-Arguments are plain addresses, so that PDFium writes its results into one NumPy array. The calls do not release the GIL,
-because a parser has only one thread. Compared with the typed functions of pypdfium2, these calls halve the time for a
-page.
+Arguments are plain addresses, so PDFium can write its results directly into a NumPy array. The calls do not release the
+GIL, because a parser has only one thread. They halve the time per page compared with pypdfium2's typed functions.
 """
 
 import ctypes
@@ -27,7 +26,7 @@ _address, _int = ctypes.c_void_p, ctypes.c_int
 
 @cache
 def get_function(name: str, result: CType, *arguments: CType) -> PdfiumFunction:
-    """Return a function of PDFium that takes and returns plain numbers."""
+    """Return a PDFium function that takes and returns plain numbers."""
     found = ctypes.cast(getattr(raw, name), _address).value
     function: PdfiumFunction = ctypes.PYFUNCTYPE(result, *arguments)(found or 0)
     return function
@@ -39,7 +38,7 @@ def get_address(of: PdfPage | PdfTextPage) -> int:
 
 
 class FloatBuffer:
-    """A buffer for a few floats or doubles that PDFium writes."""
+    """A buffer into which PDFium writes a few floats or doubles."""
 
     def __init__(self, count: int, kind: str = "f4") -> None:
         self.values = np.zeros(count, kind)
@@ -48,7 +47,7 @@ class FloatBuffer:
 
 
 class TextPage:
-    """The characters of a page, by index."""
+    """Access to a page's characters by index."""
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
@@ -61,7 +60,7 @@ class TextPage:
         self._matrix, self._box = FloatBuffer(6), FloatBuffer(4, "f8")
 
     def read_codes(self) -> npt.NDArray[np.uint32]:
-        """Return the code points. Code 2 is the hyphen of a word that is divided at a line end."""
+        """Return the code points of all characters. Code 2 is a hyphen that divides a word at a line end."""
         buffer = np.zeros(self.count + 2, np.uint16)
         written = get_function("FPDFText_GetText", _int, _address, _int, _int, _address)(
             self.handle, 0, self.count, buffer.ctypes.data
@@ -74,9 +73,9 @@ class TextPage:
         return np.fromiter(map(one, repeat(self.handle), range(self.count)), np.uint32, self.count)
 
     def read_boxes(self) -> npt.NDArray[np.float32]:
-        """Return the left, top, right and bottom of each character, with its font's height.
+        """Return the left, top, right and bottom of each character. The y axis points upwards.
 
-        The y axis points upwards.
+        The boxes have the height of the font, not of the drawn shapes.
         """
         boxes = np.zeros((self.count, 4), np.float32)
         first, one = boxes.ctypes.data, get_function("FPDFText_GetLooseCharBox", _int, _address, _int, _address)
@@ -101,11 +100,11 @@ class TextPage:
         return float(self._size(self.handle, index))
 
     def is_generated(self, index: int) -> bool:
-        """Return whether a character is a space or line end that the page does not draw."""
+        """Return whether a character is a space or line end inserted by PDFium."""
         return bool(self._generated(self.handle, index) == 1)
 
     def is_unmapped(self, index: int) -> bool:
-        """Return whether the font does not map the character to Unicode."""
+        """Return whether the character has no mapping to Unicode in its font."""
         return bool(self._unmapped(self.handle, index) == 1)
 
 
@@ -130,7 +129,7 @@ def get_font_weight(font: int) -> int:
 
 
 def list_page_objects(page: int) -> list[tuple[int, int]]:
-    """Return the kind and address of each object of a page, except text objects."""
+    """List the kind and address of each object on a page, except text objects."""
     count = get_function("FPDFPage_CountObjects", _int, _address)(page)
     return _list_objects(get_function("FPDFPage_GetObject", _address, _address, _int), page, count)
 
@@ -147,7 +146,7 @@ def _list_objects(one: PdfiumFunction, holder: int, count: int) -> list[tuple[in
 
 
 def get_bounds(page_object: int, into: FloatBuffer) -> tuple[float, float, float, float] | None:
-    """Return the left, bottom, right and top of an object in its container's coordinates, or None."""
+    """Return the left, bottom, right and top of an object in its container's coordinates, or None on failure."""
     if not get_function("FPDFPageObj_GetBounds", _int, *[_address] * 5)(page_object, *into.each):
         return None
     left, bottom, right, top = into.values.tolist()
@@ -170,9 +169,9 @@ def get_draw_mode(path: int) -> tuple[bool, bool]:
 
 
 def list_segments(path: int, most: int) -> list[tuple[int, float, float, bool]]:
-    """Return the kind (0 line, 1 curve, 2 move), point and closing flag of each segment.
+    """List the kind (0 line, 1 curve, 2 move), point and closing flag of each segment of a path.
 
-    Empty if there are more than `most`.
+    The list is empty if there are more than `most` segments.
     """
     count = get_function("FPDFPath_CountSegments", _int, _address)(path)
     if count > most:

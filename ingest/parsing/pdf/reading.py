@@ -1,4 +1,4 @@
-"""Read pages one at a time: drawings, words, annotations, and recognized text if the page is a scan."""
+"""Read pages one at a time: drawings, words, annotations, and OCR text if the page is a scan."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -20,7 +20,7 @@ OcrPage = Callable[[PdfPage, int], Sequence[RecognizedWord]]
 
 
 class PageError(Exception):
-    """A page cannot be read."""
+    """Raised if a page cannot be read."""
 
     def __init__(self, number: int, pages: int) -> None:
         super().__init__(f"Page {number} of {pages} of the PDF cannot be read.")
@@ -28,16 +28,16 @@ class PageError(Exception):
 
 
 class PageSource(Protocol):
-    """A source of a document's pages, one at a time, by number from 1."""
+    """A source of a document's pages. `count` is the number of pages."""
 
     count: int
 
     def read(self, number: int) -> PageContent:
-        """Read a page, counted from 1. Raises `PageError` if it cannot be read."""
+        """Read the page with this number, counted from 1. Raises `PageError` if it cannot be read."""
 
 
 class PageReader:
-    """Reads the pages of an open document, closing each before the next is read."""
+    """Reads the pages of an open document. Each page is closed before the next one is read."""
 
     def __init__(self, document: PdfDocument, ocr_page: OcrPage | None) -> None:
         self._document = document
@@ -45,7 +45,7 @@ class PageReader:
         self.count = len(document)
 
     def read(self, number: int) -> PageContent:
-        """Read a page, counted from 1. Raises `PageError` if it cannot be read."""
+        """Read the page with this number, counted from 1. Raises `PageError` if it cannot be read."""
         try:
             page = self._document[number - 1]
             try:
@@ -63,15 +63,15 @@ class PageReader:
         read_annotations(self._document, page, content)
         if not content.words and self._ocr_page is not None and _can_show_text(content):
             recognized = self._ocr_page(page, number)
-            # In a logo, the OCR models recognize a single "0" or "一", which is not text.
+            # In logos, the OCR models often recognize a single "0" or "一", which is not text.
             if scanned or any(len(word.text) > 1 for word in recognized):
                 content.words = convert_recognized_words(recognized, content)
-            content.images -= bool(content.words and content.images)  # the recognized picture is not an omission
+            content.images -= bool(content.words and content.images)  # The recognized image is not an omission.
         return content
 
 
 def _can_show_text(content: PageContent) -> bool:
-    """Return whether the page's pictures, which may be strips of a single one, are large enough for a line of text."""
+    """Return whether the bounding box of the page's images is large enough for a line of text."""
     if content.image_box is None:
         return False
     left, bottom, right, top = content.image_box
@@ -79,10 +79,10 @@ def _can_show_text(content: PageContent) -> bool:
 
 
 def convert_recognized_words(recognized: Sequence[RecognizedWord], content: PageContent) -> list[Word]:
-    """Convert recognized words to words of the page, in points, with a type size from the height of their lines.
+    """Convert recognized words to words of the page. The font size is derived from the height of their lines.
 
-    The height of a line depends on its letters: a line without ascenders and descenders is about half as high. So only
-    lines that are at least one and a half times as high as most lines count as larger type.
+    A line without ascenders and descenders is only about half as high. Therefore only lines that are more than one and
+    a half times as high as usual count as larger text.
     """
     highs = [_compute_line_height(word, content) for word in recognized]
     usual = compute_median(highs, 1.0)
@@ -101,5 +101,5 @@ def _convert_word(word: RecognizedWord, content: PageContent, high: float) -> Wo
     box = word.box
     left, right = box.left * content.width, box.right * content.width
     top, bottom = box.top * content.height, box.bottom * content.height
-    size = round(RECOGNIZED_TYPE_RATIO * high)  # in whole points, because the height of a line is not exact
+    size = round(RECOGNIZED_TYPE_RATIO * high)  # Rounded to points, because line heights are not exact.
     return Word(word.text, left, top, right, bottom, float(max(1, size)), False, word.turn, box)

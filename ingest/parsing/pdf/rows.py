@@ -1,4 +1,4 @@
-"""Group words on one line into rows, and the words of a row into cells separated by gaps."""
+"""Group the words of a line into a row, and the words of a row into cells separated by gaps."""
 
 import re
 import unicodedata
@@ -27,7 +27,7 @@ _RIGHT_TO_LEFT_LETTER = re.compile(
 )
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})
 _BULLETS = frozenset("•‣⁃∙·*◦o\ufffd")
-_MARK_KINDS = frozenset({"So", "Co", "Cc", "Pd"})  # categories: symbols, private use (symbol fonts), controls, dashes
+_MARK_KINDS = frozenset({"So", "Co", "Cc", "Pd"})  # Symbols, private use (symbol fonts), controls, dashes.
 _NO_MARKS = frozenset("©®™℗°")
 _ITEM_NUMBER = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5}|[IVX]{1,5})[.)]")
 _LETTERS = frozenset({"L", "R", "AL"})
@@ -35,7 +35,7 @@ _LETTERS = frozenset({"L", "R", "AL"})
 
 @dataclass(slots=True)
 class RowCell:
-    """Adjacent words of a row, from left to right."""
+    """Adjacent words in a row, from left to right."""
 
     words: list[Word]
 
@@ -54,7 +54,7 @@ class RowCell:
 
 @dataclass(slots=True)
 class TextRow:
-    """The words of one line from left to right, regardless of their reading direction."""
+    """The words of one line, from left to right even in right-to-left text. `size` is the font size."""
 
     words: list[Word]
     top: float
@@ -62,7 +62,7 @@ class TextRow:
     size: float = 0.0
     bold: bool = False
     cells: list[RowCell] = field(default_factory=list)
-    is_contents: bool = False  # True for a line of a table of contents
+    is_contents: bool = False  # True for a line of a table of contents.
 
     @property
     def left(self) -> float:
@@ -82,7 +82,7 @@ class TextRow:
 
 
 def build_rows(words: Iterable[Word]) -> list[TextRow]:
-    """Group words into rows, from the top down."""
+    """Group words into rows, from top to bottom."""
     rows: list[TextRow] = []
     for word in sorted(words, key=lambda each: each.top + each.bottom):
         top, bottom = word.top, word.bottom
@@ -106,14 +106,14 @@ def build_rows(words: Iterable[Word]) -> list[TextRow]:
 
 
 def is_list_mark(text: str) -> bool:
-    """Return whether a text is a bullet, a check box, or an item number."""
+    """Return whether a string is a bullet, a check box, or an item number."""
     if len(text) == 1:
         return text in _BULLETS or (unicodedata.category(text) in _MARK_KINDS and text not in _NO_MARKS)
     return _ITEM_NUMBER.fullmatch(text) is not None
 
 
 def split_cells(words: Sequence[Word], gap: float) -> list[RowCell]:
-    """Split a row's words at gaps wider than `gap`."""
+    """Split a row's words into cells at gaps of at least `gap` points."""
     cells: list[RowCell] = []
     right = 0.0
     for word in words:
@@ -127,7 +127,7 @@ def split_cells(words: Sequence[Word], gap: float) -> list[RowCell]:
 
 
 def is_right_to_left(words: Iterable[Word]) -> bool:
-    """Return whether most letters belong to scripts that are written from right to left."""
+    """Return whether most letters belong to right-to-left scripts."""
     words = list(words)
     if not _RIGHT_TO_LEFT_LETTER.search("".join([word.text for word in words])):
         return False
@@ -142,9 +142,9 @@ def is_right_to_left(words: Iterable[Word]) -> bool:
 
 
 def sort_for_reading(words: Sequence[Word]) -> Sequence[Word]:
-    """Return a row's words in reading order. In a right-to-left row, runs of Latin words keep their order.
+    """Sort a row's words in reading order. In a right-to-left row, runs of left-to-right words keep their order.
 
-    A row may contain two lines, such as a label beside a value centred between them; the upper line is read first.
+    If the row contains two lines, such as a two-line label beside a centred value, the upper line comes first.
     """
     if (lines := _split_two_lines(words)) is not None:
         return [*sort_for_reading(lines[0]), *sort_for_reading(lines[1])]
@@ -163,11 +163,10 @@ def sort_for_reading(words: Sequence[Word]) -> Sequence[Word]:
 
 
 def _split_two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | None:
-    """Return the two lines of a row in which some words are above others.
+    """Split a row in which some words are above others into two lines, each ordered from left to right.
 
-    The words of each line are ordered from left to right. Returns None unless there are exactly two lines. Both lines
-    must have several words, because single stacked signs belong to formulas, and half of the shorter line must overlap
-    the other line.
+    Returns None unless there are exactly two lines. Both lines must have several words, because single stacked symbols
+    belong to formulas. At least half of the shorter line must overlap the other line horizontally.
     """
     if all(other.left >= one.right - STACKED_OVERLAP_RATIO * one.size for one, other in pairwise(words)):
         return None
@@ -188,7 +187,7 @@ def _split_two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | N
 def is_justified(row: TextRow) -> bool:
     """Return whether a row is justified text: its spaces have similar widths, but its words do not.
 
-    In a table row, the ends or middles of the words are evenly spaced instead.
+    In a table row, the ends or centers of the words are evenly spaced instead.
     """
     if len(row.cells) <= FEW_ROW_GAPS:
         return False
@@ -198,7 +197,7 @@ def is_justified(row: TextRow) -> bool:
 
 
 def compute_usual_space(words: Sequence[Word]) -> float:
-    """Return the width of a space between words in running text, as a fraction of the type size."""
+    """Return the usual width of a space in running text, as a fraction of the font size."""
     gaps = [
         (other.left - one.right) / one.size
         for one, other in pairwise(words)
@@ -209,9 +208,10 @@ def compute_usual_space(words: Sequence[Word]) -> float:
 
 
 def split_at_common_gaps(rows: Sequence[TextRow], blank: float) -> None:
-    """Split rows into cells at narrower gaps too, if nearby rows have a gap at the same position.
+    """Also split rows into cells at narrower gaps, if nearby rows have a gap at the same position.
 
-    Such a gap is clearly wider than the spaces of its row or, in a row with few words, than `blank`.
+    Such a gap must be clearly wider than the spaces of its row. In a row with few words, it must be clearly wider than
+    `blank`, the result of `compute_usual_space`.
     """
     wide = [_list_wide_gaps(row, blank) for row in rows]
     for number, row in enumerate(rows):
@@ -225,7 +225,7 @@ def split_at_common_gaps(rows: Sequence[TextRow], blank: float) -> None:
             row.cells = [RowCell(row.words[start:end]) for start, end in pairwise(edges)]
 
 
-Gap = tuple[int, float, float, float]  # number of the word after the gap, its left and right end, and the type size
+Gap = tuple[int, float, float, float]  # Index of the word after the gap, left and right end of the gap, and font size.
 Gaps = list[Gap]
 
 
@@ -242,14 +242,14 @@ def _is_common_gap(gap: Gap, number: int, gaps: Sequence[Gaps]) -> bool:
 
 
 def _list_wide_gaps(row: TextRow, blank: float) -> Gaps:
-    """Return the gaps that may separate cells."""
+    """List the gaps in a row that are wide enough to separate cells."""
     gaps: Gaps = []
     right = row.words[0].right
     for at, word in enumerate(row.words[1:], 1):
         gaps.append((at, right, word.left, row.size))
         right = max(right, word.right)
     widths = sorted(map(_get_gap_width, gaps))
-    if len(widths) > 1 and widths[-1] < STRETCHED_GAPS_RATIO * widths[0]:  # gaps are spaces stretched to fill the line
+    if len(widths) > 1 and widths[-1] < STRETCHED_GAPS_RATIO * widths[0]:  # All gaps are stretched spaces.
         usual = widths[-1]
     else:
         usual = widths[len(widths) // 4] if len(widths) > FEW_ROW_GAPS else blank * row.size

@@ -23,10 +23,7 @@ Words = list[Word]
 
 @dataclass
 class Table:
-    """A table as rows of cells. Each cell is a sequence of words in reading order.
-
-    The first `headers` rows form the header.
-    """
+    """A table whose cells contain words in reading order. The first `headers` rows form the header."""
 
     rows: list[list[Words]]
     headers: int
@@ -37,7 +34,7 @@ class Table:
 
 
 def join_cell_words(words: Sequence[Word]) -> str:
-    """Return the words of a cell as text, with correct spacing of signs."""
+    """Join the words of a cell into a string, with correct spacing of symbols."""
     text = ""
     for gap, word in add_gaps(words):
         text += gap + word.text
@@ -45,9 +42,9 @@ def join_cell_words(words: Sequence[Word]) -> str:
 
 
 def add_gaps(words: Sequence[Word]) -> list[tuple[str, Word]]:
-    """Return words with the gap before each: none between a number and its currency, bracket or percent sign.
+    """Return each word with the gap before it, which is a space or empty.
 
-    Words on two lines are separated by a space.
+    There is no gap between a number and its currency symbol, bracket or percent sign on the same line.
     """
     found: list[tuple[str, Word]] = []
     for word in words:
@@ -62,7 +59,7 @@ def add_gaps(words: Sequence[Word]) -> list[tuple[str, Word]]:
 
 
 def is_symbol(text: str) -> bool:
-    """Return whether a text is a sign that belongs to a number beside it."""
+    """Return whether a string is a symbol that belongs to a number beside it."""
     return _SYMBOLS.fullmatch(text.replace(" ", "")) is not None
 
 
@@ -75,7 +72,7 @@ def is_currency(text: str) -> bool:
 
 
 def is_value(text: str) -> bool:
-    """Return whether a text is a number, with or without a unit or sign, or a dash instead of a number."""
+    """Return whether a string is a number, with or without a unit or symbol, or a dash instead of a number."""
     return _VALUE.fullmatch(text) is not None
 
 
@@ -84,7 +81,7 @@ def is_year(text: str) -> bool:
 
 
 def sort_cell_words(words: Sequence[Word]) -> Words:
-    """Return the words of a cell, which may have several lines, in reading order.
+    """Sort the words of a cell, which may have several lines, in reading order.
 
     Rotated words are sorted in the direction of their text.
     """
@@ -95,12 +92,12 @@ def sort_cell_words(words: Sequence[Word]) -> Words:
 
 
 def count_header_rows(rows: Sequence[Sequence[Words]]) -> int:
-    """Return the number of header rows, which all come before the first row with a value.
+    """Count the header rows, which all come before the first row with a value.
 
-    A row with only a label does not end a header. Neither does a row of a label and years, if the first row has these
-    years as column names above other values. Of several rows before the first value, the header extends only to the
-    last bold row above plain rows, or to the first row that names every column. In a table without values, the header
-    is the first row, or all rows without labels.
+    Rows directly above that row which have only a label are not part of the header. A first row with a label and
+    several years is a header if a row below has other values. Of several rows before the first value, the header
+    extends only to the last bold row above regular rows, or to the first row that names every column. In a table
+    without values, the header is the first row, or all first rows without labels.
     """
     texts = [[join_cell_words(cell) for cell in row] for row in rows]
     end = next((number for number in range(len(rows)) if _has_values(texts, number)), None)
@@ -120,7 +117,7 @@ def count_header_rows(rows: Sequence[Sequence[Words]]) -> int:
 
 
 def _has_values(rows: Sequence[Sequence[str]], number: int) -> bool:
-    """Return whether a row has a number other than a year, or a label and a year that is not a column name."""
+    """Return whether a row has a value other than a year, or a label and a year that is not a column name."""
     texts = rows[number]
     values = [text for text in texts[1:] if is_value(text)]
     # guard: pdf-years-first-row
@@ -129,9 +126,9 @@ def _has_values(rows: Sequence[Sequence[str]], number: int) -> bool:
 
 
 def _are_column_years(texts: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Return whether the cells after a row's label are several years, and a row below has another value.
+    """Return whether a row's cells after the label are years that name columns, and a row below has another value.
 
-    A single year may be a value in the first row, such as the year when something was founded.
+    There must be several years, because a single one may be a value, such as a founding year.
     """
     years = [text for text in texts[1:] if text]
     others = (text for row in below for text in row[1:])

@@ -12,7 +12,7 @@ from ingest.storage.texts.layout import PlaceKind
 _divided = re.compile(r"(?P<start>.*\w)[-\u2010\u2011]", re.DOTALL)
 _letters = re.compile(r"\w+")
 _BULLET = "-"
-_TICK_BOXES = frozenset("☐☑☒✓✔✗✘")  # Check boxes have a meaning, so they are written as marks.
+_TICK_BOXES = frozenset("☐☑☒✓✔✗✘")  # Check boxes carry meaning, so they are written as text.
 
 
 @dataclass
@@ -29,16 +29,19 @@ class PageBlocks:
 
 
 class PageWriter:
-    """Writes pages in order. A paragraph that continues on the next page is written as one."""
+    """Writes pages in order. A paragraph that continues on the next page is joined."""
 
     def __init__(self, writer: DocumentWriter) -> None:
         self._writer = writer
         self._begun = 0
-        self._open: Block | None = None  # a paragraph that may continue
-        self._header: list[str] = []  # header of the last table, as long as only page ends have followed the table
+        self._open: Block | None = None  # A paragraph that may continue.
+        self._header: list[str] = []  # Header of the last table, while only page breaks have followed it.
 
     def write(self, pages: Sequence[PageBlocks], words: Set[str], *, last: bool) -> None:
-        """Write pages. `words` are the document's words. They determine whether a divided word is a single word."""
+        """Write pages. Set `last` for the document's last pages.
+
+        `words` contains the words of the document, which determine whether a divided word is a single word.
+        """
         for page in pages:
             self._write_page(page, words)
         if last:
@@ -118,7 +121,7 @@ class PageWriter:
         headed = table.headers > 0
         if headed:
             self._header = [join_cell_words(words) for words in table.rows[0]]
-        elif len(self._header) == width:  # the continuation of the previous table
+        elif len(self._header) == width:  # It continues the previous table.
             rows.insert(0, list(self._header))
             headed = True
         else:
@@ -131,7 +134,7 @@ def _build_cell(words: Words) -> list[Piece]:
 
 
 def _is_continuation(before: Block, block: Block) -> bool:
-    """Return whether a paragraph continues in a block of another column or page."""
+    """Return whether a paragraph continues in a block in another column or on another page."""
     same_type = abs(before.size - block.size) <= 0.1 * before.size and before.bold == block.bold
     if not same_type or block.level or block.mark or before.ends_a_sentence:
         return False
@@ -147,19 +150,22 @@ def _join_blocks(before: Block, block: Block) -> None:
 
 
 def _find_first_half(before: str, after: str) -> str | None:
-    """Return the first half of a line's last word if the line end divides the word, otherwise None."""
+    """Return the text before the hyphen if a line end divides a word, otherwise None."""
     found = _divided.fullmatch(before)
     return found["start"] if found and after[:1].islower() else None
 
 
 def _is_one_word(start: str, end: str, words: Set[str]) -> bool:
-    """Return whether two halves are one word elsewhere in the document: "exam-ple" is one word, "well-known" is two."""
+    """Return whether the halves of a divided word occur as one word elsewhere in the document.
+
+    For example, "exam-ple" is one word, but "well-known" is two.
+    """
     first, second = _letters.findall(start)[-1:], _letters.findall(end)[:1]
     return bool(first and second) and (first[0] + second[0]).casefold() in words
 
 
 def collect_words(blocks: Sequence[Block | PageTable], into: set[str]) -> None:
-    """Collect the words of lines, except those divided by a line end."""
+    """Add the words of all blocks to `into`. Words divided by a line end are added in halves."""
     for block in blocks:
         if isinstance(block, Block):
             for line in block.lines:

@@ -1,1 +1,1 @@
-"""Blobs: files stored by key in a folder or a bucket. Files are sealed (encrypted) if keys are configured."""
+"""Blobs: files stored by key in a folder or a bucket, and sealed (encrypted) if keys are configured."""

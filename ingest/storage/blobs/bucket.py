@@ -1,4 +1,4 @@
-"""Blobs stored as objects of an S3-compatible server. Files in use are kept in a local folder."""
+"""Blobs stored as objects on an S3-compatible server, with a local folder for files in use."""
 
 import hashlib
 import re
@@ -23,32 +23,34 @@ from ingest.storage.errors import BlobStoreRefusedError, BlobStoreUnavailableErr
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
-# Concurrent requests of one `put_all`. Each request spends most of its time waiting for the network.
+# Number of concurrent requests of one `put_all`, which spend most of their time waiting for the network.
 _CONCURRENT_REQUESTS = 16
-# A large object is uploaded in parts. Memory use per upload is the part size times the number of concurrent parts.
+# Large objects are uploaded in parts. An upload uses memory for all of its concurrent parts.
 _PART_BYTES = 8 << 20
 _CONCURRENT_PARTS = 4
 _PARTS_FOLDER = "parts"
 _CONNECT_SECONDS = 5.0
 _RETRIES = 5
-# The library's message if it finds neither keys nor a role. By then it has tried the metadata service of a cloud
-# machine.
+# Matches the library's message if it finds neither keys nor a role, after asking the cloud provider's metadata service.
 _NO_IDENTITY = re.compile(r"169\.254\.|metadata|credential", re.IGNORECASE)
-# S3 error codes that indicate permanent errors, which are not retried.
+# S3 error codes of permanent errors, which are not retried.
 _HINTS: Mapping[str, str] = {
-    "RequestTimeTooSkewed": "This machine's clock differs from the server's by more than 15 minutes: correct it.",
-    "NoSuchBucket": "The bucket in LEADLINE_BLOBS does not exist: create it, or correct the name.",
-    "PermanentRedirect": "The bucket is in another region: set LEADLINE_S3_REGION.",
-    "AuthorizationHeaderMalformed": "The bucket is in another region: set LEADLINE_S3_REGION.",
-    "InvalidAccessKeyId": "The server does not know LEADLINE_S3_ACCESS_KEY_ID.",
-    "SignatureDoesNotMatch": "LEADLINE_S3_SECRET_ACCESS_KEY is not the secret of LEADLINE_S3_ACCESS_KEY_ID.",
-    "AccessDenied": "The key needs permission to read, write, list and delete objects in the bucket.",
+    "RequestTimeTooSkewed": "This machine's clock differs from the server's by more than 15 minutes. Correct it.",
+    "NoSuchBucket": "The bucket in LEADLINE_BLOBS does not exist. Create it, or correct its name.",
+    "PermanentRedirect": "The bucket is in another region. Set LEADLINE_S3_REGION to that region.",
+    "AuthorizationHeaderMalformed": "The bucket is in another region. Set LEADLINE_S3_REGION to that region.",
+    "InvalidAccessKeyId": "LEADLINE_S3_ACCESS_KEY_ID is unknown to the server. Correct it.",
+    "SignatureDoesNotMatch": "LEADLINE_S3_SECRET_ACCESS_KEY does not match LEADLINE_S3_ACCESS_KEY_ID. Correct it.",
+    "AccessDenied": "Give the access key permission to read, write, list and delete objects in the bucket.",
 }
 _NO_CREDENTIALS = "Set LEADLINE_S3_ACCESS_KEY_ID and LEADLINE_S3_SECRET_ACCESS_KEY, or assign a role to the machine."
 
 
 class ObjectBlobs(SpoolFolder):
-    """Objects in a bucket, under a prefix. Each object is written atomically, with a checksum that S3 verifies."""
+    """Blobs stored as objects under a prefix in a bucket.
+
+    Each object is written atomically, with a checksum that the server verifies.
+    """
 
     def __init__(self, store: S3Store, place: str, folder: Path, *, min_free_bytes: int = 0) -> None:
         super().__init__(folder, min_free_bytes)
@@ -162,9 +164,9 @@ class ObjectBlobs(SpoolFolder):
     def resume_upload(
         self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int
     ) -> Iterator[IncomingUpload]:
-        """Resume an upload.
+        """Resume an unfinished upload.
 
-        `IncomingUpload.pause` stores the bytes received so far as a part, which is a separate object.
+        `IncomingUpload.pause` stores the bytes received since the last part as another part, in a separate object.
         """
         self.require_free_space()
         if self.find_size(key) is None:
@@ -187,10 +189,7 @@ class ObjectBlobs(SpoolFolder):
         return _UploadParts(self, key).iter_blocks()
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        """Delete local files of killed processes, and parts of uploads that no longer exist.
-
-        Return the number deleted.
-        """
+        """Delete local files of killed processes and parts of uploads that no longer exist, and return their number."""
         gone = [
             part
             for part in self.iter_keys(_PARTS_FOLDER)
@@ -201,10 +200,7 @@ class ObjectBlobs(SpoolFolder):
         return len(gone) + super().discard_unfinished(older_than_seconds=older_than_seconds)
 
     def list_parts(self, key: str) -> list["_UploadPart"]:
-        """List the parts of an unfinished upload by offset.
-
-        If several parts start at the same offset, the largest comes first.
-        """
+        """List the parts of an unfinished upload by offset. Of parts with the same offset, the largest comes first."""
         with _translate_errors():
             pages = obstore.list(self._store, f"{_PARTS_FOLDER}/{key}/")
             found = [
@@ -228,7 +224,7 @@ class _UploadPart:
 
 
 class _UploadParts:
-    """The contiguous parts of one upload. Parts added concurrently by another writer are ignored."""
+    """The contiguous parts of an upload. Parts that another writer added concurrently are ignored."""
 
     def __init__(self, blobs: ObjectBlobs, key: str) -> None:
         self._blobs = blobs
@@ -243,7 +239,7 @@ class _UploadParts:
         return self._chain[-1].end if self._chain else 0
 
     def add(self, file: BinaryIO, size: int) -> None:
-        """Store the remaining bytes of a file as the next part."""
+        """Store the remaining bytes of a file, of which there are `size`, as the next part."""
         part = _UploadPart(f"{_PARTS_FOLDER}/{self._key}/{self.end:016d}-{secrets.token_hex(8)}", self.end, size)
         self._blobs.put_file(part.key, file)
         self._chain.append(part)
@@ -271,7 +267,7 @@ class _ResumedUpload(IncomingUpload):
 
     @contextmanager
     def open_reader(self) -> Iterator[BinaryIO]:
-        """Open the whole upload as one file.
+        """Open the complete upload as one file.
 
         Raises `BlobStoreUnavailableError` if the parts of a finished upload have changed.
         """
@@ -285,7 +281,8 @@ class _ResumedUpload(IncomingUpload):
                     file.write(block)
             if self._is_finished and digest.digest() != self._digest.digest():
                 raise BlobStoreUnavailableError(
-                    "The stored parts of the upload differ from what was sent.", hint="Send the whole file again."
+                    "The stored parts of the upload differ from the bytes that were sent.",
+                    hint="Upload the file again.",
                 )
             with whole.open("rb") as file:
                 yield file
@@ -293,7 +290,7 @@ class _ResumedUpload(IncomingUpload):
             whole.unlink(missing_ok=True)
 
     def pause(self) -> int:
-        """Store the bytes received since the last part as another part, and return the number of durable bytes."""
+        """Store the bytes received since the last part as another part. Return how many bytes are durable."""
         if self.size > self.base:
             self._file.flush()
             with self.path.open("rb") as file:
@@ -325,9 +322,9 @@ class _ResumedUpload(IncomingUpload):
 
 
 def open_bucket(settings: BlobSettings, folder: Path, *, min_free_bytes: int = 0) -> ObjectBlobs:
-    """Open the bucket named in LEADLINE_BLOBS.
+    """Open the bucket named in LEADLINE_BLOBS, and send it a first request.
 
-    Raises `BlobStoreRefusedError` if the store rejects the request, and `BlobStoreUnavailableError` if it does not
+    Raises `BlobStoreRefusedError` if the server rejects the request, and `BlobStoreUnavailableError` if it does not
     respond.
     """
     bucket, _, prefix = settings.blobs.removeprefix("s3://").strip("/").partition("/")
@@ -372,7 +369,7 @@ def _parse_offset(part: str) -> int:
 def _translate_errors(key: str | None = None) -> Iterator[None]:
     """Translate the library's errors.
 
-    If `key` is given and the object does not exist, raise `KeyError`.
+    If an object is missing and `key` is given, the error becomes a `KeyError`.
     """
     try:
         yield
@@ -386,7 +383,9 @@ def _translate_errors(key: str | None = None) -> Iterator[None]:
         if isinstance(error, UnauthenticatedError | PermissionDeniedError | NotFoundError):
             raise BlobStoreRefusedError(f"The file store rejected the request: {_format_message(said)}") from error
         if _NO_IDENTITY.search(said):
-            raise BlobStoreRefusedError("There are no credentials for the file store.", hint=_NO_CREDENTIALS) from error
+            raise BlobStoreRefusedError(
+                "No credentials for the file store were found.", hint=_NO_CREDENTIALS
+            ) from error
         raise BlobStoreUnavailableError(f"The file store does not respond: {_format_message(said)}") from error
 
 

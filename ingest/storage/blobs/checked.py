@@ -1,4 +1,4 @@
-"""A blob store that compares the content it reads with the digests recorded in the catalog."""
+"""A blob store that verifies the content it reads against the digests in the catalog."""
 
 import threading
 import time
@@ -11,17 +11,17 @@ from ingest.storage.digests import BLOCK_BYTES, Digest, DigestRecords, parse_fil
 from ingest.storage.errors import BlobChangedError, ContentChangedError, TextLostError
 
 _MAX_CACHED_VERSIONS = 2048
-# The files of a version change only when its index is repaired, so digests are cached for a long time. The absence of
-# digests is cached only briefly, because digests are added to versions of earlier releases in the background.
+# Digests are cached for a long time, because a version's files change only when its index is repaired. The absence of
+# digests is cached only briefly, because a background task adds digests to versions from earlier releases.
 _KNOWN_SECONDS, _ABSENT_SECONDS = 300.0, 30.0
 _FILE_LABELS = {"text.txt": "text", "text.json": "map", "text.positions": "positions"}
 
 
 class CheckedBlobs:
-    """Compares the content read from another store with the digests in the catalog.
+    """Wraps another store, and verifies the content that it reads against the digests in the catalog.
 
-    Use it only for texts and tables of versions. To read a range, it reads and hashes the blocks that overlap the
-    range. A version from an earlier release may have no digests, and its files are not checked. If a version has
+    Use it only for the texts and tables of document versions. Reading a range reads and hashes all blocks that overlap
+    the range. If a version from an earlier release has no digests, its files are not verified. If a version has
     digests, a file without a digest is treated as missing.
     """
 
@@ -31,7 +31,7 @@ class CheckedBlobs:
         self._known = _DigestCache(records, clock)
 
     def preload_digests(self, version_ids: Collection[str]) -> None:
-        """Load the digests of all versions that will be read, in one query."""
+        """Load the digests of these versions in one query, before the versions are read."""
         self._known.preload(version_ids)
 
     def put(self, key: str, content: bytes) -> None:
@@ -47,16 +47,16 @@ class CheckedBlobs:
         return self._inner.delete(key)
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """Read a range.
+        """Read a range of a file.
 
         Raises `KeyError` if the file does not exist, `ContentChangedError` if it does not match its digest, and
-        `TextLostError` if it has a digest but is missing.
+        `TextLostError` if it is missing but has a digest.
         """
         version = parse_version_id(key)
         try:
             return self._read_checked(key, self._known.get(version), start, length)
         except (KeyError, ContentChangedError):
-            # The version may have been removed, or its files rewritten by a repair, after its digests were read.
+            # After the digests were read, the version may have been removed, or a repair may have rewritten its files.
             self._known.load([version])
         known = self._known.get(version)
         try:
@@ -81,7 +81,7 @@ class CheckedBlobs:
         content = self._inner.read(key, begin, stop - begin)
         # guard: content-compared-with-digest
         if len(content) != stop - begin or not digest.matches_blocks(first, content):
-            raise BlobChangedError(f"{key} does not have the bytes that were written.")
+            raise BlobChangedError(f"{key} does not contain the bytes that were written.")
         return content[start - begin : end - begin]
 
     def _record_changed(self, key: str, error: Exception) -> ContentChangedError:
@@ -103,21 +103,18 @@ class _DigestCache:
         self._lock = threading.Lock()
 
     def get(self, version: str) -> Mapping[str, Digest]:
-        """Return the digests of a version's files, keyed by file name.
-
-        The result is empty if the version has no digests.
-        """
+        """Return the digests of a version's files, keyed by file name. Empty if the version has no digests."""
         found = self._find_cached(version)
         return self.load([version])[version] if found is None else found
 
     def preload(self, version_ids: Collection[str]) -> None:
-        """Load the digests of the versions that are not cached yet."""
+        """Load the digests of those versions that are not cached."""
         unknown = [version for version in dict.fromkeys(version_ids) if self._find_cached(version) is None]
         if unknown:
             self.load(unknown)
 
     def load(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
-        """Load the digests of these versions into the cache, replacing any cached digests."""
+        """Load the digests of these versions into the cache, replacing cached ones."""
         found = self._records.load_digests(version_ids)
         loaded = {version: found.get(version, {}) for version in version_ids}
         now = self._clock()

@@ -1,6 +1,6 @@
 """The keys that seal stored files.
 
-The first key seals new files, and each file can be opened with the key that sealed it.
+The first key seals new files. A file is opened with the key that sealed it.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ _ID_BYTES = 8
 
 
 class BadKeyError(ValueError):
-    """The setting contains an invalid key."""
+    """Raised if the setting contains an invalid key."""
 
 
 def generate_key() -> str:
@@ -25,7 +25,7 @@ def generate_key() -> str:
 
 @dataclass(frozen=True)
 class KeyRing:
-    """The configured keys and their ids. A key's id is a hash and reveals nothing about the key."""
+    """The configured keys and their ids. An id is a hash that does not reveal the key."""
 
     keys: tuple[bytes, ...]
 
@@ -37,12 +37,12 @@ class KeyRing:
         except ValueError as error:
             raise BadKeyError(str(error)) from error
         if not keys or any(len(key) != _KEY_BYTES for key in keys):
-            raise BadKeyError("A key has 32 bytes in Base64.")
+            raise BadKeyError("A key must be 32 bytes, encoded as URL-safe Base64.")
         return cls(keys)
 
     @property
     def sealing_key(self) -> tuple[bytes, bytes]:
-        """The key that seals new files, as a pair of its id and the key itself."""
+        """The id of the key that seals new files, and the key itself."""
         return compute_key_id(self.keys[0]), self.keys[0]
 
     @property
@@ -51,5 +51,5 @@ class KeyRing:
 
 
 def compute_key_id(key: bytes) -> bytes:
-    """Compute the id of a key. The head of each sealed file contains the id of its key."""
+    """Compute the id of a key. The head of a sealed file contains the id of its key."""
     return hashlib.sha256(b"leadline key id\0" + key).digest()[:_ID_BYTES]

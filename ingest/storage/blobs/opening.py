@@ -1,4 +1,4 @@
-"""Opens the blob store described by the settings. The store is sealed if the settings contain keys."""
+"""Opens the configured blob store. The store is sealed if keys are configured."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *,
     """Open the blob store of an installation whose folders are in `home`.
 
     `record` determines which sealed formats are read and written. Without a record, as in a read-only program, all
-    formats are read and the store gets no marker. Raises `BlobStoreError` if a key is missing or wrong or the bucket
-    cannot be used.
+    formats are read and no marker is added to the store. Raises `BlobStoreError` if a key is missing or wrong, or if
+    the bucket cannot be used.
     """
     blobs = _open_plain(settings, home, min_free_bytes)
     if settings.blob_keys is None:
@@ -25,7 +25,7 @@ def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *,
         ring = KeyRing.parse(settings.blob_keys.get_secret_value())
     except BadKeyError as error:
         raise BlobKeyError(
-            "LEADLINE_BLOB_KEYS contains a value that is not a key.", hint="Generate keys with `leadline blobs key`."
+            "LEADLINE_BLOB_KEYS contains an invalid key.", hint="Generate keys with `leadline blobs key`."
         ) from error
     sealed = SealedBlobs(blobs, ring, record or InMemorySealRecord(), always_binds=settings.blob_binding)
     if record is not None:
@@ -35,12 +35,12 @@ def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *,
 
 
 def require_unsealed(blobs: BlobStore) -> None:
-    """Raise `BlobKeyError` if the store contains sealed files. Called if no keys are configured."""
+    """Raise `BlobKeyError` if the store contains sealed files. Call this if no keys are configured."""
     # guard: sealed-store-needs-key
     if blobs.find_size(SEALED_MARKER) is not None:
         raise BlobKeyError(
             f"The files in {blobs.location} are sealed, but LEADLINE_BLOB_KEYS is not set.",
-            hint="Set it to the keys with which they were sealed.",
+            hint="Set it to the keys that sealed them.",
         )
 
 
@@ -51,6 +51,7 @@ def _open_plain(settings: BlobSettings, home: Path, min_free_bytes: int) -> Blob
         from ingest.storage.blobs.bucket import open_bucket
     except ImportError as error:
         raise BlobStoreRefusedError(
-            f"LEADLINE_BLOBS={settings.blobs} needs a library that is not installed.", hint="pip install 'leadline[s3]'"
+            f"LEADLINE_BLOBS={settings.blobs} requires a library that is not installed.",
+            hint="Run: pip install 'leadline[s3]'",
         ) from error
     return open_bucket(settings, home / "blobs-in-use", min_free_bytes=min_free_bytes)

@@ -1,8 +1,8 @@
 """Quarantine for files that are not in the catalog.
 
-Files stay in quarantine for some days before they are deleted. They are stored under `quarantine/DAY/KEY`, where DAY is
-the day of the move, and listed in that day's manifests. If a newer catalog is restored that contains a file, the file
-is moved back.
+Files stay in quarantine for a few days before they are deleted. They are stored under `quarantine/DAY/KEY`, where DAY
+is the day of the move, and listed in that day's manifests. If a newer catalog that contains a file is restored, the
+file is moved back.
 """
 
 import json
@@ -24,9 +24,9 @@ _MANIFEST_NAME = "manifest"
 
 @dataclass(frozen=True)
 class UpkeepLimits:
-    """The number of days in quarantine, and the fraction of unknown files above which the cleanup changes nothing.
+    """The number of days in quarantine, and the fraction of unknown files above which cleanup removes nothing.
 
-    A large fraction of unknown files suggests that the catalog is the wrong one, for example an old backup.
+    A large fraction of unknown files suggests that the catalog is the wrong one, for example from an old backup.
     """
 
     quarantine_days: float = 7.0
@@ -39,13 +39,14 @@ class UpkeepSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
     quarantine_days: float = Field(
-        7.0, ge=0, description="Days for which files and chunks that the catalog does not know stay in quarantine."
+        7.0, ge=0, description="Number of days that files and chunks missing from the catalog stay in quarantine."
     )
     upkeep_share: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="Upkeep removes nothing while the catalog does not know more than this share of files or chunks.",
+        description="The maintenance job removes nothing if more than this fraction of the files or chunks are missing "
+        "from the catalog.",
     )
 
     @property
@@ -54,17 +55,17 @@ class UpkeepSettings(BaseSettings):
 
 
 class Quarantine:
-    """The quarantined files of a store. Two processes may use it concurrently."""
+    """The quarantined files of a store. Several processes may use it concurrently."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
     def load_dates(self) -> dict[str, date]:
-        """Return the quarantined keys, each with the day on which it was moved."""
+        """Return the day on which each quarantined file was moved, keyed by the file's key."""
         return {key: day for day, key in self._iter_quarantined() if not _is_manifest(key)}
 
     def quarantine_files(self, keys: Collection[str]) -> int:
-        """Record the files in a manifest, move them to quarantine, and return how many files existed."""
+        """List the files in a manifest, move them to quarantine, and return how many existed."""
         if not keys:
             return 0
         now = datetime.now(UTC)
@@ -76,7 +77,7 @@ class Quarantine:
         return sum(self._blobs.move(key, f"{folder}/{key}") for key in keys)
 
     def restore_files(self, keys: Collection[str]) -> int:
-        """Move files back from quarantine and return how many were moved. Existing files are not overwritten."""
+        """Move files back from quarantine, unless they exist again, and return how many were moved."""
         moved = 0
         for key, day in self.load_dates().items():
             if key in keys and not self._is_in_place(key):
@@ -84,7 +85,7 @@ class Quarantine:
         return moved
 
     def delete_expired(self, *, older_than_days: float) -> int:
-        """Delete files that have been in quarantine for longer than the given time. Return how many were deleted."""
+        """Delete files that were quarantined more than this many days ago, and return how many were deleted."""
         last = (datetime.now(UTC) - timedelta(days=older_than_days)).date()
         removed = 0
         for day, key in list(self._iter_quarantined()):
@@ -96,7 +97,7 @@ class Quarantine:
     def _is_in_place(self, key: str) -> bool:
         try:
             return self._blobs.find_size(key) is not None
-        except ContentChangedError:  # the file with this key is damaged; the damage is reported when the file is read
+        except ContentChangedError:  # The file is damaged, which is reported when it is read.
             return True
 
     def _iter_quarantined(self) -> Iterator[tuple[date, str]]:

@@ -1,9 +1,9 @@
-"""A blob store that seals files. Without a key the files cannot be read, and changes to them are detected.
+"""A blob store that seals files. They cannot be read without a key, and changes to them are detected.
 
 `ingest.storage.blobs.sealed_format` describes the format. Files in the previous format, and plain files written before
 keys were configured, are accepted until the catalog records that every file is bound to its name. After that they are
-rejected, because anyone who can write to the store could have placed them there. Keys without a slash are the store's
-own records and are not sealed. Unfinished uploads are not sealed either.
+rejected, because anyone with write access to the store could have placed them there. The store's own records, whose
+keys contain no slash, and unfinished uploads are not sealed.
 """
 
 import hashlib
@@ -36,11 +36,11 @@ from ingest.storage.blobs.store import BlobStore, IncomingUpload, SpoolFolder, i
 from ingest.storage.errors import BlobChangedError, BlobKeyError
 from ingest.storage.sealing import SEALED_MARKER, InMemorySealRecord, Sealing, SealRecord
 
-# The folders whose files `leadline blobs` counts and reseals.
+# Folders whose files `leadline blobs` counts and reseals.
 SEALED_KINDS = ("original", "text", "tables", "quarantine")
 _MARKER = b"leadline keeps sealed files here\n"
 _MAX_CACHED_HEADS = 4096
-# Within this time, each process notices that files in earlier formats must be rejected.
+# Each process notices within this time that files in earlier formats must be rejected.
 _POLICY_CACHE_SECONDS = 5.0
 
 
@@ -67,13 +67,13 @@ class _SealingPolicy:
     _known_until: float = 0.0
 
     def should_refuse_unbound(self) -> bool:
-        """Return true if this process knows that files not bound to their names must be rejected."""
+        """Return whether files that are not bound to their names must be rejected, as far as this process knows."""
         if not self._is_bound and self.clock() >= self._known_until:
             self._load_sealing()
         return self._is_bound
 
     def should_bind(self) -> bool:
-        """Return true if new files must be bound to their names, according to the current record."""
+        """Return whether new files must be bound to their names, according to the current record."""
         return self.always_binds or self._is_bound or self._load_sealing() is not Sealing.MIXED
 
     def _load_sealing(self) -> Sealing:
@@ -87,9 +87,9 @@ class SealedBlobs:
     """Wraps another blob store and seals its files."""
 
     def __init__(self, inner: BlobStore, ring: KeyRing, record: SealRecord, *, always_binds: bool = False) -> None:
-        """Read and write the formats allowed by `record`.
+        """Wrap a store. `record` determines which formats are read and written.
 
-        If `always_binds` is true, new files are bound regardless of the record.
+        If `always_binds` is true, new files are bound to their names regardless of the record.
         """
         self.inner = inner
         self.record = record
@@ -105,9 +105,9 @@ class SealedBlobs:
         return self.inner.location
 
     def mark_sealed(self) -> None:
-        """Add a marker to a store that has none, so that its sealed files are not mistaken for plain ones.
+        """Add a marker to the store unless it has one, so that its sealed files are not mistaken for plain files.
 
-        In an empty store, every file is bound from the start, because no earlier release can have written to it.
+        In an empty store, every file is bound from the start, because no earlier release has written to it.
         """
         if self.inner.find_size(SEALED_MARKER) is not None:
             return
@@ -132,7 +132,7 @@ class SealedBlobs:
         except BlobChangedError:
             is_ours = False
         if not is_ours:
-            raise BlobKeyError(f"The mark {SEALED_MARKER} in {self.location} was changed or damaged.")
+            raise BlobKeyError(f"The marker {SEALED_MARKER} in {self.location} was changed or damaged.")
 
     def put(self, key: str, content: bytes) -> None:
         self.put_file(key, BytesIO(content))
@@ -175,7 +175,7 @@ class SealedBlobs:
         try:
             return self._read_frames(key, head, start, length)
         except (BlobChangedError, BlobKeyError):
-            self._evict_head(key)  # the file may have been rewritten since its head was cached
+            self._evict_head(key)  # The file may have been rewritten since its head was cached.
             head = self._find_head(key)
             return self.inner.read(key, start, length) if head is None else self._read_frames(key, head, start, length)
 
@@ -253,7 +253,7 @@ class SealedBlobs:
         return self.inner.has_space_to_work()
 
     def detect_format(self, key: str) -> FileFormat:
-        """Return the format of a stored file, regardless of the formats allowed by the catalog.
+        """Return the format of a stored file, even if the catalog does not allow this format.
 
         Raises `KeyError` if the file does not exist.
         """
@@ -267,11 +267,10 @@ class SealedBlobs:
     def reseal(self, key: str, *, accept_unbound: bool = False) -> bool:
         """Seal a file with the first key in the current format.
 
-        Returns false if it is already sealed with this key and format. Concurrent reads get either version. A file that
-        is rewritten concurrently is left unchanged, because the new file was sealed with the first key. Once the
-        catalog records that every file is bound, an unbound file is rejected unless `accept_unbound` is true. Raises
-        `KeyError` if the file does not exist, `BlobKeyError` if no key can decrypt it, and `BlobChangedError` if it was
-        changed.
+        Returns false if it is already sealed with this key and format. If the file is rewritten concurrently, the new
+        file is kept, because it was sealed with the first key. Once the catalog records that every file is bound, an
+        unbound file is rejected unless `accept_unbound` is true. Raises `KeyError` if the file does not exist,
+        `BlobKeyError` if no key can decrypt it, and `BlobChangedError` if it was changed or is rejected.
         """
         # guard: reseal-refuses-unbound
         readable = self.with_unbound_accepted() if accept_unbound else self
@@ -287,21 +286,18 @@ class SealedBlobs:
         return True
 
     def with_unbound_accepted(self) -> "SealedBlobs":
-        """Return a view of this store that also reads files that are not bound to their names."""
+        """Return a view of this store that also reads unbound files."""
         return SealedBlobs(self.inner, self._ring, InMemorySealRecord())
 
     def reseal_marker(self) -> None:
-        """Seal the marker with the first key.
-
-        Call this after resealing all files. The other keys can then be removed.
-        """
+        """Seal the marker with the first key. Call this after all files are resealed, before removing other keys."""
         self.inner.put(SEALED_MARKER, self._seal_content(SEALED_MARKER, _MARKER, bound=self._policy.should_bind()))
 
     def _write_in_format(self, put: Callable[[bool], None]) -> None:
         """Write files in the recorded format, and write them again if the record changed in the meantime.
 
-        Resealing starts after the record changes and covers every file written before that change. Writing a second
-        time covers files written during the change, so no file stays unbound.
+        Resealing starts after the change and covers the files written before it. Writing a second time covers files
+        written during the change, so that no file stays unbound.
         """
         bound = self._policy.should_bind()
         put(bound)
@@ -320,22 +316,22 @@ class SealedBlobs:
         opened = self._open_frames(key, head, sealed, first)
         found = opened[start - first * FRAME_BYTES : end - first * FRAME_BYTES]
         # guard: truncated-sealed-file
-        if len(found) != end - start:  # the last frames are missing
+        if len(found) != end - start:  # The last frames are missing.
             raise _build_changed_error(key)
         return found
 
     def _authenticate_head(self, key: str, head: SealHead) -> None:
-        """Decrypt the first frame to authenticate the head.
+        """Authenticate the head by decrypting the first frame.
 
-        The size in the head can be trusted only if the first frame, sealed with that head, can be decrypted.
+        The size in the head can be trusted only if the first frame can be decrypted with the head.
         """
         if head.is_bound:
             self._open_frames(key, head, self.inner.read(key, HEAD_BYTES, SEALED_FRAME_BYTES), 0)
 
     def _open_frames(self, key: str, head: SealHead, sealed: bytes, first: int) -> bytes:
-        """Decrypt frames, starting with frame number `first`. Raises `BlobChangedError` if a frame was changed."""
+        """Decrypt frames, of which the first is number `first`. Raises `BlobChangedError` if a frame was changed."""
         pieces = []
-        # An empty range still needs one frame: in the bound format, an empty file has one frame without content.
+        # Always decrypt at least one frame, because an empty file in the bound format has one frame without content.
         for number, at in enumerate(range(0, max(1, len(sealed)), SEALED_FRAME_BYTES), start=first):
             expected = min(FRAME_BYTES, head.size - number * FRAME_BYTES)
             try:
@@ -354,10 +350,10 @@ class SealedBlobs:
         return SealHead.create(self._ring.sealing_key, size, get_bound_name(key), bound=bound)
 
     def _find_head(self, key: str) -> SealHead | None:
-        """Return the head of a sealed file, or None for a plain file if plain files are still accepted.
+        """Return the head of a sealed file, or None for a plain file.
 
         Raises `KeyError` if the file does not exist, `BlobKeyError` if no key can decrypt it, and `BlobChangedError` if
-        its format is rejected.
+        the file's format is no longer accepted.
         """
         if "/" not in key:
             return None
@@ -366,7 +362,7 @@ class SealedBlobs:
         if (head is None or not head.is_bound) and self._policy.should_refuse_unbound():
             found = FileFormat.PLAIN if head is None else FileFormat.UNBOUND
             raise BlobChangedError(
-                f"{key} in {self.location} is {found}, although every file was sealed and bound to its name."
+                f"{key} in {self.location} is {found}, but every file must be encrypted and bound to its name."
             )
         return head
 
@@ -400,8 +396,7 @@ class SealedBlobs:
         found = self._ring.by_id.get(identifier)
         if found is None:
             raise BlobKeyError(
-                f"{key} in {self.location} was sealed with the key {identifier.hex()}, "
-                "which is not in LEADLINE_BLOB_KEYS."
+                f"{key} in {self.location} was sealed with key {identifier.hex()}, which is not in LEADLINE_BLOB_KEYS."
             )
         return SealHead(written, found, get_bound_name(key))
 
@@ -411,4 +406,4 @@ class SealedBlobs:
 
 
 def _build_changed_error(key: str) -> BlobChangedError:
-    return BlobChangedError(f"{key} was changed or damaged in the store.")
+    return BlobChangedError(f"{key} was changed or damaged in the file store.")

@@ -1,13 +1,13 @@
 """The format of a sealed file: a head, followed by frames.
 
-The head contains the id of the key, a random salt and the size of the content. A separate key for each file is derived
-from the key, the salt, the head and the file's name (HKDF-SHA256). Each frame of 64 KiB is sealed with this derived key
-by AES-256-GCM, using the frame's number. Therefore frames cannot be swapped, omitted or added, and no file can be
-substituted for another. Reading a range decrypts only the frames that overlap it. The construction is that of Tink's
-streaming AEAD with one difference: the head contains the size, instead of a flag on the last frame. An empty file has
-one frame without content, so that it cannot be forged without the key.
+The head contains the id of the key, a random salt and the size of the content. HKDF-SHA256 derives a separate key for
+each file from the key, the salt, the head and the file's name. AES-256-GCM seals each frame of 64 KiB with the derived
+key and the frame's number. Therefore frames cannot be swapped, omitted or added, and no file can be substituted for
+another. Reading a range decrypts only the frames that overlap it. The construction is that of Tink's streaming AEAD,
+except that the head contains the size, instead of a flag on the last frame. An empty file has one frame without
+content, so that it cannot be forged without the key.
 
-In the previous format, the name was not part of the derived key, and an empty file had no frame.
+In the previous format, the derived key did not depend on the name, and an empty file had no frame.
 """
 
 import os
@@ -30,13 +30,12 @@ HEAD_BYTES = len(MAGIC) + ID_BYTES + _SALT + _SIZE
 FRAME_BYTES = 64 << 10
 _TAG_BYTES = 16
 SEALED_FRAME_BYTES = FRAME_BYTES + _TAG_BYTES
-# Files are moved to and from quarantine by renaming them without resealing, so a quarantined file stays bound to its
-# original name.
+# A quarantined file stays bound to its original name, because moving it renames the file without resealing it.
 _QUARANTINE_PREFIX = re.compile(r"quarantine/\d{4}-\d\d-\d\d/")
 
 
 def is_sealed(written: bytes) -> bool:
-    """Return true if these are the first bytes of a sealed file in either format."""
+    """Return whether these are the first bytes of a sealed file, in either format."""
     return written.startswith(_MAGICS)
 
 
@@ -47,7 +46,7 @@ def get_bound_name(key: str) -> str:
 
 @dataclass(frozen=True)
 class SealHead:
-    """The head of a sealed file, the key identified by its key id, and the name of the file."""
+    """The head of a sealed file, the key named in it, and the name of the file."""
 
     written: bytes
     key: bytes
@@ -55,10 +54,7 @@ class SealHead:
 
     @classmethod
     def create(cls, key: tuple[bytes, bytes], size: int, name: str, *, bound: bool) -> "SealHead":
-        """Create the head of a new file of `size` bytes.
-
-        `key` is a pair: the id of the sealing key and the key itself.
-        """
+        """Create the head of a new file of `size` bytes. `key` consists of the sealing key's id and the key itself."""
         magic = MAGIC if bound else UNBOUND_MAGIC
         return cls(magic + key[0] + os.urandom(_SALT) + size.to_bytes(_SIZE, "big"), key[1], name)
 
@@ -83,7 +79,7 @@ class SealHead:
     @cached_property
     def cipher(self) -> AESGCM:
         salt = self.written[len(MAGIC) + ID_BYTES : -_SIZE]
-        # The head has a fixed length, so the concatenation of the head and the name is unambiguous.
+        # Concatenating the head and the name is unambiguous, because the head has a fixed length.
         # guard: sealed-file-bound-to-name
         info = self.written + self.name.encode() if self.is_bound else self.written
         return AESGCM(HKDF(SHA256(), 32, salt=salt, info=info).derive(self.key))
@@ -97,7 +93,7 @@ class SealHead:
 
 
 def parse_key_id(written: bytes) -> bytes:
-    """Parse the key id from the head of a sealed file."""
+    """Return the key id in the head of a sealed file."""
     return written[len(MAGIC) : len(MAGIC) + ID_BYTES]
 
 
@@ -106,7 +102,7 @@ class _Readable(Protocol):
 
 
 class SealingFile(RawIOBase):
-    """Reads a file of known size and returns its sealed form."""
+    """A readable file with the sealed form of another file, whose size must be known."""
 
     def __init__(self, file: _Readable, head: SealHead) -> None:
         self._file = file
@@ -138,7 +134,7 @@ class SealingFile(RawIOBase):
         wanted = min(FRAME_BYTES, self._left)
         frame = self._file.read(wanted)
         if len(frame) != wanted:
-            raise ValueError("the file became shorter while it was being sealed")
+            raise ValueError("The file was truncated while it was being sealed.")
         self._left -= wanted
         self._number += 1
         return self._head.seal(self._number - 1, frame)

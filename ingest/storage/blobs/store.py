@@ -1,8 +1,8 @@
 """Storage of bytes by key: uploaded originals, normalized texts and their maps. Also defines the storage settings.
 
-`Blobs` is the interface for code that reads and writes content. `BlobStore` is the interface of the whole store.
-`DirectoryBlobs` stores each key as a file in one folder, and the folder can be moved. Other implementations are in
-`ingest.storage.blobs.bucket` and `ingest.storage.blobs.sealed`.
+`Blobs` is the interface for code that reads and writes content, and `BlobStore` is the interface of the complete store.
+`DirectoryBlobs` stores each key as a file in a folder that can be moved. `ingest.storage.blobs.bucket` and
+`ingest.storage.blobs.sealed` contain other implementations.
 """
 
 import errno
@@ -34,58 +34,58 @@ from ingest.storage.errors import (
 _NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CONCURRENT_PUTS = 16
 BLOCK_BYTES = 4 << 20
-# Names of folders and of a file. A key is a path in the blob folder. A manipulated backup or catalog may contain any
+# A key is a path in the blob folder: names of folders, and of a file. A manipulated backup or catalog may contain any
 # string as a key, so no part of a key may be empty, `.` or `..`.
 _KEY_PART = r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*"
 _KEY_PATTERN = re.compile(rf"{_KEY_PART}(?:/{_KEY_PART})*")
 
 
 def is_valid_key(key: str) -> bool:
-    """Return true if Leadline could have created this key. A valid key's path stays inside the blob folder."""
+    """Return whether Leadline could have created this key. The path of a valid key stays inside the blob folder."""
     return _KEY_PATTERN.fullmatch(key) is not None
 
 
 def require_valid_key(key: str) -> str:
-    """Return the key. Raises `BlobNameError` unless Leadline could have created it."""
+    """Return the key. Raises `BlobNameError` if Leadline cannot have created it."""
     # guard: blob-key-in-folder
     if not is_valid_key(key):
-        raise BlobNameError(f"{key!r} is not the key of a stored file.")
+        raise BlobNameError(f"{key!r} is not a valid key of a stored file.")
     return key
 
 
 class Blobs(Protocol):
-    """Writes keys once, reads them whole or in ranges, and deletes them.
+    """Stores content by key, and reads it completely or in ranges.
 
-    Keys are relative paths that are created by Leadline, never by a user.
+    Keys are relative paths that Leadline creates, never a user.
     """
 
     def put(self, key: str, content: bytes) -> None:
-        """Store the content durably, replacing earlier content atomically.
+        """Store content durably. Existing content is replaced atomically.
 
         Raises `StorageFullError` if the disk is full.
         """
 
     def put_file(self, key: str, file: BinaryIO) -> None:
-        """Store a file in the same way as `put`, from its current position to its end, one block at a time."""
+        """Store a file, from its current position to its end, one block at a time. See `put`."""
 
     def put_all(self, contents: Mapping[str, bytes]) -> None:
-        """Store the content of each key in the same way as `put`. All content is durable when this method returns."""
+        """Store the content of several keys. All content is durable when this method returns. See `put`."""
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """Read `length` bytes from `start`, or up to the end if `length` is not given.
+        """Read `length` bytes from `start`, or all remaining bytes if `length` is None.
 
         Raises `KeyError` if the key does not exist.
         """
 
     def delete(self, key: str) -> int:
-        """Delete a key and return the number of bytes freed, which is 0 if the key did not exist."""
+        """Delete a key and return the number of bytes freed. Returns 0 if the key does not exist."""
 
 
 @dataclass
 class IncomingUpload:
     """An upload that is being written to disk. Its bytes are counted, hashed and limited as they arrive.
 
-    `kept` is true once the upload has been stored under a key.
+    `kept` is true once the upload is stored under a key.
     """
 
     path: Path
@@ -96,7 +96,7 @@ class IncomingUpload:
     kept: bool = False
 
     def write(self, block: bytes) -> None:
-        """Add a block.
+        """Append a block.
 
         Raises `UploadTooLargeError` if the upload exceeds the limit, and `StorageFullError` if the disk is full.
         """
@@ -117,7 +117,7 @@ class IncomingUpload:
             yield file
 
     def close(self) -> None:
-        """Sync and close the file of a complete upload that has to wait, to release its file descriptor."""
+        """Sync and close the file. This releases the file descriptor of a complete upload that has to wait."""
         self.pause()
         self._file.close()
 
@@ -136,7 +136,7 @@ class IncomingUpload:
         self.size = size
 
     def finish(self) -> str:
-        """Sync the file and return its SHA-256 in hexadecimal. Raises `EmptyUploadError` if the file is empty."""
+        """Sync the file and return its SHA-256 as hexadecimal digits. Raises `EmptyUploadError` if it is empty."""
         if self.size == 0:
             raise EmptyUploadError("The file is empty.")
         if not self._file.closed:
@@ -147,8 +147,8 @@ class IncomingUpload:
 class BlobStore(Blobs, Protocol):
     """Stores all files of an installation.
 
-    `local_folder` is a folder on this machine for files in use. `location` describes the store for display. A key
-    without a slash is one of the store's own records, such as the marker file of its installation.
+    `local_folder` is a folder on this machine for files in use. `location` is a description for users. A key without a
+    slash belongs to the store's own records, such as the marker file of its installation.
     """
 
     local_folder: Path
@@ -165,29 +165,29 @@ class BlobStore(Blobs, Protocol):
     def resume_upload(
         self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int
     ) -> AbstractContextManager[IncomingUpload]:
-        """Resume an unfinished upload after its first `size` bytes, whose hash is `digest`.
+        """Resume an unfinished upload after its first `size` bytes, whose hash is `digest`. Later bytes are discarded.
 
-        Discards all bytes after the first `size` bytes. Bytes reported as durable by `pause` remain after the block,
-        unless the upload was committed. Raises `KeyError` if the key does not exist.
+        Bytes that `pause` has reported as durable remain after the block, unless the upload was committed. Raises
+        `KeyError` if the key does not exist.
         """
 
     def iter_upload_blocks(self, key: str) -> Iterator[bytes]:
         """Yield the bytes of an unfinished upload in blocks.
 
-        Raises `KeyError` when the first block is requested if the key does not exist.
+        If the key does not exist, the first iteration raises `KeyError`.
         """
 
     def commit_upload(self, incoming: IncomingUpload, key: str) -> None:
-        """Store a finished upload durably under a key. Call this within the block, after `IncomingUpload.finish`."""
+        """Store a finished upload durably under a key. Call this inside the block, after `IncomingUpload.finish`."""
 
     def copy(self, source: str, key: str) -> None:
-        """Copy the content of a key to another key. Raises `KeyError` if the source does not exist."""
+        """Copy the content of `source` to `key`. Raises `KeyError` if `source` does not exist."""
 
     def move(self, source: str, key: str) -> bool:
-        """Move the content of a key to another key. Return false if the source does not exist."""
+        """Move the content of `source` to `key`. Return false if `source` does not exist."""
 
     def put_if_absent(self, key: str, content: bytes) -> bytes:
-        """Store the content unless the key exists. Return the content stored under the key afterwards."""
+        """Store the content unless the key exists. Return the content that the key has afterwards."""
 
     def find_size(self, key: str) -> int | None:
         """Return the size of a key's content in bytes, or None if the key does not exist."""
@@ -195,42 +195,42 @@ class BlobStore(Blobs, Protocol):
     def iter_blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from `start` up to but not including `end`, in blocks of limited size.
 
-        Raises `KeyError` when the first block is requested if the key does not exist.
+        If the key does not exist, the first iteration raises `KeyError`.
         """
 
     def get_local_path(self, key: str) -> Path | None:
-        """Return the local path of a key, which may not exist.
+        """Return the local path of a key, or None if the store's files are remote or sealed.
 
-        Returns None if the store's files are not local or not plain.
+        The path may not exist.
         """
 
     def local_file(self, key: str) -> AbstractContextManager[Path]:
-        """Provide the content as a local file for code that needs a path. The file is available until the block ends.
+        """Provide the content as a local file, for code that needs a path. The path is valid until the block ends.
 
         Raises `KeyError` if the key does not exist.
         """
 
     def iter_keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys in a folder, in no particular order.
+        """Yield the keys in a folder, in arbitrary order.
 
         Keys that are written or deleted during the iteration may be missing or included.
         """
 
     def get_age_seconds(self, key: str) -> float:
-        """Return the number of seconds since a key was written, or 0.0 if it does not exist."""
+        """Return how many seconds ago a key was written, or 0.0 if it does not exist."""
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        """Delete the files of uploads whose process was killed, and return how many were deleted."""
+        """Delete the files of uploads whose process was killed, and return the number of deleted files."""
 
     def require_free_space(self, size: int = 0) -> None:
-        """Raise `StorageFullError` if storing `size` bytes would leave less free space than the watermark."""
+        """Raise `StorageFullError` if storing `size` bytes would use space that is reserved."""
 
     def has_space_to_work(self) -> bool:
-        """Return true if there is enough space to process accepted documents, which is a quarter of the reserve."""
+        """Return whether at least a quarter of the reserve is free, which is enough to process accepted documents."""
 
 
 class SpoolFolder:
-    """A local folder for files in transit. It checks how much space is free on its disk."""
+    """A local folder for files in transit, which checks the free space on its disk."""
 
     def __init__(self, folder: Path, min_free_bytes: int) -> None:
         self.local_folder = folder
@@ -239,13 +239,15 @@ class SpoolFolder:
         self._incoming.mkdir(parents=True, exist_ok=True)
 
     def require_free_space(self, size: int = 0) -> None:
-        """Raise `StorageFullError` if storing `size` bytes would leave less free space than the watermark."""
+        """Raise `StorageFullError` if storing `size` bytes would use space that is reserved."""
         free = shutil.disk_usage(self.local_folder).free
         if free - size < self._min_free_bytes:
-            raise StorageFullError(f"The disk has {free:,} bytes free; {self._min_free_bytes:,} are reserved.")
+            raise StorageFullError(
+                f"The disk is almost full: {free:,} bytes are free, and {self._min_free_bytes:,} are reserved."
+            )
 
     def has_space_to_work(self) -> bool:
-        """Return true if there is enough space to process accepted documents, which is a quarter of the reserve."""
+        """Return whether at least a quarter of the reserve is free, which is enough to process accepted documents."""
         return shutil.disk_usage(self.local_folder).free >= self._min_free_bytes // 4
 
     @contextmanager
@@ -263,9 +265,9 @@ class SpoolFolder:
             path.unlink(missing_ok=True)
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        """Delete the files of uploads whose process was killed, and return how many were deleted.
+        """Delete the files of uploads whose process was killed, and return the number of deleted files.
 
-        While uploads may be in progress, pass an age longer than any upload takes.
+        While uploads may be in progress, pass an age that no upload in progress reaches.
         """
         left = [path for path in self._incoming.iterdir() if _get_age_seconds(path) >= older_than_seconds]
         for path in left:
@@ -278,7 +280,7 @@ class SpoolFolder:
 
     @contextmanager
     def spooled_file(self, blocks: Iterator[bytes]) -> Iterator[Path]:
-        """Write blocks to a temporary file, which is deleted at the end of the context."""
+        """Write blocks to a temporary file, which is deleted when the context ends."""
         path = self.build_new_path()
         try:
             with translate_disk_errors(), path.open("xb") as file:
@@ -294,7 +296,7 @@ class DirectoryBlobs(SpoolFolder):
     def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
         super().__init__(root, min_free_bytes)
         self._root = root
-        self._root_name = str(root)  # joining `Path`s took most of the time of reading a passage
+        self._root_name = str(root)  # A string, because joining `Path`s is the slowest step of reading a passage.
 
     @property
     def location(self) -> str:
@@ -318,10 +320,9 @@ class DirectoryBlobs(SpoolFolder):
     def resume_upload(
         self, key: str, size: int, digest: "hashlib._Hash", *, max_bytes: int
     ) -> Iterator[IncomingUpload]:
-        """Resume an unfinished upload after its first `size` bytes, whose hash is `digest`.
+        """Resume an unfinished upload after its first `size` bytes, whose hash is `digest`. Later bytes are discarded.
 
-        Discards all bytes after the first `size` bytes. The file remains after the block, unless the upload was
-        committed. Raises `KeyError` if the key does not exist.
+        The file remains after the block, unless the upload was committed. Raises `KeyError` if the key does not exist.
         """
         self.require_free_space()
         try:
@@ -338,14 +339,14 @@ class DirectoryBlobs(SpoolFolder):
         return self.iter_blocks(key)
 
     def commit_upload(self, incoming: IncomingUpload, key: str) -> None:
-        """Store a finished upload durably under a key. Call this within the block, after `IncomingUpload.finish`."""
+        """Store a finished upload durably under a key. Call this inside the block, after `IncomingUpload.finish`."""
         self._rename(incoming.path, key)
         incoming.kept = True
 
     def copy(self, source: str, key: str) -> None:
-        """Copy the content of a key to another key, using a hard link if the file system supports it.
+        """Copy the content of `source` to `key`, using a hard link if the file system supports it.
 
-        Raises `KeyError` if the source does not exist.
+        Raises `KeyError` if `source` does not exist.
         """
         path = self._incoming / secrets.token_hex(16)
         try:
@@ -376,8 +377,7 @@ class DirectoryBlobs(SpoolFolder):
             for key, content in contents.items():
                 self.put(key, content)
             return
-        # If files are written in parallel, the file system syncs many of them with one commit, which takes a tenth of
-        # the time.
+        # Writing files in parallel takes a tenth of the time, because the file system syncs many of them together.
         with ThreadPoolExecutor(min(_CONCURRENT_PUTS, len(contents)), "put") as pool:
             list(pool.map(self.put, contents.keys(), contents.values()))
 
@@ -399,7 +399,7 @@ class DirectoryBlobs(SpoolFolder):
             path.unlink()
         except FileNotFoundError:
             return 0
-        # Empty folders are not removed: a concurrent `put` may have just checked that the folder exists.
+        # Empty folders are not removed, because a concurrent `put` may just have checked that the folder exists.
         # guard: blob-folder-kept
         return size
 
@@ -414,7 +414,7 @@ class DirectoryBlobs(SpoolFolder):
         return True
 
     def put_if_absent(self, key: str, content: bytes) -> bytes:
-        """Store the content unless the key exists. Return the content stored under the key afterwards."""
+        """Store the content unless the key exists. Return the content that the key has afterwards."""
         target, draft = self.resolve_path(key), self.resolve_path(f"{key}.{os.getpid()}.{secrets.token_hex(8)}")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -439,7 +439,7 @@ class DirectoryBlobs(SpoolFolder):
         return iter_range_blocks(self, key, start, end)
 
     def iter_keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys in a folder, in no particular order.
+        """Yield the keys in a folder, in arbitrary order.
 
         Keys that are written or deleted during the iteration may be missing or included. Files with names that Leadline
         never creates are skipped.
@@ -449,7 +449,7 @@ class DirectoryBlobs(SpoolFolder):
             yield from filter(is_valid_key, (f"{within}/{name}" for name in names))
 
     def get_age_seconds(self, key: str) -> float:
-        """Return the number of seconds since a key was written, or 0.0 if it does not exist."""
+        """Return how many seconds ago a key was written, or 0.0 if it does not exist."""
         return _get_age_seconds(self.resolve_path(key))
 
     def _rename(self, path: Path, key: str) -> None:
@@ -463,7 +463,7 @@ class DirectoryBlobs(SpoolFolder):
 def iter_range_blocks(blobs: BlobStore, key: str, start: int, end: int | None) -> Iterator[bytes]:
     """Yield a range of a key's bytes in blocks of `BLOCK_BYTES`.
 
-    Raises `KeyError` when the first block is requested if the key does not exist.
+    If the key does not exist, the first iteration raises `KeyError`.
     """
     size = blobs.find_size(key)
     if size is None:
@@ -474,7 +474,7 @@ def iter_range_blocks(blobs: BlobStore, key: str, start: int, end: int | None) -
 
 
 def compute_blocks_sha256(blocks: Iterator[bytes]) -> str:
-    """Compute the SHA-256 of these blocks in hexadecimal."""
+    """Compute the SHA-256 of all blocks together, as hexadecimal digits."""
     digest = hashlib.sha256()
     for block in blocks:
         digest.update(block)
@@ -483,7 +483,7 @@ def compute_blocks_sha256(blocks: Iterator[bytes]) -> str:
 
 @contextmanager
 def translate_disk_errors() -> Iterator[None]:
-    """Translate "no space left" into `StorageFullError` and "read-only file system" into `StorageReadOnlyError`."""
+    """Raise `StorageFullError` if the disk is full, and `StorageReadOnlyError` if it is mounted read-only."""
     try:
         yield
     except OSError as error:
@@ -496,9 +496,9 @@ def translate_disk_errors() -> Iterator[None]:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it if the file system does not support hard links.
+    """Create a hard link to a file, or copy it if the file system does not support hard links.
 
-    Linking is safe because stored files are never changed in place.
+    Links are safe because stored files are never changed in place.
     """
     try:
         target.hardlink_to(source)
@@ -514,7 +514,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _read_fully(descriptor: int, start: int, wanted: int) -> bytes:
-    """Read the whole range.
+    """Read a complete range, with several calls if necessary.
 
     A single `pread` may return fewer bytes than requested, for example on a network file system.
     """
@@ -526,7 +526,7 @@ def _read_fully(descriptor: int, start: int, wanted: int) -> bytes:
 
 
 def _get_age_seconds(path: Path) -> float:
-    """Return the number of seconds since a file was written, or 0.0 if it does not exist."""
+    """Return how many seconds ago a file was written, or 0.0 if it does not exist."""
     try:
         return max(0.0, time.time() - path.stat().st_mtime)
     except FileNotFoundError:
@@ -534,7 +534,7 @@ def _get_age_seconds(path: Path) -> float:
 
 
 def fsync_path(path: Path) -> None:
-    """Sync a file or a folder. After a folder is synced, renames in it survive a power cut."""
+    """Sync a file or a folder. Syncing a folder makes renames in it survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -550,8 +550,8 @@ class BlobSettings(BaseSettings):
     blobs: str = Field(
         "folder",
         pattern=r"^(folder|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?)$",
-        description="Where originals and texts are stored: `folder`, in LEADLINE_HOME, or `s3://BUCKET/PREFIX` on an "
-        "S3-compatible server, which needs the extra `s3`.",
+        description="Where originals and texts are stored: `folder` (in LEADLINE_HOME), or `s3://BUCKET/PREFIX` on an "
+        "S3-compatible server, which requires the `s3` extra.",
     )
     s3_endpoint: str | None = Field(
         None, pattern=r"^https?://", description="The address of the S3-compatible server. Default: Amazon S3."
@@ -560,12 +560,12 @@ class BlobSettings(BaseSettings):
     s3_access_key_id: str | None = Field(
         None, description="The access key id. Default: the `AWS_…` variables or the machine's role."
     )
-    s3_secret_access_key: SecretStr | None = Field(None, description="The secret of the access key.")
+    s3_secret_access_key: SecretStr | None = Field(None, description="The secret access key.")
     s3_virtual_hosts: bool | None = Field(
-        None, description="Whether the bucket is part of the host name, as Amazon requires, or of the path."
+        None, description="True if the bucket is part of the host name, as Amazon requires; false if it is in the path."
     )
     s3_seconds: float = Field(
-        60.0, gt=0, description="Timeout of one request to that server; retries continue for twice as long."
+        60.0, gt=0, description="Timeout of a request to the S3-compatible server. Retries continue for twice as long."
     )
     blob_keys: SecretStr | None = Field(
         None,
@@ -574,6 +574,6 @@ class BlobSettings(BaseSettings):
     )
     blob_binding: bool = Field(
         False,
-        description="Bind new sealed files to their names before `leadline blobs reseal` has run. The previous release "
-        "cannot read such files: enable this once every process runs this release.",
+        description="Bind new sealed files to their names even before `leadline blobs reseal` has run. The previous "
+        "release cannot read such files, so enable this only when every process runs this release.",
     )

@@ -1,1 +1,1 @@
-"""Generations of the vector index, and the versions that each generation should contain."""
+"""Generations of the vector index, and the document versions that each generation should contain."""

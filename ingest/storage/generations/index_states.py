@@ -1,4 +1,4 @@
-"""The versions that should be in the index according to the catalog, and the results of checking the index."""
+"""The document versions that the index should contain according to the catalog, and the results of index checks."""
 
 import time
 from collections.abc import Collection
@@ -17,18 +17,18 @@ _UNFINISHED = ("queued", "running")
 
 
 class IndexStates:
-    """The versions that searches should find, and the result of the last check of each generation's index."""
+    """Selects the versions that searches should find, and records the last check of each generation's index."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def list_searchable(self) -> list[SearchableVersion]:
-        """List the versions of all tenants that searches should find and that have chunks."""
+        """List all versions that have chunks and that searches should find."""
         with read_transaction(self._engine) as connection:
             return [_build_version(row) for row in connection.execute(_build_searchable_query()).all()]
 
     def select_searchable(self, version_ids: Collection[str]) -> dict[str, SearchableVersion]:
-        """Select the versions that searches should still find, keyed by id."""
+        """Select those of these versions that searches should still find, keyed by id."""
         with read_transaction(self._engine) as connection:
             return {
                 row.id: _build_version(row)
@@ -37,7 +37,7 @@ class IndexStates:
             }
 
     def sample_versions(self, size: int, *, tenant_id: str | None = None) -> list[SearchableVersion]:
-        """Choose up to `size` random versions that searches should find, from one tenant or from all tenants."""
+        """Select up to `size` random versions that searches should find, of one tenant or of all tenants."""
         query = _build_searchable_query().order_by(func.random()).limit(size)
         if tenant_id is not None:
             query = query.where(versions.c.tenant_id == tenant_id)
@@ -45,7 +45,7 @@ class IndexStates:
             return [_build_version(row) for row in connection.execute(query).all()]
 
     def load_state(self, generation_id: int) -> IndexState:
-        """Load the result of the last check. If the generation was never checked, the result has no time."""
+        """Load the result of the last check. It has no time if the generation was never checked."""
         query = select(index_states).where(index_states.c.generation_id == generation_id)
         with read_transaction(self._engine) as connection:
             row = connection.execute(query).first()
@@ -64,7 +64,7 @@ class IndexStates:
     def record_state(self, found: IndexState) -> None:
         """Record the result of a check.
 
-        `requeued` is added to the recorded count. Once recorded, a marker is not removed.
+        `requeued` is added to the recorded count. A recorded marker is never removed.
         """
         now = time.time()
         values = {
@@ -85,13 +85,13 @@ class IndexStates:
             connection.execute(statement.on_conflict_do_update(index_elements=["generation_id"], set_=changed))
 
     def list_copies(self) -> list[CopiesState]:
-        """List the replicas of indexes that a vector server stores on several nodes, by generation."""
+        """List the replica states of all generations whose index a vector server stores on several nodes."""
         with read_transaction(self._engine) as connection:
             rows = connection.execute(select(index_copies).order_by(index_copies.c.generation_id)).all()
         return [CopiesState(row.generation_id, row.shards, row.short, row.detail, tuple(row.away)) for row in rows]
 
     def record_copies(self, found: Collection[CopiesState]) -> None:
-        """Replace the recorded replica states of all generations."""
+        """Replace the recorded replica states of all generations with these states."""
         live = [each.generation for each in found]
         with write_transaction(self._engine) as connection:
             connection.execute(delete(index_copies).where(index_copies.c.generation_id.not_in(live)))

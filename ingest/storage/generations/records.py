@@ -1,4 +1,4 @@
-"""Records of generations. A generation is a complete vector index built with one encoder. Exactly one is active."""
+"""Records of generations. A generation is a complete vector index built with one encoder; exactly one is active."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,8 +8,8 @@ class GenerationState(StrEnum):
     """The states of a generation: `building → active → previous → discarded`.
 
     Searches and workers use the active generation. At most one other generation exists: one that is being built, or the
-    previous one, which is retained for a rollback. In a rollback, the previous generation is first `building` again
-    until it contains the versions added since, and then `active`.
+    previous one, which is kept for a rollback. During a rollback, the previous generation is `building` again until it
+    contains the versions added since, and then becomes `active`.
     """
 
     BUILDING = "building"
@@ -22,9 +22,8 @@ class GenerationState(StrEnum):
 class Generation:
     """A generation of the index. `encoder` and `sparse` are the fingerprints of its dense and sparse encoders.
 
-    `copies` is a generation with the same encoder, from which vectors are copied while this generation is built. If it
-    is None, all vectors are computed again. `lost` is the reason why the index must not be searched, or empty if the
-    index is complete.
+    While the generation is built, vectors are copied from the generation `copies`, which has the same encoder. If
+    `copies` is None, all vectors are computed again. `lost` says why the index must not be searched; empty if it may.
     """
 
     id: int
@@ -40,11 +39,11 @@ class Generation:
 
 @dataclass(frozen=True)
 class SearchableVersion:
-    """A version that searches should find, and the number of its chunks that the index must contain.
+    """A version that searches should find. The index must contain all of its `chunks`.
 
-    If `needs_vectors` is true, each of these chunks must have a vector. `is_moving` is true while the version is
-    waiting to be indexed again; the index may contain fewer chunks then. `settled_at` is the time at which the version
-    last became searchable or ready.
+    If `needs_vectors` is true, each chunk must have a vector. While `is_moving` is true, the version is waiting to be
+    indexed again, and some chunks may be missing. `settled_at` is the time at which the version last became searchable
+    or ready.
     """
 
     id: str
@@ -59,9 +58,9 @@ class SearchableVersion:
 class IndexState:
     """The result of the last check of a generation's index against the catalog.
 
-    `is_marked` is true if the index was found complete once and has carried a marker since. Of the `versions` compared,
-    `missing` versions were not completely in the index. `requeued` counts all versions that have ever been reindexed
-    for this reason. `lost` is the reason why searches are refused, or empty if searches are allowed.
+    `is_marked` is true if the index was found complete once and has had a marker since. Of the `versions` checked,
+    `missing` were incomplete in the index. `requeued` counts all versions ever reindexed for this reason. `lost` says
+    why searches are rejected; empty if they are allowed.
     """
 
     generation: int
@@ -77,8 +76,8 @@ class IndexState:
 class CopiesState:
     """The replicas of an index on the nodes of a vector server, as of the last background check.
 
-    Of the `shards`, `short` shards have too few active replicas on nodes that respond. `detail` describes the shortage,
-    and `away` lists the nodes that do not respond.
+    Of the `shards`, `short` have too few active replicas on reachable nodes. `detail` describes the shortage, and
+    `away` lists the unreachable nodes.
     """
 
     generation: int
@@ -90,7 +89,7 @@ class CopiesState:
 
 @dataclass(frozen=True)
 class BuildProgress:
-    """The versions and chunks already contained in a generation that is being built, and their totals.
+    """How many versions and chunks a generation that is being built contains, and how many it will contain.
 
     `failed` is the number of failed versions.
     """
@@ -107,7 +106,7 @@ class BuildProgress:
 
     @property
     def percent(self) -> int:
-        """The percentage of chunks in the generation, rounded down so that it is 100 only if no chunk is missing."""
+        """The percentage of chunks in the generation, rounded down. It is 100 only if no chunk is missing."""
         if self.is_complete:
             return 100
         return min(99, 100 * self.chunks_done // max(1, self.chunks))

@@ -1,4 +1,4 @@
-"""Reads rows of index generations, and locks them until a commit."""
+"""Reads rows of generations, and locks them until the commit."""
 
 from collections.abc import Collection
 from typing import Any
@@ -11,7 +11,7 @@ from ingest.storage.errors import GenerationChangedError, GenerationStateError
 from ingest.storage.generations.records import Generation, GenerationState
 from ingest.storage.queue.records import Job, JobKind
 
-# Used instead of a generation id for jobs that do not write to the index, and for catalogs without generations.
+# Takes the place of a generation id for jobs that do not write to the index, and in catalogs without generations.
 UNBOUND = 0
 _WRITTEN_STATES = {
     JobKind.INGEST: GenerationState.ACTIVE,
@@ -19,7 +19,7 @@ _WRITTEN_STATES = {
     JobKind.REEMBED: GenerationState.BUILDING,
 }
 
-# Generations, each with the reason why its index must not be searched, if there is one.
+# Selects generations, each with the reason why its index must not be searched, if any.
 GENERATION_QUERY = select(generations, index_states.c.lost).outerjoin(
     index_states, index_states.c.generation_id == generations.c.id
 )
@@ -45,15 +45,17 @@ def find_in_state(connection: Connection, state: GenerationState) -> Generation 
 
 
 def load_generation(connection: Connection, identifier: int) -> Generation:
-    """Load a generation. Raises `GenerationStateError` if the id is unknown."""
+    """Load a generation. Raises `GenerationStateError` if it does not exist."""
     row = connection.execute(GENERATION_QUERY.where(generations.c.id == identifier)).first()
     if row is None:
-        raise GenerationStateError(f"There is no generation {identifier}.", hint="`leadline index show` lists them.")
+        raise GenerationStateError(
+            f"Generation {identifier} not found.", hint="`leadline index show` lists all generations."
+        )
     return build_generation(row)
 
 
 def find_beside_active(connection: Connection) -> Generation | None:
-    """Find the generation other than the active one: the one that is being built, or the previous one."""
+    """Find the inactive generation, which is being built or is the previous one."""
     return find_in_state(connection, GenerationState.BUILDING) or find_in_state(connection, GenerationState.PREVIOUS)
 
 
@@ -61,21 +63,21 @@ def load_active(connection: Connection) -> Generation:
     """Load the active generation. Raises `GenerationStateError` if there is none yet."""
     found = find_in_state(connection, GenerationState.ACTIVE)
     if found is None:
-        raise GenerationStateError("There is no index yet.", hint="Start the service once: `leadline up`.")
+        raise GenerationStateError("No index has been created yet.", hint="Run `leadline up` to start the service.")
     return found
 
 
 def lock_active(connection: Connection) -> Generation:
     """Lock the active generation until the commit. Raises `GenerationStateError` if there is none yet."""
     query = select(generations.c.id).where(generations.c.state == GenerationState.ACTIVE).with_for_update()
-    # If the lock had to wait for a switch, a different row is active now, so try again once.
+    # If the lock had to wait for a switch, a different row is active now, so try once more.
     if connection.execute(query).first() is None:
         connection.execute(query)
     return load_active(connection)
 
 
 def find_written_id(connection: Connection, kind: JobKind) -> int | None:
-    """Return the id of the generation that jobs of this kind write to now, or None if there is none."""
+    """Return the id of the generation that jobs of this kind currently write to, or None if there is none."""
     if kind not in _WRITTEN_STATES:
         return UNBOUND
     found = find_in_state(connection, _WRITTEN_STATES[kind])
@@ -85,9 +87,9 @@ def find_written_id(connection: Connection, kind: JobKind) -> int | None:
 
 
 def lock_written(connection: Connection, claimed: Collection[Job]) -> None:
-    """Lock the generation that these jobs wrote to, and then lock the jobs' documents.
+    """Lock the generation that these jobs wrote to, and then their documents, until the commit.
 
-    Raises `GenerationChangedError` if these jobs would write to another generation now.
+    Raises `GenerationChangedError` if jobs of their kind now write to another generation.
     """
     if claimed:
         require_still_written(connection, next(iter(claimed)))
@@ -95,9 +97,9 @@ def lock_written(connection: Connection, claimed: Collection[Job]) -> None:
 
 
 def require_still_written(connection: Connection, job: Job) -> None:
-    """Lock the generation to which a job wrote until the commit.
+    """Lock the generation that a job wrote to, until the commit.
 
-    Raises `GenerationChangedError` if jobs of this kind write to another generation now.
+    Raises `GenerationChangedError` if jobs of its kind now write to another generation.
     """
     if job.kind not in _WRITTEN_STATES:
         return
@@ -105,5 +107,5 @@ def require_still_written(connection: Connection, job: Job) -> None:
     # guard: job-generation
     if (connection.execute(query).scalar() or UNBOUND) != job.generation:
         raise GenerationChangedError(
-            f"The index was switched away from generation {job.generation} while job {job.id} was writing to it."
+            f"Generation {job.generation} of the index was replaced while job {job.id} was writing to it."
         )

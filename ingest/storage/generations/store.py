@@ -1,10 +1,10 @@
-"""Generations of the vector index in the catalog: the active one, the progress of a new one, and the switch.
+"""Generations of the vector index in the catalog: starting, building, switching and discarding them.
 
-A generation that is being built has a job of kind `reembed` for each version that belongs in an index. A job that is
-`done` means that the generation contains the whole version. When a generation stops being active, these rows are
-rewritten to describe it instead. Transactions that start, switch or discard a generation lock the row of the active one
-until the commit. Transactions that commit what was written to a generation take a shared lock on it. Therefore no
-version is recorded as written to a generation that has stopped being active in the meantime.
+A generation that is being built has a `reembed` job for each version that belongs in an index. If the job is `done`,
+the generation contains the complete version. When another generation becomes active, these rows are rewritten to
+describe the previous one. Transactions that start, switch or discard a generation lock the row of the active one until
+the commit. Transactions that record writes to a generation take a shared lock on it. Therefore no version is recorded
+as written to a generation that has stopped being active in the meantime.
 """
 
 import time
@@ -28,23 +28,20 @@ from ingest.storage.queue.records import Failure, JobKind, JobPriority
 _AT_ONCE = 1_000
 _FAILURES_SHOWN = 20
 _FIRST = 1
-# The number of ids to check beyond the last generation. A newer catalog that was lost may have created indexes for
+# Number of ids to check beyond the last generation, because a newer catalog that was lost may have created indexes with
 # these ids.
 _LOOK_AHEAD = 8
 BUILDING, ACTIVE, PREVIOUS, DISCARDED = GenerationState
 
 
 class GenerationRecords:
-    """The catalog's generations. Unless stated otherwise, each method is one transaction.
-
-    All methods can be repeated.
-    """
+    """The catalog's generations. Every method can be repeated, and is one transaction unless stated otherwise."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def ensure_first(self, encoder: str, sparse: str, dimension: int) -> Generation:
-        """Return the active generation. If there is none, create the first one with these parameters."""
+        """Return the active generation, or create the first one with these parameters."""
         with write_transaction(self._engine) as connection:
             found = generation_rows.find_in_state(connection, ACTIVE)
             if found is None:
@@ -55,13 +52,13 @@ class GenerationRecords:
         return found
 
     def list_all(self) -> list[Generation]:
-        """List all generations in the order in which they were started, including discarded ones."""
+        """List all generations, including discarded ones, in the order in which they were started."""
         with read_transaction(self._engine) as connection:
             rows = connection.execute(generation_rows.GENERATION_QUERY.order_by(generations.c.id)).all()
         return [generation_rows.build_generation(row) for row in rows]
 
     def list_live(self) -> list[Generation]:
-        """List the generations that have an index. Content is removed from all of them."""
+        """List the generations that have not been discarded. Content must be removed from all of them."""
         return [generation for generation in self.list_all() if generation.state is not DISCARDED]
 
     def list_discarded(self) -> list[int]:
@@ -74,15 +71,15 @@ class GenerationRecords:
             return generation_rows.load_active(connection)
 
     def find_beside_active(self) -> Generation | None:
-        """Find the generation other than the active one: the one that is being built, or the previous one."""
+        """Find the inactive generation, which is being built or is the previous one."""
         with read_transaction(self._engine) as connection:
             return generation_rows.find_beside_active(connection)
 
     def start(self, encoder: str, sparse: str, dimension: int, *, copies: int | None = None) -> Generation:
-        """Start a second generation, or return one that was already started with the same parameters.
+        """Start a second generation, or return the one already started with the same parameters.
 
-        Vectors are copied from the generation `copies`, or computed again if `copies` is None. Raises
-        `GenerationStateError` if another generation already exists in addition to the active one.
+        Vectors are copied from the generation `copies`, or computed again if it is None. Raises `GenerationStateError`
+        if a different inactive generation exists.
         """
         with write_transaction(self._engine) as connection:
             generation_rows.lock_active(connection)
@@ -103,10 +100,9 @@ class GenerationRecords:
         )
 
     def start_anew(self, taken: Callable[[int], bool]) -> Generation | None:
-        """Start a generation with the parameters of the active one, but without an index yet.
+        """Start a generation with the parameters of the active one, and discard any other inactive generation.
 
-        Any other generation except the active one is discarded. `taken` returns true for ids that already have an
-        index. Returns None if the catalog has never had an index.
+        `taken` returns whether an id already has an index. Returns None if there is no active generation.
         """
         with write_transaction(self._engine) as connection:
             active = generation_rows.find_in_state(connection, ACTIVE)
@@ -123,11 +119,11 @@ class GenerationRecords:
             return generation_rows.load_generation(connection, identifier)
 
     def revive(self, generation_id: int) -> Generation:
-        """Start building the previous generation again, to add the versions added since it was active.
+        """Start building the previous generation again, so that it gets the versions added since it was active.
 
-        If the generation is already being built, nothing changes. Vectors are copied from the active generation if it
-        has the same encoder. The result of the last check of the index is deleted, because the index may have lost its
-        marker since. The index is checked again while it is built.
+        Does nothing if the generation is already being built. Vectors are copied from the active generation if it has
+        the same encoder. The result of the last index check is deleted, because the index may have lost its marker
+        since; the index is checked again while it is built.
         """
         with write_transaction(self._engine) as connection:
             active = generation_rows.lock_active(connection)
@@ -143,9 +139,9 @@ class GenerationRecords:
             return generation_rows.load_generation(connection, generation_id)
 
     def queue_missing(self) -> int:
-        """Queue the versions that have no job yet for the generation being built, and return how many.
+        """Queue the versions that have no job for the generation being built, and return their number.
 
-        This takes several transactions. A document is locked while its version is queued, so that a deletion either
+        This takes several transactions. Each document is locked while its version is queued, so that a deletion either
         sees the job or prevents it.
         """
         queued = 0
@@ -160,20 +156,20 @@ class GenerationRecords:
                 return queued
 
     def retry_failed(self) -> int:
-        """Requeue the failed versions of the generation being built, and return how many."""
+        """Requeue the failed versions of the generation being built, and return their number."""
         return self._requeue_jobs(jobs.c.state == "failed")
 
     def requeue(self, version_ids: Sequence[str]) -> int:
-        """Requeue versions that the generation being built has partly lost, and return how many."""
+        """Requeue versions of which the generation being built has lost chunks, and return their number."""
         return self._requeue_jobs(jobs.c.version_id.in_(version_ids) & (jobs.c.state == "done"))
 
     def load_progress(self) -> BuildProgress:
-        """Load the progress of the generation that is not the active one."""
+        """Load the progress of the inactive generation."""
         with read_transaction(self._engine) as connection:
             return _load_progress(connection)
 
     def list_failures(self) -> list[tuple[str, Failure]]:
-        """List the first documents that failed in the generation being built, with the reasons."""
+        """List the first documents that failed in the generation being built, each with the reason."""
         query = _build_wanted_query(jobs.c.document_id, jobs.c.error_code, jobs.c.error_detail).where(
             jobs.c.state == "failed"
         )
@@ -182,13 +178,13 @@ class GenerationRecords:
         return [(row.document_id, Failure(row.error_code or "", row.error_detail or "")) for row in rows]
 
     def list_complete_versions(self) -> list[Version]:
-        """List the versions completely contained in the generation that is not the active one."""
+        """List the versions that the inactive generation contains completely."""
         query = _build_wanted_query(versions).where(jobs.c.state == "done")
         with read_transaction(self._engine) as connection:
             return [build_version(row) for row in connection.execute(query).all()]
 
     def list_wanted_versions(self) -> list[Version]:
-        """List the versions that belong in an index: those that searches find now, or will find once they are ready."""
+        """List the versions that belong in an index, because searches find them now or will once they are ready."""
         with read_transaction(self._engine) as connection:
             return [build_version(row) for row in connection.execute(_build_wanted_query(versions)).all()]
 
@@ -200,7 +196,7 @@ class GenerationRecords:
             )
 
     def select_stray_versions(self, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that belong in no index and that no job is writing or removing (not hidden)."""
+        """Select the versions that belong in no index and that no job is writing or removing."""
         expected: set[str] = set()
         ordered = sorted(version_ids)
         with read_transaction(self._engine) as connection:
@@ -212,10 +208,10 @@ class GenerationRecords:
         return set(version_ids) - expected
 
     def activate(self, generation_id: int) -> Generation:
-        """Make a complete generation the active one, and the active one the previous one, in one commit.
+        """Make a complete generation active, and the active generation the previous one, in one commit.
 
-        If the active generation has lost its index, it is discarded instead, because a rollback to it is impossible.
-        Raises `GenerationStateError`, without changing anything, if the new generation lacks versions.
+        If the active generation has lost its index, it is discarded, because a rollback to it is impossible. Raises
+        `GenerationStateError`, without changing anything, if the new generation is incomplete.
         """
         with write_transaction(self._engine) as connection:
             active = generation_rows.lock_active(connection)
@@ -232,7 +228,7 @@ class GenerationRecords:
             # guard: lost-index-discarded
             _set_state(connection, active.id, DISCARDED if active.lost else PREVIOUS)
             _set_state(connection, target.id, ACTIVE, activated_at=time.time())
-            # From now on, the rows describe the previous generation, which contains every version that was ready in it.
+            # From now on, the rows describe the previous generation, which contains each version that was ready in it.
             ready = select(versions.c.id).where(versions.c.state == VersionState.READY)
             unwanted = (jobs.c.state != "done") | jobs.c.version_id.not_in(ready) | literal(bool(active.lost))
             connection.execute(delete(jobs).where(_REEMBED, unwanted))
@@ -242,7 +238,7 @@ class GenerationRecords:
             return generation_rows.load_generation(connection, generation_id)
 
     def discard(self, *, unfinished: bool) -> Generation | None:
-        """Discard the generation that is not the active one, and return it. Returns None if there is none.
+        """Discard the inactive generation and return it, or return None if there is none.
 
         The caller must remove its index. Raises `GenerationStateError` if the generation is being built, unless
         `unfinished` is true.
@@ -254,8 +250,8 @@ class GenerationRecords:
                 return None
             if beside.state is BUILDING and not unfinished:
                 raise GenerationStateError(
-                    f"Generation {beside.id} is being built: {_load_progress(connection).percent} % are done.",
-                    hint="`leadline index discard --unfinished` discards it anyway.",
+                    f"Generation {beside.id} is being built: {_load_progress(connection).percent} % is done.",
+                    hint="To discard it anyway, run `leadline index discard --unfinished`.",
                 )
             _set_state(connection, beside.id, DISCARDED)
             connection.execute(delete(jobs).where(_REEMBED))
@@ -273,12 +269,12 @@ class GenerationRecords:
 
 
 def build_incomplete_error(generation: Generation, progress: BuildProgress) -> GenerationStateError:
-    """Build the error raised when the generation to switch to lacks versions."""
+    """Build the error for a switch to a generation that is incomplete."""
     left = progress.versions - progress.versions_done
     return GenerationStateError(
         f"Generation {generation.id} is {progress.percent} % embedded: {left:,} of {progress.versions:,} documents are "
-        f"missing{f', of which {progress.failed} failed' if progress.failed else ''}; the switch needs all of them.",
-        hint="`leadline index reembed` continues it; `leadline index show` shows its progress.",
+        f"missing{f', of which {progress.failed} failed' if progress.failed else ''}. The switch requires all of them.",
+        hint="Continue it with `leadline index reembed`. `leadline index show` shows its progress.",
     )
 
 
@@ -292,8 +288,8 @@ _STATE_WORDS = {
 _NEXT_STEPS = {
     BUILDING: "Continue it with `leadline index reembed`, or discard it with `leadline index discard --unfinished`.",
     ACTIVE: "",
-    PREVIOUS: "`leadline index rollback` returns to it; `leadline index discard` removes it.",
-    DISCARDED: "`leadline index reembed` builds a new one.",
+    PREVIOUS: "Return to it with `leadline index rollback`, or remove it with `leadline index discard`.",
+    DISCARDED: "Build a new one with `leadline index reembed`.",
 }
 
 
@@ -306,7 +302,7 @@ def _set_state(connection: Connection, generation_id: int, state: GenerationStat
 
 
 def _build_wanted_query(*columns: Any) -> Select[Any]:  # noqa: ANN401 - columns and tables
-    """Select the versions that belong in an index, each with its `reembed` job if there is one."""
+    """Build the query for the versions that belong in an index, each with its `reembed` job if it has one."""
     of_version = (jobs.c.version_id == versions.c.id) & _REEMBED
     return (
         select(*columns)

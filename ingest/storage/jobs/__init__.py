@@ -1,1 +1,1 @@
-"""Jobs: claiming them, committing their results under a fencing token, and failing them."""
+"""Claiming jobs, committing their results under a fencing token, and failing them."""

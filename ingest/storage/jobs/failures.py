@@ -1,6 +1,6 @@
-"""Handling of failed jobs and lapsed leases.
+"""Handles failed jobs and expired leases.
 
-If a job fails, its version or run fails in the same commit. If its lease lapses, the job is requeued.
+If a job fails, its version or run fails in the same commit. If its lease expires, the job is requeued.
 """
 
 import time
@@ -24,7 +24,10 @@ _SUBJECT_WORDS = {JobKind.RUN: ("run", "Ask again about fewer documents")}
 
 
 def requeue_lapsed_jobs(connection: Connection, *, max_attempts: int, grace_seconds: float) -> int:
-    """Requeue jobs whose lease has lapsed, or fail them after `max_attempts`. Jobs of kind `collect` never fail."""
+    """Requeue jobs whose lease has expired, or fail them after `max_attempts`. `collect` jobs never fail.
+
+    Returns the number of requeued jobs.
+    """
     lapsed = lock_running_jobs(connection, jobs.c.lease_until < build_clock(connection))
     spent = [row for row in lapsed if row.attempt >= max_attempts and row.kind != JobKind.COLLECT]
     for row in spent:
@@ -59,7 +62,7 @@ def _fail_lost_job(connection: Connection, row: Row[Any], grace_seconds: float) 
 
 
 def fail_target(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
-    """Fail the version or run of a finished job. Jobs of kind `collect` have neither."""
+    """Fail the version or run of a failed job. `collect` jobs have neither."""
     if job.kind in VERSION_JOB_KINDS:
         _fail_version(connection, job, failure, grace_seconds=grace_seconds)
     elif job.kind is JobKind.RUN:
@@ -67,7 +70,7 @@ def fail_target(connection: Connection, job: Job, failure: Failure, *, grace_sec
 
 
 def _fail_version(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
-    """Fail a version and, unless searches can find it, queue the removal of its points.
+    """Fail a version. If it is hidden from searches, queue the removal of its points from the index.
 
     The removal is delayed by `grace_seconds`, because a worker that was declared lost may still be writing.
     """

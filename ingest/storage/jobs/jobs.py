@@ -1,4 +1,4 @@
-"""The jobs of workers: claimed with a lease, run under a fencing token, and committed only while the lease is held."""
+"""The jobs of workers. A job is claimed with a lease, and its results are committed only while the lease is held."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -53,14 +53,13 @@ from ingest.storage.queue.turns import find_job_to_yield_to, has_quick_job, shou
 from ingest.storage.quotas.store import UNLIMITED, QuotaRules
 
 MAX_ATTEMPTS = 3
-# Concurrent runs per tenant. Each run may have many concurrent requests to the language model.
+# Maximum number of concurrent runs per tenant. A run may send many concurrent requests to the language model.
 RUNS_PER_TENANT = 4
-# Retry delays by the number of attempts so far. Progress of a run resets this number to 0. Further delays double each
-# time.
+# Retry delays by the number of attempts so far, which progress of a run resets to 0. Further delays double each time.
 _RETRY_SECONDS = (0.0, 5.0, 30.0)
-# The longest retry delay. Only jobs of kind `collect` reach it, because they are retried without limit.
+# Maximum retry delay. Only `collect` jobs reach it, because they are retried without limit.
 _COLLECT_PAUSE_SECONDS = 600.0
-# Retry delays while a dependency is unreachable.
+# Minimum and maximum retry delay while a dependency is unreachable.
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 120.0
 _UNFINISHED_STATES = ("queued", "running")
@@ -68,9 +67,9 @@ _DONE_VALUES = {"state": "done", "lease_until": None, "error_code": None, "error
 
 
 class Jobs:
-    """The jobs of all tenants. Methods with a `Job` raise `LeaseLostError` if the job's fencing token is out of date.
+    """The jobs of all tenants. Methods that change a `Job` raise `LeaseLostError` if its fencing token is outdated.
 
-    After each commit, `announce` is called with the documents of every changed job.
+    After each commit, `announce` is called with the documents of the changed jobs.
     """
 
     def __init__(
@@ -96,11 +95,11 @@ class Jobs:
         total_bytes: int | None = None,
         lanes: Collection[Lane] = ALL_LANES,
     ) -> list[Job]:
-        """Lease up to `limit` waiting jobs of a kind, with files of at most `total_bytes` in total; see `claim_jobs`.
+        """Lease up to `limit` waiting jobs of a kind, with files of at most `total_bytes` in total. See `claim_jobs`.
 
-        If any job can be claimed, at least one job is claimed, regardless of its size.
+        The first job is claimed regardless of its size.
         """
-        with read_transaction(self._engine) as connection:  # most calls find no job, and reading blocks nobody
+        with read_transaction(self._engine) as connection:  # Most calls find no job, and reading blocks no writer.
             if not has_waiting_jobs(connection, kind):
                 return []
         with write_transaction(self._engine) as connection:
@@ -121,14 +120,14 @@ class Jobs:
         return claimed
 
     def list_claimable(self, kind: JobKind, limit: int) -> list[int]:
-        """List the ids of the oldest jobs that can be claimed now, so that a worker can be woken for each of them."""
+        """List the ids of the oldest jobs that can be claimed now, so that a worker can be notified of each."""
         with read_transaction(self._engine) as connection:
             return list_claimable_jobs(connection, kind, limit)
 
     def find_oldest_claimable_time(self, kind: JobKind) -> float | None:
-        """Return when the longest-waiting claimable job began to wait, or None if no job can be claimed.
+        """Return the time at which the longest-waiting claimable job began to wait, or None if no job can be claimed.
 
-        If this wait keeps growing, there are too few workers. Jobs that wait for a retry delay or for their tenant's
+        If this wait keeps growing, there are too few workers. Jobs held back by a retry delay or by their tenant's
         concurrency limit do not count.
         """
         with read_transaction(self._engine) as connection:
@@ -146,17 +145,17 @@ class Jobs:
                 record_action(connection, Action.QUEUE_RESUMED, f"queue:{kind}", tenant_id=None)
 
     def load_paused_kinds(self) -> dict[JobKind, float]:
-        """Return the paused kinds, each with the time at which it was paused."""
+        """Load the time at which each paused kind was paused, keyed by kind."""
         with read_transaction(self._engine) as connection:
             return load_paused_kinds(connection)
 
     def require_held(self, job: Job) -> None:
-        """Raise `LeaseLostError` if the job is no longer held. Workers call this before each write to the index."""
+        """Raise `LeaseLostError` if the job's lease was lost. Workers call this before each write to the index."""
         if not self.select_held([job]):
             raise _build_lost_error(job)
 
     def select_held(self, claimed: Sequence[Job]) -> set[int]:
-        """Return the ids of the jobs that are still held."""
+        """Return the ids of those jobs whose lease is still held."""
         with read_transaction(self._engine) as connection:
             return set(connection.execute(select(jobs.c.id).where(_build_held_condition(claimed))).scalars())
 
@@ -166,7 +165,7 @@ class Jobs:
             _update_held(connection, job, lease_until=build_clock(connection) + self.lease_seconds)
 
     def extend_leases(self, held: Sequence[Job]) -> None:
-        """Extend the leases of several jobs in one statement. Jobs with a lost lease are skipped."""
+        """Extend the leases of several jobs in one statement. Jobs whose lease was lost are skipped."""
         with write_transaction(self._engine) as connection:
             _lock_jobs_in_order(connection, held)
             lease_until = build_clock(connection) + self.lease_seconds
@@ -175,14 +174,14 @@ class Jobs:
             )
 
     def record_progress(self, job: Job, state: VersionState, **counts: Any) -> None:  # noqa: ANN401 - columns of `versions`
-        """Record a version's current stage and counts, and extend the job's lease."""
+        """Record a version's current state and counts, and extend the job's lease."""
         if self.record_batch_progress(state, {job: counts}):
             raise _build_lost_error(job)
 
     def record_batch_progress(self, state: VersionState, counts: Mapping[Job, Mapping[str, Any]]) -> list[Job]:
-        """Record the progress of jobs that were claimed together; see `record_progress`.
+        """Record the progress of jobs that were claimed together, and return the jobs whose lease was lost.
 
-        Returns the jobs whose lease was lost.
+        See `record_progress`.
         """
         embedded = any("chunks_embedded" in changed for changed in counts.values())
         lost: list[Job] = []
@@ -197,9 +196,9 @@ class Jobs:
     def finish_ingest(self, finished: Sequence[IngestReport], *, unused: Callable[[str], object] = str) -> list[Job]:
         """Queue the embedding of versions, activate first versions and adopt their entries, all in one commit.
 
-        A version that replaces another is activated later, by `finish_embed`. Returns the jobs whose lease was lost;
-        their results are not committed. After the commit, `unused` is called with the key of each entry's blob that no
-        document uses.
+        A version that replaces another one is activated later, by `finish_embed`. Returns the jobs whose lease was
+        lost; their results are not committed. After the commit, `unused` is called with the key of each entry's blob
+        that no document uses.
         """
         reports = {report.job: report for report in finished}
         lost: list[Job] = []
@@ -230,11 +229,11 @@ class Jobs:
         return lost
 
     def finish_embed(self, finished: Sequence[EmbedReport], *, unused: Callable[[str], object] = str) -> list[Job]:
-        """Mark versions as ready and replace earlier versions with them, all in one commit.
+        """Mark versions as ready, and replace earlier versions with them, all in one commit.
 
-        Returns the jobs whose lease was lost. The entries of a container are updated when it is replaced; `unused` is
-        called in the same way as in `finish_ingest`. Raises `IncompleteVersionError`, without changing anything, if the
-        index lacks chunks of a replacement.
+        When a container is replaced, its entries are updated; see `finish_ingest` for `unused`. Returns the jobs whose
+        lease was lost. Raises `IncompleteVersionError`, without changing anything, if the index lacks chunks of a
+        replacement.
         """
         reports = {report.job: report for report in finished}
         with self._transaction(*reports, changes_search=True) as connection:
@@ -262,9 +261,9 @@ class Jobs:
                 unused(key)
 
     def finish_collect(self, job: Job, *, chunks: int = 0, size: int = 0) -> None:
-        """Record that the content of a withdrawn version was removed from the index and blobs.
+        """Record that the content of a withdrawn version was removed from the index and the blobs.
 
-        The counts are added to the receipt of the version's document.
+        The counts are added to the deletion receipt of the version's document.
         """
         with write_transaction(self._engine) as connection:
             _update_held(connection, job, **_DONE_VALUES)
@@ -279,7 +278,7 @@ class Jobs:
             _update_held(connection, job, **_DONE_VALUES)
 
     def fail(self, job: Job, failure: Failure) -> None:
-        """Fail a job and its version or run for the given reason."""
+        """Fail a job, and its version or run, for the given reason."""
         with self._transaction(job) as connection:
             _update_held(
                 connection,
@@ -294,7 +293,7 @@ class Jobs:
     def retry(self, job: Job, failure: Failure) -> bool:
         """Requeue a job after a retry delay. Return false, without changing anything, if no attempts remain.
 
-        Jobs of kind `collect` are retried without limit, because deleted content must be removed however long the index
+        `collect` jobs are retried without limit, because deleted content must be removed no matter how long the index
         is unreachable.
         """
         attempt = self._load_current_attempt(job)
@@ -319,7 +318,7 @@ class Jobs:
     def postpone(self, job: Job, failure: Failure) -> None:
         """Requeue a job after a retry delay because a dependency is unreachable. This does not use up an attempt.
 
-        For a run, the delays grow as long as every attempt ends this way without progress.
+        The delays of a run grow as long as every attempt ends this way without progress.
         """
         with self._transaction(job) as connection:
             now, pause = build_clock(connection), compute_pause_seconds(job, _load_away_seconds(connection, job))
@@ -336,9 +335,9 @@ class Jobs:
             )
 
     def load_away_seconds(self, job: Job) -> float:
-        """Return how long, in seconds, every attempt has been ending with `postpone` and no progress.
+        """Return for how many seconds the job's attempts have all ended in `postpone` without progress.
 
-        The time is measured from the end of the first attempt in the series. It is 0.0 if the last attempt ended
+        The time is measured from the end of the first of these attempts. It is 0.0 if the last attempt ended
         differently.
         """
         with read_transaction(self._engine) as connection:
@@ -350,7 +349,7 @@ class Jobs:
             _update_held(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1)
 
     def requeue_in_lane(self, job: Job, lane: Lane) -> None:
-        """Requeue an ingest in another lane because its first try took too long. This does not use up an attempt."""
+        """Requeue an ingest job in another lane because its first try took too long. This uses up no attempt."""
         with self._transaction(job) as connection:
             _update_held(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1, lane=lane)
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(pages_done=None))
@@ -361,7 +360,7 @@ class Jobs:
             _update_held(connection, job, lane=Lane.SLOW, slow_since=build_clock(connection))
 
     def find_job_to_yield_to(self, job: Job, lane: Lane) -> int | None:
-        """Return the id of the waiting job to which a running job in this lane should yield its worker, or None."""
+        """Return the id of the waiting job to which a running job in this lane should yield, or None."""
         with read_transaction(self._engine) as connection:
             return find_job_to_yield_to(connection, job, lane)
 
@@ -371,7 +370,7 @@ class Jobs:
             return has_quick_job(connection, kind)
 
     def should_yield(self, held: Sequence[Job]) -> bool:
-        """Return whether resumable jobs of a kind should yield their worker to other jobs now."""
+        """Return whether these resumable jobs of one kind should yield their worker to other jobs now."""
         with read_transaction(self._engine) as connection:
             return should_yield(connection, held)
 
@@ -379,11 +378,11 @@ class Jobs:
         """Requeue jobs that lost their worker, in one transaction, and return their number.
 
         If `all_running` is true, every running job is requeued regardless of its lease. This is correct only if no
-        other process can hold a job, as when an embedded service starts. It does not use up an attempt unless the job
-        was interrupted too often, because a killed process does not mean that the document caused it.
+        other process can hold a job, as when an embedded service starts. It uses up an attempt only if the job was
+        interrupted too often, because a killed process does not mean that the document caused it.
 
-        Otherwise, as in a cluster, jobs with a lapsed lease are requeued. This uses up an attempt. If the last attempt
-        ends this way, the document fails with `worker_lost`, so that it cannot crash one worker after another.
+        Otherwise, as in a cluster, only jobs with an expired lease are requeued, which uses up an attempt. If it was
+        the last attempt, the document fails with `worker_lost`, so that it cannot crash one worker after another.
         """
         with write_transaction(self._engine) as connection:
             if all_running:
@@ -391,7 +390,7 @@ class Jobs:
             return requeue_lapsed_jobs(connection, max_attempts=MAX_ATTEMPTS, grace_seconds=self.lease_seconds)
 
     def requeue_ingest(self, version_id: str) -> None:
-        """Requeue a version's ingest because some of its chunks are missing from the index."""
+        """Requeue a version's ingest job because some of its chunks are missing from the index."""
         with write_transaction(self._engine) as connection:
             of_version = versions.c.id == version_id
             document = connection.execute(select(versions.c.document_id).where(of_version)).scalar_one()
@@ -414,7 +413,7 @@ class Jobs:
     def find_oldest_unfinished_time(self, kind: JobKind) -> float | None:
         """Return the creation time of the oldest queued or running job of a kind, or None if there is none.
 
-        The time is in seconds since the epoch. Slow jobs are excluded.
+        The time is in seconds since the epoch. Jobs in the slow lane are excluded.
         """
         is_slow = jobs.c.lane.is_not_distinct_from(Lane.SLOW)
         query = select(func.min(jobs.c.created_at)).where(
@@ -424,12 +423,12 @@ class Jobs:
             return connection.execute(query).scalar()
 
     def count_waiting_by_tenant(self, kind: JobKind) -> dict[str, int]:
-        """Count the queued jobs of a kind for each tenant that has queued jobs."""
+        """Count the queued jobs of a kind, keyed by tenant. Tenants without queued jobs are omitted."""
         with read_transaction(self._engine) as connection:
             return count_waiting_by_tenant(connection, kind)
 
     def count_backlog(self, tenant_id: str) -> int:
-        """Count a tenant's documents that are not searchable yet. Above a limit, uploads are refused."""
+        """Count a tenant's documents that are waiting to become searchable. Above a limit, uploads are rejected."""
         query = select(func.count()).where(
             jobs.c.state == "queued", jobs.c.kind == JobKind.INGEST, jobs.c.tenant_id == tenant_id
         )
@@ -437,18 +436,15 @@ class Jobs:
             return connection.execute(query).scalar_one()
 
     def estimate_position(self, version_id: str) -> int | None:
-        """Estimate the number of jobs ahead of a version's waiting job.
-
-        Returns None if the version is not waiting for a job.
-        """
+        """Estimate the number of jobs ahead of a version's waiting job. Returns None if it has no waiting job."""
         with read_transaction(self._engine) as connection:
             return estimate_position(connection, version_id)
 
     @contextmanager
     def _transaction(self, *changed: Job, changes_search: bool = False) -> Iterator[Connection]:
-        """Open a transaction that changes these jobs. After the commit, the jobs' documents are announced.
+        """Open a transaction that changes these jobs, and announce their documents after the commit.
 
-        `changes_search` means that search results may be different after the commit.
+        Set `changes_search` if search results may differ after the commit.
         """
         tenants = [job.tenant_id for job in changed] if changes_search else []
         with write_transaction(self._engine, changes_search_of=tenants) as connection:
@@ -460,7 +456,7 @@ class Jobs:
             self._announce(tenant, {job.document_id for job in changed if job.tenant_id == tenant})
 
     def _load_current_attempt(self, job: Job) -> int:
-        """Reload the current attempt number from the job's row, because it is reset whenever a run makes progress.
+        """Reload the attempt number from the job's row, because progress of a run resets it.
 
         Raises `LeaseLostError` if the lease was lost.
         """
@@ -473,10 +469,10 @@ class Jobs:
 
 
 def compute_pause_seconds(job: Job, away: float) -> float:
-    """Return a job's next retry delay, given that its dependency has been unreachable for `away` seconds.
+    """Compute a job's next retry delay, after its dependency has been unreachable for `away` seconds.
 
     The delay is 5 s for documents, and 5, 10, 20, … 120 s for runs. The delays of a run grow because each attempt
-    replays and logs all its earlier steps. Documents are retried one by one.
+    replays and logs all its earlier steps.
     """
     return min(_FIRST_PAUSE_SECONDS + away, _LONGEST_PAUSE_SECONDS) if job.kind is JobKind.RUN else _FIRST_PAUSE_SECONDS
 
@@ -486,16 +482,16 @@ def _build_held_condition(claimed: Collection[Job]) -> ColumnElement[bool]:
 
 
 def _lock_jobs_in_order(connection: Connection, claimed: Collection[Job]) -> list[Job]:
-    """Lock the rows of several jobs in the order of their ids, so that concurrent transactions cannot deadlock."""
+    """Lock the rows of several jobs in the order of their ids, to avoid deadlocks. Return the jobs in this order."""
     of_these = jobs.c.id.in_([job.id for job in claimed])
     connection.execute(select(jobs.c.id).where(of_these).order_by(jobs.c.id).with_for_update()).all()
     return sorted(claimed, key=lambda job: job.id)
 
 
 def _update_if_held(connection: Connection, job: Job, **values: Any) -> int | None:  # noqa: ANN401 - columns of `jobs`
-    """Update the job's row and return its priority.
+    """Update a job's row and return its priority, or None if the lease was lost.
 
-    Returns None if the lease was lost, in which case the job's results must not be committed.
+    If the lease was lost, the job's results must not be committed.
     """
     priority: int | None = connection.execute(
         update(jobs)
@@ -508,7 +504,7 @@ def _update_if_held(connection: Connection, job: Job, **values: Any) -> int | No
 
 
 def _update_held(connection: Connection, job: Job, **values: Any) -> None:  # noqa: ANN401 - columns of `jobs`
-    """Update the job's row. Raises `LeaseLostError` if the lease was lost."""
+    """Update a job's row. Raises `LeaseLostError` if the lease was lost."""
     if _update_if_held(connection, job, **values) is None:
         raise _build_lost_error(job)
 
@@ -536,4 +532,4 @@ def _load_away_seconds(connection: Connection, job: Job) -> float:
 
 
 def _build_lost_error(job: Job) -> LeaseLostError:
-    return LeaseLostError(f"Job {job.id} is no longer held under fence {job.fence}.")
+    return LeaseLostError(f"The lease of job {job.id} with fencing token {job.fence} was lost.")

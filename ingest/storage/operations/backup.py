@@ -1,13 +1,13 @@
-"""Backups of a running installation: the catalog and the files that it names.
+"""Backs up a running installation: the catalog and the files that it names.
 
     FOLDER/catalog.sqlite   every row of the catalog, as of one moment
     FOLDER/blobs/...        originals, texts and tables, under their keys
     FOLDER/SHA256SUMS       one line per file, in the format that `sha256sum -c` reads
-    FOLDER/manifest.json    a summary with counts; it is written last, so without it a backup is incomplete
+    FOLDER/manifest.json    a summary with counts; written last, so a backup without it is incomplete
 
-Files in a blob folder are written only once, so a hard link is as good as a copy unless the disk fails. Files in a
-bucket are downloaded. Sealed files are decrypted, so anyone who can read the disk can read the backup. The index is not
-part of a backup; it is rebuilt from the texts.
+Files in a blob folder are never changed, so they are hard-linked instead of copied. Files in a bucket are downloaded.
+Sealed files are decrypted, so anyone who can read the disk can read the backup. The index is not part of a backup,
+because it can be rebuilt from the texts.
 """
 
 import json
@@ -30,20 +30,20 @@ MANIFEST, SUMS, CATALOG, BLOBS = "manifest.json", "SHA256SUMS", "catalog.sqlite"
 BLOB_KINDS = ("original", "text", "tables")
 _UNFINISHED_FILE = "unfinished"
 _FORMAT = 1
-# Each round omits documents that were deleted or replaced since the previous round. Files that are still missing after
-# the last round are reported as lost.
+# Each round copies the catalog again, without documents that were deleted or replaced since the previous round. Files
+# that are still missing after the last round are reported as lost.
 _MAX_ROUNDS = 5
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-# Called with the name of the step, the completed amount and the total amount.
+# Reports progress: the name of the step, the completed amount and the total amount.
 Advanced = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class BackupManifest:
-    """The summary of a backup.
+    """A summary of a backup.
 
-    `lost` and `damaged` are the keys of files that were missing from or damaged in the installation.
+    `lost` and `damaged` list the keys of files that were missing or damaged in the installation.
     """
 
     installation: str
@@ -64,9 +64,10 @@ def create_backup(
 ) -> BackupManifest:
     """Create a backup in a new or empty folder, or continue a backup that was interrupted there.
 
-    Uploads and deletions may continue. Files are copied first, then the catalog, and then the files that are only named
-    in the catalog's copy. If one of these files no longer exists, its document was deleted or replaced, and the catalog
-    is copied again. Raises `BackupError` if the folder cannot be used, and `StorageFullError` if the disk is full.
+    Uploads and deletions may continue meanwhile. Files are copied first, then the catalog, and then the files that the
+    copied catalog names in addition. If such a file no longer exists, its document was deleted or replaced, and the
+    catalog is copied again. Raises `BackupError` if the folder cannot be used, and `StorageFullError` if the disk is
+    full.
     """
     _prepare_folder(folder)
     take = _BackupWriter(blobs, folder, link=link)
@@ -96,22 +97,24 @@ def read_manifest(folder: Path) -> BackupManifest:
     except FileNotFoundError as error:
         broken_off = (folder / _UNFINISHED_FILE).exists()
         raise BackupError(
-            f"{folder} holds {'an interrupted backup' if broken_off else 'no backup'}.",
-            hint="Run `leadline backup` with the same folder to continue it." if broken_off else None,
+            f"{folder} contains {'an interrupted backup' if broken_off else 'no backup'}.",
+            hint="Continue it by running `leadline backup` with the same folder." if broken_off else None,
         ) from error
     except (ValueError, TypeError, KeyError) as error:
         raise BackupError(f"{folder / MANIFEST} cannot be read: {error}.") from error
     if made.format != _FORMAT:
-        raise BackupError(f"{folder} has format {made.format}; this release reads format {_FORMAT}.")
+        raise BackupError(
+            f"The backup in {folder} has format {made.format}, but this release reads only format {_FORMAT}."
+        )
     if compute_file_sha256(folder / SUMS) != made.sums_sha256:
         raise BackupError(f"{folder / SUMS} does not match the manifest.")
     return made
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file in a backup, including the catalog, keyed by the file's path in the folder.
+    """Read the SHA-256 of each file in a backup, including the catalog, keyed by the file's path in the folder.
 
-    Raises `BackupError` if a line cannot belong to a backup, for example if its path leads out of the folder.
+    Raises `BackupError` if a line cannot belong to a backup, for example because its path leads out of the folder.
     """
     with (folder / SUMS).open() as lines:
         sums = {path: digest for digest, _, path in (line.rstrip("\n").partition("  ") for line in lines)}
@@ -119,24 +122,25 @@ def read_sums(folder: Path) -> dict[str, str]:
     # guard: backup-list-in-folder
     if foreign is not None:
         raise BackupError(
-            f"{folder / SUMS} names {foreign!r}, which cannot be part of a backup.",
+            f"{folder / SUMS} lists {foreign!r}, which cannot be part of a backup.",
             hint="The file was changed after the backup was made. Restore another backup.",
         )
     if CATALOG not in sums:
-        raise BackupError(f"{folder / SUMS} does not name {CATALOG}.")
+        raise BackupError(f"{folder / SUMS} does not list {CATALOG}.")
     return sums
 
 
 def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
-    """Read every file of a backup and return a sentence for each problem found.
+    """Verify every file of a backup, and return a sentence for each problem.
 
     Each file is compared with its SHA-256 in the backup and with its digest in the catalog. Raises `BackupError` if
-    there is no backup.
+    the folder does not contain a complete backup.
     """
     manifest, sums = read_manifest(folder), read_sums(folder)
     unread = [key for key in manifest.damaged if f"{BLOBS}/{key}" not in sums]
     wrong = [
-        f"{BLOBS}/{key} is not in the backup: it was changed in the store and could not be decrypted." for key in unread
+        f"{BLOBS}/{key} is not in the backup because it was changed in the store and could not be decrypted."
+        for key in unread
     ]
     for number, (path, digest) in enumerate(sums.items(), start=1):
         try:
@@ -145,16 +149,18 @@ def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
         except FileNotFoundError:
             wrong.append(f"{path} is missing.")
         advanced("Files", number, len(sums))
-    wrong += [f"{BLOBS}/{key} is not listed." for key in _list_blob_keys(folder) if f"{BLOBS}/{key}" not in sums]
+    wrong += [
+        f"{BLOBS}/{key} is not listed in {SUMS}." for key in _list_blob_keys(folder) if f"{BLOBS}/{key}" not in sums
+    ]
     wrong += _verify_catalog(folder, sums)
     return wrong
 
 
 def verify_contents(catalog: CatalogCopies, blobs: BlobStore, advanced: Advanced) -> list[str]:
-    """Read every file of a running installation that has a digest, and check that all other files exist.
+    """Verify all files of a running installation, and return a sentence for each problem.
 
-    Returns a sentence for each problem found. Each problem is checked a second time, because documents may be deleted
-    or processed again during the check.
+    Files without a digest are only checked for existence. Each problem is checked a second time, because documents may
+    be deleted or processed again in the meantime.
     """
     contents = catalog.list_files(group_tables_by_version(blobs.iter_keys("tables")))
     suspicious = set()
@@ -167,7 +173,7 @@ def verify_contents(catalog: CatalogCopies, blobs: BlobStore, advanced: Advanced
 
 
 def _describe_damage(content: CatalogFile, blobs: BlobStore) -> str:
-    """Return a sentence that describes what is wrong with a file, or an empty string if it is intact."""
+    """Return a sentence that describes a file's problem, or an empty string if the file is intact."""
     try:
         # guard: verify-compares-digests
         if content.sha256 is not None and compute_blocks_sha256(blobs.iter_blocks(content.key)) != content.sha256:
@@ -182,7 +188,7 @@ def _describe_damage(content: CatalogFile, blobs: BlobStore) -> str:
 
 
 def group_tables_by_version(keys: Iterable[str]) -> Mapping[str, Sequence[str]]:
-    """Group the keys of record tables by version."""
+    """Group the keys of record tables by version id."""
     found: dict[str, list[str]] = {}
     for key in keys:
         found.setdefault(parse_version_id(key), []).append(key)
@@ -190,7 +196,7 @@ def group_tables_by_version(keys: Iterable[str]) -> Mapping[str, Sequence[str]]:
 
 
 def write_durably(path: Path, content: str) -> None:
-    """Write a file atomically. The file is on disk when this function returns."""
+    """Write a file atomically and durably."""
     draft = path.with_name(f"{path.name}.new")
     with translate_disk_errors(), draft.open("w") as file:
         file.write(content)
@@ -205,24 +211,21 @@ def _prepare_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     present = {path.name for path in folder.iterdir()}
     if MANIFEST in present:
-        raise BackupError(f"{folder} holds a backup already.", hint="Use a new folder for each backup.")
+        raise BackupError(f"{folder} already contains a backup.", hint="Use a new folder for each backup.")
     if present and _UNFINISHED_FILE not in present:
         raise BackupError(f"{folder} is not empty.", hint="Use a new folder for each backup.")
     write_durably(folder / _UNFINISHED_FILE, "A backup without manifest.json is incomplete.\n")
 
 
 def _is_listed(path: str, digest: str) -> bool:
-    """Return whether a line of the checksum file names the catalog or a kind of file that backups contain."""
+    """Return whether a line of the checksum file is valid: it lists the catalog or a file that backups contain."""
     key = path.removeprefix(f"{BLOBS}/")
     is_blob = key != path and key.partition("/")[0] in BLOB_KINDS and is_valid_key(key)
     return (is_blob or path == CATALOG) and _SHA256.fullmatch(digest) is not None
 
 
 class _BackupWriter:
-    """Writes files into a backup.
-
-    A sealed file that was changed cannot be decrypted; it is listed in `unreadable`.
-    """
+    """Adds files to a backup. `unreadable` lists sealed files that cannot be decrypted because they were changed."""
 
     def __init__(self, blobs: BlobStore, folder: Path, *, link: bool) -> None:
         self._blobs = blobs
@@ -231,9 +234,9 @@ class _BackupWriter:
         self.unreadable: set[str] = set()
 
     def __call__(self, key: str) -> bool:
-        """Add a file to the backup unless the file is already there.
+        """Add a file to the backup unless it contains the file already. Return false if the file cannot be added.
 
-        Returns false if the installation no longer has the file.
+        This is the case if the installation no longer has the file, or if the file cannot be decrypted.
         """
         target = self._folder / BLOBS / key
         if target.exists():
@@ -259,7 +262,7 @@ class _BackupWriter:
 
 
 def _link_file(source: Path, target: Path) -> bool:
-    """Create a hard link. Return false if the file systems differ or do not support links."""
+    """Create a hard link. Return false if the file systems do not allow it."""
     try:
         os.link(source, target)
     except FileNotFoundError:
@@ -270,7 +273,7 @@ def _link_file(source: Path, target: Path) -> bool:
 
 
 def _copy_catalog(catalog: CatalogCopies, blobs: BlobStore, folder: Path, advanced: Advanced) -> Sequence[CatalogFile]:
-    """Copy the current catalog, and return the files named in the copy."""
+    """Copy the current catalog to the backup, and return the files named in the copy."""
     draft = folder / f"{CATALOG}.new"
     for path in folder.glob(f"{draft.name}*"):
         path.unlink()
@@ -281,7 +284,7 @@ def _copy_catalog(catalog: CatalogCopies, blobs: BlobStore, folder: Path, advanc
 
 
 def _discard_stale_files(folder: Path, wanted: Collection[str]) -> None:
-    """Remove the files of documents that were deleted before the catalog was copied."""
+    """Remove the files that the copied catalog does not name, because their documents were deleted."""
     for key in _list_blob_keys(folder):
         if key not in wanted:
             (folder / BLOBS / key).unlink()
@@ -325,14 +328,14 @@ def _finish(
         lost=tuple(sorted(missing)),
         damaged=tuple(sorted(damaged)),
     )
-    os.sync()  # flush the files and folders before writing the manifest, which marks the backup as complete
+    os.sync()  # Flush files and folders first, because the manifest marks the backup as complete.
     write_durably(folder / MANIFEST, json.dumps(asdict(made), indent=2))
     (folder / _UNFINISHED_FILE).unlink()
     return made
 
 
 def _verify_catalog(folder: Path, sums: dict[str, str]) -> list[str]:
-    """Compare the digests in a backup's catalog with the hashes of the backup's files."""
+    """Compare the digests in a backup's catalog with the checksums of its files. Return a sentence for each problem."""
     try:
         with closing(sqlite3.connect(f"file:{folder / CATALOG}?mode=ro&immutable=1", uri=True)) as catalog:
             (state,) = catalog.execute("PRAGMA integrity_check").fetchone()
@@ -343,14 +346,14 @@ def _verify_catalog(folder: Path, sums: dict[str, str]) -> list[str]:
     wrong = [] if state == "ok" else [f"{CATALOG} is damaged: {state}."]
     for key, digest in named.items():
         if sums.get(f"{BLOBS}/{key}", digest) != digest:
-            wrong.append(f"{BLOBS}/{key} was damaged before the backup: it had changed since it was written.")
+            wrong.append(f"{BLOBS}/{key} was damaged before the backup was made.")
     return wrong
 
 
 def _load_digests(catalog: sqlite3.Connection) -> dict[str, str]:
     """Load the digests of texts and tables from a backup's catalog, keyed by file key.
 
-    Catalogs of earlier releases contain no digests.
+    Returns no digests for catalogs from earlier releases, which contain none.
     """
     tables = catalog.execute("SELECT count(*) FROM sqlite_master WHERE name = 'content_digests'").fetchone()
     if not tables[0]:

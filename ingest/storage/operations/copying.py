@@ -1,6 +1,6 @@
-"""Copies a consistent snapshot of a catalog to another catalog on either database, and lists the files it names.
+"""Copies a consistent snapshot of a catalog to another SQLite or PostgreSQL catalog, and lists the files it names.
 
-A backup of a PostgreSQL catalog is therefore an SQLite file. Migrations bring it up to date before it is restored.
+Therefore a backup of a PostgreSQL catalog is an SQLite file. Migrations bring it up to date before it is restored.
 """
 
 import sqlite3
@@ -20,18 +20,18 @@ from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState
 from ingest.storage.texts.texts import build_positions_key, build_text_keys
 
 _BATCH_ROWS = 1_000
-# The content of versions in these states is removed, unless the version is still its document's active version.
+# The content of versions in these states is removed, unless they are still active.
 _GONE_STATES = (VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED)
 
-# Called with the completed amount and the total amount.
+# Reports progress: the number of copied rows and the total number.
 Copied = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class CatalogFile:
-    """A file named in the catalog, with its SHA-256 in hexadecimal. `required` is false if the file may be absent.
+    """A file named in the catalog, with its SHA-256 as hexadecimal digits. If `required` is false, it may be absent.
 
-    Texts and tables of earlier releases have no SHA-256 until a background task adds it.
+    Texts and tables from earlier releases have no SHA-256 until a background task adds it.
     """
 
     key: str
@@ -48,8 +48,8 @@ class CatalogCopies:
     def save(self, path: Path, copied: Copied) -> None:
         """Copy the current catalog to a new file while readers and writers continue.
 
-        On SQLite, its own backup function is used in a single step: a long-lived reader would prevent the write-ahead
-        log from being truncated after a deletion.
+        SQLite copies the catalog with its own backup function in a single step, because a long-lived reader would
+        prevent the write-ahead log from being truncated after a deletion.
         """
         if self._engine.dialect.name != "sqlite":
             with _open_file(path) as target:
@@ -61,7 +61,7 @@ class CatalogCopies:
         copied(rows, rows)
 
     def load(self, path: Path, copied: Copied) -> None:
-        """Replace the catalog with a copy, in one transaction. The copy is first migrated to this release's schema."""
+        """Replace the catalog with a copy, in one transaction. The copy is migrated to this release's schema first."""
         with _open_file(path) as source:
             copy_catalog(source, self._engine, copied)
 
@@ -81,20 +81,20 @@ class CatalogCopies:
             return connection.execute(held).first() is not None
 
     def list_files(self, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
-        """List the files named in the catalog. `tables` contains the keys of record tables, keyed by version."""
+        """List the files named in the catalog. `tables` maps version ids to the keys of their record tables."""
         return _list_files(self._engine, tables)
 
 
 def list_files_of_copy(path: Path, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
-    """List the files named in a copy of a catalog, in the same way as `CatalogCopies.list_files`."""
+    """List the files named in a copy of a catalog. See `CatalogCopies.list_files`."""
     with _open_file(path) as engine:
         return _list_files(engine, tables)
 
 
 def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
-    """List the originals of live documents and files, and the texts and tables of versions that searches find.
+    """List the originals of live documents and files, and the derived files of their versions.
 
-    Other files of a version, which are not named by its digests, are omitted because nothing reads them.
+    Files of a version that its digests do not name are omitted, because nothing reads them.
     """
     searched = versions.c.state.in_(SEARCHABLE_STATES) | (documents.c.active_version_id == versions.c.id)
     query = (
@@ -121,8 +121,7 @@ def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Cat
                 derived = _list_recorded_files(row.id, digests.get(row.id, {})) or _list_expected_files(
                     row.id, tables.get(row.id, ())
                 )
-                # The files of a version that is not searchable yet may be incomplete, and its digests are not recorded
-                # yet.
+                # If a version is not searchable yet, its files may be incomplete and its digests are not recorded.
                 found += derived if row.searched else [CatalogFile(each.key, required=False) for each in derived]
         staged = select(staged_entries.c.blob_key, staged_entries.c.content_sha256).order_by(staged_entries.c.blob_key)
         found += [CatalogFile(row.blob_key, row.content_sha256) for row in connection.execute(staged)]
@@ -134,12 +133,12 @@ def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Cat
 
 
 def _list_recorded_files(version_id: str, digests: Mapping[str, Digest]) -> list[CatalogFile]:
-    """List a version's derived files according to its digests. For versions of earlier releases, the list is empty."""
+    """List a version's derived files according to its digests. Empty for versions from earlier releases."""
     return [CatalogFile(build_file_key(version_id, file), digest.sha256.hex()) for file, digest in digests.items()]
 
 
 def _list_expected_files(version_id: str, tables: Sequence[str]) -> list[CatalogFile]:
-    """List the files of a version without digests: its text, its map, and files that only some versions have."""
+    """List the derived files of a version without digests: its text, its map, and optional files."""
     optional = (build_positions_key(version_id), *tables)
     return [*map(CatalogFile, build_text_keys(version_id)), *(CatalogFile(key, required=False) for key in optional)]
 
@@ -162,8 +161,8 @@ def _open_file(path: Path) -> Iterator[Engine]:
 def copy_catalog(source: Engine, target: Engine, copied_rows: Copied = lambda done, total: None) -> int:
     """Replace all rows of `target` with the rows of `source`, in one transaction, and return their number.
 
-    The state of sealing is not copied, because it describes the files that belong to `source`, not to `target`. Writers
-    of `source` may continue; their later commits are not in the copy. Both catalogs must have this release's schema.
+    The state of sealing is not copied, because it describes the files of `source`. Writers of `source` may continue;
+    their later commits are not in the copy. Both catalogs must have this release's schema.
     """
     tables, copied = _build_plain_tables(), 0
     with _snapshot(source) as reading, write_transaction(target) as writing:
@@ -185,9 +184,9 @@ def _count_rows(connection: Connection, tables: Iterable[Table]) -> int:
 
 
 def _build_plain_tables() -> list[Table]:
-    """Build the tables to copy, ordered by their references.
+    """Build the tables to copy, ordered by their foreign keys.
 
-    The JSON columns store an absent value as SQL NULL, as in the source, rather than as a JSON null.
+    Their JSON columns store an absent value as SQL NULL, as the source does, rather than as a JSON null.
     """
     plain = MetaData()
     for table in metadata.sorted_tables:
@@ -202,7 +201,7 @@ def _build_plain_tables() -> list[Table]:
 
 @contextmanager
 def _snapshot(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that sees the catalog as of its first query. On SQLite, the write-ahead log ensures this."""
+    """Open a transaction that sees the catalog as of its first query, which SQLite's write-ahead log ensures."""
     with read_transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -210,7 +209,7 @@ def _snapshot(engine: Engine) -> Iterator[Connection]:
 
 
 def _advance_sequences(connection: Connection, tables: list[Table]) -> None:
-    """Advance PostgreSQL's sequences past the copied rows. SQLite does this by itself."""
+    """Advance PostgreSQL's sequences past the copied rows. SQLite needs no such step."""
     if connection.dialect.name != "postgresql":
         return
     for table in tables:

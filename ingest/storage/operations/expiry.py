@@ -1,4 +1,4 @@
-"""Removes records of all tenants that have exceeded their retention time, in small transactions."""
+"""Removes records that have exceeded their retention time, in small transactions."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -35,23 +35,23 @@ _DAY_SECONDS = 24 * 3600.0
 _BATCH_ROWS = 100
 _BATCH_ENTRIES = 5_000
 _MAX_KEYS_PER_TENANT = 100_000
-# Clients that follow a finished run read until its last event, so that event is retained.
+# Clients that follow a finished run read until its last event, so these events are retained.
 _KEPT_EVENTS = ("start", "end")
 
 Remove = Callable[[Connection, list[str]], None]
 
 
 class Expiry:
-    """Removes expired records. Concurrent calls are safe."""
+    """Removes expired records of all tenants. Concurrent calls are safe."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
 
     def delete_expired(self, retention: Retention) -> dict[str, int]:
-        """Remove all records older than their retention time.
+        """Remove all records older than their retention time. Return the number of removed records by kind.
 
-        Returns the number of removed records of each kind. Kinds without removed records are omitted.
+        Kinds without removed records are omitted.
         """
         now = self._clock()
 
@@ -95,7 +95,7 @@ class Expiry:
 
 
 def _remove_runs(connection: Connection, some: list[str]) -> None:
-    """Remove finished runs with their logs. Stored answers are not removed."""
+    """Remove finished runs with their logs, but not their answers."""
     for table in (run_events, run_documents):
         connection.execute(delete(table).where(table.c.run_id.in_(some)))
     connection.execute(delete(jobs).where(jobs.c.kind == JobKind.RUN, jobs.c.version_id.in_(some)))
@@ -132,7 +132,7 @@ def _remove_links(connection: Connection, some: list[str]) -> None:
 
 
 def _finish_runs(connection: Connection, some: list[str]) -> None:
-    """Resume paused runs so that they finish with their results so far."""
+    """Resume paused runs, so that they finish with their results so far."""
     for row in connection.execute(build_run_query().where(runs.c.id.in_(some))).all():
         run = build_run(row)
         resume_run(connection, run, build_finish_decision(run))
@@ -162,7 +162,7 @@ def _remove_request_keys(engine: Engine, now: float) -> int:
 
 
 def _select_unused_works() -> Select[Any]:
-    """Select the works that are no longer used by any stored answer, run or cached reply."""
+    """Build the query for works that no stored answer, run or cached reply uses."""
     whole = func.replace(work_versions.c.work_id, ROUTE_SUFFIX, "")
     return (
         select(work_versions.c.work_id)
@@ -180,9 +180,9 @@ def _remove_works(connection: Connection, some: list[str]) -> None:
 
 
 def _trim_audit(audit: Audit, older_than: float) -> Iterator[int]:
-    """Trim the audit log once more than a day of entries has expired.
+    """Trim the audit log if its expired entries span more than a day. Yield the size of each removed batch.
 
-    Each trim adds an entry to the log, so small trims are avoided.
+    Small trims are avoided, because each trim adds an entry to the log.
     """
     if audit.load_oldest_time() >= older_than - _DAY_SECONDS:
         return

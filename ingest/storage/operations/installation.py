@@ -1,9 +1,9 @@
-"""The installation id, which ties a catalog, a blob folder and an index together.
+"""The installation id, which shows that a catalog, a blob folder and an index belong together.
 
 The id is stored in a row of the catalog, in the file `INSTALLATION` of the blob folder, and with each generation of the
-index. If a catalog were used with the blobs or index of another installation, it would remove their content as unused
-and show documents whose content is missing. Therefore each start is refused if the ids do not match. A catalog, folder
-or index of an earlier release has no id. It gets one unless it seems to belong to another installation.
+index. A catalog that is used with the blobs or index of another installation would remove their content as unused, and
+show documents without content. Therefore the service does not start if the ids do not match. A catalog, folder or index
+from an earlier release has no id. It gets one unless it seems to belong to another installation.
 """
 
 import os
@@ -18,29 +18,33 @@ from typing import TYPE_CHECKING
 from ingest.storage.blobs.store import BlobStore, fsync_path
 from ingest.storage.errors import InstallationMismatchError, RestoreUnfinishedError
 
-if TYPE_CHECKING:  # settings import this module, and commands that call a service need no database library
+# The settings import this module, and commands that only call a service must work without the database library.
+if TYPE_CHECKING:
     from ingest.storage.operations.installation_record import InstallationRecord
 
 MARK_FILE = "INSTALLATION"
-# Present in the blob folder while a backup is being restored.
+# This file is present in the blob folder while a backup is being restored.
 RESTORE_MARK_FILE = "RESTORING"
-# The maximum number of originals to compare before a blob folder without a marker is accepted as the catalog's folder.
+# Maximum number of originals to compare with the catalog before a blob folder without a marker is accepted.
 _MAX_COMPARED_ORIGINALS = 1_000
 
 
 @dataclass(frozen=True)
 class Installation:
-    """An installation id and, for indexes without a marker, a check whether the catalog has any of given versions."""
+    """An installation's id, and a function that returns whether its catalog contains any of some versions.
+
+    The function is used for indexes without a marker.
+    """
 
     id: str
     knows_version: Callable[[Collection[str]], bool]
 
 
 def bind_installation(record: "InstallationRecord", blobs: BlobStore) -> Installation:
-    """Return the installation that a catalog and a blob folder belong to, and add the id to the one without an id.
+    """Return the installation that a catalog and a blob store belong to. If either has no id, it gets one.
 
-    Raises `InstallationMismatchError` if their ids differ, or if one of them has no id and does not seem to belong to
-    the other. Raises `RestoreUnfinishedError` if a restore was interrupted.
+    Raises `InstallationMismatchError` if their ids differ, or if one has no id and does not seem to belong to the
+    other. Raises `RestoreUnfinishedError` if a restore was interrupted.
     """
     # guard: unfinished-restore
     if blobs.find_size(RESTORE_MARK_FILE) is not None:
@@ -58,9 +62,9 @@ def bind_installation(record: "InstallationRecord", blobs: BlobStore) -> Install
 
 
 def require_bound(record: "InstallationRecord", blobs: BlobStore) -> str:
-    """Return the installation id shared by the catalog and the blobs.
+    """Return the installation id that the catalog and the blob store share.
 
-    Raises `InstallationMismatchError` if they have different ids or none.
+    Raises `InstallationMismatchError` if their ids differ, or if either has no id.
     """
     recorded, marked = record.load_id(), load_store_mark(blobs)
     if recorded is None or recorded != marked:
@@ -69,26 +73,23 @@ def require_bound(record: "InstallationRecord", blobs: BlobStore) -> str:
 
 
 def require_compatible_folder(record: "InstallationRecord", folder: Path) -> None:
-    """Raise `InstallationMismatchError` if the catalog and a blob folder have different ids.
-
-    If one of them has no id, nothing is raised.
-    """
+    """Raise `InstallationMismatchError` if the catalog and a blob folder both have an id, and the ids differ."""
     recorded, marked = record.load_id(), read_folder_mark(folder)
     if recorded is not None and marked is not None and recorded != marked:
         raise build_mismatch_error(recorded, f"the blob folder {folder}", marked)
 
 
 def load_store_mark(blobs: BlobStore) -> str | None:
-    """Load the id from a blob store's marker file, or return None if there is no marker file."""
+    """Load the installation id from a blob store's marker file, or return None if it has no marker."""
     with suppress(KeyError):
         return blobs.read(MARK_FILE).decode().strip() or None
     return None
 
 
 def mark_store(blobs: BlobStore, identifier: str, *, replace: bool = False) -> str:
-    """Write a blob store's marker file durably, unless it exists and `replace` is false.
+    """Write a blob store's marker file durably. An existing one is kept unless `replace` is true.
 
-    Returns the id in the marker file afterwards.
+    Returns the id that the marker file contains afterwards.
     """
     written = f"{identifier}\n".encode()
     if replace:
@@ -98,23 +99,23 @@ def mark_store(blobs: BlobStore, identifier: str, *, replace: bool = False) -> s
 
 
 def build_mismatch_error(recorded: str | None, part: str, marked: str | None) -> InstallationMismatchError:
-    """Build the error that says which installation the catalog and the other component belong to."""
+    """Build the error that names the installations of the catalog and of another component."""
     theirs = "has no installation id" if marked is None else f"belongs to installation {marked}"
     ours = "has no installation id" if recorded is None else f"belongs to installation {recorded}"
     return InstallationMismatchError(f"The catalog {ours}, and {part} {theirs}.")
 
 
 def read_folder_mark(folder: Path) -> str | None:
-    """Load the id from a folder's marker file, or return None if there is no marker file."""
+    """Load the installation id from a folder's marker file, or return None if it has no marker."""
     with suppress(FileNotFoundError, NotADirectoryError):
         return (folder / MARK_FILE).read_text().strip() or None
     return None
 
 
 def write_folder_mark(folder: Path, identifier: str, *, replace: bool = False) -> str:
-    """Write a folder's marker file durably, unless it exists and `replace` is false.
+    """Write a folder's marker file durably. An existing one is kept unless `replace` is true.
 
-    Returns the id in the marker file afterwards.
+    Returns the id that the marker file contains afterwards.
     """
     draft = folder / f"{MARK_FILE}.{os.getpid()}.{uuid.uuid4().hex}"
     try:
@@ -136,21 +137,21 @@ def write_folder_mark(folder: Path, identifier: str, *, replace: bool = False) -
 def _require_related(record: "InstallationRecord", blobs: BlobStore) -> None:
     """Raise `InstallationMismatchError` if the blob store does not seem to belong to the catalog.
 
-    The store does not if it contains only unknown originals, or no originals although there are documents.
+    It does not if all of its originals are unknown, or if it has no originals although the catalog has documents.
     """
     found = list(islice(blobs.iter_keys("original"), _MAX_COMPARED_ORIGINALS))
     if found and not record.has_any_original(found):
         raise InstallationMismatchError(
-            f"{_capitalize(blobs.location)} holds originals, but the catalog knows none of {len(found):,} of them."
+            f"{_capitalize(blobs.location)} contains originals, but the catalog has none of the {len(found):,} checked."
         )
     if not found and record.list_originals(1):
         raise InstallationMismatchError(
-            f"The catalog has documents, but {blobs.location} holds no originals.",
-            hint="Check that LEADLINE_HOME or LEADLINE_BLOBS points to them and that the disk is mounted. If the "
-            "originals are lost, restore a backup with `leadline restore`.",
+            f"The catalog has documents, but {blobs.location} contains no originals.",
+            hint="Check that LEADLINE_HOME or LEADLINE_BLOBS points to the originals and that the disk is mounted. If "
+            "they are lost, restore a backup with `leadline restore`.",
         )
 
 
 def _capitalize(place: str) -> str:
-    """Capitalize the name of a location at the beginning of a sentence."""
+    """Capitalize the first letter of a location for the beginning of a sentence."""
     return place[:1].upper() + place[1:]

@@ -13,31 +13,31 @@ _ROW = 1
 
 
 class InstallationRecord:
-    """The installation id in the catalog, and checks of content found outside the catalog."""
+    """The installation's id, state of sealing and operator notices in the catalog."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def load_id(self) -> str | None:
-        """Load the id, or return None if the catalog has none yet."""
+        """Load the installation id, or return None if the catalog has none yet."""
         with read_transaction(self._engine) as connection:
             return connection.execute(select(installation.c.id)).scalar()
 
     def claim_id(self, identifier: str) -> str:
-        """Record an id unless one is already recorded, and return the recorded id."""
+        """Record an installation id unless one is already recorded, and return the recorded id."""
         with write_transaction(self._engine) as connection:
             insert_if_absent(connection, installation, row=_ROW, id=identifier, created_at=time.time())
             return str(connection.execute(select(installation.c.id)).scalar_one())
 
     def replace_id(self, identifier: str) -> None:
-        """Record an id, replacing the current one."""
+        """Replace the recorded installation id."""
         with write_transaction(self._engine) as connection:
             changed = connection.execute(update(installation).values(id=identifier)).rowcount
             if not changed:
                 connection.execute(insert(installation).values(row=_ROW, id=identifier, created_at=time.time()))
 
     def load_sealing(self) -> Sealing:
-        """Load the state of sealing: which formats are read, and in which format new files are written."""
+        """Load the state of sealing, which determines the accepted formats and the format of new files."""
         with read_transaction(self._engine) as connection:
             return Sealing(connection.execute(select(blob_sealing.c.sealing)).scalar() or Sealing.MIXED)
 
@@ -49,7 +49,7 @@ class InstallationRecord:
             connection.execute(statement.on_conflict_do_update(index_elements=["row"], set_=now))
 
     def has_any_version(self, version_ids: Collection[str]) -> bool:
-        """Return whether at least one of the versions is in the catalog."""
+        """Return whether the catalog contains at least one of these versions."""
         with read_transaction(self._engine) as connection:
             return any(
                 connection.execute(select(versions.c.id).where(versions.c.id.in_(some)).limit(1)).first()
@@ -57,7 +57,7 @@ class InstallationRecord:
             )
 
     def has_any_original(self, keys: Collection[str]) -> bool:
-        """Return whether at least one of the originals belongs to a version."""
+        """Return whether at least one of these originals belongs to a version."""
         with read_transaction(self._engine) as connection:
             return any(
                 connection.execute(select(versions.c.id).where(versions.c.blob_key.in_(some)).limit(1)).first()
@@ -65,7 +65,7 @@ class InstallationRecord:
             )
 
     def list_originals(self, limit: int) -> list[str]:
-        """List the keys of the originals of live documents' latest versions, which the blobs should contain."""
+        """List up to `limit` keys of the originals of live documents' latest versions."""
         query = (
             select(versions.c.blob_key)
             .join(documents, documents.c.latest_version_id == versions.c.id)
@@ -77,12 +77,12 @@ class InstallationRecord:
             return list(connection.execute(query).scalars())
 
     def load_notices(self) -> Mapping[str, str]:
-        """Load the notices for operators, keyed by the component that raised each notice."""
+        """Load the notices for operators, keyed by name."""
         with read_transaction(self._engine) as connection:
             return {row.name: row.detail for row in connection.execute(select(notices)).all()}
 
     def record_notice(self, name: str, detail: str) -> None:
-        """Record a notice. If the notice already exists, the time at which it was first raised does not change."""
+        """Record a notice, or update its detail. The time at which it was first recorded does not change."""
         with write_transaction(self._engine) as connection:
             statement = build_upsert(connection, notices).values(name=name, detail=detail, since=time.time())
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"detail": detail}))

@@ -1,4 +1,4 @@
-"""Finds unused content in the index and blobs: content abandoned by the catalog, or never known to it."""
+"""Finds unused content in the index and blobs: content that the catalog has abandoned or does not contain."""
 
 import time
 from collections.abc import Collection
@@ -15,15 +15,16 @@ _BATCH_IDS = 10_000
 
 
 class Leftovers:
-    """Checks many ids in a few queries, to find content that the catalog has abandoned or never known."""
+    """Finds unused content by checking many ids in a few queries."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def select_given_up(self, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that are failed, cancelled, retired or deleted, and that nothing reads.
+        """Select the versions that are failed, cancelled, retired or deleted, and not in use.
 
-        A document's active version is in use whatever its state, and a replaced version is in use while a run reads it.
+        A document's active version is in use regardless of its state. A replaced version is in use while a run reads
+        it.
         """
         query = (
             select(versions.c.id)
@@ -37,14 +38,14 @@ class Leftovers:
         return self._select(query, version_ids)
 
     def select_unknown_versions(self, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that are not in the catalog: it never contained them, or only a newer catalog does."""
+        """Select the versions that are not in the catalog, for example because it was restored from an old backup."""
         return set(version_ids) - self._select(select(versions.c.id), version_ids)
 
     def select_unknown_originals(self, keys: Collection[str]) -> set[str]:
         """Select the keys of originals that belong to no version, no file and no staged entry."""
         left = set(keys)
         if left:
-            with read_transaction(self._engine) as connection:  # one pass over all rows, because keys have no index
+            with read_transaction(self._engine) as connection:  # Blob keys have no index, so read all rows once.
                 # guard: staged-entries-known
                 # guard: file-bytes-not-leftovers
                 for table in (versions, staged_entries, files):
@@ -53,15 +54,12 @@ class Leftovers:
         return left
 
     def load_first_seen(self) -> dict[str, float]:
-        """Load the unknown versions that had chunks in the index in the last round, and when each was first seen."""
+        """Load when each unknown version was first seen, for those that had chunks in the index in the last round."""
         with read_transaction(self._engine) as connection:
             return {row.version_id: row.since for row in connection.execute(select(unknown_versions)).all()}
 
     def record_unknown(self, present: Collection[str]) -> None:
-        """Record the unknown versions that have chunks in the index.
-
-        Versions that are known now or have no chunks any more are removed from the record.
-        """
+        """Record the unknown versions that have chunks in the index. All other versions are removed from the record."""
         known, now = set(self.load_first_seen()), time.time()
         if known == set(present):
             return

@@ -1,4 +1,4 @@
-"""Reseals every sealed file with the first key, binding the file to its name, while the service runs."""
+"""Reseals all files with the first key and binds them to their names, while the service runs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from ingest.storage.sealing import Sealing
 
 # Kinds of files that have digests in the catalog.
 _DIGESTED_KINDS = frozenset({"text", "tables"})
-# Called with the number of processed files and the total.
+# Reports progress: the number of processed files and the total number.
 Advanced = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class ResealResult:
-    """The numbers of files checked and resealed, and the keys of rejected files."""
+    """How many files were checked and how many resealed, and the keys of rejected files."""
 
     files: int
     sealed: int
@@ -29,12 +29,11 @@ def reseal_all(
 ) -> ResealResult:
     """Reseal every file that needs it, then record that all files are bound to their names.
 
-    Files that arrive in the meantime are resealed in further passes. After the first record, every new file is written
-    bound to its name. Processes of an earlier release do not bind files, so none may be running. Once the catalog
-    records that all files are bound, unbound files are rejected here too, because anyone may have placed them. If
-    `accept_unbound` is true, they are accepted anyway. Texts and tables that differ from their `digests` are always
-    rejected, so that a tampered file is never resealed. Raises `BlobKeyError` if a file is sealed with a key that is
-    not configured.
+    New files are bound from the start, and files that arrive in the meantime are resealed in further passes. No process
+    of an earlier release may be running, because it would write unbound files. Once the catalog records that all files
+    are bound, unbound files are rejected unless `accept_unbound` is true, because anyone may have placed them. Texts
+    and tables that differ from their `digests` are always rejected, so that a tampered file is never resealed. Raises
+    `BlobKeyError` if a file is sealed with a key that is not configured.
     """
     readable = blobs.with_unbound_accepted() if accept_unbound else blobs
     checked = None if digests is None else CheckedBlobs(readable, digests)
@@ -48,7 +47,7 @@ def reseal_all(
                 if checked is not None and key.partition("/")[0] in _DIGESTED_KINDS:
                     checked.read(key)
                 sealed += blobs.reseal(key, accept_unbound=accept_unbound)
-            except KeyError:  # the file was deleted in the meantime
+            except KeyError:  # The file was deleted in the meantime.
                 pass
             except (BlobChangedError, ContentChangedError):
                 refused.append(key)

@@ -1,4 +1,4 @@
-"""Restores a backup: first the files, then the catalog. Finally a new index generation is started."""
+"""Restores a backup: first the files, then the catalog. Then a new generation of the index is started."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ _READ_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class RestoreTarget:
-    """The components of an installation that a backup is restored into."""
+    """The components of the installation into which a backup is restored."""
 
     catalog: CatalogCopies
     record: InstallationRecord
@@ -42,7 +42,10 @@ class RestoreTarget:
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """The manifest of the restored backup, and the keys of the backup's files that its catalog does not name."""
+    """The manifest of the restored backup, and the keys of files that were not restored.
+
+    Files are left out if the backup's catalog does not name them.
+    """
 
     manifest: BackupManifest
     left_out: tuple[str, ...] = ()
@@ -59,14 +62,14 @@ def restore_backup(
 ) -> RestoreResult:
     """Restore a backup into a catalog and a blob folder that no process has open.
 
-    Both must be empty, unless `replace` is true. If `replace` is true, the current catalog is saved next to the blobs,
-    and files that are not in the backup remain until the background cleanup quarantines them. The installation gets the
-    backup's id or, if `as_new` is true, a new id. A new generation of the index is started and must still be built;
-    `taken` returns whether an index with that number exists. Only files that the backup's catalog names are restored;
-    the others are returned as `left_out`.
+    Both must be empty, unless `replace` is true. In that case, the current catalog is saved next to the blobs, and
+    files that are not in the backup remain until the maintenance job quarantines them. The installation gets the
+    backup's id or, if `as_new` is true, a new id. Only files that the backup's catalog names are restored. A new
+    generation of the index is started and must still be built; `taken` returns whether a generation id already has an
+    index.
 
-    Until this returns, no service can start with this catalog and blob folder. An interrupted restore can be repeated.
-    Raises `BackupError` if the backup cannot be restored here.
+    Until this function returns, no service can start with this catalog and blob folder. An interrupted restore can be
+    repeated. Raises `BackupError` if the backup cannot be restored here.
     """
     manifest, sums, blobs = read_manifest(folder), read_sums(folder), parts.blobs
     begun_before = _read_restore_mark(blobs) == manifest.sums_sha256
@@ -87,25 +90,25 @@ def restore_backup(
             advanced("Files", number, len(digests))
         parts.catalog.load(catalog, lambda done, total: advanced("Catalog", done, total))
     if not isinstance(blobs, SealedBlobs):
-        parts.record.record_sealing(Sealing.MIXED)  # the replaced catalog may have belonged to sealed files
+        parts.record.record_sealing(Sealing.MIXED)  # The replaced catalog may have belonged to sealed files.
     if as_new:
         parts.record.replace_id(str(uuid.uuid4()))
     mark_store(blobs, parts.record.load_id() or manifest.installation, replace=True)
     parts.generations.start_anew(taken)
-    os.sync()  # flush the files before the restore is marked as finished
+    os.sync()  # Flush the files before the restore is marked as finished.
     blobs.delete(RESTORE_MARK_FILE)
     return RestoreResult(manifest, tuple(sorted(digests.keys() - named)))
 
 
 @contextmanager
 def _temporary_copy(file: Path, blobs: BlobStore, digest: str) -> Iterator[Path]:
-    """Provide a copy of a backup file within the block, so that the backup itself is not changed."""
-    copy = blobs.local_folder / "incoming" / uuid.uuid4().hex  # removed at the next start if this process is killed
+    """Provide a temporary copy of a backup file, so that the backup itself is not changed."""
+    copy = blobs.local_folder / "incoming" / uuid.uuid4().hex  # If this process is killed, the next start removes it.
     try:
         _copy_file(file, copy, digest)
         yield copy
     finally:
-        for path in copy.parent.glob(f"{copy.name}*"):  # SQLite creates files next to a database
+        for path in copy.parent.glob(f"{copy.name}*"):  # SQLite creates more files next to a database.
             path.unlink()
 
 
@@ -115,15 +118,17 @@ def _iter_table_keys(keys: Iterable[str]) -> Iterator[str]:
 
 def _require_idle(catalog: CatalogCopies) -> None:
     if catalog.has_running_jobs():
-        raise BackupError("Workers are running jobs of this catalog.", hint="Stop the API, the workers and beat first.")
+        raise BackupError(
+            "Workers are still running jobs of this catalog.", hint="Stop the API, the workers and beat first."
+        )
 
 
 def _require_empty(parts: RestoreTarget) -> None:
     count, originals = parts.catalog.count_documents(), sum(1 for _ in parts.blobs.iter_keys("original"))
     if count or originals:
         raise BackupError(
-            f"There are already {count:,} documents in the catalog, and {originals:,} originals.",
-            hint="Restore to an empty home and database, or pass `--replace`, which saves the current catalog beside "
+            f"The installation is not empty: it has {count:,} documents and {originals:,} originals.",
+            hint="Restore to an empty home and database, or pass `--replace`, which saves the current catalog next to "
             "the files and replaces it.",
         )
 
@@ -135,7 +140,7 @@ def _save_catalog(parts: RestoreTarget) -> None:
 
 
 def _read_restore_mark(blobs: BlobStore) -> str | None:
-    """Return the hash of the backup that is being restored, or None if no restore is in progress."""
+    """Return the checksum of the backup that is being restored, or None if no restore is in progress."""
     try:
         return blobs.read(RESTORE_MARK_FILE).decode()
     except KeyError:
@@ -143,7 +148,7 @@ def _read_restore_mark(blobs: BlobStore) -> str | None:
 
 
 def _restore_file(source: Path, blobs: BlobStore, key: str, digest: str) -> None:
-    """Copy a file to its destination atomically. Raises `BackupError` if it is damaged."""
+    """Restore a file atomically. Raises `BackupError` if it is missing or damaged."""
     target = blobs.get_local_path(key)
     with _temporary_copy(source, blobs, digest) as copy:
         if target is None:

@@ -1,4 +1,4 @@
-"""Retention times of all stored data other than documents."""
+"""Retention times of all stored data except documents."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Retention:
     """Retention times in days.
 
-    Conversations are retained from their last use, runs and their logs from their end. `answers_days` applies to
-    answers outside conversations. The time starts when a batch is closed and when a webhook message is written. A
-    paused run waits for `paused_days`.
+    They count from the last use of a conversation, the end of a run, the closing of a batch, and the writing of a
+    webhook message. `answers_days` applies to answers outside conversations. A paused run waits for `paused_days`.
     """
 
     answers_days: float = 30.0
@@ -34,20 +33,22 @@ class RetentionSettings(BaseSettings):
     conversations_kept_days: float = Field(
         90.0, gt=0, description="Days to keep a conversation and its answers after its last use."
     )
-    runs_kept_days: float = Field(90.0, gt=0, description="Days to keep a run after it ended.")
+    runs_kept_days: float = Field(90.0, gt=0, description="Days to keep a run after its end.")
     run_logs_kept_days: float = Field(
-        30.0, gt=0, description="Days to keep the log of a run after it ended. Its cost is kept with the run."
+        30.0, gt=0, description="Days to keep the log of a run after its end. The cost is kept with the run."
     )
     batches_kept_days: float = Field(
-        90.0, gt=0, description="Days to keep a batch of uploads after it was closed. Its documents stay."
+        90.0, gt=0, description="Days to keep a batch of uploads after it was closed. Its documents are not deleted."
     )
     paused_days: float = Field(
         7.0,
         gt=0,
-        description="Days that a run whose budget is used up stays paused. It then finishes with the results it has.",
+        description="Days that a run with an exhausted budget stays paused. It then finishes with its results so far.",
     )
     webhooks_kept_days: float = Field(
-        30.0, gt=3, description="Days to keep webhook messages. Until then they are listed and can be sent again."
+        30.0,
+        gt=3,
+        description="Days to keep webhook messages. During this time, they are listed and can be sent again.",
     )
     audit_kept_days: float = Field(730.0, gt=0, description="Days to keep entries of the audit log.")
 

@@ -1,8 +1,7 @@
 """Exports all data of a tenant to a ZIP file, and removes it in small steps that survive a crash.
 
-A deleted tenant's keys stop working immediately. Then its documents are deleted in the same way as by an owner, and
-workers remove their content from the index and blobs. Once all content has been removed, the tenant's rows are removed
-table by table.
+A deleted tenant's keys stop working immediately. Then its documents are deleted, and workers remove their content from
+the index and blobs. Once all content has been removed, the tenant's rows are removed table by table.
 """
 
 import hashlib
@@ -51,9 +50,10 @@ from ingest.storage.queue.records import JobKind
 from ingest.storage.uploads.files import FileRemoval
 
 _BATCH_ROWS = 1_000
-# The audit log records that a tenant existed and was deleted. `TenantRemoval` removes the tenant's own row last.
+# The audit log is kept, because it records that the tenant existed and was deleted. `TenantRemoval` removes the
+# tenant's own row last.
 _KEPT_TABLES = frozenset({audit, tenants, tenant_deletions})
-# Tables with version ids that have no foreign key. Rows in these tables are removed before the versions.
+# Tables with version ids but without a foreign key. Their rows must be removed before the versions.
 _VERSION_ID_TABLES = (content_digests, work_versions, gone_versions)
 # Columns that are never exported: secrets, digests of secrets, and locations in this installation's blobs.
 # guard: webhook-secrets-not-exported
@@ -61,9 +61,9 @@ _UNEXPORTED_COLUMNS = frozenset({"secret_sha256", "secret", "previous_secret", "
 
 
 def build_tenant_condition(table: Table, tenant_id: str) -> ColumnElement[bool] | None:
-    """Build the condition that selects a tenant's rows of a table.
+    """Build the condition that selects a tenant's rows in a table.
 
-    Returns None if the table has no tenants because it concerns the whole installation.
+    Returns None if the rows of the table belong to the installation rather than to tenants.
     """
     if "tenant_id" in table.c:
         return table.c.tenant_id == tenant_id
@@ -77,7 +77,7 @@ def build_tenant_condition(table: Table, tenant_id: str) -> ColumnElement[bool] 
 
 
 def remove_tenant_rows(engine: Engine, tenant_id: str) -> dict[str, int]:
-    """Remove a tenant's rows in small transactions, child tables first. Return the number of rows for each table."""
+    """Remove a tenant's rows in small transactions, child tables first. Return the number of removed rows by table."""
     in_order = [
         *_VERSION_ID_TABLES,
         *(table for table in reversed(metadata.sorted_tables) if table not in _VERSION_ID_TABLES),
@@ -89,13 +89,10 @@ def remove_tenant_rows(engine: Engine, tenant_id: str) -> dict[str, int]:
 
 
 def iter_exported_rows(engine: Engine, table: Table, tenant_id: str) -> Iterator[dict[str, Any]]:
-    """Yield a tenant's rows of a table without secrets, ordered by key.
-
-    The rows are read from the database a thousand at a time.
-    """
+    """Yield a tenant's rows in a table without secrets, ordered by key. Read a thousand rows at a time."""
     owned = build_tenant_condition(table, tenant_id)
     if owned is None:
-        raise ValueError(f"{table.name} has no rows that belong to a tenant")
+        raise ValueError(f"Table {table.name} has no rows that belong to a tenant.")
     keys = list(table.primary_key.columns)
     query = select(table).where(owned).order_by(*keys).limit(_BATCH_ROWS)
     after: tuple[Any, ...] | None = None
@@ -131,7 +128,7 @@ Rows = Callable[[], Iterable[Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class ExportedOriginal:
-    """An original: its version's or file's id, its bytes, and the SHA-256 of the uploaded bytes in hexadecimal."""
+    """An original: the id of its version or file, its bytes, and the SHA-256 of the uploaded bytes (hexadecimal)."""
 
     id: str
     blocks: Iterator[bytes]
@@ -141,10 +138,10 @@ class ExportedOriginal:
 def write_export(
     file: IO[bytes], tenant_id: str, tables: Mapping[str, Rows], originals: Iterable["ExportedOriginal"]
 ) -> dict[str, int]:
-    """Write the ZIP in one pass, using bounded memory.
+    """Write an export as a ZIP file in one pass, using bounded memory.
 
-    Returns the number of rows of each table and the number of originals. An original that is removed during the export
-    is omitted. The manifest lists the originals whose bytes differ from the uploaded bytes.
+    Returns the number of rows of each table and the number of originals. Originals that are removed during the export
+    are omitted. The manifest lists originals whose bytes differ from the uploaded bytes.
     """
     counts: dict[str, int] = {}
     digests: dict[str, str] = {}
@@ -180,16 +177,16 @@ def _write_rows(archive: zipfile.ZipFile, name: str, rows: Iterable[Mapping[str,
 
 
 def _copy_original(archive: zipfile.ZipFile, original: ExportedOriginal, changed: list[str]) -> bool:
-    """Copy an original. If its bytes differ from the uploaded bytes, add its id to `changed`.
+    """Copy an original, and add its id to `changed` if its bytes differ from the uploaded bytes.
 
-    Returns false if the original no longer exists.
+    Returns false if the original no longer exists or cannot be decrypted.
     """
     digest = hashlib.sha256()
     try:
         first = next(original.blocks, b"")
     except KeyError:
         return False
-    except ContentChangedError:  # a sealed file cannot be decrypted
+    except ContentChangedError:  # The sealed file cannot be decrypted.
         changed.append(original.id)
         return False
     with archive.open(f"originals/{original.id}", "w", force_zip64=True) as out, suppress(ContentChangedError):
@@ -206,7 +203,7 @@ BlocksOf = Callable[[str], Iterator[bytes]]
 _BATCH_VERSIONS = 1_000
 
 
-# The names of the tables to export. Tables that do not exist in this release are skipped.
+# Names of the tables to export. Tables that do not exist in this release are skipped.
 _EXPORTED_TABLES = (
     "documents",
     "versions",
@@ -239,23 +236,23 @@ class TenantData:
         self._engine = engine
 
     def require_tenant(self, tenant_id: str) -> None:
-        """Raise `TenantNotFoundError` if there is no such tenant."""
+        """Raise `TenantNotFoundError` if the tenant does not exist."""
         with read_transaction(self._engine) as connection:
             if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
-                raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
+                raise TenantNotFoundError(f"Tenant {tenant_id!r} not found.")
 
     def delete(self, tenant_id: str) -> None:
-        """Disable a tenant immediately; workers remove its data later.
+        """Disable a tenant immediately. Workers remove its data later.
 
-        Raises `TenantNotFoundError` if there is no such tenant.
+        Raises `TenantNotFoundError` if the tenant does not exist.
         """
         TenantRemoval(self._engine).start(tenant_id)
 
     def export(self, tenant_id: str, file: IO[bytes], blocks_of: BlocksOf) -> dict[str, int]:
         """Write the tenant's originals and rows, without secrets, to a ZIP file.
 
-        Returns the number of originals and rows. `blocks_of` reads the bytes of an original. Raises
-        `TenantNotFoundError` if there is no such tenant.
+        Returns the numbers of originals and rows. `blocks_of` reads an original, given its blob key. Raises
+        `TenantNotFoundError` if the tenant does not exist.
         """
         self.require_tenant(tenant_id)
         tables = {
@@ -281,9 +278,9 @@ class TenantData:
 
 
 class TenantRemoval:
-    """Removes tenants: `start` disables a tenant, and repeated calls of `run_step` remove its data.
+    """Removes tenants. `start` disables a tenant, and repeated calls of `run_step` remove its data.
 
-    If `files` is given, a step also removes the remaining bytes and rows of any tenant's deleted files.
+    If `files` is given, each step also removes the bytes and rows of deleted files.
     """
 
     def __init__(self, engine: Engine, files: FileRemoval | None = None) -> None:
@@ -293,11 +290,11 @@ class TenantRemoval:
     def start(self, tenant_id: str) -> None:
         """Revoke the tenant's keys and mark it as deleted. Repeating this is safe.
 
-        Raises `TenantNotFoundError` if there is no such tenant.
+        Raises `TenantNotFoundError` if the tenant does not exist.
         """
         with write_transaction(self._engine) as connection:
             if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
-                raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
+                raise TenantNotFoundError(f"Tenant {tenant_id!r} not found.")
             now = time.time()
             if not insert_if_absent(connection, tenant_deletions, tenant_id=tenant_id, deleted_at=now):
                 return
@@ -310,12 +307,12 @@ class TenantRemoval:
             record_action(connection, Action.TENANT_DELETED, f"tenant:{tenant_id}", tenant_id=tenant_id, keys=revoked)
 
     def list_pending(self) -> list[str]:
-        """List the deleted tenants whose data has not been removed completely."""
+        """List the deleted tenants that still have data."""
         with read_transaction(self._engine) as connection:
             return list(connection.execute(select(tenant_deletions.c.tenant_id)).scalars())
 
     def run_step(self) -> bool:
-        """Run one removal step for each deleted tenant. Return whether workers have content to remove now."""
+        """Run one removal step for each deleted tenant. Return whether workers must remove content now."""
         more = any([self._run_tenant_step(tenant_id) for tenant_id in self.list_pending()])
         if self._files is not None:
             self._files.remove_deleted_files()
@@ -330,12 +327,12 @@ class TenantRemoval:
                 return True
             with_bytes = select(files.c.id).where(files.c.tenant_id == tenant_id).limit(1)
             if connection.execute(with_bytes).first() is not None:
-                return False  # this step only removes files, and the next step continues
+                return False  # This step removes only files; the next step continues.
         self._remove_rows(tenant_id)
         return False
 
     def _delete_documents(self, tenant_id: str) -> bool:
-        """Cancel the tenant's runs, and delete its files and documents. Return whether there were any documents."""
+        """Cancel the tenant's runs, and delete its files and documents. Return whether it had any documents."""
         found = False
         while True:
             with write_transaction(self._engine) as connection:
@@ -360,7 +357,7 @@ class TenantRemoval:
             found = True
 
     def _remove_rows(self, tenant_id: str) -> None:
-        """Remove the tenant's rows, child tables first and its own row last, and add an entry to the audit log."""
+        """Remove the tenant's rows, its own row last, and add an entry to the audit log."""
         counts = remove_tenant_rows(self._engine, tenant_id)
         with write_transaction(self._engine) as connection:
             for table, column in ((tenant_deletions, tenant_deletions.c.tenant_id), (tenants, tenants.c.id)):

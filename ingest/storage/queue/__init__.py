@@ -1,1 +1,1 @@
-"""The job queue: its rows, the order of claims, and statistics. The queue does not know the states of documents."""
+"""The job queue: its rows, the order of claims, and statistics. It is independent of the states of documents."""

@@ -1,6 +1,6 @@
 """The job queue: jobs are queued, claimed in turn, and requeued when their worker is lost.
 
-A version has at most one job of each kind. The job's row is requeued whenever the work is needed again.
+A version has at most one job of each kind. Its row is reused whenever the work has to be done again.
 """
 
 import time
@@ -15,7 +15,7 @@ from ingest.storage.instrumentation import get_traceparent
 from ingest.storage.queue.records import ALL_LANES, Job, JobKind, JobPriority, Lane
 from ingest.storage.queue.turns import build_waiting_conditions, choose_job_under_limit, choose_jobs, format_turn_name
 
-# If a job was running this many times when its worker process was killed, the job is assumed to be the cause.
+# A job that was running each of this many times when a worker process was killed is assumed to be the cause.
 _MAX_INTERRUPTIONS = 20
 
 
@@ -30,9 +30,9 @@ def queue_job(
     not_before: float = 0.0,
     lane: Lane = Lane.QUICK,
 ) -> None:
-    """Queue the version's only job of this kind. If a worker holds the job, the worker loses it.
+    """Queue a version's only job of this kind. If a worker holds the job, it loses its lease.
 
-    If the job is already waiting and has a later `not_before`, its `not_before` is not changed.
+    If the job is already waiting and has a later `not_before`, that time is kept.
     """
     _upsert_jobs(connection, [_build_row(kind, tenant_id, document_id, version_id, priority, not_before, lane)])
 
@@ -46,9 +46,9 @@ def queue_jobs(
     not_before: Sequence[float] | None = None,
     lanes: Sequence[Lane] | None = None,
 ) -> None:
-    """Queue jobs of one kind for many versions. See `queue_job`.
+    """Queue jobs of one kind for several versions, each given as its tenant, document and version id.
 
-    Each version is given as a triple: tenant, document and version id. It may have a separate `not_before` and lane.
+    `not_before` and `lanes` have one value per version. See `queue_job`.
     """
     count = len(of_versions)
     each = zip(of_versions, not_before or [0.0] * count, lanes or [Lane.QUICK] * count, strict=True)
@@ -125,17 +125,15 @@ def claim_jobs(
     """Lease up to `limit` waiting jobs, with files of at most `total_bytes` in total; none while the kind is paused.
 
     The first job is claimed regardless of its size. The tenant with the fewest running jobs of the kind is served next;
-    ties go to the tenant that was served longest ago. Within a tenant, the most urgent jobs come first. Therefore, if a
-    tenant has ten thousand waiting jobs, another tenant's single job has to wait only for the running jobs. Concurrent
+    ties go to the tenant that was served longest ago. Within a tenant, the most urgent jobs come first. Therefore, even
+    if a tenant has ten thousand waiting jobs, another tenant's single job waits only for the running jobs. Concurrent
     claims do not see each other, so the distribution is fair over many claims rather than in each one.
 
     Only quick jobs are claimed together. Equally urgent quick and large jobs of a tenant alternate. Slow jobs are
-    claimed when it is their lane's turn or no other job is waiting. `lanes` limits the lanes that jobs are claimed
-    from.
+    claimed when it is their lane's turn, or when no other job is waiting. Only jobs in `lanes` are claimed.
 
-    A job that has already cost a worker its process or its lease is claimed alone, so that it cannot take others down
-    with it. If `per_tenant` is given, a tenant may run only that many jobs concurrently, and jobs are claimed one at a
-    time.
+    A job that was interrupted before is claimed alone, so that other jobs are not interrupted with it. If `per_tenant`
+    is given, a tenant may run only this many jobs concurrently, and jobs are claimed one at a time.
 
     The claimed jobs will write to `generation`, the id of a generation of the vector index.
     """
@@ -149,7 +147,7 @@ def claim_jobs(
 
 
 def has_waiting_jobs(connection: Connection, kind: JobKind) -> bool:
-    """Return whether jobs of the kind are waiting, including jobs that cannot be claimed yet."""
+    """Return whether jobs of this kind are waiting, including jobs that cannot be claimed yet."""
     return connection.execute(select(jobs.c.id).where(*build_waiting_conditions(kind)).limit(1)).first() is not None
 
 
@@ -159,16 +157,16 @@ def list_claimable_jobs(connection: Connection, kind: JobKind, limit: int) -> li
     query = select(jobs.c.id).where(
         *build_waiting_conditions(kind), jobs.c.not_before <= build_clock(connection), ~paused
     )
-    # Because the order is an expression, PostgreSQL sorts the few waiting jobs. Otherwise it would scan the primary key
+    # The order is an expression so that PostgreSQL sorts the few waiting jobs. Otherwise it would scan the primary key
     # past all finished jobs.
     return list(connection.execute(query.order_by(jobs.c.id + 0).limit(limit)).scalars())
 
 
 def find_oldest_claimable_time(connection: Connection, kind: JobKind, per_tenant: int | None) -> float | None:
-    """Return when the longest-waiting claimable job began to wait, or None if no job can be claimed.
+    """Return the time at which the longest-waiting claimable job began to wait, or None if no job can be claimed.
 
-    The wait begins when a job was last queued or when its retry delay ended. The Helm chart's KEDA query computes the
-    same value.
+    A job begins to wait when it is queued or when its retry delay ends. The Helm chart's KEDA query computes the same
+    value.
     """
     paused = select(pauses.c.kind).where(pauses.c.kind == kind).exists()
     since = case((jobs.c.not_before > jobs.c.updated_at, jobs.c.not_before), else_=jobs.c.updated_at)
@@ -217,7 +215,7 @@ def _lease_jobs(
     claimed = {row.id: _build_job(row, generation) for row in rows}
     for turn, tenant in sorted(
         {turn for job in claimed.values() for turn in _iter_turns_taken(job)}
-    ):  # all of these rows are locked
+    ):  # All rows are locked, in sorted order to avoid deadlocks.
         upsert_row(connection, turns, ["kind", "tenant_id"], kind=turn, tenant_id=tenant, served_at=now)
     return [claimed[identifier] for identifier in chosen]
 
@@ -228,14 +226,14 @@ def _build_job(row: Row[Any], generation: int) -> Job:
 
 
 def _iter_turns_taken(job: Job) -> Iterator[tuple[str, str]]:
-    """Yield the turns that a claim uses up: the lane's turn and, unless the job is slow, the tenant's turn."""
+    """Yield the turns that a claim uses up. A large job also uses up its tenant's turn among quick jobs."""
     yield format_turn_name(job.kind, job.lane), job.tenant_id
     if job.lane is Lane.LARGE:
         yield format_turn_name(job.kind, Lane.QUICK), job.tenant_id
 
 
 def requeue_running_jobs(connection: Connection) -> int:
-    """Requeue every running job without using up an attempt, unless it was interrupted too often."""
+    """Requeue every running job and return their number. An attempt is used up only by jobs interrupted too often."""
     given_back = (jobs.c.interruptions < _MAX_INTERRUPTIONS).cast(jobs.c.attempt.type)
     return requeue_jobs(
         connection, [row.id for row in lock_running_jobs(connection)], attempt=jobs.c.attempt - given_back
@@ -243,16 +241,16 @@ def requeue_running_jobs(connection: Connection) -> int:
 
 
 def lock_running_jobs(connection: Connection, *conditions: ColumnElement[bool]) -> Sequence[Row[Any]]:
-    """Lock running jobs.
+    """Lock the running jobs that meet the conditions.
 
-    Rows locked by another transaction are skipped, because their jobs are being extended or finished right now.
+    Jobs locked by another transaction are skipped, because it is extending or finishing them.
     """
     query = select(jobs).where(jobs.c.state == "running", *conditions).order_by(jobs.c.id)
     return connection.execute(query.with_for_update(skip_locked=True)).all()
 
 
 def requeue_jobs(connection: Connection, ids: Sequence[int], **changed: Any) -> int:  # noqa: ANN401 - columns of `jobs`
-    """Requeue running jobs and set the given columns. Return the number of jobs."""
+    """Requeue running jobs, set the given columns, and return the number of jobs."""
     return connection.execute(
         update(jobs)
         .where(jobs.c.id.in_(ids))

@@ -7,9 +7,9 @@ from enum import IntEnum, StrEnum
 class JobKind(StrEnum):
     """The kinds of background work.
 
-    `ingest` makes a version searchable, `embed` gives it vectors, `collect` removes the content of a withdrawn version,
-    `reembed` copies a version into another generation of the index, and `run` answers a question in the background. The
-    job of a run has the run's id as its document id and its version id.
+    `ingest` makes a version searchable, `embed` adds its vectors, `collect` removes the content of a withdrawn version,
+    `reembed` writes a version to another generation of the index, and `run` answers a question in the background. In
+    the job of a run, the document id and the version id are the run's id.
     """
 
     INGEST = "ingest"
@@ -20,11 +20,11 @@ class JobKind(StrEnum):
 
 
 class Lane(StrEnum):
-    """The lane in which a job waits among jobs of the same kind. It depends on how long the job takes.
+    """The lane in which a job waits. It depends on how long the job is expected to take.
 
-    `quick` jobs are small documents and are claimed together. A `large` job is claimed alone, alternating with its
-    tenant's quick jobs. A job whose first try took too long is `slow`: it waits for an otherwise idle worker or for its
-    lane's turn.
+    `quick` jobs are for small documents and are claimed together. A `large` job is claimed alone, alternating with its
+    tenant's quick jobs. A job whose first try took too long is `slow`: it waits for an idle worker or for its lane's
+    turn.
     """
 
     QUICK = "quick"
@@ -35,39 +35,39 @@ class Lane(StrEnum):
 ALL_LANES = frozenset(Lane)
 FIRST_TRY_LANES = frozenset({Lane.QUICK, Lane.LARGE})
 
-# A document with a file larger than this is `large`. For embedding, the lane depends on the number of chunks instead.
+# Documents with larger files than this are `large`. For embedding, the lane depends on the number of chunks instead.
 MAX_QUICK_BYTES = 256 * 1024
 MAX_QUICK_CHUNKS = 128
 
 
 def choose_ingest_lane(size_bytes: int) -> Lane:
-    """Return the lane of a new document, based on its file size."""
+    """Choose the lane for ingesting a document, based on its file size."""
     return Lane.LARGE if size_bytes > MAX_QUICK_BYTES else Lane.QUICK
 
 
 def choose_embed_lane(chunks: int) -> Lane:
-    """Return the lane for embedding a document, based on its number of chunks."""
+    """Choose the lane for embedding a document, based on its number of chunks."""
     return Lane.LARGE if chunks > MAX_QUICK_CHUNKS else Lane.QUICK
 
 
-# Jobs that build a version. If one of them fails, its version fails.
+# Job kinds that build a version. If such a job fails, its version fails.
 VERSION_JOB_KINDS = frozenset({JobKind.INGEST, JobKind.EMBED})
 
 
 class JobPriority(IntEnum):
-    """The order of the jobs of one tenant. It does not affect other tenants."""
+    """The priority of a job among the jobs of its tenant. It does not affect other tenants."""
 
     BULK = 0
     INTERACTIVE = 10
 
 
-# The names of priorities in requests.
+# Names of the priorities in requests.
 PRIORITIES = {each.name.lower(): each for each in JobPriority}
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The reason why a job failed: a stable code, a description of what happened, and what to do next."""
+    """Why a job failed: a stable code, a description of what happened, and a hint on what to do."""
 
     code: str
     detail: str
@@ -76,10 +76,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Job:
-    """A claimed job. Every commit for the job checks `fence`, so a worker that lost its lease cannot commit.
+    """A claimed job. `fence` is its fencing token; a commit is rejected if the token is outdated.
 
-    `generation` is the index generation that the job writes to. The generation must still be in the same state at the
-    commit. `trace` is the span in which the job was queued (`ingest.storage.instrumentation.get_traceparent`).
+    `generation` is the id of the index generation that the job writes to, which must not have changed at the commit.
+    `trace` is the span in which the job was queued (`ingest.storage.instrumentation.get_traceparent`).
     """
 
     id: int
@@ -96,7 +96,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Pace:
-    """A tenant's throughput: the number of jobs and chunks finished per second of work."""
+    """A tenant's throughput: the number of jobs and chunks finished per second."""
 
     jobs_per_second: float
     chunks_per_second: float
@@ -104,7 +104,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class TenantQueue:
-    """The queued and running jobs of one tenant and kind.
+    """The numbers of queued and running jobs of one tenant and kind.
 
     `pace` is the throughput, or None if there was too little recent work to measure it.
     """

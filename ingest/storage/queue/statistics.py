@@ -1,7 +1,7 @@
-"""Queue lengths, queue positions and throughput: for progress displays, backpressure and operators.
+"""Queue lengths, queue positions and throughput, for progress displays, backpressure and operators.
 
 Completed work is counted in time slots of a few seconds, in the same commit as the work itself. Estimates use the
-tenant's throughput rather than the deployment's, because a tenant gets only a part of the shared workers.
+tenant's throughput rather than the installation's, because a tenant gets only a share of the workers.
 """
 
 import time
@@ -15,26 +15,25 @@ from ingest.storage.queue.records import Job, JobKind, Lane, Pace, TenantQueue
 from ingest.storage.queue.turns import list_tenants_in_turn
 
 _SLOT_SECONDS = 5
-# The throughput is measured over at most this much of the most recent work.
+# Throughput is measured over at most this period of recent work.
 _WINDOW_SECONDS = 120
-# A gap longer than this means that there was no work to do.
+# A longer gap than this means that there was no work to do.
 _MAX_GAP_SECONDS = 30
 # Time slots older than this are deleted.
 _KEPT_SECONDS = 600
 
 
 def count_waiting_by_tenant(connection: Connection, kind: JobKind) -> dict[str, int]:
-    """Count the queued jobs of a kind for each tenant that has queued jobs."""
+    """Count the queued jobs of a kind, keyed by tenant. Tenants without queued jobs are omitted."""
     query = select(jobs.c.tenant_id, func.count()).where(_build_queued_condition(kind)).group_by(jobs.c.tenant_id)
     return {tenant: count for tenant, count in connection.execute(query).all()}
 
 
 def estimate_position(connection: Connection, version_id: str) -> int | None:
-    """Estimate how many jobs will be claimed before a version's waiting job.
+    """Estimate how many jobs will be claimed before a version's waiting job. Returns None if it has no waiting job.
 
-    Returns None if the version has no waiting job. Tenants are served in rounds: before a tenant's n-th job (from 0),
-    each other tenant gets n turns, plus one if it is ahead in the round. The estimate assumes that all jobs take
-    equally long and that no new jobs arrive.
+    Tenants are served in rounds: before a tenant's n-th job (counted from 0), every other tenant gets n turns, plus one
+    if it is ahead in the round. The estimate assumes that all jobs take equally long and that no new jobs arrive.
     """
     own = connection.execute(
         select(jobs.c.id, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority, jobs.c.lane)
@@ -59,9 +58,9 @@ def estimate_position(connection: Connection, version_id: str) -> int | None:
 
 
 def _build_before_condition(priority: int, lane: str | None, identifier: int) -> ColumnElement[bool]:
-    """Build the condition that selects a tenant's jobs to be claimed before a given job.
+    """Build the condition that selects the jobs of a tenant that are claimed before a given job.
 
-    Large jobs come later than quick jobs, and slow jobs come last.
+    Quick jobs come before large jobs of the same priority. Slow jobs come last.
     """
     is_slow, is_large = (case((jobs.c.lane == each, 1), else_=0) for each in (Lane.SLOW, Lane.LARGE))
     own = tuple_(int(lane == Lane.SLOW), -priority, int(lane == Lane.LARGE), identifier)
@@ -69,7 +68,7 @@ def _build_before_condition(priority: int, lane: str | None, identifier: int) ->
 
 
 def load_tenant_queues(connection: Connection, tenant_id: str) -> dict[JobKind, TenantQueue]:
-    """Load a tenant's queues for the stages up to `ready`, each with its recent throughput."""
+    """Load a tenant's ingest and embed queues, each with its recent throughput."""
     kinds = (JobKind.INGEST, JobKind.EMBED)
     query = (
         select(jobs.c.kind, jobs.c.state, func.count())
@@ -90,22 +89,22 @@ def load_tenant_queues(connection: Connection, tenant_id: str) -> dict[JobKind, 
 
 
 def load_paused_kinds(connection: Connection) -> dict[JobKind, float]:
-    """Load the paused kinds, each with the time at which it was paused."""
+    """Load the time at which each paused kind was paused, keyed by kind."""
     return {JobKind(kind): since for kind, since in connection.execute(select(pauses.c.kind, pauses.c.since)).all()}
 
 
 def count_unembedded_chunks(connection: Connection, version_ids: Sequence[str]) -> dict[str, int]:
-    """Count the chunks of each version that have no vector yet."""
+    """Count the chunks that have no vector yet, keyed by version id."""
     left = func.coalesce(versions.c.chunks, 0) - versions.c.chunks_embedded
     query = select(versions.c.id, left).where(versions.c.id.in_(version_ids))
     return {version: count for version, count in connection.execute(query).all()}
 
 
 def record_pace(connection: Connection, done: Mapping[Job, int], *, ended: bool = True) -> None:
-    """Record the chunks done for each job and, if the jobs have `ended`, also count the jobs.
+    """Record the number of chunks done for each job. If `ended` is true, also count the jobs as finished.
 
-    Call this at the end of a transaction, because other transactions wait for the rows that it locks. Tenants are
-    sorted so that all transactions lock their rows in the same order.
+    Call this at the end of a transaction, because other transactions wait for the rows that it locks. The rows are
+    locked in sorted order to avoid deadlocks.
     """
     for tenant, kind in sorted({(job.tenant_id, job.kind) for job in done}):
         of_tenant = [chunks for job, chunks in done.items() if (job.tenant_id, job.kind) == (tenant, kind)]
@@ -113,10 +112,7 @@ def record_pace(connection: Connection, done: Mapping[Job, int], *, ended: bool 
 
 
 def measure_pace(connection: Connection, tenant_id: str, kind: JobKind) -> Pace | None:
-    """Measure the throughput of a tenant's latest uninterrupted work.
-
-    Returns None if there was too little work in the last minutes.
-    """
+    """Measure the throughput of a tenant's latest uninterrupted work. Returns None if it was too little."""
     oldest = (int(time.time()) - _KEPT_SECONDS) // _SLOT_SECONDS
     query = (
         select(paces.c.slot, paces.c.jobs, paces.c.chunks)
@@ -129,8 +125,8 @@ def measure_pace(connection: Connection, tenant_id: str, kind: JobKind) -> Pace 
 def compute_pace(slots: Iterable[tuple[int, int, int]]) -> Pace | None:
     """Compute the throughput of the latest uninterrupted work.
 
-    The slots are triples `(slot, jobs, chunks)`, latest first. The first slot of the work is excluded, because the work
-    counted in it began at an unknown time before the slot.
+    The slots are triples `(slot, jobs, chunks)`, latest first. Work counted in the earliest slot is excluded, because
+    it began at an unknown time before this slot. Returns None if there are fewer than two slots.
     """
     unbroken: list[tuple[int, int, int]] = []
     for entry in slots:

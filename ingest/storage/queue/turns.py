@@ -1,8 +1,8 @@
 """The order in which jobs are claimed: tenants take turns, and so do lanes.
 
-Large jobs are claimed one at a time, alternating with their tenant's quick ones. A slow job is claimed if no first try
-is waiting, or in turn with first tries. While first tries are waiting, slow jobs may occupy half of the workers that
-run a single job.
+Large jobs are claimed one at a time, alternating with their tenant's quick jobs. Jobs that are not slow are "first
+tries". Slow jobs are claimed if no first try is waiting, and otherwise alternate with first tries. In that case, they
+may occupy half of the workers that run a single job.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,29 +15,29 @@ from ingest.storage.db.database import build_clock
 from ingest.storage.db.schema import jobs, tenants, turns, versions
 from ingest.storage.queue.records import Job, JobKind, JobPriority, Lane
 
-# The kinds whose jobs wait in lanes, and the only kind whose jobs can become slow.
+# Kinds whose jobs wait in lanes, and the only kind whose jobs can become slow.
 _LANED_KINDS = frozenset({JobKind.INGEST, JobKind.EMBED})
 _SLOW_LANE_KIND = JobKind.INGEST
-# While first tries are waiting, one in this many of the jobs with a worker to themselves may be slow. At least one slow
+# While first tries are waiting, one in this many of the jobs that occupy a worker alone may be slow. At least one slow
 # job is always allowed.
 _SLOW_SHARE = 2
 
 
 def build_waiting_conditions(kind: JobKind) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Build the conditions that select the queued jobs of a kind."""
+    """Build the conditions for the queued jobs of a kind."""
     return jobs.c.state == "queued", jobs.c.kind == kind
 
 
 def format_turn_name(kind: JobKind, lane: Lane) -> str:
-    """Return the name under which the table `turns` records when a lane was last served."""
+    """Return the key under which the `turns` table records when a lane was last served."""
     return kind.value if lane is Lane.QUICK else f"{kind.value}/{lane.value}"
 
 
 def list_tenants_in_turn(connection: Connection, kind: JobKind) -> list[str]:
-    """List the tenants with waiting jobs, in the order in which they are served next.
+    """List the tenants with waiting jobs, in the order in which they will be served.
 
-    The query steps through the index from tenant to tenant, so its cost grows with the number of tenants rather than
-    jobs.
+    The query steps through the index from tenant to tenant, so that its cost depends on the number of tenants rather
+    than the number of jobs.
     """
     first = select(func.min(jobs.c.tenant_id)).where(*build_waiting_conditions(kind)).scalar_subquery()
     found = select(first.label("tenant_id")).cte("found", recursive=True)
@@ -64,7 +64,10 @@ def list_tenants_in_turn(connection: Connection, kind: JobKind) -> list[str]:
 def choose_jobs(
     connection: Connection, kind: JobKind, limit: int, *, total_bytes: int | None, lanes: Collection[Lane]
 ) -> list[int]:
-    """Lock the next jobs to claim: several quick jobs, or one large or slow job. See `claim_jobs` for the order."""
+    """Lock the next jobs to claim, and return their ids: several quick jobs, or one large or slow job.
+
+    See `claim_jobs` for the order.
+    """
     may_be_slow = kind is _SLOW_LANE_KIND and Lane.SLOW in lanes
     if may_be_slow and _is_slow_lanes_turn(connection, kind) and (slow := _choose_slow(connection, kind)):
         return slow
@@ -75,9 +78,9 @@ def choose_jobs(
 
 
 def choose_job_under_limit(connection: Connection, kind: JobKind, per_tenant: int) -> list[int]:
-    """Lock the next job of a tenant that has fewer than `per_tenant` running jobs.
+    """Lock the next job of a tenant that has fewer than `per_tenant` running jobs, and return its id.
 
-    Returns an empty result if there is none. The tenant's row is locked so that concurrent claims count each other's
+    The list is empty if there is no such job. The tenant's row is locked, so that concurrent claims count each other's
     jobs. Tenants locked by other transactions are skipped.
     """
     for tenant in list_tenants_in_turn(connection, kind):
@@ -92,11 +95,11 @@ def choose_job_under_limit(connection: Connection, kind: JobKind, per_tenant: in
 
 
 def find_job_to_yield_to(connection: Connection, job: Job, lane: Lane) -> int | None:
-    """Return the id of the first try to which a running job should yield its worker, or None if it may continue.
+    """Return the id of the waiting job to which a running job should yield its worker, or None if it may continue.
 
-    Slow jobs beyond their lane's share yield to any first try. All but one of a tenant's jobs yield to a first try of a
-    tenant without running jobs. All but one of the large jobs yield to a small job that is at least as urgent. Small
-    jobs of a bulk upload do not count, because they wait all the time while a folder is uploaded.
+    A slow job beyond its lane's share of the workers yields to any job that is not slow. All but one of a tenant's jobs
+    yield to a tenant without running jobs. All but one of the large jobs yield to a quick job that is at least as
+    urgent, unless it is from a bulk upload, because such jobs are always waiting while a folder is uploaded.
     """
     if lane is Lane.SLOW:
         return None if _is_within_slow_share(connection, job) else _find_next_first_try(connection, job.kind, ())
@@ -122,9 +125,9 @@ def has_quick_job(connection: Connection, kind: JobKind) -> bool:
 
 
 def should_yield(connection: Connection, held: Sequence[Job]) -> bool:
-    """Return whether resumable jobs should yield their worker to other jobs now.
+    """Return whether these resumable jobs of one kind should yield their worker to other jobs now.
 
-    A large job yields to any quick job. Every job yields to waiting jobs of tenants that own none of the held jobs.
+    They yield to waiting jobs of other tenants. A large job also yields to any quick job.
     """
     kind, ours = held[0].kind, {job.tenant_id for job in held}
     claimable = (*build_waiting_conditions(kind), jobs.c.not_before <= build_clock(connection))
@@ -157,9 +160,9 @@ def _choose_first_tries(connection: Connection, kind: JobKind, limit: int, lanes
 def _is_large_first(
     connection: Connection, kind: JobKind, tenant: str, quick_priority: int, large_priority: int
 ) -> bool:
-    """Return whether the large job comes before the quick job.
+    """Return whether a tenant's next large job comes before its next quick job.
 
-    The more urgent job comes first. If both are equally urgent, they alternate.
+    The more urgent job comes first. Equally urgent jobs alternate.
     """
     if quick_priority != large_priority:
         return large_priority > quick_priority
@@ -169,9 +172,9 @@ def _is_large_first(
 
 
 def _load_served_at(connection: Connection, turn: str, tenant: str | None = None) -> float:
-    """Load the time at which a tenant, or any tenant, last used a turn.
+    """Load the time at which a turn was last used by a tenant, or by any tenant if `tenant` is None.
 
-    Returns 0 if the turn was never used.
+    Returns 0 if it was never used.
     """
     query = select(func.max(turns.c.served_at)).where(turns.c.kind == turn)
     if tenant is not None:
@@ -182,8 +185,8 @@ def _load_served_at(connection: Connection, turn: str, tenant: str | None = None
 def _is_slow_lanes_turn(connection: Connection, kind: JobKind) -> bool:
     """Return whether it is the slow lane's turn.
 
-    This is the case if a slow job is waiting, the last claim was of first tries, and slow jobs hold less than their
-    fraction of the workers.
+    It is if a slow job is waiting, the last claim was not of a slow job, and slow jobs occupy less than their share of
+    the workers.
     """
     claimable = (
         *build_waiting_conditions(kind),
@@ -199,7 +202,7 @@ def _is_slow_lanes_turn(connection: Connection, kind: JobKind) -> bool:
 
 
 def _choose_slow(connection: Connection, kind: JobKind) -> list[int]:
-    """Lock the next slow job.
+    """Lock the next slow job, and return its id. The list is empty if there is none.
 
     Tenants with the fewest running slow jobs come first. Ties go to the tenant that was served longest ago.
     """
@@ -226,11 +229,10 @@ def _choose_slow(connection: Connection, kind: JobKind) -> list[int]:
 
 
 def _load_running_alone(connection: Connection, kind: JobKind) -> tuple[list[int], int]:
-    """Return the ids of running slow jobs, and the number of running jobs that have a worker to themselves.
+    """Load the ids of running slow jobs, and the number of running jobs that occupy a worker alone.
 
-    The job that became slow first is listed first, so that a job that got its turn keeps its worker when other jobs
-    become slow later. If the jobs were ordered by id, one tenant's backlog would repeatedly take the turn from later
-    documents of other tenants.
+    The job that became slow first is listed first, so that it keeps its worker when other jobs become slow later. If
+    the jobs were ordered by id, one tenant's backlog would repeatedly take the turn from newer documents of others.
     """
     query = select(jobs.c.id, jobs.c.lane).where(
         jobs.c.state == "running", jobs.c.kind == kind, jobs.c.lane.is_not(None)
@@ -246,7 +248,7 @@ def _is_within_slow_share(connection: Connection, job: Job) -> bool:
 
 
 def _is_beyond_first_of_tenant(connection: Connection, job: Job) -> bool:
-    """Return whether this is the youngest of a tenant's running first tries, and the tenant has another running job."""
+    """Return whether this is the tenant's newest running job that is not slow, and not its only running job."""
     query = select(jobs.c.id, jobs.c.lane).where(
         jobs.c.state == "running", jobs.c.kind == job.kind, jobs.c.tenant_id == job.tenant_id
     )
@@ -256,7 +258,7 @@ def _is_beyond_first_of_tenant(connection: Connection, job: Job) -> bool:
 
 
 def _is_beyond_first_alone(connection: Connection, job: Job) -> bool:
-    """Return whether this is the youngest running large job and another large or slow job is running."""
+    """Return whether this is the newest running large job, and another large or slow job is running."""
     query = select(jobs.c.id, jobs.c.lane).where(
         jobs.c.state == "running", jobs.c.kind == job.kind, jobs.c.lane.is_not(None)
     )
@@ -267,10 +269,7 @@ def _is_beyond_first_alone(connection: Connection, job: Job) -> bool:
 def _find_next_first_try(
     connection: Connection, kind: JobKind, besides: Collection[str], *conditions: ColumnElement[bool]
 ) -> int | None:
-    """Return the id of the next first try to be claimed, or None if there is none.
-
-    Tenants in `besides` are ignored.
-    """
+    """Find the next job to claim that is not slow, and return its id. Jobs of tenants in `besides` are ignored."""
     for tenant in list_tenants_in_turn(connection, kind):
         query = (
             select(jobs.c.id)
@@ -295,7 +294,7 @@ def _build_lane_condition(lane: Lane) -> ColumnElement[bool]:
 
 
 def _find_first_priority(connection: Connection, kind: JobKind, lane: Lane, tenant: str) -> int | None:
-    """Return the priority of a tenant's next job in a lane, or None if there is no such job."""
+    """Return the priority of a tenant's next job in a lane, or None if the lane has no claimable job of the tenant."""
     query = (
         select(jobs.c.priority)
         .where(
@@ -312,7 +311,7 @@ def _find_first_priority(connection: Connection, kind: JobKind, lane: Lane, tena
 
 
 def _lock_quick_share(connection: Connection, kind: JobKind, turn: Sequence[str], limit: int) -> list[int]:
-    """Lock quick jobs: first equally many for each tenant, then more jobs of the tenants that have more."""
+    """Lock quick jobs, and return their ids. Tenants get equal shares, and unused shares go to other tenants."""
     share = max(1, limit // max(1, len(turn)))
     chosen: list[int] = []
     seen: set[int] = set()

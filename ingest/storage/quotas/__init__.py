@@ -1,1 +1,1 @@
-"""Quotas: the limits of tenants, users and keys, and how much of each limit is used."""
+"""Quotas: the limits of tenants and keys, and how much of each limit is used."""

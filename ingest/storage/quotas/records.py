@@ -1,6 +1,6 @@
-"""Quotas limit how much a tenant or one of its keys may spend, store and run concurrently.
+"""Records of quotas, which limit how much a tenant or key may spend, store and run concurrently.
 
-Amounts are whole numbers, so that sums are exact in every database. Dollars are counted in nanodollars: at a price of
+Amounts are whole numbers, so that sums are exact in every database. Dollars are stored as nanodollars: at a price of
 one dollar per million tokens, a token costs 1,000 nanodollars.
 """
 
@@ -12,32 +12,29 @@ from typing import Literal
 from ingest.storage.errors import CatalogError, UploadError
 
 NANODOLLARS = 1_000_000_000
-# The largest integer that both databases can store.
+# Largest integer that both databases can store.
 _MAX_AMOUNT = 2**63 - 1
 
 
 class Quota(StrEnum):
-    """The available quotas. Days and months are in UTC."""
+    """The kinds of quotas. Days and months are in UTC."""
 
     REQUESTS_PER_MINUTE = "requests_per_minute"
-    TOKENS_PER_DAY = "tokens_per_day"  # prompt and completion tokens together
+    TOKENS_PER_DAY = "tokens_per_day"  # Prompt and completion tokens together.
     TOKENS_PER_MONTH = "tokens_per_month"
     DOLLARS_PER_DAY = "dollars_per_day"
     DOLLARS_PER_MONTH = "dollars_per_month"
-    ANSWERS_AT_ONCE = "answers_at_once"  # answers that a client is currently waiting for
-    RUNS_AT_ONCE = "runs_at_once"  # background answers that have not finished
+    ANSWERS_AT_ONCE = "answers_at_once"  # Answers that a client is waiting for.
+    RUNS_AT_ONCE = "runs_at_once"  # Background answers that have not finished.
     DOCUMENTS = "documents"
-    BYTES = "bytes"  # bytes of originals: a version counts until it is replaced or, if it failed, until it is deleted
+    BYTES = "bytes"  # Bytes of originals, until the version is replaced or, if it failed, deleted.
 
     @property
     def is_in_dollars(self) -> bool:
         return self in (Quota.DOLLARS_PER_DAY, Quota.DOLLARS_PER_MONTH)
 
     def parse_amount(self, written: str) -> int:
-        """Parse an amount: `250000`, `2.5m`, `10g`, or dollars such as `12.50`.
-
-        Raises `ValueError` if it is invalid.
-        """
+        """Parse an amount such as `250000`, `2.5m`, `10g`, or `12.50` dollars. Raises `ValueError` if it is invalid."""
         text = written.strip().lower().replace("_", "").lstrip("$")
         factor = 1 if self.is_in_dollars else _FACTORS.get(text[-1:], 1)
         try:
@@ -46,9 +43,9 @@ class Quota(StrEnum):
             )
             whole = int(number)
         except (ArithmeticError, ValueError) as error:
-            raise ValueError(f"{self}: {written!r} is not a number") from error
+            raise ValueError(f"{self}: {written!r} is not a number.") from error
         if not 0 <= whole <= _MAX_AMOUNT or whole != number:
-            raise ValueError(f"{self}: {written!r} is not a whole number of 0 or more within the supported range")
+            raise ValueError(f"{self}: {written!r} is negative, too large, or not a whole number.")
         return whole
 
     def format_amount(self, amount: int) -> str:
@@ -56,7 +53,7 @@ class Quota(StrEnum):
         return f"${Decimal(amount) / NANODOLLARS:,.2f}" if self.is_in_dollars else f"{amount:,}"
 
     def to_json_number(self, amount: int) -> float | int:
-        """Convert an amount to its JSON form: dollars as a decimal number, other amounts as an integer."""
+        """Convert an amount to a JSON number: a decimal number of dollars, or an integer."""
         return amount / NANODOLLARS if self.is_in_dollars else amount
 
 
@@ -67,15 +64,12 @@ DOLLAR_QUOTAS = (Quota.DOLLARS_PER_DAY, Quota.DOLLARS_PER_MONTH)
 
 
 def parse_quotas(written: str) -> dict[Quota, int]:
-    """Parse quotas in settings, such as `tokens_per_day=2m dollars_per_month=50`.
-
-    Raises `ValueError` if they are invalid.
-    """
+    """Parse quotas such as `tokens_per_day=2m dollars_per_month=50`. Raises `ValueError` if they are invalid."""
     found: dict[Quota, int] = {}
     for pair in written.split():
         name, equals, amount = pair.partition("=")
         if name not in set(Quota) or not equals:
-            raise ValueError(f"{pair!r} is not a quota: write NAME=AMOUNT, where NAME is one of {', '.join(Quota)}")
+            raise ValueError(f"{pair!r} is not a quota. Write NAME=AMOUNT, where NAME is one of {', '.join(Quota)}.")
         found[Quota(name)] = Quota(name).parse_amount(amount)
     return found
 
@@ -87,7 +81,7 @@ def to_nanodollars(dollars: Decimal) -> int:
 
 @dataclass(frozen=True)
 class Account:
-    """The tenant whose quotas a request counts against, and the key that was used for the request, if any."""
+    """The tenant and, if one was used, the key whose quotas a request counts against."""
 
     tenant_id: str
     key_id: str = ""
@@ -95,7 +89,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Spending:
-    """The usage of language models: the number of requests sent, and the tokens and cost of these requests."""
+    """Usage of language models: the number of requests, and their tokens and cost."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -111,7 +105,7 @@ class QuotaStatus:
     """The status of one quota of a tenant or key. `used` includes amounts reserved by work in progress.
 
     `renews_at` is the end of the current day, month or minute, in seconds since the epoch. It is None for quotas
-    without a period, whose amounts are released instead.
+    without a period, which are freed when content is deleted or work ends.
     """
 
     quota: Quota
@@ -128,7 +122,7 @@ class QuotaStatus:
 
 @dataclass(frozen=True)
 class UsageDay:
-    """The usage of one key on one UTC day. `key_id` is empty for requests without a key."""
+    """The usage of one key on one day (UTC). `key_id` is empty for requests without a key."""
 
     day: str
     key_id: str
@@ -143,12 +137,12 @@ class UsageDay:
 
 
 class QuotaExceededError(CatalogError):
-    """A quota of the tenant or its key is exhausted. `quota` says which quota, how much remains, and when it resets."""
+    """Raised if a quota of the tenant or its key is exhausted. `standing` is the status of that quota."""
 
     code = "quota_exceeded"
     default_hint = (
-        "Retry after the number of seconds in Retry-After, or have the limit raised with `leadline quotas set`. "
-        "GET /v1/quotas shows all limits and what remains."
+        "Retry after the number of seconds in Retry-After, or have an operator raise the limit with "
+        "`leadline quotas set`. GET /v1/quotas shows all limits and remaining amounts."
     )
 
     def __init__(self, detail: str, *, standing: QuotaStatus, retry_after: float) -> None:
@@ -158,6 +152,8 @@ class QuotaExceededError(CatalogError):
 
 
 class StorageQuotaExceededError(QuotaExceededError, UploadError):
-    """The tenant or its key has reached its storage quota. Nothing from the upload was stored."""
+    """Raised if an upload exceeds a storage quota of the tenant or its key. Nothing from the upload is stored."""
 
-    default_hint = "Delete documents that are no longer needed, or have the limit raised with `leadline quotas set`."
+    default_hint = (
+        "Delete documents that are no longer needed, or have an operator raise the limit with `leadline quotas set`."
+    )

@@ -1,7 +1,4 @@
-"""Rows of quotas: spending, reservations and stored amounts.
-
-They are summed in one snapshot and changed in transactions.
-"""
+"""Reads and changes the database rows of quotas: spending, reservations and stored amounts."""
 
 import calendar
 import time
@@ -19,15 +16,15 @@ Kind = Literal["answer", "run", "rewrite"]
 CONCURRENCY_QUOTAS: Mapping[Kind, Quota] = {"answer": Quota.ANSWERS_AT_ONCE, "run": Quota.RUNS_AT_ONCE}
 SPENDING_FIELDS = ("calls", "prompt_tokens", "completion_tokens", "nanodollars")
 TENANT_KEY_ID = ""
-"""The key id of rows that count a whole tenant."""
+"""The key id of rows that count all keys of a tenant."""
 
 _DAY_SECONDS = 86_400
 
 
 def load_rotated_keys(connection: Connection, account: Account) -> frozenset[str]:
-    """Return the account's key together with all its predecessors and successors in rotations.
+    """Load the ids of the account's key and of all its predecessors and successors in rotations.
 
-    These keys share the quotas of one key.
+    Rotated keys share one set of quotas.
     """
     rotated = select(api_keys.c.id, api_keys.c.successor_id).where(
         api_keys.c.tenant_id == account.tenant_id, api_keys.c.successor_id.is_not(None)
@@ -44,7 +41,7 @@ def load_rotated_keys(connection: Connection, account: Account) -> frozenset[str
 
 
 def load_stored(connection: Connection, tenant_id: str, keys: Collection[str]) -> dict[Quota, int]:
-    """Return the total amount stored by these keys."""
+    """Load the total amounts stored by these keys."""
     quotas = (Quota.DOCUMENTS, Quota.BYTES)
     columns = {quota: func.coalesce(func.sum(stored_content.c[quota.value]), 0) for quota in quotas}
     query = select(*columns.values()).where(
@@ -54,7 +51,7 @@ def load_stored(connection: Connection, tenant_id: str, keys: Collection[str]) -
 
 
 def build_sums_query(account: Account, keys: Collection[str], instant: float) -> Any:  # noqa: ANN401 - a query of many columns
-    """Build a query that sums, in one row, all amounts that count against the quotas of the tenant and of `keys`."""
+    """Build a query for one row with all amounts that count against the quotas of the tenant and of `keys`."""
     usage, held, stored = (
         _build_usage_query(account, keys, instant),
         _build_reserved_query(account, keys, instant),
@@ -105,9 +102,9 @@ def _build_sum(amount: ColumnElement[int] | int, where: ColumnElement[bool]) -> 
 
 
 def subtract_stored(connection: Connection, tenant_id: str, given: Mapping[str, tuple[int, int]]) -> None:
-    """Subtract documents and bytes from the stored amounts of the keys that uploaded the documents.
+    """Subtract documents and bytes from the stored amounts of the tenant and of the keys that uploaded them.
 
-    The tenant's row is locked first, as in `QuotaRules.add_stored`, so that transactions cannot deadlock.
+    The tenant's row is locked first, as in `QuotaRules.add_stored`, to avoid deadlocks.
     """
     total = (sum(documents for documents, _ in given.values()), sum(size for _, size in given.values()))
     for key_id, (documents, size) in [
@@ -122,7 +119,7 @@ def subtract_stored(connection: Connection, tenant_id: str, given: Mapping[str, 
 
 
 def copy_limits(connection: Connection, tenant_id: str, key_id: str, successor_id: str) -> None:
-    """Copy a key's limits to the key that replaces it."""
+    """Copy a key's limits to its successor."""
     of_key = (quota_limits.c.tenant_id == tenant_id) & (quota_limits.c.key_id == key_id)
     copied = select(literal(tenant_id), literal(successor_id), quota_limits.c.quota, quota_limits.c.amount)
     names = ["tenant_id", "key_id", "quota", "amount"]
@@ -130,7 +127,7 @@ def copy_limits(connection: Connection, tenant_id: str, key_id: str, successor_i
 
 
 def charge_run(connection: Connection, identifier: str, spent: Spending) -> None:
-    """Charge a run that ends in this transaction, and release the unspent part of its reservation.
+    """Charge the spending of a run that ends in this transaction, and release its reservation.
 
     Repeating this is safe.
     """
@@ -144,15 +141,15 @@ def charge_run(connection: Connection, identifier: str, spent: Spending) -> None
 
 
 def add_spending(connection: Connection, account: Account, day: str, kind: Kind | None, spent: Spending) -> None:
-    """Add spending to the usage of a day, and increase the day's count of answers or runs by one."""
+    """Add spending to the usage of a day. For an answer or run, also increase the day's count of them."""
     counts = {f"{kind}s": 1} if kind in CONCURRENCY_QUOTAS else {}
     add_usage(connection, account, day, **counts, **vars(spent))
 
 
 def charge_expired(connection: Connection, tenant_id: str, instant: float) -> None:
-    """Charge the reported spending of expired reservations, and release their unspent part.
+    """Charge the reported spending of expired reservations, and release them.
 
-    Reservations expire if their process crashed.
+    A reservation expires if its process crashes.
     """
     expired = connection.execute(
         delete(reservations)
@@ -177,17 +174,17 @@ def add_usage(connection: Connection, account: Account, day: str, **amounts: int
 
 
 def build_increments(columns: Any, **amounts: int) -> dict[str, ColumnElement[int]]:  # noqa: ANN401 - a table's columns
-    """Build the values of an update statement that adds an amount to each column."""
+    """Build the values of an update statement that adds the amounts to the columns of these names."""
     return {name: columns[name] + amount for name, amount in amounts.items()}
 
 
 def format_day(instant: float) -> str:
-    """Format a time's UTC date as `YYYY-MM-DD`, for example `2026-11-27`."""
+    """Format the UTC date of a time as `YYYY-MM-DD`."""
     return time.strftime("%Y-%m-%d", time.gmtime(instant))
 
 
 def compute_renewal(quota: Quota, instant: float) -> float | None:
-    """Return the time at which the current day or month ends. Returns None for quotas without a period."""
+    """Return the time at which a quota's current day or month ends, or None if the quota has no period."""
     if quota.endswith("per_day"):
         return float((int(instant) // _DAY_SECONDS + 1) * _DAY_SECONDS)
     if quota.endswith("per_month"):

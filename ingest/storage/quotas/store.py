@@ -1,13 +1,11 @@
 """Quotas in the catalog: limits, spending and storage. Spending is reserved before the work and charged after it.
 
-A tenant's reservations are made one at a time, with the tenant's row locked, based on one snapshot of used and reserved
-amounts. However many requests arrive concurrently, together they never reserve more than the remaining amount. Stored
-amounts are counters. They are changed in the commit that stores the content, by one statement that does nothing if a
-limit would be exceeded.
+A tenant's reservations are made one at a time, with the tenant's row locked, so concurrent requests never reserve more
+than the remaining amount. Stored amounts are counters. They are changed in the commit that stores the content, by a
+statement that does nothing if a limit would be exceeded.
 
-A reservation expires with its lease unless the lease is extended. When it expires, the spending reported for it is
-charged and the unspent part is released. A run's reservation lasts as long as the run and is charged in the commit that
-ends the run.
+A reservation expires with its lease, unless the lease is extended. Then the spending reported for it is charged, and
+the rest is released. The reservation of a run lasts as long as the run, and is charged in the commit that ends the run.
 """
 
 import time
@@ -52,9 +50,9 @@ from ingest.storage.quotas.rows import (
     load_stored,
 )
 
-# Slots and reserved amounts are released when an answer is finished, which happens at an unpredictable time.
+# Delay if slots or reserved amounts are exhausted. They are released when answers finish, at unpredictable times.
 _SHORT_RETRY_SECONDS = 10.0
-# Capacity becomes available only if documents are deleted or the limit is raised.
+# Delay if storage is exhausted. Capacity becomes available only if documents are deleted or the limit is raised.
 _STORAGE_RETRY_SECONDS = 3600.0
 
 
@@ -62,8 +60,8 @@ _STORAGE_RETRY_SECONDS = 3600.0
 class SpendingGrant:
     """The amounts that an answer or run may spend. None means no limit.
 
-    `lowered` is set if less was granted than requested. `standings` contains the statuses of the quotas that the work
-    counts against, after the reservation.
+    If less was granted than requested, `lowered` is the error that explains why. `standings` contains the statuses of
+    the affected quotas after the reservation.
     """
 
     id: str
@@ -73,7 +71,7 @@ class SpendingGrant:
     standings: Sequence[QuotaStatus]
 
     def restrict_limits(self, limits: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the entries of a run's limits, as JSON, that this grant lowers or sets."""
+        """Return the JSON entries to change in a run's limits so that they do not exceed this grant."""
         changed: dict[str, Any] = {}
         if self.tokens is not None:
             changed["tokens"] = min(self.tokens, limits.get("tokens", self.tokens))
@@ -86,8 +84,8 @@ class SpendingGrant:
 class Quotas:
     """The quotas of all tenants and keys.
 
-    If no limit is set, the default limit in the settings applies, if there is one. `now` returns the time that
-    determines the current day and month.
+    If no limit is set, the default limit from the settings applies, if any. `now` returns the time that determines the
+    current day and month.
     """
 
     def __init__(
@@ -105,7 +103,7 @@ class Quotas:
 
     @property
     def rules(self) -> "QuotaRules":
-        """The quota rules for transactions that store documents or create runs."""
+        """The quota rules, for transactions that store documents or create runs."""
         return self._rules
 
     def load_limits(self, account: Account) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
@@ -114,21 +112,21 @@ class Quotas:
             return self._rules.load_limits(connection, account)
 
     def set_limits(self, account: Account, changes: Mapping[Quota, int | None]) -> None:
-        """Set limits of a key, or of the tenant if the account has no key. None removes a limit, even a default limit.
+        """Set limits of the account's key or, if it has no key, of its tenant. None means no limit, not even a default.
 
-        Raises `TenantNotFoundError` if there is no such tenant.
+        Raises `TenantNotFoundError` if the tenant does not exist.
         """
         with write_transaction(self._engine) as connection:
             of_tenant = select(tenants.c.id).where(tenants.c.id == account.tenant_id)
             if connection.execute(of_tenant).first() is None:
-                raise TenantNotFoundError(f"There is no tenant {account.tenant_id!r}.")
+                raise TenantNotFoundError(f"Tenant {account.tenant_id!r} not found.")
             for quota, amount in changes.items():
                 owner = {"tenant_id": account.tenant_id, "key_id": account.key_id}
                 upsert_row(connection, quota_limits, [*owner, "quota"], **owner, quota=quota.value, amount=amount)
             _record_change(connection, account, limits={quota.value: amount for quota, amount in changes.items()})
 
     def reset_limits(self, account: Account, quotas: Sequence[Quota]) -> None:
-        """Remove the limits set for a key or tenant, so that the defaults apply again."""
+        """Remove the limits set for the account's key or tenant, so that the defaults apply again."""
         with write_transaction(self._engine) as connection:
             connection.execute(
                 delete(quota_limits).where(
@@ -140,17 +138,16 @@ class Quotas:
             _record_change(connection, account, reset=[quota.value for quota in quotas])
 
     def load_statuses(self, account: Account, quotas: Sequence[Quota] = tuple(Quota)) -> list[QuotaStatus]:
-        """Return the status of each limited quota, except the quota for requests per minute."""
+        """Return the status of each quota that has a limit, except the quota for requests per minute."""
         with read_transaction(self._engine) as connection:
             return self._rules.load_statuses(connection, account, quotas)
 
     def reserve(
         self, account: Account, kind: Kind, identifier: str, *, tokens: int | None, nanodollars: int | None
     ) -> SpendingGrant:
-        """Reserve the amounts that an answer or run may spend. None requests the whole remaining amount.
+        """Reserve the amounts that an answer or run may spend. None requests all that remains.
 
-        Also takes one of the slots for this kind of work, if slots are limited. Raises `QuotaExceededError` if nothing
-        remains.
+        If concurrency is limited, this also takes one slot. Raises `QuotaExceededError` if nothing remains.
         """
         with write_transaction(self._engine) as connection:
             # guard: quota-reservations-serial
@@ -166,7 +163,7 @@ class Quotas:
             )
 
     def extend_reservations(self, spent: Mapping[str, Spending]) -> None:
-        """Extend the leases of reservations, given by id, and record how much each reservation has spent so far."""
+        """Extend the leases of reservations, and record their spending so far, keyed by reservation id."""
         with write_transaction(self._engine) as connection:
             until = self._rules.now(connection) + self.lease_seconds
             for identifier in sorted(spent):
@@ -176,10 +173,9 @@ class Quotas:
                 )
 
     def charge(self, account: Account, kind: Kind, identifier: str, spent: Spending, *, reported: Spending) -> None:
-        """Charge the spent amount and release the unspent part of the reservation.
+        """Charge the spent amount, and release the reservation.
 
-        If the lease has lapsed, the spending last `reported` has already been charged, so only the difference is
-        charged.
+        If the lease has expired, the spending last `reported` was already charged, so only the difference is charged.
         """
         with write_transaction(self._engine) as connection:
             ended = connection.execute(delete(reservations).where(reservations.c.id == identifier)).rowcount
@@ -189,7 +185,7 @@ class Quotas:
     def list_usage(
         self, tenant_id: str, *, key_id: str | None = None, since: str = "", until: str = "9", skip: int, limit: int
     ) -> list[UsageDay]:
-        """List usage by day and key, newest day first, from `since` to `until`, both inclusive."""
+        """List the usage of each day and key, newest day first. `since` and `until` are inclusive."""
         query = select(*(usage_days.c[name] for name in UsageDay.__dataclass_fields__)).where(
             usage_days.c.tenant_id == tenant_id, usage_days.c.day >= since, usage_days.c.day <= until
         )
@@ -201,7 +197,7 @@ class Quotas:
 
 
 class QuotaRules:
-    """The limits and their enforcement, for use in transactions of the catalog."""
+    """Quota limits and their enforcement inside catalog transactions."""
 
     def __init__(
         self,
@@ -234,9 +230,9 @@ class QuotaRules:
     def load_statuses(
         self, connection: Connection, account: Account, quotas: Sequence[Quota], instant: float | None = None
     ) -> list[QuotaStatus]:
-        """Return the status of each quota that is limited, with used and reserved amounts, from one snapshot.
+        """Return the status of each quota that has a limit, from one snapshot of used and reserved amounts.
 
-        `instant` determines the current day and month; it defaults to now.
+        `instant` determines the current day and month, and defaults to the current time.
         """
         limits = self.load_limits(connection, account)
         if not any(quota in limited for limited in limits.values() for quota in quotas):
@@ -267,7 +263,7 @@ class QuotaRules:
         nanodollars: int | None,
         lease_seconds: float | None = None,
     ) -> SpendingGrant:
-        """Reserve amounts in the same way as `Quotas.reserve`, by default without a lease.
+        """Reserve amounts, by default without a lease. See `Quotas.reserve`.
 
         The caller must have locked the tenant.
         """
@@ -275,8 +271,7 @@ class QuotaRules:
         # guard: expired-reservation-charged
         charge_expired(connection, account.tenant_id, instant)
         quotas = [*TOKEN_QUOTAS, *DOLLAR_QUOTAS, *([CONCURRENCY_QUOTAS[kind]] if kind in CONCURRENCY_QUOTAS else [])]
-        # If a lease lapses after this point, its reservation still counts as held, because its spending has not been
-        # charged.
+        # A reservation whose lease expires after this point still counts, because its spending was not charged.
         standings = self.load_statuses(connection, account, quotas, instant)
         for standing in standings:
             if not standing.remaining and not (standing.quota in DOLLAR_QUOTAS and nanodollars == 0):
@@ -308,7 +303,7 @@ class QuotaRules:
     def add_stored(self, connection: Connection, account: Account, *, documents: int, size: int) -> None:
         """Count stored content against the quotas of the tenant and of the key that uploaded it.
 
-        If a quota is exceeded, raises `StorageQuotaExceededError`, and the caller must not store anything.
+        Raises `StorageQuotaExceededError` if a quota is exceeded. The caller must then roll back its transaction.
         """
         limits = self.load_limits(connection, account)
         for of, limited in limits.items():
@@ -336,9 +331,9 @@ class QuotaRules:
         add_usage(connection, account, day, documents=documents, bytes=size)
 
     def _load_stored_by_rotated(self, connection: Connection, account: Account) -> dict[Quota, int]:
-        """Return the amounts stored by the predecessors and successors of the account's key in rotations.
+        """Load the amounts stored by the predecessors and successors of the account's key in rotations.
 
-        The tenant's row is already locked, so none of these keys can store anything in the meantime.
+        None of these keys can store anything in the meantime, because the tenant's row is locked.
         """
         # guard: rotation-keeps-storage-quotas
         others = load_rotated_keys(connection, account) - {account.key_id}
@@ -357,16 +352,16 @@ def _record_change(connection: Connection, account: Account, **details: Any) -> 
 
 
 UNLIMITED = QuotaRules({}, {})
-"""The rules without defaults; limits that were set still apply."""
+"""The rules without default limits. Limits that were set still apply."""
 
 
 def build_storage_error(standing: QuotaStatus) -> StorageQuotaExceededError:
-    """Build the error that is raised when an upload exceeds a storage quota."""
+    """Build the error for an upload that exceeds a storage quota."""
     return StorageQuotaExceededError(_format_detail(standing), standing=standing, retry_after=_STORAGE_RETRY_SECONDS)
 
 
 def build_exceeded_error(standing: QuotaStatus, instant: float) -> QuotaExceededError:
-    """Build the error that says which quota is exhausted, how much remains, and when to retry."""
+    """Build the error for an exhausted quota. It says when to retry."""
     soon = standing.renews_at is None or standing.used - standing.reserved < standing.limit
     wait = _SHORT_RETRY_SECONDS if soon else (standing.renews_at or 0.0) - instant
     return QuotaExceededError(_format_detail(standing), standing=standing, retry_after=wait)
@@ -377,7 +372,9 @@ def _format_detail(standing: QuotaStatus) -> str:
     whose = "The tenant's" if standing.of == "tenant" else "The key's"
     until = "" if standing.renews_at is None else f" It resets at {_format_instant(standing.renews_at)}."
     under_way = (
-        f", {quota.format_amount(standing.reserved)} of it reserved by work in progress" if standing.reserved else ""
+        f", including {quota.format_amount(standing.reserved)} reserved by work in progress"
+        if standing.reserved
+        else ""
     )
     return f"{whose} quota {quota} is {limit}, and {quota.format_amount(standing.used)} is used{under_way}.{until}"
 
@@ -385,7 +382,7 @@ def _format_detail(standing: QuotaStatus) -> str:
 def _find_limiting(
     standings: Sequence[QuotaStatus], quotas: Sequence[Quota], wanted: int | None
 ) -> tuple[int | None, QuotaStatus | None]:
-    """Return the granted amount, and the quota that lowered it below the requested amount.
+    """Return the granted amount, and the quota that lowered it below the requested amount, if any.
 
     The amount is None if it is unlimited.
     """

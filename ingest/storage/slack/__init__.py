@@ -1,1 +1,1 @@
-"""The Slack bot's workspaces, files and usage. These modules do not depend on the Slack SDK."""
+"""The Slack bot's workspaces, questions, files and usage, independent of the Slack SDK."""

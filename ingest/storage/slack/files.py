@@ -1,8 +1,8 @@
-"""Files that users share with the bot in Slack, as recorded in the catalog.
+"""Records of the files that users share with the bot in Slack.
 
-A message with files is stored before its event is acknowledged to Slack. The process that leases the row advances it
-one step at a time: it downloads a file, checks the progress of the file's document, or deletes documents whose files
-were deleted in Slack. If a process dies, its lease lapses and the next process continues.
+A message with files is stored before its event is acknowledged to Slack. The process that leases the message processes
+it one step at a time: it downloads a file, checks the progress of the file's document, or deletes documents whose files
+were deleted in Slack. If the process dies, its lease expires and another process continues.
 """
 
 import time
@@ -31,16 +31,16 @@ from ingest.storage.slack.usage import LEASE_SECONDS, add_channel_usage, record_
 
 
 class SlackFiles:
-    """The shared files of all Slack workspaces. `clock` returns seconds since the epoch."""
+    """The files shared in all Slack workspaces. `clock` returns seconds since the epoch."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
 
     def store_message(self, shared: IncomingShare, files: Sequence[SharedFile], *, takes_part: bool) -> bool:
-        """Store a message's files. Return false if they are already stored or the message was deleted earlier.
+        """Store a message and its files. Return false if it is already stored or was deleted earlier.
 
-        If `takes_part` is true, the bot joins the message's thread and answers questions in this thread from then on.
+        If `takes_part` is true, the bot joins the message's thread, and from then on answers questions in it.
         """
         identifier, now = str(uuid.uuid4()), self._clock()
         of_thread = {"team_id": shared.team_id, "channel": shared.channel, "thread_ts": shared.thread_ts}
@@ -76,7 +76,7 @@ class SlackFiles:
         return True
 
     def claim(self, *, limit: int = 1, lease_seconds: float = LEASE_SECONDS) -> list[FileShare]:
-        """Lease messages that no process holds, oldest first."""
+        """Lease up to `limit` messages that no process holds, oldest first."""
         now = self._clock()
         row = slack_shares.c
         waits = and_(row.state == ShareState.WAITING, row.not_before <= now)
@@ -101,7 +101,7 @@ class SlackFiles:
         return replace(share, posting_since=since)
 
     def record_posted(self, share: FileShare, reply_ts: str | None) -> FileShare:
-        """Record the posted status message, or None if the message is known not to have been posted.
+        """Record the posted status message. `reply_ts` is None if it was certainly not posted.
 
         Raises `LeaseLostError` if the lease was lost.
         """
@@ -135,7 +135,7 @@ class SlackFiles:
         return replace(share, files=files)
 
     def requeue(self, share: FileShare, seconds: float, *, failed: bool = False) -> None:
-        """Let the message be claimed again after the given number of seconds.
+        """Release the message, so that it can be claimed again after a delay. Set `failed` if the attempt failed.
 
         Raises `LeaseLostError` if the lease was lost.
         """
@@ -148,7 +148,7 @@ class SlackFiles:
             connection.execute(update(slack_shares).where(slack_shares.c.id == share.id).values(**values))
 
     def end(self, share: FileShare, state: ShareState, error_code: str | None = None) -> None:
-        """End a message, unless one of its files was deleted in the meantime.
+        """End a message, or requeue it if one of its files was deleted in the meantime.
 
         Raises `LeaseLostError` if the lease was lost.
         """
@@ -160,11 +160,11 @@ class SlackFiles:
             connection.execute(update(slack_shares).where(slack_shares.c.id == share.id).values(**ended))
 
     def mark_file_deleted(self, team_id: str, file_id: str) -> int:
-        """Record that a file was deleted in Slack, and return the number of messages in which it was shared."""
+        """Record that a file was deleted in Slack. Return the number of messages with this file."""
         return self._mark_deleted(team_id, slack_files.c.file_id == file_id)
 
     def mark_message_deleted(self, team_id: str, tenant_id: str, channel: str, message_ts: str) -> int:
-        """Record that a message and its files were deleted in Slack."""
+        """Record that a message was deleted in Slack together with its files. Return the number of changed messages."""
         of_message = (
             slack_shares.c.team_id == team_id,
             slack_shares.c.channel == channel,
@@ -177,13 +177,13 @@ class SlackFiles:
         return self._mark_deleted(team_id, slack_files.c.share_id.in_(select(slack_shares.c.id).where(*of_message)))
 
     def is_used(self, document_id: str) -> bool:
-        """Return whether this document was created from a file that still exists in Slack."""
+        """Return whether a document was created from a file that still exists in Slack."""
         live = slack_files.c.document_id == document_id, slack_files.c.gone_at.is_(None)
         with read_transaction(self._engine) as connection:
             return connection.execute(select(slack_files.c.file_id).where(*live).limit(1)).first() is not None
 
     def list_closed_channels(self, team_id: str) -> set[str]:
-        """Return the channels of a workspace that have documents visible only to the channel's members."""
+        """List the channels of a workspace with documents that only the channel's members may see."""
         query = (
             select(slack_shares.c.channel)
             .join(slack_files, slack_files.c.share_id == slack_shares.c.id)
@@ -207,7 +207,10 @@ class SlackFiles:
             return [_load_share(connection, row) for row in connection.execute(query).all()]
 
     def delete_ended(self, before: float) -> int:
-        """Delete messages that ended before the given time, unless a document created from their files still exists."""
+        """Delete up to 1,000 messages that ended before this time and whose documents no longer exist.
+
+        Returns the number of deleted messages.
+        """
         alive = exists().where(
             slack_files.c.share_id == slack_shares.c.id,
             documents.c.id == slack_files.c.document_id,
@@ -224,7 +227,7 @@ class SlackFiles:
         live = slack_files.c.team_id == team_id, which, slack_files.c.gone_at.is_(None)
         with write_transaction(self._engine) as connection:
             found = set(connection.execute(select(slack_files.c.share_id).where(*live)).scalars())
-            # Messages are locked before files, because the holder of a message locks them in this order.
+            # Lock messages before files, in the same order as the process that holds a message, to avoid deadlocks.
             locked = select(slack_shares.c.id).where(slack_shares.c.id.in_(found)).order_by(slack_shares.c.id)
             connection.execute(locked.with_for_update())
             connection.execute(update(slack_files).where(*live).values(gone_at=now))
@@ -244,7 +247,7 @@ class SlackFiles:
         held = row.id == share.id, row.fence == share.fence, row.state == ShareState.WORKING
         with write_transaction(self._engine) as connection:
             if connection.execute(select(row.id).where(*held).with_for_update()).first() is None:
-                raise LeaseLostError(f"Slack files {share.id} are no longer held.")
+                raise LeaseLostError(f"The lease of Slack message {share.id} was lost.")
             yield connection
 
 
@@ -267,7 +270,7 @@ def _build_file_row(share_id: str, position: int, shared: IncomingShare, file: S
 
 
 def _has_work_left(connection: Connection, share_id: str, *, deleted: bool = False) -> bool:
-    """Return whether a file still needs work. If `deleted` is true, only files deleted in Slack are considered."""
+    """Return whether a file of the message still needs work. If `deleted` is true, consider only deleted files."""
     row = slack_files.c
     what_follows = and_(row.gone_at.is_not(None), row.state != SharedFileState.GONE)
     more = or_(what_follows, row.state.in_((SharedFileState.WAITING, SharedFileState.TAKEN)))

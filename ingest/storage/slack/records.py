@@ -9,29 +9,29 @@ from ingest.storage.queue.records import Failure
 
 
 class Surface(StrEnum):
-    """The kind of place in Slack where a question was asked. It determines who can read the answer."""
+    """Where in Slack a question was asked. This determines who can read the answer."""
 
-    CHANNEL = "channel"  # a mention, a follow-up in a thread, or a shortcut; everyone in the channel reads the answer
-    DIRECT = "direct"  # a direct message, the agent view, or `/ask`; only the asking user reads the answer
+    CHANNEL = "channel"  # A mention, a follow-up in a thread, or a shortcut. The whole channel can read the answer.
+    DIRECT = "direct"  # A direct message, the agent view, or `/ask`. Only the asking user can read the answer.
 
 
 class QuestionState(StrEnum):
     """The states of a question: `waiting → answering`, then one of two final states.
 
-    If the process that answers a question is lost, the question is answered again. A question is `paused` while its run
-    waits for a user's decision, and is claimed again once the run is no longer paused.
+    If the process that answers a question is lost, another process continues. A question is `paused` while its run
+    waits for a user's decision, and can be claimed again once the run is no longer paused.
     """
 
     WAITING = "waiting"
     ANSWERING = "answering"
-    PAUSED = "paused"  # its run has exhausted its budget, and a message in the thread asks how to proceed
-    ANSWERED = "answered"  # its final message is in Slack: an answer, or the reason why there is none
-    GIVEN_UP = "given_up"  # Slack accepts no message for it, because the channel or workspace is gone
+    PAUSED = "paused"  # Its run has exhausted the budget, and a message in the thread asks how to proceed.
+    ANSWERED = "answered"  # The final message was posted: an answer, or the reason why there is none.
+    GIVEN_UP = "given_up"  # Slack accepts no message for it, because the channel or workspace is gone.
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """A Slack workspace in which the app is installed, for one tenant. `api.slack.installing` seals the `token`."""
+    """A Slack workspace in which a tenant has installed the app. `token` is sealed by `api.slack.installing`."""
 
     team_id: str
     tenant_id: str
@@ -47,9 +47,9 @@ class ChannelSettings:
     """The bot's settings for a channel.
 
     If `collections` is empty, the bot searches everything that all members may see. If `mention_only` is true, the bot
-    answers a follow-up only if it is mentioned. `askers` are the Slack users who may ask; empty means everyone. If
-    `files_to` is set, every file shared in the channel is added to that collection; otherwise only files that are
-    shared with the bot are added.
+    answers follow-ups only if it is mentioned. `askers` are the Slack users who may ask; if empty, everyone may. If
+    `files_to` is set, every file shared in the channel is added to that collection. Otherwise, only files shared with
+    the bot are added.
     """
 
     collections: tuple[str, ...] = ()
@@ -60,10 +60,7 @@ class ChannelSettings:
 
     @property
     def asked_collections(self) -> tuple[str, ...]:
-        """The collections searched by questions, including the collection for the channel's files.
-
-        An empty result means all collections.
-        """
+        """The collections that questions search, including the collection for the channel's files. Empty means all."""
         more = [self.files_to] if self.files_to and self.files_to not in self.collections else []
         return (*self.collections, *more) if self.collections else ()
 
@@ -94,8 +91,8 @@ class ChannelSettings:
 class IncomingQuestion:
     """A question as received from Slack.
 
-    It is the message `message_ts` of `user_id`, to be answered in the thread `thread_ts`. If `confirmed` is true, the
-    user has accepted the estimated cost of the answer.
+    The user `user_id` asked it in the message `message_ts`. It is answered in the thread `thread_ts`. If `confirmed` is
+    true, the user has accepted the estimated cost of the answer.
     """
 
     team_id: str
@@ -111,9 +108,9 @@ class IncomingQuestion:
 
 @dataclass(frozen=True)
 class PostedReply:
-    """The messages of a reply that have been posted in Slack, in order.
+    """The messages of a reply that were posted in Slack, in order.
 
-    If another message is being posted, `since` is the time at which its posting began.
+    While another message is being posted, `since` is the time at which posting it began.
     """
 
     messages: tuple[str, ...] = ()
@@ -122,9 +119,9 @@ class PostedReply:
 
 @dataclass(frozen=True)
 class SlackQuestion:
-    """A question held by a process under the fencing token `fence`, which increases with each claim.
+    """A question claimed by a process. `fence` is the fencing token, which increases with each claim.
 
-    `attempt` counts the attempts since `since`, the time at which the question was asked or last claimed after a pause.
+    `attempt` counts the attempts since `since`, which is when the question was asked or first claimed after a pause.
     """
 
     id: str
@@ -146,12 +143,12 @@ NO_FAILURE = Failure("", "")
 class SharedFileState(StrEnum):
     """The states of a shared file: `waiting → taken → ready`, or another final state."""
 
-    WAITING = "waiting"  # will be downloaded from Slack
-    TAKEN = "taken"  # became a document, which is being processed
+    WAITING = "waiting"  # It will be downloaded from Slack.
+    TAKEN = "taken"  # It became a document, which is being processed.
     READY = "ready"
-    FAILED = "failed"  # became a document, but nothing in it can be read
-    REFUSED = "refused"  # did not become a document
-    GONE = "gone"  # deleted in Slack, and its document was deleted if necessary
+    FAILED = "failed"  # It became a document, but could not be read.
+    REFUSED = "refused"  # It did not become a document.
+    GONE = "gone"  # It was deleted in Slack, and its document was deleted if necessary.
 
 
 FINAL_FILE_STATES = frozenset(
@@ -160,24 +157,24 @@ FINAL_FILE_STATES = frozenset(
 
 
 class Audience(StrEnum):
-    """The users who may see a file's document, in addition to the tenant's admins."""
+    """Who may see a file's document, in addition to the tenant's admins."""
 
     UNKNOWN = ""
-    TENANT = "tenant"  # shared in a public channel
-    CHANNEL = "channel"  # shared in a private channel: its members and the user who shared it
-    SHARER = "sharer"  # shared in direct messages: only the user who shared it
+    TENANT = "tenant"  # Shared in a public channel: all users of the tenant.
+    CHANNEL = "channel"  # Shared in a private channel: its members and the user who shared it.
+    SHARER = "sharer"  # Shared in direct messages: only the user who shared it.
 
 
 class ShareState(StrEnum):
     """The states of a message with files: `waiting ⇄ working`, then a final state.
 
-    A message in a final state returns to `waiting` when one of its files is deleted in Slack.
+    If one of its files is deleted in Slack, a message in a final state returns to `waiting`.
     """
 
     WAITING = "waiting"
     WORKING = "working"
     ENDED = "ended"
-    GIVEN_UP = "given_up"  # Slack accepts no message for it
+    GIVEN_UP = "given_up"  # Slack accepts no message for it.
 
 
 OPEN_SHARE_STATES = (ShareState.WAITING, ShareState.WORKING)
@@ -185,10 +182,10 @@ OPEN_SHARE_STATES = (ShareState.WAITING, ShareState.WORKING)
 
 @dataclass(frozen=True)
 class SharedFile:
-    """One file of a message.
+    """A file in a message.
 
-    `said` is the reason why the file was rejected or failed, or the effect of its deletion. `gone_at` is the time at
-    which Slack reported the deletion. Once the deletion has been carried out, the state is `gone`.
+    `said` says why the file was rejected or failed, or what its deletion did. `gone_at` is the time at which Slack
+    reported the deletion. The state becomes `gone` once the deletion is complete.
     """
 
     file_id: str
@@ -206,10 +203,7 @@ class SharedFile:
 
 @dataclass(frozen=True)
 class IncomingShare:
-    """A message with files as received from Slack.
-
-    It was sent by `user_id` and is answered in the thread `thread_ts`.
-    """
+    """A message with files as received from Slack. The reply is posted in the thread `thread_ts`."""
 
     team_id: str
     tenant_id: str
@@ -221,11 +215,11 @@ class IncomingShare:
 
 @dataclass(frozen=True)
 class FileShare:
-    """A message with files, held by a process under the fencing token `fence`, which increases with each claim.
+    """A message with files, claimed by a process. `fence` is the fencing token, which increases with each claim.
 
-    `reply_ts` identifies the bot's status message, `posting_since` is the time at which its posting began, and `shown`
-    is the digest of its text. `failures` counts consecutive attempts that failed because of Slack or the service
-    itself.
+    `reply_ts` identifies the bot's status message, and `shown` is the digest of its text. While it is being posted,
+    `posting_since` is the time at which posting began. `failures` counts consecutive attempts that failed because of
+    Slack or the service itself.
     """
 
     id: str

@@ -1,8 +1,8 @@
 """Slack workspaces, channels, threads and questions in the catalog.
 
-A question is stored before its event is acknowledged to Slack. The process that leases the row writes the reply. The
-questions of a thread are answered one at a time, in the order of their messages. If a process dies, its lease lapses. A
-question whose run waits for a user's decision is not leased by any process and does not block others.
+A question is stored before its event is acknowledged to Slack. The process that leases it writes the reply. The
+questions of a thread are answered one at a time, in the order of their messages. If the process dies, its lease
+expires. A question whose run waits for a user's decision is not leased and does not block other questions.
 """
 
 import time
@@ -47,14 +47,14 @@ from ingest.storage.slack.records import (
 )
 from ingest.storage.slack.usage import LEASE_SECONDS, add_channel_usage, record_event_keys
 
-# The maximum time that a question waits for the files in the same message.
+# Maximum time for which a question waits for the files in its message.
 _FILE_WAIT_SECONDS = 600.0
 _OPEN_STATES = (QuestionState.WAITING, QuestionState.ANSWERING)
 _UNENDED_STATES = (*_OPEN_STATES, QuestionState.PAUSED)
 
 
 class SlackStore:
-    """Slack data that must survive a process restart. `clock` returns seconds since the epoch."""
+    """The workspaces, channel settings and questions of all tenants. `clock` returns seconds since the epoch."""
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
@@ -63,7 +63,7 @@ class SlackStore:
     def install_workspace(self, workspace: Workspace) -> None:
         """Add a workspace, or update its token and scopes.
 
-        If the workspace belonged to another tenant, it is moved to this tenant.
+        A workspace of another tenant is moved to this tenant.
         """
         values = {
             "tenant_id": workspace.tenant_id,
@@ -84,7 +84,7 @@ class SlackStore:
             record_action(connection, Action.SLACK_INSTALLED, about, tenant_id=workspace.tenant_id, name=workspace.name)
 
     def reseal_token(self, workspace: Workspace, token: str) -> None:
-        """Store a workspace's resealed token, unless the token was changed in the meantime."""
+        """Store a workspace's resealed token, unless the token has changed in the meantime."""
         unchanged = (
             slack_workspaces.c.team_id == workspace.team_id,
             slack_workspaces.c.token_sealed == workspace.token,
@@ -93,7 +93,7 @@ class SlackStore:
             connection.execute(update(slack_workspaces).where(*unchanged).values(token_sealed=token))
 
     def remove_workspace(self, team_id: str) -> bool:
-        """Remove a workspace with its channels, threads and questions. Return false if there is no such workspace."""
+        """Remove a workspace with its channels, threads and questions. Return false if it does not exist."""
         with write_transaction(self._engine) as connection:
             known = _find_workspace(connection, team_id)
             if known is None:
@@ -105,7 +105,7 @@ class SlackStore:
         return True
 
     def find_workspace(self, team_id: str) -> Workspace | None:
-        """Return a workspace, or None if it is unknown or its tenant is suspended."""
+        """Find a workspace. Return None if it does not exist or its tenant is suspended."""
         with read_transaction(self._engine) as connection:
             return _find_workspace(connection, team_id)
 
@@ -118,12 +118,12 @@ class SlackStore:
             return [_build_workspace(row) for row in connection.execute(query)]
 
     def load_settings(self, team_id: str, channel: str) -> ChannelSettings:
-        """Return a channel's settings, or the defaults if it has none."""
+        """Load a channel's settings, or the defaults if it has none."""
         with read_transaction(self._engine) as connection:
             return _load_settings(connection, team_id, channel)
 
     def set_settings(self, workspace: Workspace, channel: str, settings: ChannelSettings, by: str) -> None:
-        """Set a channel's settings; `by` is a Slack user."""
+        """Set a channel's settings on behalf of the Slack user `by`."""
         values = {"settings": settings.to_json(), "changed_by": by, "changed_at": self._clock()}
         with write_transaction(self._engine) as connection:
             row = build_upsert(connection, slack_channels).values(
@@ -137,17 +137,14 @@ class SlackStore:
             )
 
     def record_event(self, workspace: Workspace, keys: Collection[str]) -> bool:
-        """Record the keys of an event that is not a question.
-
-        Returns false if one of the keys was already recorded.
-        """
+        """Record the keys of an event that is not a question. Return false if one of them was already recorded."""
         with write_transaction(self._engine) as connection:
             return record_event_keys(connection, workspace.team_id, workspace.tenant_id, keys, self._clock())
 
     def store_question(self, asked: IncomingQuestion, keys: Collection[str]) -> str | None:
-        """Store a question and return its id, or None if one of its event keys was already recorded.
+        """Store a question and return its id. From then on, the bot takes part in the question's thread.
 
-        From then on, the bot takes part in the question's thread.
+        Returns None if one of the question's event keys was already recorded.
         """
         identifier, now = str(uuid.uuid4()), self._clock()
         of_thread = {"team_id": asked.team_id, "channel": asked.channel, "thread_ts": asked.thread_ts}
@@ -181,7 +178,7 @@ class SlackStore:
         return identifier
 
     def has_joined_thread(self, team_id: str, channel: str, thread_ts: str) -> bool:
-        """Return whether the bot was asked in this thread before."""
+        """Return whether the bot takes part in a thread."""
         query = select(slack_threads.c.created_at).where(
             *_build_thread_conditions(slack_threads, team_id, channel, thread_ts)
         )
@@ -189,16 +186,17 @@ class SlackStore:
             return connection.execute(query).first() is not None
 
     def record_conversation(self, asked: IncomingQuestion, conversation_id: str) -> None:
-        """Record the conversation that a thread's questions belong to, unless the thread already has one."""
+        """Record the conversation of a question's thread, unless the thread already has one."""
         of_thread = _build_thread_conditions(slack_threads, asked.team_id, asked.channel, asked.thread_ts)
         unset = slack_threads.c.conversation_id.is_(None)
         with write_transaction(self._engine) as connection:
             connection.execute(update(slack_threads).where(*of_thread, unset).values(conversation_id=conversation_id))
 
     def claim(self, *, limit: int = 1, lease_seconds: float = LEASE_SECONDS) -> list[SlackQuestion]:
-        """Lease questions that no process holds, oldest first. Only a thread's first unfinished question can be leased.
+        """Lease up to `limit` questions that no process holds, oldest first.
 
-        A paused question can be claimed once its run is no longer paused, whether the run was resumed or ended.
+        Only a thread's first unfinished question can be leased. A paused question can be leased once its run is no
+        longer paused, because it was resumed or has ended.
         """
         with write_transaction(self._engine) as connection:
             now = self._clock()
@@ -236,7 +234,7 @@ class SlackStore:
         return replace(question, posted=replace(question.posted, since=since))
 
     def record_posted(self, question: SlackQuestion, messages: tuple[str, ...]) -> SlackQuestion:
-        """Record the messages of the reply, and that no other message is being posted.
+        """Record the posted messages of the reply, and that no message is being posted.
 
         Raises `LeaseLostError` if the lease was lost.
         """
@@ -248,7 +246,7 @@ class SlackStore:
         self._update_question(question, state=QuestionState.PAUSED, lease_until=None)
 
     def requeue(self, question: SlackQuestion, seconds: float) -> None:
-        """Let the question be claimed again after the given number of seconds.
+        """Release the question, so that it can be claimed again after a delay.
 
         Raises `LeaseLostError` if the lease was lost.
         """
@@ -257,7 +255,7 @@ class SlackStore:
         )
 
     def end(self, question: SlackQuestion, state: QuestionState, error_code: str | None = None) -> None:
-        """End a question. The question counts as answered if its run has an answer.
+        """End a question. It counts as answered if its run has an answer.
 
         Raises `LeaseLostError` if the lease was lost.
         """
@@ -307,10 +305,10 @@ class SlackStore:
     def build_principal(
         self, workspace: Workspace, channel: str, user: str | None, groups: frozenset[str], scopes: frozenset[Scope]
     ) -> Principal:
-        """Return the principal of a Slack user.
+        """Build the principal of a Slack user, with its current access to collections.
 
-        This is the tenant's user of that name, if there is one, with the user's groups and `groups`. Requests count
-        against the channel in the same way as against a key. The principal contains its current access to collections.
+        If the tenant has a user of that name, the principal has the user's groups in addition to `groups`. Requests
+        count against the channel in the same way as against a key.
         """
         of_user = (
             users.c.tenant_id == workspace.tenant_id,
@@ -332,7 +330,7 @@ class SlackStore:
             )
 
     def delete_old(self, before: float) -> int:
-        """Delete old event keys, finished questions and threads, and return the number of deleted rows."""
+        """Delete event keys, finished questions and threads older than this time. Return the number of rows."""
         old = (
             delete(slack_seen).where(slack_seen.c.seen_at < before),
             delete(slack_questions).where(slack_questions.c.ended_at < before),
@@ -358,7 +356,7 @@ class SlackStore:
         )
         with write_transaction(self._engine) as connection:
             if connection.execute(held).first() is None:
-                raise LeaseLostError(f"Slack question {question.id} is no longer held.")
+                raise LeaseLostError(f"The lease of Slack question {question.id} was lost.")
             yield connection
 
 
@@ -390,7 +388,7 @@ def _build_claimable_query(now: float) -> Select[Any]:
 
 
 def _is_next(connection: Connection, row: Row[Any], now: float) -> bool:
-    """Return whether no question of the thread is being answered, and lock the thread until the commit.
+    """Lock a question's thread until the commit, and return whether no other question of it is being answered.
 
     Returns false if another transaction has locked the thread.
     """

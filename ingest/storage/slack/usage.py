@@ -1,4 +1,4 @@
-"""Usage by Slack channel and day, counted when it occurs, and the keys of events that were already handled."""
+"""Usage by Slack channel and day, and the keys of events that were already handled."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from ingest.storage.quotas.rows import build_increments, format_day
 
 @dataclass(frozen=True)
 class ChannelDay:
-    """A channel's usage on one UTC day.
+    """A channel's usage on one day (UTC).
 
-    Private questions from `/ask` and buttons count under the id of the asking user. `documents` is the number of
+    For private questions from `/ask` and buttons, `channel` is the id of the asking user. `documents` is the number of
     documents created from the channel's files.
     """
 
@@ -34,7 +34,7 @@ class ChannelDay:
 
 
 class ChannelUsage:
-    """Reads the usage of all tenants' Slack channels. Each method reads one tenant only."""
+    """Reads the usage of Slack channels. Each method reads the usage of a single tenant only."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -42,7 +42,7 @@ class ChannelUsage:
     def list_days(
         self, tenant_id: str, *, channel: str | None, since: str, until: str, skip: int, limit: int
     ) -> list[ChannelDay]:
-        """List usage by day and channel, newest day first, from `since` to `until`, both inclusive."""
+        """List the usage of each day and channel, newest day first. `since` and `until` are inclusive."""
         of_key = func.substr(usage_days.c.key_id, len(SLACK_KEY_PREFIX) + 1)
         counted = select(slack_days.c.day, slack_days.c.channel).where(slack_days.c.tenant_id == tenant_id)
         spent = select(usage_days.c.day, of_key.label("channel")).where(
@@ -88,10 +88,9 @@ LEASE_SECONDS = 30.0
 
 
 def record_event_keys(connection: Connection, team_id: str, tenant_id: str, keys: Collection[str], now: float) -> bool:
-    """Record the keys of an event.
+    """Record the keys of an event. Return false if one of them was already recorded.
 
-    Returns false if one of the keys was already recorded. Keys are recorded in sorted order, so that processes that
-    record the same keys cannot deadlock.
+    Keys are recorded in sorted order, to avoid deadlocks with processes that record the same keys.
     """
     new = True
     for key in sorted(keys):
@@ -101,7 +100,7 @@ def record_event_keys(connection: Connection, team_id: str, tenant_id: str, keys
 
 
 def add_channel_usage(connection: Connection, tenant_id: str, channel: str, now: float, **amounts: int) -> None:
-    """Increase a channel's counts of questions, answers and files on the day of `now`."""
+    """Add amounts to a channel's counts of questions, answers and files on the day of `now`."""
     zeros = {"questions": 0, "answers": 0, "files": 0}
     of_day = {"tenant_id": tenant_id, "day": format_day(now), "channel": channel}
     row = build_upsert(connection, slack_days).values(**of_day, **{**zeros, **amounts})

@@ -1,1 +1,1 @@
-"""Record tables of documents: their columns, rows and profiles."""
+"""Storage of documents' record tables: their columns, rows and profiles."""

@@ -1,4 +1,4 @@
-"""Rows of record tables as Parquet files, written and read by DuckDB."""
+"""Writes and reads the rows of record tables as Parquet files, using DuckDB."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import _duckdb as duckdb  # DuckDB's engine without its Python package, which takes three times as long to import
+import _duckdb as duckdb  # DuckDB's engine alone, because importing its Python package takes longer.
 
 from ingest.storage.tables.profiles import (
     MAX_CELL_CHARS,
@@ -25,31 +25,32 @@ from ingest.storage.tables.types import ROW_NUMBER, Column, ColumnProfile, Colum
 
 ROW_START, ROW_END = "_start", "_end"
 _SPAN_COLUMNS = (ROW_NUMBER, ROW_START, ROW_END)
-# The format written by `csv.writer`. Nothing is detected automatically, and a single reader preserves the row order.
+# Options for files from `csv.writer`. Nothing is detected automatically, and a single reader preserves the row order.
 _CSV_OPTIONS = (
     "header=false, delim=',', quote='\"', escape='\"', new_line='\\n', nullstr='', auto_detect=false, parallel=false"
 )
-_MAX_LINE_BYTES = 1 << 30  # a row may be as long as its document
-# Rows per compressed row group: DuckDB's default, or fewer if there are many columns.
+_MAX_LINE_BYTES = 1 << 30  # A row may be as long as its document.
+# Number of rows per compressed row group: DuckDB's default, or fewer if there are many columns.
 _MOST_IN_A_GROUP, _FEWEST_IN_A_GROUP, _CELLS_IN_A_GROUP = 122_880, 2_048, 4_000_000
-# For tables of up to this many rows, distinct values are counted exactly, by hash. For longer tables, HyperLogLog
+# In tables of up to this many rows, distinct values are counted exactly, by hash. In longer tables, HyperLogLog
 # estimates their number.
 _MAX_EXACT_ROWS = 100_000
-_MAX_ROWS_IN_MEMORY = 500  # tables of up to this many rows are profiled in Python
+_MAX_ROWS_IN_MEMORY = 500  # Tables of up to this many rows are profiled in Python.
 
 
 class RowsError(ValueError):
-    """The file does not contain the expected rows."""
+    """Raised if a file does not contain the expected rows."""
 
 
 def convert_rows_to_parquet(
     rows: Path, columns: Sequence[tuple[str, str]], *, count: int, start: int, end: int
 ) -> bytes:
-    """Convert a CSV file to a Parquet file.
+    """Convert a CSV file to the content of a Parquet file.
 
-    The CSV has the columns `_row, _start, _end`, followed by the table's columns with the given names and DuckDB types.
-    Raises `RowsError` if a cell does not have its column's type, or if the rows are not `count` ordered spans within
-    the table's span. Rows never become Python objects, and only one row group at a time is in memory.
+    The CSV file has the columns `_row`, `_start` and `_end`, followed by `columns`, given as names and DuckDB types.
+    Raises `RowsError` if a cell does not have its column's type, or if the file does not contain `count` rows with
+    ordered spans within the table's span. Only one row group at a time is in memory, and rows never become Python
+    objects.
     """
     kinds = {**dict.fromkeys(_SPAN_COLUMNS, "BIGINT"), **dict(columns)}
     group = max(_FEWEST_IN_A_GROUP, min(_MOST_IN_A_GROUP, _CELLS_IN_A_GROUP // len(kinds)))
@@ -60,12 +61,12 @@ def convert_rows_to_parquet(
             engine.execute(f"COPY (FROM {format_read_csv(kinds, str(rows))}) TO {to}")
             _require_order(engine, target, count, start, end)
         except duckdb.Error as error:
-            raise RowsError("The rows of a table do not match the announced columns and count.") from error
+            raise RowsError("The rows of a table do not match its declared columns and row count.") from error
         return target.read_bytes()
 
 
 def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...]]:
-    """Return `_row, _start, _end` and the columns of the rows with these numbers.
+    """Read `_row`, `_start`, `_end` and the columns of the rows with these numbers.
 
     Numbers without a row are skipped.
     """
@@ -80,7 +81,7 @@ def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...
 
 
 def read_spans(path: Path) -> tuple[list[int], list[int]]:
-    """Return the code points at which rows start and the code points at which rows end, in row order."""
+    """Read the code points at which the rows start, and those at which they end, in row order."""
     with _engine() as engine:
         query = "SELECT _start, _end FROM read_parquet($path) ORDER BY _row"
         found = engine.execute(query, {"path": str(path)}).fetchnumpy()
@@ -88,10 +89,7 @@ def read_spans(path: Path) -> tuple[list[int], list[int]]:
 
 
 def read_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfile:
-    """Return the profile of a table's first `MAX_PROFILED_COLUMNS` columns.
-
-    Memory use does not grow with the number of rows.
-    """
+    """Compute the profile of a table's first `MAX_PROFILED_COLUMNS` columns, using bounded memory."""
     columns = columns[:MAX_PROFILED_COLUMNS]
     if rows <= _MAX_ROWS_IN_MEMORY:
         return _read_short_profile(path, columns, rows)
@@ -114,7 +112,7 @@ def read_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfi
 
 
 def _read_short_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfile:
-    """Return the profile of a table with few rows, using one query instead of three over all columns."""
+    """Compute the profile of a table with few rows, with one query instead of three."""
     cells = ", ".join(f"CAST({quote_name(column.name)} AS VARCHAR)" for column in columns)
     with _engine() as engine:
         found = engine.execute(f"SELECT {cells} FROM read_parquet($path) ORDER BY _row", {"path": str(path)}).fetchall()
@@ -131,7 +129,7 @@ def _read_short_profile(path: Path, columns: Sequence[Column], rows: int) -> Tab
 
 
 def compute_table_profile(parquet: bytes, columns: Sequence[Column], rows: int) -> TableProfile:
-    """Return the profile of a table whose Parquet file is in memory."""
+    """Compute the profile of a table whose Parquet file is in memory."""
     with tempfile.NamedTemporaryFile(prefix="leadline-rows-", suffix=".parquet") as file:
         file.write(parquet)
         file.flush()
@@ -139,7 +137,11 @@ def compute_table_profile(parquet: bytes, columns: Sequence[Column], rows: int) 
 
 
 def _iter_aggregates(column: Column, rows: int) -> Iterator[str]:
-    """Yield a column's aggregates: cell count, distinct values, smallest and largest value, and longest text."""
+    """Yield the SQL expressions that profile a column.
+
+    They compute the number of filled cells, the number of distinct values, the smallest and the largest value, and the
+    length of the longest string.
+    """
     name = quote_name(column.name)
     is_ordered, is_text = column.type in ORDERED_TYPES, column.type is ColumnType.TEXT
     yield f"count({name})"
@@ -185,7 +187,10 @@ def _read_one_row(engine: duckdb.DuckDBPyConnection, path: Path, selected: Seque
 
 
 def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, start: int, end: int) -> None:
-    """Check the order of rows by comparing each row with the previous row while reading, without sorting."""
+    """Raise `RowsError` unless all rows are present, in order and within the table's span.
+
+    Each row is compared with the previous one, so no sorting is needed.
+    """
     within = engine.execute(
         """SELECT count(*) = $count AND bool_and(_row = place AND _start >= coalesce(before, $start)
                   AND _start <= _end AND _end <= $end)
@@ -199,7 +204,7 @@ def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, st
 
 @contextmanager
 def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
-    engine = _open_database().cursor()  # a separate connection
+    engine = _open_database().cursor()  # A separate connection to the same database.
     try:
         yield engine
     finally:
@@ -208,16 +213,16 @@ def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @cache
 def _open_database() -> duckdb.DuckDBPyConnection:
-    """Start the process's engine once, because starting it takes longer than reading most tables. It stores no data.
+    """Open this process's in-memory database once, because opening it takes longer than reading most tables.
 
-    It uses one thread, because rows must stay in order, and because ingest and answering each have a fixed part of the
+    It uses one thread, because rows must stay in order, and because ingest and answering each have a fixed share of the
     machine.
     """
     return duckdb.connect(":memory:", config={"threads": 1, "python_enable_replacements": False})
 
 
 def format_read_csv(kinds: Mapping[str, str], path: str) -> str:
-    """Return the SQL call that reads a file written by `csv.writer`. Empty cells become NULL.
+    """Format the SQL call that reads a file from `csv.writer`. Empty cells become NULL.
 
     `kinds` maps column names to DuckDB types.
     """
@@ -226,7 +231,7 @@ def format_read_csv(kinds: Mapping[str, str], path: str) -> str:
 
 
 def quote_name(name: str) -> str:
-    """Quote a name for SQL."""
+    """Quote an identifier for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 

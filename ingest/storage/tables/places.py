@@ -1,4 +1,4 @@
-"""Locates a span of a version's text in its file, and describes the location for readers of the file."""
+"""Describes where in a file a span of its text is, in terms used by readers of the file."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,8 +15,8 @@ MAX_HEADER_CHARS = 2_000
 class Location:
     """The location of a span: the number of the page, slide or sheet where it starts, and a description.
 
-    Descriptions are, for example, `page 12` or `sheet Costs, row 4`. If the format has no pages, slides or sheets, the
-    number is None and the description is empty.
+    `words` is the description, for example `page 12` or `sheet Costs, row 4`. If the format has no pages, slides or
+    sheets, `page` is None.
     """
 
     page: int | None = None
@@ -39,10 +39,7 @@ class SpanLocator:
         self._tables = tables
 
     def locate(self, version_id: str, start: int, end: int) -> Location:
-        """Return the location of a span.
-
-        The location is empty if the version was deleted or its layout was tampered with.
-        """
+        """Return the location of a span. It is empty if the version was deleted or its layout was tampered with."""
         try:
             layout = self._texts.load_map(version_id).layout
             first, last = layout.find_place(start), layout.find_place(max(start, end - 1))
@@ -56,9 +53,9 @@ class SpanLocator:
             return Location()
 
     def load_table_header(self, version_id: str, start: int) -> str:
-        """Return the header of the table whose rows contain a code point, truncated if it is long.
+        """Load the header of the table whose rows contain a code point, truncated if it is long.
 
-        Returns an empty string outside tables.
+        Returns an empty string if no table does.
         """
         try:
             span = self._texts.load_map(version_id).layout.find_header(start)
@@ -73,10 +70,10 @@ class SpanLocator:
         )
 
     def _format_rows_without_sheet(self, version_id: str, start: int, end: int) -> str:
-        """Describe rows of a text without pages, slides or sheets.
+        """Describe the rows of a span in a text without pages, slides or sheets.
 
-        If the file has cells, rows are numbered as in the file. If the whole file is one table, such as a CSV, the
-        table is not named, and lines above its rows are ignored.
+        If the file has cells, rows are numbered as in the file. If the file has only one table, as in CSV, the table is
+        not named, and lines above its rows are ignored.
         """
         tables = self._tables.load_tables(version_id) if self._tables is not None else ()
         table, rows = self._find_record_table(version_id, start, end)
@@ -86,7 +83,7 @@ class SpanLocator:
         return f"table {table.name}, {rows}" if table is not None and rows and len(tables) > 1 else rows
 
     def _find_record_table(self, version_id: str, start: int, end: int) -> tuple[RecordTable | None, str]:
-        """Return the record table that contains a span, and a description of the rows in the span."""
+        """Return the record table that contains a span, or None, and a description of its rows in the span."""
         for table in self._tables.load_tables(version_id) if self._tables is not None else ():
             if table.start <= start and end <= table.end:
                 rows = self._tables.find_rows_within(version_id, table.index, start, end) if self._tables else None

@@ -1,7 +1,7 @@
-"""Profiles of record tables: how full each column is, its values, and a few sample rows, all as short strings.
+"""Profiles of record tables: empty cells and values of each column, and a few sample rows, all as short strings.
 
-A profile shows how values are spelled, which is needed to write a query, without reading all rows. Profiles are
-computed once, when a table is stored, using a bounded amount of memory however many rows there are.
+A profile shows how values are spelled, so that a query can be written without reading all rows. It is computed once,
+when the table is stored, using bounded memory.
 """
 
 from collections import Counter
@@ -10,13 +10,12 @@ from decimal import Decimal
 
 from ingest.storage.tables.types import ColumnProfile, ColumnType
 
-# Columns beyond this number have no profile. If a column has more distinct values than this, the values are not counted
-# individually.
+# Maximum number of columns with a profile, and maximum number of distinct values that are counted individually.
 MAX_PROFILED_COLUMNS = 60
 MAX_COUNTED_VALUES = 1_000
 MAX_LISTED_VALUES = 48
-_RAREST_VALUES = 16  # if there are more values, this many are the rarest, because misspelled values are rare
-MAX_WHOLE_ROWS = 12  # tables of up to this many rows are shown completely
+_RAREST_VALUES = 16  # If there are more values, this many of the listed ones are the rarest: misspellings are rare.
+MAX_WHOLE_ROWS = 12  # Tables of up to this many rows are shown completely.
 MAX_VALUE_CHARS = 60
 MAX_CELL_CHARS = 80
 ELLIPSIS = "…"
@@ -25,10 +24,10 @@ ORDERED_TYPES = (*_NUMERIC_TYPES, ColumnType.DATE, ColumnType.TIMESTAMP)
 
 
 def choose_shown_rows(count: int) -> list[int]:
-    """Return the numbers of the sample rows in a profile.
+    """Choose the sample rows for a profile, and return their numbers.
 
-    All rows of a short table are shown; otherwise the first two, the middle and the last row. The last row is included
-    because it may be a total.
+    For a short table, these are all rows; otherwise the first two, the middle and the last row. The last row may be a
+    total.
     """
     if count <= MAX_WHOLE_ROWS:
         return list(range(1, count + 1))
@@ -36,7 +35,7 @@ def choose_shown_rows(count: int) -> list[int]:
 
 
 def truncate_text(text: str, most: int) -> str:
-    """Return the string, truncated to `most` characters and an ellipsis if it is longer."""
+    """Truncate a string to `most` characters. A truncated string ends in an ellipsis."""
     return text if len(text) <= most else f"{text[: most - 1]}{ELLIPSIS}"
 
 
@@ -46,9 +45,9 @@ def format_value(value: object) -> str:
 
 
 def select_values(counts: Mapping[str, int]) -> dict[str, int]:
-    """Select the values that fit in a profile: first the most common, then the rarest.
+    """Select the values to list in a profile: the most common ones, followed by the rarest.
 
-    Ties are in alphabetical order.
+    Equally common values are in alphabetical order.
     """
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     if len(ordered) <= MAX_LISTED_VALUES:
@@ -76,10 +75,7 @@ def compute_column_profile(values: Iterable[object], kind: ColumnType) -> Column
 
 
 def merge_profiles(profiles: Sequence[ColumnProfile], kind: ColumnType) -> ColumnProfile:
-    """Merge the profiles of a column whose rows are spread over several tables.
-
-    The result has the widest of the column types.
-    """
+    """Merge the profiles of a column that occurs in several tables. `kind` is the merged column's type."""
     if len(profiles) == 1:
         return profiles[0]
     counts = Counter[str]()

@@ -1,4 +1,4 @@
-"""Record tables of versions, stored in blobs."""
+"""Storage of document versions' record tables in blobs."""
 
 import json
 import tempfile
@@ -32,7 +32,7 @@ class RecordTables:
     """
 
     def __init__(self, blobs: Blobs, digests: DigestRecords | None = None) -> None:
-        """Initialize the store. If `digests` is given, all content is compared with its digest when it is read."""
+        """Open the store. If `digests` is given, all content is verified against its digest when it is read."""
         self._digests = digests
         self._blobs = blobs if digests is None else CheckedBlobs(blobs, digests)
         self._known = lru_cache(maxsize=4096)(self._load)
@@ -41,15 +41,15 @@ class RecordTables:
         self._spans = lru_cache(maxsize=8)(self._load_spans)
 
     def save(self, version_id: str, tables: Iterable[ParsedTable]) -> Mapping[str, Digest]:
-        """Store tables durably. Repeating this is safe. If there are no tables, nothing is written.
+        """Store a version's tables durably, and return the digests of the written files, keyed by file key.
 
-        Returns the digests of the written files, keyed by file key.
+        Repeating this is safe. If there are no tables, nothing is written.
         """
         tables = list(tables)
         if not tables:
             return {}
         listed = {_build_list_key(version_id): _dump_tables(tables)}
-        # The list of tables is written first, because `delete` relies on it.
+        # Write the list of tables first, because `delete` relies on it.
         self._blobs.put_all(listed)
         rows = {_build_rows_key(version_id, index): table.parquet for index, table in enumerate(tables)}
         contents = {_build_profiles_key(version_id): _dump_profiles(tables), **rows}
@@ -58,10 +58,7 @@ class RecordTables:
         return {key: Digest.from_content(content) for key, content in (listed | contents).items()}
 
     def select_with_tables(self, version_ids: Collection[str]) -> set[str]:
-        """Select the versions that may have tables, without reading files.
-
-        A version without digests is included, because it may have tables.
-        """
+        """Select the versions that may have tables, without reading files. This includes versions without digests."""
         return (
             set(version_ids)
             if self._digests is None
@@ -69,7 +66,7 @@ class RecordTables:
         )
 
     def load_tables(self, version_id: str) -> tuple[RecordTable, ...]:
-        """Return a version's tables in reading order.
+        """Load a version's tables in reading order, without their rows.
 
         The result is empty if the file format has no tables, or if the version was ingested before record tables
         existed.
@@ -77,20 +74,20 @@ class RecordTables:
         return self._known(version_id)
 
     def load_profile(self, version_id: str, index: int) -> TableProfile:
-        """Return a table's profile. If the table was stored without a profile, the profile is computed.
+        """Load a table's profile, or compute it if the table was stored without one.
 
-        Raises `KeyError` if there is no such table.
+        Raises `KeyError` if the table does not exist.
         """
         profiles = self._profiles(version_id)
         kept = profiles[index] if index < len(profiles) else None
         return kept or self._computed(version_id, index)
 
     def load_rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[RecordRow]:
-        """Return the rows with these numbers, in the given order. Numbers without a row are skipped.
+        """Load the rows with these numbers, in the given order. Numbers without a row are skipped.
 
-        Raises `KeyError` if there is no such table.
+        Raises `KeyError` if the table does not exist.
         """
-        # Imported here so that processes that do not read rows do not load DuckDB.
+        # Imported lazily, so that processes that read no rows do not load DuckDB.
         from ingest.storage.tables.parquet import read_rows
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
@@ -99,23 +96,23 @@ class RecordTables:
         return [found[number] for number in numbers if number in found]
 
     def find_rows_within(self, version_id: str, index: int, start: int, end: int) -> tuple[int, int] | None:
-        """Return the numbers of the first and last table row that have a code point in `[start, end)`.
+        """Find the rows that have a code point in `[start, end)`, and return the numbers of the first and the last one.
 
-        Returns None if there is no such row. Raises `KeyError` if there is no such table.
+        Returns None if there are none. Raises `KeyError` if the table does not exist.
         """
         starts, ends = self._spans(version_id, index)
         first, last = bisect_right(ends, start) + 1, bisect_left(starts, end)
         return (first, last) if first <= last else None
 
     def copy_to(self, version_id: str, index: int, path: Path) -> None:
-        """Write a table's Parquet file, with `_row`, `_start`, `_end` and the columns, to `path`.
+        """Copy a table's Parquet file, with `_row`, `_start`, `_end` and the columns, to `path`.
 
-        Raises `KeyError` if there is no such table.
+        Raises `KeyError` if the table does not exist.
         """
         path.write_bytes(self._blobs.read(_build_rows_key(version_id, index)))
 
     def list_keys(self, version_id: str) -> list[str]:
-        """List the keys of a version's table files. The list is empty if the version has no tables."""
+        """List the keys of a version's table files. Empty if the version has no tables."""
         try:
             count = len(json.loads(self._blobs.read(_build_list_key(version_id))))
         except KeyError:
@@ -153,7 +150,7 @@ class RecordTables:
             return ()
 
     def _compute_profile(self, version_id: str, index: int) -> TableProfile:
-        from ingest.storage.tables.parquet import read_profile  # imported here for the same reason
+        from ingest.storage.tables.parquet import read_profile  # Imported lazily for the same reason as in `load_rows`.
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
             self.copy_to(version_id, index, Path(file.name))
@@ -161,7 +158,7 @@ class RecordTables:
             return read_profile(Path(file.name), table.columns, table.rows)
 
     def _load_spans(self, version_id: str, index: int) -> tuple[Sequence[int], Sequence[int]]:
-        from ingest.storage.tables.parquet import read_spans  # imported here for the same reason
+        from ingest.storage.tables.parquet import read_spans  # Imported lazily for the same reason as in `load_rows`.
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
             self.copy_to(version_id, index, Path(file.name))

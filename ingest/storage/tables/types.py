@@ -1,8 +1,8 @@
-"""Record tables: typed rows that a document's own format contains, each with its span in the normalized text.
+"""Record tables: typed rows from a document's file, each with its span in the normalized text.
 
-A table is stored next to its version's text as one Parquet file, so that no reader holds all rows in memory. Each row
-has a number, counted from 1. The number allows any result computed from rows to be traced back to the rows' spans, and
-thus to the text quoted by a citation.
+A table is stored next to its version's text as one Parquet file, so that no reader holds all rows in memory. Row
+numbers are counted from 1. They allow any result computed from rows to be traced back to the rows' spans, and thus to
+the text that a citation quotes.
 """
 
 import itertools
@@ -15,10 +15,7 @@ ROW_NUMBER = "_row"
 
 
 class ColumnType(StrEnum):
-    """The type of a column: the narrowest type that fits all its non-empty cells.
-
-    It is `TEXT` if no narrower type fits.
-    """
+    """The type of a column: the narrowest type that fits all non-empty cells, or `TEXT` if no other type fits."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -30,9 +27,9 @@ class ColumnType(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column with its unique name.
+    """A column with a unique name.
 
-    `unit` is a unit or currency sign (€, %) that the column's numbers have in the file but not in the values.
+    `unit` is the unit or currency symbol (€, %) that the numbers have in the file but not in the table.
     """
 
     name: str
@@ -45,9 +42,9 @@ class ColumnProfile:
     """The profile of a column: the number of empty cells, and the number of distinct values in the other cells.
 
     `values` maps the most common and the rarest values to their counts. It is empty if there are too many distinct
-    values. `smallest` and `largest` are set for numbers and dates, `longest` (in characters) for strings. Values are
-    formatted as in SQL, and visibly truncated if they are long. `is_exact` is false if `distinct` is an estimate;
-    `distinct` is None if distinct values were not counted.
+    values. `smallest` and `largest` are set for numbers and dates, and `longest` (in characters) for strings. Values
+    are formatted as in SQL; long ones are truncated with an ellipsis. If `is_exact` is false, `distinct` is an
+    estimate. If `distinct` is None, distinct values were not counted.
     """
 
     type: ColumnType
@@ -61,13 +58,13 @@ class ColumnProfile:
 
     @property
     def has_all_values(self) -> bool:
-        """True if `values` contains every distinct value."""
+        """Whether `values` contains all distinct values."""
         return self.is_exact and len(self.values) == self.distinct
 
 
 @dataclass(frozen=True)
 class TableProfile:
-    """The profiles of a table's first columns, and sample rows by number.
+    """The profiles of a table's first columns, and sample rows keyed by row number.
 
     The cells of sample rows are truncated strings, or None if they are empty.
     """
@@ -78,10 +75,7 @@ class TableProfile:
 
 @dataclass(frozen=True)
 class RecordTable:
-    """Metadata of a table that is known without reading its rows.
-
-    The table's span covers its heading and all rows.
-    """
+    """Metadata of a table, which can be loaded without reading its rows. The span covers the heading and all rows."""
 
     index: int
     name: str
@@ -93,10 +87,9 @@ class RecordTable:
 
 @dataclass(frozen=True)
 class ParsedTable:
-    """A table produced by parsing, before it gets an index among its version's tables.
+    """A table produced by a parser, before it gets an index among its version's tables.
 
-    `parquet` is the file that contains its rows. If a table has no profile, the profile is computed when it is first
-    requested.
+    `parquet` is the content of a Parquet file with its rows. A missing profile is computed when it is first requested.
     """
 
     name: str
@@ -110,10 +103,10 @@ class ParsedTable:
 
 @dataclass(frozen=True)
 class RecordRow:
-    """A row with its number, from 1, and its half-open span of code points in the normalized text.
+    """A row with its number, counted from 1, and its half-open span of code points in the normalized text.
 
     Values have their column's type: `str`, `int`, `Decimal` (`float` beyond 18 digits), `date`, `datetime` (UTC if a
-    zone was given), `bool`; None for an empty cell. The original text of the cells is in the span.
+    time zone was given), `bool`, or None for an empty cell. The span contains the original text of the cells.
     """
 
     number: int
@@ -125,11 +118,11 @@ class RecordRow:
 EML_MEDIA_TYPE = "message/rfc822"
 MSG_MEDIA_TYPE = "application/vnd.ms-outlook"
 
-# Columns for the properties of a file, by media type.
+# Columns for file properties, by media type.
 MAIL_SENDER = Column("mail_sender", ColumnType.TEXT)
 MAIL_SENDER_ADDRESS = Column("mail_sender_address", ColumnType.TEXT)
 MAIL_RECIPIENTS = Column("mail_recipients", ColumnType.TEXT)
-MAIL_DATE = Column("mail_date", ColumnType.TIMESTAMP)  # the date in its original form, in any time zone
+MAIL_DATE = Column("mail_date", ColumnType.TIMESTAMP)  # The date in its original form, in any time zone.
 MAIL_DATE_UTC = Column("mail_date_utc", ColumnType.TIMESTAMP)
 MAIL_SUBJECT = Column("mail_subject", ColumnType.TEXT)
 MAIL_COLUMNS = (MAIL_SENDER, MAIL_SENDER_ADDRESS, MAIL_RECIPIENTS, MAIL_DATE, MAIL_DATE_UTC, MAIL_SUBJECT)
@@ -138,10 +131,7 @@ PROPERTY_COLUMNS: Mapping[str, tuple[Column, ...]] = {EML_MEDIA_TYPE: MAIL_COLUM
 
 
 def name_tables(tables: Iterable[ParsedTable], document: str) -> list[ParsedTable]:
-    """Return a document's tables with unique names.
-
-    If a table has no name, it is named after the document's file.
-    """
+    """Give a document's tables unique names. A table without a name is named after the document's file."""
     named: list[ParsedTable] = []
     taken: set[str] = set()
     for table in tables:

@@ -1,1 +1,1 @@
-"""Normalized texts of documents, their chunks, and the location of each text span in the file."""
+"""Storage of documents' normalized texts, their chunks, and the locations of text spans in the file."""

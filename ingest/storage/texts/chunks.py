@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-DEFAULT_MAX_CHARS = 1000  # about 245 tokens of English at 4.07 characters a token; the encoder reads 256
+DEFAULT_MAX_CHARS = 1000  # About 245 tokens of English text, at 4.07 characters per token. The encoder reads 256.
 _MAX_CONTEXT_CHARS = 200
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A half-open code-point span `[start, end)` of one version's normalized text; `text[start:end]` is the chunk.
+    """A chunk of a version's normalized text: the half-open span of code points `[start, end)`.
 
     `ordinal` counts from 0 in reading order. `heading_path` runs from the outermost to the innermost heading. `page` is
-    the page, slide or sheet on which the chunk starts, counted from 1.
+    the number of the page, slide or sheet on which the chunk starts, counted from 1.
     """
 
     ordinal: int
@@ -23,9 +23,9 @@ class Chunk:
 
 
 def build_context_line(title: str | None, heading_path: Sequence[str]) -> str:
-    """Build the context line that precedes a chunk in BM25 and in embedding: `Title > Part > Chapter`.
+    """Build the line that precedes a chunk in BM25 and in embedding, for example `Title > Part > Chapter`.
 
-    Consecutive repetitions are dropped, because the title of a book is often also its first heading.
+    Consecutive repetitions are dropped, because a book's title is often also its first heading.
     """
     parts: list[str] = []
     for part in (title or "", *heading_path):
@@ -35,7 +35,7 @@ def build_context_line(title: str | None, heading_path: Sequence[str]) -> str:
 
 
 def _fold_title(title: str) -> str:
-    """Normalize a title for comparison: fold case, and use plain quotation marks and dashes."""
+    """Normalize a title for comparison: fold case, and replace typographic quotation marks and dashes."""
     return title.casefold().translate(_PLAIN_PUNCTUATION)
 
 

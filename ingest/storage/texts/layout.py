@@ -1,7 +1,7 @@
 """The layout of a normalized text and its JSON form: headings, places (pages, slides, sheets) and tables.
 
-Parsers provide the layout; nothing is inferred from the text afterwards. Content that is in the file but not in the
-text is counted as omissions.
+Parsers provide the layout; nothing is inferred from the text later. Content that is in the file but not in the text is
+recorded as omissions.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import Any, cast
 
 
 class PlaceKind(StrEnum):
-    """The units into which a file's text is divided, in terms used by readers of the file."""
+    """The kinds of places into which a file is divided."""
 
     PAGE = "page"
     SLIDE = "slide"
@@ -23,7 +23,7 @@ class PlaceKind(StrEnum):
 
 @dataclass(frozen=True)
 class Place:
-    """A page, slide or sheet that starts at a code point. `number` counts from 1, and only sheets have names."""
+    """A page, slide or sheet. `start` is a code point, `number` counts from 1, and only sheets have a name."""
 
     kind: PlaceKind
     number: int
@@ -32,16 +32,16 @@ class Place:
 
     @property
     def label(self) -> str:
-        """The place as shown to users: `page 12`, `slide 4`, `sheet Costs`."""
+        """The place as shown to users, for example `page 12` or `sheet Costs`."""
         return f"{self.kind} {self.name or self.number}"
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading of level 1 to 6, or deeper if the format allows. Its line is `text[start:end]`.
+    """A heading, whose line is `text[start:end]`. Levels are counted from 1, and exceed 6 if the format allows it.
 
-    A heading begins a section of the tree. If no line of the text contains its title (a definition in source code, a
-    path in JSON), `start == end`. A heading without a title only ends the sections of its level and of deeper levels.
+    If no line of the text contains the title (a definition in source code, a path in JSON), `start` equals `end`. A
+    heading without a title only ends the sections of its level and of deeper levels.
     """
 
     level: int
@@ -52,10 +52,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class TableSpan:
-    """A table. Its header, including the rule below it, is `text[start:header_end]`.
-
-    Its name is the text of its caption.
-    """
+    """A table. Its header, including the rule below it, is `text[start:header_end]`. Its name is its caption."""
 
     start: int
     header_end: int
@@ -65,25 +62,19 @@ class TableSpan:
 
 @dataclass(frozen=True)
 class Layout:
-    """The layout of a text, with all elements in reading order.
-
-    Places do not overlap, and neither do tables.
-    """
+    """The layout of a text, in reading order. Places do not overlap, and neither do tables."""
 
     headings: tuple[Heading, ...] = ()
     places: tuple[Place, ...] = ()
     tables: tuple[TableSpan, ...] = ()
 
     def find_place(self, offset: int) -> Place | None:
-        """Return the place that contains a code point.
-
-        Returns None before the first place, or if the text has no places.
-        """
+        """Return the place that contains a code point, or None if it is before the first place."""
         at = bisect_right(self.places, offset, key=lambda place: place.start)
         return self.places[at - 1] if at else None
 
     def find_header(self, offset: int) -> tuple[int, int] | None:
-        """Return the span of the header of the table whose rows contain a code point, or None."""
+        """Return the span of the header of the table whose rows contain a code point, or None if no table does."""
         at = bisect_right(self.tables, offset, key=lambda table: table.start)
         if at and self.tables[at - 1].header_end <= offset < self.tables[at - 1].end:
             return self.tables[at - 1].start, self.tables[at - 1].header_end
@@ -98,21 +89,21 @@ class OmissionKind(StrEnum):
 
     PAGE_WITHOUT_TEXT = "page_without_text"
     IMAGE = "image"
-    FORMULA = "formula"  # an equation, or a cell whose value was not stored
-    HIDDEN = "hidden"  # hidden rows, columns, sheets, slides or text
-    ENTRY = "entry"  # an entry of an archive, or an attachment
+    FORMULA = "formula"  # An equation, or a cell whose value is not stored in the file.
+    HIDDEN = "hidden"  # Hidden rows, columns, sheets, slides or text.
+    ENTRY = "entry"  # An entry of an archive, or an attachment.
     INVISIBLE_CHARACTER = "invisible_character"
     EMBEDDED_OBJECT = "embedded_object"
-    UNREADABLE_CHARACTER = "unreadable_character"  # a character that its font does not map to Unicode
+    UNREADABLE_CHARACTER = "unreadable_character"  # A character that has no Unicode mapping in its font.
     MACRO = "macro"
-    TABLE = "table"  # a table whose rows were not turned into records
-    ROW = "row"  # a row of a very long table; only questions about the table find it
+    TABLE = "table"  # A table whose rows were not converted to records.
+    ROW = "row"  # A row of a very long table, which only questions about the table find.
     OTHER = "other"
 
 
 @dataclass(frozen=True)
 class Omission:
-    """One kind of omitted content: how often it occurs, and the locations or the reason ("pages 3, 7 to 9")."""
+    """One kind of omitted content: its number of occurrences, and their locations or the reason ("pages 3, 7")."""
 
     kind: OmissionKind
     count: int
@@ -120,7 +111,7 @@ class Omission:
 
     @property
     def words(self) -> str:
-        """The omission as shown to users: `3 images (pages 2, 7)`."""
+        """The omission as shown to users, for example `3 images (pages 2, 7)`."""
         one, several = _OMISSION_WORDS[self.kind]
         return f"{self.count:,} {one if self.count == 1 else several}" + (f" ({self.detail})" if self.detail else "")
 
@@ -142,7 +133,7 @@ _OMISSION_WORDS = {
 
 
 def build_page_places(starts: Iterable[int]) -> tuple[Place, ...]:
-    """Build pages from the code points at which they start."""
+    """Build numbered pages from the code points at which they start."""
     return tuple(Place(PlaceKind.PAGE, number, start) for number, start in enumerate(starts, start=1))
 
 
@@ -154,7 +145,7 @@ _TITLE_FIELD = re.compile(r"\Atitle:[ \t]+(?=\S)", re.IGNORECASE)
 
 
 def iter_markdown_headings(text: str) -> Iterator[Heading]:
-    """Yield each heading marked with `#` in a Markdown text, except in code fences."""
+    """Yield the headings marked with `#` in a Markdown text, except in fenced code blocks."""
     fence = ""
     for match in _HEADING_OR_FENCE.finditer(text):
         mark = match["fence"]
@@ -169,10 +160,7 @@ def iter_markdown_headings(text: str) -> Iterator[Heading]:
 
 
 def extract_heading_title(line: str, level: int) -> str:
-    """Extract the title from a Markdown heading.
-
-    At level 1 a field name is dropped, as in `# Title: Emma`.
-    """
+    """Extract the title from the text of a Markdown heading. At level 1, a leading `Title:` is dropped."""
     title = _TRAILING_MARKS.sub("", line).strip()
     return _TITLE_FIELD.sub("", title) if level == 1 else title
 
@@ -188,7 +176,7 @@ _MAX_OMISSION_KINDS = 100
 
 
 class LayoutError(ValueError):
-    """The layout is malformed, out of order, or extends beyond the end of its text."""
+    """Raised if a layout is malformed, out of order, or extends beyond the end of its text."""
 
 
 def dump_layout(layout: Layout) -> dict[str, Any]:
@@ -201,7 +189,7 @@ def dump_layout(layout: Layout) -> dict[str, Any]:
 
 
 def parse_layout(raw: object, *, characters: int) -> Layout:
-    """Parse the layout of a text with the given number of code points. Raises `LayoutError` if it is not valid."""
+    """Parse the layout of a text with this many code points. Raises `LayoutError` if it is invalid."""
     try:
         columns = cast("dict[str, Any]", raw)
         headings = tuple(
@@ -212,7 +200,7 @@ def parse_layout(raw: object, *, characters: int) -> Layout:
             Place(PlaceKind(each[0]), _require_whole(each[1]), _require_whole(each[2]), _require_text(each[3]))
             for each in columns["places"]
         )
-        tables = tuple(  # tables in early layouts had no names
+        tables = tuple(  # Tables in early layouts had no names.
             TableSpan(
                 _require_whole(each[0]),
                 _require_whole(each[1]),
@@ -227,7 +215,7 @@ def parse_layout(raw: object, *, characters: int) -> Layout:
     _require_order([(each.start, each.start) for each in places], characters)
     _require_order([(each.start, each.end) for each in tables], characters)
     if not all(each.start <= each.header_end <= each.end for each in tables):
-        raise LayoutError("A table's header is outside of the table.")
+        raise LayoutError("A table's header extends beyond the table.")
     return Layout(headings, places, tables)
 
 
@@ -237,7 +225,7 @@ def dump_omissions(omissions: tuple[Omission, ...]) -> list[tuple[str, int, str]
 
 
 def parse_omissions(raw: object) -> tuple[Omission, ...]:
-    """Parse omissions. Raises `LayoutError` if they are not valid."""
+    """Parse omissions. Raises `LayoutError` if they are invalid."""
     try:
         rows = cast("list[Any]", raw)
         found = tuple(
@@ -252,7 +240,7 @@ def parse_omissions(raw: object) -> tuple[Omission, ...]:
 
 def _require_order(spans: list[tuple[int, int]], characters: int) -> None:
     if not all(0 <= start <= end <= characters for start, end in spans):
-        raise LayoutError("The layout reaches beyond its text.")
+        raise LayoutError("The layout extends beyond its text.")
     if not all(one[1] <= other[0] for one, other in pairwise(spans)):
         raise LayoutError("The layout is out of order.")
 
@@ -265,5 +253,5 @@ def _require_whole(value: object) -> int:
 
 def _require_text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("A value is not a text.")
+        raise TypeError("A value is not a string.")
     return value[:_MAX_NAME_CHARS]

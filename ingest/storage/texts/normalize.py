@@ -1,9 +1,9 @@
-"""Normalizes text to the single form in which the product counts code points.
+"""Normalizes text to the form in which the product counts code points.
 
-A character is dropped if readers cannot see it but models can: controls, bidirectional overrides, tags, fillers. The
-exceptions are U+200C and U+200D, which shape words in Arabic and Indic scripts and join emoji. They are retained
-between two characters of those scripts or two pictographs. Elsewhere they have no use except to hide or split a word,
-so they are dropped.
+Characters that models can see but readers cannot are dropped: controls, bidirectional overrides, tags, fillers. The
+exceptions are U+200C and U+200D, which shape words in Arabic and Indic scripts and join emoji. They are kept between
+two characters of those scripts or two pictographs. Elsewhere they serve only to hide or split a word, so they are
+dropped.
 """
 
 import re
@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 
 _MAX_TITLE_CHARS = 300
-_JOINER_PASSES = 4  # Real text needs two. If a text needs one pass per joiner, all its joiners are dropped.
+_JOINER_PASSES = 4  # Real text needs two. If a text needs more, all of its joiners are dropped.
 
 _ASCII: dict[int, str | None] = {
     **{code: None for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n"},
@@ -21,18 +21,18 @@ _LINE_ENDS = "\r\v\f\x85\u2028\u2029"
 _SURROGATES = "\ud800-\udfff"
 _INVISIBLE = "".join(
     (
-        "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f",  # controls
-        "\xad\u034f",  # soft hyphen, grapheme joiner
-        "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069",  # text direction
-        "\u200b\u2060-\u2065\u206a-\u206f\ufeff",  # zero-width spaces and operators, byte order mark
-        "\u115f\u1160\u17b4\u17b5\u3164\uffa0",  # fillers
-        "\ufff0-\ufffb\ufffe\uffff",  # annotation marks, noncharacters
-        "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a",  # shorthand and music formatting
-        "\U000e0000-\U000e0fff",  # tags; selectors of ideograph variants, in which bytes can be hidden
+        "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f",  # Controls.
+        "\xad\u034f",  # Soft hyphen, grapheme joiner.
+        "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069",  # Text direction.
+        "\u200b\u2060-\u2065\u206a-\u206f\ufeff",  # Zero-width spaces and operators, byte order mark.
+        "\u115f\u1160\u17b4\u17b5\u3164\uffa0",  # Fillers.
+        "\ufff0-\ufffb\ufffe\uffff",  # Annotation marks, noncharacters.
+        "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a",  # Shorthand and music formatting.
+        "\U000e0000-\U000e0fff",  # Tags, and ideographic variation selectors, which can encode hidden bytes.
     )
 )
-# Unicode ranges: from Arabic to Vedic without Hangul Jamo; arrows and symbols without the two brackets that NFC
-# replaces; emoji.
+# Unicode ranges of characters that joiners may connect: Arabic to Vedic without Hangul Jamo, arrows and symbols without
+# the two brackets that NFC replaces, and emoji.
 _JOINING = (
     "\u0600-\u10ff\u1200-\u1cff\u2190-\u2328\u232b-\u2bff\ua800-\uabff\ufb50-\ufdff\ufe70-\ufefc"
     "\U00010a00-\U00011fff\U0001f000-\U0001faff"
@@ -47,7 +47,7 @@ _surrogates = re.compile(f"[{_SURROGATES}]")
 _stray_joiners = re.compile(f"(?<![{_JOINING}\ufe00-\ufe0f])[\u200c\u200d]|[\u200c\u200d](?![{_JOINING}])")
 _joiners = re.compile("[\u200c\u200d]")
 _second_selectors = re.compile("(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+")
-# Characters with a second form that a variation selector can select: keys, symbols, ideographs, emoji and a few
+# Characters with a second form, which a variation selector can select: keys, symbols, ideographs, emoji and a few
 # letters.
 _SELECTABLE = "0-9#*\xa9\xae\u1000-\u109f\u203c-\u33ff\u3400-\u9fff\ua840-\ua87f\uf900-\ufaff\U0001f000-\U0003ffff"
 _stray_selectors = re.compile(f"(?<![{_SELECTABLE}])[\ufe00-\ufe0f]")
@@ -57,11 +57,11 @@ _TOO_MANY_LINE_ENDS = "\n" * 4
 
 
 def normalize(text: str) -> str:
-    r"""Normalize `text` to NFC, with `\n` line ends and without invisible characters. Idempotent.
+    r"""Normalize a text to NFC, with `\n` line ends and without invisible characters. This is idempotent.
 
-    A carriage return, vertical tab, form feed, U+0085, U+2028 or U+2029 also ends a line, and CR LF is a single line
-    end. Lone surrogates become U+FFFD. White space at line ends is removed. Blank lines are removed at both ends of the
-    text, and elsewhere beyond two in a row.
+    A carriage return, CR LF, vertical tab, form feed, U+0085, U+2028 or U+2029 becomes `\n`. Lone surrogates become
+    U+FFFD. White space at line ends is removed, as are blank lines at both ends of the text. Elsewhere, at most two
+    consecutive blank lines are kept.
     """
     text = text.replace("\r\n", "\n")
     text = text.translate(_ASCII) if text.isascii() else _normalize_unicode(text)
@@ -72,9 +72,9 @@ def normalize(text: str) -> str:
 
 
 def _iter_stripped(text: str, block: int = 1 << 20) -> Iterator[str]:
-    """Yield the text without white space at line ends.
+    """Yield a text without white space at line ends, one block of lines at a time.
 
-    The text is processed one block of lines at a time, to limit the number of objects in memory.
+    Processing blocks limits the number of objects in memory.
     """
     at = 0
     while at < len(text):
@@ -84,22 +84,22 @@ def _iter_stripped(text: str, block: int = 1 << 20) -> Iterator[str]:
 
 
 def count_invisible(text: str) -> int:
-    """Count the invisible characters that `normalize` removes, except joiners of scripts."""
+    """Count the invisible characters that `normalize` removes, except joiners."""
     if text.isascii():
         return len(text) - len(text.translate(_controls))
     return sum(len(run) for run in _invisible.findall(text))
 
 
 def normalize_title(text: str | None) -> str | None:
-    """Reduce a title to one line of at most 300 characters. Returns None if no characters remain."""
+    """Reduce a title to one line of at most 300 characters. Returns None if nothing remains."""
     return " ".join(normalize(text or "").split())[:_MAX_TITLE_CHARS].rstrip() or None
 
 
 def remove_invisible(text: str) -> str:
-    """Remove the characters of `text` that a reader cannot see.
+    """Remove the characters that a reader cannot see, and change no others, not even line ends. This is idempotent.
 
-    Other characters do not change, not even line ends. The function is idempotent. It is stricter than `normalize`,
-    which retains all variation selectors: a row of them can spell a hidden text.
+    The function is stricter than `normalize`, which keeps all variation selectors. A series of them can encode a hidden
+    text.
     """
     if text.isascii():
         return text.translate(_controls)
@@ -110,7 +110,7 @@ def remove_invisible(text: str) -> str:
 
 
 def is_invisible(char: str) -> bool:
-    """Return whether `remove_invisible` may remove the character."""
+    """Return whether `remove_invisible` may remove a character."""
     return _invisible.match(char) is not None or _shaping.match(char) is not None
 
 
@@ -122,8 +122,8 @@ def _normalize_unicode(text: str) -> str:
     text = unicodedata.normalize("NFC", _surrogates.sub("\ufffd", text))
     if not _shaping.search(text):
         return text
-    # Without a joiner, the characters next to it may compose or change their order ("e", joiner, acute accent). This
-    # may make another joiner useless.
+    # After a joiner is removed, the characters next to it may compose or change their order ("e", joiner, acute). Then
+    # another joiner may become useless.
     for _ in range(_JOINER_PASSES):
         visible = _compose_without_joiners(_stray_joiners, text)
         if visible == text:

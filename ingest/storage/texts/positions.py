@@ -1,8 +1,8 @@
-"""Maps each span of a normalized text to its location in the file: a box on a page or a cell of a sheet.
+"""Maps the spans of a normalized text to their locations in the file: boxes on pages, or cells of sheets.
 
-A map has one entry for each word of a page (or another unit whose location the parser knows), and one for each cell or
-row of a sheet. Entries are in reading order and do not overlap, so the boxes of a span of code points are found by
-bisection. Entries are stored as columns of numbers: 28 bytes per entry in memory, and about a quarter of that on disk.
+A map has one entry for each word of a page (or other unit whose location the parser knows), and for each cell or row of
+a sheet. Entries are in reading order and do not overlap, so the entries of a span are found by bisection. They are
+stored as columns of numbers, with 28 bytes per entry in memory, and about a quarter of that on disk.
 """
 
 import zlib
@@ -17,17 +17,17 @@ import numpy.typing as npt
 _FORMAT = b"positions-1\n"
 _ENTRY_TYPE = np.dtype([("start", "<u4"), ("end", "<u4"), ("place", "<u4"), ("at", "<f4", (4,))])
 _MAX_OFFSET = 2**32 - 1
-_NO_BOX = -1.0  # marks a cell; stored in place of a box's right and bottom
-_MIN_LINE_OVERLAP = 0.6  # to be on one line, two words must overlap by this fraction of the lower one's height
+_NO_BOX = -1.0  # Stored instead of a box's right and bottom to mark a cell.
+_MIN_LINE_OVERLAP = 0.6  # Words on one line overlap by at least this fraction of the lower height.
 
 
 class PositionsError(ValueError):
-    """The bytes are not a valid position map of the text."""
+    """Raised if bytes are not a valid position map of the text."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle on a page or slide. Coordinates are fractions of the width and height, from the top left corner."""
+    """A rectangle on the page or slide `place`. Coordinates are fractions of its size, from the top left corner."""
 
     place: int
     left: float
@@ -38,7 +38,7 @@ class Box:
 
 @dataclass(frozen=True)
 class SheetCell:
-    """A cell of a sheet, given by row and column, counted from 1. Column 0 stands for the whole row."""
+    """A cell of the sheet `place`. Rows and columns are counted from 1; column 0 stands for the whole row."""
 
     place: int
     row: int
@@ -48,7 +48,7 @@ class SheetCell:
 class PositionsBuilder:
     """Collects positions in reading order.
 
-    They are stored as numbers rather than objects, because there may be millions of positions.
+    They are stored as numbers rather than objects, because there may be millions.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class PositionsBuilder:
 
 
 class Positions:
-    """The positions of one text."""
+    """The positions of a text's spans in its file."""
 
     def __init__(self, entries: npt.NDArray[np.void] | None = None) -> None:
         self._entries = np.empty(0, dtype=_ENTRY_TYPE) if entries is None else entries
@@ -87,21 +87,21 @@ class Positions:
     __hash__ = None  # type: ignore[assignment]  # it is compared by its numbers
 
     def iter_within(self, start: int, end: int) -> Iterator[tuple[int, int, Box | SheetCell]]:
-        """Yield each entry that has a code point in `[start, end)`, together with the entry's span."""
+        """Yield the span and location of each entry that overlaps `[start, end)`."""
         first, last = self._find_range(start, end)
         for begin, stop, place, at in self._entries[first:last].tolist():
             yield begin, stop, SheetCell(place, int(at[0]), int(at[1])) if at[2] < 0 else Box(place, *at)
 
     def list_boxes(self, start: int, end: int) -> list[Box]:
-        """List the boxes of a span. Boxes of words on the same line are joined."""
+        """List the boxes that overlap a span. The boxes of words on the same line are joined."""
         return join_boxes(at for _, _, at in self.iter_within(start, end) if isinstance(at, Box))
 
     def list_cells(self, start: int, end: int) -> list[SheetCell]:
-        """List the cells of a span in reading order."""
+        """List the cells that overlap a span, in reading order."""
         return [at for _, _, at in self.iter_within(start, end) if isinstance(at, SheetCell)]
 
     def list_row_ends(self, start: int, end: int) -> npt.NDArray[np.uint32]:
-        """Return the code point at which the last cell ends, for each sheet row that has a cell in `[start, end)`."""
+        """List the end of the last cell, as a code point, for each sheet row with a cell that overlaps a span."""
         first, last = self._find_range(start, end)
         cells = self._entries[first:last]
         cells = cells[cells["at"][:, 2] < 0]
@@ -112,9 +112,9 @@ class Positions:
         return ends
 
     def _find_range(self, start: int, end: int) -> tuple[int, int]:
-        """Return the range of entries that have a code point in `[start, end)`, as slice bounds.
+        """Return the slice bounds of the entries that overlap `[start, end)`.
 
-        Both operands have the same type. Otherwise NumPy would copy all the numbers for each search.
+        The operands of each search have the same type, because NumPy would otherwise copy all the numbers.
         """
         starts, ends = self._bounds
         first = np.searchsorted(ends, np.uint32(min(max(0, start), _MAX_OFFSET)), side="right")
@@ -129,9 +129,9 @@ class Positions:
 
     @classmethod
     def from_bytes(cls, content: bytes, *, characters: int, max_bytes: int = 1 << 30) -> "Positions":
-        """Parse the output of `to_bytes` for a text with the given number of code points.
+        """Parse the output of `to_bytes` for a text with this many code points.
 
-        Raises `PositionsError` if the output is not valid.
+        Raises `PositionsError` if the output is invalid.
         """
         if not content.startswith(_FORMAT):
             raise PositionsError("The positions have an unknown format.")
@@ -146,15 +146,12 @@ class Positions:
         starts, ends = entries["start"].astype(np.int64), entries["end"].astype(np.int64)
         in_order = bool(np.all(starts < ends)) and bool(np.all(ends[:-1] <= starts[1:]))
         if not in_order or (len(ends) and int(ends[-1]) > characters) or not np.all(np.isfinite(entries["at"])):
-            raise PositionsError("The positions are out of order or outside of the text.")
+            raise PositionsError("The positions are out of order or outside the text.")
         return cls(entries)
 
 
 def join_positions(maps: Iterable[tuple[int, Positions]]) -> Positions:
-    """Join the position maps of consecutive parts of a text.
-
-    Each map comes with the code point at which its part starts.
-    """
+    """Join the position maps of consecutive parts of a text, each given with the start of its part in the text."""
     parts = []
     for offset, each in maps:
         part = each._entries.copy()
@@ -165,7 +162,7 @@ def join_positions(maps: Iterable[tuple[int, Positions]]) -> Positions:
 
 
 def join_boxes(boxes: Iterable[Box]) -> list[Box]:
-    """Join the boxes of consecutive words on one line."""
+    """Join the boxes of consecutive words on the same line."""
     found: list[Box] = []
     for box in boxes:
         if found and _are_on_one_line(found[-1], box):

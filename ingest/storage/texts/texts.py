@@ -1,7 +1,7 @@
-"""Normalized texts, read by code-point span without loading the whole text, and the chunk map of each version.
+"""Storage of normalized texts and their maps. A span of code points is read without loading the whole text.
 
-A text is stored as UTF-8. A code point takes one to four bytes, so the map records the byte offset of every 1,024th
-code point. Therefore a span needs only one short read, however long the text is.
+A text is stored as UTF-8, in which a code point takes one to four bytes. The map records the byte offset of every
+1,024th code point, so reading a span takes only one short read, no matter how long the text is.
 """
 
 import json
@@ -24,9 +24,9 @@ _STRIDE = 1024
 class TextMap:
     """The map of a version's text: byte offsets, layout and chunks, without the text itself.
 
-    `marks[i]` is the byte offset of code point `1024 * i`; it is empty if the text is ASCII, where offsets coincide.
-    `spans` contains the start, end, heading path number and page of each chunk. `properties` are the file's own
-    metadata (`ingest.parsing.properties`).
+    `marks[i]` is the byte offset of code point `1024 * i`; `marks` is empty if the text is ASCII. `spans` contains the
+    start, end, heading path index and page of each chunk. `properties` is the file's metadata
+    (`ingest.parsing.properties`).
     """
 
     characters: int
@@ -40,10 +40,7 @@ class TextMap:
 
     @cached_property
     def chunks(self) -> tuple[Chunk, ...]:
-        """The chunks in reading order.
-
-        They are built on first use, because building them is the slowest step of loading a long map.
-        """
+        """The chunks in reading order, built on first use because that is the slowest step of loading a long map."""
         paths = [tuple(path) for path in self.heading_paths]
         return tuple(
             Chunk(ordinal, start, end, paths[path], page) for ordinal, (start, end, path, page) in enumerate(self.spans)
@@ -52,7 +49,7 @@ class TextMap:
 
 @dataclass(frozen=True)
 class VersionText:
-    """A version's text with its layout, its chunks, and the locations of text spans in the file."""
+    """A version's text with its layout, chunks, and positions in the file."""
 
     version_id: str
     text: str
@@ -70,7 +67,7 @@ class Texts:
     """
 
     def __init__(self, blobs: Blobs, digests: DigestRecords | None = None) -> None:
-        """Initialize the store. If `digests` is given, all content is compared with its digest when it is read."""
+        """Open the store. If `digests` is given, all content is verified against its digest when it is read."""
         self._checked = CheckedBlobs(blobs, digests) if digests is not None else None
         self._blobs = self._checked or blobs
         self._map = lru_cache(maxsize=64)(self._load_map)
@@ -79,14 +76,14 @@ class Texts:
     def save(
         self, version_id: str, text: str, *, title: str | None, chunks: Iterable[Chunk], layout: Layout = NO_LAYOUT
     ) -> Mapping[str, Digest]:
-        """Store a text durably. Repeating this is safe.
+        """Store a text durably, and return the digests of the written files, keyed by file key.
 
-        Returns the digests of the written files, keyed by file key.
+        Repeating this is safe.
         """
         return self.save_all([VersionText(version_id, text, title, tuple(chunks), layout)])
 
     def save_all(self, texts: Sequence[VersionText]) -> Mapping[str, Digest]:
-        """Save several versions in the same way as `save`."""
+        """Store the texts of several versions. See `save`."""
         contents: dict[str, bytes] = {}
         for each in texts:
             encoded = each.text.encode("utf-8")
@@ -104,18 +101,18 @@ class Texts:
             self._checked.preload_digests(version_ids)
 
     def load_map(self, version_id: str) -> TextMap:
-        """Load the map of a version. Raises `KeyError` if the version has no text."""
+        """Load the map of a version's text. Raises `KeyError` if the version has no text."""
         return self._map(version_id)
 
     def load_positions(self, version_id: str) -> Positions:
-        """Load the positions of a version's text in its file.
+        """Load the positions of a version's text in its file. They are empty if the format has none.
 
-        The result is empty if the file format has no positions. Raises `KeyError` if the version has no text.
+        Raises `KeyError` if the version has no text.
         """
         return self._positions(version_id)
 
     def read(self, version_id: str, start: int = 0, end: int | None = None) -> str:
-        """Read the text between two code points. If `end` is beyond the last code point, read to the end."""
+        """Read the text between two code points. The text ends at its last code point even if `end` is beyond it."""
         entry = self.load_map(version_id)
         end = entry.characters if end is None else min(end, entry.characters)
         if start >= end:
@@ -129,14 +126,11 @@ class Texts:
         return window[start - first * _STRIDE : end - first * _STRIDE]
 
     def read_bytes(self, version_id: str, byte_start: int, byte_end: int) -> str:
-        """Read the text between two byte offsets, which must be on code-point boundaries.
-
-        The index stores such offsets.
-        """
+        """Read the text between two byte offsets, such as those in the index. Both must be on code-point boundaries."""
         return self._blobs.read(_build_text_key(version_id), byte_start, byte_end - byte_start).decode("utf-8")
 
     def delete(self, version_id: str) -> int:
-        """Delete the text, map and positions of a version, and return the number of bytes freed."""
+        """Delete a version's text, map and positions, and return the number of bytes freed."""
         self._map.cache_clear()
         self._positions.cache_clear()
         keys = (*build_text_keys(version_id), build_positions_key(version_id))
@@ -154,7 +148,7 @@ class Texts:
 
 
 def compute_byte_spans(text: str, chunks: Sequence[Chunk]) -> list[tuple[int, int]]:
-    """Compute the UTF-8 byte span of each chunk of `text`, for chunks in reading order."""
+    """Compute the UTF-8 byte span of each chunk. The chunks must be in reading order."""
     spans: list[tuple[int, int]] = []
     position = offset = 0
     for chunk in chunks:
@@ -178,7 +172,7 @@ def build_text_keys(version_id: str) -> tuple[str, str]:
 
 
 def build_positions_key(version_id: str) -> str:
-    """Build the key of a version's positions. Not every version has positions."""
+    """Build the key of a version's positions, which not every version has."""
     return f"text/{version_id[:2]}/{version_id}.positions"
 
 
@@ -191,7 +185,7 @@ def _build_map_key(version_id: str) -> str:
 
 
 def _dump_map(entry: VersionText, size_bytes: int, marks: Sequence[int]) -> bytes:
-    """Format a map as JSON in columns. Each heading path is stored once and referenced by its number."""
+    """Format a map as JSON. Each heading path is stored once, and referenced by its index."""
     paths = list(dict.fromkeys(chunk.heading_path for chunk in entry.chunks))
     number = {path: index for index, path in enumerate(paths)}
     return json.dumps(
@@ -213,7 +207,7 @@ def _parse_map(content: bytes) -> TextMap:
     raw: dict[str, Any] = json.loads(content)
     if "layout" in raw:
         layout = parse_layout(raw["layout"], characters=raw["characters"])
-    else:  # written before texts had a layout
+    else:  # The map was written before texts had a layout.
         layout = Layout(places=build_page_places(raw["pages"]))
     return TextMap(
         raw["characters"],
@@ -223,5 +217,5 @@ def _parse_map(content: bytes) -> TextMap:
         raw["chunks"],
         raw["marks"],
         layout,
-        raw.get("properties", {}),  # maps written by earlier releases have no properties
+        raw.get("properties", {}),  # Maps from earlier releases have no properties.
     )

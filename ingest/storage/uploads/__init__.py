@@ -1,1 +1,1 @@
-"""Uploads that are not documents yet: files without a collection, and resumable uploads."""
+"""Uploads that are not documents yet: files outside collections, and resumable uploads."""

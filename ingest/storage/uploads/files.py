@@ -1,8 +1,8 @@
-"""Files that were uploaded without a collection: storing, listing and finding files, and removing their bytes.
+"""Files that were uploaded without a collection: storing, listing, finding and removing them.
 
 A file without documents is visible to its owner and the tenant's admins. A file with documents is visible to everyone
-who may see one of the documents. Each document has a separate copy of the bytes and exists as long as the file and the
-document's collection exist.
+who may see one of them. Each document has its own copy of the bytes, and exists as long as the file and the document's
+collection exist.
 """
 
 import time
@@ -37,14 +37,14 @@ _COLUMNS = [field.name for field in fields(StoredFile)]
 
 
 class Files:
-    """The files of all tenants. Each method reads or changes one tenant only."""
+    """Files of all tenants. Each method reads or changes the files of a single tenant only."""
 
     def __init__(self, engine: Engine, *, quotas: QuotaRules = UNLIMITED) -> None:
         self._engine = engine
         self._quotas = quotas
 
     def add(self, file: StoredFile) -> None:
-        """Record a file whose bytes are durable on disk. Raises `StorageQuotaExceededError` if a quota is exceeded."""
+        """Record a file whose bytes are already stored. Raises `StorageQuotaExceededError` if a quota is exceeded."""
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, file.tenant_id)
             self._quotas.add_stored(connection, Account(file.tenant_id, file.key_id), documents=0, size=file.size_bytes)
@@ -60,9 +60,9 @@ class Files:
             )
 
     def load_file(self, caller: Principal, identifier: str) -> StoredFile:
-        """Load a file, or a document presented as a file.
+        """Load a file, or a document that is presented as a file.
 
-        Raises `StoredFileNotFoundError` if it does not exist or the caller may not see it.
+        Raises `StoredFileNotFoundError` if it does not exist or if the caller may not see it.
         """
         with read_transaction(self._engine) as connection:
             return _load_file(connection, caller, identifier)
@@ -76,9 +76,9 @@ class Files:
         after: str | None = None,
         limit: int = 100,
     ) -> list[StoredFile]:
-        """List files by age, including documents that were uploaded directly. The list starts after the file `after`.
+        """List files by age, starting after the file `after`. Documents that were uploaded directly are included.
 
-        Raises `StoredFileNotFoundError` if there is no file `after`.
+        Raises `StoredFileNotFoundError` if the file `after` does not exist.
         """
         sent = _build_files_query(caller)
         sent = sent if purpose is None else sent.where(files.c.purpose == purpose)
@@ -97,14 +97,14 @@ class Files:
             return [_build_file(row) for row in connection.execute(query.limit(limit)).all()]
 
     def list_documents(self, tenant_id: str, identifier: str) -> list[tuple[str, str]]:
-        """List the documents created from a file, each with its collection, regardless of who may see them."""
+        """List the ids and collections of the documents created from a file, regardless of who may see them."""
         made = documents.c.tenant_id == tenant_id, documents.c.file_id == identifier, documents.c.deleted_at.is_(None)
         with read_transaction(self._engine) as connection:
             rows = connection.execute(select(documents.c.id, documents.c.collection).where(*made)).all()
         return [(row.id, row.collection) for row in rows]
 
     def load_named_files(self, tenant_id: str, identifiers: Collection[str]) -> dict[str, NamedFile]:
-        """Load the files of documents that are not deleted, keyed by document id."""
+        """Load the files of these documents, keyed by document id. Deleted documents are omitted."""
         found: dict[str, NamedFile] = {}
         columns = documents.c.id, documents.c.file_id, documents.c.name, documents.c.attributes
         with read_transaction(self._engine) as connection:
@@ -115,7 +115,7 @@ class Files:
         return found
 
     def find_document(self, caller: Principal, collection: str, identifier: str) -> str | None:
-        """Return the id of a file's document in a collection, or None if there is none that the caller may see."""
+        """Return the id of a file's document in a collection, or None if the caller may see none."""
         mine = (
             documents.c.tenant_id == caller.tenant_id,
             documents.c.collection == collection,
@@ -131,14 +131,14 @@ class Files:
     def delete(self, tenant_id: str, identifier: str) -> None:
         """Mark a file as deleted and erase its name. `FileRemoval` later removes the bytes and the row.
 
-        Raises `StoredFileNotFoundError` if there is no such file.
+        Raises `StoredFileNotFoundError` if the file does not exist.
         """
         live = files.c.tenant_id == tenant_id, files.c.id == identifier, files.c.deleted_at.is_(None)
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             row = connection.execute(select(files.c.key_id, files.c.size_bytes).where(*live)).first()
             if row is None:
-                raise StoredFileNotFoundError(f"There is no file {identifier!r}.")
+                raise StoredFileNotFoundError(f"File {identifier!r} not found.")
             connection.execute(update(files).where(*live).values(name="", deleted_at=time.time()))
             subtract_stored(connection, tenant_id, {row.key_id: (0, row.size_bytes)})
             record_action(connection, Action.FILE_DELETED, f"file:{identifier}", tenant_id=tenant_id)
@@ -152,10 +152,7 @@ class FileRemoval:
         self._delete_blob = delete_blob
 
     def remove_deleted_files(self) -> int:
-        """Remove the bytes and rows of deleted files, and return the number of removed files.
-
-        Repeating this is safe.
-        """
+        """Remove the bytes and rows of deleted files, and return the number of files. Repeating this is safe."""
         query = select(files.c.id, files.c.blob_key).where(files.c.deleted_at.is_not(None)).limit(_BATCH_FILES)
         removed = 0
         while True:
@@ -174,16 +171,15 @@ class FileRemoval:
 
 
 def require_source(connection: Connection, tenant_id: str, identifier: str, collection: str) -> None:
-    """Check that the file and the collection exist.
+    """Raise `StoredFileNotFoundError` or `CollectionNotFoundError` if a file or a collection does not exist.
 
-    Call this in the transaction that creates a document from the file. Raises `StoredFileNotFoundError` or
-    `CollectionNotFoundError` if the file or the collection does not exist.
+    Call this in the transaction that creates a document from the file in the collection.
     """
     require_collection(connection, tenant_id, collection)
     live = files.c.tenant_id == tenant_id, files.c.id == identifier, files.c.deleted_at.is_(None)
     # guard: document-of-deleted-file
     if connection.execute(select(files.c.id).where(*live)).first() is None:
-        raise StoredFileNotFoundError(f"There is no file {identifier!r}.")
+        raise StoredFileNotFoundError(f"File {identifier!r} not found.")
 
 
 def _build_files_query(caller: Principal) -> Any:  # noqa: ANN401 - a query of many columns
@@ -194,7 +190,7 @@ def _build_files_query(caller: Principal) -> Any:  # noqa: ANN401 - a query of m
 
 
 def _build_documents_query(caller: Principal) -> Any:  # noqa: ANN401 - a query of many columns
-    """Build the query for documents that were not created from a file, presented as files."""
+    """Build the query for documents that were uploaded directly, presented as files."""
     given: dict[str, ColumnElement[Any]] = {
         "purpose": literal(ASSISTANTS),
         "owner": literal(""),
@@ -224,7 +220,7 @@ def _load_file(connection: Connection, caller: Principal, identifier: str) -> St
     row = connection.execute(_build_files_query(caller).where(files.c.id == identifier)).first()
     row = row or connection.execute(_build_documents_query(caller).where(documents.c.id == identifier)).first()
     if row is None:
-        raise StoredFileNotFoundError(f"There is no file {identifier!r}.")
+        raise StoredFileNotFoundError(f"File {identifier!r} not found.")
     return _build_file(row)
 
 

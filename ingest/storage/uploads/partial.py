@@ -1,7 +1,7 @@
-"""Resumable uploads: how many bytes of each upload are durable, which request writes to it, and when it expires.
+"""Records of resumable uploads: how many bytes are durable, which request is writing, and when the upload expires.
 
-Only one request at a time, in any process, writes to an upload. This request holds the lease in the upload's row. Once
-another request has taken the lease, writes by the first request are ignored.
+Only one request at a time, across all processes, writes to an upload. It holds the lease in the upload's row. Once
+another request has taken the lease, writes by the first request are rejected.
 """
 
 import secrets
@@ -26,10 +26,10 @@ from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.quotas.store import QuotaRules, build_storage_error
 
 UPLOAD_LIFETIME_SECONDS = 24 * 3_600.0
-# The lease is longer than the server waits for a silent client, and longer than a writer works without recording
-# progress.
+# The lease must be longer than the server's timeout for a silent client, and longer than a writer works without
+# recording progress.
 LEASE_SECONDS = 90.0
-# The maximum number of open uploads per tenant.
+# Maximum number of open uploads per tenant.
 MAX_OPEN_UPLOADS = 1_000
 
 
@@ -37,8 +37,8 @@ MAX_OPEN_UPLOADS = 1_000
 class PartialUpload:
     """An upload of `length` bytes, of which `received` are durable.
 
-    `document_id` is the document created from the complete upload. `description` is the parsed description of the
-    document, and `header` the string from which it was parsed.
+    `description` is the parsed description of the document, and `header` is the string from which it was parsed.
+    `document_id` is the id of the document created from the complete upload.
     """
 
     id: str
@@ -53,7 +53,7 @@ class PartialUpload:
 
 
 class Uploads:
-    """The uploads of all tenants. Each method reads or changes the uploads of one owner only."""
+    """Resumable uploads of all tenants. Each upload belongs to one owner."""
 
     def __init__(
         self,
@@ -71,11 +71,10 @@ class Uploads:
     def create(
         self, account: Account, owner: str, length: int, description: Mapping[str, Any], header: str
     ) -> PartialUpload:
-        """Start an upload.
+        """Start an upload. From now on, its bytes count against the quotas.
 
-        From now on its bytes count against the quotas, together with the bytes of other open uploads. Raises
-        `StorageQuotaExceededError` if a quota is exceeded, and `BacklogFullError` if the tenant has `MAX_OPEN_UPLOADS`
-        open uploads.
+        Raises `StorageQuotaExceededError` if a quota would be exceeded, and `BacklogFullError` if the tenant already
+        has `MAX_OPEN_UPLOADS` open uploads.
         """
         now = self._clock()
         with write_transaction(self._engine) as connection:
@@ -85,7 +84,7 @@ class Uploads:
                 select(func.count(), func.coalesce(func.sum(uploads.c.length), 0)).where(*is_open)
             ).one()
             if count >= MAX_OPEN_UPLOADS:
-                raise BacklogFullError(f"The tenant has {count:,} open uploads, which is the limit.")
+                raise BacklogFullError(f"The tenant already has {count:,} open uploads, which is the limit.")
             by_key = connection.execute(
                 select(func.coalesce(func.sum(uploads.c.length), 0)).where(*is_open, uploads.c.key_id == account.key_id)
             ).scalar_one()
@@ -122,10 +121,7 @@ class Uploads:
         return made
 
     def load(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
-        """Load an upload.
-
-        Raises `UploadNotFoundError` if it does not exist, belongs to another owner or has expired.
-        """
+        """Load an upload. Raises `UploadNotFoundError` if it does not exist, has another owner, or has expired."""
         with read_transaction(self._engine) as connection:
             row = connection.execute(
                 select(uploads).where(self._build_owner_condition(tenant_id, identifier, owner))
@@ -133,9 +129,9 @@ class Uploads:
         return _build_upload(row, identifier)
 
     def acquire(self, tenant_id: str, identifier: str, owner: str, offset: int) -> tuple[PartialUpload, str]:
-        """Lease an upload for writing, and return it with the writer's token.
+        """Lease an upload for writing, and return it with a token for the writer.
 
-        Raises `UploadNotFoundError` if there is no such upload, `UploadOffsetError` unless exactly `offset` bytes are
+        Raises `UploadNotFoundError` if the upload does not exist, `UploadOffsetError` unless exactly `offset` bytes are
         durable, and `UploadTakenError` if another request is writing to it.
         """
         now, writer = self._clock(), secrets.token_hex(16)
@@ -147,13 +143,15 @@ class Uploads:
             if row is not None and row.writer is not None and row.lease_until > now:
                 raise UploadTakenError("Another request is writing to this upload.")
             if found.received != offset:
-                raise UploadOffsetError(f"The upload has {found.received:,} bytes, not {offset:,}.")
+                raise UploadOffsetError(
+                    f"The upload has {found.received:,} bytes, but the request starts at byte {offset:,}."
+                )
             taken = {"writer": writer, "lease_until": now + LEASE_SECONDS}
             connection.execute(update(uploads).where(of_upload).values(**taken))
         return found, writer
 
     def record_progress(self, identifier: str, writer: str, received: int) -> float:
-        """Record the number of durable bytes, and return when the upload expires.
+        """Record the number of durable bytes, extend the lease, and return the time at which the upload expires.
 
         Raises `LeaseLostError` if the lease was lost.
         """
@@ -163,14 +161,17 @@ class Uploads:
         return ends_at
 
     def release(self, identifier: str, writer: str, received: int) -> None:
-        """Record progress for the last time and release the lease, so that another request may continue."""
+        """Record the number of durable bytes and release the lease, so that another request may continue.
+
+        Raises `LeaseLostError` if the lease was lost.
+        """
         ends_at = self._clock() + self._kept_seconds
         self._update_held(identifier, writer, received=received, writer=None, ends_at=ends_at)
 
     def finish(self, identifier: str, writer: str, document_id: str) -> None:
-        """Record the document created from the complete upload.
+        """Record the document created from the complete upload, and release the lease.
 
-        Clients can read the record until the upload expires.
+        Clients can read the record until the upload expires. Raises `LeaseLostError` if the lease was lost.
         """
         whole = {"received": uploads.c.length, "document_id": document_id}
         self._update_held(identifier, writer, writer=None, **whole)
@@ -178,7 +179,7 @@ class Uploads:
     def delete(self, tenant_id: str, identifier: str, owner: str) -> None:
         """Delete an upload.
 
-        Raises `UploadNotFoundError` if there is no such upload, and `UploadTakenError` while a request is writing to
+        Raises `UploadNotFoundError` if the upload does not exist, and `UploadTakenError` while a request is writing to
         it.
         """
         with write_transaction(self._engine) as connection:
@@ -190,7 +191,7 @@ class Uploads:
             connection.execute(delete(uploads).where(of_upload))
 
     def discard(self, identifier: str, writer: str) -> None:
-        """Delete an upload that the request writing to it found to be unusable."""
+        """Delete an unusable upload on behalf of the request that is writing to it."""
         with write_transaction(self._engine) as connection:
             connection.execute(delete(uploads).where(uploads.c.id == identifier, uploads.c.writer == writer))
 
@@ -203,7 +204,7 @@ class Uploads:
         return found
 
     def select_known(self, identifiers: Sequence[str]) -> set[str]:
-        """Select the ids of uploads that exist."""
+        """Select those of these ids whose upload exists."""
         with read_transaction(self._engine) as connection:
             some = (select(uploads.c.id).where(uploads.c.id.in_(each)) for each in iter_slices(identifiers))
             return {found for query in some for found in connection.execute(query).scalars()}
@@ -217,7 +218,7 @@ class Uploads:
         held = uploads.c.id == identifier, uploads.c.writer == held_by
         with write_transaction(self._engine) as connection:
             if connection.execute(update(uploads).where(*held).values(**values)).rowcount != 1:
-                raise LeaseLostError(f"Another request has taken over upload {identifier}, or it was deleted.")
+                raise LeaseLostError(f"Another request has taken over upload {identifier}, or the upload was deleted.")
 
 
 def _build_open_conditions(now: float) -> tuple[ColumnElement[bool], ...]:
@@ -226,7 +227,7 @@ def _build_open_conditions(now: float) -> tuple[ColumnElement[bool], ...]:
 
 def _build_upload(row: Row[Any] | None, identifier: str) -> PartialUpload:
     if row is None:
-        raise UploadNotFoundError(f"There is no upload {identifier!r}, or it has expired.")
+        raise UploadNotFoundError(f"Upload {identifier!r} not found. It may have expired.")
     return PartialUpload(
         row.id,
         row.tenant_id,

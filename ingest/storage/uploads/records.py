@@ -1,4 +1,4 @@
-"""Records of files: uploaded bytes, whether or not documents were created from them.
+"""Records of uploaded files, from which documents may have been created.
 
 A document that was uploaded directly is also presented as a file, under the document's id.
 """
@@ -13,7 +13,7 @@ ASSISTANTS = "assistants"
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file. If `document_id` is set, the file is the document with this id and has no separate bytes."""
+    """An uploaded file. If `document_id` is set, it is the document with this id, and has no separate bytes."""
 
     id: str
     tenant_id: str
@@ -31,7 +31,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class NamedFile:
-    """A document's file in search results and citations, with the document's metadata."""
+    """A document's file as shown in search results and citations, with the document's metadata."""
 
     id: str
     name: str

@@ -1,1 +1,1 @@
-"""Webhooks: endpoints, their event subscriptions, and the outbox of messages. Sending is done elsewhere."""
+"""Webhooks: endpoints, their event subscriptions, and the outbox of messages. Workers send the messages."""

@@ -1,7 +1,7 @@
-"""Checks the addresses that callers give for outgoing requests: public servers and configured networks are allowed.
+"""Checks URLs from callers before requests are sent to them. Public servers and configured networks are allowed.
 
-A name is resolved once, its addresses are checked, and the connection goes to a checked address. Therefore a later
-change of the name's addresses does not affect the connection.
+A host name is resolved once, and the connection goes to one of the checked addresses. Therefore the check cannot be
+bypassed by changing the name's addresses afterwards.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _PORTS = {"https": 443, "http": 80}
 PUBLIC_PORTS = frozenset({443, 8443})
-# RFC 6052: IPv6 addresses that embed an IPv4 address in their last 32 bits.
+# IPv6 addresses that embed an IPv4 address in their last 32 bits (RFC 6052).
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-# IANA's special-purpose registries (RFC 6890), listed here because Python's tables differ between its releases. In
-# IPv6, only the global unicast addresses can be public at all (RFC 4291).
+# IANA's special-purpose registries (RFC 6890), listed here because Python's tables differ between releases. In IPv6,
+# only global unicast addresses can be public (RFC 4291).
 _SPECIAL_IPV4 = tuple(
     map(
         ipaddress.IPv4Network,
@@ -55,7 +55,7 @@ _SPECIAL_IPV6 = tuple(
 
 @dataclass(frozen=True)
 class Destination:
-    """A parsed URL. `host` is spelled as given by the caller, for certificates and the Host header."""
+    """A parsed URL. `host` is spelled as in the URL, for certificates and the Host header."""
 
     scheme: str
     host: str
@@ -68,13 +68,13 @@ class Destination:
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
     def build_url(self, address: Address) -> str:
-        """Build the URL with a checked IP address in place of the host name."""
+        """Build the URL with a checked IP address instead of the host name."""
         host = f"[{address}]" if address.version == 6 else str(address)
         return f"{self.scheme}://{host}:{self.port}{self.target}"
 
 
 class Destinations:
-    """The allowed destinations: public addresses over TLS on certain ports, and any address in `networks`."""
+    """Checks destinations. Public addresses are allowed with TLS on certain ports, and all addresses in `networks`."""
 
     def __init__(self, networks: Sequence[Network] = (), ports: Collection[int] = PUBLIC_PORTS) -> None:
         self._networks = tuple(networks)
@@ -82,7 +82,7 @@ class Destinations:
 
     @classmethod
     def parse(cls, networks: str, ports: str = "") -> "Destinations":
-        """Parse comma-separated networks, and comma-separated ports of public addresses.
+        """Parse the comma-separated networks, and the comma-separated ports allowed for public addresses.
 
         Raises `ValueError` if a network or port is invalid.
         """
@@ -97,7 +97,9 @@ class Destinations:
         except ValueError as error:
             raise DestinationRefusedError(f"{url!r} is not a valid URL.") from error
         if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None or parts.fragment:
-            raise DestinationRefusedError(f"{url!r} is not an https:// URL with a host and without user and fragment.")
+            raise DestinationRefusedError(
+                f"{url!r} must be an https:// URL with a host and without user info or a fragment."
+            )
         if parts.scheme == "http" and not self._networks:
             raise DestinationRefusedError("The address must begin with https://.")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -109,9 +111,9 @@ class Destinations:
         return destination
 
     async def resolve(self, url: str) -> tuple[Destination, list[Address]]:
-        """Resolve a URL's host name and return the allowed IP addresses of the server.
+        """Parse a URL and resolve its host name. Return the destination and its IP addresses.
 
-        Raises `DestinationRefusedError` if the URL is not allowed.
+        Raises `DestinationRefusedError` if the URL or one of the addresses is not allowed.
         """
         destination = self.check_url(url)
         if (literal := _parse_literal(destination.host)) is not None:
@@ -124,7 +126,7 @@ class Destinations:
                 f"The host name {destination.host!r} could not be resolved.", hint=""
             ) from error
         addresses = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
-        for address in addresses:  # one private address among public addresses is an attack or a mistake
+        for address in addresses:  # A private address among public ones is an attack or a mistake.
             # guard: webhook-every-address
             self._require_allowed(destination, address)
         return destination, addresses
@@ -153,21 +155,18 @@ def _parse_ports(ports: str) -> list[int]:
     found = [int(each) for each in ports.split(",") if each.strip()]
     for port in found:
         if not 0 < port < 65_536:
-            raise ValueError(f"{port} is not a port: ports are 1 to 65535.")
+            raise ValueError(f"{port} is not a valid port. Ports range from 1 to 65535.")
     return found
 
 
 def _parse_literal(host: str) -> Address | None:
-    """Parse a host that is an IP address in any form that resolvers accept without a lookup.
-
-    Returns None if the host is a name.
-    """
+    """Parse a host that is an IP address, in any form that resolvers accept. Returns None if it is a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
         pass
     try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))  # for example `127.1`, `0x7f000001`, `2130706433`
+        return ipaddress.IPv4Address(socket.inet_aton(host))  # For example `127.1`, `0x7f000001` or `2130706433`.
     except OSError:
         return None
 

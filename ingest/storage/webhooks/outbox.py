@@ -1,7 +1,7 @@
-"""Webhook messages as rows: written with the change they report, claimed by senders, and updated after each attempt.
+"""The outbox of webhook messages: they are written with the change that they report, and then claimed by senders.
 
 A message is written in the transaction of the change, so it is sent if and only if the change was committed. A sender
-holds a lease: if it dies, another sender sends the message again with the same id.
+holds a lease. If the sender dies, another one sends the message again with the same id.
 """
 
 import random
@@ -31,15 +31,15 @@ def publish(
 ) -> None:
     """Write one message per subject for each of the tenant's webhooks that subscribe to the event.
 
-    A subject is the `data` of its message and consists of ids and codes. The first value identifies the object of the
-    message. A webhook gets one message per event and object, plus one for each `change` of the object.
+    A subject is the `data` of a message and consists of ids and codes. Its first value identifies the object that the
+    message is about. A webhook gets only one message for each combination of event, object and `change`.
     """
     if not subjects:
         return
     rows = connection.execute(
         select(webhooks.c.id, webhooks.c.events)
         .where(webhooks.c.tenant_id == tenant_id, webhooks.c.disabled_at.is_(None))
-        # The webhooks are locked so that none is deleted before its messages are written.
+        # Lock the webhooks, so that none is deleted before its messages are written.
         .with_for_update(read=True, key_share=True)
     ).all()
     wanting = [row.id for row in rows if event in row.events]
@@ -55,7 +55,7 @@ def publish(
 
 
 def build_message(tenant_id: str, webhook_id: str, kind: str, data: dict[str, Any], *, key: str) -> dict[str, Any]:
-    """Build the row of a message that is due immediately."""
+    """Build the row of a message to be sent immediately."""
     moment = time.time()
     body = {"type": kind, "timestamp": datetime.fromtimestamp(moment, UTC).isoformat(), "data": data}
     return {
@@ -73,13 +73,13 @@ def build_message(tenant_id: str, webhook_id: str, kind: str, data: dict[str, An
 
 
 class Outbox:
-    """Messages to be sent. Any number of senders may work concurrently."""
+    """The messages to be sent. Any number of senders may work concurrently."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def claim(self, *, lease_seconds: float, each: int = 4, most: int = 32) -> list[DueDelivery]:
-        """Lease due messages, at most `each` per webhook, so that a slow receiver does not delay other webhooks."""
+        """Lease up to `most` due messages, but at most `each` per webhook, so that slow receivers delay no others."""
         with write_transaction(self._engine) as connection:
             moment = build_clock(connection)
             due = (
@@ -94,7 +94,7 @@ class Outbox:
             for webhook in connection.execute(waiting).scalars().all():
                 query = select(deliveries.c.sequence).where(*due, deliveries.c.webhook_id == webhook)
                 chosen += connection.execute(query.order_by(deliveries.c.sequence).limit(each)).scalars()
-            random.shuffle(chosen)  # shuffled so that no webhook is always left out if there are more webhooks than fit
+            random.shuffle(chosen)  # Otherwise, if there are too many webhooks, the same ones would always be left out.
             taken = connection.execute(
                 update(deliveries)
                 .where(deliveries.c.sequence.in_(chosen[:most]), *due)
@@ -104,7 +104,7 @@ class Outbox:
             return _load_due(connection, list(taken))
 
     def record_result(self, due: DueDelivery, outcome: DeliveryResult, *, disable_days: float) -> None:
-        """Record the result of an attempt and schedule the next one.
+        """Record the result of an attempt, and schedule the next one if it failed.
 
         A webhook that has been failing for `disable_days` is disabled.
         """
@@ -137,10 +137,9 @@ class Outbox:
 def _update_webhook_health(
     connection: Connection, webhook_id: str, outcome: DeliveryResult, moment: float, disable_seconds: float
 ) -> None:
-    """Record on the webhook that a message arrived, or the time since which no message has arrived.
+    """Record whether a webhook is failing, and since when.
 
-    If that time is too long ago, the webhook is disabled. If the receiver responds with 410, the webhook is disabled
-    immediately.
+    The webhook is disabled if it has been failing for too long, or immediately if the receiver responds with 410.
     """
     this = webhooks.c.id == webhook_id
     if outcome.is_delivered:
@@ -164,13 +163,13 @@ def _update_webhook_health(
 
 def _format_disable_reason(outcome: DeliveryResult, days: float) -> str:
     if outcome.is_gone:
-        return "Its server replied with 410, which means that it wants no more messages."
-    last = f"the last reply was {outcome.status}." if outcome.status else f"last error: {outcome.detail}"
+        return "Its server responded with 410, which means that it wants no more messages."
+    last = f"the last response was {outcome.status}." if outcome.status else f"last error: {outcome.detail}"
     return f"No message was delivered for {days:.1f} days; {last}"
 
 
 def _load_due(connection: Connection, taken: Sequence[str]) -> list[DueDelivery]:
-    """Load claimed messages with the addresses and secrets of their webhooks."""
+    """Load claimed messages with the URLs and secrets of their webhooks."""
     query = (
         select(deliveries, webhooks.c.url, webhooks.c.secret, webhooks.c.previous_secret, webhooks.c.previous_until)
         .join(webhooks, webhooks.c.id == deliveries.c.webhook_id)
@@ -186,7 +185,7 @@ def _load_due(connection: Connection, taken: Sequence[str]) -> list[DueDelivery]
 
 
 def _compute_pause(attempt: int, outcome: DeliveryResult) -> float | None:
-    """Return the seconds until the next attempt, or None if that was the last one."""
+    """Compute the delay until the next attempt in seconds. Returns None after the last attempt."""
     if attempt > len(RETRY_SECONDS):
         return None
     usual = RETRY_SECONDS[attempt - 1] * random.uniform(1.0, 1.0 + _JITTER)

@@ -1,7 +1,7 @@
-"""Records of webhooks: a tenant's endpoints, the events they receive, and the schedule of attempts.
+"""Records of webhooks: a tenant's endpoints, the events that they receive, and the schedule of attempts.
 
-Messages are signed as in the Standard Webhooks specification (https://www.standardwebhooks.com). The schedule of
-attempts is the example in the specification and covers about three days.
+Messages are signed according to the Standard Webhooks specification (https://www.standardwebhooks.com). The schedule of
+attempts is the specification's example, and covers about three days.
 """
 
 import base64
@@ -14,9 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.storage.webhooks.destinations import Destinations
 
-# The seconds between attempts, from the example schedule in the specification.
+# Seconds between attempts, from the example schedule in the specification.
 RETRY_SECONDS = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
-# After a rotation, messages are also signed with the previous secret for this long.
+# For this long after a rotation, messages are also signed with the previous secret.
 ROTATION_SECONDS = 24 * 3600.0
 MAX_WEBHOOKS = 50
 _SECRET_BYTES = 32
@@ -28,19 +28,19 @@ class EventType(StrEnum):
     DOCUMENT_READY = "document.ready"
     DOCUMENT_FAILED = "document.failed"
     DOCUMENT_DELETED = "document.deleted"
-    RUN_PAUSED = "run.paused"  # the run's budget is exhausted, and the run waits for a user's decision
+    RUN_PAUSED = "run.paused"  # The run's budget is exhausted, and the run waits for a user's decision.
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"
     FEEDBACK_GIVEN = "feedback.given"
 
 
-# The event type of a test message sent by an admin.
+# Event type of a test message, which an admin sends.
 TEST_EVENT = "webhook.test"
 
 
 class DeliveryState(StrEnum):
-    """The states of a message: `pending`, then `delivered` once it is accepted, or `failed` if no attempts remain."""
+    """The states of a message: `pending`, then `delivered` if it is accepted, or `failed` if no attempts remain."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -52,7 +52,7 @@ class Webhook:
     """An endpoint that receives events.
 
     `failing_since` is the time at which the current series of failed attempts began. If `disabled_at` is set, the
-    endpoint receives no messages, for the reason in `disabled_reason`.
+    endpoint receives no messages; `disabled_reason` says why.
     """
 
     id: str
@@ -68,9 +68,9 @@ class Webhook:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message for a webhook and the message's state.
+    """A message for a webhook, with its state.
 
-    `status` is the HTTP status of the last response. `detail` says why the message failed.
+    `status` is the HTTP status of the last response. `detail` says why the last attempt failed.
     """
 
     id: str
@@ -89,10 +89,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class DueDelivery:
-    """A claimed message with all values needed to send it.
-
-    `attempt` counts from 1 and serves as the fencing token.
-    """
+    """A claimed message with everything needed to send it. `attempt` counts from 1 and is also the fencing token."""
 
     id: str
     webhook_id: str
@@ -104,9 +101,9 @@ class DueDelivery:
 
 @dataclass(frozen=True)
 class DeliveryResult:
-    """The result of an attempt: the status of the response, or the reason why there was no response.
+    """The result of an attempt: the response's HTTP status, or the reason why there was no response.
 
-    `wait_seconds` is the delay requested by the receiver.
+    `wait_seconds` is the delay that the receiver requested.
     """
 
     status: int | None
@@ -119,12 +116,12 @@ class DeliveryResult:
 
     @property
     def is_gone(self) -> bool:
-        """True if the receiver has said that it wants no more messages."""
+        """Whether the receiver wants no more messages."""
         return self.status == 410
 
 
 def generate_secret() -> str:
-    """Generate a secret in the format of the specification."""
+    """Generate a secret in the specification's format."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
@@ -135,16 +132,16 @@ class WebhookSettings(BaseSettings):
 
     webhook_networks: str = Field(
         "",
-        description="Private networks that webhooks may reach, besides public addresses: `10.0.0.0/8, 127.0.0.1/32`. "
-        "These may be reached without TLS, too.",
+        description="Private networks that webhooks may reach in addition to public addresses, for example "
+        "`10.0.0.0/8, 127.0.0.1/32`. TLS is not required for them.",
     )
     webhook_ports: str = Field(
-        "443, 8443", description="Comma-separated ports of public addresses that webhooks may be sent to."
+        "443, 8443", description="Comma-separated ports to which webhooks may be sent at public addresses."
     )
     webhook_disable_days: float = Field(
-        5.0, gt=0, description="A webhook is disabled when every attempt has failed for this many days."
+        5.0, gt=0, description="A webhook is disabled if all attempts have failed for this many days."
     )
-    webhook_seconds: float = Field(15.0, gt=0, description="How long to wait for a webhook's receiver to reply.")
+    webhook_seconds: float = Field(15.0, gt=0, description="Timeout for the response of a webhook's receiver.")
 
     @field_validator("webhook_networks")
     @classmethod

@@ -1,8 +1,4 @@
-"""Management of webhooks by a tenant's admins.
-
-Webhooks can be created, changed, rotated and deleted. Their messages can be listed and sent again. Each method is one
-transaction.
-"""
+"""Management of webhooks by a tenant's admins: creating, changing and deleting them, and sending messages again."""
 
 import time
 import uuid
@@ -33,7 +29,7 @@ _DISABLED_BY_ADMIN = "An admin disabled it."
 
 
 class Webhooks:
-    """Webhooks of all tenants. Each method reads or changes the webhooks of a single tenant only."""
+    """Webhooks of all tenants. Each method reads or changes the webhooks of one tenant in one transaction."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -41,13 +37,13 @@ class Webhooks:
     def create(
         self, tenant_id: str, url: str, events: Sequence[EventType], *, description: str = ""
     ) -> tuple[Webhook, str]:
-        """Create a webhook and return it with its secret. Raises `WebhooksFullError` if the tenant has too many."""
+        """Create a webhook and return it with its secret. Raises `WebhooksFullError` if the limit is reached."""
         secret, identifier = generate_secret(), str(uuid.uuid4())
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             count = connection.execute(select(func.count()).where(webhooks.c.tenant_id == tenant_id)).scalar_one()
             if count >= MAX_WEBHOOKS:
-                raise WebhooksFullError(f"The tenant has {count} webhooks; the limit is {MAX_WEBHOOKS}.")
+                raise WebhooksFullError(f"The tenant already has {count} webhooks. The limit is {MAX_WEBHOOKS}.")
             connection.execute(
                 insert(webhooks).values(
                     id=identifier,
@@ -72,15 +68,15 @@ class Webhooks:
         return [_build_webhook(row) for row in rows]
 
     def load_webhook(self, tenant_id: str, identifier: str) -> Webhook:
-        """Load a webhook. Raises `WebhookNotFoundError` if there is none."""
+        """Load a webhook. Raises `WebhookNotFoundError` if it does not exist."""
         with read_transaction(self._engine) as connection:
             return _load_webhook(connection, tenant_id, identifier)
 
     def change(self, tenant_id: str, identifier: str, changes: Mapping[str, Any]) -> Webhook:
-        """Change `url`, `events`, `description` or `disabled`.
+        """Change a webhook's `url`, `events`, `description` or `disabled`.
 
-        If a webhook is enabled again, its pending messages are sent. Raises `WebhookNotFoundError` if there is no such
-        webhook.
+        When a webhook is enabled again, its pending messages are sent. Raises `WebhookNotFoundError` if the webhook
+        does not exist.
         """
         values = {name: value for name, value in changes.items() if name != "disabled"}
         if "events" in values:
@@ -100,9 +96,9 @@ class Webhooks:
             return _load_webhook(connection, tenant_id, identifier)
 
     def rotate_secret(self, tenant_id: str, identifier: str) -> tuple[Webhook, str]:
-        """Give a webhook a new secret. For a day, messages are signed with both secrets.
+        """Replace a webhook's secret. For a day, messages are signed with both the old and the new secret.
 
-        Raises `WebhookNotFoundError` if there is no such webhook.
+        Raises `WebhookNotFoundError` if the webhook does not exist.
         """
         secret = generate_secret()
         with write_transaction(self._engine) as connection:
@@ -117,7 +113,7 @@ class Webhooks:
             return _load_webhook(connection, tenant_id, identifier), secret
 
     def delete(self, tenant_id: str, identifier: str) -> None:
-        """Delete a webhook with its messages. Raises `WebhookNotFoundError` if there is no such webhook."""
+        """Delete a webhook and its messages. Raises `WebhookNotFoundError` if the webhook does not exist."""
         with write_transaction(self._engine) as connection:
             _load_webhook(connection, tenant_id, identifier)
             connection.execute(select(webhooks.c.id).where(webhooks.c.id == identifier).with_for_update()).all()
@@ -134,9 +130,9 @@ class Webhooks:
         before: int | None = None,
         limit: int = 50,
     ) -> list[Delivery]:
-        """List a webhook's messages with a `sequence` below `before`, newest first.
+        """List a webhook's messages, newest first. If `before` is given, list only those with a lower `sequence`.
 
-        Raises `WebhookNotFoundError` if there is no such webhook.
+        Raises `WebhookNotFoundError` if the webhook does not exist.
         """
         query = select(deliveries).where(deliveries.c.webhook_id == identifier, deliveries.c.tenant_id == tenant_id)
         if states:
@@ -149,9 +145,9 @@ class Webhooks:
         return [_build_delivery(row) for row in rows]
 
     def replay(self, tenant_id: str, identifier: str, delivery: str) -> Delivery:
-        """Send a message again, whatever its state, with the same id and a new series of attempts.
+        """Send a message again, regardless of its state, with the same id and a new series of attempts.
 
-        Raises `WebhookNotFoundError` if there is no such webhook or message.
+        Raises `WebhookNotFoundError` if the webhook or the message does not exist.
         """
         this = (
             deliveries.c.id == delivery,
@@ -164,14 +160,11 @@ class Webhooks:
             connection.execute(update(deliveries).where(*this).values(**again))
             row = connection.execute(select(deliveries).where(*this)).first()
             if row is None:
-                raise WebhookNotFoundError(f"There is no message {delivery!r} for this webhook.")
+                raise WebhookNotFoundError(f"Message {delivery!r} of this webhook not found.")
             return _build_delivery(row)
 
     def send_test(self, tenant_id: str, identifier: str) -> Delivery:
-        """Send a test message to the webhook.
-
-        Raises `WebhookNotFoundError` if there is no such webhook.
-        """
+        """Send a test message to a webhook. Raises `WebhookNotFoundError` if the webhook does not exist."""
         with write_transaction(self._engine) as connection:
             _load_webhook(connection, tenant_id, identifier)
             row = build_message(
@@ -185,7 +178,7 @@ def _load_webhook(connection: Connection, tenant_id: str, identifier: str) -> We
     query = select(webhooks).where(webhooks.c.id == identifier, webhooks.c.tenant_id == tenant_id)
     row = connection.execute(query).first()
     if row is None:
-        raise WebhookNotFoundError(f"There is no webhook {identifier!r}.")
+        raise WebhookNotFoundError(f"Webhook {identifier!r} not found.")
     return _build_webhook(row)
 
 

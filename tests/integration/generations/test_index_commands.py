@@ -65,7 +65,7 @@ def test_moving_to_another_encoder_and_back_survives_a_kill(environment: dict[st
     assert done(home) == 1
     early = leadline(environment, "index", "switch")
     assert early.returncode == 1
-    assert "the switch needs" in " ".join(early.stderr.split())
+    assert "The switch requires" in " ".join(early.stderr.split())
     assert leadline(environment, "index", "reembed").returncode == 0
     assert leadline(environment, "index", "switch").returncode == 0
     verified = json.loads(leadline(environment, "index", "verify", "--sample", "20", "--json").stdout)

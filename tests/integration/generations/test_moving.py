@@ -154,7 +154,7 @@ def test_any_order_of_changes_builds_and_switches_ends_in_agreement(  # noqa: C9
         except GenerationStateError as error:
             refusals.add(error.detail.partition("%")[2])
         assert at.records.load_active().state is GenerationState.ACTIVE
-    assert all("the switch needs" in refusal for refusal in refusals)
+    assert all("The switch requires" in refusal for refusal in refusals)
     at.work_off()
     assert at.verify().is_consistent
     if at.records.find_beside_active() is not None:

@@ -88,5 +88,5 @@ def test_a_pdf_whose_cross_references_are_broken_is_read_whole(file: Path, whole
 def test_a_pdf_that_lost_pages_is_not_passed_off_as_the_whole(file: Path) -> None:
     whole = pdf([["Some text."]] * 20)
     file.write_bytes(whole[: len(whole) // 2] + b"\n%%EOF")
-    with pytest.raises(DamagedDocumentError, match="9 of 20 pages are lost"):
+    with pytest.raises(DamagedDocumentError, match="9 of its 20 pages could not be recovered"):
         parse_pdf(file)

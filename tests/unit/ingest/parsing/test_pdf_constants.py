@@ -20,10 +20,10 @@ _TABLE = _FOLDER / "constants.py"
 _OTHERS = [module for module in sorted(_FOLDER.glob("*.py")) if module != _TABLE]
 _CONSTANTS = read_constants(_TABLE)
 _SOURCE = re.compile(
-    r"chosen by eye, commit [0-9a-f]{8}\b.*"
-    r"|measured on \w.+"
-    r"|(?:ISO(?:/IEC)? \d|Unicode|OpenType|CommonMark \d|Adobe|PDFium, \w+\.(?:h|cpp)).*"
-    r"|(?:arithmetic|definition)\b.+"
+    r"(?:Chosen empirically; see commit [0-9a-f]{8}\."
+    r"|Measured on \w"
+    r"|See (?:ISO(?:/IEC)? \d|Unicode|OpenType|CommonMark \d|Adobe|PDFium, \w+\.(?:h|cpp))"
+    r"|(?:Arithmetic|Definition)\b)[^\n]*"
 )
 
 
@@ -31,7 +31,7 @@ _SOURCE = re.compile(
 def test_each_constant_says_what_it_decides_its_unit_and_its_source(constant: SourcedConstant) -> None:
     assert constant.decides.endswith(".")
     assert constant.unit
-    assert _SOURCE.fullmatch(constant.source), f"{constant.name} has no source: write `# unit; source` behind it"
+    assert _SOURCE.fullmatch(constant.source), f"{constant.name} has no source: write `# Unit. Source.` behind it"
 
 
 @pytest.mark.parametrize("module", _OTHERS, ids=lambda module: module.name)
