@@ -1,11 +1,11 @@
-"""Neutralize control tokens of chat templates in texts that go into prompts, while keeping the texts readable.
+"""Neutralize the control tokens of chat templates in text for prompts, while keeping the text readable.
 
-Chat templates mark roles, thoughts and tool calls with tokens, which appear in a prompt as ordinary text. If a text
-contains such a token, its first bracket is replaced with the full-width form of that bracket. People and models can
-still read it, but no tokenizer recognizes it as a token. Compatibility folding makes both forms equal, so a quotation
-of the changed text is still found in the original. Invisible characters are removed.
+Chat templates mark roles, thoughts and tool calls with tokens that are written as ordinary text. If a text contains
+such a token, its first bracket is replaced with the full-width form of that bracket. People and models can still read
+the token, but no tokenizer recognizes it. Compatibility folding makes both forms equal, so a quotation of the changed
+text is still found in the original. Invisible characters are removed.
 
-Templates that use plain words ("USER:", "### Response:") have no tokens that differ from text, so their markers stay
+Templates that use plain words ("USER:", "### Response:") have no distinguishable tokens, so their markers stay
 unchanged.
 """
 
@@ -13,9 +13,9 @@ import regex
 
 from ingest.storage.texts.normalize import remove_invisible
 
-# The maximum length of a token's name, for tokens that are recognized by their form alone.
+# The maximum length of a token's name, for tokens that are recognized only by their format.
 _NAME_LENGTH = "{1,80}"
-# Names of tokens in angle brackets, with or without a slash, a namespace or attributes.
+# Names of tokens in angle brackets, which may have a slash, a namespace or attributes.
 _NAMES = (
     # starts and ends of texts and turns, and reserved tokens
     "s|(?:bos|eos|eop|sop|eod|eot|eom|bom|sos|pad|unk|mask|cls|sep)(?:_token)?|mask:\\d+",
@@ -53,10 +53,10 @@ _FULL_WIDTH = {"<": "＜", ">": "＞", "[": "［", "]": "］"}
 
 
 def neutralize(text: str) -> str:
-    """Remove invisible characters and neutralize chat template tokens.
+    """Remove invisible characters, and neutralize the tokens of chat templates.
 
-    Every text in a prompt passes through this function. This is idempotent: no visible characters are removed, so no
-    new token can form.
+    Every text in a prompt passes through this function. It is idempotent: it removes no visible characters, so no new
+    token can form.
     """
     # guard: prompts-without-hidden-characters
     left: str = _TEMPLATE_TOKENS.sub(lambda match: _FULL_WIDTH[match[0]], remove_invisible(text))

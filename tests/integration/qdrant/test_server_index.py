@@ -195,7 +195,7 @@ def test_another_programs_collection_is_refused(double: VectorServer, client: Qd
 
 def test_a_server_that_is_too_old_is_refused(proxy: FaultyProxy, name: str) -> None:
     proxy.faults["GET /"] = [Fault(status=200, body=json.dumps({"title": "qdrant", "version": "1.18.2"}).encode())]
-    with pytest.raises(IndexUnavailableError, match=r"Qdrant 1\.18\.2\. Leadline needs 1\.19\.0 or newer"):
+    with pytest.raises(IndexUnavailableError, match=r"Qdrant 1\.18\.2\. Leadline requires 1\.19\.0 or newer"):
         opened(proxy.url, name)
     assert proxy.seen == ["GET /"]
 
@@ -213,7 +213,7 @@ def test_an_address_that_is_not_qdrants_is_refused_with_what_to_do(
 ) -> None:
     proxy.faults["GET /"] = [answer]
     with pytest.raises(
-        IndexUnavailableError, match=r"a Qdrant server.* LEADLINE_QDRANT_URL has the address of Qdrant's"
+        IndexUnavailableError, match=r"a Qdrant server.* LEADLINE_QDRANT_URL contains the address of Qdrant's"
     ):
         opened(proxy.url, name)
     assert proxy.seen == ["GET /"]
