@@ -51,7 +51,7 @@ def fetch_short_document(url: str, *, timeout: float, headers: dict[str, str] | 
 
 
 def post_form(url: str, form: dict[str, str], *, timeout: float) -> httpx.Response:
-    """Post a form and read a response of at most 1 MiB. Raises httpx's errors and `ReplyTooLargeError`."""
+    """Post a form, and return the response of at most 1 MiB. Raises httpx's errors and `ReplyTooLargeError`."""
     with httpx.Client(timeout=timeout, event_hooks=build_reply_hooks(SHORT_REPLY_BYTES)) as client:
         return client.post(url, data=form)
 

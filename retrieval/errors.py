@@ -33,7 +33,7 @@ class RetrievalError(LeadlineError):
 
 
 class IndexUnavailableError(RetrievalError):
-    """The index cannot be opened, or does not answer."""
+    """The index cannot be opened, or does not respond."""
 
     code = "index_unavailable"
     public_detail = "The vector index is not available."
@@ -56,7 +56,7 @@ class IndexLostError(IndexUnavailableError):
 
 
 class IndexRefusedError(IndexUnavailableError):
-    """The index rejects the request, and would reject it again."""
+    """The index rejected the request, and would reject it again."""
 
     code = "index_refused"
     public_detail = "The vector index rejected the request."
@@ -117,7 +117,7 @@ class RerankerUnavailableError(RerankerError):
 
 
 class RerankerTimeoutError(RerankerError):
-    """The reranker did not answer before its deadline."""
+    """The reranker did not respond before its deadline."""
 
     code = "reranker_timeout"
     public_detail = "The reranker did not answer in time."
@@ -133,7 +133,7 @@ class RerankerOutputError(RerankerError):
 
 
 class EncoderUnavailableError(EncoderError):
-    """The embedding server does not answer, or is too busy."""
+    """The embedding server does not respond, or is too busy."""
 
     code = "encoder_unavailable"
     public_detail = "The encoder is not available."

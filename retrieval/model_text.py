@@ -17,18 +17,18 @@ from ingest.storage.texts.normalize import remove_invisible
 _NAME_LENGTH = "{1,80}"
 # Names of tokens in angle brackets, which may have a slash, a namespace or attributes.
 _NAMES = (
-    # starts and ends of texts and turns, and reserved tokens
+    # Starts and ends of texts and turns, and reserved tokens.
     "s|(?:bos|eos|eop|sop|eod|eot|eom|bom|sos|pad|unk|mask|cls|sep)(?:_token)?|mask:\\d+",
     "(?:unused|reserved|extra_id|special|tokens_unused|unused_token|placeholder|control)_?\\d+",
     "(?:start|end|begin|beginning)_of_\\w+|(?:start|end)_(?:header_id|token)|image_soft_token",
-    # roles
+    # Roles.
     "system|user|assistant|human|developer|ipython|sys",
-    # thoughts
+    # Thoughts.
     "think|thinking|thoughts?|reasoning|reflection|scratch_?pad|answer|final_answer|inner_monologue",
-    # tools
+    # Tools.
     "tools?|tool_\\w+|tool(?:call|response|result)s?|available_tools|functions?|function_\\w+|invoke|parameters?",
     "arg_key|arg_value|observation|code_interpreter",
-    # code models, and placeholders for images and audio
+    # Code models, and placeholders for images and audio.
     "fim_\\w+|fim-\\w+|file_sep|repo_?name|gh_stars|filename|empty_output",
     "(?:jupyter|issue|commit|pr)_(?:start|text|code|output|closed|comment|before|msg|after|\\w+_id)",
     "(?:image|audio|video|img)(?:_\\w+)?",

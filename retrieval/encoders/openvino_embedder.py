@@ -41,7 +41,7 @@ NICENESS = 10
 
 
 def compute_fingerprint(max_tokens: int) -> str:
-    """Return the fingerprint of the encoder that truncates texts to `max_tokens` tokens."""
+    """Return the fingerprint of an encoder that truncates texts to `max_tokens`."""
     return f"all-MiniLM-L6-v2/int8-onnx/mean/{max_tokens}/{DIMENSION}"
 
 

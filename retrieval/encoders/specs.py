@@ -1,4 +1,4 @@
-"""Descriptions of encoders that are not built in, as written in a setting.
+"""Parse settings that describe encoders other than the built-in ones.
 
     sentence-transformers MODEL [option=value …]     a hub model or a folder, loaded in this process
     URL MODEL [option=value …]                       any server with OpenAI's `/v1/embeddings`

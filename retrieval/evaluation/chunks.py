@@ -26,7 +26,7 @@ _ENCODING_BATCH = 512
 def index_chunks(
     texts: Mapping[str, str], cut: TextSplitter, index: Index, encoder: Embedder, sparse: SparseEncoder
 ) -> dict[str, DocumentSpan]:
-    """Add every document's chunks to an empty index, and return their spans by id."""
+    """Add every document's chunks to an empty index, and return their spans, keyed by chunk id."""
     places = {
         derive_chunk_id(name, start, end): DocumentSpan(name, start, end)
         for name, text in texts.items()

@@ -36,7 +36,7 @@ _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)+")
 # This also allows Indian grouping: 12,34,567.
 _GROUPED_NUMBER = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{2,3})*,\d{3}(?![\d,])")
-# Scripts without spaces between words. A run of such characters is indexed as overlapping pairs of characters.
+# These scripts have no spaces between words, so a run of their characters is indexed as overlapping pairs.
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
 )

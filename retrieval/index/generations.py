@@ -99,7 +99,7 @@ class GenerationCatalog(Protocol):
 
 
 class Generations(Protocol):
-    """Access to the indexes, for searches and workers."""
+    """Provides indexes to searches and workers."""
 
     def use_active(self) -> AbstractContextManager[OpenGeneration]:
         """Provide the active generation. Raises `IndexLostError` if a check has found its index to be lost."""
@@ -117,7 +117,7 @@ class Generations(Protocol):
         """Provide the index of a generation in any state. Raises `GenerationChangedError` if it was discarded."""
 
     def use_all_indexes(self) -> AbstractContextManager[Mapping[int, Index]]:
-        """Provide the indexes of all existing generations, by generation id."""
+        """Provide the indexes of all existing generations, keyed by generation id."""
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         """Delete a version's chunks from every generation.

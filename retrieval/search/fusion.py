@@ -56,7 +56,7 @@ def convex_combination(
     floor: float = -1.0,
     echoes: int = 0,
 ) -> list[tuple[str, float]]:
-    """Fuse two rankings by scaled scores. Ties break by id.
+    """Fuse two rankings by their scaled scores. Ties are broken by id.
 
     Each score is scaled from its retriever's minimum possible score to the retriever's highest score:
 

@@ -2,9 +2,9 @@
 
 A result's key contains everything that the result depends on: the tenant, the tenant's corpus version, the index
 generation, and every field of the request, including collections, documents and readers. The corpus version is read
-from the catalog for each search, and every commit that may change results increases it. Therefore, each process can
-have its own cache, and no cache returns text after its deletion or restriction has been confirmed. If the catalog
-cannot be read, the search fails, as it would without a cache.
+from the catalog for each search, and every commit in any process that may change results increases it. Therefore, each
+process can have its own cache, and no cache returns text after its deletion or restriction has been confirmed. If the
+catalog cannot be read, the search fails, as it would without a cache.
 """
 
 import json

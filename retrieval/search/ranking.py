@@ -28,7 +28,7 @@ class Clock:
         return {**self._laps, "total": round((self._last - self._begun) * 1000, 3)}
 
 
-# On four collections, nDCG@10 is equal for weights from 0.3 to 0.7, and lower with more than one passage.
+# On four collections, nDCG@10 hardly changes for weights from 0.3 to 0.7, and it is lower with more than one passage.
 ROCCHIO_BETA = 0.5
 # After relevance feedback, the passage towards which the query was moved and its near duplicates score far above the
 # other passages. This "echo" says nothing about the other passages, so the top few scores are excluded when scores are
@@ -50,7 +50,7 @@ def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_
 
 
 def maximal_marginal_relevance(relevance: Sequence[float], vectors: DenseVector, *, diversity: float) -> list[int]:
-    """Return all positions, reordered so that each candidate is relevant and differs from the candidates before it.
+    """Return the candidates' positions, ordered so that each is relevant and differs from those before it.
 
     next = argmax of (1 - diversity) * relevance - diversity * (highest cosine with one chosen before), with relevance
     scaled to [0, 1] over the candidates. `vectors` has one row for each candidate, of length 1 or all zeros. Source:
@@ -186,7 +186,7 @@ def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fus
 
 
 def _append_deeper(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking:
-    """Append the chunks that are only in `whole` to `head`, in order.
+    """Append the chunks that only `whole` contains to `head`, in order.
 
     The scores of appended chunks are capped at the lowest score in `head`.
     """

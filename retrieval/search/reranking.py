@@ -26,8 +26,8 @@ DEADLINE_SECONDS = 1.5
 # The maximum number of searches to rerank concurrently. Other searches wait for their tenant's turn, within their
 # deadlines.
 _MAX_PARALLEL = 4
-# After this many consecutive failures, the reranker is skipped for a while, so that searches do not wait for it in
-# vain.
+# After this many consecutive failures, the reranker is skipped for a while, so that searches do not wait for it
+# unnecessarily.
 _MAX_FAILURES = 3
 _REST_SECONDS = 10.0
 

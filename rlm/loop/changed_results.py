@@ -349,7 +349,7 @@ def _shift_letter(letter: str, steps: int) -> str:
 
 
 def _copy_values(values: Sequence[object], change: Change) -> list[object] | None:
-    """Return the values after copying the content of another value into each member of the group.
+    """Return the values, with the content of another value copied into each member of the group.
 
     Returns None if the change is not a copy.
     """

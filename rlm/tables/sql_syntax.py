@@ -335,7 +335,7 @@ def _parse_expression(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
 
 
 def parse_statement(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
-    """Return the syntax tree of the only statement in the SQL."""
+    """Parse SQL that consists of a single statement, and return its syntax tree."""
     found = engine.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
     tree: Node = json.loads(found[0]) if found else {"error": True}
     if tree["error"] and tree.get("error_type") == "not implemented":

@@ -33,7 +33,7 @@ _REPLICA_ERRORS = ("failed to apply operation", "active replica", "read operatio
 
 
 class UnfinishedWriteError(Exception):
-    """The server has not applied a write yet. The text completes the sentence "The vector server …"."""
+    """The server has not applied a write yet. The error's text completes the sentence "The vector server …"."""
 
 
 class QdrantConnection:

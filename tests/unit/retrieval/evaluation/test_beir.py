@@ -101,7 +101,9 @@ def test_a_title_of_null_is_none(folder: Path) -> None:
 def test_a_query_that_comes_twice_is_named(folder: Path) -> None:
     (folder / "queries.jsonl").write_text(QUERIES + '{"_id": "q1", "text": "Again"}', encoding="utf-8")
 
-    with pytest.raises(EvaluationDataError, match=r"queries\.jsonl, line 4: _id q1 was already used on an earlier line"):
+    with pytest.raises(
+        EvaluationDataError, match=r"queries\.jsonl, line 4: _id q1 was already used on an earlier line"
+    ):
         BeirFolder(folder)
 
 
