@@ -120,7 +120,7 @@ class RerankerTimeoutError(RerankerError):
     """The reranker did not respond before its deadline."""
 
     code = "reranker_timeout"
-    public_detail = "The reranker did not answer in time."
+    public_detail = "The reranker did not respond in time."
     default_hint = "Rerank fewer passages (LEADLINE_RERANK_DEPTH) or wait longer (LEADLINE_RERANK_DEADLINE_MS)."
 
 

@@ -149,8 +149,8 @@ class OpenAIEmbedder:
 
     def _build_answer_error(self, what: str) -> EncoderError:
         return EncoderError(
-            f"The embedding server at {self._url} answered a request for {self._spec.model} with {what}.",
-            hint="Check that the server serves the model and the dimension named in LEADLINE_ENCODER.",
+            f"The embedding server at {self._url} returned an invalid response for {self._spec.model}: {what}.",
+            hint="Check that the server supports the model and the dimension in LEADLINE_ENCODER.",
         )
 
 
@@ -207,7 +207,7 @@ def _translate_errors(spec: EncoderSpec, url: str) -> Iterator[None]:
         ) from error
     except openai.APIConnectionError as error:  # This class includes timeouts.
         raise EncoderUnavailableError(
-            f"The embedding server at {url} does not answer: {error}",
+            f"The embedding server at {url} does not respond: {error}",
             hint="Check that it is running and that LEADLINE_ENCODER contains its address. Waiting jobs then resume.",
         ) from error
     except openai.APIStatusError as error:
@@ -240,7 +240,7 @@ def _convert_status_error(error: openai.APIStatusError, spec: EncoderSpec, url: 
             f"The embedding server at {url} is busy or failing ({error.status_code}): {said}",
             hint="Check the server's log. Waiting jobs resume once it responds again.",
         )
-    return EncoderError(f"The embedding server at {url} answered {error.status_code}: {said}")
+    return EncoderError(f"The embedding server at {url} returned status {error.status_code}: {said}")
 
 
 def _extract_message(error: openai.APIStatusError) -> str:

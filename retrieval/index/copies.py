@@ -104,7 +104,7 @@ class Copies:
         said = [f"{len(self.underreplicated_shards)} of {len(self.shards)} shards have fewer than {copies}{none}."]
         if self.unreachable_nodes:
             verb = "does" if len(self.unreachable_nodes) == 1 else "do"
-            said.append(f"{_format_nodes(self.unreachable_nodes)} {verb} not answer.")
+            said.append(f"{_format_nodes(self.unreachable_nodes)} {verb} not respond.")
         elif any(len(shard.active | shard.inactive) < self.wanted for shard in self.underreplicated_shards):
             said.append("The missing replicas are on no node, because a node was removed or replaced.")
         else:

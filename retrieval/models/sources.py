@@ -80,7 +80,7 @@ class HubSource:
                     reason = _request_missing_bytes(client, file, address.url, part, arrived)
                 except httpx.HTTPStatusError as error:
                     raise _build_error(
-                        file, self.name, f"answered {error.response.status_code} for {address.url}"
+                        file, self.name, f"returned status {error.response.status_code} for {address.url}"
                     ) from error
                 except (httpx.HTTPError, httpx.InvalidURL) as error:
                     raise _build_error(file, self.name, f"{address.url}: {error or type(error).__name__}") from error
@@ -102,7 +102,7 @@ def _request_missing_bytes(client: httpx.Client, file: ModelFile, url: str, part
     try:
         with client.stream("GET", url, headers=headers) as response:
             if response.status_code in _BUSY_STATUSES:
-                return f"answered {response.status_code} for {url}"
+                return f"returned status {response.status_code} for {url}"
             response.raise_for_status()
             start = held if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
             length = response.headers.get("Content-Length")

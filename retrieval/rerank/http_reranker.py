@@ -147,15 +147,15 @@ class HttpReranker:
 
     def _convert_error(self, error: httpx.HTTPError) -> RerankerError:
         if isinstance(error, httpx.TimeoutException):
-            return RerankerTimeoutError(f"The reranker at {self._url} did not answer in time.")
+            return RerankerTimeoutError(f"The reranker at {self._url} did not respond in time.")
         if not isinstance(error, httpx.HTTPStatusError):
             reason = f"{type(error).__name__}: {error}"
             return RerankerUnavailableError(
-                f"The reranker at {self._url} does not answer ({reason[:_DETAIL_CHARS]}).",
+                f"The reranker at {self._url} does not respond ({reason[:_DETAIL_CHARS]}).",
                 hint="Check that it is running and can be reached from this machine, or correct LEADLINE_RERANKER.",
             )
         status = error.response.status_code
-        detail = f"The reranker at {self._url} answered {status}: {error}"
+        detail = f"The reranker at {self._url} returned status {status}: {error}"
         if status in (401, 403):
             return RerankerUnavailableError(detail, hint="Check LEADLINE_RERANKER_API_KEY.")
         if status == 404:

@@ -117,7 +117,10 @@ def extract_digits(number: str) -> str:
 
 
 def has_number(question: str, number: str) -> bool:
-    """Return whether a question contains a number, or a percentage p with the number p/100, 1 + p/100 or 1 - p/100."""
+    """Return whether a question contains a number, either as such or as a percentage.
+
+    A percentage p stands for the numbers p/100, 1 + p/100 and 1 - p/100.
+    """
     if extract_digits(number) in extract_numbers(question):
         return True
     try:

@@ -53,9 +53,9 @@ def render_sentence(
 ) -> str:
     """Return the sentences of an answer with their markers.
 
-    `markers` are placed before the end of the first sentence, or in a list, after each row. A fixed sentence is used if
-    the result has no rows or values, unless the planned sentence only counts rows. A fixed sentence is also used if the
-    result lacks columns named in the planned sentence, or if the plan has no sentence.
+    `markers` are placed before the end of the first sentence, and `row_markers` at the rows of a list. A fixed sentence
+    is used if the result has no rows or values, unless the planned sentence only counts rows. A fixed sentence is also
+    used if the result lacks columns named in the planned sentence, or if the plan has no sentence.
     """
     template = _MARKER.sub("", to_one_line(template))
     names = set(_PLACEHOLDER.findall(template))
@@ -121,7 +121,7 @@ def is_listing_rows(template: str, result: SqlResult) -> bool:
 def find_stated_columns(template: str, result: SqlResult) -> set[int]:
     """Return the columns that the sentence names and that have the same value in all rows, such as a total.
 
-    Never returns all columns. For a result with one row, returns all columns that the sentence names outside lists.
+    The result is empty if these are all columns of the result.
     """
     named = {place.strip().casefold() for place in _PLACEHOLDER.findall(template)}
     whole = result.total_rows == len(result.rows) >= 1 and _is_sentence(template, result)

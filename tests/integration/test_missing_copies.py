@@ -131,7 +131,7 @@ def test_missing_copies_are_reported_everywhere_until_they_are_repaired(cluster:
         assert said["readiness"] == "200, copies degraded"
         assert "✗ generation 1: 4 of 6 shards have fewer than 2 active replicas." in said["`doctor`"]
         assert "Generation 1: 4 of 6 shards have fewer than 2 active replicas." in said["`index show`"]
-    assert all("does not answer" in away[place] for place in ("`doctor`", "`index show`"))
+    assert all("does not respond" in away[place] for place in ("`doctor`", "`index show`"))
     assert f'{NODE.removeprefix("leadline_index_")}{{node="http://' in away["metrics"]
     assert "Run `leadline index repair`." in lost["`doctor`"]
 

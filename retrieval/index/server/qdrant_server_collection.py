@@ -163,8 +163,8 @@ def _require_nodes(connection: QdrantConnection, settings: QdrantServerSettings)
     nodes = len(status.peers) if isinstance(status, models.ClusterStatusOneOf1) else 1
     if settings.replication_factor > nodes:
         raise IndexUnavailableError(
-            f"LEADLINE_QDRANT_REPLICAS is {settings.replication_factor}, which needs as many nodes, but the vector "
-            f"server at {connection.url} has {nodes}.",
+            f"LEADLINE_QDRANT_REPLICAS is {settings.replication_factor}, which requires as many nodes, but the vector "
+            f"server at {connection.url} has only {nodes}.",
             hint=f"Set it to {nodes} or less, or add nodes first. Nothing was created.",
         )
     return nodes
@@ -315,7 +315,7 @@ def _require_fit(info: models.CollectionInfo, dimension: int, collection: str) -
     if (dense.size, dense.distance) != (dimension, models.Distance.COSINE):
         raise IndexMismatchError(
             f"The collection {collection} has vectors of {dense.size} dimensions compared by {dense.distance.value}, "
-            f"but the encoder's have {dimension}, compared by {models.Distance.COSINE.value}."
+            f"but the encoder's vectors have {dimension}, compared by {models.Distance.COSINE.value}."
         )
     if sparse[SPARSE].modifier is not models.Modifier.IDF:
         raise IndexMismatchError(

@@ -87,8 +87,8 @@ class QdrantConnection:
         except UnfinishedWriteError as error:
             raise IndexUnavailableError(
                 f"The vector server at {self.url} {error}.",
-                hint="It is overloaded, or one of its nodes is being restored from another. Try again later; writing "
-                "twice does no harm.",
+                hint="It is overloaded, or one of its nodes is being restored from another. Try again later; repeating "
+                "a write is safe.",
             ) from error
         except _CLIENT_ERRORS as error:
             raise self._convert_error(error) from error
@@ -136,7 +136,7 @@ class QdrantConnection:
             # guard: lost-index-collection
             if _is_missing_collection(error):
                 return IndexLostError("The vector server does not have the index's collection.")
-            detail = f"The vector server at {self.url} answered {error.status_code}: {_extract_message(error)}"
+            detail = f"The vector server at {self.url} returned status {error.status_code}: {_extract_message(error)}"
             status = error.status_code or 0
             refused = 400 <= status < 500 and status not in _BUSY_STATUSES | _AUTH_STATUSES
             kind = IndexRefusedError if refused else IndexUnavailableError
@@ -148,13 +148,13 @@ class QdrantConnection:
         if isinstance(cause, httpx.TransportError):
             ready = " and ".join(f"`curl {address}/readyz`" for address in parse_addresses(self.url))
             return IndexUnavailableError(
-                f"The vector server at {self.url} does not answer ({reason}).",
+                f"The vector server at {self.url} does not respond ({reason}).",
                 hint=f"Check that Qdrant is running and can be reached from this machine: {ready}. If the address is "
                 "wrong, correct LEADLINE_QDRANT_URL.",
             )
         return IndexUnavailableError(
-            f"The server at {self.url} does not answer like a Qdrant server ({reason}).",
-            hint="Check that LEADLINE_QDRANT_URL has the address of Qdrant's REST port (6333).",
+            f"The server at {self.url} does not respond like a Qdrant server ({reason}).",
+            hint="Check that LEADLINE_QDRANT_URL contains the address of Qdrant's REST port (6333).",
         )
 
     def _get_status_hint(self, status: int) -> str | None:

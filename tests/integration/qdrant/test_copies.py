@@ -76,7 +76,7 @@ def test_a_node_that_is_away_is_named_and_its_copies_come_back_with_it(
     copies = found(store)
     assert (len(copies.underreplicated_shards), copies.list_missing()) == (4, [])
     assert copies.describe() == (
-        "4 of 6 shards have fewer than 2 active replicas. http://node-3:6335/ (id 3) does not answer."
+        "4 of 6 shards have fewer than 2 active replicas. http://node-3:6335/ (id 3) does not respond."
     )
     assert "LeadlineCopiesMissing" in index.advise_on_copies(copies)
     server.bring_back(3)
@@ -188,7 +188,7 @@ def test_repair_leaves_a_node_that_is_away_alone_and_ends_with_1(
     left = command.invoke(index.app, ["repair", "--yes"])
     assert left.exit_code == 1
     said = " ".join(left.output.split())
-    assert "http://node-2:6335/ (id 2) does not answer." in said
+    assert "http://node-2:6335/ (id 2) does not respond." in said
     assert "If the node is lost for good" in said
     assert found(store) == before
 

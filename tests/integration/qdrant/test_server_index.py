@@ -102,7 +102,7 @@ def test_more_copies_than_there_are_nodes_are_refused_and_nothing_is_made(tmp_pa
     asked = QdrantServerSettings(collection=name, replication_factor=3, write_consistency_factor=2)
     for nodes in (1, 2):
         with vector_server(tmp_path / str(nodes), nodes=nodes) as server:
-            with pytest.raises(IndexUnavailableError, match=rf"LEADLINE_QDRANT_REPLICAS is 3, .* has {nodes}\."):
+            with pytest.raises(IndexUnavailableError, match=rf"LEADLINE_QDRANT_REPLICAS is 3, .* has only {nodes}\."):
                 QdrantServerIndex(server.url, dimension=DIMENSION, api_key=None, settings=asked)
             with (
                 closing(QdrantClient(url=server.url, check_compatibility=False)) as client,

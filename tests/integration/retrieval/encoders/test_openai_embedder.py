@@ -94,7 +94,7 @@ def test_a_server_that_stays_busy_or_is_away_is_waited_for(server: MisbehavingOp
         make().embed_query("ships")
     server.shutdown()
     server.server_close()
-    with pytest.raises(EncoderUnavailableError, match="does not answer"):
+    with pytest.raises(EncoderUnavailableError, match="does not respond"):
         make().embed_query("ships")
 
 

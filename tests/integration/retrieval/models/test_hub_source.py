@@ -112,7 +112,7 @@ def test_a_busy_hub_is_asked_again(hub: HubFile, part: Path) -> None:
 def test_a_file_the_hub_does_not_have_is_asked_for_once(hub: HubFile, part: Path) -> None:
     hub.statuses.append(404)
 
-    with pytest.raises(ModelSourceError, match="answered 404"):
+    with pytest.raises(ModelSourceError, match="returned status 404"):
         _deliver(hub, part)
 
     assert len(hub.requests) == 1

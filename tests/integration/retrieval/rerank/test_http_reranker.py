@@ -54,11 +54,11 @@ def test_a_server_that_is_busy_for_a_moment_is_asked_again(server: MisbehavingOp
 @pytest.mark.parametrize(
     ("behaviour", "kind", "requests", "said"),
     [
-        (refuses(500), RerankerUnavailableError, 2, "answered 500"),
-        (refuses(401), RerankerUnavailableError, 1, "answered 401"),
-        (refuses(404), RerankerUnavailableError, 1, "answered 404"),
-        (refuses(400), RerankerError, 1, "answered 400"),
-        (refuses(302), RerankerError, 1, "answered 302"),
+        (refuses(500), RerankerUnavailableError, 2, "returned status 500"),
+        (refuses(401), RerankerUnavailableError, 1, "returned status 401"),
+        (refuses(404), RerankerUnavailableError, 1, "returned status 404"),
+        (refuses(400), RerankerError, 1, "returned status 400"),
+        (refuses(302), RerankerError, 1, "returned status 302"),
         (cuts, RerankerOutputError, 1, "wrong format"),
         (says("<html>Bad gateway</html>"), RerankerOutputError, 1, "wrong format"),
         (says("[]"), RerankerOutputError, 1, "wrong format"),

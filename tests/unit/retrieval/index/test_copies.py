@@ -37,7 +37,7 @@ def test_a_copy_on_a_node_that_is_away_counts_as_missing_and_is_not_made_again()
     assert [each.shard for each in copies.underreplicated_shards] == [0]
     assert copies.list_missing() == []
     assert copies.describe() == (
-        "1 of 2 shards have fewer than 2 active replicas. http://node-3:6335/ (id 3) does not answer."
+        "1 of 2 shards have fewer than 2 active replicas. http://node-3:6335/ (id 3) does not respond."
     )
 
 
@@ -45,7 +45,7 @@ def test_a_copy_on_a_node_that_was_removed_is_made_again() -> None:
     known = {**nodes(2), 9: Node(9, "", answers=False)}
     copies = Copies(2, [shard(0, 1, 9)], known)
     assert copies.list_missing() == [NewCopy(0, 1, 2)]
-    assert "A removed node (id 9) does not answer" in copies.describe()
+    assert "A removed node (id 9) does not respond" in copies.describe()
 
 
 def test_a_copy_that_is_being_made_is_waited_for() -> None:
