@@ -66,7 +66,7 @@ def test_a_server_that_is_busy_for_a_moment_is_asked_again(server: MisbehavingOp
         (says("[" * 100_000), RerankerOutputError, 1, "wrong format"),
         (says('{"data": []}'), RerankerOutputError, 1, "wrong format"),
         (says('{"results": 7}'), RerankerOutputError, 1, "wrong format"),
-        (says(" " * (17 * 2**20)), RerankerOutputError, 1, "more than"),
+        (says(" " * (17 * 2**20)), RerankerOutputError, 1, "exceeds"),
         (replies_with(lambda entries: entries[:-1]), RerankerOutputError, 1, "2 of 3"),
         (replies_with(lambda entries: [*entries, entries[0]]), RerankerOutputError, 1, "3 of 3"),
         (replies_with(lambda entries: entries[0].update(index=3)), RerankerOutputError, 1, "index 3"),
