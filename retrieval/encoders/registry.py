@@ -58,5 +58,5 @@ class Encoders:
 
 
 def wrap_encoder(encoder: Embedder) -> Encoders:
-    """Return a registry that contains a single, open encoder."""
+    """Return a registry with a single encoder, which is already open."""
     return Encoders([EncoderChoice(encoder.fingerprint, encoder.fingerprint, encoder.dimension, lambda: encoder)])

@@ -86,7 +86,7 @@ class IndexVectors(Protocol):
     """Access to vectors by chunk id, for all tenants."""
 
     def load_dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
-        """Return the unit-length embeddings of the chunks that have one, keyed by chunk id."""
+        """Return the chunks' unit-length embeddings, keyed by chunk id. Chunks without an embedding are omitted."""
 
     def score_by_cosine(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[ScoredChunk]:
         """Score the chunks by their cosine with `dense`, best first. Chunks without a vector are omitted.

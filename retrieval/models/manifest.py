@@ -61,7 +61,7 @@ def load_model_files() -> tuple[ModelFile, ...]:
 
 
 def load_model_file(name: str) -> ModelFile:
-    """Load the manifest's entry for a file name. Raises `KeyError` if it has none."""
+    """Load the manifest's entry for a file name. Raises `KeyError` if there is no such entry."""
     for file in load_model_files():
         if file.name == name:
             return file

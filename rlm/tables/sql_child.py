@@ -141,7 +141,7 @@ def _load_table(engine: duckdb.DuckDBPyConnection, table: dict[str, Any]) -> Non
 
 
 def _close_engine(engine: duckdb.DuckDBPyConnection, limit: Limit) -> None:
-    """Lock the engine so that nothing more can be opened."""
+    """Permanently deny the engine external access and changes of settings, and start a read-only transaction."""
     engine.execute("SET enable_external_access = false")
     engine.execute("SET lock_configuration = true")
     engine.execute("BEGIN TRANSACTION READ ONLY")

@@ -234,7 +234,7 @@ class PlanRun:
         return found
 
     def list_documents(self, plan: TablePlan, behind: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
-        """Return the documents of the rows behind the answer and of judged rows, with both numbers of rows.
+        """Return the documents of the rows behind the answer and of judged rows, with the number of each kind of row.
 
         If the rows behind an answer are unknown, the documents of the tables in its query are returned.
         """
