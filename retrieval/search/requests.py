@@ -60,10 +60,10 @@ class SearchRequest:
     more relevant hits. `grouped` groups the hits by document, and `top_k` then counts documents. `expand_chars` extends
     each hit up to that many characters of its section, and merges hits that touch. `explain` returns the matched words.
     `rerank` turns the reranker on or off (None: the service's default); the reranker scores the best `rerank_depth`
-    candidates. `for_answer` means that the hits are for a language model. `also` contains further queries, whose
-    rankings are fused by reciprocal ranks.
+    candidates. `for_answer` means that the hits are for a language model. `also` contains further queries; the
+    rankings of all queries are fused by reciprocal ranks.
 
-    SearchRequest(tenant_id, "notice period", top_k=5, documents=(document_id,), explain=True)
+        SearchRequest(tenant_id, "notice period", top_k=5, documents=(document_id,), explain=True)
     """
 
     tenant_id: str
@@ -105,7 +105,7 @@ def check_request(request: SearchRequest) -> None:
     _require_between("top_k", request.top_k, 1, MAX_TOP_K)
     if request.per_document is not None and request.per_document < 1:
         raise QueryError(
-            f"per_document must be at least 1, not {request.per_document}.", hint="Use a number from 1, or omit it."
+            f"per_document must be at least 1, not {request.per_document}.", hint="Correct the value, or omit it."
         )
     _require_between("diversity", request.diversity, 0, 1)
     if request.rerank_depth is not None:
@@ -117,7 +117,7 @@ def check_request(request: SearchRequest) -> None:
 def _require_between(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise QueryError(
-            f"{name} must be from {low} to {high}, not {value}.", hint=f"Give a number from {low} to {high}."
+            f"{name} must be a number from {low} to {high}, not {value}.", hint="Correct the value, or omit it."
         )
 
 

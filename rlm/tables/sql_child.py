@@ -12,7 +12,7 @@ then is the SQL run.
 of the first "traced_rows" rows, the records behind it as ranges of record numbers. The key "" is for the records of the
 row, and a column's index is for those of the cell, if they differ.
 
-{"sql", "rows_sql", "limits", "behind": true} → {"behind": [[a table, a SELECT of its "_row"], …]}
+    {"sql", "rows_sql", "limits", "behind": true} → {"behind": [[a table, a SELECT of its "_row"], …]}
 """
 
 import json
