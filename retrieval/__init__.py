@@ -1,1 +1,1 @@
-"""Retrieval: embed and index chunks, search and fuse rankings, and read spans of documents."""
+"""Retrieval: embed and index chunks, search the index, fuse rankings, and read passages of documents."""

@@ -1,8 +1,8 @@
 """Limit the size of responses from model, embedding and reranking servers and from identity providers.
 
-Without a limit, a broken or impersonated server could exhaust the memory with one response. The limits are event hooks
-rather than a custom transport, so that clients still use the proxies from the environment. httpx and httpx2 (used by
-the openai client) have the same hooks and streams.
+Without a limit, a single response from a broken or impersonated server could exhaust the memory. The limits are event
+hooks rather than a custom transport, so that clients still use the proxies from the environment. httpx and httpx2 (used
+by the openai client) support the same hooks and streams.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import httpx2
 
-# Enough for over 100,000 streamed tokens at 300 bytes per event. The vectors of 32 texts take a tenth of that.
+# This is enough for over 100,000 streamed tokens at 300 bytes per event. The vectors of 32 texts take a tenth of it.
 MODEL_REPLY_BYTES = 32 * 1024**2
-# Model lists and identity providers' metadata are a few kilobytes.
+# Model lists and the metadata of identity providers take a few kilobytes.
 SHORT_REPLY_BYTES = 1024**2
 
 
@@ -33,7 +33,7 @@ def build_reply_hooks(most_bytes: int = MODEL_REPLY_BYTES) -> dict[str, list[Cal
 
 
 def build_async_reply_hooks(most_bytes: int = MODEL_REPLY_BYTES) -> dict[str, list[Callable[[Any], Any]]]:
-    """Build the same event hooks for an asynchronous httpx2 client."""
+    """Build event hooks like `build_reply_hooks`, for an asynchronous httpx2 client."""
 
     async def disable_compression(request: httpx2.Request) -> None:
         _disable_compression(request)
@@ -51,13 +51,13 @@ def fetch_short_document(url: str, *, timeout: float, headers: dict[str, str] | 
 
 
 def post_form(url: str, form: dict[str, str], *, timeout: float) -> httpx.Response:
-    """Post a form and read a response of at most 1 MiB. Raises httpx's errors and `ReplyTooLargeError`."""
+    """Post a form, and return the response of at most 1 MiB. Raises httpx's errors and `ReplyTooLargeError`."""
     with httpx.Client(timeout=timeout, event_hooks=build_reply_hooks(SHORT_REPLY_BYTES)) as client:
         return client.post(url, data=form)
 
 
 def find_reply_too_large(error: BaseException | None) -> ReplyTooLargeError | None:
-    """Find a `ReplyTooLargeError` among an error and its causes. Returns None if there is none."""
+    """Return the `ReplyTooLargeError` among an error and its causes, or None if there is none."""
     while error is not None:
         if isinstance(error, ReplyTooLargeError):
             return error
@@ -79,8 +79,8 @@ def _build_byte_counter(response: httpx.Response | httpx2.Response, most_bytes: 
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     # guard: compressed-replies
     if encoding not in ("", "identity"):
-        raise ReplyTooLargeError(f"{server} compressed its reply ({encoding[:40]}) although the request forbids it.")
-    refusal = f"The reply of {server} has more than {most_bytes:,} bytes."
+        raise ReplyTooLargeError(f"{server} compressed its response ({encoding[:40]}) although the request forbids it.")
+    refusal = f"The response from {server} exceeds {most_bytes:,} bytes."
     announced = response.headers.get("content-length", "")
     if announced.isdigit() and (len(announced) > 18 or int(announced) > most_bytes):
         raise ReplyTooLargeError(refusal)
@@ -97,7 +97,7 @@ def _build_byte_counter(response: httpx.Response | httpx2.Response, most_bytes: 
 
 
 class _CountedStream:
-    """A response body whose bytes are counted block by block."""
+    """A response body that counts its bytes block by block."""
 
     def __init__(self, stream: Any, count: Callable[[int], None]) -> None:  # noqa: ANN401 - a stream of either library
         self._stream = stream
@@ -113,15 +113,15 @@ class _CountedStream:
 
 
 class _HttpxStream(_CountedStream, httpx.SyncByteStream):
-    """A byte-counted response body for httpx."""
+    """A byte-counting response body for httpx."""
 
 
 class _Httpx2Stream(_CountedStream, httpx2.SyncByteStream):
-    """A byte-counted response body for httpx2."""
+    """A byte-counting response body for httpx2."""
 
 
 class _AsyncStream(httpx2.AsyncByteStream):
-    """A byte-counted response body for an asynchronous httpx2 client."""
+    """A byte-counting response body for an asynchronous httpx2 client."""
 
     def __init__(self, stream: Any, count: Callable[[int], None]) -> None:  # noqa: ANN401 - as above
         self._stream = stream

@@ -35,9 +35,10 @@ _SERVER_SETTINGS = QdrantServerSettings()
 
 
 def build_embedded_store(home: Path, installation: Installation, *, min_free_bytes: int | None = None) -> IndexStore:
-    """Build a store that holds an installation's indexes as shards in the data folder.
+    """Build a store that keeps an installation's indexes as shards in the data folder.
 
-    With `min_free_bytes`, the shards' files are allocated in advance, so that a full disk cannot kill the process.
+    With `min_free_bytes`, space for the shards' files is allocated in advance, so that a full disk cannot kill the
+    process.
     """
     room = None if min_free_bytes is None else AllocatedRoom(home, min_free_bytes=min_free_bytes)
     return FolderStore(home, installation, room)
@@ -50,7 +51,7 @@ def build_server_store(
     api_key: str | None = None,
     settings: QdrantServerSettings = _SERVER_SETTINGS,
 ) -> IndexStore:
-    """Build a store that holds an installation's indexes as collections of a Qdrant server.
+    """Build a store that keeps an installation's indexes as collections on a Qdrant server.
 
     `url` may contain several addresses, separated by commas.
     """
@@ -58,7 +59,7 @@ def build_server_store(
 
 
 def describe_server(url: str, *, api_key: str | None, settings: QdrantServerSettings) -> str:
-    """Return a description of the vector server for users. Raises `IndexUnavailableError` if it cannot be used."""
+    """Return a user-facing description of the vector server. Raises `IndexUnavailableError` if it cannot be used."""
     nobody = Installation("", lambda _: False)
     return ServerStore(url, nobody, api_key=api_key, settings=settings).describe_server()
 
@@ -95,16 +96,16 @@ def open_reranker(
         from retrieval.rerank.cross_encoder import CrossEncoderReranker
     except ImportError as error:
         raise RerankerError(
-            f"Cross-encoders need sentence-transformers, which is not installed ({error}).",
+            f"Cross-encoders require sentence-transformers, which is not installed ({error}).",
             hint="Install with `pip install 'leadline[sentence-transformers]'`.",
         ) from error
     return CrossEncoderReranker(choice.model)
 
 
 def build_encoders(models: ModelStore, settings: EncoderSettings, *more: str) -> Encoders:
-    """Build the registry of the built-in encoders and of the encoders described by the settings or `more`.
+    """Build the registry of the built-in encoders and of those described in the settings or in `more`.
 
-    Models are located and servers are contacted immediately, so that an encoder that does not fit the index is refused
+    Models are located and servers are contacted immediately, so that an encoder that does not fit the index is rejected
     at startup. Raises `EncoderError` if a model or server is unavailable, and `ValueError` if a description cannot be
     parsed.
     """
@@ -152,7 +153,7 @@ def _build_external_choice(text: str, api_key: str | None) -> EncoderChoice:
 
 
 def _open_sentence_transformers(model: LocatedModel) -> Embedder:
-    # Imported here because the library is an optional extra and takes seconds to load.
+    # Import the library lazily, because it is an optional extra and takes seconds to load.
     from retrieval.encoders.sentence_transformers_embedder import SentenceTransformersEmbedder
 
     return SentenceTransformersEmbedder(model)

@@ -1,4 +1,4 @@
-"""Errors of searching, encoding, evaluation and model files, and the retry policy for requests.
+"""Errors of search, encoding, evaluation and model files, and the retry policy for requests.
 
 RetrievalError
 ├── IndexUnavailableError   the index cannot be opened or does not answer
@@ -33,7 +33,7 @@ class RetrievalError(LeadlineError):
 
 
 class IndexUnavailableError(RetrievalError):
-    """The index cannot be opened, or does not answer."""
+    """The index cannot be opened, or does not respond."""
 
     code = "index_unavailable"
     public_detail = "The vector index is not available."
@@ -43,20 +43,20 @@ class IndexUnavailableError(RetrievalError):
 class IndexLostError(IndexUnavailableError):
     """The index is missing or damaged, or lacks many documents that searches should find.
 
-    Searches are refused, because they would answer "not found" for documents that exist. The detail does not name a
-    host or a file.
+    Searches are rejected, because they would answer "not found" for documents that exist. The error's detail does not
+    name a host or a file.
     """
 
     code = "index_lost"
     public_detail = ""
     default_hint = (
-        "Run `leadline index rebuild`: it builds the index again from the uploaded documents, while the service runs. "
-        "If a disk or volume was just not mounted, mount it and restart instead."
+        "Run `leadline index rebuild` to rebuild the index from the uploaded documents while the service runs. "
+        "If a disk or volume was merely not mounted, mount it and restart instead."
     )
 
 
 class IndexRefusedError(IndexUnavailableError):
-    """The index rejects the request, and would reject it again."""
+    """The index rejected the request, and would reject it again."""
 
     code = "index_refused"
     public_detail = "The vector index rejected the request."
@@ -67,7 +67,7 @@ class ChunksMissingError(RetrievalError):
     """Vectors were written for chunks that the index does not have."""
 
     code = "chunks_missing"
-    default_hint = "The document was deleted in the meantime, or the index has lost chunks: index it again."
+    default_hint = "Index the document again, unless it was deleted in the meantime: the index has lost chunks."
 
 
 class IndexMismatchError(RetrievalError):
@@ -79,10 +79,10 @@ class IndexMismatchError(RetrievalError):
 
 
 class UnknownEncoderError(RetrievalError):
-    """This installation has no encoder with that name or fingerprint."""
+    """This installation has no encoder with the given name or fingerprint."""
 
     code = "encoder_unknown"
-    public_detail = "The service does not have the encoder."
+    public_detail = "The encoder is not available in this service."
     default_hint = "`leadline index show` lists the available encoders."
 
 
@@ -90,11 +90,11 @@ class QueryError(RetrievalError):
     """The query is empty, too long or otherwise invalid."""
 
     code = "query_invalid"
-    default_hint = "Ask with at least one word."
+    default_hint = "Enter at least one word."
 
 
 class EncoderError(RetrievalError):
-    """The embedding model could not be loaded, or failed on an input."""
+    """The embedding model could not be loaded, or failed on its input."""
 
     code = "encoder_failed"
     public_detail = "The encoder failed."
@@ -117,10 +117,10 @@ class RerankerUnavailableError(RerankerError):
 
 
 class RerankerTimeoutError(RerankerError):
-    """The reranker did not answer before its deadline."""
+    """The reranker did not respond before its deadline."""
 
     code = "reranker_timeout"
-    public_detail = "The reranker did not answer in time."
+    public_detail = "The reranker did not respond in time."
     default_hint = "Rerank fewer passages (LEADLINE_RERANK_DEPTH) or wait longer (LEADLINE_RERANK_DEADLINE_MS)."
 
 
@@ -128,16 +128,16 @@ class RerankerOutputError(RerankerError):
     """The reranker did not return one score for each passage."""
 
     code = "reranker_output"
-    public_detail = "The reranker returned an invalid answer."
+    public_detail = "The reranker returned an invalid response."
     default_hint = "Check that the address in LEADLINE_RERANKER is a /rerank or /score endpoint."
 
 
 class EncoderUnavailableError(EncoderError):
-    """The embedding server does not answer, or is too busy."""
+    """The embedding server does not respond, or is too busy."""
 
     code = "encoder_unavailable"
     public_detail = "The encoder is not available."
-    default_hint = "Check that the embedding server is running. Waiting jobs continue once it answers again."
+    default_hint = "Check that the embedding server is running. Waiting jobs resume once it responds again."
 
 
 class EvaluationDataError(RetrievalError):
@@ -145,7 +145,7 @@ class EvaluationDataError(RetrievalError):
 
     code = "evaluation_data"
     default_hint = (
-        "BEIR's format is corpus.jsonl, queries.jsonl and qrels/test.tsv; see retrieval/evaluation/judged.py."
+        "A BEIR folder contains corpus.jsonl, queries.jsonl and qrels/test.tsv; see retrieval/evaluation/judged.py."
     )
 
 
@@ -164,31 +164,31 @@ class ModelMissingError(ModelFileError):
 
 
 class ModelHashError(ModelFileError):
-    """The bytes of a file, or of the piece described by `file`, do not match the SHA-256 in the manifest."""
+    """The SHA-256 of a file, or of the piece described by `file`, does not match the manifest."""
 
     code = "model_hash"
-    default_hint = "Run `leadline models fetch`: it replaces the file."
+    default_hint = "Run `leadline models fetch` to replace the file."
 
     def __init__(self, file: str, *, expected: str, got: str, hint: str | None = None) -> None:
-        super().__init__(f"{file} has SHA-256 {got}, but the manifest has {expected}.", hint=hint)
+        super().__init__(f"{file} has SHA-256 {got}, but the manifest specifies {expected}.", hint=hint)
         self.file = file
         self.expected = expected
         self.got = got
 
 
 class ModelSourceError(ModelFileError):
-    """No source had the file. `failures` holds each source's name and the reason, in the order tried."""
+    """The file could not be downloaded from any source. `failures` lists each source's name and reason, in order."""
 
     code = "model_source"
     default_hint = (
-        "Run `leadline models fetch` again: it continues where it stopped. "
+        "Run `leadline models fetch` again to resume the download. "
         "On a machine without a network, copy the files to the models folder."
     )
 
     def __init__(self, file: str, failures: Sequence[tuple[str, str]], *, hint: str | None = None) -> None:
         reasons = (
             "; ".join(f"{source}: {reason.rstrip('.')}" for source, reason in failures)
-            or "the manifest names no source"
+            or "the manifest lists no source"
         )
         super().__init__(f"{file} could not be downloaded: {reasons}.", hint=hint)
         self.file = file
@@ -197,7 +197,7 @@ class ModelSourceError(ModelFileError):
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """The number of attempts, and the retry delays between them, which double up to a maximum."""
+    """The number of attempts, and the delays between them, which double up to a maximum."""
 
     attempts: int
     first_wait_seconds: float
@@ -205,14 +205,16 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if self.attempts < 1 or not 0 < self.first_wait_seconds <= self.longest_wait_seconds:
-            raise ValueError("a retry policy needs at least one attempt, and a longest wait no shorter than the first")
+            raise ValueError(
+                "a retry policy must allow at least one attempt, and its longest delay must not be shorter than its "
+                "first"
+            )
 
     def iter_waits(self, uniform: Callable[[], float] = random.random) -> Iterator[float]:
         """Yield the retry delays in seconds, one fewer than the attempts.
 
-        Half of each delay is fixed and half is jitter. The jitter keeps clients that failed at the same time from
-        retrying at the same time. The fixed half guarantees a minimum total delay. `uniform` returns numbers from 0 to
-        1.
+        Half of each delay is fixed, which guarantees a minimum total delay. The other half is jitter, which keeps
+        clients that failed together from retrying together. `uniform` returns random numbers from 0 to 1.
         """
         for retry in range(self.attempts - 1):
             longest = min(self.first_wait_seconds * 2**retry, self.longest_wait_seconds)

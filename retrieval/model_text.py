@@ -1,11 +1,11 @@
-"""Neutralize control tokens of chat templates in texts that go into prompts, while keeping the texts readable.
+"""Neutralize the control tokens of chat templates in text for prompts, while keeping the text readable.
 
-Chat templates mark roles, thoughts and tool calls with tokens, which appear in a prompt as ordinary text. If a text
-contains such a token, its first bracket is replaced with the full-width form of that bracket. People and models can
-still read it, but no tokenizer recognizes it as a token. Compatibility folding makes both forms equal, so a quotation
-of the changed text is still found in the original. Invisible characters are removed.
+Chat templates mark roles, thoughts and tool calls with tokens that are written as ordinary text. If a text contains
+such a token, its first bracket is replaced with the full-width form of that bracket. People and models can still read
+the token, but no tokenizer recognizes it. Compatibility folding makes both forms equal, so a quotation of the changed
+text is still found in the original. Invisible characters are removed.
 
-Templates that use plain words ("USER:", "### Response:") have no tokens that differ from text, so their markers stay
+Templates that use plain words ("USER:", "### Response:") have no distinguishable tokens, so their markers stay
 unchanged.
 """
 
@@ -13,22 +13,22 @@ import regex
 
 from ingest.storage.texts.normalize import remove_invisible
 
-# The maximum length of a token's name, for tokens that are recognized by their form alone.
+# The maximum length of a token's name, for tokens that are recognized only by their format.
 _NAME_LENGTH = "{1,80}"
-# Names of tokens in angle brackets, with or without a slash, a namespace or attributes.
+# Names of tokens in angle brackets, which may have a slash, a namespace or attributes.
 _NAMES = (
-    # starts and ends of texts and turns, and reserved tokens
+    # Starts and ends of texts and turns, and reserved tokens.
     "s|(?:bos|eos|eop|sop|eod|eot|eom|bom|sos|pad|unk|mask|cls|sep)(?:_token)?|mask:\\d+",
     "(?:unused|reserved|extra_id|special|tokens_unused|unused_token|placeholder|control)_?\\d+",
     "(?:start|end|begin|beginning)_of_\\w+|(?:start|end)_(?:header_id|token)|image_soft_token",
-    # roles
+    # Roles.
     "system|user|assistant|human|developer|ipython|sys",
-    # thoughts
+    # Thoughts.
     "think|thinking|thoughts?|reasoning|reflection|scratch_?pad|answer|final_answer|inner_monologue",
-    # tools
+    # Tools.
     "tools?|tool_\\w+|tool(?:call|response|result)s?|available_tools|functions?|function_\\w+|invoke|parameters?",
     "arg_key|arg_value|observation|code_interpreter",
-    # code models, and placeholders for images and audio
+    # Code models, and placeholders for images and audio.
     "fim_\\w+|fim-\\w+|file_sep|repo_?name|gh_stars|filename|empty_output",
     "(?:jupyter|issue|commit|pr)_(?:start|text|code|output|closed|comment|before|msg|after|\\w+_id)",
     "(?:image|audio|video|img)(?:_\\w+)?",
@@ -53,10 +53,10 @@ _FULL_WIDTH = {"<": "＜", ">": "＞", "[": "［", "]": "］"}
 
 
 def neutralize(text: str) -> str:
-    """Remove invisible characters and neutralize chat template tokens.
+    """Remove invisible characters, and neutralize the tokens of chat templates.
 
-    Every text in a prompt passes through this function. This is idempotent: no visible characters are removed, so no
-    new token can form.
+    Every text in a prompt passes through this function. It is idempotent: it removes no visible characters, so no new
+    token can form.
     """
     # guard: prompts-without-hidden-characters
     left: str = _TEMPLATE_TOKENS.sub(lambda match: _FULL_WIDTH[match[0]], remove_invisible(text))

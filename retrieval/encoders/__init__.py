@@ -1,1 +1,1 @@
-"""Encoders, which convert texts to dense vectors: an interface, a registry and an adapter for each library."""
+"""Encoders, which convert text to dense vectors: an interface, a registry, and an adapter for each library."""

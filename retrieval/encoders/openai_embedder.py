@@ -1,7 +1,8 @@
-"""A bi-encoder on any server that offers OpenAI's `/v1/embeddings`, such as vLLM or text-embeddings-inference.
+"""A bi-encoder on any server with OpenAI's `/v1/embeddings` API, such as vLLM or text-embeddings-inference.
 
-The openai client retries failed requests (lost connections, 408, 409, 429, 5xx) and respects `Retry-After`. This module
-converts the server's errors and malformed responses to `EncoderError`s with user-facing messages.
+The openai client retries failed requests (lost connections and the statuses 408, 409, 429 and 5xx) and respects
+`Retry-After`. This module converts the server's errors and malformed responses to `EncoderError`s with user-facing
+messages.
 """
 
 import threading
@@ -19,17 +20,17 @@ from retrieval.encoders.port import DenseVector, EmbeddedTexts, normalize_vector
 from retrieval.encoders.specs import EncoderSpec, compute_prompts_digest
 from retrieval.errors import EncoderError, EncoderUnavailableError
 
-# A running server accepts connections quickly, so connecting has its own short timeout.
+# Connecting has its own short timeout, because a running server accepts connections quickly.
 _DOCUMENTS_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
 _QUERY_TIMEOUT = httpx2.Timeout(15.0, connect=3.0)
 _DOCUMENT_RETRIES, _QUERY_RETRIES = 5, 1
-# These values are within the servers' default limits: OpenAI accepts 2,048 texts and 300,000 tokens,
-# text-embeddings-inference 32 texts.
+# These values are within the default limits of servers: 2,048 texts and 300,000 tokens for OpenAI, and 32 texts for
+# text-embeddings-inference.
 _TEXTS_PER_REQUEST = 32
 _CHARS_PER_REQUEST = 32_000
 _CHARS_PER_TOKEN = 4
 _MAX_PARALLEL_REQUESTS = 4
-# A rejected text is halved at most this many times to find out whether it was too long for the model's window.
+# A rejected text is halved at most this many times, to find a length that fits the model's context window.
 _MAX_HALVINGS = 6
 _MIN_TRUNCATED_CHARS = 200
 _BAD_INPUT_STATUSES = frozenset({400, 413, 422})
@@ -38,20 +39,20 @@ _BAD_INPUT_STATUSES = frozenset({400, 413, 422})
 class OpenAIEmbedder:
     """An embedder that sends documents in concurrent requests of limited size. Queries use a separate client.
 
-    A text that exceeds the model's window is truncated to a length the server accepts. Later texts are truncated to
-    that length from the start.
+    A text that exceeds the model's context window is truncated to a length that the server accepts. Later texts are
+    truncated to this length in advance.
     """
 
     def __init__(self, spec: EncoderSpec, *, api_key: str | None = None) -> None:
-        """Set up the clients. If `spec` has no dimension, request a vector to determine it.
+        """Set up the clients. If `spec` has no dimension, request one embedding to determine it.
 
         Raises `EncoderError` if that request fails.
         """
         if spec.url is None:
-            raise ValueError("the spec names no server")
+            raise ValueError("the encoder's description must name a server")
         self._spec = spec
         self._url = spec.url
-        # The client requires a key; a server that needs none ignores it.
+        # The client requires a key. Servers without authentication ignore it.
         key = api_key or "none"
         self._for_documents = _build_client(spec.url, key, _DOCUMENTS_TIMEOUT, _DOCUMENT_RETRIES)
         self._for_queries = _build_client(spec.url, key, _QUERY_TIMEOUT, _QUERY_RETRIES)
@@ -100,11 +101,11 @@ class OpenAIEmbedder:
                 self._learn_max_length(client, cut, refused)
 
     def _learn_max_length(self, client: openai.OpenAI, texts: Sequence[str], refused: "_RefusedInputError") -> None:
-        """Find the length to which texts must be truncated. Raises `EncoderError` if shorter texts are rejected too."""
+        """Find the length to which texts must be truncated. Raises `EncoderError` if even short texts are rejected."""
         with self._cutting:
             text = max(texts, key=len)
             if self._longest is not None and len(text) > self._longest:
-                return  # Another thread has found the length in the meantime.
+                return  # Another thread has found the maximum length in the meantime.
             for _ in range(_MAX_HALVINGS):
                 text = text[: len(text) // 2]
                 if len(text) < _MIN_TRUNCATED_CHARS:
@@ -118,12 +119,12 @@ class OpenAIEmbedder:
         raise EncoderError(f"The embedding server at {self._url} rejected a text: {refused}", hint=refused.hint)
 
     def _request_embeddings(self, client: openai.OpenAI, texts: Sequence[str]) -> tuple[DenseVector, int | None]:
-        """Return unit vectors in the order of `texts`, and the server's total token count, or None if it sends none."""
+        """Return one unit vector per text, and the total token count that the server reports, or None."""
         options: dict[str, Any] = {} if self._spec.dimension is None else {"dimensions": self._spec.dimension}
         with _translate_errors(self._spec, self._url):
             answer = client.embeddings.create(
                 model=self._spec.model,
-                # Some servers reject an empty text, so send a space, which contains no words either.
+                # Replace empty texts by a space, because some servers reject them.
                 input=[text or " " for text in texts],
                 encoding_format="float",
                 **options,
@@ -133,11 +134,11 @@ class OpenAIEmbedder:
             vectors = [row.embedding for row in rows]
             lengths = sorted({len(vector) for vector in vectors})
         if [row.index for row in rows] != list(range(len(texts))):
-            raise self._build_answer_error(f"{len(rows)} vectors for {len(texts)} texts, or with wrong indexes")
+            raise self._build_answer_error(f"{len(rows)} vectors for {len(texts)} texts, or vectors with wrong indexes")
         if len(lengths) != 1 or lengths[0] != (self._expected or lengths[0]):
             found = ", ".join(map(str, lengths))
             raise self._build_answer_error(
-                f"vectors of {found} dimensions, where {self._expected or 'one length'} was expected"
+                f"vectors of {found} dimensions instead of {self._expected or 'a single length'}"
             )
         try:
             return normalize_vectors(np.array(vectors, np.float32)), tokens
@@ -148,8 +149,8 @@ class OpenAIEmbedder:
 
     def _build_answer_error(self, what: str) -> EncoderError:
         return EncoderError(
-            f"The embedding server at {self._url} answered a request for {self._spec.model} with {what}.",
-            hint="Check that the server serves the model and the dimension named in LEADLINE_ENCODER.",
+            f"The embedding server at {self._url} returned an invalid response for {self._spec.model}: {what}.",
+            hint="Check that the server supports the model and the dimension in LEADLINE_ENCODER.",
         )
 
 
@@ -159,20 +160,20 @@ def _build_client(url: str, api_key: str, timeout: httpx2.Timeout, retries: int)
 
 
 class _RefusedInputError(EncoderError):
-    """The server rejected the input. It may accept a shorter text."""
+    """The server rejected the input, but may accept a shorter text."""
 
 
 def compute_fingerprint(spec: EncoderSpec, dimension: int) -> str:
-    """Return the fingerprint of the model's vectors. It does not depend on the server that computes them.
+    """Return the fingerprint of the model's vectors, which does not depend on the server.
 
-    The API does not report which weights it uses, so only the spec's `revision` distinguishes them.
+    The API does not report which weights the server uses, so only the spec's `revision` distinguishes them.
     """
     prompts = compute_prompts_digest(spec.query or "", spec.document or "")
     return f"embeddings-api/{spec.model}@{spec.revision or 'unpinned'}/{prompts}/{dimension}"
 
 
 def _split_into_requests(order: Sequence[int], texts: Sequence[str]) -> Iterator[list[int]]:
-    """Yield the row numbers of the texts for each request, within the limits on texts and characters per request."""
+    """Yield the row numbers of each request's texts, within the limits on texts and characters per request."""
     rows: list[int] = []
     characters = 0
     for row in order:
@@ -188,7 +189,7 @@ def _split_into_requests(order: Sequence[int], texts: Sequence[str]) -> Iterator
 def _divide_tokens(tokens: int | None, texts: Sequence[str]) -> list[int]:
     """Divide the total token count among the texts in proportion to their lengths.
 
-    Servers report only the total. If a server reports no count, each text's count is estimated from its characters.
+    If the server reported no count, each text's count is estimated from its characters.
     """
     characters = [len(text) + 1 for text in texts]
     rate = 1 / _CHARS_PER_TOKEN if not tokens else tokens / sum(characters)
@@ -197,25 +198,25 @@ def _divide_tokens(tokens: int | None, texts: Sequence[str]) -> list[int]:
 
 @contextmanager
 def _translate_errors(spec: EncoderSpec, url: str) -> Iterator[None]:
-    """Translate the client's errors into `EncoderError`s."""
+    """Convert the client's errors to `EncoderError`s."""
     try:
         yield
     except ReplyTooLargeError as error:
         raise EncoderError(
             f"The embedding server cannot be used: {error}", hint="Check the address in LEADLINE_ENCODER."
         ) from error
-    except openai.APIConnectionError as error:  # this class includes timeouts
+    except openai.APIConnectionError as error:  # This class includes timeouts.
         raise EncoderUnavailableError(
-            f"The embedding server at {url} does not answer: {error}",
-            hint="Check that it is running and that LEADLINE_ENCODER has its address. Waiting jobs then continue.",
+            f"The embedding server at {url} does not respond: {error}",
+            hint="Check that it is running and that LEADLINE_ENCODER contains its address. Waiting jobs then resume.",
         ) from error
     except openai.APIStatusError as error:
         raise _convert_status_error(error, spec, url) from error
     # A response that is valid JSON but not a list of embeddings fails only when its fields are read.
     except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
         raise EncoderError(
-            f"The embedding server at {url} did not answer with embeddings: {error}",
-            hint="Check that the address in LEADLINE_ENCODER ends before `/embeddings`, such as `…/v1`.",
+            f"The embedding server at {url} did not return embeddings: {error}",
+            hint="Check that the address in LEADLINE_ENCODER does not include `/embeddings`, as in `…/v1`.",
         ) from error
 
 
@@ -223,21 +224,23 @@ def _convert_status_error(error: openai.APIStatusError, spec: EncoderSpec, url: 
     said = _extract_message(error)
     if error.status_code in (401, 403):
         return EncoderError(
-            f"The embedding server at {url} rejected the key: {said}", hint="Set LEADLINE_ENCODER_API_KEY to its key."
+            f"The embedding server at {url} rejected the key: {said}",
+            hint="Set LEADLINE_ENCODER_API_KEY to the server's key.",
         )
     if error.status_code == 404:
         return EncoderError(
-            f"The embedding server at {url} has no model {spec.model}, or no /embeddings: {said}",
-            hint="Name a model that it serves; `GET …/v1/models` lists them.",
+            f"The embedding server at {url} does not serve the model {spec.model}, or has no "
+            f"/embeddings endpoint: {said}",
+            hint="Choose a model that the server offers; `GET …/v1/models` lists them.",
         )
     if error.status_code in _BAD_INPUT_STATUSES:
         return _RefusedInputError(said, hint="Check the server's log. A wrong dimension= or model can also cause this.")
     if error.status_code in (408, 409, 429) or error.status_code >= 500:
         return EncoderUnavailableError(
             f"The embedding server at {url} is busy or failing ({error.status_code}): {said}",
-            hint="Check its log. Waiting jobs continue once it answers again.",
+            hint="Check the server's log. Waiting jobs resume once it responds again.",
         )
-    return EncoderError(f"The embedding server at {url} answered {error.status_code}: {said}")
+    return EncoderError(f"The embedding server at {url} returned status {error.status_code}: {said}")
 
 
 def _extract_message(error: openai.APIStatusError) -> str:

@@ -1,9 +1,9 @@
 """all-MiniLM-L6-v2 in int8 on OpenVINO: the bi-encoder of the embedded deployment.
 
-The model is compiled three times. Documents go through an asynchronous queue in small batches of similar length, which
-keeps padding low and every core busy. Queries have their own compiled model, so that they do not wait for documents,
-and one inference request per core, so that they do not wait for each other. Background documents have a third compiled
-model, whose threads run at a lower priority on Linux, so that they use the cores only while nothing else needs them.
+The model is compiled three times. Documents are encoded by an asynchronous queue in small batches of similar length,
+which keeps padding low and every core busy. Queries have their own compiled model, so that they do not wait for
+documents, and one inference request per core, so that they do not wait for each other. Background documents have a
+third compiled model, whose threads run at a lower priority on Linux, so that they use only idle cores.
 """
 
 import os
@@ -27,31 +27,31 @@ from retrieval.encoders.port import DenseVector, EmbeddedTexts
 from retrieval.errors import EncoderError
 
 DIMENSION = 384
-MAX_TOKENS = 256  # the model's own max_seq_length
-# Measured on two cores with texts sorted by length: 31,600 tokens/s with 4 texts per request, 29,900 with 1, and 29,700
-# with 8.
+MAX_TOKENS = 256  # This is the model's own max_seq_length.
+# Measured on two cores, with texts sorted by length: 31,600 tokens/s with 4 texts per request, 29,900 with 1 text, and
+# 29,700 with 8 texts.
 _TEXTS_PER_REQUEST = 4
-# A compiled model caches its preparation for every input shape, so texts are padded to one of 16 widths.
+# Texts are padded to one of 16 widths, because a compiled model caches data for every input shape.
 _WIDTH_STEPS = (8, 16, 32, 64)
 _WIDTHS_PER_STEP = 8
 # The id of "the" in BERT's uncased vocabulary.
 _MOST_FREQUENT_TOKEN = 1996
-# At this niceness, a thread gets a tenth of the time of a normal thread that competes for the same core.
+# A thread with this niceness gets a tenth of the CPU time of a normal thread on the same core.
 NICENESS = 10
 
 
 def compute_fingerprint(max_tokens: int) -> str:
-    """Return the fingerprint of the encoder that truncates texts to `max_tokens` tokens."""
+    """Return the fingerprint of an encoder that truncates texts to `max_tokens`."""
     return f"all-MiniLM-L6-v2/int8-onnx/mean/{max_tokens}/{DIMENSION}"
 
 
 class OpenVinoEmbedder:
-    """Mean-pooled, L2-normalized sentence embeddings. Pooling is part of the compiled graph."""
+    """An embedder with mean-pooled, L2-normalized vectors. Pooling is part of the compiled graph."""
 
     def __init__(
         self, model: Path, tokenizer: Path, *, streams: int | None = None, max_tokens: int = MAX_TOKENS
     ) -> None:
-        """Read an ONNX BERT with outputs of shape `[batch, tokens, 384]` and its `tokenizer.json`."""
+        """Load an ONNX BERT model with outputs of shape `[batch, tokens, 384]`, and its `tokenizer.json`."""
         self._tokenizer = Tokenizer.from_file(str(tokenizer))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
@@ -97,11 +97,11 @@ class OpenVinoEmbedder:
 
 
 class _RequestPool:
-    """A pool of inference requests of one compiled model. Each request runs in one thread.
+    """A pool of inference requests of one compiled model. Each request runs in a single thread.
 
-    If several threads work on one request, they spin while they wait for each other. If one thread's core is busy, all
-    of them wait for it. Measured with three clients on two busy cores: 138 queries per second at 5.9 ms of CPU time
-    each, compared to 30 at 12.5 ms with two threads that handle one query at a time.
+    Threads that share a request spin while they wait for each other, so all of them wait if one thread's core is busy.
+    Measured with three clients on two busy cores: 138 queries per second at 5.9 ms of CPU time each, compared to 30
+    queries per second at 12.5 ms with two threads per query.
     """
 
     def __init__(self, core: ov.Core, graph: ov.Model, count: int) -> None:
@@ -125,7 +125,7 @@ class _InferenceQueue:
     """An asynchronous queue of batches for a compiled model."""
 
     def __init__(self, model: ov.CompiledModel) -> None:
-        self._lock = threading.Lock()  # OpenVINO's queue expects a single submitting thread.
+        self._lock = threading.Lock()  # OpenVINO's queue accepts only one submitting thread at a time.
         self._requests = ov.AsyncInferQueue(model)
         self._requests.set_callback(_on_result)
 
@@ -139,11 +139,11 @@ class _InferenceQueue:
 
 
 class _DocumentBatch:
-    """Collects the vectors of one batch of documents from callbacks that run in OpenVINO's threads."""
+    """Collects the vectors of a batch of documents from callbacks that run in OpenVINO's threads."""
 
     def __init__(self, size: int) -> None:
         self._vectors: NDArray[np.float32] = np.empty((size, DIMENSION), np.float32)
-        self._outstanding = 1  # also counts the submitting thread until it has submitted all batches
+        self._outstanding = 1  # This also counts the submitting thread until it has submitted all batches.
         self._failure: RuntimeError | None = None
         self._change = threading.Condition()
 
@@ -180,8 +180,9 @@ def _on_result(request: Any, user: tuple[_DocumentBatch, list[int]]) -> None:  #
 
 def _lower_priority() -> None:
     """Lower the priority of the current thread."""
-    if sys.platform == "linux":  # On other systems, a priority applies to the whole process.
-        with suppress(OSError):  # A seccomp filter may forbid this call, which only affects speed.
+    if sys.platform == "linux":  # On other systems, the priority would apply to the whole process.
+        # A seccomp filter may forbid this call. That only affects speed.
+        with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
@@ -190,7 +191,7 @@ def _build_bulk_settings(streams: int | None) -> dict[str, str]:
 
 
 def build_model_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.int64]]:
-    """Build BERT's three inputs for a batch, padded to the smallest width that fits the longest text."""
+    """Build BERT's three inputs for a batch, padded to the smallest width that fits its longest text."""
     longest = max(len(encoding.ids) for encoding in encodings)
     step = next(step for step in _WIDTH_STEPS if longest <= _WIDTHS_PER_STEP * step)
     width = -(-longest // step) * step
@@ -203,7 +204,7 @@ def build_model_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.in
 
 
 def _with_pooling(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
-    """Return the model with mean pooling over the attention mask and L2 normalization as its only output."""
+    """Return the model with a single output: its mean-pooled, L2-normalized vectors."""
     hidden = model.output(0).get_node().input_value(0)
     mask = next(node for node in model.inputs if node.any_name == "attention_mask").get_node()
     weights = op.unsqueeze(op.convert(mask, "f32"), op.constant(2, np.int32))
@@ -213,18 +214,18 @@ def _with_pooling(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
 
 
 class OpenVinoTokenEncoder:
-    """Encodes text as unit-length token vectors.
+    """An encoder that converts text to unit-length token vectors.
 
-    Includes the vectors of `[CLS]` and `[SEP]`, which pooling also uses.
+    They include the vectors of `[CLS]` and `[SEP]`, which are also part of mean pooling.
     """
 
     def __init__(self, model: Path, tokenizer: Path) -> None:
-        """Read an ONNX BERT with outputs of shape `[batch, tokens, 384]` and its `tokenizer.json`."""
+        """Load an ONNX BERT model with outputs of shape `[batch, tokens, 384]`, and its `tokenizer.json`."""
         self._tokenizer = Tokenizer.from_file(str(tokenizer))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
         core = ov.Core()
-        # Leave half of the cores to other searches, which must not wait until ten passages are encoded.
+        # Leave half of the cores for other searches, so that they do not wait until ten passages are encoded.
         threads = max(1, (os.cpu_count() or 1) // 2)
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(threads)}
         graph = _with_normalized_tokens(remove_attention_guards(core.read_model(str(model))))
@@ -254,7 +255,7 @@ class OpenVinoTokenEncoder:
 
 
 def _compute_rarity(encoding: Encoding) -> DenseVector:
-    """Return a weight for each token: the logarithm of its rank by frequency, and 0 for special tokens.
+    """Return a weight for each token: the logarithm of its frequency rank, or 0 for special tokens.
 
     BERT's vocabulary lists words by descending frequency, after special tokens and single characters. By Zipf's law, a
     word's frequency is inversely proportional to its rank, so the logarithm of the rank equals the word's idf up to a
@@ -268,8 +269,8 @@ def _compute_rarity(encoding: Encoding) -> DenseVector:
 def remove_attention_guards(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
     """Remove the guards against NaN in attention over zero tokens.
 
-    Attention is never over zero tokens, because each text has two special tokens. The guards keep OpenVINO from fusing
-    the attention operations, which costs a tenth of the total time.
+    Attention always covers at least two tokens, because each text has two special tokens. The guards would keep
+    OpenVINO from fusing the attention operations, which costs a tenth of the total time.
     """
     for node in model.get_ordered_ops():
         if node.get_type_name() == "Select" and node.input_value(0).get_node().get_type_name() == "IsNaN":
@@ -278,7 +279,7 @@ def remove_attention_guards(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's mod
 
 
 def _with_normalized_tokens(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
-    """Return the model with each token's last hidden state, scaled to length 1, as its only output."""
+    """Return the model with a single output: the last hidden state of each token, scaled to unit length."""
     hidden = model.output(0).get_node().input_value(0)
     unit = op.normalize_l2(hidden, op.constant([2], np.int32), 1e-12, "add")
     return ov.Model([op.result(unit)], model.get_parameters(), "tokens")

@@ -1,4 +1,4 @@
-"""The interface of bi-encoders, which convert texts to unit vectors. Queries and documents are encoded separately."""
+"""The interface of bi-encoders, which convert text to unit vectors. Queries and documents are encoded separately."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ DenseVector = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class EmbeddedTexts:
-    """Unit vectors, one row per text in the given order, and the number of tokens that were read from each text."""
+    """One unit vector per text, in order, and the number of tokens read from each text."""
 
     vectors: DenseVector
     token_counts: tuple[int, ...]
@@ -39,19 +39,19 @@ class Embedder(Protocol):
     def dimension(self) -> int: ...
 
     def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
-        """Encode documents. Texts longer than the encoder's window are truncated.
+        """Encode documents. Texts longer than the encoder's context window are truncated.
 
-        Raises `EncoderError` if encoding fails. `in_background` marks work for which no user is waiting. A local
-        encoder runs it at a lower priority.
+        Raises `EncoderError` if encoding fails. `in_background` marks work that no user is waiting for, which a local
+        encoder runs at a lower priority.
         """
 
     def embed_query(self, text: str) -> DenseVector:
-        """Encode a query as a unit vector of shape `(dimension,)`. Never waits while other threads encode documents."""
+        """Encode a query as a unit vector of shape `(dimension,)`, without waiting for documents of other threads."""
 
     def close(self) -> None: ...
 
 
-# Sentences on unrelated topics, used to measure the cosine that an encoder gives to unrelated texts.
+# Sentences on unrelated topics, used to measure an encoder's cosine between unrelated texts.
 UNRELATED_SENTENCES = (
     "The bakery opens at six in the morning.",
     "Copper melts at a little over a thousand degrees.",
@@ -65,11 +65,11 @@ UNRELATED_SENTENCES = (
 
 
 def compute_cosine_floor(encoder: Embedder) -> float:
-    """Compute the encoder's cosine floor: the cosine that is scaled to a score of 0.
+    """Compute the encoder's cosine floor: the cosine that is mapped to a score of 0.
 
-    The floor is as far below the mean cosine of unrelated texts as 1 is above that mean. Encoders use different parts
-    of the scale: the cosine of unrelated texts is about 0 for one encoder and 0.7 for another. Raises `EncoderError` if
-    the encoder fails.
+    The floor is as far below the mean cosine of unrelated texts as 1 is above it. It depends on the encoder, because
+    the cosine of unrelated texts is about 0 for some encoders and 0.7 for others. Raises `EncoderError` if the encoder
+    fails.
     """
     vectors = encoder.embed_documents(UNRELATED_SENTENCES).vectors
     cosines = vectors @ vectors.T
@@ -77,7 +77,7 @@ def compute_cosine_floor(encoder: Embedder) -> float:
 
 
 def normalize_vectors(rows: DenseVector) -> DenseVector:
-    """Scale rows to length 1. Raises `EncoderError` for rows that are all zeros or not finite."""
+    """Scale each row to unit length. Raises `EncoderError` if a row is all zeros or not finite."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():
         raise EncoderError("The encoder returned a vector that is all zeros or not finite.")
@@ -86,7 +86,7 @@ def normalize_vectors(rows: DenseVector) -> DenseVector:
 
 
 class HashingEmbedder:
-    """A fake embedder for tests. It hashes words, so that texts with common words have similar vectors."""
+    """A fake embedder for tests, which hashes words so that texts with common words have similar vectors."""
 
     def __init__(self, dimension: int = 64) -> None:
         self.dimension = dimension

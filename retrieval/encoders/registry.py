@@ -1,4 +1,4 @@
-"""The encoders that a process can open, by name (for users) and by fingerprint (as stored in the catalog)."""
+"""The available encoders, by name (for users) and by fingerprint (as stored in the catalog)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from retrieval.errors import UnknownEncoderError
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """An encoder that is not open yet. `about` describes it to a user who chooses an encoder."""
+    """An encoder that is not open yet. `about` describes it to users."""
 
     name: str
     fingerprint: str
@@ -27,7 +27,7 @@ class Encoders:
     def get_by_name(self, name: str | None) -> EncoderChoice:
         """Return the encoder with this name, or the default encoder for None.
 
-        Raises `UnknownEncoderError` if there is no such encoder. The message lists the available names.
+        Raises `UnknownEncoderError`, whose message lists the available names, if the encoder is not found.
         """
         if name is None:
             return self.choices[0]
@@ -36,12 +36,12 @@ class Encoders:
                 return choice
         known = ", ".join(choice.name for choice in self.choices)
         raise UnknownEncoderError(
-            f"There is no encoder {name!r}.",
+            f"Encoder {name!r} not found.",
             hint=f"Choose one of: {known}; or describe one as `sentence-transformers MODEL` or `URL MODEL`.",
         )
 
     def get_by_fingerprint(self, fingerprint: str) -> EncoderChoice:
-        """Return the encoder with this fingerprint. Raises `UnknownEncoderError` if there is none."""
+        """Return the encoder with this fingerprint. Raises `UnknownEncoderError` if it is not found."""
         for choice in self.choices:
             if choice.fingerprint == fingerprint:
                 return choice
@@ -53,10 +53,10 @@ class Encoders:
         )
 
     def get_name(self, fingerprint: str) -> str:
-        """Return the name of an encoder, or its fingerprint if this installation does not have the encoder."""
+        """Return the name of an encoder, or its fingerprint if the encoder is not available."""
         return next((c.name for c in self.choices if c.fingerprint == fingerprint), fingerprint)
 
 
 def wrap_encoder(encoder: Embedder) -> Encoders:
-    """Return a registry with one encoder that is already open."""
+    """Return a registry with a single encoder, which is already open."""
     return Encoders([EncoderChoice(encoder.fingerprint, encoder.fingerprint, encoder.dimension, lambda: encoder)])

@@ -11,7 +11,7 @@ from retrieval.encoders.port import DenseVector, EmbeddedTexts, normalize_vector
 from retrieval.encoders.sentence_transformers_model import INSTALL_HINT, LocatedModel
 from retrieval.errors import EncoderError
 
-# Texts of similar length are encoded in one batch. A CPU gains nothing from larger batches; this size keeps a GPU busy.
+# Each batch contains texts of similar length. Larger batches are not faster on a CPU; the default keeps a GPU busy.
 _BATCH_SIZES = {"cpu": 16}
 _DEFAULT_BATCH_SIZE = 128
 
@@ -19,8 +19,8 @@ _DEFAULT_BATCH_SIZE = 128
 class SentenceTransformersEmbedder:
     """An embedder that uses the sentence-transformers library, which also loads torch.
 
-    The library's tokenizers are not thread-safe, so one thread at a time uses the model. Queries are served before
-    documents.
+    Only one thread at a time uses the model, because the library's tokenizers are not thread-safe. Queries take
+    precedence over documents.
     """
 
     def __init__(self, model: LocatedModel) -> None:
@@ -37,7 +37,8 @@ class SentenceTransformersEmbedder:
         made = self._encode(["dimension"], document=True).shape[1]
         if made != model.full_dimension:
             raise EncoderError(
-                f"{model.spec.model} returns vectors of {made} dimensions, but its files say {model.full_dimension}.",
+                f"{model.spec.model} returns vectors of {made} dimensions, but its files specify "
+                f"{model.full_dimension}.",
                 hint="Download or copy the model again.",
             )
 
@@ -72,16 +73,16 @@ class SentenceTransformersEmbedder:
                 show_progress_bar=False,
                 truncate_dim=self._located.full_dimension,
             )
-        except Exception as error:  # the library and its backends may raise any exception
+        except Exception as error:  # The library and its backends may raise any exception.
             raise EncoderError(f"The encoder failed: {error}", hint="Check the encoder library's log.") from error
         return np.asarray(vectors, np.float32)
 
     def _truncate_vectors(self, vectors: DenseVector) -> DenseVector:
-        """Truncate vectors to the requested dimension, and rescale them to length 1."""
+        """Truncate vectors to the requested dimension, and scale them to unit length."""
         return normalize_vectors(vectors[:, : self.dimension])
 
     def _count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Return the number of tokens that the model read from each text."""
+        """Return the number of tokens that the model reads from each text."""
         longest = self._model.max_seq_length
         tokenizer = self._model.tokenizer
         if hasattr(tokenizer, "encode_batch"):  # Static embedding models have a plain `tokenizers` tokenizer.
@@ -93,7 +94,7 @@ class SentenceTransformersEmbedder:
 
 
 class _PriorityLock:
-    """A lock that gives queries precedence over documents. One thread at a time can hold it."""
+    """A lock that gives queries precedence over documents."""
 
     def __init__(self) -> None:
         self._change = threading.Condition()
@@ -145,7 +146,7 @@ def _load_model(model: LocatedModel) -> Any:  # noqa: ANN401 - the library's mod
             if model.is_folder:
                 raise
             return SentenceTransformer(model.source, **options)  # This downloads the weights.
-    except Exception as error:  # the library and its backends may raise any exception
+    except Exception as error:  # The library and its backends may raise any exception.
         reason = " ".join(str(error).split())[:300]
         raise EncoderError(
             f"{spec.model} could not be loaded: {reason}",
@@ -158,4 +159,7 @@ def _build_hint(backend: str) -> str:
         return (
             "If its files are not on this machine, connect to the hub once, or copy the model's folder to this machine."
         )
-    return f"backend={backend} needs `pip install 'sentence-transformers[{backend}]'` and a model with files for it."
+    return (
+        f"backend={backend} requires `pip install 'sentence-transformers[{backend}]'` and a model that has weights for "
+        "this backend."
+    )

@@ -24,7 +24,10 @@ _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 @dataclass(frozen=True)
 class LocatedModel:
-    """A model to load from `source`, a hub model or a folder. A folder's `revision` is a digest of its files."""
+    """A model to load from `source`, which is a hub model or a folder.
+
+    A folder's `revision` is a digest of its files.
+    """
 
     spec: EncoderSpec
     source: str
@@ -43,7 +46,7 @@ class LocatedModel:
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint, which depends on the files' content and not on their location."""
+        """The fingerprint. It depends on the files' content, not on their location."""
         spec = self.spec
         model = Path(spec.model).name if self.is_folder else spec.model
         precision = f"{spec.backend}-{spec.file or spec.dtype}"
@@ -52,10 +55,10 @@ class LocatedModel:
 
 
 def locate_model(spec: EncoderSpec) -> LocatedModel:
-    """Locate a model.
+    """Locate a model without loading it.
 
-    Raises `EncoderError` if it is not found, with a hint to install the library, to connect to the network once, or to
-    name another model.
+    Raises `EncoderError` if the model is not found, with a hint to install the library, to connect to the network once,
+    or to choose another model.
     """
     folder, revision = _locate_folder(spec)
     full = _load_full_dimension(folder)
@@ -77,17 +80,17 @@ def locate_model(spec: EncoderSpec) -> LocatedModel:
 
 
 def _locate_folder(spec: EncoderSpec) -> tuple[Path, str]:
-    """Return the folder that contains the model's small files, and the model's revision."""
+    """Return the folder with the model's small files, and the model's revision."""
     folder = Path(spec.model).expanduser()
     if folder.is_dir():
         return folder, f"files-{_compute_digest(folder)}"
     if spec.model.startswith(("/", ".", "~")) or spec.model.count("/") > 1:
-        raise EncoderError(f"There is no folder {spec.model}.", hint="Check the path, or name a model on the hub.")
+        raise EncoderError(f"Folder {spec.model} not found.", hint="Check the path, or name a model on the hub.")
     return _fetch_small_files(spec)
 
 
 def _fetch_small_files(spec: EncoderSpec) -> tuple[Path, str]:
-    """Return the folder in the hub's local cache. Contacts the hub only for missing files."""
+    """Return the model's folder in the local hub cache, and its revision. Contacts the hub only for missing files."""
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -110,9 +113,9 @@ def _fetch_small_files(spec: EncoderSpec) -> tuple[Path, str]:
 
 
 def _compute_digest(folder: Path) -> str:
-    """Return a hash of the small files and of samples of the weights.
+    """Return a hash of the model's small files and of samples of its weights.
 
-    Samples are enough, because the weights of two models differ nearly everywhere.
+    Samples are enough, because the weights of two models differ almost everywhere.
     """
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
@@ -136,9 +139,9 @@ def _iter_samples(path: Path) -> Iterator[bytes]:
 
 
 def _load_full_dimension(folder: Path) -> int:
-    """Return the dimension from the last module that sets one, or from the model's own config.
+    """Return the dimension from the last module that specifies one, or from the model's own config.
 
-    For a model without modules, the library uses mean pooling, which keeps the model's dimension.
+    For a model without modules, the library uses mean pooling, which does not change the dimension.
     """
     modules = _load_json(folder / "modules.json")
     for module in reversed(modules if isinstance(modules, list) else []):
@@ -149,7 +152,7 @@ def _load_full_dimension(folder: Path) -> int:
     found = _find_dimension(_load_json(folder / "config.json"))
     if not found:
         raise EncoderError(
-            f"{folder} is not a sentence-transformers model: it does not name the dimension of its vectors.",
+            f"{folder} is not a sentence-transformers model: it does not specify the dimension of its vectors.",
             hint="Name a folder or a model that `SentenceTransformer(…)` loads.",
         )
     return found
@@ -164,7 +167,7 @@ def _find_dimension(config: Mapping[str, Any]) -> int | None:
 
 
 def _count_pooling_modes(config: Mapping[str, Any]) -> int:
-    """Return the number of pooling modes. The library concatenates the results of all modes."""
+    """Return the number of pooling modes, whose results the library concatenates."""
     mode = config.get("pooling_mode")
     if isinstance(mode, list):
         return len(mode)

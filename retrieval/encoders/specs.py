@@ -1,4 +1,4 @@
-"""Descriptions of encoders that are not built in, as written in a setting.
+"""Parse settings that describe encoders other than the built-in ones.
 
     sentence-transformers MODEL [option=value …]     a hub model or a folder, loaded in this process
     URL MODEL [option=value …]                       any server with OpenAI's `/v1/embeddings`
@@ -27,7 +27,7 @@ _LIBRARY_OPTIONS = frozenset({"backend", "file", "dtype", "device"})
 class EncoderSpec:
     """A model and its options. Every field except `text`, `url` and `device` affects the vectors.
 
-    `query` and `document` are prompts that are prepended to the text; None uses the model's own prompts. `dimension`
+    `query` and `document` are prompts that are prepended to the text; None selects the model's own prompts. `dimension`
     truncates the vectors of models trained for it (Matryoshka). `file` selects one of several weight files of a
     backend.
     """
@@ -49,16 +49,16 @@ _OPTIONS = frozenset(field.name for field in fields(EncoderSpec)) - {"text", "mo
 
 
 def is_described(encoder: str) -> bool:
-    """Return whether a setting describes an encoder. Otherwise, it names a built-in encoder."""
+    """Return whether a setting describes an encoder instead of naming a built-in encoder."""
     return encoder.startswith((*_SCHEMES, f"{LIBRARY} ")) or encoder == LIBRARY
 
 
 def parse_spec(text: str) -> EncoderSpec:
-    """Parse a description. Raises `ValueError` with a message for the user."""
+    """Parse an encoder's description. Raises `ValueError` with a user-facing message."""
     try:
         where, *rest = shlex.split(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} cannot be read: {error}") from error
+        raise ValueError(f"{text!r} cannot be parsed: {error}") from error
     models = [part for part in rest if "=" not in part]
     options = dict(part.split("=", 1) for part in rest if "=" in part)
     if len(models) != 1:
@@ -117,7 +117,7 @@ class EncoderSettings(BaseSettings):
         "or `URL MODEL`, with options (docs/encoders.md). An existing index must have been built with it.",
     )
     encoder_beside: str | None = Field(
-        None, description="A second encoder, used during a move to another encoder: the index's old or new one."
+        None, description="A second encoder, used while the index moves to another encoder: its old or its new one."
     )
     encoder_api_key: SecretStr | None = Field(None, description="The API key of the embedding server, if it needs one.")
 

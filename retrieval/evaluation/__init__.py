@@ -1,1 +1,1 @@
-"""Measure search quality: compute metrics from judged questions."""
+"""Measure search quality by computing metrics from judged questions."""

@@ -1,9 +1,9 @@
-"""Evaluate chunking by how much of a question's excerpts, and how much other text, the retrieved chunks contain.
+"""Evaluate chunking: measure how much relevant and how much other text the retrieved chunks contain.
 
 The measures are those of Chroma's report "Evaluating Chunking Strategies for Retrieval" (Smith & Troynikov, 2024), over
 code points instead of tokens. Let E be the excerpts that answer a question, and R the chunks found for it. Then recall
 = |E and R| / |E|, precision = |E and R| / |R|, IoU = |E and R| / (|E| + |R| - |E and R|). The `best` of a measure is
-its value for exactly the chunks that overlap an excerpt, which no search of these chunks can exceed.
+its value for exactly the chunks that overlap an excerpt; no search of these chunks can exceed it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from retrieval.index.port import Index, IndexedChunk, SearchScope
 from retrieval.search.ranking import CANDIDATES, Clock, rank_chunks
 from retrieval.search.requests import Fusion
 
-# A function from a document's name and text to the spans of its chunks.
+# A function that returns the spans of a document's chunks, given the document's name and text.
 TextSplitter = Callable[[str, str], Sequence[tuple[int, int]]]
 _TENANT = "evaluation"
 _ENCODING_BATCH = 512
@@ -26,7 +26,7 @@ _ENCODING_BATCH = 512
 def index_chunks(
     texts: Mapping[str, str], cut: TextSplitter, index: Index, encoder: Embedder, sparse: SparseEncoder
 ) -> dict[str, DocumentSpan]:
-    """Add every document's chunks to an empty index, and return their spans by id."""
+    """Add every document's chunks to an empty index, and return their spans, keyed by chunk id."""
     places = {
         derive_chunk_id(name, start, end): DocumentSpan(name, start, end)
         for name, text in texts.items()
@@ -52,9 +52,9 @@ def search_chunks(
     *,
     characters: int,
 ) -> dict[str, list[DocumentSpan]]:
-    """Return each question's best chunks by hybrid search: at least one, and as many as fit into `characters`.
+    """Return each question's best chunks by hybrid search: as many as fit into `characters`, but at least one.
 
-    A limit in characters treats chunks of all sizes fairly. A limit in chunks does not.
+    A limit in characters treats chunks of all sizes fairly, unlike a limit on the number of chunks.
     """
     floor, clock = compute_cosine_floor(encoder), Clock()
     found: dict[str, list[DocumentSpan]] = {}
@@ -79,7 +79,7 @@ def judge_chunks(
     wanted: Mapping[str, Sequence[DocumentSpan]],
     places: Iterable[DocumentSpan],
 ) -> EvaluationRun:
-    """Compute the measures of every question. `places` are the spans of all chunks."""
+    """Compute the measures for each question. `places` are the spans of all chunks."""
     by_document: dict[str, list[DocumentSpan]] = {}
     for place in places:
         by_document.setdefault(place.document, []).append(place)
@@ -101,7 +101,7 @@ def judge_chunks(
 
 
 def _compute_measures(excerpts: Sequence[DocumentSpan], chunks: Sequence[DocumentSpan]) -> tuple[float, float, float]:
-    """Return recall, precision and IoU. Text that is in two chunks counts twice in |R| but once in the overlap."""
+    """Return recall, precision and IoU. Text contained in two chunks counts twice in |R|, but once in the overlap."""
     wanted = _collect_code_points(excerpts)
     hit = len(wanted & _collect_code_points(chunks))
     size = sum(chunk.end - chunk.start for chunk in chunks)

@@ -2,8 +2,8 @@
 
 The format is that of Docugami's KG-RAG data sets (2023): `questions.csv` with the columns `Question`, `Source Docs`
 (file name patterns, separated by commas) and `Answer`, next to a folder `docs` with files of any format. Questions
-about several documents are skipped, because their figures are spread over more passages than this evaluation judges.
-Questions whose answers contain no figure are skipped too.
+about several documents are skipped, because this evaluation judges too few passages for them. Questions whose answers
+contain no figure are also skipped.
 """
 
 import csv
@@ -21,12 +21,12 @@ from retrieval.evaluation.runs import EvaluationRun
 _COLUMNS = frozenset({"Question", "Source Docs", "Answer"})
 _FIGURE = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_MIN_DIGITS = 3  # Shorter numbers and years are not used, because they occur in any passage.
+_MIN_DIGITS = 3  # Shorter numbers and years are ignored, because they occur in almost any passage.
 
 
 @dataclass(frozen=True)
 class FigureQuestion:
-    """A question about one document, and the figures in its answer, written as in the answer."""
+    """A question about one document, and the figures in its answer, spelled as in the answer."""
 
     id: str
     text: str
@@ -37,16 +37,17 @@ class FigureQuestion:
 
 @dataclass(frozen=True)
 class FoundPassage:
-    """The text of a passage that a search found, and the name of its document."""
+    """The text of a passage found by a search, and the name of its document."""
 
     document: str
     text: str
 
 
 class FigureQuestions:
-    """The questions in a folder whose answers contain figures, and all of its documents, keyed by name.
+    """A folder's questions whose answers contain figures, and the paths of all its documents, keyed by name.
 
-    Raises `EvaluationDataError` if a file is missing or has the wrong format, or if there is no such question.
+    Raises `EvaluationDataError` if a file is missing or has the wrong format, or if the folder contains no such
+    question.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,7 +56,9 @@ class FigureQuestions:
         self.documents: Mapping[str, Path] = MappingProxyType({file.name: file for file in files if file.is_file()})
         self.questions = tuple(_iter_questions(folder / "questions.csv", list(self.documents)))
         if not self.questions:
-            raise EvaluationDataError(f"{folder} has no question about one document whose answer has a figure.")
+            raise EvaluationDataError(
+                f"{folder} has no question about a single document whose answer contains a figure."
+            )
 
 
 def has_figures(path: Path) -> bool:
@@ -72,10 +75,10 @@ def judge_figures(
     questions: Sequence[FigureQuestion],
     stages_ms: Mapping[str, float] | None = None,
 ) -> EvaluationRun:
-    """Compute the measures of every question. Passages from other documents count as misses.
+    """Compute the measures for each question. Passages from other documents count as misses.
 
     `figures@k` is the fraction of the answer's figures that occur in the first k passages, `all@k` is 1 if all of them
-    do, and `mrr@10` is the mean over the figures of 1 / the rank of the first passage with the figure.
+    do, and `mrr@10` is the mean reciprocal rank of the first passage with each figure.
     """
     measured: dict[str, dict[str, float]] = {"figures@5": {}, "figures@10": {}, "all@10": {}, "mrr@10": {}}
     for question in questions:
@@ -120,7 +123,7 @@ def _iter_questions(path: Path, names: Sequence[str]) -> Iterator[FigureQuestion
     except OSError as error:
         raise EvaluationDataError(f"{path} cannot be read: {error.strerror}.") from error
     except (KeyError, AttributeError, UnicodeDecodeError) as error:
-        raise EvaluationDataError(f"{path} is not in this format ({error!r}).", hint=_HINT) from error
+        raise EvaluationDataError(f"{path} does not have the expected format ({error!r}).", hint=_HINT) from error
 
 
 _HINT = "The format is described in retrieval/evaluation/figures.py."

@@ -1,4 +1,4 @@
-"""Load judged questions from a folder, in BEIR's or SQuAD's format.
+"""Load judged questions from a folder in BEIR or SQuAD format.
 
 BEIR (Thakur et al., NeurIPS 2021): `corpus.jsonl` has one object per line with `_id`, `text` and an optional `title`;
 `queries.jsonl` has `_id` and `text`; `qrels/test.tsv` has a header line and then a query id, a corpus id and an integer
@@ -6,7 +6,7 @@ grade per line, separated by tabs. Other keys and blank lines are ignored.
 
 SQuAD (Rajpurkar et al., EMNLP 2016): the folder's only `*.json` file has `data`, a list of articles with `paragraphs`,
 each with a `context` and `qas`, each with an `id` and a `question`. The answer to a question is the paragraph that it
-belongs to. Questions marked `is_impossible` have no answer and are skipped. Other members are ignored.
+belongs to. Questions marked `is_impossible` have no answer and are skipped. Other keys are ignored.
 """
 
 import json
@@ -21,7 +21,7 @@ from retrieval.errors import EvaluationDataError
 
 @dataclass(frozen=True)
 class CorpusEntry:
-    """A text of the corpus. `title` is empty if the corpus has none."""
+    """A text of the corpus. `title` is empty if the text has none."""
 
     id: str
     title: str
@@ -29,10 +29,10 @@ class CorpusEntry:
 
 
 class BeirFolder:
-    """A folder in BEIR's format. Queries and judgements are loaded on creation, and the corpus on demand.
+    """A folder in BEIR format. Queries and judgements are loaded on creation, and the corpus on demand.
 
-    `queries` maps every query id to its text. `qrels` maps the ids of judged queries, in the file's order, to grades
-    keyed by corpus id. Raises `EvaluationDataError` if a file is missing or has the wrong format.
+    `queries` maps each query id to its text. `qrels` maps the ids of judged queries, in file order, to grades keyed by
+    corpus id. Raises `EvaluationDataError` if a file is missing or has the wrong format.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,7 +44,7 @@ class BeirFolder:
         )
 
     def iter_corpus(self) -> Iterator[CorpusEntry]:
-        """Yield every text in the file's order, holding one in memory at a time.
+        """Yield every text in file order, with only one text in memory at a time.
 
         Raises `EvaluationDataError` if a line is invalid.
         """
@@ -59,7 +59,7 @@ class BeirFolder:
 
 @dataclass(frozen=True)
 class _DataLine:
-    """A line of a file, with its path and number for error messages."""
+    """A line of a file, with the file's path and the line number for error messages."""
 
     path: Path
     number: int
@@ -72,9 +72,9 @@ class _DataLine:
         try:
             value = json.loads(self.text)
         except ValueError as error:
-            raise self.build_error(f"this is not JSON ({error})") from error
+            raise self.build_error(f"invalid JSON ({error})") from error
         if not isinstance(value, dict):
-            raise self.build_error("this is not a JSON object")
+            raise self.build_error("not a JSON object")
         return value
 
     def require_string(self, entry: Mapping[str, Any], key: str, *, default: str | None = None) -> str:
@@ -88,14 +88,14 @@ class _DataLine:
     def require_new_id(self, entry: Mapping[str, Any], seen: set[str]) -> str:
         identifier = self.require_string(entry, "_id")
         if identifier in seen:
-            raise self.build_error(f"_id {identifier} is already on an earlier line")
+            raise self.build_error(f"_id {identifier} was already used on an earlier line")
         seen.add(identifier)
         return identifier
 
     def parse_judgement(self) -> tuple[str, str, int]:
         fields = self.text.rstrip("\r\n").split("\t")
         if len(fields) != 3:
-            raise self.build_error(f"a judgement has 3 fields separated by tabs, not {len(fields)}")
+            raise self.build_error(f"expected 3 fields separated by tabs, not {len(fields)}")
         try:
             return fields[0], fields[1], int(fields[2])
         except ValueError as error:
@@ -104,7 +104,7 @@ class _DataLine:
 
 def _iter_lines(path: Path) -> Iterator[_DataLine]:
     try:
-        # utf-8-sig because some editors start a file with a byte order mark.
+        # Use utf-8-sig, because some editors start a file with a byte order mark.
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             for number, text in enumerate(file, start=1):
                 if text.strip():
@@ -144,7 +144,7 @@ def _load_qrels(path: Path, queries: Mapping[str, str]) -> dict[str, Mapping[str
 def _require_header(path: Path, lines: Iterator[_DataLine]) -> None:
     """Read and check the header line.
 
-    In a file without a header, skipping the first line would silently lose a judgement.
+    Otherwise, a file without a header would silently lose its first judgement.
     """
     header = next(lines, None)
     if header is None:
@@ -153,14 +153,16 @@ def _require_header(path: Path, lines: Iterator[_DataLine]) -> None:
         raise header.build_error("the first line must be the header: query-id, corpus-id, score")
 
 
-_HINT = "SQuAD's format is one JSON file of articles, paragraphs and questions; see retrieval/evaluation/judged.py."
+_HINT = (
+    "A SQuAD folder contains one JSON file of articles, paragraphs and questions; see retrieval/evaluation/judged.py."
+)
 
 
 class SquadFolder:
-    """A folder with one file in SQuAD's format, which is loaded on creation.
+    """A folder with one file in SQuAD format, which is loaded on creation.
 
-    The id of a paragraph is its number, from 1. `queries` and `qrels` have the same form as in `BeirFolder`. Raises
-    `EvaluationDataError` if the file is missing or has the wrong format.
+    The id of a paragraph is its number, starting at 1. `queries` and `qrels` have the same format as in `BeirFolder`.
+    Raises `EvaluationDataError` if the file is missing or has the wrong format.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -180,14 +182,16 @@ class SquadFolder:
         self.qrels: Mapping[str, Mapping[str, int]] = MappingProxyType(qrels)
 
     def iter_corpus(self) -> Iterator[CorpusEntry]:
-        """Yield every paragraph, in the file's order."""
+        """Yield every paragraph in file order."""
         yield from self._paragraphs.values()
 
 
 def _require_single_file(folder: Path) -> Path:
     files = sorted(folder.glob("*.json"))
     if len(files) != 1:
-        raise EvaluationDataError(f"{folder} has {len(files)} JSON files, but SQuAD's format has one.", hint=_HINT)
+        raise EvaluationDataError(
+            f"{folder} has {len(files)} JSON files, but the SQuAD format requires exactly one.", hint=_HINT
+        )
     return files[0]
 
 
@@ -203,13 +207,13 @@ def _iter_paragraphs(path: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
     except OSError as error:
         raise EvaluationDataError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EvaluationDataError(f"{path} is not in SQuAD's format ({error!r}).", hint=_HINT) from error
+        raise EvaluationDataError(f"{path} is not in SQuAD format ({error!r}).", hint=_HINT) from error
 
 
 class JudgedFolder(Protocol):
-    """A folder with texts, questions, and judgements about which text answers which question.
+    """A folder with texts, questions, and judgements that say which texts answer each question.
 
-    `corpus_file` is the file with the texts. `queries` maps every query id to its text. `qrels` maps the ids of judged
+    `corpus_file` is the file with the texts. `queries` maps each query id to its text. `qrels` maps the ids of judged
     queries to grades keyed by corpus id.
     """
 
@@ -229,9 +233,9 @@ class JudgedFolder(Protocol):
 
 
 def open_judged_folder(folder: Path) -> JudgedFolder:
-    """Open a folder, in SQuAD's format if it has a JSON file and no `corpus.jsonl`, otherwise in BEIR's.
+    """Open a folder in SQuAD format if it has a JSON file and no `corpus.jsonl`, otherwise in BEIR format.
 
-    Raises `EvaluationDataError`.
+    Raises `EvaluationDataError` if a file is missing or has the wrong format.
     """
     if any(folder.glob("*.json")) and not (folder / "corpus.jsonl").exists():
         return SquadFolder(folder)

@@ -1,9 +1,9 @@
 """Retrieval metrics, as pure functions of one query's ranking and judgements.
 
-A ranking is a list of distinct document ids, best first. A repeated id would count twice, so it raises `ValueError`.
-Judgements are grades by document id; a positive grade means relevant, and unjudged documents are not relevant.
-The functions agree with trec_eval, and so with BEIR, which uses it; each docstring names its trec_eval measure. A query
-without a relevant document scores 0. Exclude queries without judgements from averages.
+A ranking is a list of distinct document ids, best first. A repeated id raises `ValueError`, because it would count
+twice. Judgements are grades by document id; a positive grade means relevant, and unjudged documents are not relevant.
+The functions agree with trec_eval, and therefore with BEIR, which uses it; each docstring names its trec_eval measure.
+A query without a relevant document scores 0. Exclude queries without judgements from averages.
 """
 
 import math
@@ -19,8 +19,8 @@ def ndcg_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
 
     DCG@k = sum over ranks i = 1..k of grade(i) / log2(i + 1): the gain is linear, not 2^grade - 1. nDCG@k divides it by
     the DCG@k of the ideal ranking: all positive judgements, highest first, found or not. Source: Järvelin & Kekäläinen,
-    TOIS 20(4), 2002. Its discount log_b(i) starts at rank b, trec_eval's log2(i + 1) at rank 2. This function uses
-    trec_eval's discount, as BEIR's tables do.
+    TOIS 20(4), 2002. The paper's discount log_b(i) starts at rank b. This function uses trec_eval's
+    discount log2(i + 1), which starts at rank 2, as BEIR's tables do.
     """
     ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)
     if not ideal:
@@ -38,7 +38,7 @@ def recall_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
 
 
 def reciprocal_rank(ranking: Sequence[str], grades: Grades, k: int | None = None) -> float:
-    """Return 1 / the rank (from 1) of the first relevant document, or 0 if there is none among the first k.
+    """Return 1 / the rank (from 1) of the first relevant document, or 0 if none is among the first k.
 
     Without k this is trec_eval's recip_rank; with k = 10, its mean is the MRR@10 of MS MARCO.
     Source: Voorhees, TREC-8 Question Answering Track Report, 1999.
@@ -59,11 +59,12 @@ def mean(values: Sequence[float]) -> float:
 def compute_bootstrap_interval(
     values: Sequence[float], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Compute the percentile bootstrap interval of the mean over queries. Equal seeds give equal intervals.
+    """Compute the percentile bootstrap confidence interval of the mean over queries.
 
-    `values` holds one value per query. To compare two systems, pass the difference for each query. The systems differ
-    if the interval excludes 0. Overlapping intervals of two systems do not show that they are equal. Sources: Efron &
-    Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13; Sakai, SIGIR 2006.
+    `values` contains one value per query. Equal seeds give equal intervals. To compare two systems, pass the difference
+    for each query: the systems differ if the interval excludes 0. Overlapping intervals of two systems do not show that
+    the systems are equal. Sources: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13; Sakai, SIGIR
+    2006.
     """
     if not values:
         raise ValueError("no queries to average over")

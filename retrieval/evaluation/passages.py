@@ -1,9 +1,9 @@
-"""Evaluate search with questions whose answers are at known locations in documents.
+"""Evaluate search with questions whose answers have known locations in documents.
 
 There are two formats. A JSON Lines file has one question per line: `question`, an optional `id` and `part`, and
 `references` (exact excerpts), `pages` (whole pages) or both. They are lists of `{"document", "start", "end"}`, in code
-points of the file as text, or of `{"document", "page"}`, counted from 1. The documents are the files of a folder, of
-any format. The other format is that of Chroma's chunking evaluation (2024): `questions.csv` with the columns
+points of the file as text, or of `{"document", "page"}`, with pages counted from 1. The documents are the files of a
+folder, of any format. The other format is that of Chroma's chunking evaluation (2024): `questions.csv` with the columns
 `question`, `references` (a JSON list with `start_index` and `end_index`) and `corpus_id`, next to `corpora/*.md`.
 """
 
@@ -21,12 +21,15 @@ from ingest.storage.texts.normalize import normalize
 from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.runs import EvaluationRun
 
-# The number of passages of a search that the measures consider.
+# The measures consider this many passages of each search.
 PASSAGES = 10
 
 
 class QuestionPart(StrEnum):
-    """One half of the questions. The first half is used to choose settings, and the second half to check the choice."""
+    """One half of the questions.
+
+    The first half is used to choose settings, and the second half to check that choice.
+    """
 
     CHOOSING = "choosing"
     KEPT = "kept"
@@ -34,7 +37,7 @@ class QuestionPart(StrEnum):
 
 @dataclass(frozen=True)
 class DocumentSpan:
-    """A span of a document in code points, or one of its pages. `page` is None if unknown."""
+    """A span of a document in code points, or one of its pages. `page` is None if it is unknown."""
 
     document: str
     start: int = 0
@@ -42,7 +45,7 @@ class DocumentSpan:
     page: int | None = None
 
     def covers(self, wanted: "DocumentSpan") -> bool:
-        """Return whether this passage starts on the wanted page, or overlaps at least half of the shorter span."""
+        """Return whether this passage starts on the given page, or overlaps at least half of the shorter span."""
         if self.document != wanted.document:
             return False
         if wanted.page is not None:
@@ -53,7 +56,7 @@ class DocumentSpan:
 
 @dataclass(frozen=True)
 class LocatedQuestion:
-    """A question with the spans or pages that answer it, in the coordinates of the original file."""
+    """A question with the spans or pages that answer it, as positions in the original file."""
 
     id: str
     text: str
@@ -62,7 +65,7 @@ class LocatedQuestion:
 
 
 class LocatedQuestions:
-    """The questions of a file, and the documents they are about, keyed by name.
+    """The questions of a file, and the paths of the documents that they are about, keyed by name.
 
     Raises `EvaluationDataError` if the file is invalid or a document is missing.
     """
@@ -73,17 +76,16 @@ class LocatedQuestions:
         named = dict.fromkeys(place.document for question in questions for place in question.places)
         for name in named:
             if name not in documents:
-                raise EvaluationDataError(f"{source} asks about {name}, but there is no such document.")
-        # Documents without a question are skipped, because they would only cost time. To make the search harder, use a
+                raise EvaluationDataError(f"{source} asks about {name}, but this document was not found.")
+        # Documents without a question are skipped, because they would only take time. To make the search harder, use a
         # larger corpus.
         self.documents: Mapping[str, Path] = MappingProxyType({name: documents[name] for name in named})
 
     def locate_in_texts(self, texts: Mapping[str, str]) -> dict[str, list[DocumentSpan]]:
         """Return the spans that answer each question in the documents' normalized texts, keyed by question id.
 
-        Offsets refer to the text of the file, but normalization may have removed characters. So each excerpt is
-        searched for, and the occurrence nearest to its offset is used. Raises `EvaluationDataError` if an excerpt is
-        not found.
+        Normalization may have shifted the offsets, so each excerpt is searched for, and the occurrence nearest to its
+        offset is used. Raises `EvaluationDataError` if an excerpt is not found.
         """
         raw = {name: _load_text(path) for name, path in self.documents.items() if self._has_offsets(name)}
         return {
@@ -100,10 +102,10 @@ class LocatedQuestions:
 
 
 def open_located_questions(path: Path, documents: Path | None, *, by_pages: bool = False) -> LocatedQuestions:
-    """Open a JSON Lines file with the folder of its documents, or a folder in Chroma's format.
+    """Open a JSON Lines file together with the folder of its documents, or a folder in Chroma's format.
 
-    With `by_pages`, a question that has both references and pages is judged by its pages. Raises `EvaluationDataError`
-    if a file is missing or has the wrong format.
+    With `by_pages`, a question with both references and pages is judged by its pages. Raises `EvaluationDataError` if a
+    file is missing or has the wrong format.
     """
     if path.is_dir():
         texts = {file.stem: file for file in sorted((path / "corpora").glob("*.md"))}
@@ -114,12 +116,12 @@ def open_located_questions(path: Path, documents: Path | None, *, by_pages: bool
 
 
 def has_located_questions(path: Path) -> bool:
-    """Return whether a path has questions in one of the two formats, judging by file names only."""
+    """Return whether a path has questions in one of the two formats, judged by file names only."""
     return path.suffix == ".jsonl" or (path / "questions.csv").is_file()
 
 
 def assign_part(question: str) -> QuestionPart:
-    """Assign a question to one of the halves by a hash of its text, so that every run chooses the same half."""
+    """Assign a question to one of the halves by a hash of its text, so that all runs use the same halves."""
     return QuestionPart.KEPT if hashlib.sha256(question.encode()).digest()[0] % 2 else QuestionPart.CHOOSING
 
 
@@ -128,7 +130,7 @@ def judge_passages(
     wanted: Mapping[str, Sequence[DocumentSpan]],
     stages_ms: Mapping[str, float] | None = None,
 ) -> EvaluationRun:
-    """Compute the measures of every question. A question without a ranking counts as finding nothing."""
+    """Compute the measures for each question. A question without a ranking counts as one without any hits."""
     figures: dict[str, dict[str, float]] = {name: {} for name in MEASURES}
     for question, places in wanted.items():
         passages = rankings.get(question, ())[:PASSAGES]
@@ -150,9 +152,9 @@ def _build_found_at(k: int) -> Callable[[Sequence[int | None]], float]:
     return lambda ranks: float((_find_first_rank(ranks) or k + 1) <= k)
 
 
-# For every span that answers the question, each measure takes the rank (from 1) of the first passage that covers it, or
-# None. `mrr@10` uses the first passage that covers any of the spans, `found@k` is 1 if such a passage is among the
-# first k, and `recall@10` is the fraction of the spans that the first ten passages cover.
+# The argument of each measure contains, for every span that answers the question, the rank (from 1) of the first
+# passage that covers it, or None. `mrr@10` uses the first passage that covers any of the spans, `found@k` is 1 if such
+# a passage is among the first k, and `recall@10` is the fraction of the spans that the first ten passages cover.
 MEASURES: Mapping[str, Callable[[Sequence[int | None]], float]] = {
     "mrr@10": lambda ranks: 1 / first if (first := _find_first_rank(ranks)) else 0.0,
     "found@1": _build_found_at(1),
@@ -168,7 +170,7 @@ def _locate_excerpt(place: DocumentSpan, raw: str, text: str) -> DocumentSpan:
     found = [at for at in (text.find(excerpt, guess), text.rfind(excerpt, 0, guess + len(excerpt))) if at >= 0]
     if not excerpt or not found:
         raise EvaluationDataError(
-            f"The excerpt {place.start} to {place.end} of {place.document} was not found in its normalized text."
+            f"The excerpt {place.start} to {place.end} of {place.document} was not found in the normalized text."
         )
     start = min(found, key=lambda at: abs(at - guess))
     return DocumentSpan(place.document, start, start + len(excerpt))
@@ -206,7 +208,7 @@ def _parse_place(entry: Mapping[str, Any]) -> DocumentSpan:
 
 
 def _iter_chroma_questions(path: Path) -> Iterator[LocatedQuestion]:
-    """Yield the questions of a file in Chroma's format. Repeated questions are merged, with all their references."""
+    """Yield the questions of a file in Chroma's format. Repeated questions are merged, with all of their references."""
     asked: dict[str, list[DocumentSpan]] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -1,4 +1,4 @@
-"""Evaluation results for each query, and functions to summarize, compare and save the results."""
+"""Evaluation results for each query, and functions that summarize, compare and save them."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from retrieval.evaluation.metrics import (
     reciprocal_rank,
 )
 
-# The measures consider this many documents of a ranking.
+# The measures consider this many documents of each ranking.
 DEPTH = 100
 MEASURES: Mapping[str, Callable[[Sequence[str], Grades], float]] = {
     "ndcg@10": lambda ranking, grades: ndcg_at_k(ranking, grades, 10),
@@ -29,7 +29,7 @@ _FORMAT = "leadline-evaluation/1"
 
 @dataclass(frozen=True)
 class MeanEstimate:
-    """A mean over queries, with its 95 % bootstrap interval."""
+    """A mean over queries, with its 95 % bootstrap confidence interval."""
 
     mean: float
     low: float
@@ -38,9 +38,9 @@ class MeanEstimate:
 
 @dataclass(frozen=True)
 class EvaluationRun:
-    """Results of one search configuration.
+    """The results of one search configuration.
 
-    `figures` are keyed by measure and query id; median `stages_ms` are keyed by stage.
+    `figures` are keyed by measure and query id. `stages_ms` is the median duration of each stage, keyed by stage.
     """
 
     figures: Mapping[str, Mapping[str, float]]
@@ -52,7 +52,7 @@ class EvaluationRun:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Runs over one set of judged queries, keyed by name. `queries` maps query ids to texts."""
+    """Runs over one set of judged queries, keyed by run name. `queries` maps query ids to texts."""
 
     collection: str
     queries: Mapping[str, str]
@@ -61,9 +61,9 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Difference:
-    """A comparison of two runs by one measure: both means, and the mean of `second - first` over queries as `change`.
+    """A comparison of two runs by one measure: both means, and the mean difference `second - first` as `change`.
 
-    The two runs differ if the interval of `change` excludes 0.
+    The two runs differ if the confidence interval of `change` excludes 0.
     """
 
     first: float
@@ -79,7 +79,7 @@ class Difference:
 def judge_rankings(
     rankings: Mapping[str, Sequence[str]], qrels: Mapping[str, Grades], stages_ms: Mapping[str, float] | None = None
 ) -> EvaluationRun:
-    """Compute the measures of every judged query. A query without a ranking counts as finding nothing."""
+    """Compute the measures for each judged query. A query without a ranking counts as one without any hits."""
     figures = {
         name: {query: measure(rankings.get(query, ()), grades) for query, grades in qrels.items()}
         for name, measure in MEASURES.items()
@@ -92,12 +92,12 @@ def estimate_mean(values: Sequence[float]) -> MeanEstimate:
 
 
 def compute_differences(first: EvaluationRun, second: EvaluationRun) -> dict[str, Difference]:
-    """Compare two runs by each measure. Raises `EvaluationDataError` if they are over different queries."""
+    """Compare two runs by each measure. Raises `EvaluationDataError` if they have different queries."""
     differences: dict[str, Difference] = {}
     for measure in (name for name in first.figures if name in second.figures):
         ours, theirs = first.figures[measure], second.figures[measure]
         if ours.keys() != theirs.keys():
-            raise EvaluationDataError("The two runs are over different queries, so they cannot be compared.")
+            raise EvaluationDataError("The two runs have different queries, so they cannot be compared.")
         by_query = {query: theirs[query] - value for query, value in ours.items()}
         differences[measure] = Difference(
             mean(list(ours.values())), mean(list(theirs.values())), estimate_mean(list(by_query.values())), by_query
@@ -131,6 +131,6 @@ def load_evaluation(path: Path) -> Evaluation:
     except ValueError as error:
         raise EvaluationDataError(f"{path} is not JSON ({error}).") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise EvaluationDataError(f"{path} is not an evaluation in this format ({_FORMAT}).")
+        raise EvaluationDataError(f"{path} is not an evaluation in the format {_FORMAT}.")
     runs = {name: EvaluationRun(run["figures"], run["stages_ms"]) for name, run in content["runs"].items()}
     return Evaluation(content["collection"], content["queries"], runs)

@@ -1,1 +1,1 @@
-"""The vector index: its interface, its generations, and adapters for the embedded engine and for a server."""
+"""The vector index: its interface, its generations, and adapters for the embedded engine and the vector server."""

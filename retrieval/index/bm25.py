@@ -1,11 +1,11 @@
 """BM25 weights for documents and queries: the sparse half of hybrid retrieval.
 
 The engine's own encoder stems words and removes stop words, in the document's language. A document's terms are its
-words, its whole numbers ("12,345" becomes 12345), and pairs of adjacent words, so that a phrase counts for more than
-the same words in separate places. The engine multiplies each weight by the term's idf at query time (`Modifier.Idf`).
+words, its numbers without separators ("12,345" becomes 12345), and pairs of adjacent words, so that a phrase counts for
+more than the same words apart. The engine multiplies each weight by the term's idf at query time (`Modifier.Idf`).
 
-A text's length is its number of words, not counting numbers. Length normalization penalizes wordiness, but a table full
-of figures is not wordy: when numbers counted, prose ranked above the table that contained the figure.
+A text's length is its number of words, excluding numbers. Length normalization penalizes wordiness, but a table full of
+numbers is not wordy: when numbers counted, prose ranked above the table that contained the number.
 """
 
 import re
@@ -21,31 +21,33 @@ from qdrant_edge import Bm25, Bm25Config
 from retrieval.index.languages import Language
 from retrieval.index.port import SparseVector
 
-# The mean number of terms in a chunk, without stop words. Measured: 84 to 112 for books, abstracts and encyclopaedia
-# articles split at 1,000 characters. BM25's quality is flat around this value.
+# The mean number of terms in a chunk, without stop words. It was measured as 84 to 112 for books, abstracts and
+# encyclopaedia articles split at 1,000 characters. BM25's quality hardly changes around this value.
 AVERAGE_CHUNK_TERMS = 100.0
-# An occurrence in the title, the headings or the file name counts as two occurrences in the text. Measured on half of
-# the questions of five collections: raising this weight from 1 to 2 improves results for books, and does not change
-# results for the other collections.
+# An occurrence in the title, the headings or the file name counts as two occurrences in the text. On half of the
+# questions of five collections, raising this weight from 1 to 2 improved results for books, and did not change results
+# for the other collections.
 CONTEXT_WEIGHT = 2.0
-# The weight of a pair of words, relative to a single word. On the same questions, quality does not change for weights
-# from 0.1 to 0.4.
+# The weight of a pair of words, relative to a single word. On the same questions, all weights from 0.1 to 0.4 give the
+# same quality.
 PAIR_WEIGHT = 0.2
 
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)+")
-_GROUPED_NUMBER = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{2,3})*,\d{3}(?![\d,])")  # also allows Indian grouping: 12,34,567
-# Scripts without spaces between words. A run of such characters is indexed as overlapping pairs of characters.
+# This also allows Indian grouping: 12,34,567.
+_GROUPED_NUMBER = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{2,3})*,\d{3}(?![\d,])")
+# These scripts have no spaces between words, so a run of their characters is indexed as overlapping pairs.
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
 )
-# The engine's word ids never have this bit set. The ids of all other terms do, so the two kinds cannot collide.
+# The engine's word ids never have this bit set. The ids of all other terms have it set, so the two kinds cannot
+# collide.
 _OWN_ID_BIT = 0x8000_0000
 _MAX_CACHED_WORDS = 200_000
 
 
 class SparseEncoder(Protocol):
-    """The interface for converting text to term weights.
+    """An encoder that converts text to term weights.
 
     `fingerprint` identifies everything that affects the weights.
     """
@@ -54,7 +56,7 @@ class SparseEncoder(Protocol):
     def fingerprint(self) -> str: ...
 
     def find_compatible(self, fingerprint: str) -> "SparseEncoder | None":
-        """Find the encoder with this fingerprint: this encoder or an encoder of an earlier release.
+        """Return the encoder with this fingerprint: this encoder or an encoder of an earlier release.
 
         Returns None if the fingerprint is unknown.
         """
@@ -63,7 +65,7 @@ class SparseEncoder(Protocol):
         """Return the weights of a chunk. `context` is its title, headings and file name."""
 
     def encode_query(self, text: str) -> SparseVector:
-        """Return the weights of a query. They include the terms that the query would have in each language."""
+        """Return the weights of a query, for the terms that it would have in each language."""
 
 
 class Bm25Encoder:
@@ -133,16 +135,16 @@ class Bm25Encoder:
         return [*map(_compute_term_id, _extract_numbers(text)), *words.list_unspaced_terms(text)]
 
     def _extract_content_words(self, text: str) -> list[str]:
-        """Return the words of a text without English stop words. The language of a query is not known."""
+        """Return the words of a text except English stop words, because the language of a query is unknown."""
         english = self._words[Language.ENGLISH]
         return [word for word in _WORD.findall(text) if english.ids(word)]
 
 
 class EarlierBm25Encoder(Bm25Encoder):
-    """The weights of the previous release, in which numbers counted in a text's length.
+    """The encoder of the previous release, in which numbers counted in a text's length.
 
     During an upgrade, and until `leadline index rebuild`, both releases search and write the same index. Remove this
-    class once no index in use was built with it.
+    class once no index in use was built with that release.
     """
 
     _release = 1
@@ -162,7 +164,7 @@ class EarlierBm25Encoder(Bm25Encoder):
 
 
 class _LanguageTerms:
-    """The term ids of one language. Languages other than English have separate ids, so that stems never collide."""
+    """The term ids of one language. Each language other than English has separate ids, so that stems never collide."""
 
     def __init__(self, language: Language) -> None:
         self.language = language
@@ -194,7 +196,7 @@ def find_matched_words(encoder: SparseEncoder, query: str, text: str) -> tuple[s
 
 
 def iter_matched_words(encoder: SparseEncoder, query: str, texts: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the matched query words of each text. The query is encoded only once."""
+    """Yield the query words that BM25 matches in each text. The query is encoded only once."""
     asked = {word: encoder.encode_query(word).indices for word in dict.fromkeys(_WORD.findall(query))}
     for text in texts:
         there = set(encoder.encode_query(text).indices)

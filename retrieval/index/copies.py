@@ -10,8 +10,8 @@ import structlog
 
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 
-# The server starts to fill a new replica within seconds, so a repair fails if it makes no progress for this long. A
-# transfer that is in progress may take any amount of time.
+# A repair fails if it makes no progress for this long, because the server starts to fill a new replica within seconds.
+# A transfer that is in progress may take any amount of time.
 _STALL_TIMEOUT_SECONDS = 120.0
 _POLL_SECONDS = 1.0
 
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Node:
-    """A node of the vector server. A node without an address was removed, but shards still refer to it."""
+    """A node of the vector server. A node without an address was removed, although shards still refer to it."""
 
     id: int
     address: str
@@ -32,7 +32,7 @@ class Node:
 
 @dataclass(frozen=True)
 class ShardCopies:
-    """The replicas of one shard, by node.
+    """The replicas of one shard, as node ids.
 
     `active` replicas are complete; `inactive` replicas are being created or are dead.
     """
@@ -44,7 +44,7 @@ class ShardCopies:
 
 @dataclass(frozen=True)
 class NewCopy:
-    """A shard replica to create on node `target`, which has none, from node `source`, which has a complete one."""
+    """A replica to create on node `target`, which has none, from the complete replica on node `source`."""
 
     shard: int
     source: int
@@ -53,9 +53,9 @@ class NewCopy:
 
 @dataclass(frozen=True)
 class Copies:
-    """The replicas of an index's shards. Each shard should have `wanted` replicas, on different nodes.
+    """The replicas of an index's shards. Each shard should have `wanted` replicas on different nodes.
 
-    `is_sending` is true while the server transfers a shard from one node to another.
+    `is_sending` is true while the server transfers a shard between nodes.
     """
 
     wanted: int
@@ -65,21 +65,21 @@ class Copies:
 
     @property
     def unreachable_nodes(self) -> list[Node]:
-        """The nodes that do not answer, among the server's nodes and the nodes that shards refer to."""
+        """The nodes that do not answer, including nodes to which only shards refer."""
         return [node for node in self.nodes.values() if not node.answers]
 
     @property
     def underreplicated_shards(self) -> list[ShardCopies]:
-        """The shards with fewer than `wanted` complete replicas on nodes that answer."""
+        """The shards with fewer than `wanted` complete replicas on reachable nodes."""
         # guard: copy-unreachable
         return [shard for shard in self.shards if len(self._filter_answering(shard.active)) < self.wanted]
 
     def list_missing(self) -> list[NewCopy]:
         """List the replicas to create, each on the free node with the fewest replicas.
 
-        Replicas on an unreachable node return with the node, and the server completes incomplete replicas by itself, so
-        neither kind is created again. Shards without a complete replica, and replicas for which no node is free, are
-        omitted.
+        Replicas on an unreachable node come back when the node does, and the server finishes incomplete replicas on its
+        own, so neither kind is created again. Shards without a complete replica, and replicas for which no node is
+        free, are omitted.
         """
         load = Counter(node for shard in self.shards for node in shard.active | shard.inactive)
         found: list[NewCopy] = []
@@ -96,7 +96,7 @@ class Copies:
 
     def describe(self) -> str:
         """Describe in one or two sentences how many shards lack replicas, and why."""
-        copies = f"{self.wanted} active {'copy' if self.wanted == 1 else 'copies'}"
+        copies = f"{self.wanted} active {'replica' if self.wanted == 1 else 'replicas'}"
         if not self.underreplicated_shards and not self.unreachable_nodes:
             return f"All {len(self.shards)} shards have {copies}."
         without = sum(not self._filter_answering(shard.active) for shard in self.underreplicated_shards)
@@ -104,13 +104,13 @@ class Copies:
         said = [f"{len(self.underreplicated_shards)} of {len(self.shards)} shards have fewer than {copies}{none}."]
         if self.unreachable_nodes:
             verb = "does" if len(self.unreachable_nodes) == 1 else "do"
-            said.append(f"{_format_nodes(self.unreachable_nodes)} {verb} not answer.")
+            said.append(f"{_format_nodes(self.unreachable_nodes)} {verb} not respond.")
         elif any(len(shard.active | shard.inactive) < self.wanted for shard in self.underreplicated_shards):
-            said.append("The missing copies are on no node, because a node was removed or replaced.")
+            said.append("The missing replicas are on no node, because a node was removed or replaced.")
         else:
             incomplete = {node for shard in self.underreplicated_shards for node in shard.inactive}
             said.append(
-                f"Copies on {_format_nodes([self.nodes[node] for node in sorted(incomplete)])} are still incomplete."
+                f"Replicas on {_format_nodes([self.nodes[node] for node in sorted(incomplete)])} are still incomplete."
             )
         return " ".join(said)
 
@@ -122,7 +122,7 @@ class Copies:
 
 
 class CopyStore(Protocol):
-    """The operations of an index store that concern the replicas of shards."""
+    """The operations of an index store on the replicas of shards."""
 
     def find_copies(self, generation_id: int) -> Copies | None:
         """Return the replicas of a generation's shards.
@@ -131,17 +131,16 @@ class CopyStore(Protocol):
         """
 
     def start_copy(self, generation_id: int, new: NewCopy) -> None:
-        """Start to create a replica, which the server then completes.
+        """Start to create a replica; the server completes it in the background.
 
         Raises `IndexRefusedError` if the shard is already being copied.
         """
 
 
 class CopyRepair:
-    """Creates the missing replicas of a generation's shards, one at a time, to leave disk bandwidth for searches.
+    """Creates the missing replicas of a generation's shards, one at a time to leave disk bandwidth for searches.
 
-    A repair records no state. The existing replicas show which are missing, so a new repair continues an interrupted
-    one.
+    A repair stores no state: a new repair continues an interrupted one by checking which replicas are still missing.
     """
 
     def __init__(
@@ -156,10 +155,10 @@ class CopyRepair:
         self._sleep = sleep
 
     def run(self, generation_id: int, advanced: Callable[[int, int], None]) -> Copies | None:
-        """Create the missing replicas, wait for those in progress, and return the resulting replicas.
+        """Create the missing replicas, wait for replicas in progress, and return the resulting replicas.
 
-        `advanced` is called with the number of complete replicas and the number possible on the nodes that answer.
-        Raises `IndexUnavailableError` if the server makes no progress for two minutes.
+        `advanced` is called with the number of complete replicas, and the number that reachable nodes can have. Raises
+        `IndexUnavailableError` if the server makes no progress for two minutes.
         """
         before, changed_at, refusal = None, self._clock(), ""
         while (copies := self._store.find_copies(generation_id)) is not None:
@@ -183,9 +182,9 @@ class CopyRepair:
         return None
 
     def _start_copy(self, generation_id: int, new: NewCopy) -> str:
-        """Start to create a replica. Return an empty string, or the server's reason for refusing the request.
+        """Start to create a replica, and return the server's reason if it rejects the request, or an empty string.
 
-        The server refuses if, for example, another repair has just started to create the same replica.
+        The server rejects the request if, for example, another repair has just started to create the same replica.
         """
         try:
             self._store.start_copy(generation_id, new)
@@ -196,7 +195,7 @@ class CopyRepair:
 
 
 def _list_awaited(copies: Copies) -> list[tuple[int, int]]:
-    """List the incomplete replicas that the server will complete: those that a shard needs, on nodes that answer."""
+    """List the incomplete replicas that the server will complete: those that a shard needs, on reachable nodes."""
     return [
         (shard.shard, node)
         for shard in copies.underreplicated_shards

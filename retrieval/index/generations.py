@@ -1,4 +1,4 @@
-"""Generations of the vector index: the interfaces for searches and workers, and the check at startup.
+"""Generations of the vector index: the interfaces for searches and workers, and the startup check.
 
 An index is always provided together with the encoders that created its vectors and weights.
 """
@@ -22,7 +22,7 @@ from retrieval.index.port import Index, IndexVectors
 class OpenGeneration:
     """An open index, with the encoder of its vectors and the encoder of its BM25 weights.
 
-    `copied` is the index to copy vectors from, by chunk id, while a generation is being built by copying.
+    While a generation is being built by copying, `copied` is the index from which vectors are copied by chunk id.
     """
 
     id: int
@@ -34,14 +34,14 @@ class OpenGeneration:
 
 @dataclass(frozen=True)
 class IndexSize:
-    """The size of an index, as its engine reports it: `disk_bytes` on this machine, or `points` on a server."""
+    """The size of an index as reported by its engine: `disk_bytes` on this machine, or `points` on a server."""
 
     disk_bytes: int | None = None
     points: int | None = None
 
 
 class IndexPresence(Enum):
-    """The state of an index: absent, present, or marked as complete. A recreated index is not marked."""
+    """The state of an index: absent, present, or marked as complete. A recreated index has no mark."""
 
     ABSENT = "absent"
     UNMARKED = "unmarked"
@@ -49,13 +49,10 @@ class IndexPresence(Enum):
 
 
 class IndexStore(CopyStore, Protocol):
-    """The store of an installation's indexes.
-
-    It has one index per generation, identified by the generation's number.
-    """
+    """The indexes of an installation: one index per generation, identified by the generation's number."""
 
     def open(self, generation_id: int, dimension: int) -> Index:
-        """Open the index, or create it. If the index has no installation id, this installation's id is stored in it.
+        """Open the index, or create it. If it has no installation id, this installation's id is stored in it.
 
         Raises `IndexUnavailableError` if it cannot be opened. Raises `InstallationMismatchError` if it belongs to
         another installation, or if it has no id and the catalog knows none of its versions.
@@ -68,32 +65,32 @@ class IndexStore(CopyStore, Protocol):
         """
 
     def find_owner(self, generation_id: int) -> str | None:
-        """Return the id of the installation that owns the index, or None if there is no index or it has no id."""
+        """Return the id of the installation that owns the index, or None if the index is missing or has no id."""
 
     def take_ownership(self, generation_id: int) -> None:
         """Set the owner of an existing index to this installation, even if it has another owner.
 
-        This process must not have the index open.
+        The index must not be open in this process.
         """
 
     def check_presence(self, generation_id: int) -> IndexPresence:
         """Return whether the index exists and is marked as complete, without opening or creating it."""
 
     def mark_complete(self, generation_id: int) -> None:
-        """Mark an existing index as complete. An index that is recreated in its place has no mark."""
+        """Mark an existing index as complete. If the index is recreated, the new index has no mark."""
 
     def find_size(self, generation_id: int) -> IndexSize | None:
         """Return the size of the index, or None if it does not exist."""
 
     def list_differences(self, generation_id: int) -> list[str]:
-        """Describe each difference between an existing index and the settings. Empty if the index matches the settings.
+        """Describe each difference between an existing index and the settings.
 
         `leadline index spread` moves an index to the current settings.
         """
 
 
 class GenerationCatalog(Protocol):
-    """The catalog's records of generations."""
+    """The catalog's records of index generations."""
 
     def list_live(self) -> Sequence[Generation]:
         """Return all generations that have not been discarded. One of them is active."""
@@ -102,13 +99,13 @@ class GenerationCatalog(Protocol):
 
 
 class Generations(Protocol):
-    """Access to the indexes, for searches and workers."""
+    """Provides indexes to searches and workers."""
 
     def use_active(self) -> AbstractContextManager[OpenGeneration]:
-        """Provide the active generation. Raises `IndexLostError` if a check has found that its index is lost."""
+        """Provide the active generation. Raises `IndexLostError` if a check has found its index to be lost."""
 
     def use_generation(self, generation_id: int) -> AbstractContextManager[OpenGeneration]:
-        """Provide the generation that a job belongs to. An id of 0 means the active generation.
+        """Provide a job's generation. An id of 0 means the active generation.
 
         Raises `GenerationChangedError` if the generation was discarded.
         """
@@ -120,7 +117,7 @@ class Generations(Protocol):
         """Provide the index of a generation in any state. Raises `GenerationChangedError` if it was discarded."""
 
     def use_all_indexes(self) -> AbstractContextManager[Mapping[int, Index]]:
-        """Provide the indexes of all existing generations, by generation id."""
+        """Provide the indexes of all existing generations, keyed by generation id."""
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         """Delete a version's chunks from every generation.
@@ -147,8 +144,8 @@ _SETTING = "LEADLINE_ENCODER"
 def require_fit(active: Generation, encoders: Encoders, sparse: SparseEncoder, *, chosen: str | None) -> None:
     """Check that this process can search and write the active generation.
 
-    `chosen` is the encoder name in the settings, if any. Raises `IndexMismatchError` if the generation was built with
-    other encoders.
+    `chosen` is the name of the encoder in the settings, if any. Raises `IndexMismatchError` if the generation was built
+    with other encoders.
     """
     made_with = encoders.get_name(active.encoder)
     if chosen is not None and encoders.get_by_name(chosen).fingerprint != active.encoder:
@@ -167,7 +164,7 @@ def require_fit(active: Generation, encoders: Encoders, sparse: SparseEncoder, *
         )
     if sparse.find_compatible(active.sparse) is None:
         raise IndexMismatchError(
-            f"The index (generation {active.id}) has word weights of {active.sparse}, but this release uses "
+            f"The index (generation {active.id}) uses word weights from {active.sparse}, but this release uses "
             f"{sparse.fingerprint}.",
-            hint="Run `leadline index rebuild`, which builds the index again from the uploaded documents.",
+            hint="Run `leadline index rebuild` to rebuild the index from the uploaded documents.",
         )

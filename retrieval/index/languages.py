@@ -1,17 +1,17 @@
-"""Detect a document's language, for stemming. Each document has one language; if none is certain, it is English."""
+"""Detect a document's language, for stemming. Each document has one language, which is English if none is certain."""
 
 import threading
 from enum import StrEnum
 from typing import Any
 
-# The beginning of a text is enough to detect its language. A text with fewer letters than this (tables, codes, names)
-# is too short.
+# The beginning of a text is enough to detect its language. Texts with fewer letters than this (tables, codes, names)
+# are too short.
 SAMPLE_CHARS = 8_000
 _MIN_LETTERS = 100
 
 
 class Language(StrEnum):
-    """The languages for which the engine has a Snowball stemmer and stop words, by the engine's names."""
+    """The languages for which the engine has a Snowball stemmer and stop words, named as in the engine."""
 
     ENGLISH = "english"
     ARABIC = "arabic"
@@ -32,7 +32,7 @@ class Language(StrEnum):
     TURKISH = "turkish"
 
 
-# ISO 639-1; Norwegian has three codes.
+# ISO 639-1 codes. Norwegian has three.
 _LANGUAGES_BY_CODE = {
     "ar": Language.ARABIC,
     "da": Language.DANISH,
@@ -60,8 +60,8 @@ _identifier: Any = None
 def detect_language(text: str) -> Language:
     """Detect a text's language from its first 8,000 characters.
 
-    Returns English if the text is short or its language has no stemmer. The result is deterministic, because a rebuilt
-    index must agree with the previous one.
+    Returns English if the text is too short or its language has no stemmer. The result is deterministic, because a
+    rebuilt index must match the previous index.
     """
     sample = text[:SAMPLE_CHARS]
     if sum(map(str.isalpha, sample)) < _MIN_LETTERS:
@@ -71,12 +71,12 @@ def detect_language(text: str) -> Language:
 
 
 def preload_model() -> None:
-    """Load the model now, so that processes that are forked later share its memory."""
+    """Load the model now, so that child processes forked later share its memory."""
     _load_identifier()
 
 
 def _load_identifier() -> Any:  # noqa: ANN401 - the library has no types
-    """Return the library's model. Loading takes a second, so the model is loaded for the first document."""
+    """Return the library's model, which is loaded on first use because loading it takes a second."""
     global _identifier
     with _lock:
         if _identifier is None:

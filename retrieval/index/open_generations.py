@@ -1,9 +1,9 @@
 """The generations of the index that a process has open.
 
-The catalog records which generation is active. A process checks the catalog at most once a second, so it switches to a
+The catalog records which generation is active. A process checks the catalog at most once a second, and switches to a
 newly active generation without a restart. If it cannot open the new generation, searches continue with the previous
-one, and `require_ready` raises the reason. If the catalog says that the active generation's index is lost, a serving
-process refuses to provide that generation.
+one, and `require_ready` raises the error. If the catalog says that the active generation's index is lost, a serving
+process does not provide that generation.
 """
 
 import threading
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 class OpenGenerations:
-    """Indexes and encoders, opened on demand and closed when no longer needed. Safe to use from any thread."""
+    """Indexes and encoders that are opened on demand, and closed when no longer needed. Thread-safe."""
 
     def __init__(
         self,
@@ -49,8 +49,7 @@ class OpenGenerations:
         """Store the dependencies without opening anything.
 
         With `refuse_lost`, searches and jobs get `IndexLostError` for a generation whose index is lost. Methods that
-        provide only the index, and the method that opens the active generation at startup, still accept such a
-        generation.
+        provide only an index, and the method that opens the active generation at startup, still accept this generation.
         """
         self._records = records
         self._refuse_lost = refuse_lost
@@ -58,7 +57,7 @@ class OpenGenerations:
         self._encoders = encoders
         self._sparse = sparse
         self._clock = clock
-        # `_lock` is only held for looking up open generations. `_opening` and `_following` are held while a model is
+        # `_lock` is held only to look up open generations. `_opening` and `_following` are held while a model is
         # loaded, which takes seconds. Lock order: `_following`, `_opening`, `_lock`.
         self._lock = threading.Lock()
         self._opening = threading.Lock()
@@ -89,7 +88,7 @@ class OpenGenerations:
         return bool(self._get_active().lost)
 
     def refresh(self) -> None:
-        """Load the generations from the catalog now, for example after changing their records."""
+        """Reload the generations from the catalog, for example after their records have changed."""
         self._refresh_active(at_once=True)
 
     @contextmanager
@@ -149,14 +148,15 @@ class OpenGenerations:
                     found.append(change(index))
                 except IndexUnavailableError:
                     self._load_live()
-                    if generation_id in self._live:  # If not, the generation was discarded in the meantime.
+                    if generation_id in self._live:  # Otherwise, the generation was discarded in the meantime.
                         raise
         return found
 
     def open_active_encoder(self) -> Embedder:
         """Return the active generation's encoder, and keep it open until `close`.
 
-        Compare its vectors only with each other, not with those in an index, because the active generation may change.
+        Compare its vectors only with each other, not with vectors of an index, because the active generation may
+        change.
         """
         active = self._get_active()
         self._kept.add(active.encoder)
@@ -165,7 +165,7 @@ class OpenGenerations:
             return self._open_encoders[active.encoder]
 
     def require_ready(self) -> None:
-        """Raise the error, if any, that prevents searches or keeps them from using the active generation."""
+        """Raise the error, if any, that keeps searches from using the active generation."""
         with self.use_active() as made:
             if self._trouble is not None:
                 raise self._trouble
@@ -217,7 +217,7 @@ class OpenGenerations:
                 self._users.subtract(used)
 
     def _acquire(self, generation: Generation, *, with_encoder: bool = True) -> OpenGeneration:
-        """Open the generation's index and encoders if necessary, and count a user so that they stay open."""
+        """Open the generation's index and encoders if necessary, and count a user to keep them open."""
         while True:
             with self._lock:
                 index, encoder = self._indexes.get(generation.id), self._open_encoders.get(generation.encoder)
@@ -228,19 +228,19 @@ class OpenGenerations:
             self._open_generation(generation, with_encoder=with_encoder)
 
     def _get_active(self) -> Generation:
-        """Return the active generation, according to a record that may be up to a second old."""
+        """Return the active generation, which may be up to a second out of date."""
         self._refresh_active()
         assert self._active is not None
         return self._active
 
     def _require_not_lost(self, generation: Generation) -> None:
-        """Raise `IndexLostError` if the generation's index is lost and this process refuses such generations."""
+        """Raise `IndexLostError` if the generation's index is lost and this process rejects lost indexes."""
         # guard: lost-index-refused
         if self._refuse_lost and generation.lost:
             raise IndexLostError(generation.lost)
 
     def _open_generation(self, generation: Generation, *, with_encoder: bool = True) -> None:
-        """Open the index and its encoders.
+        """Open the generation's index and encoders.
 
         Raises `IndexMismatchError` if this release does not have its BM25 encoder.
         """
@@ -258,7 +258,7 @@ class OpenGenerations:
         sparse = self._open_sparse.get(generation.sparse) or self._sparse.find_compatible(generation.sparse)
         if sparse is None:
             raise IndexMismatchError(
-                f"Generation {generation.id} of the index has word weights of {generation.sparse}, but this release "
+                f"Generation {generation.id} of the index uses word weights from {generation.sparse}, but this release "
                 f"uses {self._sparse.fingerprint}.",
                 hint="Restart this process with the release that built the generation.",
             )
@@ -270,9 +270,9 @@ class OpenGenerations:
                     self._open_encoders[generation.encoder] = encoder
 
     def _refresh_active(self, *, at_once: bool = False) -> None:
-        """Load the active generation.
+        """Reload the active generation from the catalog.
 
-        One thread opens a newly active generation while others keep using the previous one.
+        One thread opens a newly active generation while other threads keep using the previous one.
         """
         if self._active is not None and not at_once and self._clock() - self._looked < REFRESH_SECONDS:
             return
@@ -285,7 +285,9 @@ class OpenGenerations:
                 self._open_new_active(active)
                 log.info("index generation in use", generation=active.id, encoder=active.encoder)
                 if active.sparse != self._sparse.fingerprint:
-                    log.warning("index has word weights of an earlier release; `leadline index rebuild` updates them")
+                    log.warning(
+                        "index uses word weights from an earlier release; `leadline index rebuild` updates them"
+                    )
             self._active, self._trouble = active, None
             self._close_unused()
         except LeadlineError as error:
@@ -311,7 +313,7 @@ class OpenGenerations:
         return live
 
     def _close_unused(self) -> None:
-        """Close the encoders of generations that are not written to or searched, and the indexes of discarded ones."""
+        """Close encoders that are no longer used to search or write, and the indexes of discarded generations."""
         at_work = {g.encoder for g in self._live.values() if g.state is not GenerationState.PREVIOUS}
         with self._lock:
             used = {self._live[i].encoder for i, users in self._users.items() if users and i in self._live}

@@ -13,7 +13,7 @@ from retrieval.index.open_generations import OpenGenerations
 
 @dataclass(frozen=True)
 class IndexParts:
-    """The index components that the API and the workers of a deployment use."""
+    """The index components that a deployment's API and workers use."""
 
     store: IndexStore
     generations: OpenGenerations
@@ -31,10 +31,10 @@ def open_index(
     encoder: str | None,
     serving: bool,
 ) -> Iterator[IndexParts]:
-    """Open the store of the index, without opening a generation. A new installation starts with the named `encoder`.
+    """Open the index's store without opening a generation. A new installation starts with the named `encoder`.
 
-    A `serving` process refuses to search a generation that has lost its index. Raises `IndexMismatchError`, before
-    `open_store` is called, if a serving process cannot use the active generation.
+    A `serving` process does not search a generation whose index is lost. If it cannot use the active generation, raises
+    `IndexMismatchError` before calling `open_store`.
     """
     first = encoders.get_by_name(encoder)
     active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)

@@ -10,9 +10,9 @@ from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, sort_be
 
 # The names of a point's two vectors.
 DENSE, SPARSE = "dense", "bm25"
-# The payload fields used in filters. Each has a keyword index.
+# The payload fields used in filters, each of which has a keyword index.
 TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST = "tenant", "collection", "document", "version", "digest"
-# The subjects that may see the chunk. Absent if the whole tenant may see it.
+# The subjects that may see the chunk. The field is absent if the whole tenant may see it.
 READERS = "readers"
 KEYWORDS = (TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST, READERS)
 # Stored instead of an empty list of readers, because the engine treats an empty list as absent.
@@ -24,7 +24,7 @@ PAGE_POINTS = 1000
 
 
 def build_payload(chunk: IndexedChunk) -> dict[str, Any]:
-    """Build a chunk's payload: everything except its id and its vectors."""
+    """Build a chunk's payload, which contains everything except its id and its vectors."""
     return {
         TENANT: chunk.tenant_id,
         COLLECTION: chunk.collection,
@@ -66,9 +66,9 @@ def parse_chunk(identifier: str, payload: Mapping[str, Any] | None) -> IndexedCh
 
 
 def is_in_scope(scope: SearchScope, chunk: IndexedChunk) -> bool:
-    """Return whether a chunk retrieved by id is in a query's scope, apart from its readers.
+    """Return whether a chunk loaded by id is in a query's scope, ignoring its readers.
 
-    The readers are checked in the catalog, because a change of readers reaches the index a moment later.
+    The readers are checked in the catalog, because changes of readers reach the index with a delay.
     """
     return (
         chunk.tenant_id == scope.tenant_id
@@ -80,7 +80,7 @@ def is_in_scope(scope: SearchScope, chunk: IndexedChunk) -> bool:
 
 
 def rank_points(points: Sequence[Any]) -> list[ScoredChunk]:
-    """Convert points of the engine or the server to ranked chunks.
+    """Convert points returned by the engine or the server to ranked chunks.
 
     Points with equal scores arrive in no fixed order, so they are sorted. All ids are converted in one call, which is
     eight times as fast as converting them one by one.

@@ -20,11 +20,11 @@ class SparseVector:
 
 @dataclass(frozen=True)
 class IndexedChunk:
-    """A chunk as stored in the index: its location, not its text.
+    """A chunk as stored in the index: its location without its text.
 
     `start` and `end` are code points of the version's normalized text. `byte_start` and `byte_end` are the same span in
     UTF-8 bytes, so that a passage can be read from the stored text with one short read. `digest` is a hash of the exact
-    text that was embedded. It is empty for chunks written by releases without digests.
+    text that was embedded. It is empty for chunks from releases that did not compute digests.
     """
 
     id: str
@@ -46,8 +46,8 @@ class IndexedChunk:
 class SearchScope:
     """The chunks that a query may see. Every query has a scope, and therefore a tenant.
 
-    With `readers`, a query sees only chunks that are open to the whole tenant or to one of these subjects, and none in
-    collections that are `closed` to them.
+    With `readers`, a query sees only chunks that are open to the whole tenant or to one of these subjects, and no
+    chunks in collections that are `closed` to them.
     """
 
     tenant_id: str
@@ -66,7 +66,7 @@ class SearchScope:
 class ScoredChunk(NamedTuple):
     """A chunk id and its score by one retriever; higher is better.
 
-    This is a tuple, because a search creates about 400 of them.
+    This is a tuple for speed, because a search creates about 400 of them.
     """
 
     id: str
@@ -74,11 +74,11 @@ class ScoredChunk(NamedTuple):
 
 
 def sort_best_first(hits: Iterable[Pair]) -> list[Pair]:
-    """Sort ids with scores, highest first. Equal scores are ordered by id."""
+    """Sort ids with scores by descending score. Equal scores are ordered by id."""
     ranked = list(hits)
     if len({score for _, score in ranked}) < len(ranked):
         ranked.sort(key=itemgetter(0))
-    ranked.sort(key=itemgetter(1), reverse=True)  # Engines usually return this order already.
+    ranked.sort(key=itemgetter(1), reverse=True)  # Engines usually return hits in this order already.
     return ranked
 
 
@@ -86,13 +86,13 @@ class IndexVectors(Protocol):
     """Access to vectors by chunk id, for all tenants."""
 
     def load_dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
-        """Return the unit-length embeddings of the chunks that have one, keyed by chunk id."""
+        """Return the chunks' unit-length embeddings, keyed by chunk id. Chunks without an embedding are omitted."""
 
     def score_by_cosine(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[ScoredChunk]:
         """Score the chunks by their cosine with `dense`, best first. Chunks without a vector are omitted.
 
-        The ids must come from a search within a scope. They are not filtered again, because filtering would take as
-        long as comparing the vectors.
+        The ids must come from a search within a scope. They are not filtered again, because that would take as long as
+        comparing the vectors.
         """
 
     def find_by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
@@ -108,8 +108,8 @@ class IndexWriter(IndexVectors, Protocol):
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         """Write chunks with their BM25 weights. Existing chunks stay unchanged, with their dense vectors.
 
-        Ids come from content, so an existing chunk needs no change. A worker whose lease was lost may still write, and
-        must not undo the work of the worker that took over: overwriting a chunk would remove its vector while the
+        Existing chunks need no change, because ids come from content. A worker that has lost its lease may still write,
+        and must not undo the work of the worker that took over: overwriting a chunk would remove its vector while the
         version stays `ready`. Inserting only missing chunks requires Qdrant server 1.17 or later.
         """
 
@@ -120,10 +120,10 @@ class IndexWriter(IndexVectors, Protocol):
         """
 
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
-        """Restrict a version's chunks to these readers. With None, the whole tenant may see them."""
+        """Restrict a version's chunks to these readers. With None, the whole tenant may see the chunks."""
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
-        """Delete every chunk of a version. Return the number of deleted chunks."""
+        """Delete all chunks of a version, and return their number."""
 
     def count_chunks(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
         """Count a version's chunks. With `embedded_only`, count only chunks that have a dense vector."""
@@ -148,13 +148,13 @@ class IndexInventory(Protocol):
     """The contents of the index across all tenants. For workers and maintenance only, never for answering queries."""
 
     def iter_version_chunks(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
-        """Yield every chunk of a version in order of id, so that the index can be compared with the catalog."""
+        """Yield every chunk of a version in id order, so that the index can be compared with the catalog."""
 
     def count_chunks_by_version(self) -> dict[str, int]:
         """Count the chunks of each version in the whole index, to find chunks that belong to no document.
 
-        This takes about one request for every ten thousand versions, regardless of the number of tenants. The count is
-        not atomic: a version that is written or deleted concurrently may or may not be included.
+        This takes about one request per ten thousand versions, regardless of the number of tenants. The count is not
+        atomic: a version that is written or deleted at the same time may or may not be included.
         """
 
     def count_chunks_of_versions(
@@ -167,17 +167,17 @@ class IndexInventory(Protocol):
         """
 
     def list_version_tenants(self, version_id: str) -> list[str]:
-        """Return the tenants that have chunks of a version. More than one tenant indicates a fault."""
+        """Return the tenants that have chunks of a version. More than one tenant indicates an error."""
 
 
 class Index(IndexWriter, IndexReader, IndexInventory, Protocol):
-    """The complete index and its life cycle. An `IndexStore` opens it."""
+    """The complete interface of an index, which an `IndexStore` opens."""
 
     def require_ready(self) -> None:
-        """Check once that the index answers, for a readiness probe. Raises `IndexUnavailableError` if it does not."""
+        """Check once that the index responds, for a readiness probe. Raises `IndexUnavailableError` if it does not."""
 
     def flush(self) -> None:
-        """Make all writes so far survive a power failure."""
+        """Ensure that all writes so far survive a power failure."""
 
     def close(self) -> None:
         """Flush and release the index. No other method may be called afterwards."""

@@ -1,19 +1,19 @@
-"""Track whether an index has a single tenant, in which case the whole index's word statistics are that tenant's."""
+"""Track whether an index has a single tenant, whose word statistics are then those of the whole index."""
 
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 
 # Computing idf over one tenant's chunks makes a query up to three times as slow, so the index is checked periodically
-# for whether that is needed. The first interval applies while there is one tenant, to notice when another process first
-# writes for a second tenant. The second interval applies while there are several tenants, to notice when only one
+# for whether that is needed. The first interval applies while there is one tenant, to detect when another process first
+# writes for a second tenant. The second interval applies while there are several tenants, to detect when only one
 # remains.
 RECHECK_SECONDS = 1.0
 RETURN_SECONDS = 60.0
 
 
 class SoleTenant:
-    """Remembers up to two of an index's tenants. Safe to use from any thread."""
+    """Remembers up to two of an index's tenants. Thread-safe."""
 
     def __init__(
         self,
@@ -22,10 +22,11 @@ class SoleTenant:
         recheck_seconds: float = RECHECK_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Store the dependencies. `look` returns at least two of the index's tenants, or all if there are fewer.
+        """Store the dependencies.
 
-        If its argument is true, `look` is slower, and also reports tenants whose chunks were deleted but still count in
-        the engine's statistics. If only this process writes, `recheck_seconds` may be infinite.
+        `look` returns at least two of the index's tenants, or all of them if there are fewer. If its argument is true,
+        `look` is slower, and also reports tenants whose chunks were deleted but still count in the engine's statistics.
+        If only this process writes, `recheck_seconds` may be infinite.
         """
         self._look = look
         self._recheck_seconds = recheck_seconds
@@ -37,7 +38,7 @@ class SoleTenant:
         self._looked = 0.0
 
     def is_sole_tenant(self, tenant_id: str) -> bool:
-        """Return whether no other tenant's chunks count in the index's word statistics."""
+        """Return whether only this tenant's chunks count in the index's word statistics."""
         if self._is_due() and self._looking.acquire(blocking=self._tenants is None):
             try:
                 if self._is_due():
@@ -47,7 +48,7 @@ class SoleTenant:
         return self._tenants is not None and self._tenants <= {tenant_id}
 
     def record_writes(self, tenant_ids: Iterable[str]) -> None:
-        """Record the tenants of chunks written by this process."""
+        """Record the tenants whose chunks this process has written."""
         with self._lock:
             self._written |= frozenset(tenant_ids)
             if self._tenants is not None:

@@ -1,4 +1,4 @@
-"""Stores for the generations of an index. Each generation is a folder on this machine or a collection on a server.
+"""Stores for the generations of an index. Each generation is a folder on this machine, or a collection on a server.
 
 The first generation's name has no number, because early releases had only one generation.
 """
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from retrieval.index.server.qdrant_server_connection import QdrantConnection
 
 _FIRST_GENERATION = 1
-# Marks an index that was found to be complete. An index that is recreated in its place does not have the mark.
+# This file marks an index that was found to be complete. An index that is recreated in its place has no mark.
 _COMPLETE_FILE = "COMPLETE"
 
 
 class FolderStore:
-    """A store in the folders `index`, `index-g2` and so on of a data folder."""
+    """A store in the folders `index`, `index-g2` and so on in a data folder."""
 
     def __init__(self, home: Path, installation: Installation, room: ShardRoom | None = None) -> None:
         self._home = home
@@ -93,7 +93,7 @@ class FolderStore:
         return None
 
     def start_copy(self, generation_id: int, new: NewCopy) -> None:
-        raise IndexRefusedError("An index in the data folder has no copies.")
+        raise IndexRefusedError("An index in the data folder has no replicas.")
 
     def find_owner(self, generation_id: int) -> str | None:
         return read_folder_mark(self.build_folder_path(generation_id))
@@ -124,7 +124,7 @@ class ServerStore:
         self._settings = replace(settings, installation=installation.id)
 
     def open(self, generation_id: int, dimension: int) -> Index:
-        # Imported here because qdrant-client is installed only with the cluster extra.
+        # Import the adapter lazily, because qdrant-client is installed only with the cluster extra.
         from retrieval.index.server.qdrant_server_index import QdrantServerIndex
 
         settings = self._build_settings(generation_id)
@@ -132,7 +132,7 @@ class ServerStore:
             self._require_own(settings, owner)
         index = QdrantServerIndex(self._url, dimension=dimension, api_key=self._api_key, settings=settings)
         try:
-            # Another installation may have created the collection concurrently, so read the owner again.
+            # Read the owner again, because another installation may have created the collection concurrently.
             if (owner := self.find_owner(generation_id)) is None:
                 require_known_versions(
                     index, self._installation, f"the collection {settings.collection} at {self._url}"
@@ -193,7 +193,7 @@ class ServerStore:
             start_shard_copy(connection, self._build_settings(generation_id), new)
 
     def describe_server(self) -> str:
-        """Return a description of the server for users. Raises `IndexUnavailableError` if it cannot be used."""
+        """Return a user-facing description of the server. Raises `IndexUnavailableError` if it cannot be used."""
         from retrieval.index.server.qdrant_server_collection import describe_server
 
         with self._connect() as connection:
@@ -220,7 +220,7 @@ class ServerStore:
             error = build_mismatch_error(
                 self._installation.id, f"the collection {settings.collection} at {self._url}", owner
             )
-            error.hint = f"Several installations can share a server: change LEADLINE_QDRANT_COLLECTION. {error.hint}"
+            error.hint = f"To share a server with other installations, change LEADLINE_QDRANT_COLLECTION. {error.hint}"
             raise error
 
     @contextmanager
@@ -236,16 +236,17 @@ class ServerStore:
 
 
 def require_known_versions(index: Index, installation: Installation, name: str) -> None:
-    """Check that an index without an id can belong to the installation.
+    """Check that an index without an installation id can belong to this installation.
 
-    The index can belong to the installation if it is empty or the catalog knows at least one of its versions.
-    Otherwise, raises `InstallationMismatchError`.
+    This is the case if the index is empty or the catalog knows at least one of its versions. Otherwise, raises
+    `InstallationMismatchError`.
     """
     versions = set(index.count_chunks_by_version())
     # guard: index-without-id
     if versions and not installation.knows_version(versions):
         raise InstallationMismatchError(
-            f"{name[0].upper()}{name[1:]} has chunks of {len(versions):,} versions, but the catalog knows none of them."
+            f"{name[0].upper()}{name[1:]} contains chunks of {len(versions):,} versions, none of which is in the "
+            "catalog."
         )
 
 

@@ -1,1 +1,1 @@
-"""Model files, pinned by hash in a manifest and downloaded from the first source that has them."""
+"""Model files, pinned by hash in a manifest and downloaded from the first available source."""

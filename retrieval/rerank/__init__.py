@@ -1,1 +1,1 @@
-"""Rerankers of passages: an interface, and an adapter for each library."""
+"""Rerankers of passages: an interface, and an adapter for each kind of reranker."""

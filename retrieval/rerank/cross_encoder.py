@@ -1,4 +1,4 @@
-"""A reranker that runs a sentence-transformers cross-encoder on the device that torch selects."""
+"""A reranker that runs a sentence-transformers cross-encoder on the device selected by torch."""
 
 import os
 import threading
@@ -11,15 +11,15 @@ from sentence_transformers import CrossEncoder
 from retrieval.errors import RerankerError, RerankerTimeoutError
 from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
 
-# A chunk has about 250 tokens. The remaining tokens are for the query.
+# A chunk has about 250 tokens, and the query may use the remaining tokens.
 _MAX_TOKENS = 512
-# The deadline is checked between batches. Larger batches are not faster on a CPU.
+# The deadline is checked between batches, and larger batches are not faster on a CPU.
 _BATCH_SIZES = {"cpu": 8}
 _DEFAULT_BATCH_SIZE = 64
 
 
 class CrossEncoderReranker:
-    """A sequence classifier with one label, loaded from a folder, or by its id from the hub or its local cache."""
+    """A cross-encoder with a single output, loaded from a folder, or by its id from the hub or the local cache."""
 
     def __init__(self, model: str, *, threads: int | None = None) -> None:
         """Load the model. `threads` limits torch's threads in the whole process; the default is half of the cores.
@@ -29,7 +29,7 @@ class CrossEncoderReranker:
         torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // 2))
         folder = Path(model).expanduser()
         if not folder.is_dir() and model.startswith(("/", ".", "~")):
-            raise RerankerError(f"There is no folder {model}.", hint="Correct LEADLINE_RERANKER.")
+            raise RerankerError(f"Folder {model} not found.", hint="Correct LEADLINE_RERANKER.")
         self.fingerprint = f"cross-encoder/{folder.name}"
         try:
             self._model = CrossEncoder(
@@ -57,7 +57,7 @@ class CrossEncoderReranker:
             raise RerankerTimeoutError("The cross-encoder was busy until the deadline.")
         try:
             return self._score_in_batches(query, passages, until)
-        # Torch, the tokenizer and the model's own code may raise any of these.
+        # Torch, the tokenizer and the model's own code may raise any of these errors.
         except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise RerankerError(f"The cross-encoder failed: {' '.join(str(error).split())[:300]}") from error
         finally:
@@ -67,7 +67,7 @@ class CrossEncoderReranker:
         return None
 
     def _score_in_batches(self, query: str, passages: Sequence[str], until: float) -> list[float]:
-        """Score the passages in batches of similar length, to minimize padding."""
+        """Score the passages in batches of similar length to minimize padding."""
         found = [0.0] * len(passages)
         order = sorted(range(len(passages)), key=lambda position: len(passages[position]))
         for at in range(0, len(order), self._batch):

@@ -1,4 +1,4 @@
-"""A reranker over HTTP that calls `/rerank`, as offered by Cohere, Jina and vLLM, or vLLM's `/score`."""
+"""A reranker that sends HTTP requests to `/rerank`, as offered by Cohere, Jina and vLLM, or to vLLM's `/score`."""
 
 import json
 import math
@@ -20,18 +20,18 @@ from retrieval.errors import (
 from retrieval.model_text import neutralize
 from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
 
-# A user is waiting for the search, so retry only once, soon, and only if the deadline allows it.
+# Retry only once and soon, because a user is waiting for the search. The deadline must also allow it.
 RETRIES = RetryPolicy(attempts=2, first_wait_seconds=0.05, longest_wait_seconds=0.2)
 _BUSY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONNECTION_ERRORS = (httpx.NetworkError, httpx.RemoteProtocolError)
-# Generous, because some servers return the passages with the scores.
+# The limit is generous, because some servers return the passages with the scores.
 _MAX_REPLY_BYTES = 16 * 1024**2
 _DETAIL_CHARS = 300
 
 
 @dataclass(frozen=True)
 class _EndpointFormat:
-    """The request fields of a kind of endpoint, and the location of the scores in its response."""
+    """The request fields of an endpoint type, and the location of the scores in its response."""
 
     members: Callable[[str, Sequence[str]], Mapping[str, Any]]
     entries: str
@@ -49,10 +49,10 @@ _SCORE_FORMAT = _EndpointFormat(
 
 
 class HttpReranker:
-    """A client that all threads of a process share. `url` is the endpoint, or a base URL to which `/rerank` is added.
+    """A client shared by all threads of a process. `url` is the endpoint, or a base URL to which `/rerank` is added.
 
     The server may insert passages into a chat template, so template tokens in them are neutralized. Requests are
-    retried after lost connections and "busy" replies, if the deadline allows it.
+    retried after lost connections and "busy" responses, if the deadline allows it.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class HttpReranker:
         self._client.close()
 
     def _send_with_retries(self, body: Mapping[str, Any], until: float) -> bytes:
-        """Send a request with retries, and return the response."""
+        """Send a request with retries, and return the response body."""
         for wait in self._retries.iter_waits():
             try:
                 return self._send_once(body, until)
@@ -109,7 +109,10 @@ class HttpReranker:
             raise self._convert_error(error) from error
 
     def _send_once(self, body: Mapping[str, Any], until: float) -> bytes:
-        """Send a request once. The deadline is also checked while the response arrives. Raises httpx's errors."""
+        """Send a request once, and return the response body. Raises httpx's errors.
+
+        The deadline is also checked while the response is being received.
+        """
         try:
             return self._post(body, until)
         except ReplyTooLargeError as error:
@@ -133,7 +136,7 @@ class HttpReranker:
             scored = {_require_position(entry["index"], count): float(entry[self._shape.score]) for entry in entries}
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RerankerOutputError(
-                f"The reply of the reranker at {self._url} has the wrong format "
+                f"The response from the reranker at {self._url} has the wrong format "
                 f"({type(error).__name__}: {str(error)[:_DETAIL_CHARS]})."
             ) from error
         if len(scored) != count or len(entries) != count:
@@ -144,15 +147,15 @@ class HttpReranker:
 
     def _convert_error(self, error: httpx.HTTPError) -> RerankerError:
         if isinstance(error, httpx.TimeoutException):
-            return RerankerTimeoutError(f"The reranker at {self._url} did not answer in time.")
+            return RerankerTimeoutError(f"The reranker at {self._url} did not respond in time.")
         if not isinstance(error, httpx.HTTPStatusError):
             reason = f"{type(error).__name__}: {error}"
             return RerankerUnavailableError(
-                f"The reranker at {self._url} does not answer ({reason[:_DETAIL_CHARS]}).",
+                f"The reranker at {self._url} does not respond ({reason[:_DETAIL_CHARS]}).",
                 hint="Check that it is running and can be reached from this machine, or correct LEADLINE_RERANKER.",
             )
         status = error.response.status_code
-        detail = f"The reranker at {self._url} answered {status}: {error}"
+        detail = f"The reranker at {self._url} returned status {status}: {error}"
         if status in (401, 403):
             return RerankerUnavailableError(detail, hint="Check LEADLINE_RERANKER_API_KEY.")
         if status == 404:
@@ -162,7 +165,7 @@ class HttpReranker:
 
 def _require_position(index: object, count: int) -> int:
     if type(index) is not int or not 0 <= index < count:
-        raise ValueError(f"index {index!r} of {count} passages")
+        raise ValueError(f"index {index!r} for {count} passages")
     return index
 
 

@@ -1,7 +1,7 @@
 """Late interaction: match each token of the query with the most similar token of a passage.
 
 The bi-encoder computes the token vectors of the passages to rerank during the search. Storing them for every chunk
-would take 250 times the space of the chunk's single vector. A cache holds the most recently used vectors.
+would take 250 times as much space as the chunk's single vector. A cache holds the most recently used vectors.
 """
 
 import threading
@@ -15,12 +15,12 @@ from retrieval.errors import EncoderError, RerankerError, RerankerTimeoutError
 from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
 from retrieval.rerank.token_cache import TokenCache
 
-# The deadline is checked between batches. Larger batches are not faster, and need more padding.
+# The deadline is checked between batches, and larger batches are not faster and need more padding.
 _BATCH_SIZE = 4
 
 
 class TokenEncoder(Protocol):
-    """The interface for encoding a text as unit-length vectors, one row for each token, in the order of the tokens."""
+    """An encoder that converts text to unit-length vectors, one row per token, in token order."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -29,7 +29,7 @@ class TokenEncoder(Protocol):
         """Return the token vectors of each text. Raises `EncoderError` if the encoder fails."""
 
     def encode_query(self, text: str) -> tuple[DenseVector, DenseVector]:
-        """Return the token vectors of a query and a weight for each token, which is lower for common words.
+        """Return a query's token vectors, and a weight for each token. Common words have lower weights.
 
         Raises `EncoderError` if the encoder fails.
         """
@@ -38,13 +38,14 @@ class TokenEncoder(Protocol):
 
 
 class LateInteractionReranker:
-    """A reranker that computes MaxSim over a token encoder's vectors. Rare query words count more than common words."""
+    """A reranker that computes MaxSim over token vectors. Rare query words count more than common ones."""
 
     def __init__(self, encoder: TokenEncoder, cache: TokenCache | None = None) -> None:
         self.fingerprint = f"maxsim-weighted/{encoder.fingerprint}"
         self._encoder = encoder
         self._cache = cache or TokenCache(0)
-        self._turn = threading.Lock()  # Two concurrent calls would each take twice as long.
+        # Calls run one at a time, because two concurrent calls would each take twice as long.
+        self._turn = threading.Lock()
 
     def score_passages(
         self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
@@ -68,7 +69,7 @@ class LateInteractionReranker:
     def _encode_passages(
         self, passages: Sequence[str], until: float, corpus: CorpusSnapshot | None
     ) -> list[DenseVector]:
-        """Return each passage's token vectors, from the cache or computed in batches of similar length."""
+        """Return each passage's token vectors, from the cache or encoded in batches of similar length."""
         kept = [None] * len(passages) if corpus is None else self._cache.find_vectors(corpus, passages)
         found = {row: tokens for row, tokens in enumerate(kept) if tokens is not None}
         order = sorted(set(range(len(passages))).difference(found), key=lambda row: len(passages[row]))
@@ -85,12 +86,13 @@ class LateInteractionReranker:
 def compute_maxsim(query: DenseVector, passage: DenseVector, weights: DenseVector) -> float:
     """Return the weighted mean, over the query's tokens, of the highest cosine with any token of the passage.
 
-    Rows have length 1. `weights` has one number for each row of the query. If all weights are 0, all rows count
+    Rows have unit length. `weights` has one number for each row of the query. If all weights are 0, all rows count
     equally.
-    Sources: Khattab & Zaharia, ColBERT, SIGIR 2020; weights by the rarity of tokens as in Zhang et al., BERTScore,
-    ICLR 2020.
+
+    Sources: Khattab & Zaharia, ColBERT, SIGIR 2020; weights by the rarity of tokens as in Zhang et al., BERTScore, ICLR
+    2020.
     """
-    # `einsum` instead of `@`, because BLAS threads spin while they wait for each other: that takes 27 ms for ten
-    # passages instead of 2 ms.
+    # Use `einsum` instead of `@`, because BLAS threads spin while they wait for each other, which takes 27 ms instead
+    # of 2 ms for ten passages.
     nearest = np.einsum("qd,pd->qp", query, passage).max(axis=1)
     return float(np.average(nearest, weights=weights if weights.any() else None))

@@ -1,4 +1,4 @@
-"""The interface of rerankers, which score the passages found for a query, and the parser for the reranker setting."""
+"""The interface of rerankers, which score the passages found for a query, and the parser of the reranker setting."""
 
 import time
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class RerankerKind(StrEnum):
 
 @dataclass(frozen=True)
 class RerankerChoice:
-    """A reranker that is not open yet. `model` and `url` are set if its kind has them."""
+    """A reranker that is not open yet. `model` and `url` are set if its kind uses them."""
 
     kind: RerankerKind
     model: str = ""
@@ -29,14 +29,14 @@ class RerankerChoice:
     def weight(self) -> float:
         """The default weight of the reranker's score.
 
-        Late interaction has a lower weight, because it is only a little better than the search itself. Measured on half
-        of the questions of five collections: weights from 0.5 to 0.7 differ by less than their confidence intervals.
+        Late interaction has a lower weight, because it is only slightly better than the search itself. On half of the
+        questions of five collections, weights from 0.5 to 0.7 differ by less than their confidence intervals.
         """
         return 0.6 if self.kind is RerankerKind.LATE_INTERACTION else 1.0
 
     @property
     def max_parallel(self) -> int:
-        """The number of searches to rerank concurrently. Other searches wait for their tenant's turn.
+        """The maximum number of searches to rerank concurrently. Other searches wait for their tenant's turn.
 
         Late interaction runs on this machine, where two concurrent searches would each take twice as long.
         """
@@ -44,18 +44,21 @@ class RerankerChoice:
 
     @property
     def depth(self) -> int:
-        """The default number of passages to rerank. Late interaction ranks ten passages better than fifty."""
+        """The default number of passages to rerank.
+
+        Late interaction gives better results with ten passages than with fifty.
+        """
         return 10 if self.kind is RerankerKind.LATE_INTERACTION else 50
 
 
-# The value of the setting with which the service itself chooses a reranker.
+# With this value of the setting, the service itself chooses a reranker.
 AUTO_CHOICE = "auto"
 
 
 def parse_reranker(text: str) -> RerankerChoice | None:
-    """Parse `none`, `late-interaction`, `cross-encoder MODEL` or `URL MODEL`.
+    """Parse a setting: `none`, `late-interaction`, `cross-encoder MODEL` or `URL MODEL`.
 
-    Raises `ValueError` with a message for the user.
+    Raises `ValueError` with a user-facing message.
     """
     first, _, rest = text.strip().partition(" ")
     rest = rest.strip()
@@ -84,9 +87,9 @@ class CorpusSnapshot:
 
 
 class Reranker(Protocol):
-    """A model that reads the query together with each passage. `fingerprint` names the model in results.
+    """A model that reads the query together with each passage. Thread-safe.
 
-    Safe to use from any thread.
+    `fingerprint` names the model in search results.
     """
 
     @property
@@ -95,17 +98,17 @@ class Reranker(Protocol):
     def score_passages(
         self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
-        """Return one finite score for each passage, in the order of the passages. Higher is better.
+        """Return one finite score per passage, in passage order. Higher is better.
 
         Implementations may cache passages only if `corpus` is given. `until` is a `time.monotonic()` deadline; shortly
-        after it, the method raises `RerankerTimeoutError`. Every other failure raises another `RerankerError`.
+        after it, the method raises `RerankerTimeoutError`. Any other failure raises another `RerankerError`.
         """
 
     def close(self) -> None: ...
 
 
 def require_seconds_left(until: float) -> float:
-    """Return the seconds until the deadline, always more than 0.
+    """Return the seconds until the deadline, which are always more than 0.
 
     Raises `RerankerTimeoutError` if the deadline has passed.
     """

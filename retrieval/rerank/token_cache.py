@@ -19,14 +19,14 @@ from retrieval.encoders.port import DenseVector
 from retrieval.rerank.port import CorpusSnapshot
 
 DEFAULT_MAX_BYTES = 64 * 1024**2
-# The estimated size of an entry's key and objects, without its vectors.
+# The estimated size of an entry's key and objects, excluding its vectors.
 _ENTRY_BYTES = 512
 
 _Key = tuple[str, bytes]
 
 
 class TokenCache:
-    """Token vectors in half precision, keyed by tenant and text. Safe to use from any thread.
+    """Token vectors in half precision, keyed by tenant and text. Thread-safe.
 
     The vectors take at most `max_bytes`; the least recently used are evicted first. With 0 bytes, nothing is cached.
     """
@@ -39,7 +39,7 @@ class TokenCache:
         self._size_bytes = 0
 
     def find_vectors(self, corpus: CorpusSnapshot, texts: Sequence[str]) -> list[DenseVector | None]:
-        """Return the vectors of each text, or None for a text that is not cached."""
+        """Return each text's vectors, or None for texts that are not cached."""
         keys = [_build_key(corpus, text) for text in texts]
         with self._lock:
             self._evict_older(corpus)
@@ -50,7 +50,7 @@ class TokenCache:
         return [None if vectors is None else vectors.astype(np.float32) for vectors in kept]
 
     def store_vectors(self, corpus: CorpusSnapshot, text: str, vectors: DenseVector) -> None:
-        """Cache the vectors of a text, unless the corpus has changed since the search started."""
+        """Cache a text's vectors, unless the corpus has changed since the search started."""
         halves, key = vectors.astype(np.float16), _build_key(corpus, text)
         if _compute_size_bytes(halves) > self._max_bytes:
             return
@@ -68,7 +68,7 @@ class TokenCache:
             return self._size_bytes
 
     def _evict_older(self, corpus: CorpusSnapshot) -> None:
-        """Evict the tenant's vectors if they belong to an earlier version of the corpus."""
+        """Evict the tenant's vectors if they belong to an earlier state of the corpus."""
         known = self._corpora.get(corpus.tenant_id)
         # guard: token-vectors-corpus
         if known is None or (known != corpus and known.version <= corpus.version):

@@ -1,4 +1,4 @@
-"""Select visible candidates as hits, limited per document, and grouped by document if requested."""
+"""Select visible candidates as hits, with a limit per document, and grouped by document if requested."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ def select_hits(
     best: Sequence[tuple[str, float]],
     request: SearchRequest,
 ) -> tuple[list[SelectedChunk], int]:
-    """Return the hits, best first, and the number of candidates skipped because they may not be shown.
+    """Return the hits, best first, and the number of candidates skipped because they must not be shown.
 
     Candidates are looked up in pages, because the first page usually contains enough hits.
     """
@@ -54,9 +54,9 @@ def select_hits(
 
 
 def _add_candidate(candidate: SelectedChunk, taken: dict[str, list[SelectedChunk]], request: SearchRequest) -> bool:
-    """Add a candidate unless its document, or the whole grouped search, is at its limit.
+    """Add a candidate unless the limit of its document or, in a grouped search, of documents is reached.
 
-    Return whether the candidate was added.
+    Returns whether the candidate was added.
     """
     document = candidate.chunk.document_id
     if request.grouped and document not in taken and len(taken) == request.top_k:

@@ -1,4 +1,4 @@
-"""Small-to-big retrieval: search small chunks, and return each hit with the text around it."""
+"""Small-to-big retrieval: search small chunks, but return each hit with the surrounding text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from ingest.storage.texts.chunks import Chunk
 class ChunkRange:
     """Adjacent chunks of one version, from ordinal `first` to ordinal `last`.
 
-    `gap_after` is true if there is text between the last chunk and the next one that no chunk contains, such as most
-    rows of a very long table.
+    `gap_after` is true if text between the last chunk and the next one is in no chunk, such as most rows of a very long
+    table.
     """
 
     version_id: str
@@ -21,16 +21,16 @@ class ChunkRange:
     gap_after: bool = False
 
     def touches(self, other: "ChunkRange") -> bool:
-        """Return whether the ranges overlap or are adjacent, with no gap between them."""
+        """Return whether the ranges overlap, or are adjacent without a gap between them."""
         one, next_ = sorted((self, other), key=lambda stretch: stretch.first)
         # guard: no-join-over-gap
         return self.version_id == other.version_id and next_.first <= one.last + (not one.gap_after)
 
 
 def widen_chunk(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_chars: int) -> ChunkRange:
-    """Add neighbours under the same headings to a chunk, alternately after and before it, up to `max_chars`.
+    """Extend a chunk by neighbours under the same headings, alternately after and before it, up to `max_chars`.
 
-    A chunk that is already longer is not extended.
+    A chunk that is already longer stays unchanged.
     """
     first = last = ordinal
     after_first = True
@@ -49,8 +49,8 @@ def widen_chunk(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_c
 def merge_ranges(stretches: Sequence[ChunkRange]) -> list[tuple[ChunkRange, list[int]]]:
     """Merge ranges that touch. Each merged range takes the position of the first range merged into it.
 
-    Returns each range with the positions of the ranges that were merged into it. Ranges are never extended across
-    headings, so ranges under different headings touch only if they are adjacent.
+    Returns each merged range with the positions of its original ranges. Ranges are never extended across headings, so
+    ranges under different headings touch only if they are adjacent.
     """
     merged: list[tuple[ChunkRange, list[int]]] = []
     for position, stretch in enumerate(stretches):
@@ -71,7 +71,7 @@ def merge_ranges(stretches: Sequence[ChunkRange]) -> list[tuple[ChunkRange, list
 
 
 def find_common_headings(chunks: Sequence[Chunk]) -> tuple[str, ...]:
-    """Return the headings that all of the chunks have in common."""
+    """Return the headings that all chunks have in common."""
     levels = zip(*(chunk.heading_path for chunk in chunks), strict=False)
     return tuple(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
 

@@ -1,15 +1,16 @@
-"""Rank fusion as pure functions. Each function's docstring names the paper that describes it."""
+"""Rank fusion as pure functions. Each function's docstring names its source."""
 
 from collections.abc import Sequence
 
 from retrieval.index.port import ScoredChunk, sort_best_first
 from retrieval.search.requests import Fusion
 
-# The paper's constant. Ranks count from 1 here. Qdrant counts from 0, so its `k=61` is this `k=60`.
+# This is the paper's constant, for ranks that count from 1. Qdrant counts ranks from 0, so its `k=61` equals `k=60`
+# here.
 RRF_K = 60
 # The dense retriever's weight in a convex combination. The paper finds 0.8 for most of its collections. On half of the
 # questions of five collections (tests/eval), 0.65 to 0.75 is best for questions about facts, and 0.75 to 0.8 for
-# topics.
+# questions about topics.
 DENSE_WEIGHT = 0.75
 
 
@@ -21,9 +22,10 @@ def fuse_rankings(
     floor: float = -1.0,
     echoes: int = 0,
 ) -> list[tuple[str, float]]:
-    """Fuse two rankings into ids with scores, best first.
+    """Fuse two rankings into one list of ids with scores, best first.
 
-    If one ranking is empty, return the other with its own scores. `floor` and `echoes` apply to the convex combination.
+    If one ranking is empty, returns the other one with its own scores. `floor` and `echoes` apply only to the convex
+    combination.
     """
     if not by_dense or not by_bm25:
         return [(hit.id, hit.score) for hit in (*by_bm25, *by_dense)]
@@ -33,7 +35,7 @@ def fuse_rankings(
 
 
 def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]], *, k: int = RRF_K) -> list[tuple[str, float]]:
-    """Fuse rankings of ids, best first. Ties break by id, so that results are reproducible.
+    """Fuse rankings of ids, best first. Ties are broken by id, so that results are reproducible.
 
     score(d) = sum over rankings of 1 / (k + rank(d)), with ranks from 1. A ranking that does not contain the document
     adds nothing.
@@ -54,7 +56,7 @@ def convex_combination(
     floor: float = -1.0,
     echoes: int = 0,
 ) -> list[tuple[str, float]]:
-    """Fuse two rankings by scaled scores. Ties break by id.
+    """Fuse two rankings by their scaled scores. Ties are broken by id.
 
     Each score is scaled from its retriever's minimum possible score to the retriever's highest score:
 

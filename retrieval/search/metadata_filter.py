@@ -3,9 +3,9 @@
 If few documents match, their ids become part of the index query; otherwise, hits are filtered.
 
 Measured on 100,000 chunks of 20,000 documents, a query with 1,000 document ids takes the engine 20 ms (BM25 only) or 28
-ms (hybrid), with 5,000 ids 39 or 83 ms, and with 10,000 ids 75 or 166 ms. A filter that matches many documents also
-matches many of the best candidates. So in that case the candidates are checked against the catalog, in growing batches,
-until there are enough. Both ways return the same hits.
+ms (hybrid). With 5,000 ids it takes 39 or 83 ms, and with 10,000 ids 75 or 166 ms. A filter that matches many documents
+also matches many of the best candidates, so in that case the candidates are checked against the catalog, in growing
+batches, until there are enough hits. Both methods return the same hits.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,23 +16,23 @@ from retrieval.encoders.port import DenseVector
 from retrieval.index.port import IndexedChunk, IndexReader, ScoredChunk, SearchScope, SparseVector
 from retrieval.search.visibility import Visibility
 
-# If at most the first number of documents match, their ids are always part of the index query. If at most the second
-# number match, their ids become part of it only if there are not enough filtered candidates, because such a query is
-# slow.
+# The ids of matching documents are always part of the index query if there are at most as many as the first number. If
+# there are at most as many as the second number, they become part of it only if there are not enough filtered
+# candidates, because such a query is slow.
 MAX_NAMED_DOCUMENTS = 5_000
 _MAX_NAMED_AT_LAST = 50_000
-# Over-fetch by 4 so that filtering still leaves enough hits, and by 4 again for each further attempt.
+# Over-fetch by a factor of 4, so that filtering still leaves enough hits, and by 4 again for each further attempt.
 _FIRST, _AGAIN = 4, 4
 _MAX_CANDIDATES = 10_000
 
 
 class MetadataFilter:
-    """The conditions of one search, and the matching documents if they are few enough for the index query."""
+    """The filter conditions of one search, and the matching documents if they are few enough for the index query."""
 
     def __init__(
         self, visibility: Visibility, tenant_id: str, conditions: Conditions, documents: tuple[str, ...]
     ) -> None:
-        """Find the matching documents, among `documents` if the request names any."""
+        """Find the matching documents, only among `documents` if the request names any."""
         self._visibility = visibility
         self._tenant_id = tenant_id
         self._conditions = conditions
@@ -44,17 +44,17 @@ class MetadataFilter:
         self.documents = tuple(found) if self.is_short else ()
 
     def select_matching(self, documents: Collection[str]) -> set[str]:
-        """Return the documents among `documents` whose metadata currently meets the conditions."""
+        """Return those of the documents whose metadata currently meets the conditions."""
         if not documents:
             return set()
         return set(self._visibility.list_matching(self._tenant_id, self._conditions, among=documents))
 
     def wrap_index(self, index: IndexReader) -> IndexReader:
-        """Return the index to use for this search's queries: the original index, or a wrapper that filters its hits."""
+        """Return the index for this search's queries: either the original index, or a wrapper that filters its hits."""
         return index if self.is_short else _FilteredIndex(index, self)
 
     def list_all_documents(self) -> tuple[str, ...]:
-        """Return all matching documents, for a query that found too few candidates.
+        """Return all matching documents, for a search that found too few candidates.
 
         Returns an empty list if too many documents match.
         """
@@ -63,7 +63,7 @@ class MetadataFilter:
 
 
 class _FilteredIndex:
-    """An index whose rankings contain only chunks of documents that match a filter."""
+    """An index whose rankings contain only chunks of documents that match the filter."""
 
     def __init__(self, index: IndexReader, wanted: MetadataFilter) -> None:
         self._index = index
@@ -106,7 +106,7 @@ class _FilteredIndex:
 
 
 def select_allowed(filters: MetadataFilter | None, documents: Mapping[str, str]) -> set[str]:
-    """Return the keys of `documents` whose value is the id of a matching document. Without filters, return all keys."""
+    """Return the keys of `documents` whose document ids match. Without filters, return all keys."""
     if filters is None:
         return set(documents)
     left = filters.select_matching(set(documents.values()))

@@ -1,11 +1,10 @@
-"""A cache of search results. An entry is valid as long as a search would still find the same hits.
+"""A cache of search results. An entry is valid as long as a search would find the same hits.
 
-A result's key contains everything the result depends on: the tenant, the tenant's corpus version, the index generation,
-and every field of the request, including collections, documents and readers. The corpus version is read from the
-catalog for each search, and every commit that may change results increases it, in any process. So each process can have
-its own cache, and no cache returns deleted text once the deletion has been confirmed. The same applies to a document
-that some of its readers may no longer see. If the catalog cannot be read, the search fails, as it would without a
-cache.
+A result's key contains everything that the result depends on: the tenant, the tenant's corpus version, the index
+generation, and every field of the request, including collections, documents and readers. The corpus version is read
+from the catalog for each search, and every commit in any process that may change results increases it. Therefore, each
+process can have its own cache, and no cache returns text after its deletion or restriction has been confirmed. If the
+catalog cannot be read, the search fails, as it would without a cache.
 """
 
 import json
@@ -26,14 +25,14 @@ from retrieval.search.visibility import CorpusVersions
 
 DEFAULT_MAX_BYTES = 64 * 1024**2
 MAX_AGE_SECONDS = 600.0
-# The estimated sizes of a hit and of an entry, without their texts: objects, ids and scores.
+# The estimated sizes of a hit and of an entry, excluding their texts: objects, ids and scores.
 _HIT_BYTES = 2_048
 _ENTRY_BYTES = 1_024
 
 
 @dataclass(frozen=True)
 class CacheCounts:
-    """The numbers of a tenant's searches in this process that hit and that missed the cache."""
+    """The number of a tenant's searches in this process that hit and that missed the cache."""
 
     hits: int
     misses: int
@@ -55,11 +54,11 @@ class _CacheEntry:
 
 
 class CachedSearcher:
-    """A searcher that caches its results. Safe to use from any thread.
+    """A searcher that caches its results. Thread-safe.
 
-    Results take at most `max_bytes`, by an estimate; the least recently used are evicted first, and none is older than
+    Results take at most about `max_bytes`; the least recently used are evicted first, and none is older than
     `max_age_seconds`. With 0 bytes, nothing is cached. Results are not cached if the reranker failed or a document
-    could not be read. Texts added by other tenants may shift BM25's idf slightly; this does not invalidate an entry.
+    could not be read. Texts added by other tenants may shift BM25's idf slightly, but do not invalidate an entry.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class CachedSearcher:
         if not self._max_bytes:
             return self.uncached.search(request)
         clock = Clock()
-        # The version is read before the search, so that after a concurrent change the result may be newer than its key,
+        # Read the version before the search, so that after a concurrent change the result may be newer than its key,
         # but never older.
         version = self._corpus.load_corpus_version(request.tenant_id)
         # guard: query-cache-generation
@@ -151,9 +150,9 @@ class CachedSearcher:
                 self._remove(next(iter(self._entries)))
 
     def _evict_older(self, key: _CacheKey) -> None:
-        """Evict a tenant's results for earlier corpus versions.
+        """Evict the tenant's results for earlier corpus versions.
 
-        Searches cannot hit these results, and the results may contain deleted text.
+        No search can hit these results, and they may contain deleted text.
         """
         if key.corpus_version > self._newest.get(key.tenant_id, -1):
             self._newest[key.tenant_id] = key.corpus_version
@@ -165,7 +164,7 @@ class CachedSearcher:
 
 
 def _render_request(request: SearchRequest) -> str:
-    """Return every field of a request as JSON, except the tenant, which is a separate part of the key."""
+    """Return all fields of a request as JSON, except the tenant, which is a separate part of the key."""
     # guard: query-cache-request
     members = asdict(request)
     del members["tenant_id"]

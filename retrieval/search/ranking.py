@@ -13,7 +13,7 @@ from retrieval.search.requests import Fusion
 
 
 class Clock:
-    """A stopwatch in milliseconds. Each lap is the time since the previous lap; laps of the same stage are added up."""
+    """A stopwatch in milliseconds. A lap is the time since the previous lap; laps of the same stage are added up."""
 
     def __init__(self) -> None:
         self._begun = self._last = time.perf_counter()
@@ -28,16 +28,16 @@ class Clock:
         return {**self._laps, "total": round((self._last - self._begun) * 1000, 3)}
 
 
-# Measured on four collections: nDCG@10 is flat for weights from 0.3 to 0.7, and lower with more than one passage.
+# On four collections, nDCG@10 hardly changes for weights from 0.3 to 0.7, and it is lower with more than one passage.
 ROCCHIO_BETA = 0.5
-# After relevance feedback, the passage toward which the query was moved, and that passage's near duplicates, score far
-# above the other passages. This "echo" says nothing about the other passages, so the top few scores are excluded when
-# the scores are scaled.
+# After relevance feedback, the passage towards which the query was moved and its near duplicates score far above the
+# other passages. This "echo" says nothing about the other passages, so the top few scores are excluded when scores are
+# scaled.
 ECHOES = 3
 
 
 def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_BETA) -> DenseVector:
-    """Move a query vector towards a vector that is assumed to be relevant: q + beta * d, scaled to length 1.
+    """Move a query vector towards a vector that is assumed to be relevant: q + beta * d, scaled to unit length.
 
     Both vectors must have length 1.
 
@@ -50,7 +50,7 @@ def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_
 
 
 def maximal_marginal_relevance(relevance: Sequence[float], vectors: DenseVector, *, diversity: float) -> list[int]:
-    """Return all positions, reordered so that each candidate is relevant and differs from the candidates before it.
+    """Return the candidates' positions, ordered so that each is relevant and differs from those before it.
 
     next = argmax of (1 - diversity) * relevance - diversity * (highest cosine with one chosen before), with relevance
     scaled to [0, 1] over the candidates. `vectors` has one row for each candidate, of length 1 or all zeros. Source:
@@ -72,8 +72,7 @@ def maximal_marginal_relevance(relevance: Sequence[float], vectors: DenseVector,
     return order
 
 
-# The number of candidates from each retriever. With more candidates, fused nDCG does not improve, and searches take
-# longer.
+# The number of candidates from each retriever. More candidates do not improve fused nDCG, and make searches slower.
 CANDIDATES = 100
 
 
@@ -82,7 +81,8 @@ class Ranking:
     """Chunk ids with their scores, best first, and each retriever's own ranking.
 
     `by_feedback` is the dense ranking after feedback, and `by_rerank` the reranker's; both are empty if unused. With
-    several queries, `by_query` has the ranking of each query, and the retrievers' rankings are the first query's.
+    several queries, `by_query` contains the ranking of each query, and the retrievers' rankings are those of the first
+    query.
     """
 
     best: list[tuple[str, float]]
@@ -95,7 +95,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class QueryVectors:
-    """The vectors of a query. A vector is None if its retriever is not used."""
+    """The vectors of a query. The vector of a retriever that is not used is None."""
 
     sparse: SparseVector | None
     dense: DenseVector | None
@@ -116,8 +116,8 @@ def rank_chunks(
     """Rank the chunks in a scope by the given vectors. Feedback requires results from both retrievers.
 
     `floor` is the encoder's cosine floor, which the fusion uses. At any `depth`, the best `CANDIDATES` of each
-    retriever are ranked first, so that the first hits do not depend on the number of requested hits. Deeper candidates
-    follow.
+    retriever are ranked first, so that the first hits do not depend on the number of requested hits. The remaining
+    candidates follow.
     """
     by_bm25, by_dense = index.search(scope, sparse=sparse, dense=dense, limit=depth)
     clock.record_lap("engine")
@@ -146,7 +146,7 @@ def rank_for_queries(
 ) -> Ranking:
     """Rank the chunks for each query, and fuse the rankings.
 
-    Rankings of several queries are fused by ranks, because their scores have no common scale.
+    Rankings of several queries are fused by rank, because their scores have no common scale.
     """
     rankings = [
         rank_chunks(
@@ -171,7 +171,7 @@ def rank_for_queries(
 
 
 def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fusion: Fusion, floor: float) -> Ranking:
-    """Move the query vector towards its best candidate, and rank the candidates again by the moved vector.
+    """Move the query vector towards its best candidate, and rank the candidates again by the new vector.
 
     Only the candidates are compared, not the whole index: a second prefetch would add only 0.001 to nDCG@10 and take as
     long as the first. All candidates are compared, because fusion compares their scores.
@@ -186,7 +186,7 @@ def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fus
 
 
 def _append_deeper(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking:
-    """Append the chunks that are only in `whole` to `head`, in order.
+    """Append the chunks that only `whole` contains to `head`, in order.
 
     The scores of appended chunks are capped at the lowest score in `head`.
     """
@@ -199,13 +199,13 @@ def _append_deeper(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking
 def diversify(index: IndexReader, ranking: Ranking, *, diversity: float, count: int) -> Ranking:
     """Reorder the best `count` chunks so that each differs from the chunks before it.
 
-    The other chunks follow unchanged. Scores do not change, so they may increase from one hit to the next.
+    The remaining chunks follow unchanged. Scores do not change, so they may increase from one hit to the next.
     """
     head = ranking.best[:count]
     vectors = index.load_dense_vectors([identifier for identifier, _ in head])
     if not vectors:
         return ranking
-    nothing = np.zeros_like(next(iter(vectors.values())))  # a passage without a vector is not similar to any passage
+    nothing = np.zeros_like(next(iter(vectors.values())))  # A passage without a vector is not similar to any passage.
     rows = np.stack([vectors.get(identifier, nothing) for identifier, _ in head])
     order = maximal_marginal_relevance([score for _, score in head], rows, diversity=diversity)
     return replace(ranking, best=[head[position] for position in order] + ranking.best[count:])

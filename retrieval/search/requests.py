@@ -1,4 +1,4 @@
-"""Search requests, their validation, and the passages that searches return."""
+"""Search requests and their validation, and the passages that searches return."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from retrieval.errors import QueryError
 MAX_TOP_K = 200
 MAX_QUERY_CHARS = 8_000
 MAX_EXPAND_CHARS = 20_000
-# The default number of passages per document in a grouped search.
+# The default number of passages per document in grouped searches.
 GROUP_SIZE = 3
 
 
@@ -32,8 +32,8 @@ class Fusion(StrEnum):
 class Rewrite(StrEnum):
     """The method for generating further queries from a query.
 
-    `multi_query` rephrases the query. `hyde` writes a passage that could answer it, and searches for similar passages.
-    `decomposition` searches for the parts of the query. `step_back` adds a more general question.
+    `multi_query` rephrases the query. `hyde` writes a passage that could answer the query, and searches for similar
+    passages. `decomposition` splits the query into parts. `step_back` adds a more general question.
     """
 
     MULTI_QUERY = "multi_query"
@@ -44,7 +44,7 @@ class Rewrite(StrEnum):
 
 @dataclass(frozen=True)
 class ExtraQuery:
-    """A further query of a search, with the retrievers to use for it."""
+    """An additional query of a search, and the retrievers to use for it."""
 
     query: str
     mode: Mode
@@ -54,14 +54,14 @@ class ExtraQuery:
 class SearchRequest:
     """A search for at most `top_k` hits, with at most `per_document` from one document (None: no limit).
 
-    `readers` are the subjects of the principal that searches; None means that every document of the tenant is visible.
+    `readers` are the subjects of the searching principal; None means that every document of the tenant is visible.
     `fusion` and `feedback` apply to hybrid searches only. `filters` are conditions on documents' metadata, in the
     format of `ingest.storage.documents.filters`. A `diversity` above 0 favours hits that differ from earlier hits over
     more relevant hits. `grouped` groups the hits by document, and `top_k` then counts documents. `expand_chars` extends
     each hit up to that many characters of its section, and merges hits that touch. `explain` returns the matched words.
     `rerank` turns the reranker on or off (None: the service's default); the reranker scores the best `rerank_depth`
-    candidates. `for_answer` means that the hits are for a language model. `also` are further queries; the rankings of
-    all queries are fused by reciprocal ranks.
+    candidates. `for_answer` means that the hits are for a language model. `also` contains further queries; the
+    rankings of all queries are fused by reciprocal ranks.
 
         SearchRequest(tenant_id, "notice period", top_k=5, documents=(document_id,), explain=True)
     """
@@ -92,7 +92,7 @@ class SearchRequest:
 
 
 def check_request(request: SearchRequest) -> None:
-    """Check a request. Raises `QueryError` if it is invalid."""
+    """Raise `QueryError` if a request is invalid."""
     if not request.query.strip():
         raise QueryError("The query is empty.")
     if len(request.query) > MAX_QUERY_CHARS:
@@ -101,10 +101,12 @@ def check_request(request: SearchRequest) -> None:
             hint="Shorten it, or upload the text as a document and ask about it.",
         )
     if not request.query.isascii() and any("\ud800" <= character <= "\udfff" for character in request.query):
-        raise QueryError("The query contains half a character (a lone surrogate).", hint="Send it as valid UTF-8.")
+        raise QueryError("The query contains an invalid character (a lone surrogate).", hint="Send it as valid UTF-8.")
     _require_between("top_k", request.top_k, 1, MAX_TOP_K)
     if request.per_document is not None and request.per_document < 1:
-        raise QueryError(f"per_document is {request.per_document}.", hint="Give 1 or more, or leave it out.")
+        raise QueryError(
+            f"per_document must be at least 1, not {request.per_document}.", hint="Correct the value, or omit it."
+        )
     _require_between("diversity", request.diversity, 0, 1)
     if request.rerank_depth is not None:
         _require_between("rerank_depth", request.rerank_depth, 1, MAX_TOP_K)
@@ -114,7 +116,9 @@ def check_request(request: SearchRequest) -> None:
 
 def _require_between(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise QueryError(f"{name} is {value}.", hint=f"Give a number from {low} to {high}.")
+        raise QueryError(
+            f"{name} must be a number from {low} to {high}, not {value}.", hint="Correct the value, or omit it."
+        )
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,8 @@ class Passage:
 
     `page` counts from 1, and is None if the format has no pages, slides or sheets. `place` describes the location of
     the passage in its file (`page 12`, `sheet Costs, rows 4 to 9`). If the passage starts in a table, `table_header` is
-    the table's header, which is not part of the text. `rank` counts from 1, best first. `cosine` is the similarity of
-    the question and the passage by the bi-encoder, in [-1, 1]. `nearest` is the similarity of the question and the most
+    the table's header, which is not part of the text. `rank` counts from 1, best first. `cosine` is the bi-encoder's
+    similarity of the question and the passage, in [-1, 1]. `nearest` is the similarity of the question and the most
     similar sentence of the passage. Both are None if they were not computed.
     """
 

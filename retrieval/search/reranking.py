@@ -1,7 +1,7 @@
-"""Reranking as a stage of a search: a reranker scores the first candidates, within a deadline.
+"""Reranking as a search stage: a reranker scores the first candidates, within a deadline.
 
 Reranking never makes a search fail or wait past the deadline. Candidates that are not reranked in time keep their
-order, and the result says so.
+order, which the result reports.
 """
 
 import math
@@ -23,10 +23,11 @@ from retrieval.search.tenant_threads import TenantThreads
 
 DEPTH = 50
 DEADLINE_SECONDS = 1.5
-# The number of searches to rerank concurrently. Other searches wait for their tenant's turn, within their deadlines.
+# The maximum number of searches to rerank concurrently. Other searches wait for their tenant's turn, within their
+# deadlines.
 _MAX_PARALLEL = 4
-# After this many consecutive failures, the reranker is skipped for a while, so that searches do not wait for it in
-# vain.
+# After this many consecutive failures, the reranker is skipped for a while, so that searches do not wait for it
+# unnecessarily.
 _MAX_FAILURES = 3
 _REST_SECONDS = 10.0
 
@@ -35,9 +36,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class RerankOutcome:
-    """The outcome of reranking: the number of passages that `model` scored, and the code and text of a failure.
+    """The outcome of reranking: the number of passages scored by `model`, and the code and text of a failure.
 
-    The number of scored passages is 0 after a failure.
+    After a failure, the number is 0.
     """
 
     model: str
@@ -47,7 +48,7 @@ class RerankOutcome:
 
 
 class Reranking:
-    """A reranker with the number of candidates to score and its deadline in seconds.
+    """A reranker, the number of candidates to score, and the deadline in seconds.
 
     The reranker runs in its own threads, so that no caller's thread or event loop is blocked beyond the deadline.
     """
@@ -66,8 +67,8 @@ class Reranking:
         """Set up the stage.
 
         `weight`, from 0 to 1, is the weight of the reranker's score; the search's score has the weight `1 - weight`.
-        With `answers_only`, reranking runs for answers, where a language model takes longer anyway, and for searches
-        that request it. Otherwise, it runs for every search that does not turn it off.
+        With `answers_only`, reranking runs only for answers, where a language model takes longer anyway, and for
+        searches that request it. Otherwise, it runs for every search that does not turn it off.
         """
         self.depth = depth
         self._answers_only = answers_only
@@ -80,7 +81,7 @@ class Reranking:
         self._threads = TenantThreads[Sequence[float]](at_once, name="rerank")
 
     def should_rerank(self, request: SearchRequest) -> bool:
-        """Return whether to rerank the candidates of a search."""
+        """Return whether to rerank a search's candidates."""
         if request.rerank is not None:
             return request.rerank
         return request.for_answer or not self._answers_only
@@ -105,7 +106,7 @@ class Reranking:
     def score_passages(
         self, query: str, passages: Sequence[str], corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
-        """Return one score for each passage.
+        """Return one score per passage, in passage order.
 
         Raises `RerankerError` if scoring fails or is not finished by the deadline.
         """
@@ -130,8 +131,8 @@ class Reranking:
         left = self._rests_until - self._clock()
         if left > 0:
             raise RerankerUnavailableError(
-                f"The reranker {self._reranker.fingerprint} failed {self._failures} times in a row. It is tried again "
-                f"in {left:.0f} s."
+                f"The reranker {self._reranker.fingerprint} failed {self._failures} times in a row. It will be tried "
+                f"again in {left:.0f} s."
             )
 
     def _score_in_thread(self, query: str, passages: Sequence[str], corpus: CorpusSnapshot | None) -> Sequence[float]:
@@ -148,8 +149,7 @@ class Reranking:
                 f"The reranker {self._reranker.fingerprint} did not score {len(passages)} passages within "
                 f"{seconds * 1000:,.0f} ms."
             ) from error
-        # A reranker runs third-party code and models. The search has hits to return even if the reranker raises an
-        # error.
+        # A reranker runs third-party code and models, which may raise any error. The search can return its hits anyway.
         except Exception as error:
             log.exception("reranker failed", model=self._reranker.fingerprint)
             raise RerankerError(f"The reranker {self._reranker.fingerprint} failed: {error!r}") from error
@@ -162,11 +162,11 @@ class Reranking:
 
 
 def reorder_candidates(ranking: Ranking, scores: Mapping[str, float], *, weight: float = 1.0) -> Ranking:
-    """Return a ranking with the scored candidates first, followed by the others, unchanged. Ties keep their order.
+    """Return a ranking with the scored candidates first, followed by the unchanged others. Ties keep their order.
 
     A weight below 1 also takes the first ranking into account: score(d) = weight * z(reranker) + (1 - weight) *
-    z(before). Both are standardized over the reranked candidates. This is useful because a reranker is not always
-    better than two retrievers together.
+    z(before). Both scores are standardized over the reranked candidates. This is useful because a reranker is not
+    always better than two retrievers together.
     """
     before = {identifier: score for identifier, score in ranking.best if identifier in scores}
     after = {identifier: scores[identifier] for identifier in before}

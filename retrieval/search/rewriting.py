@@ -1,4 +1,4 @@
-"""Search with further queries that a language model generates from the original query. Opt-in.
+"""Search with additional queries that a language model generates from the original query. Opt-in.
 
 All queries have the same scope and visibility rules, and their rankings are fused. If rewriting fails or times out, the
 search uses only the original query, and the result says so.
@@ -16,21 +16,24 @@ from ingest.storage.errors import LeadlineError
 from retrieval.search.requests import ExtraQuery, Mode, Rewrite, SearchRequest, check_request
 from retrieval.search.search import SearchPort, SearchResult
 
-# Each further query requires a separate search.
+# The number is limited, because each additional query requires a separate search.
 MAX_QUERIES = 4
 MAX_QUERY_CHARS = 1_000
 
 
 class Rewriter(Protocol):
-    """The interface for generating further queries from a query."""
+    """Generates additional queries from a query."""
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
-        """Return further queries, best first, in bounded time and cost. Raises a `LeadlineError` if rewriting fails."""
+        """Return additional queries, best first, in bounded time and cost.
+
+        Raises a `LeadlineError` if rewriting fails.
+        """
 
 
 @dataclass(frozen=True)
 class RewriteOutcome:
-    """The outcome of a rewrite: the further queries that were used, or the reason why there are none."""
+    """The outcome of a rewrite: the additional queries that were used, or the reason why there are none."""
 
     how: Rewrite
     queries: tuple[ExtraQuery, ...]
@@ -39,14 +42,17 @@ class RewriteOutcome:
 
 
 class RewritingSearcher:
-    """A searcher that adds further queries to requests. The wrapped searcher runs and caches the searches."""
+    """A searcher that adds generated queries to requests. The wrapped searcher runs and caches the searches."""
 
     def __init__(self, searcher: SearchPort, rewriter: Rewriter) -> None:
         self._searcher = searcher
         self._rewriter = rewriter
 
     def search(self, request: SearchRequest, how: Rewrite) -> tuple[SearchResult, RewriteOutcome]:
-        """Search with rewrites. Raises `QueryError` before the rewrite if the request is invalid."""
+        """Search with additional queries.
+
+        Raises `QueryError` before any query is generated if the request is invalid.
+        """
         check_request(request)
         rewritten = self._rewrite(request, how)
         found = self._searcher.search(replace(request, also=(*request.also, *rewritten.queries)))
@@ -59,7 +65,7 @@ class RewritingSearcher:
         queries: tuple[ExtraQuery, ...] = ()
         try:
             queries = _select_usable(request, how, self._rewriter.rewrite(request.tenant_id, request.query, how))
-            failure = "" if queries else "The language model returned no query other than the original one."
+            failure = "" if queries else "The language model returned no new query."
         except LeadlineError as error:
             failure = error.public_message[0]
         return RewriteOutcome(how, queries, round((time.perf_counter() - begun) * 1000, 3), failure)

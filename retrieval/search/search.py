@@ -1,4 +1,4 @@
-"""Search: convert a question to ranked hits with their text, and time every stage.
+"""Search: find ranked hits with their text for a question, and time every stage.
 
 query → BM25 and dense prefetch in one engine call, filtered by tenant, readers, active versions and documents → fusion
 → feedback from the best passage, if requested → reranking, if there is a reranker → diversity → visibility, readers and
@@ -51,7 +51,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class RetrieverRank:
-    """A hit's rank (from 1) and its score by one retriever. There is none if the retriever did not find the hit."""
+    """A hit's rank (from 1) and score by one retriever that found it."""
 
     rank: int
     score: float
@@ -63,7 +63,7 @@ class Hit:
 
     `feedback` is the dense ranking after feedback, and `rerank` the reranker's. In a search with several queries, the
     first four rankings are the first query's, and `query_0`, `query_1` and so on are the rankings of each query.
-    `matched` are the query's words that occur in the passage, in any inflection, and `merged` are the chunks that were
+    `matched` contains the query's words that occur in the passage, in any inflection, and `merged` the chunks that were
     merged into it. Both are set only if requested.
     """
 
@@ -77,7 +77,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class UnreadableDocument:
-    """A document that was found but is not among the hits, because its stored text was changed or is missing."""
+    """A document that was found but is not among the hits, because its stored text is missing or was changed."""
 
     document_id: str
     title: str
@@ -85,12 +85,12 @@ class UnreadableDocument:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Hits, best first, and milliseconds by stage.
+    """Hits, best first, and the duration of each stage in milliseconds.
 
     The stages are `embed`, `filter`, `engine`, `fuse`, `feedback`, `rerank`, `diversify`, `show` and `read`, if they
     ran, and `total`; a search through the cache adds `cache`. `reranked` is None if no reranker was used. `generation`
-    is the index generation that was searched, or 0 if none was. `cached` is True if the result came from the cache.
-    `unreadable` are documents that were found but could not be read.
+    is the index generation that was searched, or 0 if none was. `cached` is true if the result came from the cache.
+    `unreadable` lists the documents that were found but could not be read.
     """
 
     hits: tuple[Hit, ...]
@@ -105,17 +105,17 @@ class SearchPort(Protocol):
     """The interface of search, for callers that do not need to know about caching."""
 
     def search(self, request: SearchRequest) -> SearchResult:
-        """Search for passages. Raises `QueryError` if the request is invalid. Finding nothing is not an error."""
+        """Search for passages. Raises `QueryError` if the request is invalid, but no error if nothing is found."""
 
     def locate(self, version_id: str, start: int, end: int) -> Location:
         """Return the location of a span in its file.
 
-        Quotations need this, because a quotation may be on a later page than the start of its passage.
+        Quotations need their own location, because a quotation may be on a later page than the start of its passage.
         """
 
 
 class Searcher:
-    """Searches one index for all tenants. The tenant is part of each request and of every query to the index."""
+    """Searches one index for all tenants. The tenant is part of every request and of every query to the index."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class Searcher:
     ) -> None:
         """Store the dependencies.
 
-        `found_nothing` is called with the tenant after each search without hits. It raises `IndexLostError` if there
+        `found_nothing` is called with the tenant id after each search without hits. It raises `IndexLostError` if there
         are no hits because the index has lost its chunks.
         """
         self._found_nothing = found_nothing
@@ -142,7 +142,7 @@ class Searcher:
 
     @property
     def generation(self) -> int:
-        """The index generation that a search would use now."""
+        """The index generation that a search would currently use."""
         with self.generations.use_active() as made:
             return made.id
 
@@ -150,7 +150,7 @@ class Searcher:
         check_request(request)
         if request.rerank and self._reranking is None:
             raise QueryError(
-                "There is no reranker.", hint="Set LEADLINE_RERANKER for the service, or search without `rerank`."
+                "No reranker is configured.", hint="Set LEADLINE_RERANKER for the service, or search without `rerank`."
             )
         clock = Clock()
         filters = self._build_filters(request)
@@ -164,7 +164,8 @@ class Searcher:
             except IndexUnavailableError:
                 if not self.generations.is_superseded(made):
                     raise
-                with self.generations.use_active() as made:  # The previous generation was discarded during this search.
+                # The generation was discarded during this search, so search the new one.
+                with self.generations.use_active() as made:
                     found = self._search_generation(made, request, filters, clock)
         hits, unreadable = self._build_hits(found, request, made.sparse)
         if not hits and not unreadable:
@@ -176,7 +177,7 @@ class Searcher:
     def _search_generation(
         self, made: OpenGeneration, request: SearchRequest, filters: MetadataFilter | None, clock: Clock
     ) -> "_SearchOutcome":
-        """Search one generation of the index, with the query encoded by that generation's encoder."""
+        """Search one index generation, with the query encoded by that generation's encoders."""
         asked = (ExtraQuery(request.query, request.mode), *request.also)
         queries = [
             QueryVectors(
@@ -192,13 +193,13 @@ class Searcher:
         if set(found.scope.hidden_versions).difference(hidden) or (
             found.passed_over and hidden != found.scope.hidden_versions
         ):
-            # The query excluded too many or too few versions, because a document was replaced during the search or
-            # since the hidden versions were last read. So search again.
+            # Search again, because the query excluded too many or too few versions: a document was replaced during the
+            # search or since the hidden versions were last read.
             found = self._rank_and_select(made, request, filters, queries, floor, clock)
         return found
 
     def _get_cosine_floor(self, encoder: Embedder) -> float:
-        """Return the encoder's cosine floor, which is measured only once."""
+        """Return the encoder's cosine floor, which is computed only once."""
         if encoder.fingerprint not in self._floors:
             self._floors[encoder.fingerprint] = compute_cosine_floor(encoder)
         return self._floors[encoder.fingerprint]
@@ -213,11 +214,12 @@ class Searcher:
         return MetadataFilter(self._visibility, request.tenant_id, parse_conditions(request.filters), request.documents)
 
     def _build_scope(self, request: SearchRequest, filters: MetadataFilter | None) -> SearchScope:
-        """Build the scope of a search's queries."""
+        """Build the scope of a search's index queries."""
         documents = request.documents if filters is None else filters.documents
         readers = request.readers
         if readers is not None and not self._visibility.has_access_lists(request.tenant_id):
-            readers = None  # This is faster, and safe because the catalog is checked again before hits are returned.
+            # This is faster, and it is safe because the catalog is checked again before hits are returned.
+            readers = None
         hidden, closed = self._list_hidden_versions(request), tuple(sorted(self._list_closed_collections(request)))
         return SearchScope(request.tenant_id, request.collections, documents, hidden, readers, closed)
 
@@ -229,9 +231,10 @@ class Searcher:
         return self._visibility.list_closed_collections(request.tenant_id, request.readers)
 
     def _build_lookup(self, request: SearchRequest, filters: MetadataFilter | None) -> VisibleLookup:
-        """Build the function that returns which versions may be shown to this principal, within the request's filters.
+        """Build the function that returns the versions this principal may see, within the request's filters.
 
-        The function queries the catalog, which is authoritative: a change of readers reaches the index a moment later.
+        The function queries the catalog, which is authoritative, because changes of readers reach the index with a
+        delay.
         """
 
         def find_visible(tenant_id: str, version_ids: Collection[str]) -> Mapping[str, VisibleVersion]:
@@ -271,20 +274,20 @@ class Searcher:
         )
         unshown, reranked = 0, None
         if self._reranking is not None and reranks:
-            # The version is read before the passages, so that after a concurrent change no cached vectors are found
-            # under the new version.
+            # Read the version before the passages, so that after a concurrent change no cached vectors are found under
+            # the new version.
             corpus = CorpusSnapshot(request.tenant_id, self._visibility.load_corpus_version(request.tenant_id), made.id)
             passages, unshown = self._load_passages(index, show, scope, ranking, request)
             ranking, reranked = self._reranking.rerank(request.query, ranking, passages, corpus)
             clock.record_lap("rerank")
         if request.diversity:
-            # The reranker's scores have a different scale from the scores of the candidates after them.
+            # The reranker's scores have a different scale from the scores of the remaining candidates.
             count = len(ranking.by_rerank) or CANDIDATES
             ranking = diversify(index, ranking, diversity=request.diversity, count=count)
             clock.record_lap("diversify")
         chosen, passed_over = select_hits(index, show, scope, ranking.best, request)
         # guard: refresh-hidden-versions
-        if not ranking.best:  # No versions were looked up, so the list of hidden versions may be outdated.
+        if not ranking.best:  # The list of hidden versions may be outdated, because no versions were looked up.
             self._visibility.find_visible(request.tenant_id, ())
         clock.record_lap("show")
         return _SearchOutcome(scope, ranking, chosen, unshown + passed_over, reranked)
@@ -294,7 +297,7 @@ class Searcher:
     ) -> tuple[dict[str, str], int]:
         """Load the texts of the best candidates with their context, keyed by id.
 
-        Also return the number of candidates that may not be shown.
+        Also returns the number of candidates that must not be shown.
         """
         depth = request.rerank_depth or (self._reranking.depth if self._reranking else 0)
         best = replace(request, top_k=depth, per_document=None, grouped=False)
@@ -305,7 +308,8 @@ class Searcher:
             chunk = each.chunk
             try:
                 text = self._texts.read_bytes(chunk.version_id, chunk.byte_start, chunk.byte_end)
-            except (KeyError, ContentChangedError):  # just deleted, or changed; the result reports changed texts
+            # The text was just deleted, or was changed. The result reports changed texts.
+            except (KeyError, ContentChangedError):
                 continue
             passages[chunk.id] = f"{build_context_line(each.visible.title, chunk.heading_path)}\n{text}"
         return passages, unshown
@@ -321,7 +325,7 @@ class Searcher:
     ) -> tuple[tuple[Hit, ...], tuple[UnreadableDocument, ...]]:
         """Build the hits with their texts, and list the documents whose texts cannot be read.
 
-        A chunk that was just deleted has no text, and is omitted.
+        Chunks that were just deleted have no text and are omitted.
         """
         ranking = found.ranking
         rankings = {
@@ -353,7 +357,7 @@ class Searcher:
     def _iter_spans(
         self, chosen: Sequence[SelectedChunk], expand_chars: int | None, unreadable: dict[str, UnreadableDocument]
     ) -> Iterable[tuple[SelectedChunk, Sequence[Chunk], tuple[str, ...]]]:
-        """Yield each hit with its expanded chunks (empty without expansion), and the ids of hits merged into it.
+        """Yield each hit with its expanded chunks (empty without expansion), and the ids of the hits merged into it.
 
         Documents whose maps cannot be read are added to `unreadable`.
         """
@@ -380,7 +384,7 @@ class Searcher:
             yield here[positions[0]], chunks[stretch.first : stretch.last + 1], others
 
     def _build_passage(self, chosen: SelectedChunk, span: Sequence[Chunk], rank: int, cosine: float | None) -> Passage:
-        """Build the passage of a hit, or of the `span` of chunks around it, with the headings common to all of them."""
+        """Build a hit's passage from its chunk, or from the `span` of chunks around it with their common headings."""
         chunk = chosen.chunk
         start, end, heading_path = chunk.start, chunk.end, chunk.heading_path
         if span:
@@ -409,7 +413,7 @@ class Searcher:
 
 @dataclass(frozen=True)
 class _SearchOutcome:
-    """The outcome of one search of the index: the visible candidates, and the number of candidates that are hidden."""
+    """The outcome of one index search: the visible candidates, and the number of hidden candidates."""
 
     scope: SearchScope
     ranking: Ranking

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class TenantThreads(Generic[T]):
-    """A thread pool. A free thread runs the oldest task of the tenant that has waited longest for a turn."""
+    """A thread pool. A free thread runs the oldest task of the tenant that has waited longest."""
 
     def __init__(self, threads: int, *, name: str) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
@@ -25,7 +25,7 @@ class TenantThreads(Generic[T]):
         return future
 
     def close(self) -> None:
-        """Wait for running tasks, and cancel all others."""
+        """Wait for running tasks, and cancel all waiting tasks."""
         with self._lock:
             for queue in self._queues.values():
                 for future, _ in queue:
@@ -42,9 +42,9 @@ class TenantThreads(Generic[T]):
             future.set_exception(error)
 
     def _take_next(self) -> tuple[Future[T], Callable[[], T]]:
-        """Take the next task from the queue.
+        """Remove the next task from the queue and return it.
 
-        There always is a task, because each submission causes exactly one call.
+        There is always a task, because each submission causes exactly one call.
         """
         with self._lock:
             tenant_id, queue = next(iter(self._queues.items()))

@@ -1,4 +1,4 @@
-"""Cache in memory which versions and documents the catalog lets searches show, while a tenant's corpus is unchanged."""
+"""Cache in memory which versions and documents searches may show, while a tenant's corpus is unchanged."""
 
 import threading
 from collections import OrderedDict
@@ -9,7 +9,7 @@ from typing import Protocol
 from ingest.storage.documents.catalog import VisibleVersion
 from ingest.storage.documents.filters import Conditions
 
-# Access data is cached for at most this many tenants, and for this many versions and sets of readers of each tenant. A
+# Access data is cached for at most this many tenants, and for this many versions and sets of readers per tenant. A
 # version takes a few hundred bytes.
 _MAX_TENANTS = 64
 _MAX_VERSIONS = 2_000
@@ -17,22 +17,22 @@ _MAX_READERS = 1_000
 
 
 class Visibility(Protocol):
-    """The interface through which searches query the catalog."""
+    """The queries that searches send to the catalog."""
 
     def list_hidden_versions(self, tenant_id: str) -> list[str]:
         """Return the versions known to be hidden from all searches.
 
-        The list is read again after visible versions are looked up.
+        The list is refreshed after visible versions are looked up.
         """
 
     def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
-        """Return the versions that may be shown now, keyed by id, with the readers that may see each."""
+        """Return the versions that may be shown now, keyed by id, with the readers that may see each version."""
 
     def has_access_lists(self, tenant_id: str) -> bool:
-        """Return whether any document is known to be restricted to some readers of the tenant."""
+        """Return whether any document is known to be restricted to some of the tenant's readers."""
 
     def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> Collection[str]:
-        """Return the collections that these readers may not see now."""
+        """Return the collections that these readers currently may not see."""
 
     def list_matching(
         self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
@@ -50,12 +50,12 @@ class CorpusVersions(Protocol):
 
 
 class CatalogView(Visibility, CorpusVersions, Protocol):
-    """The parts of the catalog that searches use."""
+    """The part of the catalog that searches use."""
 
 
 @dataclass
 class _Facts:
-    """A tenant's access data at one corpus version. A document version that maps to None may not be shown."""
+    """A tenant's access data at one corpus version. Document versions that map to None must not be shown."""
 
     corpus_version: int
     shown: dict[str, VisibleVersion | None] = field(default_factory=dict)
@@ -65,11 +65,11 @@ class _Facts:
 
 
 class CachedVisibility:
-    """A cache of the catalog's answers. Answers are read again when the tenant's corpus version has increased.
+    """A cache of the catalog's access data, which is read again when the tenant's corpus version has increased.
 
-    Each lookup of visible versions reads the corpus version first, so its facts are current while the version is
-    unchanged. Hidden versions are returned from memory without any read. They may be outdated until a lookup of visible
-    versions notices a newer corpus version, or finds a version that may not be shown.
+    Each lookup of visible versions reads the corpus version first, so its data is current while the version is
+    unchanged. Hidden versions are returned from memory without reading the catalog. They may be outdated until a lookup
+    of visible versions finds a newer corpus version, or a version that must not be shown.
     """
 
     def __init__(self, catalog: CatalogView) -> None:
@@ -126,7 +126,7 @@ class CachedVisibility:
         return self._catalog.list_matching(tenant_id, conditions, among=among, limit=limit)
 
     def _get_facts(self, tenant_id: str, corpus_version: int) -> _Facts:
-        """Return the facts at this corpus version, or at a newer one that another search has already seen."""
+        """Return the access data at this corpus version, or at a newer version that another search has already seen."""
         with self._lock:
             facts = self._facts.get(tenant_id)
             if facts is None or facts.corpus_version < corpus_version:

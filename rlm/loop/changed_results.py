@@ -1,8 +1,8 @@
-"""Changes the results of tools, to find out what an answer depends on.
+"""Changes the results of tools to find out which results an answer depends on.
 
 Each result keeps its structure, and handles stay unchanged. The two changes of a pair affect different records and
-lines, so a value read in a single place moves with only one of the two. Some changes keep dates valid, because code
-that reads dates often fails on anything else, and a failed run reveals nothing.
+lines, so a value read in a single place changes with only one of them. Some changes keep dates valid, because code that
+reads dates often fails on anything else, and a failed run reveals nothing.
 """
 
 import re
@@ -13,18 +13,18 @@ from typing import Any
 
 from rlm.loop.literals import NUMBER, extract_digits
 
-# Fields of results that give a position. They are never changed, because tools accept them as arguments.
+# Position fields of results. They are never changed, because tools accept them as arguments.
 _PLACES = frozenset({"document", "start", "end", "row", "next_cursor", "complete"})
-# Tools that return records or text of the corpus. All other tools return a value for each record passed to them.
+# These tools return records or text of the corpus. All other tools return a value for each record passed to them.
 _SOURCES = frozenset({"search", "grep", "outline", "records", "read"})
 _COUNTING = "count"
 _NOT_SPACE, _LETTER, _DIGIT = re.compile(r"\S"), re.compile(r"[^\W\d_]"), re.compile(r"\d")
 _NUMBER = r"\d+(?:[.,]\d+)*"
-# Matches a date in ISO format, or else a number. Only the year of a date is changed, so that it remains a date.
+# Matches an ISO date, or else a number. Only the year of a date is changed, so that the date stays valid.
 _DATE_OR_NUMBER = re.compile(rf"\b(?P<century>\d\d)(?P<rest>\d\d-\d\d-\d\d)\b|{_NUMBER}")
-# Matches a four-digit year, with the day and month next to it in figures or in words of any language, or else a number.
-# The year may come after a day and a month ("12.7.2031", "12 July 2031", "July 12, 2031", "12 de julio de 2031"),
-# before them ("2031-07-12", "2031. július 12."), or alone ("July 2031"). A two-digit year comes last ("12.7.31").
+# Matches a four-digit year with an adjacent day and month, in digits or in words of any language, or else a number. The
+# year may come after a day and a month ("12.7.2031", "12 July 2031", "July 12, 2031", "12 de julio de 2031"), before
+# them ("2031-07-12", "2031. július 12."), or alone ("July 2031"). A two-digit year comes last ("12.7.31").
 _BEFORE = r"\d{1,2}[^\d\n]{1,3}\d{1,2}[^\d\n]{1,3}|\d{1,2}[^\d\n]{1,20}"
 _AFTER = r"[^\d\n]{1,3}\d{1,2}[^\d\n]{1,3}\d{1,2}(?!\d)|[^\w\n]{1,3}[^\W\d_]{3,15}[^\w\n]{1,3}\d{1,2}(?!\d)"
 _YEAR = r"[12]\d{3}"
@@ -34,8 +34,8 @@ _YEAR_OR_NUMBER = re.compile(
     r"|(?P<day>\d{1,2}[./-]\d{1,2}[./-])(?P<short>\d\d)(?![.,]?\d))"
     rf"|{_NUMBER}"
 )
-# The day in the text before a year is either the only number, or a number with a full stop before the month. In the
-# text after a year, the day is the last number.
+# Before a year, the day is either the only number, or a number followed by a full stop and the month. After a year, the
+# day is the last number.
 _DAY_BEFORE = re.compile(r"\A\d+(?=\.\s?\d|\D+\Z)")
 _DAY_AFTER = re.compile(r"\d+(?=\D*\Z)")
 _ALPHABET = 26
@@ -43,7 +43,7 @@ _QUARTERS = 4
 
 
 class ChangeKind(StrEnum):
-    """The ways to change results. The values describe the changed result."""
+    """The kinds of changes to results. Each value describes the changed result."""
 
     NONE = "as they were"
     EMPTY = "nothing at all"
@@ -64,8 +64,7 @@ class ChangeKind(StrEnum):
     RENAMED = "other letters"
 
 
-# Each kind of copy gives all members of a group the content of one member. The value is the position of that member, as
-# a fraction of the group's length.
+# Each kind of copy gives all members of a group the content of one member, at this fraction of the group's length.
 _SOURCE_SHARES: Mapping[ChangeKind, float] = {
     ChangeKind.FIRST: 0.0,
     ChangeKind.QUARTER: 0.25,
@@ -79,8 +78,8 @@ _SOURCE_SHARES: Mapping[ChangeKind, float] = {
 class Change:
     """A change that is applied to every result.
 
-    A `group` of 0 or 1 restricts the change to every other record, line and call. `spared`, from 0 to 3, excludes every
-    fourth record, line and call. `number` restricts the change to numbers with these digits.
+    A `group` of 0 or 1 restricts the change to every second record, line and call. `spared`, from 0 to 3, excludes
+    every fourth record, line and call. `number` restricts the change to numbers with these digits.
     """
 
     kind: ChangeKind
@@ -90,7 +89,7 @@ class Change:
 
     @property
     def parity(self) -> int:
-        """The group, 0 or 1. It is 0 if the change has no group."""
+        """The group, or 0 if the change has no group."""
         return self.group or 0
 
     def applies_to(self, place: int) -> bool:
@@ -118,8 +117,8 @@ def change_result(tool: str, result: object, call: int, calls: int, change: Chan
 def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
     """Return a copy of a tool's results in which one call's string replaces those of the whole group.
 
-    Results that are not all strings are returned unchanged. A string with more lines than there are calls is not
-    changed here, because `change_result` changes it line by line.
+    Results that are not all strings are returned unchanged. Strings with more lines than there are calls also stay
+    unchanged, because `change_result` changes them line by line.
     """
     are_texts = len(results) > 1 and all(isinstance(each, str) for each in results)
     copied = _copy_values(results, change) if are_texts else None
@@ -132,12 +131,12 @@ def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
 
 
 def fit_to_length(values: Sequence[object], length: int) -> list[object]:
-    """Return a value for each of `length` records. Records beyond the end of `values` get the first of the values."""
+    """Return `length` values: the given ones, truncated or padded with the first value, or with None if empty."""
     return [values[place if place < len(values) else 0] for place in range(length)] if values else [None] * length
 
 
 def _with_number_raised(result: object, digits: str) -> object:
-    """Return the result, with every number that has these digits replaced by a greater number."""
+    """Return the result, with a greater number in place of every number that has these digits."""
 
     def raise_number(found: re.Match[str]) -> str:
         return f"9{found[0]}" if extract_digits(found[0]) == digits else found[0]
@@ -188,7 +187,7 @@ def _shift_counts(result: object, *, more: bool) -> object:
 def _resize_result(result: object, kind: ChangeKind) -> object:
     """Return the result with its first record repeated, or without its last record.
 
-    Lines of a string are treated like records. `ChangeKind.FEWER` leaves strings unchanged.
+    The lines of a string are treated like records. `ChangeKind.FEWER` leaves strings unchanged.
     """
     match result:
         case str():
@@ -208,9 +207,9 @@ def _resize_result(result: object, kind: ChangeKind) -> object:
 
 
 def _is_changed_by_lines(value: object, siblings: int) -> bool:
-    """Return whether the groups consist of lines within a string rather than of whole strings.
+    """Return whether groups consist of lines within a string rather than of whole strings.
 
-    A position belongs to the same group for all kinds of change. Otherwise, a value read at this position would move
+    A position belongs to the same group for all kinds of change. Otherwise, a value read at this position would change
     with both groups.
     """
     return isinstance(value, str) and sum(map(bool, map(str.strip, value.splitlines()))) > siblings
@@ -279,8 +278,8 @@ def _change_line(line: str, place: int, change: Change) -> str:
         case ChangeKind.LATER | ChangeKind.EARLIER:
             return _YEAR_OR_NUMBER.sub(lambda found: _change_year_or_number(found, change), line)
         case ChangeKind.RENAMED:
-            # Equal records become different. If both groups received equally many new names, counting the names would
-            # give the same other value for both groups.
+            # Make equal records different. If both groups received equally many new names, counting the names would
+            # give the same changed value for both groups.
             steps = 1 + place // (2 + place % 2 * 2) % (_ALPHABET - 1)
             return _LETTER.sub(lambda found: _shift_letter(found[0], steps), line)
     return line
@@ -289,14 +288,14 @@ def _change_line(line: str, place: int, change: Change) -> str:
 def _change_century_or_number(found: re.Match[str], change: Change) -> str:
     is_greater = change.kind is ChangeKind.RAISED
     if found["century"]:
-        # If the number is a year, both results are leap years.
+        # If the number is a year, both replacements are leap years.
         return f"{28 if is_greater else 16}{found['rest']}"
     return _change_digits(found[0], change, is_greater=is_greater)
 
 
 def _change_year_or_number(found: re.Match[str], change: Change) -> str:
     is_later = change.kind is ChangeKind.LATER
-    # The days and years of the two groups differ, in the same way as their digits do.
+    # As with digits, the two groups get different days and years.
     day = str((28 if is_later else 11) - change.parity)
     if year := found["year"]:
         return f"{_DAY_BEFORE.sub(day, found['before'])}{_select_other_year(year, change)}"
@@ -311,15 +310,15 @@ def _change_digits(number: str, change: Change, *, is_greater: bool) -> str:
     if not is_greater:
         return _DIGIT.sub("0", number)
     # A year keeps four digits. Other numbers grow by one digit, so that they exceed the unchanged numbers. The two
-    # groups get different digits. Otherwise, a maximum that occurs in both groups would take the same new value
-    # whichever group is changed.
+    # groups get different digits, so that a maximum that occurs in both groups takes a different new value for each
+    # group.
     return f"{'' if len(number) == 4 else '9'}{_DIGIT.sub('98'[change.parity], number)}"
 
 
 def _select_other_year(year: str, change: Change) -> str:
     """Return another year, which is a leap year so that every day exists in it.
 
-    It is in the same century, if that century has a later or earlier leap year.
+    The year is in the same century if that century has a later or earlier leap year.
     """
     century, years = divmod(int(year), 100)
     if change.kind is ChangeKind.LATER:
@@ -330,7 +329,7 @@ def _select_other_year(year: str, change: Change) -> str:
 
 
 def _select_other_short_year(year: str, *, is_later: bool) -> str:
-    """Return a leap year in the same century. As in Python's `%y`, years from 69 on belong to the 20th century."""
+    """Return a leap year in the same century. As in Python's `%y`, years from 69 belong to the 20th century."""
     if is_later:
         return "68" if year < "68" else "96"
     return "72" if year > "72" else "04"
@@ -340,7 +339,7 @@ def _shift_letter(letter: str, steps: int) -> str:
     """Return another letter.
 
     A Latin letter is replaced by one from the same alphabet. Any other letter is replaced by a later one in Unicode, if
-    a letter is at that position.
+    there is a letter at that position.
     """
     if not letter.isascii():
         other = chr(min(ord(letter) + steps, 0x10FFFF))
@@ -350,7 +349,7 @@ def _shift_letter(letter: str, steps: int) -> str:
 
 
 def _copy_values(values: Sequence[object], change: Change) -> list[object] | None:
-    """Return the values after copying the content of another value into each member of the group.
+    """Return the values, with the content of another value copied into each member of the group.
 
     Returns None if the change is not a copy.
     """
@@ -370,9 +369,9 @@ def _copy_values(values: Sequence[object], change: Change) -> list[object] | Non
 
 
 def _copy_from_places(values: Sequence[object], places: Sequence[int]) -> list[object]:
-    """Return the values with their content replaced by that of the values at `places`, in turn.
+    """Return the values, each with the content of one of the values at `places`, in turn.
 
-    If there are no places, the values have no content.
+    If there are no places, the values get no content.
     """
     if not places:
         return [_empty_result(each) for each in values]
@@ -381,7 +380,7 @@ def _copy_from_places(values: Sequence[object], places: Sequence[int]) -> list[o
 
 
 def _with_content(value: object, other: object) -> object:
-    """Return `other`, but with the position fields of `value` if both are records."""
+    """Return `other`, with the position fields of `value` if both are records."""
     if isinstance(value, Mapping) and isinstance(other, Mapping):
         return {**other, **{name: each for name, each in value.items() if name in _PLACES}}
     return other

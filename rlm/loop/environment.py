@@ -1,7 +1,6 @@
-"""The environment of a run.
+"""The environment of a run: its components, the time limit, and the record of sub-calls.
 
-It holds the components of the run, which are created once per question, the time limit, and the record of cells and
-calls.
+The components are created once per question.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,12 +19,12 @@ from rlm.sandbox.port import Sandbox
 from rlm.strategy import Search
 
 MAX_CELLS = 30
-# Grace period for submitting an answer that was found within the time limit. Sub-calls stop at the time limit, but the
-# code that waited for them continues.
+# Grace period for submitting an answer that was found within the time limit. Sub-calls stop at the time limit, but code
+# that waits for them continues.
 _SUBMIT_GRACE_SECONDS = 10.0
 TIME_RESOURCE = "seconds"
 TIME_IS_OVER = "The run's time is over."
-# Purpose of calls made by the root model itself, as opposed to sub-calls made by the code of a cell.
+# Purpose of calls by the root model itself, as opposed to sub-calls by the code of a cell.
 ROOT_PURPOSE = "root"
 
 Told = Callable[[Turn], None]
@@ -39,10 +38,10 @@ class Environment:
     run has no sub-runs. `operators` judge records of a corpus with given calls. `search` builds the search over a
     corpus, or is None without an index. `told` is called with each turn, including the turns of sub-runs.
 
-    A resumed run must repeat its calls exactly, so its model learns how much time was spent only if `tells_time` is
+    A resumed run must repeat its calls exactly, so its model is told how much time was spent only if `tells_time` is
     true.
 
-    Sub-calls use the model of `sub_profile` through `bind_sub`, or else the root model.
+    Sub-calls use the model of `sub_profile` through `bind_sub`, or the root model by default.
 
     The remaining fields describe a sub-run: `part` is "1.2" for the second sub-run of the first sub-run. `before` is
     the usage of the whole run when the sub-run started, and `before_dollars` is the cost of that usage.
@@ -80,12 +79,12 @@ class Environment:
 
     @property
     def can_descend(self) -> bool:
-        """True if the run may start sub-runs."""
+        """Whether the run may start sub-runs."""
         return self.depth < self.profile.max_depth and self.bind is not None
 
 
 class TimeLimit:
-    """The time limit of one budget. If the budget has no time limit, the time never runs out."""
+    """The time limit of a budget. If the budget has no time limit, the time never runs out."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -102,7 +101,7 @@ class TimeLimit:
             raise RunPausedError(TIME_IS_OVER, resource=TIME_RESOURCE)
 
     def require_time_to_submit(self) -> None:
-        """Raise the same errors as `require_time`, but 10 s later, so that code can still submit a finished answer."""
+        """Like `require_time`, but raise errors only 10 s later, so that code can still submit a finished answer."""
         if self.is_over():
             self.require_time()
 
@@ -111,7 +110,7 @@ class TimeLimit:
         return self._is_past(_SUBMIT_GRACE_SECONDS)
 
     def bound_by_time(self, cancelled: Callable[[], bool]) -> Callable[[], bool]:
-        """Return a version of `cancelled` for long work that also checks the time limit.
+        """Return a version of `cancelled` that also checks the time limit, for long operations.
 
         After the limit, the returned function raises `BudgetExhaustedError`.
         """
@@ -130,7 +129,7 @@ class TimeLimit:
 
 
 class RecordedSubCalls:
-    """The sub-calls of a run. Their cost is recorded in total and since the last turn."""
+    """The sub-calls of a run, with a record of their total cost and of their number since the last turn."""
 
     def __init__(self, inner: BatchedSubCalls, price: Price | None = None) -> None:
         self._inner = inner

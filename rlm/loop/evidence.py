@@ -1,4 +1,4 @@
-"""Parses handles and evidence passed by a run's code, and locates them in the documents."""
+"""Parses handles and evidence passed by a run's code, and finds the quotations in the documents."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ _HANDLE_SHAPE = "a handle is a dict with document, start and end, as returned by
 MAX_EVIDENCE = 200
 MAX_QUOTE_CHARS = 3_000
 MAX_PASSAGE_CHARS = 12_000
-# A handle up to this length quotes the whole text to which it refers, such as a line or a row.
+# A handle up to this length quotes its whole text, such as a line or a row.
 _QUOTED_WHOLE_CHARS = 400
-# Maximum number of code points by which each end of such a handle may be extended, so that it ends with its sentence.
+# Maximum number of code points by which each end of such a handle may be extended to a sentence boundary.
 _WIDENED_CHARS = 200
-# Number of code points of the document to show before and after a citation.
+# Number of code points to show before and after a citation.
 _AROUND_CHARS = 1_500
 _MAX_SEARCHED_SPANS = 200
 _DOCUMENT_CHARS = 2_000_000
-# Maximum number of characters to search for a quotation without a given place. The search covers all text that the run
-# has opened.
+# Maximum number of characters to search for a quotation without a handle. The search covers all text that the run has
+# opened.
 _SEARCHED_CHARS = 20_000_000
 # Limit on the total number of characters to normalize (fold) for quotations without a verbatim match, per submission.
 _FOLDED_CHARS = 6_000_000
@@ -39,9 +39,9 @@ EVIDENCE_SHAPE = (
 
 
 def to_plain_handle(handle: Handle) -> PlainHandle:
-    """Return the handle in the form that code sees.
+    """Return the handle in the format that code sees.
 
-    It has no version, because a corpus has one version of each document.
+    It contains no version, because a corpus has only one version of each document.
     """
     return {"document": handle.document_id, "start": handle.start, "end": handle.end}
 
@@ -49,8 +49,8 @@ def to_plain_handle(handle: Handle) -> PlainHandle:
 def parse_handle(value: object, corpus: Corpus) -> Handle:
     """Parse a handle from a dict with a handle's keys, or from the id, name or title of a document.
 
-    If the end is missing or beyond the end of the document, the handle ends with the document. Raises `ToolError` if
-    the value is not a handle in scope.
+    If the end is missing or beyond the end of the document, the handle ends where the document ends. Raises `ToolError`
+    if the value is not a handle in scope.
     """
     if isinstance(value, str):
         called = corpus.find_by_name(value)
@@ -76,7 +76,7 @@ def parse_handles(values: object, corpus: Corpus) -> list[Handle]:
 
 
 def parse_within(value: object, corpus: Corpus) -> list[Handle]:
-    """Parse the spans to which a tool is limited. None means all documents. Overlapping spans are merged.
+    """Parse the spans to which a tool is restricted. None means all documents. Overlapping spans are merged.
 
     Raises `ToolError` if a span is invalid.
     """
@@ -85,7 +85,7 @@ def parse_within(value: object, corpus: Corpus) -> list[Handle]:
     if not isinstance(value, list | tuple):
         return [parse_handle(value, corpus)]
     if not value:
-        raise ToolError("within is an empty list; leave it out for all documents")
+        raise ToolError("within is an empty list; omit it to use all documents")
     by_version: dict[str, list[Handle]] = {}
     for handle in parse_handles(value, corpus):
         by_version.setdefault(handle.version_id, []).append(handle)
@@ -94,13 +94,13 @@ def parse_within(value: object, corpus: Corpus) -> list[Handle]:
 
 def require_text(value: object, name: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ToolError(f"{name} must be a text that is not empty")
+        raise ToolError(f"{name} must be a non-empty string")
     return value
 
 
 def require_number(value: object, name: str) -> int:
     if type(value) is not int or value < 0:
-        raise ToolError(f"{name} must be a whole number from 0")
+        raise ToolError(f"{name} must be a whole number of at least 0")
     return value
 
 
@@ -117,13 +117,10 @@ class EvidenceEntry:
 
 
 class EvidenceFinder:
-    """Locates quotations passed by code, either at the given place or in all text that the run has opened."""
+    """Finds quotations passed by code, either near a handle or in all text that the run has opened."""
 
     def __init__(self, corpus: Corpus, log: ReadLog, *, cancelled: Callable[[], bool] = not_cancelled) -> None:
-        """Create the finder.
-
-        A search may take a while. It raises `RunCancelledError` if the run is cancelled.
-        """
+        """Create the finder. A search raises `RunCancelledError` if the run is cancelled."""
         self._corpus = corpus
         self._log = log
         self._cancelled = cancelled
@@ -131,7 +128,7 @@ class EvidenceFinder:
         self._cut_off = False
 
     def locate_entries(self, evidence: object) -> list[EvidenceEntry | str]:
-        """Locate each entry in the documents, or return the reason why it was not found.
+        """Find each entry in the documents, or return the reason why it was not found.
 
         Raises `ToolError` if the evidence has the wrong structure.
         """
@@ -142,7 +139,7 @@ class EvidenceFinder:
         if not isinstance(evidence, list | tuple):
             raise ToolError(EVIDENCE_SHAPE)
         if len(evidence) > MAX_EVIDENCE:
-            raise ToolError(f"evidence has {len(evidence):,} entries, and the limit is {MAX_EVIDENCE}")
+            raise ToolError(f"evidence has {len(evidence):,} entries, but the limit is {MAX_EVIDENCE}")
         self._folded, self._cut_off = {}, False
         try:
             return [self._locate_entry(each, number) for number, each in enumerate(evidence, start=1)]
@@ -170,7 +167,7 @@ class EvidenceFinder:
 
     def _locate_quote(self, quote: object, spans: Iterator[Handle], looked_in: str, number: int) -> EvidenceEntry | str:
         if not isinstance(quote, str) or not quote.strip():
-            raise ToolError(f"the quote of evidence {number} must be a text that is not empty")
+            raise ToolError(f"the quote of evidence {number} must be a non-empty string")
         if len(quote) > MAX_QUOTE_CHARS:
             raise ToolError(
                 f"the quote of evidence {number} has {len(quote):,} characters, and the limit is {MAX_QUOTE_CHARS:,}: "
@@ -183,9 +180,9 @@ class EvidenceFinder:
         return f"the quote of evidence {number}, {quote[:120]!r}, {where} in {looked_in}"
 
     def _find_among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
-        """Return the verbatim occurrence of the quote, or else an occurrence with different typography.
+        """Return a verbatim occurrence of the quote, or else an occurrence with different typography.
 
-        For occurrences with different typography, less text is searched.
+        Less text is searched for occurrences with different typography.
         """
         places = list(dict.fromkeys(spans))
         for find in (lambda quote, span: locate_exactly(quote, self._corpus.load_text(span)), self._find_folded):
@@ -196,7 +193,7 @@ class EvidenceFinder:
         return None
 
     def _find_folded(self, quote: str, span: Handle) -> Span | None:
-        """Return the quote's position in a text. The text is folded once for all quotations of a submission."""
+        """Return the quote's position in a text, which is folded only once for all quotations of a submission."""
         if span not in self._folded:
             if sum(map(len, self._folded)) + len(span) > _FOLDED_CHARS:
                 self._cut_off = True
@@ -226,7 +223,7 @@ class EvidenceFinder:
     def _build_entry(self, span: Handle) -> EvidenceEntry:
         """Return a quotation with the surrounding text.
 
-        The surrounding text is omitted if the same words also occur in the text before the quotation.
+        The surrounding text is omitted if the same words also occur before the quotation.
         """
         quote, around = self._corpus.load_text(span), self._corpus.load_passage(span, around=_AROUND_CHARS)
         first = locate_exactly(quote, around.text)
@@ -235,7 +232,7 @@ class EvidenceFinder:
 
 
 def _extend_to_whole(span: Handle, around: Passage) -> Handle:
-    """Extend the span to whole sentences or rows. If these are too long, extend it only to whole words."""
+    """Extend the span to whole sentences or rows or, if these are too long, only to whole words."""
     text, start, end = around.text, span.start - around.start, span.end - around.start
     spans = list_quotable_spans(around) if is_rows_only(around) else list_sentence_spans(text)
     first = next((begin for begin, close in spans if begin < start < close), start)
@@ -255,7 +252,7 @@ def _extend_to_whole(span: Handle, around: Passage) -> Handle:
 def _is_continued(text: str, at: int) -> bool:
     """Return whether a line continues at the position `at`.
 
-    This is the case within a line, and at its end if the next line starts with a lower-case letter.
+    This is true within a line, and at its end if the next line starts with a lower-case letter.
     """
     before, after = text[:at].rstrip(" \t"), text[at:].lstrip(" \t")
     is_within = before[-1:].strip() != "" and after[:1].strip() != ""

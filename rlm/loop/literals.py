@@ -1,4 +1,4 @@
-"""Finds numbers in the code of a run: those that flow into its answer, those in string literals, and compared ones."""
+"""Finds numbers in the code of a run: numbers that flow into its answer, in string literals, and in comparisons."""
 
 import ast
 import builtins
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 
 _BUILT_IN = frozenset(dir(builtins))
-# Arguments of these calls are counts or precisions, or specify a day, so they are not part of a sum.
+# The arguments of these calls are counts, precisions or dates, so they are not part of a sum.
 _MEASURES = frozenset({"range", "round", "date", "datetime", "timedelta", "enumerate", "zip"})
 _LONG = 3
 _PLAIN_NUMBER = re.compile(r"[\s\d.,_'+-]+")
@@ -18,11 +18,11 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 class CellLiterals:
-    """The long numbers in a run's cells, by the names into which they flow.
+    """The long numbers in a run's cells, keyed by the names into which they flow.
 
-    A number flows in the same way as its value: through arithmetic, as an element, and as an argument of a function. It
-    does not flow through a comparison, through an index, or as an argument of a tool. Numbers with fewer than three
-    digits and powers of ten are ignored, because they occur in percentages and units. `last` is the last cell.
+    A number flows like any value: through arithmetic, as an element, and as an argument of a function. It does not flow
+    through a comparison, through an index, or as an argument of a tool. Numbers with fewer than three digits and powers
+    of ten are ignored, because they occur in percentages and units. `last` is the last cell.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class CellLiterals:
         self.last = ""
 
     def add_cell(self, code: str) -> None:
-        """Add the next cell. Code that cannot be parsed is ignored, because it is not run."""
+        """Add the next cell. Code that cannot be parsed is ignored, because it does not run."""
         self._answers, self.last = [], code
         try:
             tree = ast.parse(code)
@@ -43,7 +43,10 @@ class CellLiterals:
             self._record_node(node)
 
     def get_numbers_behind(self, tool: str) -> frozenset[str]:
-        """Return the long numbers behind the answer that the last cell submits with `tool`, in Python notation."""
+        """Return the long numbers that flow into the answer submitted by the last cell, in Python notation.
+
+        `tool` is the tool that submitted the answer.
+        """
         found, open_, seen = set[str](), set[str](), set[str]()
         for name, answer in self._answers:
             if name == tool:
@@ -87,7 +90,7 @@ class CellLiterals:
 
 
 def _iter_bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """Yield the targets that a node binds or changes, each with the expression whose value flows into the target."""
+    """Yield the targets that a node binds or changes, each with the expression that flows into it."""
     match node:
         case ast.Assign():
             yield from ((target, node.value) for target in node.targets)
@@ -104,17 +107,20 @@ def _iter_bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def extract_numbers(text: str) -> list[str]:
-    """Return the digits of each number in a string, without decimal points and commas."""
+    """Return the digits of each number in a string, without decimal points or commas."""
     return [extract_digits(number) for number in NUMBER.findall(text)]
 
 
 def extract_digits(number: str) -> str:
-    """Return the digits of a number without decimal points and commas."""
+    """Return the digits of a number, without decimal points or commas."""
     return re.sub(r"\D", "", number)
 
 
 def has_number(question: str, number: str) -> bool:
-    """Return whether a question contains this number, or p% so that the number is p/100, 1 + p/100 or 1 - p/100."""
+    """Return whether a question contains a number, either as such or as a percentage.
+
+    A percentage p stands for the numbers p/100, 1 + p/100 and 1 - p/100.
+    """
     if extract_digits(number) in extract_numbers(question):
         return True
     try:
@@ -126,7 +132,7 @@ def has_number(question: str, number: str) -> bool:
 
 
 def extract_number_contexts(code: str) -> frozenset[str]:
-    """Return each number in the string literals of a cell's code, together with the adjacent words.
+    """Return each number in the string literals of a cell, together with the adjacent words.
 
     The result is empty if the code cannot be parsed. Format specifications are ignored.
     """
@@ -149,7 +155,7 @@ def extract_number_contexts(code: str) -> frozenset[str]:
 
 
 def raise_bounds(code: str, digits: str) -> str:
-    """Return the code with a greater number wherever a number with these digits is part of a comparison or is named.
+    """Return the code with a greater number wherever a number with these digits is compared or has a name.
 
     Code that cannot be parsed, or contains no such number, is returned unchanged.
     """
@@ -180,7 +186,7 @@ def _format_digits(value: object) -> str:
 
 
 def _iter_parts(node: ast.AST, bound: set[str]) -> Iterator[ast.AST]:
-    """Yield the names and constants whose values flow into the value of an expression."""
+    """Yield the names and constants that flow into the value of an expression."""
     match node:
         case ast.Name() | ast.Constant():
             yield node

@@ -1,9 +1,9 @@
 """The loop: the root model writes a cell, the sandbox runs it, and the model sees the result.
 
-This continues until an answer is submitted. The method is from Zhang, Kraska & Khattab (arXiv 2512.24601): the corpus
-is part of the code's environment and not of the prompt. In contrast to the paper, the answer is submitted by a call,
-budgets limit each call, and the root model's own calls use the same interface as calls made by its code. They are
-therefore logged, replayed and paid for in the same way.
+This repeats until an answer is submitted. The method is from Zhang, Kraska & Khattab (arXiv 2512.24601): the corpus is
+part of the code's environment and not of the prompt. Unlike in the paper, the answer is submitted by a call, budgets
+limit each call, and the root model's own calls use the same interface as calls made by its code, so that they are
+logged, replayed and paid for in the same way.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,19 +46,19 @@ from rlm.sandbox.port import CellResult, Session
 _MAX_IDLE_TURNS = 5
 _MAX_LOST_SANDBOXES = 3
 _MAX_NOTES = 8
-# Earlier cells may use at most the first fraction of the prompt's budget. If they exceed it, they are cut to the second
-# fraction. The start of the prompt then stays the same for several cells.
+# If earlier cells exceed the first fraction of the prompt's size limit, they are trimmed to the second fraction. The
+# start of the prompt then stays unchanged for several cells.
 _HISTORY_SHARE, _TRIMMED_SHARE = 0.8, 0.4
-# The end of a budget is reserved for this many cells of the root model, each with this many tokens of earlier cells.
+# Part of each budget is reserved for this many final cells, each with this many tokens of earlier cells in its prompt.
 _LAST_CELLS, _TURNS_TOKENS = 2, 8_000
-# The model is told when these fractions of a limit have been spent.
+# The model is warned when these fractions of a limit have been spent.
 _WARNING_SHARES = (0.5, 0.8, 0.95)
-# Failures of a call by the root model that its next call may avoid.
+# After these failures of a call by the root model, its next call may succeed.
 _RECOVERABLE_CODES = frozenset({LanguageModelOutputError.code, ContextTooLongError.code})
 
 
 class RecursiveRun:
-    """One question over one corpus. Iterate `iter_turns` once.
+    """A run that answers one question over one corpus. Iterate over `iter_turns` once.
 
     After that, `answer` and `reason` contain the outcome.
     """
@@ -95,14 +95,14 @@ class RecursiveRun:
 
     @property
     def answer(self) -> Submission | None:
-        """The submitted answer, or else the best draft."""
+        """The submitted answer, or the best draft if no answer was submitted."""
         return self.submissions.final or self.submissions.best
 
     def iter_turns(self) -> Iterator[Turn]:
-        """Yield each turn when it ends. If nothing was submitted, `reason` then says why the run ended.
+        """Yield each turn when it ends. Afterwards, if no answer was submitted, `reason` says why the run ended.
 
-        Raises `RunCancelledError` and `SandboxUnavailableError`. Refusals by the model's server are raised if there is
-        no draft.
+        Raises `RunCancelledError` and `SandboxUnavailableError`. If there is no draft, errors of the model's server are
+        also raised.
         """
         environment, tools = self._environment, self._record.wrap_tools(self._toolbox.build_tools())
         session = environment.sandbox.open(tools)
@@ -119,7 +119,7 @@ class RecursiveRun:
                     return
                 idle = 0 if turn.code is not None else idle + 1
                 if idle == _MAX_IDLE_TURNS:
-                    failed = f"The model gave no usable reply. {self._failure}"
+                    failed = f"The model returned no usable response. {self._failure}"
                     self.reason = failed if self._failure else "The model wrote no code that could be run."
                     return
                 if not survived:
@@ -130,12 +130,12 @@ class RecursiveRun:
                         return
                     session = environment.sandbox.open(tools)
                     self._record.reset()
-            self.reason = f"No answer was submitted in {environment.max_cells} cells."
+            self.reason = f"No answer was submitted within {environment.max_cells} cells."
         finally:
             session.close()
 
     def confirm_computed(self) -> None:
-        """If the answer claims to be computed by code, run the cells again with changed results of tools.
+        """Run the cells again with changed results of tools if the answer claims to be computed by code.
 
         The answer then records which of its sentences changed. Raises `RunCancelledError` if the run was cancelled.
         """
@@ -154,7 +154,7 @@ class RecursiveRun:
     def _ask(self, number: int) -> str | None:
         """Return the root model's next reply, or None if the run must end.
 
-        After a temporary failure, the reply is empty and `_failure` describes the failure.
+        After a temporary failure, the reply is empty, and `_failure` describes the failure.
         """
         if self._cancelled():
             raise RunCancelledError("The run was cancelled.")
@@ -176,9 +176,9 @@ class RecursiveRun:
         return None
 
     def _run_turn(self, number: int, reply: str, session: Session) -> tuple[Turn, bool]:
-        """Run a reply's code and return its turn.
+        """Run the code in a reply, and return the turn.
 
-        The second value is False if the sandbox and its variables are lost.
+        The second value is False if the sandbox was lost with its variables.
         """
         read = RootReply(None, FAILED.format(self._failure)) if self._failure else parse_root_reply(reply)
         ran, survived = CellResult("", 0, None, 0.0), True
@@ -188,7 +188,7 @@ class RecursiveRun:
             self._toolbox.start_cell()
             ran, survived = self._run_cell(read.code, session)
             notes = self._toolbox.pop_notes()
-            if survived:  # the point at which a sandbox was lost differs between attempts
+            if survived:  # The point at which a sandbox is lost differs between attempts.
                 ran = replace(ran, output=_with_notes(ran.output, notes))
         shown = "\n".join(part.rstrip() for part in (ran.output, ran.error or "", read.note) if part.strip())
         self.log.record_shown(shown)
@@ -207,9 +207,9 @@ class RecursiveRun:
         return turn, survived
 
     def _run_cell(self, code: str, session: Session) -> tuple[CellResult, bool]:
-        """Return the cell's result, or the reason why there is none.
+        """Run a cell, and return its result and whether the sandbox survived.
 
-        If the cell exhausted the budget, that becomes the run's `reason`.
+        If the cell exhausted the budget, the error becomes the run's `reason`.
         """
         try:
             return session.run(code, cancelled=self._has_ended), True
@@ -230,7 +230,7 @@ class RecursiveRun:
     def _compute_reserve(self) -> Amount:
         """Return the amount reserved for the root model's final calls.
 
-        Because of this reserve, the model's code cannot spend the whole budget.
+        The reserve keeps the model's code from spending the whole budget.
         """
         profile = self._environment.profile
         prompt = min(profile.max_prompt_tokens, self._history.fixed_tokens + _TURNS_TOKENS)
@@ -239,9 +239,9 @@ class RecursiveRun:
         return Amount(_LAST_CELLS, reading, writing, dollars)
 
     def _list_warnings(self) -> list[str]:
-        """Return warnings about the spent fraction of the whole run's limits. Spending of sub-runs is included.
+        """Return warnings about the spent fraction of the whole run's limits, including spending by sub-runs.
 
-        The run keeps its own count, because in a resumed run the budget starts with earlier spending, and a resumed run
+        The run keeps its own count, because the budget of a resumed run starts with earlier spending, and a resumed run
         must repeat its calls exactly.
         """
         budget, kept, warnings = self._budget.root, self._budget.kept_back, list[str]()
@@ -265,9 +265,9 @@ class RecursiveRun:
         return spent
 
     def _run_part(self, question: str, corpus: Corpus) -> Mapping[str, Any]:
-        """Run a sub-run separately, with a session of its own and the remaining budget."""
+        """Answer a question over part of the corpus in a sub-run with its own session and the remaining budget."""
         environment = self._environment
-        assert environment.bind is not None, "a run without further calls has no parts"
+        assert environment.bind is not None, "this run cannot start sub-runs"
         budget = self._budget.build_child()
         self._parts += 1
         part = replace(
@@ -302,7 +302,7 @@ class RecursiveRun:
 
 
 class _History:
-    """The prompt of the root model: instructions and opening, which never change, and the latest cells."""
+    """The prompt of the root model: instructions and opening, which never change, and the most recent cells."""
 
     def __init__(self, environment: Environment, question: str) -> None:
         profile, corpus = environment.profile, environment.corpus
@@ -324,7 +324,7 @@ class _History:
         return self._opening + trimmed + "".join(self._cells) + end
 
     def trim(self) -> None:
-        """Drop the oldest cells. If the last cell alone is too long, cut its middle."""
+        """Remove the oldest cells. If the last cell alone is too long, cut its middle."""
         room = _TRIMMED_SHARE * self._room
         while len(self._cells) > 1 and self._estimate_tokens() > room:
             self._cells.pop(0)
@@ -338,7 +338,7 @@ class _History:
 
 
 def _with_notes(output: str, notes: Sequence[str]) -> str:
-    """Return a cell's output, followed by the notes that the tools made on their results."""
+    """Return a cell's output, followed by the notes of tools on their results."""
     shown = [f"Note: {note}" for note in notes[:_MAX_NOTES]]
     if len(notes) > _MAX_NOTES:
         shown.append(f"Note: and {len(notes) - _MAX_NOTES} more such notes.")

@@ -1,7 +1,7 @@
 """Builds the prompts of a root model, and parses its replies.
 
-The instructions come first and never change, and the question follows the description of the corpus, so that servers
-can keep both in their prefix caches.
+The instructions come first and never change, and the question follows the corpus description, so that servers can keep
+both in their prefix caches.
 """
 
 import ast
@@ -22,7 +22,7 @@ from rlm.sandbox.port import DEFAULT_LIMITS as SANDBOX
 from rlm.untrusted import format_question, sanitize
 
 _TITLES = 10
-# If fewer than this many cells remain, the model is told so.
+# The model is warned if fewer than this many cells remain.
 _FEW_CELLS = 4
 BUDGET_WORDS = {
     "calls": "calls",
@@ -49,7 +49,7 @@ FAILED = "Your reply could not be used: {} Reply with one short Python cell betw
 
 @cache
 def load_rules() -> str:
-    """Return the instructions for every root model: `instructions.md` with the limits of this deployment filled in."""
+    """Return the instructions for all root models: `instructions.md` with this deployment's limits filled in."""
     text = files("rlm.loop").joinpath("instructions.md").read_text("utf-8")
     return (
         Template(text)
@@ -65,7 +65,7 @@ def load_rules() -> str:
 
 
 def build_instructions(profile: ModelProfile) -> str:
-    """Return the instructions, followed by the advice in the model's profile."""
+    """Return the instructions, followed by the advice from the model's profile."""
     advice = " ".join(profile.root_advice.split())
     return f"{load_rules()}\n\n{advice}" if advice else load_rules()
 
@@ -73,8 +73,8 @@ def build_instructions(profile: ModelProfile) -> str:
 def build_opening(question: str, environment: Environment, samples: Sequence[Handle]) -> str:
     """Describe the corpus, the limits of the run, and the question.
 
-    The length hardly depends on the size of the corpus. The prompts for two questions about one corpus start with the
-    same text.
+    The length hardly depends on the size of the corpus. Prompts for questions about the same corpus start with the same
+    text.
     """
     corpus, profile = environment.corpus, environment.sub_model
     size, mark = corpus.size, _compute_mark(environment)
@@ -126,7 +126,7 @@ def format_next_request(warnings: Sequence[str], number: int, cells: int) -> str
 def _iter_limits(limits: Limits, environment: Environment) -> Iterator[str]:
     """Yield the limits in words, including those on calls to sub-models.
 
-    The time limit is included only if the run is told the time.
+    The time limit is included only if the model is told how much time was spent.
     """
     for name, words in BUDGET_WORDS.items():
         most = getattr(limits, name)
@@ -136,7 +136,7 @@ def _iter_limits(limits: Limits, environment: Environment) -> Iterator[str]:
 
 
 def _compute_mark(environment: Environment) -> str:
-    """Return a mark that no document can contain. A resumed run gets the same mark."""
+    """Return a mark that no document can contain, and that a resumed run gets again."""
     known = "\n".join(each.handle.version_id for each in environment.corpus.documents)
     return hashlib.sha256(f"{environment.corpus.tenant_id}\n{known}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
@@ -145,7 +145,7 @@ def _compute_mark(environment: Environment) -> str:
 class RootReply:
     """A root model's reply.
 
-    `code` is None if there is nothing to run; `note` tells the model how the reply was wrong.
+    `code` is None if there is nothing to run; `note` tells the model about problems with the reply.
     """
 
     code: str | None
@@ -155,7 +155,7 @@ class RootReply:
 def parse_root_reply(text: str) -> RootReply:
     """Parse a reply. Never raises an error.
 
-    The first Python block is used. If a reply consists of unfenced code, the whole reply is used as code.
+    The first Python block is used. If the whole reply is unfenced code, all of it is used.
     """
     text = _THOUGHT.sub("", text[:_MAX_REPLY_CHARS])
     blocks = [match for match in _FENCE.finditer(text) if match[1].lower() in _PYTHON and match[2].strip()]
@@ -169,7 +169,7 @@ def parse_root_reply(text: str) -> RootReply:
 
 
 def _is_code(text: str) -> bool:
-    """Return whether the text can be parsed as Python and does something. A single word or number counts as prose."""
+    """Return whether the text is valid Python that does something. A single word or number counts as prose."""
     try:
         body = ast.parse(text.strip()).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -1,8 +1,7 @@
-"""The read log of a run: the text read by a model, the text searched by code, and the records without a judgement.
+"""Records the text read by a model, the text searched by code, and the records without a judgement.
 
-Code may receive a whole book and show ten lines of it to a model. Text returned to code therefore counts as searched.
-It counts as read only if it was printed within the part of a cell's output that was shown, or was in the prompt of a
-sub-model.
+Code may load a whole book and show ten lines of it to a model. Text returned to code therefore counts as searched. It
+counts as read only if it was printed in the visible part of a cell's output, or was in a prompt to a sub-model.
 """
 
 from collections import OrderedDict
@@ -14,19 +13,19 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle, merge_spans
 from rlm.operators.judged import JudgedBy
 
-# Maximum total length, in characters, of the stored texts most recently returned to code.
+# Maximum total length, in characters, of stored texts that were returned to code.
 _KEPT_CHARS = 8_000_000
-# Length of the samples used to find a text, the distance between samples, and the number of texts to compare. Once a
-# sample is found, the shared part is extended beyond it. If several texts contain the same sample, only the latest of
-# them are compared.
+# The length of the samples used to find a text, the distance between samples, and the maximum number of texts to
+# compare. A shared passage is extended beyond its sample. If several texts contain the same sample, only the latest
+# texts are compared.
 _SAMPLE_CHARS, _STEP_CHARS, _ALIKE = 32, 128, 8
-# Maximum number of stored texts that are shorter than a sample and are searched for as a whole, and the minimum length
-# of such a text. Even shorter texts would be found everywhere.
+# Texts shorter than a sample are searched for as a whole. These are the maximum number of such texts, and their minimum
+# length, because even shorter texts would be found everywhere.
 _KEPT_SHORT, _SHORTEST_CHARS = 2_000, 8
 
 
 class ReadLog:
-    """The spans of a corpus, grouped by how a run used them."""
+    """The spans of a corpus that a run has used, grouped by how it used them."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
@@ -40,7 +39,7 @@ class ReadLog:
         self._remarks: dict[Hashable, str] = {}
 
     def record_given(self, handle: Handle, text: str) -> None:
-        """Record a text that was returned to code. It counts as searched, and may later be shown to a model."""
+        """Record a text that was returned to code. It counts as searched until it is shown to a model."""
         self.record_searched([handle])
         self._given.append(handle)
         self._texts.add_text(handle, text)
@@ -49,7 +48,7 @@ class ReadLog:
         _add_spans(self._searched, spans)
 
     def record_shown(self, text: str) -> None:
-        """Record a text that was shown to a model. Texts returned to code that occur in it count as read."""
+        """Record a text that was shown to a model. All text in it that was returned to code counts as read."""
         _add_spans(self._read, self._texts.iter_found_in(text))
 
     def record_read(self, spans: Iterable[Handle]) -> None:
@@ -60,7 +59,7 @@ class ReadLog:
     ) -> None:
         """Record an operator's judgements of records. `refused` contains the reason codes of missing judgements.
 
-        A record that the same operator judges later no longer counts as missing.
+        Records that the same operator judges later no longer count as missing.
         """
         why = ", ".join(code.replace("_", " ") for code in refused) or "no result"
         for handle, by in judgements:
@@ -74,14 +73,14 @@ class ReadLog:
     def list_given_in(self, prompt: str) -> list[Handle]:
         """Return the spans that were returned to code and whose text occurs in a prompt.
 
-        The spans do not overlap and are in document order.
+        The spans are in document order and do not overlap.
         """
         found: dict[str, list[Handle]] = {}
         _add_spans(found, self._texts.iter_found_in(prompt))
         return [span for spans in found.values() for span in merge_spans(spans)]
 
     def record_prompt(self, prompt: str, spans: Iterable[Handle], failure: str = "") -> None:
-        """Record a prompt with these spans that the run's code sent, and the reason if there was no reply.
+        """Record the spans in a prompt sent by the run's code, and the failure if there was no reply.
 
         A prompt that is answered later no longer counts as unanswered.
         """
@@ -93,7 +92,7 @@ class ReadLog:
             self.record_read(spans)
 
     def add_remark(self, about: Hashable, remark: str) -> None:
-        """Record a remark for readers of the answer. A later remark on the same subject replaces the earlier remark."""
+        """Record a remark for readers of the answer. It replaces any earlier remark on the same subject."""
         self._remarks.pop(about, None)
         if remark:
             self._remarks[about] = remark
@@ -109,12 +108,12 @@ class ReadLog:
 
     @property
     def has_worked(self) -> bool:
-        """True once the run's code has searched any text or had any text judged."""
+        """Whether the run's code has searched any text or had any text judged."""
         return bool(self._searched)
 
     @property
     def documents_searched(self) -> int:
-        """The number of documents that the run's code searched or had judged, at least in part."""
+        """The number of documents of which the run's code searched any part, or had any part judged."""
         return len(self._searched)
 
     def list_given(self, count: int) -> Sequence[Handle]:
@@ -122,12 +121,12 @@ class ReadLog:
         return list(dict.fromkeys(reversed(self._given)))[:count]
 
     def iter_opened(self) -> Iterator[Handle]:
-        """Yield all spans that were read or searched. Adjacent spans are merged."""
+        """Yield all spans that were read or searched, with adjacent spans merged."""
         for version in {**self._read, **self._searched}:
             yield from merge_spans([*self._read.get(version, ()), *self._searched.get(version, ())])
 
     def compute_coverage(self) -> Coverage:
-        """Return the numbers of tokens that were read, searched and not opened. Each token is counted once.
+        """Return the number of tokens that were read, that were only searched, and that were not opened.
 
         A document with unjudged records counts as failed.
         """
@@ -148,7 +147,7 @@ class ReadLog:
         )
 
     def build_search_summary(self) -> SearchSummary:
-        """Return the documents that the run opened, with the number of spans opened and read in each."""
+        """Return the documents that the run opened, with the numbers of spans opened and read in each document."""
         held = {version: len(merge_spans(spans)) for version, spans in self._searched.items()}
         read = {version: len(merge_spans(spans)) for version, spans in self._read.items()}
         by_version = {each.handle.version_id: each for each in self._corpus.documents}
@@ -165,7 +164,7 @@ class ReadLog:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """Up to two sentences: one about records that were not judged, and one about sub-calls without a reply."""
+        """Up to two sentences, about records that were not judged and about sub-calls without a reply."""
         said: list[str] = []
         if self._unjudged:
             records = len({handle for _, handle in self._unjudged})
@@ -188,7 +187,7 @@ class ReadLog:
 
 
 class GivenTexts:
-    """The texts most recently returned to code. They are stored so that they can be found in text shown to models."""
+    """The texts most recently returned to code, stored so that they can be found in text shown to models."""
 
     def __init__(self) -> None:
         self._short = OrderedDict[str, Handle]()
@@ -197,7 +196,7 @@ class GivenTexts:
         self._characters = self._count = 0
 
     def add_text(self, handle: Handle, text: str) -> None:
-        """Store a text so that it can be found later. If necessary, the oldest texts are evicted."""
+        """Store a text so that it can be found later, and evict the oldest texts if there are too many."""
         flat = _flatten(text)
         if len(flat) < _SAMPLE_CHARS:
             if len(flat) >= _SHORTEST_CHARS:
@@ -217,7 +216,7 @@ class GivenTexts:
             self._evict_oldest()
 
     def iter_found_in(self, shown: str) -> Iterator[Handle]:
-        """Yield the spans whose text occurs in `shown`, verbatim or as written by Python's `repr`."""
+        """Yield the spans whose text occurs in `shown`, either verbatim or as formatted by Python's `repr`."""
         flat = _flatten(shown.replace("\\n", " ").replace("\\'", "'").replace('\\"', '"'))
         yield from (handle for text, handle in self._short.items() if text in flat)
         at = reached = 0
@@ -233,7 +232,7 @@ class GivenTexts:
             at = reached = start + length
 
     def _find_shared(self, flat: str, reached: int, at: int, number: int, place: int) -> tuple[int, int, Handle]:
-        """Return the part that `flat` shares with a stored text around a sample, as its start, length and span."""
+        """Return the passage that `flat` shares with a stored text around a sample: its start, length and span."""
         handle, text = self._texts[number]
         before = _count_shared_before(
             flat[max(reached, at - _STEP_CHARS) : at], text[max(0, place - _STEP_CHARS) : place]
@@ -252,12 +251,12 @@ class GivenTexts:
 
 
 def _flatten(text: str) -> str:
-    """Return the text in the form used for comparison, which has the same length but no line ends."""
+    """Return the text as compared: with spaces for line ends and tabs, and the same length."""
     return text.replace("\n", " ").replace("\t", " ")
 
 
 def _iter_sample_positions(text: str) -> Iterator[int]:
-    """Yield the positions of samples, which are evenly spaced, and finally one that ends with the text."""
+    """Yield the positions of evenly spaced samples, and of a last sample that ends with the text."""
     last = len(text) - _SAMPLE_CHARS
     yield from range(0, last, _STEP_CHARS)
     yield last
@@ -269,7 +268,7 @@ def _count_shared_after(first: str, at: int, other: str, place: int) -> int:
 
 
 def _count_shared_before(first: str, other: str) -> int:
-    """Return the number of characters that two texts have in common at their ends."""
+    """Return the length of the longest common suffix of two texts."""
     return _count_shared_after(first[::-1], 0, other[::-1], 0)
 
 

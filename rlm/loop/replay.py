@@ -1,9 +1,9 @@
 """Runs the cells of a run again with changed results of tools, to check whether its answer was computed from them.
 
 A program can call a tool and still hard-code its answer: `424242 + 0 * count("x")["total"]`. Reading the code is not
-enough to distinguish this from a sum. The cells are therefore run again with different results, and a sentence that was
-computed changes accordingly. Each of its numbers must change with more than one part of the results. A number that was
-read in a single place needs a citation instead.
+enough to distinguish this from a sum. Therefore, the cells are run again with different results, and a sentence that
+was computed changes accordingly. Each of its numbers must change with more than one part of the results. A number that
+was read in a single place needs a citation instead.
 """
 
 import re
@@ -22,13 +22,14 @@ from rlm.loop.changed_results import Change, ChangeKind, change_result, copy_tex
 from rlm.loop.literals import NUMBER, extract_digits, extract_number_contexts, extract_numbers, raise_bounds
 from rlm.sandbox.port import Sandbox, Tool, ToolError
 
-# Maximum number of values in recorded results, which take about 100 MB. A text counts as one value per 64 characters.
+# Maximum number of values in recorded results, which take about 100 MB. A string counts as one value per 64 characters.
 _MOST_VALUES, _TEXT_CHARS = 1_000_000, 64
 # Time limit for all replays of one answer. Sentences that have not changed by then are not reported as computed.
 _MAX_SECONDS = 30.0
 _TOO_SLOW = f"running its code again took more than {_MAX_SECONDS:.0f} seconds"
 _SUBMITTING_TOOLS = frozenset({"submit", "draft"})
-# Tools whose results are records, passages or pairs. All other tools return a value for each record passed to them.
+# The results of these tools are records, passages or pairs. All other tools return a value for each record passed to
+# them.
 _RETURNING_RECORDS = frozenset({"search", "grep", "outline", "records", "count", "pairs"})
 # A number with at least this many digits is always treated as a claim, wherever it occurs.
 _LONG = 3
@@ -37,8 +38,8 @@ _ITEM = re.compile(r"[-*|]|\d+[.)]\s")
 # Maximum number of reported doubts about an answer, and maximum length of a quoted sentence in characters.
 _MOST_REASONS, _MOST_CHARS = 3, 80
 
-# Number of leading side pairs that change the number of records. Each later pair includes all changes of the previous
-# pair.
+# The first pairs of sides, this many, change the number of records. Each later pair includes all changes of the pair
+# before it.
 _COUNT_PAIRS = 2
 _UNCHANGED, _EMPTY = Change(ChangeKind.NONE), Change(ChangeKind.EMPTY)
 _GROUP_CHANGES = (
@@ -59,8 +60,8 @@ _GROUP_CHANGES = (
         ChangeKind.EARLIER,
     ),
 )
-# Changes that affect all numbers together. For each quarter of the records, there are also two changes that clear or
-# overwrite all other records.
+# Changes that affect all numbers at once. For each quarter of the records, two more changes clear or overwrite all
+# other records.
 _CHANGES_OF_ALL = tuple(map(Change, (ChangeKind.RAISED, ChangeKind.LOWERED, ChangeKind.LATER, ChangeKind.EARLIER)))
 _QUARTER_CHANGES = tuple(
     tuple(Change(kind, spared=quarter) for kind in (ChangeKind.BLANK, ChangeKind.COPIED)) for quarter in range(4)
@@ -71,8 +72,8 @@ _QUARTER_CHANGES = tuple(
 class _ToolCalls:
     """The results of one tool, in the order of its calls.
 
-    `by_arguments` maps arguments to the first call with these arguments. `by_record` maps each record for which a list
-    contains a value to the first such call and the index in its list.
+    `by_arguments` maps arguments to the first call with these arguments. `by_record` maps each record to the first call
+    whose result has a value for it, and the index of that value.
     """
 
     results: list[object] = field(default_factory=list)
@@ -88,7 +89,7 @@ class _ToolCalls:
 
 
 class ToolRecord:
-    """The cells of a session, and the results of the tools that the cells called."""
+    """The cells of a session, and the results of the tools called by the cells."""
 
     def __init__(self) -> None:
         self.cells: list[str] = []
@@ -98,11 +99,11 @@ class ToolRecord:
         self._values = 0
 
     def reset(self) -> None:
-        """Clear the recorded cells and results, because the session's variables are lost."""
+        """Clear the recorded cells and results, because the session's variables were lost."""
         self.cells, self.calls, self.is_complete, self._values = [], {}, True, 0
 
     def wrap_tools(self, tools: Mapping[str, Tool]) -> dict[str, Tool]:
-        """Return the tools, wrapped so that their results are recorded. Tools that submit an answer stay unwrapped."""
+        """Wrap the tools so that their results are recorded. Tools that submit an answer stay unwrapped."""
         self.tools = frozenset(tools) - _SUBMITTING_TOOLS
         return {
             name: tool if name in _SUBMITTING_TOOLS else self._wrap_tool(name, tool) for name, tool in tools.items()
@@ -137,7 +138,7 @@ class ReplayResult:
     """The result of running the cells of an answer again.
 
     `moving` contains the sentences that changed with the results. `doubts` gives the reasons why other sentences do not
-    count as moving. If the cells could not be compared, `problem` gives the reason.
+    count as computed. If the cells could not be compared, `problem` gives the reason.
     """
 
     moving: frozenset[str] = frozenset()
@@ -146,20 +147,20 @@ class ReplayResult:
 
     @property
     def numbers_in_doubt(self) -> Mapping[str, str]:
-        """The doubts about sentences that contain a number. Headings and table rules never move."""
+        """The doubts about sentences that contain a number. Headings and table rules never change."""
         return {each: why for each, why in self.doubts.items() if _VALUE.search(remove_markers(each))}
 
     @property
     def reason(self) -> str:
-        """The reason why no sentence moved."""
+        """The reason why no sentence changed."""
         return self.problem or "; ".join(list(dict.fromkeys(self.doubts.values()))[:_MOST_REASONS])
 
 
 @dataclass(frozen=True)
 class _Claim:
-    """A number in a sentence that must move. If `index` is None, the claim is the sentence itself.
+    """A number in a sentence that must change. If `index` is None, the claim is the sentence itself.
 
-    `index` is the index of the number among the numbers of the sentence.
+    `index` is the number's index among the numbers of the sentence.
     """
 
     sentence: str
@@ -185,7 +186,7 @@ _Side = Sequence[Change]
 
 @dataclass
 class ReplayChecker:
-    """Compares the answers of one run after changes of results.
+    """Compares the answers of one run after its tool results have been changed.
 
     `render` returns the text of a submitted value, and `asked` contains the numbers in the question.
     """
@@ -199,7 +200,10 @@ class ReplayChecker:
     _deadline: float = float("inf")
 
     def check(self, value: object) -> ReplayResult:
-        """Find those sentences of an answer that move. Raises `RunCancelledError` if the run was cancelled."""
+        """Find the sentences of an answer that change with the results of tools.
+
+        Raises `RunCancelledError` if the run was cancelled.
+        """
         if not self.record.is_complete:
             return ReplayResult(problem="its code read too much to be run again")
         self._deadline = time.monotonic() + _MAX_SECONDS
@@ -228,12 +232,13 @@ class ReplayChecker:
     def _list_doubts(
         self, open_: Mapping[str, Sequence[_Claim]], sides: Sequence[tuple[_Side, _Side]]
     ) -> dict[str, str]:
-        """Return the reasons to doubt sentences. Claims that did not move with any pair are checked a second time."""
+        """Return the doubts about each sentence. Claims that did not change with any pair are checked a second time."""
         doubts = dict[str, str]()
         if any(open_.values()):
             for change in _CHANGES_OF_ALL:
                 self._find_answer_after(change)
-        # The second check runs the cells again, and a doubt states how many times they were run before that check.
+        # Describe the doubts first, because the second check runs the cells again, and a doubt states how many times
+        # they were run before.
         first = {
             sentence: [(self._describe_doubt(claim, sides), claim) for claim in claims]
             for sentence, claims in open_.items()
@@ -250,7 +255,7 @@ class ReplayChecker:
         return doubts
 
     def _list_claims(self, sentence: str) -> list[_Claim]:
-        """Return the numbers in a sentence that must move.
+        """Return the numbers in a sentence that must change.
 
         For a list item, or a sentence without numbers, this is the sentence itself.
         """
@@ -269,7 +274,7 @@ class ReplayChecker:
         return claims or [whole]
 
     def _find_words(self, sentence: str) -> set[int]:
-        """Return the positions in a sentence that are covered by a string literal in the code with a number in it."""
+        """Return the positions in a sentence covered by a string literal from the code that contains a number."""
         texts = {text for code in self.record.cells for text in extract_number_contexts(code) if text in sentence}
         return {
             place
@@ -279,23 +284,23 @@ class ReplayChecker:
         }
 
     def _describe_doubt(self, claim: _Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
-        """Return the reason why a number or sentence does not count as moving, or an empty string if it does."""
+        """Return why a number or sentence does not count as computed, or an empty string if it does."""
         if doubt := self._describe_movement_doubt(claim, sides):
             return doubt
         others = list(self._iter_replacements(claim, self._answers))
-        # If a number takes only one other value whatever is changed, the code chooses between numbers that it states.
+        # If a number takes only one other value for all changes, the code chooses between hard-coded numbers.
         if claim.has_value and len({*others}) < 2 and not claim.is_item:
-            return "took only one other value, however the text it read was changed"
+            return "took only one other value, no matter how the text it read was changed"
         if self._is_given_without_results(claim):
-            return "was there even when nothing was read"
+            return "was present even when nothing was read"
         if claim.index is None and (number := self._find_stated_number(claim)):
-            return f"has {number}, which stayed the same however the text it read was changed"
+            return f"has {number}, which stayed the same no matter how the text it read was changed"
         return ""
 
     def _describe_movement_doubt(self, claim: _Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
-        """Return the reason why a claim does not move with a change on either side, or an empty string if it does.
+        """Return why a claim does not change with either side of a pair, or an empty string if it does.
 
-        An item may move on only one side if other items move on the other side.
+        An item may change on only one side if other items change on the other side.
         """
         has_moved = False
         for pair in sides:
@@ -307,11 +312,11 @@ class ReplayChecker:
         failed = sum(answer is None for answer in self._answers.values())
         lost = f" ({failed} of {len(self._answers)} runs ended without an answer)" if failed else ""
         if has_moved:
-            return f"changed with one half of the text it read, and never with the other half alone{lost}"
-        return f"stayed the same however the text it read was changed{lost}"
+            return f"changed with one half of the text it read, but never with the other half alone{lost}"
+        return f"stayed the same no matter how the text it read was changed{lost}"
 
     def _is_moved_as_whole(self, claim: _Claim) -> bool:
-        """Return whether each quarter of the records alone gives the number, and changing all records moves it."""
+        """Return whether each quarter of the records alone gives the number, and changing all records changes it."""
         stated = {number for code in self.record.cells for number in extract_numbers(code)}
         if claim.index is None or claim.number in stated or self._is_late():
             return False
@@ -323,12 +328,12 @@ class ReplayChecker:
         )
 
     def _is_given_after(self, claim: _Claim, changes: Sequence[Change]) -> bool:
-        """Return whether any of the changes leads to an answer, and every such answer contains the claim's number."""
+        """Return whether at least one change leads to an answer, and all such answers contain the claim's number."""
         answered = [change for change in changes if self._find_answer_after(change) is not None]
         return bool(answered) and not any(self._find_replacement(claim, change) for change in answered)
 
     def _is_depended_on(self, claim: _Claim) -> bool:
-        """Return whether the rest of the sentence changes with a number, so that the number is a bound or an operand.
+        """Return whether the rest of the sentence changes with a number, which then is a bound or an operand.
 
         The number is changed where the code names it or compares with it. A long number is also changed where it was
         read.
@@ -351,7 +356,7 @@ class ReplayChecker:
         return self._find_answer_after(change) not in (None, self._find_answer_after(_UNCHANGED))
 
     def _iter_replacements(self, claim: _Claim, changes: Iterable[Change]) -> Iterator[str]:
-        """Yield the replacement of a number or sentence for each of the changes with which it moves."""
+        """Yield the replacement of a number or sentence for each change that affects it."""
         for change in changes:
             if not change.number and (other := self._find_replacement(claim, change)) is not None:
                 yield other
@@ -359,8 +364,8 @@ class ReplayChecker:
     def _find_replacement(self, claim: _Claim, change: Change) -> str | None:
         """Return the value that replaces a number or sentence after a change.
 
-        Returns None if the number or sentence stays the same, or if there is no answer. If the answers have different
-        numbers of sentences, or the sentences different numbers of numbers, a number has moved if it occurs less often.
+        Returns None if the number or sentence stays the same, or if there is no answer. If the sentences or their
+        numbers cannot be aligned, a number has changed if it occurs less often.
         """
         answer, sentences = self._find_answer_after(change), self._list_sentences()
         if answer is None or claim.sentence in answer:
@@ -375,7 +380,7 @@ class ReplayChecker:
         return " ".join(numbers) if numbers.count(claim.number) < claim.numbers.count(claim.number) else None
 
     def _is_given_without_results(self, claim: _Claim) -> bool:
-        """Return whether a sentence keeps its number, or a long number, when the tools return nothing at all."""
+        """Return whether a sentence keeps its number, or a long number, when the tools return nothing."""
         answer, sentences = self._find_answer_after(_EMPTY) or [], self._list_sentences()
         if claim.has_value and claim.sentence in answer:
             return True
@@ -390,7 +395,7 @@ class ReplayChecker:
         return claim.number in numbers or any(number.strip("0") for number in is_long)
 
     def _find_stated_number(self, claim: _Claim) -> str:
-        """Return a long number that occurs equally often in a sentence whatever is changed, or an empty string."""
+        """Return a long number that occurs equally often in a sentence for all changes, or an empty string."""
         counts = Counter(claim.numbers)
         changed = [
             Counter(extract_numbers(each))
@@ -410,7 +415,7 @@ class ReplayChecker:
         return time.monotonic() > self._deadline
 
     def _find_answer_after(self, change: Change) -> list[str] | None:
-        """Return the sentences of the answer after a change, or None if there is no answer."""
+        """Return the sentences of the answer after a change, or None if no answer was submitted."""
         if change not in self._answers:
             self._answers[change] = self._run_cells(change)
         return self._answers[change]
@@ -442,19 +447,19 @@ class ReplayChecker:
                 session.close()
         try:
             return _split_sentences(self.render(handed_in[-1])) if handed_in else None
-        except ToolError:  # nothing was submitted, or a value that JSON cannot represent
+        except ToolError:  # The submitted value is empty, or JSON cannot represent it.
             return None
 
 
 class _RepeatedTool:
     """A tool that repeats its earlier result for the same arguments or the same records, with a change applied.
 
-    For other arguments, it returns the results of the calls in order; the last result is repeated.
+    For other arguments, it returns the results of the calls in order, and then repeats the last result.
     """
 
     def __init__(self, name: str, calls: _ToolCalls, change: Change) -> None:
         self._name, self._calls, self._change = name, calls, change
-        # If each of several calls reads one text, their results are changed together, like a list of texts.
+        # If each call reads one string, the results are changed together, like a list of strings.
         self._results = copy_texts(calls.results, change)
         self._called = 0
         self._lists: dict[int, list[object]] = {}
@@ -462,7 +467,7 @@ class _RepeatedTool:
     def __call__(self, *arguments: object, **named: object) -> Any:  # noqa: ANN401  # as tools return
         order, self._called = self._called, self._called + 1
         if not self._results:
-            raise ToolError(f"{self._name} was not called before")
+            raise ToolError(f"{self._name} has not been called yet")
         result = self._change_call(
             self._calls.by_arguments.get(_compute_key(arguments, named), min(order, len(self._results) - 1))
         )
@@ -494,16 +499,16 @@ class _RepeatedTool:
 def _list_records(
     name: str, arguments: Sequence[object], named: Mapping[str, object], result: object
 ) -> Sequence[object]:
-    """Return the records passed to a tool, provided that its result has a value for each of them."""
+    """Return the records passed to a tool if its result has a value for each of them."""
     given = next(iter([*arguments, *named.values()]), None)
     is_for_each = name not in _RETURNING_RECORDS and isinstance(result, list)
     return given if is_for_each and isinstance(given, list | tuple) else ()
 
 
 def _iter_sides() -> Iterator[tuple[Sequence[Change], Sequence[Change]]]:
-    """Yield pairs of sides. Each side is a list of changes, and the two sides of a pair affect different records.
+    """Yield pairs of sides. A side is a list of changes, and the sides of a pair affect different records.
 
-    The lists grow from pair to pair. A sentence is computed if it moves on both sides of a pair.
+    The lists grow from pair to pair. A sentence is computed if it changes on both sides of a pair.
     """
     yield (Change(ChangeKind.LESS),), (Change(ChangeKind.MORE),)
     yield (Change(ChangeKind.LESS), Change(ChangeKind.FEWER)), (Change(ChangeKind.MORE),)
@@ -515,13 +520,13 @@ def _iter_sides() -> Iterator[tuple[Sequence[Change], Sequence[Change]]]:
 
 
 def _is_name(sentence: str, number: re.Match[str]) -> bool:
-    """Return whether a number belongs to a name, as in "Q1", or to a marker, as in "[1]"."""
+    """Return whether a number is part of a name, as in "Q1", or of a marker, as in "[1]"."""
     before = sentence[max(number.start() - 1, 0) : number.start()]
     return before.isalpha() or before == "["
 
 
 def _compute_key(arguments: Sequence[object], named: Mapping[str, object]) -> int:
-    """Return a key for the arguments of a call. Of a record, only its position is part of the key."""
+    """Return a key for a call's arguments. Only the position of a record is part of the key."""
     return hash((_to_hashable(arguments), _to_hashable(named)))
 
 

@@ -17,7 +17,7 @@ from rlm.strategy import Context
 
 
 class RecursiveStrategy:
-    """Answers a question by running the loop in an environment that was created for the request."""
+    """Answers a question by running the loop in an environment created for the request."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -25,8 +25,8 @@ class RecursiveStrategy:
     def stream(self, context: Context) -> Iterator[Event]:
         """Yield each cell when it ends, and finally the draft.
 
-        Raises `SandboxUnavailableError` and `RunCancelledError`. Refusals by the model's server are raised if there is
-        no draft.
+        Raises `SandboxUnavailableError` and `RunCancelledError`. If there is no draft, errors of the model's server are
+        also raised.
         """
         run = RecursiveRun(self._environment, context.question)
         for turn in run.iter_turns():
@@ -39,7 +39,7 @@ class RecursiveStrategy:
 
 
 def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
-    """Build the draft from the submitted answer or best draft, or else a sentence that explains why neither exists."""
+    """Build the draft from the submitted answer, the best draft, or a sentence that explains why neither exists."""
     found, finished, log = run.answer, run.submissions.final is not None, run.log
     coverage, notes, reasons = log.compute_coverage(), list[str](), [] if finished or not run.reason else [run.reason]
     if found is None:
@@ -72,10 +72,10 @@ def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
 
 
 def separate_passages(cited: Mapping[int, EvidenceEntry], corpus: Corpus) -> dict[int, Passage]:
-    """Return the passages of evidence by number. If two passages of one document would overlap, they are cut.
+    """Return the passages of evidence, keyed by number. Overlapping passages of one document are cut.
 
-    Each passage keeps its span and the text up to the end of the next sentence. The remaining text belongs to the
-    following passage.
+    Each passage keeps its span and the text up to the end of the next sentence. The remaining text belongs to the next
+    passage.
     """
     order = sorted(cited, key=lambda number: (cited[number].span.version_id, cited[number].span.start))
     starts = {number: each.passage.start for number, each in cited.items()}

@@ -1,8 +1,8 @@
-"""Accepts the answers that a run's code submits: text whose markers refer to evidence, or a structured value.
+"""Accepts the answers submitted by a run's code: text whose markers refer to evidence, or a structured value.
 
-The form of an answer is checked here, so that the model can correct it: markers must refer to entries, and quotes must
-occur in the documents. A judge later checks whether the evidence supports the answer. No answer is refused for lack of
-support.
+The format of an answer is checked here, so that the model can correct it: markers must refer to entries, and quotes
+must occur in the documents. A judge later checks whether the evidence supports the answer. No answer is rejected for
+lack of support.
 """
 
 import json
@@ -21,16 +21,16 @@ from rlm.loop.read_log import ReadLog
 from rlm.loop.replay import ReplayResult
 from rlm.sandbox.port import ToolError
 
-# Maximum number of times that an answer is sent back for the same kind of fault in its form. After that, it is accepted
-# as it is.
+# Maximum number of times an answer is sent back for the same kind of formatting error. After that, it is accepted as
+# is.
 _MAX_SENT_BACK = 2
 _NOT_SAID = "The documents do not say."
 MAX_ANSWER_CHARS = 60_000
 _MAX_DEPTH = 20
-_DOUBT = "The answer claims to be computed, and nothing has confirmed that: {}. Its code: {}"
+_DOUBT = "The answer claims to be computed, but this could not be confirmed: {}. Its code: {}"
 _NOT_MARKED = 'The sentence "{}" is not marked as computed: {}.'
 _MOST_CODE_CHARS, _MOST_SHOWN, _MOST_PARTS = 500, 120, 3
-_NOT_MOVED = "it stayed the same when the text it read was changed, or changed with one place alone"
+_NOT_MOVED = "it stayed the same when the text it read was changed, or changed only with a single place"
 _KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float, "number"), (list, "list"))
 
 
@@ -38,11 +38,10 @@ _KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float
 class Submission:
     """A submitted answer: Markdown in which the marker `[1]` refers to the first entry of `cited`, and so on.
 
-    `result` is the value of a structured answer. If code `computed` the answer, `how` describes the computation;
+    `result` is the value of a structured answer. If code `computed` the answer, `how` describes the computation, and
     `stated` contains the sentences that were not computed. `found` is false if the documents do not contain the answer.
-    `remarks` are shown to users. `part` is the question of the sub-run that gave the answer, or empty for the answer of
-    the top-level run. `handed_in` is the answer as the code passed it. `code` is the cell that passed it, shortened if
-    long.
+    `remarks` are shown to users. `part` is the question of the sub-run that gave the answer, or empty for the top-level
+    run. `handed_in` is the answer as passed by the code. `code` is the cell that passed it, truncated if long.
     """
 
     text: str
@@ -61,13 +60,13 @@ class Submission:
     def rank(self) -> tuple[bool, bool]:
         """The sort key for drafts.
 
-        Answers rank above other drafts, and answers to the question of the top-level run rank highest.
+        Answers rank above other drafts, and answers of the top-level run rank highest.
         """
         return self.found, not self.part
 
 
 class Submissions:
-    """The answers submitted by a run's code. If the run ends without a submission, the best draft is used."""
+    """The answers submitted by a run's code. The best draft is used if the run ends without a submission."""
 
     def __init__(
         self,
@@ -87,25 +86,25 @@ class Submissions:
         self.best: Submission | None = None
 
     def submit(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
-        """End the run with an answer. Raises `ToolError` if the form of the answer has faults."""
+        """End the run with an answer. Raises `ToolError` if the answer has the wrong format."""
         self.final = self._build_submission("submit", answer, evidence, computed, found)
         return "submitted"
 
     def draft(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
-        """Store an answer in case the run ends without a submission. Raises the same errors as `submit`."""
+        """Store an answer for the case that the run ends without a submission. Raises the same errors as `submit`."""
         made = self._build_submission("draft", answer, evidence, computed, found)
         self._store_draft(made)
         return "kept" if self.best is made else "a better draft is kept already"
 
     def store_part(self, question: str, submission: Submission) -> None:
-        """Store the answer of a sub-run, in case the top-level run finds nothing better."""
+        """Store the answer of a sub-run, for the case that the top-level run finds nothing better."""
         if submission.found:
-            # The answer no longer claims to be computed, because confirming this would require the cells of the
+            # Withdraw the claim that the answer was computed, because confirming it would require the cells of the
             # sub-run.
             self._store_draft(replace(submission, part=submission.part or question, computed=False, how=""))
 
     def apply_replay(self, replayed: ReplayResult) -> None:
-        """Withdraw the claim that the answer, or some of its sentences, were computed, if the replay disproves it."""
+        """Withdraw the claim that the answer or some of its sentences were computed if the replay disproves it."""
         found = self.final or self.best
         if found is None or not found.computed:
             return
@@ -138,7 +137,7 @@ class Submissions:
         if not isinstance(found, bool):
             raise ToolError("found must be True or False")
         if not (computed is None or isinstance(computed, bool | str)):
-            raise ToolError("computed must be True, or a text that says how the value was computed")
+            raise ToolError("computed must be True or a string that describes how the value was computed")
         if answer is None or not found:
             text = _check_answer_text(_NOT_SAID if answer is None else answer)
             return Submission(*self._with_evidence(text, evidence), found=False)
@@ -165,19 +164,19 @@ class Submissions:
         return code if len(code) <= _MOST_CODE_CHARS else f"{code[:_MOST_CODE_CHARS]} …"
 
     def _describe_doubt(self, tool: str) -> str:
-        """Return the reason to doubt that an answer was computed, or an empty string if there is none."""
+        """Return why the answer may not have been computed, or an empty string if there is no doubt."""
         if not self._log.has_worked:
             return "The answer claims to be computed, but its code read no document."
         numbers = self._literals.get_numbers_behind(tool)
         # guard: no-typed-number-in-sums
         if typed := sorted(each for each in numbers if not has_number(self._question, each)):
-            return _DOUBT.format(f"{', '.join(typed)} was typed into the code", self._format_code())
+            return _DOUBT.format(f"{', '.join(typed)} was hard-coded", self._format_code())
         return ""
 
     def _with_evidence(
         self, text: str, evidence: object, *, made_by_code: bool = False
     ) -> tuple[str, tuple[EvidenceEntry, ...]]:
-        """Return the text with its markers, and the evidence for them.
+        """Return the text with its markers, and the evidence to which they refer.
 
         Lists of numbers in text made by code are not markers.
         """
@@ -188,8 +187,8 @@ class Submissions:
         if lost:
             self._send_back(
                 "quotes",
-                f"{'; '.join(lost[:5])}. Copy the words exactly as read() returns them, or leave the entry out. "
-                "Submitted again as it is, the sentence counts as one without evidence",
+                f"{'; '.join(lost[:5])}. Copy the words exactly as read() returns them, or omit the entry. "
+                "If it is submitted again unchanged, the sentence counts as one without evidence",
             )
         cited = [(number, each) for number, each in enumerate(entries, start=1) if isinstance(each, EvidenceEntry)]
         renumbered = {number: new for new, (number, _) in enumerate(cited, start=1)}
@@ -199,7 +198,7 @@ class Submissions:
             if 0 < number <= len(entries):
                 named.add(number)
                 return renumbered.get(number)
-            if number <= MAX_EVIDENCE:  # a greater number is not a marker but text in brackets, such as a year
+            if number <= MAX_EVIDENCE:  # A greater number is not a marker, but text in brackets, such as a year.
                 strange[number] = None
             return number
 
@@ -210,7 +209,7 @@ class Submissions:
             count = f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}"
             self._send_back(
                 "markers",
-                f"the answer has {said}, and evidence has {count}; markers count from [1], and other numbers "
+                f"the answer has {said}, but evidence has {count}; markers start at [1], and other numbers "
                 "have no brackets",
             )
         if cited and not named:
@@ -220,7 +219,7 @@ class Submissions:
     def _add_markers(self, text: str, entries: int, *, made_by_code: bool) -> str:
         """Return the text with all markers after its only sentence.
 
-        If the text has several sentences, the model must place the markers itself.
+        If the text has several sentences, the model must place the markers.
         """
         markers = "".join(f"[{number}]" for number in range(1, entries + 1))
         if "\n" not in text and len(list_sentence_spans(text)) <= 1:
@@ -234,37 +233,37 @@ class Submissions:
         return f"{text}\n\nEvidence: {markers}"
 
     def _send_back(self, fault: str, message: str) -> None:
-        """Raise `ToolError`, unless the same kind of fault has already been sent back often enough."""
+        """Raise `ToolError`, unless the same kind of error has already been sent back often enough."""
         self._sent_back[fault] = self._sent_back.get(fault, 0) + 1
         if self._sent_back[fault] <= _MAX_SENT_BACK:
             raise ToolError(message)
 
 
 def render_submission(answer: object) -> str:
-    """Return an answer as the user sees it. Raises `ToolError` if the answer is invalid."""
+    """Return an answer as shown to users. Raises `ToolError` if the answer is invalid."""
     return _check_answer_text(answer if isinstance(answer, str) else render_markdown(build_result(answer).value))
 
 
 def _check_answer_text(answer: object) -> str:
     if not isinstance(answer, str):
-        raise ToolError("with found=False the answer must be a text that says what the documents do not say, or None")
+        raise ToolError("with found=False, the answer must be None or a string that says what the documents do not say")
     text = answer.strip()
     if not text:
         raise ToolError("the answer is empty; if the documents do not say, call submit(None)")
     if len(text) > MAX_ANSWER_CHARS:
-        raise ToolError(f"the answer has {len(text):,} characters, and the limit is {MAX_ANSWER_CHARS:,}")
+        raise ToolError(f"the answer has {len(text):,} characters, but the limit is {MAX_ANSWER_CHARS:,}")
     return text
 
 
 def build_result(value: object) -> Result:
-    """Convert a value to JSON, with its kind. Raises `ToolError` if JSON cannot represent the value."""
+    """Convert a value to JSON, and determine its kind. Raises `ToolError` if JSON cannot represent the value."""
     _require_json(value)
     plain = convert_to_json(value)
     return Result(next((kind for type_, kind in _KINDS if isinstance(plain, type_)), "table"), plain)
 
 
 def render_markdown(value: object) -> str:
-    """Render a JSON value for display: a list of flat objects as a table, a list as such, others in a code fence."""
+    """Render a JSON value for display: a list of flat objects as a table, a list as a list, others in a code fence."""
     match value:
         case bool():
             return "Yes." if value else "No."
@@ -308,16 +307,18 @@ def _require_json(value: object, depth: int = 0) -> None:
         raise ToolError(f"the answer is nested more than {_MAX_DEPTH} levels deep")
     match value:
         case float() if not math.isfinite(value):
-            raise ToolError(f"the answer has {value}, which is not a number in JSON")
+            raise ToolError(f"the answer contains {value}, which is not a valid number in JSON")
         case None | bool() | int() | float() | str():
             return
         case dict():
             for name, each in value.items():
                 if isinstance(name, dict | list):
-                    raise ToolError("names in the answer must be texts or numbers")
+                    raise ToolError("keys in the answer must be strings or numbers")
                 _require_json(each, depth + 1)
         case list() | tuple() | set() | frozenset():
             for each in value:
                 _require_json(each, depth + 1)
         case _:
-            raise ToolError("the answer must be a text, or a JSON value: a number, True or False, a list, a dict")
+            raise ToolError(
+                "the answer must be a string or another JSON value: a number, True or False, a list, a dict"
+            )

@@ -1,1 +1,1 @@
-"""Answers questions over record tables by computing: a plan in SQL, and columns that a model judges."""
+"""Answers questions over record tables by computation: a plan in SQL, and columns whose values a model judges."""

@@ -1,4 +1,4 @@
-"""The record tables that a question may be about: their names, columns, and a few of their rows.
+"""The record tables that a question may be about: their names, their columns, and some of their rows.
 
 Two tables are always added to the tables of the files: `documents`, with a row for each document in scope, and
 `sections`, with a row for each heading if any document has headings. Tables with the same columns are merged here, even
@@ -40,20 +40,20 @@ from rlm.untrusted import to_one_line
 
 DOCUMENTS, SECTIONS = "documents", "sections"
 MAX_DESCRIBED = 30
-# Number of passages to search for when finding out which tables a question may be about.
+# Number of passages to search for, to find the tables that a question may be about.
 _LOOKUP_PASSAGES = 50
-_FEW_TABLES = 3  # with at most this many tables, all are described, so their order does not matter
-# Rankings of tables are short, so the first rank must count far more than the others. The constant is therefore smaller
-# than for passages.
+_FEW_TABLES = 3  # If there are at most this many tables, all are described, so their order does not matter.
+# This constant is smaller than for passages, because rankings of tables are short, so the first rank must count far
+# more than the others.
 _RRF_K = 10
 _CHARS_PER_TOKEN = 4
 _MAX_ATTRIBUTES = 60
 _SAMPLE_ROWS, _SHOWN_DOCUMENTS = 3, 40
 _TITLE_CHARS = 80
-# A merged table may consist of thousands of tables. At most this many of them are used for profiles and captions.
+# A merged table may consist of thousands of tables, so at most this many of them are used for profiles and captions.
 _MOST_PROFILED, _MOST_CAPTIONS = 200, 6
 _NAME_CHARS = 40
-# Number of documents to examine when finding out whether a corpus has headings.
+# Number of documents to check for headings, to find out whether a corpus has any.
 _SAMPLED_DOCUMENTS = 10
 _DOCUMENT_COLUMNS = (
     Column("title", ColumnType.TEXT),
@@ -84,7 +84,7 @@ class TableKind(StrEnum):
 
 @dataclass(frozen=True)
 class TablePart:
-    """The table of one document, which is all or part of a table in scope."""
+    """A table of one document, which is all or part of a table in scope."""
 
     document: CorpusDocument
     table: RecordTable
@@ -94,7 +94,8 @@ class TablePart:
 class TableInScope:
     """A table with its name in SQL. `rows` is None if the rows have not been counted yet.
 
-    After the columns of the files come the columns named in `origin`, which give the document and table of each row.
+    The columns of the files are followed by the columns named in `origin`, which give the document and table of each
+    row.
     """
 
     name: str
@@ -107,22 +108,22 @@ class TableInScope:
 
 @dataclass(frozen=True)
 class TablesInScope:
-    """Tables keyed by name, starting with the tables of the files, and the contents of some of the tables."""
+    """Tables keyed by name, starting with the tables of the files, and the contents of some tables."""
 
     tables: tuple[TableInScope, ...]
     contents: Mapping[str, Contents]
 
     @property
     def has_records(self) -> bool:
-        """True if any table comes from a file, as opposed to the tables of documents and sections."""
+        """Whether any table comes from a file rather than being a table of documents or sections."""
         return any(table.kind is TableKind.RECORDS for table in self.tables)
 
     def find_table(self, name: str) -> TableInScope | None:
-        """Return the table with this name, or None. Case is ignored, as in SQL."""
+        """Return the table with this name, or None. As in SQL, case is ignored."""
         return next((table for table in self.tables if table.name.casefold() == name.casefold()), None)
 
     def list_mentioned(self, sql: str) -> list[TableInScope]:
-        """Return the tables whose names occur in a query, in the order in which they first occur."""
+        """Return the tables whose names occur in a query, in the order of their first occurrence."""
         places = (
             (re.search(rf"(?<!\w){re.escape(table.name)}(?!\w)", sql, re.IGNORECASE), table) for table in self.tables
         )
@@ -130,7 +131,7 @@ class TablesInScope:
         return [table for _, table in sorted(found, key=lambda each: each[0])]
 
     def render_description(self, reading_tokens: int = 0) -> str:
-        """Return the text of the description that `describe` builds."""
+        """Return the text of the description built by `describe`."""
         return self.describe(reading_tokens).text
 
     def describe(self, reading_tokens: int = 0) -> Description:
@@ -150,7 +151,7 @@ class TablesInScope:
 
 
 class TableCatalog:
-    """Finds the tables of a corpus. All questions of a process share one catalog."""
+    """Finds the tables of a corpus. All questions answered by a process share one catalog."""
 
     def __init__(self, records: RecordTables) -> None:
         self.records = records
@@ -158,9 +159,9 @@ class TableCatalog:
     def list_tables(self, corpus: Corpus, question: str = "", search: Search | None = None) -> TablesInScope:
         """Return the tables of all documents of a corpus, with the contents of those that can be described.
 
-        If a document was hidden from the principal after the corpus was opened, its tables are omitted. If there are
-        many tables, they are ordered by relevance: the first are those that a search for the question finds, that share
-        rare words with the question, or that have many rows.
+        If a document has been hidden from the principal since the corpus was opened, its tables are omitted. If there
+        are many tables, they are ordered by relevance: tables rank higher if a search for the question finds them, if
+        they share rare words with the question, or if they have many rows.
         """
         # guard: table-prompt-readers
         corpus = corpus.restrict_to(each.handle for each in corpus.documents if corpus.is_open(each))
@@ -180,7 +181,7 @@ class TableCatalog:
         return TablesInScope((*records, *others), contents)
 
     def _load_tables(self, document: CorpusDocument, corpus: Corpus) -> Sequence[RecordTable]:
-        """Load the tables of a document. The result is empty if the document's list of tables cannot be read."""
+        """Load the tables of a document. The result is empty if its list of tables cannot be read."""
         try:
             with corpus.reading_stored(document):
                 return self.records.load_tables(document.handle.version_id)
@@ -212,7 +213,8 @@ class TableCatalog:
                 )
                 for part in table.parts[:_MOST_CAPTIONS]
             ]
-        except (KeyError, ContentChangedError, UnknownHandleError):  # deleted, hidden or changed in the meantime
+        # The document was deleted, hidden or changed in the meantime.
+        except (KeyError, ContentChangedError, UnknownHandleError):
             return Contents(parts=len(table.parts))
         columns: list[ColumnProfile | None] = []
         if len(profiles) == len(table.parts):
@@ -246,13 +248,13 @@ def _build_documents_contents(table: TableInScope, corpus: Corpus) -> Contents:
     numbers = {each.handle: number for number, each in enumerate(corpus.documents, start=1)}
     rows: dict[int, Sequence[str | None]] = {}
     for each in corpus.sample_documents(_SHOWN_DOCUMENTS):
-        with suppress(UnknownHandleError):  # deleted or hidden in the meantime
+        with suppress(UnknownHandleError):  # The document was deleted or hidden in the meantime.
             rows[numbers[each.handle]] = _to_texts(build_document_row(each, corpus, table.columns))
     return Contents(columns, rows)
 
 
 def _load_properties(corpus: Corpus) -> list[Mapping[str, str]]:
-    """Return the properties of every document. The result is empty if too many documents have properties."""
+    """Return the properties of every document, or an empty list if too many documents have properties."""
     have_some = [document.media_type in PROPERTY_COLUMNS for document in corpus.documents]
     if not 0 < sum(have_some) <= _MOST_PROFILED:
         return []
@@ -276,7 +278,7 @@ def _to_texts(row: Sequence[object]) -> list[str | None]:
 
 
 def build_document_row(document: CorpusDocument, corpus: Corpus, columns: Sequence[Column]) -> tuple[object, ...]:
-    """Return the row of the table `documents` for a document, with the values in the order of `columns`."""
+    """Return a document's row in the table `documents`, with its values in the order of `columns`."""
     text = corpus.load_text_map(document)
     pages = len(text.layout.places) or None
     fixed = (document.title, document.name, document.collection, document.characters, document.tokens, pages)
@@ -290,7 +292,7 @@ def _get_attributes(document: CorpusDocument) -> dict[str, Any]:
 
 
 def build_section_row(section: Section, corpus: Corpus) -> tuple[object, ...]:
-    """Return the row of the table `sections` for a section."""
+    """Return a section's row in the table `sections`."""
     title = corpus.get_document(section.handle).title
     return (title, " > ".join(section.heading_path) or None, section.page, section.tokens)
 
@@ -298,17 +300,17 @@ def build_section_row(section: Section, corpus: Corpus) -> tuple[object, ...]:
 def iter_sections(corpus: Corpus) -> Iterator[Section]:
     """Yield the sections of all documents, in reading order."""
     for document in corpus.documents:
-        with suppress(DocumentUnreadableError):  # the answer reports that the document was skipped
+        with suppress(DocumentUnreadableError):  # The answer reports that the document was skipped.
             yield from list_sections(corpus, document.handle)
 
 
 def get_origin_values(table: TableInScope, part: TablePart) -> tuple[str, ...]:
-    """Return the values of the columns named in `table.origin` for the rows of a part."""
+    """Return the values of the `table.origin` columns for a part's rows."""
     return (part.document.title, part.table.name)[: len(table.origin)]
 
 
 def _rank_tables(tables: Sequence[TableInScope], question: str, passages: Sequence[Passage]) -> list[TableInScope]:
-    """Rank tables by fusing three rankings: by the passages found, by the words of the question, and by size.
+    """Rank tables by fusing three rankings: by passages found, by words shared with the question, and by size.
 
     The method is reciprocal rank fusion (Cormack, Clarke & Buettcher, SIGIR 2009). Tied tables all get the rank of the
     last of them.
@@ -326,9 +328,9 @@ def _compute_shares(scores: Sequence[float]) -> list[float]:
 
 
 def _score_by_words(tables: Sequence[TableInScope], question: str) -> list[float]:
-    """Score tables by the words that they share with a question. A word that occurs in few tables has a higher weight.
+    """Score tables by the words that they share with a question. Words that occur in few tables have more weight.
 
-    The names of a table and of its file have a higher weight than the names of its columns.
+    The names of a table and of its file have more weight than the names of its columns.
     """
     in_titles, in_columns = (
         list(map(set, iter_matched_words(_get_encoder(), question, map(texts, tables))))
@@ -348,7 +350,7 @@ def _get_encoder() -> Bm25Encoder:
 
 
 def _join_titles(table: TableInScope) -> str:
-    """Return the names of all tables merged into a table, and the names of their documents and files."""
+    """Return the names of all tables merged into a table, and of their documents and files."""
     parts = table.parts[:_MOST_CAPTIONS]
     named = (each for part in parts for each in (part.table.name, part.document.title, part.document.name))
     return " ".join(dict.fromkeys(named))
@@ -361,7 +363,7 @@ def _join_column_names(table: TableInScope) -> str:
 def _score_by_passages(tables: Sequence[TableInScope], passages: Sequence[Passage]) -> list[float]:
     """Score tables by passages, which are ordered best first.
 
-    Tables that contain one of the passages rank above tables that are merely in a document that was found.
+    Tables that contain a passage rank above other tables of the document in which it was found.
     """
     by_document = {passage.version_id: rank for rank, passage in reversed(list(enumerate(passages)))}
 
@@ -387,7 +389,7 @@ def _is_overlapping(part: TablePart, passage: Passage) -> bool:
 
 
 def _group_parts(parts: Iterable[TablePart]) -> Iterator[TableInScope]:
-    """Merge tables whose columns have the same names."""
+    """Merge tables that have the same column names."""
     groups: dict[tuple[str, ...], list[TablePart]] = defaultdict(list)
     for part in parts:
         groups[tuple(column.name.casefold() for column in part.table.columns)].append(part)
@@ -404,7 +406,7 @@ def _group_parts(parts: Iterable[TablePart]) -> Iterator[TableInScope]:
 
 
 def _list_origin_columns(parts: Sequence[TablePart], columns: Sequence[Column]) -> tuple[str, ...]:
-    """Return the names of the columns that give a row's source.
+    """Return the names of the columns that give the source of each row.
 
     The result is empty if all rows come from one table.
     """
@@ -429,7 +431,7 @@ def _merge_columns(one: Column, other: Column) -> Column:
 
 
 def _find_common_name(names: Sequence[str]) -> str:
-    """Return the common beginning of the tables' names, or the first name if they have no common beginning."""
+    """Return the common beginning of the tables' names, or the first name if they have none."""
     if len(set(names)) == 1:
         return names[0]
     alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*(name.casefold() for name in names), strict=False))
@@ -450,12 +452,12 @@ def _iter_sections_tables(corpus: Corpus) -> Iterator[TableInScope]:
 def _has_headings(document: CorpusDocument, corpus: Corpus) -> bool:
     try:
         return any(chunk.heading_path for chunk in corpus.load_text_map(document).chunks)
-    except DocumentUnreadableError:  # the answer reports that the document was skipped
+    except DocumentUnreadableError:  # The answer reports that the document was skipped.
         return False
 
 
 def _list_property_columns(corpus: Corpus) -> tuple[Column, ...]:
-    """Return the columns for the properties that the documents' file types define."""
+    """Return the columns for the properties that exist for the file types of the documents."""
     types = dict.fromkeys(document.media_type for document in corpus.documents)
     return tuple(dict.fromkeys(column for kind in types for column in PROPERTY_COLUMNS.get(kind, ())))
 
@@ -492,13 +494,13 @@ def _convert_to_type(value: object, kind: ColumnType) -> object:
 
 
 def _build_safe_name(name: str) -> str:
-    """Return a name that SQL accepts without quotes. A name that is itself an SQL keyword may still need quotes."""
+    """Return a name that SQL accepts without quotes, unless it is an SQL keyword."""
     safe = _OTHER_THAN_WORDS.sub("_", name.casefold()).strip("_")[:_NAME_CHARS].rstrip("_") or "table"
     return f"table_{safe}" if safe[0].isdigit() else safe
 
 
 def _reserve_name(name: str, taken: set[str]) -> str:
-    """Reserve a name and return it. If the name is already taken, a number is appended."""
+    """Reserve a name and return it, with a number appended if the name is already taken."""
     unused, number = name, 1
     while unused in taken:
         number += 1

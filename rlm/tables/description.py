@@ -1,4 +1,4 @@
-"""Describes tables to a model: columns with their values, some rows, and the text around each table.
+"""Describes tables to a model: their columns with values, some rows, and the text around each table.
 
 Except for the frame, the description consists of text from the documents. Each value is on one line and sanitized by
 `to_one_line`.
@@ -13,30 +13,31 @@ from ingest.storage.tables.profiles import ELLIPSIS, MAX_VALUE_CHARS, truncate_t
 from ingest.storage.tables.types import Column, ColumnProfile, ColumnType
 from rlm.untrusted import to_one_line
 
-# Maximum number of characters for tables in a prompt; models that read a lot get more. Columns come first. If there are
-# many tables, the first fraction limits their columns, and the second fraction limits the values and rows of one table.
+# Maximum number of characters for tables in a prompt. Models that can read a lot get more. If there are many tables,
+# the first fraction limits the part for columns, and the second fraction limits the values and rows of a single table.
 DESCRIBED_CHARS = 12_000
 _SHARE_OF_COLUMNS, _SHARE_OF_ONE = 1 / 2, 1 / 3
 _NAMED_CHARS = 2_000
 _MAX_COLUMNS = 60
 _NAME_CHARS = 80
 _UNIT_CHARS = 8
-# Number of examples to show for values that occur only once, if there are more values than the second number.
+# The first number is how many examples are shown for values that occur only once, if there are more values than the
+# second number.
 _EXAMPLES, _MOST_NAMES = 3, 24
-_BRIEF_CHARS = 120  # a longer caption is shortened to its last characters
-# Maximum number of characters for the values of all columns of a table and for all cells of a row, and the minimum for
-# a single column or cell.
+_BRIEF_CHARS = 120  # Longer captions are truncated to their last characters.
+# The maximum number of characters for the values of all columns of a table, and the minimum for one column.
 _VALUES_CHARS, _FEWEST_VALUES_CHARS = 4_000, 80
-# If not all values are shown, the most common values get this fraction of the characters. The rarest values get the
+# If not all values are shown, the most common values get this fraction of the characters, and the rarest values get the
 # remaining characters.
 _SHARE_OF_COMMON = 2 / 3
+# The maximum number of characters for all cells of a row, and the minimum for one cell.
 _ROW_CHARS, _FEWEST_CELL_CHARS = 1_600, 16
 _EMPTY = "(empty)"
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The lines above and below a table in its document, such as notes, or a caption with the unit of its numbers."""
+    """The lines above and below a table in its document, such as notes, or a caption that gives the unit of numbers."""
 
     name: str
     rows: int
@@ -46,7 +47,7 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Contents:
-    """The profiles of a table's first columns, as far as they are known, and some of its rows by number.
+    """The profiles of a table's first columns, as far as they are known, and some of its rows, keyed by number.
 
     `around` is the text around the first of the `parts` document tables that were merged into this table.
     """
@@ -70,9 +71,9 @@ class DescribedTable:
 
 @dataclass(frozen=True)
 class Description:
-    """The text about tables, and the names of tables by how they are shown: in full, by columns, or by name at most.
+    """The text about tables, and the names of tables by how they are shown: in full, by columns, or at most by name.
 
-    If a `listed` table appears in the text at all, only its name appears.
+    If a `listed` table appears in the text at all, only its name is shown.
     """
 
     text: str
@@ -84,10 +85,10 @@ class Description:
 def describe_tables(
     records: Sequence[DescribedTable], others: Sequence[DescribedTable], most_chars: int
 ) -> Description:
-    """Describe tables for a prompt: all `others`, and as many of the `records` as fit, starting with the first.
+    """Describe tables for a prompt: all `others`, and as many `records` as fit, starting with the first.
 
     As many tables as fit are shown with at least their columns. The first of these are also shown with values and rows.
-    Of the remaining tables, only the names are given.
+    Of the remaining tables, only the names are shown.
     """
     always = ["\n".join(_render_whole(table, most_chars)) for table in others]
     room = max(0, most_chars - sum(map(len, always)))
@@ -117,7 +118,7 @@ def describe_tables(
 
 
 def _select_fitting(texts: Sequence[str], start: int, room: int) -> dict[int, str]:
-    """Return as many of the texts as fit, starting with index `start`. The result is keyed by index."""
+    """Return as many of the texts as fit, starting with index `start`, keyed by index."""
     lengths = accumulate(map(len, texts[start:]))
     return {
         at: text for at, (text, length) in enumerate(zip(texts[start:], lengths, strict=True), start) if length <= room
@@ -133,7 +134,7 @@ def _render_left_out(count: int) -> Iterator[str]:
 def _render_whole(table: DescribedTable, most_chars: int = DESCRIBED_CHARS) -> Iterator[str]:
     """Yield all lines about a table.
 
-    Its values get at most half of the characters, and its rows get the remaining ones.
+    Its values get at most half of the characters, and its rows get the rest.
     """
     contents = table.contents or Contents()
     yield _render_heading(table)
@@ -164,7 +165,7 @@ def _render_whole(table: DescribedTable, most_chars: int = DESCRIBED_CHARS) -> I
 def _render_captions(contents: Contents) -> Iterator[str]:
     """Yield the lines above and below a table.
 
-    If several tables were merged, their names are included, because these names identify the rows.
+    If several tables were merged, their names are included, because they identify the rows.
     """
     for each in contents.around:
         above, name = to_one_line(each.above), to_one_line(each.name, _NAME_CHARS)
@@ -196,7 +197,7 @@ def _render_brief(table: DescribedTable) -> Iterator[str]:
 
 
 def _render_names(tables: Sequence[DescribedTable]) -> Iterator[str]:
-    """Yield a line with as many names of tables without a description as fit."""
+    """Yield a line with the names of tables that are not described, as far as they fit."""
     if not tables:
         return
     lengths = accumulate(len(table.name) + 4 for table in tables)
@@ -217,13 +218,13 @@ def _render_column(column: Column) -> str:
 
 
 def _render_facts(profile: ColumnProfile, rows: int, room: int) -> str:
-    """Describe a column by its empty cells, and by either all its values, their range, or the most common ones."""
+    """Describe a column by its number of empty cells, and by all its values, their range, or the most common ones."""
     found: list[str] = []
     if profile.empty:
         found.append("empty" if profile.empty == rows else f"{profile.empty:,} empty ({profile.empty / rows:.0%})")
     different = f"{'' if profile.is_exact else 'about '}{profile.distinct:,} different" if profile.distinct else ""
-    # For numbers or dates that hardly ever repeat, a range says more than a list. Long texts are not described by a
-    # range, because comparing them is not useful.
+    # For numbers or dates that hardly ever repeat, a range is more informative than a list. Long texts have no useful
+    # range.
     repeats = profile.distinct is None or 2 * profile.distinct <= rows - profile.empty
     if profile.smallest is not None and not (profile.has_all_values and repeats):
         found += [f"{profile.smallest} to {profile.largest}", different]
@@ -238,7 +239,7 @@ def _render_facts(profile: ColumnProfile, rows: int, room: int) -> str:
 def _render_values(profile: ColumnProfile, room: int) -> str:
     """Return values with their counts, written as in SQL.
 
-    The values are either all values, or the most and least common ones, or examples if most values do not repeat.
+    These are all values, or the most and least common ones, or examples if most values do not repeat.
     """
     is_bare = profile.type in (ColumnType.INTEGER, ColumnType.NUMBER, ColumnType.BOOLEAN)
     is_example = max(profile.values.values()) == 1 and not (
@@ -257,14 +258,14 @@ def _render_values(profile: ColumnProfile, room: int) -> str:
 
 
 def _take_fitting(texts: Sequence[str], room: int) -> Sequence[str]:
-    """Return the first texts that together fit in `room` characters, counting a comma and a space after each text."""
+    """Return the first texts that fit in `room` characters, counting two extra characters per text for ", "."""
     return texts[: sum(length <= room for length in accumulate(len(text) + 2 for text in texts))]
 
 
 def _compute_cell_length(cells: Sequence[str], room: int) -> int:
-    """Return the maximum cell length at which all cells together fit in `room`.
+    """Return the maximum cell length with which all cells together fit in `room`.
 
-    Characters that short cells do not use are available to longer cells.
+    Characters that short cells do not use are available to longer ones.
     """
     lengths = sorted(map(len, cells))
     for at, length in enumerate(lengths):

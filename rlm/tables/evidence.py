@@ -1,4 +1,4 @@
-"""The evidence of a table answer: the first rows behind it as numbered passages, and the markers that cite them."""
+"""The evidence of a table answer: its first source rows as numbered passages, and the markers that cite them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from rlm.tables.render import MAX_SHOWN_ROWS
 from rlm.tables.sql import SqlResult
 from rlm.tables.working import PlanRun
 
-# Maximum number of rows behind an answer that can be cited. `rows_behind` lists all rows, without this limit.
+# Maximum number of cited rows. `rows_behind` lists all rows behind an answer, without this limit.
 _MAX_CITED = 50
-# Up to this number of records, a sentence or result row carries the markers of all its records. The second number is
-# for documents that a model read. With more records, only the first few markers are shown.
+# A sentence or result row with at most this many records has the markers of all of them. The second number applies to
+# documents read by a model. With more records, only the first few markers are shown.
 _MOST_MARKERS, _MOST_MARKERS_READ = 5, 20
 _FIRST_FEW = 3
 
@@ -24,8 +24,8 @@ _FIRST_FEW = 3
 class Evidence:
     """Numbered passages, the quotations that support judged values, and the number of rows behind the answer.
 
-    `numbers` maps each row of a table to its passage. `read` contains the tables whose rows a model read completely.
-    `table` is the table whose records the rows of the result refer to, or empty if there is no such table.
+    `numbers` maps each row of a table to the number of its passage. `read` contains the tables whose rows a model read
+    completely. `table` is the table of the records behind the result's rows, or empty if there is none.
     """
 
     passages: Mapping[int, Passage]
@@ -37,14 +37,15 @@ class Evidence:
 
     @property
     def markers(self) -> str:
-        """The markers of all rows for one sentence, or only the first few markers if there are many."""
+        """The markers of all rows in one string, or only the first few markers if there are many."""
         shown = self.rows if self.rows <= _get_marker_limit(bool(self.read)) else _FIRST_FEW
         return "".join(f"[{number}]" for number in islice(self.passages, shown))
 
     def list_row_markers(self, result: SqlResult) -> Sequence[str]:
         """Return the markers for the first rows of a result.
 
-        Each row has the markers of all its records, or the first few. The result is empty unless every row has markers.
+        Each row has the markers of all its records, or the first few of them. The result is empty unless every row has
+        markers.
         """
         markers = [
             [self.numbers.get((self.table, number)) for number in row]
@@ -56,10 +57,10 @@ class Evidence:
 
 
 def build_evidence(plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequence[int]], run: PlanRun) -> Evidence:
-    """Cite the first rows behind an answer.
+    """Build the evidence, with citations of the first rows behind an answer.
 
-    If a model read a row completely, the citation is for the words that support the row's values. Records of the
-    result's first rows come before other records.
+    If a model read a row completely, only the words that support the row's values are cited. Records behind the
+    result's first rows are cited before other records.
     """
     passages: list[Passage] = []
     quotes: list[OfferedQuote] = []
@@ -89,7 +90,7 @@ def build_evidence(plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequ
 
 
 def _iter_cited_rows(result: SqlResult, table: str, *, read: bool) -> Iterator[list[int]]:
-    """For each of the first rows of a result, yield the records of a table that the row cites."""
+    """Yield, for each of the first rows of a result, the records of a table to cite."""
     found = result.records
     if found is None or found.table.casefold() != table.casefold():
         return

@@ -1,4 +1,4 @@
-"""The rows of a table in scope: their spans, their text for a model, and the file from which SQL reads them."""
+"""The rows of a table in scope: their spans, their text for a model, and the file that SQL reads."""
 
 import re
 from bisect import bisect_right
@@ -30,11 +30,11 @@ from rlm.tables.catalog import (
 )
 from rlm.tables.sql import SqlTable, build_rows_select
 
-# Added columns, such as judged columns, keyed by name. Each consists of a type and a value for each row.
+# Columns added to a table, such as judged columns, keyed by name. Each has a type, and a value for each row.
 Added = Mapping[str, tuple[ColumnType, Sequence[object]]]
 Cells = tuple[object, ...]
 _ROWS_AT_ONCE = 5_000
-# When tables are merged, a column gets the widest of its types in these tables.
+# In a merged table, a column has the widest of its types in the original tables.
 _TYPES = {
     ColumnType.TEXT: "VARCHAR",
     ColumnType.INTEGER: "HUGEINT",
@@ -43,9 +43,9 @@ _TYPES = {
     ColumnType.TIMESTAMP: "TIMESTAMP",
     ColumnType.BOOLEAN: "BOOLEAN",
 }
-# The number of rows whose texts are loaded to estimate the total length of all rows.
+# The number of rows whose texts are loaded to estimate the length of all rows.
 _ESTIMATE_SAMPLE_ROWS = 20
-# A citation of a whole document or section quotes at most this many characters from its beginning.
+# A citation of a whole document or section quotes at most this many of its first characters.
 _QUOTED_CHARS = 1_000
 _NAMES_ROW = re.compile(r"\brows? \d+(?: to \d+)?$")
 
@@ -53,7 +53,7 @@ _NAMES_ROW = re.compile(r"\brows? \d+(?: to \d+)?$")
 class RecordRows:
     """Rows of one or more record tables with the same columns, numbered from 1.
 
-    The first part's rows have the lowest numbers.
+    The rows of the first part have the lowest numbers.
     """
 
     def __init__(self, table: TableInScope, corpus: Corpus, records: RecordTables) -> None:
@@ -71,7 +71,7 @@ class RecordRows:
         return [part.document.handle[row.start : row.end] for part, row in self._iter_rows(numbers)]
 
     def iter_texts(self, numbers: Sequence[int]) -> Iterator[str]:
-        """Yield the text of each row in the form for a model."""
+        """Yield the text of each row, in the format for models."""
         for part, row in self._iter_rows(numbers):
             values = (*row.values, *get_origin_values(self.table, part))
             yield "; ".join(
@@ -84,9 +84,9 @@ class RecordRows:
         return sum(map(estimate_tokens, self.iter_texts(sample))) * len(numbers) // max(1, len(sample))
 
     def build_sql_table(self, folder: Path, added: Added) -> SqlTable:
-        """Return the SQL table for a query, with extra columns appended.
+        """Return the SQL table for a query, with added columns at the end.
 
-        The files of the table are written to `folder`.
+        The table's files are written to `folder`.
         """
         files = [folder / f"{self.table.name}.{number}.parquet" for number in range(len(self.table.parts))]
         for part, file in zip(self.table.parts, files, strict=True):
@@ -107,14 +107,14 @@ class RecordRows:
         return counts
 
     def list_source_rows(self, numbers: Sequence[int]) -> tuple[SourceRows, ...]:
-        """Return the rows, grouped by their original documents and tables."""
+        """Return the rows grouped by their original documents and tables."""
         return tuple(
             SourceRows(part.document.handle.document_id, part.document.handle.version_id, part.table.index, tuple(own))
             for part, own in self._iter_parts(sorted(numbers))
         )
 
     def _build_passage(self, part: TablePart, row: RecordRow) -> Passage:
-        """Return a row as a passage. If the location does not identify the row, the heading includes the row number."""
+        """Return a row as a passage, with the row number in its heading if its location does not identify the row."""
         found = self._corpus.load_passage(part.document.handle[row.start : row.end])
         number = () if _NAMES_ROW.search(found.place) else (f"row {row.number}",)
         return replace(found, heading_path=(part.table.name, *number))
@@ -124,7 +124,7 @@ class RecordRows:
         return tuple(column.name for column in self.table.columns)
 
     def _build_selects(self, files: Sequence[Path]) -> list[str]:
-        """Return a SELECT of the rows of each part. The rows are numbered continuously.
+        """Return a SELECT for the rows of each part. Rows are numbered across all parts.
 
         Columns have the names and types of the merged table.
         """
@@ -155,14 +155,14 @@ class RecordRows:
                     yield part, row
 
     def _iter_parts(self, numbers: Sequence[int]) -> Iterator[tuple[TablePart, list[int]]]:
-        """For each part, yield the numbers of the given rows in the part's own table, in the given order."""
+        """Yield each part with the numbers of the given rows in that part's own table, in the given order."""
         for place, group in groupby(numbers, key=lambda number: bisect_right(self._ends, number - 1)):
             before = self._ends[place - 1] if place else 0
             yield self.table.parts[place], [number - before for number in group]
 
 
 class TextRows:
-    """Rows that are documents or sections, with the same methods as `RecordRows`. A model reads their whole text."""
+    """Rows that are documents or sections, with the same methods as `RecordRows`. A model reads their full text."""
 
     def __init__(
         self, table: TableInScope, corpus: Corpus, spans: Sequence[Handle], values: Callable[[], list[Cells]]
@@ -197,11 +197,10 @@ class TextRows:
         return [self._corpus.load_passage(handle[:_QUOTED_CHARS]) for handle in self.list_handles(numbers)]
 
     def build_read_passage(self, number: int, words: Iterable[str]) -> tuple[Passage, list[str]]:
-        """Return the citation for a row that was read whole: the passage spanning the first through last of `words`.
+        """Return the citation for a row that was read completely: the passage from the first to the last of `words`.
 
-        The words found in the text are also returned, as spelled in the document. If none are found, for example
-        because the text does not mention something, the passage is empty and its location states that the whole text
-        was read.
+        Also returns the words that were found, as spelled in the document. If none were found, for example because the
+        text does not mention something, the passage is empty and its location states that the whole text was read.
         """
         span = self._spans[number - 1]
         text = self._corpus.load_text(span)
@@ -218,7 +217,7 @@ class TextRows:
         return Counter(handle.document_id for handle in self.list_handles(numbers))
 
     def list_source_rows(self, numbers: Sequence[int]) -> tuple[SourceRows, ...]:
-        """Return the rows by their documents.
+        """Return the rows grouped by document.
 
         Each row is the document itself, or one of its sections, identified by number.
         """
@@ -234,7 +233,7 @@ class TextRows:
 
     @cached_property
     def _number_within(self) -> list[int]:
-        """The number of each row among the rows of the same document."""
+        """The number of each row among the rows of its document."""
         seen: Counter[tuple[str, str]] = Counter()
         numbers = []
         for row in range(1, self.rows + 1):

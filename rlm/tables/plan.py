@@ -1,4 +1,4 @@
-"""The plan of a table answer: columns for a model to judge, one query, and a sentence template for the result."""
+"""The plan of a table answer: columns to be judged by a model, a query, and a sentence template for the result."""
 
 import json
 import re
@@ -117,7 +117,7 @@ class SemanticType(StrEnum):
 class SemanticColumn:
     """A column of `table` whose values a model judges row by row.
 
-    `where` is an SQL condition, or empty for all rows.
+    `where` is an SQL condition that selects the rows, or empty for all rows.
     """
 
     table: str
@@ -130,10 +130,10 @@ class SemanticColumn:
 
 @dataclass(frozen=True)
 class TablePlan:
-    """The computation for a question.
+    """The planned computation for a question.
 
-    If there is no `sql`, `answer` explains why the tables cannot answer the question. `language` is the BCP 47 tag of
-    the language of `answer`, or empty if the language is unknown.
+    Without `sql`, `answer` explains why the tables cannot answer the question. `language` is the BCP 47 tag of the
+    language of `answer`, or empty if the language is unknown.
     """
 
     semantic_columns: tuple[SemanticColumn, ...]
@@ -143,13 +143,13 @@ class TablePlan:
     language: str = ""
 
     def list_steps(self) -> tuple[str, ...]:
-        """Return the steps of the plan for display, in one sentence each."""
+        """Return the steps of the plan for display, one sentence per step."""
         judging = (f'Read the rows of "{each.table}": {each.instruction}' for each in self.semantic_columns)
         return (*judging, "Run the query over the tables.")
 
 
 class TablePlanError(ValueError):
-    """The plan cannot be used. The message explains the reason to the author of the plan."""
+    """The plan cannot be used. The message explains the reason to the plan's author."""
 
 
 _MEMBERS: Mapping[str, object] = {
@@ -172,7 +172,7 @@ _MEMBERS: Mapping[str, object] = {
     "answer": {"type": "string"},
 }
 PLAN_SCHEMA: Mapping[str, object] = build_closed_object(_MEMBERS)
-# The schema of a plan whose author may first request more details of some tables.
+# The schema of a plan whose author may first request more details about some tables.
 LOOKING_SCHEMA: Mapping[str, object] = build_closed_object(
     {"show": {"type": "array", "items": {"type": "string"}}, **_MEMBERS}
 )
@@ -183,7 +183,7 @@ def build_planning_call(
 ) -> SubCall:
     """Return the call that requests a plan.
 
-    With `may_look`, the planner may first request more details of some tables.
+    With `may_look`, the planner may first request more details about some tables.
     """
     look, schema = (_LOOK, LOOKING_SCHEMA) if may_look else ("", PLAN_SCHEMA)
     wanted = format_question(question, today, nonce)
@@ -192,9 +192,9 @@ def build_planning_call(
 
 
 def list_requested_tables(reply: str, tables: TablesInScope, shown: Description) -> list[TableInScope]:
-    """Return the tables that a planner must see first: the tables that it names and that are not shown in full.
+    """Return the tables that the planner requests to see and that are not already shown in full.
 
-    This includes tables that its query reads although their columns were not shown.
+    This includes tables used in its query whose columns were not shown.
     """
     try:
         value = json.loads(reply)
@@ -207,7 +207,7 @@ def list_requested_tables(reply: str, tables: TablesInScope, shown: Description)
 
 
 def build_repair_call(call: SubCall, reply: str, error: str, nonce: str) -> SubCall:
-    """Return the planning call again, with the failed plan and the reason for the failure."""
+    """Return a call that repeats the planning call with the failed plan and the reason for the failure."""
     said = sanitize(f"{reply[:_MAX_TEXT_CHARS]}", nonce)
     repair = _REPAIR.format(plan=said, error=sanitize(error[:_MAX_TEXT_CHARS], nonce))
     return SubCall(call.system, call.prompt + repair, call.max_tokens, call.schema, call.purpose)
@@ -216,8 +216,8 @@ def build_repair_call(call: SubCall, reply: str, error: str, nonce: str) -> SubC
 def parse_plan(reply: str, tables: TablesInScope, *, repaired: bool = False) -> TablePlan:
     """Parse the plan in a reply. Raises `TablePlanError` if the plan cannot be run over these tables.
 
-    Some models still list existing columns as semantic columns after being told not to, because they merely list the
-    columns that the query uses. In a `repaired` plan, such columns are dropped.
+    Some models list all columns that the query uses as semantic columns, even existing ones, and even after being told
+    not to. In a `repaired` plan, existing columns are dropped.
     """
     try:
         value = json.loads(reply)
@@ -265,13 +265,11 @@ def _require_usable(columns: Sequence[SemanticColumn], tables: TablesInScope) ->
         table = tables.find_table(column.table)
         if table is None:
             known = ", ".join(f'"{each.name}"' for each in tables.tables[:50])
-            raise TablePlanError(f'There is no table "{column.table}"; there are {known}.')
+            raise TablePlanError(f'Table "{column.table}" not found; the tables are {known}.')
         names = _get_column_names(table)
         key = (table.name, column.name.casefold())
         if not _NAME.fullmatch(column.name) or column.name.casefold() in names or key in taken:
-            raise TablePlanError(
-                f'The semantic column "{column.name}" needs one word as its name, which no column has yet.'
-            )
+            raise TablePlanError(f'The semantic column "{column.name}" must have a new name that is a single word.')
         taken.add(key)
         if not column.instruction:
             raise TablePlanError(f'The semantic column "{column.name}" has no instruction.')
@@ -280,5 +278,5 @@ def _require_usable(columns: Sequence[SemanticColumn], tables: TablesInScope) ->
                 build_label_set(column.labels)
             except ValueError as error:
                 raise TablePlanError(
-                    f'The semantic column "{column.name}" needs 2 to {MAX_LABELS} different labels.'
+                    f'The semantic column "{column.name}" must have 2 to {MAX_LABELS} different labels.'
                 ) from error

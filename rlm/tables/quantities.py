@@ -1,6 +1,6 @@
-"""Finds the columns of a result that are counts or sums. Their numbers are shown with thousands separators.
+"""Finds the columns of a result that are counts or sums, whose numbers are shown with thousands separators.
 
-Years and identifiers have the same numeric types, so the types of the columns are not sufficient.
+The types of the columns are not sufficient, because years and identifiers have the same numeric types.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 from rlm.tables.sql_syntax import Node
 
-# Aggregates whose value is always a quantity, whatever their argument is.
+# The values of these aggregates are always quantities, whatever their arguments are.
 _COUNTING = frozenset({"count", "count_star", "count_if", "countif", "approx_count_distinct"})
 _ADDING = frozenset({"sum", "sum_no_overflow", "fsum", "sumkahan", "kahan_sum"})
 _ARITHMETIC, _PASSING = frozenset("+-*/"), frozenset({"OPERATOR_CAST", "OPERATOR_COALESCE"})
@@ -24,7 +24,7 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Source:
-    """One source in a FROM clause: a subquery with its columns, or a table, for which `columns` is None."""
+    """A source in a FROM clause: a subquery with its columns, or a table, whose `columns` are None."""
 
     name: str
     columns: Sequence[_Column] | None
@@ -33,8 +33,8 @@ class _Source:
 def find_quantities(query: Node, width: int) -> list[int]:
     """Return the indexes of the columns that are counts or sums.
 
-    This includes columns that are computed only from counts and sums or from several columns. `width` is the number of
-    columns. The result is empty if the syntax of the query does not show what each column is.
+    This includes columns computed only from counts and sums, or from several columns. `width` is the number of columns.
+    The result is empty if the query's syntax does not name all columns.
     """
     try:
         columns = _list_columns(query, {}) or []
@@ -107,7 +107,7 @@ def _is_quantity(expression: Node, sources: Sequence[_Source], named: dict[str, 
 def _iter_summed_columns(expression: Node) -> Iterator[str]:
     """Yield the columns whose values are combined by arithmetic, as in `apr + may`.
 
-    Yields nothing if the expression contains anything else.
+    Yields nothing if the expression contains other operations.
     """
     waiting, found = [expression], list[str]()
     while waiting:

@@ -1,4 +1,4 @@
-"""The text of a table answer: the planned sentence with the result filled in, and the result as a Markdown table.
+"""Renders a table answer: the planned sentence with the result filled in, and the result as a Markdown table.
 
 Cells contain text from documents or from a model, so they are escaped: nothing in them may act as Markdown, HTML or a
 marker.
@@ -21,7 +21,7 @@ MAX_SHOWN_ROWS = 20
 _MAX_LISTED = 20
 _CELL_CHARS = 300
 _MAX_DIGITS = 400
-_PLAIN_FLOATS = 1e15  # floats of at least this size are written with an exponent
+_PLAIN_FLOATS = 1e15  # Floats of at least this size are formatted with an exponent.
 _MARKDOWN = re.compile(r"([\\`*\[\]<|~]|&(?=#?\w+;)|^[#>+-](?=\s))")
 _EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)")
 _MARKER = re.compile(r"\s*\[\d+\]")
@@ -35,13 +35,13 @@ ENGLISH = Locale("en")
 
 
 class _Figure(str):
-    """A number as it is displayed. Its spaces keep it on one line."""
+    """A number as it is displayed, with spaces that keep it on one line."""
 
     __slots__ = ()
 
 
 def get_locale(tag: str) -> Locale:
-    """Return the locale of a BCP 47 tag for formatting numbers. If the tag is unknown, the locale is English."""
+    """Return the locale of a BCP 47 tag for formatting numbers, or the English locale if the tag is unknown."""
     try:
         return Locale.parse(tag, sep="-")
     except (ValueError, UnknownLocaleError):
@@ -53,9 +53,9 @@ def render_sentence(
 ) -> str:
     """Return the sentences of an answer with their markers.
 
-    `markers` are placed before the end of the first sentence, or those of each row at its place in a list. If the
-    result has no rows or values, a fixed sentence is used, unless the planned sentence only counts rows. A fixed
-    sentence is also used if the result lacks the columns named in the planned sentence, or if the plan has no sentence.
+    `markers` are placed before the end of the first sentence, and `row_markers` at the rows of a list. A fixed sentence
+    is used if the result has no rows or values, unless the planned sentence only counts rows. A fixed sentence is also
+    used if the result lacks columns named in the planned sentence, or if the plan has no sentence.
     """
     template = _MARKER.sub("", to_one_line(template))
     names = set(_PLACEHOLDER.findall(template))
@@ -78,12 +78,12 @@ def render_sentence(
 
 
 def _is_sentence(template: str, result: SqlResult) -> bool:
-    """Return whether a planned sentence is usable: its columns are in the result, and it contains more than numbers."""
+    """Return whether a planned sentence has words, and the result has all columns that the sentence names."""
     return not list_unknown_placeholders(template, result) and _has_words(template, result)
 
 
 def _has_words(template: str, result: SqlResult) -> bool:
-    """Return whether a planned sentence contains more than numbers: words of its own, or values that are strings."""
+    """Return whether a planned sentence contains words of its own or string values, and not only numbers."""
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
     named = {name.casefold() for place in places for name in _parse_columns(place, result)}
     placed = [at for at, column in enumerate(result.columns) if column.casefold() in named]
@@ -92,7 +92,7 @@ def _has_words(template: str, result: SqlResult) -> bool:
 
 
 def list_unknown_placeholders(template: str, result: SqlResult) -> list[str]:
-    """Return the names in a sentence that are not columns of the result."""
+    """Return the placeholders in a sentence that do not name columns of the result."""
     known = {name.casefold() for name in result.columns}
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
     named = (name for place in places if place != _ROW_COUNT for name in _parse_columns(place, result))
@@ -100,7 +100,7 @@ def list_unknown_placeholders(template: str, result: SqlResult) -> list[str]:
 
 
 def needs_table(template: str, result: SqlResult) -> bool:
-    """Return whether a table is needed because the sentence alone does not show the whole result."""
+    """Return whether the sentence alone does not show the whole result, so that a table is needed."""
     if not _has_values(result):
         return False
     places = (place.strip() for place in _PLACEHOLDER.findall(template))
@@ -113,7 +113,7 @@ def needs_table(template: str, result: SqlResult) -> bool:
 
 
 def is_listing_rows(template: str, result: SqlResult) -> bool:
-    """Return whether the sentence lists the rows of the result, in one or more columns."""
+    """Return whether the sentence lists the rows of the result."""
     lists = any(place.strip().startswith(_LIST) for place in _PLACEHOLDER.findall(template))
     return lists and _has_values(result) and not list_unknown_placeholders(template, result)
 
@@ -121,7 +121,7 @@ def is_listing_rows(template: str, result: SqlResult) -> bool:
 def find_stated_columns(template: str, result: SqlResult) -> set[int]:
     """Return the columns that the sentence names and that have the same value in all rows, such as a total.
 
-    Never returns all columns. If a result has one row, these are all columns that the sentence names outside lists.
+    The result is empty if these are all columns of the result.
     """
     named = {place.strip().casefold() for place in _PLACEHOLDER.findall(template)}
     whole = result.total_rows == len(result.rows) >= 1 and _is_sentence(template, result)
@@ -135,9 +135,9 @@ def find_stated_columns(template: str, result: SqlResult) -> set[int]:
 def render_markdown_table(
     result: SqlResult, without: Collection[int] = (), row_markers: Sequence[str] = (), locale: Locale = ENGLISH
 ) -> str:
-    """Return the first rows of a result as a Markdown table, and the number of remaining rows.
+    """Return the first rows of a result as a Markdown table, followed by the number of remaining rows.
 
-    Columns in `without` are omitted. If a row has markers, they are placed at its end.
+    Columns in `without` are omitted. A row's markers are placed at its end.
     """
     shown = _align_figures(result, locale)[:MAX_SHOWN_ROWS]
     columns = [at for at in range(len(result.columns)) if at not in without]
@@ -157,12 +157,12 @@ def render_markdown_table(
 
 
 def render_cell(value: object) -> str:
-    """Return a value in the form for display, on one line."""
+    """Return a value formatted for display on one line."""
     return value if isinstance(value, _Figure) else _escape(_format_value(value))
 
 
 def build_result(result: SqlResult, interval: Interval | None, most_rows: int) -> Result:
-    """Return the result for programs: a number or label for one cell, a list for one column, or otherwise a table."""
+    """Return the result for programs: a number or label for one cell, a list for one column, otherwise a table."""
     rows = [convert_to_json(row) for row in result.rows[:most_rows]]
     if len(result.columns) == 1:
         if result.total_rows == 1:
@@ -178,14 +178,14 @@ def _has_values(result: SqlResult) -> bool:
 
 
 def _parse_columns(place: str, result: SqlResult) -> list[str]:
-    """Return the columns that a placeholder in a sentence names: one column, or those listed in `list:name, orders`."""
+    """Return the columns named by a placeholder: one column, or several in `list:name, orders`."""
     name = place.removeprefix(_LIST).strip()
     is_column = name.casefold() in map(str.casefold, result.columns)
     return [name] if is_column or not place.startswith(_LIST) else [each.strip() for each in name.split(",")]
 
 
 def _render_list(result: SqlResult, columns: Sequence[int], markers: Sequence[str], locale: Locale) -> str:
-    """Return the first rows as a list in words. Rows with several columns are written as "Ann (7), Bob (2)".
+    """Return the first rows as a list in a sentence. Rows with several columns are written as "Ann (7), Bob (2)".
 
     Values that contain commas are separated by semicolons.
     """
@@ -205,14 +205,14 @@ def _is_english(locale: Locale) -> bool:
 
 
 def _render_remainder(more: int, locale: Locale) -> str:
-    """Return the number of rows omitted from a list, without any words."""
+    """Return the number of rows omitted from a list, without words."""
     return f"(+{_format_number(more, 0, locale)})"
 
 
 def _align_figures(result: SqlResult, locale: Locale) -> list[list[object]]:
-    """Return the rows, with the numbers in each column formatted alike.
+    """Return the rows with the numbers in each column formatted alike.
 
-    All numbers of a column have the same number of decimals. Counts and sums have thousands separators.
+    All numbers in a column have the same number of decimals. Counts and sums have thousands separators.
     """
     most = [
         max((len(_format_decimal(each).partition(".")[2]) for each in column if isinstance(each, Decimal)), default=0)
@@ -237,19 +237,19 @@ def _format_figure(value: object, places: int, is_parted: bool, locale: Locale) 
 
 def _format_number(value: int | Decimal, places: int, locale: Locale, *, is_parted: bool = True) -> str:
     pattern = ("#,##0" if is_parted else "0") + f".{'0' * places}" * bool(places)
-    with localcontext(prec=_MAX_DIGITS):  # the library raises an error for more than 28 digits
+    with localcontext(prec=_MAX_DIGITS):  # The library raises an error for more than 28 digits.
         return _Figure(format_decimal(value, format=pattern, locale=locale))
 
 
 def _format_float(value: float) -> str:
-    """Return the number without digits that appear only because of its binary representation."""
+    """Return the number without digits that result only from its binary representation."""
     return f"{value:.{10 if abs(value) < 1e10 else 15}g}" if abs(value) < _PLAIN_FLOATS else repr(value)
 
 
 def _add_markers(text: str, markers: str, result: SqlResult) -> str:
     """Return a string with markers before the end of its first sentence, which gives the answer.
 
-    The other sentences mention omitted rows.
+    Any further sentence is about omitted rows.
     """
     if not markers:
         return text
@@ -292,7 +292,7 @@ def _format_value(value: object) -> str:
 
 
 def _format_decimal(value: Decimal) -> str:
-    """Return the decimal without trailing zeros from a wide type, but with at least two decimals if it has any."""
+    """Return the decimal without trailing zeros that come from its type, but with at least two decimals, if any."""
     text = f"{value:f}"
     whole, point, decimals = text.partition(".")
     kept = decimals.rstrip("0")

@@ -1,4 +1,4 @@
-"""Answers questions over tables: a model plans, code computes, and the records behind every number are the evidence."""
+"""Answers questions over tables: a model plans, code computes, and the records behind each number are the evidence."""
 
 import tempfile
 from collections import defaultdict
@@ -40,13 +40,12 @@ _KEPT_ROWS = 100
 _MAX_DOCUMENTS = 50
 
 
-# A plan that was run, and the result of running it. The result is None if the plan states that the tables cannot answer
-# the question.
+# A plan and its result. The result is None if the plan states that the tables cannot answer the question.
 Computed = tuple[TablePlan, SqlResult | None]
 
 
 class TableStrategy:
-    """Computes answers over the record tables in scope.
+    """Computes answers from the record tables in scope.
 
     With `embedder`, a classifier labels the rows that the model does not need to read.
     """
@@ -61,8 +60,8 @@ class TableStrategy:
     ) -> None:
         """Create the strategy.
 
-        If the plan states that the tables cannot answer the question, `otherwise` answers it. Without `otherwise`, the
-        plan's statement is the answer.
+        If the plan states that the tables cannot answer the question, `otherwise` answers it. If `otherwise` is None,
+        the plan's statement is the answer.
         """
         self._otherwise = otherwise
         self._catalog = catalog
@@ -72,9 +71,8 @@ class TableStrategy:
     def stream(self, context: Context) -> Iterator[Event]:
         """Answer in the same way as `Strategy.stream`.
 
-        Raises `LanguageModelOutputError` after a second unusable plan, `SqlError`, `SqlRefusedError` and
-        `SqlLimitError` if a query cannot be run, and `RunTooLargeError` before many rows are judged without
-        confirmation.
+        Raises `LanguageModelOutputError` after a second unusable plan, `SqlError`, `SqlRefusedError` or `SqlLimitError`
+        if a query cannot be run, and `RunTooLargeError` if judging many rows requires confirmation.
         """
         corpus = context.corpus()
         tables = self._catalog.list_tables(corpus, context.question, context.search)
@@ -95,8 +93,8 @@ class TableStrategy:
     ) -> Generator[Event, None, Computed]:
         """Create a plan and run it.
 
-        The planner may request more details of tables once, and an unusable plan is sent back once. A small model plans
-        with only the tables that it is shown.
+        The planner may request more details about tables once, and an unusable plan is sent back once. A small model
+        plans only with the tables that it is shown.
         """
         nonce, profile = context.nonce(), context.profile
         shown = tables.describe(profile.reading_tokens)
@@ -137,7 +135,7 @@ def _request_plan(context: Context, call: SubCall) -> str:
 
 
 def _require_columns(plan: TablePlan, result: SqlResult | None) -> None:
-    """Raise `TablePlanError` if the sentence has a placeholder for a value that is not in the result."""
+    """Raise `TablePlanError` if the sentence has a placeholder for a column that is not in the result."""
     unknown = list_unknown_placeholders(plan.answer, result) if result is not None else []
     if result is not None and unknown:
         columns = ", ".join(result.columns)
@@ -172,9 +170,9 @@ def _build_draft(plan: TablePlan, result: SqlResult, run: PlanRun) -> Draft:
 
 
 def _render_text(plan: TablePlan, result: SqlResult, evidence: Evidence) -> str:
-    """Return the sentence and the table.
+    """Return the sentence and the table, if one is needed.
 
-    Markers are placed at the rows of a list or table if there is one, or else in the sentence.
+    Markers are placed at the rows of a list or table if there is one, otherwise in the sentence.
     """
     answer, locale = plan.answer, get_locale(plan.language)
     by_row, has_table, has_list = (
@@ -210,14 +208,14 @@ def _iter_notes(plan: TablePlan, run: PlanRun, interval: Interval | None) -> Ite
 
 
 def _iter_citation_notes(text: str, evidence: Evidence) -> Iterator[str]:
-    """Yield a note that says how many of the records behind an answer are cited, unless all or none are."""
+    """Yield a note on how many of the records behind an answer are cited, unless all or none are."""
     cited = sum(f"[{number}]" in text for number in evidence.passages)
     if 0 < cited < evidence.rows:
         yield f"{cited} of the {evidence.rows:,} records behind this answer {'is' if cited == 1 else 'are'} cited."
 
 
 def _iter_reading_notes(plan: TablePlan, run: PlanRun) -> Iterator[str]:
-    """Yield notes that say which columns are a model's reading of records, and how many records it read."""
+    """Yield notes on the columns that were judged by a model, and on how many records it read."""
     columns: dict[tuple[str, int], list[str]] = defaultdict(list)
     for judged in run.list_judged(plan):
         if count := sum(1 for _ in judged.iter_words()):

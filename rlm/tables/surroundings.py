@@ -1,6 +1,6 @@
 """The lines above and below a table in the text of its document, for documents of any format.
 
-These lines contain facts that no cell contains, for example that amounts are in millions, the reporting date, or that a
+These lines contain facts that are in no cell, for example that amounts are in millions, the reporting date, or that a
 footnote excludes something.
 """
 
@@ -14,7 +14,7 @@ from rlm.tables.description import Surroundings
 _READ_CHARS = 1_200
 _ABOVE_CHARS = 400
 _BELOW_CHARS = 300
-# Tables are adjacent if there is no more than a blank line between them.
+# Tables are adjacent if there is at most a blank line between them.
 _BLANK_LINE = len("\n\n")
 _ROW, _HEADING = "|", "#"
 
@@ -24,8 +24,8 @@ def load_surroundings(
 ) -> Surroundings:
     """Return the lines around a table. `all_tables` are the tables of its document, in reading order.
 
-    Tables with nothing between them share the text above the first and below the last of them. Raises
-    `UnknownHandleError` if the document is not in scope.
+    Adjacent tables share the text above the first and below the last of them. Raises `UnknownHandleError` if the
+    document is not in scope.
     """
     before = [each for each in all_tables if each.end <= table.start]
     after = [each for each in all_tables if each.start >= table.end]
@@ -44,7 +44,7 @@ def load_surroundings(
 
 
 def _extract_above(text: str) -> str:
-    """Return the paragraphs directly above a table, together with the headings above these paragraphs."""
+    """Return the paragraphs directly above a table, and the headings above these paragraphs."""
     taken: list[str] = []
     for paragraph in reversed(_split_paragraphs(text)):
         is_heading = paragraph.startswith(_HEADING)
@@ -58,7 +58,7 @@ def _extract_above(text: str) -> str:
 def _extract_below(text: str, *, belongs_to_next: bool) -> str:
     """Return the paragraphs between a table and the next heading.
 
-    If the last paragraph names the next table, it is omitted.
+    If the last paragraph belongs to the next table, it is omitted.
     """
     paragraphs = _split_paragraphs(text)
     taken: list[str] = []

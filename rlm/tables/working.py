@@ -39,7 +39,7 @@ _MAX_ROWS_BEHIND = 1_000_000
 
 @dataclass(frozen=True)
 class JudgedColumn:
-    """A column with its values for the rows `numbers`, in the order of `numbers`. A value is None if it is missing."""
+    """A column with values for the rows `numbers`, in the order of `numbers`. Missing values are None."""
 
     column: SemanticColumn
     numbers: Sequence[int]
@@ -47,24 +47,21 @@ class JudgedColumn:
     found: Classification | Extraction
 
     def build_added(self, rows: int) -> tuple[ColumnType, Sequence[object]]:
-        """Return the column's type, and a value for every row of the table."""
+        """Return the column's type, and one value for each row of the table."""
         values: list[object] = [None] * rows
         for number, value in zip(self.numbers, self.values, strict=True):
             values[number - 1] = value
         return _TYPES[self.column.type], values
 
     def iter_words(self) -> Iterator[tuple[int, str]]:
-        """Yield each row that the model read, with the words that support the row's value.
-
-        If there are no such words, they are empty.
-        """
+        """Yield each row that the model read, with the words that support the row's value, or an empty string."""
         quotes = self.found.quotes or [""] * len(self.numbers)
         for number, by, quote in zip(self.numbers, self.found.judged_by, quotes, strict=True):
             if by is JudgedBy.MODEL:
                 yield number, quote
 
     def compute_interval(self, counted: Sequence[int]) -> Interval | None:
-        """Return the range of a count of these rows, as far as it depends on this column.
+        """Return the confidence interval of a count of these rows, as far as it depends on this column.
 
         Returns None if the count is exact.
         """
@@ -116,7 +113,7 @@ def _parse_date(value: object) -> date | None:
 
 
 class PlanRun:
-    """The tables of one question, with the judgements made so far. A repaired plan reuses these judgements."""
+    """The tables of one question, and the judgements made so far, which a repaired plan reuses."""
 
     def __init__(
         self,
@@ -156,8 +153,8 @@ class PlanRun:
     def judge_rows(self, plan: TablePlan) -> Iterator[Event]:
         """Judge the rows that the plan names.
 
-        Raises `RunTooLargeError` before any work if judging that many rows requires confirmation. If no row of a column
-        could be judged, the failure of the first call is raised.
+        Raises `RunTooLargeError` before any work if judging this many rows requires confirmation. If no row of a column
+        could be judged, the error of the first call is raised.
         """
         waiting = [column for column in plan.semantic_columns if column not in self._judged]
         numbers = {column: self._select_rows(column) for column in waiting}
@@ -188,7 +185,7 @@ class PlanRun:
         return self._run_sql(plan.sql, plan, judged=True, most_rows=_MAX_RESULT_ROWS, traced_rows=traced_rows)
 
     def find_rows_behind(self, plan: TablePlan, result: SqlResult) -> dict[str, list[int]]:
-        """Return the rows behind the result, keyed by table. They are named by the plan or by the syntax of its query.
+        """Return the rows behind the result, keyed by table, as named by the plan or by the syntax of its query.
 
         If neither identifies the rows, only the documents and sections that a model read for the result are returned.
         """
@@ -207,7 +204,10 @@ class PlanRun:
         return {name: read for name in names if (read := sorted(self.get_words_read(plan, name)))}
 
     def iter_rows_behind_cells(self, result: SqlResult) -> Iterator[CellRecords]:
-        """Yield the records behind each row of a result that names them, and those behind cells with fewer records."""
+        """Yield the records behind each result row, and those behind cells that depend on fewer records.
+
+        If the result names no records, nothing is yielded.
+        """
         found = result.records
         if found is None:
             return
@@ -222,10 +222,7 @@ class PlanRun:
         return self._opened[name]
 
     def get_words_read(self, plan: TablePlan, name: str) -> dict[int, list[str]]:
-        """Return the documents or sections of a table that the model read.
-
-        The result is keyed by row and contains the words quoted from each document or section.
-        """
+        """Return the words quoted from the documents or sections of a table that the model read, keyed by row."""
         found: dict[int, list[str]] = defaultdict(list)
         for judged in self.list_judged(plan):
             if (
@@ -237,7 +234,7 @@ class PlanRun:
         return found
 
     def list_documents(self, plan: TablePlan, behind: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
-        """Return the documents of rows behind the answer and of judged rows, with both numbers of rows for each.
+        """Return the documents of the rows behind the answer and of judged rows, with the number of each kind of row.
 
         If the rows behind an answer are unknown, the documents of the tables in its query are returned.
         """
@@ -262,7 +259,7 @@ class PlanRun:
     def compute_interval(
         self, plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequence[int]]
     ) -> Interval | None:
-        """Return the range of a count that depends on a classifier's labels, or on rows that could not be judged."""
+        """Return the interval of a count that depends on a classifier's labels, or on rows that could not be judged."""
         if len(result.rows) != 1 or len(result.rows[0]) != 1 or len(behind) != 1:
             return None
         ((name, numbers),) = behind.items()
@@ -325,7 +322,7 @@ class PlanRun:
         self._judged[column] = found
 
     def _should_quote(self, opened: OpenedTable) -> bool:
-        """Return whether rows are read as a whole by a model that can also copy the words that support its values."""
+        """Return whether rows are read completely by a model that can also copy supporting words."""
         return opened.table.kind is not TableKind.RECORDS and not self._reader.small
 
     def _select_rows(self, column: SemanticColumn) -> list[int]:
@@ -376,7 +373,7 @@ class PlanRun:
     def _open_table(self, name: str) -> OpenedTable:
         table = self._tables.find_table(name)
         if table is None:
-            raise TablePlanError(f'There is no table "{name}".')
+            raise TablePlanError(f'Table "{name}" not found.')
         if table.name not in self._opened:
             self._opened[table.name] = open_table(table, self._corpus, self._records)
         return self._opened[table.name]

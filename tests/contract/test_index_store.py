@@ -130,7 +130,7 @@ def test_an_index_without_an_id_is_taken_only_if_the_catalog_knows_something_of_
     put_words(index, {indexed_chunk("a"): "whales swim"})
     index.close()
     _forget_owner(store, tmp_path)
-    with pytest.raises(InstallationMismatchError, match="knows none of them"):
+    with pytest.raises(InstallationMismatchError, match="none of which is in the catalog"):
         store_of(KNOWS_NOTHING).open(1, 8)
     assert store.find_owner(1) is None
     store.open(1, 8).close()

@@ -20,8 +20,8 @@ from rlm.llm.profiles import load_profiles
 from tests.support.misbehaving_openai import Behaviour, MisbehavingOpenAI, Request, misbehaving_openai
 
 MIB = 1024**2
-MODEL_LIMIT = r"http://127\.0\.0\.1:\d+ has more than 33,554,432 bytes"
-COMPRESSED = r"http://127\.0\.0\.1:\d+ compressed its reply \(gzip\)"
+MODEL_LIMIT = r"http://127\.0\.0\.1:\d+ exceeds 33,554,432 bytes"
+COMPRESSED = r"http://127\.0\.0\.1:\d+ compressed its response \(gzip\)"
 
 
 @pytest.fixture
@@ -156,5 +156,5 @@ def test_a_rerankers_compressed_reply_is_refused_unread(server: MisbehavingOpenA
 
 def test_a_list_of_models_is_short(server: MisbehavingOpenAI) -> None:
     server.served = [{"id": "x" * 2 * MIB}]
-    with pytest.raises(LanguageModelUnavailableError, match=r"has more than 1,048,576 bytes"):
+    with pytest.raises(LanguageModelUnavailableError, match=r"exceeds 1,048,576 bytes"):
         list_models(server.url, "a-model", None)

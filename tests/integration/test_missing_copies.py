@@ -108,7 +108,7 @@ def doctor_says() -> str:
 def index_show_says() -> str:
     """What `leadline index show` says of copies."""
     shown = CliRunner().invoke(index.app, ["show"], env={"COLUMNS": "1000"}, catch_exceptions=False).output
-    return " ".join(line.strip() for line in shown.splitlines() if "active copies" in line)
+    return " ".join(line.strip() for line in shown.splitlines() if "active replicas" in line)
 
 
 def test_missing_copies_are_reported_everywhere_until_they_are_repaired(cluster: Cluster) -> None:
@@ -118,7 +118,7 @@ def test_missing_copies_are_reported_everywhere_until_they_are_repaired(cluster:
     wait_until(lambda: (SHARDS, 6.0) in observer.metrics(), what="upkeep has seen the copies")
     whole = observer.look("two copies of each shard")
     assert whole["readiness"] == "200, copies ready"
-    assert whole["`doctor`"] == "✓ generation 1: All 6 shards have 2 active copies."
+    assert whole["`doctor`"] == "✓ generation 1: All 6 shards have 2 active replicas."
 
     server.take_away(3)
     wait_until(lambda: observer.short() == 4, what="upkeep has seen that a node is away")
@@ -129,9 +129,9 @@ def test_missing_copies_are_reported_everywhere_until_they_are_repaired(cluster:
     for said in (away, lost):
         assert (said["search"], said["answers"]) == (whole["search"], whole["answers"])
         assert said["readiness"] == "200, copies degraded"
-        assert "✗ generation 1: 4 of 6 shards have fewer than 2 active copies." in said["`doctor`"]
-        assert "Generation 1: 4 of 6 shards have fewer than 2 active copies." in said["`index show`"]
-    assert all("does not answer" in away[place] for place in ("`doctor`", "`index show`"))
+        assert "✗ generation 1: 4 of 6 shards have fewer than 2 active replicas." in said["`doctor`"]
+        assert "Generation 1: 4 of 6 shards have fewer than 2 active replicas." in said["`index show`"]
+    assert all("does not respond" in away[place] for place in ("`doctor`", "`index show`"))
     assert f'{NODE.removeprefix("leadline_index_")}{{node="http://' in away["metrics"]
     assert "Run `leadline index repair`." in lost["`doctor`"]
 

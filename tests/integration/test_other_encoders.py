@@ -67,7 +67,7 @@ def test_an_index_keeps_to_the_model_it_was_made_with_until_it_is_moved(tmp_path
 def test_a_service_does_not_start_on_a_guess_about_a_server_that_is_away(tmp_path: Path) -> None:
     away = "http://127.0.0.1:9/v1 some/model"
     with (
-        pytest.raises(EncoderUnavailableError, match="does not answer"),
+        pytest.raises(EncoderUnavailableError, match="does not respond"),
         open_embedded(settings(tmp_path, encoder=away)),
     ):
         pass

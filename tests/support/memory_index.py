@@ -25,7 +25,7 @@ class MemoryIndex:
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         self.fault("upsert")
         if len(chunks) != len(sparse):
-            raise ValueError("each chunk needs its sparse vector")
+            raise ValueError("each chunk must have a sparse vector")
         for chunk, vector in zip(chunks, sparse, strict=True):
             self.kept.setdefault(chunk.id, chunk)
             self.sparse.setdefault(chunk.id, vector)
@@ -33,7 +33,7 @@ class MemoryIndex:
     def set_dense_vectors(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         self.fault("set_dense")
         if len(chunk_ids) != len(vectors):
-            raise ValueError("each chunk needs its dense vector")
+            raise ValueError("each chunk must have a dense vector")
         for identifier, vector in zip(chunk_ids, vectors, strict=True):
             if identifier not in self.kept:
                 raise ChunksMissingError(f"There is no point {identifier}.")

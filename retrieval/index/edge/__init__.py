@@ -1,1 +1,1 @@
-"""The index in this process, on Qdrant's embedded engine."""
+"""The index in the current process, on Qdrant's embedded engine."""

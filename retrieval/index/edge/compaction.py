@@ -1,4 +1,4 @@
-"""Maintain an open index: compact it after a certain number of writes, and limit its resident memory."""
+"""Maintain an open index: compact it after a number of writes, and limit its resident memory."""
 
 import os
 import select
@@ -22,7 +22,7 @@ from retrieval.index.edge.resident_memory import get_mapped_bytes
 
 _IDLE_SECONDS = 5.0
 _POLL_SECONDS = 0.2
-# A search over a million chunks maps up to 15 MB of pages, so about 120 MB can be mapped between two checks.
+# A search over a million chunks maps up to 15 MB of pages, so up to 120 MB are mapped between two checks.
 _CALLS_BETWEEN_CHECKS = 8
 _SPARE_DISK_BYTES = 256 * 1024**2
 _INHERITED_VARIABLES = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
@@ -32,14 +32,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class MaintenancePolicy:
-    """Limits that determine when to compact, and how much memory stays mapped.
+    """Limits that determine when to compact an index, and how much of it stays mapped in memory.
 
     20,000 unsealed points take 25 to 45 MB of memory, and searching them takes 1.3 ms. Compacting them in an index of a
-    million points takes 15 s of CPU time, a twentieth of the time that encoding them takes.
+    million points takes 15 s of CPU time, a twentieth of the time for encoding them.
     """
 
     unsealed_points: int = 20_000
-    # Writes during a compaction are also held in memory, at 1.5 KB each. Writers wait when this many are held.
+    # Writes during a compaction are also stored in memory, at 1.5 KB each. Writers wait once this many are stored.
     journal_points: int = 50_000
     mapped_bytes: int = 512 * 1024**2
     # A compaction that takes longer is abandoned. After a failed or abandoned compaction, the next one waits for
@@ -72,22 +72,22 @@ class IndexMaintenance:
         self._not_before = 0.0
         self._look = threading.Event()
         self._closing = threading.Event()
-        # Held while the shard's files are opened or closed, or their pages are unmapped, because pages must not be
-        # unmapped while files are opened or closed.
+        # Acquired to open or close the shard's files, or to unmap their pages, because these must not happen at the
+        # same time.
         self._busy = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="index-upkeep", daemon=True)
         self._thread.start()
 
     def record_call(self) -> None:
-        """Count a read or write. Wakes the maintenance thread after every few calls."""
-        self._calls += 1  # No lock is needed, because a lost count only delays a check.
+        """Count a read or write, and wake the maintenance thread after every few calls."""
+        self._calls += 1  # No lock is needed, because a lost count only delays the next check.
         if self._calls % _CALLS_BETWEEN_CHECKS == 0:
             self._look.set()
 
     def compact(self) -> bool:
-        """Compact now, and wait until compaction is done. Return False if it was abandoned.
+        """Compact now, and wait until the compaction ends. Return False if it was abandoned.
 
-        Raises `IndexUnavailableError` if the engine fails, and `OSError` if the disk does. The shard stays usable.
+        Raises `IndexUnavailableError` if the engine fails, and `OSError` for disk errors. The shard stays usable.
         """
         with self._busy:
             if self._closing.is_set() or not self._has_room():
@@ -126,9 +126,9 @@ class IndexMaintenance:
         self._not_before = time.monotonic() + self._policy.retry_seconds
 
     def _wait_for_child(self, clone: Path, child: "CompactionProcess") -> bool:
-        """Wait for the child. Return False if the compaction was abandoned.
+        """Wait for the child process, and return False if the compaction was abandoned.
 
-        The clone is deleted unless it is complete.
+        The clone is deleted unless the compaction is complete.
         """
         done = False
         deadline = time.monotonic() + self._policy.longest_seconds
@@ -157,7 +157,7 @@ class IndexMaintenance:
 
 
 class CompactionProcess:
-    """The child process that compacts. It is killed when the block exits or this process ends."""
+    """The child process that compacts a shard. It is killed when the block exits or this process ends."""
 
     def __init__(self, command: tuple[str, ...], folder: Path, dimension: int) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - `kill` closes it
@@ -171,7 +171,7 @@ class CompactionProcess:
         )
 
     def wait_until_done(self, seconds: float) -> bool:
-        """Wait at most `seconds`. Return whether the child is done.
+        """Wait at most `seconds`, and return whether the compaction is done.
 
         Raises `IndexUnavailableError` if the child failed.
         """

@@ -1,7 +1,7 @@
 """The process that compacts a shard: `python -m retrieval.index.edge.compaction_child FOLDER DIMENSION PARENT_PID`.
 
 No other process may have the shard open. The process writes "done" to its standard output and exits when its standard
-input closes. An exit before "done" is a failure.
+input closes. If it exits before it writes "done", it has failed.
 """
 
 import ctypes
@@ -14,8 +14,8 @@ from pathlib import Path
 from retrieval.index.edge.edge_shard import compact_shard
 from retrieval.index.edge.shard_folder import sync_shard
 
-# At this niceness, the process gets a quarter of a core next to an encoder that uses all cores. That is enough to keep
-# the journal short, and it hardly slows the encoder.
+# With this niceness, the process gets a quarter of a core beside an encoder that uses all cores. That is enough to keep
+# the journal short, and hardly slows the encoder.
 _NICENESS = 5
 _MAX_HELD_BYTES = 512 * 1024**2
 _PR_SET_PDEATHSIG = 1
@@ -35,9 +35,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _die_with_parent(parent: int) -> None:
-    # The engine holds the GIL, so no thread in this process could watch the parent. On Linux, the kernel kills this
-    # process when the thread that started it ends; that thread waits for this process. On other systems, this process
-    # exits when it is done.
+    # No thread in this process could watch the parent, because the engine holds the GIL. On Linux, the kernel kills
+    # this process when the thread that started it ends; that thread waits for this process. On other systems, this
+    # process exits when it is done.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -45,10 +45,11 @@ def _die_with_parent(parent: int) -> None:
 
 
 def _hold_in_memory(folder: Path) -> list[mmap.mmap]:
-    """Map the files into memory, small ones first, and return the maps.
+    """Map the shard's files into memory, small files first, and return the maps.
 
     When the engine opens a file, it drops the file from the page cache and reads it from disk again, which takes 800 ms
-    for 100,000 chunks, with the GIL held. Pages that a process has mapped are not dropped, which reduces this to 65 ms.
+    for 100,000 chunks, with the GIL held. Pages that a process has mapped are not dropped, which reduces this time to
+    65 ms.
     """
     held: list[mmap.mmap] = []
     if sys.platform == "linux":

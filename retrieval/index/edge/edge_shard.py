@@ -1,7 +1,7 @@
 """Create, open and compact the engine's shard with this project's configuration.
 
-A shard has a few sealed segments, stored in files, and one writable segment, whose indexes are in memory. Compacting
-seals the writable segment. Measured on 500,000 chunks: an open shard takes 16 MB of private memory when everything is
+A shard has a few sealed segments, stored in files, and one writable segment, whose indexes are in memory. Compaction
+seals the writable segment. Measured on 500,000 chunks, an open shard takes 16 MB of private memory if all chunks are
 sealed, plus 1.2 to 2.3 KB for each unsealed chunk.
 """
 
@@ -33,24 +33,25 @@ from qdrant_edge import (
 from retrieval.errors import IndexLostError, IndexRefusedError, IndexUnavailableError
 from retrieval.index.points import DENSE, KEYWORDS, SPARSE, TENANT
 
-# Small segments are merged if there are more segments than this, because a query visits every segment.
+# If a shard has more segments than this, small ones are merged, because a query visits every segment.
 _SEGMENTS = 6
-# 200,000 chunks of 384 dimensions. This limits how much one compaction rewrites, so that its time and memory do not
-# grow with the corpus.
+# This is the size of 200,000 chunks of 384 dimensions. It limits how much a compaction rewrites, so that its time and
+# memory do not grow with the corpus.
 _SEGMENT_KB = 300_000
-# No graph (m = 0): sealed vectors are compared one by one, by codes of 4 bits per dimension. At a million chunks this
-# takes less CPU time than a graph with a recall@10 of 0.97 (28 ms against 36 ms per hybrid query), and it finds all ten
-# hits under any filter, where the graph's recall for one tenant was 0.82. Compactions also need not build a graph.
+# No graph (m = 0): sealed vectors are compared one by one, by codes of 4 bits per dimension. For a million chunks, this
+# takes less CPU time than a graph with a recall@10 of 0.97 (28 ms instead of 36 ms per hybrid query), and it finds all
+# ten hits under any filter, while the graph's recall for one tenant was 0.82. Compaction is also cheaper without a
+# graph.
 _NO_GRAPH = HnswIndexConfig(m=0, ef_construct=16, full_scan_threshold=10, memory=Memory.Cold)
 _CODES = TurboQuantQuantizationConfig(bits=TurboQuantBitSize.Bits4, memory=Memory.Cold)
-# The engine reports errors of the operating system in this form. The errors in `_NOT_DAMAGE` do not mean that files are
-# damaged.
+# The engine reports errors of the operating system in this format. The errors in `_NOT_DAMAGE` do not indicate damaged
+# files.
 _SYSTEM_ERROR = re.compile(r"os error (\d+)")
 _NOT_DAMAGE = frozenset(
     {errno.EACCES, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EPERM, errno.EROFS}
 )
 # The engine selects twice as many vectors as requested by their codes, and then compares them at full precision, so
-# scores are exact.
+# that scores are exact.
 DENSE_SEARCH = SearchParams(quantization=QuantizationSearchParams(rescore=True, oversampling=2.0))
 
 log = structlog.get_logger(__name__)
@@ -84,14 +85,14 @@ def open_shard(folder: Path, dimension: int) -> EdgeShard:
 def compact_shard(folder: Path, dimension: int) -> None:
     """Seal all writes and merge small segments. No other process may have the shard open.
 
-    Run this in a separate process, because the engine holds the GIL until it is done (2 s for 56,000 chunks).
+    Call this in a separate process, because the engine holds the GIL until it is done (2 s for 56,000 chunks).
     """
     shard = open_shard(folder, dimension)
     with translate_engine_errors():
         schema = shard.info().payload_schema
         for field in KEYWORDS:
             params = schema[field].params if field in schema else None
-            # Shards that were created by earlier releases hold these indexes in memory.
+            # Shards created by earlier releases keep these indexes in memory.
             if not isinstance(params, KeywordIndexParams) or params.memory != Memory.Cold:
                 shard.update(UpdateOperation.delete_field_index(field))
                 shard.update(_build_field_index(field))
@@ -112,7 +113,7 @@ def count_unsealed_points(shard: EdgeShard) -> int:
 
 @contextmanager
 def translate_engine_errors() -> Iterator[None]:
-    """Translate the bare `Exception`s that the engine raises into this package's errors."""
+    """Convert the bare `Exception`s that the engine raises to this package's errors."""
     try:
         yield
     except Exception as error:
@@ -120,7 +121,7 @@ def translate_engine_errors() -> Iterator[None]:
 
 
 def convert_engine_error(error: Exception) -> IndexUnavailableError:
-    """Convert an exception of the engine to an error of this package."""
+    """Convert an exception raised by the engine to an error of this package."""
     detail = f"The vector index failed: {error}"
     if "WouldBlock" in str(error):
         hint = "Another process has this index open. Stop it, or set LEADLINE_HOME to another folder."
@@ -129,7 +130,7 @@ def convert_engine_error(error: Exception) -> IndexUnavailableError:
 
 
 def _convert_opening_error(error: Exception) -> IndexUnavailableError:
-    """Convert an exception raised while opening a shard: it is in use or damaged, or the system lacks a resource."""
+    """Convert an exception raised while opening a shard, which may be in use or damaged, or lack system resources."""
     found = convert_engine_error(error)
     system = _SYSTEM_ERROR.search(str(error))
     if not isinstance(found, IndexRefusedError) or (system and int(system[1]) in _NOT_DAMAGE):
@@ -139,8 +140,8 @@ def _convert_opening_error(error: Exception) -> IndexUnavailableError:
 
 
 def _build_config(dimension: int) -> EdgeConfig:
-    # "Cold" means that files are mapped and read on demand. Otherwise, the engine would read every file completely when
-    # opening the shard.
+    # "Cold" files are mapped and read on demand. Otherwise, the engine would read every file completely when it opens
+    # the shard.
     return EdgeConfig(
         vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine, memory=Memory.Cold)},
         sparse_vectors={SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf, memory=Memory.Cold)},

@@ -1,9 +1,9 @@
-"""The current shard.
+"""The current shard of the index, which a compacted clone can replace while it is in use.
 
-All searches and writes go through this class, so that a compacted clone can replace a shard that is in use. A
-compaction clones the shard, compacts the clone in another process, and keeps a journal of the writes made in the
-meantime. Then it replays the journal on the clone and makes the clone the current generation. A crash loses nothing,
-because the old shard has every write before the swap, and the new shard has every write after it.
+All searches and writes go through this class. A compaction clones the shard, compacts the clone in another process, and
+keeps a journal of the writes made in the meantime. Then it replays the journal on the clone and makes the clone the
+current generation. A crash loses nothing, because the old shard has every write before the swap, and the new shard has
+every write after it.
 """
 
 import shutil
@@ -28,11 +28,11 @@ from retrieval.index.edge.resident_memory import release_freed_memory, unmap_pag
 from retrieval.index.edge.shard_folder import ShardFolder, clone_shard, compute_shard_bytes
 from retrieval.index.edge.shard_room import ShardRoom, UncheckedRoom
 
-# A callback that receives the name of each step of a compaction. Tests use it to kill the process at each step.
+# A callback that receives the name of each compaction step. Tests use it to kill the process at each step.
 Observer = Callable[[str], None]
 _UNCHECKED = UncheckedRoom()
-# The engine's files grow by 32 MB, and a point of 3,072 dimensions takes 12 KB. So a new file is allocated long before
-# it is full.
+# The engine's files grow by 32 MB, and a point of 3,072 dimensions takes 12 KB. With this interval, a new file is
+# therefore allocated long before it is full.
 _POINTS_BETWEEN_ALLOCATIONS = 1_000
 
 
@@ -47,7 +47,8 @@ class _ShardGeneration:
 class _Journal:
     """The writes since a compaction started, in order.
 
-    A failed write may have been partly applied, and fails in the same way when it is replayed.
+    Failed writes are included, because they may have been partly applied. They fail again in the same way when they are
+    replayed.
     """
 
     entries: list[tuple[Any, bool]] = field(default_factory=list)
@@ -66,9 +67,10 @@ class LiveShard:
         observe: Observer,
         room: ShardRoom = _UNCHECKED,
     ) -> None:
-        """Open the shard, or create one. A journal holds about `journal_points` points at most.
+        """Open the shard, or create it. A journal contains at most about `journal_points` points.
 
-        Raises `IndexUnavailableError`, and `StorageFullError` if the disk has too little space to open the shard.
+        Raises `IndexUnavailableError` if the shard cannot be opened, and `StorageFullError` if there is too little disk
+        space to open it.
         """
         self._dimension = dimension
         self._room = room
@@ -76,7 +78,7 @@ class LiveShard:
         self._journal_points = journal_points
         self._observe = observe
         self._root = folder
-        # Admits one writer at a time, as the engine requires, and is notified when a journal ends. Lock order:
+        # Allows one writer at a time, as the engine requires, and is notified when a journal ends. Lock order:
         # `_writing` before `_readers`.
         self._writing = threading.Condition()
         self._readers = threading.Condition()
@@ -93,7 +95,7 @@ class LiveShard:
     def hold_open(self) -> Iterator[EdgeShard]:
         """Provide the shard, and keep it open until the block exits.
 
-        Converts the engine's errors to this package's errors.
+        The engine's errors are converted to this package's errors.
         """
         with self._readers:
             generation = self._current
@@ -121,7 +123,7 @@ class LiveShard:
     def apply_operation(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
         """Apply an operation that affects about `points` points.
 
-        If the journal is full, this waits for the compaction to end, so that fast writers cannot fill the memory.
+        If the journal is full, wait for the compaction to end, so that fast writers cannot exhaust the memory.
         """
         with self._writing:
             self._writing.wait_for(lambda: self._journal is None or self._journal.points < self._journal_points)
@@ -142,7 +144,7 @@ class LiveShard:
         return self._unsealed
 
     def clone(self) -> Path:
-        """Start a compaction: clone the shard, and journal all later writes. Return the clone's folder."""
+        """Clone the shard for a compaction, journal all later writes, and return the clone's folder."""
         with self._writing:
             target = self._folder.build_next_path()
             try:
@@ -167,7 +169,7 @@ class LiveShard:
     def swap_in(self, clone: Path) -> None:
         """Complete a compaction: replay the journal on the clone, and replace the current shard with the clone.
 
-        If this raises before the swap, the compaction is abandoned.
+        If an error is raised before the swap, the compaction is abandoned.
         """
         with ExitStack() as undo:
             undo.callback(self.abandon_clone, clone)
@@ -175,7 +177,7 @@ class LiveShard:
             fresh = _ShardGeneration(clone, open_shard(clone, self._dimension))
             undo.callback(_close_quietly, fresh.shard)
             self._observe("opened")
-            # Replay most of the journal without blocking writers, and then its remaining writes while writers wait.
+            # Replay most of the journal without blocking writers, and the remaining writes while writers wait.
             for _ in range(2):
                 with self._writing:
                     entries = self._take_journal()
@@ -193,14 +195,14 @@ class LiveShard:
         self._retire(old)
 
     def compute_disk_bytes(self) -> int:
-        """Return the shard's size on disk. A compaction temporarily needs about the same amount in addition."""
+        """Return the shard's size on disk. A compaction temporarily needs about as much again."""
         return compute_shard_bytes(self._current.folder)
 
     def get_free_disk_bytes(self) -> int:
         return shutil.disk_usage(self._root).free
 
     def unmap_pages(self) -> None:
-        """Release the mapped pages. The caller must ensure that no other thread swaps or closes the shard meanwhile."""
+        """Release the mapped pages. Meanwhile, no other thread may swap or close the shard."""
         with self._writing:
             unmap_pages(self._root)
 

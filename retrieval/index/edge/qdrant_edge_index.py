@@ -1,7 +1,7 @@
 """The embedded index: a Qdrant Edge shard, which runs the server's Rust engine in this process.
 
 Searches are exact; sealed vectors are preselected by short codes (see `edge_shard`). Recent writes are sealed in
-another process, because the engine holds the GIL while it seals.
+another process, because the engine holds the GIL while it seals them.
 """
 
 import math
@@ -60,15 +60,15 @@ from retrieval.index.points import (
 from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, SparseVector
 from retrieval.index.sole_tenant import SoleTenant
 
-# Compare at full precision, because codes do not help with so few candidates.
+# Compare at full precision, because codes do not speed up so few comparisons.
 _EXACT_SEARCH = SearchParams(exact=True)
-# A facet requires a limit. This one is higher than the number of values of a field in any shard.
+# Facet queries require a limit. This one exceeds the number of distinct values of any field in a shard.
 _NO_LIMIT = 2**40
 _UNCHECKED = UncheckedRoom()
 
 
 class QdrantEdgeIndex:
-    """The index of all tenants in one shard. This class adds the tenant filter to every query."""
+    """The index of all tenants in one shard. Every query is restricted to one tenant."""
 
     def __init__(
         self,
@@ -79,10 +79,10 @@ class QdrantEdgeIndex:
         observe: Observer = lambda _: None,
         room: ShardRoom = _UNCHECKED,
     ) -> None:
-        """Open the index, or create it. Raises `IndexUnavailableError`, for example if another process has it open.
+        """Open the index, or create it. Raises `IndexUnavailableError`, for example if it is open in another process.
 
-        Raises `StorageFullError` if `room` finds too little disk space. `observe` receives the name of each step of a
-        compaction, in the thread that runs the step.
+        Raises `StorageFullError` if `room` finds too little disk space. `observe` receives the name of each compaction
+        step, in the thread that runs the step.
         """
         self._shard = LiveShard(folder, dimension, journal_points=policy.journal_points, observe=observe, room=room)
         self._upkeep = IndexMaintenance(self._shard, dimension, policy, observe)
@@ -90,7 +90,7 @@ class QdrantEdgeIndex:
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         if len(chunks) != len(sparse):
-            raise ValueError("each chunk needs its sparse vector")
+            raise ValueError("each chunk must have a sparse vector")
         for at in range(0, len(chunks), BATCH_POINTS):
             points = [
                 Point(chunk.id, {SPARSE: _convert_sparse_vector(vector)}, build_payload(chunk))
@@ -102,7 +102,7 @@ class QdrantEdgeIndex:
 
     def set_dense_vectors(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         if len(chunk_ids) != len(vectors):
-            raise ValueError("each chunk needs its dense vector")
+            raise ValueError("each chunk must have a dense vector")
         for at in range(0, len(chunk_ids), BATCH_POINTS):
             rows = vectors[at : at + BATCH_POINTS].astype(np.float32).tolist()
             points = [
@@ -213,8 +213,8 @@ class QdrantEdgeIndex:
     def count_chunks_of_versions(
         self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
     ) -> dict[str, int]:
-        # Count versions one by one: each takes about 0.1 ms, whereas a facet over the whole index holds the GIL for
-        # seconds.
+        # Count versions one by one. Each count takes about 0.1 ms, whereas a facet over the whole index holds the GIL
+        # for seconds.
         return {
             version: self.count_chunks(tenant, version, embedded_only=embedded_only) for tenant, version in versions
         }
@@ -225,8 +225,8 @@ class QdrantEdgeIndex:
     def compact(self) -> bool:
         """Compact now. Return False if the compaction was abandoned.
 
-        Raises `IndexUnavailableError` if the engine fails, and `OSError` if the disk does. The index stays usable in
-        each case.
+        Raises `IndexUnavailableError` if the engine fails, and `OSError` for disk errors. The index stays usable in any
+        case.
         """
         return self._upkeep.compact()
 
@@ -241,9 +241,9 @@ class QdrantEdgeIndex:
         self._shard.close()
 
     def _build_idf_params(self, scope: SearchScope) -> SearchParams | None:
-        """Return parameters that restrict idf to the tenant's chunks that the readers may see.
+        """Return parameters that restrict idf to the tenant's chunks that the query may see.
 
-        Otherwise, scores would reveal which words occur in chunks that the readers may not see.
+        Otherwise, scores would reveal which words occur in hidden chunks.
         """
         # guard: edge-words-by-tenant
         if scope.sees_all and self._sole_tenant.is_sole_tenant(scope.tenant_id):
@@ -299,7 +299,7 @@ def _build_scope_filter(scope: SearchScope) -> Filter:
 
 
 def _build_access_conditions(scope: SearchScope) -> list[Any]:
-    """Return the filter conditions for the tenant, the readers, and the collections that the readers may not see."""
+    """Return the filter conditions for the tenant, the readers, and the collections closed to them."""
     must: list[Any] = [_match_value(TENANT, scope.tenant_id)]
     if scope.readers is not None:
         readers = FieldCondition(key=READERS, match=MatchAny(sorted(scope.readers)))

@@ -1,8 +1,9 @@
-"""Measure this process's memory, and release parts of it. On systems other than Linux these functions do nothing.
+"""Measure this process's memory, and release parts of it. On systems other than Linux, these functions do nothing.
 
 The engine maps its files. A page of a mapped file counts as resident from its first read until the kernel needs the
-memory, so the resident size of a process that searches gradually grows to the size of its index. Unmapping such pages
-loses nothing: they stay in the page cache, and the next read maps them again (16 at a time, in about a microsecond).
+memory, so the resident size of a searching process gradually grows to the size of its index. Unmapping these pages
+loses nothing: they stay in the page cache, and the next read maps them again (16 pages at a time, in about a
+microsecond).
 """
 
 import ctypes
@@ -16,20 +17,20 @@ _LINUX = sys.platform == "linux"
 
 
 def get_mapped_bytes() -> int:
-    """Return the resident bytes of mapped files, including libraries, or 0 if unknown."""
+    """Return the resident size of mapped files in bytes, including libraries, or 0 if unknown."""
     return _read_page_count(2) * mmap.PAGESIZE
 
 
 def get_resident_bytes() -> int:
-    """Return the resident bytes of this process, including mapped files, or 0 if unknown."""
+    """Return the resident size of this process in bytes, including mapped files, or 0 if unknown."""
     return _read_page_count(1) * mmap.PAGESIZE
 
 
 def unmap_pages(folder: Path) -> None:
     """Release the resident pages of all shared mappings of files under `folder`.
 
-    The caller must ensure that no other thread unmaps a file under `folder` at the same time. Otherwise, the address
-    could belong to other memory by the time the kernel receives it.
+    No other thread may unmap a file under `folder` at the same time. Otherwise, an address could belong to other memory
+    by the time the kernel receives it.
     """
     if not _LINUX:
         return
@@ -43,7 +44,7 @@ def unmap_pages(folder: Path) -> None:
 
 
 def release_freed_memory() -> None:
-    """Return freed memory to the system. The C library does not do this by itself for small blocks."""
+    """Return freed memory to the system, which the C library does not do by itself for small blocks."""
     if _LINUX:
         with suppress(AttributeError):  # The C library is not glibc.
             ctypes.CDLL(None).malloc_trim(0)

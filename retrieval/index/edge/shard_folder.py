@@ -1,4 +1,4 @@
-"""The folder of the index's shard: its generations, and a file that names the current one.
+"""The folder of the index's shard: its generations, and a file that names the current generation.
 
     index/CURRENT       the name of the current generation, replaced atomically
     index/gen-000007/   that generation, which is a shard
@@ -26,8 +26,8 @@ _GENERATION = re.compile(r"gen-(\d{6})")
 _UNNUMBERED_SHARD_FILES = ("edge_config.json", "segments", "temp_segments", "wal")
 _COPY_BYTES = 4 * 1024 * 1024
 
-# Files of a sealed segment that the engine writes only once, so that a clone can share them (a test checks this). Other
-# files of a sealed segment, such as the flags of deleted points, are modified in place.
+# A clone can share these files of a sealed segment, because the engine writes them only once (a test checks this).
+# Other files of a sealed segment, such as the flags of deleted points, are modified in place.
 _WRITTEN_ONCE = re.compile(
     r"matrix\.dat|quantized\.data|inverted_index\.dat|links_compressed\.bin|point_to_values\.bin|page_\d+\.dat"
 )
@@ -37,12 +37,12 @@ log = structlog.get_logger(__name__)
 
 
 class ShardFolder:
-    """The generations in one folder. The folder is locked until this object is closed."""
+    """The generations in one folder, which stays locked until this object is closed."""
 
     def __init__(self, folder: Path) -> None:
-        """Lock the folder, and remove the leftovers of a killed process.
+        """Lock the folder, and remove files left by a killed process.
 
-        Raises `IndexUnavailableError` if it is locked.
+        Raises `IndexUnavailableError` if the folder is locked.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -67,12 +67,12 @@ class ShardFolder:
             self.discard(folder)
 
     def build_next_path(self) -> Path:
-        """Return the path for the next generation. It does not exist yet."""
+        """Return the path for the next generation, which does not exist yet."""
         taken = [int(match[1]) for path in self._folder.iterdir() if (match := _GENERATION.fullmatch(path.name))]
         return self._folder / f"gen-{max(taken, default=0) + 1:06d}"
 
     def set_current(self, generation: Path) -> None:
-        """Make a generation the current one. If this method raises an error, the old generation stays current.
+        """Make a generation the current one. If this raises an error, the old generation stays current.
 
         Call `sync` to make the change durable.
         """
@@ -85,14 +85,14 @@ class ShardFolder:
         self.current = generation
 
     def sync(self) -> None:
-        """Make the change of the current generation survive a power failure.
+        """Ensure that the change of the current generation survives a power failure.
 
-        Keep the previous generation until this returns.
+        The previous generation must be kept until this method returns.
         """
         fsync_path(self._folder)
 
     def discard(self, generation: Path) -> None:
-        """Remove a generation's files. Files that cannot be removed are removed at the next start."""
+        """Remove a generation's files. Files that cannot be removed now are removed at the next start."""
         if generation != self._folder:
             shutil.rmtree(generation, ignore_errors=True)
             return
@@ -111,7 +111,8 @@ class ShardFolder:
             if not generation.is_dir():
                 log.error("current generation of the vector index missing", missing=str(generation))
                 raise IndexLostError(
-                    f"The files of the vector index are missing: {_CURRENT} names {generation.name}, which is gone."
+                    f"The files of the vector index are missing: {_CURRENT} names {generation.name}, which "
+                    "does not exist."
                 )
             return generation
         return self._folder if (self._folder / _UNNUMBERED_SHARD_FILES[0]).exists() else None
@@ -120,7 +121,7 @@ class ShardFolder:
 def clone_shard(source: Path, target: Path) -> None:
     """Clone a flushed shard that no thread is writing to.
 
-    Files written only once are hard-linked; others are copied.
+    Files that are written only once are hard-linked; others are copied.
     """
     target.mkdir()
     for name in _UNNUMBERED_SHARD_FILES:
@@ -144,7 +145,7 @@ def is_written_once(generation: Path, path: Path) -> bool:
 
 
 def compute_shard_bytes(folder: Path) -> int:
-    """Return the disk space in bytes that the folder's files use, not counting holes."""
+    """Return the disk space in bytes used by the files in the folder, excluding holes."""
     return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
 
 
@@ -167,7 +168,7 @@ def _copy_tree(source: Path, target: Path, *, shared: bool) -> None:
 
 
 def _copy_sparse_file(source: Path, target: Path) -> None:
-    """Copy a file and keep its holes, because the engine reserves 32 MB even for files with little content."""
+    """Copy a file including its holes, because the engine reserves 32 MB even for files with little content."""
     with source.open("rb") as old, target.open("wb") as new:
         size = os.fstat(old.fileno()).st_size
         os.ftruncate(new.fileno(), size)
@@ -177,7 +178,7 @@ def _copy_sparse_file(source: Path, target: Path) -> None:
             while start < end:
                 block = os.pread(old.fileno(), min(_COPY_BYTES, end - start), start)
                 if not block:
-                    raise OSError(f"{source} became shorter while it was copied")
+                    raise OSError(f"{source} became shorter while it was being copied")
                 os.pwrite(new.fileno(), block, start)
                 start += len(block)
 

@@ -1,9 +1,9 @@
 """Provide disk space for a shard's mapped files.
 
 The engine reserves its files as holes, maps them, and reads and writes them as memory. If the disk has no space for a
-page of a hole that is accessed, the kernel kills the process with SIGBUS, which no Python code can handle. So the holes
-that may be accessed are allocated in advance: about 250 MB per shard. On most file systems only a write to a hole needs
-space. On tmpfs a read does too, and the engine reads every file when it opens a shard.
+page of a hole that is accessed, the kernel kills the process with SIGBUS, which Python code cannot handle. Therefore,
+the holes that may be accessed are allocated in advance: about 250 MB per shard. On most file systems, only a write to a
+hole needs space. On tmpfs, a read does too, and the engine reads every file when it opens a shard.
 """
 
 import mmap
@@ -30,11 +30,11 @@ class ShardRoom(Protocol):
         """Raise `StorageFullError` if the disk is too full to add points."""
 
     def allocate(self, generation: Path) -> None:
-        """Allocate the holes in a shard's files. Raises `StorageFullError` if it would be unsafe to open the shard."""
+        """Allocate the holes in a shard's files. Raises `StorageFullError` if opening the shard would be unsafe."""
 
 
 class UncheckedRoom:
-    """A `ShardRoom` without any checks, for tests and for commands that open an index only briefly."""
+    """A `ShardRoom` without checks, for tests and for commands that open an index only briefly."""
 
     def require_room(self) -> None:
         pass
@@ -44,7 +44,7 @@ class UncheckedRoom:
 
 
 class AllocatedRoom:
-    """Allocates the holes that the engine may access, and refuses to add points on a full disk."""
+    """A `ShardRoom` that allocates the holes that the engine may access, and rejects new points on a full disk."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class AllocatedRoom:
     ) -> None:
         """Check the disk that contains `folder`, the folder of the shards.
 
-        If only writes need disk space, keep `min_free_bytes` free.
+        If only writes need disk space, `min_free_bytes` are kept free.
         """
         self._folder = folder
         self._min_free_bytes = min_free_bytes
@@ -78,7 +78,8 @@ class AllocatedRoom:
         # guard: index-holes-need-room
         if free < needed:
             raise StorageFullError(
-                f"The vector index in {generation.parent} needs {needed:,} bytes, but its disk has only {free:,} free."
+                f"The vector index in {generation.parent} requires {needed:,} bytes, but only {free:,} are free on "
+                "its disk."
             )
         for path, _ in files:
             _allocate_file(path)
@@ -90,7 +91,7 @@ def needs_room_to_read(folder: Path) -> bool:
         try:
             os.ftruncate(file.fileno(), mmap.PAGESIZE)
             if not shutil.disk_usage(folder).free:
-                return True  # The disk is too full to test this, so assume the safe case.
+                return True  # The disk is too full for this test, so assume that reading needs space.
             with mmap.mmap(file.fileno(), mmap.PAGESIZE) as mapped:
                 mapped[0]
             return os.fstat(file.fileno()).st_blocks > 0
@@ -99,7 +100,10 @@ def needs_room_to_read(folder: Path) -> bool:
 
 
 def _iter_files_with_holes(generation: Path, *, every: bool) -> Iterator[tuple[Path, int]]:
-    """Yield each file with holes and the bytes to allocate. Unless `every`, skip files that are never written again."""
+    """Yield each file with holes, and the bytes to allocate for it.
+
+    Unless `every` is true, files that are never written again are skipped.
+    """
     for path in generation.rglob("*"):
         facts = path.lstat()
         hole = facts.st_size - facts.st_blocks * 512

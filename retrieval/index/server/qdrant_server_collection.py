@@ -1,4 +1,4 @@
-"""Create a collection on a Qdrant server, or check that an existing one fits, and manage its metadata."""
+"""Create a collection on a Qdrant server or check that an existing one fits, and manage its metadata."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -15,25 +15,24 @@ from retrieval.index.server.settings import QdrantServerSettings
 
 # Older servers ignore or reject `idf`, so one tenant's words would affect the scores of another tenant.
 _OLDEST_SERVER = (1, 19, 0)
-# The maximum number of conditions in a filter, and of values in a condition. The server is configured with the same
-# limits.
+# The maximum number of conditions per filter, and of values per condition. The server is configured with these limits.
 MAX_CONDITIONS, MAX_CONDITION_VALUES = 16, 10_000
 # Keys of a collection's metadata.
 _INSTALLATION_MEMBER = "leadline_installation"
 _COMPLETE_MEMBER = "leadline_complete"
-# Right after a collection is created, it may not exist yet on the other nodes of a cluster.
+# A collection that was just created may not exist yet on the other nodes of a cluster.
 _NOT_YET_STATUSES = frozenset({404})
 
 log = structlog.get_logger(__name__)
 
 
 def prepare_collection(connection: QdrantConnection, dimension: int, settings: QdrantServerSettings) -> None:
-    """Create the collection, or check that an existing one fits. Idempotent, and safe to run concurrently.
+    """Create the collection, or check that an existing one fits. Idempotent and safe to call concurrently.
 
-    If a process dies halfway, some field indexes are missing. The next call adds them. A collection with other settings
-    is used unchanged, and a warning is logged. Raises `IndexMismatchError` if the collection's vectors have a different
-    size or distance metric, and `IndexUnavailableError` if the server is too old or has fewer nodes than the required
-    number of replicas.
+    If a process dies halfway, some field indexes are missing, which the next call adds. A collection with different
+    settings is used unchanged, and a warning is logged. Raises `IndexMismatchError` if the collection's vectors have a
+    different size or distance metric, and `IndexUnavailableError` if the server is too old or has fewer nodes than the
+    required number of replicas.
     """
     _require_version(connection, settings)
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
@@ -48,7 +47,7 @@ def prepare_collection(connection: QdrantConnection, dimension: int, settings: Q
     _require_fit(info, dimension, settings.collection)
     if others := _list_differences(info, settings):
         log.warning(
-            "collection differs from the settings; `leadline index spread` moves it to them",
+            "collection differs from the settings; `leadline index spread` applies them",
             collection=settings.collection,
             differences=others,
         )
@@ -65,7 +64,7 @@ def find_point_count(connection: QdrantConnection, settings: QdrantServerSetting
 
 
 def describe_server(connection: QdrantConnection, settings: QdrantServerSettings) -> str:
-    """Return a description of the server for users, without creating anything.
+    """Return a user-facing description of the server, without creating anything.
 
     Raises `IndexUnavailableError` if the server cannot be used.
     """
@@ -75,13 +74,13 @@ def describe_server(connection: QdrantConnection, settings: QdrantServerSettings
 
 
 def list_differences(connection: QdrantConnection, settings: QdrantServerSettings) -> list[str]:
-    """Describe each difference between the collection and the settings. Empty if the collection does not exist."""
+    """Describe each difference between an existing collection and the settings."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     return [] if info is None else _list_differences(info, settings)
 
 
 def find_installation(connection: QdrantConnection, settings: QdrantServerSettings) -> str | None:
-    """Return the id of the installation that owns the collection, or None if it has no id or does not exist."""
+    """Return the id of the installation that owns the collection, or None if it is missing or has no id."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     found = (info.config.metadata or {}).get(_INSTALLATION_MEMBER) if info is not None else None
     return None if found is None else str(found)
@@ -93,7 +92,7 @@ def store_installation(connection: QdrantConnection, settings: QdrantServerSetti
 
 
 def check_presence(connection: QdrantConnection, settings: QdrantServerSettings) -> IndexPresence:
-    """Return whether the collection exists, and whether it is marked as a complete index."""
+    """Return whether the collection exists and is marked as a complete index."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     if info is None:
         return IndexPresence.ABSENT
@@ -108,7 +107,7 @@ def mark_complete(connection: QdrantConnection, settings: QdrantServerSettings) 
 def _add_metadata(
     connection: QdrantConnection, settings: QdrantServerSettings, metadata: Mapping[str, object] | None
 ) -> None:
-    """Add keys to a collection's metadata. Its other keys stay unchanged."""
+    """Add keys to a collection's metadata, and leave its other keys unchanged."""
     connection.call(
         lambda client: client.update_collection(
             settings.collection,
@@ -142,7 +141,7 @@ def _require_version(connection: QdrantConnection, settings: QdrantServerSetting
     if known < _OLDEST_SERVER:
         oldest = ".".join(str(part) for part in _OLDEST_SERVER)
         raise IndexUnavailableError(
-            f"The vector server at {connection.url} is Qdrant {version}. Leadline needs {oldest} or newer.",
+            f"The vector server at {connection.url} is Qdrant {version}. Leadline requires {oldest} or newer.",
             hint="Upgrade it, one minor release at a time, as Qdrant recommends.",
         )
     return version
@@ -151,21 +150,21 @@ def _require_version(connection: QdrantConnection, settings: QdrantServerSetting
 def _build_not_qdrant_error(connection: QdrantConnection, reason: str) -> IndexUnavailableError:
     return IndexUnavailableError(
         f"The server at {connection.url} is not a Qdrant server: {reason}",
-        hint="Check that LEADLINE_QDRANT_URL has the address of Qdrant's REST port (6333).",
+        hint="Check that LEADLINE_QDRANT_URL contains the address of Qdrant's REST port (6333).",
     )
 
 
 def _require_nodes(connection: QdrantConnection, settings: QdrantServerSettings) -> int:
     """Return the number of nodes. Raises `IndexUnavailableError` if the settings require more replicas than nodes.
 
-    Without this check, the server may silently create fewer replicas.
+    Otherwise, the server might silently create fewer replicas.
     """
     status = connection.call(lambda client: client.cluster_status(), settings.work_retries)
     nodes = len(status.peers) if isinstance(status, models.ClusterStatusOneOf1) else 1
     if settings.replication_factor > nodes:
         raise IndexUnavailableError(
-            f"LEADLINE_QDRANT_REPLICAS is {settings.replication_factor}, which needs as many nodes, but the vector "
-            f"server at {connection.url} has {nodes}.",
+            f"LEADLINE_QDRANT_REPLICAS is {settings.replication_factor}, which requires as many nodes, but the vector "
+            f"server at {connection.url} has only {nodes}.",
             hint=f"Set it to {nodes} or less, or add nodes first. Nothing was created.",
         )
     return nodes
@@ -200,7 +199,7 @@ def _format_quantization(quantization: models.QuantizationConfig | None) -> str:
 
 
 def find_collection(client: QdrantClient, collection: str) -> models.CollectionInfo | None:
-    """Return the server's description of a collection, or None if it does not exist."""
+    """Return the server's description of a collection, or None if the collection does not exist."""
     try:
         return client.get_collection(collection)
     except UnexpectedResponse as error:
@@ -210,7 +209,10 @@ def find_collection(client: QdrantClient, collection: str) -> models.CollectionI
 
 
 def _create_collection(client: QdrantClient, dimension: int, settings: QdrantServerSettings) -> None:
-    """Create the collection, unless another process or an attempt whose response was lost has already created it."""
+    """Create the collection, unless another process or an earlier attempt has already created it.
+
+    An earlier attempt may have succeeded although its response was lost.
+    """
     try:
         client.create_collection(
             settings.collection,
@@ -246,10 +248,10 @@ def _build_metadata(settings: QdrantServerSettings) -> dict[str, str] | None:
 
 
 def _build_graph_config(settings: QdrantServerSettings) -> models.HnswConfigDiff:
-    """Return settings for one graph per tenant and none over all tenants (m = 0), since every query has a tenant.
+    """Return settings for one graph per tenant and no global graph (m = 0), because every query has a tenant.
 
     Neighbours within a tenant are linked even if the tenant owns few of the points. A tenant that is too small for a
-    graph is searched exactly. 16 links is the engine's default.
+    graph is searched exactly. 16 links per point is the engine's default.
     """
     return models.HnswConfigDiff(m=0, payload_m=16, ef_construct=settings.ef_construct)
 
@@ -257,15 +259,15 @@ def _build_graph_config(settings: QdrantServerSettings) -> models.HnswConfigDiff
 def _build_quantization(settings: QdrantServerSettings) -> models.ScalarQuantization | None:
     if settings.quantization == "none":
         return None
-    # This quantile clips the outermost hundredth of the values, as Qdrant recommends.
+    # As Qdrant recommends, this quantile clips the outermost hundredth of the values.
     int8 = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
     return models.ScalarQuantization(scalar=int8)
 
 
 def _build_limits(settings: QdrantServerSettings) -> models.StrictModeConfig:
-    """Return limits far above our requests, so that a bug or another client is refused before it slows down all users.
+    """Return limits far above our requests, which reject excessive requests from bugs or other clients.
 
-    Exact searches stay allowed, because strict mode would also refuse exact counts.
+    Exact searches stay allowed, because strict mode would also reject exact counts.
     """
     return models.StrictModeConfig(
         enabled=True,
@@ -286,7 +288,7 @@ def _create_index(client: QdrantClient, field: str, settings: QdrantServerSettin
     client.create_payload_index(
         settings.collection,
         field,
-        # Graphs for the other fields would use memory for groups that span tenants, which no query needs.
+        # Graphs for the other fields would need memory for groups that span tenants, which no query uses.
         models.KeywordIndexParams(
             type=models.KeywordIndexType.KEYWORD, is_tenant=field == TENANT, enable_hnsw=field == TENANT
         ),
@@ -313,14 +315,16 @@ def _require_fit(info: models.CollectionInfo, dimension: int, collection: str) -
     if (dense.size, dense.distance) != (dimension, models.Distance.COSINE):
         raise IndexMismatchError(
             f"The collection {collection} has vectors of {dense.size} dimensions compared by {dense.distance.value}, "
-            f"but the encoder's have {dimension}, compared by {models.Distance.COSINE.value}."
+            f"but the encoder's vectors have {dimension}, compared by {models.Distance.COSINE.value}."
         )
     if sparse[SPARSE].modifier is not models.Modifier.IDF:
-        raise IndexMismatchError(f"The collection {collection} does not apply idf to {SPARSE}, so BM25 would be wrong.")
+        raise IndexMismatchError(
+            f"The collection {collection} does not apply idf to {SPARSE}, so BM25 scores would be wrong."
+        )
 
 
 def _update_limits(connection: QdrantConnection, info: models.CollectionInfo, settings: QdrantServerSettings) -> None:
-    """Set this release's limits on a collection from an earlier release."""
+    """Apply this release's limits to a collection from an earlier release."""
     wanted = _build_limits(settings)
     have = info.config.strict_mode_config
     if have is None or any(

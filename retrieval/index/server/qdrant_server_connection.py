@@ -1,8 +1,7 @@
 """Send requests to a Qdrant server, retry those that may succeed later, and convert the client's errors to ours.
 
-A server with several nodes is configured as several URLs, or as one name with several addresses. For a name, each
-connection attempt tries all of the name's addresses. If there are several URLs, the last one that answered is used
-until it fails.
+A server with several nodes is configured as several URLs, or as one name with several addresses. Each attempt to
+connect to a name tries all of its addresses. With several URLs, the last one that answered is used until it fails.
 """
 
 import random
@@ -19,28 +18,28 @@ from retrieval.errors import IndexLostError, IndexRefusedError, IndexUnavailable
 
 T = TypeVar("T")
 
-# Besides its own errors, the client raises ValueError for a reply that is not JSON or does not fit its model, and
-# AssertionError for a reply without a result.
+# Besides its own errors, the client raises ValueError for a response that is not JSON or does not fit its model, and
+# AssertionError for a response without a result.
 _CLIENT_ERRORS = (ApiException, QdrantException, ValueError, AssertionError)
 _BUSY_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _UNREACHABLE_STATUSES = frozenset({502, 503, 504})
-_AUTH_STATUSES = frozenset({401, 403})  # These statuses concern the API key, not the request.
+_AUTH_STATUSES = frozenset({401, 403})  # These statuses reject the API key, not the request.
 _CONNECTION_ERRORS = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
 _DETAIL_CHARS = 500
-# This is long enough to lose two SYN packets before a machine counts as unreachable.
+# This is long enough for a connection to succeed after two lost SYN packets.
 _CONNECT_SECONDS = 4.0
-# Phrases in a cluster's 500 responses while a node is unreachable or is being restored from another node.
+# These phrases occur in a cluster's 500 responses while a node is unreachable or being restored from another node.
 _REPLICA_ERRORS = ("failed to apply operation", "active replica", "read operations failed")
 
 
 class UnfinishedWriteError(Exception):
-    """The server has not applied a write yet. The text completes the sentence "The vector server …"."""
+    """The server has not applied a write yet. The error's text completes the sentence "The vector server …"."""
 
 
 class QdrantConnection:
     """A client that all threads of a process share.
 
-    Create it after a fork, because a child cannot use its parent's client.
+    Create it after a fork, because a child process cannot use its parent's client.
     """
 
     def __init__(
@@ -53,12 +52,12 @@ class QdrantConnection:
     ) -> None:
         """Set up the client without sending anything. `timeout_seconds` applies to requests without their own timeout.
 
-        Over `http`, an API key can be intercepted, so use `https` or a private network.
+        An API key sent over `http` can be intercepted, so use `https` or a private network.
         """
         self.url = url
         self._sleep = sleep
         self._clients = [_build_client(address, api_key, timeout_seconds) for address in parse_addresses(url)]
-        # Each process starts with a random node, to spread the load.
+        # Each process starts with a random node to spread the load.
         self._at = random.randrange(len(self._clients))
 
     def call(
@@ -66,7 +65,7 @@ class QdrantConnection:
     ) -> T:
         """Call `request` with a client and return its result. Raises `IndexUnavailableError` if it fails.
 
-        Each attempt tries the addresses in turn until one can be reached. Lost connections, timeouts, "busy" replies
+        Each attempt tries the addresses in turn until one can be reached. Lost connections, timeouts, "busy" responses
         and the statuses in `again_on` are retried, so `request` must be idempotent.
         """
         for wait in retries.iter_waits():
@@ -82,14 +81,14 @@ class QdrantConnection:
         return self.call_once(request)
 
     def call_once(self, request: Callable[[QdrantClient], T]) -> T:
-        """Call `request` like `call`, but without retries."""
+        """Call `request` once, without retries, and return its result."""
         try:
             return self._try_addresses(request)
         except UnfinishedWriteError as error:
             raise IndexUnavailableError(
                 f"The vector server at {self.url} {error}.",
-                hint="It is overloaded, or one of its nodes is being restored from another. Try again later; writing "
-                "twice does no harm.",
+                hint="It is overloaded, or one of its nodes is being restored from another. Try again later; repeating "
+                "a write is safe.",
             ) from error
         except _CLIENT_ERRORS as error:
             raise self._convert_error(error) from error
@@ -130,14 +129,14 @@ class QdrantConnection:
                 self._at = (at + 1) % len(self._clients)
                 if not others:
                     raise
-        raise AssertionError("the server has no address")
+        raise AssertionError("no server address is configured")
 
     def _convert_error(self, error: Exception) -> IndexUnavailableError:
         if isinstance(error, UnexpectedResponse):
             # guard: lost-index-collection
             if _is_missing_collection(error):
                 return IndexLostError("The vector server does not have the index's collection.")
-            detail = f"The vector server at {self.url} answered {error.status_code}: {_extract_message(error)}"
+            detail = f"The vector server at {self.url} returned status {error.status_code}: {_extract_message(error)}"
             status = error.status_code or 0
             refused = 400 <= status < 500 and status not in _BUSY_STATUSES | _AUTH_STATUSES
             kind = IndexRefusedError if refused else IndexUnavailableError
@@ -149,13 +148,13 @@ class QdrantConnection:
         if isinstance(cause, httpx.TransportError):
             ready = " and ".join(f"`curl {address}/readyz`" for address in parse_addresses(self.url))
             return IndexUnavailableError(
-                f"The vector server at {self.url} does not answer ({reason}).",
+                f"The vector server at {self.url} does not respond ({reason}).",
                 hint=f"Check that Qdrant is running and can be reached from this machine: {ready}. If the address is "
                 "wrong, correct LEADLINE_QDRANT_URL.",
             )
         return IndexUnavailableError(
-            f"The server at {self.url} does not answer like a Qdrant server ({reason}).",
-            hint="Check that LEADLINE_QDRANT_URL has the address of Qdrant's REST port (6333).",
+            f"The server at {self.url} does not respond like a Qdrant server ({reason}).",
+            hint="Check that LEADLINE_QDRANT_URL contains the address of Qdrant's REST port (6333).",
         )
 
     def _get_status_hint(self, status: int) -> str | None:
@@ -164,17 +163,19 @@ class QdrantConnection:
         if status == 404:
             return "The chunk's document was deleted in the meantime."
         if status == 507:
-            return f"Free disk space on the vector server at {self.url}, or add some. No confirmed write is lost."
+            return f"Free disk space on the vector server at {self.url}, or add some. No confirmed write was lost."
         if 400 <= status < 500 and status not in _BUSY_STATUSES:
             return (
-                "If it names a limit, raise it in the collection's strict mode. Otherwise report it with this message."
+                "If the message names a limit, raise that limit in the collection's strict mode. Otherwise, report the "
+                "message."
             )
         return None
 
 
 _REPLICA_HINT = (
-    "A node of the vector server is unreachable, or is being restored from another. Waiting jobs continue once it is "
-    "back. If writes stop whenever one node is down, set LEADLINE_QDRANT_WRITE_CONSISTENCY below the number of copies."
+    "A node of the vector server is unreachable, or is being restored from another node. Waiting jobs resume once it "
+    "is back. If writes stop whenever one node is down, set LEADLINE_QDRANT_WRITE_CONSISTENCY below the number of "
+    "replicas."
 )
 
 
@@ -187,16 +188,17 @@ def _build_client(address: str, api_key: str | None, timeout_seconds: int) -> Qd
     return QdrantClient(
         url=address,
         timeout=timeout_seconds,
-        # `api_key=` would send the same header, but warn at every start about an unencrypted connection.
+        # `api_key=` would send the same header, but log a warning about unencrypted connections at every start.
         headers={"api-key": api_key} if api_key else {},
-        # This check runs in a thread and can only warn. An old server is refused when the collection is prepared.
+        # This check runs in a thread and can only log a warning. Servers that are too old are rejected when the
+        # collection is prepared.
         check_compatibility=False,
         event_hooks={"request": [_shorten_connect_timeout]},
     )
 
 
 def _shorten_connect_timeout(request: httpx.Request) -> None:
-    """Shorten the connect timeout, so that the next address is tried soon."""
+    """Shorten the connect timeout, so that the next address is tried sooner."""
     limits = request.extensions.get("timeout", {})
     limits["connect"] = min(limits.get("connect") or _CONNECT_SECONDS, _CONNECT_SECONDS)
 
@@ -212,7 +214,7 @@ def _is_missing_collection(error: UnexpectedResponse) -> bool:
 
 
 def _is_unreachable(error: Exception) -> bool:
-    """Return whether the node is unreachable, so that another node may be able to answer the request."""
+    """Return whether the node is unreachable, in which case another node may answer the request."""
     if isinstance(error, UnexpectedResponse):
         return error.status_code in _UNREACHABLE_STATUSES or _is_replica_error(error)
     return isinstance(error, ResponseHandlingException) and isinstance(error.source, _CONNECTION_ERRORS)
@@ -228,7 +230,7 @@ def _extract_message(error: UnexpectedResponse) -> str:
 
 
 def _is_transient(error: Exception, again_on: frozenset[int]) -> bool:
-    """Return whether the same request may succeed in a moment."""
+    """Return whether the same request may succeed after a short delay."""
     if isinstance(error, UnexpectedResponse):
         return error.status_code in _BUSY_STATUSES or error.status_code in again_on
     if isinstance(error, ResponseHandlingException):

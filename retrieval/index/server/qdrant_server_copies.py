@@ -1,4 +1,4 @@
-"""List and create the replicas of a collection's shards, with the cluster API of a Qdrant server."""
+"""List and create the replicas of a collection's shards, using a Qdrant server's cluster API."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -13,8 +13,8 @@ from retrieval.index.server.settings import QdrantServerSettings
 
 # The states that the server considers active. Only an active replica can be the source of another replica.
 _ACTIVE_STATES = frozenset({models.ReplicaState.ACTIVE, models.ReplicaState.RESHARDINGSCALEDOWN})
-# A node stores the error of the last message that it sent to another node. If it has sent no message since, the error
-# is old. So only errors from its last minute of activity count.
+# A node stores the error of the last message that it sent to another node, even if it has sent no message since.
+# Therefore, only errors from its last minute of activity count.
 _RECENT_ACTIVITY = timedelta(seconds=60)
 
 
@@ -37,7 +37,7 @@ def fetch_copies(connection: QdrantConnection, settings: QdrantServerSettings) -
     wanted = info.config.params.replication_factor or 1
     found = _group_copies_by_shard(shards)
     named = {node for copies in found.values() for node in copies}
-    # The server lists replicas, so a shard that has lost all of its replicas is missing from the response.
+    # A shard that has lost all of its replicas is missing from the response, because the server lists replicas.
     # guard: shard-without-copies
     numbers = sorted({*found, *range(info.config.params.shard_number or 1)})
     return Copies(
@@ -90,7 +90,7 @@ def _list_nodes(statuses: Sequence[models.ClusterStatusOneOf1], named: Iterable[
 
 
 def _list_failing(status: models.ClusterStatusOneOf1) -> list[str]:
-    """Return the addresses of nodes to which this node's messages currently fail."""
+    """Return the addresses of nodes to which this node currently cannot send messages."""
     thread = status.consensus_thread_status
     active_at = getattr(thread, "last_update", None)
     return [

@@ -1,7 +1,7 @@
 """The index of a cluster: one collection on a Qdrant server for all tenants, over REST.
 
 Every write waits until the server has applied it, uses ids derived from content, and is retried if its response is
-lost. So a write has the same effect whether it is sent once, retried, or interrupted and retried.
+lost. Therefore, a write has the same effect whether it is sent once, retried, or interrupted and retried.
 """
 
 from collections import Counter
@@ -39,19 +39,20 @@ from retrieval.index.server.qdrant_server_connection import QdrantConnection, T,
 from retrieval.index.server.settings import QdrantServerSettings
 from retrieval.index.sole_tenant import SoleTenant
 
-# Makes all replicas apply the writes to a point in the same order, regardless of the node that receives them.
+# With this ordering, all replicas apply the writes to a point in the same order, regardless of the node that receives
+# them.
 _ORDERING = models.WriteOrdering.MEDIUM
 # The number of candidates per hit that are selected by int8 copies of the vectors, and then compared by the original
 # vectors.
 _OVERSAMPLING = 2.0
-# Up to this many versions are counted by their ids. If there are more, one pass over all versions counts them.
+# Up to this many versions are counted by id. More versions are counted in one pass over all versions.
 _MAX_NAMED_VERSIONS = 100
 
 
 class QdrantServerIndex:
-    """The index of all tenants in one collection. This class adds the tenant filter to every query.
+    """The index of all tenants in one collection. Every query is restricted to one tenant.
 
-    Threads may share an instance, but a forked child may not use its parent's.
+    Threads may share an instance, but a child process may not use its parent's instance after a fork.
     """
 
     def __init__(self, url: str, *, dimension: int, api_key: str | None, settings: QdrantServerSettings) -> None:
@@ -72,7 +73,7 @@ class QdrantServerIndex:
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         if len(chunks) != len(sparse):
-            raise ValueError("each chunk needs its sparse vector")
+            raise ValueError("each chunk must have a sparse vector")
         for at in range(0, len(chunks), BATCH_POINTS):
             points = [
                 models.PointStruct(
@@ -85,7 +86,7 @@ class QdrantServerIndex:
 
     def set_dense_vectors(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         if len(chunk_ids) != len(vectors):
-            raise ValueError("each chunk needs its dense vector")
+            raise ValueError("each chunk must have a dense vector")
         for at in range(0, len(chunk_ids), BATCH_POINTS):
             ids = list(chunk_ids[at : at + BATCH_POINTS])
             rows = vectors[at : at + BATCH_POINTS].astype(np.float32).tolist()
@@ -102,7 +103,7 @@ class QdrantServerIndex:
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         present = self.count_chunks(tenant_id, version_id)
-        # Delete even if nothing was counted, because the count may come from a replica that lags behind.
+        # Delete even if the count is 0, because it may come from a replica that lags behind.
         where = models.FilterSelector(filter=_build_version_filter(tenant_id, version_id))
         self._write(partial(QdrantClient.delete, points_selector=where))
         return present
@@ -183,7 +184,8 @@ class QdrantServerIndex:
         self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
     ) -> dict[str, int]:
         must: list[models.Condition] = [models.HasVectorCondition(has_vector=DENSE)] if embedded_only else []
-        if len(versions) > _MAX_NAMED_VERSIONS:  # With a filter by id, the server compares every chunk with every id.
+        # With a filter by id, the server would compare every chunk with every id.
+        if len(versions) > _MAX_NAMED_VERSIONS:
             return self._count_by_version(must)
         if not versions:
             return {}
@@ -191,7 +193,7 @@ class QdrantServerIndex:
         return self._count_by_value(VERSION, models.Filter(must=must))
 
     def _count_by_version(self, must: list[models.Condition]) -> dict[str, int]:
-        """Count the chunks of each version, among the chunks that meet all conditions."""
+        """Count the chunks of each version that meet all conditions."""
         found: dict[str, int] = {}
         counted: list[models.Condition] = []
         while len(must) + len(counted) < MAX_CONDITIONS:
@@ -212,21 +214,21 @@ class QdrantServerIndex:
         if info.status is models.CollectionStatus.RED:
             raise IndexUnavailableError(
                 f"Qdrant reports status red for the collection {self._name}: {info.optimizer_status}.",
-                hint="An optimization failed and was not repeated. Check the vector server's log and its disk.",
+                hint="An optimization failed and was not retried. Check the vector server's log and its disk.",
             )
 
     def flush(self) -> None:
-        """Do nothing: the server confirms a write only after applying it and adding it to its log.
+        """Do nothing, because the server confirms a write only after applying it and adding it to its log.
 
         The server syncs to disk at its own intervals, not on request. A second replica protects against a power failure
-        on the server, and a comparison with the catalog finds any lost writes.
+        on the server, and a comparison with the catalog detects lost writes.
         """
 
     def close(self) -> None:
         self._connection.close()
 
     def _write(self, request: Callable[..., models.UpdateResult]) -> None:
-        """Call `request`, a client method with its own arguments, and add the arguments common to all writes."""
+        """Call `request`, a client method with its specific arguments, and add the arguments common to all writes."""
         seconds = self._settings.write_timeout_seconds
 
         def write_once(client: QdrantClient) -> None:
@@ -237,7 +239,7 @@ class QdrantServerIndex:
         self._connection.call(write_once, self._settings.work_retries)
 
     def _read(self, request: Callable[..., T], *, retries: RetryPolicy | None = None) -> T:
-        """Call `request`, a client method with its own arguments, and add the arguments common to all reads."""
+        """Call `request`, a client method with its specific arguments, and add the arguments common to all reads."""
         seconds = self._settings.read_timeout_seconds
         return self._connection.call(
             lambda client: request(client, collection_name=self._name, timeout=seconds),
@@ -245,7 +247,7 @@ class QdrantServerIndex:
         )
 
     def _search(self, request: Callable[..., T]) -> T:
-        """Read with only the few retries of a search, because a user is waiting."""
+        """Send a read with the few retries that a search allows, because a user is waiting."""
         return self._read(request, retries=self._settings.search_retries)
 
     def _update_vectors(
@@ -255,10 +257,11 @@ class QdrantServerIndex:
         ids: list[str],
         **how: Any,  # noqa: ANN401 - the common arguments of writes
     ) -> models.UpdateResult:
-        """Write vectors.
+        """Write the vectors of existing chunks.
 
-        A replica that is being restored answers 404 for chunks that it has not received yet. So after a 404, the chunks
-        are counted. Raises `ChunksMissingError` if some of them do not exist, and `UnfinishedWriteError` if all exist.
+        A replica that is being restored responds with 404 for chunks that it has not received yet. Therefore, the
+        chunks are counted after a 404. Raises `ChunksMissingError` if some of them do not exist, and
+        `UnfinishedWriteError` if all exist.
         """
         try:
             return client.update_vectors(points=points, **how)
@@ -273,7 +276,7 @@ class QdrantServerIndex:
             raise UnfinishedWriteError("has the chunks, but does not accept their vectors yet") from error
 
     def _require_embedded(self, ids: list[str]) -> None:
-        """Check that every id has a vector, in case the server silently accepted a vector for an unknown id."""
+        """Check that every id has a vector, because the server may silently accept vectors for unknown ids."""
         embedded = models.HasVectorCondition(has_vector=DENSE)
         _require_all_present(
             ids, self._count_points(models.Filter(must=[models.HasIdCondition(has_id=list(ids)), embedded]))
@@ -292,15 +295,15 @@ class QdrantServerIndex:
                 return
 
     def _count_by_value(self, field: str, where: models.Filter) -> dict[str, int]:
-        """Count points by the value of a field, for as many values as one request returns. Some counts may be 0."""
+        """Count points by the value of a field, for as many values as one request returns. Counts may be 0."""
         limit = self._settings.facet_values
         hits = self._read(partial(QdrantClient.facet, key=field, facet_filter=where, limit=limit, exact=True)).hits
         return {str(hit.value): hit.count for hit in hits}
 
     def _build_idf_params(self, scope: SearchScope) -> models.SearchParams | None:
-        """Return parameters that restrict idf to the tenant's chunks that the readers may see.
+        """Return parameters that restrict idf to the tenant's chunks that the query may see.
 
-        Otherwise, scores would reveal which words occur in chunks that the readers may not see.
+        Otherwise, scores would reveal which words occur in hidden chunks.
         """
         # guard: server-words-by-tenant
         if scope.sees_all and self._sole_tenant.is_sole_tenant(scope.tenant_id):
@@ -368,7 +371,7 @@ def _build_scope_filter(scope: SearchScope) -> models.Filter:
 
 
 def _build_access_conditions(scope: SearchScope) -> list[models.Condition]:
-    """Return the filter conditions for the tenant, the readers, and the collections that the readers may not see."""
+    """Return the filter conditions for the tenant, the readers, and the collections closed to them."""
     must: list[models.Condition] = [_match_value(TENANT, scope.tenant_id)]
     if scope.readers is not None:
         unlisted = models.IsEmptyCondition(is_empty=models.PayloadField(key=READERS))

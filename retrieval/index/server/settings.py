@@ -1,8 +1,8 @@
-"""Settings of a cluster's vector server: its addresses, and the way it stores the index.
+"""Settings of a cluster's vector server: its addresses, and how it stores the index.
 
-Measured on three nodes that were killed in turn during writes and searches. With two replicas and a write consistency
-of one, nothing failed. With two replicas and a write consistency of two, all writes stopped while a node was down, and
-searches failed. With three replicas and a write consistency of two, nothing failed.
+Three nodes were killed in turn during writes and searches. With two replicas and a write consistency of one, nothing
+failed. With two replicas and a write consistency of two, all writes stopped while a node was down, and searches failed.
+With three replicas and a write consistency of two, nothing failed.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from retrieval.errors import RetryPolicy
 
 _SEARCH_RETRIES = RetryPolicy(attempts=3, first_wait_seconds=0.1, longest_wait_seconds=0.5)
-# Six retry delays, 12 to 24 seconds in total, which is enough for a server to restart.
+# The six retry delays total 12 to 24 seconds, which is enough for a server to restart.
 _WORK_RETRIES = RetryPolicy(attempts=7, first_wait_seconds=0.5, longest_wait_seconds=8.0)
 
 
@@ -24,11 +24,11 @@ StorageMedium = Literal["disk", "memory"]
 
 @dataclass(frozen=True)
 class QdrantServerSettings:
-    """Server settings. The fields from `shard_number` to `words` apply only when a collection is created.
+    """Settings of a vector server. The fields from `shard_number` to `words` apply only to new collections.
 
-    `VectorServerSettings` describes each of them. `facet_values` is the maximum number of versions to count in one
-    request; a larger number is counted page by page. `installation` is the id stored in a new collection. Searches
-    retry only briefly, because a user is waiting. A worker's job can wait while the server restarts.
+    `VectorServerSettings` describes these fields. `facet_values` is the maximum number of versions to count in one
+    request; more versions are counted page by page. `installation` is the id stored in a new collection. Searches retry
+    only briefly, because a user is waiting, whereas a worker's job can wait while the server restarts.
     """
 
     collection: str = "leadline"
@@ -55,7 +55,8 @@ _SCHEMES = ("http://", "https://")
 class VectorServerSettings(BaseSettings):
     """Settings from environment variables that start with `LEADLINE_QDRANT_`.
 
-    Settings of a collection apply when it is created. `leadline index spread` moves an index to new settings.
+    Settings of a collection apply when the collection is created. `leadline index spread` moves an index to new
+    settings.
     """
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
@@ -71,12 +72,12 @@ class VectorServerSettings(BaseSettings):
         description="The number of shards of a collection. With several nodes, use at least two for each node.",
     )
     qdrant_replicas: int = Field(
-        _DEFAULTS.replication_factor, ge=1, description="The number of copies of each shard, on different nodes."
+        _DEFAULTS.replication_factor, ge=1, description="The number of replicas of each shard, on different nodes."
     )
     qdrant_write_consistency: int = Field(
         _DEFAULTS.write_consistency_factor,
         ge=1,
-        description="The number of copies that must apply a write before it is confirmed.",
+        description="The number of replicas that must apply a write before it is confirmed.",
     )
     qdrant_quantization: Quantization = Field(
         _DEFAULTS.quantization,
@@ -90,11 +91,14 @@ class VectorServerSettings(BaseSettings):
     qdrant_indexing_threshold_kb: int = Field(
         _DEFAULTS.indexing_threshold_kb,
         ge=1,
-        description="A segment with more vectors than this (in KB) gets a graph; smaller ones are searched one by one.",
+        description="A segment with more vectors than this (in KB) gets a graph; smaller segments are searched one "
+        "vector at a time.",
     )
-    qdrant_vectors: StorageMedium = Field(_DEFAULTS.vectors, description="Where vectors are kept: `disk` or `memory`.")
+    qdrant_vectors: StorageMedium = Field(
+        _DEFAULTS.vectors, description="Where vectors are stored: `disk` or `memory`."
+    )
     qdrant_words: StorageMedium = Field(
-        _DEFAULTS.words, description="Where the word index is kept: `disk` or `memory`."
+        _DEFAULTS.words, description="Where the word index is stored: `disk` or `memory`."
     )
     qdrant_read_seconds: int = Field(
         _DEFAULTS.read_timeout_seconds, ge=1, description="The timeout of a search or count, in seconds."
@@ -120,7 +124,7 @@ class VectorServerSettings(BaseSettings):
         replicas = info.data.get("qdrant_replicas", value)
         if value > replicas:
             raise ValueError(
-                f"a write cannot wait for {value} copies if there are {replicas}: lower it (use 1 for two copies, 2 "
+                f"a write cannot wait for {value} replicas if there are {replicas}: lower it (use 1 for 2 replicas, 2 "
                 f"for three), or raise LEADLINE_QDRANT_REPLICAS"
             )
         return value
@@ -143,11 +147,11 @@ class VectorServerSettings(BaseSettings):
 
     @property
     def vector_server_warning(self) -> str | None:
-        """A warning about valid settings that are not recommended, or None if there are no such settings."""
+        """A warning about settings that are valid but not recommended, or None."""
         copies = self.qdrant_replicas
         if copies > 1 and self.qdrant_write_consistency == copies:
             return (
-                f"LEADLINE_QDRANT_WRITE_CONSISTENCY is {copies}, the number of copies. While a node is down, all "
+                f"LEADLINE_QDRANT_WRITE_CONSISTENCY is {copies}, the number of replicas. While a node is down, all "
                 f"writes stop and searches may fail. Set it to {max(1, copies - 1)}."
             )
         return None

@@ -48,7 +48,7 @@ def test_an_index_of_a_release_that_weighed_words_otherwise_is_made_again_and_it
         connection.execute(text("UPDATE generations SET sparse = 'another release'"))
     before.close()
     at = GenerationsFixture(tmp_path, store)
-    with pytest.raises(IndexMismatchError, match="has word weights of another release"):
+    with pytest.raises(IndexMismatchError, match="uses word weights from another release"):
         at.found("white whale", Mode.BM25)
     with pytest.raises(IndexMismatchError, match="index rebuild"):
         require_fit(at.records.load_active(), at.encoders, at.sparse, chosen=None)

@@ -54,7 +54,7 @@ def found(store: IndexStore) -> Copies:
 def test_every_shard_has_its_copies_on_nodes_that_answer(at: GenerationsFixture, store: IndexStore) -> None:
     copies = found(store)
     assert (copies.wanted, len(copies.shards), len(copies.nodes)) == (2, 6, 3)
-    assert copies.describe() == "All 6 shards have 2 active copies."
+    assert copies.describe() == "All 6 shards have 2 active replicas."
     (state,) = at.checks.check_copies()
     assert (state.generation, state.shards, state.short) == (1, 6, 0)
 
@@ -76,7 +76,7 @@ def test_a_node_that_is_away_is_named_and_its_copies_come_back_with_it(
     copies = found(store)
     assert (len(copies.underreplicated_shards), copies.list_missing()) == (4, [])
     assert copies.describe() == (
-        "4 of 6 shards have fewer than 2 active copies. http://node-3:6335/ (id 3) does not answer."
+        "4 of 6 shards have fewer than 2 active replicas. http://node-3:6335/ (id 3) does not respond."
     )
     assert "LeadlineCopiesMissing" in index.advise_on_copies(copies)
     server.bring_back(3)
@@ -188,7 +188,7 @@ def test_repair_leaves_a_node_that_is_away_alone_and_ends_with_1(
     left = command.invoke(index.app, ["repair", "--yes"])
     assert left.exit_code == 1
     said = " ".join(left.output.split())
-    assert "http://node-2:6335/ (id 2) does not answer." in said
+    assert "http://node-2:6335/ (id 2) does not respond." in said
     assert "If the node is lost for good" in said
     assert found(store) == before
 
@@ -211,7 +211,7 @@ def test_shards_that_lost_their_last_copy_are_counted_and_need_a_rebuild(
     for peer in (2, 3):
         server.remove(peer)
     copies = found(store)
-    assert copies.describe().startswith("6 of 6 shards have fewer than 2 active copies, and 2 of these have none.")
+    assert copies.describe().startswith("6 of 6 shards have fewer than 2 active replicas, and 2 of these have none.")
     assert "leadline index rebuild" in index.advise_on_copies(copies)
 
 
@@ -226,7 +226,7 @@ def test_everything_that_looks_says_so(
     assert summarize_copies(at.states.list_copies()) == "degraded"
     assert gauges(at) == {"leadline_index_shards": 6, "leadline_index_shards_short": 4}
     shown = " ".join(command.invoke(index.app, ["show"]).output.split())
-    assert "Generation 1: 4 of 6 shards have fewer than 2 active copies." in shown
+    assert "Generation 1: 4 of 6 shards have fewer than 2 active replicas." in shown
     assert "Run `leadline index repair`." in shown
     (finding,) = diagnosed(at, monkeypatch)
     assert "4 of 6 shards" in finding.found

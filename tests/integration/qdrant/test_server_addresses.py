@@ -78,7 +78,7 @@ def test_searches_and_writes_go_on_while_any_one_of_two_addresses_is_away(double
         assert searches.failed == []
         assert index.load_chunks(ANN, list(written)) == written
         one.away = two.away = True
-        with pytest.raises(IndexUnavailableError, match="does not answer") as raised:
+        with pytest.raises(IndexUnavailableError, match="does not respond") as raised:
             index.count_chunks("ann", "v1")
         assert all(f"curl {each.url}/readyz" in raised.value.hint for each in (one, two))
         index.close()

@@ -143,7 +143,9 @@ def test_an_answer_that_names_replicas_is_an_outage_and_says_what_to_do(
     assert index.count_chunks("ann", "v1") == 1
     proxy.faults = {writing: [away] * SOON.attempts, reading: [away] * SOON.attempts}
     for attempt in (lambda: put_words(index, {indexed_chunk("b"): "whale"}), lambda: index.count_chunks("ann", "v1")):
-        with pytest.raises(IndexUnavailableError, match=r"answered 500.*LEADLINE_QDRANT_WRITE_CONSISTENCY") as raised:
+        with pytest.raises(
+            IndexUnavailableError, match=r"returned status 500.*LEADLINE_QDRANT_WRITE_CONSISTENCY"
+        ) as raised:
             attempt()
         assert not isinstance(raised.value, IndexRefusedError)
     index.close()
@@ -183,7 +185,9 @@ def test_vectors_for_chunks_that_are_gone_say_so(proxy: FaultyProxy, name: str) 
 def test_a_refusal_is_told_in_the_servers_words_and_not_repeated(proxy: FaultyProxy, name: str) -> None:
     index = opened(proxy.url, name)
     proxy.seen.clear()
-    with pytest.raises(IndexUnavailableError, match='answered 400: Bad request: Limit exceeded 20000 > 10000 for "li'):
+    with pytest.raises(
+        IndexUnavailableError, match='returned status 400: Bad request: Limit exceeded 20000 > 10000 for "li'
+    ):
         index.search(ANN, sparse=None, dense=np.ones(DIMENSION, np.float32), limit=20_000)
     assert proxy.seen == [f"POST /collections/{name}/points/query/batch"]
     index.close()
@@ -193,7 +197,7 @@ def test_a_refusal_is_told_in_the_servers_words_and_not_repeated(proxy: FaultyPr
 def test_what_does_not_answer_like_qdrant_is_told_apart(proxy: FaultyProxy, name: str, body: bytes) -> None:
     index = opened(proxy.url, name)
     proxy.faults[f"POST /collections/{name}/points/count"] = [Fault(status=200, body=body)]
-    with pytest.raises(IndexUnavailableError, match=r"does not answer like a Qdrant server.*REST port"):
+    with pytest.raises(IndexUnavailableError, match=r"does not respond like a Qdrant server.*REST port"):
         index.count_chunks("ann", "v1")
     index.close()
 
@@ -224,7 +228,7 @@ def test_readiness_is_asked_once_and_says_what_is_wrong(
     index.require_ready()
     proxy.seen.clear()
     proxy.faults[f"GET /collections/{name}"] = [CUT]
-    with pytest.raises(IndexUnavailableError, match="does not answer"):
+    with pytest.raises(IndexUnavailableError, match="does not respond"):
         index.require_ready()
     assert len(proxy.seen) == 1
     red = client.get_collection(name).model_copy(update={"status": models.CollectionStatus.RED}).model_dump(mode="json")
@@ -254,9 +258,9 @@ def test_a_server_that_hangs_is_given_up(tmp_path: Path, name: str) -> None:
         once = RetryPolicy(attempts=1, first_wait_seconds=0.01, longest_wait_seconds=0.01)
         index = opened(server.url, name, retries=once, read_timeout_seconds=5)
         server.pause()
-        with pytest.raises(IndexUnavailableError, match=r"does not answer \(ReadTimeout"):
+        with pytest.raises(IndexUnavailableError, match=r"does not respond \(ReadTimeout"):
             index.require_ready()
-        with pytest.raises(IndexUnavailableError, match=r"does not answer \(ReadTimeout"):
+        with pytest.raises(IndexUnavailableError, match=r"does not respond \(ReadTimeout"):
             index.count_chunks("ann", "v1")
         server.kill()
         index.close()

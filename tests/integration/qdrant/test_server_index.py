@@ -102,7 +102,7 @@ def test_more_copies_than_there_are_nodes_are_refused_and_nothing_is_made(tmp_pa
     asked = QdrantServerSettings(collection=name, replication_factor=3, write_consistency_factor=2)
     for nodes in (1, 2):
         with vector_server(tmp_path / str(nodes), nodes=nodes) as server:
-            with pytest.raises(IndexUnavailableError, match=rf"LEADLINE_QDRANT_REPLICAS is 3, .* has {nodes}\."):
+            with pytest.raises(IndexUnavailableError, match=rf"LEADLINE_QDRANT_REPLICAS is 3, .* has only {nodes}\."):
                 QdrantServerIndex(server.url, dimension=DIMENSION, api_key=None, settings=asked)
             with (
                 closing(QdrantClient(url=server.url, check_compatibility=False)) as client,
@@ -195,7 +195,7 @@ def test_another_programs_collection_is_refused(double: VectorServer, client: Qd
 
 def test_a_server_that_is_too_old_is_refused(proxy: FaultyProxy, name: str) -> None:
     proxy.faults["GET /"] = [Fault(status=200, body=json.dumps({"title": "qdrant", "version": "1.18.2"}).encode())]
-    with pytest.raises(IndexUnavailableError, match=r"Qdrant 1\.18\.2\. Leadline needs 1\.19\.0 or newer"):
+    with pytest.raises(IndexUnavailableError, match=r"Qdrant 1\.18\.2\. Leadline requires 1\.19\.0 or newer"):
         opened(proxy.url, name)
     assert proxy.seen == ["GET /"]
 
@@ -213,7 +213,7 @@ def test_an_address_that_is_not_qdrants_is_refused_with_what_to_do(
 ) -> None:
     proxy.faults["GET /"] = [answer]
     with pytest.raises(
-        IndexUnavailableError, match=r"a Qdrant server.* LEADLINE_QDRANT_URL has the address of Qdrant's"
+        IndexUnavailableError, match=r"a Qdrant server.* LEADLINE_QDRANT_URL contains the address of Qdrant's"
     ):
         opened(proxy.url, name)
     assert proxy.seen == ["GET /"]

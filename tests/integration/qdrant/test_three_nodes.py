@@ -103,7 +103,7 @@ def test_a_node_that_is_lost_for_good_is_replaced_and_its_copies_are_made_again(
     chunks = {indexed_chunk(str(number)): "whale" for number in range(200)}
     put_words(index, chunks)
     index.set_dense_vectors([chunk.id for chunk in chunks], np.ones((len(chunks), DIMENSION), np.float32))
-    assert _copies(store).describe() == "All 6 shards have 2 active copies."
+    assert _copies(store).describe() == "All 6 shards have 2 active replicas."
 
     identifier = int(httpx.get(f"{cluster.nodes[2].url}/cluster").json()["result"]["peer_id"])
     cluster.take_away(3)
@@ -116,7 +116,7 @@ def test_a_node_that_is_lost_for_good_is_replaced_and_its_copies_are_made_again(
     cluster.replace(3)
     wait_until(lambda: len(_copies(store).list_missing()) == 4, what="the new node has joined, and has no copies")
     CopyRepair(store).run(1, lambda _done, _all: None)
-    assert _copies(store).describe() == "All 6 shards have 2 active copies."
+    assert _copies(store).describe() == "All 6 shards have 2 active replicas."
     index.close()
 
     cluster.take_away(2)  # the next node that goes away is no outage

@@ -48,5 +48,5 @@ def test_a_second_process_waits_and_then_finds_the_file_there(tmp_path: Path) ->
         fetch_model_files([FILE], store, [hub], heard)
 
     assert other.returncode == 0
-    assert heard.notices == [f"Another process is downloading to {store.directory}; waiting until it is done."]
+    assert heard.notices == [f"Another process is downloading to {store.directory}; waiting for it to finish."]
     assert hub.delivered == []

@@ -55,7 +55,7 @@ def test_a_broken_connection_is_continued_within_one_delivery(hub: HubFile, part
 def test_a_connection_that_brings_nothing_is_given_up_after_three_tries(hub: HubFile, part: Path) -> None:
     hub.cuts.extend([100_000, 0, 0, 0])
 
-    with pytest.raises(ModelSourceError, match="connection broke"):
+    with pytest.raises(ModelSourceError, match="connection was lost"):
         _deliver(hub, part)
 
     assert len(hub.requests) == 4
@@ -112,7 +112,7 @@ def test_a_busy_hub_is_asked_again(hub: HubFile, part: Path) -> None:
 def test_a_file_the_hub_does_not_have_is_asked_for_once(hub: HubFile, part: Path) -> None:
     hub.statuses.append(404)
 
-    with pytest.raises(ModelSourceError, match="answered 404"):
+    with pytest.raises(ModelSourceError, match="returned status 404"):
         _deliver(hub, part)
 
     assert len(hub.requests) == 1

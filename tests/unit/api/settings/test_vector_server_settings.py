@@ -62,7 +62,7 @@ def test_everything_that_is_chosen_reaches_the_server(monkeypatch: pytest.Monkey
         *((f"QDRANT_{name}", "0", "greater than or equal to 1") for name in ("SHARDS", "REPLICAS", "READ_SECONDS")),
         ("QDRANT_WRITE_CONSISTENCY", "-1", "greater than or equal to 1"),
         ("QDRANT_EF_CONSTRUCT", "many", "valid integer"),
-        ("QDRANT_WRITE_CONSISTENCY", "2", "cannot wait for 2 copies if there are 1.*LEADLINE_QDRANT_REPLICAS"),
+        ("QDRANT_WRITE_CONSISTENCY", "2", "cannot wait for 2 replicas if there are 1.*LEADLINE_QDRANT_REPLICAS"),
         ("QDRANT_URL", "qdrant:6333", "'qdrant:6333' is not an address: use http://qdrant:6333"),
         ("QDRANT_URL", "http://one:6333, two:6333", "'two:6333' is not an address"),
         ("QDRANT_URL", " , ", "is not an address"),

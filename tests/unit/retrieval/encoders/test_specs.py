@@ -33,7 +33,7 @@ def test_a_server_is_an_address_and_a_model() -> None:
         ("sentence-transformers one dimension=many", "whole number"),
         ("sentence-transformers one dimension=0", "whole number"),
         ("sentence-transformers one backend=tpu", "torch, onnx, openvino"),
-        ("sentence-transformers one query='open", "cannot be read"),
+        ("sentence-transformers one query='open", "cannot be parsed"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_words_when_the_settings_are_read(

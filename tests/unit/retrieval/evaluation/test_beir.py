@@ -72,14 +72,14 @@ def test_byte_order_marks_blank_lines_and_windows_line_ends_are_harmless(folder:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("{", "line 3: this is not JSON"),
-        ("[1]", "line 3: this is not a JSON object"),
+        ("{", "line 3: invalid JSON"),
+        ("[1]", "line 3: not a JSON object"),
         ('{"text": "x"}', "line 3: _id is missing"),
         ('{"_id": 3, "text": "x"}', "line 3: _id is not a string"),
         ('{"_id": "d3"}', "line 3: text is missing"),
         ('{"_id": "d3", "text": null}', "line 3: text is not a string"),
         ('{"_id": "d3", "title": 1, "text": "x"}', "line 3: title is not a string"),
-        ('{"_id": "d1", "text": "x"}', "line 3: _id d1 is already on an earlier line"),
+        ('{"_id": "d1", "text": "x"}', "line 3: _id d1 was already used on an earlier line"),
     ],
 )
 def test_a_wrong_text_is_named_by_file_and_line(folder: Path, line: str, complaint: str) -> None:
@@ -101,14 +101,16 @@ def test_a_title_of_null_is_none(folder: Path) -> None:
 def test_a_query_that_comes_twice_is_named(folder: Path) -> None:
     (folder / "queries.jsonl").write_text(QUERIES + '{"_id": "q1", "text": "Again"}', encoding="utf-8")
 
-    with pytest.raises(EvaluationDataError, match=r"queries\.jsonl, line 4: _id q1 is already on an earlier line"):
+    with pytest.raises(
+        EvaluationDataError, match=r"queries\.jsonl, line 4: _id q1 was already used on an earlier line"
+    ):
         BeirFolder(folder)
 
 
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("q1 d1 1", "line 5: a judgement has 3 fields separated by tabs, not 1"),
+        ("q1 d1 1", "line 5: expected 3 fields separated by tabs, not 1"),
         ("q1\t0\td1\t1", "separated by tabs, not 4"),
         ("q1\td1\tyes", "line 5: 'yes' is not a whole number"),
         ("q9\td1\t1", "line 5: query q9 is not in queries.jsonl"),

@@ -60,7 +60,7 @@ def test_a_figure_counts_in_a_passage_of_its_document_and_as_a_whole() -> None:
 
 def test_a_folder_without_such_questions_is_refused_in_words(folder: Path) -> None:
     (folder / "questions.csv").write_text("Question,Source Docs,Answer\nWhat is sold?,*Q1*,Lamps.\n")
-    with pytest.raises(EvaluationDataError, match="no question about one document"):
+    with pytest.raises(EvaluationDataError, match="no question about a single document"):
         FigureQuestions(folder)
     (folder / "questions.csv").write_text("question,references,corpus_id\n")
     assert not has_figures(folder)

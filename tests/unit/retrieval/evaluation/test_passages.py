@@ -58,7 +58,7 @@ def test_an_excerpt_that_the_text_does_not_have_is_an_error(tmp_path: Path) -> N
     placed = open_located_questions(
         lines(tmp_path, {"question": ASKED, "references": [excerpt("The whale rose.")]}), None
     )
-    with pytest.raises(EvaluationDataError, match="was not found in its normalized text"):
+    with pytest.raises(EvaluationDataError, match="was not found in the normalized text"):
         placed.locate_in_texts({"ships.md": "another text"})
 
 

@@ -47,8 +47,8 @@ def test_paragraphs_are_texts_under_their_articles_title_and_questions_are_judge
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"data": [{"paragraphs": [{"context": "x"}]}]}, "is not in SQuAD's format"),
-        ([], "is not in SQuAD's format"),
+        ({"data": [{"paragraphs": [{"context": "x"}]}]}, "is not in SQuAD format"),
+        ([], "is not in SQuAD format"),
         ({"data": []}, "contains no questions"),
     ],
 )

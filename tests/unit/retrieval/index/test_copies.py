@@ -20,15 +20,15 @@ def shard(number: int, *active: int, inactive: Sequence[int] = ()) -> ShardCopie
 def test_shards_with_all_copies_lack_nothing() -> None:
     copies = Copies(2, [shard(0, 1, 2), shard(1, 2, 3)], nodes(3))
     assert (copies.underreplicated_shards, copies.list_missing(), copies.unreachable_nodes) == ([], [], [])
-    assert copies.describe() == "All 2 shards have 2 active copies."
+    assert copies.describe() == "All 2 shards have 2 active replicas."
 
 
 def test_copies_that_no_node_has_go_to_the_nodes_with_the_fewest() -> None:
     copies = Copies(2, [shard(0, 1), shard(1, 2), shard(2, 1, 2)], nodes(3))
     assert copies.list_missing() == [NewCopy(0, 1, 3), NewCopy(1, 2, 3)]
     assert copies.describe() == (
-        "2 of 3 shards have fewer than 2 active copies. "
-        "The missing copies are on no node, because a node was removed or replaced."
+        "2 of 3 shards have fewer than 2 active replicas. "
+        "The missing replicas are on no node, because a node was removed or replaced."
     )
 
 
@@ -37,7 +37,7 @@ def test_a_copy_on_a_node_that_is_away_counts_as_missing_and_is_not_made_again()
     assert [each.shard for each in copies.underreplicated_shards] == [0]
     assert copies.list_missing() == []
     assert copies.describe() == (
-        "1 of 2 shards have fewer than 2 active copies. http://node-3:6335/ (id 3) does not answer."
+        "1 of 2 shards have fewer than 2 active replicas. http://node-3:6335/ (id 3) does not respond."
     )
 
 
@@ -45,18 +45,18 @@ def test_a_copy_on_a_node_that_was_removed_is_made_again() -> None:
     known = {**nodes(2), 9: Node(9, "", answers=False)}
     copies = Copies(2, [shard(0, 1, 9)], known)
     assert copies.list_missing() == [NewCopy(0, 1, 2)]
-    assert "A removed node (id 9) does not answer" in copies.describe()
+    assert "A removed node (id 9) does not respond" in copies.describe()
 
 
 def test_a_copy_that_is_being_made_is_waited_for() -> None:
     copies = Copies(2, [shard(0, 1, inactive=[2])], nodes(3))
     assert (len(copies.underreplicated_shards), copies.list_missing()) == (1, [])
-    assert copies.describe().endswith("Copies on http://node-2:6335/ (id 2) are still incomplete.")
+    assert copies.describe().endswith("Replicas on http://node-2:6335/ (id 2) are still incomplete.")
 
 
 def test_shards_that_no_node_answers_for_are_counted() -> None:
     copies = Copies(2, [shard(0, 2, 3), shard(1, 1, 2)], nodes(3, away=[2, 3]))
-    assert copies.describe().startswith("2 of 2 shards have fewer than 2 active copies, and 1 of these have none.")
+    assert copies.describe().startswith("2 of 2 shards have fewer than 2 active replicas, and 1 of these have none.")
 
 
 def test_a_shard_without_a_complete_copy_and_a_copy_without_a_free_node_are_left_out() -> None:

@@ -126,7 +126,7 @@ def test_ctrl_c_leaves_what_has_arrived_for_the_next_fetch(store: ModelStore) ->
 def test_a_disk_without_room_is_refused_before_the_first_byte(store: ModelStore) -> None:
     hub = _hub({FILE.name: CONTENT, SECOND.name: OTHER})
 
-    with pytest.raises(ModelFileError, match="needs 200,000 bytes, and 199,999 are free") as caught:
+    with pytest.raises(ModelFileError, match="requires 200,000 bytes, but only 199,999 are free") as caught:
         fetch_model_files(store.files, store, [hub], Heard(), free_bytes=lambda directory: 199_999)
 
     assert hub.delivered == []
@@ -136,7 +136,7 @@ def test_a_disk_without_room_is_refused_before_the_first_byte(store: ModelStore)
 def test_the_room_a_source_needs_for_a_while_counts(store: ModelStore) -> None:
     hub = FakeSource({FILE.name: CONTENT}, scratch=5_000)
 
-    with pytest.raises(ModelFileError, match="needs 105,000 bytes"):
+    with pytest.raises(ModelFileError, match="requires 105,000 bytes"):
         fetch_model_files([FILE], store, [hub], Heard(), free_bytes=lambda directory: 104_999)
 
     fetch_model_files([FILE], store, [hub], Heard(), free_bytes=lambda directory: 105_000)

@@ -43,7 +43,7 @@ def test_a_file_of_another_size_is_not_given_out(store: ModelStore) -> None:
     (store.directory / FILE.name).write_bytes(CONTENT[:-1])
 
     assert _state(store) is ModelFileState.WRONG_SIZE
-    with pytest.raises(ModelMissingError, match=r"9,999 bytes, but the manifest says 10,000"):
+    with pytest.raises(ModelMissingError, match=r"9,999 bytes, but the manifest specifies 10,000"):
         store.require_path(FILE)
 
 

@@ -81,7 +81,7 @@ def test_further_queries_are_few_short_and_not_what_was_asked(shelf: Shelf) -> N
     ("scripted", "said"),
     [
         (Scripted(error=EncoderError("gpu:8000 is slow.")), EncoderError.public_detail),
-        (Scripted("whale"), "no query other than"),
+        (Scripted("whale"), "no new query"),
         (Scripted(), "no"),
     ],
 )

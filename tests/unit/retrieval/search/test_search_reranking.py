@@ -142,7 +142,7 @@ def test_a_search_that_insists_on_a_reranker_needs_one(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     shelf.put("v1", "whales swim")
     assert shelf.searcher.search(SearchRequest("ann", "whales")).reranked is None
-    with pytest.raises(QueryError, match="no reranker"):
+    with pytest.raises(QueryError, match="No reranker"):
         shelf.find("whales", rerank=True)
 
 

@@ -81,7 +81,7 @@ def test_what_the_code_only_states_is_not_computed(sandbox: Sandbox) -> None:
     draft = Asked(sandbox, in_code("n = count('lost')\nsubmit(10, computed=True)")).draft
     assert not draft.computed
     assert draft.status is AnswerStatus.ANSWERED
-    assert any("10 stayed the same however the text it read was changed" in reason for reason in draft.reasons)
+    assert any("10 stayed the same no matter how the text it read was changed" in reason for reason in draft.reasons)
     assert any("submit(10, computed=True)" in reason for reason in draft.reasons)
 
 

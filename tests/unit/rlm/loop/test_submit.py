@@ -67,7 +67,7 @@ def test_several_sentences_without_a_marker_are_sent_back_to_get_some() -> None:
 def test_a_marker_that_names_nothing_is_sent_back_and_at_last_is_text() -> None:
     desk = Desk()
     for _ in range(2):
-        with pytest.raises(ToolError, match=r"has \[3\], \[4\], and evidence has 1 entry"):
+        with pytest.raises(ToolError, match=r"has \[3\], \[4\], but evidence has 1 entry"):
             desk.submit(f"{SIGNED} [1][3] {ENDED} [4]", [SIGNED])
     found = desk.submit(f"{SIGNED} [1][3] {ENDED} [4]", [SIGNED])
     assert found.text == f"{SIGNED} [1][3] {ENDED} [4]"
@@ -183,7 +183,7 @@ def test_a_value_with_a_typed_number_in_it_is_not_computed() -> None:
     desk.cells.add_cell("n = 424242 + count('x')['total']\nsubmit(n, computed='matches')")
     stated = desk.submit(424245, computed="matches")
     assert (stated.computed, stated.how) == (False, "")
-    assert "424242 was typed into the code" in stated.remarks[0]
+    assert "424242 was hard-coded" in stated.remarks[0]
 
 
 def test_nothing_is_computed_from_documents_that_nobody_opened() -> None:

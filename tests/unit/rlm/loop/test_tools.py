@@ -64,7 +64,7 @@ def texts(kit: Toolkit, handles: Sequence[object]) -> list[str]:
 
 def test_no_batch_of_prompts_is_so_long_that_preparing_it_outlasts_the_run() -> None:
     kit = Toolkit()
-    with pytest.raises(ToolError, match="20,001 prompts, and 20,000 at once is the limit"):
+    with pytest.raises(ToolError, match="20,001 prompts, but the limit is 20,000 at once"):
         kit.tools["llm_query_batched"](["x"] * 20_001)
 
 

@@ -106,7 +106,7 @@ def test_a_folder_is_opened_once(tmp_path: Path) -> None:
 
 def test_a_generation_that_is_gone_is_an_error_and_not_an_empty_index(tmp_path: Path) -> None:
     shutil.rmtree(compacted(tmp_path / "i"))
-    with pytest.raises(IndexLostError, match=r"gen-000002, which is gone\..*leadline index rebuild"):
+    with pytest.raises(IndexLostError, match=r"gen-000002, which does not exist\..*leadline index rebuild"):
         opened(tmp_path / "i")
 
 

@@ -90,7 +90,7 @@ def test_a_shard_that_could_end_the_process_is_refused_in_words(
 ) -> None:
     QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION).close()
     monkeypatch.setattr("retrieval.index.edge.shard_room.needs_room_to_read", lambda _: True)
-    with pytest.raises(StorageFullError, match=r"needs .* bytes, but its disk has"):
+    with pytest.raises(StorageFullError, match=r"requires .* bytes, but only"):
         QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION, room=room_on(tmp_path, Disk(NEEDED_BYTES)))
     QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION, room=room_on(tmp_path, Disk())).close()
     assert holes(tmp_path / "index") == []
