@@ -31,16 +31,16 @@ from api.documents import listing_routes as listing
 from api.documents import routes as documents
 from api.documents import upload_routes as uploads
 from api.feedback import routes as feedback
-from api.http.bounds import BodyLimits, HeadLimits
+from api.http.bounds import BodyLimiter, HeadLimiter
 from api.http.middleware import ProblemResponses, RequestContext
 from api.http.problem_schemas import PROBLEMS
 from api.http.problems import ProblemHandlers, StreamsFullError, TooManyRequestsError
 from api.http.threads import AnswerThreads, Threads
-from api.http.unknown import refuse_unknown_parameters
+from api.http.unknown import reject_unknown_parameters
 from api.mcp import endpoint
 from api.openai import chat_routes as openai_chat
 from api.openai import responses_routes as openai_responses
-from api.openai.elsewhere import get_alternative, is_openai_path
+from api.openai.elsewhere import get_alternative_hint, is_openai_path
 from api.openai.stores import files_routes as openai_files
 from api.openai.stores import store_files_routes as openai_store_files
 from api.openai.stores import vector_stores_routes as openai_vector_stores
@@ -82,7 +82,7 @@ _ANONYMOUS_DIVISOR = 8
 
 def create_app(services: Services) -> FastAPI:
     """Create the application. The caller opens and closes the services."""
-    slack = _open_slack(services)
+    slack = _open_slack_app(services)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -101,7 +101,7 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        dependencies=[Depends(refuse_unknown_parameters)],
+        dependencies=[Depends(reject_unknown_parameters)],
     )
     app.state.services = services
     app.state.answer_threads = AnswerThreads(services.settings.answers_at_once)
@@ -109,9 +109,12 @@ def create_app(services: Services) -> FastAPI:
     app.state.upload_threads = Threads(_UPLOAD_THREADS)
     settings = services.settings
     app.state.streams = TenantSlots(
-        settings.streams_at_once, share=settings.streams_of_tenant, refuse=StreamsFullError, waiting=0
+        settings.streams_at_once,
+        max_slots_per_tenant=settings.streams_of_tenant,
+        build_error=StreamsFullError,
+        max_waiting=0,
     )
-    problems = ProblemHandlers(get_alternative, is_openai_path)
+    problems = ProblemHandlers(get_alternative_hint, is_openai_path)
     identify = _add_middleware(app, services, problems)
     problems.install(app)
     for route in (listing, documents, contents, batches, search, audit, health, metrics):
@@ -124,13 +127,13 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(route.router, responses=PROBLEMS)
     if slack is not None:
         app.include_router(slack.router)
-    endpoint.install(app, services, identify)
+    endpoint.install_endpoint(app, services, identify)
     pages.install_pages(app)
-    docs.add_docs(app)
+    docs.add_docs_page(app)
     return app
 
 
-def _open_slack(services: Services) -> "SlackApp | None":
+def _open_slack_app(services: Services) -> "SlackApp | None":
     """Return the Slack app, or None if it is not configured.
 
     The app is only imported if it is configured, because its libraries are an optional extra.
@@ -147,11 +150,11 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
     settings, key_threads = services.settings, Threads(_KEY_THREADS)
     app.state.key_threads = key_threads
 
-    async def identify(presented: str) -> Principal | None:
-        return await key_threads.run(services.identify, presented)
+    async def identify(credential: str) -> Principal | None:
+        return await key_threads.run(services.identify_caller, credential)
 
     async def identify_session(secret: str) -> Principal | None:
-        return await key_threads.run(services.accounts.sessions.check, secret)
+        return await key_threads.run(services.accounts.sessions.authenticate, secret)
 
     async def count_request(caller: Principal) -> Sequence[QuotaStatus]:
         account = get_account(caller)
@@ -167,11 +170,11 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
     app.add_middleware(Idempotency, keys=services.admission.idempotency, threads=Threads(_IDEMPOTENCY_THREADS))
     app.add_middleware(
         TenantLimiter,
-        work=TenantSlots(settings.work_at_once or _compute_work_at_once(), **waits),
+        work=TenantSlots(settings.work_at_once or _compute_max_concurrent_requests(), **waits),
         uploads=TenantSlots(settings.uploads_at_once, **waits),
     )
     app.add_middleware(
-        BodyLimits,
+        BodyLimiter,
         max_bytes=settings.max_body_bytes,
         idle_seconds=settings.body_idle_seconds,
         bytes_per_second=settings.body_bytes_per_second,
@@ -179,13 +182,13 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
     app.add_middleware(RequestQuotas, count=count_request)
     if services.admission.ballast is not None:
         app.add_middleware(
-            DiskGate, ballast=services.admission.ballast, has_room=services.contents.blobs.has_space_to_work
+            DiskGate, ballast=services.admission.ballast, has_room=services.contents.blobs.has_processing_space
         )
     app.add_middleware(AnonymousLimiter, limits=_build_anonymous_limits(settings))
     app.add_middleware(
         Authentication, identify=identify, in_session=identify_session, cookie=SessionCookie.from_settings(settings)
     )
-    app.add_middleware(HeadLimits, requests_at_once=settings.open_requests)
+    app.add_middleware(HeadLimiter, requests_at_once=settings.open_requests)
     app.add_middleware(ProblemResponses, problems=problems)
     app.add_middleware(RequestMetrics)
     app.add_middleware(RequestContext, problems=problems, leaving=lambda: not services.accepting)
@@ -202,7 +205,7 @@ def _build_anonymous_limits(settings: Settings) -> AnonymousLimits:
     )
 
 
-def _compute_work_at_once() -> int:
+def _compute_max_concurrent_requests() -> int:
     """Return the number of requests that run concurrently: twice the number of processors, but 4 to 32.
 
     More concurrent requests would slow each other down, and tenants would wait for each other.

@@ -62,12 +62,12 @@ def chunk_text(
     """
     if max_chars < 16:
         raise ValueError("max_chars must be at least 16")
-    rows = _TableRows(text, layout.tables, positions or Positions())
+    rows = _TableRowFinder(text, layout.tables, positions or Positions())
     left_out = [(start, end) for start, end, _ in list_unindexed_rows(text, layout, positions, table_rows=table_rows)]
     chunks: list[Chunk] = []
-    for section in _split_sections(text, layout):
+    for section in _split_into_sections(text, layout):
         # guard: long-table-rows
-        for begin, stop in _iter_outside(section.start, section.end, left_out):
+        for begin, stop in _iter_uncovered_spans(section.start, section.end, left_out):
             for start, end in _iter_spans(text, begin, stop, max_chars, rows):
                 if check_cancelled is not None and len(chunks) % _CHUNKS_PER_CHECK == 0:
                     check_cancelled()
@@ -84,14 +84,14 @@ def list_unindexed_rows(
     The unindexed part is the end of a table. All tables that are cut keep the same number of rows, so that the
     document has at most `table_rows` indexed rows in total.
     """
-    rows = _TableRows(text, layout.tables, positions or Positions())
+    rows = _TableRowFinder(text, layout.tables, positions or Positions())
     counts = [rows.count_rows(table) for table in layout.tables]
     most = _compute_common_length(counts, table_rows)
     longer = ((table, count) for table, count in zip(layout.tables, counts, strict=True) if count > most)
     return [(rows.get_row_end(table, most), table.end, count - most) for table, count in longer]
 
 
-def list_omitted_rows(text: str, layout: Layout, positions: Positions | None = None) -> tuple[Omission, ...]:
+def build_row_omissions(text: str, layout: Layout, positions: Positions | None = None) -> tuple[Omission, ...]:
     """Return an omission with the number of rows that are in no chunk, or an empty tuple if there are none."""
     count = sum(rows for _, _, rows in list_unindexed_rows(text, layout, positions))
     detail = "rows of very long tables: search covers only the rows before them, table questions reach all rows"
@@ -108,7 +108,7 @@ def _compute_common_length(lengths: Sequence[int], total: int) -> int:
     return max(lengths, default=0)
 
 
-def _iter_outside(start: int, end: int, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _iter_uncovered_spans(start: int, end: int, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Yield the ranges in `[start, end)` that `spans` do not cover. `spans` must be in ascending order."""
     for begin, stop in spans:
         if begin < end and stop > start:
@@ -117,13 +117,13 @@ def _iter_outside(start: int, end: int, spans: Sequence[tuple[int, int]]) -> Ite
     yield start, end
 
 
-class _TableRows:
+class _TableRowFinder:
     """Finds the ends of the rows in the tables of a text."""
 
     def __init__(self, text: str, tables: Sequence[TableSpan], positions: Positions) -> None:
         self._text, self._tables, self._positions = text, tables, positions
 
-    def find_best_end(self, start: int, target: int, limit: int, cut: int) -> int | None:
+    def find_better_cut(self, start: int, target: int, limit: int, cut: int) -> int | None:
         """Return the best position, after `start` and up to `limit`, for a cut that would fall inside a table.
 
         This is the row end nearest to `target`, or the table's start if no row ends in the range. Returns None if
@@ -143,13 +143,13 @@ class _TableRows:
         begin = self._get_body_start(table)
         return len(self._positions.list_row_ends(begin, table.end)) or self._text.count("\n", begin, table.end) + 1
 
-    def get_row_end(self, table: TableSpan, row: int) -> int:
-        """Return the end of row number `row` of a table. Row 0 is the header."""
+    def get_row_end(self, table: TableSpan, row_number: int) -> int:
+        """Return the end of row number `row_number` of a table. Row 0 is the header."""
         end = begin = self._get_body_start(table)
         cells = self._positions.list_row_ends(begin, table.end)
         if len(cells):
-            return self._text.find("\n", int(cells[row - 1])) + 1 if row else begin
-        for _ in range(row):
+            return self._text.find("\n", int(cells[row_number - 1])) + 1 if row_number else begin
+        for _ in range(row_number):
             end = self._text.find("\n", end) + 1
         return end
 
@@ -171,7 +171,7 @@ class _TableRows:
 _line_end = re.compile(r"\n")
 
 
-def _split_sections(text: str, layout: Layout) -> list[_Section]:
+def _split_into_sections(text: str, layout: Layout) -> list[_Section]:
     """Start a section at each heading. A heading without text below it is merged into the next section."""
     sections: list[_Section] = []
     path: list[tuple[int, str]] = []
@@ -188,7 +188,7 @@ def _split_sections(text: str, layout: Layout) -> list[_Section]:
     return sections
 
 
-def _iter_spans(text: str, start: int, end: int, max_chars: int, rows: _TableRows) -> Iterator[tuple[int, int]]:
+def _iter_spans(text: str, start: int, end: int, max_chars: int, rows: _TableRowFinder) -> Iterator[tuple[int, int]]:
     """Yield spans of similar length, each at most `max_chars` long, with only white space between them."""
     while True:
         start, end = _trim_span(text, start, end, max_chars)
@@ -200,7 +200,7 @@ def _iter_spans(text: str, start: int, end: int, max_chars: int, rows: _TableRow
             return
         target = length // -(-length // max_chars)
         cut = _find_best_cut(text, start, start + target, start + max_chars)
-        cut = rows.find_best_end(start, start + target, start + max_chars, cut) or cut
+        cut = rows.find_better_cut(start, start + target, start + max_chars, cut) or cut
         piece_start, piece_end = start, cut
         while text[piece_end - 1].isspace():
             piece_end -= 1
@@ -208,11 +208,11 @@ def _iter_spans(text: str, start: int, end: int, max_chars: int, rows: _TableRow
         start = cut
 
 
-def _trim_span(text: str, start: int, end: int, window: int) -> tuple[int, int]:
+def _trim_span(text: str, start: int, end: int, max_chars: int) -> tuple[int, int]:
     while start < end and text[start].isspace():
         start += 1
     # If the section does not fit into one chunk, its trailing white space is trimmed with its last chunk.
-    if end - start <= window:
+    if end - start <= max_chars:
         while end > start and text[end - 1].isspace():
             end -= 1
     return start, end

@@ -24,19 +24,19 @@ class FileIntake:
         self._quotas = quotas
 
     @contextmanager
-    def receive(self, request: UploadRequest) -> Iterator[Upload[StoredFile]]:
+    def receive_file(self, request: UploadRequest) -> Iterator[Upload[StoredFile]]:
         """Open an upload like `Intake.receive`, ignoring the request's collection and metadata."""
         check_text(request.name, "name")
         full = find_nearest_quota(self._quotas, request, [Quota.BYTES])
         room = self._max_bytes if full is None else min(self._max_bytes, full.remaining)
-        with self._blobs.receive(max_bytes=room) as incoming:
+        with self._blobs.receive_upload(max_bytes=room) as incoming:
             yield Upload(self, request, incoming, full if room < self._max_bytes else None)
 
-    def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> StoredFile:
+    def accept_upload(self, request: UploadRequest, incoming_upload: IncomingUpload, media_type: str) -> StoredFile:
         """Commit a complete upload."""
-        sha256 = incoming.finish()
-        key, size = build_original_key(), incoming.size
-        self._blobs.commit_upload(incoming, key)
+        sha256 = incoming_upload.finish()
+        key, size = build_original_key(), incoming_upload.size
+        self._blobs.commit_upload(incoming_upload, key)
         file = StoredFile(
             id=generate_file_id(),
             tenant_id=request.tenant_id,
@@ -57,5 +57,5 @@ class FileIntake:
             raise
         return file
 
-    def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
+    def record_rejection(self, request: UploadRequest, error: UploadError) -> None:
         """Do nothing, because only files in a collection belong to a batch."""

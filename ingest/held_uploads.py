@@ -25,7 +25,7 @@ class _HeldFile:
     upload: Upload[AcceptedUpload] | None = None
     refusal: UploadError | None = None
 
-    def refuse(self, error: UploadError) -> None:
+    def reject(self, error: UploadError) -> None:
         self.refusal, self.upload = error, None
         self.stack.close()
 
@@ -57,10 +57,10 @@ class HeldUploads:
         self._files.append(file)
         request = replace(self._request, name=name, declared_type=declared_type)
         try:
-            opened = self._intake.open(request, self, held_bytes=self._bytes)
+            opened = self._intake.open_upload(request, self, pending_bytes=self._bytes)
             file.upload = file.stack.enter_context(opened)
         except UploadError as error:
-            file.refuse(error)
+            file.reject(error)
 
     def write(self, block: bytes) -> None:
         """Add a block to the current file."""
@@ -69,7 +69,7 @@ class HeldUploads:
             try:
                 file.upload.write(block)
             except UploadError as error:
-                file.refuse(error)
+                file.reject(error)
 
     def finish_file(self) -> None:
         """Finish the current file, and close its file descriptor until it is accepted."""
@@ -78,9 +78,9 @@ class HeldUploads:
             try:
                 self._bytes += file.upload.finish()
             except UploadError as error:
-                file.refuse(error)
+                file.reject(error)
 
-    def accept_each(self, description: UploadRequest) -> Iterator[Outcome]:
+    def accept_files(self, description: UploadRequest) -> Iterator[Outcome]:
         """Accept each file with its complete description, and yield the outcome.
 
         Rejected files are recorded in the batch that `description` names. Before the first file is accepted, the
@@ -100,7 +100,7 @@ class HeldUploads:
             except UploadError as error:
                 file.refusal = error
         assert file.refusal is not None
-        self._intake.record_refusal(request, file.refusal)
+        self._intake.record_rejection(request, file.refusal)
         return file.refusal
 
     def close(self) -> None:
@@ -108,10 +108,10 @@ class HeldUploads:
         for file in self._files:
             file.stack.close()
 
-    def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> AcceptedUpload:
+    def accept_upload(self, request: UploadRequest, incoming_upload: IncomingUpload, media_type: str) -> AcceptedUpload:
         """Accept a complete file from its `Upload`, after the files before it."""
-        self._intake.require_backlog_room(request.tenant_id)
-        return self._intake.accept(request, incoming, media_type)
+        self._intake.require_backlog_capacity(request.tenant_id)
+        return self._intake.accept_upload(request, incoming_upload, media_type)
 
-    def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
+    def record_rejection(self, request: UploadRequest, error: UploadError) -> None:
         """Do nothing yet, because a form field after the file may name its batch."""

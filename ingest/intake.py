@@ -10,7 +10,7 @@ from ingest.chunking import get_chunker_fingerprint
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.containers import OLE, ZIP
 from ingest.parsing.registry import FORMATS
-from ingest.parsing.sniff import sniff, sniff_container
+from ingest.parsing.sniff import sniff_container_type, sniff_media_type
 from ingest.storage.accounts.access import Readers
 from ingest.storage.accounts.records import OPEN_ACCESS, CollectionAccess
 from ingest.storage.blobs.store import BlobStore, IncomingUpload
@@ -33,7 +33,7 @@ from ingest.storage.errors import (
     UploadTooLargeError,
 )
 from ingest.storage.inbound import check_metadata, check_text
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.queue.records import Failure, JobPriority
 from ingest.storage.quotas.records import Account, Quota, QuotaExceededError, QuotaStatus, StorageQuotaExceededError
 from ingest.storage.quotas.store import Quotas, build_storage_error
@@ -95,10 +95,10 @@ class UploadRequest:
 class Receiver(Protocol[Kept]):
     """Accepts uploads when they are complete."""
 
-    def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> Kept:
+    def accept_upload(self, request: UploadRequest, incoming_upload: IncomingUpload, media_type: str) -> Kept:
         """Accept a complete upload and return the result."""
 
-    def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
+    def record_rejection(self, request: UploadRequest, error: UploadError) -> None:
         """Record that an upload was rejected."""
 
 
@@ -136,7 +136,7 @@ class Intake:
         self._quotas = quotas
 
     @contextmanager
-    def receive(self, request: UploadRequest) -> Iterator["Upload[AcceptedUpload]"]:
+    def receive_upload(self, request: UploadRequest) -> Iterator["Upload[AcceptedUpload]"]:
         """Open an upload: write its blocks, then call `accept`. If the context exits before that, nothing is stored.
 
         Raises an `UploadError` if the upload is rejected, `BatchNotFoundError` or `BatchStateError` if files cannot be
@@ -144,50 +144,50 @@ class Intake:
         `RoleMissingError` if the sender may not write to the collection.
         """
         self.check_description(request)
-        with self.open(request, self) as upload:
+        with self.open_upload(request, self) as upload:
             yield upload
 
     @contextmanager
-    def open(
-        self, request: UploadRequest, receiver: Receiver[AcceptedUpload], *, held_bytes: int = 0
+    def open_upload(
+        self, request: UploadRequest, receiver: Receiver[AcceptedUpload], *, pending_bytes: int = 0
     ) -> Iterator["Upload[AcceptedUpload]"]:
         """Open an upload that `receiver` accepts when it is complete. Its description is not checked.
 
-        `held_bytes` is the total size of other files that are waiting to be accepted, which also count against the
+        `pending_bytes` is the total size of other files that are waiting to be accepted, which also count against the
         quotas. Raises an `UploadError` if the upload is rejected.
         """
-        self.require_backlog_room(request.tenant_id)
+        self.require_backlog_capacity(request.tenant_id)
         full = find_nearest_quota(self._quotas, request)
         # guard: held-bytes-quota
-        room = self._max_bytes if full is None else min(self._max_bytes, max(0, full.remaining - held_bytes))
-        with self._blobs.receive(max_bytes=room) as incoming:
+        room = self._max_bytes if full is None else min(self._max_bytes, max(0, full.remaining - pending_bytes))
+        with self._blobs.receive_upload(max_bytes=room) as incoming:
             yield Upload(receiver, request, incoming, full if room < self._max_bytes else None)
 
-    def require_admissible(self, request: UploadRequest, length: int) -> None:
-        """Check limits and quotas for an upload of `length` bytes before it arrives.
+    def require_upload_allowed(self, request: UploadRequest, size_bytes: int) -> None:
+        """Check limits and quotas for an upload of `size_bytes` bytes before it arrives.
 
         Raises the same errors as `receive`.
         """
-        if not length:
+        if not size_bytes:
             raise EmptyUploadError("The file is empty.")
-        if length > self._max_bytes:
+        if size_bytes > self._max_bytes:
             raise UploadTooLargeError(f"The file is larger than the limit of {self._max_bytes:,} bytes.")
         self.check_description(request)
-        self.require_backlog_room(request.tenant_id)
+        self.require_backlog_capacity(request.tenant_id)
         full = find_nearest_quota(self._quotas, request)
-        if full is not None and full.remaining < length:
+        if full is not None and full.remaining < size_bytes:
             raise build_storage_error(full)
-        self._blobs.require_free_space(length)
+        self._blobs.require_free_space(size_bytes)
 
     @contextmanager
-    def resume(
-        self, request: UploadRequest, incoming: IncomingUpload, head: bytes
+    def resume_upload(
+        self, request: UploadRequest, incoming_upload: IncomingUpload, head: bytes
     ) -> Iterator["Upload[AcceptedUpload]"]:
         """Open an upload like `receive`, but one that has partly arrived. `head` contains the file's first bytes."""
         self.check_description(request)
-        self.require_backlog_room(request.tenant_id)
+        self.require_backlog_capacity(request.tenant_id)
         find_nearest_quota(self._quotas, request)
-        yield Upload(self, request, incoming, None, head)
+        yield Upload(self, request, incoming_upload, None, head)
 
     def check_description(self, request: UploadRequest) -> None:
         """Check the strings in an upload's description, and whether files can be added to its collection and batch.
@@ -199,15 +199,15 @@ class Intake:
         check_metadata(request.attributes)
         request.collections.require_writable(request.collection)
         if request.batch_id is not None:  # The batch is checked again when the upload is recorded.
-            self._batches.require_open(request.tenant_id, request.batch_id)
+            self._batches.require_open_batch(request.tenant_id, request.batch_id)
 
-    def require_backlog_room(self, tenant_id: str) -> None:
+    def require_backlog_capacity(self, tenant_id: str) -> None:
         """Raise `BacklogFullError` if too many of a tenant's documents are waiting to be indexed."""
         waiting = self._backlog(tenant_id)
         if waiting >= self._max_backlog:
             raise BacklogFullError(f"{waiting:,} documents are waiting to be indexed, which is the limit.")
 
-    def retry(
+    def retry_document(
         self,
         tenant_id: str,
         document_id: str,
@@ -240,7 +240,7 @@ class Intake:
             collections=collections,
             is_entry=document.container_id is not None,
         )
-        with self.receive(request) as upload:
+        with self.receive_upload(request) as upload:
             try:
                 for block in self._blobs.iter_blocks(version.blob_key):
                     upload.write(block)
@@ -256,25 +256,25 @@ class Intake:
         Raises the same errors as `receive`, and `StoredFileNotFoundError` if the file does not exist.
         """
         self.check_description(request)
-        self.require_backlog_room(request.tenant_id)
+        self.require_backlog_capacity(request.tenant_id)
         self._blobs.require_free_space()
         key = build_original_key()
         try:
             self._blobs.copy(file.blob_key, key)
         except KeyError as error:
             raise StoredFileNotFoundError(f"File {file.id!r} not found.") from error
-        return self._commit(
+        return self._commit_arrival(
             self._build_arrival(request, file.media_type, file.content_sha256, file.size_bytes, key, file.id), request
         )
 
-    def accept(self, request: UploadRequest, incoming: IncomingUpload, media_type: str) -> AcceptedUpload:
+    def accept_upload(self, request: UploadRequest, incoming_upload: IncomingUpload, media_type: str) -> AcceptedUpload:
         """Commit a complete upload. Blobs are never shared, so a document's blob can be deleted with the document."""
-        content_sha256 = incoming.finish()
-        reach_point("upload.synced")
-        key, size = build_original_key(), incoming.size
-        self._blobs.commit_upload(incoming, key)
-        reach_point("upload.kept")
-        return self._commit(self._build_arrival(request, media_type, content_sha256, size, key), request)
+        content_sha256 = incoming_upload.finish()
+        reach_fault_point("upload.synced")
+        key, size = build_original_key(), incoming_upload.size
+        self._blobs.commit_upload(incoming_upload, key)
+        reach_fault_point("upload.kept")
+        return self._commit_arrival(self._build_arrival(request, media_type, content_sha256, size, key), request)
 
     def _build_arrival(
         self, request: UploadRequest, media_type: str, sha256: str, size: int, key: str, file_id: str | None = None
@@ -287,7 +287,7 @@ class Intake:
             content_sha256=sha256,
             size_bytes=size,
             blob_key=key,
-            fingerprint=get_fingerprint(media_type),
+            fingerprint=build_processing_fingerprint(media_type),
             attributes=request.attributes,
             priority=request.priority,
             batch_id=request.batch_id,
@@ -298,30 +298,30 @@ class Intake:
             file_id=file_id,
         )
 
-    def _commit(self, arrival: Arrival, request: UploadRequest) -> AcceptedUpload:
+    def _commit_arrival(self, arrival: Arrival, request: UploadRequest) -> AcceptedUpload:
         try:
             accepted = self._record_arrival(arrival, request.replaces)
         except _NOT_RECORDED:
             self._blobs.delete(arrival.blob_key)
             raise
-        reach_point("upload.accepted")
+        reach_fault_point("upload.accepted")
         if not accepted.created:
             self._blobs.delete(arrival.blob_key)
         return accepted
 
-    def record_refusal(self, request: UploadRequest, error: UploadError) -> None:
+    def record_rejection(self, request: UploadRequest, error: UploadError) -> None:
         """Record a rejected file as a failure in its batch, unless the client can send it again unchanged."""
         if request.batch_id is None or isinstance(error, TEMPORARY_ERRORS):
             return
         failure = Failure(error.code, *error.public_message)
-        self._batches.record_refused_file(
+        self._batches.record_rejected_file(
             request.tenant_id, request.batch_id, clean_display_name(request.name), failure
         )
 
-    def _record_arrival(self, arrival: Arrival, replaces: Replacement | None) -> AcceptedUpload:
-        if replaces is None:
-            return self._catalog.accept(arrival)
-        return self._catalog.replace(arrival, replaces.document_id, replaces.if_match)
+    def _record_arrival(self, arrival: Arrival, replacement: Replacement | None) -> AcceptedUpload:
+        if replacement is None:
+            return self._catalog.accept_upload(arrival)
+        return self._catalog.replace_document(arrival, replacement.document_id, replacement.if_match)
 
 
 class Upload(Generic[Kept]):
@@ -329,68 +329,68 @@ class Upload(Generic[Kept]):
 
     def __init__(
         self,
-        intake: Receiver[Kept],
+        receiver: Receiver[Kept],
         request: UploadRequest,
-        incoming: IncomingUpload,
-        full: QuotaStatus | None = None,
+        incoming_upload: IncomingUpload,
+        nearest_quota: QuotaStatus | None = None,
         head: bytes = b"",
     ) -> None:
-        self._full = full
-        self._intake = intake
+        self._full = nearest_quota
+        self._intake = receiver
         self._request = request
-        self._incoming = incoming
+        self._incoming = incoming_upload
         self._head = head
         self._media_type: str | None = None
 
     def write(self, block: bytes) -> None:
         """Add a block. A file of an unsupported type is rejected as soon as its first bytes arrive."""
-        with self._record_refusals():
+        with self._record_rejections():
             self._incoming.write(block)
             if self._media_type is None and len(self._head) < HEAD_BYTES:
                 self._head += block[: HEAD_BYTES - len(self._head)]
                 if len(self._head) == HEAD_BYTES:
-                    self._sniff()
+                    self._sniff_media_type()
 
     def finish(self) -> int:
         """Close the file of a complete upload until it is accepted, and return its size in bytes."""
-        with self._record_refusals():
-            self._identify()
+        with self._record_rejections():
+            self._detect_media_type()
             self._incoming.close()
             return self._incoming.size
 
     def accept(self, request: UploadRequest | None = None) -> Kept:
         """Commit the upload, durably. `request` replaces the description with which the upload was opened."""
-        with self._record_refusals():
-            self._identify()
-            return self._intake.accept(request or self._request, self._incoming, self._media_type or "")
+        with self._record_rejections():
+            self._detect_media_type()
+            return self._intake.accept_upload(request or self._request, self._incoming, self._media_type or "")
 
-    def _identify(self) -> None:
+    def _detect_media_type(self) -> None:
         """Detect the media type of the whole file."""
         if self._media_type is None and self._head:
-            self._sniff()
+            self._sniff_media_type()
         if self._media_type in (ZIP, OLE):
             with self._incoming.open_reader() as file:
-                self._media_type = sniff_container(file)
+                self._media_type = sniff_container_type(file)
 
     @contextmanager
-    def _record_refusals(self) -> Iterator[None]:
+    def _record_rejections(self) -> Iterator[None]:
         try:
             yield
         except UploadTooLargeError as error:
             if self._full is not None:
                 raise build_storage_error(self._full) from error
-            self._intake.record_refusal(self._request, error)
+            self._intake.record_rejection(self._request, error)
             raise
         except UploadError as error:
-            self._intake.record_refusal(self._request, error)
+            self._intake.record_rejection(self._request, error)
             raise
 
-    def _sniff(self) -> None:
-        self._media_type = sniff(self._head, self._request.name, self._request.declared_type)
+    def _sniff_media_type(self) -> None:
+        self._media_type = sniff_media_type(self._head, self._request.name, self._request.declared_type)
 
 
 def find_nearest_quota(
-    quotas: Quotas | None, request: UploadRequest, of: Sequence[Quota] = (Quota.DOCUMENTS, Quota.BYTES)
+    quotas: Quotas | None, request: UploadRequest, kinds: Sequence[Quota] = (Quota.DOCUMENTS, Quota.BYTES)
 ) -> QuotaStatus | None:
     """Return the byte quota with the least space remaining.
 
@@ -399,7 +399,7 @@ def find_nearest_quota(
     """
     if quotas is None:
         return None
-    standings = quotas.load_statuses(Account(request.tenant_id, request.key_id), of)
+    standings = quotas.load_statuses(Account(request.tenant_id, request.key_id), kinds)
     for standing in standings:
         if not standing.remaining and not (standing.quota is Quota.DOCUMENTS and request.replaces):
             raise build_storage_error(standing)
@@ -413,7 +413,7 @@ def build_original_key() -> str:
     return f"original/{token[:2]}/{token}"
 
 
-def get_fingerprint(media_type: str) -> str:
+def build_processing_fingerprint(media_type: str) -> str:
     """Return the combined fingerprint of the parser for a media type and the chunker."""
     return f"{FORMATS[media_type].fingerprint}+{get_chunker_fingerprint()}"
 

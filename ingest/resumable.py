@@ -38,32 +38,32 @@ RequestOf = Callable[[PartialUpload], UploadRequest]
 class ResumableUploads:
     """Creates uploads, appends to them, and turns complete ones into documents."""
 
-    def __init__(self, rows: Uploads, blobs: BlobStore, intake: Intake) -> None:
-        self._rows = rows
+    def __init__(self, upload_records: Uploads, blobs: BlobStore, intake: Intake) -> None:
+        self._rows = upload_records
         self._blobs = blobs
         self._intake = intake
         self._writers: dict[str, UploadWriter] = {}
         self._digests: OrderedDict[str, tuple[int, hashlib._Hash]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def create(
+    def create_upload(
         self, request: UploadRequest, owner: str, length: int, description: Mapping[str, Any], header: str
     ) -> PartialUpload:
         """Create an upload of `length` bytes. Raises an `UploadError` if limits or quotas do not allow it."""
-        self._intake.require_admissible(request, length)
+        self._intake.require_upload_allowed(request, length)
         account = Account(request.tenant_id, request.key_id)
         made = self._rows.create(account, owner, length, description, header)
         self._blobs.put(_build_key(made.id), b"")
         return made
 
-    def find(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
+    def load_upload(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
         """Return an upload with its progress.
 
         Raises `UploadNotFoundError` if the owner has no upload with this id.
         """
         return self._rows.load(tenant_id, identifier, owner)
 
-    def find_to_resume(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
+    def load_upload_to_resume(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
         """Return an upload for a client that lost its connection.
 
         If the client's previous request is still open, end it first.
@@ -76,90 +76,98 @@ class ResumableUploads:
         writer.supersede()
         return self._rows.load(tenant_id, identifier, owner)
 
-    def cancel(self, tenant_id: str, identifier: str, owner: str) -> None:
+    def cancel_upload(self, tenant_id: str, identifier: str, owner: str) -> None:
         """Cancel an upload. Raises `UploadNotFoundError`, or `UploadTakenError` if another request is writing to it."""
         self._rows.delete(tenant_id, identifier, owner)
         self._blobs.delete(_build_key(identifier))
 
     @contextmanager
-    def open_to_append(
-        self, tenant_id: str, identifier: str, owner: str, offset: int, request_of: RequestOf
+    def open_upload(
+        self, tenant_id: str, identifier: str, owner: str, offset: int, build_request: RequestOf
     ) -> Iterator["UploadWriter"]:
         """Open an upload to append to it. Bytes that have arrived stay stored unless the file is rejected.
 
         Raises `UploadNotFoundError`, `UploadOffsetError` if the client continues at the wrong offset,
         `UploadTakenError` if another request is writing to it, and an `UploadError` if the file is rejected.
         """
-        found, token = self._rows.acquire(tenant_id, identifier, owner, offset)
+        found, token = self._rows.acquire_lease(tenant_id, identifier, owner, offset)
         try:
-            with self._open_writer(found, token, request_of(found)) as writer:
+            with self._open_writer(found, token, build_request(found)) as writer:
                 yield writer
         except KeyError as error:
             self._rows.discard(identifier, token)
             raise UploadNotFoundError(f"The stored data of upload {identifier!r} no longer exists.") from error
         except UploadError as error:
             if isinstance(error, TEMPORARY_ERRORS):
-                self._release(found, token)
+                self._release_lease(found, token)
             else:
                 self._rows.discard(identifier, token)
                 self._blobs.delete(_build_key(identifier))
             raise
         except BaseException:
-            self._release(found, token)
+            self._release_lease(found, token)
             raise
 
     @contextmanager
-    def _open_writer(self, found: PartialUpload, token: str, request: UploadRequest) -> Iterator["UploadWriter"]:
-        key = _build_key(found.id)
-        digest = self._load_digest(found)
-        head = self._read_head(key, found.received)
+    def _open_writer(
+        self, partial_upload: PartialUpload, token: str, request: UploadRequest
+    ) -> Iterator["UploadWriter"]:
+        key = _build_key(partial_upload.id)
+        digest = self._load_digest(partial_upload)
+        head = self._read_head(key, partial_upload.received)
         with (
-            self._blobs.resume_upload(key, found.received, digest, max_bytes=found.length) as incoming,
-            self._intake.resume(request, incoming, head) as upload,
+            self._blobs.resume_upload(
+                key, partial_upload.received, digest, max_bytes=partial_upload.length
+            ) as incoming,
+            self._intake.resume_upload(request, incoming, head) as upload,
         ):
-            writer = self._writers[found.id] = UploadWriter(self._rows, found, token, incoming, upload)
+            writer = self._writers[partial_upload.id] = UploadWriter(
+                self._rows, partial_upload, token, incoming, upload
+            )
             try:
                 yield writer
             finally:
                 writer.is_over.set()
                 with self._lock:
-                    self._writers.pop(found.id, None)
+                    self._writers.pop(partial_upload.id, None)
                 if writer.received is not None:
-                    self._cache_digest(found.id, writer.received, digest if writer.received == incoming.size else None)
+                    self._cache_digest(
+                        partial_upload.id, writer.received, digest if writer.received == incoming.size else None
+                    )
 
-    def _release(self, found: PartialUpload, token: str) -> None:
+    def _release_lease(self, partial_upload: PartialUpload, token: str) -> None:
         """Release the lease, so that another request can continue from the recorded progress."""
         with suppress(LeaseLostError, UploadNotFoundError):  # The lease has already ended.
-            now = self._rows.load(found.tenant_id, found.id, found.owner)
-            self._rows.release(found.id, token, now.received)
+            now = self._rows.load(partial_upload.tenant_id, partial_upload.id, partial_upload.owner)
+            self._rows.release_lease(partial_upload.id, token, now.received)
 
-    def _load_digest(self, found: PartialUpload) -> "hashlib._Hash":
+    def _load_digest(self, partial_upload: PartialUpload) -> "hashlib._Hash":
         """Return the digest of the received bytes from this process's cache, or compute it from the blob."""
         with self._lock:
-            size, kept = self._digests.get(found.id, (0, hashlib.sha256()))
-        if size == found.received:
+            size, kept = self._digests.get(partial_upload.id, (0, hashlib.sha256()))
+        if size == partial_upload.received:
             return kept.copy()
         digest = hashlib.sha256()
-        left = found.received
-        for block in self._blobs.iter_upload_blocks(_build_key(found.id)):
+        left = partial_upload.received
+        for block in self._blobs.iter_upload_blocks(_build_key(partial_upload.id)):
             digest.update(block[:left])
             left -= min(left, len(block))
         return digest
 
-    def _read_head(self, key: str, received: int) -> bytes:
+    def _read_head(self, key: str, received_bytes: int) -> bytes:
         """Return the first bytes of an upload."""
-        head, wanted = b"", min(HEAD_BYTES, received)
+        head, wanted = b"", min(HEAD_BYTES, received_bytes)
         for block in self._blobs.iter_upload_blocks(key) if wanted else ():
             head += block[: wanted - len(head)]
             if len(head) == wanted:
                 break
         return head
 
-    def _cache_digest(self, identifier: str, received: int, digest: "hashlib._Hash | None") -> None:
+    def _cache_digest(self, identifier: str, received_bytes: int, digest: "hashlib._Hash | None") -> None:
         with self._lock:
             self._digests.pop(identifier, None)
             if digest is not None:
-                self._digests[identifier] = (received, digest.copy())
+                self._digests[identifier] = (received_bytes, digest.copy())
             while len(self._digests) > _MAX_CACHED_DIGESTS:
                 self._digests.popitem(last=False)
 
@@ -168,28 +176,33 @@ class UploadWriter:
     """Appends blocks to one upload. If `checked` is set, blocks count only after `finish` has verified them."""
 
     def __init__(
-        self, rows: Uploads, found: PartialUpload, token: str, incoming: IncomingUpload, upload: Upload[AcceptedUpload]
+        self,
+        upload_records: Uploads,
+        partial_upload: PartialUpload,
+        token: str,
+        incoming: IncomingUpload,
+        upload: Upload[AcceptedUpload],
     ) -> None:
-        self._rows = rows
-        self._found = found
+        self._rows = upload_records
+        self._found = partial_upload
         self._token = token
         self._incoming = incoming
         self._upload = upload
         self._told_at = time.monotonic()
-        self._told = found.received
+        self._told = partial_upload.received
         self.checked = False
         self.received: int | None = None
         self.is_over, self.is_superseded = threading.Event(), False
         self._end_early: Callable[[], object] = lambda: None
 
     @property
-    def room(self) -> int:
+    def remaining_bytes(self) -> int:
         """The number of bytes still to arrive."""
         return self._found.length - self._incoming.size
 
-    def set_supersede_callback(self, end_early: Callable[[], object]) -> None:
+    def set_supersede_callback(self, callback: Callable[[], object]) -> None:
         """Set a function to call when the client reconnects. It may be called from any thread."""
-        self._end_early = end_early
+        self._end_early = callback
 
     def supersede(self) -> None:
         """Stop the request that is appending, and wait a few seconds for it to finish."""
@@ -202,13 +215,13 @@ class UploadWriter:
         self._upload.write(block)
         late = time.monotonic() - self._told_at > _STEP_SECONDS
         if late or self._incoming.size - self._told >= _STEP_BYTES:
-            self._record_progress(self._found.received if self.checked else self._flush_durable())
+            self._record_progress(self._found.received if self.checked else self._flush_to_disk())
 
     def finish(self) -> AcceptedUpload | None:
         """Finish this request. If the upload is now complete, accept it and return the document."""
-        if self.room:
+        if self.remaining_bytes:
             self.received = self._incoming.pause()
-            self._rows.release(self._found.id, self._token, self.received)
+            self._rows.release_lease(self._found.id, self._token, self.received)
             return None
         try:
             accepted = self._upload.accept()
@@ -224,10 +237,10 @@ class UploadWriter:
 
     def save_partial(self) -> None:
         """Save the bytes that arrived before the connection was lost. If `checked` is set, discard them."""
-        arrived, size = self._incoming.size, self._found.received if self.checked else self._flush_durable()
+        arrived, size = self._incoming.size, self._found.received if self.checked else self._flush_to_disk()
         self.truncate(size)
         self.received = size if size == arrived else None  # The digest covers all arrived bytes, not only saved ones.
-        self._rows.release(self._found.id, self._token, size)
+        self._rows.release_lease(self._found.id, self._token, size)
 
     def truncate(self, size: int) -> None:
         """Truncate the file to `size` bytes."""
@@ -236,26 +249,26 @@ class UploadWriter:
         self._incoming.pause()
         self._record_progress(size)
 
-    def _flush_durable(self) -> int:
+    def _flush_to_disk(self) -> int:
         """Make the bytes durable and return how many of them count.
 
         The last byte counts only once the document is recorded.
         """
         return min(self._incoming.pause(), self._found.length - 1)
 
-    def _record_progress(self, received: int) -> None:
-        self._rows.record_progress(self._found.id, self._token, received)
+    def _record_progress(self, received_bytes: int) -> None:
+        self._rows.record_progress(self._found.id, self._token, received_bytes)
         self._told, self._told_at = self._incoming.size, time.monotonic()
 
 
-def expire_uploads(rows: Uploads, blobs: BlobStore) -> int:
+def expire_uploads(upload_records: Uploads, blobs: BlobStore) -> int:
     """Remove expired uploads, and files without an upload, such as those of a deleted tenant. Return the total count.
 
     The row of an upload is created before its file, so a file without a row is never a new upload.
     """
-    removed = sum(blobs.delete(_build_key(identifier)) >= 0 for identifier in rows.delete_expired())
+    removed = sum(blobs.delete(_build_key(identifier)) >= 0 for identifier in upload_records.delete_expired_uploads())
     there = {key.rpartition("/")[2]: key for key in blobs.iter_keys(_FOLDER)}
-    for identifier in set(there) - rows.select_known(list(there)):
+    for identifier in set(there) - upload_records.select_existing_ids(list(there)):
         removed += blobs.delete(there[identifier]) >= 0
     return removed
 

@@ -12,54 +12,56 @@ import httpx
 import httpx2
 
 # This is enough for over 100,000 streamed tokens at 300 bytes per event. The vectors of 32 texts take a tenth of it.
-MODEL_REPLY_BYTES = 32 * 1024**2
+MAX_MODEL_RESPONSE_BYTES = 32 * 1024**2
 # Model lists and the metadata of identity providers take a few kilobytes.
-SHORT_REPLY_BYTES = 1024**2
+MAX_SHORT_RESPONSE_BYTES = 1024**2
 
 
-class ReplyTooLargeError(Exception):
+class ResponseTooLargeError(Exception):
     """A response exceeds its size limit, or is compressed, which hides its size. The message names the server."""
 
 
-def build_reply_hooks(most_bytes: int = MODEL_REPLY_BYTES) -> dict[str, list[Callable[[Any], Any]]]:
+def build_response_limit_hooks(max_bytes: int = MAX_MODEL_RESPONSE_BYTES) -> dict[str, list[Callable[[Any], Any]]]:
     """Build event hooks for a synchronous httpx or httpx2 client. Larger responses raise `ReplyTooLargeError`."""
 
-    def limit_reply(response: httpx.Response | httpx2.Response) -> None:
-        count = _build_byte_counter(response, most_bytes)
+    def limit_response(response: httpx.Response | httpx2.Response) -> None:
+        count = _build_byte_counter(response, max_bytes)
         kind = _HttpxStream if isinstance(response, httpx.Response) else _Httpx2Stream
         response.stream = kind(response.stream, count)
 
-    return {"request": [_disable_compression], "response": [limit_reply]}
+    return {"request": [_disable_compression], "response": [limit_response]}
 
 
-def build_async_reply_hooks(most_bytes: int = MODEL_REPLY_BYTES) -> dict[str, list[Callable[[Any], Any]]]:
+def build_async_response_limit_hooks(
+    max_bytes: int = MAX_MODEL_RESPONSE_BYTES,
+) -> dict[str, list[Callable[[Any], Any]]]:
     """Build event hooks like `build_reply_hooks`, for an asynchronous httpx2 client."""
 
     async def disable_compression(request: httpx2.Request) -> None:
         _disable_compression(request)
 
-    async def limit_reply(response: httpx2.Response) -> None:
-        response.stream = _AsyncStream(response.stream, _build_byte_counter(response, most_bytes))
+    async def limit_response(response: httpx2.Response) -> None:
+        response.stream = _AsyncByteCountingStream(response.stream, _build_byte_counter(response, max_bytes))
 
-    return {"request": [disable_compression], "response": [limit_reply]}
+    return {"request": [disable_compression], "response": [limit_response]}
 
 
 def fetch_short_document(url: str, *, timeout: float, headers: dict[str, str] | None = None) -> httpx.Response:
     """Fetch a document of at most 1 MiB. Raises httpx's errors and `ReplyTooLargeError`."""
-    with httpx.Client(timeout=timeout, event_hooks=build_reply_hooks(SHORT_REPLY_BYTES)) as client:
+    with httpx.Client(timeout=timeout, event_hooks=build_response_limit_hooks(MAX_SHORT_RESPONSE_BYTES)) as client:
         return client.get(url, headers=headers)
 
 
 def post_form(url: str, form: dict[str, str], *, timeout: float) -> httpx.Response:
     """Post a form, and return the response of at most 1 MiB. Raises httpx's errors and `ReplyTooLargeError`."""
-    with httpx.Client(timeout=timeout, event_hooks=build_reply_hooks(SHORT_REPLY_BYTES)) as client:
+    with httpx.Client(timeout=timeout, event_hooks=build_response_limit_hooks(MAX_SHORT_RESPONSE_BYTES)) as client:
         return client.post(url, data=form)
 
 
-def find_reply_too_large(error: BaseException | None) -> ReplyTooLargeError | None:
+def find_response_too_large_error(error: BaseException | None) -> ResponseTooLargeError | None:
     """Return the `ReplyTooLargeError` among an error and its causes, or None if there is none."""
     while error is not None:
-        if isinstance(error, ReplyTooLargeError):
+        if isinstance(error, ResponseTooLargeError):
             return error
         error = error.__cause__
     return None
@@ -69,8 +71,8 @@ def _disable_compression(request: httpx.Request | httpx2.Request) -> None:
     request.headers["Accept-Encoding"] = "identity"
 
 
-def _build_byte_counter(response: httpx.Response | httpx2.Response, most_bytes: int) -> Callable[[int], None]:
-    """Return a function that counts a response's bytes and raises `ReplyTooLargeError` above `most_bytes`.
+def _build_byte_counter(response: httpx.Response | httpx2.Response, max_bytes: int) -> Callable[[int], None]:
+    """Return a function that counts a response's bytes and raises `ReplyTooLargeError` above `max_bytes`.
 
     Raises `ReplyTooLargeError` immediately if the headers show that the response is too large or compressed.
     """
@@ -79,29 +81,31 @@ def _build_byte_counter(response: httpx.Response | httpx2.Response, most_bytes: 
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     # guard: compressed-replies
     if encoding not in ("", "identity"):
-        raise ReplyTooLargeError(f"{server} compressed its response ({encoding[:40]}) although the request forbids it.")
-    refusal = f"The response from {server} exceeds {most_bytes:,} bytes."
+        raise ResponseTooLargeError(
+            f"{server} compressed its response ({encoding[:40]}) although the request forbids it."
+        )
+    refusal = f"The response from {server} exceeds {max_bytes:,} bytes."
     announced = response.headers.get("content-length", "")
-    if announced.isdigit() and (len(announced) > 18 or int(announced) > most_bytes):
-        raise ReplyTooLargeError(refusal)
+    if announced.isdigit() and (len(announced) > 18 or int(announced) > max_bytes):
+        raise ResponseTooLargeError(refusal)
     came = 0
 
     def count_bytes(size: int) -> None:
         nonlocal came
         came += size
         # guard: reply-bytes
-        if came > most_bytes:
-            raise ReplyTooLargeError(refusal)
+        if came > max_bytes:
+            raise ResponseTooLargeError(refusal)
 
     return count_bytes
 
 
-class _CountedStream:
+class _ByteCountingStream:
     """A response body that counts its bytes block by block."""
 
-    def __init__(self, stream: Any, count: Callable[[int], None]) -> None:  # noqa: ANN401 - a stream of either library
+    def __init__(self, stream: Any, count_bytes: Callable[[int], None]) -> None:  # noqa: ANN401 - a stream of either library
         self._stream = stream
-        self._count = count
+        self._count = count_bytes
 
     def __iter__(self) -> Iterator[bytes]:
         for block in self._stream:
@@ -112,20 +116,20 @@ class _CountedStream:
         self._stream.close()
 
 
-class _HttpxStream(_CountedStream, httpx.SyncByteStream):
+class _HttpxStream(_ByteCountingStream, httpx.SyncByteStream):
     """A byte-counting response body for httpx."""
 
 
-class _Httpx2Stream(_CountedStream, httpx2.SyncByteStream):
+class _Httpx2Stream(_ByteCountingStream, httpx2.SyncByteStream):
     """A byte-counting response body for httpx2."""
 
 
-class _AsyncStream(httpx2.AsyncByteStream):
+class _AsyncByteCountingStream(httpx2.AsyncByteStream):
     """A byte-counting response body for an asynchronous httpx2 client."""
 
-    def __init__(self, stream: Any, count: Callable[[int], None]) -> None:  # noqa: ANN401 - as above
+    def __init__(self, stream: Any, count_bytes: Callable[[int], None]) -> None:  # noqa: ANN401 - as above
         self._stream = stream
-        self._count = count
+        self._count = count_bytes
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for block in self._stream:

@@ -14,10 +14,10 @@ from retrieval.encoders.openvino_embedder import (
 from retrieval.encoders.port import Embedder
 from retrieval.encoders.registry import EncoderChoice, Encoders
 from retrieval.encoders.sentence_transformers_model import LocatedModel, locate_model
-from retrieval.encoders.specs import EncoderSettings, is_described, parse_spec
+from retrieval.encoders.specs import EncoderSettings, is_encoder_description, parse_spec
 from retrieval.errors import RerankerError
 from retrieval.index.bm25 import Bm25Encoder, SparseEncoder
-from retrieval.index.edge.shard_room import AllocatedRoom
+from retrieval.index.edge.shard_room import AllocatedDiskSpace
 from retrieval.index.generations import IndexStore
 from retrieval.index.server.settings import QdrantServerSettings
 from retrieval.index.stores import FolderStore, ServerStore
@@ -28,7 +28,7 @@ from retrieval.rerank.late_interaction import LateInteractionReranker
 from retrieval.rerank.port import Reranker, RerankerChoice, RerankerKind
 from retrieval.rerank.token_cache import DEFAULT_MAX_BYTES, TokenCache
 
-_SHORT_TOKENS = 128
+_SHORT_WINDOW_TOKENS = 128
 _ENCODER_FILE = "all-MiniLM-L6-v2-int8.onnx"
 _TOKENIZER_FILE = "all-MiniLM-L6-v2-tokenizer.json"
 _SERVER_SETTINGS = QdrantServerSettings()
@@ -40,7 +40,7 @@ def build_embedded_store(home: Path, installation: Installation, *, min_free_byt
     With `min_free_bytes`, space for the shards' files is allocated in advance, so that a full disk cannot kill the
     process.
     """
-    room = None if min_free_bytes is None else AllocatedRoom(home, min_free_bytes=min_free_bytes)
+    room = None if min_free_bytes is None else AllocatedDiskSpace(home, min_free_bytes=min_free_bytes)
     return FolderStore(home, installation, room)
 
 
@@ -71,7 +71,9 @@ def open_embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -
 
 def require_encoder_files(models: ModelStore) -> tuple[Path, Path]:
     """Return the paths of the built-in encoder and its tokenizer. Raises `ModelMissingError` if either is missing."""
-    return models.require_path(load_model_file(_ENCODER_FILE)), models.require_path(load_model_file(_TOKENIZER_FILE))
+    return models.require_verified_path(load_model_file(_ENCODER_FILE)), models.require_verified_path(
+        load_model_file(_TOKENIZER_FILE)
+    )
 
 
 def open_reranker(
@@ -102,21 +104,23 @@ def open_reranker(
     return CrossEncoderReranker(choice.model)
 
 
-def build_encoders(models: ModelStore, settings: EncoderSettings, *more: str) -> Encoders:
-    """Build the registry of the built-in encoders and of those described in the settings or in `more`.
+def build_encoders(models: ModelStore, settings: EncoderSettings, *extra_descriptions: str) -> Encoders:
+    """Build the registry of the built-in encoders and of those described in the settings or in `extra_descriptions`.
 
     Models are located and servers are contacted immediately, so that an encoder that does not fit the index is rejected
     at startup. Raises `EncoderError` if a model or server is unavailable, and `ValueError` if a description cannot be
     parsed.
     """
-    described = dict.fromkeys(text.strip() for text in (settings.encoder, settings.encoder_beside, *more) if text)
+    described = dict.fromkeys(
+        text.strip() for text in (settings.encoder, settings.encoder_beside, *extra_descriptions) if text
+    )
     key = settings.encoder_api_key.get_secret_value() if settings.encoder_api_key else None
-    external = [_build_external_choice(text, key) for text in described if is_described(text)]
+    external = [_build_external_choice(text, key) for text in described if is_encoder_description(text)]
     return Encoders([*_build_builtin_choices(models), *external])
 
 
 def _build_builtin_choices(models: ModelStore) -> list[EncoderChoice]:
-    about = {tokens: f"reads the first {tokens} tokens of a chunk" for tokens in (MAX_TOKENS, _SHORT_TOKENS)}
+    about = {tokens: f"reads the first {tokens} tokens of a chunk" for tokens in (MAX_TOKENS, _SHORT_WINDOW_TOKENS)}
     return [
         EncoderChoice(
             "minilm" if tokens == MAX_TOKENS else f"minilm-{tokens}",
@@ -129,8 +133,8 @@ def _build_builtin_choices(models: ModelStore) -> list[EncoderChoice]:
     ]
 
 
-def _build_external_choice(text: str, api_key: str | None) -> EncoderChoice:
-    spec = parse_spec(text)
+def _build_external_choice(description: str, api_key: str | None) -> EncoderChoice:
+    spec = parse_spec(description)
     if spec.url is None:
         model = locate_model(spec)
         return EncoderChoice(

@@ -169,11 +169,11 @@ class ModelHashError(ModelFileError):
     code = "model_hash"
     default_hint = "Run `leadline models fetch` to replace the file."
 
-    def __init__(self, file: str, *, expected: str, got: str, hint: str | None = None) -> None:
-        super().__init__(f"{file} has SHA-256 {got}, but the manifest specifies {expected}.", hint=hint)
+    def __init__(self, file: str, *, expected_hash: str, actual_hash: str, hint: str | None = None) -> None:
+        super().__init__(f"{file} has SHA-256 {actual_hash}, but the manifest specifies {expected_hash}.", hint=hint)
         self.file = file
-        self.expected = expected
-        self.got = got
+        self.expected = expected_hash
+        self.got = actual_hash
 
 
 class ModelSourceError(ModelFileError):
@@ -210,12 +210,12 @@ class RetryPolicy:
                 "first"
             )
 
-    def iter_waits(self, uniform: Callable[[], float] = random.random) -> Iterator[float]:
+    def iter_delays(self, random_source: Callable[[], float] = random.random) -> Iterator[float]:
         """Yield the retry delays in seconds, one fewer than the attempts.
 
         Half of each delay is fixed, which guarantees a minimum total delay. The other half is jitter, which keeps
-        clients that failed together from retrying together. `uniform` returns random numbers from 0 to 1.
+        clients that failed together from retrying together. `random_source` returns random numbers from 0 to 1.
         """
         for retry in range(self.attempts - 1):
             longest = min(self.first_wait_seconds * 2**retry, self.longest_wait_seconds)
-            yield longest / 2 + longest / 2 * uniform()
+            yield longest / 2 + longest / 2 * random_source()

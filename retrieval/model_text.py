@@ -11,7 +11,7 @@ unchanged.
 
 import regex
 
-from ingest.storage.texts.normalize import remove_invisible
+from ingest.storage.texts.normalize import remove_invisible_characters
 
 # The maximum length of a token's name, for tokens that are recognized only by their format.
 _NAME_LENGTH = "{1,80}"
@@ -52,12 +52,12 @@ _TEMPLATE_TOKENS = regex.compile(
 _FULL_WIDTH = {"<": "＜", ">": "＞", "[": "［", "]": "］"}
 
 
-def neutralize(text: str) -> str:
+def neutralize_tokens(text: str) -> str:
     """Remove invisible characters, and neutralize the tokens of chat templates.
 
     Every text in a prompt passes through this function. It is idempotent: it removes no visible characters, so no new
     token can form.
     """
     # guard: prompts-without-hidden-characters
-    left: str = _TEMPLATE_TOKENS.sub(lambda match: _FULL_WIDTH[match[0]], remove_invisible(text))
+    left: str = _TEMPLATE_TOKENS.sub(lambda match: _FULL_WIDTH[match[0]], remove_invisible_characters(text))
     return left

@@ -10,17 +10,17 @@ from typing import Any
 
 from retrieval.search.search import SearchPort
 from rlm.answers import Answer, Draft
-from rlm.build import Helpers, OpenRequest, PipelineParts
+from rlm.build import HelperModels, OpenRequest, PipelineComponents
 from rlm.checking.checker import CheckMode, apply_judgement, locate_citations
-from rlm.checking.judging import Judge, is_judged
-from rlm.conversation import condense
+from rlm.checking.judging import Judge, needs_judging
+from rlm.conversation import condense_question
 from rlm.errors import not_cancelled
 from rlm.events import Checking, Completed, Condensed, Drafted, Event, Routed
 from rlm.extractive import ExtractiveStrategy
 from rlm.llm.port import LanguageModel
 from rlm.metrics import record_answer
-from rlm.passages import build_search, can_fit
-from rlm.requests import AnswerRequest, StrategyName, check_question
+from rlm.passages import build_search, can_fit_corpus
+from rlm.requests import AnswerRequest, StrategyName, normalize_question
 from rlm.routing import Route, choose_route
 from rlm.runs.port import NOT_DURABLE, Durability
 from rlm.strategy import StageClock
@@ -39,10 +39,10 @@ class AnswerPipeline:
         self,
         searcher: SearchPort,
         language_model: LanguageModel,
-        parts: PipelineParts,
+        components: PipelineComponents,
         *,
-        check: CheckMode = CheckMode.JUDGE,
-        helpers: Helpers | None = None,
+        check_mode: CheckMode = CheckMode.JUDGE,
+        helpers: HelperModels | None = None,
     ) -> None:
         """Create the pipeline.
 
@@ -50,9 +50,9 @@ class AnswerPipeline:
         """
         self._searcher = searcher
         self._language_model = language_model
-        self._parts = parts
-        self._check = check
-        self._helpers = helpers or Helpers()
+        self._parts = components
+        self._check = check_mode
+        self._helpers = helpers or HelperModels()
 
     def get_state(self) -> Mapping[str, Any]:
         """Return the state of the language model, for display to users."""
@@ -70,84 +70,88 @@ class AnswerPipeline:
         If the request can be rejected without doing any work, `QuestionError` or `LanguageModelUnavailableError` is
         raised immediately, before the first event is requested. A strategy's errors are raised during iteration.
         """
-        request = replace(request, question=check_question(request.question))
+        request = replace(request, question=normalize_question(request.question))
         model = self._language_model.acquire()
         if model is None:
-            return self._answer_extractively(request, durability)
+            return self._stream_extractive_answer(request, durability)
         return self._run_stages(
             OpenRequest(self._parts, self._searcher, model, request, durability, cancelled, self._helpers)
         )
 
-    def _run_stages(self, opened: OpenRequest) -> Iterator[Event]:
+    def _run_stages(self, open_request: OpenRequest) -> Iterator[Event]:
         """Run the answer's stages in order and yield their events."""
-        request, question, clock = opened.request, opened.request.question, StageClock()
+        request, question, clock = open_request.request, open_request.request.question, StageClock()
         if request.history:
-            question = condense(
+            question = condense_question(
                 question,
                 request.history,
-                opened.router.calls,
-                opened.router.profile,
-                opened.nonce(),
-                cancelled=opened.cancelled,
+                open_request.router.calls,
+                open_request.router.profile,
+                open_request.nonce(),
+                cancelled=open_request.cancelled,
             )
-            clock.lap("condense")
+            clock.record_lap("condense")
             yield Condensed(question)
-        with request.used.routing():
-            routed = _choose_route(opened, question)
-        clock.lap("route")
-        if routed.strategy is not StrategyName.DIRECT and not opened.corpus.documents:
+        with request.used.record_routing():
+            routed = _choose_route(open_request, question)
+        clock.record_lap("route")
+        if routed.strategy is not StrategyName.DIRECT and not open_request.corpus.documents:
             routed = Route(StrategyName.DIRECT, "Direct: no documents are searchable.")
-        yield Routed(routed.strategy.value, routed.reason, opened.format_spending_limits(routed.strategy))
-        context = opened.build_context(question, routed.queries)
-        for event in opened.build_strategy(routed.strategy).stream(context):
+        yield Routed(routed.strategy.value, routed.reason, open_request.format_spending_limits(routed.strategy))
+        context = open_request.build_context(question, routed.queries)
+        for event in open_request.build_strategy(routed.strategy).stream(context):
             if isinstance(event, Drafted):
-                clock.lap(routed.strategy.value)
-                yield from self._check_draft(opened, event.draft, question, routed, clock)
+                clock.record_lap(routed.strategy.value)
+                yield from self._check_draft(open_request, event.draft, question, routed, clock)
                 return
             if isinstance(event, Routed):  # A strategy that cannot answer passes the question to another one.
                 routed = Route(StrategyName(event.strategy), event.reason)
             yield event
 
     def _check_draft(
-        self, opened: OpenRequest, draft: Draft, question: str, routed: Route, clock: StageClock
+        self, open_request: OpenRequest, draft: Draft, question: str, route: Route, clock: StageClock
     ) -> Iterator[Event]:
         """Check each sentence of the draft and yield the completed answer."""
-        profile, budget = opened.profile, opened.budget
+        profile, budget = open_request.profile, open_request.budget
         sentences, citations = locate_citations(draft, self._searcher.locate, self._check)
         marked, notes = tuple(sentences), draft.notes
-        cited = sum(map(is_judged, sentences))
-        judge = self._find_judge(opened) if self._check is CheckMode.JUDGE and cited else None
+        cited = sum(map(needs_judging, sentences))
+        judge = self._create_judge(open_request) if self._check is CheckMode.JUDGE and cited else None
         if judge is not None:
             yield Checking(cited)
-            judgement = judge.judge(question, draft.text, sentences, draft.evidence)
+            judgement = judge.judge_sentences(question, draft.text, sentences, draft.evidence)
             marked = apply_judgement(sentences, judgement)
             notes = (*notes, judgement.note) if judgement.note else notes
-        notes = (*notes, *_iter_unread_notes(opened.request))
+        notes = (*notes, *_iter_unreadable_document_notes(open_request.request))
         if profile.small:
             notes = (*notes, SMALL_MODEL)
-        clock.lap("check")
+        clock.record_lap("check")
         answer = replace(
-            _build_answer(draft, question, routed.strategy.value, profile.name),
+            _build_answer(draft, question, route.strategy.value, profile.name),
             sentences=marked,
             citations=tuple(citations),
-            reasons=(routed.reason, *draft.reasons),
+            reasons=(route.reason, *draft.reasons),
             notes=notes,
-            usage=budget.spent.usage,
-            dollars=float(budget.spent.dollars) if opened.prices_known else None,
-            timings_ms=clock.get_laps(),
+            usage=budget.spending.usage,
+            dollars=float(budget.spending.dollars) if open_request.prices_known else None,
+            timings_ms=clock.get_stage_times(),
         )
         record_answer(answer)
         yield Completed(answer)
 
-    def _find_judge(self, opened: OpenRequest) -> Judge | None:
+    def _create_judge(self, open_request: OpenRequest) -> Judge | None:
         """Return the judge for a request, or None if its model cannot judge."""
-        model = opened.select_helper_model(self._helpers.judge)
+        model = open_request.select_helper_model(self._helpers.judge)
         if not model.profile.judges:
             return None
-        calls = opened.calls if model is opened.model else opened.bind(opened.budget, model)
-        return Judge(calls, model.profile, opened.nonce(), opened.today, cancelled=opened.cancelled)
+        calls = (
+            open_request.calls
+            if model is open_request.model
+            else open_request.bind_sub_calls(open_request.budget, model)
+        )
+        return Judge(calls, model.profile, open_request.nonce(), open_request.today, cancelled=open_request.cancelled)
 
-    def _answer_extractively(self, request: AnswerRequest, durability: Durability) -> Iterator[Event]:
+    def _stream_extractive_answer(self, request: AnswerRequest, durability: Durability) -> Iterator[Event]:
         clock = StageClock()
         search = durability.wrap_search(build_search(self._searcher, request.scope, request.used))
         yield Routed("extractive", "Extractive: no language model is configured.")
@@ -156,39 +160,39 @@ class AnswerPipeline:
                 yield event
                 continue
             sentences, citations = locate_citations(event.draft, self._searcher.locate)
-            clock.lap("extractive")
+            clock.record_lap("extractive")
             answer = replace(
                 _build_answer(event.draft, request.question, "extractive", None),
                 sentences=tuple(sentences),
                 citations=tuple(citations),
-                notes=(*event.draft.notes, *_iter_unread_notes(request)),
-                timings_ms=clock.get_laps(),
+                notes=(*event.draft.notes, *_iter_unreadable_document_notes(request)),
+                timings_ms=clock.get_stage_times(),
             )
             record_answer(answer)
             yield Completed(answer)
 
 
-def _choose_route(opened: OpenRequest, question: str) -> Route:
-    wanted, profile, router = opened.request.wanted, opened.profile, opened.router
+def _choose_route(open_request: OpenRequest, question: str) -> Route:
+    wanted, profile, router = open_request.request.wanted, open_request.profile, open_request.router
     if wanted.strategy is not StrategyName.AUTO:
         return Route(wanted.strategy, f"{wanted.strategy.capitalize()}, as requested.")
     if not router.profile.routes:
         return Route(StrategyName.DIRECT, "Direct: the model is too small to choose a strategy.")
-    corpus, tables = opened.corpus, opened.load_tables(question)
-    if not tables.has_records and can_fit(corpus, profile.reading_tokens):
+    corpus, tables = open_request.corpus, open_request.load_tables(question)
+    if not tables.has_records and can_fit_corpus(corpus, profile.reading_tokens):
         return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
-    choices, nonce = opened.list_strategies(), opened.nonce()
+    choices, nonce = open_request.list_strategy_names(), open_request.nonce()
     # Only the tables most relevant to the question are described, because the description costs tokens with every
     # question.
     described = tables.render_description()
     return choose_route(
-        question, opened.today, corpus, choices, described, router.calls, nonce, cancelled=opened.cancelled
+        question, open_request.today, corpus, choices, described, router.calls, nonce, cancelled=open_request.cancelled
     )
 
 
-def _iter_unread_notes(request: AnswerRequest) -> Iterator[str]:
+def _iter_unreadable_document_notes(request: AnswerRequest) -> Iterator[str]:
     """Yield a note for each document whose stored text could not be read."""
-    for identifier, title in request.used.unreadable.items():
+    for identifier, title in request.used.unreadable_titles.items():
         yield (
             f"The stored text of “{title}” (document {identifier}) was changed or is missing, so this answer does not "
             "use it. The operator of the service can run `leadline verify` for details."

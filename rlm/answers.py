@@ -164,7 +164,7 @@ class Coverage:
 
     def to_sentence(self) -> str:
         """Describe the coverage: "Of 11.0 million tokens a model read 0.2, code searched 10.8, 0 were not opened"."""
-        divisor, unit = _select_scale(self.tokens_in_scope)
+        divisor, unit = _select_number_scale(self.tokens_in_scope)
         read, searched, unopened = (
             f"{tokens / divisor:.1f}" if divisor > 1 else str(tokens)
             for tokens in (self.tokens_read, self.tokens_searched, self.tokens_unopened)
@@ -312,7 +312,7 @@ class Draft:
 
 
 def summarize_search(
-    passages: Sequence[Passage], read: Sequence[Passage] = (), queries: Sequence[str] = ()
+    passages: Sequence[Passage], read_passages: Sequence[Passage] = (), queries: Sequence[str] = ()
 ) -> SearchSummary:
     """Summarize which documents were found and how much of each was read.
 
@@ -324,7 +324,7 @@ def summarize_search(
             document_id,
             title,
             sum(passage.document_id == document_id for passage in passages),
-            sum(passage.document_id == document_id for passage in read),
+            sum(passage.document_id == document_id for passage in read_passages),
         )
         for document_id, title in titles.items()
     )
@@ -339,29 +339,30 @@ def summarize_search(
             each.place,
             each.rank if queries else None,
         )
-        for each in read
+        for each in read_passages
     )
-    return SearchSummary(len(passages), len(read), documents, tuple(queries), shown)
+    return SearchSummary(len(passages), len(read_passages), documents, tuple(queries), shown)
 
 
 def build_answer_json(answer: Answer) -> dict[str, Any]:
     """Return an answer as JSON with the fields of `Answer`. Only the number of source rows is included."""
-    body: dict[str, Any] = convert_to_json(asdict(replace(answer, rows_behind=(), cells_behind=())))
+    body: dict[str, Any] = convert_to_json_value(asdict(replace(answer, rows_behind=(), cells_behind=())))
     del body["rows_behind"], body["cells_behind"]
     if answer.table is not None:
         body["table"]["records"] = [
-            {"row": each.row, "column": each.column, "count": _count_rows(each.parts)} for each in answer.cells_behind
+            {"row": each.row, "column": each.column, "count": _count_source_rows(each.parts)}
+            for each in answer.cells_behind
         ]
-    return body | {"rows_behind_total": _count_rows(answer.rows_behind)}
+    return body | {"rows_behind_total": _count_source_rows(answer.rows_behind)}
 
 
-def _count_rows(parts: Iterable[SourceRows]) -> int:
-    return sum(len(each.rows) for each in parts)
+def _count_source_rows(source_rows: Iterable[SourceRows]) -> int:
+    return sum(len(each.rows) for each in source_rows)
 
 
-def build_kept_answer(
+def build_stored_answer(
     answer: Answer,
-    identifier: str,
+    answer_id: str,
     tenant_id: str,
     question: str,
     conversation_id: str | None,
@@ -371,18 +372,20 @@ def build_kept_answer(
 
     `question` is the caller's original question. `owner` is the caller.
     """
-    body, rows = build_answer_json(answer), _build_row_ranges(answer.rows_behind)
-    cells = tuple(CellRanges(each.row, each.column, _build_row_ranges(each.parts)) for each in answer.cells_behind)
-    return StoredAnswer(identifier, tenant_id, conversation_id, None, question, body, rows, time.time(), owner, cells)
+    body, rows = build_answer_json(answer), _build_stored_row_ranges(answer.rows_behind)
+    cells = tuple(
+        CellRanges(each.row, each.column, _build_stored_row_ranges(each.parts)) for each in answer.cells_behind
+    )
+    return StoredAnswer(answer_id, tenant_id, conversation_id, None, question, body, rows, time.time(), owner, cells)
 
 
-def _build_row_ranges(parts: Iterable[SourceRows]) -> tuple[RowRanges, ...]:
+def _build_stored_row_ranges(source_rows: Iterable[SourceRows]) -> tuple[RowRanges, ...]:
     return tuple(
-        RowRanges(each.document_id, each.version_id, each.table, group_into_ranges(each.rows)) for each in parts
+        RowRanges(each.document_id, each.version_id, each.table, group_into_ranges(each.rows)) for each in source_rows
     )
 
 
-def convert_to_json(value: object) -> Any:  # noqa: ANN401 - any JSON
+def convert_to_json_value(value: object) -> Any:  # noqa: ANN401 - any JSON
     """Convert a value to JSON that every client and database accepts.
 
     Sets become sorted lists, dict keys become strings, decimals become numbers, and dates and times become ISO strings.
@@ -395,22 +398,22 @@ def convert_to_json(value: object) -> Any:  # noqa: ANN401 - any JSON
             return value if math.isfinite(value) else None
         case Decimal():
             whole = value == value.to_integral_value() and int(value.as_tuple().exponent) >= 0
-            return int(value) if whole else convert_to_json(float(value))
+            return int(value) if whole else convert_to_json_value(float(value))
         case date():
             return value.isoformat()
         case Mapping():
-            return {_format_key(key): convert_to_json(each) for key, each in value.items()}
+            return {_format_json_key(key): convert_to_json_value(each) for key, each in value.items()}
         case list() | tuple():
-            return [convert_to_json(each) for each in value]
+            return [convert_to_json_value(each) for each in value]
         case set() | frozenset():
-            return sorted(map(convert_to_json, value), key=json.dumps)
+            return sorted(map(convert_to_json_value, value), key=json.dumps)
         case _:
             return _replace_surrogates(str(value))
 
 
-def _format_key(key: object) -> str:
+def _format_json_key(key: object) -> str:
     if isinstance(key, tuple):
-        return f"({', '.join(map(_format_key, key))})"
+        return f"({', '.join(map(_format_json_key, key))})"
     return _replace_surrogates(str(key))
 
 
@@ -419,7 +422,7 @@ def _replace_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _select_scale(tokens: int) -> tuple[int, str]:
+def _select_number_scale(tokens: int) -> tuple[int, str]:
     if tokens >= 1_000_000:
         return 1_000_000, " million"
     return (1_000, " thousand") if tokens >= 1_000 else (1, "")

@@ -31,7 +31,7 @@ from rlm.tables.strategy import TableStrategy
 
 
 @dataclass(frozen=True)
-class PipelineParts:
+class PipelineComponents:
     """The process-wide components of the answer pipeline.
 
     Without an encoder, records are not classified. Without a sandbox, programs do not run. `access` reports documents
@@ -53,7 +53,7 @@ class PipelineParts:
 
 
 @dataclass(frozen=True)
-class Helpers:
+class HelperModels:
     """Optional models for judging, routing, and reading records and passages sent by programs.
 
     If a model is None, the answering model does its task.
@@ -64,7 +64,7 @@ class Helpers:
     sub_calls: LanguageModel | None = None
 
 
-_NO_HELPERS = Helpers()
+_NO_HELPERS = HelperModels()
 
 
 class OpenRequest:
@@ -72,15 +72,15 @@ class OpenRequest:
 
     def __init__(
         self,
-        parts: PipelineParts,
+        components: PipelineComponents,
         searcher: SearchPort,
         model: ChatModel,
         request: AnswerRequest,
         durability: Durability,
         cancelled: Callable[[], bool],
-        helpers: Helpers = _NO_HELPERS,
+        helpers: HelperModels = _NO_HELPERS,
     ) -> None:
-        self._parts = parts
+        self._parts = components
         self._helpers = helpers
         self._searcher = searcher
         self._durability = durability
@@ -93,9 +93,9 @@ class OpenRequest:
         limits = (request.wanted.limits or Limits()).narrow_to(Limits(depth=self.profile.max_depth))
         self.budget = durability.build_budget(limits, self.profile.price)
         self.prices_known = True
-        self.calls = self.bind(self.budget)
+        self.calls = self.bind_sub_calls(self.budget)
 
-    def bind(self, budget: Budget, model: ChatModel | None = None) -> SubCalls:
+    def bind_sub_calls(self, budget: Budget, model: ChatModel | None = None) -> SubCalls:
         """Bind calls to a model and a budget.
 
         Without `model`, the request's own model is used. `budget` is the budget of the request or of one of its
@@ -103,7 +103,7 @@ class OpenRequest:
         """
         model, scope = model or self.model, self.request.scope
         self.prices_known = self.prices_known and model.profile.price is not None
-        bound = self._parts.sub_calls.bind(
+        bound = self._parts.sub_calls.bind_sub_calls(
             model.chat,
             model.profile,
             tenant_id=scope.tenant_id,
@@ -111,13 +111,13 @@ class OpenRequest:
             budget=budget,
             run=self,
             background=self._durability.background,
-            affinity=self._affinity,
-            used=self.request.used,
+            affinity=self._affinity_key,
+            used_versions=self.request.used,
         )
         return self._durability.wrap_sub_calls(bound, budget, model.profile.price)
 
     @cached_property
-    def _affinity(self) -> str:
+    def _affinity_key(self) -> str:
         """A key that is equal for all requests of a conversation, so that they can share a server's cache."""
         request = self.request
         first = request.history[0].text if request.history else request.question
@@ -151,7 +151,7 @@ class OpenRequest:
         return self._bind_model(self.sub_model)
 
     def _bind_model(self, model: ChatModel) -> BoundModel:
-        return BoundModel(self.calls if model is self.model else self.bind(self.budget, model), model.profile)
+        return BoundModel(self.calls if model is self.model else self.bind_sub_calls(self.budget, model), model.profile)
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -166,7 +166,7 @@ class OpenRequest:
             else withhold_nothing
         )
         documents = self._durability.wrap_documents(parts.catalog)
-        return open_corpus(documents, parts.texts, scope, parts.tables, self.request.used, withheld=withheld)
+        return open_corpus(documents, parts.texts, scope, parts.tables, self.request.used, withheld_source=withheld)
 
     def load_tables(self, question: str) -> TablesInScope:
         """Load the tables in scope with some of their rows.
@@ -194,7 +194,7 @@ class OpenRequest:
             cancelled=self.cancelled,
         )
 
-    def list_strategies(self) -> list[StrategyName]:
+    def list_strategy_names(self) -> list[StrategyName]:
         """Return the strategies that the model supports in this deployment."""
         programs = self.profile.writes_code and self._parts.sandbox is not None
         return [StrategyName.DIRECT, StrategyName.TABLE, *([StrategyName.RECURSIVE] if programs else [])]
@@ -205,7 +205,7 @@ class OpenRequest:
             case StrategyName.TABLE:
                 otherwise = None if self.request.wanted.strategy is StrategyName.TABLE else DirectStrategy()
                 parts = self._parts
-                return TableStrategy(parts.table_catalog, parts.sql, parts.embedder, otherwise=otherwise)
+                return TableStrategy(parts.table_catalog, parts.sql, parts.embedder, fallback=otherwise)
             case StrategyName.RECURSIVE:
                 return self._build_recursive_strategy()
             case _:
@@ -220,7 +220,7 @@ class OpenRequest:
     @property
     def _default_limits(self) -> Limits:
         model_costs = self.profile.price not in (None, FREE)
-        return build_unconfirmed_limits(is_confirmed=self.request.wanted.confirm, model_costs=model_costs)
+        return build_unconfirmed_limits(is_confirmed=self.request.wanted.confirm, has_model_price=model_costs)
 
     def _build_recursive_strategy(self) -> Strategy:
         if self._parts.sandbox is None:
@@ -251,8 +251,8 @@ class OpenRequest:
                 operators=build_operators,
                 search=build_part_search,
                 budget=self.budget,
-                bind=self.bind,
-                bind_sub=lambda budget: self.bind(budget, reader),
+                bind=self.bind_sub_calls,
+                bind_sub=lambda budget: self.bind_sub_calls(budget, reader),
                 cancelled=self.cancelled,
                 told=durability.record_turn,
                 tells_time=not durability.background,

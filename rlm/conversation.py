@@ -8,7 +8,7 @@ from rlm.llm.port import SubCall, SubCalls, request_reply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.structured_output import build_closed_object
 from rlm.requests import MAX_QUESTION_CHARS, EarlierMessage
-from rlm.untrusted import sanitize
+from rlm.untrusted import sanitize_text
 
 # The model sees the most recent messages that fit in this fraction of its prompt and in this many characters. A longer
 # message is first truncated to the last of these limits.
@@ -28,7 +28,7 @@ you.
 Reply in JSON, with the rewritten message as "question"."""
 
 
-def condense(
+def condense_question(
     question: str,
     history: Sequence[EarlierMessage],
     calls: SubCalls,
@@ -42,16 +42,16 @@ def condense(
     Without a history, or if the model's reply is unusable, the question is returned unchanged. Raises the model's
     errors if the model cannot reply at all.
     """
-    recent = _select_recent(history, int(min(_MAX_CHARS, 4 * _SHARE_OF_PROMPT * profile.max_prompt_tokens)))
+    recent = _select_recent_messages(history, int(min(_MAX_CHARS, 4 * _SHARE_OF_PROMPT * profile.max_prompt_tokens)))
     if not recent:
         return question
-    lines = [f"{'User' if each.role == 'user' else 'Assistant'}: {sanitize(each.text, nonce)}" for each in recent]
+    lines = [f"{'User' if each.role == 'user' else 'Assistant'}: {sanitize_text(each.text, nonce)}" for each in recent]
     prompt = "\n\n".join(
         [
             f"BEGIN conversation {nonce}",
             *lines,
             f"END conversation {nonce}",
-            f"Last message: {sanitize(question, nonce)}",
+            f"Last message: {sanitize_text(question, nonce)}",
         ]
     )
     call = SubCall(SYSTEM, prompt, _TOKENS, build_condensed_schema(), "condense")
@@ -67,13 +67,13 @@ def build_condensed_schema() -> dict[str, object]:
     return build_closed_object({"question": {"type": "string"}})
 
 
-def _select_recent(history: Sequence[EarlierMessage], characters: int) -> list[EarlierMessage]:
+def _select_recent_messages(history: Sequence[EarlierMessage], max_chars: int) -> list[EarlierMessage]:
     """Return the most recent messages that fit, in their original order. A long message is truncated."""
     chosen: list[EarlierMessage] = []
     for message in reversed(history):
         text = message.text[:_MESSAGE_CHARS]
-        characters -= len(text)
-        if characters < 0:
+        max_chars -= len(text)
+        if max_chars < 0:
             break
         chosen.append(EarlierMessage(message.role, text))
     return chosen[::-1]

@@ -17,9 +17,9 @@ from rlm.errors import LanguageModelOutputError
 from rlm.events import Delta, Drafted, Event, Reading, Retrieved
 from rlm.llm.port import SubCall, SubFailure, SubReply, rebuild_error, request_reply
 from rlm.llm.structured_output import build_closed_object
-from rlm.passages import PassageReader, can_fit
+from rlm.passages import PassageReader, can_fit_corpus
 from rlm.strategy import Context
-from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize, to_one_line
+from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize_text, to_one_line
 
 # Combining three facts takes three rounds of searching and reading. Each round costs a call and reads more text.
 MAX_SEARCHES = 3
@@ -119,25 +119,25 @@ class _AnswerRounds:
     def iter_events(self) -> Iterator[Event]:
         context, profile = self._context, self._context.profile
         searches = 0
-        if can_fit(context.corpus(), profile.reading_tokens):
-            self._reader.read_whole()
+        if can_fit_corpus(context.corpus(), profile.reading_tokens):
+            self._reader.read_corpus()
         else:
             searches = 0 if profile.small else MAX_SEARCHES
             # The first search gets half of the reading budget, so that the other half remains for later searches.
             first = profile.reading_tokens // (2 if searches else 1)
-            yield self._search([context.question, *context.queries], first)
+            yield self._search_passages([context.question, *context.queries], first)
         if not self._reader.passages:
             yield Delta(NOTHING_FOUND)
             yield Drafted(Draft(AnswerStatus.NOT_FOUND, NOTHING_FOUND, {}, summarize_search((), (), self._queries)))
             return
         if profile.small:
-            yield from self._answer_with_quote()
+            yield from self._stream_quoted_answer()
             return
         for left in range(searches, -1, -1):
             passages = tuple(self._reader.passages)
             yield Reading(searches - left + 1, passages)
             reply = _Reply(passages)
-            yield from self._stream_reply(reply, searches=left)
+            yield from self._stream_reply(reply, search_count=left)
             if reply.text:
                 yield Drafted(reply.build_draft(self._queries))
                 return
@@ -146,12 +146,12 @@ class _AnswerRounds:
             # Each later search gets this many tokens, even if the first one used more than half.
             share = profile.reading_tokens // (2 * MAX_SEARCHES)
             # guard: direct-search-share
-            yield self._search(reply.queries, max(share, self._reader.room // left))
+            yield self._search_passages(reply.queries, max(share, self._reader.remaining_tokens // left))
         raise LanguageModelOutputError(
             "The language model returned an empty answer.", hint="Ask again, or rephrase the question."
         )
 
-    def _answer_with_quote(self) -> Iterator[Event]:
+    def _stream_quoted_answer(self) -> Iterator[Event]:
         """Yield a small model's answer, with the supporting passage and the words that the model quoted from it."""
         passages, context = tuple(self._reader.passages), self._context
         yield Reading(1, passages)
@@ -169,7 +169,7 @@ class _AnswerRounds:
         yield Delta(draft.text)
         yield Drafted(draft)
 
-    def _search(self, queries: Sequence[str], tokens: int) -> Retrieved:
+    def _search_passages(self, queries: Sequence[str], max_tokens: int) -> Retrieved:
         """Run each query and read the hits.
 
         For a small model, only the hits are read, without the surrounding text.
@@ -177,12 +177,12 @@ class _AnswerRounds:
         self._queries += queries
         small = self._context.profile.small
         rankings = [self._context.search(query, _SMALL_TOP_K if small else _TOP_K) for query in queries]
-        new = self._reader.read_hits(rankings, tokens, widened=not small)
+        new = self._reader.read_hits(rankings, max_tokens, with_context=not small)
         return Retrieved(tuple(new), "; ".join(queries))
 
-    def _stream_reply(self, reply: "_Reply", *, searches: int) -> Iterator[Delta]:
+    def _stream_reply(self, reply: "_Reply", *, search_count: int) -> Iterator[Delta]:
         context = self._context
-        for item in context.calls.stream(self._build_call(searches), cancelled=context.cancelled):
+        for item in context.calls.stream(self._build_call(search_count), cancelled=context.cancelled):
             match item:
                 case str():
                     if shown := reply.feed(item):
@@ -194,15 +194,15 @@ class _AnswerRounds:
         if shown := reply.close():
             yield Delta(shown)
 
-    def _build_call(self, searches: int) -> SubCall:
+    def _build_call(self, search_count: int) -> SubCall:
         profile, nonce = self._context.profile, self._nonce
         lines = [self._render_prompt()]
-        if searches:
-            made = "; ".join(sanitize(each, nonce) for each in self._queries)
+        if search_count:
+            made = "; ".join(sanitize_text(each, nonce) for each in self._queries)
             left = (
-                _SEARCHES_LEFT[searches - 1]
-                if searches <= len(_SEARCHES_LEFT)
-                else f"{searches - 1} times more after that"
+                _SEARCHES_LEFT[search_count - 1]
+                if search_count <= len(_SEARCHES_LEFT)
+                else f"{search_count - 1} times more after that"
             )
             lines += ["", _MAY_SEARCH.format(made=made, left=left)]
         elif self._queries:
@@ -230,7 +230,7 @@ class _AnswerRounds:
         for label, documents in (("Shown whole", extent.whole), ("Shown in part", extent.part)):
             if documents:
                 titles = "; ".join(
-                    to_one_line(sanitize(each.title, self._nonce), _TITLE_CHARS) for each in documents[:_TITLES]
+                    to_one_line(sanitize_text(each.title, self._nonce), _TITLE_CHARS) for each in documents[:_TITLES]
                 )
                 more = len(documents) - _TITLES
                 yield f"{label}: {titles}{f'; and {more:,} more' if more > 0 else ''}."
@@ -243,7 +243,7 @@ class _Reply:
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._passages = passages
         self._order: dict[int, int] = {}
-        self._marked = MarkedText(self._get_number)
+        self._marked = MarkedText(self._get_answer_number)
         self._raw = ""
         self._is_search: bool | None = None
         self.text = ""
@@ -258,14 +258,14 @@ class _Reply:
                 return ""
             self._is_search = begun.startswith(_SEARCH)
             piece = self._raw.lstrip()
-        return "" if self._is_search else self._append_text(self._marked.feed(piece))
+        return "" if self._is_search else self._append_answer_text(self._marked.feed(piece))
 
     def close(self) -> str:
         """Return the remaining text to show to the user."""
         if self._is_search:
             return ""
         pending = self._marked.feed(self._raw.lstrip()) if self._is_search is None else ""
-        return self._append_text(pending + self._marked.close())
+        return self._append_answer_text(pending + self._marked.close())
 
     @property
     def queries(self) -> list[str]:
@@ -296,15 +296,15 @@ class _Reply:
             notes=tuple(notes),
         )
 
-    def _append_text(self, text: str) -> str:
+    def _append_answer_text(self, text: str) -> str:
         self.text += text
         return text
 
-    def _get_number(self, passage: int) -> int | None:
+    def _get_answer_number(self, passage_number: int) -> int | None:
         """Return the answer's number for a passage of the prompt, or None if there is no such passage.
 
         Numbers are assigned in order of first use.
         """
-        if not 1 <= passage <= len(self._passages):
+        if not 1 <= passage_number <= len(self._passages):
             return None
-        return self._order.setdefault(passage, len(self._order) + 1)
+        return self._order.setdefault(passage_number, len(self._order) + 1)

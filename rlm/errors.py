@@ -280,9 +280,9 @@ def require_not_cancelled(cancelled: Callable[[], bool]) -> None:
 
 
 def iter_unless_cancelled(
-    items: Iterable[Item], cancelled: Callable[[], bool], *, seconds: float = _SECONDS
+    items: Iterable[Item], cancelled: Callable[[], bool], *, interval_seconds: float = _SECONDS
 ) -> Iterator[Item]:
-    """Yield the items, checking `cancelled` before the first one and then every `seconds`.
+    """Yield the items, checking `cancelled` before the first one and then every `interval_seconds`.
 
     Raises `RunCancelledError` if the run was cancelled.
     """
@@ -291,5 +291,5 @@ def iter_unless_cancelled(
         now = time.monotonic()
         if now >= due:
             require_not_cancelled(cancelled)
-            due = now + seconds
+            due = now + interval_seconds
         yield item

@@ -27,12 +27,12 @@ _TOKENS_PER_QUOTE = 30
 _CASCADE_MODEL_SHARE = 0.4
 
 
-def build_unconfirmed_limits(*, is_confirmed: bool, model_costs: bool) -> Limits:
+def build_unconfirmed_limits(*, is_confirmed: bool, has_model_price: bool) -> Limits:
     """Build the default limits for a request without a budget.
 
     Dollars are limited only if the model has a price above zero and the caller has not confirmed the cost.
     """
-    dollars = MAX_UNCONFIRMED_DOLLARS if model_costs and not is_confirmed else None
+    dollars = MAX_UNCONFIRMED_DOLLARS if has_model_price and not is_confirmed else None
     return Limits(calls=MAX_UNCONFIRMED_CALLS, seconds=MAX_UNCONFIRMED_SECONDS, dollars=dollars)
 
 
@@ -72,46 +72,48 @@ class CostEstimate:
         price = " (the model's price is not known)" if self.dollars is None else ""
         return (
             f"About {self.calls:,} calls of the language model over {self.records:,} records, "
-            f"{_round_to_two_figures(tokens):,} tokens, {_format_duration(self.seconds)}{money}{price}."
+            f"{_round_to_two_significant_digits(tokens):,} tokens, {_format_duration(self.seconds)}{money}{price}."
         )
 
 
-def estimate_judging(
-    records: int,
-    tokens: int,
+def estimate_judging_cost(
+    record_count: int,
+    token_count: int,
     profile: ModelProfile,
     *,
-    pack: PackLimits,
-    cascade: CascadeLimits | None,
-    values: bool = False,
-    quoting: bool = False,
+    pack_limits: PackLimits,
+    cascade_limits: CascadeLimits | None,
+    with_values: bool = False,
+    with_quotes: bool = False,
 ) -> CostEstimate:
     """Estimate the cost of judging records.
 
-    `records` is their number, with identical records counted separately, and `tokens` is their total length. If
-    `values` is true, values are extracted from the records instead of judging them. If `quoting` is true, the model is
-    also asked for the words that support each result. `cascade` is None if no classifier is used.
+    `record_count` is their number, with identical records counted separately, and `token_count` is their total length.
+    If `with_values` is true, values are extracted from the records instead of judging them. If `with_quotes` is true,
+    the model is also asked for the words that support each result. `cascade_limits` is None if no classifier is used.
     """
-    if not records:
+    if not record_count:
         return CostEstimate()
-    read = _estimate_records_read(records, None if values else cascade)
-    each = tokens / records
-    parts = ceil(each / pack.tokens)
+    read = _estimate_read_records(record_count, None if with_values else cascade_limits)
+    each = token_count / record_count
+    parts = ceil(each / pack_limits.tokens)
     calls = (
-        ceil(read * parts) if parts > 1 else ceil(read / max(1, min(pack.records, int(pack.tokens / max(1.0, each)))))
+        ceil(read * parts)
+        if parts > 1
+        else ceil(read / max(1, min(pack_limits.records, int(pack_limits.tokens / max(1.0, each)))))
     )
     prompt = int(calls * _PROMPT_TOKENS + read * each)
-    completion = int(read * parts * _TOKENS_PER_RESULT * (2 if values else 1))
-    if quoting:
+    completion = int(read * parts * _TOKENS_PER_RESULT * (2 if with_values else 1))
+    if with_quotes:
         completion += int(read * _TOKENS_PER_QUOTE)
     seconds = prompt / profile.read_speed + completion / profile.write_speed
     dollars = None if profile.price is None else profile.price.compute_cost(prompt, completion)
-    return CostEstimate(records, calls, prompt, completion, seconds, dollars)
+    return CostEstimate(record_count, calls, prompt, completion, seconds, dollars)
 
 
-def require_confirmation(estimate: CostEstimate, wanted: AnswerOptions) -> None:
+def require_confirmation(estimate: CostEstimate, options: AnswerOptions) -> None:
     """Raise `RunTooLargeError` if the estimate is large and the caller neither confirmed the cost nor set a budget."""
-    if estimate.is_large and not wanted.confirm and wanted.limits is None:
+    if estimate.is_large and not options.confirm and options.limits is None:
         raise RunTooLargeError(estimate.to_sentence())
 
 
@@ -128,14 +130,14 @@ def format_limits(limits: Limits) -> str:
     return f"At most {', '.join(filter(None, parts))}." if any(parts) else ""
 
 
-def _estimate_records_read(records: int, cascade: CascadeLimits | None) -> float:
+def _estimate_read_records(record_count: int, cascade_limits: CascadeLimits | None) -> float:
     """Estimate how many of the records the model itself reads."""
-    if cascade is None or cascade.is_read_whole(records):
-        return records
-    return cascade.sample + _CASCADE_MODEL_SHARE * (records - cascade.sample)
+    if cascade_limits is None or cascade_limits.should_read_all(record_count):
+        return record_count
+    return cascade_limits.sample + _CASCADE_MODEL_SHARE * (record_count - cascade_limits.sample)
 
 
-def _round_to_two_figures(number: int) -> int:
+def _round_to_two_significant_digits(number: int) -> int:
     """Round to two significant figures, because more figures would suggest false precision."""
     return round(number, -max(0, len(str(number)) - 2))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rlm.answers import AnswerStatus, Draft, OfferedQuote, summarize_search
-from rlm.checking.nearest import extract_stems, is_rows_only, list_quotable_spans
+from rlm.checking.nearest import extract_stems, has_only_table_rows, list_quotable_spans
 from rlm.events import Delta, Drafted, Event, Retrieved
 from rlm.strategy import Search
 
@@ -26,7 +26,7 @@ class ExtractiveStrategy:
             (len(wanted & extract_stems(passage.text[start:end])), -place, passage, start, end)
             for place, passage in enumerate(passages)
             for start, end in list_quotable_spans(passage)
-            if is_rows_only(passage) or _has_content(passage.text[start:end])
+            if has_only_table_rows(passage) or _is_quotable_sentence(passage.text[start:end])
         ]
         best = sorted(candidates, key=lambda each: (-each[0], -each[1], each[3]))[:_SENTENCES]
         quotes = [" ".join(passage.text[start:end].split()) for _, _, passage, start, end in best]
@@ -46,7 +46,7 @@ class ExtractiveStrategy:
         )
 
 
-def _has_content(sentence: str) -> bool:
+def _is_quotable_sentence(sentence: str) -> bool:
     """Return whether a sentence is more than a heading, a rule, or a few words without a number.
 
     Words are not counted in scripts without spaces.

@@ -115,7 +115,7 @@ class QuestionTooLongError(QuestionError):
     default_hint = "Shorten the question, or upload the long text as a document and ask about it."
 
 
-def check_question(question: str) -> str:
+def normalize_question(question: str) -> str:
     """Return the question without surrounding white space and without characters that databases reject.
 
     Raises `EmptyQuestionError` or `QuestionTooLongError` if the question is empty or too long.

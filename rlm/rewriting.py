@@ -36,7 +36,7 @@ _SYSTEM = (
 
 
 @dataclass(frozen=True)
-class _RewriteForm:
+class _RewriteTask:
     """A rewriting task: its prompt, the name of the list to fill in, and limits on entries and tokens."""
 
     task: str
@@ -45,20 +45,20 @@ class _RewriteForm:
     max_tokens: int
 
 
-_FORMS: Mapping[Rewrite, _RewriteForm] = {
-    Rewrite.MULTI_QUERY: _RewriteForm(
+_FORMS: Mapping[Rewrite, _RewriteTask] = {
+    Rewrite.MULTI_QUERY: _RewriteTask(
         "Write the query in three other ways, with other words for the same thing.", "queries", 3, 120
     ),
-    Rewrite.DECOMPOSITION: _RewriteForm(
+    Rewrite.DECOMPOSITION: _RewriteTask(
         "Which simpler questions must be answered to answer the query? Write two to four, each complete in itself.",
         "questions",
         MAX_QUERIES,
         160,
     ),
-    Rewrite.STEP_BACK: _RewriteForm(
+    Rewrite.STEP_BACK: _RewriteTask(
         "Write one more general question, whose answer is the background that the query needs.", "questions", 1, 60
     ),
-    Rewrite.HYDE: _RewriteForm(
+    Rewrite.HYDE: _RewriteTask(
         "Write a passage of two or three sentences as it would appear in a document that answers the query.",
         "passages",
         1,
@@ -91,15 +91,17 @@ class ModelRewriter:
         dollars = None if profile.price is None else _CALLS * profile.price.compute_cost(prompt, reply)
         return Limits(calls=_CALLS, tokens=_CALLS * (prompt + reply), dollars=dollars)
 
-    def rewrite(self, tenant_id: str, query: str, how: Rewrite, durability: Durability = NOT_DURABLE) -> Sequence[str]:
+    def rewrite_query(
+        self, tenant_id: str, query: str, method: Rewrite, durability: Durability = NOT_DURABLE
+    ) -> Sequence[str]:
         """Return additional queries. `durability` creates the budget, so that it can limit and count the spending.
 
         Raises a `LanguageModelError` if there is no model, if the model is unavailable or too slow, if it rejects the
         request, or if its reply is unusable.
         """
-        model, form = self._acquire_model(), _FORMS[how]
+        model, form = self._acquire_model(), _FORMS[method]
         budget = durability.build_budget(Limits(calls=_CALLS, seconds=self._deadline_seconds), model.profile.price)
-        bound = self._sub_calls.bind(model.chat, model.profile, tenant_id=tenant_id, budget=budget)
+        bound = self._sub_calls.bind_sub_calls(model.chat, model.profile, tenant_id=tenant_id, budget=budget)
         (reply,) = bound.run([_build_call(query, form)])
         if isinstance(reply, SubFailure):
             if reply.code == BudgetExhaustedError.code:
@@ -118,14 +120,16 @@ class ModelRewriter:
         return model
 
 
-def _build_call(query: str, form: _RewriteForm) -> SubCall:
-    entries = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": form.entries}
-    prompt = f'{form.task} Reply as JSON: "{form.member}".\n\nQuery: {to_one_line(query, _QUERY_CHARS)}'
-    return SubCall(_SYSTEM, prompt, form.max_tokens, build_closed_object({form.member: entries}), "rewrite")
+def _build_call(query: str, rewrite_task: _RewriteTask) -> SubCall:
+    entries = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": rewrite_task.entries}
+    prompt = f'{rewrite_task.task} Reply as JSON: "{rewrite_task.member}".\n\nQuery: {to_one_line(query, _QUERY_CHARS)}'
+    return SubCall(
+        _SYSTEM, prompt, rewrite_task.max_tokens, build_closed_object({rewrite_task.member: entries}), "rewrite"
+    )
 
 
-def _parse_entries(text: str, form: _RewriteForm) -> list[str]:
+def _parse_entries(text: str, rewrite_task: _RewriteTask) -> list[str]:
     try:
-        return [str(entry) for entry in json.loads(text)[form.member]][: form.entries]
+        return [str(entry) for entry in json.loads(text)[rewrite_task.member]][: rewrite_task.entries]
     except (ValueError, KeyError, TypeError) as error:
         raise LanguageModelOutputError("The reply is not in the requested format.") from error

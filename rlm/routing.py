@@ -19,7 +19,7 @@ from rlm.errors import (
 from rlm.llm.port import SubCall, SubCalls, request_reply
 from rlm.llm.structured_output import build_closed_object
 from rlm.requests import StrategyName
-from rlm.untrusted import DATA_ONLY, format_question, sanitize, to_one_line
+from rlm.untrusted import DATA_ONLY, format_question, sanitize_text, to_one_line
 
 _MAX_QUERIES = 4
 _QUERY_CHARS = 300
@@ -66,7 +66,7 @@ def choose_route(
     today: date,
     corpus: Corpus,
     choices: Sequence[StrategyName],
-    tables: str,
+    table_description: str,
     calls: SubCalls,
     nonce: str,
     *,
@@ -74,10 +74,10 @@ def choose_route(
 ) -> Route:
     """Ask the model to choose one of `choices`.
 
-    `tables` describes the tables in scope, including the table of documents. If the reply is unusable, the direct
-    strategy is chosen. Raises other errors if the model cannot reply at all.
+    `table_description` describes the tables in scope, including the table of documents. If the reply is unusable, the
+    direct strategy is chosen. Raises other errors if the model cannot reply at all.
     """
-    prompt = _build_prompt(question, today, corpus, choices, tables, nonce)
+    prompt = _build_prompt(question, today, corpus, choices, table_description, nonce)
     call = SubCall(SYSTEM, prompt, _TOKENS, build_route_schema(choices), "route")
     try:
         read = json.loads(request_reply(calls, call, cancelled=cancelled).text)
@@ -100,14 +100,14 @@ def build_route_schema(choices: Sequence[StrategyName]) -> dict[str, object]:
 
 
 def _build_prompt(
-    question: str, today: date, corpus: Corpus, choices: Sequence[StrategyName], tables: str, nonce: str
+    question: str, today: date, corpus: Corpus, choices: Sequence[StrategyName], table_description: str, nonce: str
 ) -> str:
     size = corpus.size
     return "\n".join(
         [
             f"BEGIN scope {nonce}",
             f"{size.documents:,} documents, about {size.tokens:,} tokens.",
-            sanitize(tables, nonce),
+            sanitize_text(table_description, nonce),
             f"END scope {nonce}",
             "",
             format_question(question, today, nonce),

@@ -74,13 +74,13 @@ class StageClock:
         self._begun = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}
 
-    def lap(self, stage: str) -> None:
+    def record_lap(self, stage: str) -> None:
         """Add the time since the last lap to `stage`."""
         now = time.perf_counter()
         self._laps[stage] = self._laps.get(stage, 0.0) + (now - self._last) * 1000
         self._last = now
 
-    def get_laps(self) -> dict[str, float]:
+    def get_stage_times(self) -> dict[str, float]:
         """Return the milliseconds spent in each stage so far, and their sum as `total`."""
         laps = {**self._laps, "total": (self._last - self._begun) * 1000}
         return {stage: round(milliseconds, 1) for stage, milliseconds in laps.items()}

@@ -11,7 +11,7 @@ import secrets
 from datetime import date
 
 from ingest.storage.texts.chunks import build_context_line
-from retrieval.model_text import neutralize
+from retrieval.model_text import neutralize_tokens
 from retrieval.search.requests import Passage
 
 _WHITE = re.compile(r"\s+")
@@ -23,9 +23,9 @@ def create_nonce() -> str:
     return secrets.token_hex(8)
 
 
-def sanitize(text: str, nonce: str) -> str:
+def sanitize_text(text: str, nonce: str) -> str:
     """Return `text` in a form that is safe to insert into a prompt, without the nonce."""
-    return neutralize(text).replace(nonce, " ").strip()
+    return neutralize_tokens(text).replace(nonce, " ").strip()
 
 
 def to_one_line(text: str, max_chars: int | None = None) -> str:
@@ -33,13 +33,13 @@ def to_one_line(text: str, max_chars: int | None = None) -> str:
     characters.
     """
     # guard: one-line-records
-    return _WHITE.sub(" ", neutralize(text)).strip()[:max_chars]
+    return _WHITE.sub(" ", neutralize_tokens(text)).strip()[:max_chars]
 
 
 def format_question(question: str, today: date | None, nonce: str) -> str:
     """Return the prompt lines with the question and, if `today` is given, the date."""
     day = "" if today is None else f"Today is {today:%A}, {today.isoformat()}.\n"
-    return f"{day}Question: {sanitize(question, nonce)}"
+    return f"{day}Question: {sanitize_text(question, nonce)}"
 
 
 def format_passage(label: str, passage: Passage, nonce: str) -> str:
@@ -50,5 +50,5 @@ def format_passage(label: str, passage: Passage, nonce: str) -> str:
     line = to_one_line(build_context_line(passage.title, passage.heading_path))
     if passage.place:
         line = f"{line} ({to_one_line(passage.place)})"
-    body = sanitize("\n".join(filter(None, (line, passage.table_header, passage.text))), nonce)
+    body = sanitize_text("\n".join(filter(None, (line, passage.table_header, passage.text))), nonce)
     return f"BEGIN {label} {nonce}\n{body}\nEND {label} {nonce}"

@@ -121,7 +121,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _require(files: list[ModelFile], store: ModelStore) -> Path:
-    missing = [file.name for file in store.list_missing() if file in files]
+    missing = [file.name for file in store.list_missing_files() if file in files]
     if missing:
         pytest.fail(f"{', '.join(missing)} not in {store.directory}: run `leadline models fetch`, or `make test`.")
     return store.directory

@@ -13,10 +13,10 @@ import structlog
 
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.isolation.settings import ParserSettings
-from ingest.parsing.types import DEFAULT_ROOM, EntryRoom
+from ingest.parsing.types import DEFAULT_ENTRY_LIMITS, EntryLimits
 from ingest.resumable import expire_uploads
 from ingest.storage.blobs.opening import open_blobs
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.operations.retention import Retention
 from ingest.storage.queue.records import JobKind, Lane
@@ -26,7 +26,7 @@ from retrieval import build
 from retrieval.encoders.registry import Encoders
 from retrieval.models.store import ModelStore
 from workers.job_runner import JobRunner
-from workers.parts import ServiceParts, open_service_parts
+from workers.parts import ServiceComponents, open_service_components
 from workers.settings import ClusterSettings
 from workers.tasks.access import ReaderSync
 from workers.tasks.deletion import CollectTask
@@ -50,7 +50,7 @@ _MAX_SLICE_SECONDS = 15.0
 _DIGEST_SECONDS = 0.5
 
 
-OpenAnswers = Callable[[ServiceParts], AbstractContextManager[RunAnswerer]]
+OpenAnswers = Callable[[ServiceComponents], AbstractContextManager[RunAnswerer]]
 
 
 def open_configured_encoders(settings: ClusterSettings) -> Encoders:
@@ -59,22 +59,23 @@ def open_configured_encoders(settings: ClusterSettings) -> Encoders:
 
 
 def open_sandboxed_parser(scratch: Path, settings: ParserSettings) -> ParserSandbox:
-    return ParserSandbox(settings.parser_limits, scratch=scratch, isolation=settings.parser_isolation)
+    return ParserSandbox(settings.parser_limits, scratch_folder=scratch, isolation=settings.parser_isolation)
 
 
 @contextmanager
-def open_cluster_parts(
+def open_cluster_components(
     settings: ClusterSettings,
     *,
     open_encoders: OpenEncoders = open_configured_encoders,
-    serving: bool = True,
+    is_serving: bool = True,
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
-) -> Iterator[ServiceParts]:
+) -> Iterator[ServiceComponents]:
     """Open the components of a cluster process.
 
     Raises an error if the process cannot serve, for example because a server is unreachable or the index belongs to
-    another encoder. If `serving` is false, as for repairs, indexes are opened on demand and may belong to any encoder.
+    another encoder. If `is_serving` is false, as for repairs, indexes are opened on demand and may belong to any
+    encoder.
     """
     if settings.vector_server_warning:
         log.warning(settings.vector_server_warning)
@@ -86,7 +87,7 @@ def open_cluster_parts(
         feed = RedisFeed(settings.redis_url.get_secret_value())
         stack.callback(feed.close)
         parts = stack.enter_context(
-            open_service_parts(
+            open_service_components(
                 settings.database_url.get_secret_value(),
                 feed,
                 partial(open_blobs, settings, settings.home, min_free_bytes=settings.min_free_bytes),
@@ -94,15 +95,15 @@ def open_cluster_parts(
                 partial(build.build_server_store, settings.qdrant_url, api_key=key, settings=settings.vector_server),
                 encoder=settings.encoder,
                 upkeep_limits=settings.upkeep_limits,
-                serving=serving,
+                is_serving=is_serving,
                 lease_seconds=settings.lease_seconds,
                 tenant_quotas=tenant_quotas,
                 key_quotas=key_quotas,
             )
         )
-        if serving:
-            parts.index.generations.open_active()
-            parts.index_checks.check_opened()
+        if is_serving:
+            parts.index.generations.open_active_generation()
+            parts.index_checks.check_opened_index()
         parts.rounds.restore_claimed_files()
         yield parts
 
@@ -112,42 +113,42 @@ class WorkerProcess:
 
     def __init__(
         self,
-        parts: ServiceParts,
+        components: ServiceComponents,
         parser: ParserSandbox,
         *,
-        stopping: Callable[[], bool],
-        ring: Callable[[JobKind], None],
+        should_stop: Callable[[], bool],
+        notify: Callable[[JobKind], None],
         slice_seconds: float,
         retention: Retention,
         webhooks: WebhookSettings,
-        answers: RunAnswerer | None = None,
-        room: EntryRoom = DEFAULT_ROOM,
+        run_answerer: RunAnswerer | None = None,
+        entry_capacity: EntryLimits = DEFAULT_ENTRY_LIMITS,
         first_try_seconds: float = FIRST_TRY_SECONDS,
-        embeds: bool = False,
+        serves_embeddings: bool = False,
     ) -> None:
-        """Start extending leases. `embeds` is true if this process also serves the embedding queue."""
-        stores = parts.stores
-        self._parts = parts
-        self._embeds = embeds
-        self._stopping = stopping
-        self._ring = ring
+        """Start extending leases. `serves_embeddings` is true if this process also serves the embedding queue."""
+        stores = components.stores
+        self._parts = components
+        self._embeds = serves_embeddings
+        self._stopping = should_stop
+        self._ring = notify
         self._slice_seconds = slice_seconds
         self._retention = retention
         self._webhooks = WebhookSender(stores.events.outbox, webhooks)
         self._slice_end = 0.0
         self._filler = DigestFiller(stores.contents.digests, stores.contents.blobs)
-        deps = parts.build_worker_deps()
+        deps = components.build_worker_deps()
         self._runner = JobRunner(
             stores.jobs,
-            IngestTask(deps, parser, room=room, first_try_seconds=first_try_seconds),
+            IngestTask(deps, parser, entry_capacity=entry_capacity, first_try_seconds=first_try_seconds),
             EmbedTask(deps),
             CollectTask(deps),
-            stopping=stopping,
-            slice_over=lambda: time.monotonic() > self._slice_end,
-            answer=RunTask(stores.jobs, stores.answers.run_log, answers) if answers else None,
+            should_stop=should_stop,
+            is_slice_over=lambda: time.monotonic() > self._slice_end,
+            run_task=RunTask(stores.jobs, stores.answers.run_log, run_answerer) if run_answerer else None,
         )
         self._closing = threading.Event()
-        self._heartbeat = threading.Thread(target=self._keep_leases, name="leases", daemon=True)
+        self._heartbeat = threading.Thread(target=self._run_heartbeat, name="leases", daemon=True)
         self._heartbeat.start()
 
     @property
@@ -157,10 +158,10 @@ class WorkerProcess:
     def run_jobs(self, kind: JobKind) -> int:
         """Run jobs of a kind until none is waiting, the slice ends or the worker stops. Return the number of jobs."""
         self._slice_end = time.monotonic() + self._slice_seconds
-        reach_point("look.began")
+        reach_fault_point("look.began")
         finished = 0
         while not self._stopping():
-            if kind is not JobKind.COLLECT and not self._parts.stores.contents.blobs.has_space_to_work():
+            if kind is not JobKind.COLLECT and not self._parts.stores.contents.blobs.has_processing_space():
                 log.warning("jobs not claimed: disk nearly full", kind=kind)
                 break
             if kind is JobKind.INGEST and self._embeds and not self.jobs.has_quick_job(kind):
@@ -179,7 +180,7 @@ class WorkerProcess:
 
     def remove_tenants(self) -> None:
         """Run one removal step for each deleted tenant."""
-        self._parts.stores.operations.tenant_removal.run_step()
+        self._parts.stores.operations.tenant_removal.run_removal_step()
 
     def add_digests(self) -> None:
         """Spend a short time adding digests to texts of earlier releases."""
@@ -191,27 +192,27 @@ class WorkerProcess:
         If the index is available, also repair it and remove unused content.
         """
         parts, stores = self._parts, self._parts.stores
-        ReaderSync(stores.documents.catalog, parts.index.generations).sync_all()
-        stores.operations.expiry.delete_expired(self._retention)
+        ReaderSync(stores.documents.catalog, parts.index.generations).sync_all_documents()
+        stores.operations.expiry.delete_expired_records(self._retention)
         expire_uploads(stores.documents.partial_uploads, stores.contents.blobs)
-        parts.index_checks.check_copies()
-        if not parts.index_checks.run().lost:
-            parts.rounds.run()
+        parts.index_checks.check_replicas()
+        if not parts.index_checks.check_index().lost:
+            parts.rounds.clean_up()
 
     def send_webhooks(self) -> None:
         """Send due webhook messages for up to one time slice."""
         end = time.monotonic() + self._slice_seconds
-        while self._webhooks.send_due() and not self._stopping() and time.monotonic() < end:
+        while self._webhooks.send_due_messages() and not self._stopping() and time.monotonic() < end:
             pass
 
     def close(self) -> None:
         self._closing.set()
         self._heartbeat.join(timeout=2.0)
 
-    def _keep_leases(self) -> None:
+    def _run_heartbeat(self) -> None:
         while not self._closing.wait(self.jobs.lease_seconds / 3):
             try:
-                self._runner.keep_leases()
+                self._runner.extend_leases()
             # The database may be unreachable for a moment, and the next heartbeat may succeed before the lease lapses.
             except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
                 log.warning("leases not extended", error=repr(error))
@@ -230,7 +231,7 @@ def open_worker_process(
 ) -> Iterator[WorkerProcess]:
     """Open a worker process. Without `open_answers`, it does not process runs."""
     with ExitStack() as stack:
-        parts = stack.enter_context(open_cluster_parts(settings, open_encoders=open_encoders))
+        parts = stack.enter_context(open_cluster_components(settings, open_encoders=open_encoders))
         scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         parser = open_parser(scratch, settings)
@@ -239,15 +240,15 @@ def open_worker_process(
         process = WorkerProcess(
             parts,
             parser,
-            stopping=stopping,
-            ring=ring,
+            should_stop=stopping,
+            notify=ring,
             slice_seconds=min(_MAX_SLICE_SECONDS, _SLICE_SHARE * settings.task_seconds),
             retention=settings.retention,
             webhooks=settings,
-            answers=answers,
-            room=settings.entry_room,
+            run_answerer=answers,
+            entry_capacity=settings.entry_limits,
             first_try_seconds=settings.first_try_seconds,
-            embeds=embeds,
+            serves_embeddings=embeds,
         )
         stack.callback(process.close)
         yield process

@@ -91,7 +91,7 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
 }
 
 
-def get_outcome(error: Exception) -> JobOutcome:
+def get_job_outcome(error: Exception) -> JobOutcome:
     """Return the outcome for the exception's nearest base class in the table.
 
     Other exceptions are caused by a bug, and a retry may succeed.

@@ -11,11 +11,11 @@ import structlog
 from opentelemetry.trace import Span, SpanKind
 
 from ingest.storage.errors import CatalogUnavailableError, LeadlineError, LeaseLostError, StorageFullError
-from ingest.storage.instrumentation import reach_point, span
+from ingest.storage.instrumentation import reach_fault_point, record_span
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import ALL_LANES, FIRST_TRY_LANES, Job, JobKind, Lane
 from workers.deps import WorkerStopping
-from workers.errors import JobOutcome, build_failure, get_outcome
+from workers.errors import JobOutcome, build_failure, get_job_outcome
 from workers.metrics import JOB_SECONDS, count_jobs
 from workers.steps import RunningSteps
 from workers.tasks.deletion import CollectTask
@@ -53,23 +53,23 @@ class JobRunner:
     def __init__(
         self,
         jobs: Jobs,
-        ingest: IngestTask | None = None,
-        embed: EmbedTask | None = None,
-        collect: CollectTask | None = None,
-        reembed: ReembedTask | None = None,
+        ingest_task: IngestTask | None = None,
+        embed_task: EmbedTask | None = None,
+        collect_task: CollectTask | None = None,
+        reembed_task: ReembedTask | None = None,
         *,
-        stopping: Callable[[], bool],
-        slice_over: Callable[[], bool] = lambda: False,
-        answer: RunTask | None = None,
+        should_stop: Callable[[], bool],
+        is_slice_over: Callable[[], bool] = lambda: False,
+        run_task: RunTask | None = None,
     ) -> None:
         self._jobs = jobs
-        self._ingest = ingest
-        self._together = {JobKind.EMBED: embed, JobKind.REEMBED: reembed}
-        self._collect = collect
-        self._answer = answer
+        self._ingest = ingest_task
+        self._together = {JobKind.EMBED: embed_task, JobKind.REEMBED: reembed_task}
+        self._collect = collect_task
+        self._answer = run_task
         self.steps = RunningSteps()
-        self._stopping = stopping = self.steps.wrap_stopping(stopping)
-        self._pausing = lambda: stopping() or slice_over()
+        self._stopping = should_stop = self.steps.wrap_stop_check(should_stop)
+        self._pausing = lambda: should_stop() or is_slice_over()
         self._yielded = False
         self._held: dict[int, tuple[Job, int]] = {}
         self._lock = threading.Lock()
@@ -86,15 +86,15 @@ class JobRunner:
         if kind in _STEP_KINDS:
             self.steps.start_step()
         try:
-            reach_point(f"{kind}.claimed")
+            reach_fault_point(f"{kind}.claimed")
             begun = time.monotonic()
             if kind in self._together or kind is JobKind.INGEST:
-                with _job_span(claimed):
-                    self._run_and_record(claimed, partial(self._run_together, claimed))
+                with _record_job_span(claimed):
+                    self._run_and_record(claimed, partial(self._run_jobs_together, claimed))
             else:
                 for job in claimed:
-                    with _job_span([job]):
-                        self._run_and_record([job], partial(self._run_one, job))
+                    with _record_job_span([job]):
+                        self._run_and_record([job], partial(self._run_single_job, job))
             JOB_SECONDS.labels(kind.value).observe(time.monotonic() - begun)
         finally:
             self.steps.end_step()
@@ -113,23 +113,23 @@ class JobRunner:
                 return claimed
         return claim(lanes=lanes)
 
-    def keep_leases(self) -> None:
+    def extend_leases(self) -> None:
         """Extend the lease of every running job."""
         with self._lock:
             held = [job for job, _ in self._held.values()]
         if held:
             self._jobs.extend_leases(held)
 
-    def abandon_jobs(self, thread: int) -> None:
+    def abandon_jobs(self, thread_id: int) -> None:
         """Let the leases of a hung thread's jobs lapse.
 
         Then other workers claim the jobs, and commits by the hung thread are rejected.
         """
         with self._lock:
-            for identifier in [each for each, (_, holder) in self._held.items() if holder == thread]:
+            for identifier in [each for each, (_, holder) in self._held.items() if holder == thread_id]:
                 del self._held[identifier]
 
-    def _run_one(self, job: Job) -> int:
+    def _run_single_job(self, job: Job) -> int:
         if job.kind is JobKind.RUN and self._answer is not None:
             self._answer.run(job, self._stopping)
         else:
@@ -137,82 +137,82 @@ class JobRunner:
             self._collect.run(job)
         return 1
 
-    def _run_together(self, held: Sequence[Job]) -> int:
+    def _run_jobs_together(self, jobs: Sequence[Job]) -> int:
         """Run several jobs together and return the number of completed jobs.
 
         Failures of single documents have been recorded by then.
         """
-        if held[0].kind is JobKind.INGEST:
+        if jobs[0].kind is JobKind.INGEST:
             assert self._ingest is not None
-            failures = self._ingest.run_together(held, self._stopping)
+            failures = self._ingest.run_jobs_together(jobs, self._stopping)
             for failed in failures:
                 self._run_and_record([failed.job], partial(_raise_error, failed.error))
-            return len(held) - len(failures)
-        task = self._together[held[0].kind]
+            return len(jobs) - len(failures)
+        task = self._together[jobs[0].kind]
         assert task is not None
-        task.run(held, self._pausing)
-        return len(held)
+        task.run(jobs, self._pausing)
+        return len(jobs)
 
-    def _run_and_record(self, held: Sequence[Job], work: Callable[[], int]) -> None:
-        """Run `work`, which returns the number of jobs it finished.
+    def _run_and_record(self, jobs: Sequence[Job], run_jobs: Callable[[], int]) -> None:
+        """Run `run_jobs`, which returns the number of jobs it finished.
 
         If it raises an error, record the consequence in each job's row.
         """
-        with structlog.contextvars.bound_contextvars(**_build_log_context(held)):
-            self._run_and_record_end(held, work)
+        with structlog.contextvars.bound_contextvars(**_build_log_context(jobs)):
+            self._run_and_handle_errors(jobs, run_jobs)
 
-    def _run_and_record_end(self, held: Sequence[Job], work: Callable[[], int]) -> None:
+    def _run_and_handle_errors(self, jobs: Sequence[Job], run_jobs: Callable[[], int]) -> None:
         try:
-            count_jobs(held[0].kind, "done", work())
+            count_jobs(jobs[0].kind, "done", run_jobs())
         except WorkerStopping:
-            self._record_each(held, self._jobs.hand_back)
-            count_jobs(held[0].kind, "handed_back", len(held))
+            self._record_job_ends(jobs, self._jobs.release_job)
+            count_jobs(jobs[0].kind, "handed_back", len(jobs))
         except RequeueInLane as ended:
             self._yielded = True
-            self._record_each(held, partial(self._jobs.requeue_in_lane, lane=ended.lane))
-            count_jobs(held[0].kind, "put_back", len(held))
+            self._record_job_ends(jobs, partial(self._jobs.requeue_in_lane, lane=ended.lane))
+            count_jobs(jobs[0].kind, "put_back", len(jobs))
         except LeaseLostError:
             log.info("job withdrawn or taken over")
         # This is the outermost error handler of the worker: any error that a task raises must be recorded in the job's
         # row and must not end the worker.
         except Exception as error:
-            log.warning("job failed", error=repr(error), exc_info=_is_defect(error))
-            self._record_failure(held, error)
+            log.warning("job failed", error=repr(error), exc_info=_is_unexpected_error(error))
+            self._record_failure(jobs, error)
 
-    def _record_failure(self, held: Sequence[Job], error: Exception) -> None:
+    def _record_failure(self, jobs: Sequence[Job], error: Exception) -> None:
         if self._stopping():  # the shutdown may have caused the failure
-            self._record_each(held, self._jobs.hand_back)
-        elif get_outcome(error) is JobOutcome.WAIT:  # the error was not caused by a document
-            self._record_each(held, partial(self._retry_or_fail, error))
-        elif len(held) > 1:  # one bad document must not fail the whole batch
-            for job in held:
-                self._run_and_record([job], partial(self._run_together, [job]))
-        elif get_outcome(error) is not JobOutcome.ABANDON:
-            self._record_each(held, partial(self._retry_or_fail, error))
+            self._record_job_ends(jobs, self._jobs.release_job)
+        elif get_job_outcome(error) is JobOutcome.WAIT:  # the error was not caused by a document
+            self._record_job_ends(jobs, partial(self._retry_or_fail, error))
+        elif len(jobs) > 1:  # one bad document must not fail the whole batch
+            for job in jobs:
+                self._run_and_record([job], partial(self._run_jobs_together, [job]))
+        elif get_job_outcome(error) is not JobOutcome.ABANDON:
+            self._record_job_ends(jobs, partial(self._retry_or_fail, error))
 
     def _retry_or_fail(self, error: Exception, job: Job) -> None:
         reason = build_failure(error, job.kind)
-        if get_outcome(error) is JobOutcome.WAIT:
+        if get_job_outcome(error) is JobOutcome.WAIT:
             self._jobs.postpone(job, reason)
             count_jobs(job.kind, "postponed", 1)
-        elif get_outcome(error) is JobOutcome.FAIL or not self._jobs.retry(job, reason):
+        elif get_job_outcome(error) is JobOutcome.FAIL or not self._jobs.retry(job, reason):
             self._jobs.fail(job, reason)
             count_jobs(job.kind, "failed", 1)
         else:
             count_jobs(job.kind, "retried", 1)
 
-    def _record_each(self, held: Sequence[Job], record: Callable[[Job], object]) -> None:
+    def _record_job_ends(self, jobs: Sequence[Job], record_end: Callable[[Job], object]) -> None:
         """Record the end of each job. If the catalog rejects the write, the job is requeued when its lease lapses."""
         until = time.monotonic() + self._jobs.lease_seconds
-        for job in held:
+        for job in jobs:
             try:
-                self._record_end(job, record, until)
+                self._record_job_end(job, record_end, until)
             except LeaseLostError:
                 log.info("job taken over", job=job.id)
             except LeadlineError as error:
                 log.warning("end of job not recorded", job=job.id, error=repr(error))
 
-    def _record_end(self, job: Job, record: Callable[[Job], object], until: float) -> None:
+    def _record_job_end(self, job: Job, record_end: Callable[[Job], object], deadline: float) -> None:
         """Record the end of one job.
 
         The write is retried while the catalog is unreachable or full and the lease has not lapsed. Without these
@@ -221,32 +221,32 @@ class JobRunner:
         pause_seconds = min(_RETRY_SECONDS, self._jobs.lease_seconds / 3)
         while True:
             try:
-                record(job)
+                record_end(job)
                 return
             except (CatalogUnavailableError, StorageFullError):
-                if self._stopping() or time.monotonic() > until:
+                if self._stopping() or time.monotonic() > deadline:
                     raise
             time.sleep(pause_seconds)
 
 
-def _build_log_context(held: Sequence[Job]) -> dict[str, object]:
+def _build_log_context(jobs: Sequence[Job]) -> dict[str, object]:
     """Build the log fields of a job: the job, its tenant, and its run or version.
 
     For several jobs, the only field is the list of job ids.
     """
-    if len(held) != 1:
-        return {"jobs": [job.id for job in held]}
-    job = held[0]
+    if len(jobs) != 1:
+        return {"jobs": [job.id for job in jobs]}
+    job = jobs[0]
     return {"job": job.id, "tenant": job.tenant_id, "run" if job.kind is JobKind.RUN else "version": job.version_id}
 
 
-def _job_span(held: Sequence[Job]) -> AbstractContextManager[Span]:
-    documents = [job.document_id for job in held]
-    return span(
-        f"job {held[0].kind}",
-        {"leadline.documents": documents, "leadline.jobs": len(held)},
+def _record_job_span(jobs: Sequence[Job]) -> AbstractContextManager[Span]:
+    documents = [job.document_id for job in jobs]
+    return record_span(
+        f"job {jobs[0].kind}",
+        {"leadline.documents": documents, "leadline.jobs": len(jobs)},
         kind=SpanKind.CONSUMER,
-        parents=[job.trace for job in held],
+        parents=[job.trace for job in jobs],
     )
 
 
@@ -254,5 +254,5 @@ def _raise_error(error: Exception) -> NoReturn:
     raise error
 
 
-def _is_defect(error: Exception) -> bool:
+def _is_unexpected_error(error: Exception) -> bool:
     return not isinstance(error, LeadlineError)

@@ -37,8 +37,8 @@ from workers.enqueue.celery_app import (
     UPKEEP_TASK,
     WEBHOOKS_TASK,
     count_waiting_messages,
-    make_app,
-    ring,
+    create_celery_app,
+    send_notification,
 )
 from workers.metrics import remove_child_files
 from workers.settings import ClusterSettings
@@ -62,18 +62,18 @@ def run_worker(
     open_encoders: OpenEncoders = open_configured_encoders,
     open_parser: OpenParser = open_sandboxed_parser,
     open_answers: OpenAnswers | None = None,
-    at_child_start: Callable[[], None] = lambda: None,
+    on_child_start: Callable[[], None] = lambda: None,
     serve_metrics: Callable[[], object] = lambda: None,
 ) -> None:
     """Work until SIGTERM or Ctrl-C, then hand back held jobs and return. Celery handles the signals.
 
     The components that answer questions are opened only if the worker serves the queue of runs.
     """
-    app = make_app(settings.redis_url.get_secret_value(), task_seconds=settings.task_seconds)
+    app = create_celery_app(settings.redis_url.get_secret_value(), task_seconds=settings.task_seconds)
     if QUEUES[JobKind.RUN] not in queues:
         open_answers = None
     if QUEUES[JobKind.INGEST] in queues:
-        languages.preload_model()  # preload once here rather than in each forked process
+        languages.preload_language_model()  # preload once here rather than in each forked process
     open_one = partial(
         open_worker_process,
         open_encoders=open_encoders,
@@ -81,7 +81,7 @@ def run_worker(
         open_answers=open_answers,
         embeds=QUEUES[JobKind.EMBED] in queues,
     )
-    _register_tasks(app, _Worker(app, settings, open_one, at_child_start, queues, serve_metrics))
+    _register_tasks(app, _Worker(app, settings, open_one, on_child_start, queues, serve_metrics))
     app.worker_main(
         [
             "worker",
@@ -100,7 +100,7 @@ def run_beat(settings: ClusterSettings) -> None:
 
     Beat stores no data, and running two instances is harmless.
     """
-    app = make_app(settings.redis_url.get_secret_value())
+    app = create_celery_app(settings.redis_url.get_secret_value())
     every = {
         SWEEP_TASK: settings.sweep_seconds,
         WEBHOOKS_TASK: settings.sweep_seconds,
@@ -113,11 +113,11 @@ def run_beat(settings: ClusterSettings) -> None:
     }
     beat = app.Beat(scheduler="celery.beat:Scheduler", loglevel="WARNING", quiet=True, max_interval=min(every.values()))
     # guard: beat-ends-on-signal
-    beat.install_sync_handler = lambda _service: _exit_on_signals()
+    beat.install_sync_handler = lambda _service: _install_exit_handlers()
     beat.run()
 
 
-def _exit_on_signals() -> None:
+def _install_exit_handlers() -> None:
     """Exit immediately on SIGTERM and SIGINT, because beat has no state to save.
 
     Celery's own handler raises `SystemExit`. If the signal arrives while the broker is being read, the client's
@@ -134,18 +134,18 @@ class _Worker:
         self,
         app: Celery,
         settings: ClusterSettings,
-        open_one: Callable[..., AbstractContextManager[WorkerProcess]],
-        at_child_start: Callable[[], None],
+        open_process: Callable[..., AbstractContextManager[WorkerProcess]],
+        on_child_start: Callable[[], None],
         queues: Sequence[str],
         serve_metrics: Callable[[], object],
     ) -> None:
         self._app = app
         self._settings = settings
-        self._open_one = open_one
+        self._open_one = open_process
         self._stopping = multiprocessing.Event()  # shared with the processes that are forked later
         self._stack = ExitStack()
         self._process: WorkerProcess | None = None
-        self._at_child_start = at_child_start
+        self._at_child_start = on_child_start
         self._queues = tuple(queues)
         self._serve_metrics = serve_metrics
         signals.worker_ready.connect(self._start_watchdog, weak=False)
@@ -163,7 +163,9 @@ class _Worker:
         process.add_digests()
         lengths = count_waiting_messages(self._app)
         unanswered = {kind: lengths[queue] for kind, queue in QUEUES.items()}
-        sweep_jobs(process.jobs, unanswered=unanswered, ring=lambda kind, job: ring(self._app, kind, job))
+        sweep_jobs(
+            process.jobs, unanswered_counts=unanswered, notify=lambda kind, job: send_notification(self._app, kind, job)
+        )
 
     def clean_up(self) -> None:
         self._open_process().clean_up()
@@ -176,16 +178,16 @@ class _Worker:
         if self._process is None:
             try:
                 self._process = self._stack.enter_context(
-                    self._open_one(self._settings, stopping=self._stopping.is_set, ring=self._ring)
+                    self._open_one(self._settings, stopping=self._stopping.is_set, ring=self._notify_workers)
                 )
             except LeadlineError as error:
                 log.error("worker components not opened", code=error.code, detail=str(error))
                 raise Reject(str(error), requeue=False) from error
         return self._process
 
-    def _ring(self, kind: JobKind) -> None:
+    def _notify_workers(self, kind: JobKind) -> None:
         try:
-            ring(self._app, kind)
+            send_notification(self._app, kind)
         except (OperationalError, OSError) as error:
             log.warning(
                 "notification not sent: broker unreachable; the next sweep will send another", error=repr(error)
@@ -195,11 +197,11 @@ class _Worker:
         """Start the watchdog and the metrics server in the main process once it consumes messages."""
         self._serve_metrics()
         Watchdog(
-            waiting=lambda: sum(count_waiting_messages(self._app)[queue] for queue in self._queues),
-            taken=lambda: sum(state.total_count.values()),
-            busy=lambda: bool(state.active_requests) or self._stopping.is_set(),
-            give_up=_exit_at_once,
-            seconds=_DEAF_SECONDS,
+            count_waiting=lambda: sum(count_waiting_messages(self._app)[queue] for queue in self._queues),
+            count_taken=lambda: sum(state.total_count.values()),
+            is_busy=lambda: bool(state.active_requests) or self._stopping.is_set(),
+            give_up=_exit_immediately,
+            max_idle_seconds=_DEAF_SECONDS,
         ).start()
 
     def _start_child(self, **_: object) -> None:
@@ -214,7 +216,7 @@ class _Worker:
         self._stack.close()
 
 
-def _exit_at_once() -> None:
+def _exit_immediately() -> None:
     """Exit without clean-up, because clean-up would wait for the broken connection. The process holds no jobs."""
     for child in active_children():
         child.terminate()

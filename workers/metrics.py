@@ -22,12 +22,12 @@ JOB_SECONDS = Histogram(
 )
 
 
-def count_jobs(kind: JobKind, outcome: str, jobs: int) -> None:
+def count_jobs(kind: JobKind, outcome: str, job_count: int) -> None:
     """Count jobs as `done`, `handed_back`, `put_back`, `postponed`, `retried` or `failed`."""
-    JOBS.labels(kind.value, outcome).inc(jobs)
+    JOBS.labels(kind.value, outcome).inc(job_count)
 
 
-def is_shared() -> bool:
+def is_multiprocess() -> bool:
     """Return whether processes share their metrics through files in a folder.
 
     Prometheus's client library decides this on import.
@@ -44,5 +44,5 @@ def start_metrics_server(host: str, port: int) -> tuple[WSGIServer, Thread]:
 
 def remove_child_files(pid: int) -> None:
     """Remove the files of an ended child process, except for its counters, which still count in the totals."""
-    if is_shared():
+    if is_multiprocess():
         mark_process_dead(pid)  # type: ignore[no-untyped-call]

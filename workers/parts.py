@@ -14,20 +14,20 @@ from ingest.storage.sealing import SealRecord
 from retrieval import build
 from retrieval.encoders.registry import Encoders
 from retrieval.index.generations import IndexStore
-from retrieval.index.opening import IndexParts, open_index
+from retrieval.index.opening import IndexComponents, open_index
 from workers.deps import WorkerDeps
 from workers.upkeep.index_checks import IndexChecks
-from workers.upkeep.leftovers import LeftoverCleaner
+from workers.upkeep.leftovers import UnusedContentCleaner
 
 
 @dataclass(frozen=True)
-class ServiceParts:
+class ServiceComponents:
     """The stores and the index shared by the API and the workers of a deployment, and checks that compare them."""
 
     stores: Stores
-    index: IndexParts
+    index: IndexComponents
     index_checks: IndexChecks
-    rounds: LeftoverCleaner
+    rounds: UnusedContentCleaner
 
     def build_worker_deps(self) -> WorkerDeps:
         """Build the dependencies of the worker tasks."""
@@ -43,7 +43,7 @@ class ServiceParts:
 
 
 @contextmanager
-def open_service_parts(
+def open_service_components(
     database_url: str,
     feed: Feed,
     open_files: Callable[[SealRecord], BlobStore],
@@ -52,15 +52,15 @@ def open_service_parts(
     *,
     encoder: str | None,
     upkeep_limits: UpkeepLimits,
-    serving: bool = True,
+    is_serving: bool = True,
     lease_seconds: float = LEASE_SECONDS,
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
-) -> Iterator[ServiceParts]:
+) -> Iterator[ServiceComponents]:
     """Open all components except the index. A new installation starts with the encoder named `encoder`.
 
-    Raises `InstallationMismatchError` if the blobs belong to another installation. If `serving` is true, raises another
-    error if the index belongs to another encoder. `open_store` is called after these checks.
+    Raises `InstallationMismatchError` if the blobs belong to another installation. If `is_serving` is true, raises
+    another error if the index belongs to another encoder. `open_store` is called after these checks.
     """
     with ExitStack() as stack:
         stores = stack.enter_context(
@@ -80,16 +80,16 @@ def open_service_parts(
                 open_encoders(),
                 build.build_sparse_encoder(),
                 lambda: open_store(installation),
-                encoder=encoder,
-                serving=serving,
+                encoder_name=encoder,
+                is_serving=is_serving,
             )
         )
-        yield ServiceParts(
+        yield ServiceComponents(
             stores, index, _build_index_checks(stores, index), _build_leftover_cleaner(stores, index, upkeep_limits)
         )
 
 
-def _build_index_checks(stores: Stores, index: IndexParts) -> IndexChecks:
+def _build_index_checks(stores: Stores, index: IndexComponents) -> IndexChecks:
     return IndexChecks(
         stores.documents.catalog,
         stores.generations.states,
@@ -100,8 +100,8 @@ def _build_index_checks(stores: Stores, index: IndexParts) -> IndexChecks:
     )
 
 
-def _build_leftover_cleaner(stores: Stores, index: IndexParts, limits: UpkeepLimits) -> LeftoverCleaner:
+def _build_leftover_cleaner(stores: Stores, index: IndexComponents, limits: UpkeepLimits) -> UnusedContentCleaner:
     operations, contents = stores.operations, stores.contents
-    return LeftoverCleaner(
+    return UnusedContentCleaner(
         operations.installation, operations.leftovers, index.generations, contents.blobs, contents.texts, limits
     )

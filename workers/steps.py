@@ -41,22 +41,22 @@ class RunningSteps:
         """Record that this thread is no longer running a step."""
         self._since.pop(threading.get_ident(), None)
 
-    def wrap_stopping(self, stopping: Callable[[], bool]) -> Callable[[], bool]:
-        """Wrap `stopping` so that each call by a thread in a step also starts the thread's next step."""
+    def wrap_stop_check(self, should_stop: Callable[[], bool]) -> Callable[[], bool]:
+        """Wrap `should_stop` so that each call by a thread in a step also starts the thread's next step."""
 
         def is_stopping() -> bool:
             if threading.get_ident() in self._since:
                 self.start_step()
-            return stopping()
+            return should_stop()
 
         return is_stopping
 
-    def find_overdue_threads(self, seconds: float) -> set[int]:
+    def find_overdue_threads(self, max_seconds: float) -> set[int]:
         """Return the threads whose current step has been running for longer than the given time."""
-        before = self._clock() - seconds
+        before = self._clock() - max_seconds
         return {thread for thread, since in list(self._since.items()) if since < before}
 
 
-def interrupt_thread(thread: int) -> None:
+def interrupt_thread(thread_id: int) -> None:
     """Raise `StepTimeoutError` in a thread. It is raised the next time the thread executes Python code."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(StepTimeoutError))
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(StepTimeoutError))

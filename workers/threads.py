@@ -12,7 +12,7 @@ import structlog
 
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind, Lane
-from workers.enqueue import ThreadDoorbell
+from workers.enqueue import ThreadNotifier
 from workers.generations.builder import GenerationBuilder
 from workers.job_runner import JobRunner
 from workers.steps import interrupt_thread
@@ -52,15 +52,15 @@ class WorkerThreads:
     def __init__(
         self,
         jobs: Jobs,
-        ingest: Sequence[IngestTask],
-        embed: EmbedTask,
-        collect: CollectTask,
-        doorbell: ThreadDoorbell,
+        ingest_tasks: Sequence[IngestTask],
+        embed_task: EmbedTask,
+        collect_task: CollectTask,
+        notifier: ThreadNotifier,
         *,
-        has_room: Callable[[], bool] = lambda: True,
-        make_room: Callable[[], object] = lambda: None,
-        answer: RunTask | None = None,
-        runs_at_once: int = 2,
+        has_free_space: Callable[[], bool] = lambda: True,
+        release_space: Callable[[], object] = lambda: None,
+        run_task: RunTask | None = None,
+        max_concurrent_runs: int = 2,
         open_builder: OpenBuilder | None = None,
         clean_up: Callable[[], object] = lambda: None,
         catch_up: Callable[[], object] = lambda: None,
@@ -68,15 +68,15 @@ class WorkerThreads:
         send_webhooks: Callable[[], bool] = lambda: False,
         step_seconds: float = 900.0,
         make_ingest_task: Callable[[], IngestTask] | None = None,
-        builds_first: Callable[[], bool] = lambda: False,
+        should_build_first: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare the threads. Call `start` to start them.
 
-        While `has_room` returns false, only jobs of kind `collect` are claimed: if the disk is full, documents wait
-        instead of failing. `make_room` is called before deleted content is collected. If `answer` is given, there are
-        also `runs_at_once` threads for runs. `open_builder` opens the builder of another generation of the index. The
-        builder yields to documents, unless `builds_first` returns true because documents are waiting for the new
-        generation.
+        While `has_free_space` returns false, only jobs of kind `collect_task` are claimed: if the disk is full,
+        documents wait instead of failing. `release_space` is called before deleted content is collected. If `run_task`
+        is given, there are also `max_concurrent_runs` threads for runs. `open_builder` opens the builder of another
+        generation of the index. The builder yields to documents, unless `should_build_first` returns true because
+        documents are waiting for the new generation.
 
         `clean_up` is called at the start and every hour. `remove_tenants` is called a few times a minute and returns
         whether there is content to remove. `catch_up` is called equally often and completes overdue work, such as
@@ -87,27 +87,31 @@ class WorkerThreads:
         replaces it, with a task from `make_ingest_task`, because the hung thread still holds its parser.
         """
         self._jobs = jobs
-        self._doorbell = doorbell
-        self._has_room = has_room
-        self._make_room = make_room
+        self._doorbell = notifier
+        self._has_room = has_free_space
+        self._make_room = release_space
         self._stop = threading.Event()
-        self._runners = [JobRunner(jobs, task, embed, collect, stopping=self._stop.is_set) for task in ingest]
+        self._runners = [
+            JobRunner(jobs, task, embed_task, collect_task, should_stop=self._stop.is_set) for task in ingest_tasks
+        ]
 
         def build_runner() -> JobRunner:
-            task = make_ingest_task() if make_ingest_task else ingest[0]
-            return JobRunner(jobs, task, embed, collect, stopping=self._stop.is_set)
+            task = make_ingest_task() if make_ingest_task else ingest_tasks[0]
+            return JobRunner(jobs, task, embed_task, collect_task, should_stop=self._stop.is_set)
 
         self._build_runner = build_runner
         self._step_seconds = step_seconds
         self._interrupted: dict[int, float] = {}
         self._abandoned: set[int] = set()
         self._successors: dict[int, Callable[[], None]] = {}
-        self._embedder = JobRunner(jobs, embed=embed, stopping=self._stop.is_set, slice_over=self._is_slice_over)
+        self._embedder = JobRunner(
+            jobs, embed_task=embed_task, should_stop=self._stop.is_set, is_slice_over=self._is_slice_over
+        )
         self._answerers = [
-            JobRunner(jobs, ingest[0], embed, collect, stopping=self._stop.is_set, answer=answer)
-            for _ in range(runs_at_once if answer is not None else 0)
+            JobRunner(jobs, ingest_tasks[0], embed_task, collect_task, should_stop=self._stop.is_set, run_task=run_task)
+            for _ in range(max_concurrent_runs if run_task is not None else 0)
         ]
-        self._builds_first = builds_first
+        self._builds_first = should_build_first
         self._builder = open_builder and open_builder(self._stop.is_set, self._should_delay_building)
         self._last_embed = self._last_build = self._last_quick = time.monotonic()
         self._spared_batches = 0
@@ -120,14 +124,14 @@ class WorkerThreads:
 
     def start(self) -> None:
         for number, runner in enumerate(self._runners):
-            self._spawn_ingest(f"ingest-{number}", runner)
-        self._spawn("embed", JobKind.EMBED, self._embed_once)
-        self._spawn("collect", JobKind.COLLECT, self._collect_once)
+            self._spawn_ingest_thread(f"ingest-{number}", runner)
+        self._spawn_thread("embed", JobKind.EMBED, self._run_embed_once)
+        self._spawn_thread("collect", JobKind.COLLECT, self._run_collect_once)
         for number, answerer in enumerate(self._answerers):
-            self._spawn(f"run-{number}", JobKind.RUN, partial(self._run_once, answerer))
+            self._spawn_thread(f"run-{number}", JobKind.RUN, partial(self._run_answer_once, answerer))
         if self._builder is not None:
-            self._spawn("build", JobKind.REEMBED, partial(self._build_once, self._builder))
-        for name, loop in (("leases", self._run_heartbeat), ("webhooks", self._send_webhooks)):
+            self._spawn_thread("build", JobKind.REEMBED, partial(self._run_build_once, self._builder))
+        for name, loop in (("leases", self._run_heartbeat), ("webhooks", self._run_webhook_loop)):
             thread = threading.Thread(target=loop, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -135,31 +139,31 @@ class WorkerThreads:
     def stop(self, *, timeout_seconds: float = 30.0) -> None:
         """Stop the threads. Unfinished jobs are requeued at the next start. Never raises."""
         self._stop.set()
-        self._doorbell.ring_all()
+        self._doorbell.notify_all()
         deadline = time.monotonic() + timeout_seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _spawn_ingest(self, name: str, runner: JobRunner) -> None:
+    def _spawn_ingest_thread(self, name: str, runner: JobRunner) -> None:
         def respawn() -> None:
             another = self._build_runner()
             self._runners.append(another)
-            self._spawn_ingest(name, another)
+            self._spawn_ingest_thread(name, another)
 
-        self._spawn(name, JobKind.INGEST, partial(self._ingest_once, runner), respawn)
+        self._spawn_thread(name, JobKind.INGEST, partial(self._run_ingest_once, runner), respawn)
 
-    def _spawn(
-        self, name: str, kind: JobKind, once: Callable[[], bool], again: Callable[[], None] | None = None
+    def _spawn_thread(
+        self, name: str, kind: JobKind, run_once: Callable[[], bool], respawn: Callable[[], None] | None = None
     ) -> None:
-        """Start a thread. If the thread hangs, `again` starts its replacement."""
-        bell = self._doorbell.create_bell(kind)
+        """Start a thread. If the thread hangs, `respawn` starts its replacement."""
+        bell = self._doorbell.create_event(kind)
 
         def run_loop() -> None:
             mine = threading.get_ident()
-            self._successors[mine] = again or partial(self._spawn, name, kind, once)
+            self._successors[mine] = respawn or partial(self._spawn_thread, name, kind, run_once)
             pause_seconds = _FIRST_PAUSE_SECONDS
             while not self._stop.is_set() and mine not in self._abandoned:
-                found = self._run_guarded(once)
+                found = self._run_logging_errors(run_once)
                 if found is None:
                     self._stop.wait(pause_seconds)
                     pause_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * pause_seconds)
@@ -173,32 +177,32 @@ class WorkerThreads:
         thread.start()
         self._threads.append(thread)
 
-    def _run_guarded(self, work: Callable[[], bool]) -> bool | None:
-        """Return the result of `work`, or None after an error. Errors of tasks are already in the jobs' rows."""
+    def _run_logging_errors(self, run_work: Callable[[], bool]) -> bool | None:
+        """Return the result of `run_work`, or None after an error. Errors of tasks are already in the jobs' rows."""
         try:
-            return work()
+            return run_work()
         except Exception as error:  # noqa: BLE001 - a thread of the service must not end for any reason
             log.error("error in worker thread", thread=threading.current_thread().name, error=repr(error))
             return None
 
-    def _ingest_once(self, runner: JobRunner) -> bool:
+    def _run_ingest_once(self, runner: JobRunner) -> bool:
         if not self._has_room() or not runner.run_once(JobKind.INGEST):
             return False
         # Any free thread can claim the jobs that were handed back. Failed versions leave content that must be removed.
         for kind in (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT):
-            self._doorbell.ring(kind)
+            self._doorbell.notify(kind)
         return True
 
-    def _collect_once(self) -> bool:
-        if self._jobs.count_unfinished().get(JobKind.COLLECT):
+    def _run_collect_once(self) -> bool:
+        if self._jobs.count_unfinished_jobs().get(JobKind.COLLECT):
             # guard: collection-gets-room
             self._make_room()
         return bool(self._runners[0].run_once(JobKind.COLLECT))
 
-    def _run_once(self, runner: JobRunner) -> bool:
+    def _run_answer_once(self, runner: JobRunner) -> bool:
         return self._has_room() and bool(runner.run_once(JobKind.RUN))
 
-    def _embed_once(self) -> bool:
+    def _run_embed_once(self) -> bool:
         if not self._has_room():
             return False
         if self._should_delay_embedding():
@@ -222,7 +226,7 @@ class WorkerThreads:
         since = self._jobs.find_oldest_unfinished_time(JobKind.INGEST)
         return since is not None and time.time() - since > _KEEPING_UP_SECONDS
 
-    def _build_once(self, builder: GenerationBuilder) -> bool:
+    def _run_build_once(self, builder: GenerationBuilder) -> bool:
         if self._should_delay_building() or not self._has_room():
             return False
         try:
@@ -242,38 +246,38 @@ class WorkerThreads:
         """
         if time.monotonic() - self._last_build > _MAX_EMBED_DELAY_SECONDS or self._builds_first():
             return False
-        waiting = self._jobs.count_unfinished()
+        waiting = self._jobs.count_unfinished_jobs()
         return bool(waiting.get(JobKind.INGEST) or waiting.get(JobKind.EMBED))
 
     def _run_heartbeat(self) -> None:
         """Extend leases during long stages, and requeue jobs of other processes with lapsed leases."""
         while not self._stop.wait(min(self._jobs.lease_seconds, self._step_seconds) / 3):
-            self._run_guarded(self._beat)
+            self._run_logging_errors(self._run_maintenance)
 
-    def _beat(self) -> bool:
+    def _run_maintenance(self) -> bool:
         # guard: hung-steps-ended
-        self._end_hung_steps()
+        self._interrupt_hung_steps()
         if time.monotonic() >= self._next_clean_up:
             self._next_clean_up = time.monotonic() + _CLEAN_UP_SECONDS
-            self._run_guarded(lambda: bool(self._clean_up()))
-        self._run_guarded(lambda: bool(self._catch_up()))
-        if self._run_guarded(self._remove_tenants):
-            self._doorbell.ring(JobKind.COLLECT)
+            self._run_logging_errors(lambda: bool(self._clean_up()))
+        self._run_logging_errors(lambda: bool(self._catch_up()))
+        if self._run_logging_errors(self._remove_tenants):
+            self._doorbell.notify(JobKind.COLLECT)
         for runner in (*self._runners, self._embedder, *self._answerers):
-            runner.keep_leases()
+            runner.extend_leases()
         if self._builder is not None:
-            self._builder.keep_leases()
-        recovered = bool(self._jobs.recover(all_running=False))
+            self._builder.extend_leases()
+        recovered = bool(self._jobs.requeue_lost_jobs(include_all_running=False))
         if recovered:
-            self._doorbell.ring_all()
+            self._doorbell.notify_all()
         return recovered
 
-    def _send_webhooks(self) -> None:
+    def _run_webhook_loop(self) -> None:
         while not self._stop.is_set():
-            if not self._run_guarded(self._send_due_webhooks):
+            if not self._run_logging_errors(self._send_due_webhooks):
                 self._stop.wait(_POLL_SECONDS)
 
-    def _end_hung_steps(self) -> None:
+    def _interrupt_hung_steps(self) -> None:
         """Interrupt steps that take too long, and replace threads whose step does not end soon afterwards."""
         now = time.monotonic()
         hung = {

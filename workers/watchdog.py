@@ -22,30 +22,30 @@ class Watchdog:
     def __init__(
         self,
         *,
-        waiting: Callable[[], int],
-        taken: Callable[[], int],
-        busy: Callable[[], bool],
+        count_waiting: Callable[[], int],
+        count_taken: Callable[[], int],
+        is_busy: Callable[[], bool],
         give_up: Callable[[], None],
-        seconds: float,
+        max_idle_seconds: float,
     ) -> None:
         """Prepare the watchdog.
 
-        The watchdog gives up after `seconds` seconds in which messages were waiting and the worker took none. `waiting`
-        counts the messages in the worker's queues, and raises `OSError` or the transport's error if the broker is
-        unreachable. `taken` counts the messages received so far.
+        The watchdog gives up after `max_idle_seconds` seconds in which messages were waiting and the worker took none.
+        `count_waiting` counts the messages in the worker's queues, and raises `OSError` or the transport's error if the
+        broker is unreachable. `count_taken` counts the messages received so far.
         """
-        self._waiting = waiting
-        self._taken = taken
-        self._busy = busy
+        self._waiting = count_waiting
+        self._taken = count_taken
+        self._busy = is_busy
         self._give_up = give_up
-        self._seconds = seconds
+        self._seconds = max_idle_seconds
         self._last_taken = -1
         self._quiet_since: float | None = None
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
-    def is_deaf(self, now: float) -> bool:
+    def is_stuck(self, now: float) -> bool:
         """Return whether the worker is stuck now.
 
         This must be called regularly, because it compares the current state with that of earlier calls.
@@ -66,7 +66,7 @@ class Watchdog:
         return now - self._quiet_since >= self._seconds
 
     def _run(self) -> None:
-        while not self.is_deaf(time.monotonic()):
+        while not self.is_stuck(time.monotonic()):
             time.sleep(_CHECK_SECONDS)
         log.error("worker exits to be restarted: messages are waiting, but it takes none")
         self._give_up()

@@ -39,8 +39,8 @@ def create(body: KeyIn, caller: Admin, services: ServicesDep, response: Response
     who is a user can grant the `admin` scope only to keys with a `user`.
     """
     require_grantable_scopes(caller, body.scopes)
-    _require_key_user(caller, body.user, body.scopes)
-    made = services.keys.issue(
+    _require_user_for_admin_key(caller, body.user, body.scopes)
+    made = services.keys.issue_key(
         caller.tenant_id, body.name, scopes=body.scopes, user=body.user, expires_at=_to_timestamp(body.expires_at)
     )
     response.headers["Location"] = f"/v1/keys/{made[0].id}"
@@ -74,10 +74,10 @@ def change(key_id: str, body: KeyChange, caller: Admin, services: ServicesDep) -
     }
     if "scopes" in changes:
         require_grantable_scopes(caller, changes["scopes"])
-        _require_key_user(caller, services.keys.load_key(caller.tenant_id, key_id).user, changes["scopes"])
+        _require_user_for_admin_key(caller, services.keys.load_key(caller.tenant_id, key_id).user, changes["scopes"])
     if "expires_at" in changes:
         changes["expires_at"] = _to_timestamp(body.expires_at)
-    return KeyOut.from_key(services.keys.change(caller.tenant_id, key_id, changes))
+    return KeyOut.from_key(services.keys.change_key(caller.tenant_id, key_id, changes))
 
 
 @router.post("/keys/{key_id}/rotate", status_code=201)
@@ -90,8 +90,8 @@ def rotate(
     """
     key = services.keys.load_key(caller.tenant_id, key_id)
     require_grantable_scopes(caller, key.scopes)
-    _require_key_user(caller, key.user, key.scopes)
-    made = services.keys.rotate(caller.tenant_id, key_id, grace_seconds=body.grace_seconds)
+    _require_user_for_admin_key(caller, key.user, key.scopes)
+    made = services.keys.rotate_key(caller.tenant_id, key_id, grace_seconds=body.grace_seconds)
     response.headers["Location"] = f"/v1/keys/{made[0].id}"
     return NewKeyOut.from_new_key(made)
 
@@ -99,7 +99,7 @@ def rotate(
 @router.delete("/keys/{key_id}")
 def revoke(key_id: str, caller: Admin, services: ServicesDep) -> KeyOut:
     """Revoke a key immediately and permanently. The key stays in listings; revoking it again changes nothing."""
-    services.keys.revoke(caller.tenant_id, key_id)
+    services.keys.revoke_key(caller.tenant_id, key_id)
     return KeyOut.from_key(services.keys.load_key(caller.tenant_id, key_id))
 
 
@@ -110,7 +110,7 @@ def require_grantable_scopes(caller: Principal, scopes: set[Scope] | frozenset[S
         raise build_missing_scope_error(Scope.OPERATOR)
 
 
-def _require_key_user(caller: Principal, user: str | None, scopes: set[Scope] | frozenset[Scope]) -> None:
+def _require_user_for_admin_key(caller: Principal, user: str | None, scopes: set[Scope] | frozenset[Scope]) -> None:
     """Raise `KeyNeedsUserError` if an admin who is a user tries to create an admin key without a user.
 
     Such a key could read every document of the tenant, including documents that its creator is not allowed to read.

@@ -21,9 +21,9 @@ from jwt import PyJWKClient
 from api.http.problems import IdentityProviderUnavailableError
 from api.settings.oidc import OidcSettings
 from ingest.storage.accounts.records import MAX_NAME_CHARS, Principal, Scope
-from ingest.storage.build import Identities
+from ingest.storage.build import AccountStores
 from ingest.storage.errors import LeadlineError, TenantNotFoundError
-from retrieval.bounded_replies import ReplyTooLargeError, fetch_short_document
+from retrieval.bounded_replies import ResponseTooLargeError, fetch_short_document
 
 log = structlog.get_logger(__name__)
 
@@ -36,22 +36,24 @@ _LOCK_TIMEOUT_SECONDS = 1.0
 _MAX_GROUPS = 1_000
 
 
-class OidcTokens:
+class OidcTokenChecker:
     """Converts bearer tokens to principals. Thread-safe."""
 
-    def __init__(self, settings: OidcSettings, identities: Identities, *, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, settings: OidcSettings, identities: AccountStores, *, clock: Callable[[], float] = time.monotonic
+    ):
         self._settings = settings
         self._identities = identities
         self._keys = _ProviderKeys(settings, clock)
 
-    def check(self, token: str) -> Principal | None:
+    def check_access_token(self, token: str) -> Principal | None:
         """Return the principal that a token identifies, or None if the token is not valid.
 
         Raises `IdentityProviderUnavailableError` if the provider's keys are needed and cannot be fetched.
         """
         return self._check_token(token, self._settings.oidc_audience, None)
 
-    def check_identity(self, token: str, nonce: str) -> Principal | None:
+    def check_identity_token(self, token: str, nonce: str) -> Principal | None:
         """Return the principal of an identity token from a portal sign-in. The token must contain `nonce`."""
         return self._check_token(token, self._settings.oidc_client_id, nonce)
 
@@ -60,7 +62,7 @@ class OidcTokens:
         try:
             claims = jwt.decode(
                 token,
-                self._keys.get_key(token),
+                self._keys.get_signing_key(token),
                 algorithms=list(settings.algorithms),
                 # guard: token-issuer
                 issuer=settings.oidc_issuer,
@@ -111,9 +113,9 @@ def parse_names(claim: object) -> list[str]:
     return [each for each in list(found)[:_MAX_GROUPS] if isinstance(each, str) and _is_valid_name(each)]
 
 
-def map_scopes(mapping: Mapping[str, Sequence[Scope]], given: Collection[str]) -> frozenset[Scope]:
-    """Return the scopes that `mapping` grants to the `given` names, plus those that `*` grants to everyone."""
-    return frozenset(scope for name in ("*", *given) for scope in mapping.get(name, ()))
+def map_scopes(mapping: Mapping[str, Sequence[Scope]], names: Collection[str]) -> frozenset[Scope]:
+    """Return the scopes that `mapping` grants to the `names` names, plus those that `*` grants to everyone."""
+    return frozenset(scope for name in ("*", *names) for scope in mapping.get(name, ()))
 
 
 def _is_valid_name(text: str) -> bool:
@@ -134,7 +136,7 @@ class _ProviderKeys:
         self._client: PyJWKClient | None = None
         self._away_until = float("-inf")
 
-    def get_key(self, token: str) -> Any:  # noqa: ANN401 - a key of the cryptography library
+    def get_signing_key(self, token: str) -> Any:  # noqa: ANN401 - a key of the cryptography library
         """Return the signing key whose id is in the token's header.
 
         Raises `PyJWTError` if the token or its key is not valid, and `IdentityProviderUnavailableError` if the keys
@@ -157,7 +159,7 @@ class _ProviderKeys:
             if self._clock() < self._away_until:
                 raise _build_unavailable_error()
             try:
-                return self._get_client().get_signing_key(kid).key
+                return self._get_jwks_client().get_signing_key(kid).key
             except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError, OSError, json.JSONDecodeError) as error:
                 self._away_until = self._clock() + _RETRY_AFTER_SECONDS
                 log.warning("could not fetch the identity provider's keys", error=repr(error))
@@ -174,7 +176,7 @@ class _ProviderKeys:
                 return each.key
         return None
 
-    def _get_client(self) -> PyJWKClient:
+    def _get_jwks_client(self) -> PyJWKClient:
         if self._client is None:
             settings = self._settings
             self._client = _BoundedJWKClient(
@@ -193,7 +195,7 @@ class _BoundedJWKClient(PyJWKClient):
         try:
             # guard: provider-keys-size
             found = fetch_short_document(self.uri, timeout=self.timeout).raise_for_status().json()
-        except (httpx.HTTPError, ReplyTooLargeError, ValueError) as error:
+        except (httpx.HTTPError, ResponseTooLargeError, ValueError) as error:
             raise jwt.PyJWKClientConnectionError(f"Could not fetch the keys: {error}") from error
         if not isinstance(found, dict):
             raise jwt.PyJWKSetError("The response is not a JSON object.")

@@ -163,8 +163,8 @@ class KeyOut(Wire):
     successor: str | None = Field(validation_alias="successor_id")
 
     @classmethod
-    def from_key(cls, record: "ApiKey", /, **more: str) -> Self:
-        return cls.from_records(record, state=record.get_state(time.time()), **more)
+    def from_key(cls, record: "ApiKey", /, **extra_fields: str) -> Self:
+        return cls.from_records(record, state=record.get_state(time.time()), **extra_fields)
 
 
 class NewKeyOut(KeyOut):
@@ -173,8 +173,8 @@ class NewKeyOut(KeyOut):
     key: str
 
     @classmethod
-    def from_new_key(cls, made: "tuple[ApiKey, str]") -> Self:
-        return cls.from_key(made[0], key=made[1])
+    def from_new_key(cls, key_and_secret: "tuple[ApiKey, str]") -> Self:
+        return cls.from_key(key_and_secret[0], key=key_and_secret[1])
 
 
 class KeyPage(Wire):

@@ -72,7 +72,7 @@ async def sign_in(body: SignInIn, request: Request, services: ServicesDep, threa
     cookie.require_secure_host(request.scope)
     caller, secret = await threads.run(_start_session, services, body)
     response = JSONResponse(SessionOut.from_caller(caller, secret).model_dump(mode="json"))
-    cookie.write(response, secret)
+    cookie.write_secret(response, secret)
     return response
 
 
@@ -81,11 +81,11 @@ def sign_out(body: SignOutIn, request: Request, caller: Anybody, services: Servi
     """Close the session. With `everywhere`, close all sessions of this user or key and invalidate unused links."""
     secret: str | None = request.scope.get(SESSION)
     if body.everywhere:
-        services.accounts.sessions.end_all(caller)
+        services.accounts.sessions.end_sessions(caller)
     elif secret is not None:
-        services.accounts.sessions.end(secret)
+        services.accounts.sessions.end_session(secret)
     response = Response(status_code=204)
-    SessionCookie.from_settings(services.settings).clear(response)
+    SessionCookie.from_settings(services.settings).clear_secret(response)
     return response
 
 
@@ -104,7 +104,7 @@ def _start_session(services: Services, body: SignInIn) -> tuple[Principal, str]:
                 hint="Run `leadline sign-in` for a new link, or sign in with an API key.",
             )
     else:
-        caller = services.identify((body.key or "").strip())
+        caller = services.identify_caller((body.key or "").strip())
         if caller is None:
             raise UnauthorizedError(
                 "The API key or token is not valid.",

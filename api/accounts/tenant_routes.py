@@ -55,5 +55,5 @@ def create_key(tenant_id: str, body: KeyIn, caller: Operator, services: Services
     """Create a key for a tenant. The response contains the key's secret, which is never shown again."""
     tenant = services.accounts.tenants.load_tenant(tenant_id)
     expires_at = None if body.expires_at is None else body.expires_at.timestamp()
-    made = services.keys.issue(tenant.id, body.name, scopes=body.scopes, user=body.user, expires_at=expires_at)
+    made = services.keys.issue_key(tenant.id, body.name, scopes=body.scopes, user=body.user, expires_at=expires_at)
     return NewKeyOut.from_new_key(made)

@@ -20,8 +20,8 @@ from api.accounts.schemas import (
 from api.admission.access import Admin, ServicesDep
 from api.admission.services import Services
 from api.http.cursors import decode_text_cursor, encode_text_cursor
-from api.http.wire import to_instant
-from api.portal.links import build_sign_in_link, ensure_portal_key, get_own_address
+from api.http.wire import convert_timestamp
+from api.portal.links import build_sign_in_link, ensure_portal_key, get_own_url
 from ingest.storage.accounts.users import User
 
 router = APIRouter(prefix="/v1", tags=["users"])
@@ -34,7 +34,7 @@ def create(body: UserIn, caller: Admin, services: ServicesDep, response: Respons
     """Create a user. Keys created for it (`POST /v1/keys`) have the user's access to documents."""
     user = services.accounts.users.create(caller.tenant_id, body.name, body.groups)
     response.headers["Location"] = f"/v1/users/{user.id}"
-    return _to_wire(services, [user])[0]
+    return _build_user_models(services, [user])[0]
 
 
 @router.get("/users")
@@ -44,7 +44,7 @@ def listing(
     """List the tenant's users, sorted by name. Paginated."""
     found = services.accounts.users.list_users(caller.tenant_id, after=decode_text_cursor(cursor), limit=limit + 1)
     more = encode_text_cursor(found[limit - 1].name) if len(found) > limit else None
-    return UserPage(users=_to_wire(services, found[:limit]), next_cursor=more)
+    return UserPage(users=_build_user_models(services, found[:limit]), next_cursor=more)
 
 
 @router.get("/groups")
@@ -57,13 +57,13 @@ def groups(caller: Admin, services: ServicesDep) -> GroupList:
 @router.get("/users/{user_id}")
 def one(user_id: str, caller: Admin, services: ServicesDep) -> UserOut:
     """Show a user, by id or name."""
-    return _to_wire(services, [services.accounts.users.load_user(caller.tenant_id, user_id)])[0]
+    return _build_user_models(services, [services.accounts.users.load_user(caller.tenant_id, user_id)])[0]
 
 
 @router.patch("/users/{user_id}")
 def change(user_id: str, body: GroupsIn, caller: Admin, services: ServicesDep) -> UserOut:
     """Replace a user's groups. The change applies from the next request of any of the user's keys."""
-    return _to_wire(services, [services.accounts.users.set_groups(caller.tenant_id, user_id, body.groups)])[0]
+    return _build_user_models(services, [services.accounts.users.set_groups(caller.tenant_id, user_id, body.groups)])[0]
 
 
 @router.post("/users/{user_id}/sign-in-link", status_code=201)
@@ -78,16 +78,16 @@ def link(user_id: str, caller: Admin, services: ServicesDep, request: Request, b
     user = services.accounts.users.load_user(caller.tenant_id, user_id)
     key = ensure_portal_key(services.keys, caller.tenant_id, user=user.name, scopes=frozenset(body.scopes))
     seconds = body.hours * 3600
-    ticket = services.accounts.sessions.issue_ticket(caller.tenant_id, key.id, seconds=seconds)
-    url = build_sign_in_link(get_own_address(services.settings, request.scope), ticket)
-    return LinkOut(url=url, key=key.id, expires_at=to_instant(time.time() + seconds))
+    ticket = services.accounts.sessions.issue_ticket(caller.tenant_id, key.id, lifetime_seconds=seconds)
+    url = build_sign_in_link(get_own_url(services.settings, request.scope), ticket)
+    return LinkOut(url=url, key=key.id, expires_at=convert_timestamp(time.time() + seconds))
 
 
 @router.post("/users/{user_id}/sign-out")
 def sign_out(user_id: str, caller: Admin, services: ServicesDep) -> SignedOutOut:
     """Close all sessions of a user on all devices and invalidate unused links. The user's keys stay valid."""
     user = services.accounts.users.load_user(caller.tenant_id, user_id)
-    ended = services.accounts.sessions.end_all_for_owner(caller.tenant_id, f"user:{user.name}")
+    ended = services.accounts.sessions.end_sessions_of_owner(caller.tenant_id, f"user:{user.name}")
     return SignedOutOut(sessions=ended)
 
 
@@ -100,6 +100,6 @@ def delete(user_id: str, caller: Admin, services: ServicesDep) -> None:
     services.accounts.users.delete(caller.tenant_id, user_id)
 
 
-def _to_wire(services: Services, users: list[User]) -> list[UserOut]:
-    access = services.accounts.users.load_access(users[0].tenant_id, users) if users else {}
+def _build_user_models(services: Services, users: list[User]) -> list[UserOut]:
+    access = services.accounts.users.load_access_rights(users[0].tenant_id, users) if users else {}
     return [UserOut.from_user(user, access[user.id]) for user in users]

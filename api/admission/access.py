@@ -108,12 +108,12 @@ class ScopeRequirement:
     def __init__(self, *scopes: Scope) -> None:
         self.scopes = scopes
 
-    async def __call__(self, found: Annotated[Principal, Depends(get_principal)]) -> Principal:
+    async def __call__(self, principal: Annotated[Principal, Depends(get_principal)]) -> Principal:
         """Return the caller. Raises `ScopeMissingError` if the caller has none of the required scopes."""
         # guard: route-scopes
-        if self.scopes and found.scopes.isdisjoint(self.scopes):
+        if self.scopes and principal.scopes.isdisjoint(self.scopes):
             raise build_missing_scope_error(self.scopes[0])
-        return found
+        return principal
 
 
 Anybody = Annotated[Principal, Depends(ScopeRequirement())]

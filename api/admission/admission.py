@@ -65,13 +65,13 @@ class Authentication:
             await self._app(scope, receive, send)
 
     async def _find_caller(self, scope: Scope) -> Principal | None:
-        presented, is_page = _read_bearer_token(scope), _PAGES.fullmatch(scope["path"]) is not None
+        presented, is_page = _parse_bearer_token(scope), _PAGES.fullmatch(scope["path"]) is not None
         if presented is not None:
             if (caller := await self._identify(presented)) is None:
                 raise UnauthorizedError("The API key or token is not valid.")
             scope[FIND_CALLER] = partial(self._identify, presented)
             return caller
-        secret = self._cookie.read(scope)
+        secret = self._cookie.read_secret(scope)
         caller = None if secret is None else await self._in_session(secret)
         if secret is None or caller is None:
             if is_page:
@@ -111,10 +111,10 @@ class TenantLimiter:
 
 def get_credential(scope: Scope) -> str | None:
     """Return the secret that authenticated a request: a key, a token or a session secret."""
-    return _read_bearer_token(scope) or scope.get(SESSION)
+    return _parse_bearer_token(scope) or scope.get(SESSION)
 
 
-def _read_bearer_token(scope: Scope) -> str | None:
+def _parse_bearer_token(scope: Scope) -> str | None:
     """Return the key or token in the `Authorization` header, or None if the request has no such header.
 
     In that case, the session cookie is used. Raises `UnauthorizedError` if the header is not a bearer token.

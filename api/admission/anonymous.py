@@ -14,7 +14,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.bounds import is_health
+from api.http.bounds import is_health_check
 from api.http.middleware import CALLER
 from api.http.problems import AddressLimitError, BodyTooLargeError, ServiceBusyError
 from api.settings.addresses import get_client_key
@@ -52,11 +52,11 @@ class AnonymousLimiter:
         self._app = app
         self._limits = limits
         self._rates = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._bodies = _BodyBytes(limits.all_bytes)
+        self._bodies = _BodyByteCounter(limits.all_bytes)
         self._at_once: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or CALLER in scope or is_health(scope):
+        if scope["type"] != "http" or CALLER in scope or is_health_check(scope):
             await self._app(scope, receive, send)
             return
         address = get_client_key(scope)
@@ -64,7 +64,7 @@ class AnonymousLimiter:
         most = self._limits.body_bytes if _SLACK_PATHS.fullmatch(scope["path"]) else PUBLIC_BODY_BYTES
         most = min(most, self._limits.body_bytes)
         # guard: public-body-size
-        _require_announced_size(scope, most)
+        _check_content_length(scope, most)
         with self._hold_slot(address), self._bodies.count_bytes(address, receive, most) as counted:
             await self._app(scope, counted, send)
 
@@ -100,20 +100,20 @@ class AnonymousLimiter:
                 del self._at_once[address]
 
 
-class _BodyBytes:
+class _BodyByteCounter:
     """Counts the bytes of request bodies in memory, per address and in total."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_bytes: int) -> None:
+        self._most = max_bytes
         self._all = 0
         self._of_address: Counter[str] = Counter()
 
     @contextmanager
-    def count_bytes(self, address: str | None, receive: Receive, most: int) -> Iterator[Receive]:
+    def count_bytes(self, address: str | None, receive: Receive, max_bytes: int) -> Iterator[Receive]:
         """Yield a `receive` that counts the bytes of a body. The bytes are released when the block exits.
 
-        The yielded `receive` raises `BodyTooLargeError` if the body exceeds `most` bytes, `AddressLimitError` if the
-        address exceeds its share, and `ServiceBusyError` if all bodies together exceed their memory limit.
+        The yielded `receive` raises `BodyTooLargeError` if the body exceeds `max_bytes` bytes, `AddressLimitError` if
+        the address exceeds its share, and `ServiceBusyError` if all bodies together exceed their memory limit.
         """
         received = 0
 
@@ -125,10 +125,10 @@ class _BodyBytes:
             self._all += size
             if address is not None:
                 self._of_address[address] += size
-            if received > most:
-                raise _build_too_large_error(most)
+            if received > max_bytes:
+                raise _build_too_large_error(max_bytes)
             # guard: anonymous-body-bytes
-            self._require_room(address)
+            self._require_free_capacity(address)
             return message
 
         try:
@@ -140,7 +140,7 @@ class _BodyBytes:
                 if not self._of_address[address]:
                     del self._of_address[address]
 
-    def _require_room(self, address: str | None) -> None:
+    def _require_free_capacity(self, address: str | None) -> None:
         if self._all > self._most:
             raise ServiceBusyError("The memory limit for bodies of requests without a key has been reached.")
         share = self._most // _ADDRESS_BYTES_DIVISOR
@@ -150,12 +150,15 @@ class _BodyBytes:
             )
 
 
-def _require_announced_size(scope: Scope, most: int) -> None:
-    """Check the `Content-Length` before any of the body is read. Raises `BodyTooLargeError` if it exceeds `most`."""
+def _check_content_length(scope: Scope, max_bytes: int) -> None:
+    """Check the `Content-Length` before any of the body is read.
+
+    Raises `BodyTooLargeError` if it exceeds `max_bytes`.
+    """
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > most):
-            raise _build_too_large_error(most)
+        if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > max_bytes):
+            raise _build_too_large_error(max_bytes)
 
 
-def _build_too_large_error(most: int) -> BodyTooLargeError:
-    return BodyTooLargeError(f"Without a key, the body of this request is limited to {most:,} bytes.")
+def _build_too_large_error(max_bytes: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"Without a key, the body of this request is limited to {max_bytes:,} bytes.")

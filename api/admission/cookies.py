@@ -45,7 +45,7 @@ class SessionCookie:
     def name(self) -> str:
         return f"{_HOST_PREFIX}{_NAME}" if self.secure else _NAME
 
-    def read(self, scope: Scope) -> str | None:
+    def read_secret(self, scope: Scope) -> str | None:
         """Return the session secret in a request's cookie."""
         for name, value in scope["headers"]:
             if name == b"cookie":
@@ -54,7 +54,7 @@ class SessionCookie:
                     return str(found)
         return None
 
-    def write(self, response: Response, secret: str) -> None:
+    def write_secret(self, response: Response, secret: str) -> None:
         """Set the cookie with the maximum lifetime of a session, so that the cookie survives a browser restart."""
         response.set_cookie(
             self.name,
@@ -66,21 +66,27 @@ class SessionCookie:
             samesite="lax",
         )
 
-    def clear(self, response: Response) -> None:
+    def clear_secret(self, response: Response) -> None:
         response.delete_cookie(self.name, path="/", secure=self.secure, httponly=True, samesite="lax")
 
     @property
-    def flow_name(self) -> str:
+    def flow_cookie_name(self) -> str:
         """The name of the cookie for a sign-in in progress with the identity provider."""
         return f"{self.name}-sign-in"
 
-    def write_flow(self, response: Response, value: str, seconds: int) -> None:
+    def write_sign_in_flow(self, response: Response, value: str, max_age_seconds: int) -> None:
         response.set_cookie(
-            self.flow_name, value, max_age=seconds, path="/", secure=self.secure, httponly=True, samesite="lax"
+            self.flow_cookie_name,
+            value,
+            max_age=max_age_seconds,
+            path="/",
+            secure=self.secure,
+            httponly=True,
+            samesite="lax",
         )
 
-    def clear_flow(self, response: Response) -> None:
-        response.delete_cookie(self.flow_name, path="/", secure=self.secure, httponly=True, samesite="lax")
+    def clear_sign_in_flow(self, response: Response) -> None:
+        response.delete_cookie(self.flow_cookie_name, path="/", secure=self.secure, httponly=True, samesite="lax")
 
     def require_secure_host(self, scope: Scope) -> None:
         """Raise `InsecureSignInError` unless the request was sent with https or to a loopback address."""
@@ -112,6 +118,6 @@ def require_same_origin(scope: Scope) -> None:
         raise ForeignRequestError("The request was sent by a page on another site.")
 
 
-def get_header(scope: Scope, wanted: bytes) -> str:
-    """Return the value of the first header with the lower-case name `wanted`, or an empty string if there is none."""
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+def get_header(scope: Scope, header_name: bytes) -> str:
+    """Return the value of the first header with this lower-case name, or an empty string if there is none."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == header_name), "")

@@ -21,10 +21,10 @@ class CurrentCaller:
     """The caller of an open request. The caller is looked up again at most every two seconds."""
 
     def __init__(
-        self, caller: Principal, find: FindCaller, scope: Scope, *, clock: Callable[[], float] = time.monotonic
+        self, caller: Principal, find_caller: FindCaller, scope: Scope, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._caller = caller
-        self._find = find
+        self._find = find_caller
         self._scope = scope
         self._clock = clock
         self._found_at = clock()
@@ -34,7 +34,7 @@ class CurrentCaller:
         """Return the caller of a request whose route needs `scope`."""
         return cls(caller, request.scope[FIND_CALLER], scope)
 
-    async def refresh(self) -> Principal:
+    async def refresh_principal(self) -> Principal:
         """Return the principal with its current permissions.
 
         Raises `UnauthorizedError` if the caller's key, user, tenant or session was removed or is no longer valid, and
@@ -46,20 +46,20 @@ class CurrentCaller:
             self._found_at = self._clock()
         return self._caller
 
-    def _require_scope(self, found: Principal | None) -> Principal:
-        if found is None:
+    def _require_scope(self, principal: Principal | None) -> Principal:
+        if principal is None:
             raise UnauthorizedError("The key, token or session of this stream is no longer valid.")
-        if self._scope not in found.scopes:
+        if self._scope not in principal.scopes:
             raise build_missing_scope_error(self._scope)
-        return found
+        return principal
 
 
-async def get_follower(request: Request, caller: Caller) -> CurrentCaller:
+async def get_current_caller(request: Request, caller: Caller) -> CurrentCaller:
     """Return the caller of an event stream."""
     return CurrentCaller.from_request(request, caller, Scope.READ)
 
 
-Follower = Annotated[CurrentCaller, Depends(get_follower)]
+Follower = Annotated[CurrentCaller, Depends(get_current_caller)]
 
 
 class AnswerCaller:
@@ -69,8 +69,10 @@ class AnswerCaller:
     access to anything that was readable when the answer was started.
     """
 
-    def __init__(self, current: CurrentCaller, caller: Principal, *, clock: Callable[[], float] = time.time) -> None:
-        self._current = current
+    def __init__(
+        self, current_caller: CurrentCaller, caller: Principal, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._current = current_caller
         self._began_as = caller
         self._clock = clock
 
@@ -79,14 +81,16 @@ class AnswerCaller:
         ends_at = self._began_as.expires_at
         if ends_at is not None and self._clock() >= ends_at:
             return
-        if _has_lost_access(self._began_as, await self._current.refresh()):
+        if _has_lost_access(self._began_as, await self._current.refresh_principal()):
             raise UnauthorizedError(
                 "Your access to documents changed while the answer was being generated.", hint="Ask again."
             )
 
 
-def _has_lost_access(before: Principal, now: Principal) -> bool:
+def _has_lost_access(old_principal: Principal, new_principal: Principal) -> bool:
     """Return whether a principal has lost a group, the `admin` scope, or access to a collection."""
-    if now.readers is not None and (before.readers is None or before.readers - now.readers):
+    if new_principal.readers is not None and (
+        old_principal.readers is None or old_principal.readers - new_principal.readers
+    ):
         return True
-    return bool(now.collections.denied - before.collections.denied)
+    return bool(new_principal.collections.denied - old_principal.collections.denied)

@@ -36,10 +36,10 @@ class DiskGate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # guard: ballast-for-callers
         if scope["type"] == "http" and scope.get(CALLER) is not None:
-            self._admit(scope["method"], scope["path"].rstrip("/"))
+            self._admit_request(scope["method"], scope["path"].rstrip("/"))
         await self._app(scope, receive, send)
 
-    def _admit(self, method: str, path: str) -> None:
+    def _admit_request(self, method: str, path: str) -> None:
         """Free disk space for a request if necessary. Raises `StorageFullError` if there is too little.
 
         This runs in the event loop, because checking the file system takes only 2 µs.

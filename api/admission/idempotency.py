@@ -79,7 +79,7 @@ def accepts_idempotency_key(path: str) -> bool:
     return REPEATABLE.fullmatch(path.rstrip("/")) is None
 
 
-def get_claim(request: Request) -> ClaimedRequest | None:
+def get_claimed_request(request: Request) -> ClaimedRequest | None:
     """Return the request's claim on its `Idempotency-Key`, or None if the request has no such header."""
     found: ClaimedRequest | None = request.scope.get(_CLAIM_KEY)
     return found
@@ -94,80 +94,84 @@ class Idempotency:
         self._threads = threads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        key, caller = _read_key(scope), scope.get(CALLER)
+        key, caller = _parse_idempotency_key(scope), scope.get(CALLER)
         if key is None or caller is None:
             await self._app(scope, receive, send)
             return
-        secret, body = _ResponseSeal(scope, key), _Body(scope, receive)
+        secret, body = _ResponseCipher(scope, key), _RequestBody(scope, receive)
         if not has_file_body(scope):
-            await body.read()
+            await body.read_all()
         # guard: idempotency-owner
         owner = f"{caller.key_id or caller.owner}\0".encode() + key
         claim = await self._threads.run(
-            self._keys.claim, caller.tenant_id, hashlib.sha256(owner).hexdigest(), _compute_digest(scope, body)
+            self._keys.claim, caller.tenant_id, hashlib.sha256(owner).hexdigest(), _compute_request_digest(scope, body)
         )
         if claim.response is not None:
-            await body.read()
+            await body.read_all()
             if claim.body_sha256 not in (None, body.sha256):
                 raise IdempotencyKeyReusedError("This Idempotency-Key was already used with a different body.")
-            await _send_replay(secret.unseal(claim.response), send)
+            await _send_replay(secret.decrypt(claim.response), send)
             return
         made = scope[_CLAIM_KEY] = ClaimedRequest(claim)
         if claim.is_done:
             await self._app(scope, body.receive, _mark_replayed(send))
             return
-        await self._run_claimed(scope, body, send, made, secret)
+        await self._run_claimed_request(scope, body, send, made, secret)
 
-    async def _run_claimed(
-        self, scope: Scope, body: "_Body", send: Send, made: ClaimedRequest, secret: "_ResponseSeal"
+    async def _run_claimed_request(
+        self, scope: Scope, body: "_RequestBody", send: Send, claimed_request: ClaimedRequest, cipher: "_ResponseCipher"
     ) -> None:
-        answer = _ResponseRecorder(send, partial(self._record_outcome, made, body, secret))
-        renewing = asyncio.create_task(self._renew_lease(made.claim))
+        answer = _ResponseRecorder(send, partial(self._record_outcome, claimed_request, body, cipher))
+        renewing = asyncio.create_task(self._renew_lease(claimed_request.claim))
         try:
             await self._app(scope, body.receive, answer)
         finally:
             renewing.cancel()
             if not answer.is_settled:  # The request failed or the client disconnected, so the client may retry it.
-                await asyncio.shield(self._run_or_log(self._keys.release, made.claim))
+                await asyncio.shield(self._run_and_log_errors(self._keys.release, claimed_request.claim))
 
     async def _record_outcome(
-        self, made: ClaimedRequest, body: "_Body", secret: "_ResponseSeal", answer: "_ResponseRecorder"
+        self,
+        claimed_request: ClaimedRequest,
+        body: "_RequestBody",
+        cipher: "_ResponseCipher",
+        recorder: "_ResponseRecorder",
     ) -> None:
         """Store a response before its last part is sent. If nothing was changed, release the key instead."""
-        claim, keys = made.claim, self._keys
-        if answer.status >= 500:
-            await self._run_or_log(keys.release, claim)
-        elif answer.status >= 300:
-            await self._run_or_log(keys.delete, claim)
-        elif made.shows_again:
+        claim, keys = claimed_request.claim, self._keys
+        if recorder.status >= 500:
+            await self._run_and_log_errors(keys.release, claim)
+        elif recorder.status >= 300:
+            await self._run_and_log_errors(keys.delete, claim)
+        elif claimed_request.shows_again:
             await (
-                self._run_or_log(keys.store_response, claim, None)
-                if made.is_made
-                else self._run_or_log(keys.release, claim)
+                self._run_and_log_errors(keys.store_response, claim, None)
+                if claimed_request.is_made
+                else self._run_and_log_errors(keys.release, claim)
             )
         else:
-            sealed = secret.seal(answer.status, answer.headers, bytes(answer.body))
-            if len(sealed) > MAX_RESPONSE_BYTES or answer.is_cut:
-                await self._run_or_log(keys.delete, claim)
+            sealed = cipher.encrypt(recorder.status, recorder.headers, bytes(recorder.body))
+            if len(sealed) > MAX_RESPONSE_BYTES or recorder.is_cut:
+                await self._run_and_log_errors(keys.delete, claim)
             else:
-                await self._run_or_log(
+                await self._run_and_log_errors(
                     keys.store_response, claim, sealed, body.sha256 if has_file_body(body.scope) else None
                 )
 
     async def _renew_lease(self, claim: Claim) -> None:
         while True:
             await asyncio.sleep(LEASE_SECONDS / 3)
-            await self._run_or_log(self._keys.renew, claim)
+            await self._run_and_log_errors(self._keys.renew, claim)
 
-    async def _run_or_log(self, step: Callable[..., None], *arguments: object) -> None:
+    async def _run_and_log_errors(self, function: Callable[..., None], *arguments: object) -> None:
         """Run a bookkeeping step. Errors are logged but not raised, because the client must get its response."""
         try:
-            await self._threads.run(step, *arguments)
+            await self._threads.run(function, *arguments)
         except LeadlineError as error:
             log.warning("response not stored under its Idempotency-Key", error=repr(error))
 
 
-class _Body:
+class _RequestBody:
     """A request body with its digest. The digest ignores a form's multipart boundary, which differs on each attempt."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -187,7 +191,7 @@ class _Body:
         whole.update(self._tail)
         return whole.hexdigest()
 
-    async def read(self) -> None:
+    async def read_all(self) -> None:
         """Read the whole body. A body that is not a file is buffered for the application."""
         keeps = not has_file_body(self.scope)
         while not self._ended:
@@ -219,9 +223,9 @@ class _Body:
 class _ResponseRecorder:
     """Forwards a response, and calls `settle` before sending the last part."""
 
-    def __init__(self, send: Send, settle: Callable[["_ResponseRecorder"], Awaitable[None]]) -> None:
+    def __init__(self, send: Send, on_complete: Callable[["_ResponseRecorder"], Awaitable[None]]) -> None:
         self._send = send
-        self._settle = settle
+        self._settle = on_complete
         self.status = 500
         self.headers: list[tuple[bytes, bytes]] = []
         self.body = bytearray()
@@ -240,7 +244,7 @@ class _ResponseRecorder:
         await self._send(message)
 
 
-class _ResponseSeal:
+class _ResponseCipher:
     """Encrypts responses with a key derived from the client's credential and Idempotency-Key.
 
     Neither the credential nor the Idempotency-Key is stored.
@@ -251,20 +255,20 @@ class _ResponseSeal:
         derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"leadline idempotency").derive(secret)
         self._cipher = AESGCM(derived)
 
-    def seal(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes:
+    def encrypt(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes:
         head = {"status": status, "headers": [[part.decode("latin-1") for part in header] for header in headers]}
         nonce = token_bytes(_NONCE_BYTES)
         content = zlib.compress(json.dumps(head).encode() + b"\n" + body)
         # guard: idempotency-sealed
         return nonce + self._cipher.encrypt(nonce, content, None)
 
-    def unseal(self, sealed: bytes) -> tuple[dict[str, Any], bytes]:
+    def decrypt(self, encrypted_response: bytes) -> tuple[dict[str, Any], bytes]:
         """Decrypt a response and return its head and body.
 
         Raises `IdempotencyKeyReusedError` if the response was sealed with another credential.
         """
         try:
-            content = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
+            content = self._cipher.decrypt(encrypted_response[:_NONCE_BYTES], encrypted_response[_NONCE_BYTES:], None)
         except InvalidTag as error:
             raise IdempotencyKeyReusedError(
                 "The response stored under this Idempotency-Key belongs to another of your tokens or sessions, and can "
@@ -291,7 +295,7 @@ def _mark_replayed(send: Send) -> Send:
     return send_marked
 
 
-def _read_key(scope: Scope) -> bytes | None:
+def _parse_idempotency_key(scope: Scope) -> bytes | None:
     """Return the Idempotency-Key of a POST request, or None if it has none. Raises `InputError` for an invalid key."""
     if scope["type"] != "http" or scope["method"] != "POST" or not accepts_idempotency_key(scope["path"]):
         return None
@@ -303,7 +307,7 @@ def _read_key(scope: Scope) -> bytes | None:
     return given[0]
 
 
-def _compute_digest(scope: Scope, body: _Body) -> str:
+def _compute_request_digest(scope: Scope, body: _RequestBody) -> str:
     """Return a digest of the method, the URL and, if the body was read, the body."""
     address = f"{scope['method']} {scope['path']}?".encode() + scope["query_string"]
     read = b"" if has_file_body(scope) else body.sha256.encode()
@@ -313,9 +317,9 @@ def _compute_digest(scope: Scope, body: _Body) -> str:
 _ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
-def build_etag_headers(shown: Document | Collection) -> dict[str, str]:
+def build_etag_headers(resource: Document | Collection) -> dict[str, str]:
     """Return the `ETag` header of a document or a collection."""
-    return {"ETag": f'"{shown.tag}"'}
+    return {"ETag": f'"{resource.tag}"'}
 
 
 def parse_if_match(if_match: str | None) -> frozenset[str] | None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import structlog
 
-from api.admission.request_rates import RequestRates
+from api.admission.request_rates import RequestRateLimiter
 from ingest.storage.answers import run_records as runs
 from ingest.storage.errors import LeadlineError
 from ingest.storage.quotas.records import NANODOLLARS, Account, Quota, QuotaStatus, Spending, to_nanodollars
@@ -40,9 +40,11 @@ class Meter:
     there is a dollar quota and the model is not free. A confirmed answer reserves the whole remaining quota.
     """
 
-    def __init__(self, quotas: Quotas, rates: RequestRates, *, answer_tokens: int, model_is_free: bool) -> None:
+    def __init__(
+        self, quotas: Quotas, rate_limiter: RequestRateLimiter, *, answer_tokens: int, model_is_free: bool
+    ) -> None:
         self.quotas = quotas
-        self._rates = rates
+        self._rates = rate_limiter
         self._answer_tokens = answer_tokens
         self._model_is_free = model_is_free
         self._limits: dict[Account, tuple[float, _Limits]] = {}
@@ -75,42 +77,42 @@ class Meter:
             return True
         return any(Quota.REQUESTS_PER_MINUTE in limited for limited in kept[1].values())
 
-    def load_storage_standings(self, account: Account) -> Sequence[QuotaStatus]:
+    def load_storage_statuses(self, account: Account) -> Sequence[QuotaStatus]:
         """Return how much of each storage quota is used. The result is empty if no storage quota is set."""
         stored = [Quota.DOCUMENTS, Quota.BYTES]
         if not any(quota in limited for limited in self._load_limits(account).values() for quota in stored):
             return []
         return self.quotas.load_statuses(account, stored)
 
-    def reserve_answer(self, account: Account, wanted: AnswerOptions) -> "MeteredWork":
+    def reserve_answer(self, account: Account, options: AnswerOptions) -> "MeteredWork":
         """Reserve a slot and budget for an answer. Raises `QuotaExceededError` if the quotas do not allow it."""
-        wants = self.build_run_reservation(account, wanted)
-        return self._reserve(account, "answer", wants.tokens, wants.nanodollars)
+        wants = self.build_quota_request(account, options)
+        return self._reserve_budget(account, "answer", wants.tokens, wants.nanodollars)
 
-    def build_run_reservation(self, account: Account, wanted: AnswerOptions) -> runs.QuotaRequest:
+    def build_quota_request(self, account: Account, options: AnswerOptions) -> runs.QuotaRequest:
         """Return the reservation for an answer, which takes effect when the run is created."""
-        return runs.QuotaRequest(account, self._compute_tokens(wanted), self._compute_nanodollars(wanted))
+        return runs.QuotaRequest(
+            account, self._compute_reserved_tokens(options), self._compute_reserved_nanodollars(options)
+        )
 
-    def meter_rewriter(self, account: Account, rewriter: ModelRewriter) -> "MeteredRewriter":
+    def wrap_rewriter(self, account: Account, rewriter: ModelRewriter) -> "MeteredRewriter":
         """Wrap a rewriter so that the tokens and dollars it spends count against an account."""
         return MeteredRewriter(self, account, rewriter)
 
-    def reserve_rewrite(self, account: Account, most: Limits) -> "MeteredWork":
+    def reserve_rewrite(self, account: Account, limits: Limits) -> "MeteredWork":
         """Reserve budget for a rewrite. Raises `QuotaExceededError` if the quotas do not allow it."""
-        return self._reserve(account, "rewrite", most.tokens, to_nanodollars(most.dollars or Decimal(0)))
+        return self._reserve_budget(account, "rewrite", limits.tokens, to_nanodollars(limits.dollars or Decimal(0)))
 
-    def settle(self, metered: "MeteredWork") -> None:
+    def settle_work(self, work: "MeteredWork") -> None:
         """Replace the reservation of finished work with its actual spending.
 
         If the catalog is unavailable, the reservation expires with its lease instead.
         """
         with self._lock:
-            if self._open.pop(metered.granted.id, None) is None:
+            if self._open.pop(work.granted.id, None) is None:
                 return
         try:
-            self.quotas.charge(
-                metered.account, metered.kind, metered.granted.id, metered.spent, reported=metered.reported
-            )
+            self.quotas.charge(work.account, work.kind, work.granted.id, work.spending, reported_spending=work.reported)
         except LeadlineError as error:
             log.warning("spending not settled; its reservation will expire", error=repr(error))
 
@@ -119,7 +121,7 @@ class Meter:
         if self._thread is not None:
             self._thread.join()
 
-    def _reserve(self, account: Account, kind: Kind, tokens: int | None, dollars: int | None) -> "MeteredWork":
+    def _reserve_budget(self, account: Account, kind: Kind, tokens: int | None, dollars: int | None) -> "MeteredWork":
         granted = self.quotas.reserve(account, kind, str(uuid.uuid4()), tokens=tokens, nanodollars=dollars)
         metered = MeteredWork(self, account, kind, granted)
         with self._lock:
@@ -133,7 +135,7 @@ class Meter:
         while not self._closing.wait(self.quotas.lease_seconds / 3):
             with self._lock:
                 # The lock is held during the update, so that a reservation cannot be settled first and then extended.
-                spent = {identifier: metered.spent for identifier, metered in self._open.items()}
+                spent = {identifier: metered.spending for identifier, metered in self._open.items()}
                 try:
                     self.quotas.extend_reservations(spent)
                 except Exception as error:  # noqa: BLE001 - the catalog may recover before the leases expire
@@ -154,21 +156,21 @@ class Meter:
         self._limits[account] = (now + _LIMITS_CACHE_SECONDS, found)
         return found
 
-    def _compute_tokens(self, wanted: AnswerOptions) -> int | None:
-        given = wanted.limits or Limits()
+    def _compute_reserved_tokens(self, options: AnswerOptions) -> int | None:
+        given = options.limits or Limits()
         if given.tokens is not None:
             return given.tokens
         if given.prompt_tokens is not None and given.completion_tokens is not None:
             return given.prompt_tokens + given.completion_tokens
-        return None if wanted.confirm else self._answer_tokens
+        return None if options.confirm else self._answer_tokens
 
-    def _compute_nanodollars(self, wanted: AnswerOptions) -> int | None:
-        given = wanted.limits or Limits()
+    def _compute_reserved_nanodollars(self, options: AnswerOptions) -> int | None:
+        given = options.limits or Limits()
         if self._model_is_free:
             return 0
         if given.dollars is not None:
             return to_nanodollars(given.dollars)
-        return None if wanted.confirm else to_nanodollars(MAX_UNCONFIRMED_DOLLARS)
+        return None if options.confirm else to_nanodollars(MAX_UNCONFIRMED_DOLLARS)
 
 
 class MeteredWork(Durability):
@@ -177,20 +179,20 @@ class MeteredWork(Durability):
     `reported` is the spending that has been recorded in the catalog so far.
     """
 
-    def __init__(self, meter: Meter, account: Account, kind: Kind, granted: SpendingGrant) -> None:
+    def __init__(self, meter: Meter, account: Account, kind: Kind, grant: SpendingGrant) -> None:
         self.account = account
         self.kind = kind
-        self.granted = granted
+        self.granted = grant
         self.reported = Spending()
         self._meter = meter
         self._budget: Budget | None = None
 
     @property
-    def spent(self) -> Spending:
+    def spending(self) -> Spending:
         """The spending of the work so far."""
         if self._budget is None:
             return Spending()
-        spent = self._budget.spent
+        spent = self._budget.spending
         return Spending(spent.calls, spent.prompt_tokens, spent.completion_tokens, to_nanodollars(spent.dollars))
 
     def build_budget(self, limits: Limits, price: Price | None) -> Budget:
@@ -203,18 +205,18 @@ class MeteredWork(Durability):
         self._budget = super().build_budget(limits.narrow_to(reserved), price)
         return self._budget
 
-    def stream_events(self, begin: Callable[[], Iterator[Event]]) -> Generator[Event, None, None]:
+    def stream_events(self, create_events: Callable[[], Iterator[Event]]) -> Generator[Event, None, None]:
         """Start the work and yield its events. The reservation is settled when the events end, even with an error.
 
         Raises `QuotaExceededError` if the work stopped early because less was reserved than had been requested.
         """
         try:
-            return self._settle_after(begin())
+            return self._iter_and_settle(create_events())
         except BaseException:
-            self._meter.settle(self)
+            self._meter.settle_work(self)
             raise
 
-    def _settle_after(self, events: Iterator[Event]) -> Generator[Event, None, None]:
+    def _iter_and_settle(self, events: Iterator[Event]) -> Generator[Event, None, None]:
         try:
             yield from events
         except BudgetExhaustedError as error:
@@ -222,7 +224,7 @@ class MeteredWork(Durability):
                 raise
             raise self.granted.lowered from error
         finally:
-            self._meter.settle(self)
+            self._meter.settle_work(self)
 
 
 class MeteredRewriter:
@@ -233,10 +235,10 @@ class MeteredRewriter:
         self._account = account
         self._rewriter = rewriter
 
-    def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
+    def rewrite_query(self, tenant_id: str, query: str, method: Rewrite) -> Sequence[str]:
         """Rewrite `query` with a `ModelRewriter`. Raises `QuotaExceededError` if a quota is used up."""
         metered = self._meter.reserve_rewrite(self._account, self._rewriter.compute_limits())
         try:
-            return self._rewriter.rewrite(tenant_id, query, how, metered)
+            return self._rewriter.rewrite_query(tenant_id, query, method, metered)
         finally:
-            self._meter.settle(metered)
+            self._meter.settle_work(metered)

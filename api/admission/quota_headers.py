@@ -18,9 +18,9 @@ _WINDOWS = {"minute": 60, "day": 86_400}
 _CENT_NANODOLLARS = NANODOLLARS // 100
 
 
-def report_standings(request: Request, standings: Sequence[QuotaStatus]) -> None:
-    """Add `standings`, the used and remaining quotas, to the response headers of `request`."""
-    request.scope[_STANDINGS_KEY].update({(each.of, each.quota): each for each in standings})
+def add_quota_headers(request: Request, statuses: Sequence[QuotaStatus]) -> None:
+    """Add `statuses`, the used and remaining quotas, to the response headers of `request`."""
+    request.scope[_STANDINGS_KEY].update({(each.of, each.quota): each for each in statuses})
 
 
 # Counts a request and returns the remaining request quotas. Raises `QuotaExceededError` if one is used up.
@@ -43,29 +43,30 @@ class RequestQuotas:
         standings: dict[object, QuotaStatus] = {(each.of, each.quota): each for each in counted}
         scope[_STANDINGS_KEY] = standings
 
-        async def send_with_standings(message: Message) -> None:
+        async def send_with_quota_headers(message: Message) -> None:
             if message["type"] == "http.response.start" and standings:
-                message["headers"] = [*message.get("headers", []), *_format_headers(list(standings.values()))]
+                message["headers"] = [*message.get("headers", []), *_format_quota_headers(list(standings.values()))]
             await send(message)
 
-        await self._app(scope, receive, send_with_standings)
+        await self._app(scope, receive, send_with_quota_headers)
 
 
-def _format_headers(standings: Sequence[QuotaStatus]) -> list[tuple[bytes, bytes]]:
+def _format_quota_headers(statuses: Sequence[QuotaStatus]) -> list[tuple[bytes, bytes]]:
     policies, left = [], []
-    for each in standings:
+    for each in statuses:
         name = f'"{each.of}.{each.quota}"'
         window = _WINDOWS.get(each.quota.rpartition("_per_")[2])
         unit = ';qu="cents"' if each.quota.is_in_dollars else ""
         policies.append(
-            f"{name};q={_to_header_amount(each.quota, each.limit)}{unit}" + (f";w={window}" if window else "")
+            f"{name};q={_convert_header_amount(each.quota, each.limit)}{unit}" + (f";w={window}" if window else "")
         )
         seconds = None if each.renews_at is None else max(0, round(each.renews_at - time.time()))
         left.append(
-            f"{name};r={_to_header_amount(each.quota, each.remaining)}" + ("" if seconds is None else f";t={seconds}")
+            f"{name};r={_convert_header_amount(each.quota, each.remaining)}"
+            + ("" if seconds is None else f";t={seconds}")
         )
     return [(b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(left).encode())]
 
 
-def _to_header_amount(quota: Quota, amount: int) -> int:
+def _convert_header_amount(quota: Quota, amount: int) -> int:
     return amount // _CENT_NANODOLLARS if quota.is_in_dollars else amount

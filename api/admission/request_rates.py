@@ -13,7 +13,7 @@ from ingest.storage.quotas.records import Account, Quota, QuotaStatus
 log = structlog.get_logger(__name__)
 
 
-class RequestRates:
+class RequestRateLimiter:
     """Counts the requests of the last minute, by tenant and by key.
 
     The window is sliding, so that no burst is possible at a window boundary. While Valkey is unavailable, each process
@@ -34,23 +34,30 @@ class RequestRates:
             )
             self._shared = MovingWindowRateLimiter(storage)
 
-    def count_request(self, account: Account, of: str, limit: int) -> tuple[bool, QuotaStatus]:
+    def count_request(self, account: Account, owner_type: str, limit: int) -> tuple[bool, QuotaStatus]:
         """Count a request against the `tenant` or `key`. If the limit is reached, return False and count nothing."""
         if self._shared is not None:
             try:
-                return _hit_limiter(self._shared, account, of, limit)
+                return _record_hit(self._shared, account, owner_type, limit)
             except StorageError as error:
                 log.warning("Valkey unavailable; counting requests per process", error=repr(error))
-        return _hit_limiter(self._own, account, of, limit)
+        return _record_hit(self._own, account, owner_type, limit)
 
 
-def _hit_limiter(limiter: MovingWindowRateLimiter, account: Account, of: str, limit: int) -> tuple[bool, QuotaStatus]:
+def _record_hit(
+    limiter: MovingWindowRateLimiter, account: Account, owner_type: str, limit: int
+) -> tuple[bool, QuotaStatus]:
     item: RateLimitItem = RateLimitItemPerMinute(limit)
-    who = (account.tenant_id, account.key_id if of == "key" else "")
+    who = (account.tenant_id, account.key_id if owner_type == "key" else "")
     taken = limiter.hit(item, *who)
     window = limiter.get_window_stats(item, *who)
     renews_at = max(window.reset_time, time.time())
     standing = QuotaStatus(
-        Quota.REQUESTS_PER_MINUTE, "key" if of == "key" else "tenant", limit, limit - window.remaining, 0, renews_at
+        Quota.REQUESTS_PER_MINUTE,
+        "key" if owner_type == "key" else "tenant",
+        limit,
+        limit - window.remaining,
+        0,
+        renews_at,
     )
     return taken, standing

@@ -16,18 +16,18 @@ from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.accounts.records import Principal
 from ingest.storage.ballast import Ballast
 from ingest.storage.build import (
+    AccountStores,
     AnswerStores,
     ContentStores,
     DocumentStores,
     EventStores,
-    Identities,
     SlackStores,
     Stores,
     UsageStores,
 )
 from ingest.storage.documents.records import Deletion
 from ingest.storage.errors import LeadlineError, StorageFullError
-from ingest.storage.generations.records import CopiesState, IndexState
+from ingest.storage.generations.records import IndexState, ReplicaStatus
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.jobs.jobs import Jobs
 from retrieval.errors import IndexLostError
@@ -36,7 +36,7 @@ from rlm.events import Event
 from rlm.requests import AnswerRequest
 from rlm.rewriting import ModelRewriter
 from rlm.runs.port import Durability
-from workers.enqueue import Doorbell
+from workers.enqueue import WorkNotifier
 
 log = structlog.get_logger(__name__)
 
@@ -57,17 +57,17 @@ class AnswerService(Protocol):
 
 
 class TokenChecker(Protocol):
-    """Checks bearer tokens of an identity provider; implemented by `api.accounts.oidc.OidcTokens`."""
+    """Checks bearer tokens of an identity provider; implemented by `api.accounts.oidc.OidcTokenChecker`."""
 
-    def check(self, token: str) -> Principal | None: ...
+    def check_access_token(self, token: str) -> Principal | None: ...
 
-    def check_identity(self, token: str, nonce: str) -> Principal | None: ...
+    def check_identity_token(self, token: str, nonce: str) -> Principal | None: ...
 
 
-class PageDrawer(Protocol):
-    """Renders pages of files; implemented by `api.documents.page_images.PageImages`."""
+class PageRenderer(Protocol):
+    """Renders pages of files; implemented by `api.documents.page_images.PageImageRenderer`."""
 
-    def draw_page(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes: ...
+    def render_page(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ class DocumentServices:
     intake: Intake
     file_intake: FileIntake
     uploads: ResumableUploads
-    page_images: PageDrawer
-    doorbell: Doorbell
+    page_images: PageRenderer
+    doorbell: WorkNotifier
     delete: Callable[[str, str, frozenset[str] | None], Deletion]
     settle: Callable[[str], object] = lambda _: None
     remove_files: Callable[[], object] = lambda: None
@@ -128,7 +128,7 @@ class Health:
     ping: Callable[[], None] = lambda: None
     require_index: Callable[[], None] = lambda: None
     index_state: Callable[[], IndexState] = lambda: IndexState(1)
-    index_copies: Callable[[], Sequence[CopiesState]] = tuple
+    index_copies: Callable[[], Sequence[ReplicaStatus]] = tuple
     notices: Callable[[], Mapping[str, str]] = dict
 
 
@@ -142,7 +142,7 @@ class Services:
 
     settings: Settings
     stores: Stores
-    accounts: Identities
+    accounts: AccountStores
     slack: SlackStores
     admission: Admission
     asking: QueryServices
@@ -178,39 +178,39 @@ class Services:
     def keys(self) -> ApiKeys:
         return self.accounts.keys
 
-    def identify(self, presented: str) -> Principal | None:
-        """Return the principal of the key or token `presented`, or None if it is not valid.
+    def identify_caller(self, credential: str) -> Principal | None:
+        """Return the principal of the key or token `credential`, or None if it is not valid.
 
         Raises `IdentityProviderUnavailableError` if a token cannot be checked.
         """
-        found = self.keys.check(presented)
-        if found is None and self.admission.tokens is not None and presented.count(".") == _TOKEN_DOTS:
-            return self.admission.tokens.check(presented)
+        found = self.keys.authenticate(credential)
+        if found is None and self.admission.tokens is not None and credential.count(".") == _TOKEN_DOTS:
+            return self.admission.tokens.check_access_token(credential)
         return found
 
-    def build_probes(self) -> dict[str, Callable[[], str]]:
+    def build_health_probes(self) -> dict[str, Callable[[], str]]:
         """Return a health probe for each component. A probe returns a state and only logs failure details."""
         return {
-            "catalog": lambda: self._check_part("catalog", self.health.ping),
-            "search": lambda: self._check_part("search", self.health.require_index),
-            "copies": self._check_copies,
-            "disk": lambda: self._check_part("disk", self.contents.blobs.require_free_space),
+            "catalog": lambda: self._check_component("catalog", self.health.ping),
+            "search": lambda: self._check_component("search", self.health.require_index),
+            "copies": self._check_replicas,
+            "disk": lambda: self._check_component("disk", self.contents.blobs.require_free_space),
             "language_model": lambda: str(self.asking.answering.get_state()["state"]),
-            "upkeep": self._check_upkeep,
+            "upkeep": self._check_maintenance,
         }
 
-    def _check_copies(self) -> str:
+    def _check_replicas(self) -> str:
         """Return the state of the index's shard replicas. `leadline doctor` and the log name incomplete shards."""
-        found: Sequence[CopiesState] = ()
+        found: Sequence[ReplicaStatus] = ()
 
-        def load_copies() -> None:
+        def load_replicas() -> None:
             nonlocal found
             found = self.health.index_copies()
 
-        state = self._check_part("copies", load_copies)
-        return summarize_copies(found) if state == "ready" else state
+        state = self._check_component("copies", load_replicas)
+        return summarize_replicas(found) if state == "ready" else state
 
-    def _check_upkeep(self) -> str:
+    def _check_maintenance(self) -> str:
         """Return the state of background maintenance. `leadline doctor` and the log say why it stopped."""
         found: Mapping[str, str] = {}
 
@@ -218,27 +218,27 @@ class Services:
             nonlocal found
             found = self.health.notices()
 
-        state = self._check_part("upkeep", load_notices)
+        state = self._check_component("upkeep", load_notices)
         return "stopped" if found else state
 
-    def _check_part(self, part: str, require: Callable[[], None]) -> str:
+    def _check_component(self, component: str, check: Callable[[], None]) -> str:
         try:
-            require()
+            check()
         except IndexLostError as error:
-            log.warning("part lost", part=part, code=error.code, detail=str(error))
+            log.warning("part lost", part=component, code=error.code, detail=str(error))
             return "lost"
         except StorageFullError as error:
-            log.warning("disk full", part=part, detail=str(error))
+            log.warning("disk full", part=component, detail=str(error))
             return "full"
         except LeadlineError as error:
-            log.warning("part not ready", part=part, code=error.code, detail=str(error))
+            log.warning("part not ready", part=component, code=error.code, detail=str(error))
             # guard: health-without-details
             return "unavailable"
         return "ready"
 
 
-def summarize_copies(copies: Sequence[CopiesState]) -> str:
+def summarize_replicas(replicas: Sequence[ReplicaStatus]) -> str:
     """Return the state of the shard replicas: `none` for an index on a single node, `degraded` if some are missing."""
-    if not copies:
+    if not replicas:
         return "none"
-    return "degraded" if any(each.short for each in copies) else "ready"
+    return "degraded" if any(each.short for each in replicas) else "ready"

@@ -25,19 +25,22 @@ class TenantSlots:
         self,
         slots: int,
         *,
-        refuse: Callable[[str], LeadlineError],
-        waiting: int = 0,
-        wait_seconds: float = 0.0,
-        share: int | None = None,
+        build_error: Callable[[str], LeadlineError],
+        max_waiting: int = 0,
+        max_wait_seconds: float = 0.0,
+        max_slots_per_tenant: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Set the limits. `share` is the maximum number of slots for one tenant, by default three quarters."""
+        """Set the limits.
+
+        `max_slots_per_tenant` is the maximum number of slots for one tenant, by default three quarters.
+        """
         self._slots = slots
         # guard: tenant-share-of-places
-        self._share = max(1, slots - slots // 4) if share is None else min(share, slots)
-        self._refuse = refuse
-        self._waiting_each = waiting
-        self._wait_seconds = wait_seconds
+        self._share = max(1, slots - slots // 4) if max_slots_per_tenant is None else min(max_slots_per_tenant, slots)
+        self._refuse = build_error
+        self._waiting_each = max_waiting
+        self._wait_seconds = max_wait_seconds
         self._clock = clock
         self._taken: Counter[str] = Counter()
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
@@ -46,7 +49,7 @@ class TenantSlots:
     async def acquire(self, tenant_id: str) -> "Slot":
         """Wait for a slot. Raises the error built by `refuse` if too many are waiting or the wait takes too long."""
         self._seen[tenant_id] = self._clock()
-        if tenant_id not in self._queues and self._has_room(tenant_id):
+        if tenant_id not in self._queues and self._has_free_slot(tenant_id):
             self._taken[tenant_id] += 1
             return Slot(self, tenant_id)
         queue = self._queues.setdefault(tenant_id, deque())
@@ -59,7 +62,7 @@ class TenantSlots:
             async with asyncio.timeout(self._wait_seconds):
                 await turn
         except BaseException as error:
-            self._abandon_turn(tenant_id, turn)
+            self._cancel_waiter(tenant_id, turn)
             if isinstance(error, TimeoutError):
                 raise self._refuse(f"No slot became free within {self._wait_seconds:g} seconds.") from error
             raise
@@ -70,9 +73,9 @@ class TenantSlots:
         self._taken[tenant_id] -= 1
         if not self._taken[tenant_id]:
             del self._taken[tenant_id]
-        self._serve_waiting()
+        self._serve_waiting_requests()
 
-    def _has_room(self, tenant_id: str) -> bool:
+    def _has_free_slot(self, tenant_id: str) -> bool:
         taken = self._taken[tenant_id]
         return self._taken.total() < self._slots and taken < min(self._share, self._compute_fair_share())
 
@@ -83,9 +86,9 @@ class TenantSlots:
                 del self._seen[tenant]
         return -(-self._slots // max(1, len(self._seen)))
 
-    def _serve_waiting(self) -> None:
+    def _serve_waiting_requests(self) -> None:
         """Hand free slots to waiting tenants in round-robin order."""
-        while waiting := next((tenant for tenant in self._queues if self._has_room(tenant)), None):
+        while waiting := next((tenant for tenant in self._queues if self._has_free_slot(tenant)), None):
             turn = self._queues[waiting].popleft()
             if not turn.cancelled():  # A cancelled request removes itself from the queue.
                 self._taken[waiting] += 1
@@ -93,11 +96,11 @@ class TenantSlots:
                 self._queues.move_to_end(waiting)
             self._remove_empty_queue(waiting)
 
-    def _abandon_turn(self, tenant_id: str, turn: asyncio.Future[None]) -> None:
-        if not turn.cancelled():
+    def _cancel_waiter(self, tenant_id: str, waiter: asyncio.Future[None]) -> None:
+        if not waiter.cancelled():
             self.release_slot(tenant_id)  # The slot was handed over just as the request was cancelled.
-        elif turn in self._queues.get(tenant_id, ()):
-            self._queues[tenant_id].remove(turn)
+        elif waiter in self._queues.get(tenant_id, ()):
+            self._queues[tenant_id].remove(waiter)
             self._remove_empty_queue(tenant_id)
 
     def _remove_empty_queue(self, tenant_id: str) -> None:
@@ -108,8 +111,8 @@ class TenantSlots:
 class Slot:
     """A slot that is held until it is released or exchanged for another kind."""
 
-    def __init__(self, turns: TenantSlots, tenant_id: str) -> None:
-        self._turns: TenantSlots | None = turns
+    def __init__(self, tenant_slots: TenantSlots, tenant_id: str) -> None:
+        self._turns: TenantSlots | None = tenant_slots
         self._tenant_id = tenant_id
 
     def release(self) -> None:
@@ -118,11 +121,11 @@ class Slot:
         if turns is not None:
             turns.release_slot(self._tenant_id)
 
-    async def move_to(self, turns: TenantSlots) -> None:
-        """Exchange this slot for one from `turns`, which hands out slots of another kind, such as stream slots.
+    async def move_to(self, tenant_slots: TenantSlots) -> None:
+        """Exchange this slot for one from `tenant_slots`, which hands out slots of another kind, such as stream slots.
 
-        Raises the error built by `turns` if no slot can be acquired.
+        Raises the error built by `tenant_slots` if no slot can be acquired.
         """
         self.release()
-        await turns.acquire(self._tenant_id)
-        self._turns = turns
+        await tenant_slots.acquire(self._tenant_id)
+        self._turns = tenant_slots

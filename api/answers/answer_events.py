@@ -24,7 +24,7 @@ from api.answers.schemas import AnswerOut
 from api.http import sse
 from api.http.problems import CLIENT_CLOSED_REQUEST, build_internal_problem, build_problem
 from ingest.storage.errors import LeadlineError
-from rlm.answers import Answer, convert_to_json
+from rlm.answers import Answer, convert_to_json_value
 from rlm.events import Cell, Completed, Drafted, Event, Reading, Retrieved
 from rlm.runs.bodies import build_cell_body
 
@@ -39,18 +39,18 @@ Start = Callable[[Callable[[], None]], asyncio.Future[None]]
 Keep = Callable[[Answer], AnswerOut]
 
 
-class EventWriter(Protocol):
+class EventFormatter(Protocol):
     """Formats the events of one stream, in order, in the thread that produces them."""
 
-    def write_event(self, event: Event) -> str:
+    def format_event(self, event: Event) -> str:
         """Return an event in the protocol's format. The result may contain several events, or may be empty."""
 
-    def write_failure(self, problem: Mapping[str, Any]) -> str:
+    def format_failure(self, problem: Mapping[str, Any]) -> str:
         """Return the last event of a stream that failed."""
 
 
 async def wait_for_result(
-    request: Request, caller: AnswerCaller, work: asyncio.Future[_Result], stop: threading.Event
+    request: Request, caller: AnswerCaller, work: asyncio.Future[_Result], stop_event: threading.Event
 ) -> _Result | None:
     """Return the result of the work, or None if the client disconnected and the work was stopped.
 
@@ -60,19 +60,19 @@ async def wait_for_result(
     try:
         while not (await asyncio.wait({work}, timeout=_POLL_SECONDS))[0]:
             if await request.is_disconnected():
-                stop.set()
+                stop_event.set()
                 await asyncio.wait({work})
                 work.exception()  # Mark the exception as retrieved, because nothing awaits the work any more.
                 return None
             # guard: answers-end-with-key
             await _require_access(caller)
     except LeadlineError:
-        stop.set()
+        stop_event.set()
         work.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())
         raise
     except asyncio.CancelledError:  # Cancelled by a shutdown, or by MCP because the client disconnected.
         # guard: mcp-answer-ends-with-client
-        stop.set()
+        stop_event.set()
         work.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())
         raise
     return await work
@@ -81,10 +81,10 @@ async def wait_for_result(
 async def stream_answer(
     request: Request,
     caller: AnswerCaller,
-    start: Start,
-    begin: Callable[[], Iterator[Event]],
-    writer: EventWriter,
-    stop: threading.Event,
+    start_thread: Start,
+    create_events: Callable[[], Iterator[Event]],
+    formatter: EventFormatter,
+    stop_event: threading.Event,
 ) -> Response:
     """Stream the events of an iterator that is created and consumed in a thread.
 
@@ -100,7 +100,7 @@ async def stream_answer(
 
     def produce() -> None:
         try:
-            events = begin()
+            events = create_events()
         except Exception as error:  # noqa: BLE001 - re-raised where the request waits
             loop.call_soon_threadsafe(started.set_exception, error)
             return
@@ -108,29 +108,29 @@ async def stream_answer(
         try:
             for event in events:
                 if not isinstance(event, Drafted):
-                    send_entry(writer.write_event(event))
+                    send_entry(formatter.format_event(event))
         except LeadlineError as error:
-            send_entry(writer.write_failure(build_problem(error)))
+            send_entry(formatter.format_failure(build_problem(error)))
         # This is the outermost handler of a stream. The status was already sent, so an unexpected error becomes the
         # last event.
         except Exception:
             log.exception("answer failed")
-            send_entry(writer.write_failure(build_internal_problem(request.scope.get("request_id", ""))))
+            send_entry(formatter.format_failure(build_internal_problem(request.scope.get("request_id", ""))))
         finally:
             send_entry(None)
 
-    producer = start(produce)
-    if await wait_for_result(request, caller, started, stop) is None:
+    producer = start_thread(produce)
+    if await wait_for_result(request, caller, started, stop_event) is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return _StoppingResponse(_stream_entries(queue, producer, caller, writer), stop)
+    return _StoppingResponse(_stream_entries(queue, producer, caller, formatter), stop_event)
 
 
 class _StoppingResponse(StreamingResponse):
     """A streaming response that stops the work if the client disconnects, even before the first event."""
 
-    def __init__(self, events: AsyncIterator[str], stop: threading.Event) -> None:
+    def __init__(self, events: AsyncIterator[str], stop_event: threading.Event) -> None:
         super().__init__(events, media_type=sse.MEDIA_TYPE)
-        self._stop = stop
+        self._stop = stop_event
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -140,7 +140,7 @@ class _StoppingResponse(StreamingResponse):
 
 
 async def _stream_entries(
-    queue: asyncio.Queue[str | None], producer: asyncio.Future[None], caller: AnswerCaller, writer: EventWriter
+    queue: asyncio.Queue[str | None], producer: asyncio.Future[None], caller: AnswerCaller, formatter: EventFormatter
 ) -> AsyncIterator[str]:
     """Yield queue entries until one is None or the caller loses access. While the queue is empty, yield heartbeats."""
     sent_at = time.monotonic()
@@ -152,7 +152,7 @@ async def _stream_entries(
             # guard: answer-streams-end-with-key
             await _require_access(caller)
         except LeadlineError as error:
-            yield writer.write_failure(build_problem(error))
+            yield formatter.format_failure(build_problem(error))
             return
         if entry is None:
             break
@@ -170,24 +170,24 @@ async def _require_access(caller: AnswerCaller) -> None:
         await caller.require_access()
 
 
-class AnswerEventWriter:
+class AnswerEventFormatter:
     """Formats events in our own format, numbered from 1, and stores the completed answer."""
 
-    def __init__(self, keep: Keep) -> None:
-        self._keep = keep
+    def __init__(self, save_answer: Keep) -> None:
+        self._keep = save_answer
         self._number = 0
 
-    def write_event(self, event: Event) -> str:
-        name, body = _to_wire(event, self._keep)
+    def format_event(self, event: Event) -> str:
+        name, body = _convert_event(event, self._keep)
         self._number += 1
         return sse.format_event(name, body, self._number)
 
-    def write_failure(self, problem: Mapping[str, Any]) -> str:
+    def format_failure(self, problem: Mapping[str, Any]) -> str:
         self._number += 1
         return sse.format_event("error", problem, self._number)
 
 
-def _to_wire(event: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
+def _convert_event(event: Event, save_answer: Keep) -> tuple[str, dict[str, Any]]:
     """Return an event's name and body. If the event completes the answer, store the answer.
 
     Events that have no special case are sent with all of their fields.
@@ -195,7 +195,7 @@ def _to_wire(event: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
     name = type(event).__name__.lower()
     match event:
         case Completed(answer):
-            return name, keep(answer).model_dump(mode="json")
+            return name, save_answer(answer).model_dump(mode="json")
         case Retrieved(passages, query):
             titles = list(dict.fromkeys(passage.title for passage in passages))
             members = {"query": query, "passages": len(passages), "titles": titles}
@@ -204,5 +204,5 @@ def _to_wire(event: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
         case Cell(turn):
             members = build_cell_body(turn)
         case _:
-            members = convert_to_json(asdict(event))
+            members = convert_to_json_value(asdict(event))
     return name, ANSWER_EVENTS[name].model_validate(members).model_dump(mode="json")

@@ -17,9 +17,9 @@ from starlette.responses import Response
 
 from api.admission.access import get_account
 from api.admission.current_caller import AnswerCaller, CurrentCaller
-from api.admission.quota_headers import report_standings
+from api.admission.quota_headers import add_quota_headers
 from api.admission.services import Services
-from api.answers.answer_events import EventWriter, stream_answer, wait_for_result
+from api.answers.answer_events import EventFormatter, stream_answer, wait_for_result
 from api.answers.asking import CallerQuestion
 from api.answers.schemas import AnswerOut, QuestionIn
 from api.http.threads import AnswerThreads
@@ -36,28 +36,33 @@ class AnswerWork:
     """Answers one question. Every protocol uses this class, so all answers are metered in the same way."""
 
     def __init__(
-        self, request: Request, services: Services, caller: Principal, threads: AnswerThreads, asking: CallerQuestion
+        self,
+        request: Request,
+        services: Services,
+        caller: Principal,
+        threads: AnswerThreads,
+        caller_question: CallerQuestion,
     ) -> None:
         self._request = request
         self._services = services
         self._caller = caller
         self._current = AnswerCaller(CurrentCaller.from_request(request, caller, Scope.ASK), caller)
-        self._asking = asking
+        self._asking = caller_question
         self._stop = threading.Event()
-        self._start = partial(threads.start, caller.tenant_id)
+        self._start = partial(threads.start_answer, caller.tenant_id)
 
-    async def wait_for_answer(self, observe: Callable[[Event], None] = lambda _: None) -> AnswerOut | None:
+    async def wait_for_answer(self, on_event: Callable[[Event], None] = lambda _: None) -> AnswerOut | None:
         """Return the stored answer, or None if the client disconnected. Raises quota errors and errors from answering.
 
-        `observe` is called with each event in the worker thread. If it raises an error, the work stops and the error is
-        raised here.
+        `on_event` is called with each event in the worker thread. If it raises an error, the work stops and the error
+        is raised here.
         """
         if (before := await run_in_threadpool(self._asking.find_previous_answer)) is not None:
             return before
-        work = self._start(lambda: self._asking.save_answer(collect_answer(self._observe_events(observe))))
+        work = self._start(lambda: self._asking.save_answer(collect_answer(self._observe_events(on_event))))
         return await wait_for_result(self._request, self._current, work, self._stop)
 
-    async def stream(self, writer: EventWriter) -> Response:
+    async def stream_events(self, formatter: EventFormatter) -> Response:
         """Return a response that streams the events. Raises quota errors.
 
         If the request is a repeat, the stream contains the text of the stored answer in one piece, and then the stored
@@ -65,38 +70,42 @@ class AnswerWork:
         """
         before = await run_in_threadpool(self._asking.find_previous_answer)
         begin = self._start_work if before is None else partial(_replay_events, before)
-        return await stream_answer(self._request, self._current, self._start, begin, writer, self._stop)
+        return await stream_answer(self._request, self._current, self._start, begin, formatter, self._stop)
 
-    def _observe_events(self, observe: Callable[[Event], None]) -> Iterator[Event]:
+    def _observe_events(self, on_event: Callable[[Event], None]) -> Iterator[Event]:
         with closing(self._start_work()) as events:
             for event in events:
-                observe(event)
+                on_event(event)
                 yield event
 
     def _start_work(self) -> Generator[Event, None, None]:
         services, asked = self._services, self._asking.request
         metered = services.admission.meter.reserve_answer(get_account(self._caller), asked.wanted)
-        report_standings(self._request, metered.granted.standings)
+        add_quota_headers(self._request, metered.granted.standings)
         return metered.stream_events(
             lambda: services.asking.answering.stream(asked, cancelled=self._stop.is_set, durability=metered)
         )
 
 
-def _replay_events(before: AnswerOut) -> Iterator[Event]:
-    yield Delta(before.text)
+def _replay_events(answer: AnswerOut) -> Iterator[Event]:
+    yield Delta(answer.text)
     yield Completed(
         cast(Answer, None)
     )  # This result is unused, because event writers get the answer from `CallerQuestion.save_answer`.
 
 
 def start_run(
-    services: Services, caller: Principal, body: QuestionIn, asking: CallerQuestion, request_id: str | None = None
+    services: Services,
+    caller: Principal,
+    body: QuestionIn,
+    caller_question: CallerQuestion,
+    request_id: str | None = None,
 ) -> Run:
     """Queue a run. If `request_id` was used before, return the run that the first request with this id started.
 
     Work that needs a model, including the choice of a strategy, is left to the worker. Raises quota errors.
     """
-    question = asking.request
+    question = caller_question.request
     wanted, scope = question.wanted, question.scope
     request = RunRequest(
         caller.tenant_id,
@@ -115,14 +124,19 @@ def start_run(
         readers=caller.readers,
         pauses=body.pause_on_budget,
     )
-    known = services.answers.runs.find_existing(request)
+    known = services.answers.runs.find_existing_run(request)
     if known is not None:  # A repeated request returns its run, even if quotas or limits would reject the question now.
         return known
-    limits = build_unconfirmed_limits(is_confirmed=wanted.confirm, model_costs=services.asking.model_costs)
-    wants = services.admission.meter.build_run_reservation(get_account(caller), wanted)
+    limits = build_unconfirmed_limits(is_confirmed=wanted.confirm, has_model_price=services.asking.model_costs)
+    wants = services.admission.meter.build_quota_request(get_account(caller), wanted)
     # guard: runs-metered
     run, _ = services.answers.runs.create(
-        replace(request, unasked=build_limits_body(limits), conversation_id=asking.ensure_conversation(), wanted=wants)
+        replace(
+            request,
+            unasked=build_limits_body(limits),
+            conversation_id=caller_question.ensure_conversation(),
+            wanted=wants,
+        )
     )
-    services.work.doorbell.ring(JobKind.RUN)
+    services.work.doorbell.notify(JobKind.RUN)
     return run

@@ -9,13 +9,13 @@ from api.admission.idempotency import ClaimedRequest
 from api.admission.services import Services
 from api.answers.forms import Form
 from api.answers.rendering import render_answer
-from api.answers.schemas import AnswerOut, QuestionIn, extract_cited_documents
+from api.answers.schemas import AnswerOut, QuestionIn, extract_cited_document_ids
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import NEW_CONVERSATION, StoredAnswer
 from ingest.storage.documents.records import UsedVersions, generate_work_id
 from ingest.storage.errors import AnswerNotFoundError, IngestError
-from rlm.answers import Answer, build_kept_answer
-from rlm.requests import AnswerOptions, AnswerRequest, EarlierMessage, StrategyName, check_question
+from rlm.answers import Answer, build_stored_answer
+from rlm.requests import AnswerOptions, AnswerRequest, EarlierMessage, StrategyName, normalize_question
 
 log = structlog.get_logger(__name__)
 
@@ -38,14 +38,14 @@ class CallerQuestion:
         body: QuestionIn,
         claim: ClaimedRequest | None = None,
         *,
-        kept: bool = True,
+        is_stored: bool = True,
     ) -> None:
         self._services = services
         self._caller = caller
         self._claim = claim
-        self._is_kept = kept
+        self._is_kept = is_stored
         self._before: AnswerOut | None = None
-        self._question = check_question(body.asked)
+        self._question = normalize_question(body.question_text)
         self._conversation_id = None if body.conversation == NEW_CONVERSATION else body.conversation
         self._forms = body.render
         self._is_new = body.conversation == NEW_CONVERSATION
@@ -53,7 +53,7 @@ class CallerQuestion:
             self._question,
             body.build_scope(caller),
             select_recent_messages(self._load_history(body)),
-            self._build_options(body),
+            self._build_answer_options(body),
             UsedVersions(claim.id if claim else generate_work_id(), self._load_used_versions()),
         )
 
@@ -78,7 +78,7 @@ class CallerQuestion:
                 raise
             return None
         claim.is_made = True
-        self._before = render_in_forms(
+        self._before = render_in_formats(
             self._services, build_visible_answer(self._services, self._caller, kept), self._forms
         )
         return self._before
@@ -86,7 +86,7 @@ class CallerQuestion:
     def ensure_conversation(self) -> str | None:
         """Return the id of the answer's conversation. If the request asks for a new conversation, create one."""
         if self._is_new and self._conversation_id is None:
-            self._conversation_id = self._services.answers.conversations.start(
+            self._conversation_id = self._services.answers.conversations.start_conversation(
                 self._caller.tenant_id, self._question, self._caller.owner
             )
         return self._conversation_id
@@ -105,11 +105,11 @@ class CallerQuestion:
         try:
             conversation = self.ensure_conversation()
             kept_as = self._services.answers.conversations.store_answer(
-                self._build_kept_answer(answer, identifier, conversation), versions
+                self._build_stored_answer(answer, identifier, conversation), versions
             )
             if self._claim is not None:
                 self._claim.is_made = True
-            return render_in_forms(self._services, AnswerOut.from_kept_answer(kept_as), self._forms)
+            return render_in_formats(self._services, AnswerOut.from_stored_answer(kept_as), self._forms)
         except (
             IngestError
         ) as error:  # The work is already paid for, so the client gets the answer even though it could not be stored.
@@ -118,16 +118,16 @@ class CallerQuestion:
             return self._build_unsaved_answer(noted, identifier)
 
     def _build_unsaved_answer(self, answer: Answer, identifier: str) -> AnswerOut:
-        body = self._build_kept_answer(answer, identifier, None).body
-        return render_in_forms(
+        body = self._build_stored_answer(answer, identifier, None).body
+        return render_in_formats(
             self._services, AnswerOut.from_body(body, identifier=None, conversation=None), self._forms
         )
 
-    def _build_kept_answer(self, answer: Answer, identifier: str, conversation: str | None) -> StoredAnswer:
+    def _build_stored_answer(self, answer: Answer, identifier: str, conversation: str | None) -> StoredAnswer:
         caller = self._caller
-        return build_kept_answer(answer, identifier, caller.tenant_id, self._question, conversation, caller.owner)
+        return build_stored_answer(answer, identifier, caller.tenant_id, self._question, conversation, caller.owner)
 
-    def _build_options(self, body: QuestionIn) -> AnswerOptions:
+    def _build_answer_options(self, body: QuestionIn) -> AnswerOptions:
         """Return the options of the answer.
 
         If the question names one collection and no strategy, the collection's default strategy is used.
@@ -145,15 +145,15 @@ class CallerQuestion:
         """Return the document versions that were used for earlier answers in the conversation."""
         if self._conversation_id is None:
             return frozenset()
-        return self._services.answers.conversations.list_versions(self._caller.tenant_id, self._conversation_id)
+        return self._services.answers.conversations.list_used_versions(self._caller.tenant_id, self._conversation_id)
 
     def _load_history(self, body: QuestionIn) -> Sequence[EarlierMessage]:
         if self._conversation_id is None:
-            return body.said_before
+            return body.earlier_messages
         found = self._services.answers.conversations.list_last_exchanges(
             self._caller.tenant_id,
             self._conversation_id,
-            characters=HISTORY_CHARS,
+            max_characters=HISTORY_CHARS,
             owner=self._caller.visible_owner,
         )
         return [
@@ -177,28 +177,28 @@ def require_collections(
 
 
 def select_recent_messages(
-    messages: Sequence[EarlierMessage], characters: int = HISTORY_CHARS
+    messages: Sequence[EarlierMessage], max_chars: int = HISTORY_CHARS
 ) -> tuple[EarlierMessage, ...]:
-    """Return the last messages that fit in `characters`, oldest first. If the last one is too long, truncate it."""
+    """Return the last messages that fit in `max_chars`, oldest first. If the last one is too long, truncate it."""
     kept: list[EarlierMessage] = []
     for message in reversed(messages):
-        if len(message.text) > characters:
+        if len(message.text) > max_chars:
             if not kept:
-                kept.append(replace(message, text=message.text[:characters]))
+                kept.append(replace(message, text=message.text[:max_chars]))
             break
         kept.append(message)
-        characters -= len(message.text)
+        max_chars -= len(message.text)
     return tuple(reversed(kept))
 
 
-def build_visible_answer(services: Services, caller: Principal, kept: StoredAnswer) -> AnswerOut:
+def build_visible_answer(services: Services, caller: Principal, stored_answer: StoredAnswer) -> AnswerOut:
     """Return a stored answer without quotations from documents that were deleted or that the caller cannot read."""
-    named = extract_cited_documents(kept.body)
-    return AnswerOut.from_kept_answer(
-        kept, services.answers.conversations.list_withheld_documents(named, caller.readers)
+    named = extract_cited_document_ids(stored_answer.body)
+    return AnswerOut.from_stored_answer(
+        stored_answer, services.answers.conversations.list_withheld_documents(named, caller.readers)
     )
 
 
-def render_in_forms(services: Services, answer: AnswerOut, forms: Sequence[Form]) -> AnswerOut:
+def render_in_formats(services: Services, answer: AnswerOut, formats: Sequence[Form]) -> AnswerOut:
     """Return the answer with its text also rendered in the requested formats."""
-    return render_answer(answer, forms, services.settings.public_url) if forms else answer
+    return render_answer(answer, formats, services.settings.public_url) if formats else answer

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query
 
 from api.admission.access import Asker, Caller, ServicesDep
 from api.admission.services import Services
-from api.answers.asking import render_in_forms
+from api.answers.asking import render_in_formats
 from api.answers.conversation_schemas import ConversationOut, ConversationPage, ConversationWithTurnsOut, TurnOut
 from api.answers.forms import Form
-from api.answers.schemas import extract_cited_documents
+from api.answers.schemas import extract_cited_document_ids
 from api.feedback.schemas import FeedbackOut
 from api.http.cursors import decode_cursor, encode_cursor
 from ingest.storage.answers.feedback_records import FeedbackEntry
@@ -65,11 +65,11 @@ def one(
         owner=caller.visible_owner,
     )
     page = found[:limit]
-    named = {document for kept in page for document in extract_cited_documents(kept.body)}
+    named = {document for kept in page for document in extract_cited_document_ids(kept.body)}
     deleted = services.answers.conversations.list_withheld_documents(named, caller.readers)
     feedback = services.answers.feedback.list_by_author(caller.tenant_id, [kept.id for kept in page], caller.owner)
     turns = [
-        _build_turn(services, TurnOut.from_kept_answer(kept, deleted), feedback.get(kept.id), render or ())
+        _build_turn(services, TurnOut.from_stored_answer(kept, deleted), feedback.get(kept.id), render or ())
         for kept in page
     ]
     more = encode_cursor(page[-1].turn or 0) if len(found) > limit else None
@@ -80,12 +80,12 @@ def one(
     )
 
 
-def _build_turn(services: Services, turn: TurnOut, feedback: FeedbackEntry | None, forms: Sequence[Form]) -> TurnOut:
+def _build_turn(services: Services, turn: TurnOut, feedback: FeedbackEntry | None, formats: Sequence[Form]) -> TurnOut:
     own = None if feedback is None else FeedbackOut.from_entry(feedback, feedback.author)
-    return turn.model_copy(update={"answer": render_in_forms(services, turn.answer, forms), "feedback": own})
+    return turn.model_copy(update={"answer": render_in_formats(services, turn.answer, formats), "feedback": own})
 
 
 @router.delete("/{conversation_id}", status_code=204)
 def delete(conversation_id: str, caller: Asker, services: ServicesDep) -> None:
     """Delete a conversation with all its answers."""
-    services.answers.conversations.delete(caller.tenant_id, conversation_id, caller.visible_owner)
+    services.answers.conversations.delete_conversation(caller.tenant_id, conversation_id, caller.visible_owner)

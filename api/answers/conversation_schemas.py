@@ -76,9 +76,13 @@ class TurnOut(Wire):
     created_at: Instant
 
     @classmethod
-    def from_kept_answer(cls, kept: StoredAnswer, deleted: Collection[str]) -> Self:
-        """Build the turn from a stored answer. `deleted` lists the documents that must not be shown."""
-        return cls.from_records(kept, number=kept.turn or 0, answer=AnswerOut.from_kept_answer(kept, deleted))
+    def from_stored_answer(cls, stored_answer: StoredAnswer, deleted_documents: Collection[str]) -> Self:
+        """Build the turn from a stored answer. `deleted_documents` lists the documents that must not be shown."""
+        return cls.from_records(
+            stored_answer,
+            number=stored_answer.turn or 0,
+            answer=AnswerOut.from_stored_answer(stored_answer, deleted_documents),
+        )
 
 
 class ConversationWithTurnsOut(ConversationOut):

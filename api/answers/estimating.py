@@ -52,5 +52,5 @@ def _resolve_limits(services: Services, body: QuestionIn) -> Limits:
     if wanted.limits is not None:
         return wanted.limits
     if body.background or wanted.strategy is StrategyName.RECURSIVE:
-        return build_unconfirmed_limits(is_confirmed=wanted.confirm, model_costs=services.asking.model_costs)
+        return build_unconfirmed_limits(is_confirmed=wanted.confirm, has_model_price=services.asking.model_costs)
     return Limits()

@@ -21,11 +21,11 @@ class CitedSpan:
     end: int
 
     @property
-    def address(self) -> str:
+    def api_path(self) -> str:
         """The REST API path that returns the span's text."""
         return f"/v1/documents/{quote(self.document_id, safe='')}/content?start={self.start:d}&end={self.end:d}"
 
     @property
-    def page_address(self) -> str:
+    def page_path(self) -> str:
         """The path of the portal page that shows the span, for users who have no key."""
         return f"/library/{quote(self.document_id, safe='')}?start={self.start:d}&end={self.end:d}"

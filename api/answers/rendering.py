@@ -24,7 +24,7 @@ from markdown_it.utils import EnvType, OptionsDict
 
 from api.answers.forms import CitedSpan, Form
 from api.answers.schemas import AnswerOut
-from ingest.storage.texts.normalize import remove_invisible
+from ingest.storage.texts.normalize import remove_invisible_characters
 
 _MARKER = re.compile(r"\[(\d{1,4})\]")
 _TAGS = {
@@ -47,14 +47,14 @@ _EMPHASIS = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼"})
 _QUOTING_CODE = str.maketrans({"`": "ˋ"})
 
 
-def render_answer(answer: AnswerOut, forms: Collection[Form], public_url: str | None) -> AnswerOut:
-    """Return an answer with its text and titles rendered in `forms`. Links in mrkdwn require a `public_url`."""
+def render_answer(answer: AnswerOut, formats: Collection[Form], public_url: str | None) -> AnswerOut:
+    """Return an answer with its text and titles rendered in `formats`. Links in mrkdwn require a `public_url`."""
     cited = {
         each.number: CitedSpan(each.document_id, each.start, each.end) for each in answer.citations if not each.deleted
     }
     texts: dict[str, str] = {}
     titles: dict[int, dict[str, str]] = {number: {} for number in cited}
-    for form in forms:
+    for form in formats:
         texts[form] = render_text(form, answer.text, cited, public_url)
         for each in answer.citations:
             if each.number in cited:
@@ -63,17 +63,19 @@ def render_answer(answer: AnswerOut, forms: Collection[Form], public_url: str | 
     return answer.model_copy(update={**texts, "citations": citations})
 
 
-def render_text(form: Form, text: str, cited: Mapping[int, CitedSpan], base: str | None) -> str:
-    """Render `text` in a format, and turn the citation markers for `cited` into links.
+def render_text(output_format: Form, text: str, cited_spans: Mapping[int, CitedSpan], base_url: str | None) -> str:
+    """Render `text` in a format, and turn the citation markers for `cited_spans` into links.
 
     Links in HTML are REST paths, relative to the service's address. Links in mrkdwn lead to portal pages and require
-    the service's address as `base`. Without `base`, markers in mrkdwn are left unchanged.
+    the service's address as `base_url`. Without `base_url`, markers in mrkdwn are left unchanged.
     """
-    if form is Form.MRKDWN:
-        return remove_invisible(_MrkdwnWriter(cited, base).render_blocks(_PARSER.parse(text, {"cited": cited}))).strip()
-    allowed = {each.address for each in cited.values()}
+    if output_format is Form.MRKDWN:
+        return remove_invisible_characters(
+            _MrkdwnWriter(cited_spans, base_url).render_blocks(_PARSER.parse(text, {"cited": cited_spans}))
+        ).strip()
+    allowed = {each.api_path for each in cited_spans.values()}
     return nh3.clean(
-        remove_invisible(_PARSER.render(text, {"cited": cited})),
+        remove_invisible_characters(_PARSER.render(text, {"cited": cited_spans})),
         tags=_TAGS,
         attributes={"a": {"href"}, "ol": {"start"}},
         attribute_filter=lambda tag, name, value: value if name != "href" or value in allowed else None,
@@ -81,19 +83,19 @@ def render_text(form: Form, text: str, cited: Mapping[int, CitedSpan], base: str
     )
 
 
-def render_title_link(form: Form, title: str, cited: CitedSpan, base: str | None) -> str:
-    """Render a document's title as a link to the cited span. Without a `base`, mrkdwn contains the title alone."""
-    shown = " ".join(remove_invisible(title).split()) or "Untitled"
-    if form is Form.HTML:
-        return f'<a href="{escape(cited.address)}" rel="{_REL}">{escape(shown)}</a>'
-    return _join_parts(_iter_inert_parts(shown)) if base is None else _render_link(cited, base, shown)
+def render_title_link(output_format: Form, title: str, cited_span: CitedSpan, base_url: str | None) -> str:
+    """Render a document's title as a link to the cited span. Without a `base_url`, mrkdwn contains the title alone."""
+    shown = " ".join(remove_invisible_characters(title).split()) or "Untitled"
+    if output_format is Form.HTML:
+        return f'<a href="{escape(cited_span.api_path)}" rel="{_REL}">{escape(shown)}</a>'
+    return _join_parts(_iter_escaped_parts(shown)) if base_url is None else _render_link(cited_span, base_url, shown)
 
 
 def escape_mrkdwn(text: str) -> str:
     """Render plain text as mrkdwn that contains no link, mention, channel or emphasis."""
     return _join_parts(
         part if part.startswith("`") else part.translate(_EMPHASIS)
-        for part in _iter_inert_parts(remove_invisible(text))
+        for part in _iter_escaped_parts(remove_invisible_characters(text))
     )
 
 
@@ -102,7 +104,7 @@ def escape_markdown(text: str) -> str:
 
     The text must end at a word boundary, because names and addresses are recognized as whole words.
     """
-    lines = _break_addresses(remove_invisible(text).replace("<", "＜"))
+    lines = _neutralize_addresses(remove_invisible_characters(text).replace("<", "＜"))
     lines = lines.replace("![", "！[").replace("](", "]（")
     lines = _NAME.sub(lambda match: match[0].replace(".", "．"), lines)
     return re.sub(r"@(?=\S)|#(?=[^\s#])", lambda match: "＠" if match[0] == "@" else "＃", lines)
@@ -122,14 +124,16 @@ def _parse_citation(state: StateInline, silent: bool) -> bool:
 
 
 def _render_citation(
-    renderer: RendererHTML, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
 ) -> str:
-    cited: CitedSpan = env["cited"][tokens[at].meta["number"]]
-    return f'<a href="{escape(cited.address)}">{escape(tokens[at].content)}</a>'
+    cited: CitedSpan = env["cited"][tokens[index].meta["number"]]
+    return f'<a href="{escape(cited.api_path)}">{escape(tokens[index].content)}</a>'
 
 
-def _render_code(renderer: RendererHTML, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:
-    return f"<pre><code>{escape(tokens[at].content)}</code></pre>\n"
+def _render_code(
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    return f"<pre><code>{escape(tokens[index].content)}</code></pre>\n"
 
 
 def _build_parser() -> MarkdownIt:
@@ -150,9 +154,9 @@ _PARSER = _build_parser()
 class _MrkdwnWriter:
     """Renders the tokens of one text as mrkdwn."""
 
-    def __init__(self, cited: Mapping[int, CitedSpan], base: str | None) -> None:
-        self._cited = cited
-        self._base = base
+    def __init__(self, cited_spans: Mapping[int, CitedSpan], base_url: str | None) -> None:
+        self._cited = cited_spans
+        self._base = base_url
         self._lines: list[str] = []
         # For each open block, outermost first: the prefix of its next line, and the prefix of the lines after that.
         self._first: list[str] = []
@@ -168,23 +172,23 @@ class _MrkdwnWriter:
                 case "heading_open" | "heading_close":
                     heading = token.nesting == 1
                 case "inline":
-                    self._write_lines(self._render_inline(token.children or [], bold=heading))
+                    self._write_lines(self._render_inline(token.children or [], is_bold=heading))
                 case "fence" | "code_block":
-                    self._write_code(token.content.rstrip("\n").split("\n"))
+                    self._write_code_block(token.content.rstrip("\n").split("\n"))
                 case "hr":
                     self._write_lines("———")
                 case "table_open":
                     end = next(i for i in range(at, len(tokens)) if tokens[i].type == "table_close")
-                    self._write_code(_render_table(tokens[at:end]))
+                    self._write_code_block(_render_table_lines(tokens[at:end]))
                     at = end
                 case _:
-                    self._write_nesting(token)
+                    self._write_list_or_quotation(token)
             if token.type in ("paragraph_close", "heading_close") and not token.hidden:
-                self._write_gap()
+                self._write_blank_line()
             at += 1
         return "\n".join(self._lines)
 
-    def _write_nesting(self, token: Token) -> None:
+    def _write_list_or_quotation(self, token: Token) -> None:
         """Start or end a list, a list item or a quotation."""
         match token.type:
             case "bullet_list_open":
@@ -194,7 +198,7 @@ class _MrkdwnWriter:
             case "bullet_list_close" | "ordered_list_close":
                 self._numbers.pop()
                 if not self._numbers:
-                    self._write_gap()
+                    self._write_blank_line()
             case "list_item_open":
                 number = self._numbers[-1]
                 self._open_block("• " if number is None else f"{number}. ", "    ")
@@ -205,43 +209,43 @@ class _MrkdwnWriter:
                 self._first.pop()
                 self._rest.pop()
                 if token.type == "blockquote_close":
-                    self._write_gap()
+                    self._write_blank_line()
 
-    def _open_block(self, first: str, rest: str) -> None:
-        self._first.append(first)
-        self._rest.append(rest)
+    def _open_block(self, first_prefix: str, next_prefix: str) -> None:
+        self._first.append(first_prefix)
+        self._rest.append(next_prefix)
 
     def _write_lines(self, text: str) -> None:
         for line in text.split("\n"):
             self._lines.append("".join(self._first) + line)
             self._first = list(self._rest)
 
-    def _write_code(self, lines: Iterable[str]) -> None:
+    def _write_code_block(self, lines: Iterable[str]) -> None:
         """Write a code block without indentation, because Slack does not recognize indented code fences."""
         shown = [line.translate(_QUOTING_CODE).translate(_SLACK) for line in lines]
         self._lines += ["```", *shown, "```"]
-        self._write_gap()
+        self._write_blank_line()
 
-    def _write_gap(self) -> None:
+    def _write_blank_line(self) -> None:
         if self._lines and self._lines[-1]:
             self._lines.append("")
 
-    def _render_inline(self, tokens: Sequence[Token], *, bold: bool) -> str:
-        marks = {"strong": "" if bold else "*", "em": "_", "s": "~"}
-        parts = ["*"] if bold else []
+    def _render_inline(self, tokens: Sequence[Token], *, is_bold: bool) -> str:
+        marks = {"strong": "" if is_bold else "*", "em": "_", "s": "~"}
+        parts = ["*"] if is_bold else []
         for token in tokens:
             match token.type:
                 case "text":
-                    parts += _iter_inert_parts(remove_invisible(token.content))
+                    parts += _iter_escaped_parts(remove_invisible_characters(token.content))
                 case "code_inline":
-                    parts.append(_render_code_span(remove_invisible(token.content).translate(_SLACK)))
+                    parts.append(_render_code_span(remove_invisible_characters(token.content).translate(_SLACK)))
                 case "softbreak" | "hardbreak":
-                    parts.append(" " if bold else "\n")
+                    parts.append(" " if is_bold else "\n")
                 case "citation":
                     parts.append(self._render_marker(token))
                 case _ if token.nesting:
                     parts.append(marks.get(token.type.removesuffix("_open").removesuffix("_close"), ""))
-        return _join_parts([*parts, "*"] if bold else parts)
+        return _join_parts([*parts, "*"] if is_bold else parts)
 
     def _render_marker(self, token: Token) -> str:
         if self._base is None:
@@ -249,11 +253,11 @@ class _MrkdwnWriter:
         return _render_link(self._cited[token.meta["number"]], self._base, token.content)
 
 
-def _render_link(cited: CitedSpan, base: str, shown: str) -> str:
-    return f"<{base.rstrip('/')}{cited.page_address.translate(_SLACK)}|{_escape_links(shown).replace('|', '¦')}>"
+def _render_link(cited_span: CitedSpan, base_url: str, label: str) -> str:
+    return f"<{base_url.rstrip('/')}{cited_span.page_path.translate(_SLACK)}|{_escape_links(label).replace('|', '¦')}>"
 
 
-def _iter_inert_parts(text: str) -> Iterator[str]:
+def _iter_escaped_parts(text: str) -> Iterator[str]:
     """Yield the parts of a plain text, each escaped so that Slack recognizes no link, mention, channel or code."""
     text, at = _escape_links(text), 0
     for match in _NAME.finditer(text):
@@ -263,26 +267,26 @@ def _iter_inert_parts(text: str) -> Iterator[str]:
     yield text[at:]
 
 
-def _break_addresses(text: str) -> str:
+def _neutralize_addresses(text: str) -> str:
     # guard: slack-addresses-broken
     return _ADDRESS.sub(lambda match: match[0].replace(":", "[:]").replace(".", "[.]"), text)
 
 
 def _escape_links(text: str) -> str:
-    text = _break_addresses(text.translate(_QUOTING_CODE))
+    text = _neutralize_addresses(text.translate(_QUOTING_CODE))
     # guard: slack-controls-escaped
     return _MENTION.sub(lambda match: "＠" if match[0] == "@" else "＃", text).translate(_SLACK)
 
 
-def _render_code_span(escaped: str) -> str:
-    shown = escaped.translate(_QUOTING_CODE).strip()
+def _render_code_span(escaped_text: str) -> str:
+    shown = escaped_text.translate(_QUOTING_CODE).strip()
     return f"`{shown}`" if shown else ""
 
 
-def _join_parts(parts: Iterable[str]) -> str:
+def _join_parts(fragments: Iterable[str]) -> str:
     """Join the parts of a line. Slack requires a space where code touches a word, a link or other code."""
     text = ""
-    for part in filter(None, parts):
+    for part in filter(None, fragments):
         last, first = text[-1:], part[0]
         touches = (first == "`" and (last == "`" or _is_word_char(last))) or (last == "`" and _is_word_char(first))
         text += f" {part}" if touches else part
@@ -293,7 +297,7 @@ def _is_word_char(char: str) -> bool:
     return char.isalnum() or char in ("_", "<", ">")
 
 
-def _render_table(tokens: Sequence[Token]) -> list[str]:
+def _render_table_lines(tokens: Sequence[Token]) -> list[str]:
     """Return a table as lines of plain text with aligned columns, because mrkdwn has no tables."""
     rows: list[list[str]] = []
     for token in tokens:

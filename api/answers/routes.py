@@ -8,11 +8,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.admission.access import AnswersAtOnce, Asker, Caller, HeldSlot, ServicesDep
-from api.admission.idempotency import ClaimedRequest, get_claim
+from api.admission.idempotency import ClaimedRequest, get_claimed_request
 from api.admission.services import Services
-from api.answers.answer_events import AnswerEventWriter
+from api.answers.answer_events import AnswerEventFormatter
 from api.answers.answer_work import AnswerWork, start_run
-from api.answers.asking import CallerQuestion, build_visible_answer, render_in_forms, require_collections
+from api.answers.asking import CallerQuestion, build_visible_answer, render_in_formats, require_collections
 from api.answers.conversation_schemas import RowPage
 from api.answers.estimating import EstimateOut, estimate_question
 from api.answers.forms import Form
@@ -65,7 +65,7 @@ async def ask(
     A repeated `Idempotency-Key` returns the original answer; a stream then contains the text in one piece. Completed
     answers are stored for 30 days by default, or as long as their conversation.
     """
-    claim = get_claim(request)
+    claim = get_claimed_request(request)
     await run_in_threadpool(require_collections, services, caller, body.collections, claim)
     asking = await run_in_threadpool(CallerQuestion, services, caller, body, claim)
     if body.background:
@@ -73,7 +73,7 @@ async def ask(
     slot.release()  # The answer runs in its own thread.
     work = AnswerWork(request, services, caller, threads, asking)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
-        return await work.stream(AnswerEventWriter(asking.save_answer))
+        return await work.stream_events(AnswerEventFormatter(asking.save_answer))
     answer = await work.wait_for_answer()
     return Response(status_code=CLIENT_CLOSED_REQUEST) if answer is None else answer
 
@@ -98,7 +98,7 @@ def one(
     The answer of a run has the same id as the run. `render` adds the answer's text as `html`, `mrkdwn` or both.
     """
     kept = services.answers.conversations.load_answer(caller.tenant_id, answer_id, caller.visible_owner)
-    return render_in_forms(services, build_visible_answer(services, caller, kept), render or ())
+    return render_in_formats(services, build_visible_answer(services, caller, kept), render or ())
 
 
 @router.get("/{answer_id}/rows")
@@ -132,7 +132,11 @@ def delete(answer_id: str, caller: Asker, services: ServicesDep) -> None:
 
 
 def _start_background_run(
-    services: Services, caller: Principal, body: QuestionIn, asking: CallerQuestion, claim: ClaimedRequest | None
+    services: Services,
+    caller: Principal,
+    body: QuestionIn,
+    caller_question: CallerQuestion,
+    claim: ClaimedRequest | None,
 ) -> Response:
     """Queue a run. Work that needs a model, including the choice of a strategy, is left to the worker."""
     if body.stream:
@@ -140,6 +144,6 @@ def _start_background_run(
             "`background` and `stream` cannot be combined.",
             hint="Send `background` alone, and follow the run at GET /v1/runs/{id}/events.",
         )
-    run = start_run(services, caller, body, asking, claim.id if claim else None)
+    run = start_run(services, caller, body, caller_question, claim.id if claim else None)
     out = RunWithAnswerOut.from_run(run).model_dump(mode="json")
     return JSONResponse(out, 202, {"Location": f"/v1/runs/{run.id}"})

@@ -11,7 +11,7 @@ from api.documents.schemas import Reason
 from api.http.wire import Instant, Wire
 from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.quotas.records import NANODOLLARS
-from rlm.answers import convert_to_json
+from rlm.answers import convert_to_json_value
 
 # Responses truncate the replies to sub-calls to this length. The log stores them in full, to resume a run.
 _MAX_REPLY_CHARS = 2_000
@@ -71,9 +71,9 @@ class RunOut(Wire):
     ended_at: Instant | None
 
     @classmethod
-    def from_run(cls, run: Run, *, queue_position: int | None = None, withheld: bool = False) -> Self:
-        """Build the model from a run. If `withheld` is true, omit the run's progress, because it names documents."""
-        return cls.from_records(run, **_compute_members(run, withheld=withheld), queue_position=queue_position)
+    def from_run(cls, run: Run, *, queue_position: int | None = None, is_withheld: bool = False) -> Self:
+        """Build the model from a run. If `is_withheld` is true, omit the run's progress, because it names documents."""
+        return cls.from_records(run, **_build_run_fields(run, is_withheld=is_withheld), queue_position=queue_position)
 
 
 class RunWithAnswerOut(RunOut):
@@ -83,12 +83,17 @@ class RunWithAnswerOut(RunOut):
 
     @classmethod
     def from_run(
-        cls, run: Run, *, queue_position: int | None = None, deleted: Collection[str] = (), withheld: bool = False
+        cls,
+        run: Run,
+        *,
+        queue_position: int | None = None,
+        deleted_documents: Collection[str] = (),
+        is_withheld: bool = False,
     ) -> Self:
-        """Build the model from a run. `deleted` lists the documents that must not be shown."""
-        answer = _build_answer(run, deleted)
+        """Build the model from a run. `deleted_documents` lists the documents that must not be shown."""
+        answer = _build_answer(run, deleted_documents)
         return cls.from_records(
-            run, **_compute_members(run, withheld=withheld), queue_position=queue_position, answer=answer
+            run, **_build_run_fields(run, is_withheld=is_withheld), queue_position=queue_position, answer=answer
         )
 
 
@@ -123,13 +128,17 @@ class RunEventOut(Wire):
     body: dict[str, Any]
 
     @classmethod
-    def from_event(cls, event: RunEvent, *, withheld: bool = False, whole: bool = False) -> Self:
-        """Build the model from an event. If `withheld` is true, omit bodies that may contain text from documents.
+    def from_event(cls, event: RunEvent, *, is_withheld: bool = False, with_full_replies: bool = False) -> Self:
+        """Build the model from an event. If `is_withheld` is true, omit bodies that may contain text from documents.
 
-        Model replies are truncated unless `whole` is set.
+        Model replies are truncated unless `with_full_replies` is set.
         """
-        is_open = not withheld or event.kind in _TEXTLESS_KINDS
-        shown = convert_to_json(_shorten_body(event.body, whole=whole)) if is_open else {"withheld": True}
+        is_open = not is_withheld or event.kind in _TEXTLESS_KINDS
+        shown = (
+            convert_to_json_value(_truncate_body(event.body, with_full_replies=with_full_replies))
+            if is_open
+            else {"withheld": True}
+        )
         return cls(sequence=event.sequence, kind=event.kind, at=event.created_at, body=shown)
 
 
@@ -149,14 +158,14 @@ class RunEventPage(Wire):
     next_cursor: str | None
 
 
-def _compute_members(run: Run, *, withheld: bool) -> dict[str, Any]:
+def _build_run_fields(run: Run, *, is_withheld: bool) -> dict[str, Any]:
     coverage = (run.answer or {}).get("coverage")
     scope = None
     if run.scope_documents is not None:
         scope = ScopeOut(documents=run.scope_documents, characters=run.scope_characters or 0)
     return {
         "history": len(run.history),
-        "progress": None if withheld or not run.progress else convert_to_json(run.progress),
+        "progress": None if is_withheld or not run.progress else convert_to_json_value(run.progress),
         "usage": RunUsageOut.from_records(run.spent, dollars=run.spent.nanodollars / NANODOLLARS),
         "scope": scope,
         "coverage": coverage and CoverageOut.model_validate(coverage, extra="ignore"),
@@ -164,15 +173,17 @@ def _compute_members(run: Run, *, withheld: bool) -> dict[str, Any]:
     }
 
 
-def _build_answer(run: Run, deleted: Collection[str]) -> AnswerOut | None:
+def _build_answer(run: Run, deleted_documents: Collection[str]) -> AnswerOut | None:
     if run.answer is None:
         return None
-    return AnswerOut.from_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
+    return AnswerOut.from_body(
+        run.answer, identifier=run.id, conversation=run.conversation_id, deleted_documents=deleted_documents
+    )
 
 
-def _shorten_body(body: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
+def _truncate_body(body: Mapping[str, Any], *, with_full_replies: bool) -> dict[str, Any]:
     shown = {name: value for name, value in body.items() if name not in _HIDDEN_MEMBERS}
     text = shown.get("text")
-    if not whole and isinstance(text, str) and len(text) > _MAX_REPLY_CHARS:
+    if not with_full_replies and isinstance(text, str) and len(text) > _MAX_REPLY_CHARS:
         shown |= {"text": text[:_MAX_REPLY_CHARS], "characters": len(text)}
     return shown

@@ -96,12 +96,12 @@ class QuestionIn(Wire):
         return self
 
     @property
-    def asked(self) -> str:
+    def question_text(self) -> str:
         """The text of the question."""
         return self.messages[-1].content if self.question is None else self.question
 
     @property
-    def said_before(self) -> tuple[EarlierMessage, ...]:
+    def earlier_messages(self) -> tuple[EarlierMessage, ...]:
         """The messages before the question. Empty if the conversation is stored on the server."""
         return tuple(EarlierMessage(each.role, each.content.replace("\0", " ")) for each in self.messages[:-1])
 
@@ -159,7 +159,7 @@ class CitationOut(Wire):
     mrkdwn: str | None = None
 
     @property
-    def quoted(self) -> list[str]:
+    def quoted_texts(self) -> list[str]:
         """The texts of `quotes` or, if there are none, of `quote`. Empty if the document was deleted."""
         return [each.text for each in self.quotes] or list(filter(None, [self.quote]))
 
@@ -339,25 +339,35 @@ class AnswerOut(Wire):
     mrkdwn: str | None = None
 
     @classmethod
-    def from_kept_answer(cls, kept: StoredAnswer, deleted: Collection[str] = ()) -> "AnswerOut":
-        """Build the model from a stored answer. `deleted` lists the documents that must not be shown."""
-        return cls.from_body(kept.body, identifier=kept.id, conversation=kept.conversation_id, deleted=deleted)
+    def from_stored_answer(cls, stored_answer: StoredAnswer, deleted_documents: Collection[str] = ()) -> "AnswerOut":
+        """Build the model from a stored answer. `deleted_documents` lists the documents that must not be shown."""
+        return cls.from_body(
+            stored_answer.body,
+            identifier=stored_answer.id,
+            conversation=stored_answer.conversation_id,
+            deleted_documents=deleted_documents,
+        )
 
     @classmethod
     def from_body(
-        cls, body: Mapping[str, Any], *, identifier: str | None, conversation: str | None, deleted: Collection[str] = ()
+        cls,
+        body: Mapping[str, Any],
+        *,
+        identifier: str | None,
+        conversation: str | None,
+        deleted_documents: Collection[str] = (),
     ) -> "AnswerOut":
         """Build the model from the JSON of an answer, as written by `rlm.answers.build_answer_json`.
 
         Unknown fields are ignored, because during an upgrade, processes of the next release may already write answers.
         """
-        shown = _redact_documents(body, deleted) if deleted else body
+        shown = _redact_deleted_documents(body, deleted_documents) if deleted_documents else body
         named = {"id": identifier, "conversation": conversation, "citations": _build_citations(shown)}
         # guard: answer-of-next-release
         return cls.model_validate({**shown, **named}, extra="ignore")
 
 
-def extract_cited_documents(body: Mapping[str, Any]) -> set[str]:
+def extract_cited_document_ids(body: Mapping[str, Any]) -> set[str]:
     """Return the ids of all documents that an answer quotes or in which its search found passages."""
     named = [*body["citations"], *body["searched"]["documents"]]
     return {each["document_id"] for each in named}
@@ -372,10 +382,10 @@ def _build_citations(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**each, "quotes": list(quotes[each["number"]].values())} for each in body["citations"]]
 
 
-def _redact_documents(body: Mapping[str, Any], deleted: Collection[str]) -> dict[str, Any]:
+def _redact_deleted_documents(body: Mapping[str, Any], deleted_documents: Collection[str]) -> dict[str, Any]:
     """Return an answer without titles and quotations of deleted documents, and without values computed from them."""
     nothing = {"title": "", "heading_path": [], "place": "", "quote": "", "deleted": True}
-    gone = {each["number"] for each in body["citations"] if each["document_id"] in deleted}
+    gone = {each["number"] for each in body["citations"] if each["document_id"] in deleted_documents}
     shown = {
         **body,
         "citations": [{**each, **nothing} if each["number"] in gone else each for each in body["citations"]],
@@ -386,11 +396,13 @@ def _redact_documents(body: Mapping[str, Any], deleted: Collection[str]) -> dict
         "searched": {
             **body["searched"],
             "documents": [
-                {**each, "title": ""} if each["document_id"] in deleted else each
+                {**each, "title": ""} if each["document_id"] in deleted_documents else each
                 for each in body["searched"]["documents"]
             ],
             "read_passages": [
-                each for each in body["searched"].get("read_passages", ()) if each["document_id"] not in deleted
+                each
+                for each in body["searched"].get("read_passages", ())
+                if each["document_id"] not in deleted_documents
             ],
         },
     }

@@ -82,7 +82,7 @@ def export(
         _build_filter(caller, action, object, by, since, until),
         services.events.audit.load_tenant_head(caller.tenant_id),
     )
-    entries = services.events.audit.iter_entries(wanted, through=head.sequence)
+    entries = services.events.audit.iter_entries(wanted, last_sequence=head.sequence)
     headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Leadline-Audit-Head": str(head)}
     lines = (json.dumps(entry.to_json()) + "\n" for entry in entries)
     return StreamingResponse(lines, media_type=_LINES, headers=headers)
@@ -91,16 +91,16 @@ def export(
 def _build_filter(
     caller: Principal,
     action: str | None,
-    object: str | None,
-    by: str | None,
-    since: datetime | None,
-    until: datetime | None,
+    object_id: str | None,
+    actor: str | None,
+    start_time: datetime | None,
+    end_time: datetime | None,
 ) -> AuditFilter:
     return AuditFilter(
         caller.tenant_id,
         action=action,
-        object=object,
-        by=by,
-        since=None if since is None else since.timestamp(),
-        until=None if until is None else until.timestamp(),
+        object=object_id,
+        by=actor,
+        since=None if start_time is None else start_time.timestamp(),
+        until=None if end_time is None else end_time.timestamp(),
     )

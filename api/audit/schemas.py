@@ -60,5 +60,5 @@ class VerificationOut(Wire):
     faults: list[FaultOut]
 
     @classmethod
-    def from_verification(cls, found: ChainVerification) -> Self:
-        return cls.from_records(found, head=str(found.head))
+    def from_verification(cls, verification: ChainVerification) -> Self:
+        return cls.from_records(verification, head=str(verification.head))

@@ -10,15 +10,15 @@ from api.settings.record import record_settings
 from api.settings.settings import Settings
 from retrieval.models.store import ModelStore
 from rlm.llm.port import LanguageModel
-from workers.cluster import OpenAnswers, OpenEncoders, open_cluster_parts, open_configured_encoders
-from workers.enqueue.celery_app import make_app
-from workers.enqueue.celery_doorbell import CeleryDoorbell
-from workers.parts import ServiceParts
+from workers.cluster import OpenAnswers, OpenEncoders, open_cluster_components, open_configured_encoders
+from workers.enqueue.celery_app import create_celery_app
+from workers.enqueue.celery_doorbell import CeleryNotifier
+from workers.parts import ServiceComponents
 from workers.settings import ClusterSettings
 
 
 @contextmanager
-def open_cluster(
+def open_cluster_services(
     settings: Settings,
     cluster: ClusterSettings,
     *,
@@ -33,7 +33,7 @@ def open_cluster(
     with ExitStack() as stack:
         defaults = parse_quota_defaults(settings)
         parts = stack.enter_context(
-            open_cluster_parts(
+            open_cluster_components(
                 cluster,
                 open_encoders=open_encoders,
                 tenant_quotas=defaults["tenant_defaults"],
@@ -42,7 +42,7 @@ def open_cluster(
         )
         parts.stores.documents.catalog.ensure_tenant(DEFAULT_TENANT)
         record_settings(parts.stores.events.audit, "api", settings, cluster)
-        doorbell = CeleryDoorbell(make_app(cluster.redis_url.get_secret_value()))
+        doorbell = CeleryNotifier(create_celery_app(cluster.redis_url.get_secret_value()))
         stack.callback(doorbell.close)
         services = build_services(
             settings,
@@ -59,21 +59,21 @@ def open_cluster(
             services.accepting = False
 
 
-def build_answers_opener(settings: Settings, *, language_model: LanguageModel | None = None) -> OpenAnswers:
+def build_answer_service_opener(settings: Settings, *, language_model: LanguageModel | None = None) -> OpenAnswers:
     """Return a function that opens the answering services for a worker's background runs, configured like the API's."""
 
     @contextmanager
-    def open_answers(parts: ServiceParts) -> Iterator[AnswerService]:
+    def open_answer_service(components: ServiceComponents) -> Iterator[AnswerService]:
         with ExitStack() as stack:
-            yield _open_query_services(settings, parts, language_model, stack).answering
+            yield _open_query_services(settings, components, language_model, stack).answering
 
-    return open_answers
+    return open_answer_service
 
 
 def _open_query_services(
-    settings: Settings, parts: ServiceParts, language_model: LanguageModel | None, stack: ExitStack
+    settings: Settings, components: ServiceComponents, language_model: LanguageModel | None, stack: ExitStack
 ) -> QueryServices:
     """Open the search and answering services. A given language model is closed with `stack`."""
     language_model = language_model or open_language_model(settings, ModelStore(settings.models))
     stack.callback(language_model.close)
-    return open_query_services(settings, parts, language_model, stack)
+    return open_query_services(settings, components, language_model, stack)

@@ -7,18 +7,18 @@ from importlib.util import find_spec
 from typing import TypedDict
 
 from api.admission.meter import Meter
-from api.admission.request_rates import RequestRates
+from api.admission.request_rates import RequestRateLimiter
 from api.admission.services import Admission, DocumentServices, Health, QueryServices, Services, TokenChecker
-from api.build.language_model import has_priced_model, is_model_free, open_helpers, open_reranking
-from api.documents.page_images import PageImages
+from api.build.language_model import has_priced_model, is_model_free, open_configured_reranker, open_helper_models
+from api.documents.page_images import PageImageRenderer
 from api.settings.oidc import OidcSettings
 from api.settings.settings import Settings
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
 from ingest.storage.ballast import Ballast
-from ingest.storage.build import Identities, SlackStores
-from ingest.storage.db.database import open_database, ping
+from ingest.storage.build import AccountStores, SlackStores
+from ingest.storage.db.database import check_database, open_database
 from ingest.storage.errors import LeadlineError
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.quotas.records import Quota, parse_quotas
@@ -28,15 +28,15 @@ from retrieval.search.query_cache import CachedSearcher
 from retrieval.search.search import Searcher
 from retrieval.search.visibility import CachedVisibility
 from rlm.answering import AnswerPipeline
-from rlm.build import PipelineParts
+from rlm.build import PipelineComponents
 from rlm.checking.checker import CheckMode
 from rlm.llm.port import LanguageModel
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
 from rlm.tables.sql import SqlEngine
-from workers.enqueue import Doorbell
-from workers.parts import ServiceParts
+from workers.enqueue import WorkNotifier
+from workers.parts import ServiceComponents
 from workers.tasks.access import ReaderSync
 from workers.tasks.deletion import Deleter
 
@@ -48,7 +48,7 @@ class IdentityProviderSettingsError(LeadlineError):
     default_hint = "Install the extra with `pip install 'leadline[oidc]'`, or unset LEADLINE_OIDC_ISSUER."
 
 
-def open_token_checker(settings: OidcSettings, identities: Identities) -> TokenChecker | None:
+def open_token_checker(settings: OidcSettings, identities: AccountStores) -> TokenChecker | None:
     """Return the checker of tokens, or None if no identity provider is configured.
 
     Raises `IdentityProviderSettingsError` if tokens cannot be checked.
@@ -59,9 +59,9 @@ def open_token_checker(settings: OidcSettings, identities: Identities) -> TokenC
         raise IdentityProviderSettingsError(
             "LEADLINE_OIDC_ISSUER is set, but PyJWT with cryptography is not installed."
         )
-    from api.accounts.oidc import OidcTokens
+    from api.accounts.oidc import OidcTokenChecker
 
-    return OidcTokens(settings, identities)
+    return OidcTokenChecker(settings, identities)
 
 
 class QuotaDefaults(TypedDict):
@@ -83,7 +83,7 @@ def open_meter(settings: Settings, quotas: Quotas, stack: ExitStack, *, redis_ur
     """Open the meter of a process. It is closed with `stack`."""
     meter = Meter(
         quotas,
-        RequestRates(redis_url),
+        RequestRateLimiter(redis_url),
         answer_tokens=settings.answer_tokens,
         model_is_free=is_model_free(settings),
     )
@@ -92,13 +92,13 @@ def open_meter(settings: Settings, quotas: Quotas, stack: ExitStack, *, redis_ur
 
 
 def open_query_services(
-    settings: Settings, parts: ServiceParts, language_model: LanguageModel, stack: ExitStack
+    settings: Settings, components: ServiceComponents, language_model: LanguageModel, stack: ExitStack
 ) -> QueryServices:
     """Open the search and answering services. They are closed with `stack`."""
-    reranking = open_reranking(settings, ModelStore(settings.models))
+    reranking = open_configured_reranker(settings, ModelStore(settings.models))
     if reranking is not None:
         stack.callback(reranking.close)
-    stores, generations = parts.stores, parts.index.generations
+    stores, generations = components.stores, components.index.generations
     catalog, contents = stores.documents.catalog, stores.contents
     bare = Searcher(
         generations,
@@ -106,14 +106,14 @@ def open_query_services(
         contents.texts,
         reranking,
         contents.tables,
-        found_nothing=parts.index_checks.check_empty_search,
+        on_no_hits=components.index_checks.check_empty_search,
     )
     searcher = CachedSearcher(bare, catalog, max_bytes=settings.query_cache_bytes)
     sub_calls = SubCallScheduler(stores.answers.replies)
     stack.callback(sub_calls.close)
     sandbox = build_sandbox(settings.sandbox)
     stack.callback(sandbox.close)
-    answer_parts = PipelineParts(
+    answer_parts = PipelineComponents(
         catalog=catalog,
         texts=contents.texts,
         tables=contents.tables,
@@ -123,17 +123,19 @@ def open_query_services(
         sandbox=sandbox,
         access=catalog,
     )
-    helpers = open_helpers(settings, stack)
-    answering = AnswerPipeline(searcher, language_model, answer_parts, check=CheckMode(settings.check), helpers=helpers)
+    helpers = open_helper_models(settings, stack)
+    answering = AnswerPipeline(
+        searcher, language_model, answer_parts, check_mode=CheckMode(settings.check), helpers=helpers
+    )
     rewriter = ModelRewriter(helpers.router or language_model, sub_calls)
     return QueryServices(searcher, rewriter, answering, has_priced_model(settings))
 
 
 def build_services(
     settings: Settings,
-    parts: ServiceParts,
-    asking: QueryServices,
-    doorbell: Doorbell,
+    components: ServiceComponents,
+    query_services: QueryServices,
+    notifier: WorkNotifier,
     stack: ExitStack,
     *,
     database_url: str,
@@ -144,60 +146,64 @@ def build_services(
     # Key lookups and health checks have their own connections, so that they never wait behind other work.
     door = open_database(database_url, pool_size=4)
     stack.callback(door.dispose)
-    accounts = Identities.from_engine(door)
+    accounts = AccountStores.from_engine(door)
     admission = Admission(
-        idempotency=IdempotencyKeys(door, kept_seconds=settings.idempotency_hours * 3_600),
-        meter=open_meter(settings, parts.stores.usage.quotas, stack, redis_url=redis_url),
+        idempotency=IdempotencyKeys(door, retention_seconds=settings.idempotency_hours * 3_600),
+        meter=open_meter(settings, components.stores.usage.quotas, stack, redis_url=redis_url),
         tokens=open_token_checker(settings, accounts),
         ballast=ballast,
     )
     return Services(
         settings=settings,
-        stores=parts.stores,
+        stores=components.stores,
         accounts=accounts,
         slack=SlackStores.from_engine(door),
         admission=admission,
-        asking=asking,
-        work=_build_document_services(settings, parts, doorbell, stack),
-        health=_build_health(parts, partial(ping, door)),
+        asking=query_services,
+        work=_build_document_services(settings, components, notifier, stack),
+        health=_build_health(components, partial(check_database, door)),
     )
 
 
 def _build_document_services(
-    settings: Settings, parts: ServiceParts, doorbell: Doorbell, stack: ExitStack
+    settings: Settings, components: ServiceComponents, notifier: WorkNotifier, stack: ExitStack
 ) -> DocumentServices:
-    documents, contents, quotas = parts.stores.documents, parts.stores.contents, parts.stores.usage.quotas
-    catalog, generations = documents.catalog, parts.index.generations
-    page_images = PageImages(settings.parser_isolation)
+    documents, contents, quotas = (
+        components.stores.documents,
+        components.stores.contents,
+        components.stores.usage.quotas,
+    )
+    catalog, generations = documents.catalog, components.index.generations
+    page_images = PageImageRenderer(settings.parser_isolation)
     stack.callback(page_images.close)
     intake = Intake(
         catalog,
         contents.blobs,
         documents.batches,
         max_bytes=settings.max_upload_bytes,
-        backlog=parts.stores.jobs.count_backlog,
+        backlog=components.stores.jobs.count_backlog,
         max_backlog=settings.max_backlog,
         quotas=quotas,
     )
-    redaction = parts.stores.answers.redaction
+    redaction = components.stores.answers.redaction
     return DocumentServices(
         intake=intake,
         file_intake=FileIntake(documents.files, contents.blobs, max_bytes=settings.max_upload_bytes, quotas=quotas),
         uploads=ResumableUploads(documents.partial_uploads, contents.blobs, intake),
         page_images=page_images,
-        doorbell=doorbell,
+        doorbell=notifier,
         delete=Deleter(catalog, redaction, generations, contents.texts, contents.blobs).delete_document,
-        settle=ReaderSync(catalog, generations).sync,
+        settle=ReaderSync(catalog, generations).sync_document,
         remove_files=documents.file_removal.remove_deleted_files,
     )
 
 
-def _build_health(parts: ServiceParts, ping_catalog: Callable[[], None]) -> Health:
-    checked = parts.stores.generations
+def _build_health(components: ServiceComponents, ping_catalog: Callable[[], None]) -> Health:
+    checked = components.stores.generations
     return Health(
         ping=ping_catalog,
-        require_index=parts.index.generations.require_ready,
-        index_state=lambda: checked.states.load_state(checked.records.load_active().id),
-        index_copies=checked.states.list_copies,
-        notices=parts.stores.operations.installation.load_notices,
+        require_index=components.index.generations.require_ready,
+        index_state=lambda: checked.states.load_state(checked.records.load_active_generation().id),
+        index_copies=checked.states.list_replica_states,
+        notices=components.stores.operations.installation.load_notices,
     )

@@ -26,7 +26,7 @@ from ingest.storage.audit.store import Audit
 from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.store import translate_disk_errors
-from ingest.storage.build import Identities
+from ingest.storage.build import AccountStores
 from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.digests import ContentDigests
@@ -45,9 +45,9 @@ from retrieval.encoders.registry import Encoders, wrap_encoder
 from retrieval.index.generations import IndexStore
 from retrieval.models.store import ModelStore
 from rlm.llm.port import LanguageModel
-from workers.enqueue import ThreadDoorbell
-from workers.generations.builder import open_builder
-from workers.parts import ServiceParts, open_service_parts
+from workers.enqueue import ThreadNotifier
+from workers.generations.builder import open_generation_builder
+from workers.parts import ServiceComponents, open_service_components
 from workers.tasks.access import ReaderSync
 from workers.tasks.deletion import CollectTask
 from workers.tasks.embed import EmbedTask
@@ -67,7 +67,7 @@ _DIGEST_STEP_SECONDS = 1.0
 
 
 @contextmanager
-def open_embedded(
+def open_embedded_services(
     settings: Settings,
     *,
     encoder: Embedder | None = None,
@@ -81,14 +81,14 @@ def open_embedded(
     """
     with ExitStack() as stack:
         stack.enter_context(hold_data_folder(settings.home))
-        _require_room_to_start(settings.home)
+        _require_free_space(settings.home)
         ballast = Ballast(settings.home, settings.ballast_bytes, min_free_bytes=settings.min_free_bytes)
         models = ModelStore(settings.models)
         encoders = encoders or (wrap_encoder(encoder) if encoder else build.build_encoders(models, settings))
         language_model = language_model or open_language_model(settings, models)
         stack.callback(language_model.close)
         with translate_disk_errors():
-            services, workers = _assemble(settings, encoders, language_model, ballast, stack)
+            services, workers = _assemble_services(settings, encoders, language_model, ballast, stack)
         ballast.refill()
         workers.start()
         try:
@@ -105,7 +105,7 @@ class OpenCatalog:
 
     catalog: Catalog
     jobs: Jobs
-    identities: Identities
+    identities: AccountStores
     replies: Replies
     quotas: Quotas
     usage_by_channel: ChannelUsage
@@ -142,7 +142,7 @@ def open_catalog(
         yield OpenCatalog(
             catalog,
             Jobs(engine),
-            Identities.from_engine(engine),
+            AccountStores.from_engine(engine),
             Replies(engine),
             quotas,
             ChannelUsage(engine),
@@ -171,7 +171,7 @@ def hold_data_folder(home: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise DataFolderBusyError(
-                f"Leadline process {_read_owner(lock)} has the data folder {home} open."
+                f"Leadline process {_read_owner_pid(lock)} has the data folder {home} open."
             ) from error
         # guard: start-gets-room
         Ballast(home).shrink()
@@ -182,18 +182,18 @@ def hold_data_folder(home: Path) -> Iterator[None]:
         yield
 
 
-def find_owner(home: Path) -> int | None:
+def find_owner_pid(home: Path) -> int | None:
     """Return the process id of the Leadline process that has the data folder open, or None."""
     try:
         with (home / "lock").open() as lock:
-            pid = int(_read_owner(lock))
+            pid = int(_read_owner_pid(lock))
         os.kill(pid, 0)
     except (OSError, ValueError):
         return None
     return pid
 
 
-def _require_room_to_start(home: Path) -> None:
+def _require_free_space(home: Path) -> None:
     """Raise `StorageFullError` if the disk has too little space to start."""
     free = shutil.disk_usage(home).free
     if free < _START_BYTES:
@@ -204,7 +204,7 @@ def _require_room_to_start(home: Path) -> None:
         )
 
 
-def _assemble(
+def _assemble_services(
     settings: Settings, encoders: Encoders, language_model: LanguageModel, ballast: Ballast, stack: ExitStack
 ) -> tuple[Services, WorkerThreads]:
     home = settings.home
@@ -214,12 +214,12 @@ def _assemble(
 
     def open_store(installation: Installation) -> IndexStore:
         nonlocal crashed
-        crashed = _mark_unclean(home, stack)  # From here on, a crash would leave work unfinished.
+        crashed = _create_crash_marker(home, stack)  # From here on, a crash would leave work unfinished.
         reserve = settings.min_free_bytes if settings.ballast_bytes else None
         return build.build_embedded_store(home, installation, min_free_bytes=reserve)
 
     parts = stack.enter_context(
-        open_service_parts(
+        open_service_components(
             url,
             LocalFeed(),
             partial(open_blobs, settings, home, min_free_bytes=settings.min_free_bytes),
@@ -234,10 +234,10 @@ def _assemble(
     stores, generations = parts.stores, parts.index.generations
     jobs, blobs = stores.jobs, stores.contents.blobs
     stores.documents.catalog.ensure_tenant(DEFAULT_TENANT)
-    blobs.discard_unfinished()
+    blobs.discard_unfinished_uploads()
     record_settings(stores.events.audit, "embedded", settings)
-    generations.open_active()
-    _recover(parts, crashed=crashed)
+    generations.open_active_generation()
+    _recover_unfinished_work(parts, has_crashed=crashed)
 
     scratch = home / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)  # Delete the temporary files of a process that was killed.
@@ -245,11 +245,13 @@ def _assemble(
     deps = parts.build_worker_deps()
 
     def build_ingest_task() -> IngestTask:
-        parser = ParserSandbox(settings.parser_limits, scratch=scratch, isolation=settings.parser_isolation)
+        parser = ParserSandbox(settings.parser_limits, scratch_folder=scratch, isolation=settings.parser_isolation)
         stack.callback(parser.close)
-        return IngestTask(deps, parser, room=settings.entry_room, first_try_seconds=settings.first_try_seconds)
+        return IngestTask(
+            deps, parser, entry_capacity=settings.entry_limits, first_try_seconds=settings.first_try_seconds
+        )
 
-    doorbell = ThreadDoorbell()
+    doorbell = ThreadNotifier()
     asking = open_query_services(settings, parts, language_model, stack)
     workers = WorkerThreads(
         jobs,
@@ -257,46 +259,46 @@ def _assemble(
         EmbedTask(deps),
         CollectTask(deps),
         doorbell,
-        has_room=blobs.has_space_to_work,
-        make_room=ballast.shrink,
-        answer=RunTask(jobs, stores.answers.run_log, asking.answering),
-        runs_at_once=settings.runs_at_once,
-        clean_up=partial(_clean_up, settings, parts),
-        remove_tenants=stores.operations.tenant_removal.run_step,
-        send_webhooks=WebhookSender(stores.events.outbox, settings).send_due,
+        has_free_space=blobs.has_processing_space,
+        release_space=ballast.shrink,
+        run_task=RunTask(jobs, stores.answers.run_log, asking.answering),
+        max_concurrent_runs=settings.runs_at_once,
+        clean_up=partial(_delete_expired_data, settings, parts),
+        remove_tenants=stores.operations.tenant_removal.run_removal_step,
+        send_webhooks=WebhookSender(stores.events.outbox, settings).send_due_messages,
         step_seconds=settings.task_seconds,
         make_ingest_task=build_ingest_task,
-        catch_up=partial(_catch_up, parts, DigestFiller(stores.contents.digests, blobs), ballast),
-        builds_first=generations.is_lost,
-        open_builder=lambda stopping, slice_over: open_builder(stores.generations.records, deps, stopping, slice_over)[
-            0
-        ],
+        catch_up=partial(_run_periodic_work, parts, DigestFiller(stores.contents.digests, blobs), ballast),
+        should_build_first=generations.is_index_lost,
+        open_builder=lambda stopping, slice_over: open_generation_builder(
+            stores.generations.records, deps, stopping, slice_over
+        )[0],
     )
     return build_services(settings, parts, asking, doorbell, stack, database_url=url, ballast=ballast), workers
 
 
-def _recover(parts: ServiceParts, *, crashed: bool) -> None:
+def _recover_unfinished_work(components: ServiceComponents, *, has_crashed: bool) -> None:
     """Finish or requeue the unfinished work of the previous process. If it crashed, run additional checks."""
-    if crashed:
+    if has_crashed:
         log.info("last process did not shut down cleanly")
-        parts.stores.documents.catalog.mark_readers_unsynced()
-    parts.index_checks.check_opened(crashed=crashed)
-    if (crashed or parts.rounds.is_due) and not parts.index.generations.is_lost():
-        parts.rounds.run()
-    recovered = parts.stores.jobs.recover(all_running=True)
+        components.stores.documents.catalog.mark_readers_unsynced()
+    components.index_checks.check_opened_index(after_crash=has_crashed)
+    if (has_crashed or components.rounds.is_due) and not components.index.generations.is_index_lost():
+        components.rounds.clean_up()
+    recovered = components.stores.jobs.requeue_lost_jobs(include_all_running=True)
     if recovered:
         log.info("jobs of the last process requeued", jobs=recovered)
 
 
-def _catch_up(parts: ServiceParts, filler: DigestFiller, ballast: Ballast) -> None:
+def _run_periodic_work(components: ServiceComponents, digest_filler: DigestFiller, ballast: Ballast) -> None:
     """Refill the ballast, update readers in the index, check a newly activated index, and add missing digests."""
     ballast.refill()
-    ReaderSync(parts.stores.documents.catalog, parts.index.generations).sync_all()
-    parts.index_checks.check_unchecked()
-    filler.run_step(_DIGEST_STEP_SECONDS)
+    ReaderSync(components.stores.documents.catalog, components.index.generations).sync_all_documents()
+    components.index_checks.check_unchecked_generation()
+    digest_filler.run_step(_DIGEST_STEP_SECONDS)
 
 
-def _mark_unclean(home: Path, stack: ExitStack) -> bool:
+def _create_crash_marker(home: Path, stack: ExitStack) -> bool:
     """Create a marker file. Return True if it already existed, which means that the previous process crashed.
 
     Only a clean shutdown removes the marker file, after closing everything that was opened later.
@@ -313,16 +315,16 @@ def _mark_unclean(home: Path, stack: ExitStack) -> bool:
     return crashed
 
 
-def _read_owner(lock: IO[str]) -> str:
-    lock.seek(0)
+def _read_owner_pid(lock_file: IO[str]) -> str:
+    lock_file.seek(0)
     try:
-        return str(json.loads(lock.read())["pid"])
+        return str(json.loads(lock_file.read())["pid"])
     except (ValueError, KeyError):
         return "(starting)"
 
 
-def _clean_up(settings: Settings, parts: ServiceParts) -> None:
+def _delete_expired_data(settings: Settings, components: ServiceComponents) -> None:
     """Delete expired data, and check the index against the catalog."""
-    parts.stores.operations.expiry.delete_expired(settings.retention)
-    expire_uploads(parts.stores.documents.partial_uploads, parts.stores.contents.blobs)
-    parts.index_checks.run()
+    components.stores.operations.expiry.delete_expired_records(settings.retention)
+    expire_uploads(components.stores.documents.partial_uploads, components.stores.contents.blobs)
+    components.index_checks.check_index()

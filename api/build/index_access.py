@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from api.build.embedded import find_owner, hold_data_folder
-from api.build.installation_access import open_installation
+from api.build.embedded import find_owner_pid, hold_data_folder
+from api.build.installation_access import open_installation_stores
 from api.settings.settings import Settings
 from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.opening import open_blobs
@@ -30,25 +30,25 @@ from ingest.storage.texts.texts import Texts
 from retrieval import build
 from retrieval.encoders.registry import Encoders
 from retrieval.index.bm25 import SparseEncoder
-from retrieval.index.copies import Copies, CopyRepair
+from retrieval.index.copies import ReplicaRepair, Replicas
 from retrieval.index.generations import IndexStore
 from retrieval.index.open_generations import OpenGenerations
 from retrieval.index.port import Index
 from retrieval.models.store import ModelStore
-from workers.cluster import OpenEncoders, open_cluster_parts, open_configured_encoders
+from workers.cluster import OpenEncoders, open_cluster_components, open_configured_encoders
 from workers.deps import WorkerDeps
-from workers.generations.builder import open_builder
+from workers.generations.builder import open_generation_builder
 from workers.generations.switcher import GenerationSwitcher
 from workers.settings import ClusterSettings
-from workers.upkeep.index_checks import IndexChecks, build_copies_state, examine_generation, fetch_live_copies
+from workers.upkeep.index_checks import IndexChecks, build_replica_state, examine_generation, fetch_live_replicas
 from workers.upkeep.verify import VerificationResult, Verifier
 
 __all__ = [
     "IndexAccess",
     "VerificationResult",
     "Watch",
-    "build_copies_state",
-    "inspect_copies",
+    "build_replica_state",
+    "fetch_live_replicas",
     "inspect_index",
     "open_index_access",
 ]
@@ -78,11 +78,11 @@ class IndexAccess:
     checks: IndexChecks | None
     still_served: Callable[[], bool] = lambda: True
 
-    def build_switcher(self, watch: Watch) -> GenerationSwitcher:
-        return GenerationSwitcher(self.records, lambda: self._complete_build(watch))
+    def build_switcher(self, on_progress: Watch) -> GenerationSwitcher:
+        return GenerationSwitcher(self.records, lambda: self._complete_build(on_progress))
 
-    def verify(
-        self, generation: Generation, *, sample: int, seed: int, advanced: Callable[[int, int], None]
+    def verify_index(
+        self, generation: Generation, *, sample_size: int, seed: int, on_progress: Callable[[int, int], None]
     ) -> VerificationResult:
         """Verify the index. Raises `DataFolderBusyError` if a service has the folder open."""
         if self.deps is None or self.generations is None:
@@ -91,64 +91,67 @@ class IndexAccess:
             )
         with self.generations.use_generation(generation.id) as made:
             verifier = Verifier(self.catalog, self.records, self.deps.texts, made)
-            return verifier.run(sample=sample, seed=seed, advanced=advanced)
+            return verifier.verify_index(sample_size=sample_size, seed=seed, report_progress=on_progress)
 
-    def rebuild(self, watch: Watch) -> Generation:
+    def rebuild_index(self, on_progress: Watch) -> Generation:
         """Build a new index and switch to it. If the previous index is lost, it is discarded.
 
         The index is checked for lost documents first, because a service that could not open its index may not have
         recorded the loss in the catalog.
         """
-        if self.checks is not None and (found := self.checks.inspect()).lost:
+        if self.checks is not None and (found := self.checks.inspect_index()).lost:
             self.states.record_state(found)
-        choice = self.encoders.get_by_fingerprint(self.records.load_active().encoder)
-        return self.build_switcher(watch).rebuild(choice, self.sparse.fingerprint)
+        choice = self.encoders.get_by_fingerprint(self.records.load_active_generation().encoder)
+        return self.build_switcher(on_progress).rebuild_index(choice, self.sparse.fingerprint)
 
-    def list_copies(self) -> dict[int, Copies]:
+    def fetch_replicas(self) -> dict[int, Replicas]:
         """Return the shard replicas of each generation, for indexes on several nodes of a vector server."""
-        return fetch_live_copies(self.records, self.store)
+        return fetch_live_replicas(self.records, self.store)
 
-    def repair_copies(self, advanced: Callable[[int, int], None]) -> dict[int, Copies]:
+    def repair_replicas(self, on_progress: Callable[[int, int], None]) -> dict[int, Replicas]:
         """Create the missing replicas of all shards. Record the resulting state and return it.
 
-        `advanced` is called with the number of complete replicas of a generation and the total number of its replicas.
+        `on_progress` is called with the number of complete replicas of a generation and the total number of its
+        replicas.
         """
-        for generation_id in self.list_copies():
-            CopyRepair(self.store).run(generation_id, advanced)
-        found = self.list_copies()
-        self.states.record_copies([build_copies_state(*each) for each in found.items()])
+        for generation_id in self.fetch_replicas():
+            ReplicaRepair(self.store).create_missing_replicas(generation_id, on_progress)
+        found = self.fetch_replicas()
+        self.states.record_replica_states([build_replica_state(*each) for each in found.items()])
         return found
 
-    def build_restored(self, watch: Watch) -> None:
+    def build_restored_generation(self, on_progress: Watch) -> None:
         """Build the generation that a restore created, switch to it, and discard the old one, which has no index."""
-        if not self.records.list_all():
+        if not self.records.list_generations():
             return
-        active, beside = self.records.load_active(), self.records.find_beside_active()
+        active, beside = self.records.load_active_generation(), self.records.find_inactive_generation()
         if beside is not None and beside.sparse != self.sparse.fingerprint:
-            self.records.discard(unfinished=True)
-        self.build_switcher(watch).rebuild(self.encoders.get_by_fingerprint(active.encoder), self.sparse.fingerprint)
-        self.records.discard(unfinished=False)
-        self.clean_up()
+            self.records.discard_inactive_generation(allow_unfinished=True)
+        self.build_switcher(on_progress).rebuild_index(
+            self.encoders.get_by_fingerprint(active.encoder), self.sparse.fingerprint
+        )
+        self.records.discard_inactive_generation(allow_unfinished=False)
+        self.delete_discarded_indexes()
 
-    def clean_up(self) -> bool:
+    def delete_discarded_indexes(self) -> bool:
         """Delete the indexes of discarded generations. Return False if only the running service can do this."""
         if self.generations is None:
             return False
-        self.generations.remove_discarded()
+        self.generations.remove_discarded_indexes()
         return True
 
-    def _complete_build(self, watch: Watch) -> None:
-        self.records.retry_failed()
+    def _complete_build(self, on_progress: Watch) -> None:
+        self.records.retry_failed_versions()
         if self.deps is None:
-            self._wait_for_build(watch)
+            self._wait_for_build(on_progress)
         else:
-            self._build_in_thread(self.deps, watch)
-        watch(self.records.load_progress(), 0)
+            self._build_in_thread(self.deps, on_progress)
+        on_progress(self.records.load_progress(), 0)
 
-    def _build_in_thread(self, deps: WorkerDeps, watch: Watch) -> None:
+    def _build_in_thread(self, dependencies: WorkerDeps, on_progress: Watch) -> None:
         """Build in another thread, so that this thread can show progress and handle stop signals."""
         stop = threading.Event()
-        builder, task = open_builder(self.records, deps, stop.is_set)
+        builder, task = open_generation_builder(self.records, dependencies, stop.is_set)
         failed: list[Exception] = []
 
         def run_builder() -> None:
@@ -162,18 +165,18 @@ class IndexAccess:
         try:
             while thread.is_alive():
                 thread.join(_POLL_SECONDS)
-                watch(self.records.load_progress(), task.uncommitted_chunks)
+                on_progress(self.records.load_progress(), task.uncommitted_chunks)
         finally:
             stop.set()
             thread.join()
         if failed:
             raise failed[0]
 
-    def _wait_for_build(self, watch: Watch) -> None:
+    def _wait_for_build(self, on_progress: Watch) -> None:
         """Wait until the service has finished the build."""
         while True:
-            beside, progress = self.records.find_beside_active(), self.records.load_progress()
-            watch(progress, 0)
+            beside, progress = self.records.find_inactive_generation(), self.records.load_progress()
+            on_progress(progress, 0)
             if beside is None or beside.state is not GenerationState.BUILDING:
                 return
             if progress.versions_done + progress.failed >= progress.versions:
@@ -191,14 +194,14 @@ def open_index_access(
     settings: Settings,
     *,
     cluster: ClusterSettings | None,
-    only_look: bool = False,
+    catalog_only: bool = False,
     encoders: Encoders | None = None,
     open_encoders: OpenEncoders = open_configured_encoders,
 ) -> Iterator[IndexAccess]:
-    """Open the index of a cluster or of the data folder. With `only_look`, do not open the index itself."""
+    """Open the index of a cluster or of the data folder. With `catalog_only`, do not open the index itself."""
     with ExitStack() as stack:
         if cluster is not None:
-            parts = stack.enter_context(open_cluster_parts(cluster, open_encoders=open_encoders, serving=False))
+            parts = stack.enter_context(open_cluster_components(cluster, open_encoders=open_encoders, is_serving=False))
             yield IndexAccess(
                 parts.stores.generations.records,
                 parts.stores.documents.catalog,
@@ -212,17 +215,17 @@ def open_index_access(
             )
             return
         home = settings.home
-        mine = not only_look and _try_hold_folder(stack, settings)
+        mine = not catalog_only and _try_lock_folder(stack, settings)
         engine = open_database(build_sqlite_url(home / "catalog.sqlite"))
         stack.callback(engine.dispose)
         encoders = encoders or build.build_encoders(ModelStore(settings.models), settings)
         sparse, records, catalog = build.build_sparse_encoder(), GenerationRecords(engine), Catalog(engine)
         first = encoders.get_by_name(settings.encoder)
-        records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
+        records.ensure_first_generation(first.fingerprint, sparse.fingerprint, first.dimension)
         record = InstallationRecord(engine)
         blobs = open_blobs(settings, home, record)
         store = build.build_embedded_store(home, bind_installation(record, blobs))
-        states, served = IndexStates(engine), find_owner(home)
+        states, served = IndexStates(engine), find_owner_pid(home)
         if not mine:
             yield IndexAccess(
                 records,
@@ -234,12 +237,12 @@ def open_index_access(
                 deps=None,
                 generations=None,
                 checks=None,
-                still_served=lambda: find_owner(home) == served,
+                still_served=lambda: find_owner_pid(home) == served,
             )
             return
         jobs = Jobs(engine)
-        jobs.recover(
-            all_running=True
+        jobs.requeue_lost_jobs(
+            include_all_running=True
         )  # This process holds the lock of the data folder, so jobs marked as running have no worker any more.
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
@@ -249,13 +252,13 @@ def open_index_access(
         yield IndexAccess(records, catalog, encoders, sparse, store, states, deps, generations, checks)
 
 
-def inspect_copies(settings: Settings, cluster: ClusterSettings | None) -> dict[int, Copies]:
+def inspect_replicas(settings: Settings, cluster: ClusterSettings | None) -> dict[int, Replicas]:
     """Return the current shard replicas of each generation, without changing anything.
 
     The result is empty if the index is on a single node.
     """
-    with open_installation(settings, cluster) as parts:
-        return fetch_live_copies(parts.generations, parts.store)
+    with open_installation_stores(settings, cluster) as parts:
+        return fetch_live_replicas(parts.generations, parts.store)
 
 
 def inspect_index(settings: Settings, cluster: ClusterSettings | None) -> IndexState | None:
@@ -265,11 +268,13 @@ def inspect_index(settings: Settings, cluster: ClusterSettings | None) -> IndexS
     component that is unavailable.
     """
     with ExitStack() as stack:
-        parts = stack.enter_context(open_installation(settings, cluster))
-        active = next((each for each in parts.generations.list_live() if each.state is GenerationState.ACTIVE), None)
+        parts = stack.enter_context(open_installation_stores(settings, cluster))
+        active = next(
+            (each for each in parts.generations.list_live_generations() if each.state is GenerationState.ACTIVE), None
+        )
         if active is None:
             return None
-        if cluster is None and not _try_hold_folder(stack, settings):
+        if cluster is None and not _try_lock_folder(stack, settings):
             return parts.index_states.load_state(active.id)
         open_index = partial(open_generation_index, parts.store, active)
         return examine_generation(active, parts.index_states, parts.store, open_index)[0]
@@ -278,14 +283,14 @@ def inspect_index(settings: Settings, cluster: ClusterSettings | None) -> IndexS
 @contextmanager
 def open_generation_index(store: IndexStore, generation: Generation) -> Iterator[Index]:
     """Open the index of a generation. It is closed when the block exits."""
-    index = store.open(generation.id, generation.dimension)
+    index = store.open_index(generation.id, generation.dimension)
     try:
         yield index
     finally:
         index.close()
 
 
-def _try_hold_folder(stack: ExitStack, settings: Settings) -> bool:
+def _try_lock_folder(stack: ExitStack, settings: Settings) -> bool:
     """Try to acquire the data folder's lock. Return whether this process now holds it."""
     try:
         stack.enter_context(hold_data_folder(settings.home))

@@ -20,32 +20,37 @@ from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.generations.index_states import IndexStates
 from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.operations.copying import CatalogCopies
-from ingest.storage.operations.installation import Installation, bind_installation, load_store_mark, mark_store
+from ingest.storage.operations.installation import (
+    Installation,
+    bind_installation,
+    load_store_marker,
+    write_store_marker,
+)
 from ingest.storage.operations.installation_record import InstallationRecord
-from ingest.storage.operations.leftovers import Leftovers
+from ingest.storage.operations.leftovers import UnusedContent
 from retrieval import build
 from retrieval.index.generations import IndexStore
 from workers.settings import ClusterSettings
 
 
 @dataclass(frozen=True)
-class InstallationParts:
+class InstallationStores:
     """A catalog, a blob store and an index store, which may or may not belong to the same installation."""
 
     catalog: CatalogCopies
     audit: Audit
     record: InstallationRecord
-    leftovers: Leftovers
+    leftovers: UnusedContent
     generations: GenerationRecords
     digests: ContentDigests
     blobs: BlobStore
     store: IndexStore
     index_states: IndexStates
 
-    def load_ids(self) -> dict[str, str | None]:
+    def load_installation_ids(self) -> dict[str, str | None]:
         """Return the installation id of each store, keyed by the store's name. The id is None if a store has none."""
-        found = {"catalog": self.record.load_id(), self.blobs.location: load_store_mark(self.blobs)}
-        for generation in self.generations.list_live():
+        found = {"catalog": self.record.load_id(), self.blobs.location: load_store_marker(self.blobs)}
+        for generation in self.generations.list_live_generations():
             if self.store.find_size(generation.id) is not None:
                 found[f"index, generation {generation.id}"] = self.store.find_owner(generation.id)
         return found
@@ -55,43 +60,43 @@ class InstallationParts:
         keys = list(self.blobs.iter_keys("original"))
         return len(keys), len(self.leftovers.select_unknown_originals(keys))
 
-    def count_quarantined(self) -> int:
+    def count_quarantined_files(self) -> int:
         """Count the files in quarantine."""
-        return len(Quarantine(self.blobs).load_dates())
+        return len(Quarantine(self.blobs).load_quarantine_dates())
 
-    def adopt(self) -> str:
+    def adopt_catalog_id(self) -> str:
         """Overwrite the ids of the blob store and the index store with the catalog's id, and return that id.
 
         If the catalog has no id, it gets the id of the blob store or, if that has none, a new one.
         """
-        marked = load_store_mark(self.blobs)
+        marked = load_store_marker(self.blobs)
         identifier = self.record.load_id()
         if identifier is None:
             identifier = self.record.claim_id(marked) if marked else bind_installation(self.record, self.blobs).id
-        mark_store(self.blobs, identifier, replace=True)
-        for generation in self.generations.list_live():
+        write_store_marker(self.blobs, identifier, replace=True)
+        for generation in self.generations.list_live_generations():
             self.store.take_ownership(generation.id)
-        self.audit.record(Action.INSTALLATION_CHANGED, f"installation:{identifier}", tenant_id=None)
+        self.audit.record_action(Action.INSTALLATION_CHANGED, f"installation:{identifier}", tenant_id=None)
         return identifier
 
 
 @contextmanager
-def open_installation(
-    settings: Settings, cluster: ClusterSettings | None, *, alone: bool = False, create: bool = False
-) -> Iterator[InstallationParts]:
-    """Open the stores of a cluster or of the data folder. With `alone`, acquire the data folder's lock.
+def open_installation_stores(
+    settings: Settings, cluster: ClusterSettings | None, *, lock_folder: bool = False, create_catalog: bool = False
+) -> Iterator[InstallationStores]:
+    """Open the stores of a cluster or of the data folder. With `lock_folder`, acquire the data folder's lock.
 
-    Raises `CatalogUnavailableError` if there is no catalog, unless `create` is set. Raises `DataFolderBusyError` if
-    another process holds the lock.
+    Raises `CatalogUnavailableError` if there is no catalog, unless `create_catalog` is set. Raises
+    `DataFolderBusyError` if another process holds the lock.
     """
     home = settings.home if cluster is None else cluster.home
     with ExitStack() as stack:
         if cluster is None:
-            if not create and not (home / "catalog.sqlite").exists():
+            if not create_catalog and not (home / "catalog.sqlite").exists():
                 raise CatalogUnavailableError(
                     f"No catalog was found in {home}.", hint="Set LEADLINE_HOME to the data folder."
                 )
-            if alone:
+            if lock_folder:
                 stack.enter_context(hold_data_folder(home))
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
         url = build_sqlite_url(home / "catalog.sqlite") if cluster is None else cluster.database_url.get_secret_value()
@@ -106,11 +111,11 @@ def open_installation(
             store = build.build_server_store(
                 cluster.qdrant_url, installation, api_key=key, settings=cluster.vector_server
             )
-        yield InstallationParts(
+        yield InstallationStores(
             CatalogCopies(engine),
             Audit(engine),
             record,
-            Leftovers(engine),
+            UnusedContent(engine),
             GenerationRecords(engine),
             ContentDigests(engine),
             open_blobs(settings if cluster is None else cluster, home, record),

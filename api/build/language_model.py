@@ -14,14 +14,14 @@ import structlog
 from pydantic import SecretStr
 
 from api.settings.settings import Helper, ServedModel, Settings
-from retrieval.bounded_replies import ReplyTooLargeError, fetch_short_document
+from retrieval.bounded_replies import ResponseTooLargeError, fetch_short_document
 from retrieval.build import open_reranker
-from retrieval.encoders.specs import is_described
+from retrieval.encoders.specs import is_encoder_description
 from retrieval.models.manifest import LANGUAGE_GGUF, load_model_file
 from retrieval.models.store import ModelStore
 from retrieval.rerank.port import AUTO_CHOICE, RerankerChoice, RerankerKind, parse_reranker
 from retrieval.search.reranking import Reranking
-from rlm.build import Helpers
+from rlm.build import HelperModels
 from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.budgets import FREE
 from rlm.llm.local.process import LocalModelProcess
@@ -91,7 +91,7 @@ class ModelList:
     context_tokens: int | None
 
 
-def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> ModelList:
+def fetch_model_list(url: str, model: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> ModelList:
     """Fetch a server's list of models.
 
     Raises `LanguageModelUnavailableError` with the reason if the server returns no list.
@@ -107,7 +107,7 @@ def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seco
         ) from error
     except httpx.HTTPError as error:
         raise LanguageModelUnavailableError(f"{url} could not be reached: {error}.", sent=False) from error
-    except ReplyTooLargeError as error:
+    except ResponseTooLargeError as error:
         raise LanguageModelUnavailableError(str(error), reached=True) from error
     except (ValueError, KeyError, TypeError) as error:
         raise LanguageModelUnavailableError(f"{url} did not return a list of models.", reached=True) from error
@@ -122,7 +122,7 @@ def fetch_vllm_version(url: str, api_key: SecretStr | None, *, timeout_seconds: 
     try:
         answer = fetch_short_document(f"{url.removesuffix('/v1')}/version", headers=headers, timeout=timeout_seconds)
         version = answer.raise_for_status().json()["version"]
-    except (httpx.HTTPError, ReplyTooLargeError, ValueError, KeyError, TypeError):
+    except (httpx.HTTPError, ResponseTooLargeError, ValueError, KeyError, TypeError):
         return None
     return version if isinstance(version, str) else None
 
@@ -139,20 +139,20 @@ class RemoteLanguageModel:
     def __init__(
         self,
         urls: str | Sequence[str],
-        chat: ChatModel,
+        chat_model: ChatModel,
         *,
         pool: ServerPool | None = None,
         api_key: SecretStr | None = None,
-        sized: Callable[[int], ModelProfile] | None = None,
-        look_seconds: float = 15.0,
+        build_profile: Callable[[int], ModelProfile] | None = None,
+        check_interval_seconds: float = 15.0,
     ) -> None:
         """Set up the checks. If there are several `urls`, `pool` contains a server for each URL, in order."""
         self._urls = (urls,) if isinstance(urls, str) else tuple(urls)
-        self._chat = chat
+        self._chat = chat_model
         self._pool = pool
         self._api_key = api_key
-        self._sized = sized or chat.profile.with_context_tokens
-        self._look_seconds = look_seconds
+        self._sized = build_profile or chat_model.profile.with_context_tokens
+        self._look_seconds = check_interval_seconds
         self._lock = threading.Lock()
         self._looking = False
         self._looked = -math.inf
@@ -210,7 +210,7 @@ class RemoteLanguageModel:
         for number, (trouble, before) in enumerate(zip(troubles, self._troubles, strict=True)):
             if trouble is not None and before is None:
                 log.warning("language model server unavailable", server=number + 1, detail=str(trouble))
-            self._update_pool(number, trouble)
+            self._update_pooled_server(number, trouble)
         with self._lock:
             self._troubles, self._chat = troubles, replace(self._chat, profile=profile)
             self._looking, self._looked = False, time.monotonic()
@@ -219,17 +219,17 @@ class RemoteLanguageModel:
     def _check_server(self, url: str) -> int | LanguageModelUnavailableError | None:
         """Return the context window that a server reports. If the server is unavailable, return the error."""
         try:
-            return list_models(url, self._chat.profile.name, self._api_key).context_tokens
+            return fetch_model_list(url, self._chat.profile.name, self._api_key).context_tokens
         except LanguageModelUnavailableError as error:
             return None if error.reached else error
 
-    def _update_pool(self, number: int, trouble: LanguageModelUnavailableError | None) -> None:
+    def _update_pooled_server(self, server_index: int, error: LanguageModelUnavailableError | None) -> None:
         if self._pool is None:
             return
-        server = self._pool.servers[number]
-        if trouble is not None:
+        server = self._pool.servers[server_index]
+        if error is not None:
             self._pool.record_failure(server, retry_after_seconds=self._look_seconds)
-        elif self._troubles[number] is not None:
+        elif self._troubles[server_index] is not None:
             self._pool.record_answer(server)
 
 
@@ -242,72 +242,80 @@ def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel
     if settings.llm == "none":
         return NoLanguageModel()
     if settings.remote_llm is None:
-        model = models.require_path(load_model_file(LANGUAGE_GGUF))
+        model = models.require_verified_path(load_model_file(LANGUAGE_GGUF))
         process = LocalModelProcess(model, settings.home / "language-model.log")
         return LocalLanguageModel(process, load_model_profile(settings))
-    return _open_remote(
-        settings.remote_llm, settings.llm_api_key, lambda window: load_model_profile(settings, served_tokens=window)
+    return _open_remote_model(
+        settings.remote_llm,
+        settings.llm_api_key,
+        lambda window: load_model_profile(settings, server_context_tokens=window),
     )
 
 
-def open_helper(settings: Settings, helper: Helper) -> LanguageModel | None:
+def open_helper_model(settings: Settings, helper: Helper) -> LanguageModel | None:
     """Open the model of a helper task, or return None if none is configured for it. Raises `ProfileFileError`."""
     served = settings.helpers[helper]
     if served is None:
         return None
     profiles = load_profiles(settings.model_profiles)
-    return _open_remote(
+    return _open_remote_model(
         served,
         settings.helper_keys[helper],
         lambda window: profiles.get_profile(served.model, context_tokens=window),
     )
 
 
-def _open_remote(
-    served: ServedModel, api_key: SecretStr | None, sized: Callable[[int | None], ModelProfile]
+def _open_remote_model(
+    served_model: ServedModel, api_key: SecretStr | None, build_profile: Callable[[int | None], ModelProfile]
 ) -> RemoteLanguageModel:
     """Open a model on one or several servers. Each server handles up to `parallel_calls` concurrent calls."""
     from rlm.llm.chat_models import build_remote_chat_model
 
-    profile = sized(None)
-    chats = [build_remote_chat_model(url, profile, api_key=api_key) for url in served.urls]
+    profile = build_profile(None)
+    chats = [build_remote_chat_model(url, profile, api_key=api_key) for url in served_model.urls]
     if len(chats) == 1:
-        return RemoteLanguageModel(served.urls, ChatModel(chats[0], profile), api_key=api_key, sized=sized)
+        return RemoteLanguageModel(
+            served_model.urls, ChatModel(chats[0], profile), api_key=api_key, build_profile=build_profile
+        )
     from rlm.llm.pooled_chat import PooledChatModel
 
-    def build_pooled_profile(window: int | None) -> ModelProfile:
-        one = sized(window)
+    def build_pooled_profile(context_tokens: int | None) -> ModelProfile:
+        one = build_profile(context_tokens)
         return replace(one, parallel_calls=one.parallel_calls * len(chats))
 
     pooled = PooledChatModel(chats, call_seconds=profile.call_seconds, name=profile.name)
     chat = ChatModel(pooled, build_pooled_profile(None))
-    return RemoteLanguageModel(served.urls, chat, pool=pooled.pool, api_key=api_key, sized=build_pooled_profile)
+    return RemoteLanguageModel(
+        served_model.urls, chat, pool=pooled.pool, api_key=api_key, build_profile=build_pooled_profile
+    )
 
 
-def load_model_profile(settings: Settings, *, served_tokens: int | None = None) -> ModelProfile:
+def load_model_profile(settings: Settings, *, server_context_tokens: int | None = None) -> ModelProfile:
     """Return the profile of the configured model, limited to the smallest known context window.
 
-    `served_tokens` is the context window that the model's server reports. Raises `ProfileFileError` if the profile file
-    is not valid.
+    `server_context_tokens` is the context window that the model's server reports. Raises `ProfileFileError` if the
+    profile file is not valid.
     """
     profiles = load_profiles(settings.model_profiles)
     if settings.remote_llm is None:
         return profiles.get_profile(LOCAL_QWEN.name)
-    windows = [each for each in (settings.llm_context_tokens, served_tokens) if each is not None]
+    windows = [each for each in (settings.llm_context_tokens, server_context_tokens) if each is not None]
     return profiles.get_profile(settings.remote_llm.model, context_tokens=min(windows, default=None))
 
 
 def is_model_free(settings: Settings) -> bool:
     """Return whether the answering model and all helper models are free of charge. Raises `ProfileFileError`."""
-    return all(profile.price == FREE for profile in _load_profiles(settings))
+    return all(profile.price == FREE for profile in _load_model_profiles(settings))
 
 
 def has_priced_model(settings: Settings) -> bool:
     """Return whether any model has a known price above 0. Raises `ProfileFileError`."""
-    return settings.llm != "none" and any(profile.price not in (None, FREE) for profile in _load_profiles(settings))
+    return settings.llm != "none" and any(
+        profile.price not in (None, FREE) for profile in _load_model_profiles(settings)
+    )
 
 
-def _load_profiles(settings: Settings) -> list[ModelProfile]:
+def _load_model_profiles(settings: Settings) -> list[ModelProfile]:
     """Return the profiles of the helper models and, if there is one, of the answering model."""
     read = load_profiles(settings.model_profiles)
     helpers = [read.get_profile(served.model) for served in settings.helpers.values() if served is not None]
@@ -322,12 +330,12 @@ def select_reranker(settings: Settings, models: ModelStore) -> RerankerChoice | 
     """
     if settings.reranker.strip() != AUTO_CHOICE:
         return parse_reranker(settings.reranker)
-    own_encoder = settings.encoder is None or not is_described(settings.encoder)
-    is_there = all(file.name.endswith(".gguf") for file in models.list_missing())
+    own_encoder = settings.encoder is None or not is_encoder_description(settings.encoder)
+    is_there = all(file.name.endswith(".gguf") for file in models.list_missing_files())
     return RerankerChoice(RerankerKind.LATE_INTERACTION) if own_encoder and is_there else None
 
 
-def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
+def open_configured_reranker(settings: Settings, models: ModelStore) -> Reranking | None:
     """Open the reranker, or return None if none is configured.
 
     Raises `RerankerError` if it cannot be opened, and `ModelMissingError` if its model has not been downloaded.
@@ -341,20 +349,20 @@ def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
         depth=settings.rerank_depth or choice.depth,
         deadline_seconds=settings.rerank_deadline_ms / 1000,
         weight=settings.rerank_weight or choice.weight,
-        at_once=choice.max_parallel,
+        max_parallel=choice.max_parallel,
         answers_only=settings.reranker.strip() == AUTO_CHOICE,
     )
 
 
-def open_helpers(settings: Settings, stack: ExitStack) -> Helpers:
+def open_helper_models(settings: Settings, stack: ExitStack) -> HelperModels:
     """Open the helper models in the settings. They are closed with `stack`."""
 
     def open_and_register(helper: Helper) -> LanguageModel | None:
-        model = open_helper(settings, helper)
+        model = open_helper_model(settings, helper)
         if model is not None:
             stack.callback(model.close)
         return model
 
-    return Helpers(
+    return HelperModels(
         judge=open_and_register("judge"), router=open_and_register("router"), sub_calls=open_and_register("subcalls")
     )

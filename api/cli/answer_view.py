@@ -18,15 +18,15 @@ from rich.text import Text
 _LINE_CHARS = 160
 
 
-def shorten(text: str, most: int = _LINE_CHARS) -> str:
-    """Collapse whitespace to single spaces, then truncate the text to `most` characters."""
+def shorten_text(text: str, max_chars: int = _LINE_CHARS) -> str:
+    """Collapse whitespace to single spaces, then truncate the text to `max_chars` characters."""
     line = " ".join(text.split())
-    return line[:most] + ("…" if len(line) > most else "")
+    return line[:max_chars] + ("…" if len(line) > max_chars else "")
 
 
 def format_cell(body: dict[str, Any]) -> str:
     """Format a code cell as one line with its number, code and result."""
-    return f"{_format_cell_name(body)}: {shorten(body['code'] or body['note'])} → {_format_cell_result(body)}"
+    return f"{_format_cell_name(body)}: {shorten_text(body['code'] or body['note'])} → {_format_cell_result(body)}"
 
 
 def _format_cell_name(body: dict[str, Any]) -> str:
@@ -38,7 +38,7 @@ def _format_cell_name(body: dict[str, Any]) -> str:
 
 
 def _format_cell_result(body: dict[str, Any]) -> str:
-    return shorten((body["error"] or "").strip().rpartition("\n")[2] or body["output"] or "nothing printed")
+    return shorten_text((body["error"] or "").strip().rpartition("\n")[2] or body["output"] or "nothing printed")
 
 
 _MAX_SOURCES = 10
@@ -73,7 +73,7 @@ class LiveAnswer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._live.stop()
 
@@ -82,7 +82,7 @@ class LiveAnswer:
         self._doing = status
         self._live.update(self._build_view())
 
-    def show(self, name: str, body: Mapping[str, Any]) -> None:
+    def show_event(self, name: str, body: Mapping[str, Any]) -> None:
         """Update the view with one event from the answer stream."""
         if name == "delta" and self._shows_text:
             self._text += body["text"]
@@ -91,11 +91,11 @@ class LiveAnswer:
             self.update(description)
 
     def _build_view(self) -> RenderableType:
-        status = Spinner("dots", Text(shorten(self._doing), style="dim"))
-        return Group(_Tail(clean(self._text)), status) if self._text else status
+        status = Spinner("dots", Text(shorten_text(self._doing), style="dim"))
+        return Group(_MarkdownTail(remove_control_chars(self._text)), status) if self._text else status
 
 
-class _Tail:
+class _MarkdownTail:
     """The last lines of a Markdown text, as many as fit in the terminal."""
 
     def __init__(self, text: str) -> None:
@@ -129,34 +129,34 @@ def describe_event(name: str, body: Mapping[str, Any]) -> str:
             text = "Checking …"
         case _:
             text = ""
-    return clean(text)
+    return remove_control_chars(text)
 
 
 def print_answer(
-    console: Console, answer: Mapping[str, Any], *, sources: bool = True, said_already: Sequence[str] = ()
+    console: Console, answer: Mapping[str, Any], *, sources: bool = True, printed_notes: Sequence[str] = ()
 ) -> None:
     """Print an answer with its sentence warnings, table, sources and notes.
 
-    If the output is a file or pipe, the Markdown is written unchanged. Notes in `said_already` are skipped.
+    If the output is a file or pipe, the Markdown is written unchanged. Notes in `printed_notes` are skipped.
     """
-    text = clean(answer["text"])
+    text = remove_control_chars(answer["text"])
     console.print()
     if console.is_terminal:
         console.print(Markdown(text, hyperlinks=False))
     else:
-        _print_plain(console, text)
+        _print_plain_text(console, text)
     console.print()
-    _print_marks(console, answer)
+    _print_sentence_warnings(console, answer)
     if answer["table"]:
-        _print_table(console, answer)
+        _print_result_table(console, answer)
     if sources:
         print_sources(console, answer)
     for reason in answer["reasons"] if answer["coverage"] else ():
-        _print_plain(console, f"· {reason}", style="dim")
+        _print_plain_text(console, f"· {reason}", style="dim")
     for note in answer["notes"]:
-        if note not in said_already:
-            _print_plain(console, note, style="dim")
-    _print_plain(console, _format_summary(answer), style="dim")
+        if note not in printed_notes:
+            _print_plain_text(console, note, style="dim")
+    _print_plain_text(console, _format_answer_summary(answer), style="dim")
 
 
 def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
@@ -168,29 +168,35 @@ def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
     citations = answer["citations"]
     for citation in citations[:_MAX_SOURCES]:
         quotes = [each["text"] for each in citation.get("quotes", ())] or [citation["quote"]]
-        first, *more = (f"“{shorten(clean(quote), _QUOTE_CHARS)}”" if quote else "" for quote in quotes)
-        source = f"[{citation['number']}] {format_place(citation)}"
+        first, *more = (
+            f"“{shorten_text(remove_control_chars(quote), _QUOTE_CHARS)}”" if quote else "" for quote in quotes
+        )
+        source = f"[{citation['number']}] {format_location(citation)}"
         for line in (f"{source}: {first}" if first else source, *(f"    {quote}" for quote in more)):
             if console.is_terminal:
                 console.print(Text(line), no_wrap=True, overflow="ellipsis")
             else:
-                _print_plain(console, line)
+                _print_plain_text(console, line)
     for title, group in groupby(citations[_MAX_SOURCES:], key=lambda citation: citation["title"]):
         numbers = "".join(f"[{citation['number']}]" for citation in group)
-        _print_plain(console, f"{numbers} {clean(title)}")
+        _print_plain_text(console, f"{numbers} {remove_control_chars(title)}")
 
 
-def format_place(found: Mapping[str, Any]) -> str:
+def format_location(passage: Mapping[str, Any]) -> str:
     """Format the location of a citation or hit: title, page, slide or row, and nearest heading."""
-    if found.get("deleted"):
+    if passage.get("deleted"):
         return "a deleted document"
-    page = f"page {found['page']}" if found.get("page") else ""  # Answers stored by earlier releases have no `place`.
-    location = found.get("place") or page
-    headings = " > ".join(found.get("heading_path", [])[-1:])
-    return clean(f"{found['title']}" + (f", {location}" if location else "") + (f" ({headings})" if headings else ""))
+    page = (
+        f"page {passage['page']}" if passage.get("page") else ""
+    )  # Answers stored by earlier releases have no `place`.
+    location = passage.get("place") or page
+    headings = " > ".join(passage.get("heading_path", [])[-1:])
+    return remove_control_chars(
+        f"{passage['title']}" + (f", {location}" if location else "") + (f" ({headings})" if headings else "")
+    )
 
 
-def clean(text: str) -> str:
+def remove_control_chars(text: str) -> str:
     """Remove characters that could control the terminal or reorder text."""
     return "".join(char for char in text if char in "\n\t" or not _is_control(char))
 
@@ -199,31 +205,35 @@ def _is_control(char: str) -> bool:
     return unicodedata.category(char) == "Cc" or unicodedata.bidirectional(char) in _BIDI_CONTROLS
 
 
-def _print_marks(console: Console, answer: Mapping[str, Any]) -> None:
+def _print_sentence_warnings(console: Console, answer: Mapping[str, Any]) -> None:
     """Print a warning for each sentence that is unsupported or has a reason attached."""
     for sentence in answer["sentences"]:
         if not (sentence["reason"] or sentence["check"] == "unsupported"):
             continue
         mark, style = _MARKS.get(sentence["check"], ("·", "dim"))
-        reason = clean(sentence["reason"]) or "The cited text does not support this sentence."
-        excerpt = shorten(clean(sentence["text"]), _SENTENCE_CHARS)
+        reason = remove_control_chars(sentence["reason"]) or "The cited text does not support this sentence."
+        excerpt = shorten_text(remove_control_chars(sentence["text"]), _SENTENCE_CHARS)
         console.print(
             Text.assemble((mark, style), f" “{excerpt}” ", (reason, style)), soft_wrap=not console.is_terminal
         )
 
 
-def _print_table(console: Console, answer: Mapping[str, Any]) -> None:
+def _print_result_table(console: Console, answer: Mapping[str, Any]) -> None:
     found = answer["table"]
     quantities = found.get("quantities", ())
-    table = Table(*(escape(clean(column)) for column in found["columns"]))
+    table = Table(*(escape(remove_control_chars(column)) for column in found["columns"]))
     for row in found["rows"]:
-        table.add_row(*(escape(clean(_format_cell_value(value, at in quantities))) for at, value in enumerate(row)))
+        table.add_row(
+            *(escape(remove_control_chars(_format_cell_value(value, at in quantities))) for at, value in enumerate(row))
+        )
     console.print(table)
     if len(found["rows"]) < found["total_rows"]:
-        _print_plain(console, f"Showing the first {len(found['rows']):,} of {found['total_rows']:,} rows.", style="dim")
+        _print_plain_text(
+            console, f"Showing the first {len(found['rows']):,} of {found['total_rows']:,} rows.", style="dim"
+        )
     for column, instruction in found["semantic_columns"].items():
-        _print_plain(console, f"{column} (filled in by the model): {instruction}", style="dim")
-    _print_plain(console, found["sql"], style="dim")
+        _print_plain_text(console, f"{column} (filled in by the model): {instruction}", style="dim")
+    _print_plain_text(console, found["sql"], style="dim")
 
 
 def _format_cell_value(value: object, is_quantity: bool) -> str:
@@ -232,7 +242,7 @@ def _format_cell_value(value: object, is_quantity: bool) -> str:
     return "" if value is None else str(value)
 
 
-def _format_summary(answer: Mapping[str, Any]) -> str:
+def _format_answer_summary(answer: Mapping[str, Any]) -> str:
     """Format one line with the answer's status, strategy, model, duration, sentence checks, row count and cost."""
     checks = [sentence["check"] for sentence in answer["sentences"] if sentence["check"] != "unchecked"]
     counts = ", ".join(f"{checks.count(check)} {check}" for check in dict.fromkeys(checks))
@@ -243,6 +253,6 @@ def _format_summary(answer: Mapping[str, Any]) -> str:
     return " · ".join(filter(None, [*parts, seconds, counts, rows, cost]))
 
 
-def _print_plain(console: Console, text: str, *, style: str = "") -> None:
+def _print_plain_text(console: Console, text: str, *, style: str = "") -> None:
     """Print text without markup and without wrapping lines."""
-    console.print(Text(clean(text), style=style), soft_wrap=True)
+    console.print(Text(remove_control_chars(text), style=style), soft_wrap=True)

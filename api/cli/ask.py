@@ -9,12 +9,12 @@ import typer
 from rich.console import Console
 
 from api.cli.answer_view import LiveAnswer, StatusLine, print_answer
-from api.cli.client import connect, iter_language_model_states
+from api.cli.client import iter_language_model_states, open_client
 from api.cli.environment import read_settings
 from api.cli.filters import FilterOption, parse_attributes
 from api.client import Client, ServiceError
 from ingest.storage.answers.records import NEW_CONVERSATION
-from rlm.requests import StrategyName, check_question
+from rlm.requests import StrategyName, normalize_question
 
 Collections = Annotated[
     list[str] | None, typer.Option("--collection", help="Search only this collection; may be repeated.")
@@ -65,7 +65,7 @@ def ask(
     """
     if pause_on_budget and not background:
         raise typer.BadParameter("Only background runs can pause. Add --background.", param_hint="--pause-on-budget")
-    check_question(question)  # Validate the options first, because starting the service takes seconds.
+    normalize_question(question)  # Validate the options first, because starting the service takes seconds.
     limits = {
         "calls": budget_calls,
         "prompt_tokens": budget_tokens,
@@ -86,7 +86,7 @@ def ask(
     if background:
         _start_run({**body, "pause_on_budget": pause_on_budget}, as_json=as_json)
         return
-    with connect(read_settings()) as client, open_live_answer(text=not as_json) as live:
+    with open_client(read_settings()) as client, open_live_answer(text=not as_json) as live:
         wait_for_language_model(client, live)
         answer = fetch_answer(client, body, live)
     if as_json:
@@ -113,7 +113,7 @@ def wait_for_language_model(client: Client, status: StatusLine) -> None:
             status.update("The language model is loading …")
 
 
-def fetch_answer(client: Client, body: Mapping[str, Any], live: LiveAnswer) -> dict[str, Any]:
+def fetch_answer(client: Client, body: Mapping[str, Any], live_answer: LiveAnswer) -> dict[str, Any]:
     """Stream an answer, show its progress, and return the complete answer. Raises `ServiceError` on failure."""
     # Exiting this block cancels the answer.
     with client.events("/v1/answers", {**body, "stream": True}) as events:
@@ -121,12 +121,12 @@ def fetch_answer(client: Client, body: Mapping[str, Any], live: LiveAnswer) -> d
             if name == "completed":
                 answer: dict[str, Any] = event
                 return answer
-            live.show(name, event)
+            live_answer.show_event(name, event)
     raise ServiceError("The stream ended before the answer was complete.", hint="Ask again.")
 
 
 def _start_run(body: Mapping[str, Any], *, as_json: bool) -> None:
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         run = client.post("/v1/answers", {**body, "background": True})
     if as_json:
         print(json.dumps(run, ensure_ascii=False))

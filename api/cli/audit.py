@@ -98,7 +98,7 @@ def export(
     with open_configured_catalog() as opened:
         head = opened.audit.load_head()
         with nullcontext() if str(file) == "-" else file.open("w") as out:
-            for entry in opened.audit.iter_entries(audit_filter, after=after, through=head.sequence):
+            for entry in opened.audit.iter_entries(audit_filter, after=after, last_sequence=head.sequence):
                 print(json.dumps(entry.to_json()), file=out)
                 written += 1
     Console(stderr=True, soft_wrap=True).print(f"{written:,} entries. Head: {head}", highlight=False)

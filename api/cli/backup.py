@@ -13,13 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from typer.core import TyperGroup
 
 from api.build.index_access import open_index_access
-from api.build.installation_access import InstallationParts, open_installation
+from api.build.installation_access import InstallationStores, open_installation_stores
 from api.cli.cluster import read_cluster_settings
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed_files
+from api.cli.fetching import fetch_missing_model_files
 from api.cli.index import show_build_progress
 from ingest.storage.audit.records import Action
-from ingest.storage.operations.backup import create_backup, verify_backup, verify_contents
+from ingest.storage.operations.backup import create_backup, verify_backup, verify_stored_files
 from ingest.storage.operations.installation import bind_installation
 from ingest.storage.operations.restore import RestoreTarget, restore_backup
 
@@ -60,15 +60,15 @@ def make(
     space but are lost if the disk fails, so copy the folder to another machine. The index is not included; `leadline
     restore` rebuilds it.
     """
-    with open_installation(read_settings(), read_cluster_settings()) as parts, _show_progress() as advanced:
+    with open_installation_stores(read_settings(), read_cluster_settings()) as parts, _show_progress() as advanced:
         bind_installation(parts.record, parts.blobs)
-        backup = create_backup(parts.catalog, parts.blobs, folder, advanced, link=not copy)
+        backup = create_backup(parts.catalog, parts.blobs, folder, advanced, use_links=not copy)
         _record_action(parts, Action.BACKUP_MADE, backup.documents)
     _print_line(
         f"Backed up {backup.documents:,} documents to {folder}: {backup.files:,} files, {decimal(backup.size_bytes)}."
     )
     lost = [f"{key} is missing from the installation." for key in backup.lost]
-    _exit_on_faults(lost + [f"{key} is corrupt: its content differs from what was stored." for key in backup.damaged])
+    _exit_on_problems(lost + [f"{key} is corrupt: its content differs from what was stored." for key in backup.damaged])
 
 
 @app.command()
@@ -79,7 +79,7 @@ def verify(folder: Folder) -> None:
     """
     with _show_progress() as advanced:
         wrong = verify_backup(folder, advanced)
-    _exit_on_faults(wrong)
+    _exit_on_problems(wrong)
     _print_line(f"All files in {folder} are intact.")
 
 
@@ -89,16 +89,16 @@ def verify_installation() -> None:
     The service may be running. Exits with status 1 if a file is missing or corrupt. To verify the index, use `leadline
     index verify`.
     """
-    with open_installation(read_settings(), read_cluster_settings()) as parts, _show_progress() as advanced:
+    with open_installation_stores(read_settings(), read_cluster_settings()) as parts, _show_progress() as advanced:
         bind_installation(parts.record, parts.blobs)
-        wrong = verify_contents(parts.catalog, parts.blobs, advanced)
-        lacking = parts.digests.count_undigested()
+        wrong = verify_stored_files(parts.catalog, parts.blobs, advanced)
+        lacking = parts.digests.count_undigested_versions()
     if lacking:
         _print_line(
             f"{lacking:,} texts have no digest yet, so only their presence was checked. The running service adds "
             "digests."
         )
-    _exit_on_faults(wrong)
+    _exit_on_problems(wrong)
     _print_line("All originals and all texts with a digest are intact; all other texts are present.")
 
 
@@ -119,14 +119,17 @@ def restore(
     Stop the service first. An interrupted restore can be run again.
     """
     settings, cluster = read_settings(), read_cluster_settings()
-    with open_installation(settings, cluster, alone=True, create=True) as parts, _show_progress() as advanced:
+    with (
+        open_installation_stores(settings, cluster, lock_folder=True, create_catalog=True) as parts,
+        _show_progress() as advanced,
+    ):
         restored = restore_backup(
             folder,
             RestoreTarget(parts.catalog, parts.record, parts.generations, parts.blobs),
             advanced,
-            taken=lambda number: parts.store.find_size(number) is not None,
+            is_index_taken=lambda number: parts.store.find_size(number) is not None,
             replace=replace,
-            as_new=as_new,
+            assign_new_id=as_new,
         )
         manifest = restored.manifest
         _record_action(parts, Action.BACKUP_RESTORED, manifest.documents)
@@ -137,24 +140,26 @@ def restore(
         _print_line("Searches find nothing until you run `leadline index rebuild`.")
         return
     _print_line("Rebuilding the index. If interrupted, continue with `leadline index rebuild`.")
-    fetch_needed_files(settings.model_copy(update={"llm": "none"}))
+    fetch_missing_model_files(settings.model_copy(update={"llm": "none"}))
     with open_index_access(settings, cluster=cluster) as access, show_build_progress("Indexing") as watch:
-        access.build_restored(watch)
+        access.build_restored_generation(watch)
     _print_line("Restore complete.")
 
 
-def _record_action(parts: InstallationParts, action: Action, documents: int) -> None:
-    parts.audit.record(action, f"installation:{parts.record.load_id()}", tenant_id=None, documents=documents)
+def _record_action(components: InstallationStores, action: Action, document_count: int) -> None:
+    components.audit.record_action(
+        action, f"installation:{components.record.load_id()}", tenant_id=None, documents=document_count
+    )
 
 
-def _exit_on_faults(wrong: list[str]) -> None:
+def _exit_on_problems(problems: list[str]) -> None:
     """Print the problems and exit with status 1. Does nothing if there are none."""
-    if not wrong:
+    if not problems:
         return
-    for sentence in wrong[:_MAX_FAULTS]:
+    for sentence in problems[:_MAX_FAULTS]:
         Console(stderr=True).print(f"[red]✗[/red] {sentence}", highlight=False, soft_wrap=True)
-    if len(wrong) > _MAX_FAULTS:
-        Console(stderr=True).print(f"… and {len(wrong) - _MAX_FAULTS:,} more.", highlight=False)
+    if len(problems) > _MAX_FAULTS:
+        Console(stderr=True).print(f"… and {len(problems) - _MAX_FAULTS:,} more.", highlight=False)
     raise typer.Exit(1)
 
 
@@ -173,13 +178,13 @@ def _show_progress() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks, last = {}, time.monotonic()
 
-        def advance(what: str, done: int, total: int) -> None:
+        def advance(label: str, done_count: int, total: int) -> None:
             nonlocal last
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
+            if label not in tasks:
+                tasks[label] = bars.add_task(label, total=total)
+            bars.update(tasks[label], completed=done_count, total=total)
             if not console.is_terminal and time.monotonic() - last >= _LINE_EVERY_SECONDS:
                 last = time.monotonic()
-                console.print(f"{what}: {done:,} of {total:,}", highlight=False)
+                console.print(f"{label}: {done_count:,} of {total:,}", highlight=False)
 
         yield advance

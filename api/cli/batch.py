@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from api.cli.client import connect
+from api.cli.client import open_client
 from api.cli.environment import read_settings
-from api.cli.ingest import format_resume_hint, show_progress
+from api.cli.ingest import format_resume_hint, show_batch_progress
 from api.cli.progress import format_duration
-from api.cli.stages import watch_stages
+from api.cli.stages import show_stages
 
 app = typer.Typer(help="Show, list and cancel batches of uploads.", no_args_is_help=True)
 
@@ -30,12 +30,12 @@ def show(
 ) -> None:
     """Show the progress of a batch."""
     console = Console(stderr=True)
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         batch = client.get(f"/v1/batches/{batch_id}")
         if follow:
-            with watch_stages(console) as watch:
+            with show_stages(console) as watch:
                 for batch in client.follow(f"/v1/batches/{batch_id}/events"):
-                    show_progress(batch, watch)
+                    show_batch_progress(batch, watch)
     _print_batch(batch, as_json)
 
 
@@ -44,7 +44,7 @@ def list_batches(
     limit: Annotated[int, typer.Option(help="Maximum number of batches.", min=1, max=100)] = 20, as_json: AsJson = False
 ) -> None:
     """List batches, newest first."""
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         batches = client.get("/v1/batches", limit=limit)["batches"]
     if as_json:
         print(json.dumps(batches))
@@ -61,7 +61,7 @@ def list_batches(
 @app.command()
 def cancel(batch_id: Identifier, as_json: AsJson = False) -> None:
     """Cancel a batch. Files that are ready are kept."""
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         _print_batch(client.post(f"/v1/batches/{batch_id}/cancel", {}), as_json)
 
 
@@ -72,7 +72,7 @@ def failures(batch_id: Identifier, as_json: AsJson = False) -> None:
     `--json` prints one object per line.
     """
     console = Console()
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         for found in client.listed(f"/v1/batches/{batch_id}/failures", "failures"):
             if as_json:
                 print(json.dumps(found))

@@ -44,12 +44,12 @@ def show() -> None:
         if not isinstance(blobs, SealedBlobs):
             _print_line("Files are not encrypted: LEADLINE_BLOB_KEYS is not set.")
             return
-        formats = _read_formats(blobs, [key for some in keys.values() for key in some])
+        formats = _read_file_formats(blobs, [key for some in keys.values() for key in some])
         counts = Counter(formats.values())
         for each in FileFormat:
             if counts[each]:
                 _print_line(f"{counts[each]:>9,} {each}")
-        if not _print_advice(opened.installation.load_sealing(), formats):
+        if not _print_next_steps(opened.installation.load_sealing(), formats):
             raise typer.Exit(1)
 
 
@@ -82,20 +82,20 @@ def reseal(
     rejected. Exits with status 1 if files are rejected.
     """
     from ingest.storage.blobs.sealed import SealedBlobs
-    from ingest.storage.operations.resealing import reseal_all
+    from ingest.storage.operations.resealing import reseal_all_files
 
     with _open_catalog_and_blobs() as (opened, blobs):
         if not isinstance(blobs, SealedBlobs):
             raise BlobKeyError("LEADLINE_BLOB_KEYS is not set.", hint="Generate a key with `leadline blobs key`.")
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task("Encrypting", total=None)
-            done = reseal_all(
+            done = reseal_all_files(
                 blobs,
                 lambda at, total: bar.update(task, completed=at, total=total),
                 digests=opened.digests,
                 accept_unbound=accept_unbound,
             )
-        opened.audit.record(
+        opened.audit.record_action(
             Action.INSTALLATION_CHANGED, f"installation:{opened.installation.load_id()}", tenant_id=None
         )
     _print_line(f"Re-encrypted {done.sealed:,} of {done.files:,} files. The others were up to date or were rejected.")
@@ -104,7 +104,7 @@ def reseal(
         raise typer.Exit(1)
 
 
-def _print_advice(sealing: Sealing, formats: "dict[str, FileFormat]") -> bool:
+def _print_next_steps(sealing: Sealing, formats: "dict[str, FileFormat]") -> bool:
     """Print the operator's next steps. Returns False if any files are rejected."""
     from ingest.storage.blobs.sealed import FileFormat
 
@@ -126,20 +126,20 @@ def _print_advice(sealing: Sealing, formats: "dict[str, FileFormat]") -> bool:
     return not foreign
 
 
-def _read_formats(blobs: "SealedBlobs", keys: list[str]) -> "dict[str, FileFormat]":
+def _read_file_formats(blobs: "SealedBlobs", keys: list[str]) -> "dict[str, FileFormat]":
     found = {}
     with Progress(console=Console(stderr=True), transient=True) as bar:
         for each in bar.track(keys, description="Reading"):
             try:
-                found[each] = blobs.detect_format(each)
+                found[each] = blobs.detect_file_format(each)
             except KeyError:  # The file was deleted after it was listed.
                 continue
     return found
 
 
-def _print_keys(keys: list[str], what: str) -> None:
+def _print_keys(keys: list[str], problem: str) -> None:
     for each in keys[:_MAX_KEYS]:
-        _print_line(f"{each} {what}.")
+        _print_line(f"{each} {problem}.")
     if len(keys) > _MAX_KEYS:
         _print_line(f"… and {len(keys) - _MAX_KEYS:,} more.")
 

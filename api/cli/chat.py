@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from api.cli.answer_view import print_answer, print_sources
 from api.cli.ask import Collections, Strategy, fetch_answer, open_live_answer, wait_for_language_model
-from api.cli.client import connect
+from api.cli.client import open_client
 from api.cli.environment import read_settings
 from api.client import Client
 from ingest.storage.answers.records import NEW_CONVERSATION
@@ -36,7 +36,7 @@ def chat(
     chat.
     """
     settings = read_settings()
-    with connect(settings) as client, _keep_line_history(settings.home / "chat_history"):
+    with open_client(settings) as client, _keep_line_history(settings.home / "chat_history"):
         with open_live_answer() as live:
             wait_for_language_model(client, live)
         console = Console()
@@ -53,10 +53,10 @@ class Chat:
     Every request contains the fields in `how`, in addition to the question.
     """
 
-    def __init__(self, client: Client, console: Console, how: dict[str, Any], conversation: str) -> None:
+    def __init__(self, client: Client, console: Console, request_fields: dict[str, Any], conversation: str) -> None:
         self._client = client
         self._console = console
-        self._how = how
+        self._how = request_fields
         self._conversation = conversation
         self._last: dict[str, Any] | None = None
         self._notes: list[str] = []
@@ -76,10 +76,10 @@ class Chat:
             case command if command.startswith("/"):
                 self._print_note(f"Unknown command {command.split()[0]}. {_HELP}")
             case question:
-                self._ask(question)
+                self._ask_question(question)
         return True
 
-    def _ask(self, question: str) -> None:
+    def _ask_question(self, question: str) -> None:
         body = {**self._how, "question": question, "conversation": self._conversation}
         try:
             with open_live_answer() as live:
@@ -92,7 +92,7 @@ class Chat:
             self._show_answer(answer)
 
     def _show_answer(self, answer: dict[str, Any]) -> None:
-        print_answer(self._console, answer, sources=False, said_already=self._notes)
+        print_answer(self._console, answer, sources=False, printed_notes=self._notes)
         if answer["citations"]:
             count = len(answer["citations"])
             self._print_note(f"{count} source{'s' * (count > 1)}: /sources")

@@ -26,13 +26,13 @@ def iter_language_model_states(client: Client) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def connect(settings: Settings) -> Iterator[Client]:
+def open_client(settings: Settings) -> Iterator[Client]:
     """Connect to the service at `LEADLINE_URL` or to the one running on the data folder.
 
     If neither exists, start a private service. Raises `ServiceError` if the service needs `LEADLINE_API_KEY` and it is
     not set.
     """
-    url = os.environ.get("LEADLINE_URL") or find_running_url(settings.home)
+    url = os.environ.get("LEADLINE_URL") or find_service_url(settings.home)
     if url is None:
         # Imported lazily, because it loads the whole service, which is not needed if a service is already running.
         from api.cli.private_service import open_private_client
@@ -59,7 +59,7 @@ def remove_service_file(home: Path) -> None:
     (home / "service.json").unlink(missing_ok=True)
 
 
-def find_running_url(home: Path) -> str | None:
+def find_service_url(home: Path) -> str | None:
     """Return the address of the service running on the data folder, or None if there is none.
 
     A file left behind by a killed service is ignored, because its process no longer exists.

@@ -15,7 +15,7 @@ from api.admission.services import DEFAULT_TENANT
 from api.build.embedded import OpenCatalog, open_catalog
 from api.cli.console_logging import configure_logging
 from api.cli.environment import SettingsError, read_environment, read_secret, read_settings, require_known_variables
-from api.cli.serving import serve
+from api.cli.serving import serve_requests
 from api.cli.telemetry import start_tracing
 from api.settings.settings import Settings
 from workers import metrics
@@ -36,7 +36,7 @@ def api(
 
     Requires LEADLINE_DATABASE_URL, LEADLINE_REDIS_URL, LEADLINE_QDRANT_URL and LEADLINE_HOME.
     """
-    from api.build.cluster import open_cluster
+    from api.build.cluster import open_cluster_services
     from workers.settings import ClusterSettings
 
     settings = read_settings(host=host, port=port)
@@ -45,10 +45,10 @@ def api(
     start_tracing("api")
     console = Console()
     with ExitStack() as stack:
-        services = stack.enter_context(open_cluster(settings, cluster))
+        services = stack.enter_context(open_cluster_services(settings, cluster))
         if not services.keys.list_keys(DEFAULT_TENANT):
             console.print("There are no API keys yet. Create one with `leadline keys create`.", highlight=False)
-        serve(services, lambda url: console.print(f"Leadline is listening on {url}", highlight=False))
+        serve_requests(services, lambda url: console.print(f"Leadline is listening on {url}", highlight=False))
 
 
 def worker(
@@ -61,7 +61,7 @@ def worker(
     Run as many workers as you need. Each worker serves some or all queues.
     """
     settings = read_settings()
-    from api.build.cluster import build_answers_opener
+    from api.build.cluster import build_answer_service_opener
     from workers.enqueue.celery_app import QUEUE_NAMES
     from workers.main import run_worker
     from workers.settings import ClusterSettings
@@ -78,9 +78,9 @@ def worker(
         queues=chosen,
         concurrency=concurrency,
         name=name,
-        open_answers=build_answers_opener(settings),
+        open_answers=build_answer_service_opener(settings),
         serve_metrics=_build_metrics_server(settings),
-        at_child_start=partial(start_tracing, "worker"),  # The exporter's thread would not survive the fork.
+        on_child_start=partial(start_tracing, "worker"),  # The exporter's thread would not survive the fork.
     )
 
 
@@ -91,7 +91,7 @@ def _build_metrics_server(settings: Settings) -> Callable[[], object]:
     """
     if settings.metrics_port is None:
         return lambda: None
-    if not metrics.is_shared():
+    if not metrics.is_multiprocess():
         raise SettingsError(
             "LEADLINE_METRICS_PORT requires PROMETHEUS_MULTIPROC_DIR, where worker processes combine their metrics.",
             hint="Set PROMETHEUS_MULTIPROC_DIR to an empty folder before starting the worker.",

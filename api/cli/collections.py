@@ -48,7 +48,7 @@ def grant(
     After the first grant, only admins and subjects with a grant can access the collection.
     """
     with open_configured_catalog() as opened:
-        granted = opened.identities.grants.grant(load_tenant_id(opened, tenant), collection, subject, role)
+        granted = opened.identities.grants.grant_role(load_tenant_id(opened, tenant), collection, subject, role)
     Console().print(f"Granted {granted.role} on {escape(collection)} to {escape(granted.subject)}.", highlight=False)
 
 
@@ -65,5 +65,5 @@ def revoke(
     """Revoke a grant, effective immediately."""
     with open_configured_catalog() as opened:
         owner = load_tenant_id(opened, tenant)
-        opened.identities.grants.revoke(owner, collection, subject, open_to_all=open_to_all)
+        opened.identities.grants.revoke_grant(owner, collection, subject, open_to_all=open_to_all)
     Console().print(f"Revoked the grant of {escape(subject)} on {escape(collection)}.", highlight=False)

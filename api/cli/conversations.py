@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from api.cli.answer_view import clean, print_answer, shorten
-from api.cli.client import connect
+from api.cli.answer_view import print_answer, remove_control_chars, shorten_text
+from api.cli.client import open_client
 from api.cli.environment import read_settings
 from api.client import Client
 
@@ -30,14 +30,14 @@ def list_conversations(
 
     Continue one with `leadline chat --conversation ID`.
     """
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         found = client.get("/v1/conversations", limit=limit)["conversations"]
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
     table = Table(Column("conversation", no_wrap=True), "first question", "answered", "last used")
     for each in found:
-        title = escape(shorten(clean(each["title"]), _TITLE_CHARS))
+        title = escape(shorten_text(remove_control_chars(each["title"]), _TITLE_CHARS))
         table.add_row(each["id"], title, f"{each['answered']:,}", each["updated_at"][:16].replace("T", " "))
     Console().print(table)
 
@@ -45,7 +45,7 @@ def list_conversations(
 @app.command()
 def show(conversation: Identifier, as_json: AsJson = False) -> None:
     """Show every question of a conversation with its answer and sources."""
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         found = _fetch_conversation(client, conversation)
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
@@ -53,15 +53,17 @@ def show(conversation: Identifier, as_json: AsJson = False) -> None:
     console = Console()
     notes: list[str] = []
     for turn in found["turns"]:
-        console.print(f"\n[bold]> {escape(clean(turn['question']))}[/bold]", highlight=False, soft_wrap=True)
-        print_answer(console, turn["answer"], said_already=notes)
+        console.print(
+            f"\n[bold]> {escape(remove_control_chars(turn['question']))}[/bold]", highlight=False, soft_wrap=True
+        )
+        print_answer(console, turn["answer"], printed_notes=notes)
         notes += turn["answer"]["notes"]
 
 
 @app.command()
 def delete(conversation: Identifier) -> None:
     """Delete a conversation and all its answers."""
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         client.delete(f"/v1/conversations/{conversation}")
     Console().print("Deleted the conversation.", highlight=False)
 

@@ -12,7 +12,7 @@ from typer.main import get_command, get_group
 
 
 @dataclass(frozen=True)
-class Target:
+class CommandTarget:
     """The location of a command, its help text, and its panel in `leadline --help`.
 
     `place` is the `module:name` of a function or a `Typer` app.
@@ -48,7 +48,7 @@ def _join_help_lines(command: Any) -> Any:  # noqa: ANN401 - a command of the cl
 class DeferredCommand(TyperCommand):
     """A placeholder that imports the real command when it is called, and delegates to it."""
 
-    def __init__(self, name: str, target: Target) -> None:
+    def __init__(self, name: str, target: CommandTarget) -> None:
         super().__init__(name, help=target.help, rich_help_panel=target.panel)
         self._target = target
 
@@ -56,13 +56,13 @@ class DeferredCommand(TyperCommand):
         return self._target.load(self.name or "").make_context(info_name, args, parent, **extra)
 
 
-def build_group(targets: Mapping[str, Target]) -> type[TyperGroup]:
+def build_command_group(targets: Mapping[str, CommandTarget]) -> type[TyperGroup]:
     """Build a group class that contains these commands, for use as `Typer(cls=…)`."""
 
-    class Deferred(TyperGroup):
+    class DeferredGroup(TyperGroup):
         def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - as in Typer
             super().__init__(**attributes)
             for name, target in targets.items():
                 self.add_command(DeferredCommand(name, target))
 
-    return Deferred
+    return DeferredGroup

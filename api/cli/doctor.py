@@ -20,17 +20,23 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from api.build.index_access import inspect_copies, inspect_index
-from api.build.installation_access import open_installation
-from api.build.language_model import ModelList, fetch_vllm_version, list_models, load_model_profile, open_reranking
-from api.cli.client import find_running_url
+from api.build.index_access import inspect_index, inspect_replicas
+from api.build.installation_access import open_installation_stores
+from api.build.language_model import (
+    ModelList,
+    fetch_model_list,
+    fetch_vllm_version,
+    load_model_profile,
+    open_configured_reranker,
+)
+from api.cli.client import find_service_url
 from api.cli.cluster import read_cluster_settings
 from api.cli.environment import read_settings
-from api.cli.fetching import list_needed_files
-from api.cli.index import advise_on_copies
+from api.cli.fetching import list_required_model_files
+from api.cli.index import build_replica_advice
 from api.settings.settings import ServedModel, Settings
 from ingest.parsing.isolation.sandbox import ParserSandbox
-from ingest.parsing.ocr import is_installed
+from ingest.parsing.ocr import is_ocr_installed
 from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.errors import InstallationMismatchError, LeadlineError
@@ -46,7 +52,7 @@ from rlm.llm.port import SubCall, request_reply
 from rlm.llm.profiles import ModelProfile, ProfileFileError, load_profiles
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.sandbox.build import build_sandbox, get_interpreter_release
-from rlm.sandbox.port import SandboxForm
+from rlm.sandbox.port import SandboxIsolation
 
 _PACKAGES = ("leadline", "ingest", "retrieval", "rlm", "api", "workers")
 _SCHEMA = {
@@ -92,7 +98,7 @@ def doctor() -> None:
     console.print("No problems found.")
 
 
-def list_foreign_owners() -> dict[str, list[str]]:
+def find_conflicting_distributions() -> dict[str, list[str]]:
     """Find other distributions that install a package with the same name as one of Leadline's, keyed by that name.
 
     Which of two packages with the same name is imported depends on their installation order.
@@ -109,7 +115,7 @@ def _check_python(_: Settings) -> Iterator[Finding]:
     found = f"{platform.python_version()} at {sys.executable}"
     fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
     yield Finding("Python", found, "" if fits else "Use Python 3.11, 3.12 or 3.13.")
-    for name, others in list_foreign_owners().items():
+    for name, others in find_conflicting_distributions().items():
         yield Finding(
             f"package {name}", ", ".join(others), f"Uninstall {', '.join(others)}: it shadows Leadline's own package."
         )
@@ -133,7 +139,7 @@ def _check_engines(settings: Settings) -> Iterator[Finding]:
 
 def _check_models(settings: Settings) -> Iterator[Finding]:
     store = ModelStore(settings.models)
-    for file in list_needed_files(settings, store):
+    for file in list_required_model_files(settings, store):
         verification = store.check_file(file)
         well = verification.state is ModelFileState.VERIFIED
         yield Finding(file.name, str(verification.state), "" if well else "Run `leadline models fetch`.")
@@ -165,10 +171,10 @@ def _check_parser(settings: Settings) -> Iterator[Finding]:
         else:
             yield Finding("parser process", "works within its limits")
             confined = (
-                " and ".join(parser.get_confinements()) or "nothing: a parser can read files and reach the network"
+                " and ".join(parser.list_confinements()) or "nothing: a parser can read files and reach the network"
             )
             yield Finding("parser isolation", f"{isolation}: confined by {confined}")
-        yield Finding("text in images", "is read" if is_installed() else "is not read: install the extra `ocr`")
+        yield Finding("text in images", "is read" if is_ocr_installed() else "is not read: install the extra `ocr`")
 
 
 def _check_sandbox(settings: Settings) -> Iterator[Finding]:
@@ -183,7 +189,7 @@ def _check_sandbox(settings: Settings) -> Iterator[Finding]:
     else:
         advice = "" if works else "Reinstall with `make setup`: the sandbox's interpreter returns wrong results."
         yield Finding("sandbox", f"{settings.sandbox}, {get_interpreter_release()}", advice)
-    if settings.sandbox is SandboxForm.PLAIN:
+    if settings.sandbox is SandboxIsolation.PLAIN:
         has = "installed; enable it with LEADLINE_SANDBOX=bubblewrap" if shutil.which("bwrap") else "not installed"
         yield Finding("bubblewrap", has)
 
@@ -200,7 +206,7 @@ def _check_disk(settings: Settings) -> Iterator[Finding]:
     )
     yield Finding("data folder", f"{settings.home} ({free / 1e9:.1f} GB free)", advice)
     ballast = Ballast(settings.home, settings.ballast_bytes)
-    if (settings.home / "catalog.sqlite").exists() and not ballast.is_whole:
+    if (settings.home / "catalog.sqlite").exists() and not ballast.is_full_size:
         found = f"{ballast.held_bytes / 1e6:,.0f} of {settings.ballast_bytes / 1e6:,.0f} MB"
         yield Finding("ballast", found, "Free some disk space; the running service then restores the ballast.")
 
@@ -227,9 +233,13 @@ def _check_installation(settings: Settings) -> Iterator[Finding]:
     if cluster is None and not (settings.home / "catalog.sqlite").exists():
         return
     try:
-        with open_installation(settings, cluster) as parts:
-            ids, quarantined, notices = parts.load_ids(), parts.count_quarantined(), parts.record.load_notices()
-            lacking = parts.digests.count_undigested()
+        with open_installation_stores(settings, cluster) as parts:
+            ids, quarantined, notices = (
+                parts.load_installation_ids(),
+                parts.count_quarantined_files(),
+                parts.record.load_notices(),
+            )
+            lacking = parts.digests.count_undigested_versions()
     except LeadlineError as error:
         yield Finding("installation", error.detail, error.hint)
         return
@@ -248,7 +258,7 @@ def _check_installation(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_port(settings: Settings) -> Iterator[Finding]:
-    url = find_running_url(settings.home)
+    url = find_service_url(settings.home)
     if url:
         yield Finding("service", f"running at {url}")
         return
@@ -315,25 +325,25 @@ def _check_index(settings: Settings) -> Iterator[Finding]:
         yield Finding("index", error.detail, error.hint)
         return
     if state is not None:
-        yield Finding("index", describe_state(state), IndexLostError.default_hint if state.lost else "")
+        yield Finding("index", describe_index_state(state), IndexLostError.default_hint if state.lost else "")
 
 
-def _check_copies(settings: Settings) -> Iterator[Finding]:
+def _check_replicas(settings: Settings) -> Iterator[Finding]:
     """Check that every shard of the index has all of its replicas."""
     cluster = read_cluster_settings()
     if cluster is None:
         return
     try:
-        found = inspect_copies(settings, cluster)
+        found = inspect_replicas(settings, cluster)
     except LeadlineError as error:
         yield Finding("index replicas", error.detail, error.hint)
         return
     for generation, copies in found.items():
         description = f"generation {generation}: {copies.describe()}"
-        yield Finding("index replicas", description, advise_on_copies(copies))
+        yield Finding("index replicas", description, build_replica_advice(copies))
 
 
-def describe_state(state: IndexState) -> str:
+def describe_index_state(state: IndexState) -> str:
     """Summarize the last comparison of an index with the catalog."""
     if state.lost:
         return state.lost
@@ -361,9 +371,9 @@ def _check_language_model(settings: Settings) -> Iterator[Finding]:
         yield Finding("language model", settings.llm)
         yield Finding("model profile", describe_profile(profile))
         return
-    found = yield from _check_servers("LEADLINE_LLM", settings.remote_llm, settings.llm_api_key)
-    yield from _check_windows(settings, found.context_tokens)
-    yield from _check_schema_requests(settings.remote_llm, found, load_model_profile(settings), settings.llm_api_key)
+    found = yield from _check_model_servers("LEADLINE_LLM", settings.remote_llm, settings.llm_api_key)
+    yield from _check_context_windows(settings, found.context_tokens)
+    yield from _check_schema_support(settings.remote_llm, found, load_model_profile(settings), settings.llm_api_key)
 
 
 def _check_helpers(settings: Settings) -> Iterator[Finding]:
@@ -376,50 +386,50 @@ def _check_helpers(settings: Settings) -> Iterator[Finding]:
         except ProfileFileError:  # The check of the main model has already reported this problem.
             return
         key = settings.helper_keys[helper]
-        found = yield from _check_servers(f"LEADLINE_{helper.upper()}", served, key)
+        found = yield from _check_model_servers(f"LEADLINE_{helper.upper()}", served, key)
         profile = profiles.get_profile(served.model, context_tokens=found.context_tokens)
         yield Finding("model profile", describe_profile(profile))
-        yield from _check_schema_requests(served, found, profile, key)
+        yield from _check_schema_support(served, found, profile, key)
 
 
 @dataclass(frozen=True)
-class _ServingServers:
+class _ModelServers:
     """The numbers of the servers that list a model, and the smallest context window they report."""
 
     serving: tuple[int, ...]
     context_tokens: int | None
 
 
-def _check_servers(
-    setting: str, served: ServedModel, api_key: SecretStr | None
-) -> Generator[Finding, None, _ServingServers]:
+def _check_model_servers(
+    setting_name: str, served_model: ServedModel, api_key: SecretStr | None
+) -> Generator[Finding, None, _ModelServers]:
     """Check that each server lists the model, and return the servers that do.
 
     Yields at least one finding per server.
     """
     windows: list[int] = []
     serving: list[int] = []
-    role = "language model" if setting == "LEADLINE_LLM" else setting
-    for number, url in enumerate(served.urls, 1):
-        what = role + _format_server_number(served, number)
+    role = "language model" if setting_name == "LEADLINE_LLM" else setting_name
+    for number, url in enumerate(served_model.urls, 1):
+        what = role + _format_server_number(served_model, number)
         listed = ModelList((), None)
         try:
-            listed = list_models(url, served.model, api_key)
+            listed = fetch_model_list(url, served_model.model, api_key)
         except LanguageModelUnavailableError as error:
             if not error.reached:
-                yield Finding(what, error.detail, f"Check the address and key in {setting}.")
+                yield Finding(what, error.detail, f"Check the address and key in {setting_name}.")
                 continue
-        known = not listed.names or served.model in listed.names
-        advice = "" if known else f"The server lists {', '.join(listed.names)}. Set one of these in {setting}."
-        yield Finding(what, f"{served.model} at {url}", advice)
+        known = not listed.names or served_model.model in listed.names
+        advice = "" if known else f"The server lists {', '.join(listed.names)}. Set one of these in {setting_name}."
+        yield Finding(what, f"{served_model.model} at {url}", advice)
         yield from check_server_release(url, api_key)
         windows += [] if listed.context_tokens is None else [listed.context_tokens]
         serving += [number] if known else []
-    return _ServingServers(tuple(serving), min(windows, default=None))
+    return _ModelServers(tuple(serving), min(windows, default=None))
 
 
-def _format_server_number(served: ServedModel, number: int) -> str:
-    return f", server {number}" if len(served.urls) > 1 else ""
+def _format_server_number(served_model: ServedModel, number: int) -> str:
+    return f", server {number}" if len(served_model.urls) > 1 else ""
 
 
 def check_server_release(url: str, api_key: SecretStr | None) -> Iterator[Finding]:
@@ -434,47 +444,58 @@ def check_server_release(url: str, api_key: SecretStr | None) -> Iterator[Findin
     yield Finding("model server", f"vLLM {version}", advice)
 
 
-def _check_windows(settings: Settings, served_tokens: int | None) -> Iterator[Finding]:
-    profile, without = load_model_profile(settings, served_tokens=served_tokens), load_model_profile(settings)
+def _check_context_windows(settings: Settings, server_context_tokens: int | None) -> Iterator[Finding]:
+    profile, without = (
+        load_model_profile(settings, server_context_tokens=server_context_tokens),
+        load_model_profile(settings),
+    )
     yield Finding("model profile", describe_profile(profile))
     configured_tokens = settings.llm_context_tokens
-    if served_tokens is not None and configured_tokens is not None and configured_tokens > served_tokens:
-        advice = f"The server's context window is {served_tokens:,} tokens: set at most that, or unset the variable."
+    if (
+        server_context_tokens is not None
+        and configured_tokens is not None
+        and configured_tokens > server_context_tokens
+    ):
+        advice = (
+            f"The server's context window is {server_context_tokens:,} tokens: set at most that, or unset the variable."
+        )
         yield Finding("LEADLINE_LLM_CONTEXT_TOKENS", f"{configured_tokens:,}", advice)
     elif profile.context_tokens < without.context_tokens:
         found = f"{profile.context_tokens:,} tokens on the server, {without.context_tokens:,} in the profile"
         yield Finding("context window", found)
 
 
-def _check_schema_requests(
-    served: ServedModel, found: _ServingServers, profile: ModelProfile, api_key: SecretStr | None
+def _check_schema_support(
+    served_model: ServedModel, servers: _ModelServers, profile: ModelProfile, api_key: SecretStr | None
 ) -> Iterator[Finding]:
     """Check that each server follows a JSON schema, and report how requests were adjusted for it."""
-    for number in found.serving:
-        url = served.urls[number - 1]
-        yield _check_schema_request(f"JSON schema{_format_server_number(served, number)}", url, profile, api_key)
+    for number in servers.serving:
+        url = served_model.urls[number - 1]
+        yield _check_server_schema_support(
+            f"JSON schema{_format_server_number(served_model, number)}", url, profile, api_key
+        )
 
 
-def _check_schema_request(what: str, url: str, profile: ModelProfile, api_key: SecretStr | None) -> Finding:
+def _check_server_schema_support(label: str, url: str, profile: ModelProfile, api_key: SecretStr | None) -> Finding:
     profile = replace(profile, call_seconds=_SCHEMA_SECONDS)
     chat = build_remote_chat_model(url, profile, api_key=api_key)
     scheduler = SubCallScheduler()
     started_at = time.perf_counter()
     try:
-        bound = scheduler.bind(chat, profile, tenant_id="doctor", budget=Budget(Limits()))
+        bound = scheduler.bind_sub_calls(chat, profile, tenant_id="doctor", budget=Budget(Limits()))
         request_reply(bound, SubCall("You check a connection.", "Does it work? Say that it does.", 100, _SCHEMA))
     except AnswerError as error:
-        return Finding(what, error.detail, error.hint)
+        return Finding(label, error.detail, error.hint)
     finally:
         scheduler.close()
-    changes = str(chat.habits.accepted)
+    changes = str(chat.capabilities.accepted)
     found = f"works, in {time.perf_counter() - started_at:.1f} s"
-    return Finding(what, f"{found}; adjusted for this server: {changes}" if changes else found)
+    return Finding(label, f"{found}; adjusted for this server: {changes}" if changes else found)
 
 
 def _check_reranker(settings: Settings) -> Iterator[Finding]:
     try:
-        reranking = open_reranking(settings, ModelStore(settings.models))
+        reranking = open_configured_reranker(settings, ModelStore(settings.models))
         if reranking is None:
             yield Finding("reranker", "none")
             return
@@ -521,7 +542,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _check_blobs,
     _check_vector_server,
     _check_index,
-    _check_copies,
+    _check_replicas,
     _check_language_model,
     _check_helpers,
     _check_reranker,

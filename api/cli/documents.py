@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from api.cli.answer_view import clean
-from api.cli.client import connect
+from api.cli.answer_view import remove_control_chars
+from api.cli.client import open_client
 from api.cli.environment import read_settings
 from api.cli.filters import MetadataOption, parse_attributes
 
@@ -27,21 +27,27 @@ def list_documents(
     as_json: AsJson = False,
 ) -> None:
     """List documents, oldest first."""
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         documents = client.get("/v1/documents", limit=limit, collection=collection)["documents"]
     if as_json:
         print(json.dumps(documents, ensure_ascii=False))
         return
     table = Table(Column("id", no_wrap=True), "name", "collection", "state", "readers")
     for each in documents:
-        table.add_row(each["id"], escape(clean(each["name"])), each["collection"], each["state"], _format_readers(each))
+        table.add_row(
+            each["id"],
+            escape(remove_control_chars(each["name"])),
+            each["collection"],
+            each["state"],
+            _format_readers(each),
+        )
     Console().print(table)
 
 
 @app.command()
 def show(document_id: Identifier, as_json: AsJson = False) -> None:
     """Show a document's state, metadata and readers."""
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         _print_document(client.get(f"/v1/documents/{document_id}"), as_json=as_json)
 
 
@@ -71,7 +77,7 @@ def change(
         body["title"] = title or None
     if reader or everybody:
         body["readers"] = None if everybody else reader
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         _print_document(client.patch(f"/v1/documents/{document_id}", body), as_json=as_json)
 
 
@@ -82,9 +88,9 @@ def _print_document(document: dict[str, Any], *, as_json: bool) -> None:
     console = Console()
     labels = {"name": "name", "title": "title", "collection": "collection", "state": "state"}
     for label, member in labels.items():
-        console.print(f"{label}: {escape(clean(str(document[member])))}", highlight=False)
+        console.print(f"{label}: {escape(remove_control_chars(str(document[member])))}", highlight=False)
     metadata = json.dumps(document["metadata"], ensure_ascii=False)
-    console.print(f"metadata: {escape(clean(metadata))}", highlight=False)
+    console.print(f"metadata: {escape(remove_control_chars(metadata))}", highlight=False)
     console.print(f"readers: {_format_readers(document)}", highlight=False)
     if document["omissions"]:
         console.print(f"left out: {escape(format_omissions(document['omissions']))}", highlight=False)
@@ -95,9 +101,9 @@ def format_omissions(omissions: Sequence[Mapping[str, Any]]) -> str:
 
     For example: `3 images (pages 2, 7); 1 page without text (page 4)`.
     """
-    return clean("; ".join(each["words"] for each in omissions))
+    return remove_control_chars("; ".join(each["words"] for each in omissions))
 
 
 def _format_readers(document: dict[str, Any]) -> str:
     readers = document["readers"]
-    return "everyone" if readers is None else escape(clean(", ".join(readers))) or "no one"
+    return "everyone" if readers is None else escape(remove_control_chars(", ".join(readers))) or "no one"

@@ -45,25 +45,25 @@ class SettingsError(LeadlineError):
     default_hint = "Correct the environment variable and start again."
 
 
-def read_settings(**changes: object) -> Settings:
+def read_settings(**overrides: object) -> Settings:
     """Read the settings from the environment. Keyword arguments that are not None override them.
 
     Raises `SettingsError` if a variable is invalid, missing or unknown.
     """
-    given = {name: value for name, value in changes.items() if value is not None}
+    given = {name: value for name, value in overrides.items() if value is not None}
     return read_environment(Settings, **given)
 
 
-def read_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # noqa: ANN401 - of many types
+def read_environment(settings_class: type[AnySettings], **overrides: Any) -> AnySettings:  # noqa: ANN401 - of many types
     """Read the settings of one class from the environment.
 
     Raises a `SettingsError` that lists every invalid, missing or unknown variable.
     """
     # guard: unknown-settings
     require_known_variables(os.environ)
-    files = {name: read_secret(f"{_PREFIX}{name.upper()}", os.environ) for name in _list_secret_names(kind)}
+    files = {name: read_secret(f"{_PREFIX}{name.upper()}", os.environ) for name in _list_secret_names(settings_class)}
     try:
-        return kind(**{**{name: secret for name, secret in files.items() if secret is not None}, **given})
+        return settings_class(**{**{name: secret for name, secret in files.items() if secret is not None}, **overrides})
     except ValidationError as error:
         wrong = "; ".join(f"LEADLINE_{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors())
         raise SettingsError(wrong) from error
@@ -113,8 +113,10 @@ def read_secret(variable: str, environment: Mapping[str, str]) -> str | None:
         ) from error
 
 
-def _list_secret_names(kind: type[BaseSettings]) -> list[str]:
+def _list_secret_names(settings_class: type[BaseSettings]) -> list[str]:
     """List the names of the settings that are secrets."""
     return [
-        name for name, each in kind.model_fields.items() if SecretStr in (each.annotation, *get_args(each.annotation))
+        name
+        for name, each in settings_class.model_fields.items()
+        if SecretStr in (each.annotation, *get_args(each.annotation))
     ]

@@ -21,17 +21,17 @@ from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.figures import FigureQuestions, FoundPassage, has_figures, judge_figures
 from retrieval.evaluation.judged import JudgedFolder, open_judged_folder
 from retrieval.evaluation.passages import (
-    PASSAGES,
+    MAX_PASSAGES,
     DocumentSpan,
     LocatedQuestions,
     QuestionPart,
-    assign_part,
+    assign_question_part,
     has_located_questions,
     judge_passages,
     open_located_questions,
 )
 from retrieval.evaluation.runs import (
-    DEPTH,
+    RANKING_DEPTH,
     Difference,
     Evaluation,
     EvaluationRun,
@@ -109,37 +109,37 @@ def retrieval(
     documents, and queries run through the search API.
     """
     console = Console(stderr=True)
-    data = _open_questions(source, documents, by_pages=by_pages)
+    data = _open_question_set(source, documents, by_pages=by_pages)
     if within and not isinstance(data, FileQuestions):
         raise typer.BadParameter("The texts of this source are not separate documents.", param_hint="--within")
     queries = _select_questions(data, part)
     if not queries:
         raise typer.BadParameter("This half has no questions.", param_hint="--part")
-    requests = {name: build_request(name, data) for name in searches or _list_default_searches()}
+    requests = {name: build_search_request(name, data) for name in searches or _list_default_searches()}
     with open_judged_collection(data, index, console) as collection, console.status("Searching …") as status:
-        places = data.locate_in_texts(collection.load_texts()) if isinstance(data, LocatedQuestions) else {}
+        places = data.locate_answers(collection.load_texts()) if isinstance(data, LocatedQuestions) else {}
         runs: dict[str, EvaluationRun] = {}
         for name, request in requests.items():
             status.update(f"Searching: {name} …")
-            hits, stages = _search_all(
+            hits, stages = _search_all_queries(
                 collection, queries, request, _list_question_documents(data, collection) if within else {}
             )
             if isinstance(data, FigureQuestions):
                 chosen = [question for question in data.questions if question.id in queries]
-                runs[name] = judge_figures(_to_found_texts(collection, hits), chosen, stages)
+                runs[name] = judge_figures(_convert_to_passages(collection, hits), chosen, stages)
             elif isinstance(data, LocatedQuestions):
                 expected = {query: places[query] for query in queries}
-                places_found = {query: to_places(collection, found) for query, found in hits.items()}
+                places_found = {query: convert_to_spans(collection, found) for query, found in hits.items()}
                 runs[name] = judge_passages(places_found, expected, stages)
             else:
                 qrels = {query: data.qrels[query] for query in queries}
-                runs[name] = judge_rankings(_list_hit_owners(collection, hits), qrels, stages)
+                runs[name] = judge_rankings(_list_hit_corpus_ids(collection, hits), qrels, stages)
     evaluation = Evaluation(source.stem, queries, runs)
     if output is not None:
         save_evaluation(evaluation, output)
     summaries = {name: run.summarize() for name, run in runs.items()}
     if as_json:
-        print(json.dumps(_to_json(evaluation, summaries)))
+        print(json.dumps(_build_json_report(evaluation, summaries)))
         return
     _print_summary(evaluation, summaries)
 
@@ -159,7 +159,7 @@ def compare_runs(
     Prints the mean difference per query with its 95 % bootstrap confidence interval, and the queries that changed most.
     If no search is named, the file's only search or `hybrid` is used.
     """
-    (evaluation, ours), (_, theirs) = _load_run(first), _load_run(second)
+    (evaluation, ours), (_, theirs) = _load_evaluation_run(first), _load_evaluation_run(second)
     differences = compute_differences(ours, theirs)
     measure = measure or next(iter(differences))
     if measure not in differences:
@@ -172,7 +172,7 @@ def compare_runs(
         print(json.dumps(content))
         return
     _print_differences(first, second, differences)
-    _print_queries(evaluation, measure, differences[measure].by_query, queries)
+    _print_most_changed_queries(evaluation, measure, differences[measure].by_query, queries)
 
 
 def _list_default_searches() -> list[str]:
@@ -181,62 +181,64 @@ def _list_default_searches() -> list[str]:
     return [name for name in _SEARCHES if name not in without]
 
 
-def _open_questions(source: Path, documents: Path | None, *, by_pages: bool) -> JudgedFolder | FileQuestions:
+def _open_question_set(source: Path, documents: Path | None, *, by_pages: bool) -> JudgedFolder | FileQuestions:
     if has_figures(source):
         return FigureQuestions(source)
     return (
-        open_located_questions(source, documents, by_pages=by_pages)
+        open_located_questions(source, documents, use_pages=by_pages)
         if has_located_questions(source)
         else open_judged_folder(source)
     )
 
 
-def _list_question_documents(data: JudgedFolder | FileQuestions, collection: JudgedCollection) -> dict[str, list[str]]:
+def _list_question_documents(
+    question_set: JudgedFolder | FileQuestions, collection: JudgedCollection
+) -> dict[str, list[str]]:
     """List the ids of the documents that each question is about, keyed by question id."""
     names: dict[str, set[str]] = {}
-    if isinstance(data, FigureQuestions):
-        names = {question.id: {question.document} for question in data.questions}
-    elif isinstance(data, LocatedQuestions):
-        names = {question.id: {place.document for place in question.places} for question in data.questions}
+    if isinstance(question_set, FigureQuestions):
+        names = {question.id: {question.document} for question in question_set.questions}
+    elif isinstance(question_set, LocatedQuestions):
+        names = {question.id: {place.document for place in question.places} for question in question_set.questions}
     return {
         question: [document for document, owners in collection.owners.items() if about.intersection(owners)]
         for question, about in names.items()
     }
 
 
-def build_request(search: str, data: JudgedFolder | FileQuestions) -> dict[str, Any]:
+def build_search_request(search_name: str, question_set: JudgedFolder | FileQuestions) -> dict[str, Any]:
     """Build the request body for the search with this name, without the query."""
-    if search not in _SEARCHES:
+    if search_name not in _SEARCHES:
         raise typer.BadParameter(
-            f"Unknown search {search!r}. Choose one of {', '.join(_SEARCHES)}.", param_hint="--search"
+            f"Unknown search {search_name!r}. Choose one of {', '.join(_SEARCHES)}.", param_hint="--search"
         )
-    if isinstance(data, FileQuestions):
-        return {**_SEARCHES[search], "top_k": PASSAGES}
-    return {**_SEARCHES[search], "top_k": DEPTH, "per_document": 1}
+    if isinstance(question_set, FileQuestions):
+        return {**_SEARCHES[search_name], "top_k": MAX_PASSAGES}
+    return {**_SEARCHES[search_name], "top_k": RANKING_DEPTH, "per_document": 1}
 
 
-def _select_questions(data: JudgedFolder | FileQuestions, part: QuestionPart | None) -> dict[str, str]:
-    """Return the judged questions keyed by id, or only those in the half `part` if it is given."""
-    if isinstance(data, FileQuestions):
-        return {each.id: each.text for each in data.questions if part in (None, each.part)}
-    every = {query: data.queries[query] for query in data.qrels}
-    return {query: text for query, text in every.items() if part in (None, assign_part(text))}
+def _select_questions(question_set: JudgedFolder | FileQuestions, half: QuestionPart | None) -> dict[str, str]:
+    """Return the judged questions keyed by id, or only those in the half `half` if it is given."""
+    if isinstance(question_set, FileQuestions):
+        return {each.id: each.text for each in question_set.questions if half in (None, each.part)}
+    every = {query: question_set.queries[query] for query in question_set.qrels}
+    return {query: text for query, text in every.items() if half in (None, assign_question_part(text))}
 
 
-def _search_all(
+def _search_all_queries(
     collection: JudgedCollection,
     queries: Mapping[str, str],
     request: Mapping[str, Any],
-    documents: Mapping[str, Sequence[str]],
+    document_ids: Mapping[str, Sequence[str]],
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
     """Return each question's hits, keyed by question id, and each stage's median time in milliseconds.
 
-    A question with an entry in `documents` searches only those documents.
+    A question with an entry in `document_ids` searches only those documents.
     """
     hits: dict[str, list[dict[str, Any]]] = {}
     stages: dict[str, list[float]] = {}
     for query, text in queries.items():
-        found = post_search(collection, text, {**request, "documents": documents.get(query, [])})
+        found = post_search(collection, text, {**request, "documents": document_ids.get(query, [])})
         hits[query] = found["hits"]
         for stage, milliseconds in found["timings_ms"].items():
             stages.setdefault(stage, []).append(milliseconds)
@@ -254,7 +256,7 @@ def post_search(collection: JudgedCollection, query: str, request: Mapping[str, 
     return found
 
 
-def _list_hit_owners(
+def _list_hit_corpus_ids(
     collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> dict[str, list[str]]:
     return {
@@ -262,7 +264,7 @@ def _list_hit_owners(
     }
 
 
-def to_places(collection: JudgedCollection, hits: Sequence[Mapping[str, Any]]) -> list[DocumentSpan]:
+def convert_to_spans(collection: JudgedCollection, hits: Sequence[Mapping[str, Any]]) -> list[DocumentSpan]:
     """Convert hits to spans of corpus documents.
 
     A hit becomes several spans if several corpus ids share an identical text, which is stored as one document.
@@ -274,7 +276,7 @@ def to_places(collection: JudgedCollection, hits: Sequence[Mapping[str, Any]]) -
     ]
 
 
-def _to_found_texts(
+def _convert_to_passages(
     collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> dict[str, list[FoundPassage]]:
     return {
@@ -283,8 +285,10 @@ def _to_found_texts(
     }
 
 
-def _load_run(name: str) -> tuple[Evaluation, EvaluationRun]:
-    path, _, search = name.rpartition(":") if ":" in name and not Path(name).exists() else (name, "", "")
+def _load_evaluation_run(run_name: str) -> tuple[Evaluation, EvaluationRun]:
+    path, _, search = (
+        run_name.rpartition(":") if ":" in run_name and not Path(run_name).exists() else (run_name, "", "")
+    )
     evaluation = load_evaluation(Path(path))
     if not search:
         search = Mode.HYBRID.value if len(evaluation.runs) > 1 else next(iter(evaluation.runs), "")
@@ -296,7 +300,7 @@ def _load_run(name: str) -> tuple[Evaluation, EvaluationRun]:
     return evaluation, evaluation.runs[search]
 
 
-def _to_json(evaluation: Evaluation, summaries: Mapping[str, Mapping[str, MeanEstimate]]) -> dict[str, Any]:
+def _build_json_report(evaluation: Evaluation, summaries: Mapping[str, Mapping[str, MeanEstimate]]) -> dict[str, Any]:
     return {
         "collection": evaluation.collection,
         "queries": len(evaluation.queries),
@@ -344,13 +348,13 @@ def _print_differences(first: str, second: str, differences: Mapping[str, Differ
     Console().print(table)
 
 
-def _print_queries(evaluation: Evaluation, measure: str, changes: Mapping[str, float], count: int) -> None:
+def _print_most_changed_queries(evaluation: Evaluation, measure: str, changes: Mapping[str, float], limit: int) -> None:
     console = Console()
     changed = sorted((query for query in changes if changes[query]), key=lambda query: (-abs(changes[query]), query))
-    if not changed or not count:
+    if not changed or not limit:
         return
     table = Table(f"{measure}, B - A", "query", "text", title="The queries that changed most")
-    for query in sorted(changed[:count], key=lambda query: changes[query]):
+    for query in sorted(changed[:limit], key=lambda query: changes[query]):
         colour = "green" if changes[query] > 0 else "red"
         table.add_row(f"[{colour}]{changes[query]:+.4f}[/{colour}]", escape(query), escape(evaluation.queries[query]))
     console.print(table)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed_files
+from api.cli.fetching import fetch_missing_model_files
 from ingest.chunking import chunk_text
 from ingest.storage.operations.installation import Installation
 from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS
@@ -55,18 +55,18 @@ def measure_chunks(
     the excerpts instead of those found by a search.
     """
     settings = read_settings(llm="none")
-    fetch_needed_files(settings)
+    fetch_missing_model_files(settings)
     placed = open_located_questions(source, documents)
     texts = {name: normalize(path.read_text("utf-8")) for name, path in placed.documents.items()}
-    located = placed.locate_in_texts(texts)
+    located = placed.locate_answers(texts)
     queries = {each.id: each.text for each in placed.questions if part in (None, each.part)}
     encoder, sparse = open_embedded_encoder(ModelStore(settings.models)), build_sparse_encoder()
     runs: dict[int, tuple[int, EvaluationRun]] = {}
     for size in sizes or (DEFAULT_MAX_CHARS // 2, DEFAULT_MAX_CHARS, 2 * DEFAULT_MAX_CHARS):
         with tempfile.TemporaryDirectory(prefix="leadline-eval-") as home:
-            index = build_embedded_store(Path(home), Installation("", lambda _: True)).open(1, encoder.dimension)
-            places = index_chunks(texts, _build_cutter(size), index, encoder, sparse)
-            found = search_chunks(queries, places, index, encoder, sparse, characters=characters)
+            index = build_embedded_store(Path(home), Installation("", lambda _: True)).open_index(1, encoder.dimension)
+            places = index_chunks(texts, _build_text_splitter(size), index, encoder, sparse)
+            found = search_chunks(queries, places, index, encoder, sparse, max_chars=characters)
             index.close()
         runs[size] = len(places), judge_chunks(found, {i: located[i] for i in queries}, places.values())
     if as_json:
@@ -78,18 +78,18 @@ def measure_chunks(
             json.dumps({"source": source.name, "questions": len(queries), "characters": characters, "sizes": figures})
         )
         return
-    _print_runs(f"{source.name}: {len(queries):,} questions, {characters:,} characters read", runs)
+    _print_chunk_measures(f"{source.name}: {len(queries):,} questions, {characters:,} characters read", runs)
 
 
-def _build_cutter(size: int) -> TextSplitter:
-    def cut(name: str, text: str) -> list[tuple[int, int]]:
+def _build_text_splitter(size: int) -> TextSplitter:
+    def split_text(name: str, text: str) -> list[tuple[int, int]]:
         layout = build_markdown_layout(text) if name.endswith(".md") or "." not in name else NO_LAYOUT
         return [(chunk.start, chunk.end) for chunk in chunk_text(text, layout, max_chars=size)]
 
-    return cut
+    return split_text
 
 
-def _print_runs(title: str, runs: dict[int, tuple[int, EvaluationRun]]) -> None:
+def _print_chunk_measures(title: str, runs: dict[int, tuple[int, EvaluationRun]]) -> None:
     first = next(iter(runs.values()))[1]
     table = Table("size", "chunks", *first.figures, title=title)
     for size, (count, run) in runs.items():

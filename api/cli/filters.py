@@ -21,13 +21,13 @@ FilterOption = Annotated[
 ]
 
 
-def parse_attributes(given: list[str] | None) -> dict[str, Any]:
+def parse_attributes(assignments: list[str] | None) -> dict[str, Any]:
     """Parse `NAME=VALUE` attributes. Values that are not valid JSON are used as strings.
 
     Raises `typer.BadParameter` if an attribute has no name or no equals sign.
     """
     found: dict[str, Any] = {}
-    for each in given or ():
+    for each in assignments or ():
         name, equals, value = each.partition("=")
         if not name or not equals:
             raise typer.BadParameter(f"{each!r} is not in the format NAME=VALUE")

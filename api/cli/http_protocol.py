@@ -54,10 +54,10 @@ class Connections:
     per-address limit, because a proxy forwards the requests of many clients.
     """
 
-    def __init__(self, most: int, most_of_address: int, proxies: tuple[Network, ...]) -> None:
-        self._most = most
-        self._most_of_address = most_of_address
-        self._proxies = proxies
+    def __init__(self, max_connections: int, max_per_address: int, trusted_proxies: tuple[Network, ...]) -> None:
+        self._most = max_connections
+        self._most_of_address = max_per_address
+        self._proxies = trusted_proxies
         self._open: dict[BoundedProtocol, str | None] = {}
         self._of_address: Counter[str] = Counter()
         self._waiting: dict[BoundedProtocol, None] = {}  # Ordered by idle time, longest first.
@@ -74,7 +74,7 @@ class Connections:
             if idlest is None:
                 return b"All connections are in use."
             # guard: idle-connections-make-room
-            self._close(idlest)
+            self._close_connection(idlest)
         self._open[connection] = key
         if key is not None:
             self._of_address[key] += 1
@@ -90,7 +90,7 @@ class Connections:
         if connection in self._open:
             self._waiting[connection] = None
 
-    def try_drain(self, connection: "BoundedProtocol") -> bool:
+    def try_start_draining(self, connection: "BoundedProtocol") -> bool:
         """Reserve a slot for discarding the rest of a request body. Returns False if no slot is free.
 
         Some clients read the response only after sending the whole body, so the body must be read even after
@@ -116,7 +116,7 @@ class Connections:
         if not self._of_address[key]:
             del self._of_address[key]
 
-    def _close(self, connection: "BoundedProtocol") -> None:
+    def _close_connection(self, connection: "BoundedProtocol") -> None:
         self.remove(connection)
         connection.transport.close()
 
@@ -162,7 +162,7 @@ class BoundedProtocol(H11Protocol):
         super().data_received(data)
         if self.conn.their_state is not h11.SEND_BODY:
             self.bounds.stop_draining(self)
-        if self._is_working():
+        if self._is_request_in_progress():
             self._cancel_head_timer()
             self.bounds.mark_busy(self)
 
@@ -170,12 +170,12 @@ class BoundedProtocol(H11Protocol):
         self.cycle.body = bytearray()  # Free the unread body, which would otherwise stay in memory.
         self.bounds.mark_idle(self)
         super().on_response_complete()
-        if self._is_working():  # A pipelined request has already arrived.
+        if self._is_request_in_progress():  # A pipelined request has already arrived.
             self.bounds.mark_busy(self)
         elif self.conn.their_state is h11.SEND_BODY:
             self._start_head_timer()
             # guard: refused-bodies-unread
-            if not self.bounds.try_drain(self):
+            if not self.bounds.try_start_draining(self):
                 self.flow.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -183,11 +183,11 @@ class BoundedProtocol(H11Protocol):
         self.bounds.remove(self)
         super().connection_lost(exc)
 
-    def _is_working(self) -> bool:
+    def _is_request_in_progress(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _start_head_timer(self) -> None:
-        if self._head_timer is None and not self._is_working():
+        if self._head_timer is None and not self._is_request_in_progress():
             # guard: head-timeout
             self._head_timer = self.loop.call_later(self.head_seconds, self._close_slow_connection)
 
@@ -202,6 +202,6 @@ class BoundedProtocol(H11Protocol):
             self.transport.close()
 
 
-def build_protocol(bounds: Connections, *, head_seconds: float) -> type[H11Protocol]:
+def build_protocol_class(connections: Connections, *, head_seconds: float) -> type[H11Protocol]:
     """Build a protocol class with these limits, which the server instantiates for each connection."""
-    return type("Bounded", (BoundedProtocol,), {"bounds": bounds, "head_seconds": head_seconds})
+    return type("Bounded", (BoundedProtocol,), {"bounds": connections, "head_seconds": head_seconds})

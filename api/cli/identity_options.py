@@ -16,9 +16,9 @@ IN_DEFAULT = DEFAULT_TENANT
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-def load_tenant_id(opened: OpenCatalog, tenant: str) -> str:
+def load_tenant_id(open_catalog: OpenCatalog, id_or_name: str) -> str:
     """Return the id of the tenant with this id or name. Raises `TenantNotFoundError` if it does not exist."""
-    return opened.identities.tenants.load_tenant(tenant).id
+    return open_catalog.identities.tenants.load_tenant(id_or_name).id
 
 
 def parse_duration(text: str) -> timedelta:
@@ -29,6 +29,6 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-def format_time(at: float | None) -> str:
+def format_time(timestamp: float | None) -> str:
     """Format a Unix timestamp in UTC, or return an empty string for None."""
-    return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}Z"
+    return "" if timestamp is None else f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%d %H:%M}Z"

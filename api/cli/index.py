@@ -14,14 +14,14 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from api.build.index_access import IndexAccess, VerificationResult, Watch, build_copies_state, open_index_access
+from api.build.index_access import IndexAccess, VerificationResult, Watch, build_replica_state, open_index_access
 from api.cli.cluster import read_cluster_settings
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed_files
+from api.cli.fetching import fetch_missing_model_files
 from ingest.storage.generations.records import BuildProgress, Generation, GenerationState, IndexState
 from retrieval.encoders.registry import EncoderChoice
-from retrieval.encoders.specs import is_described, parse_spec
-from retrieval.index.copies import Copies
+from retrieval.encoders.specs import is_encoder_description, parse_spec
+from retrieval.index.copies import Replicas
 
 app = typer.Typer(
     help="Manage the vector index: migrate it to another encoder or layout and back, verify, repair and rebuild it.",
@@ -37,8 +37,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def show(as_json: AsJson = False) -> None:
     """Show the generations of the index with their encoders, sizes and progress, and the available encoders."""
-    with _open_access(only_look=True) as access:
-        description = _build_description(access)
+    with _open_configured_index(read_only=True) as access:
+        description = _build_index_description(access)
     if as_json:
         print(json.dumps(description))
         return
@@ -47,10 +47,10 @@ def show(as_json: AsJson = False) -> None:
     for row in description["generations"]:
         table.add_row(
             str(row["id"]),
-            _format_state(row),
+            _format_build_state(row),
             row["encoder"],
-            _format_chunks(row),
-            _format_size(row),
+            _format_chunk_count(row),
+            _format_index_size(row),
             _format_date(row["created_at"]),
         )
     console.print(table)
@@ -62,7 +62,7 @@ def show(as_json: AsJson = False) -> None:
         console.print(f"{difference}.", highlight=False)
     if description["differences"]:
         console.print("To apply the settings, copy the index with `leadline index spread`.", highlight=False)
-    console.print(describe_check(IndexState(**description["check"])), highlight=False)
+    console.print(describe_last_check(IndexState(**description["check"])), highlight=False)
     for each in description["copies"]:
         console.print(f"Generation {each['generation']}: {each['detail']} {each['advice']}".rstrip(), highlight=False)
     if description["next"]:
@@ -81,7 +81,7 @@ def reembed(
     work. On a data folder, the running service does the work, or this command if no service is running. If interrupted,
     run it again to continue.
     """
-    with _open_access(beside=encoder) as access, show_build_progress("Embedding") as watch:
+    with _open_configured_index(extra_encoder=encoder) as access, show_build_progress("Embedding") as watch:
         choice = None if encoder is None else _require_encoder(access, encoder)
         generation = access.build_switcher(watch).build_generation(choice, access.sparse.fingerprint)
     _print_line(f"Generation {generation.id} is complete. Activate it with `leadline index switch`.")
@@ -95,8 +95,8 @@ def spread() -> None:
     the new settings. Searches keep using the current generation, and no vectors are recomputed. Like `reembed`, the
     command can be interrupted and continued, and can run on several machines.
     """
-    with _open_access() as access, show_build_progress("Copying") as watch:
-        generation = access.build_switcher(watch).spread(access.store.list_differences)
+    with _open_configured_index() as access, show_build_progress("Copying") as watch:
+        generation = access.build_switcher(watch).copy_to_new_layout(access.store.list_differences)
     _print_line(f"Generation {generation.id} is complete. Activate it with `leadline index switch`.")
 
 
@@ -106,13 +106,13 @@ def switch() -> None:
 
     All processes switch to it within seconds.
     """
-    _activate_other("switch")
+    _activate_other_generation("switch")
 
 
 @app.command()
 def rollback() -> None:
     """Return to the previous generation, after adding the documents that have arrived since the switch."""
-    _activate_other("rollback")
+    _activate_other_generation("rollback")
 
 
 @app.command()
@@ -122,9 +122,9 @@ def discard(
     ] = False,
 ) -> None:
     """Delete the inactive generation and its index. This cannot be undone."""
-    with _open_access() as access:
-        discarded = access.records.discard(unfinished=unfinished)
-        removed = access.clean_up()
+    with _open_configured_index() as access:
+        discarded = access.records.discard_inactive_generation(allow_unfinished=unfinished)
+        removed = access.delete_discarded_indexes()
     if discarded is None:
         _print_line("The index has no inactive generation.")
     elif removed:
@@ -140,12 +140,12 @@ def rebuild() -> None:
     Use this command after losing the vector data, for example. Documents are not parsed again. Searches use the old
     index until the new one is complete.
     """
-    with _open_access() as access, show_build_progress("Rebuilding") as watch:
-        before = access.records.load_active()
-        generation = access.rebuild(watch)
-        is_kept = before.id in {known.id for known in access.records.list_live()}
+    with _open_configured_index() as access, show_build_progress("Rebuilding") as watch:
+        before = access.records.load_active_generation()
+        generation = access.rebuild_index(watch)
+        is_kept = before.id in {known.id for known in access.records.list_live_generations()}
         if not is_kept:
-            access.clean_up()
+            access.delete_discarded_indexes()
     old = (
         f"Generation {before.id} is kept; delete it with `leadline index discard`."
         if is_kept
@@ -166,41 +166,41 @@ def repair(
     remove it from the vector server: see deploy/RUNBOOKS.md. If interrupted, run the command again to continue. Exits
     with status 1 if shards still lack replicas.
     """
-    with _open_access(only_look=True) as access:
-        found = access.list_copies()
+    with _open_configured_index(read_only=True) as access:
+        found = access.fetch_replicas()
         if not found:
             _print_line("The index is not replicated, so there are no replicas to repair.")
             return
         for generation, copies in found.items():
             _print_line(f"Generation {generation}: {copies.describe()}")
-        to_make = sum(len(copies.list_missing()) for copies in found.values())
+        to_make = sum(len(copies.list_missing_replicas()) for copies in found.values())
         if to_make and not yes:
             typer.confirm(f"Create {to_make:,} {'replica' if to_make == 1 else 'replicas'} now?", abort=True)
-        with _show_bar("Copying") as advanced:
-            repaired = access.repair_copies(advanced)
+        with _show_progress_bar("Copying") as advanced:
+            repaired = access.repair_replicas(advanced)
     incomplete = [copies for copies in repaired.values() if copies.underreplicated_shards]
     if not incomplete:
         _print_line("Every shard has all its replicas.")
         return
     for copies in incomplete:
-        _print_line(f"{copies.describe()} {advise_on_copies(copies)}")
+        _print_line(f"{copies.describe()} {build_replica_advice(copies)}")
     raise typer.Exit(1)
 
 
-def advise_on_copies(copies: Copies) -> str:
+def build_replica_advice(replicas: Replicas) -> str:
     """Return advice on shards without enough replicas, or an empty string if there are none."""
-    if not copies.underreplicated_shards:
+    if not replicas.underreplicated_shards:
         return ""
-    if not all(shard.active | shard.inactive for shard in copies.underreplicated_shards):
+    if not all(shard.active | shard.inactive for shard in replicas.underreplicated_shards):
         return "Run `leadline index rebuild`: some shards have no replica left on any node."
-    if copies.list_missing():
+    if replicas.list_missing_replicas():
         return "Run `leadline index repair`."
-    if copies.unreachable_nodes:
+    if replicas.unreachable_nodes:
         return (
             "Restart the node, which brings back its replicas. If the node is lost for good, remove it and run "
             "`leadline index repair`; see LeadlineCopiesMissing in deploy/RUNBOOKS.md."
         )
-    if any(shard.inactive for shard in copies.underreplicated_shards):
+    if any(shard.inactive for shard in replicas.underreplicated_shards):
         return "Wait: the vector server completes the replicas while their nodes are running."
     return (
         "Add a node to the vector server and run `leadline index repair`: each replica of a shard needs its own node."
@@ -220,56 +220,56 @@ def verify(
     checks that the vector matches the text and that a keyword search finds the chunk. Nothing is changed. Exits with
     status 1 if there are differences.
     """
-    with _open_access() as access:
-        live = {known.id: known for known in access.records.list_live()}
-        chosen = access.records.load_active() if generation is None else live.get(generation)
+    with _open_configured_index() as access:
+        live = {known.id: known for known in access.records.list_live_generations()}
+        chosen = access.records.load_active_generation() if generation is None else live.get(generation)
         if chosen is None:
             raise typer.BadParameter("Unknown generation. List the generations with `leadline index show`.")
-        with _show_bar("Comparing") as advanced:
-            verified = access.verify(chosen, sample=sample, seed=seed, advanced=advanced)
+        with _show_progress_bar("Comparing") as advanced:
+            verified = access.verify_index(chosen, sample_size=sample, seed=seed, on_progress=advanced)
     if as_json:
         print(json.dumps({**asdict(verified), "agrees": verified.is_consistent}))
     else:
-        _print_verified(verified)
+        _print_verification_result(verified)
     if not verified.is_consistent:
         raise typer.Exit(1)
 
 
-def _print_verified(verified: VerificationResult) -> None:
+def _print_verification_result(result: VerificationResult) -> None:
     console = Console()
-    if verified.is_consistent:
-        cosine = "" if verified.lowest_cosine is None else f", lowest cosine {verified.lowest_cosine:.4f}"
+    if result.is_consistent:
+        cosine = "" if result.lowest_cosine is None else f", lowest cosine {result.lowest_cosine:.4f}"
         console.print(
-            f"Generation {verified.generation} matches the catalog: {verified.versions:,} versions, "
-            f"{verified.chunks:,} chunks; {verified.sampled:,} encoded again{cosine}.",
+            f"Generation {result.generation} matches the catalog: {result.versions:,} versions, "
+            f"{result.chunks:,} chunks; {result.sampled:,} encoded again{cosine}.",
             highlight=False,
         )
         return
     table = Table("document", "version", "difference")
-    for wrong in verified.disagreements[:_MAX_DISAGREEMENTS]:
+    for wrong in result.disagreements[:_MAX_DISAGREEMENTS]:
         counts = {name: value for name, value in asdict(wrong).items() if isinstance(value, int) and value}
         differences = ", ".join(
             "text lost or changed" if name == "text_lost" else f"{n:,} {name}" for name, n in counts.items()
         )
         table.add_row(wrong.document_id or "–", wrong.version_id, differences.replace("_", " "))
     console.print(table)
-    if len(verified.disagreements) > _MAX_DISAGREEMENTS:
+    if len(result.disagreements) > _MAX_DISAGREEMENTS:
         console.print(
-            f"… and {len(verified.disagreements) - _MAX_DISAGREEMENTS:,} more; `--json` lists all.", highlight=False
+            f"… and {len(result.disagreements) - _MAX_DISAGREEMENTS:,} more; `--json` lists all.", highlight=False
         )
-    console.print(_format_repair_advice(verified), highlight=False)
+    console.print(_format_repair_advice(result), highlight=False)
 
 
-def _format_repair_advice(verified: VerificationResult) -> str:
-    advice = f"Generation {verified.generation} differs from the catalog in {len(verified.disagreements):,} versions."
-    if any(wrong.text_lost for wrong in verified.disagreements):
+def _format_repair_advice(result: VerificationResult) -> str:
+    advice = f"Generation {result.generation} differs from the catalog in {len(result.disagreements):,} versions."
+    if any(wrong.text_lost for wrong in result.disagreements):
         advice += " Restore lost or changed texts from a backup, or upload the documents again."
     return f"{advice} Rebuild the index with `leadline index rebuild`; searches keep working meanwhile."
 
 
-def _activate_other(direction: str) -> None:
-    with _open_access() as access, show_build_progress("Catching up") as watch:
-        before, switcher = access.records.load_active(), access.build_switcher(watch)
+def _activate_other_generation(direction: str) -> None:
+    with _open_configured_index() as access, show_build_progress("Catching up") as watch:
+        before, switcher = access.records.load_active_generation(), access.build_switcher(watch)
         generation = switcher.switch() if direction == "switch" else switcher.roll_back()
     if generation.id == before.id:
         _print_line(f"Generation {generation.id} is already active.")
@@ -282,17 +282,18 @@ def _activate_other(direction: str) -> None:
 
 
 @contextmanager
-def _open_access(*, only_look: bool = False, beside: str | None = None) -> Iterator[IndexAccess]:
-    """Open the index. `beside` may describe an additional encoder that is not in the settings."""
+def _open_configured_index(*, read_only: bool = False, extra_encoder: str | None = None) -> Iterator[IndexAccess]:
+    """Open the index. `extra_encoder` may describe an additional encoder that is not in the settings."""
     settings, cluster = read_settings(), read_cluster_settings()
-    if beside is not None and is_described(beside) and beside != settings.encoder_beside:
-        known = {"encoder_beside": _parse_encoder(beside)}
+    if extra_encoder is not None and is_encoder_description(extra_encoder) and extra_encoder != settings.encoder_beside:
+        known = {"encoder_beside": _parse_encoder(extra_encoder)}
         settings = settings.model_copy(update=known)
         cluster = cluster and cluster.model_copy(update=known)
         _print_line(
-            f"Restart services and workers with LEADLINE_ENCODER_BESIDE={beside!r} so that they open this encoder."
+            f"Restart services and workers with LEADLINE_ENCODER_BESIDE={extra_encoder!r} so that they open this "
+            "encoder."
         )
-    with open_index_access(settings, cluster=cluster, only_look=only_look) as access:
+    with open_index_access(settings, cluster=cluster, catalog_only=read_only) as access:
         yield access
 
 
@@ -306,16 +307,16 @@ def _parse_encoder(encoder: str) -> str:
 def _require_encoder(access: IndexAccess, name: str) -> EncoderChoice:
     """Find an encoder by name, and open it once so that errors are raised before the work starts."""
     choice = access.encoders.get_by_name(name)
-    if not is_described(name):
-        fetch_needed_files(read_settings(llm="none", encoder=name))
+    if not is_encoder_description(name):
+        fetch_missing_model_files(read_settings(llm="none", encoder=name))
     choice.open().close()
     return choice
 
 
-def _build_description(access: IndexAccess) -> dict[str, Any]:
-    generations = access.records.list_all()
+def _build_index_description(access: IndexAccess) -> dict[str, Any]:
+    generations = access.records.list_generations()
     progress = access.records.load_progress()
-    beside = access.records.find_beside_active()
+    beside = access.records.find_inactive_generation()
     rows = []
     for generation in generations:
         live = generation.state is not GenerationState.DISCARDED
@@ -323,7 +324,7 @@ def _build_description(access: IndexAccess) -> dict[str, Any]:
         rows.append(
             {
                 **asdict(generation),
-                "encoder": access.encoders.get_name(generation.encoder),
+                "encoder": access.encoders.get_encoder_name(generation.encoder),
                 "fingerprint": generation.encoder,
                 "chunks": _count_chunks(generation, progress) if live else 0,
                 "percent": progress.percent if generation.state is GenerationState.BUILDING else None,
@@ -336,17 +337,17 @@ def _build_description(access: IndexAccess) -> dict[str, Any]:
         "generations": rows,
         "progress": {**asdict(progress), "percent": progress.percent} if beside else None,
         "encoders": choices,
-        "differences": access.store.list_differences(access.records.load_active().id),
+        "differences": access.store.list_differences(access.records.load_active_generation().id),
         "copies": [
-            {**asdict(build_copies_state(each, copies)), "advice": advise_on_copies(copies)}
-            for each, copies in access.list_copies().items()
+            {**asdict(build_replica_state(each, copies)), "advice": build_replica_advice(copies)}
+            for each, copies in access.fetch_replicas().items()
         ],
-        "check": asdict(access.states.load_state(access.records.load_active().id)),
+        "check": asdict(access.states.load_state(access.records.load_active_generation().id)),
         "next": _format_next_step(beside, progress),
     }
 
 
-def describe_check(state: IndexState) -> str:
+def describe_last_check(state: IndexState) -> str:
     """Describe the most recent comparison of an index with the catalog."""
     if state.lost:
         return f"{state.lost} Searches are rejected until you rebuild the index with `leadline index rebuild`."
@@ -364,34 +365,40 @@ def _count_chunks(generation: Generation, progress: BuildProgress) -> int:
     return progress.chunks if generation.state is GenerationState.ACTIVE else progress.chunks_done
 
 
-def _format_next_step(beside: Generation | None, progress: BuildProgress) -> str:
-    if beside is None:
+def _format_next_step(other_generation: Generation | None, progress: BuildProgress) -> str:
+    if other_generation is None:
         return ""
-    if beside.state is GenerationState.PREVIOUS:
-        return f"Generation {beside.id}: activate it with `leadline index rollback`, or delete it with `discard`."
+    if other_generation.state is GenerationState.PREVIOUS:
+        return (
+            f"Generation {other_generation.id}: activate it with `leadline index rollback`, or delete it with "
+            "`leadline index discard`."
+        )
     if progress.is_complete:
-        return f"Generation {beside.id} is complete: activate it with `leadline index switch`."
+        return f"Generation {other_generation.id} is complete: activate it with `leadline index switch`."
     failed = f" This also retries {progress.failed:,} failed documents." if progress.failed else ""
-    return f"Generation {beside.id} is {progress.percent} % embedded: continue with `leadline index reembed`.{failed}"
+    return (
+        f"Generation {other_generation.id} is {progress.percent} % embedded: continue with "
+        f"`leadline index reembed`.{failed}"
+    )
 
 
-def _format_state(row: dict[str, Any]) -> str:
+def _format_build_state(row: dict[str, Any]) -> str:
     return f"building, {row['percent']} %" if row["percent"] is not None else str(row["state"])
 
 
-def _format_chunks(row: dict[str, Any]) -> str:
+def _format_chunk_count(row: dict[str, Any]) -> str:
     return f"{row['chunks']:,}" if row["chunks"] else "–"
 
 
-def _format_size(row: dict[str, Any]) -> str:
+def _format_index_size(row: dict[str, Any]) -> str:
     size = row["size"]
     if size is None:
         return "–"
     return decimal(size["disk_bytes"]) if size["points"] is None else f"{size['points']:,} points"
 
 
-def _format_date(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+def _format_date(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _print_line(text: str) -> None:
@@ -399,9 +406,9 @@ def _print_line(text: str) -> None:
 
 
 @contextmanager
-def show_build_progress(what: str) -> Iterator[Watch]:
+def show_build_progress(label: str) -> Iterator[Watch]:
     """Show a progress bar that counts chunks, as soon as there is work to do."""
-    with _show_bar(what) as advanced:
+    with _show_progress_bar(label) as advanced:
 
         def watch(progress: BuildProgress, uncommitted: int) -> None:
             advanced(min(progress.chunks, progress.chunks_done + uncommitted), progress.chunks)
@@ -410,7 +417,7 @@ def show_build_progress(what: str) -> Iterator[Watch]:
 
 
 @contextmanager
-def _show_bar(what: str) -> Iterator[Any]:
+def _show_progress_bar(label: str) -> Iterator[Any]:
     """Show a progress bar, and yield the function that updates it with the current count and the total.
 
     If standard error is not a terminal, print a line every ten seconds instead.
@@ -418,14 +425,14 @@ def _show_bar(what: str) -> Iterator[Any]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        task = bars.add_task(what, total=None)
+        task = bars.add_task(label, total=None)
         last = time.monotonic()
 
-        def advance(done: int, total: int) -> None:
+        def advance(done_count: int, total: int) -> None:
             nonlocal last
-            bars.update(task, completed=done, total=total)
+            bars.update(task, completed=done_count, total=total)
             if not console.is_terminal and time.monotonic() - last >= _LINE_EVERY_SECONDS:
                 last = time.monotonic()
-                console.print(f"{what}: {done:,} of {total:,}", highlight=False)
+                console.print(f"{label}: {done_count:,} of {total:,}", highlight=False)
 
         yield advance

@@ -13,13 +13,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from api.cli.answer_view import clean
-from api.cli.client import connect
+from api.cli.answer_view import remove_control_chars
+from api.cli.client import open_client
 from api.cli.documents import format_omissions
 from api.cli.environment import read_settings
 from api.cli.filters import MetadataOption, parse_attributes
 from api.cli.progress import format_duration
-from api.cli.stages import Watch, watch_stages
+from api.cli.stages import Watch, show_stages
 from api.client import Client, ServiceError
 from api.client.operations import Priority
 from api.documents.schemas import UploadedOut
@@ -97,8 +97,10 @@ def ingest(
     console = Console(stderr=True)
     name = ", ".join(str(path) for path in paths)
     about = UploadOptions(parse_attributes(metadata), tuple(reader or ()), priority)
-    with connect(read_settings()) as client, watch_stages(console) as watch:
-        report = upload_batch(client, files, collection=collection, wait=wait, name=name, watch=watch, about=about)
+    with open_client(read_settings()) as client, show_stages(console) as watch:
+        report = upload_batch(
+            client, files, collection=collection, target_state=wait, name=name, on_progress=watch, options=about
+        )
     if as_json:
         print(json.dumps(asdict(report)))
     else:
@@ -112,12 +114,12 @@ def upload_batch(
     files: Sequence[tuple[str, Path]],
     *,
     collection: str,
-    wait: str,
+    target_state: str,
     name: str = "",
-    watch: Watch = lambda *_: None,
-    about: UploadOptions = UploadOptions(),
+    on_progress: Watch = lambda *_: None,
+    options: UploadOptions = UploadOptions(),
 ) -> IngestReport:
-    """Upload `(name, path)` pairs as one batch, and wait until the documents reach the state `wait`.
+    """Upload `(name, path)` pairs as one batch, and wait until the documents reach the state `target_state`.
 
     Raises `Interrupted` if Ctrl-C is pressed.
     """
@@ -125,19 +127,19 @@ def upload_batch(
     batch = client.post("/v1/batches", {"name": name[:_NAME_CHARS]})["id"]
     report = IngestReport(files=len(files), batch=batch)
     try:
-        _upload_all(client, files, collection, report, watch, about)
+        _upload_all_files(client, files, collection, report, on_progress, options)
         batch_now = client.post(f"/v1/batches/{batch}/close", {})
-        if wait != "no":
-            batch_now = _wait_for_batch(client, report, wait, started_at, watch)
+        if target_state != "no":
+            batch_now = _wait_for_batch(client, report, target_state, started_at, on_progress)
     except KeyboardInterrupt:
-        raise Interrupted(batch) from None
+        raise UploadInterruptedError(batch) from None
     report.chunks, report.tokens = batch_now["progress"]["chunks"], batch_now["progress"]["tokens"]
     report.failed = [
         {"name": failure["name"], **failure["failure"]}
         for failure in client.listed(f"/v1/batches/{batch}/failures", "failures")
         if not failure["refused"]
     ]
-    if wait != "no":
+    if target_state != "no":
         report.left_out = [
             {"name": document["name"], "omissions": document["omissions"]}
             for document in client.listed("/v1/documents", "documents", batch=batch, with_omissions=True)
@@ -145,27 +147,28 @@ def upload_batch(
     return report
 
 
-class Interrupted(LeadlineError):
+class UploadInterruptedError(LeadlineError):
     """Ctrl-C was pressed during an upload or while waiting for its documents."""
 
     code = "interrupted"
 
-    def __init__(self, batch: str) -> None:
+    def __init__(self, batch_id: str) -> None:
         super().__init__(
             "Interrupted. The service continues to process the uploaded files while it is running.",
-            hint=f"Check progress with `leadline batch show {batch}`, or stop with `leadline batch cancel {batch}`.",
+            hint=f"Check progress with `leadline batch show {batch_id}`, or stop with "
+            f"`leadline batch cancel {batch_id}`.",
         )
 
 
-def _upload_all(
+def _upload_all_files(
     client: Client,
     files: Sequence[tuple[str, Path]],
     collection: str,
     report: IngestReport,
-    watch: Watch,
-    about: UploadOptions,
+    on_progress: Watch,
+    options: UploadOptions,
 ) -> None:
-    priority = about.priority or ("bulk" if len(files) > 1 else "interactive")
+    priority = options.priority or ("bulk" if len(files) > 1 else "interactive")
 
     def upload_file(entry: tuple[str, Path]) -> UploadedOut | dict[str, str]:
         name, path = entry
@@ -176,8 +179,8 @@ def _upload_all(
                 collection=collection,
                 priority=priority,
                 batch=report.batch,
-                metadata=about.metadata,
-                readers=about.readers,
+                metadata=options.metadata,
+                readers=options.readers,
             )
         except ServiceError as error:
             return {"name": name, "detail": error.detail, "hint": error.hint}
@@ -190,42 +193,44 @@ def _upload_all(
                 report.duplicates += 1
             else:
                 report.uploaded += 1
-            watch("uploading", done, len(files), "")
+            on_progress("uploading", done, len(files), "")
 
 
-def _wait_for_batch(client: Client, report: IngestReport, wait: str, started_at: float, watch: Watch) -> dict[str, Any]:
-    """Wait until the batch reaches the state `wait` or ends, and return the batch."""
+def _wait_for_batch(
+    client: Client, report: IngestReport, target_state: str, started_at: float, on_progress: Watch
+) -> dict[str, Any]:
+    """Wait until the batch reaches the state `target_state` or ends, and return the batch."""
     batch: dict[str, Any] = {}
     for batch in client.follow(f"/v1/batches/{report.batch}/events"):
         seconds = round(time.monotonic() - started_at, 2)
-        show_progress(batch, watch)
-        if report.searchable_seconds is None and not _count_in_states(batch, _BEFORE_SEARCHABLE):
+        show_batch_progress(batch, on_progress)
+        if report.searchable_seconds is None and not _count_files_in_states(batch, _BEFORE_SEARCHABLE):
             report.searchable_seconds = seconds
-            if wait == "searchable":
+            if target_state == "searchable":
                 break
-        if not _count_in_states(batch, _BEFORE_READY):
+        if not _count_files_in_states(batch, _BEFORE_READY):
             report.ready_seconds = seconds
     return batch
 
 
-def show_progress(batch: dict[str, Any], watch: Watch) -> None:
-    """Report each stage of a batch, as returned by the API, to `watch`."""
+def show_batch_progress(batch: dict[str, Any], on_progress: Watch) -> None:
+    """Report each stage of a batch, as returned by the API, to `on_progress`."""
     progress, accepted = batch["progress"], sum(batch["counts"]["documents"].values())
-    searchable, paused = accepted - _count_in_states(batch, _BEFORE_SEARCHABLE), progress["paused"]
-    watch("searchable", searchable, accepted, format_resume_hint(paused) if searchable < accepted else "")
+    searchable, paused = accepted - _count_files_in_states(batch, _BEFORE_SEARCHABLE), progress["paused"]
+    on_progress("searchable", searchable, accepted, format_resume_hint(paused) if searchable < accepted else "")
     if progress["chunks"]:
         left = progress["seconds_left"]
         remark = format_resume_hint(paused) or ("" if left is None else f"about {format_duration(left)} remaining")
-        watch("ready", progress["chunks_embedded"], progress["chunks"], remark)
+        on_progress("ready", progress["chunks_embedded"], progress["chunks"], remark)
 
 
-def format_resume_hint(paused: Sequence[str]) -> str:
+def format_resume_hint(paused_kinds: Sequence[str]) -> str:
     """Format advice on resuming paused kinds of work, or return an empty string if nothing is paused."""
-    commands = " and ".join(f"`leadline queue resume {kind}`" for kind in paused)
+    commands = " and ".join(f"`leadline queue resume {kind}`" for kind in paused_kinds)
     return f"paused; resume with {commands}" if commands else ""
 
 
-def _count_in_states(batch: dict[str, Any], states: Sequence[str]) -> int:
+def _count_files_in_states(batch: dict[str, Any], states: Sequence[str]) -> int:
     return sum(batch["counts"]["documents"].get(state, 0) for state in states)
 
 
@@ -262,7 +267,9 @@ def _print_report(console: Console, report: IngestReport) -> None:
     if report.ready_seconds is not None:
         console.print(f"Ready after {report.ready_seconds:.1f} s.", highlight=False)
     for document in report.left_out:
-        text = escape(f"The text of {clean(document['name'])} lacks {format_omissions(document['omissions'])}.")
+        text = escape(
+            f"The text of {remove_control_chars(document['name'])} lacks {format_omissions(document['omissions'])}."
+        )
         console.print(text, highlight=False, soft_wrap=True)
     for entry in (*report.rejected, *report.failed):
         console.print(f"[red]{entry['name']}[/red]: {entry['detail']} {entry['hint']}", highlight=False)

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from api.build.installation_access import InstallationParts, open_installation
+from api.build.installation_access import InstallationStores, open_installation_stores
 from api.cli.cluster import read_cluster_settings
 from api.cli.environment import read_settings
 
@@ -22,8 +22,8 @@ def show() -> None:
 
     Exits with status 1 if the ids differ.
     """
-    with open_installation(read_settings(), read_cluster_settings()) as parts:
-        if not _print_parts(parts):
+    with open_installation_stores(read_settings(), read_cluster_settings()) as parts:
+        if not _print_components(parts):
             raise typer.Exit(1)
 
 
@@ -34,28 +34,28 @@ def adopt(yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confir
     Stop the service first. Files that are not in the catalog are not deleted immediately: the service first quarantines
     them for days, and leaves them alone if there are suspiciously many.
     """
-    with open_installation(read_settings(), read_cluster_settings(), alone=True) as parts:
-        _print_parts(parts)
+    with open_installation_stores(read_settings(), read_cluster_settings(), lock_folder=True) as parts:
+        _print_components(parts)
         if not yes:
             typer.confirm("Do these files and this index belong to this catalog?", abort=True)
-        identifier = parts.adopt()
+        identifier = parts.adopt_catalog_id()
     Console().print(f"The catalog, files and index now belong to installation {identifier}.", highlight=False)
 
 
-def _print_parts(parts: InstallationParts) -> bool:
+def _print_components(components: InstallationStores) -> bool:
     """Print the installation's components. Returns True if they belong together."""
-    ids = parts.load_ids()
+    ids = components.load_installation_ids()
     table = Table("part", "installation")
     for part, identifier in ids.items():
         table.add_row(part, identifier or "none yet")
     console = Console()
     console.print(table)
-    originals, unknown = parts.count_originals()
+    originals, unknown = components.count_originals()
     console.print(
         f"{originals:,} originals, {unknown:,} of them not in the catalog; "
-        f"{parts.count_quarantined():,} files in quarantine.",
+        f"{components.count_quarantined_files():,} files in quarantine.",
         highlight=False,
     )
-    for detail in parts.record.load_notices().values():
+    for detail in components.record.load_notices().values():
         console.print(detail, highlight=False)
     return len(set(ids.values())) == 1

@@ -39,7 +39,7 @@ def create(
     """
     expires_at = None if expires is None else time.time() + parse_duration(expires).total_seconds()
     with open_configured_catalog() as opened:
-        created = opened.keys.issue(
+        created = opened.keys.issue_key(
             load_tenant_id(opened, tenant), name, scopes=scope or _DEFAULT_SCOPES, user=user, expires_at=expires_at
         )
     _print_key(*created)
@@ -77,7 +77,7 @@ def rotate(
     The old key remains valid for a grace period.
     """
     with open_configured_catalog() as opened:
-        created = opened.keys.rotate(
+        created = opened.keys.rotate_key(
             load_tenant_id(opened, tenant), identifier, grace_seconds=parse_duration(grace).total_seconds()
         )
     _print_key(*created)
@@ -87,14 +87,14 @@ def rotate(
 def revoke(identifier: Identifier, tenant: Tenant = IN_DEFAULT) -> None:
     """Revoke a key, immediately and permanently."""
     with open_configured_catalog() as opened:
-        revoked = opened.keys.revoke(load_tenant_id(opened, tenant), identifier)
+        revoked = opened.keys.revoke_key(load_tenant_id(opened, tenant), identifier)
     if not revoked:
         raise KeyNotFoundError(f"Active key {identifier!r} not found.", hint="List the keys with `leadline keys list`.")
     Console().print(f"Revoked key {identifier}.", highlight=False)
 
 
-def _print_key(key: ApiKey, text: str) -> None:
-    print(text)
+def _print_key(key: ApiKey, secret: str) -> None:
+    print(secret)
     Console(stderr=True).print(
         f"This is key {key.id}. Save it now, because it will not be shown again: export LEADLINE_API_KEY=…",
         highlight=False,

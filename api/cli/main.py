@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from api.cli.console_logging import configure_logging
-from api.cli.deferred import Target, build_group
+from api.cli.deferred import CommandTarget, build_command_group
 from ingest.storage.audit.records import actor_context, build_command_line_actor
 from ingest.storage.errors import LeadlineError
 from ingest.storage.permissions import make_new_files_private
@@ -24,86 +24,102 @@ _CLUSTER = "Cluster"
 # Commands in the order of `leadline --help`, which shows these texts without importing the commands. Each text repeats
 # the first paragraph of the command's own help.
 COMMANDS = {
-    "up": Target(
+    "up": CommandTarget(
         "api.cli.up:up", "Start the service in one process: API, workers, index and language model.", _SERVICE
     ),
-    "sign-in": Target(
+    "sign-in": CommandTarget(
         "api.cli.sign_in:sign_in", "Print a one-time link that signs a person in to the portal.", _SERVICE
     ),
-    "doctor": Target(
+    "doctor": CommandTarget(
         "api.cli.doctor:doctor",
         "Check everything the service needs, and report problems and how to fix them.",
         _SERVICE,
     ),
-    "plan": Target(
+    "plan": CommandTarget(
         "api.cli.plan:app", "Estimate the machines, GPUs and time that documents, questions and models need.", _SERVICE
     ),
-    "models": Target("api.cli.models:models", "List, fetch and verify model files.", _SERVICE),
-    "ingest": Target("api.cli.ingest:ingest", "Upload files and folders, and wait until they are ready.", _DOCUMENTS),
-    "ask": Target("api.cli.ask:ask", "Ask a question and see the source of each sentence in the answer.", _DOCUMENTS),
-    "chat": Target("api.cli.chat:chat", "Have a conversation in the terminal.", _DOCUMENTS),
-    "conversations": Target("api.cli.conversations:app", "List, show and delete saved conversations.", _DOCUMENTS),
-    "search": Target("api.cli.search:search", "Search for passages without writing an answer.", _DOCUMENTS),
-    "runs": Target(
+    "models": CommandTarget("api.cli.models:models", "List, fetch and verify model files.", _SERVICE),
+    "ingest": CommandTarget(
+        "api.cli.ingest:ingest", "Upload files and folders, and wait until they are ready.", _DOCUMENTS
+    ),
+    "ask": CommandTarget(
+        "api.cli.ask:ask", "Ask a question and see the source of each sentence in the answer.", _DOCUMENTS
+    ),
+    "chat": CommandTarget("api.cli.chat:chat", "Have a conversation in the terminal.", _DOCUMENTS),
+    "conversations": CommandTarget(
+        "api.cli.conversations:app", "List, show and delete saved conversations.", _DOCUMENTS
+    ),
+    "search": CommandTarget("api.cli.search:search", "Search for passages without writing an answer.", _DOCUMENTS),
+    "runs": CommandTarget(
         "api.cli.runs:app", "List, show, watch, continue, finish, cancel and delete background runs.", _DOCUMENTS
     ),
-    "documents": Target(
+    "documents": CommandTarget(
         "api.cli.documents:app", "List and show documents, and change their metadata, title and readers.", _DOCUMENTS
     ),
-    "batch": Target("api.cli.batch:app", "Show, list and cancel batches of uploads.", _DOCUMENTS),
-    "eval": Target("api.cli.evaluate:app", "Measure search quality on judged questions.", _DOCUMENTS),
-    "tenants": Target(
+    "batch": CommandTarget("api.cli.batch:app", "Show, list and cancel batches of uploads.", _DOCUMENTS),
+    "eval": CommandTarget("api.cli.evaluate:app", "Measure search quality on judged questions.", _DOCUMENTS),
+    "tenants": CommandTarget(
         "api.cli.tenants:app", "Create, list, rename, suspend, export and delete tenants.", _ADMINISTRATION
     ),
-    "users": Target("api.cli.users:app", "Create, list and delete users, and assign them to groups.", _ADMINISTRATION),
-    "keys": Target("api.cli.keys:app", "Create, list, rotate and revoke API keys.", _ADMINISTRATION),
-    "collections": Target("api.cli.collections:app", "List collections and manage who can use them.", _ADMINISTRATION),
-    "audit": Target(
+    "users": CommandTarget(
+        "api.cli.users:app", "Create, list and delete users, and assign them to groups.", _ADMINISTRATION
+    ),
+    "keys": CommandTarget("api.cli.keys:app", "Create, list, rotate and revoke API keys.", _ADMINISTRATION),
+    "collections": CommandTarget(
+        "api.cli.collections:app", "List collections and manage who can use them.", _ADMINISTRATION
+    ),
+    "audit": CommandTarget(
         "api.cli.audit:app", "List, verify and export the audit log of who did what, and when.", _ADMINISTRATION
     ),
-    "quotas": Target("api.cli.quotas:app", "Show and set quotas of tenants and keys, and show usage.", _ADMINISTRATION),
-    "queue": Target("api.cli.queue:app", "Show queued jobs, and pause or resume a kind of work.", _ADMINISTRATION),
-    "replies": Target("api.cli.replies:app", "Show and clear the cache of language model replies.", _ADMINISTRATION),
-    "slack": Target(
+    "quotas": CommandTarget(
+        "api.cli.quotas:app", "Show and set quotas of tenants and keys, and show usage.", _ADMINISTRATION
+    ),
+    "queue": CommandTarget(
+        "api.cli.queue:app", "Show queued jobs, and pause or resume a kind of work.", _ADMINISTRATION
+    ),
+    "replies": CommandTarget(
+        "api.cli.replies:app", "Show and clear the cache of language model replies.", _ADMINISTRATION
+    ),
+    "slack": CommandTarget(
         "api.cli.slack:app", "Set up the Slack app, check its tokens, and manage its workspaces.", _ADMINISTRATION
     ),
-    "index": Target(
+    "index": CommandTarget(
         "api.cli.index:app",
         "Manage the vector index: migrate it to another encoder or layout and back, verify, repair and rebuild it.",
         _STORAGE,
     ),
-    "blobs": Target(
+    "blobs": CommandTarget(
         "api.cli.blobs:app", "Show where files are stored, generate encryption keys, and re-encrypt files.", _STORAGE
     ),
-    "installation": Target(
+    "installation": CommandTarget(
         "api.cli.installation:app",
         "Show which catalog, files and index belong together, and re-link them after a move.",
         _STORAGE,
     ),
-    "backup": Target(
+    "backup": CommandTarget(
         "api.cli.backup:app",
         "Back up the catalog, files and keys while the service runs, or verify a backup.",
         _STORAGE,
     ),
-    "restore": Target(
+    "restore": CommandTarget(
         "api.cli.backup:restore",
         "Restore a backup into an empty data folder and database, and rebuild the index.",
         _STORAGE,
     ),
-    "verify": Target(
+    "verify": CommandTarget(
         "api.cli.backup:verify_installation", "Compare every file of the installation with its digest.", _STORAGE
     ),
-    "api": Target("api.cli.cluster:api", "Start an API process of a cluster.", _CLUSTER),
-    "worker": Target("api.cli.cluster:worker", "Start a Celery worker of a cluster.", _CLUSTER),
-    "beat": Target(
+    "api": CommandTarget("api.cli.cluster:api", "Start an API process of a cluster.", _CLUSTER),
+    "worker": CommandTarget("api.cli.cluster:worker", "Start a Celery worker of a cluster.", _CLUSTER),
+    "beat": CommandTarget(
         "api.cli.cluster:beat", "Start the scheduler of a cluster, which triggers the recovery of lost jobs.", _CLUSTER
     ),
-    "migrate": Target("api.cli.cluster:migrate", "Migrate the catalog to this release's schema.", _CLUSTER),
+    "migrate": CommandTarget("api.cli.cluster:migrate", "Migrate the catalog to this release's schema.", _CLUSTER),
 }
 
 app = typer.Typer(
     name="leadline",
-    cls=build_group(COMMANDS),
+    cls=build_command_group(COMMANDS),
     help="Ask questions about your documents and see the source of each sentence in the answer.\n\n"
     "Settings are environment variables that begin with LEADLINE_. `leadline doctor` checks them.",
     no_args_is_help=True,
@@ -112,8 +128,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(is_asked: bool) -> None:
-    if is_asked:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(f"leadline {release_of('leadline')}")
         raise typer.Exit
 

@@ -26,8 +26,8 @@ Directory = Annotated[
 @models.command("list")
 def list_models(directory: Directory = None) -> None:
     """List the model files with their sizes, licences and states."""
-    store = _open_store(directory)
-    _print_table(store, store.verify())
+    store = _open_model_store(directory)
+    _print_model_files(store, store.check_files())
 
 
 @models.command()
@@ -36,7 +36,7 @@ def fetch(directory: Directory = None) -> None:
 
     An interrupted download continues where it stopped.
     """
-    store = _open_store(directory)
+    store = _open_model_store(directory)
     with show_download_progress() as progress:
         fetch_model_files(store.files, store, build_model_sources(), progress)
     typer.echo(f"All {len(store.files)} model files are in {store.directory}.")
@@ -53,9 +53,9 @@ def verify(
 
     Exits with status 1 if a file is missing or corrupt.
     """
-    store = _open_store(directory)
-    found = store.verify(full=full)
-    _print_table(store, found)
+    store = _open_model_store(directory)
+    found = store.check_files(rehash=full)
+    _print_model_files(store, found)
     wrong = [verification for verification in found if verification.state is not ModelFileState.VERIFIED]
     for verification in wrong:
         typer.echo(verification.detail, err=True)
@@ -64,18 +64,18 @@ def verify(
         raise typer.Exit(1)
 
 
-def _open_store(directory: Path | None) -> ModelStore:
+def _open_model_store(directory: Path | None) -> ModelStore:
     return ModelStore(get_default_models_directory() if directory is None else directory)
 
 
-def _print_table(store: ModelStore, found: list[ModelFileCheck]) -> None:
+def _print_model_files(store: ModelStore, checks: list[ModelFileCheck]) -> None:
     # Without borders and with long names folded, names can be read and copied in a terminal with 80 columns.
     table = Table(title=str(store.directory), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("File", overflow="fold")
     table.add_column("Size", justify="right", no_wrap=True)
     table.add_column("Licence", no_wrap=True)
     table.add_column("State", no_wrap=True)
-    for verification in found:
+    for verification in checks:
         file = verification.file
         table.add_row(file.name, decimal(file.size_bytes), file.licence, verification.state)
     Console().print(table)

@@ -13,7 +13,7 @@ from rich.table import Table
 from api.sizing.checkpoint import CheckpointError
 from api.sizing.constants import Gpu, load_constants
 from api.sizing.memory import GIB, MemoryPlan, ServerOptions, load_profile, plan_memory
-from api.sizing.models import list_model_names, load_model
+from api.sizing.models import list_model_names, load_model_checkpoint
 from api.sizing.service import DeploymentPlan, Workload, plan_deployment
 from ingest.storage.errors import LeadlineError
 
@@ -73,9 +73,9 @@ def plan_service(
         memory_gb=memory,
         dimension=dimension,
     )
-    server = plan_memory(load_model(model), require_gpu(gpu), _build_server_options(gpus)) if model else None
+    server = plan_memory(load_model_checkpoint(model), require_gpu(gpu), _build_server_options(gpus)) if model else None
     plan = plan_deployment(workload, server, constants)
-    _print_plan(plan, gpu_price, as_json)
+    _print_deployment_plan(plan, gpu_price, as_json)
 
 
 @app.command("model")
@@ -111,7 +111,9 @@ def plan_model(
     options = replace(options, **{name: value for name, value in changes.items() if value is not None})
     if not options.model:
         raise PlanError("No model was given.", hint="Name a model, or give a --profile. List models with --list.")
-    _print_memory(plan_memory(load_model(options.model), require_gpu(gpu), options), length or _LENGTHS, as_json)
+    _print_memory_plan(
+        plan_memory(load_model_checkpoint(options.model), require_gpu(gpu), options), length or _LENGTHS, as_json
+    )
 
 
 def require_gpu(name: str) -> Gpu:
@@ -122,18 +124,18 @@ def require_gpu(name: str) -> Gpu:
     return gpus[name.lower()]
 
 
-def _build_server_options(gpus: int) -> ServerOptions:
+def _build_server_options(gpu_count: int) -> ServerOptions:
     """Build the options of a model server, with the values of the deployment profiles."""
-    return ServerOptions(max_model_len=32_768, max_num_seqs=64, tensor_parallel_size=gpus)
+    return ServerOptions(max_model_len=32_768, max_num_seqs=64, tensor_parallel_size=gpu_count)
 
 
-def _print_memory(plan: MemoryPlan, lengths: Sequence[int], as_json: bool) -> None:
+def _print_memory_plan(plan: MemoryPlan, lengths: Sequence[int], as_json: bool) -> None:
     at_once = {length: plan.compute_concurrency(length) for length in lengths if length <= plan.window}
     figures = {
         "model": plan.checkpoint.name,
         "gpu": plan.gpu.name,
         "gpus": plan.gpus,
-        "parameters": plan.checkpoint.parameters,
+        "parameters": plan.checkpoint.parameter_count,
         "active_parameters": plan.checkpoint.active,
         "weights_gib": round(plan.weights / GIB, 2),
         "running_gib": round(plan.running / GIB, 2),
@@ -147,7 +149,7 @@ def _print_memory(plan: MemoryPlan, lengths: Sequence[int], as_json: bool) -> No
     else:
         table = Table("per GPU", "GiB", "source", title=f"{plan.checkpoint.name} on {plan.gpus} x {plan.gpu.name}")
         table.add_row(
-            "weights", f"{plan.weights / GIB:.2f}", f"{plan.checkpoint.parameters / 1e9:.1f} billion parameters"
+            "weights", f"{plan.weights / GIB:.2f}", f"{plan.checkpoint.parameter_count / 1e9:.1f} billion parameters"
         )
         table.add_row("runtime", f"{plan.running / GIB:.2f}", "an estimate; vLLM measures it at startup")
         share = f"the rest of {plan.options.gpu_memory_utilization:.0%} of {plan.gpu.memory_gib:g} GiB"
@@ -163,7 +165,7 @@ def _print_memory(plan: MemoryPlan, lengths: Sequence[int], as_json: bool) -> No
         )
 
 
-def _print_plan(plan: DeploymentPlan, gpu_price: float | None, as_json: bool) -> None:
+def _print_deployment_plan(plan: DeploymentPlan, gpu_price: float | None, as_json: bool) -> None:
     rows = plan.build_rows(gpu_price)
     if as_json:
         print(json.dumps({name: value for name, value, _ in rows}))

@@ -12,7 +12,7 @@ import httpx
 import uvicorn
 
 from api.admission.services import DEFAULT_TENANT, Services
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.cli.serving import KEEP_ALIVE_SECONDS, exclude_startup_from_gc
 from api.client import Client
 from api.client.connections import DEFAULT_TIMEOUT
@@ -25,7 +25,7 @@ AnyServer = TypeVar("AnyServer", bound=uvicorn.Server)
 @contextmanager
 def open_private_client(settings: Settings) -> Iterator[Client]:
     """Start a service on the data folder, and open a client for it."""
-    with open_embedded(settings) as services, open_services_client(services) as client:
+    with open_embedded_services(settings) as services, open_services_client(services) as client:
         yield client
 
 
@@ -45,7 +45,7 @@ def open_services_client(services: Services) -> Iterator[Client]:
 
 @contextmanager
 def run_private_server(
-    services: Services, kind: Callable[[uvicorn.Config], AnyServer]
+    services: Services, build_server: Callable[[uvicorn.Config], AnyServer]
 ) -> Iterator[tuple[AnyServer, str, str]]:
     """Serve the API on a Unix socket, and yield the server, the socket's path and an API key.
 
@@ -62,14 +62,14 @@ def run_private_server(
             lifespan="off",
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
-        server = kind(config)
-        stack.enter_context(exclude_startup_from_gc(collect=False))
+        server = build_server(config)
+        stack.enter_context(exclude_startup_from_gc(collect_first=False))
         thread = threading.Thread(target=server.run, name="private-api", daemon=True)
         thread.start()
         stack.callback(thread.join)
         stack.callback(lambda: setattr(server, "should_exit", True))
         while not server.started:
             time.sleep(0.01)
-        key, text = services.keys.issue(DEFAULT_TENANT, "one command on this machine")
-        stack.callback(services.keys.expire, DEFAULT_TENANT, key.id)
+        key, text = services.keys.issue_key(DEFAULT_TENANT, "one command on this machine")
+        stack.callback(services.keys.expire_key, DEFAULT_TENANT, key.id)
         yield server, socket, text

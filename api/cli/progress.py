@@ -53,18 +53,18 @@ class _ProgressBars:
         self._bars = bars
         self._tasks: dict[str, tuple[TaskID, str]] = {}
 
-    def report_progress(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
+    def report_progress(self, file: ModelFile, downloaded_bytes: int, total_bytes: int, source: str) -> None:
         task, known_source = self._tasks.get(file.name, (None, ""))
         if task is None:
-            task = self._bars.add_task(f"{file.name} ({source})", total=total_bytes, completed=done_bytes)
+            task = self._bars.add_task(f"{file.name} ({source})", total=total_bytes, completed=downloaded_bytes)
         elif known_source != source:
             # Restart the speed estimate, because the new source may be faster or slower.
-            self._bars.reset(task, description=f"{file.name} ({source})", completed=done_bytes)
+            self._bars.reset(task, description=f"{file.name} ({source})", completed=downloaded_bytes)
         self._tasks[file.name] = (task, source)
-        self._bars.update(task, completed=done_bytes)
+        self._bars.update(task, completed=downloaded_bytes)
 
-    def report_notice(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def report_notice(self, message: str) -> None:
+        self._bars.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 class _ProgressLines:
@@ -72,12 +72,12 @@ class _ProgressLines:
         self._console = console
         self._last: tuple[str, str, int] | None = None
 
-    def report_progress(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
-        percent = 100 * done_bytes // total_bytes
+    def report_progress(self, file: ModelFile, downloaded_bytes: int, total_bytes: int, source: str) -> None:
+        percent = 100 * downloaded_bytes // total_bytes
         line = (file.name, source, percent - percent % _LINE_EVERY_PERCENT)
         if line != self._last:
             self._last = line
             self.report_notice(f"{file.name} from {source}: {percent} % of {decimal(total_bytes)}")
 
-    def report_notice(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def report_notice(self, message: str) -> None:
+        self._console.print(message, markup=False, highlight=False, soft_wrap=True)

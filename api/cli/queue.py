@@ -20,7 +20,7 @@ Kind = Annotated[JobKind, typer.Argument(help="The kind of work.")]
 def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show queued and running jobs by kind, queued jobs by tenant, and the paused kinds."""
     with open_configured_catalog() as opened:
-        unfinished, paused = opened.jobs.count_unfinished(), opened.jobs.load_paused_kinds()
+        unfinished, paused = opened.jobs.count_unfinished_jobs(), opened.jobs.load_paused_kinds()
         queued = {kind: opened.jobs.count_waiting_by_tenant(kind) for kind in JobKind}
     rows = [
         {
@@ -49,7 +49,7 @@ def pause(kind: Kind) -> None:
     Running jobs continue, and uploads are still accepted.
     """
     with open_configured_catalog() as opened:
-        opened.jobs.pause(kind)
+        opened.jobs.pause_kind(kind)
     Console().print(
         f"Paused. Running jobs continue. Resume the queued jobs with `leadline queue resume {kind}`.", highlight=False
     )
@@ -59,5 +59,5 @@ def pause(kind: Kind) -> None:
 def resume(kind: Kind) -> None:
     """Let workers start jobs of this kind again, within seconds."""
     with open_configured_catalog() as opened:
-        opened.jobs.resume(kind)
+        opened.jobs.resume_kind(kind)
     Console().print("Resumed.", highlight=False)

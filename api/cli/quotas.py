@@ -35,7 +35,7 @@ def show(tenant: Tenant = DEFAULT_TENANT, key: Key = "", as_json: AsJson = False
         if Quota.REQUESTS_PER_MINUTE in scope_limits:
             standings.append(QuotaStatus(Quota.REQUESTS_PER_MINUTE, scope, scope_limits[Quota.REQUESTS_PER_MINUTE], 0))
     if as_json:
-        print(json.dumps([_to_json(each) for each in standings]))
+        print(json.dumps([_build_status_json(each) for each in standings]))
         return
     table = Table("of", "quota", "limit", "used", "remaining", "resets")
     for each in standings:
@@ -96,45 +96,45 @@ def usage(
     """Show usage per UTC day and key, newest day first."""
     with open_configured_catalog() as opened:
         account = _load_account(opened, tenant, "")
-        days = opened.quotas.list_usage(account.tenant_id, key_id=key, since=since, skip=0, limit=limit)
+        days = opened.quotas.list_usage(account.tenant_id, key_id=key, start_day=since, skip=0, limit=limit)
     if as_json:
         print(json.dumps([vars(day) for day in days]))
         return
     table = Table("day", "key", "answers", "runs", "calls", "tokens", "dollars", "documents", "bytes")
     for day in days:
-        table.add_row(*_format_row(day))
+        table.add_row(*_format_usage_row(day))
     Console().print(table)
 
 
-def _load_account(opened: OpenCatalog, tenant: str, key: str) -> Account:
+def _load_account(open_catalog: OpenCatalog, tenant: str, key_id: str) -> Account:
     """Load the account of a tenant or of one of its keys.
 
     Raises `TenantNotFoundError` or `KeyNotFoundError` if the tenant or key does not exist.
     """
-    found = opened.identities.tenants.load_tenant(tenant).id
-    return Account(found, opened.keys.load_key(found, key).id if key else "")
+    found = open_catalog.identities.tenants.load_tenant(tenant).id
+    return Account(found, open_catalog.keys.load_key(found, key_id).id if key_id else "")
 
 
-def _format_row(day: UsageDay) -> list[str]:
-    tokens = day.prompt_tokens + day.completion_tokens
-    counts = [day.answers, day.runs, day.calls, tokens]
-    money = Quota.DOLLARS_PER_DAY.format_amount(day.nanodollars)
+def _format_usage_row(usage_day: UsageDay) -> list[str]:
+    tokens = usage_day.prompt_tokens + usage_day.completion_tokens
+    counts = [usage_day.answers, usage_day.runs, usage_day.calls, tokens]
+    money = Quota.DOLLARS_PER_DAY.format_amount(usage_day.nanodollars)
     return [
-        day.day,
-        day.key_id or "–",
+        usage_day.day,
+        usage_day.key_id or "–",
         *(f"{each:,}" for each in counts),
         money,
-        f"{day.documents:,}",
-        f"{day.bytes:,}",
+        f"{usage_day.documents:,}",
+        f"{usage_day.bytes:,}",
     ]
 
 
-def _to_json(standing: QuotaStatus) -> dict[str, object]:
-    quota = standing.quota
+def _build_status_json(quota_status: QuotaStatus) -> dict[str, object]:
+    quota = quota_status.quota
     return {
-        "of": standing.of,
+        "of": quota_status.of,
         "quota": quota.value,
-        "limit": quota.to_json_number(standing.limit),
-        "used": quota.to_json_number(standing.used),
-        "renews_at": standing.renews_at,
+        "limit": quota.to_json_number(quota_status.limit),
+        "used": quota.to_json_number(quota_status.used),
+        "renews_at": quota_status.renews_at,
     }

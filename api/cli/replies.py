@@ -17,7 +17,7 @@ Tenant = Annotated[str, typer.Option(help="The tenant's id.")]
 def show(tenant: Tenant = DEFAULT_TENANT) -> None:
     """Show the number and size of cached replies."""
     with open_configured_catalog() as opened:
-        count, size_bytes = opened.replies.measure(tenant)
+        count, size_bytes = opened.replies.measure_size(tenant)
     Console().print(f"{count:,} cached replies, {size_bytes / 1e6:,.1f} MB.", highlight=False)
 
 
@@ -25,5 +25,5 @@ def show(tenant: Tenant = DEFAULT_TENANT) -> None:
 def forget(tenant: Tenant = DEFAULT_TENANT) -> None:
     """Delete all cached replies, for example after changing the model or to remove traces of deleted documents."""
     with open_configured_catalog() as opened:
-        count = opened.replies.delete_all(tenant)
+        count = opened.replies.delete_replies(tenant)
     Console().print(f"Deleted {count:,} cached replies.", highlight=False)

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.tree import Tree
 
-from api.cli.answer_view import clean, format_cell, print_answer, shorten
-from api.cli.client import connect
+from api.cli.answer_view import format_cell, print_answer, remove_control_chars, shorten_text
+from api.cli.client import open_client
 from api.cli.environment import read_settings
 from api.client import Client
 from ingest.storage.answers.run_records import RunState
@@ -35,7 +35,7 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first."""
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         found = client.get("/v1/runs", limit=limit, state=[each.value for each in state or ()])["runs"]
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
@@ -56,15 +56,15 @@ def show(run: Identifier, as_json: AsJson = False) -> None:
 
     `--json` prints every event.
     """
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         found = client.get(f"/v1/runs/{run}")
         events = list(_iter_events(client, run))
     if as_json:
         print(json.dumps({**found, "log": events}, ensure_ascii=False))
         return
     console = Console()
-    console.print(build_tree(found, events))
-    _print_outcome(console, found)
+    console.print(build_step_tree(found, events))
+    _print_run_outcome(console, found)
 
 
 @app.command()
@@ -74,14 +74,14 @@ def watch(run: Identifier) -> None:
     Ctrl-C stops watching; the run continues.
     """
     console = Console()
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         for event in client.follow(f"/v1/runs/{run}/events"):
             if event["kind"] == "end":
-                _print_outcome(console, event["run"])
+                _print_run_outcome(console, event["run"])
                 continue
-            console.print(f"[dim]{event['at'][11:19]}[/dim]  {_format_line([event])}", highlight=False)
+            console.print(f"[dim]{event['at'][11:19]}[/dim]  {_format_step_line([event])}", highlight=False)
             if event["kind"] == "paused":
-                _print_outcome(console, client.get(f"/v1/runs/{run}"))
+                _print_run_outcome(console, client.get(f"/v1/runs/{run}"))
 
 
 @app.command("continue")
@@ -109,22 +109,22 @@ def continue_run(
         "dollars": dollars,
         "seconds": seconds,
     }
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         found = client.post(
             f"/v1/runs/{run}/continue", {name: more for name, more in added.items() if more is not None}
         )
-    _print_continued(found)
+    _print_run_state(found)
 
 
 @app.command()
 def finish(run: Identifier) -> None:
     """Let a paused run answer from its findings so far, within its remaining budget."""
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         found = client.post(f"/v1/runs/{run}/finish", {})
-    _print_continued(found)
+    _print_run_state(found)
 
 
-def _print_continued(run: dict[str, Any]) -> None:
+def _print_run_state(run: dict[str, Any]) -> None:
     console = Console()
     console.print(f"The run is {run['state']}.", highlight=False)
     console.print(f"Follow it with `leadline runs watch {run['id']}`.", style="dim", highlight=False, soft_wrap=True)
@@ -136,7 +136,7 @@ def cancel(run: Identifier) -> None:
 
     A run that has ended is not changed.
     """
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         found = client.post(f"/v1/runs/{run}/cancel", {})
     Console().print(f"The run is {found['state']}.", highlight=False)
 
@@ -144,16 +144,16 @@ def cancel(run: Identifier) -> None:
 @app.command()
 def delete(run: Identifier) -> None:
     """Delete a run that has ended, with its answer and log."""
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         client.delete(f"/v1/runs/{run}")
     Console().print("Deleted the run.", highlight=False)
 
 
-def build_tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:
+def build_step_tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:
     """Build a tree of a run's steps, in order. Consecutive sub-calls with the same purpose share a line."""
     root = Tree(f"[bold]{escape(run['question'])}[/bold]  ({run['state']}, attempt {run['attempt']})", highlight=False)
     for _, group in groupby(events, key=_get_group_key):
-        root.add(_format_line(list(group)))
+        root.add(_format_step_line(list(group)))
     return root
 
 
@@ -165,15 +165,15 @@ def _get_group_key(event: dict[str, Any]) -> object:
     return kind if kind == "working" else event["sequence"]
 
 
-def _format_line(events: list[dict[str, Any]]) -> str:
+def _format_step_line(events: list[dict[str, Any]]) -> str:
     kind, body = events[-1]["kind"], events[-1]["body"]
     if body.get("withheld"):
         return f"{kind}: hidden because it may use a document that you cannot access"
     if kind == "call":
-        return _format_calls(events)
+        return _format_sub_calls(events)
     if kind in _EVENT_FORMATS:
-        return escape(clean(_EVENT_FORMATS[kind](body)))
-    return escape(clean(f"{kind} {shorten(json.dumps(body, ensure_ascii=False))}"))
+        return escape(remove_control_chars(_EVENT_FORMATS[kind](body)))
+    return escape(remove_control_chars(f"{kind} {shorten_text(json.dumps(body, ensure_ascii=False))}"))
 
 
 _EVENT_FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -189,7 +189,9 @@ _EVENT_FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
     "cell": format_cell,
     "paused": lambda body: f"paused: {body['paused']}",
     "budget": lambda body: (
-        f"added: {_format_amounts(body['added'])}" if body["pauses"] else "asked to finish with its findings so far"
+        f"added: {_format_added_limits(body['added'])}"
+        if body["pauses"]
+        else "asked to finish with its findings so far"
     ),
     "raised": lambda _: "continued with a larger budget",
     "lost": lambda body: f"{body['purpose']}: a sub-call failed ({body['code']})",
@@ -197,11 +199,11 @@ _EVENT_FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def _format_amounts(added: dict[str, Any]) -> str:
-    return ", ".join(f"{float(amount):,.6g} {name}" for name, amount in added.items())
+def _format_added_limits(amounts: dict[str, Any]) -> str:
+    return ", ".join(f"{float(amount):,.6g} {name}" for name, amount in amounts.items())
 
 
-def _format_calls(events: list[dict[str, Any]]) -> str:
+def _format_sub_calls(events: list[dict[str, Any]]) -> str:
     bodies = [event["body"] for event in events]
     read = sum(body["usage"]["prompt_tokens"] for body in bodies if not body.get("cached"))
     cached = sum(bool(body.get("cached")) for body in bodies)
@@ -211,18 +213,20 @@ def _format_calls(events: list[dict[str, Any]]) -> str:
     return escape(text) + (f", [red]{failed:,} failed[/red]" if failed else "")
 
 
-def _iter_events(client: Client, run: str) -> Iterator[dict[str, Any]]:
+def _iter_events(client: Client, run_id: str) -> Iterator[dict[str, Any]]:
     """Yield all events that a run has logged so far."""
     cursor: str | None = None
     while True:
-        page = client.get(f"/v1/runs/{run}/events", headers={"Accept": "application/json"}, limit=1000, cursor=cursor)
+        page = client.get(
+            f"/v1/runs/{run_id}/events", headers={"Accept": "application/json"}, limit=1000, cursor=cursor
+        )
         yield from page["events"]
         cursor = page["next_cursor"]
         if cursor is None or not page["events"]:
             return
 
 
-def _print_outcome(console: Console, run: dict[str, Any]) -> None:
+def _print_run_outcome(console: Console, run: dict[str, Any]) -> None:
     usage = run["usage"]
     console.print(
         f"[bold]{run['state']}[/bold] · {usage['calls']:,} calls · {usage['prompt_tokens']:,} tokens read · "

@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from api.cli.answer_view import clean, format_place, shorten
+from api.cli.answer_view import format_location, remove_control_chars, shorten_text
 from api.cli.ask import wait_for_language_model
-from api.cli.client import connect
+from api.cli.client import open_client
 from api.cli.environment import read_settings
 from api.cli.filters import FilterOption, parse_attributes
 from retrieval.search.requests import Mode, Rewrite, SearchRequest, check_request
@@ -48,7 +48,7 @@ def search(
         "rerank_depth": rerank_depth,
     }
     check_request(SearchRequest("", query))  # Validate the options first, because starting the service takes seconds.
-    with connect(read_settings()) as client:
+    with open_client(read_settings()) as client:
         if rewrite is not None:
             with Console(stderr=True).status("Rewriting …") as status:
                 wait_for_language_model(client, status)
@@ -61,11 +61,11 @@ def search(
     console = Console()
     if (reranked := result["reranked"]) and reranked["state"] == "failed":
         console.print(f"[yellow]Not reranked:[/yellow] {escape(reranked['detail'])}", highlight=False)
-    _print_rewrite(Console(stderr=True), result)
+    _print_rewritten_queries(Console(stderr=True), result)
     for hit in result["hits"]:
         found = ", ".join(f"{name} #{why['rank']}" for name, why in hit["why"].items())
-        console.print(f"\n[bold]{hit['rank']}. {escape(format_place(hit))}[/bold]  ({found})", highlight=False)
-        console.print(escape(shorten(clean(hit["text"]), _SNIPPET_CHARS)), highlight=False)
+        console.print(f"\n[bold]{hit['rank']}. {escape(format_location(hit))}[/bold]  ({found})", highlight=False)
+        console.print(escape(shorten_text(remove_control_chars(hit["text"]), _SNIPPET_CHARS)), highlight=False)
     if not result["hits"]:
         console.print("No passages found.")
     for each in result["unreadable"]:
@@ -73,7 +73,7 @@ def search(
         console.print(f"[yellow]{escape(text)}[/yellow]", highlight=False)
 
 
-def _print_rewrite(console: Console, result: Mapping[str, Any]) -> None:
+def _print_rewritten_queries(console: Console, result: Mapping[str, Any]) -> None:
     """Print the rewritten queries, with the names by which hits refer to them."""
     if result["rewrite"] is None:
         return

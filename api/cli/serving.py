@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from api.admission.services import Services
-from api.cli.http_protocol import Connections, build_protocol
+from api.cli.http_protocol import Connections, build_protocol_class
 from api.http.bounds import MAX_HEADER_BYTES
 from api.main import create_app
 from ingest.storage.errors import DataFolderBusyError
@@ -27,15 +27,15 @@ _SWITCH_SECONDS = 0.0005
 
 
 @contextmanager
-def exclude_startup_from_gc(*, collect: bool = True) -> Iterator[None]:
+def exclude_startup_from_gc(*, collect_first: bool = True) -> Iterator[None]:
     """Exclude all objects that exist at the start of the `with` block from garbage collection within it.
 
     A full collection stops every thread, for 0.22 s when measured. Most objects are modules and startup state, which
-    live as long as the process, so visiting them is useless. If `collect` is false, the collection before the block is
-    skipped too. Objects that were already excluded remain excluded.
+    live as long as the process, so visiting them is useless. If `collect_first` is false, the collection before the
+    block is skipped too. Objects that were already excluded remain excluded.
     """
     was_frozen = gc.get_freeze_count()
-    if collect:
+    if collect_first:
         gc.collect()
     gc.freeze()
     try:
@@ -56,14 +56,14 @@ _BACKLOG = 2_048
 _OWN_FILES = 1_024
 
 
-def serve(services: Services, greet: Callable[[str], None]) -> None:
-    """Serve requests until SIGINT or SIGTERM. Calls `greet` with the address once the server is listening.
+def serve_requests(services: Services, on_listening: Callable[[str], None]) -> None:
+    """Serve requests until SIGINT or SIGTERM. Calls `on_listening` with the address once the server is listening.
 
     Raises `DataFolderBusyError` if the port is in use.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     _raise_open_files_limit(services.settings.connections_at_once + _BACKLOG + _OWN_FILES)
-    server = ApiServer(services, greet)
+    server = ApiServer(services, on_listening)
     with exclude_startup_from_gc():
         server.run()
     if not server.started:
@@ -74,18 +74,18 @@ def serve(services: Services, greet: Callable[[str], None]) -> None:
         )
 
 
-def _raise_open_files_limit(needed: int) -> None:
-    """Raise the process's limit on open files to `needed`, or as far as the system allows.
+def _raise_open_files_limit(required_limit: int) -> None:
+    """Raise the process's limit on open files to `required_limit`, or as far as the system allows.
 
     Whenever the process runs out of file descriptors, the event loop stops accepting connections for a second.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < required_limit:
+        most = required_limit if hard == resource.RLIM_INFINITY else min(required_limit, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
-def end_process() -> None:
+def exit_process() -> None:
     """Exit immediately with status 0 if daemon threads are still running. Otherwise, do nothing.
 
     Call this after everything has been closed. Before Python 3.14, a daemon thread that runs C++ code aborts the
@@ -106,7 +106,7 @@ class ApiServer(uvicorn.Server):
     On a signal, it drains its connections. The caller closes everything else after `run` returns.
     """
 
-    def __init__(self, services: Services, greet: Callable[[str], None]) -> None:
+    def __init__(self, services: Services, on_listening: Callable[[str], None]) -> None:
         settings = services.settings
         super().__init__(
             uvicorn.Config(
@@ -117,7 +117,7 @@ class ApiServer(uvicorn.Server):
                 access_log=False,
                 lifespan="on",
                 log_config=None,  # Keep the logging configuration of `configure_logging`.
-                http=build_protocol(
+                http=build_protocol_class(
                     Connections(settings.connections_at_once, settings.connections_of_address, settings.proxies),
                     head_seconds=settings.head_seconds,
                 ),
@@ -130,7 +130,7 @@ class ApiServer(uvicorn.Server):
             )
         )
         self._services = services
-        self._greet = greet
+        self._greet = on_listening
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -154,10 +154,10 @@ class ApiServer(uvicorn.Server):
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         self._services.accepting = False
         # guard: serve-until-balancers-know
-        await self._wait_for_balancers()
+        await self._wait_for_load_balancers()
         await super().shutdown(sockets)  # type: ignore[arg-type]
 
-    async def _wait_for_balancers(self) -> None:
+    async def _wait_for_load_balancers(self) -> None:
         """Keep serving until load balancers have noticed that this process is not ready. A second Ctrl-C skips this.
 
         Meanwhile, each response closes its connection, so that few idle connections remain. A request sent over an idle

@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from api.cli.client import find_running_url
+from api.cli.client import find_service_url
 from api.cli.cluster import open_configured_catalog
 from api.cli.environment import SettingsError, read_settings
 from api.cli.identity_options import IN_DEFAULT, Tenant, load_tenant_id
-from api.portal.links import build_sign_in_link, ensure_portal_key, get_browser_address
+from api.portal.links import build_browser_url, build_sign_in_link, ensure_portal_key
 from ingest.storage.errors import KeyStateError
 
 
@@ -25,7 +25,7 @@ def sign_in(
     The link expires in an hour. Without `--key`, the session can read, write, ask and administer the tenant.
     """
     settings = read_settings()
-    url = settings.public_url or find_running_url(settings.home)
+    url = settings.public_url or find_service_url(settings.home)
     if url is None:
         raise SettingsError(
             "No service is running on this data folder.",
@@ -36,5 +36,5 @@ def sign_in(
         chosen = identities.keys.load_key(of_tenant, key) if key else ensure_portal_key(identities.keys, of_tenant)
         if chosen.revoked_at is not None:
             raise KeyStateError(f"Key {chosen.id} has been revoked.", hint="Choose another key, or omit --key.")
-        link = build_sign_in_link(get_browser_address(url), identities.sessions.issue_ticket(of_tenant, chosen.id))
+        link = build_sign_in_link(build_browser_url(url), identities.sessions.issue_ticket(of_tenant, chosen.id))
     Console().print(link, highlight=False, soft_wrap=True, markup=False)

@@ -18,7 +18,7 @@ from ingest.storage.errors import NameInvalidError
 from ingest.storage.slack.records import Workspace
 
 if TYPE_CHECKING:
-    from api.slack.installing import Seal
+    from api.slack.installing import TokenCipher
 
 app = typer.Typer(help="Set up the Slack app, check its tokens, and manage its workspaces.", no_args_is_help=True)
 
@@ -75,7 +75,7 @@ def link(tenant: Tenant = IN_DEFAULT) -> None:
             hint="Set LEADLINE_SLACK_CLIENT_ID, LEADLINE_SLACK_CLIENT_SECRET, LEADLINE_SLACK_TOKEN_KEYS and "
             "LEADLINE_PUBLIC_URL.",
         )
-    seal = _build_seal(settings)
+    seal = _build_token_cipher(settings)
     with open_configured_catalog() as opened:
         typer.echo(build_install_link(settings, seal, load_tenant_id(opened, tenant)))
 
@@ -97,12 +97,12 @@ def reseal() -> None:
 
     Afterwards the other keys can be removed.
     """
-    seal = _build_seal(read_settings())
+    seal = _build_token_cipher(read_settings())
     with open_configured_catalog() as opened:
         store = opened.slack
         sealed = [each for each in store.list_workspaces() if each.token]
         for each in sealed:
-            store.reseal_token(each, seal.reseal_text(each.token))
+            store.reseal_token(each, seal.reencrypt_text(each.token))
     typer.echo(f"Re-encrypted {len(sealed)} tokens with the first key.")
 
 
@@ -146,7 +146,7 @@ def usage(
     """Show questions, answers, shared files and spending per UTC day and channel, newest day first."""
     with open_configured_catalog() as opened:
         found = opened.usage_by_channel.list_days(
-            load_tenant_id(opened, tenant), channel=channel, since=since, until=until, skip=skip, limit=limit + 1
+            load_tenant_id(opened, tenant), channel=channel, start_day=since, end_day=until, skip=skip, limit=limit + 1
         )
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found[:limit]]))
@@ -160,12 +160,12 @@ def usage(
         typer.echo(f"For more rows, add --skip {skip + limit}.")
 
 
-def _build_seal(settings: Settings) -> "Seal":
-    from api.slack.installing import Seal
+def _build_token_cipher(settings: Settings) -> "TokenCipher":
+    from api.slack.installing import TokenCipher
 
     if settings.slack_token_keys is None:
         raise SettingsError("LEADLINE_SLACK_TOKEN_KEYS is not set.", hint="Generate a key with `leadline slack key`.")
-    return Seal(settings.slack_token_keys.get_secret_value())
+    return TokenCipher(settings.slack_token_keys.get_secret_value())
 
 
 def _load_tokens(settings: Settings) -> dict[str, str]:
@@ -174,8 +174,8 @@ def _load_tokens(settings: Settings) -> dict[str, str]:
     if settings.slack_bot_token is not None:
         tokens["LEADLINE_SLACK_BOT_TOKEN"] = settings.slack_bot_token.get_secret_value()
     if settings.slack_token_keys is not None:
-        seal = _build_seal(settings)
+        seal = _build_token_cipher(settings)
         with open_configured_catalog() as opened:
             found: list[Workspace] = opened.slack.list_workspaces()
-        tokens |= {each.name or each.team_id: seal.unseal_text(each.token) for each in found if each.token}
+        tokens |= {each.name or each.team_id: seal.decrypt_text(each.token) for each in found if each.token}
     return tokens

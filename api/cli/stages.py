@@ -21,7 +21,7 @@ _UNITS = {"uploading": "files", "searchable": "documents", "ready": "chunks"}
 
 
 @contextmanager
-def watch_stages(console: Console) -> Iterator[Watch]:
+def show_stages(console: Console) -> Iterator[Watch]:
     """Yield a `Watch` callback that displays progress on the console."""
     if console.is_terminal:
         with _StageBars(console) as watch:
@@ -32,12 +32,12 @@ def watch_stages(console: Console) -> Iterator[Watch]:
         threading.Event(),
     )
 
-    def keep_printing() -> None:
+    def print_lines_periodically() -> None:
         # Lines are printed even if nothing has changed, so that a document that takes minutes does not look stuck.
         while not over.wait(_POLL_SECONDS):
             lines.print_if_due()
 
-    printing = threading.Thread(target=keep_printing, name="progress lines", daemon=True)
+    printing = threading.Thread(target=print_lines_periodically, name="progress lines", daemon=True)
     printing.start()
     try:
         yield lines.record_stage
@@ -73,10 +73,10 @@ class StageLines:
         self._stages: dict[str, _Stage] = {}
         self._lock = threading.Lock()
 
-    def record_stage(self, stage: str, done: int, total: int, remark: str) -> None:
+    def record_stage(self, stage: str, done_count: int, total: int, remark: str) -> None:
         """Record the progress of a stage."""
         with self._lock:
-            self._stages[stage] = _Stage(stage, done, total, remark)
+            self._stages[stage] = _Stage(stage, done_count, total, remark)
 
     def print_if_due(self) -> None:
         """Print a line if at least ten seconds have passed since the last one."""
@@ -111,7 +111,7 @@ class _StageBars:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def _update_bar(self, stage: str, done: int, total: int, remark: str) -> None:
+    def _update_bar(self, stage: str, done_count: int, total: int, remark: str) -> None:
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, remark="")
-        self._progress.update(self._tasks[stage], completed=done, total=total, remark=remark)
+        self._progress.update(self._tasks[stage], completed=done_count, total=total, remark=remark)

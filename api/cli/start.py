@@ -2,7 +2,7 @@
 
 import sys
 
-_OURS = frozenset({"api", "ingest", "retrieval", "rlm", "workers"})
+_OWN_PACKAGES = frozenset({"api", "ingest", "retrieval", "rlm", "workers"})
 
 
 def main() -> None:
@@ -11,7 +11,7 @@ def main() -> None:
         from api.cli.main import main as run
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if not missing or missing in _OURS:
+        if not missing or missing in _OWN_PACKAGES:
             raise
         sys.exit(
             f"The `leadline` command requires the package `{missing}`, which is not installed. "

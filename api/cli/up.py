@@ -10,14 +10,14 @@ import typer
 from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT, Services
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.cli.client import remove_service_file, write_service_file
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed_files
-from api.cli.serving import end_process, serve
+from api.cli.fetching import fetch_missing_model_files
+from api.cli.serving import exit_process, serve_requests
 from api.cli.telemetry import start_tracing
-from api.portal.links import build_sign_in_link, ensure_portal_key, get_browser_address
+from api.portal.links import build_browser_url, build_sign_in_link, ensure_portal_key
 
 FIRST_KEY_FILE = "first-api-key"
 
@@ -34,14 +34,14 @@ def up(
     configure_logging(logging.INFO, as_json=settings.log_format == "json")
     start_tracing("up")
     console = Console()
-    fetch_needed_files(settings)
+    fetch_missing_model_files(settings)
     with ExitStack() as stack:
         console.print(f"Opening {settings.home} …", highlight=False)
-        services = stack.enter_context(open_embedded(settings))
+        services = stack.enter_context(open_embedded_services(settings))
         stack.callback(remove_service_file, settings.home)
-        serve(services, lambda url: _print_greeting(services, url, console))
+        serve_requests(services, lambda url: _print_greeting(services, url, console))
         console.print("Stopping. Unfinished documents are processed after the next start.")
-    end_process()
+    exit_process()
 
 
 def _print_greeting(services: Services, url: str, console: Console) -> None:
@@ -66,7 +66,7 @@ def _print_greeting(services: Services, url: str, console: Console) -> None:
 
 def _print_portal_link(services: Services, url: str, console: Console) -> None:
     """Print a one-time sign-in link to the portal, or only its address if the output is not a terminal."""
-    address = get_browser_address(services.settings.public_url or url)
+    address = build_browser_url(services.settings.public_url or url)
     if not console.file.isatty():
         console.print(f"\nThe portal is at {address}. Get a sign-in link with `leadline sign-in`.", highlight=False)
         return
@@ -82,7 +82,7 @@ def _create_first_key(services: Services, console: Console) -> str:
     On a terminal, the key is printed. Other output may end up in logs that other people can read, so the key is then
     written to a file that only this user can read.
     """
-    _, key = services.keys.issue(DEFAULT_TENANT, "first key")
+    _, key = services.keys.issue_key(DEFAULT_TENANT, "first key")
     # guard: first-key-not-logged
     if console.file.isatty():
         console.print("\nYour API key, shown only once (create more with `leadline keys create`):", highlight=False)

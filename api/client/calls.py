@@ -41,7 +41,7 @@ def read_json(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
     return response.json()
 
 
-def ignore_reply(response: httpx.Response) -> None:
+def ignore_response(response: httpx.Response) -> None:
     """Ignore the response body."""
 
 
@@ -92,11 +92,11 @@ class PagedCall(Generic[T]):
     members: str
 
     def build_next_call(self, page: Any) -> Call[Any] | None:  # noqa: ANN401 - a page of some schema, or JSON
-        cursor = _get_member(page, "next_cursor")
+        cursor = _get_field(page, "next_cursor")
         return None if cursor is None else replace(self.call, params={**self.call.params, "cursor": cursor})
 
     def get_entries(self, page: Any) -> list[T]:  # noqa: ANN401
-        found: list[T] = _get_member(page, self.members)
+        found: list[T] = _get_field(page, self.members)
         return found
 
 
@@ -107,14 +107,14 @@ class StreamCall(Generic[T]):
     call: Call[Any]
     read: Callable[[str, str], T | None]
 
-    def read_event(self, sent: ServerSentEvent) -> T | None:
+    def read_event(self, sse_event: ServerSentEvent) -> T | None:
         # guard: client-heartbeats
         # Skip heartbeats. After an event with an id, the decoder reports them as events without data.
-        if not sent.data:
+        if not sse_event.data:
             return None
-        if sent.event == "error":
-            raise build_stream_error(sent.json())
-        return self.read(sent.event, sent.data)
+        if sse_event.event == "error":
+            raise build_stream_error(sse_event.json())
+        return self.read(sse_event.event, sse_event.data)
 
 
 @dataclass(frozen=True)
@@ -164,9 +164,9 @@ class _ClientMethod:
 
     by: str
 
-    def __init__(self, make: Callable[..., Any]) -> None:
-        self.make = make
-        functools.update_wrapper(self, make)  # type: ignore[arg-type]  # for help() and documentation tools
+    def __init__(self, build_call: Callable[..., Any]) -> None:
+        self.make = build_call
+        functools.update_wrapper(self, build_call)  # type: ignore[arg-type]  # for help() and documentation tools
 
     def _bind(self, client: Any) -> Any:  # noqa: ANN401 - the overloads of the subclasses have the types
         if client is None:
@@ -185,8 +185,8 @@ class operation(_ClientMethod, Generic[P, T]):
 
     by = "send"
 
-    def __init__(self, make: Callable[Concatenate[Any, P], Call[T]]) -> None:
-        super().__init__(make)
+    def __init__(self, build_call: Callable[Concatenate[Any, P], Call[T]]) -> None:
+        super().__init__(build_call)
 
     @overload
     def __get__(self, client: None, owner: object) -> Self: ...
@@ -203,8 +203,8 @@ class stepwise(_ClientMethod, Generic[P, T]):
 
     by = "run_sequence"
 
-    def __init__(self, make: Callable[Concatenate[Any, P], CallSequence[T]]) -> None:
-        super().__init__(make)
+    def __init__(self, build_call: Callable[Concatenate[Any, P], CallSequence[T]]) -> None:
+        super().__init__(build_call)
 
     @overload
     def __get__(self, client: None, owner: object) -> Self: ...
@@ -221,8 +221,8 @@ class listing(_ClientMethod, Generic[P, T]):
 
     by = "iter_entries"
 
-    def __init__(self, make: Callable[Concatenate[Any, P], PagedCall[T]]) -> None:
-        super().__init__(make)
+    def __init__(self, build_call: Callable[Concatenate[Any, P], PagedCall[T]]) -> None:
+        super().__init__(build_call)
 
     @overload
     def __get__(self, client: None, owner: object) -> Self: ...
@@ -239,8 +239,8 @@ class streaming(_ClientMethod, Generic[P, T]):
 
     by = "open_stream"
 
-    def __init__(self, make: Callable[Concatenate[Any, P], StreamCall[T]]) -> None:
-        super().__init__(make)
+    def __init__(self, build_call: Callable[Concatenate[Any, P], StreamCall[T]]) -> None:
+        super().__init__(build_call)
 
     @overload
     def __get__(self, client: None, owner: object) -> Self: ...
@@ -259,8 +259,8 @@ class following(_ClientMethod, Generic[P, T]):
 
     by = "follow_states"
 
-    def __init__(self, make: Callable[Concatenate[Any, P], FollowCall[T]]) -> None:
-        super().__init__(make)
+    def __init__(self, build_call: Callable[Concatenate[Any, P], FollowCall[T]]) -> None:
+        super().__init__(build_call)
 
     @overload
     def __get__(self, client: None, owner: object) -> Self: ...
@@ -272,5 +272,5 @@ class following(_ClientMethod, Generic[P, T]):
         return self._bind(client)
 
 
-def _get_member(page: Any, name: str) -> Any:  # noqa: ANN401
+def _get_field(page: Any, name: str) -> Any:  # noqa: ANN401
     return page[name] if isinstance(page, dict) else getattr(page, name)

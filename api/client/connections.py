@@ -112,7 +112,7 @@ class Client(Operations):
             with position.tolerate_failures():
                 response = self._send_once(position.call, stream=True)
                 try:
-                    if not position.check_end(response):
+                    if not position.detect_end(response):
                         yield from self._iter_events(response, position.stream)
                 finally:
                     response.close()
@@ -215,7 +215,7 @@ class AsyncClient(Operations):
             with position.tolerate_failures():
                 response = await self._send_once(position.call, stream=True)
                 try:
-                    if not position.check_end(response):
+                    if not position.detect_end(response):
                         async for state in self._iter_events(response, position.stream):
                             yield state
                 finally:
@@ -252,8 +252,8 @@ def _build_http_options(url: str | None, api_key: str | None, timeout: httpx.Tim
 
 
 @contextmanager
-def _translate_errors(http: httpx.Client | httpx.AsyncClient) -> Iterator[None]:
+def _translate_errors(http_client: httpx.Client | httpx.AsyncClient) -> Iterator[None]:
     try:
         yield
     except httpx.TransportError as error:
-        raise build_no_answer_error(str(http.base_url), error) from error
+        raise build_no_answer_error(str(http_client.base_url), error) from error

@@ -158,7 +158,9 @@ def build_no_answer_error(url: str, error: httpx.TransportError) -> NoAnswerErro
     return NoAnswerError(f"The service at {url} did not respond: {error!r}.", sent=not isinstance(error, _UNSENT))
 
 
-def _build_error(status: int, detail: str, problem: str, body: Mapping[str, Any], after: float | None) -> ServiceError:
+def _build_error(
+    status: int, detail: str, problem: str, body: Mapping[str, Any], retry_after_seconds: float | None
+) -> ServiceError:
     kind = _KINDS.get(status, ServerError if status >= 500 else RefusedError)
     if problem == "idempotency_key_reused":
         kind = IdempotencyError
@@ -168,11 +170,11 @@ def _build_error(status: int, detail: str, problem: str, body: Mapping[str, Any]
         problem=problem,
         status=status,
         request_id=str(body.get("request_id", "")),
-        retry_after_seconds=after,
+        retry_after_seconds=retry_after_seconds,
         body=body,
     )
 
 
-def _parse_retry_after(retry_after: str) -> float | None:
+def _parse_retry_after(header: str) -> float | None:
     """Parse a `Retry-After` header in seconds. Dates are ignored, because the service never sends them."""
-    return float(retry_after) if retry_after.isdecimal() else None
+    return float(header) if header.isdecimal() else None

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import httpx
 from httpx_sse import ServerSentEvent
 
-from api.client.calls import Call, FollowCall, StreamCall, ignore_reply
+from api.client.calls import Call, FollowCall, StreamCall, ignore_response
 from api.client.errors import NoAnswerError, UnavailableError
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class StreamPosition(Generic[T]):
     @property
     def call(self) -> Call[None]:
         headers = {"Last-Event-ID": self._seen} if self._seen else {}
-        return Call("GET", self.followed.path, ignore_reply, headers=headers, timeout=FOLLOW_TIMEOUT)
+        return Call("GET", self.followed.path, ignore_response, headers=headers, timeout=FOLLOW_TIMEOUT)
 
     @property
     def pause_seconds(self) -> float:
@@ -43,14 +43,14 @@ class StreamPosition(Generic[T]):
         """A request that reads the events of one connection and updates this position."""
         return _RecordingCall(self.call, self.followed.read, self)
 
-    def check_end(self, response: httpx.Response) -> bool:
+    def detect_end(self, response: httpx.Response) -> bool:
         """Return True, and record the end, if the response says that the last event has already been received."""
         self.ended = response.status_code == _NO_CONTENT
         return self.ended
 
-    def record_event(self, sent: ServerSentEvent) -> None:
-        self._seen, self._broken = sent.id, 0
-        self.ended = sent.event == "end"
+    def record_event(self, sse_event: ServerSentEvent) -> None:
+        self._seen, self._broken = sse_event.id, 0
+        self.ended = sse_event.event == "end"
 
     @contextmanager
     def tolerate_failures(self) -> Iterator[None]:
@@ -67,8 +67,8 @@ class StreamPosition(Generic[T]):
 class _RecordingCall(StreamCall[T]):
     position: StreamPosition[T]
 
-    def read_event(self, sent: ServerSentEvent) -> T | None:
-        state = super().read_event(sent)
-        if sent.data:
-            self.position.record_event(sent)
+    def read_event(self, sse_event: ServerSentEvent) -> T | None:
+        state = super().read_event(sse_event)
+        if sse_event.data:
+            self.position.record_event(sse_event)
         return state

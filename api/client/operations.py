@@ -25,7 +25,7 @@ from api.client.calls import (
     PagedCall,
     StreamCall,
     following,
-    ignore_reply,
+    ignore_response,
     listing,
     operation,
     read_json,
@@ -128,7 +128,7 @@ class Operations:
         """
         body = _build_body("question", question, {**members, "stream": True})
         return StreamCall(
-            Call("POST", "/v1/answers", ignore_reply, body=body).with_idempotency_key(), _parse_answer_event
+            Call("POST", "/v1/answers", ignore_response, body=body).with_idempotency_key(), _parse_answer_event
         )
 
     @operation
@@ -260,7 +260,7 @@ class Operations:
             NotFoundError: If the run does not exist.
             StateError: If the run has not ended.
         """
-        return Call("DELETE", f"/v1/runs/{run}", ignore_reply)
+        return Call("DELETE", f"/v1/runs/{run}", ignore_response)
 
     # Documents
 
@@ -337,7 +337,7 @@ class Operations:
         about = _build_upload(source, name, collection, priority, batch, metadata, readers)["params"]
         about = {**about, "readers": json_module.dumps(about["readers"]) if readers else None}
         given = {("filename" if key == "name" else key): value for key, value in about.items() if value is not None}
-        return CallSequence(lambda: stepping.upload_in_parts(UploadContent(source), given))
+        return CallSequence(lambda: stepping.iter_upload_calls(UploadContent(source), given))
 
     @operation
     def document(self, document: str) -> Call[schemas.DocumentOut]:
@@ -713,7 +713,7 @@ class Operations:
         Raises:
             NotFoundError: If the conversation does not exist.
         """
-        return Call("DELETE", f"/v1/conversations/{conversation}", ignore_reply)
+        return Call("DELETE", f"/v1/conversations/{conversation}", ignore_response)
 
     @operation
     def collections(self) -> Call[schemas.CollectionPage]:
@@ -830,7 +830,7 @@ class Operations:
             A context manager with an iterator of `(name, data)` pairs, where `data` is parsed JSON.
         """
         return StreamCall(
-            Call("POST", path, ignore_reply, body=body).with_idempotency_key(),
+            Call("POST", path, ignore_response, body=body).with_idempotency_key(),
             lambda name, data: (name, json_module.loads(data)),
         )
 
@@ -850,11 +850,11 @@ class Operations:
         return FollowCall(path, lambda _, data: json_module.loads(data))
 
 
-def _build_body(name: str, given: str | BaseModel, members: Mapping[str, Any]) -> dict[str, Any]:
+def _build_body(field_name: str, value: str | BaseModel, extra_fields: Mapping[str, Any]) -> dict[str, Any]:
     """Build a request body from one field or a request object, and further fields."""
-    if isinstance(given, BaseModel):
-        return {**given.model_dump(mode="json", exclude_unset=True), **members}
-    return {name: given, **members} if given else dict(members)
+    if isinstance(value, BaseModel):
+        return {**value.model_dump(mode="json", exclude_unset=True), **extra_fields}
+    return {field_name: value, **extra_fields} if value else dict(extra_fields)
 
 
 def _build_upload(
@@ -877,8 +877,8 @@ def _build_upload(
     return {"params": params, "content": UploadContent(source)}
 
 
-def _build_paged_call(path: str, page: type[Model], members: str, **params: Any) -> PagedCall[Any]:  # noqa: ANN401
-    return PagedCall(Call("GET", path, ModelReader(page), params=params), members)
+def _build_paged_call(path: str, page_model: type[Model], entries_field: str, **params: Any) -> PagedCall[Any]:  # noqa: ANN401
+    return PagedCall(Call("GET", path, ModelReader(page_model), params=params), entries_field)
 
 
 def _parse_answer_event(name: str, data: str) -> schemas.AnswerEvent | None:
@@ -899,8 +899,8 @@ def _get_document_adapter() -> TypeAdapter[schemas.DocumentOut | schemas.Documen
     return TypeAdapter(schemas.DocumentOut | schemas.DocumentGoneOut)
 
 
-def _parse_event(kind: type[Model], data: str) -> Model:
-    return kind.model_validate_json(data, extra="ignore")
+def _parse_event(model: type[Model], data: str) -> Model:
+    return model.model_validate_json(data, extra="ignore")
 
 
 def _read_json_or_none(response: httpx.Response) -> Any:  # noqa: ANN401

@@ -53,32 +53,34 @@ class SequenceRun(Generic[T]):
             self._error = error
 
 
-def upload_in_parts(source: UploadContent, about: Mapping[str, str]) -> Generator[Call[Any], Any, schemas.DocumentOut]:
+def iter_upload_calls(
+    source: UploadContent, attributes: Mapping[str, str]
+) -> Generator[Call[Any], Any, schemas.DocumentOut]:
     """Yield the requests that upload a file, resuming at the server's offset after a failure."""
-    metadata = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in about.items())
+    metadata = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in attributes.items())
     headers = {**_TUS_HEADERS, "Upload-Length": str(source.size), "Upload-Metadata": metadata}
-    path = yield Call("POST", "/v1/uploads", _read_location, headers=headers)
+    path = yield Call("POST", "/v1/uploads", _parse_upload_path, headers=headers)
     offset, document, tries = 0, None, 0
     while document is None:
         part = UploadContent(source.source, offset)
         sent = {**_TUS_HEADERS, "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
         try:
-            arrived, document = yield Call("PATCH", path, _read_progress, content=part, headers=sent)
+            arrived, document = yield Call("PATCH", path, _parse_upload_progress, content=part, headers=sent)
         except (NoAnswerError, UnavailableError, StateError):  # The connection broke, or the offset was out of date.
             tries += 1
             if tries == _MAX_TRIES:
                 raise
-            arrived, document = yield Call("HEAD", path, _read_progress, headers=_TUS_HEADERS)
+            arrived, document = yield Call("HEAD", path, _parse_upload_progress, headers=_TUS_HEADERS)
         tries = 0 if arrived > offset else tries
         offset = arrived
     uploaded: schemas.DocumentOut = yield Call("GET", document, ModelReader(schemas.DocumentOut))
     return uploaded
 
 
-def _read_location(response: httpx.Response) -> str:
+def _parse_upload_path(response: httpx.Response) -> str:
     return urlsplit(response.headers["Location"]).path
 
 
-def _read_progress(response: httpx.Response) -> tuple[int, str | None]:
+def _parse_upload_progress(response: httpx.Response) -> tuple[int, str | None]:
     """Return the number of bytes received so far, and the document's path once the upload is complete."""
     return int(response.headers["Upload-Offset"]), response.headers.get("Content-Location")

@@ -51,8 +51,10 @@ def create(body: CollectionIn, caller: Writer, services: ServicesDep, response: 
     The collection is open to the whole tenant, unless `private` is set or grants are added.
     """
     private_to = caller.owner if body.private else None
-    require_readable(caller, body.name)
-    made = services.documents.collections.create(caller.tenant_id, body.name, body.to_settings(), private_to=private_to)
+    require_readable_collection(caller, body.name)
+    made = services.documents.collections.create(
+        caller.tenant_id, body.name, body.to_settings(), private_subject=private_to
+    )
     response.headers.update({"Location": f"/v1/collections/{body.name}", **build_etag_headers(made)})
     return CollectionOut.from_collection(made, services.accounts.grants.resolve_access(caller))
 
@@ -81,7 +83,7 @@ def change(
     since.
     """
     admitted = parse_if_match(if_match)
-    known = require_manageable(services, caller, collection)
+    known = require_manageable_collection(services, caller, collection)
     changed = services.documents.collections.change(
         caller.tenant_id, collection, body.apply_to(known.settings), admitted
     )
@@ -97,11 +99,11 @@ def delete(collection: CollectionName, caller: Granter, services: ServicesDep) -
     write access if the collection is open to the tenant, or the role `admin` on it if it has grants. `403` if it
     contains documents that you cannot read.
     """
-    require_manageable(services, caller, collection)
+    require_manageable_collection(services, caller, collection)
     deletion = services.documents.collections.delete(
         caller.tenant_id, collection, owner=caller.owner, readers=caller.readers
     )
-    services.work.doorbell.ring(JobKind.COLLECT)
+    services.work.doorbell.notify(JobKind.COLLECT)
     return CollectionDeletionOut.from_records(deletion)
 
 
@@ -135,7 +137,7 @@ def grant(
     The first grant closes the collection to everyone else except the tenant's admins.
     """
     _require_admin_role(services, caller, collection)
-    return GrantOut.from_records(services.accounts.grants.grant(caller.tenant_id, collection, subject, body.role))
+    return GrantOut.from_records(services.accounts.grants.grant_role(caller.tenant_id, collection, subject, body.role))
 
 
 @router.delete("/{collection}/grants/{subject}", status_code=204)
@@ -148,7 +150,7 @@ def revoke(
 ) -> None:
     """Revoke a grant immediately. Revoking the last grant opens the collection to all, so it requires `open_to_all`."""
     _require_admin_role(services, caller, collection)
-    services.accounts.grants.revoke(caller.tenant_id, collection, subject, open_to_all=open_to_all)
+    services.accounts.grants.revoke_grant(caller.tenant_id, collection, subject, open_to_all=open_to_all)
 
 
 def _require_admin_role(services: Services, caller: Principal, collection: str) -> None:
@@ -165,7 +167,7 @@ def _require_admin_role(services: Services, caller: Principal, collection: str) 
     raise RoleMissingError(f"This needs the role `admin` on the collection {collection!r}.")
 
 
-def require_manageable(services: Services, caller: Principal, collection: str) -> Collection:
+def require_manageable_collection(services: Services, caller: Principal, collection: str) -> Collection:
     """Return a collection that the caller may change and delete as a whole.
 
     Raises `CollectionNotFoundError` if the caller may not read it, or `RoleMissingError` if it has grants and the
@@ -178,7 +180,7 @@ def require_manageable(services: Services, caller: Principal, collection: str) -
     return found
 
 
-def require_readable(caller: Principal, collection: str) -> None:
+def require_readable_collection(caller: Principal, collection: str) -> None:
     """Raise `CollectionNotFoundError` if the caller may not read a collection with this name."""
     if not caller.collections.can_read(collection):
         raise CollectionNotFoundError(f"Collection {collection!r} not found.")

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from api.http.wire import Instant, Wire
 from ingest.storage.accounts.records import Principal, Role
 from ingest.storage.documents.collection_records import Collection, CollectionSettings
-from ingest.storage.documents.metadata import require_metadata
+from ingest.storage.documents.metadata import validate_metadata
 from ingest.storage.documents.records import VersionState
 from rlm.requests import StrategyName
 
@@ -32,7 +32,7 @@ class CollectionIn(SettingsIn):
 
     def to_settings(self) -> CollectionSettings:
         """Convert the request to settings. Raises `InputError` or `MetadataError` for invalid values."""
-        metadata = require_metadata(self.metadata)
+        metadata = validate_metadata(self.metadata)
         return CollectionSettings(self.title, self.description, self.default_strategy, metadata)
 
 
@@ -48,16 +48,16 @@ class CollectionChangeIn(SettingsIn):
             raise ValueError("send at least one of `title`, `description`, `default_strategy` and `metadata`")
         return self
 
-    def apply_to(self, known: CollectionSettings) -> CollectionSettings:
+    def apply_to(self, settings: CollectionSettings) -> CollectionSettings:
         """Return the settings with the change applied.
 
         Raises `InputError` or `MetadataError` for invalid values.
         """
-        values = {name: getattr(known, name) for name in ("title", "description", "default_strategy")}
+        values = {name: getattr(settings, name) for name in ("title", "description", "default_strategy")}
         values |= {name: getattr(self, name) for name in values if name in self.model_fields_set}
-        merged = {**known.metadata, **self.metadata}
+        merged = {**settings.metadata, **self.metadata}
         kept = {name: value for name, value in merged.items() if value is not None}
-        return CollectionSettings(**values, metadata=require_metadata(kept))
+        return CollectionSettings(**values, metadata=validate_metadata(kept))
 
 
 class CollectionOut(Wire):
@@ -81,13 +81,13 @@ class CollectionOut(Wire):
     created_at: Instant
 
     @classmethod
-    def from_collection(cls, found: Collection, caller: Principal) -> Self:
+    def from_collection(cls, collection: Collection, caller: Principal) -> Self:
         return cls.from_records(
-            found,
-            found.settings,
-            documents=found.documents,
-            restricted=found.grants > 0,
-            role=get_role(caller, found.name),
+            collection,
+            collection.settings,
+            documents=collection.documents,
+            restricted=collection.grants > 0,
+            role=get_role(caller, collection.name),
         )
 
 

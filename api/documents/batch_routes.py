@@ -7,7 +7,7 @@ from starlette.responses import Response as AnyResponse
 
 from api.admission.access import Caller, HeldSlot, ServicesDep, Streams, Writer
 from api.admission.current_caller import CurrentCaller, Follower
-from api.admission.idempotency import get_claim
+from api.admission.idempotency import get_claimed_request
 from api.admission.services import Services
 from api.documents.batch_schemas import BatchFailureOut, BatchFailurePage, BatchIn, BatchOut, BatchPage
 from api.http import sse
@@ -24,11 +24,11 @@ def create(body: BatchIn, request: Request, caller: Writer, services: ServicesDe
 
     Only you and admins can see the batch; others get `404`. Anyone who knows its id can upload files to it.
     """
-    claim = get_claim(request)
+    claim = get_claimed_request(request)
     batch, _ = services.documents.batches.create(
         caller.tenant_id,
         name=body.name,
-        expected=body.expected,
+        expected_files=body.expected,
         idempotency_key=claim.id if claim else None,
         owner=caller.owner,
     )
@@ -78,7 +78,7 @@ async def events(
     """
     # guard: stream-limit
     await slot.move_to(streams)
-    return await sse.stream_updates(_build_source(services, caller.tenant_id, current, batch_id), last_event_id)
+    return await sse.stream_updates(_build_stream_source(services, caller.tenant_id, current, batch_id), last_event_id)
 
 
 @router.get("/{batch_id}/failures")
@@ -120,17 +120,19 @@ def cancel(batch_id: str, caller: Writer, services: ServicesDep) -> BatchOut:
     cancelled = services.documents.batches.cancel(
         caller.tenant_id, batch_id, readers=caller.readers, owner=caller.visible_owner
     )
-    services.work.doorbell.ring(JobKind.COLLECT)
+    services.work.doorbell.notify(JobKind.COLLECT)
     return BatchOut.from_progress(cancelled)
 
 
-def _build_source(services: Services, tenant_id: str, current: CurrentCaller, batch_id: str) -> sse.StreamSource:
-    def load_state(caller: Principal) -> sse.State:
+def _build_stream_source(
+    services: Services, tenant_id: str, current_caller: CurrentCaller, batch_id: str
+) -> sse.StreamSource:
+    def load_state(caller: Principal) -> sse.StreamState:
         found = services.documents.batches.load_progress(tenant_id, batch_id, caller.visible_owner)
-        return sse.State(BatchOut.from_progress(found).model_dump(mode="json"), found.ended)
+        return sse.StreamState(BatchOut.from_progress(found).model_dump(mode="json"), found.has_ended)
 
     return sse.StreamSource(
-        caller=current,
+        caller=current_caller,
         look=load_state,
         watch=lambda wake: services.events.feed.watch(tenant_id, None, wake),
         going_on=lambda: services.accepting,

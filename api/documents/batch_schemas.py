@@ -60,17 +60,17 @@ class BatchOut(Wire):
     cancelled_at: Instant | None
 
     @classmethod
-    def from_progress(cls, found: BatchProgress) -> Self:
-        batch, tally = found.batch, found.tally
+    def from_progress(cls, batch_progress: BatchProgress) -> Self:
+        batch, tally = batch_progress.batch, batch_progress.tally
         progress = BatchProgressOut(
-            fraction=found.fraction,
-            files=found.total,
-            files_done=found.finished,
+            fraction=batch_progress.fraction,
+            files=batch_progress.total_count,
+            files_done=batch_progress.finished_count,
             chunks=tally.chunks,
             chunks_embedded=tally.chunks_embedded,
             tokens=tally.tokens,
-            seconds_left=found.seconds_left,
-            paused=list(found.paused),
+            seconds_left=batch_progress.seconds_left,
+            paused=list(batch_progress.paused),
         )
         counts = BatchCounts(
             expected=batch.expected,
@@ -82,7 +82,7 @@ class BatchOut(Wire):
         return cls(
             id=batch.id,
             name=batch.name,
-            state=found.state,
+            state=batch_progress.state,
             counts=counts,
             progress=progress,
             created_at=batch.created_at,
@@ -107,8 +107,8 @@ class BatchFailureOut(Wire):
     failure: Reason
 
     @classmethod
-    def from_failure(cls, found: BatchFailure) -> Self:
-        return cls.from_records(found, refused=found.document_id is None)
+    def from_failure(cls, failure: BatchFailure) -> Self:
+        return cls.from_records(failure, refused=failure.document_id is None)
 
 
 class BatchFailurePage(Wire):

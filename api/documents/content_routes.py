@@ -20,13 +20,13 @@ from api.documents.content_schemas import (
     TablePage,
     build_outline,
 )
-from api.documents.downloads import Original, build_download
+from api.documents.downloads import OriginalFile, build_download
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
 from api.http.wire import to_sendable_text
 from ingest.parsing.page_images import MAX_WIDTH
 from ingest.storage.accounts.records import Principal
-from ingest.storage.documents.originals import require_uploaded_bytes
+from ingest.storage.documents.originals import require_unchanged_original
 from ingest.storage.documents.records import Version as StoredVersion
 from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import DocumentStateError, TableNotFoundError
@@ -60,7 +60,7 @@ def content(
 
     The spans of citations refer to this text.
     """
-    active = require_active_version(services, caller, document_id, version)
+    active = require_active_version_id(services, caller, document_id, version)
     text = services.contents.texts.read(active, start, end)
     return PlainTextResponse(text, headers={"ETag": f'"{active}"'})
 
@@ -89,7 +89,7 @@ def outline(
     cursor: str | None = None,
 ) -> OutlinePage:
     """List a document's headings, pages, slides, sheets and tables in reading order. Paginated."""
-    active = require_active_version(services, caller, document_id, version)
+    active = require_active_version_id(services, caller, document_id, version)
     text = services.contents.texts.load_map(active)
     entries = build_outline(text.layout, text.characters, services.contents.tables.load_tables(active))
     begin = decode_cursor(cursor)
@@ -115,11 +115,11 @@ def positions(
     The span goes from code point `start` up to but excluding `end`. If the span comes from a citation, send the
     citation's `version`. `limit` is the maximum number of words or cells.
     """
-    active = require_active_version(services, caller, document_id, version)
+    active = require_active_version_id(services, caller, document_id, version)
     if end <= start:
         raise BadRequestError("`end` must be greater than `start`.", hint="Send the span of a citation, quote or hit.")
     place = services.asking.searcher.locate(active, start, end).words
-    return _describe_positions(active, place, services.contents.texts.load_positions(active), start, end, limit)
+    return _build_positions_page(active, place, services.contents.texts.load_positions(active), start, end, limit)
 
 
 @router.get(
@@ -140,15 +140,15 @@ def page_image(
 
     A very tall page is rendered narrower than `width`.
     """
-    active = require_active_version(services, caller, document_id, version)
+    active = require_active_version_id(services, caller, document_id, version)
     headers = {"ETag": f'"{active}.{page}.{width}"', "Cache-Control": "private, no-cache"}
     if if_none_match == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     found = services.documents.catalog.load_version(active)
-    with services.contents.blobs.local_file(found.blob_key) as path:
+    with services.contents.blobs.provide_local_file(found.blob_key) as path:
         # guard: changed-original-not-drawn
-        require_uploaded_bytes(path, found)
-        picture = services.work.page_images.draw_page(path, found.media_type, page, width, name=found.name)
+        require_unchanged_original(path, found)
+        picture = services.work.page_images.render_page(path, found.media_type, page, width, name=found.name)
     return Response(picture, media_type="image/png", headers=headers)
 
 
@@ -162,7 +162,7 @@ def tables(
     cursor: str | None = None,
 ) -> TablePage:
     """List the record tables of a document in reading order. Paginated."""
-    active = require_active_version(services, caller, document_id, version)
+    active = require_active_version_id(services, caller, document_id, version)
     found = services.contents.tables.load_tables(active)
     begin = decode_cursor(cursor)
     return TablePage(
@@ -189,7 +189,7 @@ def rows(
     cursor: str | None = None,
 ) -> RecordPage:
     """List the rows of a table. The values of each row are keyed by column. Paginated."""
-    active = require_active_version(services, caller, document_id, version)
+    active = require_active_version_id(services, caller, document_id, version)
     found = _require_table(services, active, table)
     names = [each.name for each in found.columns]
     unknown = next((name for name in column or () if name not in names), None)
@@ -208,26 +208,28 @@ def rows(
     )
 
 
-def _build_original(version: StoredVersion) -> Original:
-    return Original(version.blob_key, version.content_sha256, f"The original of document {version.document_id}")
+def _build_original(version: StoredVersion) -> OriginalFile:
+    return OriginalFile(version.blob_key, version.content_sha256, f"The original of document {version.document_id}")
 
 
-def _require_table(services: Services, version: str, number: int) -> RecordTable:
-    found = services.contents.tables.load_tables(version)
-    if number >= len(found):
-        raise TableNotFoundError(f"The document has no table {number}. It has {len(found)} in total, numbered from 0.")
-    return found[number]
+def _require_table(services: Services, version_id: str, table_number: int) -> RecordTable:
+    found = services.contents.tables.load_tables(version_id)
+    if table_number >= len(found):
+        raise TableNotFoundError(
+            f"The document has no table {table_number}. It has {len(found)} in total, numbered from 0."
+        )
+    return found[table_number]
 
 
 def _build_next_cursor(end: int, total: int) -> str | None:
     return encode_cursor(end) if end < total else None
 
 
-def require_active_version(services: Services, caller: Principal, document_id: str, version: str | None) -> str:
+def require_active_version_id(services: Services, caller: Principal, document_id: str, version_id: str | None) -> str:
     """Return the id of the document version whose text can be shown.
 
     Raises `DocumentNotFoundError` if the document does not exist or the caller cannot read it. Raises
-    `DocumentStateError` if the document has no text or `version` is not its active version.
+    `DocumentStateError` if the document has no text or `version_id` is not its active version.
     """
     # guard: content-readers
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
@@ -238,7 +240,7 @@ def require_active_version(services: Services, caller: Principal, document_id: s
             hint="Wait until it is searchable, or download /original.",
         )
     # guard: span-of-active-version
-    if version not in (None, active):
+    if version_id not in (None, active):
         raise DocumentStateError(
             "The document was replaced, so this version's text is no longer available.",
             hint="Search or ask again; spans of the old version do not apply to the new one.",
@@ -246,15 +248,15 @@ def require_active_version(services: Services, caller: Principal, document_id: s
     return active
 
 
-def _describe_positions(
-    version: str, place: str, positions: Positions, start: int, end: int, limit: int
+def _build_positions_page(
+    version_id: str, location: str, positions: Positions, start: int, end: int, limit: int
 ) -> PositionsOut:
-    found = list(islice(positions.iter_within(start, end), limit + 1))
+    found = list(islice(positions.iter_positions_within(start, end), limit + 1))
     more = found[limit][0] if len(found) > limit else None
     places = [at for _, _, at in found[:limit]]
     return PositionsOut(
-        version=version,
-        place=place,
+        version=version_id,
+        place=location,
         boxes=[
             BoxOut(page=at.place, left=at.left, top=at.top, right=at.right, bottom=at.bottom)
             for at in join_boxes(at for at in places if isinstance(at, Box))

@@ -8,7 +8,7 @@ from pydantic import Field
 from api.http.wire import Wire
 from ingest.storage.tables.types import ColumnType, RecordRow, RecordTable
 from ingest.storage.texts.layout import Layout
-from rlm.answers import convert_to_json
+from rlm.answers import convert_to_json_value
 
 
 class BoxOut(Wire):
@@ -70,18 +70,18 @@ class OutlinePage(Wire):
     next_cursor: str | None
 
 
-def build_outline(layout: Layout, characters: int, tables: Iterable[RecordTable]) -> list[OutlineEntryOut]:
+def build_outline(layout: Layout, text_length: int, tables: Iterable[RecordTable]) -> list[OutlineEntryOut]:
     """Return the headings, pages, slides, sheets and tables of a text in reading order, outer entries first."""
     entries = [
-        *_iter_headings(layout, characters),
-        *_iter_places(layout, characters),
-        *_iter_tables(layout, list(tables)),
+        *_iter_heading_entries(layout, text_length),
+        *_iter_page_entries(layout, text_length),
+        *_iter_table_entries(layout, list(tables)),
     ]
     return sorted(entries, key=lambda each: (each.start, -each.end))
 
 
-def _iter_headings(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]:
-    ends = [characters] * len(layout.headings)
+def _iter_heading_entries(layout: Layout, text_length: int) -> Iterator[OutlineEntryOut]:
+    ends = [text_length] * len(layout.headings)
     open_: list[int] = []
     for number, heading in enumerate(layout.headings):
         while open_ and layout.headings[open_[-1]].level >= heading.level:
@@ -89,14 +89,14 @@ def _iter_headings(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]
         open_.append(number)
     for heading, end in zip(layout.headings, ends, strict=True):
         if heading.title:
-            at = _locate(layout, heading.start)
+            at = _locate_offset(layout, heading.start)
             yield OutlineEntryOut(
                 kind="heading", title=heading.title, start=heading.start, end=end, level=heading.level, **at
             )
 
 
-def _iter_places(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]:
-    ends = [*(place.start for place in layout.places[1:]), characters]
+def _iter_page_entries(layout: Layout, text_length: int) -> Iterator[OutlineEntryOut]:
+    ends = [*(place.start for place in layout.places[1:]), text_length]
     for place, end in zip(layout.places, ends, strict=False):
         yield OutlineEntryOut(
             kind=place.kind.value,
@@ -108,10 +108,10 @@ def _iter_places(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]:
         )
 
 
-def _iter_tables(layout: Layout, records: Sequence[RecordTable]) -> Iterator[OutlineEntryOut]:
+def _iter_table_entries(layout: Layout, record_tables: Sequence[RecordTable]) -> Iterator[OutlineEntryOut]:
     for span in layout.tables:
         # The span of a record table may include a title line above it.
-        record = next((each for each in records if each.start <= span.start and span.end <= each.end), None)
+        record = next((each for each in record_tables if each.start <= span.start and span.end <= each.end), None)
         yield OutlineEntryOut(
             kind="table",
             title=record.name if record else "",
@@ -119,11 +119,11 @@ def _iter_tables(layout: Layout, records: Sequence[RecordTable]) -> Iterator[Out
             end=span.end,
             header_end=span.header_end,
             table=record.index if record else None,
-            **_locate(layout, span.start),
+            **_locate_offset(layout, span.start),
         )
 
 
-def _locate(layout: Layout, offset: int) -> dict[str, Any]:
+def _locate_offset(layout: Layout, offset: int) -> dict[str, Any]:
     place = layout.find_place(offset)
     return {"page": place.number if place else None, "place": place.label if place else ""}
 
@@ -148,8 +148,8 @@ class TableOut(Wire):
     place: str
 
     @classmethod
-    def from_table(cls, table: RecordTable, place: str) -> Self:
-        return cls.from_records(table, place=place)
+    def from_table(cls, table: RecordTable, location: str) -> Self:
+        return cls.from_records(table, place=location)
 
 
 class TablePage(Wire):
@@ -172,9 +172,9 @@ class RecordOut(Wire):
     values: dict[str, Any]
 
     @classmethod
-    def from_row(cls, row: RecordRow, names: Sequence[str], wanted: Iterable[str]) -> Self:
-        values = dict(zip(names, convert_to_json(row.values), strict=True))
-        return cls.from_records(row, values={name: values[name] for name in wanted})
+    def from_row(cls, row: RecordRow, column_names: Sequence[str], selected_columns: Iterable[str]) -> Self:
+        values = dict(zip(column_names, convert_to_json_value(row.values), strict=True))
+        return cls.from_records(row, values={name: values[name] for name in selected_columns})
 
 
 class RecordPage(Wire):

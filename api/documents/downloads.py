@@ -17,7 +17,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 @dataclass(frozen=True)
-class Original:
+class OriginalFile:
     """An uploaded file: its key, its SHA-256 in hex, and its name for error messages."""
 
     key: str
@@ -31,11 +31,11 @@ class Original:
     def build_changed_error(self) -> ContentChangedError:
         return ContentChangedError(f"{self.what} was changed after it was uploaded.")
 
-    def build_lost_error(self) -> OriginalLostError:
+    def build_missing_error(self) -> OriginalLostError:
         return OriginalLostError(f"{self.what} is missing from the blob store.")
 
 
-def build_download(blobs: BlobStore, original: Original, request: Request, headers: Mapping[str, str]) -> Response:
+def build_download(blobs: BlobStore, original: OriginalFile, request: Request, headers: Mapping[str, str]) -> Response:
     """Return a streaming response with an uploaded file or a range of it. The `ETag` is the file's digest.
 
     The whole file is read and its digest checked, even if only a range is requested. If the digest differs, the
@@ -44,9 +44,9 @@ def build_download(blobs: BlobStore, original: Original, request: Request, heade
     have changed, and `OriginalLostError` if they are missing.
     """
     headers = {**headers, "ETag": original.etag, "Accept-Ranges": "bytes"}
-    if original.etag in _parse_tags(request.headers.get("if-none-match", "")):
+    if original.etag in _parse_etags(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
-    size = _load_size(blobs, original)
+    size = _load_original_size(blobs, original)
     found = _parse_range(request, original.etag, size)
     start, end = found or (0, size)
     if start >= size > 0:
@@ -54,14 +54,14 @@ def build_download(blobs: BlobStore, original: Original, request: Request, heade
     headers["Content-Length"] = str(end - start)
     if found is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    blocks = _iter_checked_blocks(blobs, original, start, end)
+    blocks = _iter_verified_blocks(blobs, original, start, end)
     # A file that fits in one block is verified before the response starts, so that the client gets a problem instead of
     # a broken connection.
     blocks = chain([next(blocks, b"")], blocks)
     return StreamingResponse(blocks, 200 if found is None else 206, headers, media_type=_TYPE)
 
 
-def _iter_checked_blocks(blobs: BlobStore, original: Original, start: int, end: int) -> Iterator[bytes]:
+def _iter_verified_blocks(blobs: BlobStore, original: OriginalFile, start: int, end: int) -> Iterator[bytes]:
     """Read the whole file and yield the bytes from `start` up to but excluding `end`.
 
     The last block is yielded only after the digest was verified. If the digest differs, `ContentChangedError` is raised
@@ -79,24 +79,24 @@ def _iter_checked_blocks(blobs: BlobStore, original: Original, start: int, end: 
     except BlobChangedError as error:
         raise original.build_changed_error() from error
     except KeyError as error:
-        raise original.build_lost_error() from error
+        raise original.build_missing_error() from error
     # guard: original-compared-while-sent
     if digest.hexdigest() != original.sha256:
         raise original.build_changed_error()
     yield held
 
 
-def _load_size(blobs: BlobStore, original: Original) -> int:
+def _load_original_size(blobs: BlobStore, original: OriginalFile) -> int:
     try:
         size = blobs.find_size(original.key)
     except BlobChangedError as error:
         raise original.build_changed_error() from error
     if size is None:
-        raise original.build_lost_error()
+        raise original.build_missing_error()
     return size
 
 
-def _parse_tags(header: str) -> set[str]:
+def _parse_etags(header: str) -> set[str]:
     """Parse an `If-None-Match` header into its tags, for weak comparison (RFC 9110, 13.1.2)."""
     return {tag.strip().removeprefix("W/") for tag in header.split(",")}
 

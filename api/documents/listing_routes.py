@@ -21,8 +21,8 @@ from api.http.cursors import (
 )
 from api.http.problems import build_problem
 from ingest.storage.accounts.records import Principal
-from ingest.storage.documents.listing import DocumentFilter, ListingCursor, ListTotal
-from ingest.storage.documents.metadata import require_readers
+from ingest.storage.documents.listing import DocumentFilter, ListingCursor, ListingTotal
+from ingest.storage.documents.metadata import validate_readers
 from ingest.storage.documents.records import DocumentChange, ListOrder
 from ingest.storage.errors import DocumentNotFoundError, LeadlineError
 from ingest.storage.queue.records import JobKind, JobPriority
@@ -33,7 +33,7 @@ _BY_ARRIVAL = frozenset({ListOrder.OLDEST, ListOrder.NEWEST})
 _BY_TEXT = frozenset({ListOrder.NAME, ListOrder.NAME_DOWN})
 # The limits of one step of a bulk action, which must return before clients time out, even if the documents are large.
 _STEP_DOCUMENTS, _STEP_SECONDS = 100, 5.0
-_NOTHING = ListTotal(0, 0, 0, 0)
+_NOTHING = ListingTotal(0, 0, 0, 0)
 
 
 @router.get("")
@@ -62,7 +62,7 @@ def listing(
     return DocumentPage(
         documents=[DocumentOut.from_document(document) for document in page],
         next_cursor=None if place is None else _encode_position(place, order),
-        total=services.documents.catalog.listing.count(caller.tenant_id, wanted, caller.readers)
+        total=services.documents.catalog.listing.count_documents(caller.tenant_id, wanted, caller.readers)
         if with_total
         else None,
     )
@@ -72,8 +72,8 @@ def listing(
 def plan(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkPlanOut:
     """Show the effects of a bulk action without running it."""
     listing, affected = services.documents.catalog.listing, body.build_affected_filter()
-    chosen = listing.count(caller.tenant_id, body.build_filter(), caller.readers)
-    total = _NOTHING if affected is None else listing.compute_total(caller.tenant_id, affected, caller.readers)
+    chosen = listing.count_documents(caller.tenant_id, body.build_filter(), caller.readers)
+    total = _NOTHING if affected is None else listing.compute_listing_total(caller.tenant_id, affected, caller.readers)
     return BulkPlanOut.from_totals(total, chosen, _encode_span(0, total.through))
 
 
@@ -84,18 +84,20 @@ def act(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkStepOut:
     A step takes a few seconds at most and returns a cursor for the next step. Documents added after the plan are not
     affected, and documents that no longer exist are skipped.
     """
-    affected, act_on = body.build_affected_filter(), _build_action(body, caller, services)
+    affected, act_on = body.build_affected_filter(), _build_bulk_action(body, caller, services)
     if affected is None:
         return BulkStepOut(done=0, refused=[], next_cursor=None)
     if body.cursor is None:
         after, through = (
             0,
-            services.documents.catalog.listing.compute_total(caller.tenant_id, affected, caller.readers).through,
+            services.documents.catalog.listing.compute_listing_total(
+                caller.tenant_id, affected, caller.readers
+            ).through,
         )
     else:
         after, through = _decode_span(body.cursor)
-    found = services.documents.catalog.listing.list_ids(
-        caller.tenant_id, affected, caller.readers, after=after, through=through, limit=_STEP_DOCUMENTS + 1
+    found = services.documents.catalog.listing.list_sequences_and_ids(
+        caller.tenant_id, affected, caller.readers, after=after, last_sequence=through, limit=_STEP_DOCUMENTS + 1
     )
     done, refused, until = 0, list[RefusedOut](), time.monotonic() + _STEP_SECONDS
     for at, (sequence, identifier) in enumerate(found):
@@ -110,16 +112,16 @@ def act(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkStepOut:
             refused.append(RefusedOut(id=identifier, problem=build_problem(error)))
         else:
             done += 1
-    _ring_doorbell(body, services)
+    _notify_workers(body, services)
     more = bool(found) and found[-1][0] > after
     return BulkStepOut(done=done, refused=refused, next_cursor=_encode_span(after, through) if more else None)
 
 
-def _build_action(body: BulkIn, caller: Principal, services: Services) -> Callable[[str], object]:
+def _build_bulk_action(body: BulkIn, caller: Principal, services: Services) -> Callable[[str], object]:
     """Return a function that applies the bulk action to one document. Raises `MetadataError` for invalid readers."""
     tenant, readers = caller.tenant_id, caller.readers
     if body.action == "retry":
-        return lambda identifier: services.work.intake.retry(
+        return lambda identifier: services.work.intake.retry_document(
             tenant,
             identifier,
             sender=readers,
@@ -128,35 +130,35 @@ def _build_action(body: BulkIn, caller: Principal, services: Services) -> Callab
             priority=JobPriority.BULK,
         )
     if body.action == "readers":
-        chosen = None if body.readers is None else require_readers(body.readers)
+        chosen = None if body.readers is None else validate_readers(body.readers)
         change = DocumentChange(readers=chosen, changed=frozenset({"readers"}))
 
         def set_readers(identifier: str) -> None:
             # guard: bulk-readers-writable
-            require_writable(services, caller, identifier)
-            services.documents.catalog.change(tenant, identifier, change, None, caller=caller)
+            require_writable_document(services, caller, identifier)
+            services.documents.catalog.change_document(tenant, identifier, change, None, caller=caller)
             services.work.settle(identifier)
 
         return set_readers
 
     def delete_or_cancel(identifier: str) -> None:
-        require_writable(services, caller, identifier)
+        require_writable_document(services, caller, identifier)
         if body.action == "delete":
             services.work.delete(tenant, identifier, readers)
         else:
-            services.documents.catalog.cancel(tenant, identifier, readers=readers)
+            services.documents.catalog.cancel_latest_version(tenant, identifier, readers=readers)
 
     return delete_or_cancel
 
 
-def _ring_doorbell(body: BulkIn, services: Services) -> None:
+def _notify_workers(body: BulkIn, services: Services) -> None:
     if body.action == "retry":
-        services.work.doorbell.ring(JobKind.INGEST)
+        services.work.doorbell.notify(JobKind.INGEST)
     elif body.action in ("delete", "cancel"):
-        services.work.doorbell.ring(JobKind.COLLECT)
+        services.work.doorbell.notify(JobKind.COLLECT)
 
 
-def require_writable(services: Services, caller: Principal, document_id: str) -> None:
+def require_writable_document(services: Services, caller: Principal, document_id: str) -> None:
     """Raise `RoleMissingError` if the caller has only read access to the document's collection."""
     if caller.collections.read_only:
         document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
@@ -166,15 +168,15 @@ def require_writable(services: Services, caller: Principal, document_id: str) ->
 def _decode_position(cursor: str | None, order: ListOrder) -> ListingCursor:
     if order in _BY_ARRIVAL:
         return ListingCursor(decode_cursor(cursor))
-    return decode_position_cursor(cursor, of=str if order in _BY_TEXT else int)
+    return decode_position_cursor(cursor, value_type=str if order in _BY_TEXT else int)
 
 
-def _encode_position(place: ListingCursor, order: ListOrder) -> str:
-    return encode_cursor(place.sequence) if order in _BY_ARRIVAL else encode_position_cursor(place)
+def _encode_position(position: ListingCursor, order: ListOrder) -> str:
+    return encode_cursor(position.sequence) if order in _BY_ARRIVAL else encode_position_cursor(position)
 
 
-def _encode_span(after: int, through: int) -> str:
-    return encode_text_cursor(f"{after}:{through}")
+def _encode_span(after_sequence: int, last_sequence: int) -> str:
+    return encode_text_cursor(f"{after_sequence}:{last_sequence}")
 
 
 def _decode_span(cursor: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from api.documents.schemas import Reason
 from api.http.wire import Instant, Wire
-from ingest.storage.documents.listing import DocumentFilter, ListTotal
+from ingest.storage.documents.listing import DocumentFilter, ListingTotal
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import IN_PROGRESS, Document, Version, VersionState
 
@@ -84,8 +84,8 @@ class BulkPlanOut(Wire):
     cursor: str
 
     @classmethod
-    def from_totals(cls, affected: ListTotal, chosen: int, cursor: str) -> Self:
-        return cls.from_records(affected, others=chosen - affected.documents, cursor=cursor)
+    def from_totals(cls, affected_total: ListingTotal, selected_count: int, cursor: str) -> Self:
+        return cls.from_records(affected_total, others=selected_count - affected_total.documents, cursor=cursor)
 
 
 class RefusedOut(Wire):

@@ -18,7 +18,7 @@ from api.http.unknown import build_repeated_name_error, build_unknown_name_error
 from ingest.held_uploads import HeldUploads, Outcome
 from ingest.intake import Intake, Kept, Upload, UploadRequest
 from ingest.storage.documents.catalog import AcceptedUpload
-from ingest.storage.documents.metadata import require_metadata, require_own_access, require_readers
+from ingest.storage.documents.metadata import require_own_access, validate_metadata, validate_readers
 from ingest.storage.errors import InputError
 from ingest.storage.inbound import check_text, parse_json, parse_metadata_json
 from ingest.storage.queue.records import PRIORITIES, JobPriority
@@ -34,22 +34,22 @@ Receive = Callable[[UploadRequest], AbstractContextManager[Upload[AcceptedUpload
 
 
 @dataclass
-class Received:
+class ReceivedFiles:
     """The outcomes of all files in a request, in order. If one file is rejected, the others are still accepted."""
 
     outcomes: list[Outcome] = field(default_factory=list)
 
 
 async def receive_body(
-    stream: AsyncIterator[bytes], request: UploadRequest, receive: Receive, threads: Threads
-) -> Received:
+    stream: AsyncIterator[bytes], request: UploadRequest, open_upload: Receive, threads: Threads
+) -> ReceivedFiles:
     """Receive the whole body as one file. Raises a subclass of `UploadError` if the file is rejected."""
     with ExitStack() as stack:
-        upload = await threads.run(stack.enter_context, receive(request))
+        upload = await threads.run(stack.enter_context, open_upload(request))
         async for block in stream:
             if block:
                 await threads.run(upload.write, block)
-        return Received([(request.name, await threads.run(upload.accept))])
+        return ReceivedFiles([(request.name, await threads.run(upload.accept))])
 
 
 async def receive_form(
@@ -59,21 +59,21 @@ async def receive_form(
     intake: Intake,
     threads: Threads,
     *,
-    given: Collection[str] = (),
-) -> Received:
+    url_fields: Collection[str] = (),
+) -> ReceivedFiles:
     """Receive each part with a file name as a document. Form fields apply to all files, including those before them.
 
-    `given` contains the names of fields that are already set in the URL. No file is accepted before the end of the
+    `url_fields` contains the names of fields that are already set in the URL. No file is accepted before the end of the
     form. Raises `BadRequestError` for a malformed or truncated form, `InputError` for a field with invalid text, and
     `RequestValidationError` for an unknown or repeated field.
     """
-    form = _DocumentForm(request, intake, given)
-    received = Received()
+    form = _DocumentForm(request, intake, url_fields)
+    received = ReceivedFiles()
     try:
         await _parse_form(stream, content_type, form, threads)
         if not len(form.files):
             raise BadRequestError("The form contains no file.", hint="Send at least one part with a file name.")
-        outcomes = form.files.accept_each(form.request)
+        outcomes = form.files.accept_files(form.request)
         while (outcome := await threads.run(next, outcomes, None)) is not None:
             received.outcomes.append(outcome)
     finally:
@@ -85,36 +85,38 @@ async def receive_file(
     stream: AsyncIterator[bytes],
     content_type: str,
     request: UploadRequest,
-    receive: Callable[[UploadRequest], AbstractContextManager[Upload[Kept]]],
+    open_upload: Callable[[UploadRequest], AbstractContextManager[Upload[Kept]]],
     threads: Threads,
-    check: Callable[[Mapping[str, str]], str],
+    check_fields: Callable[[Mapping[str, str]], str],
 ) -> Kept:
     """Receive a form with one file.
 
-    The form's fields may come before or after the file. `check` is called with the fields and returns the file's
-    purpose. Raises a subclass of `UploadError`, and the same errors as `check` and `receive_form`. If an error is
-    raised, the file is not stored.
+    The form's fields may come before or after the file. `check_fields` is called with the fields and returns the file's
+    purpose. Raises a subclass of `UploadError`, and the same errors as `check_fields` and `receive_form`. If an error
+    is raised, the file is not stored.
     """
-    form = _SingleFileForm(request, receive)
+    form = _SingleFileForm(request, open_upload)
     try:
         await _parse_form(stream, content_type, form, threads)
         if form.upload is None:
             raise BadRequestError(
                 "The form contains no file.", hint="Send the file as the part `file`, with a file name."
             )
-        whole = replace(form.request, purpose=check(form.fields))
+        whole = replace(form.request, purpose=check_fields(form.fields))
         return await threads.run(form.upload.accept, whole)
     finally:
         await threads.run(form.close)
 
 
-async def _parse_form(stream: AsyncIterator[bytes], content_type: str, form: "_FormParser", threads: Threads) -> None:
+async def _parse_form(
+    stream: AsyncIterator[bytes], content_type: str, form_parser: "_FormParser", threads: Threads
+) -> None:
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not boundary:
         raise BadRequestError("The multipart form has no boundary.", hint="Let the HTTP client set Content-Type.")
     try:
-        parser = MultipartParser(boundary, form.get_callbacks())
+        parser = MultipartParser(boundary, form_parser.get_callbacks())
         async for block in stream:
             if block:
                 # The parser's callbacks write to disk, so the parser runs in a thread that may block.
@@ -122,7 +124,7 @@ async def _parse_form(stream: AsyncIterator[bytes], content_type: str, form: "_F
     except FormParserError as error:
         raise BadRequestError(f"The multipart form is malformed: {error}", hint="Send the form again.") from error
     # guard: form-cut-short
-    if not form.has_ended:
+    if not form_parser.has_ended:
         raise BadRequestError(
             "The multipart form is truncated: its final boundary is missing.", hint="Send the form again."
         )
@@ -197,7 +199,7 @@ class _FormParser:
 
     def _on_part_end(self) -> None:
         if self._field_name is None:
-            self._end_file()
+            self._finish_file()
         else:
             self._accept_field(self._field_name, self._field)
 
@@ -210,7 +212,7 @@ class _FormParser:
     def _write_file(self, block: bytes) -> None:
         raise NotImplementedError
 
-    def _end_file(self) -> None:
+    def _finish_file(self) -> None:
         raise NotImplementedError
 
 
@@ -218,13 +220,13 @@ class _SingleFileForm(_FormParser, Generic[Kept]):
     """A form with one file. The file is accepted only at the end of the form, because fields may follow it."""
 
     def __init__(
-        self, request: UploadRequest, receive: Callable[[UploadRequest], AbstractContextManager[Upload[Kept]]]
+        self, request: UploadRequest, open_upload: Callable[[UploadRequest], AbstractContextManager[Upload[Kept]]]
     ) -> None:
         super().__init__()
         self.fields: dict[str, str] = {}
         self.upload: Upload[Kept] | None = None
         self.request = request
-        self._receive = receive
+        self._receive = open_upload
 
     def _accept_field(self, name: str, content: bytes) -> None:
         if name in self.fields:
@@ -243,7 +245,7 @@ class _SingleFileForm(_FormParser, Generic[Kept]):
         if self.upload is not None:
             self.upload.write(block)
 
-    def _end_file(self) -> None:
+    def _finish_file(self) -> None:
         """Do nothing, because fields may follow the file."""
 
 
@@ -254,12 +256,12 @@ class _DocumentForm(_FormParser):
     are checked before any file is accepted.
     """
 
-    def __init__(self, request: UploadRequest, intake: Intake, given: Collection[str]) -> None:
+    def __init__(self, request: UploadRequest, intake: Intake, url_fields: Collection[str]) -> None:
         super().__init__()
         self.request = request
         self.files = HeldUploads(intake, request)
         self._intake = intake
-        self._given = set(given)
+        self._given = set(url_fields)
 
     def close(self) -> None:
         self.files.close()
@@ -273,7 +275,7 @@ class _DocumentForm(_FormParser):
     def _write_file(self, block: bytes) -> None:
         self.files.write(block)
 
-    def _end_file(self) -> None:
+    def _finish_file(self) -> None:
         self.files.finish_file()
 
     def _accept_field(self, name: str, content: bytes) -> None:
@@ -303,30 +305,32 @@ def _parse_field(name: str, value: str) -> dict[str, Any]:
         raise BadRequestError(
             f"{value[:40]!r} is not a valid collection name.",
             hint="Use 1 to 128 letters, digits, dots, hyphens and underscores.",
-            at="form.collection",
+            field_path="form.collection",
         )
     return {"collection": value}
 
 
-def parse_priority(value: str, at: str) -> JobPriority:
+def parse_priority(value: str, field_path: str) -> JobPriority:
     """Parse a priority: `interactive` or `bulk`. Raises `BadRequestError` for any other value."""
     if value not in PRIORITIES:
-        raise BadRequestError(f"{value[:40]!r} is not a valid priority.", hint="Send `interactive` or `bulk`.", at=at)
+        raise BadRequestError(
+            f"{value[:40]!r} is not a valid priority.", hint="Send `interactive` or `bulk`.", field_path=field_path
+        )
     return PRIORITIES[value]
 
 
 def parse_metadata(content: bytes) -> dict[str, Any]:
     """Parse document metadata, a JSON object of plain values. Raises `InputError` or `MetadataError` if invalid."""
-    return require_metadata(parse_metadata_json(content))
+    return validate_metadata(parse_metadata_json(content))
 
 
-def check_readers(subjects: Collection[str], own: frozenset[str] | None) -> frozenset[str]:
-    """Check the readers that a caller sets on a document. `own` contains the caller's own subjects.
+def check_readers(subjects: Collection[str], own_subjects: frozenset[str] | None) -> frozenset[str]:
+    """Check the readers that a caller sets on a document. `own_subjects` contains the caller's own subjects.
 
     Raises `MetadataError` if the readers are not valid.
     """
-    found = require_readers(subjects)
-    require_own_access(found, own)
+    found = validate_readers(subjects)
+    require_own_access(found, own_subjects)
     return found
 
 
@@ -340,8 +344,8 @@ def parse_readers(content: bytes) -> list[str] | None:
     )
 
 
-def _decode_text(content: bytes, at: str) -> str:
+def _decode_text(content: bytes, field_path: str) -> str:
     try:
-        return check_text(content.decode("utf-8"), at)
+        return check_text(content.decode("utf-8"), field_path)
     except UnicodeDecodeError as error:
-        raise InputError(at, "A form field must be encoded in UTF-8.") from error
+        raise InputError(field_path, "A form field must be encoded in UTF-8.") from error

@@ -10,10 +10,10 @@ from starlette.concurrency import run_in_threadpool
 from api.admission.access import Caller, HeldSlot, ServicesDep, Streams, UploadThreads, Writer, get_account
 from api.admission.current_caller import CurrentCaller, Follower
 from api.admission.idempotency import build_etag_headers, parse_if_match
-from api.admission.quota_headers import report_standings
+from api.admission.quota_headers import add_quota_headers
 from api.admission.services import Services
 from api.documents import multipart
-from api.documents.listing_routes import require_writable
+from api.documents.listing_routes import require_writable_document
 from api.documents.listing_schemas import VersionList, VersionOut
 from api.documents.schemas import (
     KEPT_HINT,
@@ -32,9 +32,9 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.catalog import AcceptedUpload
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import IN_PROGRESS
-from ingest.storage.documents.versions import require_match
+from ingest.storage.documents.versions import require_matching_tag
 from ingest.storage.errors import DocumentNotFoundError, UploadError
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.queue.records import PRIORITIES, JobKind
 from ingest.storage.quotas.records import QuotaExceededError
 
@@ -88,13 +88,13 @@ async def upload(
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
         received = await multipart.receive_form(
-            request.stream(), content_type, base, services.work.intake, threads, given=request.query_params.keys()
+            request.stream(), content_type, base, services.work.intake, threads, url_fields=request.query_params.keys()
         )
     else:
-        received = await multipart.receive_body(request.stream(), base, services.work.intake.receive, threads)
-    services.work.doorbell.ring(JobKind.INGEST)
-    await _report_storage_quotas(request, caller, services)
-    reach_point("upload.answering")
+        received = await multipart.receive_body(request.stream(), base, services.work.intake.receive_upload, threads)
+    services.work.doorbell.notify(JobKind.INGEST)
+    await _add_storage_quota_headers(request, caller, services)
+    reach_fault_point("upload.answering")
     if len(received.outcomes) == 1:
         return _build_single_response(*received.outcomes[0])
     return _build_multi_response(received.outcomes)
@@ -127,7 +127,9 @@ async def events(
     /v1/documents/{id}`. `Last-Event-ID` works on any server, no matter how long ago the stream was interrupted.
     """
     await slot.move_to(streams)
-    return await sse.stream_updates(_build_source(services, caller.tenant_id, current, document_id), last_event_id)
+    return await sse.stream_updates(
+        _build_stream_source(services, caller.tenant_id, current, document_id), last_event_id
+    )
 
 
 @router.put("/{document_id}", status_code=202, response_model=UploadedOut)
@@ -153,7 +155,7 @@ async def replace(
         partial(services.documents.catalog.load_document, caller.tenant_id, document_id, readers=caller.readers)
     )
     # The match is checked here, before the bytes are received, and again when they are recorded.
-    require_match(document, admitted)
+    require_matching_tag(document, admitted)
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise BadRequestError(
             "A document can only be replaced with a single file.", hint="Send the file itself as the request body."
@@ -169,9 +171,9 @@ async def replace(
         sender=caller.readers,
         collections=caller.collections,
     )
-    received = await multipart.receive_body(request.stream(), replacement, services.work.intake.receive, threads)
-    services.work.doorbell.ring(JobKind.INGEST)
-    await _report_storage_quotas(request, caller, services)
+    received = await multipart.receive_body(request.stream(), replacement, services.work.intake.receive_upload, threads)
+    services.work.doorbell.notify(JobKind.INGEST)
+    await _add_storage_quota_headers(request, caller, services)
     return _build_single_response(*received.outcomes[0])
 
 
@@ -193,8 +195,8 @@ def change(
     response is `428` without `If-Match`, and `412` if the document has changed since. The change creates a new `ETag`.
     """
     admitted = parse_if_match(if_match)
-    require_writable(services, caller, document_id)
-    document = services.documents.catalog.change(
+    require_writable_document(services, caller, document_id)
+    document = services.documents.catalog.change_document(
         caller.tenant_id, document_id, body.to_change(), admitted, caller=caller
     )
     services.work.settle(document_id)
@@ -209,9 +211,9 @@ def delete(document_id: str, caller: Writer, services: ServicesDep) -> DeletionO
     The response is a receipt; deleting the document again returns the same receipt. The entries of an archive, mailbox
     or message are deleted with it.
     """
-    require_writable(services, caller, document_id)
+    require_writable_document(services, caller, document_id)
     deletion = services.work.delete(caller.tenant_id, document_id, caller.readers)
-    services.work.doorbell.ring(JobKind.COLLECT)
+    services.work.doorbell.notify(JobKind.COLLECT)
     return DeletionOut.from_deletion(deletion)
 
 
@@ -229,9 +231,9 @@ def cancel(document_id: str, caller: Writer, services: ServicesDep, response: Re
 
     `409` if nothing is in progress. To start over, upload the same bytes again.
     """
-    require_writable(services, caller, document_id)
-    document = services.documents.catalog.cancel(caller.tenant_id, document_id, readers=caller.readers)
-    services.work.doorbell.ring(JobKind.COLLECT)
+    require_writable_document(services, caller, document_id)
+    document = services.documents.catalog.cancel_latest_version(caller.tenant_id, document_id, readers=caller.readers)
+    services.work.doorbell.notify(JobKind.COLLECT)
     response.headers.update(build_etag_headers(document))
     return DocumentOut.from_document(document)
 
@@ -239,14 +241,14 @@ def cancel(document_id: str, caller: Writer, services: ServicesDep, response: Re
 @router.post("/{document_id}/retry", status_code=202)
 def retry(document_id: str, caller: Writer, services: ServicesDep, response: Response) -> DocumentOut:
     """Process a failed document again, using the uploaded bytes. `409` if the document has not failed."""
-    accepted = services.work.intake.retry(
+    accepted = services.work.intake.retry_document(
         caller.tenant_id,
         document_id,
         sender=caller.readers,
         collections=caller.collections,
         key_id=caller.key_id or "",
     )
-    services.work.doorbell.ring(JobKind.INGEST)
+    services.work.doorbell.notify(JobKind.INGEST)
     response.headers.update(build_etag_headers(accepted.document))
     return DocumentOut.from_document(accepted.document)
 
@@ -259,31 +261,33 @@ def versions(document_id: str, caller: Caller, services: ServicesDep) -> Version
     return VersionList(versions=[VersionOut.from_version(version, document) for version in found])
 
 
-async def _report_storage_quotas(request: Request, caller: Principal, services: Services) -> None:
-    report_standings(
-        request, await run_in_threadpool(services.admission.meter.load_storage_standings, get_account(caller))
+async def _add_storage_quota_headers(request: Request, caller: Principal, services: Services) -> None:
+    add_quota_headers(
+        request, await run_in_threadpool(services.admission.meter.load_storage_statuses, get_account(caller))
     )
 
 
-def _build_source(services: Services, tenant_id: str, current: CurrentCaller, document_id: str) -> sse.StreamSource:
+def _build_stream_source(
+    services: Services, tenant_id: str, current_caller: CurrentCaller, document_id: str
+) -> sse.StreamSource:
     seen = False
 
-    def load_state(caller: Principal) -> sse.State:
+    def load_state(caller: Principal) -> sse.StreamState:
         nonlocal seen
         try:
             document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
         except DocumentNotFoundError:
             if not seen:
                 raise
-            return sse.State(DocumentGoneOut(id=document_id).model_dump(mode="json"), ended=True)
+            return sse.StreamState(DocumentGoneOut(id=document_id).model_dump(mode="json"), ended=True)
         seen = True
         body = DocumentOut.from_document(document, services.documents.catalog.load_progress(document)).model_dump(
             mode="json"
         )
-        return sse.State(body, document.version.state not in IN_PROGRESS)
+        return sse.StreamState(body, document.version.state not in IN_PROGRESS)
 
     return sse.StreamSource(
-        caller=current,
+        caller=current_caller,
         look=load_state,
         watch=lambda wake: services.events.feed.watch(tenant_id, document_id, wake),
         going_on=lambda: services.accepting,
@@ -294,7 +298,7 @@ def _build_single_response(name: str, outcome: AcceptedUpload | UploadError) -> 
     if isinstance(outcome, UploadError):
         raise outcome
     headers = {"Location": f"/v1/documents/{outcome.document.id}", **build_etag_headers(outcome.document)}
-    return JSONResponse(_to_wire(outcome), 202 if outcome.created else 200, headers)
+    return JSONResponse(_build_upload_json(outcome), 202 if outcome.created else 200, headers)
 
 
 def _build_multi_response(outcomes: list[tuple[str, AcceptedUpload | UploadError]]) -> JSONResponse:
@@ -308,12 +312,17 @@ def _build_multi_response(outcomes: list[tuple[str, AcceptedUpload | UploadError
                 raise error
         names = ", ".join(name for name, _ in refused[:5])
         raise BadRequestError(f"None of the {len(refused)} files was accepted ({names}).", hint=refused[0][1].hint)
-    body = {"documents": [_to_wire(outcome) for outcome in accepted], "rejected": [r.model_dump() for r in rejected]}
+    body = {
+        "documents": [_build_upload_json(outcome) for outcome in accepted],
+        "rejected": [r.model_dump() for r in rejected],
+    }
     return JSONResponse(body, 202)
 
 
-def _to_wire(accepted: AcceptedUpload) -> dict[str, Any]:
-    document = DocumentOut.from_document(accepted.document)
-    hint = KEPT_HINT.format(what=" and ".join(accepted.kept)) if accepted.kept else None
-    uploaded = UploadedOut(**document.model_dump(), duplicate=not accepted.created, kept=list(accepted.kept), hint=hint)
+def _build_upload_json(accepted_upload: AcceptedUpload) -> dict[str, Any]:
+    document = DocumentOut.from_document(accepted_upload.document)
+    hint = KEPT_HINT.format(what=" and ".join(accepted_upload.kept)) if accepted_upload.kept else None
+    uploaded = UploadedOut(
+        **document.model_dump(), duplicate=not accepted_upload.created, kept=list(accepted_upload.kept), hint=hint
+    )
     return uploaded.model_dump(mode="json")

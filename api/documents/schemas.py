@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from api.http.wire import InOrder, Instant, RoundedSeconds, Wire
-from ingest.storage.documents.metadata import MAX_READERS, require_readers
+from ingest.storage.documents.metadata import MAX_READERS, validate_readers
 from ingest.storage.documents.progress import DocumentProgress, compute_progress
 from ingest.storage.documents.records import Deletion, Document, DocumentChange, VersionState
 from ingest.storage.texts.layout import OmissionKind
@@ -143,7 +143,7 @@ class DocumentChangeIn(Wire):
 
     def to_change(self) -> DocumentChange:
         """Convert the request to a change. Raises `MetadataError` if the metadata or readers are not valid."""
-        readers = None if self.readers is None else require_readers(self.readers)
+        readers = None if self.readers is None else validate_readers(self.readers)
         return DocumentChange(self.metadata, self.title, readers, frozenset(self.model_fields_set))
 
 

@@ -52,7 +52,7 @@ class MediaTypeError(ApiError):
     default_hint = f"Send `Content-Type: {MEDIA_TYPE}`."
 
 
-async def require_version(_: Writer, tus_resumable: Annotated[str | None, Header()] = None) -> None:
+async def require_tus_version(_: Writer, tus_resumable: Annotated[str | None, Header()] = None) -> None:
     """Raise `VersionUnsupportedError` if the client uses another version of tus.
 
     The caller's scope is checked first, as in all routes.
@@ -63,7 +63,7 @@ async def require_version(_: Writer, tus_resumable: Annotated[str | None, Header
         )
 
 
-RequiresVersion = Depends(require_version)
+RequiresVersion = Depends(require_tus_version)
 
 
 def build_progress_headers(upload: PartialUpload, offset: int | None = None) -> dict[str, str]:
@@ -117,17 +117,17 @@ def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
     }
 
 
-def build_upload_request(description: Mapping[str, Any], caller: Principal) -> UploadRequest:
+def build_upload_request(metadata: Mapping[str, Any], caller: Principal) -> UploadRequest:
     """Build the same upload request as `POST /v1/documents` does for this caller."""
-    readers = description["readers"]
+    readers = metadata["readers"]
     return UploadRequest(
         caller.tenant_id,
-        description["collection"],
-        description["name"],
-        declared_type=description["declared_type"],
-        attributes=description["metadata"],
-        priority=JobPriority[description["priority"]],
-        batch_id=description["batch"],
+        metadata["collection"],
+        metadata["name"],
+        declared_type=metadata["declared_type"],
+        attributes=metadata["metadata"],
+        priority=JobPriority[metadata["priority"]],
+        batch_id=metadata["batch"],
         key_id=caller.key_id or "",
         owner=caller.owner,
         readers=None if readers is None else frozenset(readers),
@@ -167,8 +167,8 @@ def _decode_text(key: str, value: str) -> str:
         ) from error
 
 
-def _decode_base64(at: str, value: str) -> bytes:
+def _decode_base64(field_path: str, value: str) -> bytes:
     try:
         return b64decode(value.strip(), validate=True)
     except binascii.Error as error:
-        raise BadRequestError(f"{at} is not valid Base64.", hint="Encode the value in Base64.") from error
+        raise BadRequestError(f"{field_path} is not valid Base64.", hint="Encode the value in Base64.") from error

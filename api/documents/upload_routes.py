@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from api.admission.access import ServicesDep, UploadThreads, Writer, get_account
-from api.admission.quota_headers import report_standings
+from api.admission.quota_headers import add_quota_headers
 from api.admission.services import Services
 from api.documents import tus
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError, SlowRequestError
@@ -56,7 +56,7 @@ def create(
     """
     description = tus.parse_metadata_header(upload_metadata, caller)
     request = tus.build_upload_request(description, caller)
-    made = services.work.uploads.create(request, caller.owner, upload_length, description, upload_metadata)
+    made = services.work.uploads.create_upload(request, caller.owner, upload_length, description, upload_metadata)
     headers = tus.build_progress_headers(made)
     return Response(status_code=201, headers={**headers, "Location": f"/v1/uploads/{made.id}"})
 
@@ -67,7 +67,7 @@ def one(upload_id: UploadId, caller: Writer, services: ServicesDep) -> Response:
 
     If an earlier request is still waiting for bytes on a lost connection, that request is cancelled.
     """
-    found = services.work.uploads.find_to_resume(caller.tenant_id, upload_id, caller.owner)
+    found = services.work.uploads.load_upload_to_resume(caller.tenant_id, upload_id, caller.owner)
     return Response(status_code=200, headers=tus.build_progress_headers(found))
 
 
@@ -92,12 +92,12 @@ async def add(
         raise tus.MediaTypeError(f"The request body has the content type {content_type[:60]!r}.")
     checksum = None if upload_checksum is None else tus.Checksum(upload_checksum)
     owned = caller.tenant_id, upload_id, caller.owner
-    found = await run_in_threadpool(services.work.uploads.find, *owned)
+    found = await run_in_threadpool(services.work.uploads.load_upload, *owned)
     if found.document_id is not None:
         if upload_offset != found.length:
             raise UploadOffsetError(f"The upload is already complete, with {found.length:,} bytes.")
         return Response(status_code=204, headers=tus.build_progress_headers(found))
-    adding = services.work.uploads.open_to_append(
+    adding = services.work.uploads.open_upload(
         *owned, upload_offset, lambda each: tus.build_upload_request(each.description, caller)
     )
     async with _enter_in_threads(adding, threads) as writer:
@@ -106,8 +106,8 @@ async def add(
         accepted = await threads.run(writer.finish)
     if accepted is None:
         return Response(status_code=204, headers=tus.build_progress_headers(found, writer.received))
-    services.work.doorbell.ring(JobKind.INGEST)
-    await _report_storage_quotas(request, caller, services)
+    services.work.doorbell.notify(JobKind.INGEST)
+    await _add_storage_quota_headers(request, caller, services)
     return Response(
         status_code=204,
         headers={**tus.build_progress_headers(found, found.length), **tus.build_document_header(accepted.document.id)},
@@ -117,18 +117,18 @@ async def add(
 @router.delete("/{upload_id}", status_code=204, response_class=Response, dependencies=[tus.RequiresVersion])
 def remove(upload_id: UploadId, caller: Writer, services: ServicesDep) -> Response:
     """Abort an upload and delete its bytes. If the upload has already become a document, the document remains."""
-    services.work.uploads.cancel(caller.tenant_id, upload_id, caller.owner)
+    services.work.uploads.cancel_upload(caller.tenant_id, upload_id, caller.owner)
     return Response(status_code=204, headers=tus.RESUMABLE)
 
 
 async def _receive_until_superseded(
-    receiving: Coroutine[Any, Any, bool], writer: UploadWriter, threads: Threads
+    receive_coroutine: Coroutine[Any, Any, bool], writer: UploadWriter, threads: Threads
 ) -> bool:
     """Receive the body. Return False if the connection was lost.
 
     If the server does not notice the loss, the client's next request supersedes this one.
     """
-    loop, task = asyncio.get_running_loop(), asyncio.create_task(receiving)
+    loop, task = asyncio.get_running_loop(), asyncio.create_task(receive_coroutine)
     writer.set_supersede_callback(lambda: loop.call_soon_threadsafe(task.cancel))
     try:
         return await task
@@ -150,7 +150,7 @@ async def _receive_body(
     writer.checked = checksum is not None
     try:
         async for block in request.stream():
-            if len(block) > writer.room:
+            if len(block) > writer.remaining_bytes:
                 raise BadRequestError(
                     "The body exceeds the remaining length of the upload.", hint="Send only the remaining bytes."
                 )
@@ -172,21 +172,21 @@ async def _receive_body(
 
 @asynccontextmanager
 async def _enter_in_threads(
-    context: AbstractContextManager[UploadWriter], threads: Threads
+    context_manager: AbstractContextManager[UploadWriter], threads: Threads
 ) -> AsyncIterator[UploadWriter]:
     """Enter and exit a context manager in `threads`, because it reads files and queries the catalog."""
-    writer = await threads.run(context.__enter__)
+    writer = await threads.run(context_manager.__enter__)
     try:
         yield writer
     except BaseException as error:
-        leaving = threads.run(partial(context.__exit__, type(error), error, error.__traceback__))
+        leaving = threads.run(partial(context_manager.__exit__, type(error), error, error.__traceback__))
         if not await asyncio.shield(leaving):
             raise
     else:
-        await threads.run(partial(context.__exit__, None, None, None))
+        await threads.run(partial(context_manager.__exit__, None, None, None))
 
 
-async def _report_storage_quotas(request: Request, caller: Principal, services: Services) -> None:
-    report_standings(
-        request, await run_in_threadpool(services.admission.meter.load_storage_standings, get_account(caller))
+async def _add_storage_quota_headers(request: Request, caller: Principal, services: Services) -> None:
+    add_quota_headers(
+        request, await run_in_threadpool(services.admission.meter.load_storage_statuses, get_account(caller))
     )

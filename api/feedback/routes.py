@@ -38,7 +38,7 @@ def of_answer(answer_id: str, caller: Caller, services: ServicesDep) -> Feedback
 @router.delete("/answers/{answer_id}/feedback", status_code=204)
 def withdraw(answer_id: str, caller: Asker, services: ServicesDep) -> None:
     """Withdraw your feedback on an answer."""
-    services.answers.feedback.withdraw(caller.tenant_id, answer_id, caller.owner, owner=caller.visible_owner)
+    services.answers.feedback.delete_feedback(caller.tenant_id, answer_id, caller.owner, owner=caller.visible_owner)
 
 
 @router.get("/feedback")

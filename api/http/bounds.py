@@ -28,7 +28,7 @@ _BAD_HEADER = re.compile(rb"[\0\r\n]")
 _FILES = re.compile(r"(POST /v1/documents|POST /v1/files|PUT /v1/documents/[^/]+|PATCH /v1/uploads/[^/]+)/?")
 
 
-def is_health(scope: Scope) -> bool:
+def is_health_check(scope: Scope) -> bool:
     """Return whether the request is a health check, which needs no key and must not be delayed by any limit."""
     return bool(scope["path"].startswith("/health/"))
 
@@ -38,7 +38,7 @@ def has_file_body(scope: Scope) -> bool:
     return _FILES.fullmatch(f"{scope['method']} {scope['path']}") is not None
 
 
-class HeadLimits:
+class HeadLimiter:
     """Rejects requests whose URL or headers are too large, and requests beyond the limit on open requests.
 
     Health checks are exempt.
@@ -50,7 +50,7 @@ class HeadLimits:
         self._now = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or is_health(scope):
+        if scope["type"] != "http" or is_health_check(scope):
             await self._app(scope, receive, send)
             return
         _require_head_size(scope)
@@ -63,7 +63,7 @@ class HeadLimits:
             self._now -= 1
 
 
-class BodyLimits:
+class BodyLimiter:
     """Checks the path, query and headers, and reads bodies (except files) within size and time limits.
 
     JSON bodies are checked before the application parses them. Files are passed on block by block. Requests that arrive
@@ -78,10 +78,10 @@ class BodyLimits:
         self._parsers = Threads(_PARSER_THREADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or is_health(scope):
+        if scope["type"] != "http" or is_health_check(scope):
             await self._app(scope, receive, send)
             return
-        _check_head(scope)
+        _check_path_and_headers(scope)
         timed = _TimedReceive(receive, self._idle_seconds, self._bytes_per_second)
         if has_file_body(scope):
             await self._app(scope, timed, send)
@@ -158,7 +158,7 @@ def _require_head_size(scope: Scope) -> None:
         )
 
 
-def _check_head(scope: Scope) -> None:
+def _check_path_and_headers(scope: Scope) -> None:
     # Bytes that are not UTF-8 become lone surrogates, which `check_text` rejects.
     check_text(unquote_to_bytes(scope.get("raw_path") or b"").decode("utf-8", "surrogateescape"), "path")
     try:
@@ -185,8 +185,8 @@ def _is_json_body(scope: Scope) -> bool:
     return not kind or kind == b"application/json" or kind.endswith(b"+json")
 
 
-def _get_header(scope: Scope, wanted: bytes) -> bytes:
-    return next((bytes(value) for name, value in scope["headers"] if name == wanted), b"")
+def _get_header(scope: Scope, header_name: bytes) -> bytes:
+    return next((bytes(value) for name, value in scope["headers"] if name == header_name), b"")
 
 
 def _replay_body(body: bytes, receive: Receive) -> Receive:

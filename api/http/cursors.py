@@ -11,9 +11,9 @@ _MAX_DIGITS = 18  # Any number with this many digits fits in 64 bits.
 _SHOWN_CHARS = 100
 
 
-def encode_cursor(sequence: int) -> str:
+def encode_cursor(sequence_number: int) -> str:
     """Encode a sequence number as a cursor. Cursors are opaque to clients, so that their meaning can change."""
-    return base64.urlsafe_b64encode(str(sequence).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(str(sequence_number).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str | None) -> int:
@@ -44,18 +44,18 @@ def decode_text_cursor(cursor: str | None) -> str:
         raise build_cursor_error(cursor) from error
 
 
-def encode_position_cursor(place: ListingCursor) -> str:
+def encode_position_cursor(position: ListingCursor) -> str:
     """Encode a position in a listing ordered by values that several entries may share."""
-    return encode_text_cursor(json.dumps([place.sequence, place.value]))
+    return encode_text_cursor(json.dumps([position.sequence, position.value]))
 
 
-def decode_position_cursor(cursor: str | None, *, of: type[str] | type[int]) -> ListingCursor:
+def decode_position_cursor(cursor: str | None, *, value_type: type[str] | type[int]) -> ListingCursor:
     """Decode a cursor of a listing ordered by strings or numbers. Raises `BadRequestError` for an invalid cursor."""
     if cursor is None:
         return LISTING_START
     try:
         match json.loads(decode_text_cursor(cursor)):
-            case [int(sequence), str() | int() as value] if isinstance(value, of) and 0 < sequence < 1 << 63:
+            case [int(sequence), str() | int() as value] if isinstance(value, value_type) and 0 < sequence < 1 << 63:
                 if isinstance(value, str) or abs(value) < 1 << 63:
                     return ListingCursor(sequence, value)
     except ValueError as error:

@@ -45,7 +45,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _read_request_id(scope)
+        request_id = _get_request_id(scope)
         scope["request_id"] = request_id
         status, started = 0, time.perf_counter()
 
@@ -63,7 +63,7 @@ class RequestContext:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id), actor_context(_NOBODY, request_id):
             try:
-                await self._serve(scope, receive, send_with_headers, lambda: status != 0)
+                await self._serve_request(scope, receive, send_with_headers, lambda: status != 0)
             except ClientDisconnect:  # The client disconnected while sending.
                 status = status or CLIENT_CLOSED_REQUEST
             # This is the outermost handler. An unexpected error is logged in full, and the client gets a problem.
@@ -78,13 +78,13 @@ class RequestContext:
                 if status:
                     raise  # Close the connection, so that the response does not look complete.
                 request = Request(scope)
-                await self._problems.build_response(request, build_internal_problem(request_id))(
+                await self._problems.build_problem_response(request, build_internal_problem(request_id))(
                     scope, receive, send_with_headers
                 )
             finally:
                 _log_request(scope, status, started)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, has_begun: Callable[[], bool]) -> None:
+    async def _serve_request(self, scope: Scope, receive: Receive, send: Send, has_started: Callable[[], bool]) -> None:
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
@@ -98,7 +98,7 @@ class RequestContext:
                 reason="the service is shutting down",
                 **_get_log_fields(scope),
             )
-            if not has_begun():
+            if not has_started():
                 await self._problems.build_error_response(Request(scope), ServiceBusyError(_STOPPED_DETAIL))(
                     scope, receive, send
                 )
@@ -127,14 +127,14 @@ class ProblemResponses:
             await self._problems.build_error_response(Request(scope), error)(scope, receive, send)
 
 
-def _read_request_id(scope: Scope) -> str:
+def _get_request_id(scope: Scope) -> str:
     given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
-def _log_request(scope: Scope, status: int, started: float) -> None:
+def _log_request(scope: Scope, status: int, start_time: float) -> None:
     level = log.debug if scope["path"].startswith("/health") else log.info
-    milliseconds = round((time.perf_counter() - started) * 1000, 1)
+    milliseconds = round((time.perf_counter() - start_time) * 1000, 1)
     level(
         "request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds, **_get_log_fields(scope)
     )

@@ -58,7 +58,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.FeedbackNotFoundError: 404,
     ingest.FeedbackInvalidError: 422,
     ingest.ShareNotFoundError: 404,
-    ingest.SharingOffError: 403,
+    ingest.SharingDisabledError: 403,
     ingest.TenantNotFoundError: 404,
     ingest.UserNotFoundError: 404,
     ingest.KeyNotFoundError: 404,
@@ -70,7 +70,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.LastGrantError: 409,
     ingest.WebhookNotFoundError: 404,
     ingest.WebhooksFullError: 409,
-    ingest.DestinationRefusedError: 422,
+    ingest.DestinationRejectedError: 422,
     ingest.NameTakenError: 409,
     ingest.NameInvalidError: 422,
     ingest.RunStateError: 409,
@@ -78,7 +78,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.RunsFullError: 429,
     quotas.QuotaExceededError: 429,
     ingest.IdempotencyKeyReusedError: 422,
-    ingest.RequestUnderWayError: 409,
+    ingest.RequestInProgressError: 409,
     ingest.LogEntryTooLargeError: 500,
     ingest.VersionInUseError: 409,
     ingest.SourceGoneError: 409,
@@ -91,7 +91,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.LeaseLostError: 409,
     ingest.GenerationStateError: 409,
     ingest.GenerationChangedError: 503,
-    ingest.ValueRefusedError: 422,
+    ingest.ValueRejectedError: 422,
     ingest.CatalogSchemaError: 503,
     ingest.InstallationMismatchError: 503,
     ingest.CatalogDamagedError: 503,
@@ -150,9 +150,9 @@ class ApiError(LeadlineError):
 
     status: int = 400
 
-    def __init__(self, detail: str, *, hint: str | None = None, at: str | None = None) -> None:
+    def __init__(self, detail: str, *, hint: str | None = None, field_path: str | None = None) -> None:
         super().__init__(detail, hint=hint)
-        self.at = at
+        self.at = field_path
 
 
 class UnauthorizedError(ApiError):
@@ -304,14 +304,14 @@ def build_problem(error: LeadlineError) -> dict[str, Any]:
     """
     if error.public_detail:
         log.warning("request refused", code=error.code, detail=str(error))
-    body = _build_members(get_status(error), error.code, *error.public_message)
+    body = _build_problem_fields(get_status(error), error.code, *error.public_message)
     match error:
         case InputError():
             body["errors"] = [{"at": error.at, "problem": error.problem}]
         case ApiError(at=str(at)):
             body["errors"] = [{"at": at, "problem": error.detail}]
         case quotas.QuotaExceededError():
-            body["quota"] = QuotaOut.from_standing(error.standing).model_dump(mode="json")
+            body["quota"] = QuotaOut.from_status(error.standing).model_dump(mode="json")
     return body
 
 
@@ -322,9 +322,9 @@ class ProblemHandlers:
     `speaks_openai` returns true for paths whose clients expect errors in OpenAI's format.
     """
 
-    def __init__(self, offered_instead: Callable[[str], str], speaks_openai: Callable[[str], bool]) -> None:
-        self._offered_instead = offered_instead
-        self._speaks_openai = speaks_openai
+    def __init__(self, find_alternative: Callable[[str], str], is_openai_path: Callable[[str], bool]) -> None:
+        self._offered_instead = find_alternative
+        self._speaks_openai = is_openai_path
 
     def install(self, app: FastAPI) -> None:
         """Register handlers with the application, so that it responds to every error with a problem."""
@@ -335,11 +335,11 @@ class ProblemHandlers:
 
         @app.exception_handler(RequestValidationError)
         async def handle_validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
-            where = list_invalid_members(error.errors())
+            where = list_invalid_fields(error.errors())
             instead = self._offered_instead(request.url.path)
             hint = f"Correct the fields named in `errors`; /docs describes them. {instead}".strip()
-            body = _build_members(422, "invalid_request", format_invalid_members(where), hint)
-            return self.build_response(request, {**body, "errors": where})
+            body = _build_problem_fields(422, "invalid_request", format_invalid_fields(where), hint)
+            return self.build_problem_response(request, {**body, "errors": where})
 
         @app.exception_handler(HTTPException)
         async def handle_http_error(request: Request, error: HTTPException) -> JSONResponse:
@@ -347,20 +347,20 @@ class ProblemHandlers:
             detail, hint = f"{str(error.detail).rstrip('.')}.", ""
             if error.status_code in (404, 405):
                 hint = self._offered_instead(request.url.path) or "See /docs for the paths of this service."
-            return self.build_response(
-                request, _build_members(error.status_code, code, detail, hint), dict(error.headers or {})
+            return self.build_problem_response(
+                request, _build_problem_fields(error.status_code, code, detail, hint), dict(error.headers or {})
             )
 
     def build_error_response(self, request: Request, error: LeadlineError) -> JSONResponse:
         """Return the response to one of our own errors."""
-        headers = _build_headers(error)
+        headers = _build_retry_headers(error)
         metadata = getattr(request.app.state, "mcp_metadata", None)
         if isinstance(error, UnauthorizedError) and metadata and request.url.path == "/mcp":
             # This header tells MCP clients how to find the identity provider.
             headers["WWW-Authenticate"] += f' resource_metadata="{metadata}"'
-        return self.build_response(request, build_problem(error), headers)
+        return self.build_problem_response(request, build_problem(error), headers)
 
-    def build_response(
+    def build_problem_response(
         self, request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None
     ) -> JSONResponse:
         """Return a response with a problem.
@@ -369,17 +369,19 @@ class ProblemHandlers:
         """
         members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
         if self._speaks_openai(request.url.path):
-            members["error"] = to_openai_error(body)
+            members["error"] = convert_to_openai_error(body)
         spoken = {"Tus-Resumable": TUS_VERSION} if request.url.path.startswith("/v1/uploads") else {}
         return JSONResponse(to_sendable(members), body["status"], {**spoken, **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 def build_internal_problem(request_id: str) -> dict[str, Any]:
     """Return the problem for an unexpected error. It has no details except the request id, which is also in the log."""
-    return _build_members(500, "internal_error", "Internal error.", f"Report it, with the request id {request_id}.")
+    return _build_problem_fields(
+        500, "internal_error", "Internal error.", f"Report it, with the request id {request_id}."
+    )
 
 
-def to_openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
+def convert_to_openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a problem to the format of OpenAI's errors."""
     message = " ".join(part for part in (body["detail"] or body["title"], body.get("hint")) if part)
     kind = "invalid_request_error" if body["status"] < 500 else "server_error"
@@ -388,7 +390,7 @@ def to_openai_error(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"message": message, "type": kind, "param": param, "code": body["code"]}
 
 
-def list_invalid_members(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+def list_invalid_fields(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Convert validation errors to a list with the path of each invalid field and its problem in plain words."""
     found = []
     for each in errors:
@@ -397,14 +399,14 @@ def list_invalid_members(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, 
     return found
 
 
-def format_invalid_members(wrong: Sequence[Mapping[str, str]]) -> str:
+def format_invalid_fields(invalid_fields: Sequence[Mapping[str, str]]) -> str:
     """Format validation errors as one sentence."""
-    parts = (": ".join(part for part in (each["at"], each["problem"]) if part) for each in wrong[:5])
+    parts = (": ".join(part for part in (each["at"], each["problem"]) if part) for each in invalid_fields[:5])
     sentence = "; ".join(parts).rstrip(".")
     return sentence if sentence.endswith("?") else f"{sentence}."
 
 
-def _build_headers(error: LeadlineError) -> dict[str, str]:
+def _build_retry_headers(error: LeadlineError) -> dict[str, str]:
     if isinstance(error, UnauthorizedError):
         return {"WWW-Authenticate": "Bearer"}
     if get_status(error) in (429, 503, 507):
@@ -413,7 +415,7 @@ def _build_headers(error: LeadlineError) -> dict[str, str]:
     return {}
 
 
-def _build_members(status: int, code: str, detail: str, hint: str) -> dict[str, Any]:
+def _build_problem_fields(status: int, code: str, detail: str, hint: str) -> dict[str, Any]:
     title = code.replace("_", " ").capitalize()
     return {
         "type": f"/problems/{code}",

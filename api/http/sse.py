@@ -46,7 +46,7 @@ def format_event(name: str, body: Mapping[str, Any], identifier: str | int | Non
 
 
 @dataclass(frozen=True)
-class State:
+class StreamState:
     """The current state of the object that a stream follows."""
 
     body: Mapping[str, Any]
@@ -68,7 +68,7 @@ class State:
 class StreamCaller(Protocol):
     """The caller of a stream; implemented by `api.admission.current_caller.CurrentCaller`."""
 
-    async def refresh(self) -> Principal:
+    async def refresh_principal(self) -> Principal:
         """Return the principal with its current permissions.
 
         Raises a `LeadlineError` if the principal is no longer allowed to read the stream.
@@ -84,7 +84,7 @@ class StreamSource:
     """
 
     caller: StreamCaller
-    look: Callable[[Principal], State]
+    look: Callable[[Principal], StreamState]
     watch: Callable[[Callable[[], None]], AbstractContextManager[None]]
     going_on: Callable[[], bool]
 
@@ -96,30 +96,35 @@ async def stream_updates(source: StreamSource, last_event_id: str | None) -> Res
     snapshot. A client that has already received `end` gets `204`, so that it does not reconnect. Raises the same errors
     as the first `look`.
     """
-    first = await run_in_threadpool(source.look, await source.caller.refresh())
+    first = await run_in_threadpool(source.look, await source.caller.refresh_principal())
     if first.ended and last_event_id == first.id:
         return Response(status_code=204)
     known = first if last_event_id == first.id else None
     return StreamingResponse(_stream_states(source, known, last_event_id or ""), media_type=MEDIA_TYPE)
 
 
-async def _stream_states(source: StreamSource, known: State | None, seen: str) -> AsyncIterator[str]:
-    """Stream the states after `known`, or start with a snapshot. `seen` is the id of the client's last event."""
+async def _stream_states(
+    source: StreamSource, known_state: StreamState | None, last_event_id: str
+) -> AsyncIterator[str]:
+    """Stream the states after `known_state`, or start with a snapshot.
+
+    `last_event_id` is the id of the client's last event.
+    """
     changed = asyncio.Event()
     sent_at = time.monotonic()
 
-    with source.watch(build_waker(changed)):
+    with source.watch(build_change_callback(changed)):
         while source.going_on():
             changed.clear()  # Cleared before loading, so that a change during loading triggers another load.
             started = time.monotonic()
             try:
-                state = await run_in_threadpool(source.look, await source.caller.refresh())
+                state = await run_in_threadpool(source.look, await source.caller.refresh_principal())
             except TRANSIENT_ERRORS:
                 yield HEARTBEAT
                 await asyncio.sleep(_POLL_SECONDS)
                 continue
             except LeadlineError as error:  # The status was already sent, so the error is sent as an event.
-                yield format_event("error", build_problem(error), seen)
+                yield format_event("error", build_problem(error), last_event_id)
                 return
             apart_seconds = min(
                 _POLL_SECONDS, max(_MIN_INTERVAL_SECONDS, (time.monotonic() - started) / _MAX_LOAD_SHARE)
@@ -127,32 +132,32 @@ async def _stream_states(source: StreamSource, known: State | None, seen: str) -
             if state.ended:
                 yield state.format_event("end")
                 return
-            if state != known:
-                yield state.format_event("snapshot" if known is None else "progress")
-                seen, sent_at = state.id, time.monotonic()
+            if state != known_state:
+                yield state.format_event("snapshot" if known_state is None else "progress")
+                last_event_id, sent_at = state.id, time.monotonic()
             elif time.monotonic() - sent_at > HEARTBEAT_SECONDS:
                 yield HEARTBEAT
                 sent_at = time.monotonic()
-            known = state
+            known_state = state
             await asyncio.sleep(apart_seconds)
             await wait_for_change(changed, source.going_on)
 
 
-def build_waker(changed: asyncio.Event) -> Callable[[], None]:
-    """Return a thread-safe function that sets `changed` in the running loop, unless the loop is closed."""
+def build_change_callback(change_event: asyncio.Event) -> Callable[[], None]:
+    """Return a thread-safe function that sets `change_event` in the running loop, unless the loop is closed."""
     loop = asyncio.get_running_loop()
 
     def wake() -> None:
         with suppress(RuntimeError):  # The loop is closed.
-            loop.call_soon_threadsafe(changed.set)
+            loop.call_soon_threadsafe(change_event.set)
 
     return wake
 
 
-async def wait_for_change(changed: asyncio.Event, going_on: Callable[[], bool]) -> None:
+async def wait_for_change(change_event: asyncio.Event, is_running: Callable[[], bool]) -> None:
     """Wait for a change, the next poll, or shutdown, whichever comes first."""
     # guard: sse-polls
     deadline = time.monotonic() + _POLL_SECONDS
-    while not changed.is_set() and going_on() and (left := deadline - time.monotonic()) > 0:
+    while not change_event.is_set() and is_running() and (left := deadline - time.monotonic()) > 0:
         with suppress(TimeoutError):
-            await asyncio.wait_for(changed.wait(), min(_STOP_CHECK_SECONDS, left))
+            await asyncio.wait_for(change_event.wait(), min(_STOP_CHECK_SECONDS, left))

@@ -19,15 +19,15 @@ _Result = TypeVar("_Result")
 class Threads:
     """A pool that runs functions in at most `count` threads. Further calls wait for a free thread."""
 
-    def __init__(self, count: int) -> None:
-        self._limiter = anyio.CapacityLimiter(count)
+    def __init__(self, max_threads: int) -> None:
+        self._limiter = anyio.CapacityLimiter(max_threads)
         self._under_way: dict[str, asyncio.Future[Any]] = {}
 
     async def run(self, work: Callable[..., _Result], *arguments: Any) -> _Result:  # noqa: ANN401 - of any function
         return await anyio.to_thread.run_sync(work, *arguments, limiter=self._limiter)
 
-    async def run_within(self, seconds: float, name: str, work: Callable[[], Any], late: Any) -> Any:  # noqa: ANN401
-        """Return the result of `work`, or `late` if the work takes longer than `seconds`.
+    async def run_with_timeout(self, timeout_seconds: float, name: str, work: Callable[[], Any], default: Any) -> Any:  # noqa: ANN401
+        """Return the result of `work`, or `default` if the work takes longer than `timeout_seconds`.
 
         Only one call with the same `name` runs at a time, and concurrent callers share its result. A call that hangs
         therefore occupies only one thread.
@@ -37,8 +37,8 @@ class Threads:
             # A shutdown abandons the thread, because the loop would otherwise wait for it.
             started = anyio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
             under_way = self._under_way[name] = asyncio.ensure_future(started)
-        await asyncio.wait({under_way}, timeout=seconds)
-        return under_way.result() if under_way.done() else late
+        await asyncio.wait({under_way}, timeout=timeout_seconds)
+        return under_way.result() if under_way.done() else default
 
 
 # For every four slots, one extra slot is reserved for tenants that hold less than their share.
@@ -60,7 +60,7 @@ class AnswerThreads:
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(slots + self._spare, thread_name_prefix="answer")
 
-    def start(self, tenant_id: str, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
+    def start_answer(self, tenant_id: str, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
         """Start the work in a slot, which is held until the work ends. Raises `AnswersFullError` if no slot is free."""
         self._take_slot(tenant_id)
         running = self._threads.submit(copy_context().run, work)

@@ -14,23 +14,23 @@ from api.http.middleware import CALLER
 _NAME_CHARS = 100
 
 
-def build_unknown_name_error(where: str, what: str, name: str, known: Iterable[str]) -> RequestValidationError:
-    """Return the error for an unknown name. `what` is the kind of name, and `where` the part of the request."""
-    listed, name = sorted(known), name[:_NAME_CHARS]
+def build_unknown_name_error(location: str, kind: str, name: str, known_names: Iterable[str]) -> RequestValidationError:
+    """Return the error for an unknown name. `kind` is the kind of name, and `location` the part of the request."""
+    listed, name = sorted(known_names), name[:_NAME_CHARS]
     near = difflib.get_close_matches(name.lower(), listed, 1)
     if near:
         rest = f"; did you mean {near[0]!r}?"
     else:
         rest = f"; known: {', '.join(listed)}" if listed else "; there are none here"
-    return _build_error(where, name, f"unknown {what} {name!r}{rest}")
+    return _build_error(location, name, f"unknown {kind} {name!r}{rest}")
 
 
-def build_repeated_name_error(where: str, what: str, name: str) -> RequestValidationError:
+def build_repeated_name_error(location: str, kind: str, name: str) -> RequestValidationError:
     """Return the error for a repeated name that may occur only once."""
-    return _build_error(where, name[:_NAME_CHARS], f"the {what} {name[:_NAME_CHARS]!r} appears more than once")
+    return _build_error(location, name[:_NAME_CHARS], f"the {kind} {name[:_NAME_CHARS]!r} appears more than once")
 
 
-async def refuse_unknown_parameters(request: Request) -> None:
+async def reject_unknown_parameters(request: Request) -> None:
     """Reject query parameters that the route does not declare, and repeated parameters that take a single value.
 
     Portal pages and routes of other protocols are exempt, because their clients add parameters of their own. Requests
@@ -46,7 +46,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
         if name not in known:
             raise build_unknown_name_error("query", "query parameter", name, known)
     for name, annotation in known.items():
-        if len(given.getlist(name)) > 1 and not _is_list(annotation):
+        if len(given.getlist(name)) > 1 and not _is_list_type(annotation):
             raise build_repeated_name_error("query", "query parameter", name)
 
 
@@ -62,9 +62,9 @@ def _collect_query_types(dependant: Dependant) -> dict[str, Any]:
     return found
 
 
-def _is_list(annotation: Any) -> bool:  # noqa: ANN401 - any form of a type
+def _is_list_type(annotation: Any) -> bool:  # noqa: ANN401 - any form of a type
     return any(get_origin(each) is list for each in (annotation, *get_args(annotation)))
 
 
-def _build_error(where: str, name: str, problem: str) -> RequestValidationError:
-    return RequestValidationError([{"type": "unknown_name", "loc": (where, name), "msg": problem}])
+def _build_error(location: str, name: str, problem: str) -> RequestValidationError:
+    return RequestValidationError([{"type": "unknown_name", "loc": (location, name), "msg": problem}])

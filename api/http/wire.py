@@ -38,13 +38,13 @@ def to_sendable(value: Any) -> Any:  # noqa: ANN401 - of any kind
     return value
 
 
-def _replace_unsendable(members: dict[str, Any]) -> None:
-    for name, value in members.items():
+def _replace_unsendable(fields: dict[str, Any]) -> None:
+    for name, value in fields.items():
         # Values of these types are sent unchanged. This fast path avoids calling `to_sendable` for each of them.
         if (kind := value.__class__) in _AS_IS or (kind is str and value.isascii()):
             continue
         # guard: outbound-records
-        members[name] = to_sendable(value)
+        fields[name] = to_sendable(value)
 
 
 class Wire(BaseModel):
@@ -58,41 +58,39 @@ class Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, validate_by_name=True)
 
     @classmethod
-    def from_records(cls, *records: object, **computed: object) -> Self:
+    def from_records(cls, *records: object, **overrides: object) -> Self:
         """Build the model from dataclasses.
 
         Each field is read from the attribute named by its `validation_alias` or, if it has none, from the attribute of
-        the same name. Fields in `computed` take precedence over attributes, and earlier records over later ones.
+        the same name. Fields in `overrides` take precedence over attributes, and earlier records over later ones.
         """
-        if len(records) == 1 and not computed:
+        if len(records) == 1 and not overrides:
             return cls.model_validate(records[0], from_attributes=True)
         joined = SimpleNamespace()
-        for attributes in (*map(vars, reversed(records)), computed):
+        for attributes in (*map(vars, reversed(records)), overrides):
             vars(joined).update(attributes)
         return cls.model_validate(joined, from_attributes=True)
 
     @model_validator(mode="wrap")
     @classmethod
-    def _make_sendable(cls, members: Any, make: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 - of any kind
-        if isinstance(members, dict):
+    def _make_sendable(cls, fields: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 - of any kind
+        if isinstance(fields, dict):
             # guard: outbound-text
-            members = {
-                name: value if isinstance(value, float) else to_sendable(value) for name, value in members.items()
-            }
-            return make(members)
-        made = make(members)
-        if made is not members:
+            fields = {name: value if isinstance(value, float) else to_sendable(value) for name, value in fields.items()}
+            return handler(fields)
+        made = handler(fields)
+        if made is not fields:
             _replace_unsendable(made.__dict__)
         return made
 
 
-def to_instant(seconds: float) -> datetime:
+def convert_timestamp(seconds: float) -> datetime:
     """Convert a Unix timestamp to a datetime in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _convert_instant(value: object) -> object:
-    return to_instant(value) if isinstance(value, float) else value
+def _convert_timestamp_field(value: object) -> object:
+    return convert_timestamp(value) if isinstance(value, float) else value
 
 
 def _round_seconds(seconds: float) -> float:
@@ -103,7 +101,7 @@ def _round_seconds(seconds: float) -> float:
 InOrder = Annotated[list[_Text], AfterValidator(sorted)]
 # Records contain Unix timestamps. They are converted with `to_instant`, because Pydantic would round some of them to a
 # different microsecond.
-Instant = Annotated[datetime, BeforeValidator(_convert_instant)]
+Instant = Annotated[datetime, BeforeValidator(_convert_timestamp_field)]
 # Rounded, because estimates are not precise enough to justify more digits.
 RoundedSeconds = Annotated[float, AfterValidator(_round_seconds)]
 
@@ -124,13 +122,13 @@ class QuotaOut(Wire):
     renews_at: Instant | None
 
     @classmethod
-    def from_standing(cls, standing: QuotaStatus) -> Self:
-        number = standing.quota.to_json_number
+    def from_status(cls, status: QuotaStatus) -> Self:
+        number = status.quota.to_json_number
         return cls(
-            quota=standing.quota,
-            of=standing.of,
-            limit=number(standing.limit),
-            used=number(standing.used),
-            left=number(standing.remaining),
-            renews_at=standing.renews_at,
+            quota=status.quota,
+            of=status.of,
+            limit=number(status.limit),
+            used=number(status.used),
+            left=number(status.remaining),
+            renews_at=status.renews_at,
         )

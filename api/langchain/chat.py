@@ -16,7 +16,7 @@ from api.answers.event_schemas import AnswerEvent, DeltaOut
 from api.answers.forms import CitedSpan
 from api.answers.schemas import AnswerOut, CitationOut, MessageIn, QuestionIn
 from api.langchain.connection import Connection
-from api.openai.annotations import build_extension, iter_markers
+from api.openai.annotations import build_annotation_extension, iter_markers
 from api.openai.inert import MarkdownNeutralizer, neutralize_markdown
 
 _PROVIDER = "leadline"
@@ -75,7 +75,9 @@ class ChatLeadline(Connection, BaseChatModel):
         **kwargs: Any,  # noqa: ANN401 - members of a question's body
     ) -> ChatResult:
         with self.client() as client:
-            return _to_result(client.answer(self._build_question(messages, stop), **self._build_members(kwargs)))
+            return _build_chat_result(
+                client.answer(self._build_question(messages, stop), **self._build_question_fields(kwargs))
+            )
 
     async def _agenerate(
         self,
@@ -85,7 +87,9 @@ class ChatLeadline(Connection, BaseChatModel):
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatResult:
         async with self.async_client() as client:
-            return _to_result(await client.answer(self._build_question(messages, stop), **self._build_members(kwargs)))
+            return _build_chat_result(
+                await client.answer(self._build_question(messages, stop), **self._build_question_fields(kwargs))
+            )
 
     def _stream(
         self,
@@ -95,9 +99,9 @@ class ChatLeadline(Connection, BaseChatModel):
         **kwargs: Any,  # noqa: ANN401
     ) -> Iterator[ChatGenerationChunk]:
         question, written = self._build_question(messages, stop), MarkdownNeutralizer()
-        with self.client() as client, client.stream_answer(question, **self._build_members(kwargs)) as events:
+        with self.client() as client, client.stream_answer(question, **self._build_question_fields(kwargs)) as events:
             for event in events:
-                for chunk in _iter_chunks(event, written):
+                for chunk in _iter_message_chunks(event, written):
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -110,16 +114,16 @@ class ChatLeadline(Connection, BaseChatModel):
         **kwargs: Any,  # noqa: ANN401
     ) -> AsyncIterator[ChatGenerationChunk]:
         question, written = self._build_question(messages, stop), MarkdownNeutralizer()
-        members = self._build_members(kwargs)
+        members = self._build_question_fields(kwargs)
         async with self.async_client() as client, client.stream_answer(question, **members) as events:
             async for event in events:
-                for chunk in _iter_chunks(event, written):
+                for chunk in _iter_message_chunks(event, written):
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
 
-    def _build_members(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {**self.ask_kwargs, **{name: value for name, value in given.items() if name != "stream"}}
+    def _build_question_fields(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self.ask_kwargs, **{name: value for name, value in overrides.items() if name != "stream"}}
 
     def _build_question(self, messages: Sequence[BaseMessage], stop: list[str] | None) -> QuestionIn:
         """Build a question from the messages up to the last human one. Raises `ValueError` if there is none."""
@@ -132,37 +136,39 @@ class ChatLeadline(Connection, BaseChatModel):
             raise ValueError("No human message with text found. Add a HumanMessage.")
         if len(turns) == 1:
             return QuestionIn(question=str(turns[0].text))
-        return QuestionIn(messages=[_to_message(each) for each in turns])
+        return QuestionIn(messages=[_convert_message(each) for each in turns])
 
 
-def _to_message(message: BaseMessage) -> MessageIn:
+def _convert_message(message: BaseMessage) -> MessageIn:
     return MessageIn(role="user" if isinstance(message, HumanMessage) else "assistant", content=str(message.text))
 
 
-def _to_result(answer: AnswerOut) -> ChatResult:
+def _build_chat_result(answer: AnswerOut) -> ChatResult:
     message = AIMessage(
-        neutralize_markdown(answer.text), response_metadata=_build_metadata(answer), usage_metadata=_to_usage(answer)
+        neutralize_markdown(answer.text),
+        response_metadata=_build_response_metadata(answer),
+        usage_metadata=_build_usage_metadata(answer),
     )
     return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def _iter_chunks(event: AnswerEvent, written: MarkdownNeutralizer) -> Iterator[ChatGenerationChunk]:
+def _iter_message_chunks(event: AnswerEvent, neutralizer: MarkdownNeutralizer) -> Iterator[ChatGenerationChunk]:
     """Convert an event to message chunks. Deltas become text, and the last event adds citations and usage."""
     if isinstance(event, DeltaOut):
-        text = written.feed(event.text)
+        text = neutralizer.feed(event.text)
         if text:
             yield ChatGenerationChunk(message=AIMessageChunk(content=text))
     elif isinstance(event, AnswerOut):
         last = AIMessageChunk(
-            content=written.finish(),
-            response_metadata=_build_metadata(event),
-            usage_metadata=_to_usage(event),
+            content=neutralizer.finish(),
+            response_metadata=_build_response_metadata(event),
+            usage_metadata=_build_usage_metadata(event),
             chunk_position="last",
         )
         yield ChatGenerationChunk(message=last)
 
 
-def _build_metadata(answer: AnswerOut) -> dict[str, Any]:
+def _build_response_metadata(answer: AnswerOut) -> dict[str, Any]:
     return {
         "model_provider": _PROVIDER,
         "model_name": _PROVIDER,
@@ -172,7 +178,7 @@ def _build_metadata(answer: AnswerOut) -> dict[str, Any]:
     }
 
 
-def _to_usage(answer: AnswerOut) -> UsageMetadata:
+def _build_usage_metadata(answer: AnswerOut) -> UsageMetadata:
     read, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
     return UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
 
@@ -183,13 +189,13 @@ def _build_content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
     cited = [CitationOut.model_validate(each) for each in message.response_metadata.get("citations", ())]
     annotations: list[blocks.Annotation] = [
         blocks.create_citation(
-            url=CitedSpan(each.document_id, each.start, each.end).address,
+            url=CitedSpan(each.document_id, each.start, each.end).api_path,
             title=each.title,
             start_index=start,
             end_index=end,
             cited_text=each.quote,
             id=f"citation_{start}",
-            **build_extension(each),
+            **build_annotation_extension(each),
         )
         for start, end, each in iter_markers(text, cited)
     ]

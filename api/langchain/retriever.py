@@ -70,7 +70,7 @@ class LeadlineRetriever(Connection, BaseRetriever):
         **kwargs: Any,  # noqa: ANN401 - members of a search's body
     ) -> list[Document]:
         with self.client() as client:
-            return _to_documents(client.search(query, **self._build_members(kwargs)))
+            return _build_documents(client.search(query, **self._build_search_fields(kwargs)))
 
     async def _aget_relevant_documents(
         self,
@@ -80,10 +80,10 @@ class LeadlineRetriever(Connection, BaseRetriever):
         **kwargs: Any,  # noqa: ANN401 - members of a search's body
     ) -> list[Document]:
         async with self.async_client() as client:
-            return _to_documents(await client.search(query, **self._build_members(kwargs)))
+            return _build_documents(await client.search(query, **self._build_search_fields(kwargs)))
 
-    def _build_members(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        members = {**self.search_kwargs, **given}
+    def _build_search_fields(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        members = {**self.search_kwargs, **overrides}
         return {"top_k": members.pop("k", self.k), **members}
 
 
@@ -109,11 +109,13 @@ def search_tool(
     )
 
 
-def _to_documents(found: SearchOut) -> list[Document]:
-    return [Document(page_content=hit.text, id=hit.chunk, metadata=_build_metadata(hit)) for hit in found.hits]
+def _build_documents(response: SearchOut) -> list[Document]:
+    return [
+        Document(page_content=hit.text, id=hit.chunk, metadata=_build_document_metadata(hit)) for hit in response.hits
+    ]
 
 
-def _build_metadata(hit: HitOut) -> dict[str, Any]:
+def _build_document_metadata(hit: HitOut) -> dict[str, Any]:
     place = f", {hit.place}" if hit.place else ""
     return {
         "source": f"{hit.title}{place}, characters {hit.start} to {hit.end}",

@@ -29,11 +29,11 @@ from rlm.requests import StrategyName
 Context = ServerRequestContext[Any, Request]
 
 
-class _TakesLongError(Exception):
+class _LongAnswerError(Exception):
     """The question was routed to a strategy that takes minutes."""
 
 
-async def ask(
+async def answer_question(
     services: Services, caller: Principal, arguments: AskArguments, context: Context, capacity: Capacity
 ) -> AskedOut:
     """Answer the question, or start a run. If the client disconnects, answering stops, whereas a run continues."""
@@ -43,58 +43,58 @@ async def ask(
         request = _require_request(context)
         request.scope[SLOT].release()  # The answer runs in its own thread.
         work = AnswerWork(request, services, caller, capacity.threads, asking)
-        with suppress(_TakesLongError):
-            async with _Progress(context) as progress:
+        with suppress(_LongAnswerError):
+            async with _ProgressReporter(context) as progress:
                 answer = await work.wait_for_answer(
-                    partial(_report_event, progress.report, may_wait=arguments.background is False)
+                    partial(_report_event, progress.report_message, may_wait=arguments.background is False)
                 )
             if answer is None:
                 raise asyncio.CancelledError  # The client disconnected.
             return AskedOut.from_answer(answer)
         arguments = arguments.model_copy(update={"strategy": StrategyName.RECURSIVE})
     run = await run_in_threadpool(_start_run, services, caller, _build_question(arguments))
-    return await run_in_threadpool(_to_wire, services, caller, run)
+    return await run_in_threadpool(_build_run_result, services, caller, run)
 
 
-async def show_run(
+async def get_run_result(
     services: Services, caller: Principal, arguments: RunArguments, context: Context, capacity: Capacity
 ) -> AskedOut:
     """Return a run's progress, and its answer once there is one. Waits up to `wait_seconds` for the run to finish."""
     found = await run_in_threadpool(
         services.answers.runs.load_run, caller.tenant_id, arguments.run, caller.visible_owner
     )
-    if arguments.wait_seconds and not found.ended:
+    if arguments.wait_seconds and not found.has_ended:
         request = _require_request(context)
         current = CurrentCaller.from_request(request, caller, Scope.READ)
         await request.scope[SLOT].move_to(capacity.streams)
-        found = await _wait_for_end(services, found, current, time.monotonic() + arguments.wait_seconds)
-        caller = await current.refresh()
-    return await run_in_threadpool(_to_wire, services, caller, found)
+        found = await _wait_for_run_end(services, found, current, time.monotonic() + arguments.wait_seconds)
+        caller = await current.refresh_principal()
+    return await run_in_threadpool(_build_run_result, services, caller, found)
 
 
 def cancel_run(services: Services, caller: Principal, arguments: CancelArguments) -> AskedOut:
-    return _to_wire(
+    return _build_run_result(
         services, caller, services.answers.runs.cancel(caller.tenant_id, arguments.run, caller.visible_owner)
     )
 
 
-async def _wait_for_end(services: Services, found: Run, current: CurrentCaller, deadline: float) -> Run:
+async def _wait_for_run_end(services: Services, run: Run, current_caller: CurrentCaller, deadline: float) -> Run:
     """Wait until the run is finished or the deadline has passed.
 
     Raises an error as soon as the caller is no longer allowed to see the run.
     """
     changed = asyncio.Event()
-    with services.events.feed.watch(found.tenant_id, found.id, sse.build_waker(changed)):
-        while not found.ended and services.accepting and (left := deadline - time.monotonic()) > 0:
+    with services.events.feed.watch(run.tenant_id, run.id, sse.build_change_callback(changed)):
+        while not run.has_ended and services.accepting and (left := deadline - time.monotonic()) > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await sse.wait_for_change(changed, lambda: services.accepting)
             changed.clear()
-            caller = await current.refresh()
-            found = await run_in_threadpool(
-                services.answers.runs.load_run, caller.tenant_id, found.id, caller.visible_owner
+            caller = await current_caller.refresh_principal()
+            run = await run_in_threadpool(
+                services.answers.runs.load_run, caller.tenant_id, run.id, caller.visible_owner
             )
-    return found
+    return run
 
 
 def _build_question(arguments: AskArguments) -> QuestionIn:
@@ -106,8 +106,8 @@ def _start_run(services: Services, caller: Principal, question: QuestionIn) -> R
     return start_run(services, caller, question, CallerQuestion(services, caller, question))
 
 
-def _to_wire(services: Services, caller: Principal, found: Run) -> AskedOut:
-    return AskedOut.from_run(build_run_out(services, caller, found))
+def _build_run_result(services: Services, caller: Principal, run: Run) -> AskedOut:
+    return AskedOut.from_run(build_run_out(services, caller, run))
 
 
 def _require_request(context: Context) -> Request:
@@ -119,7 +119,7 @@ def _require_request(context: Context) -> Request:
 def _report_event(report: Callable[[str], None], event: Event, *, may_wait: bool) -> None:
     """Report an event as progress. Raises `_TakesLongError` if the question needs a run."""
     if isinstance(event, Routed) and event.strategy == StrategyName.RECURSIVE and not may_wait:
-        raise _TakesLongError
+        raise _LongAnswerError
     if words := _describe_event(event):
         report(words)
 
@@ -143,11 +143,11 @@ def _describe_event(event: Event) -> str:
     return "" if isinstance(event, Delta) else type(event).__name__
 
 
-def _format_count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _format_count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-class _Progress:
+class _ProgressReporter:
     """Reports progress to the client inside a `with` block. `report` may be called from any thread."""
 
     def __init__(self, context: Context) -> None:
@@ -155,11 +155,11 @@ class _Progress:
         self._loop = asyncio.get_running_loop()
         self._told: asyncio.Queue[str] = asyncio.Queue()
 
-    def report(self, words: str) -> None:
+    def report_message(self, message: str) -> None:
         with suppress(RuntimeError):  # The loop is closed.
-            self._loop.call_soon_threadsafe(self._told.put_nowait, words)
+            self._loop.call_soon_threadsafe(self._told.put_nowait, message)
 
-    async def __aenter__(self) -> "_Progress":
+    async def __aenter__(self) -> "_ProgressReporter":
         self._reporting = asyncio.create_task(self._send_reports())
         return self
 

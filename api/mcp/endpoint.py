@@ -32,7 +32,7 @@ class UnknownHostError(ApiError):
     )
 
 
-class Endpoint:
+class McpEndpoint:
     """The ASGI application of `/mcp`. Its server is created on the first request and then keeps running."""
 
     def __init__(self, services: Services, identify: Identify, capacity: Capacity) -> None:
@@ -53,7 +53,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # guard: mcp-known-host
         self._require_known_host(scope)
-        application = await self._ensure_running()
+        application = await self._ensure_server_running()
         await application(scope, receive, send)
 
     def _require_known_host(self, scope: Scope) -> None:
@@ -66,7 +66,7 @@ class Endpoint:
         if origin and urlsplit(origin).hostname not in self._hosts:
             raise UnknownHostError(f"{origin[:100]!r} is not an origin of this service.")
 
-    async def _ensure_running(self) -> ASGIApp:
+    async def _ensure_server_running(self) -> ASGIApp:
         """Run the server in its own task, which ends with the event loop."""
         if self._started is None:
             self._started = asyncio.get_running_loop().create_future()
@@ -74,20 +74,20 @@ class Endpoint:
         # Shielded from cancellation, because one client's disconnect must not cancel the startup for the others.
         return await asyncio.shield(self._started)
 
-    async def _run_server(self, started: "asyncio.Future[ASGIApp]") -> None:
+    async def _run_server(self, application_future: "asyncio.Future[ASGIApp]") -> None:
         try:
             server, application = await asyncio.to_thread(self.ensure_application)
         except Exception as error:  # noqa: BLE001 - raised in each request
-            started.set_exception(error)
+            application_future.set_exception(error)
             return
         async with server.session_manager.run():
-            started.set_result(application)
+            application_future.set_result(application)
             await asyncio.Event().wait()
 
 
-def install(app: FastAPI, services: Services, identify: Identify) -> None:
+def install_endpoint(app: FastAPI, services: Services, identify: Identify) -> None:
     """Add the route. If there is an identity provider, also add the metadata that clients need to find it."""
-    endpoint = Endpoint(services, identify, Capacity(app.state.answer_threads, app.state.streams))
+    endpoint = McpEndpoint(services, identify, Capacity(app.state.answer_threads, app.state.streams))
     if services.settings.mcp_state_keys is not None:
         endpoint.ensure_application()  # The server is built at startup, so that invalid keys prevent the startup.
     app.router.routes.append(Route(PATH, endpoint, methods=["POST"], include_in_schema=False))

@@ -6,7 +6,7 @@ from base64 import b64decode
 from api.admission.services import Services
 from api.answers.asking import require_collections
 from api.documents import multipart
-from api.documents.content_routes import require_active_version
+from api.documents.content_routes import require_active_version_id
 from api.documents.content_schemas import OutlineEntryOut, build_outline
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
@@ -28,14 +28,14 @@ from api.mcp.schemas import (
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.listing import DocumentFilter, ListingCursor
-from ingest.storage.documents.metadata import require_metadata
+from ingest.storage.documents.metadata import validate_metadata
 from ingest.storage.documents.records import ListOrder
 from ingest.storage.queue.records import PRIORITIES, JobKind
-from ingest.storage.texts.normalize import remove_invisible
+from ingest.storage.texts.normalize import remove_invisible_characters
 from retrieval.search.requests import SearchRequest
 
 
-def search(services: Services, caller: Principal, arguments: SearchArguments) -> PassagesOut:
+def search_passages(services: Services, caller: Principal, arguments: SearchArguments) -> PassagesOut:
     require_collections(services, caller, arguments.collections)
     request = SearchRequest(
         tenant_id=caller.tenant_id,
@@ -49,19 +49,19 @@ def search(services: Services, caller: Principal, arguments: SearchArguments) ->
     )
     found = services.asking.searcher.search(request)
     is_reranked = found.reranked is not None and not found.reranked.failure
-    unreadable = [remove_invisible(each.title) for each in found.unreadable]
+    unreadable = [remove_invisible_characters(each.title) for each in found.unreadable]
     return PassagesOut(
         passages=[PassageOut.from_hit(hit) for hit in found.hits], reranked=is_reranked, unreadable=unreadable
     )
 
 
-def read(services: Services, caller: Principal, arguments: ReadArguments) -> TextOut:
+def read_text(services: Services, caller: Principal, arguments: ReadArguments) -> TextOut:
     """Read a span, page or section. Raises `BadRequestError` if the document has no such part."""
     document = services.documents.catalog.load_document(caller.tenant_id, arguments.document, readers=caller.readers)
-    version = require_active_version(services, caller, arguments.document, arguments.version)
+    version = require_active_version_id(services, caller, arguments.document, arguments.version)
     text = services.contents.texts.load_map(version)
     if arguments.page is not None or arguments.section is not None:
-        part = _require_part(build_outline(text.layout, text.characters, ()), arguments)
+        part = _require_outline_entry(build_outline(text.layout, text.characters, ()), arguments)
         # Callers pass `start` to continue reading within a long page or section.
         begin, end = max(part.start, arguments.start or 0), part.end
     else:
@@ -71,17 +71,17 @@ def read(services: Services, caller: Principal, arguments: ReadArguments) -> Tex
     return TextOut(
         document=document.id,
         version=version,
-        title=remove_invisible(document.title or document.name),
+        title=remove_invisible_characters(document.title or document.name),
         place=services.asking.searcher.locate(version, begin, stop).words if begin < stop else "",
         start=begin,
         end=max(begin, stop),
-        text=remove_invisible(services.contents.texts.read(version, begin, stop)),
+        text=remove_invisible_characters(services.contents.texts.read(version, begin, stop)),
         next_start=stop if stop < end else None,
         characters=text.characters,
     )
 
 
-def _require_part(entries: list[OutlineEntryOut], arguments: ReadArguments) -> OutlineEntryOut:
+def _require_outline_entry(entries: list[OutlineEntryOut], arguments: ReadArguments) -> OutlineEntryOut:
     if arguments.section is not None:
         wanted = " ".join(arguments.section.split()).casefold()
         found = [each for each in entries if each.kind == "heading" and each.title.casefold() == wanted]
@@ -100,7 +100,7 @@ def _require_part(entries: list[OutlineEntryOut], arguments: ReadArguments) -> O
 
 
 def read_outline(services: Services, caller: Principal, arguments: OutlineArguments) -> OutlineOut:
-    version = require_active_version(services, caller, arguments.document, None)
+    version = require_active_version_id(services, caller, arguments.document, None)
     text = services.contents.texts.load_map(version)
     entries = build_outline(text.layout, text.characters, services.contents.tables.load_tables(version))
     begin = decode_cursor(arguments.cursor)
@@ -123,7 +123,9 @@ def list_documents(services: Services, caller: Principal, arguments: ListArgumen
         documents=[ListedDocumentOut.from_document(document) for document in page],
         collections=[
             ListedCollectionOut(
-                collection=each.name, title=each.title and remove_invisible(each.title), documents=each.documents
+                collection=each.name,
+                title=each.title and remove_invisible_characters(each.title),
+                documents=each.documents,
             )
             for each in totals
             if caller.collections.can_read(each.name)
@@ -132,7 +134,7 @@ def list_documents(services: Services, caller: Principal, arguments: ListArgumen
     )
 
 
-def upload(services: Services, caller: Principal, arguments: UploadArguments) -> UploadedFileOut:
+def upload_file(services: Services, caller: Principal, arguments: UploadArguments) -> UploadedFileOut:
     """Upload a file, as `POST /v1/documents` does.
 
     Raises `BadRequestError`, or a subclass of `UploadError` if the file is rejected.
@@ -141,7 +143,7 @@ def upload(services: Services, caller: Principal, arguments: UploadArguments) ->
         caller.tenant_id,
         arguments.collection,
         arguments.name,
-        attributes=require_metadata(arguments.metadata),
+        attributes=validate_metadata(arguments.metadata),
         priority=PRIORITIES[arguments.priority],
         key_id=caller.key_id or "",
         owner=caller.owner,
@@ -149,10 +151,10 @@ def upload(services: Services, caller: Principal, arguments: UploadArguments) ->
         sender=caller.readers,
         collections=caller.collections,
     )
-    with services.work.intake.receive(request) as receiving:
+    with services.work.intake.receive_upload(request) as receiving:
         receiving.write(_decode_content(arguments))
         accepted = receiving.accept()
-    services.work.doorbell.ring(JobKind.INGEST)
+    services.work.doorbell.notify(JobKind.INGEST)
     listed = ListedDocumentOut.from_document(accepted.document)
     kept = (
         f"These bytes were already uploaded with different {' and '.join(accepted.kept)}, which were kept."

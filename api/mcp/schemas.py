@@ -13,7 +13,7 @@ from api.http.wire import Wire
 from api.openai.annotations import build_safe_text
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import Document, VersionState
-from ingest.storage.texts.normalize import remove_invisible
+from ingest.storage.texts.normalize import remove_invisible_characters
 from retrieval.search.requests import MAX_QUERY_CHARS
 from retrieval.search.search import Hit
 from rlm.requests import StrategyName
@@ -39,7 +39,7 @@ Filters = Annotated[
     ),
 ]
 DocumentId = Annotated[str, Field(max_length=64, description="A document's id, as returned by `search` and `list`.")]
-Visible = Annotated[str, AfterValidator(remove_invisible)]
+Visible = Annotated[str, AfterValidator(remove_invisible_characters)]
 Cursor = Annotated[str | None, Field(None, description="`next_cursor` of the previous page.")]
 
 

@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from api.admission.access import build_missing_scope_error
 from api.admission.services import Services
 from api.http.middleware import CALLER
-from api.http.problems import BadRequestError, build_problem, format_invalid_members, list_invalid_members
+from api.http.problems import BadRequestError, build_problem, format_invalid_fields, list_invalid_fields
 from api.mcp.asking import Context
 from api.mcp.places import Capacity
 from api.mcp.tools import INSTRUCTIONS, TOOLS, Tool
@@ -79,7 +79,7 @@ class Tools:
             result = await tool.work(self._services, caller, arguments, context, self._capacity)
         except ValidationError as error:
             return _build_error_result(
-                f"{format_invalid_members(list_invalid_members(error.errors()))} Correct the named arguments."
+                f"{format_invalid_fields(list_invalid_fields(error.errors()))} Correct the named arguments."
             )
         except LeadlineError as error:
             body = build_problem(error)
@@ -131,5 +131,5 @@ def _select_hint(error: LeadlineError, hint: str) -> str:
     return known or " ".join(each for each in _SENTENCE.split(hint) if not _ROUTE.search(each))
 
 
-def _build_error_result(words: str) -> CallToolResult:
-    return CallToolResult(content=[TextContent(type="text", text=words)], is_error=True)
+def _build_error_result(message: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(type="text", text=message)], is_error=True)

@@ -70,7 +70,7 @@ class Tool:
         )
 
 
-def _run_in_thread(work: Callable[[Services, Principal, Any], BaseModel]) -> Work:
+def _wrap_in_thread(work: Callable[[Services, Principal, Any], BaseModel]) -> Work:
     async def run(services: Services, caller: Principal, arguments: Any, _: Context, __: Capacity) -> BaseModel:  # noqa: ANN401 - its model
         return await run_in_threadpool(partial(work, services, caller, arguments))
 
@@ -87,7 +87,7 @@ TOOLS = (
         Scope.READ,
         SearchArguments,
         PassagesOut,
-        _run_in_thread(reading.search),
+        _wrap_in_thread(reading.search_passages),
         _READS,
     ),
     Tool(
@@ -98,7 +98,7 @@ TOOLS = (
         Scope.READ,
         ReadArguments,
         TextOut,
-        _run_in_thread(reading.read),
+        _wrap_in_thread(reading.read_text),
         _READS,
     ),
     Tool(
@@ -109,7 +109,7 @@ TOOLS = (
         Scope.READ,
         OutlineArguments,
         OutlineOut,
-        _run_in_thread(reading.read_outline),
+        _wrap_in_thread(reading.read_outline),
         _READS,
     ),
     Tool(
@@ -120,7 +120,7 @@ TOOLS = (
         Scope.READ,
         ListArguments,
         DocumentsOut,
-        _run_in_thread(reading.list_documents),
+        _wrap_in_thread(reading.list_documents),
         _READS,
     ),
     Tool(
@@ -133,7 +133,7 @@ TOOLS = (
         Scope.ASK,
         AskArguments,
         AskedOut,
-        asking.ask,
+        asking.answer_question,
         _ADDS,
     ),
     Tool(
@@ -144,7 +144,7 @@ TOOLS = (
         Scope.READ,
         RunArguments,
         AskedOut,
-        asking.show_run,
+        asking.get_run_result,
         _READS,
     ),
     Tool(
@@ -155,7 +155,7 @@ TOOLS = (
         Scope.ASK,
         CancelArguments,
         AskedOut,
-        _run_in_thread(asking.cancel_run),
+        _wrap_in_thread(asking.cancel_run),
         _REPEATS,
     ),
     Tool(
@@ -167,7 +167,7 @@ TOOLS = (
         Scope.WRITE,
         UploadArguments,
         UploadedFileOut,
-        _run_in_thread(reading.upload),
+        _wrap_in_thread(reading.upload_file),
         _REPEATS,
     ),
 )

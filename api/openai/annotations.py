@@ -30,8 +30,8 @@ def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]
             "start_index": start,
             "end_index": end,
             "title": cited.title,
-            "url": base_url.rstrip("/") + CitedSpan(cited.document_id, cited.start, cited.end).address,
-            "leadline": build_extension(cited),
+            "url": base_url.rstrip("/") + CitedSpan(cited.document_id, cited.start, cited.end).api_path,
+            "leadline": build_annotation_extension(cited),
         }
         for start, end, cited in iter_markers(answer.text, answer.citations)
     ]
@@ -49,9 +49,9 @@ def build_response_annotations(answer: AnswerOut, base_url: str, files: CitedFil
         if files is None:
             found.append({"type": "url_citation", **url})
             continue
-        named = get_file(files, cited)
+        named = get_cited_file(files, cited)
         file = {"type": "file_citation", "file_id": named.id, "filename": named.name, "index": end}
-        found += [{**file, "leadline": build_extension(cited)}, {"type": "url_citation", **url}]
+        found += [{**file, "leadline": build_annotation_extension(cited)}, {"type": "url_citation", **url}]
     return found
 
 
@@ -63,14 +63,14 @@ def iter_markers(text: str, citations: Iterable[CitationOut]) -> Iterator[tuple[
             yield marker.start(), marker.end(), found
 
 
-def get_file(files: CitedFiles, cited: CitationOut) -> NamedFile:
+def get_cited_file(files: CitedFiles, citation: CitationOut) -> NamedFile:
     """Return the file that a citation refers to."""
-    return files.get(cited.document_id) or NamedFile(cited.document_id, cited.title, {})
+    return files.get(citation.document_id) or NamedFile(citation.document_id, citation.title, {})
 
 
-def build_extension(cited: CitationOut) -> dict[str, Any]:
+def build_annotation_extension(citation: CitationOut) -> dict[str, Any]:
     """Return the fields of a citation that have no counterpart in OpenAI's annotations."""
-    return cited.model_dump(mode="json", include=_EXTENSION_MEMBERS)
+    return citation.model_dump(mode="json", include=_EXTENSION_MEMBERS)
 
 
 _EXTENSION_MEMBERS = {

@@ -9,7 +9,7 @@ from api.answers.schemas import BudgetIn, MessageIn, QuestionIn
 from api.http.problems import BadRequestError
 from api.http.wire import Wire
 from api.openai.models import ChosenModel
-from rlm.requests import StrategyName, check_question
+from rlm.requests import StrategyName, normalize_question
 
 _MAX_MESSAGES = 1_000
 _TEXT_PARTS = ("text", "input_text", "output_text")
@@ -49,7 +49,7 @@ class OptionsIn(Wire):
 
 
 def build_question(
-    turns: list[TurnIn], model: ChosenModel, options: OptionsIn | None, *, conversation: str | None = None
+    input_messages: list[TurnIn], model: ChosenModel, options: OptionsIn | None, *, conversation: str | None = None
 ) -> QuestionIn:
     """Build a question from the messages. The last user message is the question.
 
@@ -57,14 +57,14 @@ def build_question(
     the last user message has no text.
     """
     options = options or OptionsIn()
-    spoken = [turn for turn in turns if turn.role in ("user", "assistant") and turn.type == "message"]
+    spoken = [turn for turn in input_messages if turn.role in ("user", "assistant") and turn.type == "message"]
     while spoken and spoken[-1].role != "user":
         spoken.pop()
     if not spoken:
         raise BadRequestError(
             "The request has no user message.", hint="Send a message that has the role `user` and contains text."
         )
-    check_question(_extract_text(spoken[-1]))
+    normalize_question(_extract_text(spoken[-1]))
     messages = [MessageIn(role=turn.role, content=text) for turn in spoken if (text := _extract_text(turn)).strip()]
     collections = [model.collection] if model.collection else options.collections
     asked: dict[str, Any] = {
@@ -81,41 +81,41 @@ def build_question(
     return QuestionIn(messages=messages[-_MAX_MESSAGES:], **asked)
 
 
-def refuse_tools(tools: list[dict[str, Any]], choice: object) -> None:
+def reject_required_tools(tools: list[dict[str, Any]], tool_choice: object) -> None:
     """Raise `BadRequestError` if the request requires the model to call one of the client's own tools.
 
     Optional tools are ignored.
     """
-    named = isinstance(choice, dict) and choice.get("type") not in ("file_search", "allowed_tools")
-    required = choice == "required" and not any(each.get("type") == "file_search" for each in tools)
+    named = isinstance(tool_choice, dict) and tool_choice.get("type") not in ("file_search", "allowed_tools")
+    required = tool_choice == "required" and not any(each.get("type") == "file_search" for each in tools)
     if required or named:
         raise BadRequestError(
             "Leadline answers from documents and does not call client tools.",
             hint="Omit `tool_choice` or send `auto`.",
-            at="tool_choice",
+            field_path="tool_choice",
         )
 
 
-def refuse_form(form: Mapping[str, Any] | None) -> None:
+def reject_structured_output(text_format: Mapping[str, Any] | None) -> None:
     """Raise `BadRequestError` if the request asks for structured output."""
-    if form and form.get("type", "text") != "text":
+    if text_format and text_format.get("type", "text") != "text":
         raise BadRequestError(
             "Answers are Markdown with citations; structured output is not supported.",
             hint="Request text; the response field `leadline` contains the answer in machine-readable form.",
         )
 
 
-def _extract_text(turn: TurnIn) -> str:
+def _extract_text(message: TurnIn) -> str:
     """Return the text of a message. Raises `BadRequestError` for other parts, which would otherwise be ignored."""
-    if isinstance(turn.content, str) or turn.content is None:
-        return turn.content or ""
-    for part in turn.content:
+    if isinstance(message.content, str) or message.content is None:
+        return message.content or ""
+    for part in message.content:
         # guard: non-text-part-refused
         if part.type not in (*_TEXT_PARTS, _REFUSAL):
             raise BadRequestError(
                 f"A message has a part of type `{part.type[:100]}`, but only text is supported.",
                 hint="Upload the file first (with POST /v1/files and a vector store, or with POST /v1/documents), then "
                 "ask about it in text.",
-                at="content",
+                field_path="content",
             )
-    return "\n".join(part.text for part in turn.content if part.type in _TEXT_PARTS and part.text)
+    return "\n".join(part.text for part in message.content if part.type in _TEXT_PARTS and part.text)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from api.answers.schemas import AnswerOut
-from api.http.problems import to_openai_error
+from api.http.problems import convert_to_openai_error
 from api.http.sse import DONE
 from api.openai.annotations import build_safe_text, build_url_citations
 from api.openai.asked import LenientModel, OptionsIn, TurnIn
@@ -45,7 +45,7 @@ def build_completion(answer: AnswerOut, model: str, base_url: str) -> dict[str, 
     message = {"role": "assistant", "content": build_safe_text(answer), "refusal": None, "annotations": annotations}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _get_finish_reason(answer)}
     return {
-        **_build_head(answer.id or generate_work_id(), "chat.completion", model),
+        **_build_object_head(answer.id or generate_work_id(), "chat.completion", model),
         "choices": [choice],
         "usage": build_usage(answer),
         "leadline": answer.model_dump(mode="json"),
@@ -58,46 +58,54 @@ def build_usage(answer: AnswerOut) -> dict[str, Any]:
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
-class ChatChunkWriter:
+class ChatChunkFormatter:
     """Formats the events of an answer as chunks. The chunk after the text contains the text's annotations."""
 
     def __init__(
-        self, keep: Callable[[Answer], AnswerOut], identifier: str, model: str, base_url: str, *, with_usage: bool
+        self,
+        save_answer: Callable[[Answer], AnswerOut],
+        identifier: str,
+        model: str,
+        base_url: str,
+        *,
+        with_usage: bool,
     ) -> None:
-        self._keep = keep
-        self._head = _build_head(identifier, "chat.completion.chunk", model)
+        self._keep = save_answer
+        self._head = _build_object_head(identifier, "chat.completion.chunk", model)
         self._base_url = base_url
         self._with_usage = with_usage
         self._inert = MarkdownNeutralizer()
         self._started = False
 
-    def write_event(self, event: Event) -> str:
+    def format_event(self, event: Event) -> str:
         if isinstance(event, Delta):
-            return self._write_content(self._inert.feed(event.text))
+            return self._format_content(self._inert.feed(event.text))
         if isinstance(event, Completed):
-            return self._write_end(self._keep(event.answer))
+            return self._format_end(self._keep(event.answer))
         return ""
 
-    def write_failure(self, problem: Mapping[str, Any]) -> str:
-        return _format_data({"error": to_openai_error(problem)}) + DONE
+    def format_failure(self, problem: Mapping[str, Any]) -> str:
+        return _format_data_line({"error": convert_to_openai_error(problem)}) + DONE
 
-    def _write_content(self, text: str) -> str:
+    def _format_content(self, text: str) -> str:
         if not text:
             return ""
         role = {} if self._started else {"role": "assistant"}
         self._started = True
         return self._format_chunk({**role, "content": text})
 
-    def _write_end(self, answer: AnswerOut) -> str:
-        rest = self._write_content(self._inert.finish())
+    def _format_end(self, answer: AnswerOut) -> str:
+        rest = self._format_content(self._inert.finish())
         annotations = self._format_chunk({"annotations": _build_annotations(answer, self._base_url)})
         last = self._format_chunk({}, _get_finish_reason(answer), leadline=answer.model_dump(mode="json"))
-        used = _format_data({**self._head, "choices": [], "usage": build_usage(answer)}) if self._with_usage else ""
+        used = (
+            _format_data_line({**self._head, "choices": [], "usage": build_usage(answer)}) if self._with_usage else ""
+        )
         return rest + annotations + last + used + DONE
 
-    def _format_chunk(self, delta: dict[str, Any], finish_reason: str | None = None, **more: object) -> str:
+    def _format_chunk(self, delta: dict[str, Any], finish_reason: str | None = None, **extra_fields: object) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return _format_data({**self._head, "choices": [choice], **more})
+        return _format_data_line({**self._head, "choices": [choice], **extra_fields})
 
 
 def _build_annotations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
@@ -108,9 +116,9 @@ def _get_finish_reason(answer: AnswerOut) -> str:
     return "stop" if answer.finished else "length"
 
 
-def _build_head(identifier: str, kind: str, model: str) -> dict[str, Any]:
-    return {"id": f"chatcmpl-{identifier}", "object": kind, "created": int(time.time()), "model": model}
+def _build_object_head(identifier: str, object_type: str, model: str) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{identifier}", "object": object_type, "created": int(time.time()), "model": model}
 
 
-def _format_data(body: Mapping[str, Any]) -> str:
+def _format_data_line(body: Mapping[str, Any]) -> str:
     return f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode("utf-8", "replace").decode()

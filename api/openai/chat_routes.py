@@ -7,12 +7,12 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.admission.access import AnswersAtOnce, Asker, Caller, HeldSlot, ServicesDep
-from api.admission.idempotency import get_claim
+from api.admission.idempotency import get_claimed_request
 from api.answers.answer_work import AnswerWork
 from api.answers.asking import CallerQuestion, require_collections
 from api.http.problems import CLIENT_CLOSED_REQUEST
-from api.openai.asked import build_question, refuse_form, refuse_tools
-from api.openai.chat import ChatChunkWriter, ChatIn, build_completion
+from api.openai.asked import build_question, reject_required_tools, reject_structured_output
+from api.openai.chat import ChatChunkFormatter, ChatIn, build_completion
 from api.openai.models import BASE, build_model_object, get_base_url, iter_model_names, parse_model
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -50,11 +50,11 @@ async def chat(
     `annotations` say what each marker cites. Anything that would render as an image, link or HTML is written with
     full-width characters. The `leadline` field contains the whole answer with its checked sentences.
     """
-    refuse_tools(body.tools, body.tool_choice)
-    refuse_form(body.response_format)
+    reject_required_tools(body.tools, body.tool_choice)
+    reject_structured_output(body.response_format)
     selected = await run_in_threadpool(parse_model, services, caller, body.model)
     question = build_question(body.messages, selected, body.leadline)
-    claim = get_claim(request)
+    claim = get_claimed_request(request)
     await run_in_threadpool(require_collections, services, caller, question.collections, claim)
     asking = await run_in_threadpool(CallerQuestion, services, caller, question, claim)
     slot.release()  # The answer runs in its own thread.
@@ -62,8 +62,8 @@ async def chat(
     if body.stream:
         identifier = asking.request.used.work.id
         with_usage = body.stream_options is not None and body.stream_options.include_usage
-        writer = ChatChunkWriter(asking.save_answer, identifier, body.model, url, with_usage=with_usage)
-        return await work.stream(writer)
+        writer = ChatChunkFormatter(asking.save_answer, identifier, body.model, url, with_usage=with_usage)
+        return await work.stream_events(writer)
     answer = await work.wait_for_answer()
     if answer is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)

@@ -30,15 +30,15 @@ _ALTERNATIVES: Mapping[str, str] = {
 }
 
 
-def get_alternative(path: str) -> str:
+def get_alternative_hint(path: str) -> str:
     """Return a hint for a path of OpenAI's API, or an empty string for any other path."""
-    return next((words for known, words in _ALTERNATIVES.items() if _is_below(path, known)), "")
+    return next((words for known, words in _ALTERNATIVES.items() if _is_under(path, known)), "")
 
 
 def is_openai_path(path: str) -> bool:
     """Return whether `path` belongs to OpenAI's API, even if this service does not support it."""
-    return any(_is_below(path, known) for known in (*_OFFERED_PATHS, *_ALTERNATIVES))
+    return any(_is_under(path, known) for known in (*_OFFERED_PATHS, *_ALTERNATIVES))
 
 
-def _is_below(path: str, known: str) -> bool:
-    return path == known or path.startswith(f"{known}/")
+def _is_under(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(f"{prefix}/")

@@ -29,26 +29,26 @@ class MarkdownNeutralizer:
         text, self._held = self._held, ""
         return self._neutralize(text, "")
 
-    def _neutralize(self, text: str, following: str) -> str:
+    def _neutralize(self, text: str, next_char: str) -> str:
         out: list[str] = []
         for at, char in enumerate(text):
-            after = text[at + 1] if at + 1 < len(text) else following
+            after = text[at + 1] if at + 1 < len(text) else next_char
             out.append(_FULL_WIDTH[char] if self._starts_markup(char, after) else char)
             self._line = "" if char == "\n" else (self._line + char)[-_MAX_LOOKBEHIND:]
         return "".join(out)
 
-    def _starts_markup(self, char: str, after: str) -> bool:
+    def _starts_markup(self, char: str, next_char: str) -> bool:
         before = self._line[-1:]
         if char == "!":
-            return after == "["
+            return next_char == "["
         if char == "(":
             return before == "]"
         if char == "/":
             return before == ":"
         if char == ":":
-            return before == "]" or after == "/"
+            return before == "]" or next_char == "/"
         if char == "<":
-            return after.isalpha() or after in ("/", "!", "?")
+            return next_char.isalpha() or next_char in ("/", "!", "?")
         return char == "." and self._line[-3:].casefold() == "www"
 
 

@@ -46,7 +46,7 @@ def parse_model(services: Services, caller: Principal, name: str) -> ChosenModel
     if not known or ("/" in rest and collection not in list_readable_collections(services, caller)):
         raise ModelNotFoundError(
             f"Model {name!r} not found.",
-            at="model",
+            field_path="model",
             hint=f"GET /v1/models lists all models. `{BASE}` asks all of your documents.",
         )
     return ChosenModel(name, collection or None, StrategyName(strategy) if strategy else StrategyName.AUTO)

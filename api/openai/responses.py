@@ -15,7 +15,13 @@ from pydantic import Field
 
 from api.answers.schemas import AnswerOut
 from api.http.problems import ApiError
-from api.openai.annotations import CitedFiles, build_extension, build_response_annotations, build_safe_text, get_file
+from api.openai.annotations import (
+    CitedFiles,
+    build_annotation_extension,
+    build_response_annotations,
+    build_safe_text,
+    get_cited_file,
+)
 from api.openai.asked import LenientModel, OptionsIn, TurnIn
 from api.openai.stores.vector_stores import convert_filters
 from ingest.storage.answers.records import NEW_CONVERSATION
@@ -84,7 +90,7 @@ class ResponseIn(LenientModel):
     leadline: OptionsIn | None = None
 
     @property
-    def turns(self) -> list[TurnIn]:
+    def input_messages(self) -> list[TurnIn]:
         return [TurnIn(role="user", content=self.input)] if isinstance(self.input, str) else self.input
 
     @property
@@ -130,12 +136,12 @@ def build_response_object(
     status: str,
     output: Sequence[Mapping[str, Any]] = (),
     *,
-    created: float | None = None,
-    completed: float | None = None,
+    created_at: float | None = None,
+    completed_at: float | None = None,
     answer: AnswerOut | None = None,
     error: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Build a response. `created` and `completed` are Unix timestamps, which default to the current time.
+    """Build a response. `created_at` and `completed_at` are Unix timestamps, which default to the current time.
 
     Request fields that have no effect are returned with their default values.
     """
@@ -143,8 +149,8 @@ def build_response_object(
     return {
         "id": identifier,
         "object": "response",
-        "created_at": int(created or time.time()),
-        "completed_at": None if answer is None else int(completed or time.time()),
+        "created_at": int(created_at or time.time()),
+        "completed_at": None if answer is None else int(completed_at or time.time()),
         "status": status,
         "background": bool(asked.get("background")),
         "conversation": _build_conversation(body, answer),
@@ -198,13 +204,13 @@ def get_result_limit(body: ResponseIn) -> int | None:
     return (max(limits) if limits else MAX_RESULTS) if RESULTS in body.include else None
 
 
-def build_output(answer: AnswerOut, identifier: str, shown: ResponseView) -> list[dict[str, Any]]:
+def build_output_items(answer: AnswerOut, identifier: str, view: ResponseView) -> list[dict[str, Any]]:
     """Return the output items of an answer: the search, if there was one, and the message."""
-    if not shown.with_search:
-        return [build_message(identifier, answer, shown.base_url, None)]
-    files = shown.files_of(answer)
-    search = [build_search_call(identifier, answer.searched.queries, answer, shown.results, files)]
-    return [*(search if answer.searched.read else []), build_message(identifier, answer, shown.base_url, files)]
+    if not view.with_search:
+        return [build_message_output(identifier, answer, view.base_url, None)]
+    files = view.files_of(answer)
+    search = [build_search_call(identifier, answer.searched.queries, answer, view.results, files)]
+    return [*(search if answer.searched.read else []), build_message_output(identifier, answer, view.base_url, files)]
 
 
 def get_response_status(answer: AnswerOut) -> Literal["completed", "incomplete"]:
@@ -218,12 +224,12 @@ def _build_conversation(body: ResponseIn | Mapping[str, Any], answer: AnswerOut 
     return None if found is None else {"id": found}
 
 
-def _build_tool(given: Mapping[str, Any]) -> dict[str, Any]:
+def _build_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "file_search",
-        "vector_store_ids": given.get("vector_store_ids") or [],
-        "filters": given.get("filters"),
-        "max_num_results": given.get("max_num_results"),
+        "vector_store_ids": tool.get("vector_store_ids") or [],
+        "filters": tool.get("filters"),
+        "max_num_results": tool.get("max_num_results"),
         "ranking_options": None,
     }
 
@@ -243,21 +249,24 @@ def build_search_call(
     identifier: str,
     queries: Sequence[str],
     answer: AnswerOut | None = None,
-    most: int | None = None,
+    max_results: int | None = None,
     files: CitedFiles = MappingProxyType({}),
     status: str = "completed",
 ) -> dict[str, Any]:
-    """Return an answer's search as an output item. With `most`, include up to that many of the cited passages."""
+    """Return an answer's search as an output item.
+
+    With `max_results`, include up to that many of the cited passages.
+    """
     results = None
-    if most is not None and answer is not None:
-        cited = [each for each in answer.citations if not each.deleted][:most]
+    if max_results is not None and answer is not None:
+        cited = [each for each in answer.citations if not each.deleted][:max_results]
         results = [
             {
-                "file_id": get_file(files, each).id,
-                "filename": get_file(files, each).name,
+                "file_id": get_cited_file(files, each).id,
+                "filename": get_cited_file(files, each).name,
                 "text": each.quote,
-                "attributes": dict(get_file(files, each).attributes),
-                "leadline": build_extension(each),
+                "attributes": dict(get_cited_file(files, each).attributes),
+                "leadline": build_annotation_extension(each),
             }
             for each in cited
         ]
@@ -270,7 +279,7 @@ def build_search_call(
     }
 
 
-def build_message(identifier: str, answer: AnswerOut, base_url: str, files: CitedFiles | None) -> dict[str, Any]:
+def build_message_output(identifier: str, answer: AnswerOut, base_url: str, files: CitedFiles | None) -> dict[str, Any]:
     part = build_text_part(build_safe_text(answer), build_response_annotations(answer, base_url, files))
     return build_message_item(identifier, "completed" if answer.finished else "incomplete", [part])
 

@@ -10,23 +10,23 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.admission.access import AnswersAtOnce, Asker, Caller, HeldSlot, ServicesDep
-from api.admission.idempotency import get_claim
+from api.admission.idempotency import get_claimed_request
 from api.admission.services import Services
 from api.answers.answer_work import AnswerWork, start_run
 from api.answers.asking import CallerQuestion, build_visible_answer, require_collections
-from api.answers.schemas import AnswerOut, QuestionIn, extract_cited_documents
+from api.answers.schemas import AnswerOut, QuestionIn, extract_cited_document_ids
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from api.openai.annotations import CitedFiles
-from api.openai.asked import TurnIn, build_question, refuse_form, refuse_tools
+from api.openai.asked import TurnIn, build_question, reject_required_tools, reject_structured_output
 from api.openai.models import get_base_url, parse_model
-from api.openai.response_events import ResponseEventWriter
+from api.openai.response_events import ResponseEventFormatter
 from api.openai.responses import (
     MAX_RESULTS,
     RESULTS,
     ResponseIn,
     ResponseNotFoundError,
     ResponseView,
-    build_output,
+    build_output_items,
     build_response_id,
     build_response_object,
     get_response_status,
@@ -60,17 +60,17 @@ async def create(
     continues even if this connection is closed; retrieve it with `GET /v1/responses/{id}`. The `leadline` field
     contains the whole answer with its checked sentences.
     """
-    _refuse_contradictions(body)
-    refuse_tools([each.model_dump() for each in body.tools], body.tool_choice)
-    refuse_form(body.text.format if body.text else None)
+    _reject_conflicting_fields(body)
+    reject_required_tools([each.model_dump() for each in body.tools], body.tool_choice)
+    reject_structured_output(body.text.format if body.text else None)
     question = await run_in_threadpool(_build_question, services, caller, body)
-    claim = get_claim(request)
+    claim = get_claimed_request(request)
     await run_in_threadpool(require_collections, services, caller, question.collections, claim)
-    asking = await run_in_threadpool(partial(CallerQuestion, services, caller, question, claim, kept=body.store))
+    asking = await run_in_threadpool(partial(CallerQuestion, services, caller, question, claim, is_stored=body.store))
     named = partial(build_response_id, with_search=body.with_search)
     if body.background:
         run = await run_in_threadpool(start_run, services, caller, question, asking, claim.id if claim else None)
-        return JSONResponse(build_response_object(named(run.id), body, "queued", created=run.created_at))
+        return JSONResponse(build_response_object(named(run.id), body, "queued", created_at=run.created_at))
     slot.release()  # The answer runs in its own thread.
     work = AnswerWork(request, services, caller, threads, asking)
     identifier, how = (
@@ -78,11 +78,11 @@ async def create(
         _build_view(request, services, caller, body.with_search, get_result_limit(body)),
     )
     if body.stream:
-        return await work.stream(ResponseEventWriter(asking.save_answer, identifier, body, how))
+        return await work.stream_events(ResponseEventFormatter(asking.save_answer, identifier, body, how))
     answer = await work.wait_for_answer()
     if answer is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    output = await run_in_threadpool(build_output, answer, identifier, how)
+    output = await run_in_threadpool(build_output_items, answer, identifier, how)
     return JSONResponse(
         build_response_object(named(identifier), body, get_response_status(answer), output, answer=answer)
     )
@@ -106,7 +106,7 @@ def one(
         raise BadRequestError(
             "A stored response cannot be streamed.",
             hint="Omit `stream`. To follow a background response, use GET /v1/runs/{id}/events.",
-            at="stream",
+            field_path="stream",
         )
     return _load_response(request, services, caller, response_id, MAX_RESULTS if RESULTS in (include or ()) else None)
 
@@ -127,7 +127,7 @@ def delete(response_id: ResponseId, caller: Asker, services: ServicesDep) -> dic
     If the response was generated in the background, its run is stopped and deleted with its log.
     """
     identifier = parse_response_id(response_id)[0]
-    with _translate_not_found(response_id):
+    with _translate_not_found_errors(response_id):
         try:
             services.answers.runs.cancel(caller.tenant_id, identifier, caller.visible_owner)
         except RunNotFoundError:  # The response was generated without a run.
@@ -137,34 +137,34 @@ def delete(response_id: ResponseId, caller: Asker, services: ServicesDep) -> dic
     return {"id": response_id, "object": "response.deleted", "deleted": True}
 
 
-def _refuse_contradictions(body: ResponseIn) -> None:
+def _reject_conflicting_fields(body: ResponseIn) -> None:
     """Raise `BadRequestError` if the request contains fields that cannot be combined."""
     if body.background and body.stream:
         raise BadRequestError(
             "`background` and `stream` cannot be combined.",
             hint="Send `background` alone, and follow the run at GET /v1/runs/{id}/events.",
-            at="stream",
+            field_path="stream",
         )
     if body.background and not body.store:
         raise BadRequestError(
             "A background response must be stored; otherwise nobody could read it.",
             hint="Omit `store`, and delete the response after reading it.",
-            at="store",
+            field_path="store",
         )
     if body.previous_response_id is not None and body.conversation is not None:
         raise BadRequestError(
             "`previous_response_id` and `conversation` cannot be combined.",
             hint="Send only one of them.",
-            at="conversation",
+            field_path="conversation",
         )
 
 
 def _build_question(services: Services, caller: Principal, body: ResponseIn) -> QuestionIn:
     """Build the question, including its scope and its conversation."""
     model = parse_model(services, caller, body.model)
-    turns, conversation = body.turns, body.conversation_id
+    turns, conversation = body.input_messages, body.conversation_id
     if body.previous_response_id is not None:
-        with _translate_not_found(body.previous_response_id):
+        with _translate_not_found_errors(body.previous_response_id):
             before = services.answers.conversations.load_answer(
                 caller.tenant_id, parse_response_id(body.previous_response_id)[0], caller.visible_owner
             )
@@ -181,7 +181,7 @@ def _build_question(services: Services, caller: Principal, body: ResponseIn) -> 
 
 
 @contextmanager
-def _translate_not_found(response_id: str) -> Iterator[None]:
+def _translate_not_found_errors(response_id: str) -> Iterator[None]:
     """Convert errors about a missing answer or run to `ResponseNotFoundError`."""
     try:
         yield
@@ -190,14 +190,14 @@ def _translate_not_found(response_id: str) -> Iterator[None]:
 
 
 def _load_response(
-    request: Request, services: Services, caller: Principal, response_id: str, results: int | None
+    request: Request, services: Services, caller: Principal, response_id: str, result_limit: int | None
 ) -> dict[str, Any]:
     identifier, with_search = parse_response_id(response_id)
-    how = _build_view(request, services, caller, with_search, results)
+    how = _build_view(request, services, caller, with_search, result_limit)
     try:
         kept = services.answers.conversations.load_answer(caller.tenant_id, identifier, caller.visible_owner)
     except AnswerNotFoundError:
-        with _translate_not_found(response_id):
+        with _translate_not_found_errors(response_id):
             run = services.answers.runs.load_run(caller.tenant_id, identifier, caller.visible_owner)
         return _build_run_response(services, caller, response_id, run, how)
     return _build_answer_response(
@@ -206,38 +206,46 @@ def _load_response(
 
 
 def _build_run_response(
-    services: Services, caller: Principal, response_id: str, run: Run, how: ResponseView
+    services: Services, caller: Principal, response_id: str, run: Run, view: ResponseView
 ) -> dict[str, Any]:
     if run.answer is not None:
         deleted = services.answers.conversations.list_withheld_documents(
-            extract_cited_documents(run.answer), caller.readers
+            extract_cited_document_ids(run.answer), caller.readers
         )
-        answer = AnswerOut.from_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
-        return _build_answer_response(response_id, answer, how, run.created_at, run.ended_at)
+        answer = AnswerOut.from_body(
+            run.answer, identifier=run.id, conversation=run.conversation_id, deleted_documents=deleted
+        )
+        return _build_answer_response(response_id, answer, view, run.created_at, run.ended_at)
     if run.state in _ANSWERED:
         raise ResponseNotFoundError(f"Response {response_id!r} not found, because its answer was deleted.")
     status = _STATES.get(run.state, "failed")
     error = {"code": run.failure.code, "message": run.failure.detail} if run.failure else None
-    return build_response_object(response_id, {"background": True}, status, created=run.created_at, error=error)
+    return build_response_object(response_id, {"background": True}, status, created_at=run.created_at, error=error)
 
 
 def _build_answer_response(
-    response_id: str, answer: AnswerOut, how: ResponseView, created: float, completed: float | None
+    response_id: str, answer: AnswerOut, view: ResponseView, created_at: float, completed_at: float | None
 ) -> dict[str, Any]:
     """Return a stored answer as a response. It lacks the request's fields, because these are not stored."""
-    output = build_output(answer, parse_response_id(response_id)[0], how)
+    output = build_output_items(answer, parse_response_id(response_id)[0], view)
     return build_response_object(
-        response_id, {}, get_response_status(answer), output, created=created, completed=completed, answer=answer
+        response_id,
+        {},
+        get_response_status(answer),
+        output,
+        created_at=created_at,
+        completed_at=completed_at,
+        answer=answer,
     )
 
 
 def _build_view(
-    request: Request, services: Services, caller: Principal, with_search: bool, results: int | None
+    request: Request, services: Services, caller: Principal, with_search: bool, result_limit: int | None
 ) -> ResponseView:
     """Return the settings for presenting answers to `caller`."""
 
     def load_files(answer: AnswerOut) -> CitedFiles:
         cited = {each.document_id for each in answer.citations if not each.deleted}
-        return services.documents.files.load_named_files(caller.tenant_id, cited)
+        return services.documents.files.load_document_files(caller.tenant_id, cited)
 
-    return ResponseView(get_base_url(request, services), with_search, results, load_files)
+    return ResponseView(get_base_url(request, services), with_search, result_limit, load_files)

@@ -32,12 +32,12 @@ def ensure_portal_key(
             if key.scopes == scopes:
                 return key
             if user is not None:
-                return keys.change(tenant_id, key.id, {"scopes": scopes})
+                return keys.change_key(tenant_id, key.id, {"scopes": scopes})
         after = page[-1].id
-    return keys.issue(tenant_id, _KEY_NAME, scopes=scopes, user=user)[0]
+    return keys.issue_key(tenant_id, _KEY_NAME, scopes=scopes, user=user)[0]
 
 
-def get_browser_address(url: str) -> str:
+def build_browser_url(url: str) -> str:
     """Return the URL at which a browser on this machine can reach a service.
 
     A wildcard host is replaced with the loopback address.
@@ -48,7 +48,7 @@ def get_browser_address(url: str) -> str:
     return url.rstrip("/")
 
 
-def get_own_address(settings: Settings, scope: RequestScope) -> str:
+def get_own_url(settings: Settings, scope: RequestScope) -> str:
     """Return this service's address for use in links: `LEADLINE_PUBLIC_URL`, otherwise an address on this machine.
 
     The request's `Host` header is used only if it names this machine, for example through an SSH tunnel. If other hosts

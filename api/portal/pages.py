@@ -22,7 +22,7 @@ from api.admission.services import Services
 from api.http.middleware import CALLER
 from api.http.problems import UnauthorizedError, get_status
 from api.portal import provider
-from api.portal.links import get_own_address
+from api.portal.links import get_own_url
 from api.portal.sessions import start_session
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.errors import LeadlineError
@@ -110,7 +110,7 @@ async def provider_sign_in(
 
     Errors are shown on the sign-in page.
     """
-    if not provider.is_configured(served.settings, served.admission.tokens):
+    if not provider.is_sign_in_configured(served.settings, served.admission.tokens):
         return _redirect_to("/sign-in")
     cookie, callback_url = SessionCookie.from_settings(served.settings), _build_callback_url(request, served)
     try:
@@ -118,10 +118,10 @@ async def provider_sign_in(
         if error:
             raise UnauthorizedError("The identity provider did not sign you in.", hint="Try again, or ask its admin.")
         if code:
-            flow = provider.SignInFlow.parse(request.cookies.get(cookie.flow_name))
+            flow = provider.SignInFlow.parse(request.cookies.get(cookie.flow_cookie_name))
             secret = await threads.run(_start_session, served, flow, state, code, callback_url)
             response = _redirect_to("/")
-            cookie.write(response, secret)
+            cookie.write_secret(response, secret)
         else:
             flow = provider.SignInFlow.start()
             response = RedirectResponse(
@@ -129,31 +129,35 @@ async def provider_sign_in(
                 303,
                 headers=HEADERS,
             )
-            cookie.write_flow(response, str(flow), provider.FLOW_SECONDS)
+            cookie.write_sign_in_flow(response, str(flow), provider.FLOW_SECONDS)
     except LeadlineError as refused:
         response = _render_sign_in(request, served, refused)
         response.status_code = get_status(refused)
     if code or error:
-        cookie.clear_flow(response)
+        cookie.clear_sign_in_flow(response)
     return response
 
 
-def _build_callback_url(request: Request, served: Services) -> str:
-    return f"{get_own_address(served.settings, request.scope)}{provider.CALLBACK}"
+def _build_callback_url(request: Request, services: Services) -> str:
+    return f"{get_own_url(services.settings, request.scope)}{provider.CALLBACK}"
 
 
-def _start_session(served: Services, flow: provider.SignInFlow | None, state: str, code: str, callback_url: str) -> str:
-    return start_session(served, provider.authenticate_caller(served, flow, state, code, callback_url))
+def _start_session(
+    services: Services, flow: provider.SignInFlow | None, state: str, code: str, callback_url: str
+) -> str:
+    return start_session(services, provider.authenticate_caller(services, flow, state, code, callback_url))
 
 
-def _render_sign_in(request: Request, served: Services, refused: LeadlineError | None = None) -> Response:
-    detail, hint = refused.public_message if refused else ("", "")
+def _render_sign_in(request: Request, services: Services, error: LeadlineError | None = None) -> Response:
+    detail, hint = error.public_message if error else ("", "")
     return _render_page(
         request,
         "sign_in.html",
         "Sign in",
-        has_provider=served.admission.tokens is not None,
-        provider_link=provider.CALLBACK if provider.is_configured(served.settings, served.admission.tokens) else "",
+        has_provider=services.admission.tokens is not None,
+        provider_link=provider.CALLBACK
+        if provider.is_sign_in_configured(services.settings, services.admission.tokens)
+        else "",
         detail=detail,
         hint=hint,
     )
@@ -225,18 +229,18 @@ async def audit(request: Request) -> Response:
     return _render_private_page(request, "audit.html", "Audit", needs=Scope.ADMIN)
 
 
-def _render_private_page(request: Request, template: str, title: str, **members: object) -> Response:
+def _render_private_page(request: Request, template: str, title: str, **variables: object) -> Response:
     """Render a page for a signed-in caller.
 
     Other callers are redirected to the sign-in page, and then back to this page.
     """
     if request.scope.get(CALLER):
-        return _render_page(request, template, title, **members)
+        return _render_page(request, template, title, **variables)
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return _redirect_to(f"/sign-in?{urlencode({'to': here[:_MAX_RETURN_CHARS]})}")
 
 
-def _render_page(request: Request, template: str, title: str, **members: object) -> HTMLResponse:
+def _render_page(request: Request, template: str, title: str, **variables: object) -> HTMLResponse:
     caller: Principal | None = request.scope.get(CALLER)
     secret: str | None = request.scope.get(SESSION)
     written = _TEMPLATES.get_template(template).render(
@@ -247,7 +251,7 @@ def _render_page(request: Request, template: str, title: str, **members: object)
         scopes=sorted(caller.scopes) if caller else [],
         csrf=compute_csrf_token(secret) if secret else "",
         here=request.url.path,
-        **members,
+        **variables,
     )
     # guard: portal-csp
     return HTMLResponse(written, headers=HEADERS)

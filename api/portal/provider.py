@@ -19,7 +19,7 @@ from api.admission.services import Services, TokenChecker
 from api.http.problems import IdentityProviderUnavailableError, UnauthorizedError
 from api.settings.settings import Settings
 from ingest.storage.accounts.records import Principal
-from retrieval.bounded_replies import ReplyTooLargeError, fetch_short_document, post_form
+from retrieval.bounded_replies import ResponseTooLargeError, fetch_short_document, post_form
 
 log = structlog.get_logger(__name__)
 
@@ -52,12 +52,12 @@ class SignInFlow:
         return f"{self.state}.{self.nonce}.{self.verifier}"
 
 
-def is_configured(settings: Settings, tokens: TokenChecker | None) -> bool:
+def is_sign_in_configured(settings: Settings, token_checker: TokenChecker | None) -> bool:
     """Return True if users can sign in with the provider.
 
     Even if this is False, programs can send tokens from the provider.
     """
-    return tokens is not None and settings.oidc_client_id is not None
+    return token_checker is not None and settings.oidc_client_id is not None
 
 
 def build_authorization_url(settings: Settings, flow: SignInFlow, redirect_uri: str) -> str:
@@ -76,12 +76,12 @@ def build_authorization_url(settings: Settings, flow: SignInFlow, redirect_uri: 
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-    address = _fetch_endpoint(settings, "authorization_endpoint")
+    address = _fetch_endpoint_url(settings, "authorization_endpoint")
     return f"{address}{'&' if '?' in address else '?'}{urlencode(params)}"
 
 
 def authenticate_caller(
-    served: Services, flow: SignInFlow | None, state: str, code: str, redirect_uri: str
+    services: Services, flow: SignInFlow | None, state: str, code: str, redirect_uri: str
 ) -> Principal:
     """Exchange the code for a token, and return the person who has signed in at the provider.
 
@@ -90,11 +90,13 @@ def authenticate_caller(
     """
     # guard: oidc-state
     if flow is None or not hmac.compare_digest(flow.state.encode(), state.encode()):
-        raise _build_refusal("This sign-in was begun in another browser, or too long ago.")
-    token = _exchange_code(served.settings, flow, code, redirect_uri)
-    found = None if served.admission.tokens is None else served.admission.tokens.check_identity(token, flow.nonce)
+        raise _build_sign_in_error("This sign-in was begun in another browser, or too long ago.")
+    token = _exchange_code(services.settings, flow, code, redirect_uri)
+    found = (
+        None if services.admission.tokens is None else services.admission.tokens.check_identity_token(token, flow.nonce)
+    )
     if found is None:
-        raise _build_refusal("The identity provider's answer is not valid here.")
+        raise _build_sign_in_error("The identity provider's answer is not valid here.")
     # The token only proves who has just signed in. The session has its own expiry.
     return replace(found, expires_at=None)
 
@@ -110,23 +112,23 @@ def _exchange_code(settings: Settings, flow: SignInFlow, code: str, redirect_uri
     if settings.oidc_client_secret is not None:
         form["client_secret"] = settings.oidc_client_secret.get_secret_value()
     try:
-        answer = post_form(_fetch_endpoint(settings, "token_endpoint"), form, timeout=_TIMEOUT_SECONDS)
+        answer = post_form(_fetch_endpoint_url(settings, "token_endpoint"), form, timeout=_TIMEOUT_SECONDS)
         token = answer.json().get("id_token") if answer.is_success else None
-    except (httpx.HTTPError, ReplyTooLargeError, ValueError, AttributeError) as error:
+    except (httpx.HTTPError, ResponseTooLargeError, ValueError, AttributeError) as error:
         raise _build_unavailable_error(repr(error)) from error
     if not isinstance(token, str):
         log.info("identity provider returned no token", status=answer.status_code)
-        raise _build_refusal("The identity provider did not confirm this sign-in.")
+        raise _build_sign_in_error("The identity provider did not confirm this sign-in.")
     return token
 
 
-def _fetch_endpoint(settings: Settings, name: str) -> str:
+def _fetch_endpoint_url(settings: Settings, name: str) -> str:
     """Fetch the provider's discovery document and return the URL of the endpoint `name`."""
     place = f"{(settings.oidc_issuer or '').rstrip('/')}/.well-known/openid-configuration"
     try:
         answer = fetch_short_document(place, timeout=_TIMEOUT_SECONDS)
         described: Any = answer.json() if answer.is_success else None
-    except (httpx.HTTPError, ReplyTooLargeError, ValueError) as error:
+    except (httpx.HTTPError, ResponseTooLargeError, ValueError) as error:
         raise _build_unavailable_error(repr(error)) from error
     address = described.get(name) if isinstance(described, dict) else None
     if not isinstance(address, str) or not address.startswith(("https://", "http://")):
@@ -136,7 +138,7 @@ def _fetch_endpoint(settings: Settings, name: str) -> str:
     return address
 
 
-def _build_refusal(detail: str) -> UnauthorizedError:
+def _build_sign_in_error(detail: str) -> UnauthorizedError:
     return UnauthorizedError(detail, hint="Go to /sign-in and begin again.")
 
 

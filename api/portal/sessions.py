@@ -5,10 +5,10 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Actor, ActorKind, set_current_actor
 
 
-def start_session(served: Services, caller: Principal) -> str:
+def start_session(services: Services, caller: Principal) -> str:
     """Start a portal session and return its secret. The settings define the lifetime and the idle timeout."""
     set_current_actor(Actor(ActorKind.CALLER, caller.key_id, caller.user))
-    settings = served.settings
-    return served.accounts.sessions.start(
+    settings = services.settings
+    return services.accounts.sessions.start_session(
         caller, lifetime_seconds=settings.session_hours * 3600, idle_seconds=settings.session_idle_hours * 3600
     )

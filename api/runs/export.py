@@ -28,20 +28,20 @@ _TYPES = {ExportForm.JSON: ("application/json", "json"), ExportForm.MARKDOWN: ("
 EXPORTS: dict[str, Any] = {"application/json": {}, "text/markdown": {}}
 
 
-def build_export(run: RunWithAnswerOut, events: Iterator[RunEventOut], form: ExportForm) -> StreamingResponse:
+def build_export(run: RunWithAnswerOut, events: Iterator[RunEventOut], export_format: ExportForm) -> StreamingResponse:
     """Return the export as a download. The export is generated while it is sent."""
-    media_type, ending = _TYPES[form]
-    written = _iter_json(run, events) if form is ExportForm.JSON else _iter_markdown(run, events)
+    media_type, ending = _TYPES[export_format]
+    written = _iter_json(run, events) if export_format is ExportForm.JSON else _iter_markdown(run, events)
     headers = {"Content-Disposition": f'attachment; filename="run-{run.id}.{ending}"'}
     return StreamingResponse(written, media_type=media_type, headers=headers)
 
 
-def iter_export_events(services: Services, run: Run, *, withheld: bool) -> Iterator[RunEventOut]:
+def iter_export_events(services: Services, run: Run, *, is_withheld: bool) -> Iterator[RunEventOut]:
     """Yield all events of a run, with untruncated model replies."""
     after = 0
     while found := services.answers.runs.list_events(run.tenant_id, run.id, after=after, limit=_EVENTS_PER_READ):
         for event in found:
-            yield RunEventOut.from_event(event, withheld=withheld, whole=True)
+            yield RunEventOut.from_event(event, is_withheld=is_withheld, with_full_replies=True)
         after = found[-1].sequence
 
 
@@ -55,17 +55,17 @@ def _iter_json(run: RunWithAnswerOut, events: Iterator[RunEventOut]) -> Iterator
 
 def _iter_markdown(run: RunWithAnswerOut, events: Iterator[RunEventOut]) -> Iterator[str]:
     yield f"# {_escape_line(run.question)}\n\n"
-    yield from _iter_facts(run)
+    yield from _iter_summary_lines(run)
     if run.failure is not None:
         yield f"\n**{_escape_line(run.failure.detail)}** {_escape_line(run.failure.hint)}\n"
     if run.answer is not None:
-        yield from _iter_answer(run.answer)
+        yield from _iter_answer_blocks(run.answer)
     yield "\n## What was done\n"
     for event in events:
-        yield from _iter_step(event.kind, event.body)
+        yield from _iter_event_blocks(event.kind, event.body)
 
 
-def _iter_facts(run: RunWithAnswerOut) -> Iterator[str]:
+def _iter_summary_lines(run: RunWithAnswerOut) -> Iterator[str]:
     usage, answer = run.usage, run.answer
     yield f"* State: {run.state}\n* Asked: {run.created_at:%Y-%m-%d %H:%M} UTC\n* Run: {run.id}\n"
     if answer is not None:
@@ -83,7 +83,7 @@ def _iter_facts(run: RunWithAnswerOut) -> Iterator[str]:
         )
 
 
-def _iter_answer(answer: AnswerOut) -> Iterator[str]:
+def _iter_answer_blocks(answer: AnswerOut) -> Iterator[str]:
     """Yield the answer as a code block, so that links and images in a model's Markdown are not rendered."""
     yield f"\n## Answer ({answer.status})\n\n{_format_code_block(answer.text)}"
     for note in answer.notes:
@@ -100,11 +100,11 @@ def _iter_answer(answer: AnswerOut) -> Iterator[str]:
         place = f", {_escape_line(cited.place)}" if cited.place else ""
         title = "not available" if cited.deleted else _escape_line(cited.title or "Untitled")
         yield f"* [{cited.number}] {title}{place} (document {cited.document_id}, {cited.start} to {cited.end})\n"
-        for quote in cited.quoted:
+        for quote in cited.quoted_texts:
             yield "\n" + _format_code_block(quote, indent="  ") + "\n"
 
 
-def _iter_step(kind: str, body: dict[str, Any]) -> Iterator[str]:
+def _iter_event_blocks(kind: str, body: dict[str, Any]) -> Iterator[str]:
     if body.get("withheld"):
         yield f"\n### {kind}\n\nWithheld: you cannot read a document of the run, or it was deleted.\n"
     elif kind == "cell":

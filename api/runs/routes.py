@@ -14,7 +14,7 @@ from api.admission.access import Asker, Caller, HeldSlot, ServicesDep, Streams
 from api.admission.current_caller import CurrentCaller, Follower
 from api.admission.services import Services
 from api.answers.run_schemas import MoreIn, RunEndOut, RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
-from api.answers.schemas import extract_cited_documents
+from api.answers.schemas import extract_cited_document_ids
 from api.http import sse
 from api.http.cursors import decode_cursor, encode_cursor, parse_last_event_id
 from api.http.problems import build_problem
@@ -45,7 +45,7 @@ def listing(
     page = found[:limit]
     more = encode_cursor(page[-1].sequence) if len(found) > limit else None
     withheld = services.answers.runs.list_withheld_runs([run.id for run in page], caller.readers)
-    return RunPage(runs=[RunOut.from_run(run, withheld=run.id in withheld) for run in page], next_cursor=more)
+    return RunPage(runs=[RunOut.from_run(run, is_withheld=run.id in withheld) for run in page], next_cursor=more)
 
 
 @router.get("/{run_id}")
@@ -85,9 +85,9 @@ async def events(
     """
     run = await run_in_threadpool(services.answers.runs.load_run, caller.tenant_id, run_id, caller.visible_owner)
     if request.headers.get("accept", "").startswith("application/json"):
-        return await run_in_threadpool(_load_page, services, caller, run, decode_cursor(cursor), limit)
+        return await run_in_threadpool(_load_visible_events_page, services, caller, run, decode_cursor(cursor), limit)
     seen = min(parse_last_event_id(last_event_id), run.events)
-    if run.ended and seen >= run.events:
+    if run.has_ended and seen >= run.events:
         return Response(status_code=204)  # The status 204 tells an EventSource not to reconnect.
     await slot.move_to(streams)
     return StreamingResponse(_stream_events(services, current, run, seen), media_type=sse.MEDIA_TYPE)
@@ -128,12 +128,12 @@ def export(
     document in the run's scope, events have no bodies. `409` while the run is in progress.
     """
     run = services.answers.runs.load_run(caller.tenant_id, run_id, caller.visible_owner)
-    if not run.ended:
+    if not run.has_ended:
         raise RunStateError(
             f"The run is {run.state} and cannot be exported yet.", hint="Wait until it has ended, then download it."
         )
     withheld = bool(services.answers.runs.list_withheld_runs([run.id], caller.readers))
-    events = iter_export_events(services, run, withheld=withheld)
+    events = iter_export_events(services, run, is_withheld=withheld)
     return build_export(build_run_out(services, caller, run), events, form)
 
 
@@ -146,46 +146,58 @@ def delete(run_id: str, caller: Asker, services: ServicesDep) -> None:
 def build_run_out(services: Services, caller: Principal, run: Run) -> RunWithAnswerOut:
     """Return a run with its answer, limited to what the caller may see."""
     position = services.jobs.estimate_position(run.id) if run.state is RunState.QUEUED else None
-    named = extract_cited_documents(run.answer) if run.answer else ()
+    named = extract_cited_document_ids(run.answer) if run.answer else ()
     deleted = services.answers.conversations.list_withheld_documents(named, caller.readers) if named else ()
     withheld = bool(services.answers.runs.list_withheld_runs([run.id], caller.readers))
-    return RunWithAnswerOut.from_run(run, queue_position=position, deleted=deleted, withheld=withheld)
+    return RunWithAnswerOut.from_run(run, queue_position=position, deleted_documents=deleted, is_withheld=withheld)
 
 
-def load_events_page(services: Services, run: Run, after: int, limit: int, *, withheld: bool) -> RunEventPage:
-    """Return a page of a run's events. If `withheld` is true, the events have no bodies."""
-    found = services.answers.runs.list_events(run.tenant_id, run.id, after=after, limit=limit)
-    last = found[-1].sequence if found else after
-    more = encode_cursor(last) if not run.ended or last < run.events else None
-    return RunEventPage(events=[RunEventOut.from_event(each, withheld=withheld) for each in found], next_cursor=more)
+def load_events_page(
+    services: Services, run: Run, last_event_number: int, limit: int, *, is_withheld: bool
+) -> RunEventPage:
+    """Return a page of a run's events. If `is_withheld` is true, the events have no bodies."""
+    found = services.answers.runs.list_events(run.tenant_id, run.id, after=last_event_number, limit=limit)
+    last = found[-1].sequence if found else last_event_number
+    more = encode_cursor(last) if not run.has_ended or last < run.events else None
+    return RunEventPage(
+        events=[RunEventOut.from_event(each, is_withheld=is_withheld) for each in found], next_cursor=more
+    )
 
 
-def _load_page(services: Services, caller: Principal, run: Run, after: int, limit: int) -> RunEventPage:
+def _load_visible_events_page(
+    services: Services, caller: Principal, run: Run, last_event_number: int, limit: int
+) -> RunEventPage:
     withheld = bool(services.answers.runs.list_withheld_runs([run.id], caller.readers))
-    return load_events_page(services, run, after, limit, withheld=withheld)
+    return load_events_page(services, run, last_event_number, limit, is_withheld=withheld)
 
 
-async def _stream_events(services: Services, current: CurrentCaller, run: Run, seen: int) -> AsyncIterator[str]:
-    """Yield every event after `seen` as soon as it is logged, until the run's last event or the process's shutdown.
+async def _stream_events(
+    services: Services, current_caller: CurrentCaller, run: Run, last_event_number: int
+) -> AsyncIterator[str]:
+    """Yield every event after `last_event_number` as soon as it is logged.
+
+    The iterator ends with the run's last event, or when the process shuts down.
 
     While the catalog or the identity provider is unavailable, wait and yield heartbeats.
     """
     changed, sent_at = asyncio.Event(), time.monotonic()
-    with services.events.feed.watch(run.tenant_id, run.id, sse.build_waker(changed)):
+    with services.events.feed.watch(run.tenant_id, run.id, sse.build_change_callback(changed)):
         while services.accepting:
             changed.clear()  # Cleared before loading, so that events logged in the meantime trigger another load.
             try:
-                logged = await run_in_threadpool(_load_next_events, services, await current.refresh(), run, seen)
+                logged = await run_in_threadpool(
+                    _load_next_events, services, await current_caller.refresh_principal(), run, last_event_number
+                )
             except sse.TRANSIENT_ERRORS:
                 logged, sent_at = [], -math.inf
             except LeadlineError as error:  # The status was already sent, so the error is sent as an event.
-                yield sse.format_event("error", build_problem(error), seen)
+                yield sse.format_event("error", build_problem(error), last_event_number)
                 return
             for number, kind, body in logged:
                 yield sse.format_event(kind, body, number)
                 if kind == "end":
                     return
-                seen, sent_at = number, time.monotonic()
+                last_event_number, sent_at = number, time.monotonic()
                 changed.set()  # One page may not contain all new events.
             if time.monotonic() - sent_at > sse.HEARTBEAT_SECONDS:
                 yield sse.HEARTBEAT
@@ -194,22 +206,27 @@ async def _stream_events(services: Services, current: CurrentCaller, run: Run, s
 
 
 def _load_next_events(
-    services: Services, caller: Principal, run: Run, seen: int
+    services: Services, caller: Principal, run: Run, last_event_number: int
 ) -> list[tuple[int, str, dict[str, object]]]:
-    """Return the next events after `seen` in wire format, each with its number, name and body.
+    """Return the next events after `last_event_number` in wire format, each with its number, name and body.
 
     Raises `RunNotFoundError` if the caller is no longer allowed to see the run.
     """
     if caller.visible_owner not in (None, run.owner):  # The caller lost the `admin` scope.
         services.answers.runs.load_run(run.tenant_id, run.id, caller.visible_owner)
-    logged = services.answers.runs.list_events(run.tenant_id, run.id, after=seen, limit=_EVENTS_PER_READ)
+    logged = services.answers.runs.list_events(run.tenant_id, run.id, after=last_event_number, limit=_EVENTS_PER_READ)
     withheld = bool(logged) and bool(services.answers.runs.list_withheld_runs([run.id], caller.readers))
-    return [(each.sequence, each.kind, _to_wire(services, caller, run, each, withheld=withheld)) for each in logged]
+    return [
+        (each.sequence, each.kind, _build_event_json(services, caller, run, each, is_withheld=withheld))
+        for each in logged
+    ]
 
 
-def _to_wire(services: Services, caller: Principal, run: Run, logged: RunEvent, *, withheld: bool) -> dict[str, object]:
-    out = RunEventOut.from_event(logged, withheld=withheld)
-    if logged.kind == "end":
+def _build_event_json(
+    services: Services, caller: Principal, run: Run, event: RunEvent, *, is_withheld: bool
+) -> dict[str, object]:
+    out = RunEventOut.from_event(event, is_withheld=is_withheld)
+    if event.kind == "end":
         ended = build_run_out(services, caller, services.answers.runs.load_run(run.tenant_id, run.id))
         out = RunEndOut(**out.model_dump(), run=ended)
     return out.model_dump(mode="json")

@@ -31,20 +31,20 @@ async def search(
     if body.collections:
         await run_in_threadpool(require_collections, services, caller, body.collections)
     if body.rewrite is None:
-        return await run_in_threadpool(_search, services, body.query, request)
+        return await run_in_threadpool(_run_search, services, body.query, request)
     # guard: rewrite-places
     slot.release()
-    return await threads.start(
-        caller.tenant_id, partial(_search_rewritten, services, get_account(caller), request, body.rewrite)
+    return await threads.start_answer(
+        caller.tenant_id, partial(_run_rewritten_search, services, get_account(caller), request, body.rewrite)
     )
 
 
-def _search(services: Services, query: str, request: SearchRequest) -> SearchOut:
+def _run_search(services: Services, query: str, request: SearchRequest) -> SearchOut:
     return SearchOut.from_result(query, services.asking.searcher.search(request))
 
 
-def _search_rewritten(services: Services, account: Account, request: SearchRequest, how: Rewrite) -> SearchOut:
+def _run_rewritten_search(services: Services, account: Account, request: SearchRequest, rewrite: Rewrite) -> SearchOut:
     rewriting = RewritingSearcher(
-        services.asking.searcher, services.admission.meter.meter_rewriter(account, services.asking.rewriter)
+        services.asking.searcher, services.admission.meter.wrap_rewriter(account, services.asking.rewriter)
     )
-    return SearchOut.from_result(request.query, *rewriting.search(request, how))
+    return SearchOut.from_result(request.query, *rewriting.search(request, rewrite))

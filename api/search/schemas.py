@@ -109,13 +109,13 @@ class RerankedOut(Wire):
     detail: str | None
 
     @classmethod
-    def from_reranked(cls, reranked: "RerankOutcome") -> Self:
+    def from_reranked(cls, outcome: "RerankOutcome") -> Self:
         return cls(
-            state="failed" if reranked.failure else "done",
-            model=reranked.model,
-            passages=reranked.passages,
-            code=reranked.failure or None,
-            detail=reranked.detail or None,
+            state="failed" if outcome.failure else "done",
+            model=outcome.model,
+            passages=outcome.passages,
+            code=outcome.failure or None,
+            detail=outcome.detail or None,
         )
 
 
@@ -143,11 +143,11 @@ class SearchOut(Wire):
     unreadable: list[UnreadableOut] = Field(default_factory=list)
 
     @classmethod
-    def from_result(cls, query: str, result: "SearchResult", rewritten: "RewriteOutcome | None" = None) -> Self:
+    def from_result(cls, query: str, result: "SearchResult", rewrite_outcome: "RewriteOutcome | None" = None) -> Self:
         return cls.from_records(
             result,
             hits=[HitOut.from_hit(hit) for hit in result.hits],
             reranked=RerankedOut.from_reranked(result.reranked) if result.reranked else None,
-            queries=[query, *(also.query for also in (rewritten.queries if rewritten else ()))],
-            rewrite=rewritten and RewriteOut(how=rewritten.how, failure=rewritten.failure or None),
+            queries=[query, *(also.query for also in (rewrite_outcome.queries if rewrite_outcome else ()))],
+            rewrite=rewrite_outcome and RewriteOut(how=rewrite_outcome.how, failure=rewrite_outcome.failure or None),
         )

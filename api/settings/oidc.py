@@ -77,7 +77,7 @@ class OidcSettings(BaseSettings):
 
     @field_validator("oidc_algorithms")
     @classmethod
-    def _require_asymmetric(cls, value: str) -> str:
+    def _require_asymmetric_algorithms(cls, value: str) -> str:
         wrong = set(value.split()) - set(_ALGORITHMS)
         if wrong or not value.split():
             raise ValueError(f"LEADLINE_OIDC_ALGORITHMS may only contain {', '.join(_ALGORITHMS)}")

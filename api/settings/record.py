@@ -13,24 +13,24 @@ from ingest.storage.audit.store import Audit, AuditFilter
 _DIGEST_DIGITS = 4
 
 
-def record_settings(audit: Audit, role: str, *settings: BaseSettings) -> None:
+def record_settings(audit: Audit, process_role: str, *settings: BaseSettings) -> None:
     """Record all settings that differ from their defaults, with only the first digits of each secret's digest."""
-    shown = {name: value for each in settings for name, value in _collect_changed(each).items()}
-    subject = f"settings:{role}"
+    shown = {name: value for each in settings for name, value in _collect_changed_values(each).items()}
+    subject = f"settings:{process_role}"
     last = audit.list_latest(AuditFilter(action=Action.SETTINGS_CHANGED, object=subject), limit=1)
     if not last or last[0].details["settings"] != shown:
-        audit.record(Action.SETTINGS_CHANGED, subject, tenant_id=None, settings=shown)
+        audit.record_action(Action.SETTINGS_CHANGED, subject, tenant_id=None, settings=shown)
 
 
-def _collect_changed(settings: BaseSettings) -> dict[str, Any]:
+def _collect_changed_values(settings: BaseSettings) -> dict[str, Any]:
     defaults = {
         name: field.get_default(call_default_factory=True) for name, field in type(settings).model_fields.items()
     }
     values = {name: value for name, value in settings if value is not None and value != defaults[name]}
-    return {f"LEADLINE_{name}".upper(): _to_loggable(value) for name, value in sorted(values.items())}
+    return {f"LEADLINE_{name}".upper(): _convert_to_loggable(value) for name, value in sorted(values.items())}
 
 
-def _to_loggable(value: object) -> bool | int | float | str:
+def _convert_to_loggable(value: object) -> bool | int | float | str:
     if isinstance(value, SecretStr):
         return _compute_digest(value.get_secret_value())
     if isinstance(value, bool | int | float):

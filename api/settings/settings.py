@@ -21,7 +21,7 @@ from retrieval.encoders.specs import EncoderSettings
 from retrieval.rerank.port import AUTO_CHOICE, parse_reranker
 from retrieval.search.requests import MAX_TOP_K
 from retrieval.search.reranking import DEADLINE_SECONDS
-from rlm.sandbox.port import SandboxForm
+from rlm.sandbox.port import SandboxIsolation
 
 
 class Settings(
@@ -164,8 +164,8 @@ class Settings(
         description="Disk space that a placeholder file in the data folder reserves for deletions and starts on a "
         "full disk. With 0, nothing is reserved, and index files are not preallocated either.",
     )
-    sandbox: SandboxForm = Field(
-        SandboxForm.PLAIN,
+    sandbox: SandboxIsolation = Field(
+        SandboxIsolation.PLAIN,
         description="How model-written code is isolated: `plain` or `bubblewrap`. If the sandbox is not "
         "available, no code runs.",
     )
@@ -252,7 +252,7 @@ class Settings(
 
     @field_validator("judge", "router", "subcalls")
     @classmethod
-    def _check_helper(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _check_helper_model(cls, value: str | None, info: ValidationInfo) -> str | None:
         found = _parse_served_model(value) if value else None
         if value and not found:
             raise ValueError(f"LEADLINE_{str(info.field_name).upper()} must be {_SERVER_FORMAT}")

@@ -52,7 +52,7 @@ class SlackSettings(BaseSettings):
         return self.slack_signing_secret is not None or self.slack_app_token is not None
 
     @model_validator(mode="after")
-    def _require_complete_slack(self) -> "SlackSettings":
+    def _require_complete_credentials(self) -> "SlackSettings":
         if (self.slack_client_id is None) != (self.slack_client_secret is None):
             raise ValueError("LEADLINE_SLACK_CLIENT_ID and LEADLINE_SLACK_CLIENT_SECRET must be set together")
         if self.slack_client_id is not None and self.slack_token_keys is None:

@@ -12,8 +12,8 @@ from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
 from api.runs.routes import load_events_page
 from api.shares.schemas import SharedOut, ShareIn, ShareOut, SharePage
-from api.shares.sharing import is_run_closed, load_shared_run, load_shared_turns
-from ingest.storage.errors import ShareNotFoundError, SharingOffError
+from api.shares.sharing import is_run_log_withheld, load_shared_run, load_shared_turns
+from ingest.storage.errors import ShareNotFoundError, SharingDisabledError
 
 router = APIRouter(prefix="/v1", tags=["shares"])
 
@@ -34,7 +34,7 @@ def create(body: ShareIn, caller: Asker, services: ServicesDep, response: Respon
         caller.owner,
         conversation_id=body.conversation,
         run_id=body.run,
-        ends_at=_compute_end(services, body),
+        ends_at=_compute_expiry_time(services, body),
         owner=caller.visible_owner,
     )
     response.headers["Location"] = f"/v1/shared/{made.id}"
@@ -56,7 +56,7 @@ def listing(
     """
     found = services.answers.shares.list_shares(
         caller.tenant_id,
-        of=conversation or run,
+        target_id=conversation or run,
         before=decode_cursor(cursor) if cursor else None,
         limit=limit + 1,
         owner=caller.visible_owner,
@@ -89,7 +89,7 @@ def read(
         return SharedOut(kind="run", title=run.question, turns=[], next_cursor=None, run=run, **about)
     assert share.conversation_id is not None
     title = services.answers.conversations.load_conversation(caller.tenant_id, share.conversation_id).title
-    turns, last = load_shared_turns(services, caller, share, after=decode_cursor(cursor), limit=limit)
+    turns, last = load_shared_turns(services, caller, share, last_turn_number=decode_cursor(cursor), limit=limit)
     more = None if last is None else encode_cursor(last)
     return SharedOut(kind="conversation", title=title, turns=turns, next_cursor=more, run=None, **about)
 
@@ -108,11 +108,11 @@ def events(
         raise ShareNotFoundError(f"The link {share_id!r} does not lead to a run.")
     run = services.answers.runs.load_run(caller.tenant_id, share.run_id)
     return load_events_page(
-        services, run, decode_cursor(cursor), limit, withheld=is_run_closed(services, caller, run.id)
+        services, run, decode_cursor(cursor), limit, is_withheld=is_run_log_withheld(services, caller, run.id)
     )
 
 
-def _compute_end(services: Services, body: ShareIn) -> float:
+def _compute_expiry_time(services: Services, body: ShareIn) -> float:
     """Return the time at which a new link expires.
 
     Raises `SharingOffError` if sharing is turned off, and `BadRequestError` for a time in the past or too far in the
@@ -120,7 +120,7 @@ def _compute_end(services: Services, body: ShareIn) -> float:
     """
     most = services.settings.share_days * _DAY_SECONDS
     if not most:
-        raise SharingOffError("Sharing links is disabled.")
+        raise SharingDisabledError("Sharing links is disabled.")
     now = time.time()
     if body.expires_at is None:
         return now + most

@@ -39,10 +39,14 @@ class KvCache:
     window: int = 0
     state_bytes: float = 0.0
 
-    def compute_sequence_bytes(self, tokens: int) -> float:
+    def compute_sequence_size(self, sequence_tokens: int) -> float:
         """Return the cache size in bytes for a sequence of this many tokens."""
         # guard: attention-window
-        return self.token_bytes * tokens + self.windowed_token_bytes * min(tokens, self.window) + self.state_bytes
+        return (
+            self.token_bytes * sequence_tokens
+            + self.windowed_token_bytes * min(sequence_tokens, self.window)
+            + self.state_bytes
+        )
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Checkpoint:
     stated_bytes: int | None = None
 
     @property
-    def parameters(self) -> int:
+    def parameter_count(self) -> int:
         return self.linear + self.other
 
     @property
@@ -83,12 +87,12 @@ class Checkpoint:
         if self.stated_bytes is not None:
             return float(self.stated_bytes)
         quantized = self.experts if self.experts_only else self.linear
-        return quantized * self.bits / 8 + (self.parameters - quantized) * _BF16_BYTES
+        return quantized * self.bits / 8 + (self.parameter_count - quantized) * _BF16_BYTES
 
     @property
     def active_bytes(self) -> float:
         """The number of bytes of weights read to generate one token of one sequence."""
-        return self.weight_bytes * self.active / self.parameters
+        return self.weight_bytes * self.active / self.parameter_count
 
     def with_quantization(self, method: str | None, cache_dtype: str = "auto") -> "Checkpoint":
         """Return the checkpoint's sizes with this weight quantization and KV cache type.
@@ -106,7 +110,11 @@ class Checkpoint:
         if method is None:
             return replace(self, cache=cache)
         return replace(
-            self, cache=cache, bits=_parse_bits({"quant_method": method}), experts_only=False, stated_bytes=None
+            self,
+            cache=cache,
+            bits=_compute_bits_per_weight({"quant_method": method}),
+            experts_only=False,
+            stated_bytes=None,
         )
 
 
@@ -155,9 +163,9 @@ class _SizeCounter:
 
     def build_checkpoint(self) -> Checkpoint:
         kinds = [self._get_layer_kind(layer) for layer in range(self.layers)]
-        attention = sum(self._count_attention(kind) for kind in kinds)
+        attention = sum(self._count_attention_weights(kind) for kind in kinds)
         dense, routed, chosen = map(
-            sum, zip(*(self._count_feed_forward(layer) for layer in range(self.layers)), strict=True)
+            sum, zip(*(self._count_feed_forward_weights(layer) for layer in range(self.layers)), strict=True)
         )
         embedding = int(self._config["vocab_size"]) * self.hidden
         tied = bool(self._config.get("tie_word_embeddings", False))
@@ -172,44 +180,44 @@ class _SizeCounter:
             experts=routed,
             layers=self.layers,
             hidden=self.hidden,
-            widest=max(self.inner, self._expert_inner * int(self._config.get("num_experts_per_tok") or 1)),
+            widest=max(self.inner, self._expert_hidden_width * int(self._config.get("num_experts_per_tok") or 1)),
             vocabulary=int(self._config["vocab_size"]),
-            cached_heads=1 if self._latent else self.cached_heads,
-            cache=self._build_cache(kinds),
+            cached_heads=1 if self._latent_width else self.cached_heads,
+            cache=self._build_kv_cache(kinds),
             context_tokens=int(self._config.get("max_position_embeddings") or 0),
-            bits=_parse_bits(quantization),
+            bits=_compute_bits_per_weight(quantization),
             experts_only=quantization.get("quant_method") == "mxfp4",
         )
 
     @property
-    def _latent(self) -> int:
+    def _latent_width(self) -> int:
         return int(self._config.get("kv_lora_rank") or 0)
 
     @property
-    def _experts(self) -> int:
+    def _expert_count(self) -> int:
         names = ("num_local_experts", "num_experts", "n_routed_experts")
         return next((int(self._config[name]) for name in names if self._config.get(name)), 0)
 
     @property
-    def _expert_inner(self) -> int:
-        return int(self._config.get("moe_intermediate_size") or self.inner) if self._experts else 0
+    def _expert_hidden_width(self) -> int:
+        return int(self._config.get("moe_intermediate_size") or self.inner) if self._expert_count else 0
 
-    def _get_layer_kind(self, layer: int) -> str:
+    def _get_layer_kind(self, layer_index: int) -> str:
         stated: Sequence[str] = self._config.get("layer_types") or ()
         if stated:
-            return stated[layer]
+            return stated[layer_index]
         # guard: attention-window-off
         if not self._config.get("sliding_window") or self._config.get("use_sliding_window") is False:
             return "full_attention"
         every = int(self._config.get("sliding_window_pattern") or 0)
-        return "full_attention" if every and (layer + 1) % every == 0 else "sliding_attention"
+        return "full_attention" if every and (layer_index + 1) % every == 0 else "sliding_attention"
 
-    def _count_attention(self, kind: str) -> int:
-        if kind in _LINEAR_LAYERS:
-            keys, values = self._compute_linear_widths()
+    def _count_attention_weights(self, layer_kind: str) -> int:
+        if layer_kind in _LINEAR_LAYERS:
+            keys, values = self._compute_linear_attention_widths()
             return self.hidden * (2 * keys + 2 * values) + values * self.hidden
-        if self._latent:
-            return self._count_latent_attention()
+        if self._latent_width:
+            return self._count_latent_attention_weights()
         queries, cached = self.heads * self.head, self.cached_heads * self.head
         # Qwen2 has biases for queries, keys and values that its configuration does not mention.
         has_bias = self._config.get("attention_bias") or str(self._config.get("model_type", "")).startswith("qwen2")
@@ -218,58 +226,58 @@ class _SizeCounter:
         biases = queries + 2 * cached if has_bias else 0
         return self.hidden * (2 * queries + gated + 2 * cached) + biases
 
-    def _count_latent_attention(self) -> int:
+    def _count_latent_attention_weights(self) -> int:
         config = self._config
         rope, plain, value = (int(config[f"{part}_head_dim"]) for part in ("qk_rope", "qk_nope", "v"))
         narrow = int(config.get("q_lora_rank") or 0)
         wide = self.heads * (plain + rope)
         queries = self.hidden * narrow + narrow * wide if narrow else self.hidden * wide
-        cached = self.hidden * (self._latent + rope) + self._latent * self.heads * (plain + value)
+        cached = self.hidden * (self._latent_width + rope) + self._latent_width * self.heads * (plain + value)
         return queries + cached + self.heads * value * self.hidden
 
-    def _count_feed_forward(self, layer: int) -> tuple[int, int, int]:
+    def _count_feed_forward_weights(self, layer_index: int) -> tuple[int, int, int]:
         """Count a layer's weights: those read for every token, in all routed experts, and in a token's experts."""
-        if not self._is_sparse(layer):
+        if not self._is_sparse_layer(layer_index):
             return 3 * self.hidden * self.inner, 0, 0
-        expert = 3 * self.hidden * self._expert_inner
+        expert = 3 * self.hidden * self._expert_hidden_width
         shared = int(self._config.get("shared_expert_intermediate_size") or 0)
-        shared += int(self._config.get("n_shared_experts") or 0) * self._expert_inner
-        always = self.hidden * self._experts + 3 * self.hidden * shared
-        return always, self._experts * expert, int(self._config.get("num_experts_per_tok") or 1) * expert
+        shared += int(self._config.get("n_shared_experts") or 0) * self._expert_hidden_width
+        always = self.hidden * self._expert_count + 3 * self.hidden * shared
+        return always, self._expert_count * expert, int(self._config.get("num_experts_per_tok") or 1) * expert
 
-    def _is_sparse(self, layer: int) -> bool:
-        if not self._experts or layer in (self._config.get("mlp_only_layers") or ()):
+    def _is_sparse_layer(self, layer_index: int) -> bool:
+        if not self._expert_count or layer_index in (self._config.get("mlp_only_layers") or ()):
             return False
         step = int(self._config.get("decoder_sparse_step") or self._config.get("moe_layer_freq") or 1)
-        return layer >= int(self._config.get("first_k_dense_replace") or 0) and (layer + 1) % step == 0
+        return layer_index >= int(self._config.get("first_k_dense_replace") or 0) and (layer_index + 1) % step == 0
 
-    def _build_cache(self, kinds: Sequence[str]) -> KvCache:
+    def _build_kv_cache(self, layer_kinds: Sequence[str]) -> KvCache:
         """Build the KV cache with 16-bit values, the default type (`auto`)."""
-        linear = sum(kind in _LINEAR_LAYERS for kind in kinds)
-        windowed = sum(kind in _WINDOWED_LAYERS for kind in kinds)
+        linear = sum(kind in _LINEAR_LAYERS for kind in layer_kinds)
+        windowed = sum(kind in _WINDOWED_LAYERS for kind in layer_kinds)
         numbers = 2 * self.cached_heads * self.head
-        if self._latent:
-            numbers = self._latent + int(self._config["qk_rope_head_dim"])
+        if self._latent_width:
+            numbers = self._latent_width + int(self._config["qk_rope_head_dim"])
         return KvCache(
-            token_bytes=(len(kinds) - linear - windowed) * numbers * _BF16_BYTES,
+            token_bytes=(len(layer_kinds) - linear - windowed) * numbers * _BF16_BYTES,
             windowed_token_bytes=windowed * numbers * _BF16_BYTES,
             window=int(self._config.get("sliding_window") or self._config.get("attention_chunk_size") or 0),
             state_bytes=linear * self._count_state_values() * _BF16_BYTES if linear else 0.0,
         )
 
-    def _compute_linear_widths(self) -> tuple[int, int]:
+    def _compute_linear_attention_widths(self) -> tuple[int, int]:
         config = self._config
         keys = int(config["linear_num_key_heads"]) * int(config["linear_key_head_dim"])
         return keys, int(config["linear_num_value_heads"]) * int(config["linear_value_head_dim"])
 
     def _count_state_values(self) -> int:
-        keys, values = self._compute_linear_widths()
+        keys, values = self._compute_linear_attention_widths()
         # The recurrent state. The convolution over queries, keys and values also stores its last inputs.
         remembered = values * int(self._config["linear_key_head_dim"])
         return remembered + (2 * keys + values) * (int(self._config.get("linear_conv_kernel_dim") or 4) - 1)
 
 
-def _parse_bits(quantization: Mapping[str, Any]) -> float:
+def _compute_bits_per_weight(quantization: Mapping[str, Any]) -> float:
     """Return the bits per weight of a linear layer, including its share of the scales.
 
     Raises `CheckpointError` if the quantization method is unknown.

@@ -24,31 +24,33 @@ class CorpusSize:
 
 
 def estimate_corpus(
-    documents: int, tokens_each: float, constants: Constants, *, bytes_each: float | None = None
+    document_count: int, tokens_per_document: float, constants: Constants, *, bytes_per_document: float | None = None
 ) -> CorpusSize:
-    """Estimate the size of a set of documents. Without `bytes_each`, the files are assumed to be plain text.
+    """Estimate the size of a set of documents. Without `bytes_per_document`, the files are assumed to be plain text.
 
     The last chunk of a document is assumed to be half full on average.
     """
-    chunks = documents * max(1.0, tokens_each / constants["chunk_tokens"] + 0.5)
-    size = tokens_each * constants["token_bytes"] if bytes_each is None else bytes_each
-    return CorpusSize(documents, ceil(documents * tokens_each), ceil(documents * size), ceil(chunks))
+    chunks = document_count * max(1.0, tokens_per_document / constants["chunk_tokens"] + 0.5)
+    size = tokens_per_document * constants["token_bytes"] if bytes_per_document is None else bytes_per_document
+    return CorpusSize(
+        document_count, ceil(document_count * tokens_per_document), ceil(document_count * size), ceil(chunks)
+    )
 
 
 @dataclass(frozen=True)
-class EmbeddedNeeds:
+class EmbeddedResources:
     """The processor time, memory and disk space that one process needs to index all documents."""
 
     processor_seconds: float
     memory_bytes: float
     disk_bytes: float
 
-    def compute_index_seconds(self, cores: float) -> float:
+    def compute_index_seconds(self, core_count: float) -> float:
         """Return the time to index all documents on an otherwise idle machine, using all its cores."""
-        return self.processor_seconds / cores
+        return self.processor_seconds / core_count
 
 
-def estimate_embedded_needs(corpus: CorpusSize, constants: Constants) -> EmbeddedNeeds:
+def estimate_embedded_resources(corpus: CorpusSize, constants: Constants) -> EmbeddedResources:
     """Estimate the embedded service's resources as a constant plus amounts per document, chunk and token."""
 
     def compute_total(name: str) -> float:
@@ -59,7 +61,7 @@ def estimate_embedded_needs(corpus: CorpusSize, constants: Constants) -> Embedde
             + corpus.tokens * constants[f"{name}_a_token"]
         )
 
-    return EmbeddedNeeds(
+    return EmbeddedResources(
         processor_seconds=compute_total("processor_seconds"),
         memory_bytes=compute_total("memory_bytes"),
         disk_bytes=compute_total("disk_bytes") + corpus.uploaded_bytes,
@@ -88,21 +90,21 @@ class IndexPlan:
 
 
 def plan_index(
-    corpus: CorpusSize, machine: Machine, constants: Constants, *, dimension: int, available: bool
+    corpus: CorpusSize, machine: Machine, constants: Constants, *, vector_dimension: int, high_availability: bool
 ) -> IndexPlan:
     """Choose the number of nodes, shards and replicas, and the quantization.
 
-    If `available` is true, every shard has replicas on two of at least three nodes. Full vectors, which are exact, are
-    used if they fit in the memory of these nodes, or of one node if `available` is false. Otherwise, searches use
-    vectors quantized to one byte per dimension, and rescore the best hits with full vectors from disk.
+    If `high_availability` is true, every shard has replicas on two of at least three nodes. Full vectors, which are
+    exact, are used if they fit in the memory of these nodes, or of one node if `high_availability` is false. Otherwise,
+    searches use vectors quantized to one byte per dimension, and rescore the best hits with full vectors from disk.
     """
-    replicas = 2 if available else 1
-    overhead, most = constants["vector_overhead"], 3 if available else 1
+    replicas = 2 if high_availability else 1
+    overhead, most = constants["vector_overhead"], 3 if high_availability else 1
     room = machine.memory_gb * _GB * _VECTOR_SHARE
-    full = corpus.chunks * dimension * _FLOAT_BYTES * overhead * replicas
+    full = corpus.chunks * vector_dimension * _FLOAT_BYTES * overhead * replicas
     quantized = full / _FLOAT_BYTES
     words = corpus.chunks * constants["disk_bytes_a_chunk"] * replicas
-    least = 3 if available else 1
+    least = 3 if high_availability else 1
     # guard: large-vectors-quantized
     if full <= room * most:
         nodes, memory, kind = least, full, "none"
@@ -110,18 +112,18 @@ def plan_index(
     else:
         nodes, memory, kind = max(least, ceil(quantized / room)), quantized, "int8"
         reason = f"full vectors would need the memory of {ceil(full / room)} nodes"
-    disk = corpus.chunks * dimension * (_FLOAT_BYTES + (1 if kind == "int8" else 0)) * replicas + words
+    disk = corpus.chunks * vector_dimension * (_FLOAT_BYTES + (1 if kind == "int8" else 0)) * replicas + words
     shards = 1 if nodes == 1 else 2 * nodes
     quantization: Literal["none", "int8"] = "int8" if kind == "int8" else "none"
     return IndexPlan(nodes, shards, replicas, quantization, memory, disk, reason)
 
 
-def fits_one_process(corpus: CorpusSize, machine_memory_bytes: float, constants: Constants) -> bool:
+def fits_in_one_process(corpus: CorpusSize, machine_memory_bytes: float, constants: Constants) -> bool:
     """Return whether the embedded service can handle the documents.
 
     Its searches compare the query with every vector, which is fast up to a million vectors.
     """
-    needs = estimate_embedded_needs(corpus, constants)
+    needs = estimate_embedded_resources(corpus, constants)
     # guard: more-memory-needs-cluster
     # guard: many-chunks-need-cluster
     return corpus.chunks <= _MAX_EMBEDDED_CHUNKS and needs.memory_bytes <= machine_memory_bytes * _VECTOR_SHARE

@@ -50,7 +50,7 @@ class MemoryPlan:
     @property
     def fits(self) -> bool:
         """True if at least one sequence fits that fills the context window."""
-        return self.compute_sequences(self.window) >= 1
+        return self.compute_sequence_count(self.window) >= 1
 
     @property
     def window(self) -> int:
@@ -59,22 +59,22 @@ class MemoryPlan:
     @property
     def tokens(self) -> int:
         """The number of tokens that fit if every sequence fills the context window."""
-        return int(self.compute_sequences(self.window) * self.window)
+        return int(self.compute_sequence_count(self.window) * self.window)
 
-    def compute_sequences(self, tokens: int) -> float:
+    def compute_sequence_count(self, sequence_tokens: int) -> float:
         """Return the number of sequences of this many tokens that fit in the cache."""
         # guard: model-larger-than-memory
         if self.cache <= 0:
             return 0.0
-        whole = -(-tokens // _BLOCK_TOKENS) * _BLOCK_TOKENS
-        return self.cache / _compute_per_gpu(
-            self.checkpoint, self.checkpoint.cache.compute_sequence_bytes(whole), self.gpus
+        whole = -(-sequence_tokens // _BLOCK_TOKENS) * _BLOCK_TOKENS
+        return self.cache / _compute_bytes_per_gpu(
+            self.checkpoint, self.checkpoint.cache.compute_sequence_size(whole), self.gpus
         )
 
-    def compute_concurrency(self, tokens: int) -> int:
+    def compute_concurrency(self, sequence_tokens: int) -> int:
         """Return the number of sequences of this many tokens that can run concurrently, at most `max_num_seqs`."""
         # guard: planned-sequences
-        return min(int(self.compute_sequences(tokens)), self.options.max_num_seqs)
+        return min(int(self.compute_sequence_count(sequence_tokens)), self.options.max_num_seqs)
 
 
 def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> MemoryPlan:
@@ -94,16 +94,16 @@ def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> Mem
     scores = options.max_num_seqs * served.vocabulary * 4 * 2
     running = activations + scores + gpu.context_bytes
     cache = gpu.memory_bytes * options.gpu_memory_utilization - weights - running
-    token = _compute_per_gpu(served, served.cache.token_bytes + served.cache.windowed_token_bytes, gpus)
+    token = _compute_bytes_per_gpu(served, served.cache.token_bytes + served.cache.windowed_token_bytes, gpus)
     return MemoryPlan(gpu, gpus, weights, running, cache, token, served, options)
 
 
-def _compute_per_gpu(checkpoint: Checkpoint, cached: float, gpus: int) -> float:
-    """Return the part of `cached` bytes that one GPU stores.
+def _compute_bytes_per_gpu(checkpoint: Checkpoint, total_bytes: float, gpu_count: int) -> float:
+    """Return the part of `total_bytes` bytes that one GPU stores.
 
     KV heads are distributed over the GPUs, and replicated if there are fewer heads than GPUs.
     """
-    return cached / min(gpus, checkpoint.cached_heads)
+    return total_bytes / min(gpu_count, checkpoint.cached_heads)
 
 
 def load_profile(path: Path) -> ServerOptions:
@@ -114,11 +114,11 @@ def load_profile(path: Path) -> ServerOptions:
         raise CheckpointError(f"Could not read {path}: {error}.") from error
     if not isinstance(read, Mapping):
         raise CheckpointError(f"{path} contains no options.", hint="See the files in deploy/vllm/profiles.")
-    return parse_options(read)
+    return parse_server_options(read)
 
 
-def parse_options(read: Mapping[str, Any]) -> ServerOptions:
+def parse_server_options(profile: Mapping[str, Any]) -> ServerOptions:
     """Parse the options of a profile that determine memory use, ignoring all others."""
-    named = {str(name).replace("-", "_"): value for name, value in read.items()}
+    named = {str(name).replace("-", "_"): value for name, value in profile.items()}
     known = {name: named[name] for name in ServerOptions.__dataclass_fields__ if named.get(name) is not None}
     return ServerOptions(**known)

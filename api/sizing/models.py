@@ -10,18 +10,18 @@ from api.sizing.checkpoint import Checkpoint, CheckpointError, load_checkpoint, 
 _FILE = Path(__file__).with_name("models.json")
 
 
-def load_model(model: str) -> Checkpoint:
+def load_model_checkpoint(name_or_path: str) -> Checkpoint:
     """Load a known model by name, or the checkpoint at a path.
 
     Raises a `CheckpointError` that lists the known names if there is neither.
     """
     known = {name.lower(): name for name in _load_models()}
-    if name := known.get(model.lower()):
-        return parse_checkpoint(_get_config(name), name=name)
-    if Path(model).exists():
-        return load_checkpoint(Path(model))
+    if name := known.get(name_or_path.lower()):
+        return parse_checkpoint(_load_model_config(name), name=name)
+    if Path(name_or_path).exists():
+        return load_checkpoint(Path(name_or_path))
     raise CheckpointError(
-        f"{model} is neither an existing path nor a known model.",
+        f"{name_or_path} is neither an existing path nor a known model.",
         hint=f"Use a checkpoint's folder or config.json, or one of {', '.join(sorted(_load_models()))}.",
     )
 
@@ -37,7 +37,7 @@ def _load_models() -> dict[str, dict[str, Any]]:
     return read
 
 
-def _get_config(name: str) -> dict[str, Any]:
+def _load_model_config(name: str) -> dict[str, Any]:
     entry = _load_models()[name]
-    base = _get_config(entry["like"]) if "like" in entry else {}
+    base = _load_model_config(entry["like"]) if "like" in entry else {}
     return {**base, **entry}

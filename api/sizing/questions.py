@@ -46,25 +46,25 @@ class ModelServer:
     constants: Constants
 
     @property
-    def read_speed(self) -> float:
+    def prompt_tokens_per_second(self) -> float:
         """The number of prompt tokens read per second."""
         flops = self.plan.gpu.teraflops * 1e12 * self.plan.gpus * self.constants["reading_efficiency"]
         return flops / (2 * self.plan.checkpoint.active)
 
-    def compute_step_seconds(self, busy: float, tokens: float) -> float:
-        """Return the duration of a decoding step for a batch of `busy` sequences with this many tokens each."""
+    def compute_step_seconds(self, sequence_count: float, sequence_tokens: float) -> float:
+        """Return the duration of a decoding step for a batch of sequences with this many tokens each."""
         made = self.plan.checkpoint
-        touched: float = 1 - (1 - made.active / made.parameters) ** max(1.0, busy)
-        moved = made.weight_bytes * touched + busy * made.cache.compute_sequence_bytes(int(tokens))
+        touched: float = 1 - (1 - made.active / made.parameter_count) ** max(1.0, sequence_count)
+        moved = made.weight_bytes * touched + sequence_count * made.cache.compute_sequence_size(int(sequence_tokens))
         bandwidth = self.plan.gpu.gigabytes_a_second * 1e9 * self.plan.gpus * self.constants["writing_efficiency"]
         return moved / bandwidth
 
-    def compute_call_seconds(self, question: Question, busy: float) -> float:
-        """Return the duration of a call while `busy` calls are in progress, including this one."""
-        reading = question.prompt_tokens * (1 - question.cached_share) / self.read_speed
+    def compute_call_seconds(self, question: Question, call_count: float) -> float:
+        """Return the duration of a call while `call_count` calls are in progress, including this one."""
+        reading = question.prompt_tokens * (1 - question.cached_share) / self.prompt_tokens_per_second
         steps = question.completion_tokens / self.constants["tokens_a_step"]
         length = question.prompt_tokens + question.completion_tokens
-        return max(1.0, busy) * reading + steps * self.compute_step_seconds(busy, length)
+        return max(1.0, call_count) * reading + steps * self.compute_step_seconds(call_count, length)
 
     def compute_concurrency(self, question: Question) -> int:
         """Return the number of the question's calls that one server can run concurrently."""
@@ -90,12 +90,12 @@ def build_stations(
     each = server.compute_concurrency(question)
     alone = server.compute_call_seconds(question, 1)
 
-    def compute_slowdown(busy: int) -> float:
-        return server.compute_call_seconds(question, busy / replicas) / alone
+    def compute_slowdown(call_count: int) -> float:
+        return server.compute_call_seconds(question, call_count / replicas) / alone
 
     return [
-        Station("API", compute_cores(rate, api), api),
-        Station("vector engine", compute_cores(rate, engine), engine),
+        Station("API", compute_core_count(rate, api), api),
+        Station("vector engine", compute_core_count(rate, engine), engine),
         Station(
             "model server",
             replicas * each,
@@ -108,22 +108,22 @@ def build_stations(
     ]
 
 
-def compute_cores(rate: float, seconds: float, *, share: float = 0.6) -> int:
-    """Return the number of processors for `rate` work items per second that take `seconds` each.
+def compute_core_count(rate: float, work_seconds: float, *, utilization: float = 0.6) -> int:
+    """Return the number of processors for `rate` work items per second that take `work_seconds` each.
 
-    Each processor is assumed to be busy for the fraction `share` of the time.
+    Each processor is assumed to be busy for the fraction `utilization` of the time.
     """
-    return max(1, ceil(rate * seconds / share))
+    return max(1, ceil(rate * work_seconds / utilization))
 
 
-def plan_service(
-    server: ModelServer, question: Question, constants: Constants, *, questions_an_hour: float, p95_seconds: float
+def plan_question_service(
+    server: ModelServer, question: Question, constants: Constants, *, questions_per_hour: float, p95_seconds: float
 ) -> ServicePlan | None:
     """Find the smallest number of model servers for which 95 % of answers take at most `p95_seconds`.
 
     Returns None if no number of servers is enough.
     """
-    rate = questions_an_hour / 3600
+    rate = questions_per_hour / 3600
     if (
         server.compute_concurrency(question) < 1
         or question.calls * server.compute_call_seconds(question, 1) > p95_seconds
@@ -132,9 +132,9 @@ def plan_service(
 
     def simulate(replicas: int) -> SimulationReport | None:
         made = build_stations(server, question, constants, replicas=replicas, rate=rate)
-        if rate > min(station.most for station in made) * _STEADY_SHARE:
+        if rate > min(station.max_rate for station in made) * _STEADY_SHARE:
             return None
-        report = Simulation(made, rate=rate, seconds=_QUESTIONS / rate).run()
+        report = Simulation(made, questions_per_second=rate, duration_seconds=_QUESTIONS / rate).run()
         # guard: late-answers-no-plan
         return report if report.seconds and report.seconds[0.95] <= p95_seconds else None
 
@@ -152,5 +152,7 @@ def plan_service(
         few, best = (middle, best) if tried is None else (few, (middle, tried))
     replicas, report = best
     cores = (constants["api_seconds_of_a_question"], constants["engine_seconds_of_a_search"])
-    gpu_seconds = 3600 * replicas * server.plan.gpus / questions_an_hour
-    return ServicePlan(replicas, compute_cores(rate, cores[0]), compute_cores(rate, cores[1]), report, gpu_seconds)
+    gpu_seconds = 3600 * replicas * server.plan.gpus / questions_per_hour
+    return ServicePlan(
+        replicas, compute_core_count(rate, cores[0]), compute_core_count(rate, cores[1]), report, gpu_seconds
+    )

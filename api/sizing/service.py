@@ -6,16 +6,16 @@ from math import ceil
 from api.sizing.constants import Constants
 from api.sizing.documents import (
     CorpusSize,
-    EmbeddedNeeds,
+    EmbeddedResources,
     IndexPlan,
     Machine,
     estimate_corpus,
-    estimate_embedded_needs,
-    fits_one_process,
+    estimate_embedded_resources,
+    fits_in_one_process,
     plan_index,
 )
 from api.sizing.memory import MemoryPlan
-from api.sizing.questions import ModelServer, ServicePlan, build_direct_question, plan_service
+from api.sizing.questions import ModelServer, ServicePlan, build_direct_question, plan_question_service
 
 PlanRow = tuple[str, int | str, str]
 # One process can serve this many questions per hour. More questions require a cluster.
@@ -46,7 +46,7 @@ class DeploymentPlan:
 
     wanted: Workload
     corpus: CorpusSize
-    needs: EmbeddedNeeds
+    needs: EmbeddedResources
     index: IndexPlan | None
     server: MemoryPlan | None
     service: ServicePlan | None
@@ -128,27 +128,31 @@ class DeploymentPlan:
         ]
 
 
-def plan_deployment(wanted: Workload, server: MemoryPlan | None, constants: Constants) -> DeploymentPlan:
+def plan_deployment(workload: Workload, server: MemoryPlan | None, constants: Constants) -> DeploymentPlan:
     """Plan a single process if it is enough, otherwise a cluster with the fewest sufficient machines."""
-    corpus = estimate_corpus(wanted.documents, wanted.tokens_each, constants)
-    needs = estimate_embedded_needs(corpus, constants)
-    one = fits_one_process(corpus, wanted.memory_gb * 1e9, constants)
+    corpus = estimate_corpus(workload.documents, workload.tokens_each, constants)
+    needs = estimate_embedded_resources(corpus, constants)
+    one = fits_in_one_process(corpus, workload.memory_gb * 1e9, constants)
     one = (
         one
         # guard: many-questions-need-cluster
-        and wanted.questions_an_hour <= _ONE_PROCESS_QUESTIONS
+        and workload.questions_an_hour <= _ONE_PROCESS_QUESTIONS
         # guard: fast-indexing-needs-cluster
-        and needs.compute_index_seconds(wanted.cores) <= wanted.index_hours * 3600
+        and needs.compute_index_seconds(workload.cores) <= workload.index_hours * 3600
     )
-    machine = Machine(wanted.cores, wanted.memory_gb)
-    index = None if one else plan_index(corpus, machine, constants, dimension=wanted.dimension, available=True)
+    machine = Machine(workload.cores, workload.memory_gb)
+    index = (
+        None
+        if one
+        else plan_index(corpus, machine, constants, vector_dimension=workload.dimension, high_availability=True)
+    )
     service = None
-    if server is not None and wanted.questions_an_hour:
-        service = plan_service(
+    if server is not None and workload.questions_an_hour:
+        service = plan_question_service(
             ModelServer(server, constants),
             build_direct_question(constants),
             constants,
-            questions_an_hour=wanted.questions_an_hour,
-            p95_seconds=wanted.answer_seconds,
+            questions_per_hour=workload.questions_an_hour,
+            p95_seconds=workload.answer_seconds,
         )
-    return DeploymentPlan(wanted, corpus, needs, index, server, service)
+    return DeploymentPlan(workload, corpus, needs, index, server, service)

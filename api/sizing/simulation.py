@@ -35,7 +35,7 @@ class Station:
     fixed: bool = False
 
     @property
-    def most(self) -> float:
+    def max_rate(self) -> float:
         """The station's capacity in questions per second, when all servers are busy."""
         return self.places / (self.visits * self.seconds * self.slowdown(self.places))
 
@@ -94,11 +94,11 @@ class _StationQueue:
         self.up_area += self.up * elapsed
         self.changed = now
 
-    def build_report(self, rate: float) -> StationReport:
+    def build_report(self, arrival_rate: float) -> StationReport:
         total = self.changed or 1.0
         return StationReport(
             self.station.name,
-            load=rate / self.station.most,
+            load=arrival_rate / self.station.max_rate,
             busy=self.busy_area / self.up_area if self.up_area else 1.0,
             waiting=self.waiting_area / total,
             wait_seconds=self.waits / self.visits if self.visits else 0.0,
@@ -119,10 +119,12 @@ class Simulation:
     tenth of the time is a warm-up that is not counted.
     """
 
-    def __init__(self, stations: Sequence[Station], *, rate: float, seconds: float, seed: int = 0) -> None:
+    def __init__(
+        self, stations: Sequence[Station], *, questions_per_second: float, duration_seconds: float, seed: int = 0
+    ) -> None:
         self._queues = [_StationQueue(station) for station in stations]
         self._route = [index for index, station in enumerate(stations) for _ in range(station.visits)]
-        self._rate, self._end, self._warm_up = rate, seconds, seconds / 10
+        self._rate, self._end, self._warm_up = questions_per_second, duration_seconds, duration_seconds / 10
         self._random = random.Random(seed)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -132,11 +134,11 @@ class Simulation:
 
     def run(self) -> SimulationReport:
         """Run the simulation. Questions still in progress at the end count neither as answered nor as refused."""
-        self._schedule(self._random.expovariate(self._rate), self._arrive)
+        self._schedule_action(self._random.expovariate(self._rate), self._add_arrival)
         for queue in self._queues:
             for _ in range(queue.station.places):
                 self._schedule_failure(queue)
-        self._schedule(self._warm_up, self._reset_counts)
+        self._schedule_action(self._warm_up, self._reset_counts)
         while self._events and self._events[0][0] <= self._end:
             self._now, _, happen = heapq.heappop(self._events)
             happen()
@@ -150,8 +152,8 @@ class Simulation:
         reports = tuple(queue.build_report(self._rate) for queue in self._queues)
         return SimulationReport(self._arrived, len(took), self._refused, quantiles, reports)
 
-    def _schedule(self, seconds: float, happen: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (self._now + seconds, next(self._numbers), happen))
+    def _schedule_action(self, delay_seconds: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (self._now + delay_seconds, next(self._numbers), action))
 
     def _reset_counts(self) -> None:
         self._arrived = self._refused = 0
@@ -161,12 +163,12 @@ class Simulation:
             queue.busy_area = queue.waiting_area = queue.up_area = queue.waits = 0.0
             queue.visits = queue.refused = 0
 
-    def _arrive(self) -> None:
+    def _add_arrival(self) -> None:
         self._arrived += 1
-        self._visit(_Question(self._now))
-        self._schedule(self._random.expovariate(self._rate), self._arrive)
+        self._visit_next_station(_Question(self._now))
+        self._schedule_action(self._random.expovariate(self._rate), self._add_arrival)
 
-    def _visit(self, question: _Question) -> None:
+    def _visit_next_station(self, question: _Question) -> None:
         if question.stop == len(self._route):
             self._took.append(self._now - question.begun)
             return
@@ -181,59 +183,61 @@ class Simulation:
         else:
             queue.waiting.append((self._now, question))
 
-    def _start_work(self, queue: _StationQueue, question: _Question, since: float) -> None:
+    def _start_work(self, queue: _StationQueue, question: _Question, wait_start: float) -> None:
         queue.busy += 1
         queue.visits += 1
-        queue.waits += self._now - since
+        queue.waits += self._now - wait_start
         number = next(self._numbers)
         queue.under_way[number] = question
         mean = queue.station.seconds * queue.station.slowdown(queue.busy)
         seconds = mean if queue.station.fixed else self._random.expovariate(1 / mean)
-        self._schedule(seconds, lambda: self._finish_work(queue, number))
+        self._schedule_action(seconds, lambda: self._finish_work(queue, number))
 
-    def _finish_work(self, queue: _StationQueue, number: int) -> None:
-        question = queue.under_way.pop(number, None)
+    def _finish_work(self, queue: _StationQueue, work_id: int) -> None:
+        question = queue.under_way.pop(work_id, None)
         # guard: simulated-failure
         if question is None:  # The server has failed, and the work item was requeued.
             return
         queue.advance_to(self._now)
         queue.busy -= 1
-        self._start_waiting(queue)
+        self._start_waiting_work(queue)
         question.stop += 1
-        self._visit(question)
+        self._visit_next_station(question)
 
-    def _start_waiting(self, queue: _StationQueue) -> None:
+    def _start_waiting_work(self, queue: _StationQueue) -> None:
         while queue.waiting and queue.busy < queue.up:
             since, question = queue.waiting.popleft()
             self._start_work(queue, question, since)
 
     def _schedule_failure(self, queue: _StationQueue) -> None:
         if queue.station.failing_seconds:
-            self._schedule(self._random.expovariate(1 / queue.station.failing_seconds), lambda: self._fail_place(queue))
+            self._schedule_action(
+                self._random.expovariate(1 / queue.station.failing_seconds), lambda: self._fail_server(queue)
+            )
 
-    def _fail_place(self, queue: _StationQueue) -> None:
+    def _fail_server(self, queue: _StationQueue) -> None:
         queue.advance_to(self._now)
         queue.up -= 1
         if queue.busy > queue.up:  # A busy server failed, so its work item is requeued first.
             number = self._random.choice(list(queue.under_way))
             queue.waiting.appendleft((self._now, queue.under_way.pop(number)))
             queue.busy -= 1
-        self._schedule(queue.station.repair_seconds, lambda: self._repair_place(queue))
+        self._schedule_action(queue.station.repair_seconds, lambda: self._repair_server(queue))
 
-    def _repair_place(self, queue: _StationQueue) -> None:
+    def _repair_server(self, queue: _StationQueue) -> None:
         queue.advance_to(self._now)
         queue.up += 1
-        self._start_waiting(queue)
+        self._start_waiting_work(queue)
         self._schedule_failure(queue)
 
 
-def compute_erlang_c(places: int, load: float) -> float:
+def compute_wait_probability(server_count: int, load: float) -> float:
     """Return the probability that a question has to wait in an M/M/c queue.
 
     `load` is the arrival rate times the mean service time. The Erlang C formula is computed with the Erlang B
     recursion, which does not overflow. Source: A. K. Erlang, 1917.
     """
     blocked = 1.0
-    for each in range(1, places + 1):
+    for each in range(1, server_count + 1):
         blocked = load * blocked / (each + load * blocked)
-    return blocked / (1 - load / places * (1 - blocked))
+    return blocked / (1 - load / server_count * (1 - blocked))

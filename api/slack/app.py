@@ -17,15 +17,15 @@ from starlette.responses import Response
 from api.admission.services import Services
 from api.http.threads import Threads
 from api.slack.errors import NotConnectedError, SlackError
-from api.slack.files.files import build_file_work
+from api.slack.files.files import build_file_worker
 from api.slack.home import HomeTab
-from api.slack.installing import OAuthRoutes, Seal
+from api.slack.installing import OAuthRoutes, TokenCipher
 from api.slack.intake import SlackIntake
 from api.slack.leases import cancel_tasks
 from api.slack.manifest import SHORTCUT
 from api.slack.people import People
-from api.slack.replies.delivery import build_answer_work
-from api.slack.replies.live import set_session
+from api.slack.replies.delivery import build_answer_worker
+from api.slack.replies.live import set_session_state
 from api.slack.replies.messages import FEEDBACK, GO_AHEAD, PRIVATELY
 from api.slack.replies.waiting import DECISIONS, Decisions
 from api.slack.web import SlackWeb
@@ -47,19 +47,22 @@ class SlackApp:
     Several processes can share the work.
     """
 
-    def __init__(self, served: Services) -> None:
-        settings = served.settings
-        self._served = served
-        self._store = served.slack.store
+    def __init__(self, services: Services) -> None:
+        settings = services.settings
+        self._served = services
+        self._store = services.slack.store
         self._threads = Threads(_THREADS)
         keys = settings.slack_token_keys
-        self._seal = None if keys is None else Seal(keys.get_secret_value())
+        self._seal = None if keys is None else TokenCipher(keys.get_secret_value())
         self._own = settings.slack_bot_token and settings.slack_bot_token.get_secret_value()
-        people = People(self._store, served.slack.files)
-        self._work = build_answer_work(served, people, self.open_web), build_file_work(served, people, self.open_web)
-        self._home = HomeTab(served, people, self.open_web, self._threads)
-        self.intake = SlackIntake(served, self._store, self._wake)
-        self._decisions = Decisions(served, self._wake)
+        people = People(self._store, services.slack.files)
+        self._work = (
+            build_answer_worker(services, people, self.open_web),
+            build_file_worker(services, people, self.open_web),
+        )
+        self._home = HomeTab(services, people, self.open_web, self._threads)
+        self.intake = SlackIntake(services, self._store, self._wake_workers)
+        self._decisions = Decisions(services, self._wake_workers)
         self._knows_own = not self._own  # Whether the workspace of the configured bot token is known.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -67,7 +70,7 @@ class SlackApp:
         secret = settings.slack_signing_secret
         self._bolt = AsyncApp(
             signing_secret="" if secret is None else secret.get_secret_value(),
-            authorize=self._build_authorize(),  # type: ignore[arg-type]  # may return None, for a workspace where the app is not installed
+            authorize=self._build_authorize_function(),  # type: ignore[arg-type]  # may return None, for a workspace where the app is not installed
             client=AsyncWebClient(base_url=settings.slack_api_url),
             process_before_response=True,
             request_verification_enabled=secret is not None,
@@ -109,29 +112,29 @@ class SlackApp:
                     await self._socket.connect_async()  # type: ignore[no-untyped-call]
                 return
             except Exception as error:  # noqa: BLE001 - slack-sdk raises errors of several libraries
-                await self._disconnect()
+                await self._close_socket_mode()
                 log.warning("cannot connect to Slack", error=str(error), seconds=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     async def stop(self) -> None:
-        await self._disconnect()
+        await self._close_socket_mode()
         await cancel_tasks(*self._tasks)
 
-    async def _disconnect(self) -> None:
+    async def _close_socket_mode(self) -> None:
         """Close the Socket Mode connection, even if it is only partially open."""
         socket, self._socket = self._socket, None
         if socket is not None:
             with suppress(Exception):  # Discard the connection even if it cannot be closed.
                 await socket.close_async()  # type: ignore[no-untyped-call]
 
-    def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run_in_background(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine as a background task."""
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _wake(self) -> None:
+    def _wake_workers(self) -> None:
         """Wake the workers for questions and files. Can be called from any thread."""
         if self._loop is not None:
             for each in self._work:
@@ -139,7 +142,7 @@ class SlackApp:
 
     def _get_token(self, workspace: Workspace) -> str:
         if workspace.token and self._seal is not None:
-            return self._seal.unseal_text(workspace.token)
+            return self._seal.decrypt_text(workspace.token)
         return self._own or ""
 
     async def _install_own_workspace(self) -> None:
@@ -152,7 +155,7 @@ class SlackApp:
             await self._threads.run(self._store.install_workspace, workspace)
         self._knows_own = True
 
-    def _build_authorize(self) -> Callable[..., Awaitable[AuthorizeResult | None]]:
+    def _build_authorize_function(self) -> Callable[..., Awaitable[AuthorizeResult | None]]:
         async def authorize(team_id: str | None, enterprise_id: str | None) -> AuthorizeResult | None:
             workspace = None if team_id is None else await self._threads.run(self._store.find_workspace, team_id)
             # guard: slack-event-before-own-token
@@ -182,8 +185,8 @@ class SlackApp:
         self._home.register_listeners(bolt)
         bolt.command("/ask")(self._on_command)
         bolt.shortcut(SHORTCUT)(self._on_shortcut)
-        bolt.action(GO_AHEAD)(self._build_button_listener(self.intake.ask_confirmed))
-        bolt.action(PRIVATELY)(self._build_button_listener(self.intake.ask_privately))
+        bolt.action(GO_AHEAD)(self._build_button_listener(self.intake.ask_confirmed_question))
+        bolt.action(PRIVATELY)(self._build_button_listener(self.intake.ask_question_privately))
         bolt.action(FEEDBACK)(self._on_feedback)
         for action in DECISIONS:
             bolt.action(action)(self._on_decision)
@@ -197,8 +200,8 @@ class SlackApp:
         workspace = await self._load_workspace(body)
         if workspace is not None:
             channel, thread_ts = str(event["channel"]), str(event.get("thread_ts") or "")
-            if not await self._threads.run(self.intake.stop_thread, workspace, channel, thread_ts):
-                self._run_in_background(set_session(self.open_web(workspace), channel, thread_ts, "active"))
+            if not await self._threads.run(self.intake.cancel_thread_questions, workspace, channel, thread_ts):
+                self._run_in_background(set_session_state(self.open_web(workspace), channel, thread_ts, "active"))
 
     async def _on_file_deleted(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         workspace = await self._load_workspace(body)
@@ -230,13 +233,13 @@ class SlackApp:
         await ack()
 
     def _build_button_listener(
-        self, ask: Callable[[SlackQuestion, str, str], str | None]
+        self, submit_question: Callable[[SlackQuestion, str, str], str | None]
     ) -> Callable[..., Awaitable[None]]:
         async def on_press(ack: AsyncAck, body: Mapping[str, Any]) -> None:
             question = await self._load_question(body, str(body["actions"][0]["value"]))
             if question is not None:
                 trigger = str(body.get("trigger_id") or "button")
-                await self._threads.run(ask, question, str(body["user"]["id"]), trigger)
+                await self._threads.run(submit_question, question, str(body["user"]["id"]), trigger)
             await ack()
 
         return on_press
@@ -245,7 +248,7 @@ class SlackApp:
         pressed, user_id = body["actions"][0], str(body["user"]["id"])
         identifier, _, raises = str(pressed["value"]).partition(":")
         question = await self._load_question(body, identifier)
-        decide = self._decisions.decide
+        decide = self._decisions.apply_decision
         notice = await self._threads.run(decide, str(pressed["action_id"]), question, int(raises), user_id)
         await ack()
         workspace = await self._load_workspace(body)
@@ -285,8 +288,8 @@ class SlackApp:
         team = body.get("team_id") or (body.get("team") or {}).get("id")
         return None if team is None else await self._threads.run(self._store.find_workspace, str(team))
 
-    async def _load_question(self, body: Mapping[str, Any], identifier: str) -> SlackQuestion | None:
+    async def _load_question(self, body: Mapping[str, Any], question_id: str) -> SlackQuestion | None:
         """Load a question, or return None if it does not belong to the workspace that sent the payload."""
-        found = await self._threads.run(self._store.find_question, identifier)
+        found = await self._threads.run(self._store.find_question, question_id)
         team = (body.get("team") or {}).get("id")
         return found if found is not None and found.asked.team_id == team else None

@@ -37,9 +37,9 @@ class SlackBusyError(SlackError):
 
     code: ClassVar[str] = "slack_busy"
 
-    def __init__(self, detail: str, seconds: float) -> None:
+    def __init__(self, detail: str, retry_after_seconds: float) -> None:
         super().__init__(detail)
-        self.seconds = seconds
+        self.seconds = retry_after_seconds
 
 
 class SlackUnavailableError(SlackError):

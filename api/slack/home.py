@@ -35,19 +35,19 @@ def _build_text(text: str) -> dict[str, Any]:
 class HomeTab:
     """Handles events from the home tab."""
 
-    def __init__(self, served: Services, people: People, open_web: OpenWeb, threads: Threads) -> None:
-        self._served = served
-        self._store = served.slack.store
+    def __init__(self, services: Services, people: People, open_web: OpenWeb, threads: Threads) -> None:
+        self._served = services
+        self._store = services.slack.store
         self._people = people
         self._open_web = open_web
         self._threads = threads
 
     def register_listeners(self, bolt: AsyncApp) -> None:
-        bolt.event("app_home_opened")(self._on_opened)
+        bolt.event("app_home_opened")(self._on_home_opened)
         bolt.action(CHOOSE)(self._on_channel_chosen)
-        bolt.view(SETTINGS)(self._on_submitted)
+        bolt.view(SETTINGS)(self._on_settings_submitted)
 
-    async def _on_opened(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+    async def _on_home_opened(self, body: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         workspace = await self._load_workspace(body)
         if workspace is not None and event.get("tab") == "home":
             view = build_home_view(self._served.settings.public_url)
@@ -65,24 +65,24 @@ class HomeTab:
             view = await self._build_form(web, workspace, channel, user)
         await web.call("views.open", trigger_id=body["trigger_id"], view=view)
 
-    async def _on_submitted(self, ack: AsyncAck, body: Mapping[str, Any], view: Mapping[str, Any]) -> None:
+    async def _on_settings_submitted(self, ack: AsyncAck, body: Mapping[str, Any], view: Mapping[str, Any]) -> None:
         workspace, channel, user = (
             await self._load_workspace(body),
             str(view["private_metadata"]),
             str(body["user"]["id"]),
         )
         if workspace is not None and await is_member(self._open_web(workspace), workspace, channel, user):
-            await self._threads.run(self._store.set_settings, workspace, channel, parse_settings(view), user)
+            await self._threads.run(self._store.set_channel_settings, workspace, channel, parse_settings(view), user)
         await ack()
 
     async def _build_form(self, web: SlackWeb, workspace: Workspace, channel: str, user: str) -> dict[str, Any]:
         """Build the settings form, with the collections that the user can read from and add files to."""
-        caller = await self._people.fetch_asker(web, workspace, channel, user)
+        caller = await self._people.fetch_user_principal(web, workspace, channel, user)
         totals = await self._threads.run(self._served.accounts.grants.list_collections, workspace.tenant_id)
         names = [each.name for each in totals if caller.collections.can_read(each.name)]
         own = self._served.settings.slack_collection
         to = [name for name in dict.fromkeys([own, *names]) if caller.collections.can_write(name)]
-        settings = await self._threads.run(self._store.load_settings, workspace.team_id, channel)
+        settings = await self._threads.run(self._store.load_channel_settings, workspace.team_id, channel)
         return build_settings_view(channel, settings, names, to if self._served.settings.slack_files else [])
 
     async def _load_workspace(self, body: Mapping[str, Any]) -> Workspace | None:
@@ -115,13 +115,13 @@ def build_home_view(public_url: str | None) -> dict[str, Any]:
 
 
 def build_settings_view(
-    channel: str, settings: ChannelSettings, collections: Sequence[str], to: Sequence[str] = ()
+    channel: str, settings: ChannelSettings, question_collections: Sequence[str], file_collections: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Build the form for a channel's settings.
 
-    Questions can use the collections in `collections`, and files can be added to those in `to`.
+    Questions can use the collections in `question_collections`, and files can be added to those in `file_collections`.
     """
-    offered = [*settings.collections, *(name for name in collections if name not in settings.collections)]
+    offered = [*settings.collections, *(name for name in question_collections if name not in settings.collections)]
     blocks: list[dict[str, Any]] = []
     if offered:
         chosen = [_build_option(name, name) for name in settings.collections]
@@ -132,7 +132,7 @@ def build_settings_view(
             "options": [_build_option(name, name) for name in offered[:_MAX_OPTIONS]],
             **({"initial_options": chosen} if chosen else {}),
         }
-        blocks.append(_build_input("collections", "Collections to ask", menu, optional=True))
+        blocks.append(_build_input("collections", "Collections to ask", menu, is_optional=True))
     strategies = [_build_option(value, label) for value, label in _STRATEGIES.items()]
     first = next((each for each in strategies if each["value"] == settings.strategy), strategies[0])
     radio = {"type": "radio_buttons", "action_id": "value", "options": strategies, "initial_option": first}
@@ -149,13 +149,16 @@ def build_settings_view(
         people["initial_users"] = list(settings.askers)
     blocks += [
         _build_input("strategy", "How answers are made", radio),
-        _build_input("when", "When I answer", boxes, optional=True),
-        _build_input("askers", "Who may ask, and share files", people, optional=True),
+        _build_input("when", "When I answer", boxes, is_optional=True),
+        _build_input("askers", "Who may ask, and share files", people, is_optional=True),
     ]
-    if to or settings.files_to:
+    if file_collections or settings.files_to:
         blocks.append(
             _build_input(
-                "files", "Take in every file that is shared here", _build_files_menu(settings, to), optional=True
+                "files",
+                "Take in every file that is shared here",
+                _build_files_menu(settings, file_collections),
+                is_optional=True,
             )
         )
     return {
@@ -169,8 +172,8 @@ def build_settings_view(
     }
 
 
-def _build_files_menu(settings: ChannelSettings, to: Sequence[str]) -> dict[str, Any]:
-    offered = dict.fromkeys([*([settings.files_to] if settings.files_to else []), *to])
+def _build_files_menu(settings: ChannelSettings, file_collections: Sequence[str]) -> dict[str, Any]:
+    offered = dict.fromkeys([*([settings.files_to] if settings.files_to else []), *file_collections])
     menu: dict[str, Any] = {
         "type": "static_select",
         "action_id": "value",
@@ -219,8 +222,14 @@ _NOT_A_MEMBER_VIEW = {
 }
 
 
-def _build_input(block: str, label: str, element: dict[str, Any], *, optional: bool = False) -> dict[str, Any]:
-    return {"type": "input", "block_id": block, "label": _build_text(label), "element": element, "optional": optional}
+def _build_input(block_id: str, label: str, element: dict[str, Any], *, is_optional: bool = False) -> dict[str, Any]:
+    return {
+        "type": "input",
+        "block_id": block_id,
+        "label": _build_text(label),
+        "element": element,
+        "optional": is_optional,
+    }
 
 
 def _build_option(value: str, label: str) -> dict[str, Any]:

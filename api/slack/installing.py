@@ -28,7 +28,7 @@ from ingest.storage.slack.records import Workspace
 from ingest.storage.slack.store import SlackStore
 
 
-class Seal:
+class TokenCipher:
     """Encrypts strings with the first key, and decrypts them with any key. Raises `SealError` if a key is invalid."""
 
     def __init__(self, keys: str) -> None:
@@ -39,23 +39,23 @@ class Seal:
                 "LEADLINE_SLACK_TOKEN_KEYS contains an invalid key.", hint="Generate keys with `leadline slack key`."
             ) from error
 
-    def seal_text(self, token: str) -> str:
+    def encrypt_text(self, text: str) -> str:
         """Encrypt a string with the first key."""
-        return self._fernet.encrypt(token.encode()).decode()
+        return self._fernet.encrypt(text.encode()).decode()
 
-    def unseal_text(self, sealed: str) -> str:
+    def decrypt_text(self, encrypted_text: str) -> str:
         """Decrypt a string. Raises `SealError` if none of the keys can decrypt it."""
         try:
-            return self._fernet.decrypt(sealed.encode()).decode()
+            return self._fernet.decrypt(encrypted_text.encode()).decode()
         except InvalidToken as error:
             raise SealError(
                 "A workspace's token was encrypted with a key that is not in LEADLINE_SLACK_TOKEN_KEYS.",
                 hint="Append the earlier key to LEADLINE_SLACK_TOKEN_KEYS, or reinstall the app in the workspace.",
             ) from error
 
-    def reseal_text(self, sealed: str) -> str:
+    def reencrypt_text(self, encrypted_text: str) -> str:
         """Decrypt a string, and encrypt it again with the first key."""
-        return self._fernet.rotate(sealed.encode()).decode()
+        return self._fernet.rotate(encrypted_text.encode()).decode()
 
 
 log = structlog.get_logger(__name__)
@@ -66,19 +66,19 @@ _TICKET, _STATE = "ticket", "state"
 _NO_LINK = "Ask whoever runs this service for a link: `leadline slack link`."
 
 
-def build_install_link(settings: Settings, seal: Seal, tenant_id: str) -> str:
+def build_install_link(settings: Settings, cipher: TokenCipher, tenant_id: str) -> str:
     """Build a link that installs the app in a workspace for a tenant. The link expires in an hour."""
     base = (settings.public_url or "").rstrip("/")
-    return f"{base}/slack/install?ticket={_seal_members(seal, _TICKET, LINK_SECONDS, tenant=tenant_id)}"
+    return f"{base}/slack/install?ticket={_encrypt_fields(cipher, _TICKET, LINK_SECONDS, tenant=tenant_id)}"
 
 
 class OAuthRoutes:
     """The routes of an OAuth installation. `settings` must contain an OAuth client and a public address."""
 
-    def __init__(self, settings: Settings, store: SlackStore, seal: Seal, threads: Threads) -> None:
+    def __init__(self, settings: Settings, store: SlackStore, cipher: TokenCipher, threads: Threads) -> None:
         self._settings = settings
         self._store = store
-        self._seal = seal
+        self._seal = cipher
         self._threads = threads
         self._redirect = f"{(settings.public_url or '').rstrip('/')}/slack/oauth_redirect"
 
@@ -87,9 +87,9 @@ class OAuthRoutes:
         router.get("/slack/oauth_redirect")(self._finish_install)
 
     async def _start_install(self, ticket: Annotated[str, Query(max_length=2_000)] = "") -> Response:
-        opened = _unseal_members(self._seal, _TICKET, ticket)
+        opened = _decrypt_fields(self._seal, _TICKET, ticket)
         nonce = secrets.token_urlsafe(24)
-        state = _seal_members(self._seal, _STATE, _STATE_SECONDS, tenant=opened["tenant"], nonce=nonce)
+        state = _encrypt_fields(self._seal, _STATE, _STATE_SECONDS, tenant=opened["tenant"], nonce=nonce)
         address = AuthorizeUrlGenerator(
             client_id=self._settings.slack_client_id or "",
             scopes=[*SCOPES, *OPTIONAL_SCOPES],
@@ -108,7 +108,7 @@ class OAuthRoutes:
         error: Annotated[str, Query(max_length=200)] = "",
         nonce: Annotated[str, Cookie(alias=_COOKIE)] = "",
     ) -> Response:
-        opened = _unseal_members(self._seal, _STATE, state)
+        opened = _decrypt_fields(self._seal, _STATE, state)
         if not hmac.compare_digest(str(opened["nonce"]).encode(), nonce.encode()):
             raise BadRequestError(
                 "This installation was started in a different browser.", hint="Open the link again in this browser."
@@ -143,20 +143,20 @@ class OAuthRoutes:
             tenant_id,
             str(found["team"].get("name", "")),
             str(found["bot_user_id"]),
-            self._seal.seal_text(str(found["access_token"])),
+            self._seal.encrypt_text(str(found["access_token"])),
             tuple(each for each in str(found.get("scope", "")).split(",") if each),
             str((found.get("authed_user") or {}).get("id", "")),
         )
 
 
-def _seal_members(seal: Seal, kind: str, seconds: float, **members: str) -> str:
-    return seal.seal_text(json.dumps({"kind": kind, "until": time.time() + seconds, **members}))
+def _encrypt_fields(cipher: TokenCipher, kind: str, lifetime_seconds: float, **fields: str) -> str:
+    return cipher.encrypt_text(json.dumps({"kind": kind, "until": time.time() + lifetime_seconds, **fields}))
 
 
-def _unseal_members(seal: Seal, kind: str, sealed: str) -> dict[str, Any]:
+def _decrypt_fields(cipher: TokenCipher, kind: str, encrypted_text: str) -> dict[str, Any]:
     """Decrypt the fields of a ticket or OAuth state. Raises `BadRequestError` if it is invalid or expired."""
     try:
-        found: dict[str, Any] = json.loads(seal.unseal_text(sealed))
+        found: dict[str, Any] = json.loads(cipher.decrypt_text(encrypted_text))
     except SealError as error:
         raise BadRequestError("This link is invalid.", hint=_NO_LINK) from error
     if found.get("kind") != kind or float(found.get("until", 0)) < time.time():

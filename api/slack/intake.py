@@ -12,7 +12,7 @@ import structlog
 
 from api.admission.services import Services
 from ingest.storage.errors import LeadlineError, RunNotFoundError
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.slack.records import IncomingQuestion, IncomingShare, SharedFile, SlackQuestion, Surface, Workspace
 from ingest.storage.slack.store import SlackStore
 
@@ -35,26 +35,26 @@ Event = Mapping[str, Any]
 class SlackIntake:
     """Accepts events from workspaces. Calls `wake` after storing a question or file."""
 
-    def __init__(self, served: Services, store: SlackStore, wake: Callable[[], None]) -> None:
-        self._served = served
+    def __init__(self, services: Services, store: SlackStore, wake: Callable[[], None]) -> None:
+        self._served = services
         self._store = store
-        self._files = served.slack.files
+        self._files = services.slack.files
         self._wake = wake
 
     def accept_message(self, workspace: Workspace, event: Event, event_id: str) -> str | None:
         """Store the files and the question of a message to the bot. Returns the question's id, if any."""
         if event.get("subtype") in _CHANGE_SUBTYPES:
-            self._record_gone_files(workspace, event)
+            self._record_removed_files(workspace, event)
         if event.get("subtype") not in _PERSON_SUBTYPES or event.get("bot_id") or not event.get("user"):
             return None
         if event["user"] == workspace.bot_user_id:
             return None
         channel, text, has_files = str(event["channel"]), str(event.get("text") or ""), bool(event.get("files"))
-        is_for_us = self._is_for_us(workspace, event, text)
+        is_for_us = self._is_for_bot(workspace, event, text)
         if not (is_for_us or has_files) or not self._can_ask(workspace.team_id, channel, str(event["user"])):
             return None
-        if has_files and (is_for_us or self._store.load_settings(workspace.team_id, channel).files_to):
-            self._store_files(workspace, channel, event, str(event["user"]), takes_part=is_for_us)
+        if has_files and (is_for_us or self._store.load_channel_settings(workspace.team_id, channel).files_to):
+            self._store_files(workspace, channel, event, str(event["user"]), is_participant=is_for_us)
         if not is_for_us or (has_files and not extract_question(text, workspace.bot_user_id)):
             return None
         direct = event.get("channel_type") in _DIRECT_TYPES
@@ -87,7 +87,7 @@ class SlackIntake:
         # guard: slack-shortcut-permission
         if not self._can_ask(workspace.team_id, channel, str(payload["user"]["id"])):
             return None
-        self._store_files(workspace, channel, message, str(payload["user"]["id"]), takes_part=True)
+        self._store_files(workspace, channel, message, str(payload["user"]["id"]), is_participant=True)
         if message.get("files") and not extract_question(str(message.get("text") or ""), workspace.bot_user_id):
             return None
         direct = channel.startswith("D")
@@ -105,7 +105,7 @@ class SlackIntake:
             {f"shortcut:{payload['trigger_id']}", f"message:{channel}:{message['ts']}"},
         )
 
-    def ask_confirmed(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
+    def ask_confirmed_question(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
         """Repeat a question that was rejected as too expensive, on behalf of the user who pressed the button."""
         asked = question.asked
         # guard: slack-button-permission
@@ -124,7 +124,7 @@ class SlackIntake:
         )
         return self._store_question(again, {f"go_ahead:{question.id}"})
 
-    def ask_privately(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
+    def ask_question_privately(self, question: SlackQuestion, user_id: str, trigger_id: str) -> str | None:
         """Repeat a channel's question in direct messages, with the user's full access rights."""
         asked = question.asked
         again = IncomingQuestion(
@@ -132,12 +132,12 @@ class SlackIntake:
         )
         return self._store_question(again, {f"privately:{question.id}:{user_id}"})
 
-    def stop_thread(self, workspace: Workspace, channel: str, thread_ts: str) -> int:
+    def cancel_thread_questions(self, workspace: Workspace, channel: str, thread_ts: str) -> int:
         """Cancel all unanswered questions in a thread, and return their number."""
         stopped = self._store.stop_questions(workspace.team_id, channel, thread_ts)
         for question in stopped:
             if question.run_id is not None:
-                cancel_run(self._served, question)
+                cancel_question_run(self._served, question)
         return len(stopped)
 
     def record_deleted_file(self, workspace: Workspace, event: Event) -> None:
@@ -145,7 +145,7 @@ class SlackIntake:
         if self._files.mark_file_deleted(workspace.team_id, str(event.get("file_id") or "")):
             self._wake()
 
-    def _record_gone_files(self, workspace: Workspace, event: Event) -> None:
+    def _record_removed_files(self, workspace: Workspace, event: Event) -> None:
         """Record the files that were removed from a message because it was changed or deleted.
 
         If a deleted message has replies, Slack turns it into a tombstone instead.
@@ -153,20 +153,20 @@ class SlackIntake:
         channel, now = str(event["channel"]), event.get("message") or {}
         gone = 0
         if event.get("subtype") == "message_deleted":
-            gone = self._record_gone_message(workspace, channel, event.get("deleted_ts"))
+            gone = self._record_removed_message(workspace, channel, event.get("deleted_ts"))
         elif now.get("subtype") == "tombstone":
-            gone = self._record_gone_message(workspace, channel, now.get("ts"))
+            gone = self._record_removed_message(workspace, channel, now.get("ts"))
         for file in now.get("files") or ():
             if file.get("mode") == "tombstone":
                 gone += self._files.mark_file_deleted(workspace.team_id, str(file.get("id")))
         if gone:
             self._wake()
 
-    def _record_gone_message(self, workspace: Workspace, channel: str, message_ts: object) -> int:
+    def _record_removed_message(self, workspace: Workspace, channel: str, message_ts: object) -> int:
         return self._files.mark_message_deleted(workspace.team_id, workspace.tenant_id, channel, str(message_ts))
 
     def _store_files(
-        self, workspace: Workspace, channel: str, message: Event, user_id: str, *, takes_part: bool
+        self, workspace: Workspace, channel: str, message: Event, user_id: str, *, is_participant: bool
     ) -> None:
         """Store the files of a message, if the settings permit files."""
         found = [each for each in message.get("files") or () if each.get("id")]
@@ -183,15 +183,15 @@ class SlackIntake:
         )
         files = {str(each["id"]): str(each.get("name") or each.get("title") or "") for each in found}
         shared_files = [SharedFile(identifier, name[:_NAME_CHARS]) for identifier, name in files.items()]
-        if self._files.store_message(shared, shared_files, takes_part=takes_part):
-            reach_point("slack.files_stored")
+        if self._files.store_message(shared, shared_files, join_thread=is_participant):
+            reach_fault_point("slack.files_stored")
             log.info("files stored", count=len(shared_files), channel=channel, team=workspace.team_id)
             self._wake()
 
     def _can_ask(self, team_id: str, channel: str, user_id: str) -> bool:
-        return self._store.load_settings(team_id, channel).can_ask(user_id)
+        return self._store.load_channel_settings(team_id, channel).can_ask(user_id)
 
-    def _is_for_us(self, workspace: Workspace, event: Event, text: str) -> bool:
+    def _is_for_bot(self, workspace: Workspace, event: Event, text: str) -> bool:
         """Return whether a message is for the bot.
 
         These are direct messages, mentions of the bot, and follow-ups without mentions in a thread that the bot has
@@ -203,23 +203,23 @@ class SlackIntake:
         channel, thread_ts = str(event["channel"]), event.get("thread_ts")
         if thread_ts is None or mentioned:
             return False
-        if self._store.load_settings(workspace.team_id, channel).mention_only:
+        if self._store.load_channel_settings(workspace.team_id, channel).mention_only:
             return False
         return self._store.has_joined_thread(workspace.team_id, channel, str(thread_ts))
 
-    def _store_question(self, asked: IncomingQuestion, keys: Collection[str]) -> str | None:
-        identifier = self._store.store_question(asked, keys)
+    def _store_question(self, question: IncomingQuestion, idempotency_keys: Collection[str]) -> str | None:
+        identifier = self._store.store_question(question, idempotency_keys)
         if identifier is not None:
-            reach_point("slack.accepted")
-            log.info("question stored", question=identifier, channel=asked.channel, team=asked.team_id)
+            reach_fault_point("slack.accepted")
+            log.info("question stored", question=identifier, channel=question.channel, team=question.team_id)
             self._wake()
         return identifier
 
 
-def cancel_run(served: Services, question: SlackQuestion) -> None:
+def cancel_question_run(services: Services, question: SlackQuestion) -> None:
     """Cancel a question's run. Does nothing if the run no longer exists, and logs other errors."""
     try:
-        served.answers.runs.cancel(question.asked.tenant_id, str(question.run_id))
+        services.answers.runs.cancel(question.asked.tenant_id, str(question.run_id))
     except RunNotFoundError:
         return
     except LeadlineError as error:

@@ -28,7 +28,7 @@ class Leases(Protocol[Piece]):
 
     def claim(self, *, limit: int) -> Sequence[Piece]: ...
 
-    def renew(self, piece: Piece, /) -> None: ...
+    def renew(self, item: Piece, /) -> None: ...
 
 
 class LeasedAttempt(Protocol):
@@ -44,7 +44,7 @@ class LeasedAttempt(Protocol):
         """Requeue the work item, so that another process can claim it immediately."""
 
 
-class LeasedWork(Generic[Piece]):
+class LeasedWorker(Generic[Piece]):
     """Claims work items, and processes several of them concurrently.
 
     It looks for new work items every second, and immediately after `wake`.
@@ -52,18 +52,18 @@ class LeasedWork(Generic[Piece]):
 
     def __init__(
         self,
-        served: Services,
+        services: Services,
         leases: Leases[Piece],
-        attempt: Callable[[Piece], LeasedAttempt],
+        build_attempt: Callable[[Piece], LeasedAttempt],
         threads: Threads,
         *,
-        at_once: int,
+        max_concurrent: int,
     ) -> None:
-        self._served = served
+        self._served = services
         self._leases = leases
-        self._attempt = attempt
+        self._attempt = build_attempt
         self._threads = threads
-        self._at_once = at_once
+        self._at_once = max_concurrent
         self._wake = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -76,13 +76,13 @@ class LeasedWork(Generic[Piece]):
             while True:
                 self._wake.clear()
                 with suppress(CatalogUnavailableError):
-                    await self._claim_pieces()
+                    await self._claim_work_items()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), _POLL_SECONDS)
         finally:
             await cancel_tasks(*self._under_way)
 
-    async def _claim_pieces(self) -> None:
+    async def _claim_work_items(self) -> None:
         room = self._at_once - len(self._under_way)
         if room <= 0 or not self._served.accepting:
             return
@@ -92,14 +92,14 @@ class LeasedWork(Generic[Piece]):
             task.add_done_callback(self._under_way.discard)
             task.add_done_callback(lambda _: self._wake.set())  # Claim the next work item for the free slot.
 
-    async def _run_attempt(self, piece: Piece) -> None:
+    async def _run_attempt(self, item: Piece) -> None:
         """Process a work item while renewing its lease.
 
         The attempt is cancelled if the lease is lost, so that only the new holder writes.
         """
-        attempt = self._attempt(piece)
+        attempt = self._attempt(item)
         with structlog.contextvars.bound_contextvars(**attempt.about):
-            work, renewal = asyncio.create_task(attempt.execute()), asyncio.create_task(self._renew_until_lost(piece))
+            work, renewal = asyncio.create_task(attempt.execute()), asyncio.create_task(self._renew_until_lost(item))
             try:
                 await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
                 if not work.done():
@@ -111,13 +111,13 @@ class LeasedWork(Generic[Piece]):
             finally:
                 await cancel_tasks(work, renewal)
 
-    async def _renew_until_lost(self, piece: Piece) -> None:
+    async def _renew_until_lost(self, item: Piece) -> None:
         """Renew a work item's lease until it is lost, or until it expires because renewals fail."""
         renewed_at = time.monotonic()
         while time.monotonic() - renewed_at < LEASE_SECONDS:
             await asyncio.sleep(LEASE_SECONDS / _RENEWALS_PER_LEASE)
             try:
-                await self._threads.run(self._leases.renew, piece)
+                await self._threads.run(self._leases.renew, item)
                 renewed_at = time.monotonic()
             except CatalogUnavailableError:
                 continue

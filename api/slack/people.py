@@ -45,13 +45,13 @@ class People:
         self._closed: dict[str, tuple[float, set[str]]] = {}
         self._groups: dict[str, tuple[float, dict[str, frozenset[str]]]] = {}
 
-    async def fetch_asker(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
+    async def fetch_user_principal(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
         """Return a principal with one user's access rights, for answers that only this user reads."""
-        mail, groups = await self._fetch_person(web, workspace, user_id)
+        mail, groups = await self._fetch_email_and_groups(web, workspace, user_id)
         groups |= await self._fetch_channel_groups(web, workspace, user_id)
         return self._load_principal(workspace, channel, mail, groups)
 
-    async def fetch_audience(self, web: SlackWeb, workspace: Workspace, channel: str) -> Principal:
+    async def fetch_channel_principal(self, web: SlackWeb, workspace: Workspace, channel: str) -> Principal:
         """Return a principal with the access rights that all members of a channel share.
 
         These rights cover documents open to the whole tenant, files shared in the channel itself, and documents open to
@@ -67,7 +67,7 @@ class People:
         members = [member for member in members if member != workspace.bot_user_id]
         if not members or len(members) > MAX_MEMBERS:
             return self._load_principal(workspace, channel, None, {own})
-        people = [await self._fetch_member(web, workspace, channel, member) for member in members]
+        people = [await self._fetch_member_principal(web, workspace, channel, member) for member in members]
         shared = frozenset.intersection(*(person.groups for person in people))
         return self._load_principal(workspace, channel, None, shared | {own})
 
@@ -76,13 +76,15 @@ class People:
     ) -> Principal:
         """Return a principal with the access rights that all readers of an answer share."""
         if surface is Surface.DIRECT:
-            return await self.fetch_asker(web, workspace, channel, user_id)
-        return await self.fetch_audience(web, workspace, channel)
+            return await self.fetch_user_principal(web, workspace, channel, user_id)
+        return await self.fetch_channel_principal(web, workspace, channel)
 
-    async def _fetch_member(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
-        return self._load_principal(workspace, channel, *await self._fetch_person(web, workspace, user_id))
+    async def _fetch_member_principal(
+        self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str
+    ) -> Principal:
+        return self._load_principal(workspace, channel, *await self._fetch_email_and_groups(web, workspace, user_id))
 
-    async def _fetch_person(
+    async def _fetch_email_and_groups(
         self, web: SlackWeb, workspace: Workspace, user_id: str
     ) -> tuple[str | None, frozenset[str]]:
         """Return a user's email address and user groups."""
@@ -94,7 +96,7 @@ class People:
         now = self._clock()
         closed_until, closed = self._closed.get(workspace.team_id, (0.0, set[str]()))
         if closed_until <= now:
-            closed = await asyncio.to_thread(self._files.list_closed_channels, workspace.team_id)
+            closed = await asyncio.to_thread(self._files.list_restricted_channels, workspace.team_id)
             if not closed:
                 return frozenset()
             self._closed[workspace.team_id] = now + _CLOSED_CHANNELS_SECONDS, closed
@@ -115,8 +117,10 @@ class People:
             log.info("cannot list a user's channels", user=user_id, reason=error.reason)
             return frozenset()
 
-    def _load_principal(self, workspace: Workspace, channel: str, user: str | None, groups: Iterable[str]) -> Principal:
-        return self._store.build_principal(workspace, channel, user, frozenset(groups), _SCOPES)
+    def _load_principal(
+        self, workspace: Workspace, channel: str, email: str | None, groups: Iterable[str]
+    ) -> Principal:
+        return self._store.build_principal(workspace, channel, email, frozenset(groups), _SCOPES)
 
     async def _fetch_email(self, web: SlackWeb, team_id: str, user_id: str) -> str | None:
         """Return the lowercase email address that identifies the Leadline user.

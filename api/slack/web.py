@@ -48,10 +48,10 @@ class SlackWeb:
                 await asyncio.sleep(error.seconds)
         raise AssertionError("the last attempt returns or raises")
 
-    async def exchange_code(self, **form: str) -> dict[str, Any]:
+    async def exchange_code(self, **form_fields: str) -> dict[str, Any]:
         """Exchange an OAuth code for a token. This call requires no token."""
         try:
-            data = (await self._client.api_call("oauth.v2.access", data=form)).data
+            data = (await self._client.api_call("oauth.v2.access", data=form_fields)).data
         except SlackApiError as error:
             raise _translate_error("oauth.v2.access", error) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -65,15 +65,15 @@ class SlackWeb:
         data = response.data
         return data if isinstance(data, dict) else {}, frozenset(each for each in scopes.split(",") if each)
 
-    async def iter_pages(self, method: str, key: str, **body: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - JSON
-        """Yield the entries in the field `key` of all pages of a method's result.
+    async def iter_pages(self, method: str, entries_field: str, **body: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - JSON
+        """Yield the entries in the field `entries_field` of all pages of a method's result.
 
         Raises `SlackRefusedError` if there are more than ten pages.
         """
         cursor = ""
         for _ in range(_MAX_PAGES):
             found = await self.call(method, limit=_PAGE_SIZE, **body, **({"cursor": cursor} if cursor else {}))
-            for each in found.get(key, ()):
+            for each in found.get(entries_field, ()):
                 yield each
             cursor = (found.get("response_metadata") or {}).get("next_cursor") or ""
             if not cursor:

@@ -20,7 +20,7 @@ _KEY_PARAMETER = {
 }
 
 
-def add_docs(app: FastAPI) -> None:
+def add_docs_page(app: FastAPI) -> None:
     """Add the Swagger UI page. Its files come from an installed package, so browsers load nothing from elsewhere.
 
     The page does not store the API keys that users enter. `Idempotency-Key` is added to the documentation of POST

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.admission.access import ServicesDep
 from api.admission.services import Services
 from api.http.problems import UnauthorizedError
-from ingest.storage.generations.records import CopiesState, IndexState
+from ingest.storage.generations.records import IndexState, ReplicaStatus
 from ingest.storage.queue.records import JobKind
 
 _SECONDS = (0.005, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 120, 600)
@@ -77,7 +77,7 @@ class RequestMetrics:
         try:
             await self._app(scope, receive, send_and_record)
         finally:
-            route = _get_route(scope)
+            route = _get_route_template(scope)
             REQUESTS.labels(scope["method"], route, str(status)).inc()
             REQUEST_SECONDS.labels(route).observe(time.perf_counter() - started)
 
@@ -90,7 +90,7 @@ class _CurrentStateCollector(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         jobs, free = self._services.jobs, shutil.disk_usage(self._services.settings.home).free
-        waiting, now = jobs.count_unfinished(), time.time()
+        waiting, now = jobs.count_unfinished_jobs(), time.time()
         yield _build_gauge(
             "leadline_queue_jobs", "Jobs queued or running.", ((kind.value, waiting.get(kind, 0)) for kind in JobKind)
         )
@@ -126,7 +126,7 @@ class _CurrentStateCollector(Collector):
             )
 
 
-def _iter_index_gauges(state: IndexState, copies: Sequence[CopiesState]) -> Iterator[GaugeMetricFamily]:
+def _iter_index_gauges(state: IndexState, replicas: Sequence[ReplicaStatus]) -> Iterator[GaugeMetricFamily]:
     values: dict[str, tuple[str, float]] = {
         "leadline_index_lost": ("1 while searches are rejected because the index lost documents.", bool(state.lost)),
         "leadline_index_documents": ("Documents compared by the last check of the index.", state.versions),
@@ -140,11 +140,11 @@ def _iter_index_gauges(state: IndexState, copies: Sequence[CopiesState]) -> Iter
         ),
         "leadline_index_shards": (
             "Shards of indexes on several nodes of a vector server, as of the last maintenance.",
-            sum(each.shards for each in copies),
+            sum(each.shards for each in replicas),
         ),
         "leadline_index_shards_short": (
             "Shards with fewer active replicas than configured.",
-            sum(each.short for each in copies),
+            sum(each.short for each in replicas),
         ),
     }
     for name, (meaning, value) in values.items():
@@ -152,28 +152,28 @@ def _iter_index_gauges(state: IndexState, copies: Sequence[CopiesState]) -> Iter
     away = GaugeMetricFamily(
         "leadline_index_node_away", "1 for each node of the vector server that does not respond.", labels=["node"]
     )
-    for node in sorted({node for each in copies for node in each.away}):
+    for node in sorted({node for each in replicas for node in each.away}):
         away.add_metric([node], 1)
     yield away
 
 
 def _build_age_gauge(
-    name: str, meaning: str, now: float, since: Callable[[JobKind], float | None]
+    name: str, description: str, now: float, get_start_time: Callable[[JobKind], float | None]
 ) -> GaugeMetricFamily:
-    started = {kind: since(kind) for kind in JobKind}
+    started = {kind: get_start_time(kind) for kind in JobKind}
     return _build_gauge(
-        name, meaning, ((kind.value, max(0.0, now - at) if at else 0.0) for kind, at in started.items())
+        name, description, ((kind.value, max(0.0, now - at) if at else 0.0) for kind, at in started.items())
     )
 
 
-def _build_gauge(name: str, meaning: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, meaning, labels=["kind"])
+def _build_gauge(name: str, description: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, description, labels=["kind"])
     for kind, value in values:
         family.add_metric([kind], value)
     return family
 
 
-def _get_route(scope: Scope) -> str:
+def _get_route_template(scope: Scope) -> str:
     """Return the template of a request's route.
 
     If no route matched, return `other`, so that arbitrary paths cannot create new series.

@@ -43,9 +43,9 @@ async def ready(
     while the vector index is unavailable; and with `for=answers`, while the vector index is unavailable or the language
     model is loading or unavailable. `parts` always contains the state of each component.
     """
-    probes = services.build_probes()
+    probes = services.build_health_probes()
     found = await asyncio.gather(
-        *(threads.run_within(_PART_SECONDS, name, probe, "unavailable") for name, probe in probes.items())
+        *(threads.run_with_timeout(_PART_SECONDS, name, probe, "unavailable") for name, probe in probes.items())
     )
     states = dict(zip(probes, found, strict=True))
     # If no role is given, a full disk does not make the process unready, because searches, answers and deletions still
@@ -64,9 +64,9 @@ async def ready(
 @router.get("/v1/status")
 def status(caller: Caller, services: ServicesDep, collection: str | None = None) -> StatusOut:
     """Count your documents by state, and the hits and misses of your searches in the query cache."""
-    totals = services.documents.catalog.sum_by_state(caller.tenant_id, collection, readers=caller.readers)
+    totals = services.documents.catalog.compute_state_totals(caller.tenant_id, collection, readers=caller.readers)
     types = services.documents.catalog.listing.count_media_types(caller.tenant_id, caller.readers)
-    return StatusOut.from_totals(totals, types, services.asking.searcher.get_counts(caller.tenant_id))
+    return StatusOut.from_totals(totals, types, services.asking.searcher.get_cache_counts(caller.tenant_id))
 
 
 @router.get("/problems/{code}")

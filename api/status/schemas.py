@@ -33,15 +33,15 @@ class StatusOut(Wire):
 
     @classmethod
     def from_totals(
-        cls, totals: "Mapping[VersionState, StateTotal]", types: "Mapping[str, int]", cache: "CacheCounts"
+        cls, totals: "Mapping[VersionState, StateTotal]", type_counts: "Mapping[str, int]", cache_counts: "CacheCounts"
     ) -> "StatusOut":
         return cls(
-            types=types,
+            types=type_counts,
             documents={state: total.documents for state, total in totals.items()},
             chunks=sum(total.chunks for total in totals.values()),
             chunks_embedded=sum(total.chunks_embedded for total in totals.values()),
             tokens=sum(total.tokens for total in totals.values()),
-            query_cache=QueryCacheOut.from_records(cache),
+            query_cache=QueryCacheOut.from_records(cache_counts),
         )
 
 

@@ -47,7 +47,7 @@ def usage(
     seen = key if Scope.ADMIN in caller.scopes else caller.key_id or ""
     skip = decode_cursor(cursor)
     found = services.admission.meter.quotas.list_usage(
-        caller.tenant_id, key_id=seen, since=since, until=until, skip=skip, limit=limit + 1
+        caller.tenant_id, key_id=seen, start_day=since, end_day=until, skip=skip, limit=limit + 1
     )
     more = encode_cursor(skip + limit) if len(found) > limit else None
     return UsagePage(usage=[KeyUsageOut.from_day(day) for day in found[:limit]], next_cursor=more)
@@ -63,7 +63,10 @@ def collection_usage(
     of all users; other users see their own, in collections that they may read.
     """
     found = services.usage.by_collection.sum_usage(
-        caller.tenant_id, owner=caller.visible_owner, since=_parse_day(since), until=_parse_day(until) + _DAY_SECONDS
+        caller.tenant_id,
+        owner=caller.visible_owner,
+        start_time=_parse_day(since),
+        end_time=_parse_day(until) + _DAY_SECONDS,
     )
     shown = [each for each in found if caller.collections.can_read(each.collection)]
     return CollectionUsageList(collections=[CollectionUsageOut.from_records(each) for each in shown])
@@ -82,7 +85,7 @@ def slack_usage(
     """List questions and files in Slack by UTC day and channel, newest day first. Paginated."""
     skip = decode_cursor(cursor)
     found = services.usage.by_channel.list_days(
-        caller.tenant_id, channel=channel, since=since, until=until, skip=skip, limit=limit + 1
+        caller.tenant_id, channel=channel, start_day=since, end_day=until, skip=skip, limit=limit + 1
     )
     more = encode_cursor(skip + limit) if len(found) > limit else None
     return ChannelUsagePage(usage=[ChannelUsageOut.from_records(each) for each in found[:limit]], next_cursor=more)
@@ -148,5 +151,5 @@ def _set_quotas(services: Services, account: Account, body: QuotasIn) -> None:
 
 def _load_quotas(services: Services, account: Account) -> QuotasOut:
     return QuotasOut(
-        quotas=[QuotaOut.from_standing(each) for each in services.admission.meter.quotas.load_statuses(account)]
+        quotas=[QuotaOut.from_status(each) for each in services.admission.meter.quotas.load_statuses(account)]
     )

@@ -29,7 +29,7 @@ def create(body: WebhookIn, caller: Admin, services: ServicesDep, response: Resp
     The response contains the `secret`, which is never shown again. `422` if the address is not public, unless the
     operator of the service allows private networks. Messages contain ids and codes, but never text from documents.
     """
-    _require_reachable(services, body.url)
+    _require_public_url(services, body.url)
     made = services.events.webhooks.create(caller.tenant_id, body.url, body.events, description=body.description)
     response.headers["Location"] = f"/v1/webhooks/{made[0].id}"
     return NewWebhookOut.from_webhook(made)
@@ -58,7 +58,7 @@ def change(webhook_id: str, body: WebhookChange, caller: Admin, services: Servic
     given = ((name, getattr(body, name)) for name in body.model_fields_set)
     changes: dict[str, Any] = {name: value for name, value in given if value is not None}
     if "url" in changes:
-        _require_reachable(services, changes["url"])
+        _require_public_url(services, changes["url"])
     return WebhookOut.from_records(services.events.webhooks.change(caller.tenant_id, webhook_id, changes))
 
 
@@ -77,7 +77,7 @@ def rotate(webhook_id: str, caller: Admin, services: ServicesDep) -> NewWebhookO
 @router.post("/{webhook_id}/test", status_code=202)
 def test(webhook_id: str, caller: Admin, services: ServicesDep) -> DeliveryOut:
     """Send a test message of type `webhook.test`. The list of deliveries shows whether it was delivered."""
-    return DeliveryOut.from_delivery(services.events.webhooks.send_test(caller.tenant_id, webhook_id))
+    return DeliveryOut.from_delivery(services.events.webhooks.send_test_message(caller.tenant_id, webhook_id))
 
 
 @router.get("/{webhook_id}/deliveries")
@@ -92,7 +92,7 @@ def deliveries(
     """List the messages to a webhook, newest first, with the result of the last attempt. Paginated."""
     before = decode_cursor(cursor) if cursor else None
     found = services.events.webhooks.list_deliveries(
-        caller.tenant_id, webhook_id, states=state or (), before=before, limit=limit + 1
+        caller.tenant_id, webhook_id, states=state or (), before_sequence=before, limit=limit + 1
     )
     page = found[:limit]
     more = encode_cursor(page[-1].sequence) if len(found) > limit else None
@@ -102,9 +102,9 @@ def deliveries(
 @router.post("/{webhook_id}/deliveries/{delivery_id}/replay", status_code=202)
 def replay(webhook_id: str, delivery_id: str, caller: Admin, services: ServicesDep) -> DeliveryOut:
     """Send a message again with the same id, regardless of its state."""
-    return DeliveryOut.from_delivery(services.events.webhooks.replay(caller.tenant_id, webhook_id, delivery_id))
+    return DeliveryOut.from_delivery(services.events.webhooks.resend_message(caller.tenant_id, webhook_id, delivery_id))
 
 
-def _require_reachable(services: Services, url: str) -> None:
+def _require_public_url(services: Services, url: str) -> None:
     settings = services.settings
     Destinations.parse(settings.webhook_networks, settings.webhook_ports).check_url(url)

@@ -51,8 +51,8 @@ class NewWebhookOut(WebhookOut):
     secret: str
 
     @classmethod
-    def from_webhook(cls, made: tuple[Webhook, str]) -> Self:
-        return cls.from_records(made[0], secret=made[1])
+    def from_webhook(cls, webhook_and_secret: tuple[Webhook, str]) -> Self:
+        return cls.from_records(webhook_and_secret[0], secret=webhook_and_secret[1])
 
 
 class WebhookList(Wire):

@@ -43,11 +43,11 @@ class Advisory:
     fixed: str | None
     source: str
 
-    def affects(self, version: str) -> bool:
+    def affects_version(self, version: str) -> bool:
         """Return whether a release is affected. Local builds and post-releases count as their base release."""
-        return _parse_release(self.introduced) <= _parse_release(version) and self.affects_any_from(version)
+        return _parse_release(self.introduced) <= _parse_release(version) and self.affects_version_or_later(version)
 
-    def affects_any_from(self, version: str) -> bool:
+    def affects_version_or_later(self, version: str) -> bool:
         """Return whether this release or any later one is affected."""
         return self.fixed is None or _parse_release(version) < _parse_release(self.fixed)
 
@@ -67,8 +67,8 @@ class Advisories:
     def list_affecting(self, pin: "Pin") -> list[Advisory]:
         """Return the advisories that affect any release allowed by the pin."""
         if pin.allows_later:
-            return [each for each in self.known if each.affects_any_from(pin.version)]
-        return [each for each in self.known if each.affects(pin.version)]
+            return [each for each in self.known if each.affects_version_or_later(pin.version)]
+        return [each for each in self.known if each.affects_version(pin.version)]
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,9 @@ def _iter_pins(path: Path, root: Path) -> Iterator[Pin]:
         )
 
 
-def find_fixed_release(found: Sequence[Advisory]) -> str | None:
+def find_fixed_release(advisories: Sequence[Advisory]) -> str | None:
     """Find the first release that fixes all these advisories. Returns None if one of them has no fix yet."""
-    fixes = [each.fixed for each in found]
+    fixes = [each.fixed for each in advisories]
     return None if None in fixes else max((fix for fix in fixes if fix is not None), key=_parse_release, default=None)
 
 
@@ -124,11 +124,11 @@ def _parse_release(version: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def audit_pins(pins: Sequence[Pin], recorded: Advisories) -> list[str]:
+def list_affected_pins(pins: Sequence[Pin], advisories: Advisories) -> list[str]:
     """List the advisories that affect each pin, followed by the release to pin instead, one per line."""
     lines = []
     for pin in pins:
-        found = recorded.list_affecting(pin)
+        found = advisories.list_affecting(pin)
         lines += [f"{pin.path}:{pin.line} vLLM {pin.version}: {each.describe()}" for each in found]
         if found:
             release = find_fixed_release(found)
@@ -137,7 +137,7 @@ def audit_pins(pins: Sequence[Pin], recorded: Advisories) -> list[str]:
     return lines
 
 
-def convert_osv(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def convert_osv_records(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Convert OSV records to one entry per range of affected vLLM releases, skipping withdrawn records."""
     entries = []
     for record in records:
@@ -178,16 +178,22 @@ def _pair_events(events: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str
         yield introduced, None
 
 
-def merge_advisories(recorded: Sequence[Mapping[str, Any]], osv: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def merge_advisories(
+    recorded_entries: Sequence[Mapping[str, Any]], osv_entries: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Replace the recorded entries from OSV. Other entries are kept, unless OSV now has the same advisory."""
-    covered = {name for entry in osv for name in (entry["id"], *entry["aliases"])}
-    kept = [entry for entry in recorded if not entry["source"].startswith(_OSV_URL) and entry["id"] not in covered]
-    return sorted((dict(entry) for entry in (*kept, *osv)), key=lambda entry: str(entry["id"]))
+    covered = {name for entry in osv_entries for name in (entry["id"], *entry["aliases"])}
+    kept = [
+        entry for entry in recorded_entries if not entry["source"].startswith(_OSV_URL) and entry["id"] not in covered
+    ]
+    return sorted((dict(entry) for entry in (*kept, *osv_entries)), key=lambda entry: str(entry["id"]))
 
 
 def _import_osv_records(folder: Path) -> None:
     records = (json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json")))
-    entries = merge_advisories(json.loads(_ADVISORIES_FILE.read_text("utf-8"))["advisories"], convert_osv(records))
+    entries = merge_advisories(
+        json.loads(_ADVISORIES_FILE.read_text("utf-8"))["advisories"], convert_osv_records(records)
+    )
     made = {"read_on": datetime.now(UTC).date().isoformat(), "advisories": entries}
     _ADVISORIES_FILE.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
@@ -207,7 +213,7 @@ def main() -> None:
         pins = find_pins()
     except UnpinnedError as error:
         raise SystemExit(str(error)) from error
-    if found := audit_pins(pins, recorded):
+    if found := list_affected_pins(pins, recorded):
         raise SystemExit("\n".join(found))
     for pin in pins:
         print(f"{pin.path}:{pin.line} vLLM {pin.version}: no known advisory")

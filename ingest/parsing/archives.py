@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ingest.parsing.entries import EntryFolder, UnreadableEntryError
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
-from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
+from ingest.parsing.types import NO_ENTRIES, EntryLimits, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 
 ZIP_PARSER = "zip-2"
@@ -25,35 +25,35 @@ _READ_ERRORS = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, No
 _ENCRYPTED_REASON = "encrypted, and asks for a password"
 
 
-def unpack_zip(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
+def unpack_zip(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> ParsedDocument:
     """Extract the entries of an archive into `folder`.
 
     Raises `DamagedDocumentError` if the archive cannot be opened or its entries overlap, `EncryptedDocumentError` if
     all entries are encrypted, and `ParserLimitError` or `NoTextError` if no entry can be extracted for other reasons.
     """
-    entries = EntryFolder(folder, room)
+    entries = EntryFolder(folder, limits)
     try:
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
-            _require_sound_archive(infos, path.stat().st_size)
+            _require_valid_archive(infos, path.stat().st_size)
             for info in infos:
                 _extract_entry(archive, info, entries)
     except _READ_ERRORS as error:
         raise DamagedDocumentError("The archive is cut off or damaged: its directory cannot be read.") from error
-    _require_any_document(entries, encrypted=bool(infos) and all(info.flag_bits & _ENCRYPTED for info in infos))
+    _require_extracted_entry(entries, is_encrypted=bool(infos) and all(info.flag_bits & _ENCRYPTED for info in infos))
     writer = DocumentWriter()
     writer.write_paragraph(f"An archive of {len(infos):,} {'file' if len(infos) == 1 else 'files'}.")
-    return entries.finish(writer, ZIP_PARSER)
+    return entries.build_document(writer, ZIP_PARSER)
 
 
-def _require_sound_archive(infos: list[zipfile.ZipInfo], file_bytes: int) -> None:
+def _require_valid_archive(infos: list[zipfile.ZipInfo], file_size: int) -> None:
     if len(infos) > _MAX_LISTED_ENTRIES:
         raise ParserLimitError(
             f"The archive has {len(infos):,} entries; the limit is {_MAX_LISTED_ENTRIES:,}.",
             hint="Put fewer files into each archive.",
         )
     # guard: archive-overlapping-entries
-    if sum(info.compress_size for info in infos) > file_bytes:
+    if sum(info.compress_size for info in infos) > file_size:
         raise DamagedDocumentError("The file is not a valid archive: its entries overlap.")
 
 
@@ -61,17 +61,17 @@ def _extract_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, entries: Ent
     name = _decode_name(info)
     mode = info.external_attr >> 16
     if info.flag_bits & _ENCRYPTED:
-        entries.skip(name, _ENCRYPTED_REASON, info.file_size)
+        entries.record_skipped_entry(name, _ENCRYPTED_REASON, info.file_size)
     elif stat.S_ISLNK(mode):
-        entries.skip(name, "a link, which is not followed")
+        entries.record_skipped_entry(name, "a link, which is not followed")
     # guard: archive-devices
     elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        entries.skip(name, "no plain file")
+        entries.record_skipped_entry(name, "no plain file")
     else:
-        entries.add(name, _iter_blocks(archive, info), packed=info.compress_size)
+        entries.add_entry(name, _iter_entry_blocks(archive, info), packed_size=info.compress_size)
 
 
-def _iter_blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+def _iter_entry_blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
     try:
         with archive.open(info) as file:
             while block := file.read(_BLOCK_BYTES):
@@ -92,11 +92,11 @@ def _decode_name(info: zipfile.ZipInfo) -> str:
         return info.filename
 
 
-def _require_any_document(entries: EntryFolder, *, encrypted: bool) -> None:
+def _require_extracted_entry(entries: EntryFolder, *, is_encrypted: bool) -> None:
     """Raise an error if no entry was extracted, because a list of unreadable files is not a useful document."""
     if entries.found:
         return
-    if encrypted:
+    if is_encrypted:
         raise EncryptedDocumentError("All files in the archive are encrypted.")
     if not entries.outcomes:
         raise NoTextError("The archive is empty.", hint="Check that it was saved completely, then upload it again.")

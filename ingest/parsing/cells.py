@@ -63,11 +63,11 @@ _CURRENCY = "$£¥€\u20a0-\u20cf"
 _GROUP_SEPARATORS = "'’ \u00a0\u202f"
 
 
-def _compile_number_pattern(group: str, decimal: str) -> re.Pattern[str]:
+def _compile_number_pattern(group_separator: str, decimal_separator: str) -> re.Pattern[str]:
     return re.compile(
         rf"""(?P<open>\()?\s*(?P<sign>[+\-−])?\s*(?P<before>[{_CURRENCY}])?\s*(?P<late_sign>[\-−])?
-        (?P<whole>0|[1-9]\d{{0,2}}(?P<group>[{group}{_GROUP_SEPARATORS}])\d{{3}}(?:(?P=group)\d{{3}})*|[1-9]\d*|(?={decimal}))
-        (?:{decimal}(?P<fraction>\d+))?(?P<exponent>[eE][+\-]?\d{{1,3}})?\s*(?P<after>[{_CURRENCY}%])?\s*(?P<close>\))?""",
+        (?P<whole>0|[1-9]\d{{0,2}}(?P<group>[{group_separator}{_GROUP_SEPARATORS}])\d{{3}}(?:(?P=group)\d{{3}})*|[1-9]\d*|(?={decimal_separator}))
+        (?:{decimal_separator}(?P<fraction>\d+))?(?P<exponent>[eE][+\-]?\d{{1,3}})?\s*(?P<after>[{_CURRENCY}%])?\s*(?P<close>\))?""",
         re.VERBOSE | re.ASCII,
     )
 
@@ -92,9 +92,12 @@ _moment = re.compile(
 
 
 @lru_cache(maxsize=8192)
-def parse_number(cell: str, *, comma: bool) -> _Number | None:
-    """Parse a number with a decimal point, or with a decimal comma if `comma` is set. Returns None for other text."""
-    found = (_COMMA_NUMBER if comma else _POINT_NUMBER).fullmatch(cell)
+def parse_number(cell: str, *, decimal_comma: bool) -> _Number | None:
+    """Parse a number with a decimal point, or with a decimal comma if `decimal_comma` is set.
+
+    Returns None for other text.
+    """
+    found = (_COMMA_NUMBER if decimal_comma else _POINT_NUMBER).fullmatch(cell)
     if found is None or not (found["whole"] or found["fraction"]):
         return None
     units = [unit for unit in (found["before"], found["after"]) if unit]
@@ -148,20 +151,20 @@ def parse_timestamp(cell: str, month_first: bool | None) -> datetime | None:
         hour = hour % 12 + (12 if found["half"] in "pP" else 0)
     fraction = (found["fraction"] or "0").ljust(6, "0")[:6]
     try:
-        at = time(hour, int(found["minute"]), int(found["second"] or 0), int(fraction), _parse_zone(found["zone"]))
+        at = time(hour, int(found["minute"]), int(found["second"] or 0), int(fraction), _parse_time_zone(found["zone"]))
         moment = datetime.combine(day, at)
         return moment.astimezone(UTC) if moment.tzinfo else moment
     except (ValueError, OverflowError):
         return None
 
 
-def _parse_zone(words: str | None) -> timezone | None:
-    if words is None:
+def _parse_time_zone(name: str | None) -> timezone | None:
+    if name is None:
         return None
-    if words in ("Z", "UTC"):
+    if name in ("Z", "UTC"):
         return UTC
-    offset = timedelta(hours=int(words[1:3]), minutes=int(words[-2:]))
-    return timezone(-offset if words[0] == "-" else offset)
+    offset = timedelta(hours=int(name[1:3]), minutes=int(name[-2:]))
+    return timezone(-offset if name[0] == "-" else offset)
 
 
 def _parse_boolean(cell: str) -> str | None:
@@ -172,8 +175,8 @@ def _parse_boolean(cell: str) -> str | None:
 class _NumberColumn:
     """Collects the cells of a column while all of them are numbers with the same decimal separator."""
 
-    def __init__(self, *, comma: bool) -> None:
-        self.comma = comma
+    def __init__(self, *, decimal_comma: bool) -> None:
+        self.comma = decimal_comma
         self._units: set[str] = set()
         self._whole = self._fraction = 0
         self._floating = False
@@ -182,9 +185,9 @@ class _NumberColumn:
     def add_cell(self, cell: str) -> str | None:
         """Add a cell and return its canonical form, or None if the column no longer has this type."""
         if _is_plain_integer(cell) and "%" not in self._units:
-            self.add_plain_cells([cell], point=False)
+            self.add_plain_cells([cell], has_point=False)
             return cell
-        number = parse_number(cell, comma=self.comma)
+        number = parse_number(cell, decimal_comma=self.comma)
         if number is None:
             return None
         self._plain = self._plain and number.text == cell
@@ -195,23 +198,26 @@ class _NumberColumn:
         one_unit = len(self._units) == 1 or (len(self._units - {""}) == 1 and "%" not in self._units)
         return number.text if one_unit else None
 
-    def add_plain_cells(self, cells: Collection[str], *, point: bool) -> None:
-        """Add integers written as digits only. If `point` is set, add decimals written as digits around one point."""
+    def add_plain_cells(self, cells: Collection[str], *, has_point: bool) -> None:
+        """Add integers written as digits only.
+
+        If `has_point` is set, add decimals written as digits around one point.
+        """
         self._units.add("")
         digits = [cell.lstrip("-") for cell in cells]
-        fraction = max(len(cell) - 1 - cell.index(".") for cell in digits) if point else 0
-        whole = max(cell.index(".") for cell in digits) if point else max(map(len, digits))
+        fraction = max(len(cell) - 1 - cell.index(".") for cell in digits) if has_point else 0
+        whole = max(cell.index(".") for cell in digits) if has_point else max(map(len, digits))
         self._fraction, self._whole = max(self._fraction, fraction), max(self._whole, whole)
 
     @property
-    def accepts_plain(self) -> bool:
+    def accepts_plain_cells(self) -> bool:
         return "%" not in self._units
 
     def canonicalize(self, cell: str) -> str | None:
         """Convert a cell to its canonical form, or return None if it is not a number in this style."""
         if _is_plain_integer(cell):
             return cell
-        number = parse_number(cell, comma=self.comma)
+        number = parse_number(cell, decimal_comma=self.comma)
         return number.text if number else None
 
     def get_type(self) -> CellType:
@@ -234,9 +240,9 @@ def _is_plain_integer(cell: str) -> bool:
 class _DateColumn:
     """Collects the cells of a column while all of them are dates or timestamps with the same order of day and month."""
 
-    def __init__(self, month_first: bool, *, timed: bool) -> None:
+    def __init__(self, month_first: bool, *, has_time: bool) -> None:
         self.month_first = month_first
-        self.timed = timed
+        self.timed = has_time
         self._zoned: set[bool] = set()
         self._plain = True
 
@@ -247,14 +253,14 @@ class _DateColumn:
             return None
         if isinstance(moment, datetime):
             self._zoned.add(moment.tzinfo is not None)
-        written = _format_moment(moment)
+        written = _format_date(moment)
         self._plain = self._plain and written == cell
         return written if len(self._zoned) <= 1 else None
 
     def canonicalize(self, cell: str) -> str | None:
         """Convert a cell to its canonical form, or return None if it is not a date or timestamp in this style."""
         moment = self._parse(cell)
-        return _format_moment(moment) if moment else None
+        return _format_date(moment) if moment else None
 
     def get_type(self) -> CellType:
         """Return the type of the cells added so far."""
@@ -265,8 +271,8 @@ class _DateColumn:
         return (parse_timestamp if self.timed else parse_date)(cell, self.month_first)
 
 
-def _format_moment(moment: date) -> str:
-    return moment.replace(tzinfo=None).isoformat(" ") if isinstance(moment, datetime) else moment.isoformat()
+def _format_date(value: date) -> str:
+    return value.replace(tzinfo=None).isoformat(" ") if isinstance(value, datetime) else value.isoformat()
 
 
 # The words for missing values in R, NumPy, pandas, SQL and spreadsheets. This is pandas' list (`STR_NA_VALUES`) without
@@ -294,9 +300,9 @@ class ColumnTypeDetector:
         self._seen = False
         self._has_marks = False
         self._boolean = True
-        self._point, self._comma = _NumberColumn(comma=False), _NumberColumn(comma=True)
-        self._dates = _DateColumn(False, timed=False), _DateColumn(True, timed=False)
-        self._times = _DateColumn(False, timed=True), _DateColumn(True, timed=True)
+        self._point, self._comma = _NumberColumn(decimal_comma=False), _NumberColumn(decimal_comma=True)
+        self._dates = _DateColumn(False, has_time=False), _DateColumn(True, has_time=False)
+        self._times = _DateColumn(False, has_time=True), _DateColumn(True, has_time=True)
         self._fitting: list[_NumberColumn | _DateColumn] = [self._point, self._comma, *self._dates, *self._times]
         self._ambiguous = False
 
@@ -315,14 +321,16 @@ class ColumnTypeDetector:
 
     def _add_plain_cells(self, cells: Collection[str]) -> bool:
         """Add many plain numbers at once. Returns False unless the column and all `cells` are numeric."""
-        numbers = [reader for reader in self._fitting if isinstance(reader, _NumberColumn) and reader.accepts_plain]
+        numbers = [
+            reader for reader in self._fitting if isinstance(reader, _NumberColumn) and reader.accepts_plain_cells
+        ]
         if not self._seen or self._boolean or not numbers or len(numbers) < len(self._fitting):
             return False
         joined = "\n".join(cells)
         point = numbers == [self._point] and _plain_decimals.fullmatch(joined) is not None
         if point or _plain_integers.fullmatch(joined):
             for reader in numbers:
-                reader.add_plain_cells(cells, point=point)
+                reader.add_plain_cells(cells, has_point=point)
             return True
         return False
 

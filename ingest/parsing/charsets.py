@@ -54,21 +54,21 @@ def looks_like_text(head: bytes) -> bool:
     """Return whether the first bytes of a file are text in any character set."""
     charset, start = _detect_byte_order_mark(head)
     if charset is not None:
-        return not _is_binary(head[start:].decode(charset, "replace").encode("utf-8", "replace"))
-    return b"\0" not in head and not _is_binary(head)
+        return not _has_control_bytes(head[start:].decode(charset, "replace").encode("utf-8", "replace"))
+    return b"\0" not in head and not _has_control_bytes(head)
 
 
 def has_binary_content(content: bytes) -> bool:
     """Return whether a file that begins as text has binary content. A few stray control bytes are allowed."""
-    return _detect_byte_order_mark(content)[0] is None and _is_binary(content)
+    return _detect_byte_order_mark(content)[0] is None and _has_control_bytes(content)
 
 
-def decode(content: bytes, declared: str | None = None) -> str:
+def decode_text(content: bytes, declared_charset: str | None = None) -> str:
     """Decode `content`, replacing invalid bytes with U+FFFD.
 
-    The first option that fits is used: a byte order mark; UTF-16 without a byte order mark; valid UTF-8; the `declared`
-    character set; UTF-8 with some lines in another character set; UTF-8 with a few broken characters; a guess, if most
-    letters are outside ASCII; Windows-1252.
+    The first option that fits is used: a byte order mark; UTF-16 without a byte order mark; valid UTF-8; the
+    `declared_charset` character set; UTF-8 with some lines in another character set; UTF-8 with a few broken
+    characters; a guess, if most letters are outside ASCII; Windows-1252.
     """
     charset, start = _detect_byte_order_mark(content)
     if charset is not None:
@@ -78,8 +78,8 @@ def decode(content: bytes, declared: str | None = None) -> str:
     except UnicodeDecodeError:
         if (text := _decode_surrogate_pairs(content)) is not None:
             return text
-    known = _LABELS.get((declared or "").lower())
-    text = None if known else _decode_by_line(content)
+    known = _LABELS.get((declared_charset or "").lower())
+    text = None if known else _decode_line_by_line(content)
     return content.decode(known or _detect_charset(content), "replace") if text is None else text
 
 
@@ -98,7 +98,7 @@ def repair_mojibake(text: str) -> str:
     return "\n".join(fix_encoding(line, config) if _spoilt.search(line) else line for line in lines)
 
 
-def _decode_by_line(content: bytes) -> str | None:
+def _decode_line_by_line(content: bytes) -> str | None:
     """Decode UTF-8 with some lines in another character set, as in logs from several sources.
 
     Returns None for other content.
@@ -134,7 +134,7 @@ def _decode_surrogate_pairs(content: bytes) -> str | None:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _is_binary(content: bytes) -> bool:
+def _has_control_bytes(content: bytes) -> bool:
     return len(content.translate(None, _NOT_CONTROLS)) > _MAX_BINARY_SHARE * len(content)
 
 

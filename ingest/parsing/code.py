@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ingest.parsing.text import parse_plain
+from ingest.parsing.text import parse_unstructured_text
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.texts.layout import Heading, Layout, Omission, OmissionKind
 
@@ -126,7 +126,7 @@ def build_code_parser(media_type: str) -> Callable[[Path], ParsedDocument]:
 
 
 def _parse_code(path: Path, media_type: str) -> ParsedDocument:
-    document, language = parse_plain(path, get_code_fingerprint(media_type)), LANGUAGES[media_type]
+    document, language = parse_unstructured_text(path, get_code_fingerprint(media_type)), LANGUAGES[media_type]
     definitions = _find_definitions(document.text, language)
     if definitions is None:
         slow = Omission(OmissionKind.OTHER, 1, "headings of definitions, because finding them took too long")
@@ -144,19 +144,19 @@ def _find_definitions(text: str, language: CodeLanguage) -> list[_Definition] | 
 
     until = time.monotonic() + _MAX_SECONDS
 
-    def is_late(*_: object) -> bool:
+    def has_timed_out(*_: object) -> bool:
         return time.monotonic() > until
 
     grammar = Grammar(getattr(import_module(language.module), language.function)())
     source = text.encode("utf-8")
-    tree = Parser(grammar).parse(lambda at, _: source[at : at + _BLOCK_BYTES], progress_callback=is_late)
-    found = None if tree is None else _walk_tree(tree.walk(), language, is_late)
+    tree = Parser(grammar).parse(lambda at, _: source[at : at + _BLOCK_BYTES], progress_callback=has_timed_out)
+    found = None if tree is None else _collect_definitions(tree.walk(), language, has_timed_out)
     if found is None:
         return None
     definitions, wrappers, comments = found
     spans = []
     for node in definitions:
-        name = _extract_name(node, language)
+        name = _extract_definition_name(node, language)
         if not name:
             continue
         is_function = node.type in language.functions
@@ -164,19 +164,19 @@ def _find_definitions(text: str, language: CodeLanguage) -> list[_Definition] | 
         first = outer if outer is not None and outer.start_byte <= node.start_byte else node
         first = _find_first_comment(first, comments)
         spans.append((first.start_byte, node.end_byte, f"{language.words[node.type]} {name}", is_function))
-    to_text = _map_to_code_points(source, sorted({at for span in spans for at in span[:2]}))
+    to_text = _map_byte_offsets_to_code_points(source, sorted({at for span in spans for at in span[:2]}))
     return [_Definition(to_text[start], to_text[end], title, function) for start, end, title, function in spans]
 
 
-def _walk_tree(
+def _collect_definitions(
     cursor: Any,  # noqa: ANN401 - tree-sitter's cursor
     language: CodeLanguage,
-    is_late: Callable[[], bool],
+    has_timed_out: Callable[[], bool],
 ) -> tuple[list[Any], dict[int, Any], dict[int, Any]] | None:
     """Return a tree's definitions in order, its wrappers keyed by end, and its comments keyed by last row.
 
-    Function bodies are skipped. Returns None if `is_late` returns true. (The library's queries are usually faster, but
-    take hours on a few broken files.)
+    Function bodies are skipped. Returns None if `has_timed_out` returns true. (The library's queries are usually
+    faster, but take hours on a few broken files.)
     """
     definitions: list[Any] = []
     wrappers: dict[int, Any] = {}
@@ -185,7 +185,7 @@ def _walk_tree(
     while True:
         node = cursor.node
         visited += 1
-        if visited % _NODES_PER_CHECK == 0 and is_late():
+        if visited % _NODES_PER_CHECK == 0 and has_timed_out():
             return None
         if node.type in language.words:
             definitions.append(node)
@@ -200,7 +200,7 @@ def _walk_tree(
                 return definitions, wrappers, comments
 
 
-def _extract_name(node: Any, language: CodeLanguage) -> str:  # noqa: ANN401 - tree-sitter's node
+def _extract_definition_name(node: Any, language: CodeLanguage) -> str:  # noqa: ANN401 - tree-sitter's node
     """Return the name of a definition, or an empty string for a declaration. A Go method's name has its receiver."""
     if node.type.endswith("_specifier") and node.child_by_field_name("body") is None:
         return ""
@@ -210,11 +210,11 @@ def _extract_name(node: Any, language: CodeLanguage) -> str:  # noqa: ANN401 - t
         named = declarator
         declarator = declarator.child_by_field_name("declarator")
     before = node.child_by_field_name("receiver") or node.child_by_field_name("trait")
-    parts = [_extract_text(part) for part in (before, named) if part is not None]
+    parts = [_extract_node_text(part) for part in (before, named) if part is not None]
     return (" for " if node.type == "impl_item" else " ").join(filter(None, parts))[:_MAX_NAME_CHARS]
 
 
-def _extract_text(node: Any) -> str:  # noqa: ANN401 - tree-sitter's node
+def _extract_node_text(node: Any) -> str:  # noqa: ANN401 - tree-sitter's node
     return " ".join((node.text or b"").decode("utf-8", "replace").split())
 
 
@@ -225,7 +225,7 @@ def _find_first_comment(node: Any, comments: dict[int, Any]) -> Any:  # noqa: AN
     return node
 
 
-def _map_to_code_points(source: bytes, offsets: Sequence[int]) -> dict[int, int]:
+def _map_byte_offsets_to_code_points(source: bytes, offsets: Sequence[int]) -> dict[int, int]:
     """Map byte offsets to code-point offsets. `offsets` must be in ascending order."""
     found: dict[int, int] = {}
     at = point = 0

@@ -144,13 +144,13 @@ def _inflate_entry(file: BinaryIO, entry: tuple[int, int, int]) -> bytes:
 def _detect_ole_type(file: BinaryIO) -> str:
     """Identify an OLE file by the names of its root streams, ignoring case (MS-CFB 2.6.4)."""
     try:
-        names = set(map(str.upper, _iter_root_names(_read_directory(file))))
+        names = set(map(str.upper, _iter_root_stream_names(_read_ole_directory(file))))
     except (struct.error, ValueError, OSError):
         return OLE
     return next((kind for stream, kind in _STREAMS if stream.upper() in names), OLE)
 
 
-def _read_directory(file: BinaryIO) -> bytes:
+def _read_ole_directory(file: BinaryIO) -> bytes:
     file.seek(0)
     header = file.read(512)
     (shift,) = struct.unpack_from("<H", header, 30)
@@ -176,7 +176,7 @@ def _read_directory(file: BinaryIO) -> bytes:
     return directory
 
 
-def _iter_root_names(directory: bytes) -> Iterator[str]:
+def _iter_root_stream_names(directory: bytes) -> Iterator[str]:
     (child,) = struct.unpack_from("<L", directory, 76)
     waiting, seen = [child], set[int]()
     while waiting:

@@ -90,12 +90,12 @@ def _read_table(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positio
 
     quoted = dialect.quoted
     try:
-        skipped = _count_preamble(text, dialect, quoted=quoted)
-        extent = _measure_extent(iter_records())
+        skipped = _count_preamble(text, dialect, has_quotes=quoted)
+        extent = _compute_extent(iter_records())
     except csv.Error:  # A quotation mark is never closed, so quotation marks are treated as plain characters.
         quoted = False
-        skipped = _count_preamble(text, dialect, quoted=quoted)
-        extent = _measure_extent(iter_records())
+        skipped = _count_preamble(text, dialect, has_quotes=quoted)
+        extent = _compute_extent(iter_records())
     if not extent.width:
         return [], Positions()
     width = extent.width
@@ -109,24 +109,26 @@ def _read_table(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positio
 
     header_end = first[above - 1][2] if above else start
     found = FoundTable("", build_unique_names(names, width), start, extent.end, header_end, iter_rows)
-    return [found], _build_positions(text, extent, dialect.delimiter, quoted=quoted)
+    return [found], _build_positions(text, extent, dialect.delimiter, has_quotes=quoted)
 
 
-def _count_preamble(text: str, dialect: _Dialect, *, quoted: bool) -> int:
+def _count_preamble(text: str, dialect: _Dialect, *, has_quotes: bool) -> int:
     """Return the number of records above a table, not counting its header."""
     count, last = 0, list[str]()
-    records = (cells for _, _, _, cells in _iter_records(text, dialect.delimiter, quoted))
+    records = (cells for _, _, _, cells in _iter_records(text, dialect.delimiter, has_quotes))
     for cells in records:
-        if not _is_preamble(cells, dialect):
+        if not _is_preamble_record(cells, dialect):
             below = list(islice(records, _SAMPLED_RECORDS))
-            return count - (_is_short_header(last, dialect.width, [cells, *below]) and not _is_header(cells, below))
+            return count - (
+                _is_short_header(last, dialect.width, [cells, *below]) and not _is_header_record(cells, below)
+            )
         count, last = count + 1, cells
     return count
 
 
-def _is_short_header(cells: Sequence[str], width: int, below: Sequence[Sequence[str]]) -> bool:
+def _is_short_header(cells: Sequence[str], width: int, next_records: Sequence[Sequence[str]]) -> bool:
     """Return whether a header is one cell short, because R's `write.table` does not name the column of row names."""
-    return len(cells) == width - 1 >= _MIN_HEADER_NAMES and _is_header(["", *cells], below)
+    return len(cells) == width - 1 >= _MIN_HEADER_NAMES and _is_header_record(["", *cells], next_records)
 
 
 def _read_header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence[str], int]:
@@ -134,9 +136,9 @@ def _read_header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence
     first, below = records[0], records[1:]
     if len(first) < width:
         return ["", *first], 1
-    if _is_header(first, below):
+    if _is_header_record(first, below):
         return first, 1
-    if len(below) > 1 and _are_words(first) and _has_numbers_below(below[0], below[1:]):
+    if len(below) > 1 and _contains_only_words(first) and _has_numbers_below(below[0], below[1:]):
         group, names = "", list[str]()
         for above, name in zip_longest(first, below[0], fillvalue=""):
             group = above or group
@@ -145,18 +147,18 @@ def _read_header(records: Sequence[Sequence[str]], width: int) -> tuple[Sequence
     return [], 0
 
 
-def _has_numbers_below(names: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+def _has_numbers_below(names: Sequence[str], next_records: Sequence[Sequence[str]]) -> bool:
     """Return whether `names` is a header of words above at least one column of numbers or dates."""
-    columns = zip_longest(*below, fillvalue="")
-    is_typed = any(_detect_type(cells) is not ColumnType.TEXT for cells in columns)
-    return is_typed and _are_words(names) and _is_header(names, below)
+    columns = zip_longest(*next_records, fillvalue="")
+    is_typed = any(_detect_column_type(cells) is not ColumnType.TEXT for cells in columns)
+    return is_typed and _contains_only_words(names) and _is_header_record(names, next_records)
 
 
-def _are_words(cells: Sequence[str]) -> bool:
-    return all(_detect_type([cell]) is ColumnType.TEXT for cell in cells)
+def _contains_only_words(cells: Sequence[str]) -> bool:
+    return all(_detect_column_type([cell]) is ColumnType.TEXT for cell in cells)
 
 
-def _is_preamble(cells: Sequence[str], dialect: _Dialect) -> bool:
+def _is_preamble_record(cells: Sequence[str], dialect: _Dialect) -> bool:
     """Return whether a record above the table is part of the preamble.
 
     It is if it is empty or narrower than the table. In a table with several columns, it also is if it has text in its
@@ -165,10 +167,10 @@ def _is_preamble(cells: Sequence[str], dialect: _Dialect) -> bool:
     if len(cells) < dialect.width or not any(cells):
         return True
     is_alone = dialect.width >= _MIN_COLUMNS_BELOW_TITLE and not any(cells[1:])
-    return is_alone and _detect_type(cells[:1]) is ColumnType.TEXT
+    return is_alone and _detect_column_type(cells[:1]) is ColumnType.TEXT
 
 
-def _measure_extent(records: Iterable[_Record]) -> _Extent:
+def _compute_extent(records: Iterable[_Record]) -> _Extent:
     width, rows = 0, array("I")
     for row, begin, stop, cells in records:
         width = max(width, len(cells))
@@ -176,14 +178,14 @@ def _measure_extent(records: Iterable[_Record]) -> _Extent:
     return _Extent(min(width, MAX_COLUMNS), rows[-1] if rows else 0, rows)
 
 
-def _build_positions(text: str, extent: _Extent, delimiter: str, *, quoted: bool) -> Positions:
+def _build_positions(text: str, extent: _Extent, delimiter: str, *, has_quotes: bool) -> Positions:
     """Build the positions of the cells, or only of the rows if there are too many cells."""
     positions, numbers = PositionsBuilder(), iter(extent.rows)
     each_cell = extent.width * len(extent.rows) // 3 <= _MAX_POSITIONED_CELLS
     for row, begin, stop in zip(numbers, numbers, numbers, strict=True):
         if each_cell:
             for column, (start, end) in enumerate(
-                _iter_cell_spans(text, begin, stop, delimiter, quoted=quoted), start=1
+                _iter_cell_spans(text, begin, stop, delimiter, has_quotes=has_quotes), start=1
             ):
                 positions.add(start, end, SheetCell(1, row, column))
         else:
@@ -191,15 +193,17 @@ def _build_positions(text: str, extent: _Extent, delimiter: str, *, quoted: bool
     return positions.build()
 
 
-def _iter_cell_spans(text: str, begin: int, stop: int, delimiter: str, *, quoted: bool) -> Iterator[tuple[int, int]]:
+def _iter_cell_spans(
+    text: str, record_start: int, record_end: int, delimiter: str, *, has_quotes: bool
+) -> Iterator[tuple[int, int]]:
     """Yield the span of each cell of a record, without surrounding spaces and quotation marks."""
-    at = begin
-    while at <= stop:
-        while at < stop and text[at] == " ":
+    at = record_start
+    while at <= record_end:
+        while at < record_end and text[at] == " ":
             at += 1
-        cell = _quoted_cell.match(text, at, stop) if quoted else None
-        end = text.find(delimiter, cell.end() if cell else at, stop)
-        end = stop if end < 0 else end
+        cell = _quoted_cell.match(text, at, record_end) if has_quotes else None
+        end = text.find(delimiter, cell.end() if cell else at, record_end)
+        end = record_end if end < 0 else end
         if cell and not text[cell.end() : end].strip():
             yield cell.span("inside")
         else:
@@ -231,7 +235,7 @@ def _detect_dialect(text: str) -> _Dialect:
     return max(found, key=lambda each: each[:2], default=(False, 0.0, _Dialect(",", True, 1, False)))[2]
 
 
-def _iter_records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
+def _iter_records(text: str, delimiter: str, has_quotes: bool) -> Iterator[_Record]:
     """Yield the row number, start, end and cells of each record that is not blank.
 
     Raises `csv.Error` if a quotation mark is not closed.
@@ -245,41 +249,41 @@ def _iter_records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
             yield text[begin:taken]
 
     csv.field_size_limit(max(len(text), csv.field_size_limit()))  # The limit is process-wide, so it is never lowered.
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if has_quotes else csv.QUOTE_NONE
     start = 0
     reader = csv.reader(iter_lines(), delimiter=delimiter, quoting=quoting, skipinitialspace=True)
     for row, cells in enumerate(reader, start=1):
         begin, start = start, taken
         end = taken - 1 if text[taken - 1] == "\n" else taken
-        if taken == len(text) and quoted and "\n" in text[begin:end]:
+        if taken == len(text) and has_quotes and "\n" in text[begin:end]:
             next(csv.reader([text[begin:end]], delimiter=delimiter, skipinitialspace=True, strict=True))
         if cells:
             yield row, begin, end, [cell.strip() for cell in cells]
 
 
-def _is_header(names: Sequence[str], following: Iterable[Sequence[str]]) -> bool:
+def _is_header_record(names: Sequence[str], next_records: Iterable[Sequence[str]]) -> bool:
     """Return whether a record is a header: words or years above numbers or dates, or words that are not repeated."""
     given = [name.casefold() for name in names if name]
     if 2 * len(given) < len(names) or any(len(name) > MAX_NAME_CHARS for name in names):
         return False
-    below = [list(cells) for cells in islice(following, _SAMPLED_RECORDS)]
+    below = [list(cells) for cells in islice(next_records, _SAMPLED_RECORDS)]
     columns = [[cells[at] for cells in below if at < len(cells) and cells[at]] for at in range(len(names))]
-    typed = [name for name in given if _detect_type([name]) is not ColumnType.TEXT]
+    typed = [name for name in given if _detect_column_type([name]) is not ColumnType.TEXT]
     if typed and not (len(typed) < len(given) and _are_consecutive_years(typed)):
-        return _are_numbers_over_words(names, columns)
-    if any(_detect_type(cells) is not ColumnType.TEXT for cells in columns):
+        return _has_numbered_word_columns(names, columns)
+    if any(_detect_column_type(cells) is not ColumnType.TEXT for cells in columns):
         return True
     repeated = any(name and name in cells for name, cells in zip(names, columns, strict=True))
     return len(set(given)) == len(given) and not repeated
 
 
-def _are_numbers_over_words(names: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
+def _has_numbered_word_columns(names: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
     """Return whether the column names are numbers and all cells are words."""
     numbered = all(name.isascii() and name.isdecimal() for name in names) and len(set(names)) == len(names)
     return (
         numbered
         and all(columns)
-        and all(_detect_type([cell]) is ColumnType.TEXT for cells in columns for cell in cells)
+        and all(_detect_column_type([cell]) is ColumnType.TEXT for cells in columns for cell in cells)
     )
 
 
@@ -290,7 +294,7 @@ def _are_consecutive_years(cells: Sequence[str]) -> bool:
     return all(int(after) == int(before) + 1 for before, after in pairwise(cells))
 
 
-def _detect_type(cells: Iterable[str]) -> ColumnType:
+def _detect_column_type(cells: Iterable[str]) -> ColumnType:
     typing = ColumnTypeDetector()
     for cell in filter(None, cells):
         typing.add_cell(cell)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest.parsing.errors import ParserLimitError, UnsupportedTypeError
-from ingest.parsing.sniff import sniff_file
-from ingest.parsing.types import NO_ROOM, EntryRoom, FoundEntry, ParsedDocument
+from ingest.parsing.sniff import sniff_file_type
+from ingest.parsing.types import NO_ENTRIES, EntryLimits, FoundEntry, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind
 from ingest.storage.texts.normalize import normalize
@@ -51,49 +51,49 @@ class UnreadableEntryError(Exception):
 class EntryFolder:
     """The extracted files of one container. `outcomes` has one item per entry, in the order of the entries."""
 
-    def __init__(self, folder: Path, room: EntryRoom = NO_ROOM) -> None:
+    def __init__(self, folder: Path, limits: EntryLimits = NO_ENTRIES) -> None:
         self.found: list[FoundEntry] = []
         self.outcomes: list[EntryOutcome] = []
         self._folder = folder
-        self._room = room
-        self._bytes_left = room.total_bytes
+        self._room = limits
+        self._bytes_left = limits.total_bytes
         # The highest number given to a duplicate of each path, so that the next search starts there.
         self._paths: dict[str, int] = {}
 
-    def add(
+    def add_entry(
         self,
         path: str,
         blocks: Iterable[bytes],
         *,
-        declared: str | None = None,
-        packed: int | None = None,
-        unwanted: Callable[[Path, str], str] | None = None,
+        declared_type: str | None = None,
+        packed_size: int | None = None,
+        picture_filter: Callable[[Path, str], str] | None = None,
     ) -> str:
         """Write the file of an entry, and return the entry's path, cleaned and made unique.
 
-        `packed` is the entry's compressed size, if known; `EntryRoom.ratio` then limits how far the entry may inflate.
-        If the entry cannot be extracted, or `blocks` raises `UnreadableEntryError`, the problem is recorded as the
-        outcome. `unwanted` is called with the file and its media type. If the file is a picture without text, it
-        returns the reason for not making it a document, otherwise an empty string.
+        `packed_size` is the entry's compressed size, if known; `EntryRoom.ratio` then limits how far the entry may
+        inflate. If the entry cannot be extracted, or `blocks` raises `UnreadableEntryError`, the problem is recorded as
+        the outcome. `picture_filter` is called with the file and its media type. If the file is a picture without text,
+        it returns the reason for not making it a document, otherwise an empty string.
         """
-        path = self._number_path(clean_path(path))
-        problem = self._explain_refusal()
+        path = self._make_path_unique(clean_path(path))
+        problem = self._describe_exceeded_limit()
         if problem:
             return self._record_outcome(path, None, problem, is_limit=True)
         name = f"entry-{len(self.found)}"
         try:
-            size = self._write_file(self._folder / name, blocks, packed)
+            size = self._write_file(self._folder / name, blocks, packed_size)
             if not size:
                 return self._record_outcome(path, 0, "empty")
             with (self._folder / name).open("rb") as file:
-                media_type = sniff_file(file, path, declared)
+                media_type = sniff_file_type(file, path, declared_type)
         except ParserLimitError as error:
             return self._record_outcome(path, None, error.detail, is_limit=True)
         except UnreadableEntryError as error:
             return self._record_outcome(path, None, str(error))
         except UnsupportedTypeError as error:
             return self._record_outcome(path, size, _format_reason(error.detail))
-        reason = unwanted(self._folder / name, media_type) if unwanted else ""
+        reason = picture_filter(self._folder / name, media_type) if picture_filter else ""
         if reason:
             self._bytes_left += size
             self.outcomes.append(EntryOutcome(path, size, reason, is_picture=True))
@@ -101,27 +101,28 @@ class EntryFolder:
         self.found.append(FoundEntry(path, name, media_type, size))
         return self._record_outcome(path, size)
 
-    def skip(self, path: str, problem: str, size: int | None = None) -> None:
+    def record_skipped_entry(self, path: str, problem: str, size: int | None = None) -> None:
         """Record an entry that is not extracted."""
-        self._record_outcome(self._number_path(clean_path(path)), size, problem)
+        self._record_outcome(self._make_path_unique(clean_path(path)), size, problem)
 
-    def finish(
+    def build_document(
         self,
         writer: DocumentWriter,
         parser: str,
         title: str | None = None,
         *,
-        listed_as: str = "",
+        list_heading: str = "",
         properties: Mapping[str, str] | None = None,
     ) -> ParsedDocument:
         """Write the list of entries, record those that did not become documents as omissions, and return the document.
 
-        If `listed_as` is given, all entries are listed below that line. Otherwise, only the entries that did not become
-        documents are listed, because a search should find the others by their content and not by their names here.
+        If `list_heading` is given, all entries are listed below that line. Otherwise, only the entries that did not
+        become documents are listed, because a search should find the others by their content and not by their names
+        here.
         """
-        listed = self.outcomes if listed_as else [each for each in self.outcomes if each.problem]
+        listed = self.outcomes if list_heading else [each for each in self.outcomes if each.problem]
         if listed:
-            writer.write_paragraph(listed_as or "Not taken:")
+            writer.write_paragraph(list_heading or "Not taken:")
         for each in listed[:_MAX_LISTED]:
             size = "" if each.size is None else f" ({each.size:,} bytes)"
             writer.write_item(f"{each.path}{size}: {each.description}")
@@ -135,10 +136,10 @@ class EntryFolder:
             writer.record_omission(
                 OmissionKind.ENTRY, 1, f"{each.path}: {each.problem}" if number < _MAX_DETAILED else ""
             )
-        document = writer.finish(parser, title, nothing="It is empty.")
+        document = writer.finish(parser, title, empty_message="It is empty.")
         return replace(document, entries=tuple(self.found), properties=properties or {})
 
-    def _explain_refusal(self) -> str:
+    def _describe_exceeded_limit(self) -> str:
         # guard: container-depth
         if self._room.levels < 1:
             return "not opened: containers in containers are opened a few levels deep"
@@ -148,15 +149,15 @@ class EntryFolder:
             return f"not taken: entries of {self._room.total_bytes:,} bytes together are taken at most"
         return ""
 
-    def _write_file(self, file: Path, blocks: Iterable[bytes], packed: int | None) -> int:
+    def _write_file(self, path: Path, blocks: Iterable[bytes], packed_size: int | None) -> int:
         """Write the blocks and return their total size.
 
         If a limit is exceeded, the file is truncated to zero bytes and `ParserLimitError` is raised.
         """
         most = min(self._room.entry_bytes, self._bytes_left)
-        inflated = None if packed is None else max(self._room.ratio_free_bytes, packed * self._room.ratio)
+        inflated = None if packed_size is None else max(self._room.ratio_free_bytes, packed_size * self._room.ratio)
         size = 0
-        with file.open("wb") as target:
+        with path.open("wb") as target:
             try:
                 for block in blocks:
                     size += len(block)
@@ -176,7 +177,7 @@ class EntryFolder:
         self.outcomes.append(EntryOutcome(path, size, problem, is_limit))
         return path
 
-    def _number_path(self, path: str) -> str:
+    def _make_path_unique(self, path: str) -> str:
         """Return the path, with a number if another entry already has the same path."""
         stem, dot, suffix = path.rpartition(".")
         number = self._paths.get(path.casefold(), 0)
@@ -203,5 +204,5 @@ def clean_path(path: str) -> str:
     return "/".join(kept)[-_MAX_PATH_CHARS:].lstrip("/") or "unnamed"
 
 
-def _format_reason(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:].rstrip(".")
+def _format_reason(detail: str) -> str:
+    return detail[:1].lower() + detail[1:].rstrip(".")

@@ -63,7 +63,7 @@ def parse_epub(path: Path) -> ParsedDocument:
     with open_package(path) as package:
         book = _read_book(package)
         _require_unencrypted(package, book)
-        entries = _read_contents(package, book)
+        entries = _read_table_of_contents(package, book)
         writer = DocumentWriter()
         deeper = 0
         for name in book.spine:
@@ -71,7 +71,7 @@ def parse_epub(path: Path) -> ParsedDocument:
         return writer.finish(
             EPUB_PARSER,
             book.title or writer.first_heading,
-            nothing="The book contains no text.",
+            empty_message="The book contains no text.",
             hint=NO_TEXT_HINT,
             picture_hint=PICTURE_HINT,
         )
@@ -112,7 +112,7 @@ def _require_unencrypted(package: "Package", book: _Book) -> None:
             )
 
 
-def _read_contents(package: "Package", book: _Book) -> dict[str, list[_ContentsEntry]]:
+def _read_table_of_contents(package: "Package", book: _Book) -> dict[str, list[_ContentsEntry]]:
     """Return the entries in the table of contents, keyed by the document that they refer to."""
     found: dict[str, list[_ContentsEntry]] = {}
     if book.navigation in package.names and book.navigation is not None:
@@ -135,7 +135,7 @@ def _is_table_of_contents(element: "_Element") -> bool:
     return any("toc" in kind.split() for kind in kinds)
 
 
-def _iter_nav_entries(parent: "_Element", base: str, level: int) -> Iterator[tuple[str, _ContentsEntry]]:
+def _iter_nav_entries(parent: "_Element", base_path: str, level: int) -> Iterator[tuple[str, _ContentsEntry]]:
     """Yield the entries in nested lists of links, each with its target document."""
     from ingest.parsing.office.package import resolve_target
 
@@ -144,12 +144,15 @@ def _iter_nav_entries(parent: "_Element", base: str, level: int) -> Iterator[tup
             title = " ".join("".join(child.itertext()).split())
             if title and child.get("href"):
                 href = child.get("href", "")
-                yield resolve_target(base, href), _ContentsEntry(title, max(1, level), unquote(href.partition("#")[2]))
+                yield (
+                    resolve_target(base_path, href),
+                    _ContentsEntry(title, max(1, level), unquote(href.partition("#")[2])),
+                )
         else:
-            yield from _iter_nav_entries(child, base, level + (child.tag == "ol"))
+            yield from _iter_nav_entries(child, base_path, level + (child.tag == "ol"))
 
 
-def _iter_ncx_entries(parent: "_Element", base: str, level: int) -> Iterator[tuple[str, _ContentsEntry]]:
+def _iter_ncx_entries(parent: "_Element", base_path: str, level: int) -> Iterator[tuple[str, _ContentsEntry]]:
     from ingest.parsing.office.package import resolve_target
 
     for point in parent.iterchildren("{*}navPoint") if level < _MAX_DEPTH else ():
@@ -157,36 +160,36 @@ def _iter_ncx_entries(parent: "_Element", base: str, level: int) -> Iterator[tup
         title = " ".join(point.findtext("{*}navLabel/{*}text", "").split())
         if title and content is not None:
             source = content.get("src", "")
-            yield resolve_target(base, source), _ContentsEntry(title, level, unquote(source.partition("#")[2]))
-        yield from _iter_ncx_entries(point, base, level + 1)
+            yield resolve_target(base_path, source), _ContentsEntry(title, level, unquote(source.partition("#")[2]))
+        yield from _iter_ncx_entries(point, base_path, level + 1)
 
 
 def _write_chapter(
-    package: "Package", name: str, entries: Sequence[_ContentsEntry], deeper: int, writer: DocumentWriter
+    package: "Package", part_name: str, entries: Sequence[_ContentsEntry], level_offset: int, writer: DocumentWriter
 ) -> int:
     """Write a chapter, and return the number of levels by which its headings were lowered."""
     from ingest.parsing.html_blocks import write_tree
-    from ingest.parsing.html_tree import parse_xhtml, remove_invisible
+    from ingest.parsing.html_tree import parse_xhtml, remove_invisible_elements
 
-    root = parse_xhtml(package.read_part(name))
+    root = parse_xhtml(package.read_part(part_name))
     if root is None:
-        return deeper
-    remove_invisible(root, writer)
+        return level_offset
+    remove_invisible_elements(root, writer)
     first = next(root.iter(*_HEADINGS), None)
     if entries:
         entry = entries[0]
         level = 1 if first is None else int(first.tag[1])
         if first is not None and _is_same_title(entry.title, "".join(first.itertext())):
-            deeper = entry.level - level
+            level_offset = entry.level - level
         else:
             writer.write_heading(entry.title, entry.level)
-            deeper = entry.level + 1 - level
-    _insert_headings(root, entries[1:], deeper)
-    write_tree(writer, root, deeper)
-    return deeper
+            level_offset = entry.level + 1 - level
+    _insert_headings(root, entries[1:], level_offset)
+    write_tree(writer, root, level_offset)
+    return level_offset
 
 
-def _insert_headings(root: "_Element", entries: Sequence[_ContentsEntry], deeper: int) -> None:
+def _insert_headings(root: "_Element", entries: Sequence[_ContentsEntry], level_offset: int) -> None:
     """Insert a heading at each target of a table-of-contents entry that has no heading yet.
 
     A target has a heading if it is inside one, if no text comes before the next heading, or if the next heading has the
@@ -211,7 +214,7 @@ def _insert_headings(root: "_Element", entries: Sequence[_ContentsEntry], deeper
             block = block.getparent()
         if block.getparent() is None or block.getparent().tag in _HEADINGS:
             continue
-        tag = _HEADINGS[min(max(entry.level - deeper, 1), len(_HEADINGS)) - 1]
+        tag = _HEADINGS[min(max(entry.level - level_offset, 1), len(_HEADINGS)) - 1]
         if block.tag == "p" and _fold_title("".join(block.itertext())) == _fold_title(entry.title):
             block.tag = tag
         else:
@@ -225,10 +228,10 @@ def _has_leading_text(element: "_Element") -> bool:
     return bool((element.text or "").strip()) or (not len(element) and bool((element.tail or "").strip()))
 
 
-def _is_same_title(one: str, other: str) -> bool:
+def _is_same_title(title: str, other_title: str) -> bool:
     """Return whether one title contains the other: tables of contents often add or omit the chapter number."""
-    one, other = _fold_title(one), _fold_title(other)
-    return bool(one) and bool(other) and (one in other or other in one)
+    title, other_title = _fold_title(title), _fold_title(other_title)
+    return bool(title) and bool(other_title) and (title in other_title or other_title in title)
 
 
 def _fold_title(text: str) -> str:

@@ -22,7 +22,7 @@ def parse_html(path: Path) -> ParsedDocument:
     return writer.finish(
         HTML_PARSER,
         title if title and title.strip() else writer.first_heading,
-        nothing="The page contains no text, only markup.",
+        empty_message="The page contains no text, only markup.",
         hint=NO_TEXT_HINT,
         picture_hint=PICTURE_HINT,
     )

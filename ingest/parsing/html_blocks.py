@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from lxml import etree
 
 from ingest.parsing.grid import GridCell, strip_lone_bullet, write_grid
-from ingest.parsing.html_tree import ROW_PARTS, has_text, parse_tree, remove_invisible, remove_surroundings
+from ingest.parsing.html_tree import ROW_PARTS, has_text, parse_tree, remove_boilerplate, remove_invisible_elements
 from ingest.parsing.mathml import linearize_mathml
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter
@@ -46,26 +46,28 @@ _language = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|highlight)-(?
 _NESTED_TABLES_DETAIL = "nested tables; their text is part of the cell"
 
 
-def write_html(writer: DocumentWriter, html: str, *, whole: bool = False, deeper: int = 0) -> str | None:
+def write_html(
+    writer: DocumentWriter, html: str, *, keep_boilerplate: bool = False, level_offset: int = 0
+) -> str | None:
     """Write the content of a page and return its `<title>`.
 
-    Navigation and other boilerplate are omitted unless `whole` is set, as it is for chapters and messages. Headings are
-    lowered by `deeper` levels. Raises `ParserLimitError` or `DamagedDocumentError`.
+    Navigation and other boilerplate are omitted unless `keep_boilerplate` is set, as it is for chapters and messages.
+    Headings are lowered by `level_offset` levels. Raises `ParserLimitError` or `DamagedDocumentError`.
     """
     root = parse_tree(html)
     if root is None:
         return None
     title: str | None = root.findtext("head/title")
-    remove_invisible(root, writer)
-    if not whole:
-        remove_surroundings(root, writer)
-    write_tree(writer, root, deeper)
+    remove_invisible_elements(root, writer)
+    if not keep_boilerplate:
+        remove_boilerplate(root, writer)
+    write_tree(writer, root, level_offset)
     return title
 
 
-def write_tree(writer: DocumentWriter, root: etree._Element, deeper: int = 0) -> None:
+def write_tree(writer: DocumentWriter, root: etree._Element, level_offset: int = 0) -> None:
     """Write a tree from which invisible elements have been removed."""
-    blocks = _BlockWriter(writer, deeper)
+    blocks = _BlockWriter(writer, level_offset)
     blocks.write_element(root)
     blocks.flush()
 
@@ -73,9 +75,9 @@ def write_tree(writer: DocumentWriter, root: etree._Element, deeper: int = 0) ->
 class _BlockWriter:
     """Collects the text of each block, and writes it when the block ends."""
 
-    def __init__(self, writer: DocumentWriter, deeper: int) -> None:
+    def __init__(self, writer: DocumentWriter, level_offset: int) -> None:
         self._writer = writer
-        self._deeper = deeper
+        self._deeper = level_offset
         self._text: list[str] = []
         self._mark: str | None = None  # The mark of the current list item, until its first block is written.
         self._depth = -1
@@ -205,7 +207,7 @@ class _BlockWriter:
     def _write_code(self, element: etree._Element) -> None:
         self.flush()
         self._mark = None
-        self._writer.write_code(_extract_preformatted(element), _get_language(element))
+        self._writer.write_code(_extract_preformatted_text(element), _get_code_language(element))
 
     def _write_image(self, element: etree._Element) -> None:
         self._writer.record_omission(OmissionKind.IMAGE)
@@ -214,7 +216,7 @@ class _BlockWriter:
             self._text.append(f" [Image: {words}] ")
 
     def _write_math(self, element: etree._Element) -> None:
-        self._text.append(_extract_math(element, self._writer))
+        self._text.append(_extract_formula(element, self._writer))
 
     def _write_table(self, element: etree._Element) -> None:
         self.flush()
@@ -233,7 +235,7 @@ class _BlockWriter:
         grid = [[_build_grid_cell(cell, self._writer) for cell in row] for row in rows]
         headed = element.find("thead") is not None or not _has_row_headings(rows)
         count = _count_header_rows(element, rows) if headed else 0
-        write_grid(self._writer, grid, header_rows=count, headed=headed, caption=title)
+        write_grid(self._writer, grid, header_row_count=count, has_header=headed, caption=title)
 
     def _write_stray_text(self, element: etree._Element) -> None:
         """Write text in a table that is outside its cells. As in browsers, it comes before the table."""
@@ -250,39 +252,39 @@ class _BlockWriter:
 def extract_cell_text(element: etree._Element, writer: DocumentWriter) -> str:
     """Return the text of an element on one line, including list marks."""
     parts: list[str] = []
-    _gather_text(element, parts, writer)
+    _collect_text(element, parts, writer)
     lines = [" ".join(line.split()) for line in "".join(parts).split("\n")]
     lines = [line for line in lines if line and line != "-"]
     return strip_lone_bullet(" ".join(lines), len(lines))
 
 
-def _gather_text(element: etree._Element, parts: list[str], writer: DocumentWriter) -> None:
+def _collect_text(element: etree._Element, strings: list[str], writer: DocumentWriter) -> None:
     tag = element.tag
     if tag == "img":
         writer.record_omission(OmissionKind.IMAGE)
         if element.get("alt", "").strip():
-            parts.append(f" [Image: {element.get('alt')}] ")
+            strings.append(f" [Image: {element.get('alt')}] ")
         return
     if tag == "math":
-        parts.append(_extract_math(element, writer))
+        strings.append(_extract_formula(element, writer))
         return
     if tag == "table":
         writer.record_omission(OmissionKind.TABLE, detail=_NESTED_TABLES_DETAIL)
     is_block = tag in _BLOCKS or tag in _LISTS or tag in _headings or tag in ("br", "li", "table", "blockquote")
-    parts.append("\n" if is_block else "")
-    parts.append(_collapse_white_space(element.text or ""))
+    strings.append("\n" if is_block else "")
+    strings.append(_collapse_white_space(element.text or ""))
     marks = dict(_iter_items(element)) if tag in _LISTS else {}
     for child in element.iterchildren():
         if child.tag == "li":
-            parts.append(f"\n{marks.get(child, '-')} ")
-            parts.append(_collapse_white_space(child.text or ""))
+            strings.append(f"\n{marks.get(child, '-')} ")
+            strings.append(_collapse_white_space(child.text or ""))
             for each in child.iterchildren():
-                _gather_text(each, parts, writer)
-                parts.append(_collapse_white_space(each.tail or ""))
+                _collect_text(each, strings, writer)
+                strings.append(_collapse_white_space(each.tail or ""))
         else:
-            _gather_text(child, parts, writer)
-        parts.append(_collapse_white_space(child.tail or ""))
-    parts.append("\n" if is_block else "")
+            _collect_text(child, strings, writer)
+        strings.append(_collapse_white_space(child.tail or ""))
+    strings.append("\n" if is_block else "")
 
 
 def _iter_items(element: etree._Element) -> Iterator[tuple[etree._Element, str]]:
@@ -347,20 +349,20 @@ def _build_grid_cell(cell: etree._Element, writer: DocumentWriter) -> GridCell:
     return GridCell(extract_cell_text(cell, writer), min(columns, MAX_COLUMNS), rows)
 
 
-def _extract_math(element: etree._Element, writer: DocumentWriter) -> str:
+def _extract_formula(element: etree._Element, writer: DocumentWriter) -> str:
     text = linearize_mathml(element) or " ".join((element.get("alttext") or "").split())
     if not text:
         writer.record_omission(OmissionKind.FORMULA)
     return f" {text} " if text else ""
 
 
-def _extract_preformatted(element: etree._Element) -> str:
+def _extract_preformatted_text(element: etree._Element) -> str:
     for line_end in element.iter("br"):
         line_end.text = "\n"
     return "".join(element.itertext())
 
 
-def _get_language(element: etree._Element) -> str:
+def _get_code_language(element: etree._Element) -> str:
     """Return the programming language of a code block, based on the class names used by syntax highlighters."""
     for each in element.iter():
         found = _language.search(each.get("class") or "")

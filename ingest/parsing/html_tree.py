@@ -7,7 +7,7 @@ from itertools import dropwhile
 
 from lxml import etree
 
-from ingest.parsing.charsets import decode
+from ingest.parsing.charsets import decode_text
 from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.office.package import parse_xml
 from ingest.parsing.writer import DocumentWriter
@@ -47,7 +47,7 @@ _SECTIONS = frozenset({"article", "main", "section", "aside", "nav", "blockquote
 def decode_html(content: bytes) -> str:
     """Decode a page, using the character set that it declares unless the bytes clearly have another one."""
     declared = _charset.search(content[:_CHARSET_SEARCH_BYTES])
-    return decode(content, declared["label"].decode("ascii") if declared else None)
+    return decode_text(content, declared["label"].decode("ascii") if declared else None)
 
 
 def parse_tree(html: str) -> etree._Element | None:
@@ -105,14 +105,14 @@ def parse_xhtml(content: bytes) -> etree._Element | None:
     return root
 
 
-def _replace_entity(found: re.Match[bytes]) -> bytes:
+def _replace_entity(match: re.Match[bytes]) -> bytes:
     """Replace an HTML character name with a numeric reference, which is also valid in XML."""
-    name = found[1].decode("ascii")
+    name = match[1].decode("ascii")
     characters = "" if name in _XML_NAMES else html5.get(f"{name};", "")
-    return "".join(f"&#{ord(each)};" for each in characters).encode("ascii") or found[0]
+    return "".join(f"&#{ord(each)};" for each in characters).encode("ascii") or match[0]
 
 
-def remove_invisible(root: etree._Element, writer: DocumentWriter) -> None:
+def remove_invisible_elements(root: etree._Element, writer: DocumentWriter) -> None:
     """Remove invisible elements, and record those with hidden text as omissions."""
     etree.strip_elements(root, *_INVISIBLE, with_tail=False)
     hidden = 0
@@ -123,7 +123,7 @@ def remove_invisible(root: etree._Element, writer: DocumentWriter) -> None:
         writer.record_omission(OmissionKind.HIDDEN, hidden, "hidden elements")
 
 
-def remove_surroundings(root: etree._Element, writer: DocumentWriter) -> None:
+def remove_boilerplate(root: etree._Element, writer: DocumentWriter) -> None:
     """Remove the boilerplate around a page's main content, and record it as an omission.
 
     First the landmarks that the page declares are removed, then the blocks of links before the first and after the last
@@ -131,24 +131,24 @@ def remove_surroundings(root: etree._Element, writer: DocumentWriter) -> None:
     """
     body = root.find("body")
     body = root if body is None else body
-    regions = _remove_if_enough_stays(list(_iter_surroundings(body)), body, least_share=0.0)
-    regions += _remove_if_enough_stays(list(_iter_outer_link_blocks(body)), body, least_share=0.5)
+    regions = _remove_if_enough_remains(list(_iter_landmarks(body)), body, min_share=0.0)
+    regions += _remove_if_enough_remains(list(_iter_outer_link_blocks(body)), body, min_share=0.5)
     if regions:
         writer.record_omission(
             OmissionKind.OTHER, regions, "navigation, banners, footers and other parts around the content"
         )
 
 
-def _remove_if_enough_stays(around: list[etree._Element], body: etree._Element, *, least_share: float) -> int:
-    """Remove the elements if more than `least_share` of the words in `body` remain.
+def _remove_if_enough_remains(elements: list[etree._Element], body: etree._Element, *, min_share: float) -> int:
+    """Remove the elements if more than `min_share` of the words in `body` remain.
 
     Returns the number of removed elements with text.
     """
-    regions = [element for element in around if has_text(element)]
+    regions = [element for element in elements if has_text(element)]
     words, all_words = sum(map(_count_words, regions)), _count_words(body)
-    if all_words - words <= all_words * least_share:
+    if all_words - words <= all_words * min_share:
         return 0
-    for element in around:
+    for element in elements:
         remove_element(element)
     return len(regions)
 
@@ -212,11 +212,11 @@ def _is_hidden(element: etree._Element) -> bool:
     return _hidden_style.search(element.get("style", "")) is not None
 
 
-def _iter_surroundings(body: etree._Element) -> Iterator[etree._Element]:
+def _iter_landmarks(body: etree._Element) -> Iterator[etree._Element]:
     """Yield the outermost landmarks that are not part of the page's content."""
-    main = _find_main(body)
+    main = _find_main_element(body)
     if main is not None:
-        yield from _iter_outside(main, body)
+        yield from _iter_elements_outside(main, body)
     for element in (body if main is None else main).iterdescendants():
         role = _get_role(element)
         if role in _SURROUNDING_ROLES and not any(
@@ -227,7 +227,7 @@ def _iter_surroundings(body: etree._Element) -> Iterator[etree._Element]:
                 yield element
 
 
-def _find_main(body: etree._Element) -> etree._Element | None:
+def _find_main_element(body: etree._Element) -> etree._Element | None:
     """Return the element that the page marks as its main content, or None unless there is exactly one."""
     mains = [each for each in body.iterdescendants() if _get_role(each) == "main" and has_text(each)]
     if len(mains) == 1:
@@ -236,13 +236,13 @@ def _find_main(body: etree._Element) -> etree._Element | None:
     return articles[0] if not mains and len(articles) == 1 else None
 
 
-def _iter_outside(main: etree._Element, body: etree._Element) -> Iterator[etree._Element]:
+def _iter_elements_outside(main_element: etree._Element, body: etree._Element) -> Iterator[etree._Element]:
     """Yield the siblings of the main element and of its ancestors.
 
     If the main element has no title, siblings with a title are skipped.
     """
-    keeps_titles = next(main.iter("h1"), None) is None
-    inner = main
+    keeps_titles = next(main_element.iter("h1"), None) is None
+    inner = main_element
     while inner is not body:
         outer = inner.getparent()
         if outer is None:

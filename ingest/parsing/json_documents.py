@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ingest.parsing.charsets import decode
+from ingest.parsing.charsets import decode_text
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.json_reading import (
     Json,
@@ -51,9 +51,9 @@ def parse_json(path: Path) -> ParsedDocument:
     Raises `DamagedDocumentError` if values are nested too deeply or the file is not text, and `NoTextError` if there is
     no text.
     """
-    source = decode(read_text_bytes(path))
+    source = decode_text(read_text_bytes(path))
     try:
-        return _JsonWriter(source).write()
+        return _JsonWriter(source).build_document()
     except ValueError as error:
         text, omissions = read_normalized_text(path)
         where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
@@ -80,7 +80,7 @@ class _RecordList:
         def iter_rows() -> Iterator[TableRow]:
             bounds = iter(self.spans)
             for record, begin, end in zip(self.records(), bounds, bounds, strict=True):
-                cells = _flatten_record(record, nested=self.nested)
+                cells = _flatten_record(record, flatten_objects=self.nested)
                 yield TableRow(begin, end, [cells.get(path, "") for path in self.paths])
 
         return FoundTable(
@@ -96,10 +96,10 @@ class _JsonWriter:
         self._writer = DocumentWriter()
         self._lists: list[_RecordList] = []
 
-    def write(self) -> ParsedDocument:
+    def build_document(self) -> ParsedDocument:
         """Write the document and return it. Raises `ValueError` for invalid JSON."""
         source, start = self._source, skip_white_space(self._source, 0)
-        if source[start : start + 1] != "[" or not self._write_list(start):
+        if source[start : start + 1] != "[" or not self._write_record_list(start):
             try:
                 value, end = parse_value(source, start)
                 if skip_white_space(source, end) < len(source):
@@ -109,11 +109,11 @@ class _JsonWriter:
                     self._write_lines()
             else:
                 self._write_value(value, "", 1)
-        document = self._writer.finish(JSON_PARSER, nothing="The JSON contains no values.", hint=NO_TEXT_HINT)
+        document = self._writer.finish(JSON_PARSER, empty_message="The JSON contains no values.", hint=NO_TEXT_HINT)
         found = sorted((each.build_table() for each in self._lists), key=lambda table: table.start)
         return replace(document, layout=replace(document.layout, tables=build_table_spans(found)), found=found)
 
-    def _write_list(self, start: int) -> bool:
+    def _write_record_list(self, start: int) -> bool:
         """Write a list of objects, up to the point where its JSON becomes invalid.
 
         Returns False if the value is not a list of objects.
@@ -191,7 +191,7 @@ class _JsonWriter:
         shown: list[str] = []
         for name, member in _iter_members(value):
             has_section = isinstance(member, dict | list) and member is not value  # A plain list is its only member.
-            if has_section and (_has_records(member) or _is_long(member, name)):
+            if has_section and (_has_records(member) or _fills_chunk(member, name)):
                 long.append((name, member))
             else:
                 shown.extend(_iter_value_lines(member, name))
@@ -222,7 +222,7 @@ class _JsonWriter:
         for nested in (True, False):
             paths: dict[str, None] = {}
             for record in records():
-                paths.update(dict.fromkeys(_flatten_record(record, nested=nested)))
+                paths.update(dict.fromkeys(_flatten_record(record, flatten_objects=nested)))
             if len(paths) <= MAX_COLUMNS:
                 break
         if paths:
@@ -240,14 +240,14 @@ def _is_record_list(value: Json) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
 
 
-def _has_records(value: Json, depth: int = _MAX_LIST_DEPTH) -> bool:
+def _has_records(value: Json, max_depth: int = _MAX_LIST_DEPTH) -> bool:
     """Return whether a value is a list of objects, or an object with such a list within a few levels."""
     if isinstance(value, dict):
-        return depth > 0 and any(_has_records(member, depth - 1) for member in value.values())
+        return max_depth > 0 and any(_has_records(member, max_depth - 1) for member in value.values())
     return _is_record_list(value)
 
 
-def _is_long(value: Json, name: str) -> bool:
+def _fills_chunk(value: Json, name: str) -> bool:
     """Return whether a value would fill a chunk. Formatting stops as soon as that is certain."""
     length = 0
     for line in _iter_value_lines(value, name):
@@ -297,14 +297,17 @@ def _format_value(value: Json) -> str:
     return "" if value is None else str(value).lower()
 
 
-def _flatten_record(record: dict[str, Any], *, nested: bool, prefix: str = "") -> dict[str, str]:
-    """Return the cells of a record, keyed by path. Lists stay JSON; so do nested objects unless `nested` is set."""
+def _flatten_record(record: dict[str, Any], *, flatten_objects: bool, prefix: str = "") -> dict[str, str]:
+    """Return the cells of a record, keyed by path.
+
+    Lists stay JSON; so do nested objects unless `flatten_objects` is set.
+    """
     cells: dict[str, str] = {}
     for name, member in record.items():
         if isinstance(member, str):
             cells[prefix + name] = member.strip()
-        elif isinstance(member, dict) and member and nested:
-            cells.update(_flatten_record(member, nested=nested, prefix=f"{prefix}{name}."))
+        elif isinstance(member, dict) and member and flatten_objects:
+            cells.update(_flatten_record(member, flatten_objects=flatten_objects, prefix=f"{prefix}{name}."))
         elif isinstance(member, dict | list):
             cells[prefix + name] = json.dumps(_convert_numbers(member), ensure_ascii=False)
         else:

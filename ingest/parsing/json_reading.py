@@ -18,28 +18,31 @@ _decoder = json.JSONDecoder(strict=False, parse_constant=lambda _: None, parse_f
 _blanks = re.compile(r"[ \t\n\r\ufeff]*")
 
 
-def parse_value(text: str, at: int) -> tuple[Json, int]:
-    """Return the value that starts at `at`, and its end.
+def parse_value(text: str, position: int) -> tuple[Json, int]:
+    """Return the value that starts at `position`, and its end.
 
     Raises `ValueError` for invalid JSON, and `RecursionError` if values are nested too deeply.
     """
-    value, end = _decoder.raw_decode(text, at)
+    value, end = _decoder.raw_decode(text, position)
     return value, end
 
 
-def skip_white_space(text: str, at: int) -> int:
-    """Return the first position from `at` that is not white space."""
-    found = _blanks.match(text, at)
-    return found.end() if found else at
+def skip_white_space(text: str, position: int) -> int:
+    """Return the first position from `position` that is not white space."""
+    found = _blanks.match(text, position)
+    return found.end() if found else position
 
 
-def iter_elements(text: str, at: int) -> Iterator[tuple[int, Json]]:
-    """Yield the end and value of each element in the list that starts at `at`. Raises `ValueError` for invalid JSON."""
-    at = skip_white_space(text, at + 1)
-    while text[at : at + 1] != "]":
-        value, end = parse_value(text, at)
+def iter_elements(text: str, position: int) -> Iterator[tuple[int, Json]]:
+    """Yield the end and value of each element in the list that starts at `position`.
+
+    Raises `ValueError` for invalid JSON.
+    """
+    position = skip_white_space(text, position + 1)
+    while text[position : position + 1] != "]":
+        value, end = parse_value(text, position)
         yield end, value
-        at = _skip_comma(text, skip_white_space(text, end), "]")
+        position = _skip_comma(text, skip_white_space(text, end), "]")
 
 
 def iter_values(text: str) -> Iterator[tuple[int, Json]]:
@@ -62,9 +65,9 @@ def iter_lines(text: str) -> Iterator[tuple[int, int]]:
         at = end + 1
 
 
-def _skip_comma(text: str, at: int, closing: str) -> int:
-    if text[at : at + 1] == ",":
-        return skip_white_space(text, at + 1)
-    if text[at : at + 1] != closing:
-        raise json.JSONDecodeError("missing comma", text, at)
-    return at
+def _skip_comma(text: str, position: int, closing_bracket: str) -> int:
+    if text[position : position + 1] == ",":
+        return skip_white_space(text, position + 1)
+    if text[position : position + 1] != closing_bracket:
+        raise json.JSONDecodeError("missing comma", text, position)
+    return position

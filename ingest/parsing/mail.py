@@ -21,13 +21,13 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingest.parsing.charsets import decode
+from ingest.parsing.charsets import decode_text
 from ingest.parsing.entries import EntryFolder
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParseError, ParserLimitError
 from ingest.parsing.ocr import IMAGE_TYPES
-from ingest.parsing.ocr.recognizer import OCR_PARSER, is_installed
+from ingest.parsing.ocr.recognizer import OCR_PARSER, is_ocr_installed
 from ingest.parsing.properties import format_time
-from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
+from ingest.parsing.types import NO_ENTRIES, EntryLimits, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.tables.types import (
     EML_MEDIA_TYPE,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 else:
     Part = Message
 
-EML_PARSER = f"eml-5+{OCR_PARSER}" if is_installed() else "eml-5"
+EML_PARSER = f"eml-5+{OCR_PARSER}" if is_ocr_installed() else "eml-5"
 MBOX_PARSER = "mbox-2"
 
 HEADERS = ("From", "To", "Cc", "Date")
@@ -62,14 +62,14 @@ _named_address = re.compile(r"(?P<name>[^<]*)<(?P<address>[^<>]*)>")
 _word = re.compile(r"\w+")
 
 
-def unpack_eml(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
+def unpack_eml(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> ParsedDocument:
     """Parse a message and extract its attachments into `folder`. Raises `ParserLimitError` and `NoTextError`."""
-    entries, writer = EntryFolder(folder, room), DocumentWriter()
+    entries, writer = EntryFolder(folder, limits), DocumentWriter()
     try:
         with path.open("rb") as file:
             message = BytesParser().parse(file)
         reader = _MessageReader(entries)
-        bodies = reader.read(message)
+        bodies = reader.read_part(message)
     except RecursionError as error:
         raise _build_depth_error() from error
     subject, headers = get_header(message, "Subject"), {name: get_header(message, name) for name in HEADERS}
@@ -77,8 +77,8 @@ def unpack_eml(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
     if not writer.length:
         raise NoTextError("The message is empty.", hint="Check that it was saved completely, then upload it again.")
     properties = build_mail_properties(subject, headers)
-    return entries.finish(
-        writer, EML_PARSER, format_mail_title(properties), listed_as="Attachments:", properties=properties
+    return entries.build_document(
+        writer, EML_PARSER, format_mail_title(properties), list_heading="Attachments:", properties=properties
     )
 
 
@@ -90,44 +90,45 @@ def write_web_archive(writer: DocumentWriter, content: bytes) -> None:
     from ingest.parsing.html_blocks import write_html  # Imported here so that this module loads no parser.
 
     try:
-        bodies = _MessageReader(EntryFolder(Path(), NO_ROOM)).read(BytesParser().parsebytes(content))
+        bodies = _MessageReader(EntryFolder(Path(), NO_ENTRIES)).read_part(BytesParser().parsebytes(content))
     except RecursionError as error:
         raise _build_depth_error() from error
     for body in bodies:
         if body.is_html:
-            write_html(writer, body.text, whole=True)
+            write_html(writer, body.text, keep_boilerplate=True)
         else:
             writer.write_paragraph(body.text)
 
 
-def unpack_mbox(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
+def unpack_mbox(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> ParsedDocument:
     """Extract each message of a mailbox into `folder`. Raises `DamagedDocumentError` and `ParserLimitError`."""
-    entries, writer = EntryFolder(folder, room), DocumentWriter()
+    entries, writer = EntryFolder(folder, limits), DocumentWriter()
     with closing(mailbox.mbox(path, create=False)) as messages:
         keys = messages.keys()
         for number, key in enumerate(keys, start=1):
             content = messages.get_bytes(key)
-            entries.add(f"{number:05} {_read_subject(content)}.eml", [content], declared=EML_MEDIA_TYPE)
+            entries.add_entry(f"{number:05} {_read_subject(content)}.eml", [content], declared_type=EML_MEDIA_TYPE)
     if not entries.found:
         problem = entries.outcomes[0].problem if entries.outcomes else "it contains no messages"
         raise DamagedDocumentError(f"No message can be extracted from the mailbox: {problem}.")
     writer.write_paragraph(f"A mailbox of {len(keys):,} {'message' if len(keys) == 1 else 'messages'}.")
-    return entries.finish(writer, MBOX_PARSER)
+    return entries.build_document(writer, MBOX_PARSER)
 
 
-def build_picture_filter(*, is_shown: bool) -> Callable[[Path, str], str]:
+def build_picture_filter(*, is_displayed: bool) -> Callable[[Path, str], str]:
     """Return a function that explains why an attached picture does not become a document.
 
-    The function returns an empty string if the picture contains text. `is_shown` means that the message displays it.
+    The function returns an empty string if the picture contains text. `is_displayed` means that the message displays
+    it.
     """
 
-    def explain_unwanted(path: Path, media_type: str) -> str:
-        from ingest.parsing.ocr.pictures import explain_no_text  # Imported here so that this module loads no parser.
+    def explain_rejection(path: Path, media_type: str) -> str:
+        from ingest.parsing.ocr.pictures import explain_rejection  # Imported here so that this module loads no parser.
 
         # guard: mail-picture-without-text
-        return explain_no_text(path, is_shown=is_shown) if media_type in IMAGE_TYPES else ""
+        return explain_rejection(path, is_displayed=is_displayed) if media_type in IMAGE_TYPES else ""
 
-    return explain_unwanted
+    return explain_rejection
 
 
 def get_header(message: Part, name: str) -> str:
@@ -142,7 +143,7 @@ def get_header(message: Part, name: str) -> str:
 
 def decode_header_line(name: str, value: str) -> str:
     """Decode the value of a header to one line, as for `get_header`."""
-    raw = decode(value[:_MAX_HEADER_CHARS].encode("utf-8", "surrogateescape"))
+    raw = decode_text(value[:_MAX_HEADER_CHARS].encode("utf-8", "surrogateescape"))
     line = " ".join(raw.split())
     with suppress(Exception):  # The header parser of the standard library may raise almost any error.
         line = " ".join(str(policy.default.header_factory(name, line)).split())
@@ -150,7 +151,7 @@ def decode_header_line(name: str, value: str) -> str:
 
 
 @dataclass(frozen=True)
-class Body:
+class MessageBody:
     """A body that the message displays, as plain text or HTML."""
 
     text: str
@@ -165,7 +166,7 @@ class _MessageReader:
         self._parts = 0
         self._unnamed = 0
 
-    def read(self, part: Part, depth: int = 0) -> list[Body]:
+    def read_part(self, part: Part, depth: int = 0) -> list[MessageBody]:
         """Return the bodies in a MIME part, in order, and add its attachments as entries."""
         self._parts += 1
         if self._parts > _MAX_PARTS:
@@ -176,24 +177,24 @@ class _MessageReader:
             raise _build_depth_error()
         kind = part.get_content_type()
         if _is_encrypted(part, kind):
-            self._entries.skip(_get_file_name(part) or "the message's body", "encrypted")
+            self._entries.record_skipped_entry(_get_file_name(part) or "the message's body", "encrypted")
             return []
         if part.get_content_maintype() == "multipart" and part.is_multipart():
             children = [each for each in part.get_payload() if isinstance(each, Message)]
             if kind == "multipart/alternative":
                 return self._choose_alternative(children, depth)
-            return [body for each in children for body in self.read(each, depth + 1)]
+            return [body for each in children for body in self.read_part(each, depth + 1)]
         if kind in ("text/plain", "text/html") and not _is_attachment(part):
-            return [Body(_decode_text(part), is_html=kind == "text/html")]
+            return [MessageBody(_decode_text(part), is_html=kind == "text/html")]
         self._add_attachment(part, kind)
         return []
 
-    def _choose_alternative(self, children: list[Part], depth: int) -> list[Body]:
+    def _choose_alternative(self, children: list[Part], depth: int) -> list[MessageBody]:
         """Return the alternative with the most text.
 
         Alternatives of other kinds, such as calendar invitations, become entries.
         """
-        bodies = [body for each in children for body in self.read(each, depth + 1)]
+        bodies = [body for each in children for body in self.read_part(each, depth + 1)]
         return choose_bodies([body for body in bodies if not body.is_html], [body for body in bodies if body.is_html])
 
     def _add_attachment(self, part: Part, kind: str) -> None:
@@ -206,10 +207,12 @@ class _MessageReader:
             suffix = ".eml" if kind == EML_MEDIA_TYPE else mimetypes.guess_extension(kind) or ""
             name = f"{_shorten_subject(subject) or f'attachment {self._unnamed}'}{suffix}"
         if content is None:
-            self._entries.skip(name, "its bytes cannot be decoded")
+            self._entries.record_skipped_entry(name, "its bytes cannot be decoded")
         else:
             is_shown = part.get("Content-ID") is not None or not _is_attachment(part)
-            self._entries.add(name, [content], declared=kind, unwanted=build_picture_filter(is_shown=is_shown))
+            self._entries.add_entry(
+                name, [content], declared_type=kind, picture_filter=build_picture_filter(is_displayed=is_shown)
+            )
 
 
 def _is_encrypted(part: Part, kind: str) -> bool:
@@ -235,7 +238,7 @@ def _decode_text(part: Part) -> str:
     charset: Any = None
     with suppress(Exception):
         charset = part.get_content_charset()
-    return decode(content, charset if isinstance(charset, str) else None)
+    return decode_text(content, charset if isinstance(charset, str) else None)
 
 
 def _is_attachment(part: Part) -> bool:
@@ -247,39 +250,39 @@ def _is_attachment(part: Part) -> bool:
 
 def _get_file_name(part: Part) -> str:
     with suppress(Exception):
-        name = decode(str(part.get_filename() or "").encode("utf-8", "surrogateescape"))
+        name = decode_text(str(part.get_filename() or "").encode("utf-8", "surrogateescape"))
         return str(make_header(decode_header(name))) if "=?" in name else name
     return ""
 
 
-def choose_bodies(plain: list[Body], html: list[Body]) -> list[Body]:
+def choose_bodies(plain_bodies: list[MessageBody], html_bodies: list[MessageBody]) -> list[MessageBody]:
     """Return the plain-text bodies, or the HTML bodies if the former have less than half as many words."""
-    if not any(body.text.strip() for body in html):
-        return plain
-    return plain if 2 * _count_words(plain) >= _count_words(html) else html
+    if not any(body.text.strip() for body in html_bodies):
+        return plain_bodies
+    return plain_bodies if 2 * _count_words(plain_bodies) >= _count_words(html_bodies) else html_bodies
 
 
-def _count_words(bodies: Sequence[Body]) -> int:
+def _count_words(bodies: Sequence[MessageBody]) -> int:
     """Return the number of visible words in the bodies."""
     scratch = DocumentWriter()
     for body in bodies:
         _write_body(scratch, body)
-    return len(_word.findall(scratch.finish("", nothing="").text)) if scratch.length else 0
+    return len(_word.findall(scratch.finish("", empty_message="").text)) if scratch.length else 0
 
 
-def _write_body(writer: DocumentWriter, body: Body) -> None:
+def _write_body(writer: DocumentWriter, body: MessageBody) -> None:
     from ingest.parsing.html_blocks import write_html  # Imported here so that this module loads no parser.
 
     if not body.is_html:
         writer.write_paragraph(body.text)
         return
     try:
-        write_html(writer, body.text, whole=True, deeper=1)
+        write_html(writer, body.text, keep_boilerplate=True, level_offset=1)
     except ParseError as error:
         writer.record_omission(OmissionKind.OTHER, 1, f"an HTML body: {error.detail}")
 
 
-def write_message(writer: DocumentWriter, subject: str, headers: dict[str, str], bodies: Sequence[Body]) -> None:
+def write_message(writer: DocumentWriter, subject: str, headers: dict[str, str], bodies: Sequence[MessageBody]) -> None:
     """Write the subject, headers and bodies of a message."""
     writer.write_heading(subject, 1)
     writer.write_paragraph("\n".join(f"{name}: {value}" for name, value in headers.items() if value.strip()))

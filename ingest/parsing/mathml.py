@@ -9,9 +9,9 @@ from ingest.parsing.office.equations import add_brackets
 _MAX_DEPTH = 60
 
 
-def linearize_mathml(math: etree._Element) -> str:
-    """Return a `math` element of any namespace as one line, or an empty string if it has no characters."""
-    return " ".join(_format_element(math, 0).split())
+def linearize_mathml(element: etree._Element) -> str:
+    """Return a `element` element of any namespace as one line, or an empty string if it has no characters."""
+    return " ".join(_format_element(element, 0).split())
 
 
 def _format_element(element: etree._Element, depth: int) -> str:

@@ -19,7 +19,7 @@ from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimit
 from ingest.parsing.mail import (
     EML_PARSER,
     HEADERS,
-    Body,
+    MessageBody,
     build_mail_properties,
     build_picture_filter,
     choose_bodies,
@@ -27,8 +27,8 @@ from ingest.parsing.mail import (
     format_mail_title,
     write_message,
 )
-from ingest.parsing.ocr.allowance import RecognitionNeeded
-from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
+from ingest.parsing.ocr.allowance import RecognitionNeededError
+from ingest.parsing.types import NO_ENTRIES, EntryLimits, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.tables.types import EML_MEDIA_TYPE
 
@@ -41,12 +41,12 @@ MSG_PARSER = f"msg-3+{EML_PARSER}"
 _EMBEDDED = "__substg1.0_3701000D"  # The name of the storage of an attached message.
 _EMBEDDED_HEADER = 24  # The number of bytes before an attached message's properties (MS-OXMSG 2.4.1.2).
 _CONTENT_ID, _SENDER_NAME = 0x3712, 0x0C1A
-_MOST_DEPTH = 10
+_MAX_DEPTH = 10
 # For these code pages, oxmsg names a character set that Python lacks, or one that lacks the letters added by Windows.
 _CODE_PAGES = {874: "cp874", 932: "cp932", 936: "gb18030", 949: "cp949", 950: "cp950", 20127: "cp1252", 28591: "cp1252"}
 
 
-def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDocument:
+def unpack_msg(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> ParsedDocument:
     """Parse an Outlook message and extract its attachments into `folder`.
 
     Raises `DamagedDocumentError` if the message cannot be read.
@@ -55,14 +55,14 @@ def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
     from oxmsg.domain import encodings
 
     encodings._CODE_PAGE_ENCODINGS.update(_CODE_PAGES)
-    entries, writer = EntryFolder(folder, room), DocumentWriter()
+    entries, writer = EntryFolder(folder, limits), DocumentWriter()
     try:
         message = OutlookMessage.load(str(path))
         headers, subject = _read_headers(message), message.subject or ""
-        bodies = choose_bodies([Body(message.body or "")], [Body(message.html_body or "", is_html=True)])
+        bodies = choose_bodies([MessageBody(message.body or "")], [MessageBody(message.html_body or "", is_html=True)])
         for number, attachment in enumerate(message.attachments, start=1):
             _extract_attachment(attachment, number, entries)
-    except (MemoryError, ParserLimitError, RecognitionNeeded):
+    except (MemoryError, ParserLimitError, RecognitionNeededError):
         raise
     except Exception as error:  # The library may raise any exception for a damaged message.
         raise DamagedDocumentError("The Outlook message cannot be read: it is damaged or incomplete.") from error
@@ -70,8 +70,8 @@ def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
     if not writer.length:
         raise NoTextError("The message is empty.", hint="Check that it was saved completely, then upload it again.")
     properties = build_mail_properties(subject, headers)
-    return entries.finish(
-        writer, MSG_PARSER, format_mail_title(properties), listed_as="Attachments:", properties=properties
+    return entries.build_document(
+        writer, MSG_PARSER, format_mail_title(properties), list_heading="Attachments:", properties=properties
     )
 
 
@@ -88,14 +88,16 @@ def _extract_attachment(attachment: "Attachment", number: int, entries: EntryFol
     embedded = _get_embedded_message(attachment)
     if embedded is not None:
         name = " ".join((embedded.subject or name).split()).replace("/", "-")[:80]
-        entries.add(f"{name}.eml", [_convert_to_eml(embedded).as_bytes()], declared=EML_MEDIA_TYPE)
+        entries.add_entry(f"{name}.eml", [_convert_to_eml(embedded).as_bytes()], declared_type=EML_MEDIA_TYPE)
         return
     content = attachment.file_bytes if attachment.attached_by_value else None
     if content is None:
-        entries.skip(name, "a link to a file, which the message does not hold")
+        entries.record_skipped_entry(name, "a link to a file, which the message does not hold")
         return
     is_shown = bool(attachment.properties.str_prop_value(_CONTENT_ID))
-    entries.add(name, [content], declared=attachment.mime_type, unwanted=build_picture_filter(is_shown=is_shown))
+    entries.add_entry(
+        name, [content], declared_type=attachment.mime_type, picture_filter=build_picture_filter(is_displayed=is_shown)
+    )
 
 
 def _get_embedded_message(attachment: "Attachment") -> "OutlookMessage | None":
@@ -114,7 +116,7 @@ def _get_embedded_message(attachment: "Attachment") -> "OutlookMessage | None":
 
 def _convert_to_eml(message: "OutlookMessage", depth: int = 0) -> Message:
     """Convert an Outlook message to EML. Raises `ParserLimitError` if attached messages are nested too deeply."""
-    if depth > _MOST_DEPTH:
+    if depth > _MAX_DEPTH:
         raise ParserLimitError("Attached messages are nested too deeply.")
     whole = MIMEMultipart("mixed")
     for name, value in {**_read_headers(message), "Subject": message.subject or ""}.items():
@@ -125,12 +127,12 @@ def _convert_to_eml(message: "OutlookMessage", depth: int = 0) -> Message:
         if text:
             bodies.attach(MIMEText(text, kind, "utf-8"))
     whole.attach(bodies)
-    for part in _iter_parts(message, depth):
+    for part in _iter_message_parts(message, depth):
         whole.attach(part)
     return whole
 
 
-def _iter_parts(message: "OutlookMessage", depth: int) -> Iterator[Message]:
+def _iter_message_parts(message: "OutlookMessage", depth: int) -> Iterator[Message]:
     for attachment in message.attachments:
         embedded = _get_embedded_message(attachment)
         if embedded is not None:

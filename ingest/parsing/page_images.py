@@ -11,33 +11,33 @@ if TYPE_CHECKING:
 
 PAGE_IMAGE_FILE = "page.png"
 MAX_WIDTH = 2_000
-_MOST_PIXELS = 8_000_000  # This limits the size of pages that are much taller than wide.
+_MAX_PIXELS = 8_000_000  # This limits the size of pages that are much taller than wide.
 _PDF = "application/pdf"
 
 
-def has_page_images(media_type: str) -> bool:
+def can_render_pages(media_type: str) -> bool:
     """Return whether pages of a media type can be rendered: PDF pages and images look the same everywhere."""
     return media_type == _PDF or media_type in IMAGE_TYPES
 
 
-def draw_page(path: Path, media_type: str, number: int, width: int) -> None:
+def render_page_image(path: Path, media_type: str, page_number: int, width: int) -> None:
     """Render a page, counted from 1, to a PNG file in the current folder. Very tall pages are made narrower.
 
     Raises `PageNotFoundError` or a `ParseError`.
     """
-    picture = _render_pdf_page(path, number, width) if media_type == _PDF else load_image_page(path, number)
-    picture.thumbnail((width, max(1, _MOST_PIXELS // width)))
+    picture = _render_pdf_page(path, page_number, width) if media_type == _PDF else load_image_page(path, page_number)
+    picture.thumbnail((width, max(1, _MAX_PIXELS // width)))
     picture.save(PAGE_IMAGE_FILE, "PNG")
 
 
-def _render_pdf_page(path: Path, number: int, width: int) -> "Image":
+def _render_pdf_page(path: Path, page_number: int, width: int) -> "Image":
     from ingest.parsing.pdf.opening import open_pdf
 
     with open_pdf(path) as document:
-        if not 1 <= number <= len(document):
-            raise PageNotFoundError(f"The document has no page {number}: its last page is {len(document)}.")
-        page = document[number - 1]
+        if not 1 <= page_number <= len(document):
+            raise PageNotFoundError(f"The document has no page {page_number}: its last page is {len(document)}.")
+        page = document[page_number - 1]
         wide, high = (max(1.0, side) for side in page.get_size())
-        scale = min(width / wide, (_MOST_PIXELS / (wide * high)) ** 0.5)
+        scale = min(width / wide, (_MAX_PIXELS / (wide * high)) ** 0.5)
         drawn: Image = page.render(scale=scale).to_pil()
         return drawn

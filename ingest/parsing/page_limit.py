@@ -10,16 +10,16 @@ from ingest.parsing.types import DEFAULT_LIMITS
 _most = DEFAULT_LIMITS.pages
 
 
-def set_page_limit(most: int) -> None:
+def set_page_limit(max_pages: int) -> None:
     """Set the maximum number of pages for each document parsed by this process."""
     global _most
-    _most = most
+    _most = max_pages
 
 
-def require_pages_allowed(count: int, what: str = "pages") -> None:
-    """Raise `ParserLimitError` if a document has too many pages. `what` is its format's word for pages."""
+def check_page_limit(count: int, unit: str = "pages") -> None:
+    """Raise `ParserLimitError` if a document has too many pages. `unit` is its format's word for pages."""
     if count > _most:
         raise ParserLimitError(
-            f"The document has {count:,} {what}; the limit is {_most:,}.",
+            f"The document has {count:,} {unit}; the limit is {_most:,}.",
             hint="Split it into smaller files, or ask the operator to raise LEADLINE_MAX_PAGES.",
         )

@@ -45,9 +45,9 @@ def _iter_tables(text: str) -> Iterator[FoundTable]:
             before = (start, end) if line.strip() else None
 
 
-def _read_row_spans(text: str, lines: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:
+def _read_row_spans(text: str, line_spans: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
-    for start, end in lines:
+    for start, end in line_spans:
         line = text[start:end]
         if not line.strip() or _other_block.match(line):
             break

@@ -12,15 +12,15 @@ _MAX_VALUE_CHARS = 8_000
 _types = {column.name: column.type for columns in PROPERTY_COLUMNS.values() for column in columns}
 
 
-def parse_properties(raw: object) -> dict[str, str]:
+def parse_properties(properties: object) -> dict[str, str]:
     """Validate properties from an untrusted source, and truncate each value to one line of limited length.
 
     Raises `ValueError` if they are invalid.
     """
-    if not isinstance(raw, dict):
+    if not isinstance(properties, dict):
         raise ValueError("The properties are not an object.")
     found: dict[str, str] = {}
-    for name, value in raw.items():
+    for name, value in properties.items():
         if name not in _types or not isinstance(value, str):
             raise ValueError("A property has an unknown name or is not a string.")
         line = " ".join(normalize(value).split())[:_MAX_VALUE_CHARS].rstrip()
@@ -29,6 +29,6 @@ def parse_properties(raw: object) -> dict[str, str]:
     return found
 
 
-def format_time(moment: datetime) -> str:
+def format_time(timestamp: datetime) -> str:
     """Format a time as wall-clock time, without its time zone."""
-    return moment.replace(tzinfo=None).isoformat(" ", "seconds")
+    return timestamp.replace(tzinfo=None).isoformat(" ", "seconds")

@@ -14,7 +14,7 @@ from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_documents import JSON_PARSER, parse_json
 from ingest.parsing.mail import EML_PARSER, MBOX_PARSER, unpack_eml, unpack_mbox
 from ingest.parsing.ocr import IMAGE_PARSER, IMAGE_TYPES, get_pdf_fingerprint, parse_image, parse_pdf_with_scans
-from ingest.parsing.office import parse_docx, parse_encrypted, parse_odp, parse_odt, parse_pptx
+from ingest.parsing.office import parse_docx, parse_encrypted_document, parse_odp, parse_odt, parse_pptx
 from ingest.parsing.office.fingerprints import DOCX_PARSER, ENCRYPTED_OFFICE_PARSER, ODP_PARSER, ODT_PARSER, PPTX_PARSER
 from ingest.parsing.outlook import MSG_PARSER, unpack_msg
 from ingest.parsing.pipe_tables import find_pipe_tables
@@ -23,12 +23,12 @@ from ingest.parsing.sheets import parse_workbook
 from ingest.parsing.sheets.values import WORKBOOK_PARSER
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.text import MARKDOWN_PARSER, TEXT_PARSER, parse_markdown, parse_text
-from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
+from ingest.parsing.types import NO_ENTRIES, EntryLimits, ParsedDocument
 from ingest.storage.tables.types import EML_MEDIA_TYPE, MSG_MEDIA_TYPE
 
 ParserFunction = Callable[[Path], ParsedDocument]
 # The parser of a container. Its arguments are the file, the folder for the entries, and the limits on the entries.
-UnpackerFunction = Callable[[Path, Path, EntryRoom], ParsedDocument]
+UnpackerFunction = Callable[[Path, Path, EntryLimits], ParsedDocument]
 TableFinder = Callable[[str], Sequence[FoundTable]]
 
 
@@ -69,7 +69,7 @@ FORMATS: dict[str, Format] = {
     ODT: Format(parse_odt, ODT_PARSER, find_pipe_tables),
     ODP: Format(parse_odp, ODP_PARSER, find_pipe_tables),
     **dict.fromkeys((XLSX, XLSB, XLS, ODS), Format(parse_workbook, WORKBOOK_PARSER, find_pipe_tables)),
-    OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER),
+    OFFICE_ENCRYPTED: Format(parse_encrypted_document, ENCRYPTED_OFFICE_PARSER),
     "application/pdf": Format(parse_pdf_with_scans, get_pdf_fingerprint(), find_pipe_tables),
     **{kind: Format(parse_image, IMAGE_PARSER, find_pipe_tables) for kind in IMAGE_TYPES},
     **{kind: Format(build_code_parser(kind), get_code_fingerprint(kind)) for kind in LANGUAGES},
@@ -80,17 +80,17 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def get_parser(media_type: str, room: EntryRoom = NO_ROOM) -> ParserFunction:
+def get_parser(media_type: str, entry_limits: EntryLimits = NO_ENTRIES) -> ParserFunction:
     """Return the parser of a media type. Raises `UnsupportedTypeError` if there is none.
 
-    The parser of a container extracts entries into the current folder, within the limits in `room`.
+    The parser of a container extracts entries into the current folder, within the limits in `entry_limits`.
     """
     found = FORMATS.get(media_type)
     if found is None:
         raise UnsupportedTypeError(f"Leadline has no parser for {media_type}.")
     unpack = found.unpack
     if unpack is not None:
-        return lambda path: unpack(path, Path.cwd(), room)
+        return lambda path: unpack(path, Path.cwd(), entry_limits)
     assert found.parse is not None
     return found.parse
 

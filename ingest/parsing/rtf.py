@@ -62,7 +62,7 @@ def parse_rtf(path: Path) -> ParsedDocument:
     return writer.finish(
         RTF_PARSER,
         title or writer.first_heading,
-        nothing="The document contains no text.",
+        empty_message="The document contains no text.",
         hint=NO_TEXT_HINT,
         picture_hint=PICTURE_HINT,
     )
@@ -72,14 +72,14 @@ def write_rtf(writer: DocumentWriter, content: bytes) -> str | None:
     """Write a document and return its title, or None. Raises `DamagedDocumentError` and `ParserLimitError`."""
     stated = _code_page.search(content[:4096].decode("ascii", "replace"))
     source = content.decode(_get_codec(stated[1] if stated else "1252"), "replace")
-    text = _convert_to_text(_SourceMarker(_move_boxes_to_end(source), writer).mark_source())
-    _write_text(_remove_hidden(text, writer), writer)
+    text = _convert_to_text(_SourceMarker(_move_text_boxes_to_end(source), writer).mark_source())
+    _write_text(_remove_hidden_text(text, writer), writer)
     return _extract_title(source, stated[0] if stated else "")
 
 
-def _get_codec(page: str) -> str:
+def _get_codec(code_page: str) -> str:
     try:
-        return codecs.lookup(f"cp{page}").name
+        return codecs.lookup(f"cp{code_page}").name
     except LookupError:
         return "cp1252"
 
@@ -154,12 +154,12 @@ class _SourceMarker:
         if word == "ilvl" and number is not None and 0 <= int(number) < 9:
             return _encode_marks(chr(_DEPTH + int(number))), True
         if word == "footnote":
-            self._end_group_with(_encode_marks(_NOTE_END))
+            self._set_group_end_mark(_encode_marks(_NOTE_END))
             return _encode_marks(_NOTE), False
         if word in _OMITTED_GROUPS:
             self.writer.record_omission(*_OMITTED_GROUPS[word])
         if word == "listtext":
-            self._end_group_with(_encode_marks(_ITEM_END))
+            self._set_group_end_mark(_encode_marks(_ITEM_END))
             return _encode_marks(_ITEM), True
         if word in _TABLE_MARKS:
             return _encode_marks(_TABLE_MARKS[word]), False
@@ -176,35 +176,35 @@ class _SourceMarker:
         self._groups[-1].is_hidden = True
         return _encode_marks(_HIDDEN), True
 
-    def _end_group_with(self, mark: str) -> None:
+    def _set_group_end_mark(self, mark: str) -> None:
         if self._groups:
             self._groups[-1].ends_with = mark
 
-    def _find_skip_end(self, word: str, found: re.Match[str]) -> int:
+    def _find_skip_end(self, word: str, match: re.Match[str]) -> int:
         """Return the end of the binary data after `bin`, or of the group of a picture or object."""
         if word == "bin":
-            return found.end() + max(0, int(found["number"] or 0))
-        is_shown = word == _OBJECT or "nonshppict" not in self.source[max(0, found.start() - 16) : found.start()]
+            return match.end() + max(0, int(match["number"] or 0))
+        is_shown = word == _OBJECT or "nonshppict" not in self.source[max(0, match.start() - 16) : match.start()]
         if is_shown:  # Word also writes a second copy of each picture for old programs, which is not counted.
             self.writer.record_omission(OmissionKind.IMAGE if word == _PICTURE else OmissionKind.EMBEDDED_OBJECT)
-        end = _find_group_end(self.source, found.end())
+        end = _find_group_end(self.source, match.end())
         return end - 1 if end else len(self.source)
 
 
-def _find_group_end(source: str, at: int) -> int:
+def _find_group_end(source: str, position: int) -> int:
     """Return the position after the brace that closes the current group, or 0 if the group is not closed."""
     depth = 1
-    while (found := _token.search(source, at)) is not None:
-        at = found.end()
+    while (found := _token.search(source, position)) is not None:
+        position = found.end()
         depth += (found[0] == "{") - (found[0] == "}")
         if found["word"] == "bin":
-            at += max(0, int(found["number"] or 0))
+            position += max(0, int(found["number"] or 0))
         if not depth:
-            return at
+            return position
     return 0
 
 
-def _move_boxes_to_end(source: str) -> str:
+def _move_text_boxes_to_end(source: str) -> str:
     """Move text boxes, which striprtf would omit, to the end of the document."""
     kept: list[str] = []
     boxes: list[str] = []
@@ -245,20 +245,20 @@ def _encode_marks(mark: str) -> str:
     return "".join(f"{{\\uc0\\u{ord(each) - 0x10000} }}" for each in mark)
 
 
-def _remove_hidden(text: str, writer: DocumentWriter) -> str:
-    def record_hidden(found: re.Match[str]) -> str:
-        if _ANY_MARK.sub("", found["text"]).strip():
+def _remove_hidden_text(text: str, writer: DocumentWriter) -> str:
+    def record_hidden_text(match: re.Match[str]) -> str:
+        if _ANY_MARK.sub("", match["text"]).strip():
             writer.record_omission(OmissionKind.HIDDEN, detail="hidden or deleted text")
         return ""
 
-    return _unseen.sub(record_hidden, text)
+    return _unseen.sub(record_hidden_text, text)
 
 
 def _write_text(text: str, writer: DocumentWriter) -> None:
     notes: list[str] = []
 
-    def collect_note(found: re.Match[str]) -> str:
-        notes.append(" ".join(_ANY_MARK.sub(" ", found["text"]).split()))
+    def collect_note(match: re.Match[str]) -> str:
+        notes.append(" ".join(_ANY_MARK.sub(" ", match["text"]).split()))
         return f"[^{len(notes)}]"
 
     text = _note.sub(collect_note, text)
@@ -302,8 +302,8 @@ def _write_paragraphs(text: str, writer: DocumentWriter) -> None:
             writer.write_paragraph(_ANY_MARK.sub("", paragraph).strip())
 
 
-def _get_item_mark(item: re.Match[str]) -> str:
-    mark = _strip_marks(item["mark"])
+def _get_item_mark(match: re.Match[str]) -> str:
+    mark = _strip_marks(match["mark"])
     return mark if _number.fullmatch(mark) else "-"
 
 

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import filetype
 
-from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text
+from ingest.parsing.charsets import HEAD_BYTES, decode_text, looks_like_text
 from ingest.parsing.containers import (
     DOC,
     MBOX,
@@ -19,7 +19,7 @@ from ingest.parsing.containers import (
     detect_container_type,
 )
 from ingest.parsing.errors import UnsupportedTypeError
-from ingest.parsing.ocr import IMAGE_TYPES, INSTALL_HINT, is_installed
+from ingest.parsing.ocr import IMAGE_TYPES, INSTALL_HINT, is_ocr_installed
 from ingest.storage.tables.types import EML_MEDIA_TYPE
 
 PDF = "application/pdf"
@@ -97,14 +97,14 @@ _UNREAD = {
 }
 
 
-def sniff_file(file: BinaryIO, name: str, declared: str | None) -> str:
+def sniff_file_type(file: BinaryIO, name: str, declared_media_type: str | None) -> str:
     """Return the media type of a seekable file. Raises the same errors as `sniff`."""
     file.seek(0)
-    kind = sniff(file.read(HEAD_BYTES), name, declared)
-    return sniff_container(file) if kind in (ZIP, OLE) else kind
+    kind = sniff_media_type(file.read(HEAD_BYTES), name, declared_media_type)
+    return sniff_container_type(file) if kind in (ZIP, OLE) else kind
 
 
-def sniff_container(file: BinaryIO) -> str:
+def sniff_container_type(file: BinaryIO) -> str:
     """Return the media type of a ZIP or OLE file's content. Raises the same errors as `sniff`."""
     kind = detect_container_type(file) or ZIP
     if kind in _UNREAD:
@@ -113,7 +113,7 @@ def sniff_container(file: BinaryIO) -> str:
     return kind
 
 
-def sniff(head: bytes, name: str, declared: str | None) -> str:
+def sniff_media_type(head: bytes, name: str, declared_media_type: str | None) -> str:
     """Return the media type of a file that starts with `head`, its first `charsets.HEAD_BYTES` bytes.
 
     For `ZIP` and `OLE`, call `sniff_container` to get the exact type. Raises `UnsupportedTypeError` with a description
@@ -125,7 +125,7 @@ def sniff(head: bytes, name: str, declared: str | None) -> str:
         return RTF
     if head.startswith((ZIP_SIGNATURE, OLE_SIGNATURE)):
         return ZIP if head.startswith(ZIP_SIGNATURE) else OLE
-    kind = describe_unreadable(head)
+    kind = describe_unreadable_content(head)
     if kind is not None and (picture := _detect_picture_type(head)):
         return picture
     if kind is not None:
@@ -133,10 +133,10 @@ def sniff(head: bytes, name: str, declared: str | None) -> str:
             f"The content looks like {kind}, which Leadline does not read.",
             hint=_UNPACK_HINT if kind.endswith(" archive") else None,
         )
-    return _detect_text_type(decode(head), name, declared)
+    return _detect_text_type(decode_text(head), name, declared_media_type)
 
 
-def describe_unreadable(head: bytes) -> str | None:
+def describe_unreadable_content(head: bytes) -> str | None:
     """Describe content that is not text, such as "a PNG image", or return None for text."""
     for mark, words in _TEXT_FORMATS:
         if head.startswith(mark):
@@ -156,7 +156,7 @@ def _detect_picture_type(head: bytes) -> str | None:
     found = filetype.guess(head)
     if found is None or found.mime not in IMAGE_TYPES:
         return None
-    if not is_installed():
+    if not is_ocr_installed():
         what = _describe_type(found.mime, found.extension)
         raise UnsupportedTypeError(
             f"The content looks like {what}, and text recognition is not installed.", hint=INSTALL_HINT
@@ -170,14 +170,14 @@ def _is_pdf(head: bytes) -> bool:
     return at == 0 or (at > 0 and (not head[:at].strip(b"\0\t\n\f\r \xef\xbb\xbf") or not looks_like_text(head)))
 
 
-def _detect_text_type(text: str, name: str, declared: str | None) -> str:
+def _detect_text_type(text: str, name: str, declared_media_type: str | None) -> str:
     if _html_document.match(text):
         return HTML
     if _mailbox.match(text):
         return MBOX
     if _message.match(text) and _is_email(text):
         return EML_MEDIA_TYPE
-    declared_type = (declared or "").partition(";")[0].strip().lower()
+    declared_type = (declared_media_type or "").partition(";")[0].strip().lower()
     expected = _SUFFIXES.get(PurePath(name).suffix.lower()) or _DECLARED_TYPES.get(declared_type, declared_type)
     if expected == HTML:
         return HTML if _tag.search(text) else TEXT
@@ -201,7 +201,7 @@ def _is_email(text: str) -> bool:
     return {"from", "date"} <= names and not names.isdisjoint({"message-id", "received", "mime-version", "return-path"})
 
 
-def _describe_type(mime: str, extension: str) -> str:
+def _describe_type(media_type: str, extension: str) -> str:
     label = extension.upper()
-    noun = _KINDS.get(mime.partition("/")[0]) or ("archive" if extension in _ARCHIVES else "file")
+    noun = _KINDS.get(media_type.partition("/")[0]) or ("archive" if extension in _ARCHIVES else "file")
     return f"{'an' if label[0] in _VOWEL_SOUND_LETTERS else 'a'} {label} {noun}"

@@ -40,16 +40,16 @@ class FoundTable:
     rows: Callable[[], Iterator[TableRow]]
 
 
-def build_table_spans(found: Iterable[FoundTable]) -> tuple[TableSpan, ...]:
+def build_table_spans(tables: Iterable[FoundTable]) -> tuple[TableSpan, ...]:
     """Return the spans of the tables, for the layout of their text."""
-    return tuple(TableSpan(table.start, table.header_end, table.end, table.name) for table in found)
+    return tuple(TableSpan(table.start, table.header_end, table.end, table.name) for table in tables)
 
 
-def build_unique_names(names: Sequence[str], width: int) -> tuple[str, ...]:
-    """Return `width` column names that are unique ignoring case. Columns without a name are numbered."""
+def build_unique_names(names: Sequence[str], column_count: int) -> tuple[str, ...]:
+    """Return `column_count` column names that are unique ignoring case. Columns without a name are numbered."""
     taken = {reserved.casefold() for reserved in _RESERVED}
     unique: list[str] = []
-    for number in range(1, width + 1):
+    for number in range(1, column_count + 1):
         given = " ".join(names[number - 1].split())[:MAX_NAME_CHARS] if number <= len(names) else ""
         name = base = given or f"column_{number}"
         count = 1

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from ingest.parsing.charsets import HEAD_BYTES, decode, has_binary_content, looks_like_text, repair_mojibake
+from ingest.parsing.charsets import HEAD_BYTES, decode_text, has_binary_content, looks_like_text, repair_mojibake
 from ingest.parsing.errors import DamagedDocumentError, NoTextError
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.texts.layout import Omission, OmissionKind, build_markdown_layout, extract_heading_title
-from ingest.storage.texts.normalize import count_invisible, normalize, normalize_title
+from ingest.storage.texts.normalize import count_invisible_characters, normalize, normalize_title
 
 TEXT_PARSER = "text-5"
 MARKDOWN_PARSER = "markdown-5"
@@ -27,12 +27,12 @@ _leading_title = re.compile(
 
 def parse_text(path: Path) -> ParsedDocument:
     """Parse plain text. Raises `DamagedDocumentError` if the file is not text, and `NoTextError` if it is empty."""
-    return parse_plain(path, TEXT_PARSER)
+    return parse_unstructured_text(path, TEXT_PARSER)
 
 
-def parse_plain(path: Path, parser: str) -> ParsedDocument:
+def parse_unstructured_text(path: Path, parser: str) -> ParsedDocument:
     """Parse text without structure. `parser` is the parser to name in the result. Raises like `parse_text`."""
-    text, omissions = read_normalized_text(path, as_it_is=parser != TEXT_PARSER)
+    text, omissions = read_normalized_text(path, keep_mojibake=parser != TEXT_PARSER)
     title = normalize_title(find_leading_title(text)) if parser == TEXT_PARSER else None
     return ParsedDocument(text, title, parser, omissions=omissions)
 
@@ -52,31 +52,35 @@ def read_text_bytes(path: Path) -> bytes:
     """Read a text file. Raises `DamagedDocumentError` if not all of it is text."""
     content = path.read_bytes()
     if not looks_like_text(content[:HEAD_BYTES]):
-        from ingest.parsing.sniff import describe_unreadable  # Imported here because loading its signatures is slow.
+        from ingest.parsing.sniff import (
+            describe_unreadable_content,
+        )  # Imported here because loading its signatures is slow.
 
-        raise DamagedDocumentError(f"The content looks like {describe_unreadable(content[:HEAD_BYTES])}, not text.")
+        raise DamagedDocumentError(
+            f"The content looks like {describe_unreadable_content(content[:HEAD_BYTES])}, not text."
+        )
     if has_binary_content(content):
         raise DamagedDocumentError("The file begins as text but continues as binary data.")
     return content
 
 
-def read_normalized_text(path: Path, *, as_it_is: bool = False) -> tuple[str, tuple[Omission, ...]]:
+def read_normalized_text(path: Path, *, keep_mojibake: bool = False) -> tuple[str, tuple[Omission, ...]]:
     """Return the normalized text of a file, and omissions for the characters that normalizing removed.
 
-    Text that another program decoded in the wrong character set is repaired. `as_it_is` prevents that for source code,
-    which may contain such text on purpose. Raises the same errors as `read_text_bytes`, and `NoTextError`.
+    Text that another program decoded in the wrong character set is repaired. `keep_mojibake` prevents that for source
+    code, which may contain such text on purpose. Raises the same errors as `read_text_bytes`, and `NoTextError`.
     """
-    raw = decode(read_text_bytes(path))
-    raw = raw if as_it_is else repair_mojibake(raw)
+    raw = decode_text(read_text_bytes(path))
+    raw = raw if keep_mojibake else repair_mojibake(raw)
     text = normalize(raw)
     if not text.strip():
         raise NoTextError("The file contains no text, only white space.", hint=NO_TEXT_HINT)
-    return text, list_invisible_omissions(raw)
+    return text, build_invisible_omissions(raw)
 
 
-def list_invisible_omissions(raw: str) -> tuple[Omission, ...]:
-    """Return an omission that counts the invisible characters in `raw`, which normalizing removes, if there are any."""
-    count = count_invisible(raw)
+def build_invisible_omissions(raw_text: str) -> tuple[Omission, ...]:
+    """Return an omission that counts the invisible characters in a text, if there are any. Normalizing removes them."""
+    count = count_invisible_characters(raw_text)
     return (Omission(OmissionKind.INVISIBLE_CHARACTER, count),) if count else ()
 
 

@@ -46,7 +46,7 @@ class ParsedDocument:
 
 
 @dataclass(frozen=True)
-class EntryRoom:
+class EntryLimits:
     """Limits on the entries extracted from a container.
 
     `levels` is the number of nested container levels that may still be opened, including this one. An entry that is
@@ -62,19 +62,19 @@ class EntryRoom:
     ratio_free_bytes: int = 16 * 1024**2
 
 
-DEFAULT_ROOM = EntryRoom()
-NO_ROOM = EntryRoom(entries=0, total_bytes=0, entry_bytes=0, levels=0)
+DEFAULT_ENTRY_LIMITS = EntryLimits()
+NO_ENTRIES = EntryLimits(entries=0, total_bytes=0, entry_bytes=0, levels=0)
 
 
 @dataclass(frozen=True)
-class Unpacking:
+class EntryReceiver:
     """Limits for the entries of a container, and the function `take`, which receives each entry and its open file."""
 
-    room: EntryRoom
+    room: EntryLimits
     take: Callable[[FoundEntry, BinaryIO], None]
 
 
-def ignore_progress(done: int, total: int | None) -> None:
+def ignore_progress(count: int, total: int | None) -> None:
     """Do nothing. This is the default for callers that need no progress reports."""
 
 
@@ -91,15 +91,16 @@ class Parser(Protocol):
         media_type: str,
         *,
         name: str,
-        unpacking: Unpacking | None = None,
+        entry_receiver: EntryReceiver | None = None,
         progress: Callable[[int, int | None], None] = ignore_progress,
         check_cancelled: Callable[[], None] = never_cancel,
     ) -> ParsedDocument:
         """Parse a file. Raises a `ParseError` or `UnsupportedTypeError`.
 
-        `name` is used only in messages. Without `unpacking`, the entries of a container are only listed. A few times a
-        second, `progress` is called with the number of pages, slides or sheets parsed so far, and the total if known.
-        `check_cancelled` is called equally often. It may raise an error, which stops the parser and is re-raised.
+        `name` is used only in messages. Without `entry_receiver`, the entries of a container are only listed. A few
+        times a second, `progress` is called with the number of pages, slides or sheets parsed so far, and the total if
+        known. `check_cancelled` is called equally often. It may raise an error, which stops the parser and is
+        re-raised.
         """
 
 

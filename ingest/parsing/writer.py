@@ -15,7 +15,7 @@ from ingest.parsing.errors import NoTextError
 from ingest.parsing.isolation.progress import report_progress
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.texts.layout import Heading, Layout, Omission, OmissionKind, Place, PlaceKind, TableSpan
-from ingest.storage.texts.normalize import count_invisible, normalize, normalize_title
+from ingest.storage.texts.normalize import count_invisible_characters, normalize, normalize_title
 from ingest.storage.texts.positions import Box, PositionsBuilder, SheetCell
 
 Position = Box | SheetCell
@@ -51,7 +51,7 @@ class PositionedRow:
 
 
 @dataclass
-class _Omitted:
+class _OmissionCount:
     count: int = 0
     details: list[str] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ class DocumentWriter:
         self._places: list[Place] = []
         self._tables: list[TableSpan] = []
         self._positions = PositionsBuilder()
-        self._omitted: dict[OmissionKind, _Omitted] = {}
+        self._omitted: dict[OmissionKind, _OmissionCount] = {}
 
     @property
     def length(self) -> int:
@@ -122,13 +122,13 @@ class DocumentWriter:
         """End the sections at this level and deeper levels, so that the next block belongs to none of them."""
         self._ended = level
 
-    def write_paragraph(self, text: str, at: Position | None = None) -> None:
+    def write_paragraph(self, text: str, position: Position | None = None) -> None:
         """Write a paragraph with its line breaks, unless it has no visible characters."""
-        self.write_pieces([Piece(text, at)])
+        self.write_pieces([Piece(text, position)])
 
-    def write_caption(self, text: str, at: Position | None = None) -> None:
+    def write_caption(self, text: str, position: Position | None = None) -> None:
         """Write a paragraph that becomes the name of a table directly below it."""
-        self.write_paragraph(text, at)
+        self.write_paragraph(text, position)
         self._caption = (self._length, text)
 
     def write_pieces(self, pieces: Iterable[Piece], *, mark: str = "") -> tuple[int, int] | None:
@@ -137,23 +137,23 @@ class DocumentWriter:
         A gap is a space, a newline or empty. Pieces keep their own line breaks and blank lines. Returns the span of the
         paragraph, or None if nothing was written.
         """
-        return self._write_block(pieces, mark, tight=False)
+        return self._write_block(pieces, mark, is_tight=False)
 
     def write_item(
-        self, pieces: Iterable[Piece] | str, *, mark: str = "-", depth: int = 0, at: Position | None = None
+        self, pieces: Iterable[Piece] | str, *, mark: str = "-", depth: int = 0, position: Position | None = None
     ) -> None:
         """Write a list item directly below the previous one, indented by `depth`, which counts from 0.
 
-        `at` is the position of the mark, if the file has one.
+        `position` is the position of the mark, if the file has one.
         """
         pieces = [Piece(pieces)] if isinstance(pieces, str) else pieces
-        self._write_block(pieces, "  " * max(0, depth) + mark + " ", tight=True, mark_at=at)
+        self._write_block(pieces, "  " * max(0, depth) + mark + " ", is_tight=True, mark_position=position)
 
     def end_list(self) -> None:
         """End the current list, so that a blank line separates it from the next one."""
         self._is_tight = False
 
-    def write_code(self, text: str, language: str = "", at: Position | None = None) -> None:
+    def write_code(self, text: str, language: str = "", position: Position | None = None) -> None:
         """Write a fenced code block."""
         body = self._normalize(text.strip("\n"))
         if not body.strip():
@@ -162,7 +162,7 @@ class DocumentWriter:
         fence = "`" * max(3, longest + 1)
         self._start_block()
         self._append(f"{fence}{_join_lines(language)}\n")
-        self._append_at(body, at)
+        self._append_with_position(body, position)
         self._append(f"\n{fence}")
 
     def write_table(
@@ -171,14 +171,14 @@ class DocumentWriter:
         *,
         caption: str = "",
         name: str = "",
-        headed: bool = True,
+        has_header: bool = True,
     ) -> TableSpan | None:
         """Write a table and return its span, or return None if it has no visible cells.
 
-        The first row with a visible cell is the header; if `headed` is false, the header is empty. `caption` is written
-        as a paragraph above the table and names it. Pass `name` instead if the name appears elsewhere in the document.
-        Each row gets as many cells as the header: missing cells are added, and surplus cells are joined into the last
-        one.
+        The first row with a visible cell is the header; if `has_header` is false, the header is empty. `caption` is
+        written as a paragraph above the table and names it. Pass `name` instead if the name appears elsewhere in the
+        document. Each row gets as many cells as the header: missing cells are added, and surplus cells are joined into
+        the last one.
         """
         lines = (row if isinstance(row, PositionedRow) else PositionedRow(row) for row in rows)
         body = dropwhile(
@@ -188,7 +188,7 @@ class DocumentWriter:
         if header is None:
             return None
         rest: Iterable[PositionedRow] = body
-        if not headed:
+        if not has_header:
             rest, header = chain([header], body), PositionedRow([[] for _ in header.cells])
         if not name and not caption and self._caption[0] == self._length:
             name = self._caption[1]
@@ -210,22 +210,22 @@ class DocumentWriter:
 
     def record_omission(self, kind: OmissionKind, count: int = 1, detail: str = "") -> None:
         """Count content that is not in the text. For each kind, a detail is listed only once."""
-        found = self._omitted.setdefault(kind, _Omitted())
+        found = self._omitted.setdefault(kind, _OmissionCount())
         found.count += count
         if detail and detail not in found.details:
             found.details.append(detail)
 
     def finish(
-        self, parser: str, title: str | None = None, *, nothing: str, hint: str = "", picture_hint: str = ""
+        self, parser: str, title: str | None = None, *, empty_message: str, hint: str = "", picture_hint: str = ""
     ) -> ParsedDocument:
-        """Return the document. If no text was written, raise `NoTextError` with the message `nothing`.
+        """Return the document. If no text was written, raise `NoTextError` with the message `empty_message`.
 
         The hint of the error is `picture_hint` if it is given and the document contains pictures, otherwise `hint`.
         """
         text = "".join([*self._done, *self._parts])
         if not text.strip():
             has_pictures = OmissionKind.IMAGE in self._omitted
-            raise NoTextError(nothing, hint=picture_hint if has_pictures and picture_hint else hint)
+            raise NoTextError(empty_message, hint=picture_hint if has_pictures and picture_hint else hint)
         headings = tuple(each for each in self._headings if each.end <= len(text))  # Other sections have no content.
         layout = Layout(headings, tuple(self._places), tuple(self._tables))
         return ParsedDocument(
@@ -244,23 +244,23 @@ class DocumentWriter:
         )
 
     def _write_block(
-        self, pieces: Iterable[Piece], mark: str, *, tight: bool, mark_at: Position | None = None
+        self, pieces: Iterable[Piece], mark: str, *, is_tight: bool, mark_position: Position | None = None
     ) -> tuple[int, int] | None:
         written = [(each, text) for each in pieces if (text := self._normalize(each.text)).strip()]
         if not written:
             return None
-        self._start_block(tight=tight)
+        self._start_block(is_tight=is_tight)
         start = self._length
         if shown := mark.strip():
             self._append(mark[: len(mark) - len(mark.lstrip())])
-            self._append_at(shown, mark_at)
+            self._append_with_position(shown, mark_position)
             self._append(" ")
         for number, (piece, text) in enumerate(written):
             text = text.strip() if mark else text.strip("\n")
             self._append(self._choose_gap(piece.gap, text) if number else "")
             if piece.page is not None:
                 self.start_place(PlaceKind.PAGE, number=piece.page)
-            self._append_at(text, piece.at)
+            self._append_with_position(text, piece.at)
         return start, self._length
 
     def _write_line(self, pieces: Iterable[Piece]) -> None:
@@ -269,7 +269,7 @@ class DocumentWriter:
         for piece in pieces:
             if line := self._normalize_line(piece.text):
                 self._append("" if first else self._choose_gap(piece.gap.replace("\n", " "), line))
-                self._append_at(line, piece.at)
+                self._append_with_position(line, piece.at)
                 first = False
 
     def _write_row(self, row: PositionedRow, width: int) -> None:
@@ -282,7 +282,7 @@ class DocumentWriter:
             for piece in cells[number] if number < len(cells) else ():
                 if text := self._normalize_line(piece.text).replace("|", "\\|"):
                     self._append("" if first else self._choose_gap(piece.gap.replace("\n", " "), text))
-                    self._append_at(text, piece.at)
+                    self._append_with_position(text, piece.at)
                     first = False
             self._append("|" if first else " |")
         if row.at is not None:
@@ -295,17 +295,17 @@ class DocumentWriter:
         before = self._parts[-1][-1]
         return "" if normalize(before + text[0]) == before + text[0] else " "
 
-    def _start_block(self, *, tight: bool = False, level: int = _NO_HEADING) -> None:
+    def _start_block(self, *, is_tight: bool = False, level: int = _NO_HEADING) -> None:
         self._join_parts()
         if self._length:
-            self._append("\n" if tight and self._is_tight and not self._ended else "\n\n")
-        self._is_tight = tight
+            self._append("\n" if is_tight and self._is_tight and not self._ended else "\n\n")
+        self._is_tight = is_tight
         self._end_sections(self._length, level)
 
-    def _end_sections(self, at: int, level: int) -> None:
-        """End the pending sections at `at`, unless a heading of level `level` ends them anyway."""
+    def _end_sections(self, offset: int, level: int) -> None:
+        """End the pending sections at `offset`, unless a heading of level `level` ends them anyway."""
         if 0 < self._ended < level and self._headings:
-            self._headings.append(Heading(self._ended, at, at, ""))
+            self._headings.append(Heading(self._ended, offset, offset, ""))
         self._ended = 0
 
     _is_tight = False
@@ -317,9 +317,9 @@ class DocumentWriter:
             self._done.append("".join(self._parts))
             self._parts = []
 
-    def _append_at(self, text: str, at: Position | None) -> None:
-        if at is not None:
-            self._positions.add(self._length, self._length + len(text), at)
+    def _append_with_position(self, text: str, position: Position | None) -> None:
+        if position is not None:
+            self._positions.add(self._length, self._length + len(text), position)
         self._append(text)
 
     def _append(self, text: str) -> None:
@@ -327,7 +327,7 @@ class DocumentWriter:
         self._length += len(text)
 
     def _normalize(self, text: str) -> str:
-        if hidden := count_invisible(text):
+        if hidden := count_invisible_characters(text):
             self.record_omission(OmissionKind.INVISIBLE_CHARACTER, hidden)
         return normalize(text)
 
@@ -355,6 +355,6 @@ def _join_cells(cells: Sequence[Sequence[Piece]]) -> Sequence[Piece]:
     return found
 
 
-def _format_details(details: Sequence[str], most: int = 20) -> str:
-    shown = "; ".join(details[:most])
-    return f"{shown}; and {len(details) - most} more" if len(details) > most else shown
+def _format_details(details: Sequence[str], max_items: int = 20) -> str:
+    shown = "; ".join(details[:max_items])
+    return f"{shown}; and {len(details) - max_items} more" if len(details) > max_items else shown

@@ -50,7 +50,7 @@ def open_zip(file: Path | BinaryIO, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> I
         raise DamagedDocumentError("The file is cut off or damaged: its directory cannot be read.") from error
     with archive:
         size = file.stat().st_size if isinstance(file, Path) else file.seek(0, io.SEEK_END)
-        _require_within_limits(archive.infolist(), size, limits)
+        _require_archive_within_limits(archive.infolist(), size, limits)
         yield archive
 
 
@@ -64,14 +64,14 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
         raise DamagedDocumentError(f"Part {name[:200]} of the file is damaged.") from error
 
 
-def _require_within_limits(entries: list[zipfile.ZipInfo], file_bytes: int, limits: ZipLimits) -> None:
+def _require_archive_within_limits(entries: list[zipfile.ZipInfo], file_size: int, limits: ZipLimits) -> None:
     # guard: zip-entry-count
     if len(entries) > limits.entries:
         raise ParserLimitError(f"The file has {len(entries):,} parts; the limit is {limits.entries:,}.")
     if any(entry.flag_bits & _ENCRYPTED_FLAG for entry in entries):
         raise EncryptedDocumentError("The file is encrypted with a password.")
     # guard: zip-overlapping-entries
-    if sum(entry.compress_size for entry in entries) > file_bytes:
+    if sum(entry.compress_size for entry in entries) > file_size:
         raise DamagedDocumentError("The file is not a valid archive: its parts overlap.")
     total = sum(entry.file_size for entry in entries)
     # guard: zip-total-size

@@ -36,7 +36,7 @@ class Ballast:
         size_bytes: int = 0,
         *,
         min_free_bytes: int = 0,
-        free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+        get_free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
         """Initialize without changing the disk.
 
@@ -46,7 +46,7 @@ class Ballast:
         self._path = folder / _FILE_NAME
         self._size_bytes = size_bytes
         self._min_free_bytes = min_free_bytes
-        self._free_bytes = free_bytes
+        self._free_bytes = get_free_bytes
         self._lock = threading.Lock()
 
     @property
@@ -58,7 +58,7 @@ class Ballast:
             return 0
 
     @property
-    def is_whole(self) -> bool:
+    def is_full_size(self) -> bool:
         return self.held_bytes >= self._size_bytes
 
     def shrink(self, needed_bytes: int = NEEDED_BYTES, *, keep_half: bool = False) -> None:

@@ -32,7 +32,7 @@ from ingest.storage.generations.store import GenerationRecords
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.operations.expiry import Expiry
 from ingest.storage.operations.installation_record import InstallationRecord
-from ingest.storage.operations.leftovers import Leftovers
+from ingest.storage.operations.leftovers import UnusedContent
 from ingest.storage.operations.tenant_data import TenantRemoval
 from ingest.storage.quotas.records import Quota
 from ingest.storage.quotas.store import Quotas
@@ -51,7 +51,7 @@ LEASE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Identities:
+class AccountStores:
     """The accounts that may use the service, and their access rights."""
 
     tenants: Tenants
@@ -61,7 +61,7 @@ class Identities:
     sessions: Sessions
 
     @classmethod
-    def from_engine(cls, engine: Engine) -> "Identities":
+    def from_engine(cls, engine: Engine) -> "AccountStores":
         return cls(Tenants(engine), Users(engine), ApiKeys(engine), Grants(engine), Sessions(engine))
 
 
@@ -144,7 +144,7 @@ class OperationStores:
     """The installation record, and the background removal of old and unused data."""
 
     installation: InstallationRecord
-    leftovers: Leftovers
+    leftovers: UnusedContent
     expiry: Expiry
     tenant_removal: TenantRemoval
 
@@ -217,7 +217,7 @@ def build_stores(
         generations=GenerationStores(GenerationRecords(engine), IndexStates(engine)),
         operations=OperationStores(
             installation=InstallationRecord(engine),
-            leftovers=Leftovers(engine),
+            leftovers=UnusedContent(engine),
             expiry=Expiry(engine),
             tenant_removal=TenantRemoval(engine, file_removal),
         ),

@@ -28,11 +28,11 @@ class Digest:
         return cls.from_blocks([content])
 
     @classmethod
-    def from_blocks(cls, pieces: Iterable[bytes]) -> "Digest":
+    def from_blocks(cls, byte_chunks: Iterable[bytes]) -> "Digest":
         """Compute the digest of a file received in pieces of any size."""
         whole, blocks, size = hashlib.sha256(), bytearray(), 0
         block = hashlib.sha256()
-        for piece in pieces:
+        for piece in byte_chunks:
             whole.update(piece)
             view = memoryview(piece)
             while view:
@@ -47,8 +47,8 @@ class Digest:
             blocks += block.digest()
         return cls(size, whole.digest(), bytes(blocks))
 
-    def matches_blocks(self, first: int, content: bytes) -> bool:
-        """Return whether the content matches the blocks of this file, starting with block number `first`.
+    def matches_blocks(self, first_block: int, content: bytes) -> bool:
+        """Return whether the content matches the blocks of this file, starting with block number `first_block`.
 
         The content may end before the last block.
         """
@@ -56,7 +56,7 @@ class Digest:
         found = b"".join(
             hashlib.sha256(view[at : at + BLOCK_BYTES]).digest() for at in range(0, len(content), BLOCK_BYTES)
         )
-        return self.blocks.startswith(found, first * _HASH_BYTES)
+        return self.blocks.startswith(found, first_block * _HASH_BYTES)
 
 
 class DigestRecords(Protocol):
@@ -68,7 +68,7 @@ class DigestRecords(Protocol):
         Versions without digests are omitted.
         """
 
-    def select_possible_holders(self, file: str, version_ids: Collection[str]) -> set[str]:
+    def select_candidate_versions(self, file_name: str, version_ids: Collection[str]) -> set[str]:
         """Select the versions that might have a file with this name.
 
         These are the versions with a digest for it, and those with no digests at all.
@@ -94,10 +94,10 @@ def parse_file_name(key: str) -> str:
     return f"{key.partition('/')[0]}.{key.rpartition('/')[2].partition('.')[2]}"
 
 
-def build_file_key(version_id: str, file: str) -> str:
+def build_file_key(version_id: str, file_name: str) -> str:
     """Build the key of a version's file from its name.
 
     This is the inverse of `parse_version_id` and `parse_file_name`.
     """
-    kind, _, rest = file.partition(".")
+    kind, _, rest = file_name.partition(".")
     return f"{kind}/{version_id[:2]}/{version_id}.{rest}"

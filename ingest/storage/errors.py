@@ -57,9 +57,9 @@ class InputError(IngestError):
     code = "invalid_request"
     default_hint = "Correct this value and send the request again; nothing was stored."
 
-    def __init__(self, at: str, problem: str) -> None:
-        super().__init__(f"{at}: {problem}")
-        self.at = at
+    def __init__(self, location: str, problem: str) -> None:
+        super().__init__(f"{location}: {problem}")
+        self.at = location
         self.problem = problem
 
 
@@ -288,7 +288,7 @@ class ShareNotFoundError(CatalogError):
     default_hint = "Ask the sender of the link for a new one."
 
 
-class SharingOffError(IngestError):
+class SharingDisabledError(IngestError):
     """Sharing by links is turned off in this installation."""
 
     code = "sharing_off"
@@ -369,7 +369,7 @@ class WebhooksFullError(CatalogError):
     default_hint = "Delete an unused webhook, or send more events to the same address."
 
 
-class DestinationRefusedError(IngestError):
+class DestinationRejectedError(IngestError):
     """Requests to this address are rejected, because it could expose hosts that only this machine can reach."""
 
     code = "destination_refused"
@@ -397,7 +397,7 @@ class IdempotencyKeyReusedError(CatalogError):
     default_hint = "Send a new Idempotency-Key with each request; reuse one only to repeat the same request."
 
 
-class RequestUnderWayError(CatalogError):
+class RequestInProgressError(CatalogError):
     """The same request was sent before and is still in progress."""
 
     code = "request_under_way"
@@ -487,7 +487,7 @@ class LeaseLostError(CatalogError):
     code = "lease_lost"
 
 
-class ValueRefusedError(CatalogError):
+class ValueRejectedError(CatalogError):
     """The catalog's database does not accept a value in the request."""
 
     code = "value_refused"
@@ -564,7 +564,7 @@ class BlobStoreUnavailableError(BlobStoreError):
     default_hint = "Try again in a moment. If this persists, check that LEADLINE_S3_ENDPOINT is reachable from here."
 
 
-class BlobStoreRefusedError(BlobStoreError):
+class BlobStoreRejectedError(BlobStoreError):
     """The blob store rejected the request: the credentials, bucket name, region or this machine's clock is wrong."""
 
     code = "blob_store_refused"

@@ -14,9 +14,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, delete, select, update
 
-from ingest.storage.db.database import insert_if_absent, write_transaction
+from ingest.storage.db.database import insert_row_if_absent, write_transaction
 from ingest.storage.db.schema import idempotency_keys as keys
-from ingest.storage.errors import IdempotencyKeyReusedError, RequestUnderWayError
+from ingest.storage.errors import IdempotencyKeyReusedError, RequestInProgressError
 
 RETENTION_SECONDS = 24 * 3_600.0
 LEASE_SECONDS = 60.0
@@ -44,10 +44,10 @@ class IdempotencyKeys:
     """The idempotency keys of all tenants. A key's digest also covers the sender of the key."""
 
     def __init__(
-        self, engine: Engine, *, kept_seconds: float = RETENTION_SECONDS, clock: Callable[[], float] = time.time
+        self, engine: Engine, *, retention_seconds: float = RETENTION_SECONDS, clock: Callable[[], float] = time.time
     ) -> None:
         self._engine = engine
-        self._kept_seconds = kept_seconds
+        self._kept_seconds = retention_seconds
         self._clock = clock
 
     def claim(self, tenant_id: str, key_sha256: str, request_sha256: str) -> Claim:
@@ -64,16 +64,16 @@ class IdempotencyKeys:
                 fresh = Claim(tenant_id, key_sha256, str(uuid.uuid4()))
                 values = {"request_sha256": request_sha256, "lease_until": now + LEASE_SECONDS}
                 times = {"created_at": now, "ends_at": now + self._kept_seconds}
-                if insert_if_absent(connection, keys, id=fresh.id, **_build_key_columns(fresh), **values, **times):
+                if insert_row_if_absent(connection, keys, id=fresh.id, **_build_key_columns(fresh), **values, **times):
                     return fresh
-                raise RequestUnderWayError("An identical request is already in progress.")
+                raise RequestInProgressError("An identical request is already in progress.")
             # guard: idempotency-same-request
             if row.request_sha256 != request_sha256:
                 raise IdempotencyKeyReusedError("The Idempotency-Key was already used for a different request.")
             if row.done_at is None:
                 # guard: idempotency-in-progress
                 if row.lease_until > now:
-                    raise RequestUnderWayError("A request with this Idempotency-Key is already in progress.")
+                    raise RequestInProgressError("A request with this Idempotency-Key is already in progress.")
                 connection.execute(update(keys).where(of_key).values(lease_until=now + LEASE_SECONDS))
             done = row.done_at is not None
             return Claim(tenant_id, key_sha256, row.id, True, done, row.body_sha256, row.response)
@@ -96,18 +96,18 @@ class IdempotencyKeys:
     def delete(self, claim: Claim) -> None:
         """Delete the key of a request that changed nothing."""
         with write_transaction(self._engine) as connection:
-            connection.execute(delete(keys).where(_build_held_condition(claim)))
+            connection.execute(delete(keys).where(_build_claim_condition(claim)))
 
     def _update_claim(self, claim: Claim, **values: Any) -> None:  # noqa: ANN401 - columns
         with write_transaction(self._engine) as connection:
-            connection.execute(update(keys).where(_build_held_condition(claim)).values(**values))
+            connection.execute(update(keys).where(_build_claim_condition(claim)).values(**values))
 
 
 def _build_key_columns(claim: Claim) -> dict[str, str]:
     return {"tenant_id": claim.tenant_id, "key_sha256": claim.key_sha256}
 
 
-def _build_held_condition(claim: Claim) -> ColumnElement[bool]:
+def _build_claim_condition(claim: Claim) -> ColumnElement[bool]:
     return (
         (keys.c.tenant_id == claim.tenant_id)
         & (keys.c.key_sha256 == claim.key_sha256)

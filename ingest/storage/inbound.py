@@ -26,49 +26,49 @@ _MAX_INT64_DIGITS = len(str(_MAX_INT64))
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 
 
-def check_text(text: str, at: str) -> str:
-    """Return the string if it is valid, otherwise raise `InputError`. `at` is the string's location."""
+def check_text(text: str, location: str) -> str:
+    """Return the string if it is valid, otherwise raise `InputError`. `location` is the string's location."""
     bad = _BAD_TEXT.search(text)
     if bad is None:
         return text
     what = "the character NUL" if bad[0] == "\0" else "a lone surrogate, which is not a character"
-    raise InputError(at, f"The string must be valid Unicode, but it contains {what}.")
+    raise InputError(location, f"The string must be valid Unicode, but it contains {what}.")
 
 
-def check_number(number: float, at: str) -> None:
+def check_number(number: float, location: str) -> None:
     """Raise `InputError` if a number is not finite or does not fit in 64 bits."""
     if isinstance(number, float) and not math.isfinite(number):
-        raise InputError(at, "The number must be finite.")
+        raise InputError(location, "The number must be finite.")
     if isinstance(number, int) and not -_MAX_INT64 <= number <= _MAX_INT64:
-        raise InputError(at, "The integer must fit in 64 bits.")
+        raise InputError(location, "The integer must fit in 64 bits.")
 
 
-def check_value(value: object, at: str, *, depth: int = MAX_DEPTH) -> None:
+def check_value(value: object, location: str, *, depth: int = MAX_DEPTH) -> None:
     """Check every string, number and field name in a JSON value. Raises `InputError` if one is not valid."""
     if isinstance(value, str):
-        check_text(value, at)
+        check_text(value, location)
     elif isinstance(value, int | float):
-        check_number(value, at)
+        check_number(value, location)
     elif isinstance(value, Mapping | list | tuple):
         if depth == 0:
-            raise InputError(at, f"JSON can be nested at most {MAX_DEPTH} levels deep.")
+            raise InputError(location, f"JSON can be nested at most {MAX_DEPTH} levels deep.")
         members = value.items() if isinstance(value, Mapping) else enumerate(value)
         for name, member in members:
             if isinstance(name, str):
-                check_text(name, at)
-            check_value(member, f"{at}.{name}", depth=depth - 1)
+                check_text(name, location)
+            check_value(member, f"{location}.{name}", depth=depth - 1)
 
 
-def parse_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
+def parse_json(body: bytes, location: str) -> Any:  # noqa: ANN401 - JSON
     """Parse JSON in UTF-8. Raises `InputError` if it is not strict JSON or contains values that cannot be stored."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
-            at, f"JSON must be encoded in UTF-8; the byte at position {error.start} is invalid."
+            location, f"JSON must be encoded in UTF-8; the byte at position {error.start} is invalid."
         ) from error
     # guard: json-depth
-    _require_shallow(text, at)
+    _require_limited_depth(text, location)
     suspicious = "\\u" in text
 
     def parse_number(digits: str) -> float | int:
@@ -87,46 +87,48 @@ def parse_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
     try:
         value = json.loads(text, parse_int=parse_number, parse_float=parse_fraction, parse_constant=parse_fraction)
     except json.JSONDecodeError as error:
-        raise InputError(at, f"Invalid JSON: {error.msg} at character {error.pos}.") from error
+        raise InputError(location, f"Invalid JSON: {error.msg} at character {error.pos}.") from error
     if suspicious:
         # guard: inbound-text
-        check_value(value, at)
+        check_value(value, location)
     return value
 
 
-def parse_metadata_json(text: bytes, at: str = "metadata") -> dict[str, Any]:
+def parse_metadata_json(text: bytes, location: str = "metadata") -> dict[str, Any]:
     """Parse a document's metadata: a JSON object whose values are scalars or lists of scalars.
 
     Raises `InputError` if the metadata is not valid.
     """
     if len(text) > MAX_METADATA_BYTES:
-        raise InputError(at, f"Metadata can have up to {MAX_METADATA_BYTES:,} bytes.")
-    value = parse_json(text, at)
-    check_metadata(value, at)
+        raise InputError(location, f"Metadata can have up to {MAX_METADATA_BYTES:,} bytes.")
+    value = parse_json(text, location)
+    check_metadata(value, location)
     return dict(value)
 
 
-def check_metadata(value: object, at: str = "metadata") -> None:
+def check_metadata(value: object, location: str = "metadata") -> None:
     """Raise `InputError` unless the value is an object of scalars or lists of scalars, within the limits."""
     if not isinstance(value, Mapping):
-        raise InputError(at, 'Metadata must be a JSON object, such as {"year": 1815}.')
+        raise InputError(location, 'Metadata must be a JSON object, such as {"year": 1815}.')
     if len(value) > MAX_METADATA_MEMBERS:
-        raise InputError(at, f"Metadata can have up to {MAX_METADATA_MEMBERS} fields.")
+        raise InputError(location, f"Metadata can have up to {MAX_METADATA_MEMBERS} fields.")
     for name, member in value.items():
         if not 0 < len(name) <= MAX_METADATA_NAME_CHARS:
-            raise InputError(at, f"The name of a field must have 1 to {MAX_METADATA_NAME_CHARS} characters.")
+            raise InputError(location, f"The name of a field must have 1 to {MAX_METADATA_NAME_CHARS} characters.")
         if not all(isinstance(each, str | int | float) for each in (member if isinstance(member, list) else [member])):
-            raise InputError(f"{at}.{name}", "The value must be a string, a number, a boolean, or a list of these.")
-    check_value(value, at)
+            raise InputError(
+                f"{location}.{name}", "The value must be a string, a number, a boolean, or a list of these."
+            )
+    check_value(value, location)
 
 
-def _require_shallow(text: str, at: str) -> None:
+def _require_limited_depth(text: str, location: str) -> None:
     depth = 0
     for found in _STRUCTURE.finditer(text):
         first = found[0][0]
         if first in "[{":
             depth += 1
             if depth > MAX_DEPTH:
-                raise InputError(at, f"JSON can be nested at most {MAX_DEPTH} levels deep.")
+                raise InputError(location, f"JSON can be nested at most {MAX_DEPTH} levels deep.")
         elif first in "]}":
             depth -= 1

@@ -21,7 +21,7 @@ _PARENT = "traceparent"
 
 
 @contextmanager
-def span(
+def record_span(
     name: str,
     attributes: Mapping[str, Value] | None = None,
     *,
@@ -61,13 +61,13 @@ def get_traceparent() -> str | None:
 _hook: Callable[[str], None] | None = None
 
 
-def reach_point(point: str) -> None:
+def reach_fault_point(point: str) -> None:
     """Report that the code has reached `point`, where a test may interfere. Outside tests this is one comparison."""
     if _hook is not None:
         _hook(point)
 
 
-def set_point_hook(hook: Callable[[str], None] | None) -> None:
+def set_fault_point_hook(hook: Callable[[str], None] | None) -> None:
     """Call `hook` with the name of each fault point that the code reaches. None removes the hook. For tests only."""
     global _hook
     _hook = hook

@@ -15,7 +15,7 @@ import httpx2
 import numpy as np
 import openai
 
-from retrieval.bounded_replies import ReplyTooLargeError, build_reply_hooks
+from retrieval.bounded_replies import ResponseTooLargeError, build_response_limit_hooks
 from retrieval.encoders.port import DenseVector, EmbeddedTexts, normalize_vectors
 from retrieval.encoders.specs import EncoderSpec, compute_prompts_digest
 from retrieval.errors import EncoderError, EncoderUnavailableError
@@ -65,7 +65,7 @@ class OpenAIEmbedder:
         )
         self.fingerprint = compute_fingerprint(spec, self.dimension)
 
-    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
+    def embed_documents(self, texts: Sequence[str], *, is_background: bool = False) -> EmbeddedTexts:
         prompt = self._spec.document or ""
         prompted = [prompt + text for text in texts]
         order = sorted(range(len(texts)), key=lambda index: len(prompted[index]))
@@ -73,10 +73,10 @@ class OpenAIEmbedder:
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         counts = np.zeros(len(texts), np.int64)
         for rows, (found, tokens) in zip(
-            portions, self._pool.map(self._build_rows_embedder(prompted), portions), strict=True
+            portions, self._pool.map(self._build_batch_embedder(prompted), portions), strict=True
         ):
             vectors[rows] = found
-            counts[rows] = _divide_tokens(tokens, [prompted[row] for row in rows])
+            counts[rows] = _divide_token_count(tokens, [prompted[row] for row in rows])
         return EmbeddedTexts(vectors, tuple(int(count) for count in counts))
 
     def embed_query(self, text: str) -> DenseVector:
@@ -88,7 +88,7 @@ class OpenAIEmbedder:
         self._for_documents.close()
         self._for_queries.close()
 
-    def _build_rows_embedder(self, texts: Sequence[str]) -> Any:  # noqa: ANN401 - a function of rows
+    def _build_batch_embedder(self, texts: Sequence[str]) -> Any:  # noqa: ANN401 - a function of rows
         return lambda rows: self._embed_truncated(self._for_documents, [texts[row] for row in rows])
 
     def _embed_truncated(self, client: openai.OpenAI, texts: Sequence[str]) -> tuple[DenseVector, int | None]:
@@ -97,10 +97,10 @@ class OpenAIEmbedder:
             cut = [text if longest is None else text[:longest] for text in texts]
             try:
                 return self._request_embeddings(client, cut)
-            except _RefusedInputError as refused:
+            except _RejectedInputError as refused:
                 self._learn_max_length(client, cut, refused)
 
-    def _learn_max_length(self, client: openai.OpenAI, texts: Sequence[str], refused: "_RefusedInputError") -> None:
+    def _learn_max_length(self, client: openai.OpenAI, texts: Sequence[str], rejection: "_RejectedInputError") -> None:
         """Find the length to which texts must be truncated. Raises `EncoderError` if even short texts are rejected."""
         with self._cutting:
             text = max(texts, key=len)
@@ -112,11 +112,11 @@ class OpenAIEmbedder:
                     break
                 try:
                     self._request_embeddings(client, [text])
-                except _RefusedInputError:
+                except _RejectedInputError:
                     continue
                 self._longest = len(text)
                 return
-        raise EncoderError(f"The embedding server at {self._url} rejected a text: {refused}", hint=refused.hint)
+        raise EncoderError(f"The embedding server at {self._url} rejected a text: {rejection}", hint=rejection.hint)
 
     def _request_embeddings(self, client: openai.OpenAI, texts: Sequence[str]) -> tuple[DenseVector, int | None]:
         """Return one unit vector per text, and the total token count that the server reports, or None."""
@@ -134,32 +134,34 @@ class OpenAIEmbedder:
             vectors = [row.embedding for row in rows]
             lengths = sorted({len(vector) for vector in vectors})
         if [row.index for row in rows] != list(range(len(texts))):
-            raise self._build_answer_error(f"{len(rows)} vectors for {len(texts)} texts, or vectors with wrong indexes")
+            raise self._build_response_error(
+                f"{len(rows)} vectors for {len(texts)} texts, or vectors with wrong indexes"
+            )
         if len(lengths) != 1 or lengths[0] != (self._expected or lengths[0]):
             found = ", ".join(map(str, lengths))
-            raise self._build_answer_error(
+            raise self._build_response_error(
                 f"vectors of {found} dimensions instead of {self._expected or 'a single length'}"
             )
         try:
             return normalize_vectors(np.array(vectors, np.float32)), tokens
         except (EncoderError, ValueError, TypeError) as error:
-            raise self._build_answer_error(
+            raise self._build_response_error(
                 "a vector that is all zeros or contains something other than numbers"
             ) from error
 
-    def _build_answer_error(self, what: str) -> EncoderError:
+    def _build_response_error(self, description: str) -> EncoderError:
         return EncoderError(
-            f"The embedding server at {self._url} returned an invalid response for {self._spec.model}: {what}.",
+            f"The embedding server at {self._url} returned an invalid response for {self._spec.model}: {description}.",
             hint="Check that the server supports the model and the dimension in LEADLINE_ENCODER.",
         )
 
 
 def _build_client(url: str, api_key: str, timeout: httpx2.Timeout, retries: int) -> openai.OpenAI:
-    bounded = openai.DefaultHttpxClient(base_url=url, timeout=timeout, event_hooks=build_reply_hooks())
+    bounded = openai.DefaultHttpxClient(base_url=url, timeout=timeout, event_hooks=build_response_limit_hooks())
     return openai.OpenAI(base_url=url, api_key=api_key, timeout=timeout, max_retries=retries, http_client=bounded)
 
 
-class _RefusedInputError(EncoderError):
+class _RejectedInputError(EncoderError):
     """The server rejected the input, but may accept a shorter text."""
 
 
@@ -172,11 +174,11 @@ def compute_fingerprint(spec: EncoderSpec, dimension: int) -> str:
     return f"embeddings-api/{spec.model}@{spec.revision or 'unpinned'}/{prompts}/{dimension}"
 
 
-def _split_into_requests(order: Sequence[int], texts: Sequence[str]) -> Iterator[list[int]]:
+def _split_into_requests(row_numbers: Sequence[int], texts: Sequence[str]) -> Iterator[list[int]]:
     """Yield the row numbers of each request's texts, within the limits on texts and characters per request."""
     rows: list[int] = []
     characters = 0
-    for row in order:
+    for row in row_numbers:
         if rows and (len(rows) == _TEXTS_PER_REQUEST or characters + len(texts[row]) > _CHARS_PER_REQUEST):
             yield rows
             rows, characters = [], 0
@@ -186,13 +188,13 @@ def _split_into_requests(order: Sequence[int], texts: Sequence[str]) -> Iterator
         yield rows
 
 
-def _divide_tokens(tokens: int | None, texts: Sequence[str]) -> list[int]:
+def _divide_token_count(token_count: int | None, texts: Sequence[str]) -> list[int]:
     """Divide the total token count among the texts in proportion to their lengths.
 
     If the server reported no count, each text's count is estimated from its characters.
     """
     characters = [len(text) + 1 for text in texts]
-    rate = 1 / _CHARS_PER_TOKEN if not tokens else tokens / sum(characters)
+    rate = 1 / _CHARS_PER_TOKEN if not token_count else token_count / sum(characters)
     return [max(1, round(length * rate)) for length in characters]
 
 
@@ -201,7 +203,7 @@ def _translate_errors(spec: EncoderSpec, url: str) -> Iterator[None]:
     """Convert the client's errors to `EncoderError`s."""
     try:
         yield
-    except ReplyTooLargeError as error:
+    except ResponseTooLargeError as error:
         raise EncoderError(
             f"The embedding server cannot be used: {error}", hint="Check the address in LEADLINE_ENCODER."
         ) from error
@@ -234,7 +236,9 @@ def _convert_status_error(error: openai.APIStatusError, spec: EncoderSpec, url: 
             hint="Choose a model that the server offers; `GET …/v1/models` lists them.",
         )
     if error.status_code in _BAD_INPUT_STATUSES:
-        return _RefusedInputError(said, hint="Check the server's log. A wrong dimension= or model can also cause this.")
+        return _RejectedInputError(
+            said, hint="Check the server's log. A wrong dimension= or model can also cause this."
+        )
     if error.status_code in (408, 409, 429) or error.status_code >= 500:
         return EncoderUnavailableError(
             f"The embedding server at {url} is busy or failing ({error.status_code}): {said}",

@@ -35,7 +35,7 @@ _TEXTS_PER_REQUEST = 4
 _WIDTH_STEPS = (8, 16, 32, 64)
 _WIDTHS_PER_STEP = 8
 # The id of "the" in BERT's uncased vocabulary.
-_MOST_FREQUENT_TOKEN = 1996
+_MOST_FREQUENT_TOKEN_ID = 1996
 # A thread with this niceness gets a tenth of the CPU time of a normal thread on the same core.
 NICENESS = 10
 
@@ -49,16 +49,16 @@ class OpenVinoEmbedder:
     """An embedder with mean-pooled, L2-normalized vectors. Pooling is part of the compiled graph."""
 
     def __init__(
-        self, model: Path, tokenizer: Path, *, streams: int | None = None, max_tokens: int = MAX_TOKENS
+        self, model: Path, tokenizer: Path, *, stream_count: int | None = None, max_tokens: int = MAX_TOKENS
     ) -> None:
         """Load an ONNX BERT model with outputs of shape `[batch, tokens, 384]`, and its `tokenizer.json`."""
         self._tokenizer = Tokenizer.from_file(str(tokenizer))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
         core = ov.Core()
-        graph = _with_pooling(core.read_model(str(model)))
+        graph = _build_pooled_model(core.read_model(str(model)))
         self._for_queries = _RequestPool(core, graph, os.cpu_count() or 1)
-        compiled = partial(core.compile_model, graph, "CPU", _build_bulk_settings(streams))
+        compiled = partial(core.compile_model, graph, "CPU", _build_throughput_settings(stream_count))
         self._waited_for = _InferenceQueue(compiled())
         with ThreadPoolExecutor(
             1, initializer=_lower_priority
@@ -67,10 +67,10 @@ class OpenVinoEmbedder:
         self.fingerprint = compute_fingerprint(max_tokens)
         self.dimension = DIMENSION
 
-    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
+    def embed_documents(self, texts: Sequence[str], *, is_background: bool = False) -> EmbeddedTexts:
         if not texts:
             return EmbeddedTexts(np.zeros((0, DIMENSION), np.float32), ())
-        queue = self._in_background if in_background else self._waited_for
+        queue = self._in_background if is_background else self._waited_for
         encodings = self._tokenizer.encode_batch(list(texts))
         batch = _DocumentBatch(len(texts))
         order = sorted(range(len(texts)), key=lambda index: len(encodings[index].ids))
@@ -78,12 +78,12 @@ class OpenVinoEmbedder:
             rows = order[at : at + _TEXTS_PER_REQUEST]
             inputs = build_model_inputs([encodings[row] for row in rows])
             batch.expect_result()
-            queue.submit(inputs, batch, rows)
+            queue.submit_batch(inputs, batch, rows)
         return EmbeddedTexts(batch.wait_for_vectors(), tuple(len(encoding.ids) for encoding in encodings))
 
     def embed_query(self, text: str) -> DenseVector:
         inputs = build_model_inputs([self._tokenizer.encode(text)])
-        with self._for_queries.lend() as request:
+        with self._for_queries.reserve_request() as request:
             try:
                 request.infer(inputs)
             except RuntimeError as error:
@@ -104,15 +104,15 @@ class _RequestPool:
     queries per second at 12.5 ms with two threads per query.
     """
 
-    def __init__(self, core: ov.Core, graph: ov.Model, count: int) -> None:
-        settings = {"NUM_STREAMS": str(count), "INFERENCE_NUM_THREADS": str(count)}
+    def __init__(self, core: ov.Core, graph: ov.Model, request_count: int) -> None:
+        settings = {"NUM_STREAMS": str(request_count), "INFERENCE_NUM_THREADS": str(request_count)}
         self._model = core.compile_model(graph, "CPU", settings)
         self._free: SimpleQueue[ov.InferRequest] = SimpleQueue()
-        for _ in range(count):
+        for _ in range(request_count):
             self._free.put(self._model.create_infer_request())
 
     @contextmanager
-    def lend(self) -> Iterator[ov.InferRequest]:
+    def reserve_request(self) -> Iterator[ov.InferRequest]:
         """Wait for a free inference request, and reserve it until the block exits."""
         request = self._free.get()
         try:
@@ -127,9 +127,9 @@ class _InferenceQueue:
     def __init__(self, model: ov.CompiledModel) -> None:
         self._lock = threading.Lock()  # OpenVINO's queue accepts only one submitting thread at a time.
         self._requests = ov.AsyncInferQueue(model)
-        self._requests.set_callback(_on_result)
+        self._requests.set_callback(_store_result)
 
-    def submit(self, inputs: dict[str, NDArray[np.int64]], batch: "_DocumentBatch", rows: Sequence[int]) -> None:
+    def submit_batch(self, inputs: dict[str, NDArray[np.int64]], batch: "_DocumentBatch", rows: Sequence[int]) -> None:
         with self._lock:
             self._requests.start_async(inputs, (batch, rows))
 
@@ -157,24 +157,24 @@ class _DocumentBatch:
         except RuntimeError as error:
             self._failure = error
         finally:
-            self._complete_one()
+            self._record_completion()
 
     def wait_for_vectors(self) -> DenseVector:
-        self._complete_one()
+        self._record_completion()
         with self._change:
             self._change.wait_for(lambda: self._outstanding == 0)
         if self._failure is not None:
             raise EncoderError(f"The encoder failed: {self._failure}") from self._failure
         return self._vectors
 
-    def _complete_one(self) -> None:
+    def _record_completion(self) -> None:
         with self._change:
             self._outstanding -= 1
             self._change.notify_all()
 
 
-def _on_result(request: Any, user: tuple[_DocumentBatch, list[int]]) -> None:  # noqa: ANN401 - OpenVINO's request
-    batch, rows = user
+def _store_result(request: Any, user_data: tuple[_DocumentBatch, list[int]]) -> None:  # noqa: ANN401 - OpenVINO's request
+    batch, rows = user_data
     batch.store_rows(rows, request)
 
 
@@ -186,8 +186,8 @@ def _lower_priority() -> None:
             os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
-def _build_bulk_settings(streams: int | None) -> dict[str, str]:
-    return {"PERFORMANCE_HINT": "THROUGHPUT"} if streams is None else {"NUM_STREAMS": str(streams)}
+def _build_throughput_settings(stream_count: int | None) -> dict[str, str]:
+    return {"PERFORMANCE_HINT": "THROUGHPUT"} if stream_count is None else {"NUM_STREAMS": str(stream_count)}
 
 
 def build_model_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.int64]]:
@@ -203,7 +203,7 @@ def build_model_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.in
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
 
 
-def _with_pooling(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
+def _build_pooled_model(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
     """Return the model with a single output: its mean-pooled, L2-normalized vectors."""
     hidden = model.output(0).get_node().input_value(0)
     mask = next(node for node in model.inputs if node.any_name == "attention_mask").get_node()
@@ -228,20 +228,20 @@ class OpenVinoTokenEncoder:
         # Leave half of the cores for other searches, so that they do not wait until ten passages are encoded.
         threads = max(1, (os.cpu_count() or 1) // 2)
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(threads)}
-        graph = _with_normalized_tokens(remove_attention_guards(core.read_model(str(model))))
+        graph = _build_token_model(remove_attention_guards(core.read_model(str(model))))
         self._request = core.compile_model(graph, "CPU", settings).create_infer_request()
         self._turn = threading.Lock()
         self.fingerprint = "all-MiniLM-L6-v2/int8-onnx"
 
     def encode_texts(self, texts: Sequence[str]) -> list[DenseVector]:
-        return self._encode(self._tokenizer.encode_batch(list(texts))) if texts else []
+        return self._encode_batch(self._tokenizer.encode_batch(list(texts))) if texts else []
 
     def encode_query(self, text: str) -> tuple[DenseVector, DenseVector]:
         encoding = self._tokenizer.encode(text)
-        (rows,) = self._encode([encoding])
-        return rows, _compute_rarity(encoding)
+        (rows,) = self._encode_batch([encoding])
+        return rows, _compute_token_weights(encoding)
 
-    def _encode(self, encodings: Sequence[Encoding]) -> list[DenseVector]:
+    def _encode_batch(self, encodings: Sequence[Encoding]) -> list[DenseVector]:
         with self._turn:
             try:
                 self._request.infer(build_model_inputs(encodings))
@@ -254,14 +254,14 @@ class OpenVinoTokenEncoder:
         return None
 
 
-def _compute_rarity(encoding: Encoding) -> DenseVector:
+def _compute_token_weights(encoding: Encoding) -> DenseVector:
     """Return a weight for each token: the logarithm of its frequency rank, or 0 for special tokens.
 
     BERT's vocabulary lists words by descending frequency, after special tokens and single characters. By Zipf's law, a
     word's frequency is inversely proportional to its rank, so the logarithm of the rank equals the word's idf up to a
     constant.
     """
-    ranks = np.maximum(1, np.array(encoding.ids) - _MOST_FREQUENT_TOKEN + 1)
+    ranks = np.maximum(1, np.array(encoding.ids) - _MOST_FREQUENT_TOKEN_ID + 1)
     weights: DenseVector = (np.log(1 + ranks) * (1 - np.array(encoding.special_tokens_mask))).astype(np.float32)
     return weights
 
@@ -278,7 +278,7 @@ def remove_attention_guards(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's mod
     return model
 
 
-def _with_normalized_tokens(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
+def _build_token_model(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
     """Return the model with a single output: the last hidden state of each token, scaled to unit length."""
     hidden = model.output(0).get_node().input_value(0)
     unit = op.normalize_l2(hidden, op.constant([2], np.int32), 1e-12, "add")

@@ -21,7 +21,7 @@ class EmbeddedTexts:
     token_counts: tuple[int, ...]
 
     @property
-    def tokens(self) -> int:
+    def total_tokens(self) -> int:
         return sum(self.token_counts)
 
 
@@ -38,10 +38,10 @@ class Embedder(Protocol):
     @property
     def dimension(self) -> int: ...
 
-    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
+    def embed_documents(self, texts: Sequence[str], *, is_background: bool = False) -> EmbeddedTexts:
         """Encode documents. Texts longer than the encoder's context window are truncated.
 
-        Raises `EncoderError` if encoding fails. `in_background` marks work that no user is waiting for, which a local
+        Raises `EncoderError` if encoding fails. `is_background` marks work that no user is waiting for, which a local
         encoder runs at a lower priority.
         """
 
@@ -76,12 +76,12 @@ def compute_cosine_floor(encoder: Embedder) -> float:
     return float(2 * cosines[np.triu_indices(len(cosines), 1)].mean() - 1)
 
 
-def normalize_vectors(rows: DenseVector) -> DenseVector:
+def normalize_vectors(vectors: DenseVector) -> DenseVector:
     """Scale each row to unit length. Raises `EncoderError` if a row is all zeros or not finite."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():
         raise EncoderError("The encoder returned a vector that is all zeros or not finite.")
-    scaled: DenseVector = (rows / lengths).astype(np.float32)
+    scaled: DenseVector = (vectors / lengths).astype(np.float32)
     return scaled
 
 
@@ -92,7 +92,7 @@ class HashingEmbedder:
         self.dimension = dimension
         self.fingerprint = f"hashing-words/{dimension}"
 
-    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
+    def embed_documents(self, texts: Sequence[str], *, is_background: bool = False) -> EmbeddedTexts:
         vectors = (
             np.stack([self.embed_query(text) for text in texts]) if texts else np.zeros((0, self.dimension), np.float32)
         )

@@ -52,7 +52,7 @@ class Encoders:
             f"`leadline index reembed --encoder {self.choices[0].name}`.",
         )
 
-    def get_name(self, fingerprint: str) -> str:
+    def get_encoder_name(self, fingerprint: str) -> str:
         """Return the name of an encoder, or its fingerprint if the encoder is not available."""
         return next((c.name for c in self.choices if c.fingerprint == fingerprint), fingerprint)
 

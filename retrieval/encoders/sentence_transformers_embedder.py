@@ -34,7 +34,7 @@ class SentenceTransformersEmbedder:
         self._turns = _PriorityLock()
         self._model = _load_model(model)
         self._at_once = _BATCH_SIZES.get(self._model.device.type, _DEFAULT_BATCH_SIZE)
-        made = self._encode(["dimension"], document=True).shape[1]
+        made = self._encode_texts(["dimension"], is_document=True).shape[1]
         if made != model.full_dimension:
             raise EncoderError(
                 f"{model.spec.model} returns vectors of {made} dimensions, but its files specify "
@@ -42,7 +42,7 @@ class SentenceTransformersEmbedder:
                 hint="Download or copy the model again.",
             )
 
-    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
+    def embed_documents(self, texts: Sequence[str], *, is_background: bool = False) -> EmbeddedTexts:
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         counts = np.zeros(len(texts), np.int64)
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
@@ -50,21 +50,21 @@ class SentenceTransformersEmbedder:
             rows = order[at : at + self._at_once]
             some = [texts[row] for row in rows]
             with self._turns.hold_for_documents():
-                vectors[rows] = self._truncate_vectors(self._encode(some, document=True))
+                vectors[rows] = self._truncate_vectors(self._encode_texts(some, is_document=True))
                 counts[rows] = self._count_tokens([self._located.document_prompt + text for text in some])
         return EmbeddedTexts(vectors, tuple(int(count) for count in counts))
 
     def embed_query(self, text: str) -> DenseVector:
         with self._turns.hold_for_query():
-            vector: DenseVector = self._truncate_vectors(self._encode([text], document=False))[0]
+            vector: DenseVector = self._truncate_vectors(self._encode_texts([text], is_document=False))[0]
         return vector
 
     def close(self) -> None:
         del self._model
 
-    def _encode(self, texts: Sequence[str], *, document: bool) -> DenseVector:
-        encode = self._model.encode_document if document else self._model.encode_query
-        prompt = self._located.document_prompt if document else self._located.query_prompt
+    def _encode_texts(self, texts: Sequence[str], *, is_document: bool) -> DenseVector:
+        encode = self._model.encode_document if is_document else self._model.encode_query
+        prompt = self._located.document_prompt if is_document else self._located.query_prompt
         try:
             vectors = encode(
                 list(texts),
@@ -108,16 +108,16 @@ class _PriorityLock:
             self._change.wait_for(lambda: not self._busy)
             self._queries -= 1
             self._busy = True
-        yield from self._release_after()
+        yield from self._release_on_exit()
 
     @contextmanager
     def hold_for_documents(self) -> Iterator[None]:
         with self._change:
             self._change.wait_for(lambda: not self._busy and not self._queries)
             self._busy = True
-        yield from self._release_after()
+        yield from self._release_on_exit()
 
-    def _release_after(self) -> Iterator[None]:
+    def _release_on_exit(self) -> Iterator[None]:
         try:
             yield
         finally:
@@ -150,11 +150,11 @@ def _load_model(model: LocatedModel) -> Any:  # noqa: ANN401 - the library's mod
         reason = " ".join(str(error).split())[:300]
         raise EncoderError(
             f"{spec.model} could not be loaded: {reason}",
-            hint=_build_hint(spec.backend),
+            hint=_build_load_hint(spec.backend),
         ) from error
 
 
-def _build_hint(backend: str) -> str:
+def _build_load_hint(backend: str) -> str:
     if backend == "torch":
         return (
             "If its files are not on this machine, connect to the hub once, or copy the model's folder to this machine."

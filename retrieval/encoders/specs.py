@@ -48,9 +48,9 @@ class EncoderSpec:
 _OPTIONS = frozenset(field.name for field in fields(EncoderSpec)) - {"text", "model", "url"}
 
 
-def is_described(encoder: str) -> bool:
+def is_encoder_description(setting: str) -> bool:
     """Return whether a setting describes an encoder instead of naming a built-in encoder."""
-    return encoder.startswith((*_SCHEMES, f"{LIBRARY} ")) or encoder == LIBRARY
+    return setting.startswith((*_SCHEMES, f"{LIBRARY} ")) or setting == LIBRARY
 
 
 def parse_spec(text: str) -> EncoderSpec:
@@ -64,7 +64,7 @@ def parse_spec(text: str) -> EncoderSpec:
     if len(models) != 1:
         raise ValueError(f"{text!r} must name one model after {where!r}, such as `{where} intfloat/e5-small-v2`")
     url = where.rstrip("/") if where.startswith(_SCHEMES) else None
-    _require_known_options(options, of_library=url is None)
+    _require_known_options(options, is_library_model=url is None)
     backend = options.get("backend", "torch")
     if backend not in _BACKENDS:
         raise ValueError(f"backend={backend!r} must be one of {', '.join(_BACKENDS)}")
@@ -83,15 +83,15 @@ def parse_spec(text: str) -> EncoderSpec:
     )
 
 
-def compute_prompts_digest(query: str, document: str) -> str:
+def compute_prompts_digest(query_prompt: str, document_prompt: str) -> str:
     """Return the part of a fingerprint that identifies the prompts."""
-    if not query and not document:
+    if not query_prompt and not document_prompt:
         return "no-prompts"
-    return "prompts-" + hashlib.sha256(json.dumps([query, document]).encode()).hexdigest()[:12]
+    return "prompts-" + hashlib.sha256(json.dumps([query_prompt, document_prompt]).encode()).hexdigest()[:12]
 
 
-def _require_known_options(options: Mapping[str, str], *, of_library: bool) -> None:
-    known = _OPTIONS if of_library else _OPTIONS - _LIBRARY_OPTIONS
+def _require_known_options(options: Mapping[str, str], *, is_library_model: bool) -> None:
+    known = _OPTIONS if is_library_model else _OPTIONS - _LIBRARY_OPTIONS
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValueError(f"{', '.join(unknown)} cannot be set here; available options are {', '.join(sorted(known))}")
@@ -123,7 +123,7 @@ class EncoderSettings(BaseSettings):
 
     @field_validator("encoder", "encoder_beside")
     @classmethod
-    def _require_readable(cls, value: str | None) -> str | None:
-        if value is not None and is_described(value):
+    def _require_valid_encoder(cls, value: str | None) -> str | None:
+        if value is not None and is_encoder_description(value):
             parse_spec(value)
         return value

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.passages import PASSAGES, QuestionPart, assign_part
+from retrieval.evaluation.passages import MAX_PASSAGES, QuestionPart, assign_question_part
 from retrieval.evaluation.runs import EvaluationRun
 
 _COLUMNS = frozenset({"Question", "Source Docs", "Answer"})
@@ -71,7 +71,7 @@ def has_figures(path: Path) -> bool:
 
 
 def judge_figures(
-    found: Mapping[str, Sequence[FoundPassage]],
+    results: Mapping[str, Sequence[FoundPassage]],
     questions: Sequence[FigureQuestion],
     stages_ms: Mapping[str, float] | None = None,
 ) -> EvaluationRun:
@@ -82,10 +82,10 @@ def judge_figures(
     """
     measured: dict[str, dict[str, float]] = {"figures@5": {}, "figures@10": {}, "all@10": {}, "mrr@10": {}}
     for question in questions:
-        ranks = [_find_rank(found.get(question.id, ()), question.document, figure) for figure in question.figures]
-        measured["figures@5"][question.id] = _compute_share(ranks, 5)
-        measured["figures@10"][question.id] = _compute_share(ranks, 10)
-        measured["all@10"][question.id] = float(_compute_share(ranks, 10) == 1)
+        ranks = [_find_rank(results.get(question.id, ()), question.document, figure) for figure in question.figures]
+        measured["figures@5"][question.id] = _compute_found_fraction(ranks, 5)
+        measured["figures@10"][question.id] = _compute_found_fraction(ranks, 10)
+        measured["all@10"][question.id] = float(_compute_found_fraction(ranks, 10) == 1)
         measured["mrr@10"][question.id] = sum(1 / rank for rank in ranks if rank is not None) / len(ranks)
     return EvaluationRun(measured, stages_ms or {})
 
@@ -100,13 +100,13 @@ def extract_figures(answer: str) -> tuple[str, ...]:
     )
 
 
-def _compute_share(ranks: Sequence[int | None], k: int) -> float:
+def _compute_found_fraction(ranks: Sequence[int | None], k: int) -> float:
     return sum(rank is not None and rank <= k for rank in ranks) / len(ranks)
 
 
 def _find_rank(passages: Sequence[FoundPassage], document: str, figure: str) -> int | None:
     whole = re.compile(rf"(?<![\d.,]){re.escape(figure)}(?!\d|[.,]\d)")
-    ranked = enumerate(passages[:PASSAGES], start=1)
+    ranked = enumerate(passages[:MAX_PASSAGES], start=1)
     return next((rank for rank, each in ranked if each.document == document and whole.search(each.text)), None)
 
 
@@ -119,7 +119,7 @@ def _iter_questions(path: Path, names: Sequence[str]) -> Iterator[FigureQuestion
                 figures = extract_figures(row["Answer"])
                 if len(about) == 1 and figures:
                     text = row["Question"].strip()
-                    yield FigureQuestion(str(number), text, assign_part(text), about[0], figures)
+                    yield FigureQuestion(str(number), text, assign_question_part(text), about[0], figures)
     except OSError as error:
         raise EvaluationDataError(f"{path} cannot be read: {error.strerror}.") from error
     except (KeyError, AttributeError, UnicodeDecodeError) as error:

@@ -49,9 +49,9 @@ class BeirFolder:
         Raises `EvaluationDataError` if a line is invalid.
         """
         seen: set[str] = set()
-        for line in _iter_lines(self.corpus_file):
+        for line in _iter_data_lines(self.corpus_file):
             entry = line.parse_json_object()
-            identifier = line.require_new_id(entry, seen)
+            identifier = line.require_unique_id(entry, seen)
             yield CorpusEntry(
                 identifier, line.require_string(entry, "title", default=""), line.require_string(entry, "text")
             )
@@ -65,8 +65,8 @@ class _DataLine:
     number: int
     text: str
 
-    def build_error(self, what: str) -> EvaluationDataError:
-        return EvaluationDataError(f"{self.path}, line {self.number}: {what}.")
+    def build_error(self, description: str) -> EvaluationDataError:
+        return EvaluationDataError(f"{self.path}, line {self.number}: {description}.")
 
     def parse_json_object(self) -> dict[str, Any]:
         try:
@@ -85,11 +85,11 @@ class _DataLine:
             raise self.build_error(f"{key} is not a string" if key in entry else f"{key} is missing")
         return value
 
-    def require_new_id(self, entry: Mapping[str, Any], seen: set[str]) -> str:
+    def require_unique_id(self, entry: Mapping[str, Any], known_ids: set[str]) -> str:
         identifier = self.require_string(entry, "_id")
-        if identifier in seen:
+        if identifier in known_ids:
             raise self.build_error(f"_id {identifier} was already used on an earlier line")
-        seen.add(identifier)
+        known_ids.add(identifier)
         return identifier
 
     def parse_judgement(self) -> tuple[str, str, int]:
@@ -102,7 +102,7 @@ class _DataLine:
             raise self.build_error(f"{fields[2]!r} is not a whole number") from error
 
 
-def _iter_lines(path: Path) -> Iterator[_DataLine]:
+def _iter_data_lines(path: Path) -> Iterator[_DataLine]:
     try:
         # Use utf-8-sig, because some editors start a file with a byte order mark.
         with path.open(encoding="utf-8-sig", newline="\n") as file:
@@ -118,15 +118,15 @@ def _iter_lines(path: Path) -> Iterator[_DataLine]:
 def _load_queries(path: Path) -> dict[str, str]:
     queries: dict[str, str] = {}
     seen: set[str] = set()
-    for line in _iter_lines(path):
+    for line in _iter_data_lines(path):
         entry = line.parse_json_object()
-        queries[line.require_new_id(entry, seen)] = line.require_string(entry, "text")
+        queries[line.require_unique_id(entry, seen)] = line.require_string(entry, "text")
     return queries
 
 
 def _load_qrels(path: Path, queries: Mapping[str, str]) -> dict[str, Mapping[str, int]]:
     judged: dict[str, dict[str, int]] = {}
-    lines = _iter_lines(path)
+    lines = _iter_data_lines(path)
     _require_header(path, lines)
     for line in lines:
         query, document, grade = line.parse_judgement()

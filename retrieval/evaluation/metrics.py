@@ -25,7 +25,7 @@ def ndcg_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
     ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)
     if not ideal:
         return 0.0
-    gains = [max(grades.get(document, 0), 0) for document in _take_first(ranking, k)]
+    gains = [max(grades.get(document, 0), 0) for document in _select_top_documents(ranking, k)]
     return _compute_dcg(gains) / _compute_dcg(ideal[:k])
 
 
@@ -34,7 +34,7 @@ def recall_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
     relevant = {document for document, grade in grades.items() if grade > 0}
     if not relevant:
         return 0.0
-    return len(relevant.intersection(_take_first(ranking, k))) / len(relevant)
+    return len(relevant.intersection(_select_top_documents(ranking, k))) / len(relevant)
 
 
 def reciprocal_rank(ranking: Sequence[str], grades: Grades, k: int | None = None) -> float:
@@ -43,13 +43,13 @@ def reciprocal_rank(ranking: Sequence[str], grades: Grades, k: int | None = None
     Without k this is trec_eval's recip_rank; with k = 10, its mean is the MRR@10 of MS MARCO.
     Source: Voorhees, TREC-8 Question Answering Track Report, 1999.
     """
-    for rank, document in enumerate(_take_first(ranking, k), start=1):
+    for rank, document in enumerate(_select_top_documents(ranking, k), start=1):
         if grades.get(document, 0) > 0:
             return 1.0 / rank
     return 0.0
 
 
-def mean(values: Sequence[float]) -> float:
+def compute_mean(values: Sequence[float]) -> float:
     """Return the mean over queries. Raises `ValueError` if there are no queries."""
     if not values:
         raise ValueError("no queries to average over")
@@ -78,7 +78,7 @@ def compute_bootstrap_interval(
     return float(low), float(high)
 
 
-def _take_first(ranking: Sequence[str], k: int | None) -> Sequence[str]:
+def _select_top_documents(ranking: Sequence[str], k: int | None) -> Sequence[str]:
     if k is not None and k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
     first = ranking[:k]

@@ -22,7 +22,7 @@ from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.runs import EvaluationRun
 
 # The measures consider this many passages of each search.
-PASSAGES = 10
+MAX_PASSAGES = 10
 
 
 class QuestionPart(StrEnum):
@@ -44,14 +44,14 @@ class DocumentSpan:
     end: int = 0
     page: int | None = None
 
-    def covers(self, wanted: "DocumentSpan") -> bool:
+    def covers(self, target: "DocumentSpan") -> bool:
         """Return whether this passage starts on the given page, or overlaps at least half of the shorter span."""
-        if self.document != wanted.document:
+        if self.document != target.document:
             return False
-        if wanted.page is not None:
-            return self.page == wanted.page
-        shared = min(self.end, wanted.end) - max(self.start, wanted.start)
-        return 2 * shared >= min(self.end - self.start, wanted.end - wanted.start)
+        if target.page is not None:
+            return self.page == target.page
+        shared = min(self.end, target.end) - max(self.start, target.start)
+        return 2 * shared >= min(self.end - self.start, target.end - target.start)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class LocatedQuestions:
         # larger corpus.
         self.documents: Mapping[str, Path] = MappingProxyType({name: documents[name] for name in named})
 
-    def locate_in_texts(self, texts: Mapping[str, str]) -> dict[str, list[DocumentSpan]]:
+    def locate_answers(self, texts: Mapping[str, str]) -> dict[str, list[DocumentSpan]]:
         """Return the spans that answer each question in the documents' normalized texts, keyed by question id.
 
         Normalization may have shifted the offsets, so each excerpt is searched for, and the occurrence nearest to its
@@ -101,18 +101,18 @@ class LocatedQuestions:
         return any(place.document == document and place.page is None for place in places)
 
 
-def open_located_questions(path: Path, documents: Path | None, *, by_pages: bool = False) -> LocatedQuestions:
+def open_located_questions(path: Path, documents_folder: Path | None, *, use_pages: bool = False) -> LocatedQuestions:
     """Open a JSON Lines file together with the folder of its documents, or a folder in Chroma's format.
 
-    With `by_pages`, a question with both references and pages is judged by its pages. Raises `EvaluationDataError` if a
-    file is missing or has the wrong format.
+    With `use_pages`, a question with both references and pages is judged by its pages. Raises `EvaluationDataError` if
+    a file is missing or has the wrong format.
     """
     if path.is_dir():
         texts = {file.stem: file for file in sorted((path / "corpora").glob("*.md"))}
         return LocatedQuestions(list(_iter_chroma_questions(path / "questions.csv")), texts, path)
-    folder = documents or path.parent
+    folder = documents_folder or path.parent
     files = {file.name: file for file in sorted(folder.iterdir()) if file.is_file()}
-    return LocatedQuestions(list(_iter_json_lines(path, by_pages=by_pages)), files, path)
+    return LocatedQuestions(list(_iter_json_questions(path, use_pages=use_pages)), files, path)
 
 
 def has_located_questions(path: Path) -> bool:
@@ -120,35 +120,35 @@ def has_located_questions(path: Path) -> bool:
     return path.suffix == ".jsonl" or (path / "questions.csv").is_file()
 
 
-def assign_part(question: str) -> QuestionPart:
+def assign_question_part(question: str) -> QuestionPart:
     """Assign a question to one of the halves by a hash of its text, so that all runs use the same halves."""
     return QuestionPart.KEPT if hashlib.sha256(question.encode()).digest()[0] % 2 else QuestionPart.CHOOSING
 
 
 def judge_passages(
     rankings: Mapping[str, Sequence[DocumentSpan]],
-    wanted: Mapping[str, Sequence[DocumentSpan]],
+    answer_spans: Mapping[str, Sequence[DocumentSpan]],
     stages_ms: Mapping[str, float] | None = None,
 ) -> EvaluationRun:
     """Compute the measures for each question. A question without a ranking counts as one without any hits."""
     figures: dict[str, dict[str, float]] = {name: {} for name in MEASURES}
-    for question, places in wanted.items():
-        passages = rankings.get(question, ())[:PASSAGES]
+    for question, places in answer_spans.items():
+        passages = rankings.get(question, ())[:MAX_PASSAGES]
         ranks = [_find_rank(passages, place) for place in places]
         for name, measure in MEASURES.items():
             figures[name][question] = measure(ranks)
     return EvaluationRun(figures, stages_ms or {})
 
 
-def _find_rank(passages: Sequence[DocumentSpan], wanted: DocumentSpan) -> int | None:
-    return next((rank for rank, passage in enumerate(passages, start=1) if passage.covers(wanted)), None)
+def _find_rank(passages: Sequence[DocumentSpan], target: DocumentSpan) -> int | None:
+    return next((rank for rank, passage in enumerate(passages, start=1) if passage.covers(target)), None)
 
 
 def _find_first_rank(ranks: Sequence[int | None]) -> int | None:
     return min((rank for rank in ranks if rank is not None), default=None)
 
 
-def _build_found_at(k: int) -> Callable[[Sequence[int | None]], float]:
+def _build_found_measure(k: int) -> Callable[[Sequence[int | None]], float]:
     return lambda ranks: float((_find_first_rank(ranks) or k + 1) <= k)
 
 
@@ -157,23 +157,23 @@ def _build_found_at(k: int) -> Callable[[Sequence[int | None]], float]:
 # a passage is among the first k, and `recall@10` is the fraction of the spans that the first ten passages cover.
 MEASURES: Mapping[str, Callable[[Sequence[int | None]], float]] = {
     "mrr@10": lambda ranks: 1 / first if (first := _find_first_rank(ranks)) else 0.0,
-    "found@1": _build_found_at(1),
-    "found@5": _build_found_at(5),
-    "found@10": _build_found_at(10),
+    "found@1": _build_found_measure(1),
+    "found@5": _build_found_measure(5),
+    "found@10": _build_found_measure(10),
     "recall@10": lambda ranks: sum(rank is not None for rank in ranks) / len(ranks),
 }
 
 
-def _locate_excerpt(place: DocumentSpan, raw: str, text: str) -> DocumentSpan:
-    excerpt = normalize(raw[place.start : place.end]).strip()
-    guess = place.start * len(text) // max(1, len(raw))
+def _locate_excerpt(span: DocumentSpan, original_text: str, text: str) -> DocumentSpan:
+    excerpt = normalize(original_text[span.start : span.end]).strip()
+    guess = span.start * len(text) // max(1, len(original_text))
     found = [at for at in (text.find(excerpt, guess), text.rfind(excerpt, 0, guess + len(excerpt))) if at >= 0]
     if not excerpt or not found:
         raise EvaluationDataError(
-            f"The excerpt {place.start} to {place.end} of {place.document} was not found in the normalized text."
+            f"The excerpt {span.start} to {span.end} of {span.document} was not found in the normalized text."
         )
     start = min(found, key=lambda at: abs(at - guess))
-    return DocumentSpan(place.document, start, start + len(excerpt))
+    return DocumentSpan(span.document, start, start + len(excerpt))
 
 
 def _load_text(path: Path) -> str:
@@ -183,17 +183,17 @@ def _load_text(path: Path) -> str:
         raise EvaluationDataError(f"{path} cannot be read as UTF-8 text ({error}).") from error
 
 
-def _iter_json_lines(path: Path, *, by_pages: bool) -> Iterator[LocatedQuestion]:
+def _iter_json_questions(path: Path, *, use_pages: bool) -> Iterator[LocatedQuestion]:
     for number, line in enumerate(_load_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:
             entry: dict[str, Any] = json.loads(line)
             references, pages = entry.get("references") or [], entry.get("pages") or []
-            chosen = (pages or references) if by_pages else (references or pages)
-            places = tuple(_parse_place(each) for each in chosen)
+            chosen = (pages or references) if use_pages else (references or pages)
+            places = tuple(_parse_span(each) for each in chosen)
             text = str(entry["question"])
-            part = QuestionPart(entry["part"]) if "part" in entry else assign_part(text)
+            part = QuestionPart(entry["part"]) if "part" in entry else assign_question_part(text)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EvaluationDataError(f"{path}, line {number}: {error!r}.", hint=_HINT) from error
         if not places:
@@ -201,7 +201,7 @@ def _iter_json_lines(path: Path, *, by_pages: bool) -> Iterator[LocatedQuestion]
         yield LocatedQuestion(str(entry.get("id", number)), text, part, places)
 
 
-def _parse_place(entry: Mapping[str, Any]) -> DocumentSpan:
+def _parse_span(entry: Mapping[str, Any]) -> DocumentSpan:
     if "page" in entry:
         return DocumentSpan(str(entry["document"]), page=int(entry["page"]))
     return DocumentSpan(str(entry["document"]), int(entry["start"]), int(entry["end"]))
@@ -221,7 +221,7 @@ def _iter_chroma_questions(path: Path) -> Iterator[LocatedQuestion]:
     except (ValueError, KeyError, TypeError) as error:
         raise EvaluationDataError(f"{path} is not in Chroma's format ({error!r}).", hint=_HINT) from error
     for number, (text, places) in enumerate(asked.items(), start=1):
-        yield LocatedQuestion(str(number), text, assign_part(text), tuple(places))
+        yield LocatedQuestion(str(number), text, assign_question_part(text), tuple(places))
 
 
 _HINT = "The formats are described in retrieval/evaluation/passages.py."

@@ -10,14 +10,14 @@ from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.metrics import (
     Grades,
     compute_bootstrap_interval,
-    mean,
+    compute_mean,
     ndcg_at_k,
     recall_at_k,
     reciprocal_rank,
 )
 
 # The measures consider this many documents of each ranking.
-DEPTH = 100
+RANKING_DEPTH = 100
 MEASURES: Mapping[str, Callable[[Sequence[str], Grades], float]] = {
     "ndcg@10": lambda ranking, grades: ndcg_at_k(ranking, grades, 10),
     "recall@10": lambda ranking, grades: recall_at_k(ranking, grades, 10),
@@ -88,19 +88,22 @@ def judge_rankings(
 
 
 def estimate_mean(values: Sequence[float]) -> MeanEstimate:
-    return MeanEstimate(mean(values), *compute_bootstrap_interval(values))
+    return MeanEstimate(compute_mean(values), *compute_bootstrap_interval(values))
 
 
-def compute_differences(first: EvaluationRun, second: EvaluationRun) -> dict[str, Difference]:
+def compute_differences(first_run: EvaluationRun, second_run: EvaluationRun) -> dict[str, Difference]:
     """Compare two runs by each measure. Raises `EvaluationDataError` if they have different queries."""
     differences: dict[str, Difference] = {}
-    for measure in (name for name in first.figures if name in second.figures):
-        ours, theirs = first.figures[measure], second.figures[measure]
+    for measure in (name for name in first_run.figures if name in second_run.figures):
+        ours, theirs = first_run.figures[measure], second_run.figures[measure]
         if ours.keys() != theirs.keys():
             raise EvaluationDataError("The two runs have different queries, so they cannot be compared.")
         by_query = {query: theirs[query] - value for query, value in ours.items()}
         differences[measure] = Difference(
-            mean(list(ours.values())), mean(list(theirs.values())), estimate_mean(list(by_query.values())), by_query
+            compute_mean(list(ours.values())),
+            compute_mean(list(theirs.values())),
+            estimate_mean(list(by_query.values())),
+            by_query,
         )
     return differences
 

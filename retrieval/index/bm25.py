@@ -55,7 +55,7 @@ class SparseEncoder(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
-    def find_compatible(self, fingerprint: str) -> "SparseEncoder | None":
+    def find_compatible_encoder(self, fingerprint: str) -> "SparseEncoder | None":
         """Return the encoder with this fingerprint: this encoder or an encoder of an earlier release.
 
         Returns None if the fingerprint is unknown.
@@ -84,7 +84,7 @@ class Bm25Encoder:
         self._words = {language: _LanguageTerms(language) for language in Language}
         self.fingerprint = f"bm25f-edge-{self._release}/{k1}/{b}/{avgdl:g}/{CONTEXT_WEIGHT:g}"
 
-    def find_compatible(self, fingerprint: str) -> "Bm25Encoder | None":
+    def find_compatible_encoder(self, fingerprint: str) -> "Bm25Encoder | None":
         if fingerprint == self.fingerprint:
             return self
         earlier = EarlierBm25Encoder(k1=self._k1, b=self._b, avgdl=self._avgdl)
@@ -98,9 +98,11 @@ class Bm25Encoder:
         length = 1 - self._b + self._b * (len(inside) - self._count_excluded_terms(words, read)) / self._avgdl
         found: dict[int, float] = {
             term: count / length
-            for term, count in Counter([*inside, *_iter_pair_ids(inside), *self._list_other_terms(words, text)]).items()
+            for term, count in Counter(
+                [*inside, *_iter_pair_ids(inside), *self._list_special_terms(words, text)]
+            ).items()
         }
-        for term in (*above, *_iter_pair_ids(above), *self._list_other_terms(words, context)):
+        for term in (*above, *_iter_pair_ids(above), *self._list_special_terms(words, context)):
             found[term] = found.get(term, 0.0) + CONTEXT_WEIGHT
         return SparseVector(tuple(found), tuple(x * (self._k1 + 1) / (x + self._k1) for x in found.values()))
 
@@ -112,7 +114,7 @@ class Bm25Encoder:
         text = self._join_digit_groups(text)
         asked = self._extract_content_words(text)
         weights: dict[int, float] = {}
-        for term in self._list_other_terms(self._words[Language.ENGLISH], text):
+        for term in self._list_special_terms(self._words[Language.ENGLISH], text):
             weights[term] = weights.get(term, 0.0) + 1.0
         for words in self._words.values():
             terms = words.list_terms(asked)
@@ -126,13 +128,13 @@ class Bm25Encoder:
         """Remove the thousands separators from numbers: "12,345" becomes "12345"."""
         return _GROUPED_NUMBER.sub(lambda number: number[0].replace(",", ""), text) if "," in text else text
 
-    def _count_excluded_terms(self, words: "_LanguageTerms", read: Sequence[str]) -> int:
+    def _count_excluded_terms(self, language_terms: "_LanguageTerms", content_words: Sequence[str]) -> int:
         """Count the terms that are excluded from the length of a text."""
-        return len(words.list_terms(filter(str.isdecimal, read)))
+        return len(language_terms.list_terms(filter(str.isdecimal, content_words)))
 
-    def _list_other_terms(self, words: "_LanguageTerms", text: str) -> list[int]:
+    def _list_special_terms(self, language_terms: "_LanguageTerms", text: str) -> list[int]:
         """Return the terms of a text that are not words: numbers with separators, and pairs of unspaced characters."""
-        return [*map(_compute_term_id, _extract_numbers(text)), *words.list_unspaced_terms(text)]
+        return [*map(_compute_term_id, _extract_numbers(text)), *language_terms.list_unspaced_terms(text)]
 
     def _extract_content_words(self, text: str) -> list[str]:
         """Return the words of a text except English stop words, because the language of a query is unknown."""
@@ -152,15 +154,15 @@ class EarlierBm25Encoder(Bm25Encoder):
     def _join_digit_groups(self, text: str) -> str:
         return text
 
-    def _count_excluded_terms(self, words: "_LanguageTerms", read: Sequence[str]) -> int:
+    def _count_excluded_terms(self, language_terms: "_LanguageTerms", content_words: Sequence[str]) -> int:
         return 0
 
-    def _list_other_terms(self, words: "_LanguageTerms", text: str) -> list[int]:
+    def _list_special_terms(self, language_terms: "_LanguageTerms", text: str) -> list[int]:
         ids: list[int] = []
         for number in _extract_numbers(text):
             digits = number.replace(",", "")
-            ids += words.list_number_terms(digits) if digits.isdigit() else [_compute_term_id(number)]
-        return [*ids, *words.list_unspaced_terms(text)]
+            ids += language_terms.list_number_terms(digits) if digits.isdigit() else [_compute_term_id(number)]
+        return [*ids, *language_terms.list_unspaced_terms(text)]
 
 
 class _LanguageTerms:
@@ -170,7 +172,7 @@ class _LanguageTerms:
         self.language = language
         self._bm25 = Bm25(Bm25Config(language=language.value))
         self._apart = 0 if language is Language.ENGLISH else zlib.crc32(language.encode()) & ~_OWN_ID_BIT
-        self.ids = lru_cache(_MAX_CACHED_WORDS)(self._compute_ids)
+        self.ids = lru_cache(_MAX_CACHED_WORDS)(self._compute_term_ids)
 
     def list_terms(self, words: Iterable[str]) -> list[int]:
         """Return the ids of the words, in order. Stop words have no id."""
@@ -185,7 +187,7 @@ class _LanguageTerms:
         runs = () if text.isascii() else _UNSPACED.findall(text)
         return [_compute_term_id("".join(pair)) for run in runs for pair in pairwise(run)]
 
-    def _compute_ids(self, word: str) -> Sequence[int]:
+    def _compute_term_ids(self, word: str) -> Sequence[int]:
         return [term ^ self._apart for term in self._bm25.embed_query(word).indices]
 
 

@@ -31,7 +31,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class ShardCopies:
+class ShardReplicas:
     """The replicas of one shard, as node ids.
 
     `active` replicas are complete; `inactive` replicas are being created or are dead.
@@ -43,7 +43,7 @@ class ShardCopies:
 
 
 @dataclass(frozen=True)
-class NewCopy:
+class NewReplica:
     """A replica to create on node `target`, which has none, from the complete replica on node `source`."""
 
     shard: int
@@ -52,14 +52,14 @@ class NewCopy:
 
 
 @dataclass(frozen=True)
-class Copies:
+class Replicas:
     """The replicas of an index's shards. Each shard should have `wanted` replicas on different nodes.
 
     `is_sending` is true while the server transfers a shard between nodes.
     """
 
     wanted: int
-    shards: Sequence[ShardCopies]
+    shards: Sequence[ShardReplicas]
     nodes: Mapping[int, Node] = field(default_factory=dict)
     is_sending: bool = False
 
@@ -69,12 +69,12 @@ class Copies:
         return [node for node in self.nodes.values() if not node.answers]
 
     @property
-    def underreplicated_shards(self) -> list[ShardCopies]:
+    def underreplicated_shards(self) -> list[ShardReplicas]:
         """The shards with fewer than `wanted` complete replicas on reachable nodes."""
         # guard: copy-unreachable
-        return [shard for shard in self.shards if len(self._filter_answering(shard.active)) < self.wanted]
+        return [shard for shard in self.shards if len(self._select_reachable_nodes(shard.active)) < self.wanted]
 
-    def list_missing(self) -> list[NewCopy]:
+    def list_missing_replicas(self) -> list[NewReplica]:
         """List the replicas to create, each on the free node with the fewest replicas.
 
         Replicas on an unreachable node come back when the node does, and the server finishes incomplete replicas on its
@@ -82,15 +82,15 @@ class Copies:
         free, are omitted.
         """
         load = Counter(node for shard in self.shards for node in shard.active | shard.inactive)
-        found: list[NewCopy] = []
+        found: list[NewReplica] = []
         for shard in self.shards:
             # guard: copy-away
-            known = {node for node in shard.active | shard.inactive if self._is_member(node)}
-            sources = sorted(self._filter_answering(shard.active))
-            free = [node for node in self._filter_answering(self.nodes) if node not in known]
+            known = {node for node in shard.active | shard.inactive if self._is_member_node(node)}
+            sources = sorted(self._select_reachable_nodes(shard.active))
+            free = [node for node in self._select_reachable_nodes(self.nodes) if node not in known]
             free.sort(key=lambda node: (load[node], node))
             for target in free[: max(0, self.wanted - len(known))] if sources else ():
-                found.append(NewCopy(shard.shard, sources[0], target))
+                found.append(NewReplica(shard.shard, sources[0], target))
                 load[target] += 1
         return found
 
@@ -99,7 +99,7 @@ class Copies:
         copies = f"{self.wanted} active {'replica' if self.wanted == 1 else 'replicas'}"
         if not self.underreplicated_shards and not self.unreachable_nodes:
             return f"All {len(self.shards)} shards have {copies}."
-        without = sum(not self._filter_answering(shard.active) for shard in self.underreplicated_shards)
+        without = sum(not self._select_reachable_nodes(shard.active) for shard in self.underreplicated_shards)
         none = f", and {without} of these have none" if without else ""
         said = [f"{len(self.underreplicated_shards)} of {len(self.shards)} shards have fewer than {copies}{none}."]
         if self.unreachable_nodes:
@@ -114,30 +114,30 @@ class Copies:
             )
         return " ".join(said)
 
-    def _is_member(self, node: int) -> bool:
+    def _is_member_node(self, node: int) -> bool:
         return node in self.nodes and bool(self.nodes[node].address)
 
-    def _filter_answering(self, nodes: Sequence[int] | frozenset[int] | Mapping[int, Node]) -> list[int]:
+    def _select_reachable_nodes(self, nodes: Sequence[int] | frozenset[int] | Mapping[int, Node]) -> list[int]:
         return [node for node in nodes if node in self.nodes and self.nodes[node].answers]
 
 
-class CopyStore(Protocol):
+class ReplicaStore(Protocol):
     """The operations of an index store on the replicas of shards."""
 
-    def find_copies(self, generation_id: int) -> Copies | None:
+    def find_replicas(self, generation_id: int) -> Replicas | None:
         """Return the replicas of a generation's shards.
 
         Returns None if the generation's index does not exist, or if its engine does not support replicas.
         """
 
-    def start_copy(self, generation_id: int, new: NewCopy) -> None:
+    def start_replication(self, generation_id: int, new_replica: NewReplica) -> None:
         """Start to create a replica; the server completes it in the background.
 
         Raises `IndexRefusedError` if the shard is already being copied.
         """
 
 
-class CopyRepair:
+class ReplicaRepair:
     """Creates the missing replicas of a generation's shards, one at a time to leave disk bandwidth for searches.
 
     A repair stores no state: a new repair continues an interrupted one by checking which replicas are still missing.
@@ -145,7 +145,7 @@ class CopyRepair:
 
     def __init__(
         self,
-        store: CopyStore,
+        store: ReplicaStore,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -154,18 +154,20 @@ class CopyRepair:
         self._clock = clock
         self._sleep = sleep
 
-    def run(self, generation_id: int, advanced: Callable[[int, int], None]) -> Copies | None:
+    def create_missing_replicas(
+        self, generation_id: int, report_progress: Callable[[int, int], None]
+    ) -> Replicas | None:
         """Create the missing replicas, wait for replicas in progress, and return the resulting replicas.
 
-        `advanced` is called with the number of complete replicas, and the number that reachable nodes can have. Raises
-        `IndexUnavailableError` if the server makes no progress for two minutes.
+        `report_progress` is called with the number of complete replicas, and the number that reachable nodes can have.
+        Raises `IndexUnavailableError` if the server makes no progress for two minutes.
         """
         before, changed_at, refusal = None, self._clock(), ""
-        while (copies := self._store.find_copies(generation_id)) is not None:
-            awaited = _list_awaited(copies)
-            missing = copies.list_missing()
+        while (copies := self._store.find_replicas(generation_id)) is not None:
+            awaited = _list_awaited_replicas(copies)
+            missing = copies.list_missing_replicas()
             complete = sum(len(shard.active) for shard in copies.shards)
-            advanced(complete, complete + len(awaited) + len(missing))
+            report_progress(complete, complete + len(awaited) + len(missing))
             if not awaited and not missing:
                 return copies
             if copies != before:
@@ -177,30 +179,30 @@ class CopyRepair:
                     hint="Check the logs of the vector server's nodes, then run `leadline index repair` again.",
                 )
             if not awaited:
-                refusal = self._start_copy(generation_id, missing[0])
+                refusal = self._start_replication(generation_id, missing[0])
             self._sleep(_POLL_SECONDS)
         return None
 
-    def _start_copy(self, generation_id: int, new: NewCopy) -> str:
+    def _start_replication(self, generation_id: int, new_replica: NewReplica) -> str:
         """Start to create a replica, and return the server's reason if it rejects the request, or an empty string.
 
         The server rejects the request if, for example, another repair has just started to create the same replica.
         """
         try:
-            self._store.start_copy(generation_id, new)
+            self._store.start_replication(generation_id, new_replica)
         except IndexRefusedError as error:
-            log.warning("shard copy refused", shard=new.shard, node=new.target, reason=error.detail)
+            log.warning("shard copy refused", shard=new_replica.shard, node=new_replica.target, reason=error.detail)
             return error.detail
         return ""
 
 
-def _list_awaited(copies: Copies) -> list[tuple[int, int]]:
+def _list_awaited_replicas(replicas: Replicas) -> list[tuple[int, int]]:
     """List the incomplete replicas that the server will complete: those that a shard needs, on reachable nodes."""
     return [
         (shard.shard, node)
-        for shard in copies.underreplicated_shards
+        for shard in replicas.underreplicated_shards
         for node in sorted(shard.inactive)
-        if node in copies.nodes and copies.nodes[node].answers
+        if node in replicas.nodes and replicas.nodes[node].answers
     ]
 
 

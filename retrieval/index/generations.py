@@ -14,7 +14,7 @@ from retrieval.encoders.port import Embedder
 from retrieval.encoders.registry import Encoders
 from retrieval.errors import IndexMismatchError
 from retrieval.index.bm25 import SparseEncoder
-from retrieval.index.copies import CopyStore
+from retrieval.index.copies import ReplicaStore
 from retrieval.index.port import Index, IndexVectors
 
 
@@ -48,17 +48,17 @@ class IndexPresence(Enum):
     MARKED = "marked"
 
 
-class IndexStore(CopyStore, Protocol):
+class IndexStore(ReplicaStore, Protocol):
     """The indexes of an installation: one index per generation, identified by the generation's number."""
 
-    def open(self, generation_id: int, dimension: int) -> Index:
+    def open_index(self, generation_id: int, dimension: int) -> Index:
         """Open the index, or create it. If it has no installation id, this installation's id is stored in it.
 
         Raises `IndexUnavailableError` if it cannot be opened. Raises `InstallationMismatchError` if it belongs to
         another installation, or if it has no id and the catalog knows none of its versions.
         """
 
-    def remove(self, generation_id: int) -> None:
+    def remove_index(self, generation_id: int) -> None:
         """Remove the index if it exists. It must not be open in any process.
 
         Raises `InstallationMismatchError` if it belongs to another installation.
@@ -92,16 +92,16 @@ class IndexStore(CopyStore, Protocol):
 class GenerationCatalog(Protocol):
     """The catalog's records of index generations."""
 
-    def list_live(self) -> Sequence[Generation]:
+    def list_live_generations(self) -> Sequence[Generation]:
         """Return all generations that have not been discarded. One of them is active."""
 
-    def list_discarded(self) -> Sequence[int]: ...
+    def list_discarded_ids(self) -> Sequence[int]: ...
 
 
 class Generations(Protocol):
     """Provides indexes to searches and workers."""
 
-    def use_active(self) -> AbstractContextManager[OpenGeneration]:
+    def use_active_generation(self) -> AbstractContextManager[OpenGeneration]:
         """Provide the active generation. Raises `IndexLostError` if a check has found its index to be lost."""
 
     def use_generation(self, generation_id: int) -> AbstractContextManager[OpenGeneration]:
@@ -125,7 +125,7 @@ class Generations(Protocol):
         Return the largest number of chunks deleted from a single generation.
         """
 
-    def require_owned(self, installation_id: str) -> None:
+    def require_owner(self, installation_id: str) -> None:
         """Raise `InstallationMismatchError` unless this installation owns every index."""
 
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
@@ -134,37 +134,41 @@ class Generations(Protocol):
         None makes them visible to the whole tenant.
         """
 
-    def remove_discarded(self) -> None:
+    def remove_discarded_indexes(self) -> None:
         """Remove the indexes of discarded generations, except those still in use in this process."""
 
 
-_SETTING = "LEADLINE_ENCODER"
+_ENCODER_SETTING = "LEADLINE_ENCODER"
 
 
-def require_fit(active: Generation, encoders: Encoders, sparse: SparseEncoder, *, chosen: str | None) -> None:
+def require_matching_encoders(
+    generation: Generation, encoders: Encoders, sparse_encoder: SparseEncoder, *, encoder_name: str | None
+) -> None:
     """Check that this process can search and write the active generation.
 
-    `chosen` is the name of the encoder in the settings, if any. Raises `IndexMismatchError` if the generation was built
-    with other encoders.
+    `encoder_name` is the name of the encoder in the settings, if any. Raises `IndexMismatchError` if the generation was
+    built with other encoders.
     """
-    made_with = encoders.get_name(active.encoder)
-    if chosen is not None and encoders.get_by_name(chosen).fingerprint != active.encoder:
+    made_with = encoders.get_encoder_name(generation.encoder)
+    if encoder_name is not None and encoders.get_by_name(encoder_name).fingerprint != generation.encoder:
         raise IndexMismatchError(
-            f"The index (generation {active.id}) was built with the encoder {made_with}, but {_SETTING} is {chosen}.",
-            hint=f"To move to {chosen}: unset {_SETTING}, run `leadline index reembed --encoder {chosen}` while the "
-            f"service runs, then `leadline index switch`. To continue with {made_with}: unset {_SETTING}.",
+            f"The index (generation {generation.id}) was built with the encoder {made_with}, but {_ENCODER_SETTING} is "
+            f"{encoder_name}.",
+            hint=f"To move to {encoder_name}: unset {_ENCODER_SETTING}, run "
+            f"`leadline index reembed --encoder {encoder_name}` while the service runs, then `leadline index switch`. "
+            f"To continue with {made_with}: unset {_ENCODER_SETTING}.",
         )
-    if all(choice.fingerprint != active.encoder for choice in encoders.choices):
+    if all(choice.fingerprint != generation.encoder for choice in encoders.choices):
         first = encoders.choices[0].name
         raise IndexMismatchError(
-            f"The index (generation {active.id}) was built with the encoder {active.encoder}, which this "
+            f"The index (generation {generation.id}) was built with the encoder {generation.encoder}, which this "
             "installation does not have.",
-            hint=f"Set {_SETTING} to it, or install the release it belongs to. Or move to another encoder: "
+            hint=f"Set {_ENCODER_SETTING} to it, or install the release it belongs to. Or move to another encoder: "
             f"`leadline index reembed --encoder {first}`, and then `leadline index switch`.",
         )
-    if sparse.find_compatible(active.sparse) is None:
+    if sparse_encoder.find_compatible_encoder(generation.sparse) is None:
         raise IndexMismatchError(
-            f"The index (generation {active.id}) uses word weights from {active.sparse}, but this release uses "
-            f"{sparse.fingerprint}.",
+            f"The index (generation {generation.id}) uses word weights from {generation.sparse}, but this release uses "
+            f"{sparse_encoder.fingerprint}.",
             hint="Run `leadline index rebuild` to rebuild the index from the uploaded documents.",
         )

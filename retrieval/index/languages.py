@@ -70,7 +70,7 @@ def detect_language(text: str) -> Language:
     return _LANGUAGES_BY_CODE.get(code, Language.ENGLISH)
 
 
-def preload_model() -> None:
+def preload_language_model() -> None:
     """Load the model now, so that child processes forked later share its memory."""
     _load_identifier()
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from ingest.storage.generations.store import GenerationRecords
 from retrieval.encoders.registry import Encoders
 from retrieval.index.bm25 import SparseEncoder
-from retrieval.index.generations import IndexStore, require_fit
+from retrieval.index.generations import IndexStore, require_matching_encoders
 from retrieval.index.open_generations import OpenGenerations
 
 
 @dataclass(frozen=True)
-class IndexParts:
+class IndexComponents:
     """The index components that a deployment's API and workers use."""
 
     store: IndexStore
@@ -25,25 +25,25 @@ class IndexParts:
 def open_index(
     records: GenerationRecords,
     encoders: Encoders,
-    sparse: SparseEncoder,
+    sparse_encoder: SparseEncoder,
     open_store: Callable[[], IndexStore],
     *,
-    encoder: str | None,
-    serving: bool,
-) -> Iterator[IndexParts]:
-    """Open the index's store without opening a generation. A new installation starts with the named `encoder`.
+    encoder_name: str | None,
+    is_serving: bool,
+) -> Iterator[IndexComponents]:
+    """Open the index's store without opening a generation. A new installation starts with the named `encoder_name`.
 
-    A `serving` process does not search a generation whose index is lost. If it cannot use the active generation, raises
-    `IndexMismatchError` before calling `open_store`.
+    A `is_serving` process does not search a generation whose index is lost. If it cannot use the active generation,
+    raises `IndexMismatchError` before calling `open_store`.
     """
-    first = encoders.get_by_name(encoder)
-    active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
-    if serving:
-        require_fit(active, encoders, sparse, chosen=encoder)
+    first = encoders.get_by_name(encoder_name)
+    active = records.ensure_first_generation(first.fingerprint, sparse_encoder.fingerprint, first.dimension)
+    if is_serving:
+        require_matching_encoders(active, encoders, sparse_encoder, encoder_name=encoder_name)
     store = open_store()
     # guard: lost-index-serving
-    generations = OpenGenerations(records, store, encoders, sparse, refuse_lost=serving)
+    generations = OpenGenerations(records, store, encoders, sparse_encoder, reject_lost_index=is_serving)
     try:
-        yield IndexParts(store, generations, encoders, sparse)
+        yield IndexComponents(store, generations, encoders, sparse_encoder)
     finally:
         generations.close()

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from retrieval.errors import IndexUnavailableError
-from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, sort_best_first
+from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, sort_by_score
 
 # The names of a point's two vectors.
 DENSE, SPARSE = "dense", "bm25"
@@ -43,13 +43,13 @@ def build_readers_payload(readers: Collection[str]) -> dict[str, Any]:
     return {READERS: sorted(readers) or [_NOBODY]}
 
 
-def parse_chunk(identifier: str, payload: Mapping[str, Any] | None) -> IndexedChunk:
+def parse_chunk(chunk_id: str, payload: Mapping[str, Any] | None) -> IndexedChunk:
     """Convert a point's payload back to its chunk. Raises `IndexUnavailableError` if the point has no payload."""
     if payload is None:
-        raise IndexUnavailableError(f"Point {identifier} has no payload.")
+        raise IndexUnavailableError(f"Point {chunk_id} has no payload.")
     start, end, byte_start, byte_end = payload["span"]
     return IndexedChunk(
-        id=identifier,
+        id=chunk_id,
         tenant_id=payload[TENANT],
         collection=payload[COLLECTION],
         document_id=payload[DOCUMENT],
@@ -86,4 +86,4 @@ def rank_points(points: Sequence[Any]) -> list[ScoredChunk]:
     eight times as fast as converting them one by one.
     """
     ids: list[str] = to_jsonable_python([point.id for point in points])
-    return sort_best_first(map(ScoredChunk, ids, [point.score for point in points]))
+    return sort_by_score(map(ScoredChunk, ids, [point.score for point in points]))

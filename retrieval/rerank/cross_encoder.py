@@ -9,7 +9,7 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from retrieval.errors import RerankerError, RerankerTimeoutError
-from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
+from retrieval.rerank.port import CorpusSnapshot, require_remaining_seconds
 
 # A chunk has about 250 tokens, and the query may use the remaining tokens.
 _MAX_TOKENS = 512
@@ -21,12 +21,12 @@ _DEFAULT_BATCH_SIZE = 64
 class CrossEncoderReranker:
     """A cross-encoder with a single output, loaded from a folder, or by its id from the hub or the local cache."""
 
-    def __init__(self, model: str, *, threads: int | None = None) -> None:
-        """Load the model. `threads` limits torch's threads in the whole process; the default is half of the cores.
+    def __init__(self, model: str, *, thread_count: int | None = None) -> None:
+        """Load the model. `thread_count` limits torch's threads in the whole process; the default is half of the cores.
 
         Raises `RerankerError` if the model cannot be loaded or is not a reranker.
         """
-        torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // 2))
+        torch.set_num_threads(thread_count or max(1, (os.cpu_count() or 1) // 2))
         folder = Path(model).expanduser()
         if not folder.is_dir() and model.startswith(("/", ".", "~")):
             raise RerankerError(f"Folder {model} not found.", hint="Correct LEADLINE_RERANKER.")
@@ -51,12 +51,12 @@ class CrossEncoderReranker:
         self._turn = threading.Lock()  # The tokenizer is not thread-safe.
 
     def score_passages(
-        self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
+        self, query: str, passages: Sequence[str], *, deadline: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
-        if not self._turn.acquire(timeout=require_seconds_left(until)):
+        if not self._turn.acquire(timeout=require_remaining_seconds(deadline)):
             raise RerankerTimeoutError("The cross-encoder was busy until the deadline.")
         try:
-            return self._score_in_batches(query, passages, until)
+            return self._score_in_batches(query, passages, deadline)
         # Torch, the tokenizer and the model's own code may raise any of these errors.
         except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise RerankerError(f"The cross-encoder failed: {' '.join(str(error).split())[:300]}") from error
@@ -66,12 +66,12 @@ class CrossEncoderReranker:
     def close(self) -> None:
         return None
 
-    def _score_in_batches(self, query: str, passages: Sequence[str], until: float) -> list[float]:
+    def _score_in_batches(self, query: str, passages: Sequence[str], deadline: float) -> list[float]:
         """Score the passages in batches of similar length to minimize padding."""
         found = [0.0] * len(passages)
         order = sorted(range(len(passages)), key=lambda position: len(passages[position]))
         for at in range(0, len(order), self._batch):
-            require_seconds_left(until)
+            require_remaining_seconds(deadline)
             rows = order[at : at + self._batch]
             pairs = [(query, passages[row]) for row in rows]
             scores = self._model.predict(pairs, batch_size=self._batch, show_progress_bar=False)

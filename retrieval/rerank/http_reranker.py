@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from retrieval.bounded_replies import ReplyTooLargeError, build_reply_hooks
+from retrieval.bounded_replies import ResponseTooLargeError, build_response_limit_hooks
 from retrieval.errors import (
     RerankerError,
     RerankerOutputError,
@@ -17,15 +17,15 @@ from retrieval.errors import (
     RerankerUnavailableError,
     RetryPolicy,
 )
-from retrieval.model_text import neutralize
-from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
+from retrieval.model_text import neutralize_tokens
+from retrieval.rerank.port import CorpusSnapshot, require_remaining_seconds
 
 # Retry only once and soon, because a user is waiting for the search. The deadline must also allow it.
 RETRIES = RetryPolicy(attempts=2, first_wait_seconds=0.05, longest_wait_seconds=0.2)
 _BUSY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONNECTION_ERRORS = (httpx.NetworkError, httpx.RemoteProtocolError)
 # The limit is generous, because some servers return the passages with the scores.
-_MAX_REPLY_BYTES = 16 * 1024**2
+_MAX_RESPONSE_BYTES = 16 * 1024**2
 _DETAIL_CHARS = 300
 
 
@@ -77,73 +77,76 @@ class HttpReranker:
             raise RerankerError(f"{url} is not a valid address: {error}.", hint="Correct LEADLINE_RERANKER.") from error
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            event_hooks=build_reply_hooks(_MAX_REPLY_BYTES),
+            event_hooks=build_response_limit_hooks(_MAX_RESPONSE_BYTES),
         )
 
     def score_passages(
-        self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
+        self, query: str, passages: Sequence[str], *, deadline: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
         if not passages:
             return []
         body = {
             "model": self.fingerprint,
-            **self._shape.members(neutralize(query), [neutralize(each) for each in passages]),
+            **self._shape.members(neutralize_tokens(query), [neutralize_tokens(each) for each in passages]),
         }
-        return self._parse_scores(self._send_with_retries(body, until), len(passages))
+        return self._parse_scores(self._send_request_with_retries(body, deadline), len(passages))
 
     def close(self) -> None:
         self._client.close()
 
-    def _send_with_retries(self, body: Mapping[str, Any], until: float) -> bytes:
+    def _send_request_with_retries(self, body: Mapping[str, Any], deadline: float) -> bytes:
         """Send a request with retries, and return the response body."""
-        for wait in self._retries.iter_waits():
+        for wait in self._retries.iter_delays():
             try:
-                return self._send_once(body, until)
+                return self._send_request_once(body, deadline)
             except httpx.HTTPError as error:
-                if not _is_transient(error) or wait >= require_seconds_left(until):
+                if not _is_transient_error(error) or wait >= require_remaining_seconds(deadline):
                     raise self._convert_error(error) from error
                 self._sleep(wait)
         try:
-            return self._send_once(body, until)
+            return self._send_request_once(body, deadline)
         except httpx.HTTPError as error:
             raise self._convert_error(error) from error
 
-    def _send_once(self, body: Mapping[str, Any], until: float) -> bytes:
+    def _send_request_once(self, body: Mapping[str, Any], deadline: float) -> bytes:
         """Send a request once, and return the response body. Raises httpx's errors.
 
         The deadline is also checked while the response is being received.
         """
         try:
-            return self._post(body, until)
-        except ReplyTooLargeError as error:
+            return self._post_request(body, deadline)
+        except ResponseTooLargeError as error:
             raise RerankerOutputError(f"The reranker cannot be used: {error}") from error
 
-    def _post(self, body: Mapping[str, Any], until: float) -> bytes:
-        with self._client.stream("POST", self._url, json=body, timeout=require_seconds_left(until)) as response:
+    def _post_request(self, body: Mapping[str, Any], deadline: float) -> bytes:
+        with self._client.stream("POST", self._url, json=body, timeout=require_remaining_seconds(deadline)) as response:
             reply = bytearray()
             for block in response.iter_bytes():
-                require_seconds_left(until)
+                require_remaining_seconds(deadline)
                 reply += block
             if not response.is_success:
                 said = " ".join(reply.decode("utf-8", "replace").split())[:_DETAIL_CHARS]
                 raise httpx.HTTPStatusError(said, request=response.request, response=response)
         return bytes(reply)
 
-    def _parse_scores(self, reply: bytes, count: int) -> list[float]:
+    def _parse_scores(self, content: bytes, passage_count: int) -> list[float]:
         """Return the scores in the passages' order. Raises `RerankerOutputError` if the response is invalid."""
         try:
-            entries = json.loads(reply)[self._shape.entries]
-            scored = {_require_position(entry["index"], count): float(entry[self._shape.score]) for entry in entries}
+            entries = json.loads(content)[self._shape.entries]
+            scored = {
+                _require_passage_index(entry["index"], passage_count): float(entry[self._shape.score])
+                for entry in entries
+            }
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RerankerOutputError(
                 f"The response from the reranker at {self._url} has the wrong format "
                 f"({type(error).__name__}: {str(error)[:_DETAIL_CHARS]})."
             ) from error
-        if len(scored) != count or len(entries) != count:
-            raise RerankerOutputError(f"The reranker at {self._url} scored {len(scored)} of {count} passages.")
+        if len(scored) != passage_count or len(entries) != passage_count:
+            raise RerankerOutputError(f"The reranker at {self._url} scored {len(scored)} of {passage_count} passages.")
         if not all(map(math.isfinite, scored.values())):
             raise RerankerOutputError(f"The reranker at {self._url} returned a score that is not a finite number.")
-        return [scored[position] for position in range(count)]
+        return [scored[position] for position in range(passage_count)]
 
     def _convert_error(self, error: httpx.HTTPError) -> RerankerError:
         if isinstance(error, httpx.TimeoutException):
@@ -163,13 +166,13 @@ class HttpReranker:
         return (RerankerUnavailableError if status in _BUSY_STATUSES else RerankerError)(detail)
 
 
-def _require_position(index: object, count: int) -> int:
-    if type(index) is not int or not 0 <= index < count:
-        raise ValueError(f"index {index!r} for {count} passages")
+def _require_passage_index(index: object, passage_count: int) -> int:
+    if type(index) is not int or not 0 <= index < passage_count:
+        raise ValueError(f"index {index!r} for {passage_count} passages")
     return index
 
 
-def _is_transient(error: httpx.HTTPError) -> bool:
+def _is_transient_error(error: httpx.HTTPError) -> bool:
     """Return whether the same request may succeed if it is retried."""
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code in _BUSY_STATUSES

@@ -12,7 +12,7 @@ import numpy as np
 
 from retrieval.encoders.port import DenseVector
 from retrieval.errors import EncoderError, RerankerError, RerankerTimeoutError
-from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
+from retrieval.rerank.port import CorpusSnapshot, require_remaining_seconds
 from retrieval.rerank.token_cache import TokenCache
 
 # The deadline is checked between batches, and larger batches are not faster and need more padding.
@@ -48,12 +48,12 @@ class LateInteractionReranker:
         self._turn = threading.Lock()
 
     def score_passages(
-        self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
+        self, query: str, passages: Sequence[str], *, deadline: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
-        if not self._turn.acquire(timeout=require_seconds_left(until)):
+        if not self._turn.acquire(timeout=require_remaining_seconds(deadline)):
             raise RerankerTimeoutError("Late interaction was busy until the deadline.")
         try:
-            return self._score(query, passages, until, corpus)
+            return self._compute_scores(query, passages, deadline, corpus)
         except EncoderError as error:
             raise RerankerError(error.detail, hint=error.hint) from error
         finally:
@@ -62,19 +62,21 @@ class LateInteractionReranker:
     def close(self) -> None:
         self._encoder.close()
 
-    def _score(self, query: str, passages: Sequence[str], until: float, corpus: CorpusSnapshot | None) -> list[float]:
+    def _compute_scores(
+        self, query: str, passages: Sequence[str], deadline: float, corpus: CorpusSnapshot | None
+    ) -> list[float]:
         asked, weights = self._encoder.encode_query(query)
-        return [compute_maxsim(asked, tokens, weights) for tokens in self._encode_passages(passages, until, corpus)]
+        return [compute_maxsim(asked, tokens, weights) for tokens in self._encode_passages(passages, deadline, corpus)]
 
     def _encode_passages(
-        self, passages: Sequence[str], until: float, corpus: CorpusSnapshot | None
+        self, passages: Sequence[str], deadline: float, corpus: CorpusSnapshot | None
     ) -> list[DenseVector]:
         """Return each passage's token vectors, from the cache or encoded in batches of similar length."""
         kept = [None] * len(passages) if corpus is None else self._cache.find_vectors(corpus, passages)
         found = {row: tokens for row, tokens in enumerate(kept) if tokens is not None}
         order = sorted(set(range(len(passages))).difference(found), key=lambda row: len(passages[row]))
         for at in range(0, len(order), _BATCH_SIZE):
-            require_seconds_left(until)
+            require_remaining_seconds(deadline)
             rows = order[at : at + _BATCH_SIZE]
             for row, tokens in zip(rows, self._encoder.encode_texts([passages[row] for row in rows]), strict=True):
                 found[row] = tokens

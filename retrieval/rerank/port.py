@@ -96,23 +96,23 @@ class Reranker(Protocol):
     def fingerprint(self) -> str: ...
 
     def score_passages(
-        self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
+        self, query: str, passages: Sequence[str], *, deadline: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
         """Return one finite score per passage, in passage order. Higher is better.
 
-        Implementations may cache passages only if `corpus` is given. `until` is a `time.monotonic()` deadline; shortly
-        after it, the method raises `RerankerTimeoutError`. Any other failure raises another `RerankerError`.
+        Implementations may cache passages only if `corpus` is given. `deadline` is a `time.monotonic()` deadline;
+        shortly after it, the method raises `RerankerTimeoutError`. Any other failure raises another `RerankerError`.
         """
 
     def close(self) -> None: ...
 
 
-def require_seconds_left(until: float) -> float:
+def require_remaining_seconds(deadline: float) -> float:
     """Return the seconds until the deadline, which are always more than 0.
 
     Raises `RerankerTimeoutError` if the deadline has passed.
     """
-    left = until - time.monotonic()
+    left = deadline - time.monotonic()
     if left <= 0:
         raise RerankerTimeoutError("The reranker did not finish before its deadline.")
     return left

@@ -42,8 +42,8 @@ class TokenCache:
         """Return each text's vectors, or None for texts that are not cached."""
         keys = [_build_key(corpus, text) for text in texts]
         with self._lock:
-            self._evict_older(corpus)
-            kept = [self._entries.get(key) for key in keys] if self._is_current(corpus) else [None] * len(keys)
+            self._evict_outdated_vectors(corpus)
+            kept = [self._entries.get(key) for key in keys] if self._is_current_corpus(corpus) else [None] * len(keys)
             for key, vectors in zip(keys, kept, strict=True):
                 if vectors is not None:
                     self._entries.move_to_end(key)
@@ -52,35 +52,35 @@ class TokenCache:
     def store_vectors(self, corpus: CorpusSnapshot, text: str, vectors: DenseVector) -> None:
         """Cache a text's vectors, unless the corpus has changed since the search started."""
         halves, key = vectors.astype(np.float16), _build_key(corpus, text)
-        if _compute_size_bytes(halves) > self._max_bytes:
+        if _compute_vectors_size(halves) > self._max_bytes:
             return
         with self._lock:
-            if key in self._entries or not self._is_current(corpus):
+            if key in self._entries or not self._is_current_corpus(corpus):
                 return
             self._entries[key] = halves
-            self._size_bytes += _compute_size_bytes(halves)
+            self._size_bytes += _compute_vectors_size(halves)
             while self._size_bytes > self._max_bytes:
-                self._remove(next(iter(self._entries)))
+                self._remove_entry(next(iter(self._entries)))
 
     @property
     def size_bytes(self) -> int:
         with self._lock:
             return self._size_bytes
 
-    def _evict_older(self, corpus: CorpusSnapshot) -> None:
+    def _evict_outdated_vectors(self, corpus: CorpusSnapshot) -> None:
         """Evict the tenant's vectors if they belong to an earlier state of the corpus."""
         known = self._corpora.get(corpus.tenant_id)
         # guard: token-vectors-corpus
         if known is None or (known != corpus and known.version <= corpus.version):
             self._corpora[corpus.tenant_id] = corpus
             for key in [key for key in self._entries if key[0] == corpus.tenant_id]:
-                self._remove(key)
+                self._remove_entry(key)
 
-    def _is_current(self, corpus: CorpusSnapshot) -> bool:
+    def _is_current_corpus(self, corpus: CorpusSnapshot) -> bool:
         return self._corpora.get(corpus.tenant_id) == corpus
 
-    def _remove(self, key: _Key) -> None:
-        self._size_bytes -= _compute_size_bytes(self._entries.pop(key))
+    def _remove_entry(self, key: _Key) -> None:
+        self._size_bytes -= _compute_vectors_size(self._entries.pop(key))
 
 
 def _build_key(corpus: CorpusSnapshot, text: str) -> _Key:
@@ -88,5 +88,5 @@ def _build_key(corpus: CorpusSnapshot, text: str) -> _Key:
     return corpus.tenant_id, hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def _compute_size_bytes(vectors: NDArray[np.float16]) -> int:
+def _compute_vectors_size(vectors: NDArray[np.float16]) -> int:
     return _ENTRY_BYTES + vectors.nbytes

@@ -21,9 +21,9 @@ class SelectedChunk:
 
 def select_hits(
     index: IndexReader,
-    show: VisibleLookup,
+    lookup: VisibleLookup,
     scope: SearchScope,
-    best: Sequence[tuple[str, float]],
+    candidates: Sequence[tuple[str, float]],
     request: SearchRequest,
 ) -> tuple[list[SelectedChunk], int]:
     """Return the hits, best first, and the number of candidates skipped because they must not be shown.
@@ -33,11 +33,11 @@ def select_hits(
     taken: dict[str, list[SelectedChunk]] = {}
     chosen: list[SelectedChunk] = []
     passed_over = 0
-    page = request.top_k * (1 if request.document_cap is None else 3)
-    for at in range(0, len(best), page):
-        some = best[at : at + page]
+    page = request.top_k * (1 if request.max_per_document is None else 3)
+    for at in range(0, len(candidates), page):
+        some = candidates[at : at + page]
         chunks = index.load_chunks(scope, [identifier for identifier, _ in some])
-        shown = show(request.tenant_id, {chunk.version_id for chunk in chunks.values()})
+        shown = lookup(request.tenant_id, {chunk.version_id for chunk in chunks.values()})
         for identifier, score in some:
             chunk = chunks.get(identifier)
             if chunk is None or chunk.version_id not in shown:
@@ -53,16 +53,18 @@ def select_hits(
     return chosen, passed_over
 
 
-def _add_candidate(candidate: SelectedChunk, taken: dict[str, list[SelectedChunk]], request: SearchRequest) -> bool:
+def _add_candidate(
+    candidate: SelectedChunk, selected_chunks: dict[str, list[SelectedChunk]], request: SearchRequest
+) -> bool:
     """Add a candidate unless the limit of its document or, in a grouped search, of documents is reached.
 
     Returns whether the candidate was added.
     """
     document = candidate.chunk.document_id
-    if request.grouped and document not in taken and len(taken) == request.top_k:
+    if request.grouped and document not in selected_chunks and len(selected_chunks) == request.top_k:
         return False
-    group = taken.setdefault(document, [])
-    if request.document_cap is not None and len(group) >= request.document_cap:
+    group = selected_chunks.setdefault(document, [])
+    if request.max_per_document is not None and len(group) >= request.max_per_document:
         return False
     group.append(candidate)
     return True

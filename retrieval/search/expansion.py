@@ -37,7 +37,7 @@ def widen_chunk(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_c
     while True:
         sides = [(first, last + 1), (first - 1, last)]
         for low, high in sides if after_first else reversed(sides):
-            if _is_one_section(chunks, low, high, ordinal) and chunks[high].end - chunks[low].start <= max_chars:
+            if _is_single_section(chunks, low, high, ordinal) and chunks[high].end - chunks[low].start <= max_chars:
                 after_first = low < first
                 first, last = low, high
                 break
@@ -46,14 +46,14 @@ def widen_chunk(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_c
             return ChunkRange(version_id, first, last, gap)
 
 
-def merge_ranges(stretches: Sequence[ChunkRange]) -> list[tuple[ChunkRange, list[int]]]:
+def merge_ranges(ranges: Sequence[ChunkRange]) -> list[tuple[ChunkRange, list[int]]]:
     """Merge ranges that touch. Each merged range takes the position of the first range merged into it.
 
     Returns each merged range with the positions of its original ranges. Ranges are never extended across headings, so
     ranges under different headings touch only if they are adjacent.
     """
     merged: list[tuple[ChunkRange, list[int]]] = []
-    for position, stretch in enumerate(stretches):
+    for position, stretch in enumerate(ranges):
         members = [position]
         apart: list[tuple[ChunkRange, list[int]]] = []
         place = len(merged)
@@ -76,6 +76,6 @@ def find_common_headings(chunks: Sequence[Chunk]) -> tuple[str, ...]:
     return tuple(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
 
 
-def _is_one_section(chunks: Sequence[Chunk], low: int, high: int, ordinal: int) -> bool:
-    inside = low >= 0 and high < len(chunks)
-    return inside and chunks[low].heading_path == chunks[high].heading_path == chunks[ordinal].heading_path
+def _is_single_section(chunks: Sequence[Chunk], first: int, last: int, ordinal: int) -> bool:
+    inside = first >= 0 and last < len(chunks)
+    return inside and chunks[first].heading_path == chunks[last].heading_path == chunks[ordinal].heading_path

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from retrieval.index.port import ScoredChunk, sort_best_first
+from retrieval.index.port import ScoredChunk, sort_by_score
 from retrieval.search.requests import Fusion
 
 # This is the paper's constant, for ranks that count from 1. Qdrant counts ranks from 0, so its `k=61` equals `k=60`
@@ -15,23 +15,23 @@ DENSE_WEIGHT = 0.75
 
 
 def fuse_rankings(
-    by_bm25: Sequence[ScoredChunk],
-    by_dense: Sequence[ScoredChunk],
-    how: Fusion,
+    bm25_hits: Sequence[ScoredChunk],
+    dense_hits: Sequence[ScoredChunk],
+    method: Fusion,
     *,
-    floor: float = -1.0,
-    echoes: int = 0,
+    cosine_floor: float = -1.0,
+    echo_count: int = 0,
 ) -> list[tuple[str, float]]:
     """Fuse two rankings into one list of ids with scores, best first.
 
-    If one ranking is empty, returns the other one with its own scores. `floor` and `echoes` apply only to the convex
-    combination.
+    If one ranking is empty, returns the other one with its own scores. `cosine_floor` and `echo_count` apply only to
+    the convex combination.
     """
-    if not by_dense or not by_bm25:
-        return [(hit.id, hit.score) for hit in (*by_bm25, *by_dense)]
-    if how is Fusion.RRF:
-        return reciprocal_rank_fusion([[hit.id for hit in by_bm25], [hit.id for hit in by_dense]])
-    return convex_combination(by_bm25, by_dense, floor=floor, echoes=echoes)
+    if not dense_hits or not bm25_hits:
+        return [(hit.id, hit.score) for hit in (*bm25_hits, *dense_hits)]
+    if method is Fusion.RRF:
+        return reciprocal_rank_fusion([[hit.id for hit in bm25_hits], [hit.id for hit in dense_hits]])
+    return combine_scores(bm25_hits, dense_hits, cosine_floor=cosine_floor, echo_count=echo_count)
 
 
 def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]], *, k: int = RRF_K) -> list[tuple[str, float]]:
@@ -45,34 +45,36 @@ def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]], *, k: int = RRF_K)
     for ranking in rankings:
         for rank, identifier in enumerate(ranking, start=1):
             scores[identifier] = scores.get(identifier, 0.0) + 1.0 / (k + rank)
-    return sort_best_first(scores.items())
+    return sort_by_score(scores.items())
 
 
-def convex_combination(
-    by_bm25: Sequence[ScoredChunk],
-    by_dense: Sequence[ScoredChunk],
+def combine_scores(
+    bm25_hits: Sequence[ScoredChunk],
+    dense_hits: Sequence[ScoredChunk],
     *,
     dense_weight: float = DENSE_WEIGHT,
-    floor: float = -1.0,
-    echoes: int = 0,
+    cosine_floor: float = -1.0,
+    echo_count: int = 0,
 ) -> list[tuple[str, float]]:
     """Fuse two rankings by their scaled scores. Ties are broken by id.
 
     Each score is scaled from its retriever's minimum possible score to the retriever's highest score:
 
-    score(d) = w * (cos(d) - floor) / (max cos - floor) + (1 - w) * bm25(d) / max bm25. `floor` is the encoder's cosine
-    floor. A chunk absent from a ranking gets the score of its last chunk. But if BM25 found fewer chunks than the dense
-    retriever, it found every chunk that shares a word with the query, and an absent chunk gets 0.
-    The maximum cosine skips the first `echoes` results, but at most a quarter of them.
+    score(d) = w * (cos(d) - floor) / (max cos - floor) + (1 - w) * bm25(d) / max bm25. `cosine_floor` is the encoder's
+    cosine floor. A chunk absent from a ranking gets the score of its last chunk. But if BM25 found fewer chunks than
+    the dense retriever, it found every chunk that shares a word with the query, and an absent chunk gets 0.
+    The maximum cosine skips the first `echo_count` results, but at most a quarter of them.
     Source: Bruch, Gai & Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS 42(1), 2023 (TM2C2).
     """
-    best_cosine = by_dense[min(echoes, len(by_dense) // 4)].score
-    best_bm25 = by_bm25[0].score
-    bm25 = _scale_scores(by_bm25, (1 - dense_weight) / best_bm25 if best_bm25 > 0 else 0.0, 0.0)
-    dense = _scale_scores(by_dense, dense_weight / (best_cosine - floor) if best_cosine > floor else 0.0, floor)
-    no_bm25 = 0.0 if len(by_bm25) < len(by_dense) else bm25[by_bm25[-1].id]
-    no_dense = dense[by_dense[-1].id]
-    return sort_best_first([(i, bm25.get(i, no_bm25) + dense.get(i, no_dense)) for i in bm25 | dense])
+    best_cosine = dense_hits[min(echo_count, len(dense_hits) // 4)].score
+    best_bm25 = bm25_hits[0].score
+    bm25 = _scale_scores(bm25_hits, (1 - dense_weight) / best_bm25 if best_bm25 > 0 else 0.0, 0.0)
+    dense = _scale_scores(
+        dense_hits, dense_weight / (best_cosine - cosine_floor) if best_cosine > cosine_floor else 0.0, cosine_floor
+    )
+    no_bm25 = 0.0 if len(bm25_hits) < len(dense_hits) else bm25[bm25_hits[-1].id]
+    no_dense = dense[dense_hits[-1].id]
+    return sort_by_score([(i, bm25.get(i, no_bm25) + dense.get(i, no_dense)) for i in bm25 | dense])
 
 
 def _scale_scores(hits: Sequence[ScoredChunk], factor: float, origin: float) -> dict[str, float]:

@@ -37,17 +37,17 @@ class MetadataFilter:
         self._tenant_id = tenant_id
         self._conditions = conditions
         if documents:
-            found = self._visibility.list_matching(tenant_id, conditions, among=documents)
+            found = self._visibility.list_matching_documents(tenant_id, conditions, document_ids=documents)
         else:
-            found = self._visibility.list_matching(tenant_id, conditions, limit=MAX_NAMED_DOCUMENTS + 1)
+            found = self._visibility.list_matching_documents(tenant_id, conditions, limit=MAX_NAMED_DOCUMENTS + 1)
         self.is_short = bool(documents) or len(found) <= MAX_NAMED_DOCUMENTS
         self.documents = tuple(found) if self.is_short else ()
 
-    def select_matching(self, documents: Collection[str]) -> set[str]:
+    def select_matching_documents(self, documents: Collection[str]) -> set[str]:
         """Return those of the documents whose metadata currently meets the conditions."""
         if not documents:
             return set()
-        return set(self._visibility.list_matching(self._tenant_id, self._conditions, among=documents))
+        return set(self._visibility.list_matching_documents(self._tenant_id, self._conditions, document_ids=documents))
 
     def wrap_index(self, index: IndexReader) -> IndexReader:
         """Return the index for this search's queries: either the original index, or a wrapper that filters its hits."""
@@ -58,25 +58,27 @@ class MetadataFilter:
 
         Returns an empty list if too many documents match.
         """
-        found = self._visibility.list_matching(self._tenant_id, self._conditions, limit=_MAX_NAMED_AT_LAST + 1)
+        found = self._visibility.list_matching_documents(
+            self._tenant_id, self._conditions, limit=_MAX_NAMED_AT_LAST + 1
+        )
         return tuple(found) if len(found) <= _MAX_NAMED_AT_LAST else ()
 
 
 class _FilteredIndex:
     """An index whose rankings contain only chunks of documents that match the filter."""
 
-    def __init__(self, index: IndexReader, wanted: MetadataFilter) -> None:
+    def __init__(self, index: IndexReader, metadata_filter: MetadataFilter) -> None:
         self._index = index
-        self._wanted = wanted
-        self.load_dense_vectors, self.score_by_cosine, self.find_by_digest = (
+        self._wanted = metadata_filter
+        self.load_dense_vectors, self.score_chunks_by_cosine, self.find_chunks_by_digest = (
             index.load_dense_vectors,
-            index.score_by_cosine,
-            index.find_by_digest,
+            index.score_chunks_by_cosine,
+            index.find_chunks_by_digest,
         )
         self.load_chunks = index.load_chunks
 
     def search(
-        self, scope: SearchScope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
+        self, scope: SearchScope, *, sparse_vector: SparseVector | None, dense_vector: DenseVector | None, limit: int
     ) -> tuple[list[ScoredChunk], list[ScoredChunk]]:
         """Return the best matching chunks.
 
@@ -85,7 +87,7 @@ class _FilteredIndex:
         candidates, known = limit * _FIRST, dict[str, IndexedChunk]()
         while True:
             asked = min(candidates, _MAX_CANDIDATES)
-            rankings = self._index.search(scope, sparse=sparse, dense=dense, limit=asked)
+            rankings = self._index.search(scope, sparse_vector=sparse_vector, dense_vector=dense_vector, limit=asked)
             kept = [self._filter_ranking(scope, ranking, known) for ranking in rankings]
             enough = all(len(few) >= limit or len(all_) < asked for few, all_ in zip(kept, rankings, strict=True))
             if not enough and asked < _MAX_CANDIDATES:
@@ -93,21 +95,23 @@ class _FilteredIndex:
                 continue
             if not enough and (documents := self._wanted.list_all_documents()):
                 named = replace(scope, documents=documents)
-                return self._index.search(named, sparse=sparse, dense=dense, limit=limit)
+                return self._index.search(named, sparse_vector=sparse_vector, dense_vector=dense_vector, limit=limit)
             return kept[0][:limit], kept[1][:limit]
 
     def _filter_ranking(
-        self, scope: SearchScope, ranking: Sequence[ScoredChunk], known: dict[str, IndexedChunk]
+        self, scope: SearchScope, ranking: Sequence[ScoredChunk], loaded_chunks: dict[str, IndexedChunk]
     ) -> list[ScoredChunk]:
-        unknown = [each.id for each in ranking if each.id not in known]
-        known.update(self._index.load_chunks(scope, unknown))
-        left = self._wanted.select_matching({known[each.id].document_id for each in ranking if each.id in known})
-        return [each for each in ranking if each.id in known and known[each.id].document_id in left]
+        unknown = [each.id for each in ranking if each.id not in loaded_chunks]
+        loaded_chunks.update(self._index.load_chunks(scope, unknown))
+        left = self._wanted.select_matching_documents(
+            {loaded_chunks[each.id].document_id for each in ranking if each.id in loaded_chunks}
+        )
+        return [each for each in ranking if each.id in loaded_chunks and loaded_chunks[each.id].document_id in left]
 
 
-def select_allowed(filters: MetadataFilter | None, documents: Mapping[str, str]) -> set[str]:
+def select_allowed_keys(filters: MetadataFilter | None, documents: Mapping[str, str]) -> set[str]:
     """Return the keys of `documents` whose document ids match. Without filters, return all keys."""
     if filters is None:
         return set(documents)
-    left = filters.select_matching(set(documents.values()))
+    left = filters.select_matching_documents(set(documents.values()))
     return {key for key, document in documents.items() if document in left}

@@ -15,10 +15,10 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from ingest.storage.instrumentation import span
+from ingest.storage.instrumentation import record_span
 from ingest.storage.tables.places import Location
 from retrieval.search.metrics import record_search
-from retrieval.search.ranking import Clock
+from retrieval.search.ranking import Stopwatch
 from retrieval.search.requests import SearchRequest
 from retrieval.search.search import Hit, Searcher, SearchResult
 from retrieval.search.visibility import CorpusVersions
@@ -64,17 +64,17 @@ class CachedSearcher:
     def __init__(
         self,
         searcher: Searcher,
-        corpus: CorpusVersions,
+        corpus_versions: CorpusVersions,
         *,
         max_bytes: int = DEFAULT_MAX_BYTES,
         max_age_seconds: float = MAX_AGE_SECONDS,
-        now: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.uncached = searcher
-        self._corpus = corpus
+        self._corpus = corpus_versions
         self._max_bytes = max_bytes
         self._max_age_seconds = max_age_seconds
-        self._now = now
+        self._now = clock
         self._lock = threading.Lock()
         self._entries: OrderedDict[_CacheKey, _CacheEntry] = OrderedDict()
         self._size_bytes = 0
@@ -83,23 +83,25 @@ class CachedSearcher:
         self._misses: Counter[str] = Counter()
 
     def search(self, request: SearchRequest) -> SearchResult:
-        with span("retrieval", {"gen_ai.operation.name": "retrieval", "leadline.mode": request.mode.value}) as made:
-            found = self._search(request)
+        with record_span(
+            "retrieval", {"gen_ai.operation.name": "retrieval", "leadline.mode": request.mode.value}
+        ) as made:
+            found = self._search_and_store(request)
             made.set_attributes({"leadline.hits": len(found.hits), "leadline.cached": found.cached})
         record_search(found.timings_ms, cached=found.cached)
         return found
 
-    def _search(self, request: SearchRequest) -> SearchResult:
+    def _search_and_store(self, request: SearchRequest) -> SearchResult:
         if not self._max_bytes:
             return self.uncached.search(request)
-        clock = Clock()
+        clock = Stopwatch()
         # Read the version before the search, so that after a concurrent change the result may be newer than its key,
         # but never older.
         version = self._corpus.load_corpus_version(request.tenant_id)
         # guard: query-cache-generation
         # guard: query-cache-corpus
         # guard: query-cache-tenant
-        key = _CacheKey(request.tenant_id, version, self.uncached.generation, _render_request(request))
+        key = _CacheKey(request.tenant_id, version, self.uncached.generation, _render_cache_key(request))
         kept = self._find_result(key)
         clock.record_lap("cache")
         if kept is not None:
@@ -115,7 +117,7 @@ class CachedSearcher:
     def locate(self, version_id: str, start: int, end: int) -> Location:
         return self.uncached.locate(version_id, start, end)
 
-    def get_counts(self, tenant_id: str) -> CacheCounts:
+    def get_cache_counts(self, tenant_id: str) -> CacheCounts:
         with self._lock:
             return CacheCounts(self._hits[tenant_id], self._misses[tenant_id])
 
@@ -126,10 +128,10 @@ class CachedSearcher:
 
     def _find_result(self, key: _CacheKey) -> SearchResult | None:
         with self._lock:
-            self._evict_older(key)
+            self._evict_outdated_results(key)
             entry = self._entries.get(key)
             if entry is not None and self._now() - entry.made_at > self._max_age_seconds:
-                self._remove(key)
+                self._remove_entry(key)
                 entry = None
             (self._misses if entry is None else self._hits)[key.tenant_id] += 1
             if entry is None:
@@ -138,18 +140,18 @@ class CachedSearcher:
             return entry.result
 
     def _store_result(self, key: _CacheKey, result: SearchResult) -> None:
-        entry = _CacheEntry(result, _estimate_size_bytes(key, result), self._now())
+        entry = _CacheEntry(result, _estimate_entry_size(key, result), self._now())
         with self._lock:
             if key in self._entries:
-                self._remove(key)
+                self._remove_entry(key)
             if entry.size_bytes > self._max_bytes or key.corpus_version < self._newest[key.tenant_id]:
                 return
             self._entries[key] = entry
             self._size_bytes += entry.size_bytes
             while self._size_bytes > self._max_bytes:
-                self._remove(next(iter(self._entries)))
+                self._remove_entry(next(iter(self._entries)))
 
-    def _evict_older(self, key: _CacheKey) -> None:
+    def _evict_outdated_results(self, key: _CacheKey) -> None:
         """Evict the tenant's results for earlier corpus versions.
 
         No search can hit these results, and they may contain deleted text.
@@ -157,13 +159,13 @@ class CachedSearcher:
         if key.corpus_version > self._newest.get(key.tenant_id, -1):
             self._newest[key.tenant_id] = key.corpus_version
             for old in [each for each in self._entries if each.tenant_id == key.tenant_id]:
-                self._remove(old)
+                self._remove_entry(old)
 
-    def _remove(self, key: _CacheKey) -> None:
+    def _remove_entry(self, key: _CacheKey) -> None:
         self._size_bytes -= self._entries.pop(key).size_bytes
 
 
-def _render_request(request: SearchRequest) -> str:
+def _render_cache_key(request: SearchRequest) -> str:
     """Return all fields of a request as JSON, except the tenant, which is a separate part of the key."""
     # guard: query-cache-request
     members = asdict(request)
@@ -173,7 +175,7 @@ def _render_request(request: SearchRequest) -> str:
     return json.dumps(members, ensure_ascii=False, sort_keys=True, default=repr)
 
 
-def _estimate_size_bytes(key: _CacheKey, result: SearchResult) -> int:
+def _estimate_entry_size(key: _CacheKey, result: SearchResult) -> int:
     return _ENTRY_BYTES + sys.getsizeof(key.request) + sum(_HIT_BYTES + _compute_text_size(hit) for hit in result.hits)
 
 

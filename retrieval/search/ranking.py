@@ -12,7 +12,7 @@ from retrieval.search.fusion import fuse_rankings, reciprocal_rank_fusion
 from retrieval.search.requests import Fusion
 
 
-class Clock:
+class Stopwatch:
     """A stopwatch in milliseconds. A lap is the time since the previous lap; laps of the same stage are added up."""
 
     def __init__(self) -> None:
@@ -33,10 +33,12 @@ ROCCHIO_BETA = 0.5
 # After relevance feedback, the passage towards which the query was moved and its near duplicates score far above the
 # other passages. This "echo" says nothing about the other passages, so the top few scores are excluded when scores are
 # scaled.
-ECHOES = 3
+ECHO_COUNT = 3
 
 
-def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_BETA) -> DenseVector:
+def apply_rocchio_feedback(
+    query_vector: DenseVector, relevant_vector: DenseVector, *, beta: float = ROCCHIO_BETA
+) -> DenseVector:
     """Move a query vector towards a vector that is assumed to be relevant: q + beta * d, scaled to unit length.
 
     Both vectors must have length 1.
@@ -44,19 +46,21 @@ def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_
     Sources: Rocchio, in The SMART Retrieval System, 1971; with dense vectors Li et al., "Pseudo Relevance Feedback with
     Deep Language Models and Dense Retrievers", ACM TOIS 41(3), 2023.
     """
-    moved: DenseVector = query + np.float32(beta) * relevant
+    moved: DenseVector = query_vector + np.float32(beta) * relevant_vector
     length = np.linalg.norm(moved)
-    return moved / length if length else query
+    return moved / length if length else query_vector
 
 
-def maximal_marginal_relevance(relevance: Sequence[float], vectors: DenseVector, *, diversity: float) -> list[int]:
+def maximal_marginal_relevance(
+    relevance_scores: Sequence[float], vectors: DenseVector, *, diversity: float
+) -> list[int]:
     """Return the candidates' positions, ordered so that each is relevant and differs from those before it.
 
     next = argmax of (1 - diversity) * relevance - diversity * (highest cosine with one chosen before), with relevance
     scaled to [0, 1] over the candidates. `vectors` has one row for each candidate, of length 1 or all zeros. Source:
     Carbonell & Goldstein, SIGIR 1998; their lambda is 1 - diversity.
     """
-    scores = np.asarray(relevance, np.float64)
+    scores = np.asarray(relevance_scores, np.float64)
     if not len(scores):
         return []
     scores = (scores - scores.min()) / (np.ptp(scores) or 1.0)
@@ -105,44 +109,46 @@ def rank_chunks(
     index: IndexReader,
     scope: SearchScope,
     *,
-    sparse: SparseVector | None,
-    dense: DenseVector | None,
+    sparse_vector: SparseVector | None,
+    dense_vector: DenseVector | None,
     depth: int,
     fusion: Fusion,
-    feedback: bool,
-    floor: float,
-    clock: Clock,
+    use_feedback: bool,
+    cosine_floor: float,
+    stopwatch: Stopwatch,
 ) -> Ranking:
     """Rank the chunks in a scope by the given vectors. Feedback requires results from both retrievers.
 
-    `floor` is the encoder's cosine floor, which the fusion uses. At any `depth`, the best `CANDIDATES` of each
+    `cosine_floor` is the encoder's cosine floor, which the fusion uses. At any `depth`, the best `CANDIDATES` of each
     retriever are ranked first, so that the first hits do not depend on the number of requested hits. The remaining
     candidates follow.
     """
-    by_bm25, by_dense = index.search(scope, sparse=sparse, dense=dense, limit=depth)
-    clock.record_lap("engine")
-    head = Ranking(fuse_rankings(by_bm25[:CANDIDATES], by_dense[:CANDIDATES], fusion, floor=floor), by_bm25, by_dense)
-    clock.record_lap("fuse")
-    if feedback and dense is not None and by_bm25 and by_dense:
-        head = _with_feedback(index, dense, head, fusion, floor)
-        clock.record_lap("feedback")
+    by_bm25, by_dense = index.search(scope, sparse_vector=sparse_vector, dense_vector=dense_vector, limit=depth)
+    stopwatch.record_lap("engine")
+    head = Ranking(
+        fuse_rankings(by_bm25[:CANDIDATES], by_dense[:CANDIDATES], fusion, cosine_floor=cosine_floor), by_bm25, by_dense
+    )
+    stopwatch.record_lap("fuse")
+    if use_feedback and dense_vector is not None and by_bm25 and by_dense:
+        head = _apply_feedback(index, dense_vector, head, fusion, cosine_floor)
+        stopwatch.record_lap("feedback")
     if max(len(by_bm25), len(by_dense)) <= CANDIDATES:
         return head
-    ranking = _append_deeper(head, fuse_rankings(by_bm25, by_dense, fusion, floor=floor))
-    clock.record_lap("fuse")
+    ranking = _append_deeper_candidates(head, fuse_rankings(by_bm25, by_dense, fusion, cosine_floor=cosine_floor))
+    stopwatch.record_lap("fuse")
     return ranking
 
 
-def rank_for_queries(
+def rank_chunks_for_queries(
     index: IndexReader,
     scope: SearchScope,
     queries: Sequence[QueryVectors],
     *,
     depth: int,
     fusion: Fusion,
-    feedback: bool,
-    floor: float,
-    clock: Clock,
+    use_feedback: bool,
+    cosine_floor: float,
+    stopwatch: Stopwatch,
 ) -> Ranking:
     """Rank the chunks for each query, and fuse the rankings.
 
@@ -152,13 +158,13 @@ def rank_for_queries(
         rank_chunks(
             index,
             scope,
-            sparse=query.sparse,
-            dense=query.dense,
+            sparse_vector=query.sparse,
+            dense_vector=query.dense,
             depth=depth,
             fusion=fusion,
-            feedback=feedback,
-            floor=floor,
-            clock=clock,
+            use_feedback=use_feedback,
+            cosine_floor=cosine_floor,
+            stopwatch=stopwatch,
         )
         for query in queries
     ]
@@ -166,11 +172,13 @@ def rank_for_queries(
         return rankings[0]
     best = reciprocal_rank_fusion([[identifier for identifier, _ in ranking.best] for ranking in rankings])
     by_query = [[ScoredChunk(*each) for each in ranking.best] for ranking in rankings]
-    clock.record_lap("fuse")
+    stopwatch.record_lap("fuse")
     return replace(rankings[0], best=best, by_query=by_query)
 
 
-def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fusion: Fusion, floor: float) -> Ranking:
+def _apply_feedback(
+    index: IndexReader, dense_vector: DenseVector, ranking: Ranking, fusion: Fusion, cosine_floor: float
+) -> Ranking:
     """Move the query vector towards its best candidate, and rank the candidates again by the new vector.
 
     Only the candidates are compared, not the whole index: a second prefetch would add only 0.001 to nDCG@10 and take as
@@ -180,32 +188,36 @@ def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fus
     relevant = index.load_dense_vectors(candidates[:1])
     if not relevant:
         return ranking
-    by_feedback = index.score_by_cosine(rocchio(dense, relevant[candidates[0]]), candidates)
-    best = fuse_rankings(ranking.by_bm25[:CANDIDATES], by_feedback, fusion, floor=floor, echoes=ECHOES)
+    by_feedback = index.score_chunks_by_cosine(
+        apply_rocchio_feedback(dense_vector, relevant[candidates[0]]), candidates
+    )
+    best = fuse_rankings(
+        ranking.by_bm25[:CANDIDATES], by_feedback, fusion, cosine_floor=cosine_floor, echo_count=ECHO_COUNT
+    )
     return replace(ranking, best=best, by_feedback=by_feedback)
 
 
-def _append_deeper(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking:
-    """Append the chunks that only `whole` contains to `head`, in order.
+def _append_deeper_candidates(ranking: Ranking, candidates: Sequence[tuple[str, float]]) -> Ranking:
+    """Append the chunks that only `candidates` contains to `ranking`, in order.
 
-    The scores of appended chunks are capped at the lowest score in `head`.
+    The scores of appended chunks are capped at the lowest score in `ranking`.
     """
-    known = {identifier for identifier, _ in head.best}
-    lowest = head.best[-1][1]
-    deeper = [(identifier, min(score, lowest)) for identifier, score in whole if identifier not in known]
-    return replace(head, best=head.best + deeper)
+    known = {identifier for identifier, _ in ranking.best}
+    lowest = ranking.best[-1][1]
+    deeper = [(identifier, min(score, lowest)) for identifier, score in candidates if identifier not in known]
+    return replace(ranking, best=ranking.best + deeper)
 
 
-def diversify(index: IndexReader, ranking: Ranking, *, diversity: float, count: int) -> Ranking:
-    """Reorder the best `count` chunks so that each differs from the chunks before it.
+def diversify_ranking(index: IndexReader, ranking: Ranking, *, diversity: float, chunk_count: int) -> Ranking:
+    """Reorder the best `chunk_count` chunks so that each differs from the chunks before it.
 
     The remaining chunks follow unchanged. Scores do not change, so they may increase from one hit to the next.
     """
-    head = ranking.best[:count]
+    head = ranking.best[:chunk_count]
     vectors = index.load_dense_vectors([identifier for identifier, _ in head])
     if not vectors:
         return ranking
     nothing = np.zeros_like(next(iter(vectors.values())))  # A passage without a vector is not similar to any passage.
     rows = np.stack([vectors.get(identifier, nothing) for identifier, _ in head])
     order = maximal_marginal_relevance([score for _, score in head], rows, diversity=diversity)
-    return replace(ranking, best=[head[position] for position in order] + ranking.best[count:])
+    return replace(ranking, best=[head[position] for position in order] + ranking.best[chunk_count:])

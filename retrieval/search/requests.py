@@ -11,7 +11,7 @@ MAX_TOP_K = 200
 MAX_QUERY_CHARS = 8_000
 MAX_EXPAND_CHARS = 20_000
 # The default number of passages per document in grouped searches.
-GROUP_SIZE = 3
+DEFAULT_GROUP_SIZE = 3
 
 
 class Mode(StrEnum):
@@ -87,8 +87,8 @@ class SearchRequest:
     readers: frozenset[str] | None = None
 
     @property
-    def document_cap(self) -> int | None:
-        return GROUP_SIZE if self.grouped and self.per_document is None else self.per_document
+    def max_per_document(self) -> int | None:
+        return DEFAULT_GROUP_SIZE if self.grouped and self.per_document is None else self.per_document
 
 
 def check_request(request: SearchRequest) -> None:
@@ -102,22 +102,22 @@ def check_request(request: SearchRequest) -> None:
         )
     if not request.query.isascii() and any("\ud800" <= character <= "\udfff" for character in request.query):
         raise QueryError("The query contains an invalid character (a lone surrogate).", hint="Send it as valid UTF-8.")
-    _require_between("top_k", request.top_k, 1, MAX_TOP_K)
+    _require_value_between("top_k", request.top_k, 1, MAX_TOP_K)
     if request.per_document is not None and request.per_document < 1:
         raise QueryError(
             f"per_document must be at least 1, not {request.per_document}.", hint="Correct the value, or omit it."
         )
-    _require_between("diversity", request.diversity, 0, 1)
+    _require_value_between("diversity", request.diversity, 0, 1)
     if request.rerank_depth is not None:
-        _require_between("rerank_depth", request.rerank_depth, 1, MAX_TOP_K)
+        _require_value_between("rerank_depth", request.rerank_depth, 1, MAX_TOP_K)
     if request.expand_chars is not None:
-        _require_between("expand_chars", request.expand_chars, 1, MAX_EXPAND_CHARS)
+        _require_value_between("expand_chars", request.expand_chars, 1, MAX_EXPAND_CHARS)
 
 
-def _require_between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
+def _require_value_between(name: str, value: float, minimum: float, maximum: float) -> None:
+    if not minimum <= value <= maximum:
         raise QueryError(
-            f"{name} must be a number from {low} to {high}, not {value}.", hint="Correct the value, or omit it."
+            f"{name} must be a number from {minimum} to {maximum}, not {value}.", hint="Correct the value, or omit it."
         )
 
 

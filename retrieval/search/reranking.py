@@ -19,9 +19,9 @@ from retrieval.index.port import ScoredChunk
 from retrieval.rerank.port import CorpusSnapshot, Reranker
 from retrieval.search.ranking import Ranking
 from retrieval.search.requests import SearchRequest
-from retrieval.search.tenant_threads import TenantThreads
+from retrieval.search.tenant_threads import TenantThreadPool
 
-DEPTH = 50
+DEFAULT_DEPTH = 50
 DEADLINE_SECONDS = 1.5
 # The maximum number of searches to rerank concurrently. Other searches wait for their tenant's turn, within their
 # deadlines.
@@ -29,7 +29,7 @@ _MAX_PARALLEL = 4
 # After this many consecutive failures, the reranker is skipped for a while, so that searches do not wait for it
 # unnecessarily.
 _MAX_FAILURES = 3
-_REST_SECONDS = 10.0
+_SUSPENSION_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -57,10 +57,10 @@ class Reranking:
         self,
         reranker: Reranker,
         *,
-        depth: int = DEPTH,
+        depth: int = DEFAULT_DEPTH,
         deadline_seconds: float = DEADLINE_SECONDS,
         weight: float = 1.0,
-        at_once: int = _MAX_PARALLEL,
+        max_parallel: int = _MAX_PARALLEL,
         answers_only: bool = False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
@@ -78,7 +78,7 @@ class Reranking:
         self._clock = clock
         self._failures = 0
         self._rests_until = 0.0
-        self._threads = TenantThreads[Sequence[float]](at_once, name="rerank")
+        self._threads = TenantThreadPool[Sequence[float]](max_parallel, name="rerank")
 
     def should_rerank(self, request: SearchRequest) -> bool:
         """Return whether to rerank a search's candidates."""
@@ -86,7 +86,7 @@ class Reranking:
             return request.rerank
         return request.for_answer or not self._answers_only
 
-    def rerank(
+    def rerank_candidates(
         self, query: str, ranking: Ranking, passages: Mapping[str, str], corpus: CorpusSnapshot | None = None
     ) -> tuple[Ranking, RerankOutcome]:
         """Rerank the candidates in `passages`, which maps ids to texts.
@@ -95,7 +95,7 @@ class Reranking:
         """
         model = self._reranker.fingerprint
         try:
-            self._require_not_resting()
+            self._require_not_suspended()
             scores = self.score_passages(query, list(passages.values()), corpus)
         except RerankerError as error:
             log.warning("candidates not reranked", model=model, code=error.code, error=error.detail)
@@ -117,7 +117,7 @@ class Reranking:
         except (RerankerUnavailableError, RerankerTimeoutError):
             self._failures += 1
             if self._failures >= _MAX_FAILURES:
-                self._rests_until = self._clock() + _REST_SECONDS
+                self._rests_until = self._clock() + _SUSPENSION_SECONDS
             raise
         self._failures = 0
         return scores
@@ -127,7 +127,7 @@ class Reranking:
         self._threads.close()
         self._reranker.close()
 
-    def _require_not_resting(self) -> None:
+    def _require_not_suspended(self) -> None:
         left = self._rests_until - self._clock()
         if left > 0:
             raise RerankerUnavailableError(
@@ -137,8 +137,8 @@ class Reranking:
 
     def _score_in_thread(self, query: str, passages: Sequence[str], corpus: CorpusSnapshot | None) -> Sequence[float]:
         seconds = self._deadline_seconds
-        work = partial(self._reranker.score_passages, query, passages, until=monotonic() + seconds, corpus=corpus)
-        asked = self._threads.submit(corpus.tenant_id if corpus else "", work)
+        work = partial(self._reranker.score_passages, query, passages, deadline=monotonic() + seconds, corpus=corpus)
+        asked = self._threads.submit_task(corpus.tenant_id if corpus else "", work)
         try:
             scores = asked.result(seconds)
         except RerankerError:
@@ -172,14 +172,14 @@ def reorder_candidates(ranking: Ranking, scores: Mapping[str, float], *, weight:
     after = {identifier: scores[identifier] for identifier in before}
     by_rerank = [ScoredChunk(i, after[i]) for i in sorted(after, key=lambda i: -after[i])]
     if weight < 1:
-        theirs, ours = _standardize(after), _standardize(before)
+        theirs, ours = _standardize_scores(after), _standardize_scores(before)
         after = {i: weight * theirs[i] + (1 - weight) * ours[i] for i in before}
     best = sorted(after.items(), key=lambda each: -each[1])
     rest = [each for each in ranking.best if each[0] not in after]
     return replace(ranking, best=best + rest, by_rerank=by_rerank)
 
 
-def _standardize(scores: Mapping[str, float]) -> dict[str, float]:
+def _standardize_scores(scores: Mapping[str, float]) -> dict[str, float]:
     if not scores:
         return {}
     mean, deviation = fmean(scores.values()), pstdev(scores.values())

@@ -24,7 +24,7 @@ MAX_QUERY_CHARS = 1_000
 class Rewriter(Protocol):
     """Generates additional queries from a query."""
 
-    def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
+    def rewrite_query(self, tenant_id: str, query: str, method: Rewrite) -> Sequence[str]:
         """Return additional queries, best first, in bounded time and cost.
 
         Raises a `LeadlineError` if rewriting fails.
@@ -48,38 +48,40 @@ class RewritingSearcher:
         self._searcher = searcher
         self._rewriter = rewriter
 
-    def search(self, request: SearchRequest, how: Rewrite) -> tuple[SearchResult, RewriteOutcome]:
+    def search(self, request: SearchRequest, method: Rewrite) -> tuple[SearchResult, RewriteOutcome]:
         """Search with additional queries.
 
         Raises `QueryError` before any query is generated if the request is invalid.
         """
         check_request(request)
-        rewritten = self._rewrite(request, how)
+        rewritten = self._rewrite_request(request, method)
         found = self._searcher.search(replace(request, also=(*request.also, *rewritten.queries)))
         total = round(rewritten.milliseconds + found.timings_ms["total"], 3)
         timings = {"rewrite": rewritten.milliseconds, **found.timings_ms, "total": total}
         return replace(found, timings_ms=timings), rewritten
 
-    def _rewrite(self, request: SearchRequest, how: Rewrite) -> RewriteOutcome:
+    def _rewrite_request(self, request: SearchRequest, method: Rewrite) -> RewriteOutcome:
         begun = time.perf_counter()
         queries: tuple[ExtraQuery, ...] = ()
         try:
-            queries = _select_usable(request, how, self._rewriter.rewrite(request.tenant_id, request.query, how))
+            queries = _select_usable_queries(
+                request, method, self._rewriter.rewrite_query(request.tenant_id, request.query, method)
+            )
             failure = "" if queries else "The language model returned no new query."
         except LeadlineError as error:
             failure = error.public_message[0]
-        return RewriteOutcome(how, queries, round((time.perf_counter() - begun) * 1000, 3), failure)
+        return RewriteOutcome(method, queries, round((time.perf_counter() - begun) * 1000, 3), failure)
 
 
-def _select_usable(request: SearchRequest, how: Rewrite, made: Sequence[str]) -> tuple[ExtraQuery, ...]:
+def _select_usable_queries(request: SearchRequest, method: Rewrite, queries: Sequence[str]) -> tuple[ExtraQuery, ...]:
     """Return the first few distinct new queries, truncated to a maximum length.
 
     A hypothetical answer (HyDE) contains words that occur in no document, so a hybrid search uses only its dense
     vector.
     """
-    mode = Mode.DENSE if how is Rewrite.HYDE and request.mode is Mode.HYBRID else request.mode
+    mode = Mode.DENSE if method is Rewrite.HYDE and request.mode is Mode.HYBRID else request.mode
     seen, usable = {_fold_query(request.query)}, []
-    for query in made:
+    for query in queries:
         query = " ".join(query.split())[:MAX_QUERY_CHARS]
         if query and _fold_query(query) not in seen:
             seen.add(_fold_query(query))

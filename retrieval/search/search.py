@@ -23,8 +23,15 @@ from retrieval.index.port import IndexReader, ScoredChunk, SearchScope
 from retrieval.rerank.port import CorpusSnapshot
 from retrieval.search.choosing import SelectedChunk, VisibleLookup, select_hits
 from retrieval.search.expansion import ChunkRange, find_common_headings, merge_ranges, widen_chunk
-from retrieval.search.metadata_filter import MetadataFilter, select_allowed
-from retrieval.search.ranking import CANDIDATES, Clock, QueryVectors, Ranking, diversify, rank_for_queries
+from retrieval.search.metadata_filter import MetadataFilter, select_allowed_keys
+from retrieval.search.ranking import (
+    CANDIDATES,
+    QueryVectors,
+    Ranking,
+    Stopwatch,
+    diversify_ranking,
+    rank_chunks_for_queries,
+)
 from retrieval.search.requests import (
     MAX_QUERY_CHARS,
     MAX_TOP_K,
@@ -125,14 +132,14 @@ class Searcher:
         reranking: Reranking | None = None,
         tables: TableReader | None = None,
         *,
-        found_nothing: Callable[[str], None] = lambda tenant_id: None,
+        on_no_hits: Callable[[str], None] = lambda tenant_id: None,
     ) -> None:
         """Store the dependencies.
 
-        `found_nothing` is called with the tenant id after each search without hits. It raises `IndexLostError` if there
+        `on_no_hits` is called with the tenant id after each search without hits. It raises `IndexLostError` if there
         are no hits because the index has lost its chunks.
         """
-        self._found_nothing = found_nothing
+        self._found_nothing = on_no_hits
         self.generations = generations
         self._visibility = visibility
         self._texts = texts
@@ -143,7 +150,7 @@ class Searcher:
     @property
     def generation(self) -> int:
         """The index generation that a search would currently use."""
-        with self.generations.use_active() as made:
+        with self.generations.use_active_generation() as made:
             return made.id
 
     def search(self, request: SearchRequest) -> SearchResult:
@@ -152,20 +159,20 @@ class Searcher:
             raise QueryError(
                 "No reranker is configured.", hint="Set LEADLINE_RERANKER for the service, or search without `rerank`."
             )
-        clock = Clock()
+        clock = Stopwatch()
         filters = self._build_filters(request)
         if filters is not None:
             clock.record_lap("filter")
             if filters.is_short and not filters.documents:
                 return SearchResult((), clock.get_laps())
-        with self.generations.use_active() as made:
+        with self.generations.use_active_generation() as made:
             try:
                 found = self._search_generation(made, request, filters, clock)
             except IndexUnavailableError:
                 if not self.generations.is_superseded(made):
                     raise
                 # The generation was discarded during this search, so search the new one.
-                with self.generations.use_active() as made:
+                with self.generations.use_active_generation() as made:
                     found = self._search_generation(made, request, filters, clock)
         hits, unreadable = self._build_hits(found, request, made.sparse)
         if not hits and not unreadable:
@@ -175,27 +182,27 @@ class Searcher:
         return SearchResult(hits, clock.get_laps(), found.reranked, made.id, unreadable=unreadable)
 
     def _search_generation(
-        self, made: OpenGeneration, request: SearchRequest, filters: MetadataFilter | None, clock: Clock
+        self, generation: OpenGeneration, request: SearchRequest, filters: MetadataFilter | None, stopwatch: Stopwatch
     ) -> "_SearchOutcome":
         """Search one index generation, with the query encoded by that generation's encoders."""
         asked = (ExtraQuery(request.query, request.mode), *request.also)
         queries = [
             QueryVectors(
-                made.sparse.encode_query(each.query) if each.mode is not Mode.DENSE else None,
-                made.encoder.embed_query(each.query) if each.mode is not Mode.BM25 else None,
+                generation.sparse.encode_query(each.query) if each.mode is not Mode.DENSE else None,
+                generation.encoder.embed_query(each.query) if each.mode is not Mode.BM25 else None,
             )
             for each in asked
         ]
-        floor = self._get_cosine_floor(made.encoder) if any(query.dense is not None for query in queries) else 0.0
-        clock.record_lap("embed")
-        found = self._rank_and_select(made, request, filters, queries, floor, clock)
+        floor = self._get_cosine_floor(generation.encoder) if any(query.dense is not None for query in queries) else 0.0
+        stopwatch.record_lap("embed")
+        found = self._rank_and_select_hits(generation, request, filters, queries, floor, stopwatch)
         hidden = self._list_hidden_versions(request)
         if set(found.scope.hidden_versions).difference(hidden) or (
             found.passed_over and hidden != found.scope.hidden_versions
         ):
             # Search again, because the query excluded too many or too few versions: a document was replaced during the
             # search or since the hidden versions were last read.
-            found = self._rank_and_select(made, request, filters, queries, floor, clock)
+            found = self._rank_and_select_hits(generation, request, filters, queries, floor, stopwatch)
         return found
 
     def _get_cosine_floor(self, encoder: Embedder) -> float:
@@ -228,7 +235,7 @@ class Searcher:
         if request.readers is None:
             return ()
         # guard: grants-in-searches
-        return self._visibility.list_closed_collections(request.tenant_id, request.readers)
+        return self._visibility.list_hidden_collections(request.tenant_id, request.readers)
 
     def _build_lookup(self, request: SearchRequest, filters: MetadataFilter | None) -> VisibleLookup:
         """Build the function that returns the versions this principal may see, within the request's filters.
@@ -238,62 +245,64 @@ class Searcher:
         """
 
         def find_visible(tenant_id: str, version_ids: Collection[str]) -> Mapping[str, VisibleVersion]:
-            found = self._visibility.find_visible(tenant_id, version_ids)
+            found = self._visibility.find_visible_versions(tenant_id, version_ids)
             closed = self._list_closed_collections(request)
             shown = {
                 version: each
                 for version, each in found.items()
                 # guard: readers-after-search
-                if each.is_open_to(request.readers) and each.collection not in closed
+                if each.is_visible_to(request.readers) and each.collection not in closed
             }
-            left = select_allowed(filters, {version: each.document_id for version, each in shown.items()})
+            left = select_allowed_keys(filters, {version: each.document_id for version, each in shown.items()})
             return {version: each for version, each in shown.items() if version in left}
 
         return find_visible
 
-    def _rank_and_select(
+    def _rank_and_select_hits(
         self,
-        made: OpenGeneration,
+        generation: OpenGeneration,
         request: SearchRequest,
         filters: MetadataFilter | None,
         queries: Sequence[QueryVectors],
-        floor: float,
-        clock: Clock,
+        cosine_floor: float,
+        stopwatch: Stopwatch,
     ) -> "_SearchOutcome":
-        index, scope, show = made.index, self._build_scope(request, filters), self._build_lookup(request, filters)
+        index, scope, show = generation.index, self._build_scope(request, filters), self._build_lookup(request, filters)
         reranks = self._reranking is not None and self._reranking.should_rerank(request)
-        ranking = rank_for_queries(
+        ranking = rank_chunks_for_queries(
             index if filters is None else filters.wrap_index(index),
             scope,
             queries,
-            depth=max(CANDIDATES, request.top_k * (1 if request.document_cap is None else 4)),
+            depth=max(CANDIDATES, request.top_k * (1 if request.max_per_document is None else 4)),
             fusion=request.fusion,
-            feedback=request.feedback,
-            floor=floor,
-            clock=clock,
+            use_feedback=request.feedback,
+            cosine_floor=cosine_floor,
+            stopwatch=stopwatch,
         )
         unshown, reranked = 0, None
         if self._reranking is not None and reranks:
             # Read the version before the passages, so that after a concurrent change no cached vectors are found under
             # the new version.
-            corpus = CorpusSnapshot(request.tenant_id, self._visibility.load_corpus_version(request.tenant_id), made.id)
+            corpus = CorpusSnapshot(
+                request.tenant_id, self._visibility.load_corpus_version(request.tenant_id), generation.id
+            )
             passages, unshown = self._load_passages(index, show, scope, ranking, request)
-            ranking, reranked = self._reranking.rerank(request.query, ranking, passages, corpus)
-            clock.record_lap("rerank")
+            ranking, reranked = self._reranking.rerank_candidates(request.query, ranking, passages, corpus)
+            stopwatch.record_lap("rerank")
         if request.diversity:
             # The reranker's scores have a different scale from the scores of the remaining candidates.
             count = len(ranking.by_rerank) or CANDIDATES
-            ranking = diversify(index, ranking, diversity=request.diversity, count=count)
-            clock.record_lap("diversify")
+            ranking = diversify_ranking(index, ranking, diversity=request.diversity, chunk_count=count)
+            stopwatch.record_lap("diversify")
         chosen, passed_over = select_hits(index, show, scope, ranking.best, request)
         # guard: refresh-hidden-versions
         if not ranking.best:  # The list of hidden versions may be outdated, because no versions were looked up.
-            self._visibility.find_visible(request.tenant_id, ())
-        clock.record_lap("show")
+            self._visibility.find_visible_versions(request.tenant_id, ())
+        stopwatch.record_lap("show")
         return _SearchOutcome(scope, ranking, chosen, unshown + passed_over, reranked)
 
     def _load_passages(
-        self, index: IndexReader, show: VisibleLookup, scope: SearchScope, ranking: Ranking, request: SearchRequest
+        self, index: IndexReader, lookup: VisibleLookup, scope: SearchScope, ranking: Ranking, request: SearchRequest
     ) -> tuple[dict[str, str], int]:
         """Load the texts of the best candidates with their context, keyed by id.
 
@@ -301,9 +310,9 @@ class Searcher:
         """
         depth = request.rerank_depth or (self._reranking.depth if self._reranking else 0)
         best = replace(request, top_k=depth, per_document=None, grouped=False)
-        chosen, unshown = select_hits(index, show, scope, ranking.best, best)
+        chosen, unshown = select_hits(index, lookup, scope, ranking.best, best)
         passages: dict[str, str] = {}
-        self._texts.prefetch_digests([each.chunk.version_id for each in chosen])
+        self._texts.preload_digests([each.chunk.version_id for each in chosen])
         for each in chosen:
             chunk = each.chunk
             try:
@@ -318,16 +327,16 @@ class Searcher:
         return tuple(self._visibility.list_hidden_versions(request.tenant_id))
 
     def locate(self, version_id: str, start: int, end: int) -> Location:
-        return self._places.locate(version_id, start, end)
+        return self._places.locate_span(version_id, start, end)
 
     def _build_hits(
-        self, found: "_SearchOutcome", request: SearchRequest, sparse: SparseEncoder
+        self, outcome: "_SearchOutcome", request: SearchRequest, sparse_encoder: SparseEncoder
     ) -> tuple[tuple[Hit, ...], tuple[UnreadableDocument, ...]]:
         """Build the hits with their texts, and list the documents whose texts cannot be read.
 
         Chunks that were just deleted have no text and are omitted.
         """
-        ranking = found.ranking
+        ranking = outcome.ranking
         rankings = {
             "bm25": ranking.by_bm25,
             "dense": ranking.by_dense,
@@ -335,46 +344,49 @@ class Searcher:
             "rerank": ranking.by_rerank,
             **{f"query_{number}": each for number, each in enumerate(ranking.by_query)},
         }
-        wanted = {each.chunk.id for each in found.chosen}
-        why = {name: _list_ranks(hits, wanted) for name, hits in rankings.items()}
+        wanted = {each.chunk.id for each in outcome.chosen}
+        why = {name: _build_ranks(hits, wanted) for name, hits in rankings.items()}
         hits: list[Hit] = []
         unreadable: dict[str, UnreadableDocument] = {}
-        self._texts.prefetch_digests([each.chunk.version_id for each in found.chosen])
-        for chosen, span, merged in self._iter_spans(found.chosen, request.expand_chars, unreadable):
+        self._texts.preload_digests([each.chunk.version_id for each in outcome.chosen])
+        for chosen, span, merged in self._iter_hit_spans(outcome.chosen, request.expand_chars, unreadable):
             cosine = why["dense"].get(chosen.chunk.id)
             try:
                 passage = self._build_passage(chosen, span, len(hits) + 1, cosine.score if cosine else None)
             except KeyError:
                 continue
             except ContentChangedError:
-                _record_unreadable(chosen, unreadable)
+                _record_unreadable_document(chosen, unreadable)
                 continue
             reasons = {name: ranks[chosen.chunk.id] for name, ranks in why.items() if chosen.chunk.id in ranks}
-            matched = _find_matched(sparse, request.query, passage) if request.explain else ()
+            matched = _find_matched_words(sparse_encoder, request.query, passage) if request.explain else ()
             hits.append(Hit(chosen.chunk.id, passage, chosen.visible.collection, reasons, matched, merged))
         return tuple(hits), tuple(unreadable.values())
 
-    def _iter_spans(
-        self, chosen: Sequence[SelectedChunk], expand_chars: int | None, unreadable: dict[str, UnreadableDocument]
+    def _iter_hit_spans(
+        self,
+        selected_chunks: Sequence[SelectedChunk],
+        expand_chars: int | None,
+        unreadable_documents: dict[str, UnreadableDocument],
     ) -> Iterable[tuple[SelectedChunk, Sequence[Chunk], tuple[str, ...]]]:
         """Yield each hit with its expanded chunks (empty without expansion), and the ids of the hits merged into it.
 
-        Documents whose maps cannot be read are added to `unreadable`.
+        Documents whose maps cannot be read are added to `unreadable_documents`.
         """
         if expand_chars is None:
-            yield from ((each, (), ()) for each in chosen)
+            yield from ((each, (), ()) for each in selected_chunks)
             return
         here: list[SelectedChunk] = []
         stretches: list[ChunkRange] = []
         chunks_of: dict[str, Sequence[Chunk]] = {}
-        for each in chosen:
+        for each in selected_chunks:
             version = each.chunk.version_id
             try:
                 chunks_of[version] = self._texts.load_map(version).chunks
             except KeyError:
                 continue
             except ContentChangedError:
-                _record_unreadable(each, unreadable)
+                _record_unreadable_document(each, unreadable_documents)
                 continue
             here.append(each)
             stretches.append(widen_chunk(chunks_of[version], version, each.chunk.ordinal, max_chars=expand_chars))
@@ -383,9 +395,11 @@ class Searcher:
             others = tuple(here[position].chunk.id for position in positions[1:])
             yield here[positions[0]], chunks[stretch.first : stretch.last + 1], others
 
-    def _build_passage(self, chosen: SelectedChunk, span: Sequence[Chunk], rank: int, cosine: float | None) -> Passage:
+    def _build_passage(
+        self, selected_chunk: SelectedChunk, span: Sequence[Chunk], rank: int, cosine: float | None
+    ) -> Passage:
         """Build a hit's passage from its chunk, or from the `span` of chunks around it with their common headings."""
-        chunk = chosen.chunk
+        chunk = selected_chunk.chunk
         start, end, heading_path = chunk.start, chunk.end, chunk.heading_path
         if span:
             start, end = span[0].start, span[-1].end
@@ -397,14 +411,14 @@ class Searcher:
         return Passage(
             document_id=chunk.document_id,
             version_id=chunk.version_id,
-            title=chosen.visible.title,
+            title=selected_chunk.visible.title,
             heading_path=heading_path,
             start=start,
             end=end,
             page=location.page,
             text=text,
             rank=rank,
-            score=chosen.score,
+            score=selected_chunk.score,
             cosine=cosine,
             place=location.words,
             table_header=self._places.load_table_header(chunk.version_id, start),
@@ -422,14 +436,16 @@ class _SearchOutcome:
     reranked: RerankOutcome | None = None
 
 
-def _record_unreadable(chosen: SelectedChunk, unreadable: dict[str, UnreadableDocument]) -> None:
-    document = chosen.chunk.document_id
-    unreadable[document] = UnreadableDocument(document, chosen.visible.title)
+def _record_unreadable_document(
+    selected_chunk: SelectedChunk, unreadable_documents: dict[str, UnreadableDocument]
+) -> None:
+    document = selected_chunk.chunk.document_id
+    unreadable_documents[document] = UnreadableDocument(document, selected_chunk.visible.title)
 
 
-def _list_ranks(hits: Sequence[ScoredChunk], wanted: Collection[str]) -> dict[str, RetrieverRank]:
-    return {hit.id: RetrieverRank(rank, hit.score) for rank, hit in enumerate(hits, start=1) if hit.id in wanted}
+def _build_ranks(hits: Sequence[ScoredChunk], chunk_ids: Collection[str]) -> dict[str, RetrieverRank]:
+    return {hit.id: RetrieverRank(rank, hit.score) for rank, hit in enumerate(hits, start=1) if hit.id in chunk_ids}
 
 
-def _find_matched(sparse: SparseEncoder, query: str, passage: Passage) -> tuple[str, ...]:
-    return find_matched_words(sparse, query, "\n".join((passage.title, *passage.heading_path, passage.text)))
+def _find_matched_words(sparse_encoder: SparseEncoder, query: str, passage: Passage) -> tuple[str, ...]:
+    return find_matched_words(sparse_encoder, query, "\n".join((passage.title, *passage.heading_path, passage.text)))

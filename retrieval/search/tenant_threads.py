@@ -9,19 +9,19 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class TenantThreads(Generic[T]):
+class TenantThreadPool(Generic[T]):
     """A thread pool. A free thread runs the oldest task of the tenant that has waited longest."""
 
-    def __init__(self, threads: int, *, name: str) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    def __init__(self, thread_count: int, *, name: str) -> None:
+        self._threads = ThreadPoolExecutor(thread_count, thread_name_prefix=name)
         self._lock = threading.Lock()
         self._queues: OrderedDict[str, deque[tuple[Future[T], Callable[[], T]]]] = OrderedDict()
 
-    def submit(self, tenant_id: str, work: Callable[[], T]) -> Future[T]:
+    def submit_task(self, tenant_id: str, task: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
         with self._lock:
-            self._queues.setdefault(tenant_id, deque()).append((future, work))
-        self._threads.submit(self._run_next)
+            self._queues.setdefault(tenant_id, deque()).append((future, task))
+        self._threads.submit(self._run_next_task)
         return future
 
     def close(self) -> None:
@@ -32,8 +32,8 @@ class TenantThreads(Generic[T]):
                     future.cancel()
         self._threads.shutdown()
 
-    def _run_next(self) -> None:
-        future, work = self._take_next()
+    def _run_next_task(self) -> None:
+        future, work = self._take_next_task()
         if not future.set_running_or_notify_cancel():
             return
         try:
@@ -41,7 +41,7 @@ class TenantThreads(Generic[T]):
         except BaseException as error:  # noqa: BLE001 - the future raises it in the caller
             future.set_exception(error)
 
-    def _take_next(self) -> tuple[Future[T], Callable[[], T]]:
+    def _take_next_task(self) -> tuple[Future[T], Callable[[], T]]:
         """Remove the next task from the queue and return it.
 
         There is always a task, because each submission causes exactly one call.

@@ -25,21 +25,21 @@ class Visibility(Protocol):
         The list is refreshed after visible versions are looked up.
         """
 
-    def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
+    def find_visible_versions(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
         """Return the versions that may be shown now, keyed by id, with the readers that may see each version."""
 
     def has_access_lists(self, tenant_id: str) -> bool:
         """Return whether any document is known to be restricted to some of the tenant's readers."""
 
-    def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> Collection[str]:
+    def list_hidden_collections(self, tenant_id: str, readers: frozenset[str]) -> Collection[str]:
         """Return the collections that these readers currently may not see."""
 
-    def list_matching(
-        self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
+    def list_matching_documents(
+        self, tenant_id: str, conditions: Conditions, *, document_ids: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         """Return the ids of documents whose metadata currently meets the conditions.
 
-        The search covers `among`, if given; otherwise, it covers all documents and returns at most `limit` ids.
+        The search covers `document_ids`, if given; otherwise, it covers all documents and returns at most `limit` ids.
         """
 
 
@@ -54,7 +54,7 @@ class CatalogView(Visibility, CorpusVersions, Protocol):
 
 
 @dataclass
-class _Facts:
+class _AccessData:
     """A tenant's access data at one corpus version. Document versions that map to None must not be shown."""
 
     corpus_version: int
@@ -75,7 +75,7 @@ class CachedVisibility:
     def __init__(self, catalog: CatalogView) -> None:
         self._catalog = catalog
         self._lock = threading.Lock()
-        self._facts: OrderedDict[str, _Facts] = OrderedDict()
+        self._facts: OrderedDict[str, _AccessData] = OrderedDict()
 
     def load_corpus_version(self, tenant_id: str) -> int:
         return self._catalog.load_corpus_version(tenant_id)
@@ -90,13 +90,13 @@ class CachedVisibility:
             facts.hidden = hidden
         return hidden
 
-    def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
-        facts = self._get_facts(tenant_id, self._catalog.load_corpus_version(tenant_id))
+    def find_visible_versions(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
+        facts = self._get_access_data(tenant_id, self._catalog.load_corpus_version(tenant_id))
         kept = facts.shown
         answers = {version: kept[version] for version in version_ids if version in kept}
         unknown = [version for version in version_ids if version not in answers]
         if unknown:
-            found = self._catalog.find_visible(tenant_id, unknown)
+            found = self._catalog.find_visible_versions(tenant_id, unknown)
             answers.update((version, found.get(version)) for version in unknown)
             with self._lock:
                 facts.shown = {**facts.shown, **answers} if len(kept) < _MAX_VERSIONS else dict(answers)
@@ -106,31 +106,31 @@ class CachedVisibility:
         return shown
 
     def has_access_lists(self, tenant_id: str) -> bool:
-        facts = self._get_facts(tenant_id, self._catalog.load_corpus_version(tenant_id))
+        facts = self._get_access_data(tenant_id, self._catalog.load_corpus_version(tenant_id))
         if facts.has_access_lists is None:
             facts.has_access_lists = self._catalog.has_access_lists(tenant_id)
         return facts.has_access_lists
 
-    def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> Collection[str]:
-        facts = self._get_facts(tenant_id, self._catalog.load_corpus_version(tenant_id))
+    def list_hidden_collections(self, tenant_id: str, readers: frozenset[str]) -> Collection[str]:
+        facts = self._get_access_data(tenant_id, self._catalog.load_corpus_version(tenant_id))
         closed = facts.closed_collections.get(readers)
         if closed is None:
             if len(facts.closed_collections) >= _MAX_READERS:
                 facts.closed_collections = {}
-            closed = facts.closed_collections[readers] = self._catalog.list_closed_collections(tenant_id, readers)
+            closed = facts.closed_collections[readers] = self._catalog.list_hidden_collections(tenant_id, readers)
         return closed
 
-    def list_matching(
-        self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
+    def list_matching_documents(
+        self, tenant_id: str, conditions: Conditions, *, document_ids: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
-        return self._catalog.list_matching(tenant_id, conditions, among=among, limit=limit)
+        return self._catalog.list_matching_documents(tenant_id, conditions, document_ids=document_ids, limit=limit)
 
-    def _get_facts(self, tenant_id: str, corpus_version: int) -> _Facts:
+    def _get_access_data(self, tenant_id: str, corpus_version: int) -> _AccessData:
         """Return the access data at this corpus version, or at a newer version that another search has already seen."""
         with self._lock:
             facts = self._facts.get(tenant_id)
             if facts is None or facts.corpus_version < corpus_version:
-                facts = self._facts[tenant_id] = _Facts(corpus_version)
+                facts = self._facts[tenant_id] = _AccessData(corpus_version)
             self._facts.move_to_end(tenant_id)
             while len(self._facts) > _MAX_TENANTS:
                 self._facts.popitem(last=False)

@@ -16,7 +16,7 @@ from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Check, Citation, Draft, OfferedQuote, Quote, ResultTable, Sentence
 from rlm.checking.judging import PARTLY, SUPPORTED, Judgement, JudgeVerdict
 from rlm.checking.markers import iter_marked_spans, remove_markers
-from rlm.checking.nearest import Spans, extract_stems, is_header
+from rlm.checking.nearest import PassageSpans, extract_stems, is_header_row
 from rlm.checking.quotes import QuotedText, Span
 
 Locate = Callable[[str, int, int], Location]
@@ -58,8 +58,8 @@ def locate_citations(
     """
     spans = [
         (start, end, [number for number in numbers if number in draft.evidence])
-        for start, end, numbers in iter_marked_spans(draft.text, _iter_result_texts(draft.table))
-        if numbers or not is_header(draft.text, start, end)
+        for start, end, numbers in iter_marked_spans(draft.text, _iter_result_strings(draft.table))
+        if numbers or not is_header_row(draft.text, start, end)
     ]
     shown: dict[int, Iterator[list[_ShownQuote]]] = {}
     for number, passage in draft.evidence.items():
@@ -77,14 +77,14 @@ def locate_citations(
                 citations[number] = _build_citation(draft.evidence[number], part.quote, verified=part.is_offered)
         quotes = tuple(part.quote for part in parts if part.quote.text)
         sentence = Sentence(draft.text[start:end], start, end, tuple(cited), quotes=quotes)
-        sentences.append(_mark_sentence(sentence, draft, mode, parts))
+        sentences.append(_check_sentence(sentence, draft, mode, parts))
     if citations and mode is not CheckMode.OFF:
         reason = _ABSENT if draft.status is AnswerStatus.NOT_FOUND else _UNCITED
-        sentences = [_with_reason(each, reason) for each in sentences]
+        sentences = [_set_uncited_reason(each, reason) for each in sentences]
     return sentences, [citations[number] for number in sorted(citations)]
 
 
-def _with_reason(sentence: Sentence, reason: str) -> Sentence:
+def _set_uncited_reason(sentence: Sentence, reason: str) -> Sentence:
     """Set `reason` on a sentence that makes a statement without citing anything."""
     is_uncited = sentence.check is Check.UNCHECKED and not sentence.citations
     return replace(sentence, reason=reason) if is_uncited and not _STATES_NOTHING.match(sentence.text) else sentence
@@ -92,10 +92,10 @@ def _with_reason(sentence: Sentence, reason: str) -> Sentence:
 
 def apply_judgement(sentences: list[Sentence], judgement: Judgement) -> tuple[Sentence, ...]:
     """Apply the judge's verdicts. Sentences without a verdict are unchanged."""
-    return tuple(_with_verdict(each, judgement.verdicts.get(place)) for place, each in enumerate(sentences))
+    return tuple(_apply_verdict(each, judgement.verdicts.get(place)) for place, each in enumerate(sentences))
 
 
-def _iter_result_texts(table: ResultTable | None) -> Iterator[str]:
+def _iter_result_strings(table: ResultTable | None) -> Iterator[str]:
     """Yield the strings in a result table and the string literals in its query.
 
     Full stops inside them do not end a sentence.
@@ -107,7 +107,9 @@ def _iter_result_texts(table: ResultTable | None) -> Iterator[str]:
         yield constant.replace("''", "'").strip("%")
 
 
-def _mark_sentence(sentence: Sentence, draft: Draft, mode: CheckMode, parts: Sequence["_ShownQuote"]) -> Sentence:
+def _check_sentence(
+    sentence: Sentence, draft: Draft, mode: CheckMode, shown_quotes: Sequence["_ShownQuote"]
+) -> Sentence:
     # guard: stated-sentence-not-computed
     is_stated = sentence.text in draft.stated and not _STATES_NOTHING.match(sentence.text)
     if draft.computed and not is_stated and (draft.table is not None or not sentence.citations):
@@ -116,14 +118,14 @@ def _mark_sentence(sentence: Sentence, draft: Draft, mode: CheckMode, parts: Seq
         return replace(sentence, check=Check.COMPUTED, reason=_COMPUTED_FROM_VALUES if has_read else "")
     if not sentence.citations or mode is CheckMode.OFF:
         return sentence
-    is_lost = any(part.is_lost for part in parts)
-    is_quoted = not is_lost or any(part.is_own for part in parts)
+    is_lost = any(part.is_lost for part in shown_quotes)
+    is_quoted = not is_lost or any(part.is_own for part in shown_quotes)
     check = Check.QUOTED if is_quoted else Check.UNCHECKED
     # guard: invented-quotation-noticed
     return replace(sentence, check=check, reason=_QUOTE_NOT_FOUND if is_lost else "")
 
 
-def _with_verdict(sentence: Sentence, verdict: JudgeVerdict | None) -> Sentence:
+def _apply_verdict(sentence: Sentence, verdict: JudgeVerdict | None) -> Sentence:
     """Apply a verdict to a sentence.
 
     A sentence with an invented quotation is rated `quoted` at best and keeps its reason.
@@ -178,7 +180,7 @@ class CitedPassage:
     """
 
     def __init__(
-        self, number: int, passage: Passage, offered: Iterable[OfferedQuote], *, is_record: bool = False
+        self, number: int, passage: Passage, offered_quotes: Iterable[OfferedQuote], *, is_record: bool = False
     ) -> None:
         """Create the passage.
 
@@ -188,12 +190,12 @@ class CitedPassage:
         self._passage = passage
         self._is_record = is_record
         source = QuotedText(passage.text)
-        self._offered = [(each.text, source.locate(each.text)) for each in offered if each.number == number]
+        self._offered = [(each.text, source.locate(each.text)) for each in offered_quotes if each.number == number]
         self._found = [span for _, span in self._offered if span]
 
     @cached_property
-    def _spans(self) -> Spans:
-        return Spans(self._passage)
+    def _spans(self) -> PassageSpans:
+        return PassageSpans(self._passage)
 
     def select_quotes(self, sentences: Sequence[str], locate: Locate) -> list[list[_ShownQuote]]:
         """Return the supporting spans for each of the `sentences`, all of which cite this passage.
@@ -206,19 +208,19 @@ class CitedPassage:
         """
         wanted = [extract_stems(remove_markers(sentence)) for sentence in sentences]
         quotations = [extract_stems(text) for text, _ in self._offered]
-        own = pair_in_order(wanted, quotations)
-        more = assign_remaining(wanted, quotations, own)
+        own = pair_sentences_with_quotations(wanted, quotations)
+        more = assign_extra_quotations(wanted, quotations, own)
         return [
             self._list_shown_quotes(each, at, rest, locate) for each, at, rest in zip(wanted, own, more, strict=True)
         ]
 
     def _list_shown_quotes(
-        self, wanted: frozenset[str], own: int | None, more: Sequence[int], locate: Locate
+        self, stems: frozenset[str], paired_index: int | None, extra_indexes: Sequence[int], locate: Locate
     ) -> list[_ShownQuote]:
-        offered = [self._offered[at][1] for at in (own, *more) if at is not None]
+        offered = [self._offered[at][1] for at in (paired_index, *extra_indexes) if at is not None]
         found = [span for span in offered if span]
         is_lost = not found and bool(self._offered) and (bool(offered) or not self._found)
-        spans = found or [self._select_nearest(wanted)]
+        spans = found or [self._select_nearest_span(stems)]
         return [
             _ShownQuote(self._build_quote(span, locate), span in self._found, bool(found), is_lost)
             for span in list(dict.fromkeys(spans))[:_MAX_QUOTES]
@@ -232,12 +234,17 @@ class CitedPassage:
         location = locate(passage.version_id, first, last)
         return Quote(self._number, first, last, passage.text[slice(*span)], location.page, location.words)
 
-    def _select_nearest(self, wanted: frozenset[str]) -> Span:
+    def _select_nearest_span(self, stems: frozenset[str]) -> Span:
         """Return the span most similar to the sentence, or an empty span if nothing is similar."""
-        return self._spans.find_nearest(wanted, self._found) or (0, len(self._passage.text) if self._is_record else 0)
+        return self._spans.find_nearest_span(stems, self._found) or (
+            0,
+            len(self._passage.text) if self._is_record else 0,
+        )
 
 
-def pair_in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]]) -> list[int | None]:
+def pair_sentences_with_quotations(
+    sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]]
+) -> list[int | None]:
     """Pair sentences with quotations, and return each sentence's quotation index or None.
 
     Sentences and quotations are given as sets of stems. As many pairs as possible are formed without changing the
@@ -262,16 +269,16 @@ def pair_in_order(sentences: Sequence[frozenset[str]], quotations: Sequence[froz
     return found
 
 
-def assign_remaining(
-    sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]], own: Sequence[int | None]
+def assign_extra_quotations(
+    sentences: Sequence[frozenset[str]], quotations: Sequence[frozenset[str]], pairing: Sequence[int | None]
 ) -> list[list[int]]:
-    """Assign the quotations that are not in `own` to sentences, and return their indexes for each sentence.
+    """Assign the quotations that are not in `pairing` to sentences, and return their indexes for each sentence.
 
-    `own` is the result of `pair_in_order`. Each of them is assigned to the preceding or following sentence, whichever
-    shares more words with it. In a tie, the preceding sentence gets it.
+    `pairing` is the result of `pair_in_order`. Each of them is assigned to the preceding or following sentence,
+    whichever shares more words with it. In a tie, the preceding sentence gets it.
     """
     more: list[list[int]] = [[] for _ in sentences]
-    paired = [(at, place) for place, at in enumerate(own) if at is not None]
+    paired = [(at, place) for place, at in enumerate(pairing) if at is not None]
     for at in sorted(set(range(len(quotations))) - {at for at, _ in paired}):
         before = [place for position, place in paired if position < at][-1:]
         after = [place for position, place in paired if position > at][:1]
@@ -280,8 +287,8 @@ def assign_remaining(
     return more
 
 
-def _add_pair(rest: tuple[int, int], words: int) -> tuple[int, int]:
-    return rest[0] + 1, rest[1] + words
+def _add_pair(totals: tuple[int, int], shared_words: int) -> tuple[int, int]:
+    return totals[0] + 1, totals[1] + shared_words
 
 
 def parse_offered_quotes(block: str, numbers: Mapping[int, int]) -> tuple[OfferedQuote, ...]:
@@ -304,19 +311,19 @@ def _strip_quotation_marks(line: str) -> str:
 
 
 def correct_evidence(
-    evidence: Mapping[int, Passage], offered: Sequence[OfferedQuote], read: Iterable[Passage]
+    evidence: Mapping[int, Passage], offered_quotes: Sequence[OfferedQuote], read_passages: Iterable[Passage]
 ) -> dict[int, Passage]:
     """Return the passages by number, corrected where the model gave the number of the wrong passage.
 
     A number is corrected if none of its quotations occurs in its passage, and all of them occur in exactly one other
     passage that was read. At least one of the quotations must be long.
     """
-    sources = [(each, QuotedText(each.text)) for each in read]
+    sources = [(each, QuotedText(each.text)) for each in read_passages]
     found = dict(evidence)
     for number, passage in evidence.items():
-        texts = [each.text for each in offered if each.number == number]
+        texts = [each.text for each in offered_quotes if each.number == number]
         # guard: renumber-long-quotation
-        if not any(map(_is_long, texts)) or any(map(QuotedText(passage.text).locate, texts)):
+        if not any(map(_is_long_quotation, texts)) or any(map(QuotedText(passage.text).locate, texts)):
             continue
         holding = [each for each, source in sources if all(map(source.locate, texts))]
         # guard: renumber-only-holder
@@ -325,5 +332,5 @@ def correct_evidence(
     return found
 
 
-def _is_long(quotation: str) -> bool:
+def _is_long_quotation(quotation: str) -> bool:
     return len(quotation) >= _LONG_QUOTE_CHARS and len(quotation.split()) >= _LONG_QUOTE_WORDS

@@ -14,7 +14,7 @@ from rlm.errors import RunCancelledError, not_cancelled
 from rlm.llm.port import SubCall, SubCalls, request_reply
 from rlm.llm.profiles import ModelProfile, estimate_tokens
 from rlm.llm.structured_output import build_closed_object
-from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize, to_one_line
+from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize_text, to_one_line
 
 SUPPORTED, PARTLY, NOT_SUPPORTED = "supported", "partly", "not_supported"
 # Maximum number of sentences in one call: the verdicts on all of them must fit in the model's output limit.
@@ -59,7 +59,7 @@ class Judgement:
     note: str = ""
 
 
-def is_judged(sentence: Sentence) -> bool:
+def needs_judging(sentence: Sentence) -> bool:
     """Return whether a sentence needs to be judged: it has a citation and was not computed by code."""
     return bool(sentence.citations) and sentence.check is not Check.COMPUTED
 
@@ -82,7 +82,7 @@ class Judge:
         self._today = today
         self._cancelled = cancelled
 
-    def judge(
+    def judge_sentences(
         self, question: str, text: str, sentences: Sequence[Sentence], evidence: Mapping[int, Passage]
     ) -> Judgement:
         """Judge the sentences of `text` that have citations.
@@ -90,7 +90,7 @@ class Judge:
         If the judge fails, no error is raised and the result contains a note. Raises `RunCancelledError` if the run was
         cancelled.
         """
-        cited = [place for place, each in enumerate(sentences) if is_judged(each)]
+        cited = [place for place, each in enumerate(sentences) if needs_judging(each)]
         verdicts: dict[int, JudgeVerdict] = {}
         note = ""
         for at in range(0, len(cited), _MAX_SENTENCES):
@@ -112,21 +112,23 @@ class Judge:
         question: str,
         text: str,
         sentences: Sequence[Sentence],
-        places: Sequence[int],
+        positions: Sequence[int],
         evidence: Mapping[int, Passage],
     ) -> SubCall:
-        numbers = sorted({number for place in places for number in sentences[place].citations})
+        numbers = sorted({number for place in positions for number in sentences[place].citations})
         room = self._profile.max_prompt_tokens // 2
         whole = sum(estimate_tokens(evidence[number].text) for number in numbers)
         most = None if whole <= room else max(400, 4 * room // max(1, len(numbers)))
         blocks = [
             format_passage(
-                f"passage {number}", _cut_around_quotes(evidence[number], sentences, places, number, most), self._nonce
+                f"passage {number}",
+                _cut_passage_around_quotes(evidence[number], sentences, positions, number, most),
+                self._nonce,
             )
             for number in numbers
         ]
-        first = max(0, places[0] - 2)
-        wanted = ", ".join(str(place + 1) for place in places)
+        first = max(0, positions[0] - 2)
+        wanted = ", ".join(str(place + 1) for place in positions)
         prompt = "\n".join(
             [
                 *blocks,
@@ -135,14 +137,14 @@ class Judge:
                 "",
                 "Sentences, in the order of the answer:",
                 *(
-                    sanitize(line, self._nonce)
-                    for line in _render_sentences(text, sentences, range(first, places[-1] + 1), places)
+                    sanitize_text(line, self._nonce)
+                    for line in _render_sentences(text, sentences, range(first, positions[-1] + 1), positions)
                 ),
                 "",
                 f"Give a verdict on each sentence with a number in front: {wanted}.",
             ]
         )
-        tokens = min(self._profile.max_output_tokens, _SPARE_TOKENS + _VERDICT_TOKENS * len(places))
+        tokens = min(self._profile.max_output_tokens, _SPARE_TOKENS + _VERDICT_TOKENS * len(positions))
         return SubCall(SYSTEM, prompt, tokens, build_verdict_schema(), "judge")
 
 
@@ -158,46 +160,51 @@ def build_verdict_schema() -> dict[str, object]:
     return build_closed_object({"verdicts": {"type": "array", "items": verdict}})
 
 
-def _cut_around_quotes(
-    passage: Passage, sentences: Sequence[Sentence], places: Sequence[int], number: int, most: int | None
+def _cut_passage_around_quotes(
+    passage: Passage, sentences: Sequence[Sentence], positions: Sequence[int], number: int, max_chars: int | None
 ) -> Passage:
     """Return the whole passage if it fits, or else only the part around its quotations."""
-    if most is None or len(passage.text) <= most:
+    if max_chars is None or len(passage.text) <= max_chars:
         return passage
     quoted = [
-        quote.start - passage.start for place in places for quote in sentences[place].quotes if quote.number == number
+        quote.start - passage.start
+        for place in positions
+        for quote in sentences[place].quotes
+        if quote.number == number
     ]
     middle = quoted[0] if quoted else 0
-    start = max(0, min(middle - most // 2, len(passage.text) - most))
-    return replace(passage, text=passage.text[start : start + most], start=passage.start + start)
+    start = max(0, min(middle - max_chars // 2, len(passage.text) - max_chars))
+    return replace(passage, text=passage.text[start : start + max_chars], start=passage.start + start)
 
 
-def _render_sentences(text: str, sentences: Sequence[Sentence], near: range, places: Sequence[int]) -> Iterator[str]:
-    """Yield the sentences in `near`, and number those in `places`. A table's header precedes its rows."""
-    end = sentences[near.start - 1].end if near.start else 0
-    for place in near:
+def _render_sentences(
+    text: str, sentences: Sequence[Sentence], position_range: range, positions: Sequence[int]
+) -> Iterator[str]:
+    """Yield the sentences in `position_range`, and number those in `positions`. A table's header precedes its rows."""
+    end = sentences[position_range.start - 1].end if position_range.start else 0
+    for place in position_range:
         sentence = sentences[place]
         for head in _HEAD.findall(text[end : sentence.start]):
             yield f"{_CONTEXT}{to_one_line(head)}"
-        yield _render_sentence(place, sentence, place in places)
+        yield _render_sentence(place, sentence, place in positions)
         end = sentence.end
 
 
-def _render_sentence(place: int, sentence: Sentence, is_judged: bool) -> str:
+def _render_sentence(position: int, sentence: Sentence, is_numbered: bool) -> str:
     said = _ITEM.sub("", to_one_line(remove_markers(sentence.text)))
-    if not is_judged:
+    if not is_numbered:
         return f"{_CONTEXT}{said}"
     cited = ", ".join(map(str, sentence.citations))
-    return f"{place + 1}. {said} (cites {'passage' if len(sentence.citations) == 1 else 'passages'} {cited})"
+    return f"{position + 1}. {said} (cites {'passage' if len(sentence.citations) == 1 else 'passages'} {cited})"
 
 
-def _parse_verdicts(text: str, places: Sequence[int]) -> dict[int, JudgeVerdict]:
+def _parse_verdicts(text: str, positions: Sequence[int]) -> dict[int, JudgeVerdict]:
     """Parse the verdicts, keyed by sentence position. A sentence with contradictory verdicts gets none."""
     found: dict[int, JudgeVerdict] = {}
     contradicted: set[int] = set()
     for entry in json.loads(text)["verdicts"]:
         place = entry["sentence"] - 1
-        if place not in places:
+        if place not in positions:
             continue
         if place in found and found[place].support != entry["support"]:
             contradicted.add(place)

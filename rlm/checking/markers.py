@@ -97,19 +97,19 @@ class MarkedText:
             self.rest += piece
             return ""
         self._waiting += piece
-        return self._defer_space(self._release(final=False))
+        return self._defer_trailing_space(self._release_text(is_final=False))
 
     def close(self) -> str:
         """Return the text that is still held back at the end of the reply, without an incomplete marker or tag."""
-        return "" if self._ended else self._defer_space(self._release(final=True))
+        return "" if self._ended else self._defer_trailing_space(self._release_text(is_final=True))
 
-    def _defer_space(self, text: str) -> str:
+    def _defer_trailing_space(self, text: str) -> str:
         text = self._space + text
         shown = text.rstrip()
         self._space = text[len(shown) :]
         return shown
 
-    def _release(self, *, final: bool) -> str:
+    def _release_text(self, *, is_final: bool) -> str:
         given: list[str] = []
         text, at = self._waiting, 0
         while at < len(text) and not self._ended:
@@ -119,56 +119,56 @@ class MarkedText:
             at = found
             if at == len(text):
                 break
-            taken = self._consume(text, at, given, final=final)
+            taken = self._consume_next(text, at, given, is_final=is_final)
             if taken == at:
                 break
             at = taken
-        self._waiting = "" if final else text[at:]
+        self._waiting = "" if is_final else text[at:]
         return "".join(given)
 
-    def _consume(self, text: str, at: int, given: list[str], *, final: bool) -> int:
-        """Process the text from `at` on.
+    def _consume_next(self, text: str, position: int, output: list[str], *, is_final: bool) -> int:
+        """Process the text from `position` on.
 
-        Returns the position to continue from, or `at` if more text is needed.
+        Returns the position to continue from, or `position` if more text is needed.
         """
-        char = text[at]
+        char = text[position]
         if char == "`":
-            return self._consume_code(text, at, given, final=final)
+            return self._consume_code(text, position, output, is_final=is_final)
         if self._code:
-            given.append(char)
-            return at + 1
+            output.append(char)
+            return position + 1
         if char == "<":
-            return self._consume_tag(text, at, given, final=final)
-        if match := _GROUP.match(text, at):
-            given.append(self._renumber_markers(match[1]))
+            return self._consume_tag(text, position, output, is_final=is_final)
+        if match := _GROUP.match(text, position):
+            output.append(self._renumber_markers(match[1]))
             return match.end()
         # The text may still become a group of markers.
-        if len(text) - at < MAX_MARKER_GROUP_CHARS and _PARTIAL_GROUP.fullmatch(text, at):
-            return at
-        given.append(char)
-        return at + 1
+        if len(text) - position < MAX_MARKER_GROUP_CHARS and _PARTIAL_GROUP.fullmatch(text, position):
+            return position
+        output.append(char)
+        return position + 1
 
-    def _consume_code(self, text: str, at: int, given: list[str], *, final: bool) -> int:
-        match = _CODE.match(text, at)
+    def _consume_code(self, text: str, position: int, output: list[str], *, is_final: bool) -> int:
+        match = _CODE.match(text, position)
         assert match is not None
-        if match.end() == len(text) and not final:
-            return at  # More backticks may follow.
+        if match.end() == len(text) and not is_final:
+            return position  # More backticks may follow.
         if not self._code:
             self._code = match[0]
         elif self._code == match[0]:
             self._code = ""
-        given.append(match[0])
+        output.append(match[0])
         return match.end()
 
-    def _consume_tag(self, text: str, at: int, given: list[str], *, final: bool) -> int:
-        begun = text[at : at + len(_TRAILER)].lower()
+    def _consume_tag(self, text: str, position: int, output: list[str], *, is_final: bool) -> int:
+        begun = text[position : position + len(_TRAILER)].lower()
         if begun == _TRAILER:
-            self._ended, self.rest = True, text[at:]
+            self._ended, self.rest = True, text[position:]
             return len(text)
-        if _TRAILER.startswith(begun) and not (final and len(begun) == 1):
-            return at
-        given.append("<")
-        return at + 1
+        if _TRAILER.startswith(begun) and not (is_final and len(begun) == 1):
+            return position
+        output.append("<")
+        return position + 1
 
     def _renumber_markers(self, numbers: str) -> str:
         said = (self.number_of(number) for number in _parse_numbers(numbers))
@@ -198,7 +198,7 @@ def iter_marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[i
     "Esc. L2"), do not end a sentence.
     """
     spans: list[tuple[int, int]] = []
-    for start, end in _join_quotations(text, list_sentence_spans(text, values)):
+    for start, end in _join_spans_in_quotations(text, list_sentence_spans(text, values)):
         leading = _LEADING.match(text, start, end)
         if leading and spans and "\n" not in text[spans[-1][1] : start]:
             spans[-1] = (spans[-1][0], start + len(leading[0].rstrip()))
@@ -210,7 +210,7 @@ def iter_marked_spans(text: str, values: Iterable[str] = ()) -> Iterator[tuple[i
         yield start, end, tuple(numbers)
 
 
-def _join_quotations(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _join_spans_in_quotations(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Join the spans that are inside the same quotation or parenthesis.
 
     A quotation or parenthesis that does not close soon, within its paragraph, is ignored.
@@ -218,14 +218,14 @@ def _join_quotations(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tu
     at = 0
     while at < len(spans):
         last = at
-        opened = _count_opened(text, spans[at])
+        opened = _count_open_marks(text, spans[at])
         while opened.is_open:
             ends = last + 1 == len(spans) or last - at == MAX_QUOTED_SENTENCES
             if ends or "\n" in text[spans[last][1] : spans[last + 1][0]]:
                 last = at
                 break
             last += 1
-            opened += _count_opened(text, spans[last])
+            opened += _count_open_marks(text, spans[last])
         yield spans[at][0], spans[last][1]
         at = last + 1
 
@@ -249,7 +249,7 @@ class _OpenMarks:
         return self.straight % 2 == 1 or self.curved > 0 or self.round > 0
 
 
-def _count_opened(text: str, span: tuple[int, int]) -> _OpenMarks:
+def _count_open_marks(text: str, span: tuple[int, int]) -> _OpenMarks:
     count = text[slice(*span)].count
     return _OpenMarks(count('"'), count("“") - count("”"), count("(") - count(")"))
 
@@ -271,7 +271,7 @@ def list_sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int
     spans: list[tuple[int, int]] = []
     start = 0
     for end in _iter_sentence_ends(text, values):
-        if _is_closing_aside(text[start:end].rstrip()):
+        if _ends_with_parenthesis(text[start:end].rstrip()):
             continue
         spans.append((start, end))
         start = end
@@ -279,7 +279,7 @@ def list_sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int
     return [(first, last) for first, last in (_strip_span(text, *span) for span in spans) if first < last]
 
 
-def _is_closing_aside(text: str) -> bool:
+def _ends_with_parenthesis(text: str) -> bool:
     """Return whether a string ends with a complete parenthesis, as in "It failed (twice!)"."""
     return _ASIDE_END.search(text, max(0, len(text) - ASIDE_END_LOOKBACK_CHARS)) is not None and text.rfind("(") > 0
 
@@ -291,7 +291,7 @@ def _iter_sentence_ends(text: str, values: Iterable[str]) -> Iterator[int]:
     last = {end for _, end in verbatim}
     for match in _END.finditer(text):
         in_line, after = "\n" not in match[0], text[match.end() : match.end() + 1]
-        if in_line and (after.islower() or after == "|" or _is_within(verbatim, match.start())):
+        if in_line and (after.islower() or after == "|" or _is_position_in_spans(verbatim, match.start())):
             continue
         if in_line and after == "(" and match.start() + 1 in last:
             continue
@@ -310,13 +310,13 @@ def _iter_sentence_ends(text: str, values: Iterable[str]) -> Iterator[int]:
         yield match.end()
 
 
-def _is_within(spans: Sequence[tuple[int, int]], place: int) -> bool:
+def _is_position_in_spans(spans: Sequence[tuple[int, int]], position: int) -> bool:
     """Return whether a position is inside one of the spans, but not at its last character.
 
     The spans must be in order.
     """
-    at = bisect_right(spans, (place, sys.maxsize)) - 1
-    return at >= 0 and place < spans[at][1] - 1
+    at = bisect_right(spans, (position, sys.maxsize)) - 1
+    return at >= 0 and position < spans[at][1] - 1
 
 
 def _strip_span(text: str, start: int, end: int) -> tuple[int, int]:

@@ -26,12 +26,12 @@ _RULE = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+[ \t]*(?:\n|\Z)")
 _ROW_OR_SENTENCE = re.compile(r"\||.*[.!?][\"'”’)]*\Z", re.DOTALL)
 
 
-def is_header(text: str, start: int, end: int) -> bool:
+def is_header_row(text: str, start: int, end: int) -> bool:
     """Return whether a line is the header row of a table, which is not a sentence."""
     return text.startswith("|", start) and _RULE.match(text, end) is not None
 
 
-def is_rows_only(passage: Passage) -> bool:
+def has_only_table_rows(passage: Passage) -> bool:
     """Return whether a passage comes from a file that is a single table, such as a CSV file.
 
     Such a passage's location consists only of row numbers.
@@ -41,7 +41,7 @@ def is_rows_only(passage: Passage) -> bool:
 
 def list_quotable_spans(passage: Passage) -> list[Span]:
     """Return the spans of a passage that can be quoted alone: sentences except headings, or rows of a CSV file."""
-    if is_rows_only(passage):
+    if has_only_table_rows(passage):
         return [found.span() for found in _LINE.finditer(passage.text)]
     spans = list_sentence_spans(passage.text)
     return [span for span in spans if not _HEADING.match(passage.text, *span)] or spans
@@ -52,15 +52,15 @@ def extract_stems(text: str) -> frozenset[str]:
     return frozenset(word if word[0].isdigit() else word[:_STEM_CHARS].casefold() for word in _WORD.findall(text))
 
 
-class Spans:
+class PassageSpans:
     """The quotable spans of a passage. Words that occur in fewer spans have a higher weight."""
 
     def __init__(self, passage: Passage) -> None:
         self._text = passage.text
         spans = list_quotable_spans(passage)
-        if not is_rows_only(passage):
+        if not has_only_table_rows(passage):
             # guard: nearest-skips-scraps
-            spans = [span for span in spans if not _is_scrap(self._text, *span)] or spans
+            spans = [span for span in spans if not _is_fragment(self._text, *span)] or spans
         self._stems = {span: extract_stems(self._text[slice(*span)]) for span in spans}
         counts = Counter(chain.from_iterable(self._stems.values()))
         # Inverse document frequency (Robertson & Sparck Jones, 1976), as in BM25.
@@ -68,59 +68,61 @@ class Spans:
         # guard: nearest-common-words
         self._telling = frozenset(stem for stem, n in counts.items() if 2 * n <= max(2, len(spans)))
 
-    def find_nearest(self, wanted: frozenset[str], quoted: Sequence[Span]) -> Span | None:
-        """Return the span most similar to a sentence, or None. `wanted` are the sentence's stems.
+    def find_nearest_span(self, stems: frozenset[str], quoted_spans: Sequence[Span]) -> Span | None:
+        """Return the span most similar to a sentence, or None. `stems` are the sentence's stems.
 
-        None means that no span shares a distinctive word with the sentence. A span in `quoted` wins a tie, and also
-        wins over a span that shares only a year or a small number. A sentence with numbers gets a span that contains
-        one of them, preferably one that is neither a year nor a small number.
+        None means that no span shares a distinctive word with the sentence. A span in `quoted_spans` wins a tie, and
+        also wins over a span that shares only a year or a small number. A sentence with numbers gets a span that
+        contains one of them, preferably one that is neither a year nor a small number.
         """
-        figures = frozenset(filter(_is_figure, wanted))
+        figures = frozenset(filter(_is_number, stems))
         known = figures & self._telling
         sought = frozenset(stem for stem in known if not _SMALL_NUMBER.fullmatch(stem)) or known
-        every, own = [] if figures and quoted else list(self._stems), quoted
+        every, own = [] if figures and quoted_spans else list(self._stems), quoted_spans
         if sought:
             every = [span for span, found in self._stems.items() if sought & found]
-            own = [span for span in quoted if sought & self._get_stems(span)]
-        best, mine = self._find_best(wanted, every), self._find_best(wanted, own)
+            own = [span for span in quoted_spans if sought & self._get_stems(span)]
+        best, mine = self._find_best_span(stems, every), self._find_best_span(stems, own)
         # guard: nearest-lone-year
-        if quoted and best and _is_weak_match(self._find_shared(wanted, best) & self._telling):
+        if quoted_spans and best and _is_weak_match(self._find_shared_stems(stems, best) & self._telling):
             best = None
-        if mine and (best is None or len(self._find_shared(wanted, mine)) >= len(self._find_shared(wanted, best))):
+        if mine and (
+            best is None or len(self._find_shared_stems(stems, mine)) >= len(self._find_shared_stems(stems, best))
+        ):
             return mine
-        return best or next(iter(quoted), None)
+        return best or next(iter(quoted_spans), None)
 
-    def _find_best(self, wanted: frozenset[str], spans: Iterable[Span]) -> Span | None:
-        told = (span for span in spans if self._find_shared(wanted, span) & self._telling)
-        return max(told, key=lambda span: self._compute_similarity(wanted, span), default=None)
+    def _find_best_span(self, stems: frozenset[str], spans: Iterable[Span]) -> Span | None:
+        told = (span for span in spans if self._find_shared_stems(stems, span) & self._telling)
+        return max(told, key=lambda span: self._compute_similarity(stems, span), default=None)
 
-    def _compute_similarity(self, wanted: frozenset[str], span: Span) -> float:
+    def _compute_similarity(self, stems: frozenset[str], span: Span) -> float:
         """Return the Dice coefficient of the weighted stems.
 
         With this coefficient, the longest span does not always win.
         """
-        whole = self._compute_weight(wanted) + self._compute_weight(self._get_stems(span))
-        return 2 * self._compute_weight(self._find_shared(wanted, span)) / whole if whole else 0.0
+        whole = self._compute_total_weight(stems) + self._compute_total_weight(self._get_stems(span))
+        return 2 * self._compute_total_weight(self._find_shared_stems(stems, span)) / whole if whole else 0.0
 
-    def _find_shared(self, wanted: frozenset[str], span: Span) -> frozenset[str]:
-        return wanted & self._get_stems(span)
+    def _find_shared_stems(self, stems: frozenset[str], span: Span) -> frozenset[str]:
+        return stems & self._get_stems(span)
 
-    def _compute_weight(self, words: Iterable[str]) -> float:
-        return sum(self._weights.get(word, 0.0) for word in words)
+    def _compute_total_weight(self, stems: Iterable[str]) -> float:
+        return sum(self._weights.get(word, 0.0) for word in stems)
 
     def _get_stems(self, span: Span) -> frozenset[str]:
         return self._stems.get(span) or extract_stems(self._text[slice(*span)])
 
 
-def _is_figure(stem: str) -> bool:
+def _is_number(stem: str) -> bool:
     return any(map(str.isdigit, stem))
 
 
-def _is_weak_match(shared: frozenset[str]) -> bool:
-    return len(shared) == 1 and all(map(_SMALL_NUMBER.fullmatch, shared))
+def _is_weak_match(shared_stems: frozenset[str]) -> bool:
+    return len(shared_stems) == 1 and all(map(_SMALL_NUMBER.fullmatch, shared_stems))
 
 
-def _is_scrap(text: str, start: int, end: int) -> bool:
+def _is_fragment(text: str, start: int, end: int) -> bool:
     """Return whether a span is not worth quoting.
 
     That is the case for a table's header or rule, and for fewer than three words that are neither a sentence nor a row.
@@ -128,4 +130,4 @@ def _is_scrap(text: str, start: int, end: int) -> bool:
     """
     said = text[start:end]
     words = len(_WORD.findall(said))
-    return is_header(text, start, end) or (said.isascii() and words < (2 if _ROW_OR_SENTENCE.match(said) else 3))
+    return is_header_row(text, start, end) or (said.isascii() and words < (2 if _ROW_OR_SENTENCE.match(said) else 3))

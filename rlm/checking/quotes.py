@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 
-from ingest.storage.texts.normalize import is_invisible
+from ingest.storage.texts.normalize import is_invisible_character
 
 Span = tuple[int, int]
 
@@ -52,22 +52,22 @@ class _FoldedText:
     starts: Sequence[int]
     ends: Sequence[int]
 
-    def is_whole(self, start: int, end: int) -> bool:
+    def is_whole_match(self, start: int, end: int) -> bool:
         """Return whether a match fully covers each of its characters, and does not cut through a word or number."""
-        return self._is_edge(start) and self._is_edge(end)
+        return self._is_word_boundary(start) and self._is_word_boundary(end)
 
-    def _is_edge(self, at: int) -> bool:
-        if at in (0, len(self.text)) or " " in self.text[at - 1 : at + 1]:
+    def _is_word_boundary(self, position: int) -> bool:
+        if position in (0, len(self.text)) or " " in self.text[position - 1 : position + 1]:
             return True
         # A quotation may end at a character that folding drops, such as the apostrophe of a possessive.
-        return self.starts[at] != self.starts[at - 1] and (
-            self.starts[at] != self.ends[at - 1] or not is_inside_word(self.text, at)
+        return self.starts[position] != self.starts[position - 1] and (
+            self.starts[position] != self.ends[position - 1] or not is_inside_word(self.text, position)
         )
 
 
-def fold(text: str) -> str:
+def fold_text(text: str) -> str:
     """Return the text in the folded form used for comparison. Folding it again gives an equivalent text."""
-    return _fold(text).text
+    return _fold_text(text).text
 
 
 class QuotedText:
@@ -89,23 +89,23 @@ class QuotedText:
         found = locate_exactly(quote, self._text)
         if found is not None:
             return found
-        wanted = fold(quote)
+        wanted = fold_text(quote)
         for source in filter(None, (self._folded, self._joined)):
             for parts in ([wanted], _split_at_ellipses(wanted)):
-                span = _find_in_order(parts, source)
+                span = _find_parts_in_order(parts, source)
                 if span is not None:
                     return source.starts[span[0]], source.ends[span[1] - 1]
         return None
 
     @cached_property
     def _folded(self) -> "_FoldedText":
-        return _fold(self._text)
+        return _fold_text(self._text)
 
     @cached_property
     def _joined(self) -> "_FoldedText | None":
         """The folded text with words rejoined across line breaks, or None if no word is divided."""
         divided = {match.start(): match.end() for match in _DIVIDED_WORD.finditer(self._text)}
-        return _fold(self._text, divided) if divided else None
+        return _fold_text(self._text, divided) if divided else None
 
 
 def locate_exactly(quote: str, text: str) -> Span | None:
@@ -116,71 +116,73 @@ def locate_exactly(quote: str, text: str) -> Span | None:
     exact = quote.strip()
     if not any(map(str.isalnum, exact)):
         return None
-    return _find(exact, text, 0, lambda start, end: not is_inside_word(text, start) and not is_inside_word(text, end))
+    return _find_occurrence(
+        exact, text, 0, lambda start, end: not is_inside_word(text, start) and not is_inside_word(text, end)
+    )
 
 
-def _split_at_ellipses(wanted: str) -> list[str]:
+def _split_at_ellipses(quotation: str) -> list[str]:
     """Split a quotation at each ellipsis and strip punctuation from the parts.
 
     Return an empty list if a part is too short.
     """
-    parts = [part.strip(_EDGES) for part in _ELLIPSIS.split(wanted)]
+    parts = [part.strip(_EDGES) for part in _ELLIPSIS.split(quotation)]
     parts = [part for part in parts if part]
     shortest = _MIN_PART_CHARS if len(parts) > 1 else 1
     return parts if len(parts) <= _MAX_PARTS and all(len(part) >= shortest for part in parts) else []
 
 
-def _find_in_order(parts: Sequence[str], source: _FoldedText) -> Span | None:
+def _find_parts_in_order(parts: Sequence[str], source: _FoldedText) -> Span | None:
     if not parts or not parts[0]:
         return None
     at = 0
     for _ in range(_MAX_CHAIN_STARTS):
-        first = _find(parts[0], source.text, at, source.is_whole)
+        first = _find_occurrence(parts[0], source.text, at, source.is_whole_match)
         if first is None:
             return None
-        end = _find_end_of_rest(parts[1:], source, first[1])
+        end = _find_end_of_parts(parts[1:], source, first[1])
         if end is not None:
             return first[0], end
         at = first[0] + 1
     return None
 
 
-def _find_end_of_rest(parts: Sequence[str], source: _FoldedText, end: int) -> int | None:
+def _find_end_of_parts(parts: Sequence[str], source: _FoldedText, end: int) -> int | None:
     """Return the end of the last part, or None if a part is not close to the end of the previous one."""
     for part in parts:
-        found = _find(part, source.text, end, source.is_whole)
+        found = _find_occurrence(part, source.text, end, source.is_whole_match)
         if found is None or found[0] - end > MAX_ELLIPSIS_GAP:
             return None
         end = found[1]
     return end
 
 
-def _find(wanted: str, text: str, at: int, fits: Callable[[int, int], bool]) -> Span | None:
-    """Return the first occurrence for which `fits` returns true, or None.
+def _find_occurrence(quotation: str, text: str, position: int, is_valid: Callable[[int, int], bool]) -> Span | None:
+    """Return the first occurrence for which `is_valid` returns true, or None.
 
     The number of rejected occurrences is limited so that the time stays linear.
     """
-    for _ in range(max(16, 2 * len(text) // len(wanted))):
-        start = text.find(wanted, at)
+    for _ in range(max(16, 2 * len(text) // len(quotation))):
+        start = text.find(quotation, position)
         if start < 0:
             return None
-        if fits(start, start + len(wanted)):
-            return start, start + len(wanted)
-        at = start + 1
+        if is_valid(start, start + len(quotation)):
+            return start, start + len(quotation)
+        position = start + 1
     return None
 
 
-def is_inside_word(text: str, at: int) -> bool:
-    """Return whether the character at `at` continues a word of a cased script, a number, or an accented letter."""
-    if not 0 < at < len(text):
+def is_inside_word(text: str, position: int) -> bool:
+    """Return whether the character at `position` continues a cased word, a number, or an accented letter."""
+    if not 0 < position < len(text):
         return False
-    before, after = text[at - 1], text[at]
+    before, after = text[position - 1], text[position]
     if unicodedata.combining(after):
         return True
     if before in ".," and after.isdigit():
-        return at > 1 and text[at - 2].isdigit()
+        return position > 1 and text[position - 2].isdigit()
     if before.isdigit() and after in ".,":
-        return at + 1 < len(text) and text[at + 1].isdigit()
+        return position + 1 < len(text) and text[position + 1].isdigit()
     return _is_word_char(before) and _is_word_char(after)
 
 
@@ -188,18 +190,18 @@ def _is_word_char(char: str) -> bool:
     return char.isdigit() or char.lower() != char.upper()
 
 
-def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _FoldedText:
-    """Fold a string without the spans in `left_out`, which maps the start of each span to its end."""
+def _fold_text(text: str, omitted_spans: Mapping[int, int] = _NOTHING) -> _FoldedText:
+    """Fold a string without the spans in `omitted_spans`, which maps the start of each span to its end."""
     chars: list[str] = []
     starts, ends = array("l"), array("l")
     space = False
     start = 0
     while start < len(text):
-        if start in left_out:
-            start = left_out[start]
+        if start in omitted_spans:
+            start = omitted_spans[start]
             continue
         end = start + 1
-        while end < len(text) and end - start <= _MAX_MARKS and _is_joining_mark(text[end]):
+        while end < len(text) and end - start <= _MAX_MARKS and _is_combining_mark(text[end]):
             end += 1
         for char in _normalize_cluster(text[start:end]) if end - start > 1 else _normalize_char(text[start]):
             if char == " ":
@@ -222,16 +224,16 @@ def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _FoldedText:
     return _FoldedText("".join(chars), starts, ends)
 
 
-def _is_joining_mark(char: str) -> bool:
+def _is_combining_mark(char: str) -> bool:
     """Return whether a character is a combining mark.
 
     Normalization may reorder such a mark or merge it with the previous character.
     """
-    return char >= "\u0300" and _starts_with_mark(char)
+    return char >= "\u0300" and _starts_with_combining_mark(char)
 
 
 @lru_cache(maxsize=4096)
-def _starts_with_mark(char: str) -> bool:
+def _starts_with_combining_mark(char: str) -> bool:
     return unicodedata.combining(unicodedata.normalize("NFKD", char)[0]) != 0
 
 
@@ -249,6 +251,6 @@ def _simplify_char(char: str) -> str:
     if char.isspace() or char == "|":
         return " "
     category = unicodedata.category(char)
-    if char in _LEFT_OUT or category in ("Cf", "Cc") or is_invisible(char):
+    if char in _LEFT_OUT or category in ("Cf", "Cc") or is_invisible_character(char):
         return ""
     return "-" if category == "Pd" or char in _DASH_LIKE else char

@@ -90,17 +90,17 @@ class Corpus:
         texts: Texts,
         tenant_id: str = "",
         tables: RecordTables | None = None,
-        used: UsedVersions | None = None,
+        used_versions: UsedVersions | None = None,
         *,
-        withheld: WithheldSource = withhold_nothing,
+        withheld_source: WithheldSource = withhold_nothing,
     ) -> None:
         self.tenant_id = tenant_id
         self.documents = tuple(documents)
         self._texts = texts
         self._tables = tables
         self._places = SpanLocator(texts, tables)
-        self.used = used or UsedVersions(generate_work_id())
-        self._withheld = withheld
+        self.used = used_versions or UsedVersions(generate_work_id())
+        self._withheld = withheld_source
         self._by_version = {document.handle.version_id: document for document in self.documents}
         self._by_id = {document.handle.document_id: document for document in reversed(self.documents)}
 
@@ -114,7 +114,7 @@ class Corpus:
 
     def record_use(self, documents: Iterable[CorpusDocument]) -> None:
         """Record that the answer used content of these documents."""
-        self.used.add(document.handle.version_id for document in documents)
+        self.used.add_versions(document.handle.version_id for document in documents)
 
     def get_document(self, handle: Handle) -> CorpusDocument:
         """Return the document that a handle belongs to. Raises `UnknownHandleError`."""
@@ -130,15 +130,15 @@ class Corpus:
             )
         return document
 
-    def find_by_id(self, document_id: str) -> CorpusDocument | None:
+    def find_document_by_id(self, document_id: str) -> CorpusDocument | None:
         return self._by_id.get(document_id)
 
-    def find_by_name(self, name: str) -> CorpusDocument | None:
+    def find_document_by_name(self, name: str) -> CorpusDocument | None:
         """Return the first document with this id, name or title, or None."""
-        return self._by_name.get(name)
+        return self._documents_by_name.get(name)
 
     @cached_property
-    def _by_name(self) -> dict[str, CorpusDocument]:
+    def _documents_by_name(self) -> dict[str, CorpusDocument]:
         return {
             name: each for each in reversed(self.documents) for name in (each.title, each.name, each.handle.document_id)
         }
@@ -148,7 +148,7 @@ class Corpus:
 
         Raises `UnknownHandleError` if it is not in scope or its document has been deleted.
         """
-        with self.reading(self.get_document(handle)):
+        with self.record_reading(self.get_document(handle)):
             return self._texts.read(handle.version_id, handle.start, handle.end)
 
     def iter_texts(self, handles: Iterable[Handle]) -> Iterator[str]:
@@ -166,7 +166,7 @@ class Corpus:
 
     def load_text_map(self, document: CorpusDocument) -> TextMap:
         """Load the positions of a document's chunks and pages, without its text. Raises `UnknownHandleError`."""
-        with self.reading(document):
+        with self.record_reading(document):
             return self._texts.load_map(document.handle.version_id)
 
     def load_tables(self, document: CorpusDocument) -> Sequence[RecordTable]:
@@ -174,20 +174,24 @@ class Corpus:
 
         Raises `DocumentUnreadableError` if they cannot be read.
         """
-        with self.reading_stored(document):
+        with self.detect_changed_content(document):
             tables = self._tables.load_tables(document.handle.version_id) if self._tables is not None else ()
         if tables:
             self.record_use([document])
         return tables
 
-    def load_rows(self, document: CorpusDocument, table: int, numbers: Sequence[int] | range) -> Sequence[RecordRow]:
+    def load_rows(
+        self, document: CorpusDocument, table: int, row_numbers: Sequence[int] | range
+    ) -> Sequence[RecordRow]:
         """Load rows of a document's record table. Row numbers start at 1.
 
         Raises `UnknownHandleError` if the document is not in scope.
         """
-        with self.reading(document):
+        with self.record_reading(document):
             return (
-                self._tables.load_rows(document.handle.version_id, table, numbers) if self._tables is not None else ()
+                self._tables.load_rows(document.handle.version_id, table, row_numbers)
+                if self._tables is not None
+                else ()
             )
 
     def load_heading_path(self, span: Handle) -> tuple[str, ...]:
@@ -209,16 +213,16 @@ class Corpus:
         The result is empty if the file's format has no pages or similar units.
         """
         self.record_use([document])
-        return self._places.locate(document.handle.version_id, start, end)
+        return self._places.locate_span(document.handle.version_id, start, end)
 
-    def load_passage(self, span: Handle, *, around: int = 0) -> Passage:
-        """Load a span as a citable passage, with `around` code points of context on either side.
+    def load_passage(self, span: Handle, *, context_chars: int = 0) -> Passage:
+        """Load a span as a citable passage, with `context_chars` code points of context on either side.
 
         The heading path and page are those at the start of the span. Raises `UnknownHandleError` if the span is not in
         scope.
         """
         document = self.get_document(span)
-        window = document.handle[max(0, span.start - around) : span.end + around]
+        window = document.handle[max(0, span.start - context_chars) : span.end + context_chars]
         location = self.load_location(document, span.start, span.end)
         return Passage(
             document_id=span.document_id,
@@ -245,22 +249,22 @@ class Corpus:
         count = min(count, len(self.documents))
         return [self.documents[at * len(self.documents) // count] for at in range(count)]
 
-    def restrict_to(self, handles: Iterable[Handle]) -> "Corpus":
+    def restrict_to_documents(self, handles: Iterable[Handle]) -> "Corpus":
         """Return a corpus with only the documents of these handles, in the order of this corpus."""
         wanted = {self.get_document(handle).handle.version_id for handle in handles}
         documents = (each for each in self.documents if each.handle.version_id in wanted)
-        return Corpus(documents, self._texts, self.tenant_id, self._tables, self.used, withheld=self._withheld)
+        return Corpus(documents, self._texts, self.tenant_id, self._tables, self.used, withheld_source=self._withheld)
 
-    def refresh_withheld(self) -> None:
+    def refresh_hidden_documents(self) -> None:
         """Refresh the set of hidden documents immediately, before new work starts."""
         self._withheld(at_once=True)
 
-    def is_open(self, document: CorpusDocument) -> bool:
+    def is_visible(self, document: CorpusDocument) -> bool:
         """Return whether the document is still visible to the principal."""
         return document.handle.document_id not in self._withheld()
 
     @contextmanager
-    def reading(self, document: CorpusDocument) -> Iterator[None]:
+    def record_reading(self, document: CorpusDocument) -> Iterator[None]:
         """Record that the `with` block reads a document.
 
         Raises `DocumentGoneError` if the document was hidden or deleted after the corpus was opened, or if the block
@@ -268,17 +272,17 @@ class Corpus:
         """
         gone = f"Document {document.handle.document_id} was deleted, replaced or hidden after the question was asked."
         # guard: tools-check-readers
-        if not self.is_open(document):
+        if not self.is_visible(document):
             raise DocumentGoneError(gone)
         self.record_use([document])
         try:
-            with self.reading_stored(document):
+            with self.detect_changed_content(document):
                 yield
         except KeyError as error:
             raise DocumentGoneError(gone) from error
 
     @contextmanager
-    def reading_stored(self, document: CorpusDocument) -> Iterator[None]:
+    def detect_changed_content(self, document: CorpusDocument) -> Iterator[None]:
         """Raise `DocumentUnreadableError` if the `with` block detects that a document's stored content was changed.
 
         The document is also reported as unreadable in the answer.
@@ -296,9 +300,9 @@ def open_corpus(
     texts: Texts,
     scope: AnswerScope,
     tables: RecordTables | None = None,
-    used: UsedVersions | None = None,
+    used_versions: UsedVersions | None = None,
     *,
-    withheld: WithheldSource = withhold_nothing,
+    withheld_source: WithheldSource = withhold_nothing,
 ) -> Corpus:
     """Open the current versions of the documents in a scope. Later additions and changes are not included."""
     documents: list[CorpusDocument] = []
@@ -314,27 +318,27 @@ def open_corpus(
     ):
         documents += map(_build_document, page)
         after = page[-1].sequence
-    return Corpus(documents, texts, scope.tenant_id, tables, used, withheld=withheld)
+    return Corpus(documents, texts, scope.tenant_id, tables, used_versions, withheld_source=withheld_source)
 
 
-def _build_document(active: ActiveDocument) -> CorpusDocument:
+def _build_document(active_document: ActiveDocument) -> CorpusDocument:
     return CorpusDocument(
-        handle=Handle(active.document_id, active.version_id, 0, active.characters),
-        title=active.title,
-        name=active.name,
-        collection=active.collection,
-        tokens=active.tokens or estimate_tokens_from_length(active.characters),
-        attributes=active.attributes,
-        media_type=active.media_type,
+        handle=Handle(active_document.document_id, active_document.version_id, 0, active_document.characters),
+        title=active_document.title,
+        name=active_document.name,
+        collection=active_document.collection,
+        tokens=active_document.tokens or estimate_tokens_from_length(active_document.characters),
+        attributes=active_document.attributes,
+        media_type=active_document.media_type,
     )
 
 
-def estimate_tokens_from_length(characters: int) -> int:
+def estimate_tokens_from_length(character_count: int) -> int:
     """Estimate the number of tokens from the length of English text.
 
     Text in other languages has more tokens per character.
     """
-    return round(characters / CHARS_PER_TOKEN)
+    return round(character_count / CHARS_PER_TOKEN)
 
 
 @dataclass(frozen=True)
@@ -365,41 +369,41 @@ def list_sections(corpus: Corpus, handle: Handle) -> list[Section]:
     return sections
 
 
-def iter_section_spans(text: TextMap) -> Iterator[tuple[tuple[str, ...], int, int]]:
+def iter_section_spans(text_map: TextMap) -> Iterator[tuple[tuple[str, ...], int, int]]:
     """Yield the heading path, start and end of each section of a text.
 
     In a text without headings, each page, slide or sheet is a section.
     """
-    if text.layout.headings or not text.layout.places:
-        firsts = [next(group) for _, group in groupby(text.chunks, key=lambda chunk: chunk.heading_path)]
+    if text_map.layout.headings or not text_map.layout.places:
+        firsts = [next(group) for _, group in groupby(text_map.chunks, key=lambda chunk: chunk.heading_path)]
         begins = [(first.heading_path, first.start) for first in firsts]
     else:
-        begins = [((), place.start) for place in text.layout.places]
-    ends = [*(start for _, start in begins[1:]), text.characters]
+        begins = [((), place.start) for place in text_map.layout.places]
+    ends = [*(start for _, start in begins[1:]), text_map.characters]
     for (path, start), end in zip(begins, ends, strict=True):
         if start < end:
             yield path, start, end
 
 
-def select_samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Handle]:
+def select_sample_spans(corpus: Corpus, *, document_count: int = 3, max_chars: int = 500) -> list[Handle]:
     """Return spans at the beginning of evenly spaced documents, and at the end of the last one."""
-    documents = corpus.sample_documents(count)
-    found = [document.handle[:characters] for document in documents]
-    if documents and documents[-1].characters > characters:
+    documents = corpus.sample_documents(document_count)
+    found = [document.handle[:max_chars] for document in documents]
+    if documents and documents[-1].characters > max_chars:
         whole = documents[-1].handle
-        found.append(whole[max(characters, len(whole) - characters) :])
+        found.append(whole[max(max_chars, len(whole) - max_chars) :])
     return found
 
 
-def restrict_scope(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:
-    """Return the scope for searching only `part`. `whole` is the corpus that was opened for `scope`.
+def restrict_scope(subset: Corpus, corpus: Corpus, scope: AnswerScope) -> AnswerScope:
+    """Return the scope for searching only `subset`. `corpus` is the corpus that was opened for `scope`.
 
-    The scope is limited to the documents of `part`, because the best hits over all documents might include none of
+    The scope is limited to the documents of `subset`, because the best hits over all documents might include none of
     them.
     """
-    if len(part.documents) >= min(len(whole.documents), _MAX_NAMED + 1):
+    if len(subset.documents) >= min(len(corpus.documents), _MAX_NAMED + 1):
         return scope
-    return replace(scope, documents=tuple(each.handle.document_id for each in part.documents))
+    return replace(scope, documents=tuple(each.handle.document_id for each in subset.documents))
 
 
 def build_handle(passage: Passage) -> Handle:

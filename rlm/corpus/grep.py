@@ -88,28 +88,35 @@ def grep(
     cursor: str | None = None,
     ignore_case: bool = False,
     spans: Sequence[Handle] | None = None,
-    seconds: float = 20.0,
+    timeout_seconds: float = 20.0,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> GrepPage:
-    """Return a page of at most `limit` matches found within `seconds`. Empty matches are ignored.
+    """Return a page of at most `limit` matches found within `timeout_seconds`. Empty matches are ignored.
 
     Only the given spans are searched, in the given order. Without spans, all documents are searched. Raises
     `PatternError` if the pattern is invalid or makes no progress within its time limit.
     """
     compiled = compile_pattern(pattern, ignore_case=ignore_case)
-    walk = PatternWalk(corpus, compiled, spans=spans, place=_parse_cursor(cursor), seconds=seconds, cancelled=cancelled)
+    walk = PatternScan(
+        corpus,
+        compiled,
+        spans=spans,
+        start_position=_parse_cursor(cursor),
+        timeout_seconds=timeout_seconds,
+        cancelled=cancelled,
+    )
     limit = max(1, min(limit, MAX_HITS))
     hits: list[GrepHit] = []
     try:
         for found in walk:
-            hits.append(found.to_hit())
+            hits.append(found.build_hit())
             if len(hits) == limit:
-                return GrepPage(tuple(hits), walk.list_searched(), walk.cursor)
+                return GrepPage(tuple(hits), walk.list_searched_spans(), walk.cursor)
     except TimeoutError as error:
         if walk.cursor == (cursor or "0:0"):
             raise PatternError(f"The search for the pattern {pattern[:80]!r} exceeded its time limit.") from error
-        return GrepPage(tuple(hits), walk.list_searched(), walk.cursor)
-    return GrepPage(tuple(hits), walk.list_searched(), None)
+        return GrepPage(tuple(hits), walk.list_searched_spans(), walk.cursor)
+    return GrepPage(tuple(hits), walk.list_searched_spans(), None)
 
 
 def count_matches(
@@ -118,7 +125,7 @@ def count_matches(
     *,
     ignore_case: bool = False,
     spans: Sequence[Handle] | None = None,
-    seconds: float = 60.0,
+    timeout_seconds: float = 60.0,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> GrepCount:
     """Count the matches of a pattern, in total and by document.
@@ -126,14 +133,14 @@ def count_matches(
     Raises `PatternError` under the same conditions as `grep`.
     """
     compiled = compile_pattern(pattern, ignore_case=ignore_case)
-    walk = PatternWalk(corpus, compiled, spans=spans, seconds=seconds, cancelled=cancelled)
+    walk = PatternScan(corpus, compiled, spans=spans, timeout_seconds=timeout_seconds, cancelled=cancelled)
     counts: Counter[str] = Counter()
     complete = True
     try:
         counts.update(found.document.handle.document_id for found in walk)
     except TimeoutError:
         complete = False
-    return GrepCount(counts.total(), dict(counts), walk.list_searched(), complete)
+    return GrepCount(counts.total(), dict(counts), walk.list_searched_spans(), complete)
 
 
 @dataclass(frozen=True)
@@ -153,7 +160,7 @@ class PatternMatch:
     def handle(self) -> Handle:
         return self._build_handle(self.start, self.end)
 
-    def to_hit(self) -> GrepHit:
+    def build_hit(self) -> GrepHit:
         first = self.text.rfind("\n", 0, self.start) + 1
         newline = self.text.find("\n", self.end)
         last = len(self.text) if newline < 0 else newline
@@ -171,7 +178,7 @@ class PatternMatch:
         return self.document.handle[self.begin + start : self.begin + end]
 
 
-class PatternWalk:
+class PatternScan:
     """Yields the non-empty matches in spans of documents, in order. `cursor` is the current position.
 
     A match can look behind at text before its span, but cannot look ahead at text after it.
@@ -186,16 +193,16 @@ class PatternWalk:
         pattern: Any,  # noqa: ANN401 - `regex` has no types
         *,
         spans: Sequence[Handle] | None = None,
-        place: tuple[int, int] = (0, 0),
-        seconds: float,
+        start_position: tuple[int, int] = (0, 0),
+        timeout_seconds: float,
         cancelled: Callable[[], bool] = not_cancelled,
     ) -> None:
         self._corpus = corpus
         self._pattern = pattern
         self._spans = [each.handle for each in corpus.documents] if spans is None else spans
-        self._begun = place
-        self._ordinal, self._offset = place
-        self._deadline = time.monotonic() + seconds
+        self._begun = start_position
+        self._ordinal, self._offset = start_position
+        self._deadline = time.monotonic() + timeout_seconds
         self._cancelled = cancelled
         self._stepping = False
         self._unread: set[int] = set()
@@ -204,7 +211,7 @@ class PatternWalk:
     def cursor(self) -> str:
         return f"{self._ordinal}:{self._offset}"
 
-    def list_searched(self) -> tuple[Handle, ...]:
+    def list_searched_spans(self) -> tuple[Handle, ...]:
         """Return the spans between the start of the walk and its current position, without unreadable documents."""
         first, offset = self._begun
         spans = [*self._spans[first : self._ordinal]]
@@ -233,7 +240,7 @@ class PatternWalk:
         text = self._corpus.load_text(document.handle[begin : min(place + _WINDOW + _OVERLAP, span.end)])
         self._stepping = False
         while place < last:
-            match = self._search(text, place - begin, last - begin)
+            match = self._find_match(text, place - begin, last - begin)
             if match is None or begin + match.start() >= last:
                 break
             place = begin + max(match.end(), match.start() + 1)
@@ -242,8 +249,8 @@ class PatternWalk:
                 yield PatternMatch(document, begin, text, match.start(), match.end())
         self._offset = max(place, last) - span.start
 
-    def _search(self, text: str, start: int, last: int) -> Any:  # noqa: ANN401 - `regex` has no types
-        """Return the first match that begins before `last`, or None. The result may also be a match that begins later.
+    def _find_match(self, text: str, start: int, stop: int) -> Any:  # noqa: ANN401 - `regex` has no types
+        """Return the first match that begins before `stop`, or None. The result may also be a match that begins later.
 
         A search that takes too long is abandoned. The positions are then tried one by one, which gives the same result.
         """
@@ -252,16 +259,16 @@ class PatternWalk:
                 return self._pattern.search(text, start, timeout=self._compute_step_seconds(), concurrent=True)
             except TimeoutError:
                 self._stepping = True
-        places = range(start, min(last, len(text)))
-        return next((match for place in places if (match := self._match(text, place)) is not None), None)
+        places = range(start, min(stop, len(text)))
+        return next((match for place in places if (match := self._match_at_position(text, place)) is not None), None)
 
-    def _match(self, text: str, place: int) -> Any:  # noqa: ANN401 - `regex` has no types
-        """Return the match that begins at `place`. Raises `TimeoutError` if matching takes longer than one step."""
+    def _match_at_position(self, text: str, position: int) -> Any:  # noqa: ANN401 - `regex` has no types
+        """Return the match that begins at `position`. Raises `TimeoutError` if matching takes longer than one step."""
         step = self._compute_step_seconds()
         try:
-            return self._pattern.match(text, place, timeout=min(step, _QUICK_SECONDS))
+            return self._pattern.match(text, position, timeout=min(step, _QUICK_SECONDS))
         except TimeoutError:
-            return self._pattern.match(text, place, timeout=step, concurrent=True)
+            return self._pattern.match(text, position, timeout=step, concurrent=True)
 
     def _compute_step_seconds(self) -> float:
         if self._cancelled():

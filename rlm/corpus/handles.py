@@ -27,10 +27,10 @@ class Handle:
     def __bool__(self) -> bool:
         return True
 
-    def __getitem__(self, part: slice) -> "Handle":
-        if not isinstance(part, slice) or part.step not in (None, 1):
+    def __getitem__(self, bounds: slice) -> "Handle":
+        if not isinstance(bounds, slice) or bounds.step not in (None, 1):
             raise TypeError("a handle can only be sliced without a step: handle[a:b]")
-        start, end, _ = part.indices(len(self))
+        start, end, _ = bounds.indices(len(self))
         return Handle(self.document_id, self.version_id, self.start + start, self.start + max(start, end))
 
     def contains(self, other: "Handle") -> bool:
@@ -38,14 +38,14 @@ class Handle:
         return self.version_id == other.version_id and self.start <= other.start and other.end <= self.end
 
 
-def merge_spans(spans: Iterable[Handle], *, touching: bool = True) -> list[Handle]:
+def merge_spans(spans: Iterable[Handle], *, merge_adjacent: bool = True) -> list[Handle]:
     """Return the spans of one version in order, with overlapping spans merged.
 
-    If `touching` is true, adjacent spans are also merged.
+    If `merge_adjacent` is true, adjacent spans are also merged.
     """
     found: list[Handle] = []
     for span in sorted(spans, key=lambda each: (each.start, each.end)):
-        if found and (span.start < found[-1].end or (touching and span.start == found[-1].end)):
+        if found and (span.start < found[-1].end or (merge_adjacent and span.start == found[-1].end)):
             last = found[-1]
             found[-1] = Handle(last.document_id, last.version_id, last.start, max(last.end, span.end))
         else:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from rlm.corpus.corpus import Corpus
-from rlm.corpus.grep import PatternWalk, compile_pattern
+from rlm.corpus.grep import PatternScan, compile_pattern
 from rlm.corpus.handles import Handle
 from rlm.errors import DocumentUnreadableError, PatternError, iter_unless_cancelled, not_cancelled
 
@@ -21,7 +21,7 @@ _ROWS_READ = 50_000  # Maximum number of rows loaded at a time.
 _PATTERN_SECONDS = 60.0
 
 
-class SplitBy(StrEnum):
+class SplitMethod(StrEnum):
     """The ways to split text into records."""
 
     ROW = "row"
@@ -41,15 +41,15 @@ class Record:
     values: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
-def select_splitting(corpus: Corpus, spans: Sequence[Handle]) -> SplitBy:
+def select_split_method(corpus: Corpus, spans: Sequence[Handle]) -> SplitMethod:
     """Return the default way to split: by rows if every document has record tables, otherwise by lines."""
     documents = {span.version_id: corpus.get_document(span) for span in spans}.values()
-    return SplitBy.ROW if documents and all(map(corpus.load_tables, documents)) else SplitBy.LINE
+    return SplitMethod.ROW if documents and all(map(corpus.load_tables, documents)) else SplitMethod.LINE
 
 
 def split_records(
     corpus: Corpus,
-    by: SplitBy,
+    method: SplitMethod,
     pattern: str = "",
     *,
     spans: Sequence[Handle] | None = None,
@@ -60,33 +60,33 @@ def split_records(
     Raises `ValueError` if a required pattern is missing or an unexpected one is passed, `PatternError` if the pattern
     is invalid or takes too long, and `RunCancelledError` if the run was cancelled.
     """
-    if bool(pattern) != (by in (SplitBy.START, SplitBy.SEPARATOR)):
-        raise ValueError(f"splitting by {by} {'does not take' if pattern else 'requires'} a pattern")
+    if bool(pattern) != (method in (SplitMethod.START, SplitMethod.SEPARATOR)):
+        raise ValueError(f"splitting by {method} {'does not take' if pattern else 'requires'} a pattern")
     for span in [each.handle for each in corpus.documents] if spans is None else spans:
         with suppress(DocumentUnreadableError):  # The answer reports that the document was skipped.
-            if by is SplitBy.ROW:
+            if method is SplitMethod.ROW:
                 yield from iter_unless_cancelled(_iter_rows(corpus, span), cancelled)
             else:
                 yield from map(
-                    Record, iter_unless_cancelled(_cut_span(corpus, span, by, pattern, cancelled), cancelled)
+                    Record, iter_unless_cancelled(_split_span(corpus, span, method, pattern, cancelled), cancelled)
                 )
 
 
-def _cut_span(
-    corpus: Corpus, span: Handle, by: SplitBy, pattern: str, cancelled: Callable[[], bool]
+def _split_span(
+    corpus: Corpus, span: Handle, method: SplitMethod, pattern: str, cancelled: Callable[[], bool]
 ) -> Iterator[Handle]:
-    match by:
-        case SplitBy.DOCUMENT:
+    match method:
+        case SplitMethod.DOCUMENT:
             yield from [span] if len(span) else []
-        case SplitBy.CHUNK:
+        case SplitMethod.CHUNK:
             document = corpus.get_document(span)
             for chunk in corpus.load_text_map(document).chunks:
                 if span.start <= chunk.start and chunk.end <= span.end:
                     yield document.handle[chunk.start : chunk.end]
-        case SplitBy.LINE:
+        case SplitMethod.LINE:
             yield from _iter_lines(corpus, span)
         case _:
-            yield from _trim_spans(corpus, _split_at_matches(corpus, span, by, pattern, cancelled))
+            yield from _trim_spans(corpus, _split_at_matches(corpus, span, method, pattern, cancelled))
 
 
 def _iter_rows(corpus: Corpus, span: Handle) -> Iterator[Record]:
@@ -102,7 +102,7 @@ def _iter_rows(corpus: Corpus, span: Handle) -> Iterator[Record]:
 
 
 def _iter_lines(corpus: Corpus, span: Handle) -> Iterator[Handle]:
-    for begin, text in _iter_windows(corpus, span):
+    for begin, text in _iter_text_windows(corpus, span):
         at = begin
         for line in text.split("\n"):
             if stripped := line.strip():
@@ -111,7 +111,7 @@ def _iter_lines(corpus: Corpus, span: Handle) -> Iterator[Handle]:
             at += len(line) + 1
 
 
-def _iter_windows(corpus: Corpus, span: Handle) -> Iterator[tuple[int, str]]:
+def _iter_text_windows(corpus: Corpus, span: Handle) -> Iterator[tuple[int, str]]:
     """Yield the text in pieces that end at line boundaries.
 
     A piece exceeds the window size only if it consists of a single long line.
@@ -130,14 +130,14 @@ def _iter_windows(corpus: Corpus, span: Handle) -> Iterator[tuple[int, str]]:
 
 
 def _split_at_matches(
-    corpus: Corpus, span: Handle, by: SplitBy, pattern: str, cancelled: Callable[[], bool]
+    corpus: Corpus, span: Handle, method: SplitMethod, pattern: str, cancelled: Callable[[], bool]
 ) -> list[Handle]:
     """Split a span at the matches of a pattern.
 
     A separator pattern matches between the returned spans; a start pattern matches at the beginning of each.
     """
-    matches = _list_matches(corpus, span, pattern, cancelled)
-    if by is SplitBy.START:
+    matches = _list_match_offsets(corpus, span, pattern, cancelled)
+    if method is SplitMethod.START:
         return [span[start:end] for start, end in pairwise([*(start for start, _ in matches), len(span)])]
     edges = [(0, 0), *matches, (len(span), len(span))]
     return [span[end:start] for (_, end), (start, _) in pairwise(edges)]
@@ -151,10 +151,12 @@ def _trim_spans(corpus: Corpus, spans: Sequence[Handle]) -> Iterator[Handle]:
             yield span[start : start + len(stripped)]
 
 
-def _list_matches(corpus: Corpus, span: Handle, pattern: str, cancelled: Callable[[], bool]) -> list[tuple[int, int]]:
+def _list_match_offsets(
+    corpus: Corpus, span: Handle, pattern: str, cancelled: Callable[[], bool]
+) -> list[tuple[int, int]]:
     """Return the positions where the pattern matches, as offsets within the span."""
     compiled = compile_pattern(pattern)
-    walk = PatternWalk(corpus, compiled, spans=[span], seconds=_PATTERN_SECONDS, cancelled=cancelled)
+    walk = PatternScan(corpus, compiled, spans=[span], timeout_seconds=_PATTERN_SECONDS, cancelled=cancelled)
     try:
         return [(found.handle.start - span.start, found.handle.end - span.start) for found in walk]
     except TimeoutError as error:

@@ -16,7 +16,7 @@ class DocumentAccess(Protocol):
 
     def load_corpus_version(self, tenant_id: str) -> int: ...
 
-    def list_closed_documents(self, tenant_id: str, readers: frozenset[str]) -> Collection[str]:
+    def list_hidden_documents(self, tenant_id: str, readers: frozenset[str]) -> Collection[str]:
         """Return the documents that these readers are not allowed to see."""
 
 
@@ -49,7 +49,7 @@ class WithheldDocuments:
             with self._lock:
                 version = self._access.load_corpus_version(self._tenant_id)
                 if version != self._version:
-                    self._closed = frozenset(self._access.list_closed_documents(self._tenant_id, self._readers))
+                    self._closed = frozenset(self._access.list_hidden_documents(self._tenant_id, self._readers))
                     self._version = version
                 self._looked = self._clock()
         return self._closed

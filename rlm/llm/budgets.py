@@ -87,12 +87,12 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
         )
 
-    def subtract(self, part: "Usage") -> "Usage":
-        """Return this usage minus `part`. No amount is less than 0."""
+    def subtract(self, other: "Usage") -> "Usage":
+        """Return this usage minus `other`. No amount is less than 0."""
         return Usage(
-            max(0, self.calls - part.calls),
-            max(0, self.prompt_tokens - part.prompt_tokens),
-            max(0, self.completion_tokens - part.completion_tokens),
+            max(0, self.calls - other.calls),
+            max(0, self.prompt_tokens - other.prompt_tokens),
+            max(0, self.completion_tokens - other.completion_tokens),
         )
 
 
@@ -155,11 +155,11 @@ class Budget:
         self,
         limits: Limits,
         *,
-        spent: Amount = NO_AMOUNT,
+        initial_spending: Amount = NO_AMOUNT,
         elapsed_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         _parent: "Budget | None" = None,
-        _kept_back: Amount = NO_AMOUNT,
+        _reserve: Amount = NO_AMOUNT,
     ) -> None:
         self.limits = limits
         self.waits = False
@@ -167,11 +167,11 @@ class Budget:
         self._within: WeakSet[Budget] = WeakSet()
         if _parent is not None:
             _parent.root._within.add(self)
-        self.kept_back = _kept_back
+        self.kept_back = _reserve
         self._lock: threading.Lock = threading.Lock() if _parent is None else _parent._lock
         self._clock = clock
         self._begun = clock() - elapsed_seconds
-        self._settled = spent
+        self._settled = initial_spending
         self._reserved = NO_AMOUNT
 
     @property
@@ -180,7 +180,7 @@ class Budget:
         return self if self._parent is None else self._parent.root
 
     @property
-    def spent(self) -> Amount:
+    def spending(self) -> Amount:
         """The actual spending of finished calls, for this budget and all its descendants."""
         with self._lock:
             return self._settled
@@ -189,12 +189,12 @@ class Budget:
     def elapsed_seconds(self) -> float:
         return self._clock() - self._begun
 
-    def get_remaining(self) -> Limits:
+    def get_remaining_limits(self) -> Limits:
         """Return the amounts that can still be reserved. Calls in progress count with their full reservations."""
         with self._lock:
             return self._compute_remaining()
 
-    def build_child(self, limits: Limits | None = None) -> "Budget":
+    def create_child(self, limits: Limits | None = None) -> "Budget":
         """Create a budget for a sub-run, with `limits` capped by the remaining amounts of this budget.
 
         No amount is set aside for the child, because sibling budgets share the remaining amounts. Raises
@@ -216,7 +216,7 @@ class Budget:
         with self._lock:
             self.limits = self.limits.narrow_to(limits)
 
-    def raise_limits(self, added: Limits) -> None:
+    def raise_limits(self, increase: Limits) -> None:
         """Raise the limits of the whole run and of every budget within it.
 
         Unlimited resources stay unlimited. The time limit is not raised, because sub-runs have no time limit of their
@@ -227,11 +227,11 @@ class Budget:
                 raised = {
                     name: limit + more
                     for name in _SPENDABLE
-                    if (limit := getattr(budget.limits, name)) is not None and (more := getattr(added, name))
+                    if (limit := getattr(budget.limits, name)) is not None and (more := getattr(increase, name))
                 }
                 budget.limits = replace(budget.limits, **raised)
 
-    def build_with_reserve(self, amount: Amount) -> "Budget":
+    def create_budget_with_reserve(self, amount: Amount) -> "Budget":
         """Create a child budget of the same depth, which leaves `amount` of this budget in reserve.
 
         At most a tenth of each limit is reserved.
@@ -241,7 +241,7 @@ class Budget:
             for name, wanted in vars(amount).items()
         }
         with self._lock:
-            return Budget(self._compute_remaining(), clock=self._clock, _parent=self, _kept_back=Amount(**kept))
+            return Budget(self._compute_remaining(), clock=self._clock, _parent=self, _reserve=Amount(**kept))
 
     def reserve(self, *, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> "Reservation":
         """Reserve the cost of one call, with its maximum number of tokens, before the call is sent.
@@ -255,22 +255,24 @@ class Budget:
         amount = Amount(1, prompt_tokens, completion_tokens, dollars)
         with self._lock:
             # guard: budget-of-ancestors
-            for budget, kept in self._iter_upwards():
-                budget._require_available(amount, kept, priced=price is not None)
-            self._update_totals(reserved=amount)
+            for budget, kept in self._iter_budget_and_ancestors():
+                budget._require_available(amount, kept, has_price=price is not None)
+            self._update_totals(reserved_amount=amount)
         return Reservation(self, amount, price)
 
     def charge(self, *, calls: int, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> None:
         """Charge the spending of an earlier attempt, even beyond the limits, because no request is sent for it."""
         dollars = price.compute_cost(prompt_tokens, completion_tokens) if price else Decimal(0)
         with self._lock:
-            self._update_totals(reserved=NO_AMOUNT, settled=Amount(calls, prompt_tokens, completion_tokens, dollars))
+            self._update_totals(
+                reserved_amount=NO_AMOUNT, settled_amount=Amount(calls, prompt_tokens, completion_tokens, dollars)
+            )
 
     def _get_limit(self, name: str) -> Any:  # noqa: ANN401 - whole tokens, or decimal dollars
         both = self.limits.tokens if name in ("prompt_tokens", "completion_tokens") else None
         return _select_smaller(getattr(self.limits, name), both)
 
-    def _iter_upwards(self) -> Iterator[tuple["Budget", Amount]]:
+    def _iter_budget_and_ancestors(self) -> Iterator[tuple["Budget", Amount]]:
         """Yield this budget and its ancestors, each with the amount that it reserves from callers of this budget."""
         budget: Budget | None = self
         kept = NO_AMOUNT
@@ -280,17 +282,17 @@ class Budget:
             budget = budget._parent
 
     def _compute_remaining(self) -> Limits:
-        rest = self._compute_rest(NO_AMOUNT)
-        for budget, kept in self._iter_upwards():
-            rest = rest.narrow_to(Limits(**{**vars(budget._compute_rest(kept)), "depth": rest.depth}))
+        rest = self._compute_own_remaining(NO_AMOUNT)
+        for budget, kept in self._iter_budget_and_ancestors():
+            rest = rest.narrow_to(Limits(**{**vars(budget._compute_own_remaining(kept)), "depth": rest.depth}))
         return rest
 
-    def _compute_rest(self, kept: Amount) -> Limits:
+    def _compute_own_remaining(self, reserve: Amount) -> Limits:
         """Return the remaining amounts of this budget, ignoring its ancestors.
 
         An amount is never negative, even if a call used more than it reserved.
         """
-        used = self._settled + self._reserved + kept
+        used = self._settled + self._reserved + reserve
         left = {
             name: None if limit is None else max(type(limit)(0), limit - getattr(used, name))
             for name in _SPENDABLE
@@ -300,16 +302,16 @@ class Budget:
         left["seconds"] = None if seconds is None else max(0.0, seconds - self.elapsed_seconds)
         return Limits(**left, depth=self.limits.depth)
 
-    def _require_available(self, amount: Amount, kept: Amount, *, priced: bool) -> None:
+    def _require_available(self, amount: Amount, reserve: Amount, *, has_price: bool) -> None:
         limits = self.limits
-        if limits.dollars is not None and not priced:
+        if limits.dollars is not None and not has_price:
             raise UnpricedModelError("This model has no price, so a limit in dollars cannot be enforced.")
         if limits.seconds is not None and self.elapsed_seconds >= limits.seconds:
             raise BudgetExhaustedError(
                 f"The time limit of {limits.seconds:g} seconds has been reached.", resource="seconds"
             )
         for name in _SPENDABLE:
-            limit, asked, back = getattr(limits, name), getattr(amount, name), getattr(kept, name)
+            limit, asked, back = getattr(limits, name), getattr(amount, name), getattr(reserve, name)
             settled, reserved = getattr(self._settled, name), getattr(self._reserved, name)
             # guard: budget-reservations
             if limit is not None and settled + reserved + asked + back > limit:
@@ -322,10 +324,10 @@ class Budget:
                     may_fit_later=settled + asked + back <= limit and reserved > getattr(NO_AMOUNT, name),
                 )
 
-    def _update_totals(self, *, reserved: Amount, settled: Amount = NO_AMOUNT) -> None:
-        for budget, _ in self._iter_upwards():
-            budget._reserved += reserved
-            budget._settled += settled
+    def _update_totals(self, *, reserved_amount: Amount, settled_amount: Amount = NO_AMOUNT) -> None:
+        for budget, _ in self._iter_budget_and_ancestors():
+            budget._reserved += reserved_amount
+            budget._settled += settled_amount
 
 
 class Reservation:
@@ -343,17 +345,17 @@ class Reservation:
         Usage beyond the reservation counts in full.
         """
         dollars = self._price.compute_cost(prompt_tokens, completion_tokens) if self._price else Decimal(0)
-        self._close(Amount(1, prompt_tokens, completion_tokens, dollars))
+        self._close_reservation(Amount(1, prompt_tokens, completion_tokens, dollars))
 
     def release(self) -> None:
         """Return the whole reservation to the budget, because the call was not sent."""
-        self._close(NO_AMOUNT)
+        self._close_reservation(NO_AMOUNT)
 
-    def _close(self, used: Amount) -> None:
+    def _close_reservation(self, used_amount: Amount) -> None:
         with self._budget._lock:
             if self._open:
                 self._open = False
-                self._budget._update_totals(reserved=NO_AMOUNT - self.amount, settled=used)
+                self._budget._update_totals(reserved_amount=NO_AMOUNT - self.amount, settled_amount=used_amount)
 
 
 def _select_smaller(first: float | None, second: float | None) -> float | None:

@@ -54,12 +54,12 @@ class SingleFlight:
         self._leaders: dict[str, asyncio.Future[SubReply | LanguageModelError | None]] = {}
 
     async def get_reply(
-        self, key: str, ask: Callable[[], Awaitable[SubReply]], *, is_own: Callable[[], bool]
+        self, key: str, fetch_reply: Callable[[], Awaitable[SubReply]], *, is_own_failure: Callable[[], bool]
     ) -> tuple[SubReply, bool]:
-        """Return the reply, and whether another call paid for it. Raises the same errors as `ask`.
+        """Return the reply, and whether another call paid for it. Raises the same errors as `fetch_reply`.
 
-        Model errors are also shared, unless `is_own` reports that an error concerns only the leading call. If the
-        leading call is cancelled or exhausts its own budget, the next call sends a request itself.
+        Model errors are also shared, unless `is_own_failure` reports that an error concerns only the leading call. If
+        the leading call is cancelled or exhausts its own budget, the next call sends a request itself.
         """
         while (leader := self._leaders.get(key)) is not None:
             outcome = await asyncio.shield(leader)
@@ -67,16 +67,18 @@ class SingleFlight:
                 return outcome, True
             if outcome is not None:
                 raise copy(outcome) from outcome
-        return await self._lead(key, ask, is_own), False
+        return await self._lead_request(key, fetch_reply, is_own_failure), False
 
-    async def _lead(self, key: str, ask: Callable[[], Awaitable[SubReply]], is_own: Callable[[], bool]) -> SubReply:
+    async def _lead_request(
+        self, key: str, fetch_reply: Callable[[], Awaitable[SubReply]], is_own_failure: Callable[[], bool]
+    ) -> SubReply:
         leading = self._leaders[key] = asyncio.get_running_loop().create_future()
         outcome: SubReply | LanguageModelError | None = None
         try:
-            outcome = await ask()
+            outcome = await fetch_reply()
             return outcome
         except LanguageModelError as error:
-            outcome = None if is_own() else error
+            outcome = None if is_own_failure() else error
             raise
         finally:
             del self._leaders[key]
@@ -113,26 +115,24 @@ class CachedReplies:
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(((tenant_id, work), reply, written))
         if self._writing is None:
-            self._writing = asyncio.ensure_future(self._write_waiting())
+            self._writing = asyncio.ensure_future(self._write_waiting_replies())
         await written
 
-    async def _write_waiting(self) -> None:
+    async def _write_waiting_replies(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
                 portion, self._waiting = self._waiting, []
-                await loop.run_in_executor(
-                    self._executor, self._store_portion, [(each[0], each[1]) for each in portion]
-                )
+                await loop.run_in_executor(self._executor, self._store_batch, [(each[0], each[1]) for each in portion])
                 for _, _, written in portion:
                     if not written.done():
                         written.set_result(None)
         finally:
             self._writing = None
 
-    def _store_portion(self, portion: Sequence[tuple[tuple[str, Work | None], StoredReply]]) -> None:
-        for tenant_id, work in dict(portion):
-            replies = [reply for made_for, reply in portion if made_for == (tenant_id, work)]
+    def _store_batch(self, batch: Sequence[tuple[tuple[str, Work | None], StoredReply]]) -> None:
+        for tenant_id, work in dict(batch):
+            replies = [reply for made_for, reply in batch if made_for == (tenant_id, work)]
             try:
                 if self._cache is not None:
                     self._cache.store_replies(tenant_id, replies, work)

@@ -18,7 +18,11 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import PrivateAttr, SecretStr
 
-from retrieval.bounded_replies import ReplyTooLargeError, build_async_reply_hooks, find_reply_too_large
+from retrieval.bounded_replies import (
+    ResponseTooLargeError,
+    build_async_response_limit_hooks,
+    find_response_too_large_error,
+)
 from rlm.errors import (
     ContextTooLongError,
     LanguageModelError,
@@ -29,7 +33,7 @@ from rlm.errors import (
     LanguageModelUnavailableError,
 )
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.server_habits import RequestForm, ServerHabits
+from rlm.llm.server_habits import RequestFormat, ServerCapabilities
 
 log = structlog.get_logger(__name__)
 
@@ -57,10 +61,10 @@ class OpenAIChatModel(ChatOpenAI):
     This applies only to the asynchronous methods. The synchronous methods are not used.
     """
 
-    _habits: ServerHabits = PrivateAttr(default_factory=ServerHabits)
+    _habits: ServerCapabilities = PrivateAttr(default_factory=ServerCapabilities)
 
     @property
-    def habits(self) -> ServerHabits:
+    def capabilities(self) -> ServerCapabilities:
         """The request features that this server is known to reject."""
         return self._habits
 
@@ -74,7 +78,7 @@ class OpenAIChatModel(ChatOpenAI):
         With the schema, the client would parse the whole reply again for each new token.
         """
         accepted = kwargs.pop("accepted", None) or self._habits.accepted
-        payload: dict[str, Any] = accepted.adapt(super()._get_request_payload(*args, **kwargs))
+        payload: dict[str, Any] = accepted.adapt_payload(super()._get_request_payload(*args, **kwargs))
         if wanted := payload.pop("response_format", None):
             payload["extra_body"] = {**(payload.get("extra_body") or {}), "response_format": wanted}
         return payload
@@ -99,9 +103,9 @@ class OpenAIChatModel(ChatOpenAI):
                 try:
                     result = await super()._agenerate(messages, *args, **kwargs, accepted=accepted)
                 except openai.APIStatusError as refusal:
-                    accepted = self._adapt_to_refusal(refusal, accepted, messages, kwargs)
+                    accepted = self._adapt_to_rejection(refusal, accepted, messages, kwargs)
                 else:
-                    self._habits.record_form(begun, accepted, with_schema="response_format" in kwargs)
+                    self._habits.record_format(begun, accepted, with_schema="response_format" in kwargs)
                     return result
 
     async def _astream(
@@ -125,41 +129,41 @@ class OpenAIChatModel(ChatOpenAI):
                 except openai.APIStatusError as refusal:
                     if answered:
                         raise
-                    accepted = self._adapt_to_refusal(refusal, accepted, messages, kwargs)
+                    accepted = self._adapt_to_rejection(refusal, accepted, messages, kwargs)
             # Without this check, a connection that was closed midway would look like the end of a stream.
             if not ended:
                 raise LanguageModelUnavailableError(
                     "The language model's answer was interrupted.", hint="Ask again.", reached=True
                 )
-        self._habits.record_form(begun, accepted, with_schema=False)
+        self._habits.record_format(begun, accepted, with_schema=False)
 
-    def _adapt_to_refusal(
+    def _adapt_to_rejection(
         self,
-        refusal: openai.APIStatusError,
-        accepted: RequestForm,
+        rejection: openai.APIStatusError,
+        current_format: RequestFormat,
         messages: list[BaseMessage],
         options: dict[str, Any],
-    ) -> RequestForm:
+    ) -> RequestFormat:
         """Return the format for the next attempt at a rejected request.
 
         The rejection is raised again if it is final or no other format is left to try.
         """
-        if refusal.status_code not in _REFUSED_STATUSES or not isinstance(
-            translate_error(refusal), LanguageModelRefusedError
+        if rejection.status_code not in _REFUSED_STATUSES or not isinstance(
+            translate_error(rejection), LanguageModelRefusedError
         ):
-            raise refusal
+            raise rejection
         sent = {name: value for name, value in options.items() if name != "run_manager"}
-        body = refusal.body if isinstance(refusal.body, dict) else str(refusal.message)
-        found = accepted.revise_after(body, super()._get_request_payload(messages, **sent))
+        body = rejection.body if isinstance(rejection.body, dict) else str(rejection.message)
+        found = current_format.revise_after_rejection(body, super()._get_request_payload(messages, **sent))
         if found is None:
-            raise refusal
+            raise rejection
         log.info("a language model server rejected a request feature", model=self.model_name, instead=str(found))
         return found
 
 
-def build_local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
+def build_local_chat_model(socket_path: Path, profile: ModelProfile) -> OpenAIChatModel:
     """Build a client for the model that the local process serves on a Unix socket."""
-    transport = httpx2.AsyncHTTPTransport(uds=str(socket))
+    transport = httpx2.AsyncHTTPTransport(uds=str(socket_path))
     return build_remote_chat_model("http://leadline-language-model/v1", profile, transport=transport)
 
 
@@ -191,10 +195,10 @@ def build_remote_chat_model(
             transport=transport,
             timeout=timeout,
             limits=httpx2.Limits(max_connections=None),
-            event_hooks=build_async_reply_hooks(),
+            event_hooks=build_async_response_limit_hooks(),
         ),
     )
-    model._habits = ServerHabits(profile.structured_output)
+    model._habits = ServerCapabilities(profile.structured_output)
     return model
 
 
@@ -208,7 +212,7 @@ def translate_openai_errors() -> Iterator[None]:
         httpx2.HTTPError,
         json.JSONDecodeError,
         UnicodeDecodeError,
-        ReplyTooLargeError,
+        ResponseTooLargeError,
     ) as error:
         raise translate_error(error) from error
 
@@ -221,7 +225,7 @@ _PRIVATE_TEXT = re.compile(
 
 def translate_error(error: Exception) -> LanguageModelError:
     """Translate a client error into a Leadline error: by its type first, then by the server's message."""
-    if (too_much := find_reply_too_large(error)) is not None:
+    if (too_much := find_response_too_large_error(error)) is not None:
         return LanguageModelReplyTooLargeError(str(too_much))
     match error:
         case openai.APITimeoutError() | httpx2.TimeoutException():
@@ -237,7 +241,7 @@ def translate_error(error: Exception) -> LanguageModelError:
         case openai.APIError() if error.code in _CONTEXT_CODES or _CONTEXT_WORDS.search(_extract_message(error)):
             return ContextTooLongError(f"The prompt is too long for the language model: {_extract_message(error)}")
         case openai.APIStatusError():
-            return _translate_status(error)
+            return _translate_status_error(error)
         case openai.APIError(code=LanguageModelRefusedError.code):
             # Our own server may detect that the prompt is too long only after the stream has begun.
             return LanguageModelRefusedError(_extract_message(error))
@@ -249,7 +253,7 @@ def translate_error(error: Exception) -> LanguageModelError:
             return LanguageModelOutputError("The language model's response is unusable.")
 
 
-def _translate_status(error: openai.APIStatusError) -> LanguageModelError:
+def _translate_status_error(error: openai.APIStatusError) -> LanguageModelError:
     status = error.response.status_code
     if status in _LATE_STATUSES:
         return LanguageModelTimeoutError(f"The language model did not answer in time: {_extract_message(error)}")

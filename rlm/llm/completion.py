@@ -52,18 +52,23 @@ class ThoughtFilter:
     """
 
     def __init__(
-        self, *, patient: bool = False, whole: bool = False, open_ended: bool = False, none: bool = False
+        self,
+        *,
+        wait_for_tag: bool = False,
+        wait_for_end: bool = False,
+        open_ended: bool = False,
+        is_disabled: bool = False,
     ) -> None:
         self._open_ended = open_ended
-        self._patient = patient or open_ended
-        self._whole = whole
-        self._passing = self._begun = none
+        self._patient = wait_for_tag or open_ended
+        self._whole = wait_for_end
+        self._passing = self._begun = is_disabled
         self._held: list[str] = []
         self._tail = ""  # The end of the text that is held back. It may be the start of a closing tag.
         self._opened: bool | None = None  # None until the reply has started.
         self.lone_closing = False
 
-    def pass_through(self) -> None:
+    def stop_filtering(self) -> None:
         """Stop filtering, because the server itself separates the thoughts and the text contains none."""
         self._open_ended = self._patient = self._whole = False
         if not self._opened:
@@ -77,35 +82,35 @@ class ThoughtFilter:
         if self._whole:
             return ""
         if self._opened is not None:
-            return self._search(self._tail + piece)
+            return self._search_closing_tag(self._tail + piece)
         begins = "".join(self._held).lstrip()
         self._held = [begins]
         if not begins.startswith(_OPENING) and _OPENING.startswith(begins):
             return ""
         self._opened = begins.startswith(_OPENING)
-        return self._search(begins) if self._opened or self._patient else self._release(begins)
+        return self._search_closing_tag(begins) if self._opened or self._patient else self._release_text(begins)
 
-    def end(self, *, cut_off: bool = False) -> str:
-        """Return the remaining text. It is empty if `cut_off` is true and an open-ended thought was not closed."""
+    def finish(self, *, is_cut_off: bool = False) -> str:
+        """Return the remaining text. It is empty if `is_cut_off` is true and an open-ended thought was not closed."""
         held, self._held = "".join(self._held), []
         if self._whole and not self._passing:
             thoughts, closed, reply = held.rpartition(_CLOSING)
             if closed:
                 self.lone_closing = not thoughts.lstrip().startswith(_OPENING)
                 return reply.lstrip()
-        thinking = held.lstrip().startswith(_OPENING) or (self._open_ended and cut_off)
+        thinking = held.lstrip().startswith(_OPENING) or (self._open_ended and is_cut_off)
         return "" if thinking else held
 
-    def _search(self, text: str) -> str:
+    def _search_closing_tag(self, text: str) -> str:
         """Return the text after the closing tag, or an empty string if the tag has not arrived yet."""
         _, closed, rest = text.partition(_CLOSING)
         if closed:
             self.lone_closing = not self._opened
-            return self._release(rest)
+            return self._release_text(rest)
         self._tail = text[1 - len(_CLOSING) :]
         return ""
 
-    def _release(self, text: str) -> str:
+    def _release_text(self, text: str) -> str:
         self._passing, self._held = True, []
         return self._drop_leading_space(text)
 
@@ -158,9 +163,9 @@ class Completion:
         self._chunks += 1
         self.size += max(1, len(chunk.text))
         if chunk.additional_kwargs.get("reasoning"):
-            self.thoughts.pass_through()
+            self.thoughts.stop_filtering()
         self.raw += chunk.text
-        self._add(self.thoughts.feed(chunk.text) if chunk.text else "")
+        self._add_piece(self.thoughts.feed(chunk.text) if chunk.text else "")
         self.finish_reason = str(chunk.response_metadata.get("finish_reason") or self.finish_reason)
         if counted := chunk.usage_metadata:
             self.prompt_tokens = max(self.prompt_tokens, counted["input_tokens"])
@@ -169,18 +174,18 @@ class Completion:
     def mark_ended(self) -> None:
         """Record that the model has finished its answer."""
         self.ended = True
-        self._add(self.thoughts.end(cut_off=self.is_cut_off))
+        self._add_piece(self.thoughts.finish(is_cut_off=self.is_cut_off))
 
-    def count_written_tokens(self, most: int) -> int:
+    def count_written_tokens(self, default: int) -> int:
         """Return the server's count of written tokens, or an estimate of at least one token per chunk after the first.
 
-        Returns `most` if the count cannot be known.
+        Returns `default` if the count cannot be known.
         """
         if self.unseen:
-            return most
+            return default
         return self.completion_tokens or max(self._chunks - 1, estimate_tokens(self.raw))
 
-    def _add(self, piece: str) -> None:
+    def _add_piece(self, piece: str) -> None:
         if piece:
             self._pieces.append(piece)
             if self.show is not None:
@@ -203,11 +208,11 @@ async def fill_completion(
     completion: Completion,
     *,
     salt: str,
-    most_tokens: int,
+    max_tokens: int,
     priority: CallPriority = CallPriority.INTERACTIVE,
     affinity: str = "",
 ) -> None:
-    """Fill `completion` until the answer ends. Thoughts and reply are limited to `most_tokens`.
+    """Fill `completion` until the answer ends. Thoughts and reply are limited to `max_tokens`.
 
     Requests with the same `affinity` go to the same server if the model has several.
 
@@ -219,20 +224,20 @@ async def fill_completion(
 
     try:
         messages = [*([SystemMessage(call.system)] if call.system else []), HumanMessage(call.prompt)]
-        options = {**_build_options(call, profile, salt, priority), "max_tokens": most_tokens}
+        options = {**_build_options(call, profile, salt, priority), "max_tokens": max_tokens}
         if affinity and getattr(chat, "takes_affinity", False):
             options["affinity"] = affinity
         if call.schema is not None:
             completion.unseen = True
-            completion.add_chunk(AIMessageChunk(**_extract_members(await chat.ainvoke(messages, **options))))
+            completion.add_chunk(AIMessageChunk(**_extract_message_fields(await chat.ainvoke(messages, **options))))
             completion.unseen = False
         else:
             async with close_generators():  # This includes the generators of an interrupted stream.
                 async for chunk in chat.astream(messages, **options):
                     # guard: endless-stream
-                    _require_end(completion, profile, most_tokens)
+                    _require_ended_reply(completion, profile, max_tokens)
                     completion.add_chunk(
-                        chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(**_extract_members(chunk))
+                        chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(**_extract_message_fields(chunk))
                     )
         completion.mark_ended()
     except (LanguageModelError, asyncio.CancelledError):
@@ -242,19 +247,19 @@ async def fill_completion(
         raise LanguageModelOutputError("The language model's response is not a completion.") from error
 
 
-def _require_end(completion: Completion, profile: ModelProfile, most_tokens: int) -> None:
+def _require_ended_reply(completion: Completion, profile: ModelProfile, max_tokens: int) -> None:
     """Raise an error if a reply exceeds its token limit, because a server that ignores the limit may never stop."""
-    most = _MAX_CHARACTERS_PER_TOKEN * most_tokens + _UNCOUNTED_CHARACTERS
+    most = _MAX_CHARACTERS_PER_TOKEN * max_tokens + _UNCOUNTED_CHARACTERS
     if completion.size > most:
         raise LanguageModelOutputError(
             f"The server of {profile.name} was still writing after {most:,} characters, although its limit was "
-            f"{most_tokens:,} tokens.",
+            f"{max_tokens:,} tokens.",
             hint="Check the server's log: it ignores `max_tokens`.",
             cut_off=True,
         )
 
 
-def _extract_members(message: "BaseMessage") -> dict[str, Any]:
+def _extract_message_fields(message: "BaseMessage") -> dict[str, Any]:
     """Return the text, thoughts and other fields of a complete message."""
     kept = ("content", "response_metadata", "usage_metadata")
     return {name: value for name in kept if (value := getattr(message, name, None)) is not None}

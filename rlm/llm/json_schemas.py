@@ -30,7 +30,7 @@ def compile_schema(schema: str) -> Any:  # noqa: ANN401 - the library has no typ
     except SchemaError as error:
         where = "/".join(map(str, error.path)) or "its top"
         raise LanguageModelRefusedError(f"The JSON schema cannot be used: {where} is invalid.") from error
-    if _has_member(read, "patternProperties"):
+    if _has_key(read, "patternProperties"):
         raise LanguageModelRefusedError("The JSON schema cannot be used: patternProperties are not supported.")
     # The registry is empty because the schema may come from model-generated code, and must not trigger a download.
     # guard: schema-fetches-nothing
@@ -73,6 +73,6 @@ def _check_pattern(_: object, pattern: str, value: object, schema: object) -> It
 _Validator: Any = extend(Draft202012Validator, {"pattern": _check_pattern})
 
 
-def _has_member(schema: object, name: str) -> bool:
+def _has_key(schema: object, name: str) -> bool:
     members = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
-    return (isinstance(schema, dict) and name in schema) or any(_has_member(each, name) for each in members)
+    return (isinstance(schema, dict) and name in schema) or any(_has_key(each, name) for each in members)

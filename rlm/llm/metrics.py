@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Gauge, Histogram
 
-from ingest.storage.instrumentation import Value, span
+from ingest.storage.instrumentation import Value, record_span
 from rlm.llm.budgets import Usage
 
 # These buckets suit calls and answers, which take between a tenth of a second and an hour.
@@ -69,7 +69,7 @@ def observe_call(model: str, purpose: str, max_tokens: int) -> Iterator[Observed
         "gen_ai.request.max_tokens": max_tokens,
         "leadline.call.purpose": purpose,
     }
-    with span(f"chat {model}", attributes, kind=SpanKind.CLIENT) as made:
+    with record_span(f"chat {model}", attributes, kind=SpanKind.CLIENT) as made:
         try:
             yield noted
         finally:

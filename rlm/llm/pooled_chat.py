@@ -63,7 +63,7 @@ class PooledChatModel(BaseChatModel):
     ) -> ChatResult:
         search = _ServerSearch(self._pool, affinity, self._call_seconds)
         for attempt in search:
-            with search.watch(attempt):
+            with search.record_attempt(attempt):
                 result = await self._get_chat(attempt)._agenerate(messages, *args, **kwargs)
                 attempt.record_answer()
                 return result
@@ -78,7 +78,7 @@ class PooledChatModel(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         search = _ServerSearch(self._pool, affinity, self._call_seconds)
         for attempt in search:
-            with search.watch(attempt):
+            with search.record_attempt(attempt):
                 chunks = self._get_chat(attempt)._astream(messages, *args, **kwargs)
                 async with aclosing(cast(AsyncGenerator[ChatGenerationChunk, None], chunks)):
                     async for chunk in chunks:
@@ -115,7 +115,7 @@ class _ServerSearch:
         return min(self._errors, key=lambda each: each.retry_after_seconds or 0.0)
 
     @contextmanager
-    def watch(self, attempt: ServerAttempt) -> Iterator[None]:
+    def record_attempt(self, attempt: ServerAttempt) -> Iterator[None]:
         """Record one attempt. Its error is suppressed if another server may handle the request."""
         begun, outcome = time.monotonic(), "given_up"
         try:
@@ -138,4 +138,4 @@ class _ServerSearch:
                 self._pool.record_failure(attempt.server)
             raise
         finally:
-            attempt.end(outcome)
+            attempt.end_attempt(outcome)

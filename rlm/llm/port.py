@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from retrieval.model_text import neutralize
+from retrieval.model_text import neutralize_tokens
 from rlm.errors import (
     AnswerError,
     BudgetExhaustedError,
@@ -87,9 +87,9 @@ class SubCall:
     spans: tuple["ReadSpan", ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "system", neutralize(self.system))
+        object.__setattr__(self, "system", neutralize_tokens(self.system))
         # guard: prompts-without-chat-tokens
-        object.__setattr__(self, "prompt", neutralize(self.prompt))
+        object.__setattr__(self, "prompt", neutralize_tokens(self.prompt))
         # guard: schemas-without-chat-tokens
         object.__setattr__(self, "schema", _neutralize_json(self.schema))
 
@@ -112,7 +112,7 @@ class SubReply:
     cut_off: bool = False
 
     @property
-    def paid(self) -> Usage:
+    def paid_usage(self) -> Usage:
         """The usage that was charged to the run for this reply."""
         return Usage() if self.cached else self.usage
 
@@ -130,14 +130,14 @@ class SubFailure:
     error: AnswerError | None = field(default=None, compare=False, repr=False)
 
     @property
-    def paid(self) -> Usage:
+    def paid_usage(self) -> Usage:
         return self.usage
 
 
 def _neutralize_json(value: Any) -> Any:  # noqa: ANN401
     match value:
         case str():
-            return neutralize(value)
+            return neutralize_tokens(value)
         case Mapping():
             return {_neutralize_json(name): _neutralize_json(each) for name, each in value.items()}
         case list() | tuple():
@@ -193,12 +193,12 @@ class ReportedSubCalls(SubCalls, Protocol):
         calls: Sequence[SubCall],
         *,
         cancelled: Callable[[], bool] = not_cancelled,
-        finished: Finished = ignore_result,
+        on_result: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         """Run in the same way as `BatchedSubCalls.run`, and report each result as soon as it is known.
 
-        `finished` is called with the call's position and result, in any thread, before `run` returns. An exception that
-        it raises ends the batch and is raised here.
+        `on_result` is called with the call's position and result, in any thread, before `run` returns. An exception
+        that it raises ends the batch and is raised here.
         """
 
 

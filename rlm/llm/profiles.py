@@ -185,7 +185,7 @@ class Profiles:
     def _find_profile(self, name: str) -> ModelProfile | None:
         latest_first = self._profiles[::-1]
         exact = (profile for profile in latest_first if profile.name.lower() == name.lower())
-        matching = (profile for profile in latest_first if _is_match(name, profile.name))
+        matching = (profile for profile in latest_first if _matches_pattern(name, profile.name))
         return next(exact, None) or next(matching, None)
 
     def with_entries(
@@ -224,12 +224,12 @@ def load_profiles(path: Path | None) -> Profiles:
 
     Raises `ProfileFileError`, which names the invalid entry and setting.
     """
-    shipped = _load_built_in()
+    shipped = _load_built_in_profiles()
     return shipped if path is None else shipped.with_entries(_load_entries(path), str(path))
 
 
 @cache
-def _load_built_in() -> Profiles:
+def _load_built_in_profiles() -> Profiles:
     return Profiles().with_entries(_load_entries(_BUILT_IN_FILE), _BUILT_IN_FILE.name, thinking="tags")
 
 
@@ -244,7 +244,7 @@ def _load_entries(path: Path) -> Mapping[str, Mapping[str, Any]]:
     return models
 
 
-def _is_match(name: str, pattern: str) -> bool:
+def _matches_pattern(name: str, pattern: str) -> bool:
     name, pattern = name.lower(), pattern.lower()
     return fnmatchcase(name, pattern) or ("/" not in pattern and fnmatchcase(name.rsplit("/", 1)[-1], pattern))
 
@@ -276,5 +276,5 @@ def estimate_tokens(text: str) -> int:
     return int(tokens) + len(text) - wordy
 
 
-def _count_characters(text: bytes, characters: bytes) -> int:
-    return len(text) - len(text.translate(None, characters))
+def _count_characters(text: bytes, counted_bytes: bytes) -> int:
+    return len(text) - len(text.translate(None, counted_bytes))

@@ -33,7 +33,7 @@ class CallPriority(IntEnum):
     BACKGROUND_BATCH = 3
 
 
-class Holder(NamedTuple):
+class SlotHolder(NamedTuple):
     """A run and its tenant, which hold slots."""
 
     tenant_id: str
@@ -49,54 +49,54 @@ class RateLimit:
     fair share.
     """
 
-    def __init__(self, places: int, *, clock: Clock, sleep: Sleep) -> None:
-        self.places = places
+    def __init__(self, slot_count: int, *, clock: Clock, sleep: Sleep) -> None:
+        self.places = slot_count
         self._clock = clock
         self._sleep = sleep
         self._held_until = 0.0
         self._failures = 0
         self._resting_until = 0.0
-        self._by_run: Counter[Holder] = Counter()
+        self._by_run: Counter[SlotHolder] = Counter()
         self._by_tenant: Counter[str] = Counter()
-        self._lines = {priority: _WaitingLine() for priority in CallPriority}
+        self._lines = {priority: _WaitQueue() for priority in CallPriority}
 
     @property
-    def in_use(self) -> int:
+    def slots_in_use(self) -> int:
         return self._by_run.total()
 
     def count_waiting(self, priority: CallPriority) -> int:
         """Count the runs that have requests of this priority waiting for a slot."""
         return sum(map(len, self._lines[priority].tenants.values()))
 
-    async def acquire(self, holder: Holder, *, priority: CallPriority = CallPriority.INTERACTIVE) -> None:
+    async def acquire_slot(self, holder: SlotHolder, *, priority: CallPriority = CallPriority.INTERACTIVE) -> None:
         """Wait for a slot, and for the end of any pause that the server requested."""
         line = self._lines[priority]
         turn: _Turn = asyncio.get_running_loop().create_future()
-        line.add(holder, turn)
-        self._grant()
+        line.add_request(holder, turn)
+        self._grant_slots()
         try:
             await turn
             while (quiet := self._held_until - self._clock()) > 0:
                 await self._sleep(quiet)
         except BaseException:
             if turn.done() and not turn.cancelled():
-                self.release(holder)
+                self.release_slot(holder)
             else:
-                line.remove(holder, turn)
+                line.remove_request(holder, turn)
             raise
 
-    def release(self, holder: Holder) -> None:
+    def release_slot(self, holder: SlotHolder) -> None:
         """Release a slot."""
-        _decrement(self._by_run, holder)
-        _decrement(self._by_tenant, holder.tenant_id)
-        self._grant()
+        _decrement_count(self._by_run, holder)
+        _decrement_count(self._by_tenant, holder.tenant_id)
+        self._grant_slots()
 
-    def record_failure(self, *, silent: bool) -> None:
+    def record_failure(self, *, is_timeout: bool) -> None:
         """Record that a request was not answered.
 
-        `silent` is true if the request timed out, and false if it was rejected.
+        `is_timeout` is true if the request timed out, and false if it was rejected.
         """
-        self._failures += _SILENT_FAILURE_WEIGHT if silent else 1
+        self._failures += _SILENT_FAILURE_WEIGHT if is_timeout else 1
         if self._failures >= _SILENT_FAILURE_WEIGHT * max(2, self.places):
             self._resting_until = self._clock() + _REST_SECONDS
 
@@ -114,51 +114,53 @@ class RateLimit:
         """Send no more requests for `seconds`, because the server requested a pause."""
         self._held_until = max(self._held_until, self._clock() + seconds)
 
-    def _grant(self) -> None:
-        while self.in_use < self.places:
+    def _grant_slots(self) -> None:
+        while self.slots_in_use < self.places:
             # guard: interactive-first
             line = next((each for each in self._lines.values() if each.tenants), None)
             if line is None:
                 return
-            holder, turn = line.pop_next(self._by_tenant, self._by_run)
+            holder, turn = line.pop_next_request(self._by_tenant, self._by_run)
             if not turn.done():
                 self._by_run[holder] += 1
                 self._by_tenant[holder.tenant_id] += 1
                 turn.set_result(None)
 
 
-class _WaitingLine:
+class _WaitQueue:
     """Waiting requests of one priority, by tenant and run. Tenants, and runs within a tenant, take turns."""
 
     def __init__(self) -> None:
-        self.tenants: OrderedDict[str, OrderedDict[Holder, deque[_Turn]]] = OrderedDict()
+        self.tenants: OrderedDict[str, OrderedDict[SlotHolder, deque[_Turn]]] = OrderedDict()
 
-    def add(self, holder: Holder, turn: _Turn) -> None:
-        self.tenants.setdefault(holder.tenant_id, OrderedDict()).setdefault(holder, deque()).append(turn)
+    def add_request(self, holder: SlotHolder, future: _Turn) -> None:
+        self.tenants.setdefault(holder.tenant_id, OrderedDict()).setdefault(holder, deque()).append(future)
 
-    def remove(self, holder: Holder, turn: _Turn) -> None:
+    def remove_request(self, holder: SlotHolder, future: _Turn) -> None:
         """Remove a request if it is still waiting."""
         turns = self.tenants.get(holder.tenant_id, OrderedDict()).get(holder, deque())
-        if turn in turns:
-            turns.remove(turn)
-            self._remove_empty(holder)
+        if future in turns:
+            turns.remove(future)
+            self._remove_empty_queues(holder)
 
-    def pop_next(self, by_tenant: Counter[str], by_run: Counter[Holder]) -> tuple[Holder, _Turn]:
+    def pop_next_request(
+        self, slots_by_tenant: Counter[str], slots_by_run: Counter[SlotHolder]
+    ) -> tuple[SlotHolder, _Turn]:
         """Remove and return the next request.
 
         The parameters give the number of slots that each tenant and each run holds.
         """
-        tenant_id = min(self.tenants, key=lambda each: by_tenant[each])
+        tenant_id = min(self.tenants, key=lambda each: slots_by_tenant[each])
         runs = self.tenants[tenant_id]
-        holder = min(runs, key=lambda each: by_run[each])
+        holder = min(runs, key=lambda each: slots_by_run[each])
         turn = runs[holder].popleft()
         # guard: tenant-turns
         self.tenants.move_to_end(tenant_id)
         runs.move_to_end(holder)
-        self._remove_empty(holder)
+        self._remove_empty_queues(holder)
         return holder, turn
 
-    def _remove_empty(self, holder: Holder) -> None:
+    def _remove_empty_queues(self, holder: SlotHolder) -> None:
         runs = self.tenants[holder.tenant_id]
         if not runs[holder]:
             del runs[holder]
@@ -166,7 +168,7 @@ class _WaitingLine:
             del self.tenants[holder.tenant_id]
 
 
-def _decrement(counts: Counter[_Counted], counted: _Counted) -> None:
-    counts[counted] -= 1
-    if not counts[counted]:
-        del counts[counted]
+def _decrement_count(counts: Counter[_Counted], key: _Counted) -> None:
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]

@@ -33,7 +33,7 @@ from rlm.llm.completion import (
 from rlm.llm.metrics import observe_call
 from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.rate_limit import CallPriority, Holder, RateLimit, Sleep
+from rlm.llm.rate_limit import CallPriority, RateLimit, Sleep, SlotHolder
 from rlm.llm.structured_output import build_retry_call, extract_reply, require_valid_schema
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ class ModelClient:
         return None if self.used is None else self.used.work
 
     @property
-    def holder(self) -> Holder:
-        return Holder(self.tenant_id, self.run)
+    def holder(self) -> SlotHolder:
+        return SlotHolder(self.tenant_id, self.run)
 
 
 class Request:
@@ -115,12 +115,12 @@ class Request:
         call: SubCall,
         *,
         priority: CallPriority = CallPriority.INTERACTIVE,
-        show: Show | None = None,
+        on_text: Show | None = None,
     ) -> None:
         self._client = client
         self._call = call
         self._priority = priority
-        self._show = show
+        self._show = on_text
         self.used = Usage()
         self.cut_short = False
 
@@ -133,18 +133,22 @@ class Request:
         call = self._call
         if call.schema is not None:
             require_valid_schema(call.schema)
-        self._require_window(call)
+        self._require_fitting_prompt(call)
         completion = await self._complete_call(call)
         try:
             return self._extract_reply(completion, call)
         except LanguageModelOutputError as error:
             thought_only = error.cut_off and not completion.text.strip()
-            again = call if thought_only and self._make_room() else build_retry_call(call, error, self._client.profile)
+            again = (
+                call
+                if thought_only and self._allow_more_thinking()
+                else build_retry_call(call, error, self._client.profile)
+            )
             if again is None:
                 raise
             return await self._repair_reply(again, error)
 
-    def _make_room(self) -> bool:
+    def _allow_more_thinking(self) -> bool:
         """Allow as many tokens for thoughts as for the longest reply. Return False if they were already allowed."""
         room, known = self._client.profile.max_output_tokens, self._thinking_tokens
         self._client.model.thinking_tokens = max(room, known)
@@ -154,20 +158,20 @@ class Request:
     def _thinking_tokens(self) -> int:
         return max(self._client.profile.thinking_tokens, self._client.model.thinking_tokens)
 
-    async def _repair_reply(self, call: SubCall, first: LanguageModelOutputError) -> SubReply:
+    async def _repair_reply(self, call: SubCall, first_error: LanguageModelOutputError) -> SubReply:
         try:
-            self._require_window(call)
+            self._require_fitting_prompt(call)
             completion = await self._complete_call(call)
         except (BudgetExhaustedError, ContextTooLongError) as error:
             self.cut_short = isinstance(error, BudgetExhaustedError)
-            raise first from None
+            raise first_error from None
         return self._extract_reply(completion, call)
 
     def _extract_reply(self, completion: Completion, call: SubCall) -> SubReply:
         text = extract_reply(completion.raw, completion.text, completion.finish_reason, call)
         return SubReply(text, self.used, cut_off=call.schema is None and completion.is_cut_off)
 
-    def _require_window(self, call: SubCall) -> None:
+    def _require_fitting_prompt(self, call: SubCall) -> None:
         profile = self._client.profile
         prompt, answer = estimate_prompt_tokens(call), call.max_tokens + self._thinking_tokens
         if prompt + answer > profile.context_tokens:
@@ -180,34 +184,36 @@ class Request:
     async def _complete_call(self, call: SubCall) -> Completion:
         repeats, waited, broken_off = 0, 0.0, False
         while True:
-            completion = await self._send(call, await self._admit(call))
+            completion = await self._send_call(call, await self._reserve_call(call))
             if completion.error is None:
                 return completion
             if completion.has_started:
                 if broken_off or not self._can_restart(completion):
                     raise completion.error
                 broken_off = True
-            seconds = self._compute_pause(completion, repeats, waited)
+            seconds = self._compute_retry_delay(completion, repeats, waited)
             if seconds is None:
                 raise completion.error
             repeats, waited = repeats + 1, waited + seconds
             await self._client.sleep(seconds)
 
-    def _compute_pause(self, completion: Completion, repeats: int, waited: float) -> float | None:
+    def _compute_retry_delay(self, completion: Completion, retry_count: int, waited_seconds: float) -> float | None:
         """Return the seconds to wait before a retry, or None if a retry cannot help."""
         error, rate_limit = completion.error, self._client.model.rate_limit
         if not isinstance(error, LanguageModelUnavailableError):
             return None
         asked = error.retry_after_seconds or 0.0
         most = _MAX_POSTPONEMENTS if asked > 0 else _MAX_ATTEMPTS - 1
-        if repeats >= most or not asked <= min(_MAX_RETRY_AFTER_SECONDS, self._client.profile.call_seconds - waited):
+        if retry_count >= most or not asked <= min(
+            _MAX_RETRY_AFTER_SECONDS, self._client.profile.call_seconds - waited_seconds
+        ):
             return None
         asked = max(0.0, asked)
         if asked:
             rate_limit.pause(asked)
-        spread = _FIRST_PAUSE_SECONDS if asked else min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0**repeats)
+        spread = _FIRST_PAUSE_SECONDS if asked else min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0**retry_count)
         seconds = asked + self._client.jitter() * spread
-        left = self._client.budget.get_remaining().seconds
+        left = self._client.budget.get_remaining_limits().seconds
         self.cut_short = left is not None and seconds >= left
         return None if self.cut_short else seconds
 
@@ -220,14 +226,14 @@ class Request:
         # guard: no-retry-after-first-tokens
         return not shown and getattr(self._client.chat, "takes_affinity", False)
 
-    async def _admit(self, call: SubCall) -> Reservation:
+    async def _reserve_call(self, call: SubCall) -> Reservation:
         """Wait for a slot, and reserve the call's cost.
 
         If other calls of the run have reserved the missing budget, wait until they release it.
         """
         client, rate_limit = self._client, self._client.model.rate_limit
         while True:
-            await rate_limit.acquire(client.holder, priority=self._priority)
+            await rate_limit.acquire_slot(client.holder, priority=self._priority)
             try:
                 if rest := ceil(rate_limit.resting_seconds):
                     raise LanguageModelRestingError(
@@ -244,31 +250,31 @@ class Request:
                 client.under_way[client.budget.root] += 1
                 return reservation
             except BudgetExhaustedError as refused:
-                rate_limit.release(client.holder)
+                rate_limit.release_slot(client.holder)
                 if not (refused.may_fit_later and client.budget.root in client.under_way):
                     raise
             except BaseException:
-                rate_limit.release(client.holder)
+                rate_limit.release_slot(client.holder)
                 raise
             await client.sleep(_RECHECK_SECONDS)
 
-    async def _send(self, call: SubCall, reservation: Reservation) -> Completion:
+    async def _send_call(self, call: SubCall, reservation: Reservation) -> Completion:
         profile = self._client.profile
         completion = Completion(self._build_thought_filter(), self._show)
         with observe_call(profile.name, call.purpose, call.max_tokens) as observed:
             try:
-                await self._fill(completion, call)
+                await self._fill_with_reply(completion, call)
             finally:
                 error = completion.error
                 if isinstance(error, LanguageModelTimeoutError | LanguageModelUnavailableError):
                     silent = isinstance(error, LanguageModelTimeoutError) or error.silent
-                    self._client.model.rate_limit.record_failure(silent=silent)
+                    self._client.model.rate_limit.record_failure(is_timeout=silent)
                 observed.usage = self._settle_usage(reservation, completion)
                 observed.outcome = error.code if error else "ok" if completion.ended else "given_up"
                 self.used += observed.usage
         return completion
 
-    async def _fill(self, completion: Completion, call: SubCall) -> None:
+    async def _fill_with_reply(self, completion: Completion, call: SubCall) -> None:
         """Fill the completion with the reply, or with the error that ended the request."""
         client, profile = self._client, self._client.profile
         try:
@@ -279,7 +285,7 @@ class Request:
                     call,
                     completion,
                     salt=compute_cache_salt(client.tenant_id, client.audience),
-                    most_tokens=call.max_tokens + self._thinking_tokens,
+                    max_tokens=call.max_tokens + self._thinking_tokens,
                     priority=self._priority,
                     affinity=client.affinity,
                 )
@@ -300,7 +306,7 @@ class Request:
             reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
         else:
             reservation.release()
-        client.model.rate_limit.release(client.holder)
+        client.model.rate_limit.release_slot(client.holder)
         client.under_way[root] -= 1
         if not client.under_way[root]:
             del client.under_way[root]
@@ -315,14 +321,14 @@ class Request:
         # guard: unknown-thoughts-held
         is_unknown = thinking == "unknown" and not model.has_replied
         return ThoughtFilter(
-            patient=model.open_ended,
-            whole=self._show is None or is_unknown,
+            wait_for_tag=model.open_ended,
+            wait_for_end=self._show is None or is_unknown,
             open_ended=thinking == "open-ended",
-            none=thinking == "none",
+            is_disabled=thinking == "none",
         )
 
 
-def _compute_usage(completion: Completion, reserved: Amount) -> Usage:
+def _compute_usage(completion: Completion, reserved_amount: Amount) -> Usage:
     """Return the usage as counted by the server.
 
     Without a count from the server, the reserved tokens are counted for a prompt that may have been read and for an
@@ -334,5 +340,5 @@ def _compute_usage(completion: Completion, reserved: Amount) -> Usage:
         return Usage()
     reached = away is not None and away.reached
     unread = isinstance(error, _UNREAD_ERRORS) and not (completion.has_started or reached)
-    prompt = completion.prompt_tokens or (0 if unread else reserved.prompt_tokens)
-    return Usage(1, prompt, completion.count_written_tokens(0 if unread else reserved.completion_tokens))
+    prompt = completion.prompt_tokens or (0 if unread else reserved_amount.prompt_tokens)
+    return Usage(1, prompt, completion.count_written_tokens(0 if unread else reserved_amount.completion_tokens))

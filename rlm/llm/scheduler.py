@@ -69,7 +69,7 @@ class SubCallScheduler:
         self._thread = threading.Thread(target=self._loop.run_forever, name="sub-calls", daemon=True)
         self._thread.start()
 
-    def bind(
+    def bind_sub_calls(
         self,
         chat: "BaseChatModel",
         profile: ModelProfile,
@@ -80,14 +80,14 @@ class SubCallScheduler:
         run: Hashable | None = None,
         background: bool = False,
         affinity: str = "",
-        used: UsedVersions | None = None,
+        used_versions: UsedVersions | None = None,
     ) -> ReportedSubCalls:
         """Bind sub-calls to one run, for the `audience` that may see the documents in them.
 
         Bindings for sub-runs have different budgets but the same `run`. The model is shared fairly between runs. If a
         run is in the `background`, its calls are served after those of interactive answers. If a model has several
-        servers, calls with the same `affinity` stay on one of them. `used` records the versions that prompts contain,
-        and replies are removed together with these versions.
+        servers, calls with the same `affinity` stay on one of them. `used_versions` records the versions that prompts
+        contain, and replies are removed together with these versions.
         """
         with self._lock:
             if hasattr(chat, "aclose"):
@@ -106,7 +106,7 @@ class SubCallScheduler:
             run=object() if run is None else run,
             background=background,
             affinity=affinity,
-            used=used,
+            used=used_versions,
             model=model,
             under_way=self._under_way,
             sleep=self._sleep,
@@ -134,25 +134,25 @@ class SubCallScheduler:
         await asyncio.gather(*closed, return_exceptions=True)  # Connections that cannot be closed end with the process.
         await self._loop.shutdown_asyncgens()
 
-    def start(
-        self, work: Coroutine[Any, Any, None], ended: Callable[[BaseException | None], None]
+    def start_coroutine(
+        self, coroutine: Coroutine[Any, Any, None], on_end: Callable[[BaseException | None], None]
     ) -> Callable[[], None]:
-        """Start `work` on the loop and return a function that cancels it.
+        """Start `coroutine` on the loop and return a function that cancels it.
 
-        `ended` receives the exception of `work`, or None. Raises `RunCancelledError` if the scheduler is closed.
+        `on_end` receives the exception of `coroutine`, or None. Raises `RunCancelledError` if the scheduler is closed.
         """
         tasks: list[asyncio.Task[None]] = []
 
         def start_task() -> None:
-            tasks.append(self._loop.create_task(work))
-            tasks[0].add_done_callback(lambda task: ended(_get_task_error(task)))
+            tasks.append(self._loop.create_task(coroutine))
+            tasks[0].add_done_callback(lambda task: on_end(_get_task_error(task)))
 
         def give_up() -> None:
             with suppress(RuntimeError):  # Closing the scheduler has already cancelled everything on the loop.
                 self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
 
         if self._loop.is_closed():
-            work.close()
+            coroutine.close()
             raise RunCancelledError("The service is stopping.")
         self._loop.call_soon_threadsafe(start_task)
         return give_up
@@ -162,18 +162,18 @@ class SubCallScheduler:
         client: ModelClient,
         key: str,
         call: SubCall,
-        used: list[Usage],
+        usages: list[Usage],
         *,
         priority: CallPriority = CallPriority.INTERACTIVE,
-        show: Show | None = None,
+        on_text: Show | None = None,
     ) -> SubReply:
-        """Return the reply to one call, and add its cost to `used`.
+        """Return the reply to one call, and add its cost to `usages`.
 
         The reply comes from an identical call in progress, from the cache (it may have arrived since the batch
         started), or from the model. A new reply is cached before anyone sees it, so that it is not paid for again if
         the process is killed. A truncated reply is not cached, because the cache cannot mark it as truncated.
         """
-        request = Request(client, call, priority=priority, show=show)
+        request = Request(client, call, priority=priority, on_text=on_text)
 
         async def ask() -> SubReply:
             if kept := await self.cached_replies.find_reply(client.tenant_id, key):
@@ -182,14 +182,14 @@ class SubCallScheduler:
             try:
                 reply = await request.fetch_reply()
             finally:
-                used.append(request.used)
+                usages.append(request.used)
             if not reply.cut_off:
                 usage = reply.usage
                 paid = StoredReply(key, reply.text, usage.calls, usage.prompt_tokens, usage.completion_tokens)
                 await self.cached_replies.store_reply(client.tenant_id, paid, client.work)
             return reply
 
-        reply, shared = await self._single_flight.get_reply(key, ask, is_own=lambda: request.cut_short)
+        reply, shared = await self._single_flight.get_reply(key, ask, is_own_failure=lambda: request.cut_short)
         return replace(reply, cached=True) if shared else reply
 
 
@@ -205,15 +205,15 @@ class _BoundSubCalls:
         calls: Sequence[SubCall],
         *,
         cancelled: Callable[[], bool] = not_cancelled,
-        finished: Finished = ignore_result,
+        on_result: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
-        """Run the calls as specified by the interface. `finished` is called in the thread of `run`."""
+        """Run the calls as specified by the interface. `on_result` is called in the thread of `run`."""
         require_not_cancelled(cancelled)
         batch = _CallBatch(self._scheduler, self._client, calls)
         for item in batch.iter_items(cancelled):
             if isinstance(item, str):
-                batch.report_result(item, finished)
-        return batch.list_results(finished)
+                batch.report_result(item, on_result)
+        return batch.list_results(on_result)
 
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
@@ -223,7 +223,7 @@ class _BoundSubCalls:
         Closing the iterator cancels the request.
         """
         require_not_cancelled(cancelled)
-        batch = _CallBatch(self._scheduler, self._client, [call], streamed=True)
+        batch = _CallBatch(self._scheduler, self._client, [call], is_streamed=True)
         shown = False
         with closing(batch.iter_items(cancelled)) as items:
             for item in items:
@@ -251,7 +251,7 @@ class _CallBatch:
     """
 
     def __init__(
-        self, scheduler: SubCallScheduler, client: ModelClient, calls: Sequence[SubCall], *, streamed: bool = False
+        self, scheduler: SubCallScheduler, client: ModelClient, calls: Sequence[SubCall], *, is_streamed: bool = False
     ) -> None:
         self._scheduler = scheduler
         self._client = client
@@ -273,14 +273,14 @@ class _CallBatch:
         self._refused: list[tuple[int, int, SubFailure]] = []
         self._stopped = False
         self._queue: SimpleQueue[str | _Piece | None] = SimpleQueue()
-        self._show: Show | None = (lambda text: self._queue.put(_Piece(text))) if streamed else None
+        self._show: Show | None = (lambda text: self._queue.put(_Piece(text))) if is_streamed else None
         self._raised: BaseException | None = None
 
     def iter_items(self, cancelled: Callable[[], bool]) -> Generator[str | _Piece, None, None]:
         """Send the calls, and yield keys and pieces as they arrive. Cancels the calls if cancelled or closed."""
         if not self._todo:
             return
-        give_up = self._scheduler.start(self._run(), self._end)
+        give_up = self._scheduler.start_coroutine(self._run_calls(), self._record_end)
         looked = time.monotonic()
         try:
             while True:
@@ -301,26 +301,26 @@ class _CallBatch:
         if self._raised is not None:
             raise self._raised
 
-    def report_result(self, key: str, finished: Finished) -> None:
+    def report_result(self, key: str, on_result: Finished) -> None:
         """Report a call's result at each of its positions. Only the first of identical calls reports the cost."""
         outcome = self._outcomes.get(key, self._over)
         for position in self._positions[key]:
             self._results[position] = outcome
-            finished(position, outcome)
-            outcome = _clear_cost(outcome)
+            on_result(position, outcome)
+            outcome = _remove_cost(outcome)
 
-    def list_results(self, finished: Finished = ignore_result) -> list[SubReply | SubFailure]:
+    def list_results(self, on_result: Finished = ignore_result) -> list[SubReply | SubFailure]:
         """Return one result for each call, in order.
 
         Results that were not reported yet (cached or missing) are reported now.
         """
         for key, positions in self._positions.items():
             if positions[0] not in self._results:
-                self.report_result(key, finished)
+                self.report_result(key, on_result)
         return [self._results[position] for position in range(len(self._calls))]
 
-    def _end(self, raised: BaseException | None) -> None:
-        self._raised = raised
+    def _record_end(self, error: BaseException | None) -> None:
+        self._raised = error
         self._queue.put(None)
 
     def _wait_for_end(self) -> None:
@@ -329,24 +329,27 @@ class _CallBatch:
             while self._queue.get(timeout=max(0.0, deadline - time.monotonic())) is not None:
                 pass
 
-    async def _run(self) -> None:
+    async def _run_calls(self) -> None:
         ahead = iter(self._todo)
         carriers = min(len(self._todo), 2 * self._client.profile.parallel_calls)
         try:
-            async with asyncio.timeout(self._client.budget.get_remaining().seconds), asyncio.TaskGroup() as group:
+            async with (
+                asyncio.timeout(self._client.budget.get_remaining_limits().seconds),
+                asyncio.TaskGroup() as group,
+            ):
                 for _ in range(carriers):
                     group.create_task(self._run_worker(ahead))
         except TimeoutError:
             self._stopped = True
 
-    async def _run_worker(self, ahead: Iterator[str]) -> None:
-        for key in ahead:
+    async def _run_worker(self, keys: Iterator[str]) -> None:
+        for key in keys:
             if self._stopped:
                 return
-            await self._ask(key)
+            await self._make_call(key)
             self._queue.put(key)
 
-    async def _ask(self, key: str) -> None:
+    async def _make_call(self, key: str) -> None:
         used: list[Usage] = []
         call = self._calls[self._positions[key][0]]
         prompt = estimate_prompt_tokens(call)
@@ -356,7 +359,7 @@ class _CallBatch:
                 return
         try:
             self._outcomes[key] = await self._scheduler.fetch_reply(
-                self._client, key, call, used, priority=self._priority, show=self._show
+                self._client, key, call, used, priority=self._priority, on_text=self._show
             )
         except asyncio.CancelledError:
             self._outcomes[key] = replace(self._over, usage=_sum_usage(used))
@@ -376,27 +379,31 @@ class _CallBatch:
             )
 
 
-def _select_priority(client: ModelClient, calls: int) -> CallPriority:
+def _select_priority(client: ModelClient, call_count: int) -> CallPriority:
     if client.background:
-        return CallPriority.BACKGROUND if calls == 1 else CallPriority.BACKGROUND_BATCH
-    return CallPriority.INTERACTIVE if calls == 1 else CallPriority.INTERACTIVE_BATCH
+        return CallPriority.BACKGROUND if call_count == 1 else CallPriority.BACKGROUND_BATCH
+    return CallPriority.INTERACTIVE if call_count == 1 else CallPriority.INTERACTIVE_BATCH
 
 
-def _build_cached_reply(kept: StoredReply) -> SubReply:
+def _build_cached_reply(stored_reply: StoredReply) -> SubReply:
     """Return a cached reply, with the usage of the call that paid for it."""
-    return SubReply(kept.text, Usage(kept.calls, kept.prompt_tokens, kept.completion_tokens), cached=True)
+    return SubReply(
+        stored_reply.text,
+        Usage(stored_reply.calls, stored_reply.prompt_tokens, stored_reply.completion_tokens),
+        cached=True,
+    )
 
 
-def _clear_cost(outcome: SubReply | SubFailure) -> SubReply | SubFailure:
+def _remove_cost(outcome: SubReply | SubFailure) -> SubReply | SubFailure:
     return replace(outcome, cached=True) if isinstance(outcome, SubReply) else replace(outcome, usage=Usage())
 
 
-def _build_failure(error: AnswerError, used: Iterable[Usage] = ()) -> SubFailure:
-    return SubFailure(error.code, error.detail, _sum_usage(used), error)
+def _build_failure(error: AnswerError, usages: Iterable[Usage] = ()) -> SubFailure:
+    return SubFailure(error.code, error.detail, _sum_usage(usages), error)
 
 
-def _sum_usage(used: Iterable[Usage]) -> Usage:
-    return sum(used, Usage())
+def _sum_usage(usages: Iterable[Usage]) -> Usage:
+    return sum(usages, Usage())
 
 
 def _get_task_error(task: asyncio.Task[None]) -> BaseException | None:

@@ -20,7 +20,7 @@ _STEP_DOWN: Mapping[StructuredOutput, StructuredOutput] = {"json_schema": "json_
 
 
 @dataclass(frozen=True)
-class RequestForm:
+class RequestFormat:
     """The request format for one server: its level of schema support, and the parameters that it rejects."""
 
     structured_output: StructuredOutput = "json_schema"
@@ -28,7 +28,7 @@ class RequestForm:
     old_max_tokens: bool = False
     without_system: bool = False
 
-    def adapt(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+    def adapt_payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return the request in this format."""
         fitted = {name: value for name, value in payload.items() if name not in self.left_out}
         if extra := payload.get("extra_body"):
@@ -37,21 +37,27 @@ class RequestForm:
             fitted["max_tokens"] = fitted.pop("max_completion_tokens")
         wanted = fitted.get("response_format")
         if wanted is not None and self.structured_output != "json_schema":
-            fitted["messages"] = _with_words(fitted["messages"], describe_schema(wanted["json_schema"]["schema"]))
+            fitted["messages"] = _insert_instructions(
+                fitted["messages"], describe_schema(wanted["json_schema"]["schema"])
+            )
             del fitted["response_format"]
             if self.structured_output == "json_object":
                 fitted["response_format"] = {"type": "json_object"}
         if self.without_system:
-            fitted["messages"] = _merge_system(fitted["messages"])
+            fitted["messages"] = _merge_system_message(fitted["messages"])
         return fitted
 
-    def revise_after(self, refusal: Mapping[str, Any] | str, payload: Mapping[str, Any]) -> "RequestForm | None":
+    def revise_after_rejection(
+        self, rejection: Mapping[str, Any] | str, payload: Mapping[str, Any]
+    ) -> "RequestFormat | None":
         """Return the format to try after a rejection with this body, or None if no other format is left to try."""
-        sent = self.adapt(payload)
-        named = _find_named(refusal, {*sent, *sent.get("extra_body", {})} - {"extra_body"} | {"stream_options"})
+        sent = self.adapt_payload(payload)
+        named = _find_named_parameter(
+            rejection, {*sent, *sent.get("extra_body", {})} - {"extra_body"} | {"stream_options"}
+        )
         if named == "max_completion_tokens":
             return None if self.old_max_tokens else replace(self, old_max_tokens=True)
-        if named == "messages" and _has_word(refusal, "system") and not self.without_system:
+        if named == "messages" and _has_word(rejection, "system") and not self.without_system:
             return replace(self, without_system=True)
         if named in _REQUIRED_PARAMETERS:
             return None
@@ -70,72 +76,72 @@ class RequestForm:
         return ", ".join(changes)
 
 
-class ServerHabits:
+class ServerCapabilities:
     """The request features that one server is known to reject.
 
     If the server has accepted some schemas before, a rejected schema changes nothing for others.
     """
 
     def __init__(self, structured_output: StructuredOutput = "json_schema") -> None:
-        self.accepted = RequestForm(structured_output)
+        self.accepted = RequestFormat(structured_output)
         self._took_a_schema = False
 
-    def record_form(self, begun: RequestForm, accepted: RequestForm, *, with_schema: bool) -> None:
-        """Record that a request was first sent in the format `begun` and was answered in the format `accepted`."""
+    def record_format(self, first_format: RequestFormat, accepted_format: RequestFormat, *, with_schema: bool) -> None:
+        """Record that a request was first sent in `first_format` and was answered in `accepted_format`."""
         known = self.accepted
         structured_output = known.structured_output
-        if with_schema and accepted.structured_output == "json_schema":
+        if with_schema and accepted_format.structured_output == "json_schema":
             self._took_a_schema = True
-        elif accepted.structured_output != begun.structured_output and not self._took_a_schema:
-            structured_output = accepted.structured_output
-        self.accepted = RequestForm(
+        elif accepted_format.structured_output != first_format.structured_output and not self._took_a_schema:
+            structured_output = accepted_format.structured_output
+        self.accepted = RequestFormat(
             structured_output,
-            known.left_out | accepted.left_out,
-            known.old_max_tokens or accepted.old_max_tokens,
-            known.without_system or accepted.without_system,
+            known.left_out | accepted_format.left_out,
+            known.old_max_tokens or accepted_format.old_max_tokens,
+            known.without_system or accepted_format.without_system,
         )
 
 
-def _find_named(refusal: Mapping[str, Any] | str, names: Collection[str]) -> str | None:
+def _find_named_parameter(rejection: Mapping[str, Any] | str, names: Collection[str]) -> str | None:
     """Return the first of `names` that an error names as its parameter, or else mentions in its message.
 
     The name `model` is checked last, because of messages such as "This model does not take …".
     """
-    for said in _iter_statements(refusal):
+    for said in _iter_error_strings(rejection):
         places = ((name in _REQUIRED_PARAMETERS, re.search(rf"\b{re.escape(name)}\b", said), name) for name in names)
         if found := [(needed, at.start(), name) for needed, at, name in places if at]:
             return min(found)[-1]
     return None
 
 
-def _iter_statements(refusal: Mapping[str, Any] | str) -> Iterator[str]:
+def _iter_error_strings(rejection: Mapping[str, Any] | str) -> Iterator[str]:
     """Yield the parameter (OpenAI), the locations (FastAPI) and the message in an error body, most reliable first."""
-    if isinstance(refusal, str):
-        yield refusal
+    if isinstance(rejection, str):
+        yield rejection
         return
-    yield str(refusal.get("param") or "")
-    details = refusal.get("detail")
+    yield str(rejection.get("param") or "")
+    details = rejection.get("detail")
     yield (
         " ".join(str(each.get("loc")) for each in details if isinstance(each, dict))
         if isinstance(details, list)
         else str(details or "")
     )
-    yield str(refusal.get("message") or "")
+    yield str(rejection.get("message") or "")
 
 
-def _has_word(refusal: Mapping[str, Any] | str, word: str) -> bool:
-    return any(re.search(rf"\b{word}\b", said, re.IGNORECASE) for said in _iter_statements(refusal))
+def _has_word(rejection: Mapping[str, Any] | str, word: str) -> bool:
+    return any(re.search(rf"\b{word}\b", said, re.IGNORECASE) for said in _iter_error_strings(rejection))
 
 
-def _with_words(messages: list[dict[str, Any]], words: str) -> list[dict[str, Any]]:
-    """Insert `words` before the data, so that requests still have a common prefix."""
+def _insert_instructions(messages: list[dict[str, Any]], instructions: str) -> list[dict[str, Any]]:
+    """Insert `instructions` before the data, so that requests still have a common prefix."""
     first, *rest = messages
     if first["role"] == "user":
-        return [{"role": "system", "content": words}, *messages]
-    return [{**first, "content": f"{first['content']}\n\n{words}"}, *rest]
+        return [{"role": "system", "content": instructions}, *messages]
+    return [{**first, "content": f"{first['content']}\n\n{instructions}"}, *rest]
 
 
-def _merge_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _merge_system_message(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     first, *rest = messages
     if first["role"] == "user" or not rest:
         return messages

@@ -41,7 +41,7 @@ class ServerAttempt:
         """Record that the server has started to answer and is therefore healthy."""
         self._pool.record_answer(self.server)
 
-    def end(self, outcome: str) -> None:
+    def end_attempt(self, outcome: str) -> None:
         """Release the slot of this attempt. `outcome` is `ok`, `given_up` or an error code."""
         if not self._ended:
             self._ended = True
@@ -63,17 +63,19 @@ class ServerPool:
         for server in self.servers:
             self._update_metrics(server)
 
-    def start_attempt(self, affinity: str, tried: Collection[PooledServer] = ()) -> ServerAttempt | None:
-        """Return an attempt at the best server that is not in `tried`, or None if no other server is healthy.
+    def start_attempt(self, affinity: str, tried_servers: Collection[PooledServer] = ()) -> ServerAttempt | None:
+        """Return an attempt at the best server that is not in `tried_servers`, or None if no other server is healthy.
 
         The first attempt always gets a server. If all servers are resting, it gets the server whose rest ends first.
         """
         with self._lock:
-            rest = [each for each in self.servers if each not in tried]
+            rest = [each for each in self.servers if each not in tried_servers]
             well = [each for each in rest if self._is_healthy(each)]
-            if not well and (tried or not rest):
+            if not well and (tried_servers or not rest):
                 return None
-            server = self._select_best(well, affinity) if well else min(rest, key=lambda each: each.resting_until)
+            server = (
+                self._select_best_server(well, affinity) if well else min(rest, key=lambda each: each.resting_until)
+            )
             server.in_flight += 1
             self._taken += 1
             server.last_taken = self._taken
@@ -120,11 +122,11 @@ class ServerPool:
             return False
         return not server.failures or not server.in_flight  # A failed server is retried with a single request.
 
-    def _select_best(self, well: list[PooledServer], affinity: str) -> PooledServer:
+    def _select_best_server(self, servers: list[PooledServer], affinity: str) -> PooledServer:
         if not affinity:
-            return min(well, key=lambda each: (each.in_flight, each.last_taken))
-        most = ceil(_LOAD_FACTOR * (sum(each.in_flight for each in well) + 1) / len(well))
-        preferred = sorted(well, key=lambda each: _compute_score(affinity, each.number), reverse=True)
+            return min(servers, key=lambda each: (each.in_flight, each.last_taken))
+        most = ceil(_LOAD_FACTOR * (sum(each.in_flight for each in servers) + 1) / len(servers))
+        preferred = sorted(servers, key=lambda each: _compute_rendezvous_score(affinity, each.number), reverse=True)
         return next(each for each in preferred if each.in_flight < most)
 
     def _update_metrics(self, server: PooledServer) -> None:
@@ -133,5 +135,5 @@ class ServerPool:
         SERVER_RESTING.labels(self._model, number).set(self._clock() < server.resting_until)
 
 
-def _compute_score(affinity: str, number: int) -> bytes:
+def _compute_rendezvous_score(affinity: str, number: int) -> bytes:
     return hashlib.blake2b(f"{affinity}\0{number}".encode(), digest_size=8).digest()

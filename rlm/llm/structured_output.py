@@ -39,7 +39,10 @@ def build_response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
 
     It is `strict` if OpenAI accepts the schema as strict.
     """
-    return {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema, "strict": _is_closed(schema)}}
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "reply", "schema": schema, "strict": _is_closed_schema(schema)},
+    }
 
 
 def describe_schema(schema: Mapping[str, Any]) -> str:
@@ -47,7 +50,7 @@ def describe_schema(schema: Mapping[str, Any]) -> str:
     return f"Reply with JSON only, which follows this JSON schema:\n{canonicalize_schema(schema)}"
 
 
-def extract_reply(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
+def extract_reply(raw_text: str, text: str, finish_reason: str, call: SubCall) -> str:
     """Return the content of a reply: the text without thoughts, or JSON that follows the call's schema.
 
     Raises `LanguageModelOutputError` if the reply is empty, is not JSON or does not follow the schema. Text that was
@@ -59,7 +62,7 @@ def extract_reply(raw: str, text: str, finish_reason: str, call: SubCall) -> str
         )
     try:
         if call.schema is not None:
-            return _extract_json(raw, text, call.schema)
+            return _extract_json(raw_text, text, call.schema)
         if not text.strip():
             raise LanguageModelOutputError("The reply was empty.")
         return text
@@ -92,14 +95,14 @@ def require_valid_schema(schema: Mapping[str, Any]) -> None:
     compile_schema(canonicalize_schema(schema))
 
 
-def _extract_json(raw: str, text: str, schema: Mapping[str, Any]) -> str:
+def _extract_json(raw_text: str, text: str, schema: Mapping[str, Any]) -> str:
     from rlm.llm.json_schemas import compile_schema, find_violation
 
     if not text.strip():
         raise LanguageModelOutputError("The reply was empty.")
     validator = compile_schema(canonicalize_schema(schema))
     reason = ""
-    for candidate, value in _iter_candidates(raw, text):
+    for candidate, value in _iter_json_candidates(raw_text, text):
         found = find_violation(validator, value)
         if found is None:
             return candidate
@@ -107,12 +110,12 @@ def _extract_json(raw: str, text: str, schema: Mapping[str, Any]) -> str:
     raise LanguageModelOutputError(f"The reply does not follow the JSON schema: {reason or 'it is not JSON'}.")
 
 
-def _iter_candidates(raw: str, text: str) -> Iterator[tuple[str, object]]:
+def _iter_json_candidates(raw_text: str, text: str) -> Iterator[tuple[str, object]]:
     """Yield possible JSON values of the reply: the whole reply, a fenced block, or text that starts at a bracket.
 
-    `raw` is used only if all of it is JSON, because thoughts may contain drafts.
+    `raw_text` is used only if all of it is JSON, because thoughts may contain drafts.
     """
-    for whole in (raw, text, *_FENCED.findall(text)):
+    for whole in (raw_text, text, *_FENCED.findall(text)):
         try:
             yield whole.strip(), _DECODER.decode(whole.strip())
         except (ValueError, RecursionError):
@@ -127,21 +130,21 @@ def _iter_candidates(raw: str, text: str) -> Iterator[tuple[str, object]]:
         yield text[start.start() : end], value
 
 
-def _is_closed(schema: object) -> bool:
+def _is_closed_schema(schema: object) -> bool:
     """Return whether every object in the schema requires all of its fields and allows no others."""
     if isinstance(schema, list):
-        return all(map(_is_closed, schema))
+        return all(map(_is_closed_schema, schema))
     if not isinstance(schema, Mapping):
         return True
     if schema.get("type") == "object":
         closed = schema.get("additionalProperties") is False
         if not closed or set(schema.get("properties", ())) != set(schema.get("required", ())):
             return False
-    return all(map(_is_closed, schema.values()))
+    return all(map(_is_closed_schema, schema.values()))
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(strict=False, parse_constant=_reject_constant)

@@ -14,10 +14,10 @@ from typing import Any
 from rlm.loop.literals import NUMBER, extract_digits
 
 # Position fields of results. They are never changed, because tools accept them as arguments.
-_PLACES = frozenset({"document", "start", "end", "row", "next_cursor", "complete"})
+_POSITION_FIELDS = frozenset({"document", "start", "end", "row", "next_cursor", "complete"})
 # These tools return records or text of the corpus. All other tools return a value for each record passed to them.
-_SOURCES = frozenset({"search", "grep", "outline", "records", "read"})
-_COUNTING = "count"
+_SOURCE_TOOLS = frozenset({"search", "grep", "outline", "records", "read"})
+_COUNT_TOOL = "count"
 _NOT_SPACE, _LETTER, _DIGIT = re.compile(r"\S"), re.compile(r"[^\W\d_]"), re.compile(r"\d")
 _NUMBER = r"\d+(?:[.,]\d+)*"
 # Matches an ISO date, or else a number. Only the year of a date is changed, so that the date stays valid.
@@ -92,29 +92,29 @@ class Change:
         """The group, or 0 if the change has no group."""
         return self.group or 0
 
-    def applies_to(self, place: int) -> bool:
+    def applies_to_position(self, position: int) -> bool:
         if self.spared is not None:
-            return place % _QUARTERS != self.spared
-        return self.group is None or place % 2 == self.group
+            return position % _QUARTERS != self.spared
+        return self.group is None or position % 2 == self.group
 
 
-def change_result(tool: str, result: object, call: int, calls: int, change: Change) -> Any:  # noqa: ANN401  # as tools return
+def change_result(tool_name: str, result: object, call_index: int, call_count: int, change: Change) -> Any:  # noqa: ANN401  # as tools return
     """Return the result of a tool call with the change applied.
 
-    `call` is the index of the call among the tool's `calls`.
+    `call_index` is the index of the call among the tool's `call_count`.
     """
     if change.number:
-        return _with_number_raised(result, change.number)
+        return _raise_numbers(result, change.number)
     if change.kind is ChangeKind.EMPTY:
-        return _empty_result(result)
+        return _clear_result(result)
     if change.kind in {ChangeKind.LESS, ChangeKind.FEWER, ChangeKind.MORE}:
-        if tool == _COUNTING:
-            return _shift_counts(result, more=change.kind is ChangeKind.MORE)
-        return _resize_result(result, change.kind) if tool in _SOURCES else result
-    return _change_value(result, call, calls, change)
+        if tool_name == _COUNT_TOOL:
+            return _shift_counts(result, is_increase=change.kind is ChangeKind.MORE)
+        return _resize_result(result, change.kind) if tool_name in _SOURCE_TOOLS else result
+    return _change_value(result, call_index, call_count, change)
 
 
-def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
+def copy_strings(results: Sequence[object], change: Change) -> Sequence[object]:
     """Return a copy of a tool's results in which one call's string replaces those of the whole group.
 
     Results that are not all strings are returned unchanged. Strings with more lines than there are calls also stay
@@ -125,7 +125,7 @@ def copy_texts(results: Sequence[object], change: Change) -> Sequence[object]:
     if copied is None:
         return results
     return [
-        result if _is_changed_by_lines(result, len(results)) else copy
+        result if _is_grouped_by_lines(result, len(results)) else copy
         for result, copy in zip(results, copied, strict=True)
     ]
 
@@ -135,18 +135,19 @@ def fit_to_length(values: Sequence[object], length: int) -> list[object]:
     return [values[place if place < len(values) else 0] for place in range(length)] if values else [None] * length
 
 
-def _with_number_raised(result: object, digits: str) -> object:
+def _raise_numbers(result: object, digits: str) -> object:
     """Return the result, with a greater number in place of every number that has these digits."""
 
-    def raise_number(found: re.Match[str]) -> str:
-        return f"9{found[0]}" if extract_digits(found[0]) == digits else found[0]
+    def raise_number(match: re.Match[str]) -> str:
+        return f"9{match[0]}" if extract_digits(match[0]) == digits else match[0]
 
     match result:
         case list() | tuple():
-            return [_with_number_raised(each, digits) for each in result]
+            return [_raise_numbers(each, digits) for each in result]
         case Mapping():
             return {
-                name: each if name in _PLACES else _with_number_raised(each, digits) for name, each in result.items()
+                name: each if name in _POSITION_FIELDS else _raise_numbers(each, digits)
+                for name, each in result.items()
             }
         case str():
             return NUMBER.sub(raise_number, result)
@@ -157,7 +158,7 @@ def _with_number_raised(result: object, digits: str) -> object:
     return result
 
 
-def _empty_result(result: object) -> object:
+def _clear_result(result: object) -> object:
     match result:
         case bool() | None:
             return result
@@ -168,19 +169,19 @@ def _empty_result(result: object) -> object:
         case list() | tuple():
             return []
         case Mapping():
-            return {name: each if name in _PLACES else _empty_result(each) for name, each in result.items()}
+            return {name: each if name in _POSITION_FIELDS else _clear_result(each) for name, each in result.items()}
     return result
 
 
-def _shift_counts(result: object, *, more: bool) -> object:
+def _shift_counts(result: object, *, is_increase: bool) -> object:
     """Return the counts, each increased or decreased. A count of 0 becomes 1 or 2."""
     match result:
         case bool():
             return result
         case int():
-            return result + 1 if more else result - 1 if result else 2
+            return result + 1 if is_increase else result - 1 if result else 2
         case Mapping():
-            return {name: _shift_counts(each, more=more) for name, each in result.items()}
+            return {name: _shift_counts(each, is_increase=is_increase) for name, each in result.items()}
     return result
 
 
@@ -206,40 +207,40 @@ def _resize_result(result: object, kind: ChangeKind) -> object:
     return result
 
 
-def _is_changed_by_lines(value: object, siblings: int) -> bool:
+def _is_grouped_by_lines(value: object, sibling_count: int) -> bool:
     """Return whether groups consist of lines within a string rather than of whole strings.
 
     A position belongs to the same group for all kinds of change. Otherwise, a value read at this position would change
     with both groups.
     """
-    return isinstance(value, str) and sum(map(bool, map(str.strip, value.splitlines()))) > siblings
+    return isinstance(value, str) and sum(map(bool, map(str.strip, value.splitlines()))) > sibling_count
 
 
-def _change_value(result: object, place: int, siblings: int, change: Change) -> object:
-    """Return the result with the change applied. `place` is the index of the result among its siblings."""
+def _change_value(result: object, position: int, sibling_count: int, change: Change) -> object:
+    """Return the result with the change applied. `position` is the index of the result among its siblings."""
     match result:
         case list() | tuple():
             copied = _copy_values(result, change)
             return [
                 _change_value(each, number, len(result), change)
-                if copied is None or _is_changed_by_lines(each, len(result))
+                if copied is None or _is_grouped_by_lines(each, len(result))
                 else copied[number]
                 for number, each in enumerate(result)
             ]
         case Mapping():
             return {
-                name: each if name in _PLACES else _change_value(each, place, siblings, change)
+                name: each if name in _POSITION_FIELDS else _change_value(each, position, sibling_count, change)
                 for name, each in result.items()
             }
-        case str() if _is_changed_by_lines(result, siblings):
+        case str() if _is_grouped_by_lines(result, sibling_count):
             return _change_lines(result, change)
-        case str() if siblings == 1 and change.spared is not None and change.applies_to(place):
+        case str() if sibling_count == 1 and change.spared is not None and change.applies_to_position(position):
             return ""
-        case str() if change.applies_to(place):
-            return "".join(_change_line(line, place, change) for line in result.splitlines(keepends=True))
+        case str() if change.applies_to_position(position):
+            return "".join(_change_line(line, position, change) for line in result.splitlines(keepends=True))
         case bool():
-            return not result if change.kind is ChangeKind.BLANK and change.applies_to(place) else result
-        case int() | float() if change.applies_to(place):
+            return not result if change.kind is ChangeKind.BLANK and change.applies_to_position(position) else result
+        case int() | float() if change.applies_to_position(position):
             return _change_number(result, change)
     return result
 
@@ -264,12 +265,12 @@ def _change_lines(text: str, change: Change) -> str:
     for place, number in enumerate(written):
         if copied is not None:
             lines[number] = str(copied[place])
-        elif change.applies_to(place):
+        elif change.applies_to_position(place):
             lines[number] = _change_line(lines[number], place, change)
     return "".join(lines)
 
 
-def _change_line(line: str, place: int, change: Change) -> str:
+def _change_line(line: str, position: int, change: Change) -> str:
     match change.kind:
         case ChangeKind.BLANK:
             return _NOT_SPACE.sub(" ", line)
@@ -280,30 +281,30 @@ def _change_line(line: str, place: int, change: Change) -> str:
         case ChangeKind.RENAMED:
             # Make equal records different. If both groups received equally many new names, counting the names would
             # give the same changed value for both groups.
-            steps = 1 + place // (2 + place % 2 * 2) % (_ALPHABET - 1)
+            steps = 1 + position // (2 + position % 2 * 2) % (_ALPHABET - 1)
             return _LETTER.sub(lambda found: _shift_letter(found[0], steps), line)
     return line
 
 
-def _change_century_or_number(found: re.Match[str], change: Change) -> str:
+def _change_century_or_number(match: re.Match[str], change: Change) -> str:
     is_greater = change.kind is ChangeKind.RAISED
-    if found["century"]:
+    if match["century"]:
         # If the number is a year, both replacements are leap years.
-        return f"{28 if is_greater else 16}{found['rest']}"
-    return _change_digits(found[0], change, is_greater=is_greater)
+        return f"{28 if is_greater else 16}{match['rest']}"
+    return _change_digits(match[0], change, is_greater=is_greater)
 
 
-def _change_year_or_number(found: re.Match[str], change: Change) -> str:
+def _change_year_or_number(match: re.Match[str], change: Change) -> str:
     is_later = change.kind is ChangeKind.LATER
     # As with digits, the two groups get different days and years.
     day = str((28 if is_later else 11) - change.parity)
-    if year := found["year"]:
-        return f"{_DAY_BEFORE.sub(day, found['before'])}{_select_other_year(year, change)}"
-    if year := found["short"]:
-        return f"{_DAY_BEFORE.sub(day, found['day'])}{_select_other_short_year(year, is_later=is_later)}"
-    if year := found["first"]:
-        return f"{_select_other_year(year, change)}{_DAY_AFTER.sub(day, found['after'])}"
-    return _change_digits(found[0], change, is_greater=is_later)
+    if year := match["year"]:
+        return f"{_DAY_BEFORE.sub(day, match['before'])}{_select_other_year(year, change)}"
+    if year := match["short"]:
+        return f"{_DAY_BEFORE.sub(day, match['day'])}{_select_other_short_year(year, is_later=is_later)}"
+    if year := match["first"]:
+        return f"{_select_other_year(year, change)}{_DAY_AFTER.sub(day, match['after'])}"
+    return _change_digits(match[0], change, is_greater=is_later)
 
 
 def _change_digits(number: str, change: Change, *, is_greater: bool) -> str:
@@ -355,32 +356,34 @@ def _copy_values(values: Sequence[object], change: Change) -> list[object] | Non
     """
     if change.kind is not ChangeKind.COPIED and change.kind not in _SOURCE_SHARES:
         return None
-    group = [place for place in range(len(values)) if change.applies_to(place)]
+    group = [place for place in range(len(values)) if change.applies_to_position(place)]
     result = list(values)
     if change.spared is not None:
-        return _copy_from_places(values, [place for place in range(len(values)) if not change.applies_to(place)])
+        return _copy_from_positions(
+            values, [place for place in range(len(values)) if not change.applies_to_position(place)]
+        )
     for order, place in enumerate(group):
         if change.kind is ChangeKind.COPIED:
             source = group[min(order ^ 1, len(group) - 1)]
         else:
             source = group[int((len(group) - 1) * _SOURCE_SHARES[change.kind])]
-        result[place] = _with_content(values[place], values[source])
+        result[place] = _replace_content(values[place], values[source])
     return result
 
 
-def _copy_from_places(values: Sequence[object], places: Sequence[int]) -> list[object]:
-    """Return the values, each with the content of one of the values at `places`, in turn.
+def _copy_from_positions(values: Sequence[object], positions: Sequence[int]) -> list[object]:
+    """Return the values, each with the content of one of the values at `positions`, in turn.
 
     If there are no places, the values get no content.
     """
-    if not places:
-        return [_empty_result(each) for each in values]
-    sources = (values[places[min(number // _QUARTERS, len(places) - 1)]] for number in range(len(values)))
-    return [_with_content(value, source) for value, source in zip(values, sources, strict=True)]
+    if not positions:
+        return [_clear_result(each) for each in values]
+    sources = (values[positions[min(number // _QUARTERS, len(positions) - 1)]] for number in range(len(values)))
+    return [_replace_content(value, source) for value, source in zip(values, sources, strict=True)]
 
 
-def _with_content(value: object, other: object) -> object:
-    """Return `other`, with the position fields of `value` if both are records."""
-    if isinstance(value, Mapping) and isinstance(other, Mapping):
-        return {**other, **{name: each for name, each in value.items() if name in _PLACES}}
-    return other
+def _replace_content(value: object, replacement: object) -> object:
+    """Return `replacement`, with the position fields of `value` if both are records."""
+    if isinstance(value, Mapping) and isinstance(replacement, Mapping):
+        return {**replacement, **{name: each for name, each in value.items() if name in _POSITION_FIELDS}}
+    return replacement

@@ -89,9 +89,9 @@ class TimeLimit:
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
 
-    def require_time(self) -> None:
+    def require_remaining_time(self) -> None:
         """Raise `BudgetExhaustedError` if the time is over, or `RunPausedError` if the run waits for a higher limit."""
-        if self._is_past(0.0):
+        if self._is_past_limit(0.0):
             self.require_not_paused()
             raise BudgetExhaustedError(TIME_IS_OVER, resource=TIME_RESOURCE)
 
@@ -103,13 +103,13 @@ class TimeLimit:
     def require_time_to_submit(self) -> None:
         """Like `require_time`, but raise errors only 10 s later, so that code can still submit a finished answer."""
         if self.is_over():
-            self.require_time()
+            self.require_remaining_time()
 
     def is_over(self) -> bool:
         """Return whether it is too late to submit an answer."""
-        return self._is_past(_SUBMIT_GRACE_SECONDS)
+        return self._is_past_limit(_SUBMIT_GRACE_SECONDS)
 
-    def bound_by_time(self, cancelled: Callable[[], bool]) -> Callable[[], bool]:
+    def add_time_limit(self, cancelled: Callable[[], bool]) -> Callable[[], bool]:
         """Return a version of `cancelled` that also checks the time limit, for long operations.
 
         After the limit, the returned function raises `BudgetExhaustedError`.
@@ -118,12 +118,12 @@ class TimeLimit:
         def check_time() -> bool:
             if cancelled():
                 return True
-            self.require_time()
+            self.require_remaining_time()
             return False
 
         return check_time
 
-    def _is_past(self, grace_seconds: float) -> bool:
+    def _is_past_limit(self, grace_seconds: float) -> bool:
         limit = self._budget.limits.seconds
         return limit is not None and self._budget.elapsed_seconds >= limit + grace_seconds
 
@@ -131,8 +131,8 @@ class TimeLimit:
 class RecordedSubCalls:
     """The sub-calls of a run, with a record of their total cost and of their number since the last turn."""
 
-    def __init__(self, inner: BatchedSubCalls, price: Price | None = None) -> None:
-        self._inner = inner
+    def __init__(self, sub_calls: BatchedSubCalls, price: Price | None = None) -> None:
+        self._inner = sub_calls
         self._price = price
         self.usage = Usage()
         self.dollars = Decimal(0)
@@ -143,9 +143,11 @@ class RecordedSubCalls:
     ) -> Sequence[SubReply | SubFailure]:
         results = self._inner.run(calls, cancelled=cancelled)
         for call, result in zip(calls, results, strict=True):
-            self.usage += result.paid
+            self.usage += result.paid_usage
             if self._price is not None:
-                self.dollars += self._price.compute_cost(result.paid.prompt_tokens, result.paid.completion_tokens)
+                self.dollars += self._price.compute_cost(
+                    result.paid_usage.prompt_tokens, result.paid_usage.completion_tokens
+                )
             self.count += call.purpose != ROOT_PURPOSE
         return results
 

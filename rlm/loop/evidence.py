@@ -6,7 +6,7 @@ from typing import Any
 
 from retrieval.search.requests import Passage
 from rlm.checking.markers import list_sentence_spans
-from rlm.checking.nearest import is_rows_only, list_quotable_spans
+from rlm.checking.nearest import has_only_table_rows, list_quotable_spans
 from rlm.checking.quotes import QuotedText, Span, is_inside_word, locate_exactly
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle, merge_spans
@@ -15,7 +15,7 @@ from rlm.loop.read_log import ReadLog
 from rlm.sandbox.port import ToolError
 
 PlainHandle = dict[str, Any]
-_HANDLE_SHAPE = "a handle is a dict with document, start and end, as returned by search, grep, outline and records"
+_HANDLE_FORMAT = "a handle is a dict with document, start and end, as returned by search, grep, outline and records"
 MAX_EVIDENCE = 200
 MAX_QUOTE_CHARS = 3_000
 MAX_PASSAGE_CHARS = 12_000
@@ -32,13 +32,13 @@ _DOCUMENT_CHARS = 2_000_000
 _SEARCHED_CHARS = 20_000_000
 # Limit on the total number of characters to normalize (fold) for quotations without a verbatim match, per submission.
 _FOLDED_CHARS = 6_000_000
-EVIDENCE_SHAPE = (
+EVIDENCE_FORMAT = (
     "evidence must be a list; each entry is a handle (a hit, a record), a handle with a quote "
     '({"document": …, "start": …, "end": …, "quote": "words copied from it"}), or a quote alone'
 )
 
 
-def to_plain_handle(handle: Handle) -> PlainHandle:
+def convert_to_plain_handle(handle: Handle) -> PlainHandle:
     """Return the handle in the format that code sees.
 
     It contains no version, because a corpus has only one version of each document.
@@ -53,18 +53,18 @@ def parse_handle(value: object, corpus: Corpus) -> Handle:
     if the value is not a handle in scope.
     """
     if isinstance(value, str):
-        called = corpus.find_by_name(value)
+        called = corpus.find_document_by_name(value)
         if called is None:
             raise ToolError(f"no document has the id, name or title {value[:100]!r}; outline() lists them")
         return called.handle
     if not isinstance(value, Mapping) or "document" not in value:
-        raise ToolError(_HANDLE_SHAPE)
-    document = corpus.find_by_id(str(value["document"]))
+        raise ToolError(_HANDLE_FORMAT)
+    document = corpus.find_document_by_id(str(value["document"]))
     if document is None:
         raise ToolError(f"no document in scope has the id {str(value['document'])[:100]!r}")
     whole = document.handle
-    start, end = require_number(value.get("start", 0), "start"), value.get("end")
-    end = whole.end if end is None else min(require_number(end, "end"), whole.end)
+    start, end = require_whole_number(value.get("start", 0), "start"), value.get("end")
+    end = whole.end if end is None else min(require_whole_number(end, "end"), whole.end)
     start = min(start, whole.end)
     return Handle(whole.document_id, whole.version_id, start, max(start, end))
 
@@ -75,7 +75,7 @@ def parse_handles(values: object, corpus: Corpus) -> list[Handle]:
     return [parse_handle(value, corpus) for value in values]
 
 
-def parse_within(value: object, corpus: Corpus) -> list[Handle]:
+def parse_spans(value: object, corpus: Corpus) -> list[Handle]:
     """Parse the spans to which a tool is restricted. None means all documents. Overlapping spans are merged.
 
     Raises `ToolError` if a span is invalid.
@@ -89,16 +89,16 @@ def parse_within(value: object, corpus: Corpus) -> list[Handle]:
     by_version: dict[str, list[Handle]] = {}
     for handle in parse_handles(value, corpus):
         by_version.setdefault(handle.version_id, []).append(handle)
-    return [span for spans in by_version.values() for span in merge_spans(spans, touching=False)]
+    return [span for spans in by_version.values() for span in merge_spans(spans, merge_adjacent=False)]
 
 
-def require_text(value: object, name: str) -> str:
+def require_nonempty_string(value: object, name: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ToolError(f"{name} must be a non-empty string")
     return value
 
 
-def require_number(value: object, name: str) -> int:
+def require_whole_number(value: object, name: str) -> int:
     if type(value) is not int or value < 0:
         raise ToolError(f"{name} must be a whole number of at least 0")
     return value
@@ -137,7 +137,7 @@ class EvidenceFinder:
         if isinstance(evidence, str | Mapping):
             evidence = [evidence]
         if not isinstance(evidence, list | tuple):
-            raise ToolError(EVIDENCE_SHAPE)
+            raise ToolError(EVIDENCE_FORMAT)
         if len(evidence) > MAX_EVIDENCE:
             raise ToolError(f"evidence has {len(evidence):,} entries, but the limit is {MAX_EVIDENCE}")
         self._folded, self._cut_off = {}, False
@@ -148,13 +148,13 @@ class EvidenceFinder:
 
     def _locate_entry(self, entry: object, number: int) -> EvidenceEntry | str:
         if isinstance(entry, str):
-            return self._locate_quote(entry, self._iter_opened(), "what you read", number)
+            return self._locate_quote(entry, self._iter_opened_spans(), "what you read", number)
         if not isinstance(entry, Mapping):
-            raise ToolError(EVIDENCE_SHAPE)
+            raise ToolError(EVIDENCE_FORMAT)
         handle = parse_handle(entry, self._corpus)
         quote = entry.get("quote")
         if quote is not None:
-            return self._locate_quote(quote, self._iter_around(handle), "its document", number)
+            return self._locate_quote(quote, self._iter_surrounding_spans(handle), "its document", number)
         if not 0 < len(handle) <= MAX_PASSAGE_CHARS:
             raise ToolError(
                 f"evidence {number} is a handle of {len(handle):,} characters, and the limit is {MAX_PASSAGE_CHARS:,}: "
@@ -162,10 +162,14 @@ class EvidenceFinder:
             )
         if len(handle) <= _QUOTED_WHOLE_CHARS:
             # guard: whole-sentence-quotations
-            return self._build_entry(_extend_to_whole(handle, self._corpus.load_passage(handle, around=_AROUND_CHARS)))
+            return self._build_evidence_entry(
+                _extend_to_sentences(handle, self._corpus.load_passage(handle, context_chars=_AROUND_CHARS))
+            )
         return EvidenceEntry(handle, self._corpus.load_passage(handle), "")
 
-    def _locate_quote(self, quote: object, spans: Iterator[Handle], looked_in: str, number: int) -> EvidenceEntry | str:
+    def _locate_quote(
+        self, quote: object, spans: Iterator[Handle], scope_name: str, number: int
+    ) -> EvidenceEntry | str:
         if not isinstance(quote, str) or not quote.strip():
             raise ToolError(f"the quote of evidence {number} must be a non-empty string")
         if len(quote) > MAX_QUOTE_CHARS:
@@ -173,26 +177,26 @@ class EvidenceFinder:
                 f"the quote of evidence {number} has {len(quote):,} characters, and the limit is {MAX_QUOTE_CHARS:,}: "
                 "quote the sentences that say it"
             )
-        span = self._find_among(quote, spans)
+        span = self._find_quote(quote, spans)
         if span is not None:
-            return self._build_entry(span)
+            return self._build_evidence_entry(span)
         where = "was not found within the search limit" if self._cut_off else "is not"
-        return f"the quote of evidence {number}, {quote[:120]!r}, {where} in {looked_in}"
+        return f"the quote of evidence {number}, {quote[:120]!r}, {where} in {scope_name}"
 
-    def _find_among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
+    def _find_quote(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
         """Return a verbatim occurrence of the quote, or else an occurrence with different typography.
 
         Less text is searched for occurrences with different typography.
         """
         places = list(dict.fromkeys(spans))
-        for find in (lambda quote, span: locate_exactly(quote, self._corpus.load_text(span)), self._find_folded):
+        for find in (lambda quote, span: locate_exactly(quote, self._corpus.load_text(span)), self._find_folded_quote):
             for span in iter_unless_cancelled(places, self._cancelled):
                 at = find(quote, span)
                 if at is not None:
                     return span[at[0] : at[1]]
         return None
 
-    def _find_folded(self, quote: str, span: Handle) -> Span | None:
+    def _find_folded_quote(self, quote: str, span: Handle) -> Span | None:
         """Return the quote's position in a text, which is folded only once for all quotations of a submission."""
         if span not in self._folded:
             if sum(map(len, self._folded)) + len(span) > _FOLDED_CHARS:
@@ -201,17 +205,17 @@ class EvidenceFinder:
             self._folded[span] = QuotedText(self._corpus.load_text(span))
         return self._folded[span].locate(quote)
 
-    def _iter_around(self, handle: Handle) -> Iterator[Handle]:
+    def _iter_surrounding_spans(self, handle: Handle) -> Iterator[Handle]:
         document = self._corpus.get_document(handle).handle
         yield handle
         yield document[max(0, handle.start - 2_000) : handle.end + 2_000]
         if len(document) <= _DOCUMENT_CHARS:
             yield document
 
-    def _iter_opened(self) -> Iterator[Handle]:
-        yield from self._log.list_given(_MAX_SEARCHED_SPANS)
+    def _iter_opened_spans(self) -> Iterator[Handle]:
+        yield from self._log.list_returned_spans(_MAX_SEARCHED_SPANS)
         room = _SEARCHED_CHARS
-        for span in self._log.iter_opened():
+        for span in self._log.iter_opened_spans():
             room -= len(span)
             if room < 0:
                 self._cut_off = True
@@ -220,40 +224,40 @@ class EvidenceFinder:
         if self._corpus.size.characters <= _DOCUMENT_CHARS:
             yield from (document.handle for document in self._corpus.documents)
 
-    def _build_entry(self, span: Handle) -> EvidenceEntry:
+    def _build_evidence_entry(self, span: Handle) -> EvidenceEntry:
         """Return a quotation with the surrounding text.
 
         The surrounding text is omitted if the same words also occur before the quotation.
         """
-        quote, around = self._corpus.load_text(span), self._corpus.load_passage(span, around=_AROUND_CHARS)
+        quote, around = self._corpus.load_text(span), self._corpus.load_passage(span, context_chars=_AROUND_CHARS)
         first = locate_exactly(quote, around.text)
         is_first = first is not None and around.start + first[0] == span.start
         return EvidenceEntry(span, around if is_first else self._corpus.load_passage(span), quote)
 
 
-def _extend_to_whole(span: Handle, around: Passage) -> Handle:
+def _extend_to_sentences(span: Handle, passage: Passage) -> Handle:
     """Extend the span to whole sentences or rows or, if these are too long, only to whole words."""
-    text, start, end = around.text, span.start - around.start, span.end - around.start
-    spans = list_quotable_spans(around) if is_rows_only(around) else list_sentence_spans(text)
+    text, start, end = passage.text, span.start - passage.start, span.end - passage.start
+    spans = list_quotable_spans(passage) if has_only_table_rows(passage) else list_sentence_spans(text)
     first = next((begin for begin, close in spans if begin < start < close), start)
     last = next((close for begin, close in spans if begin < end < close), end)
-    if start - first > _WIDENED_CHARS or not _is_continued(text, start):
+    if start - first > _WIDENED_CHARS or not _is_line_continued(text, start):
         first = start
-    if last - end > _WIDENED_CHARS or not _is_continued(text, end):
+    if last - end > _WIDENED_CHARS or not _is_line_continued(text, end):
         last = end
     while is_inside_word(text, first) and start - first < _WIDENED_CHARS:
         first -= 1
     # guard: quotation-length
     while is_inside_word(text, last) and last - end < _WIDENED_CHARS:
         last += 1
-    return Handle(span.document_id, span.version_id, around.start + first, around.start + last)
+    return Handle(span.document_id, span.version_id, passage.start + first, passage.start + last)
 
 
-def _is_continued(text: str, at: int) -> bool:
-    """Return whether a line continues at the position `at`.
+def _is_line_continued(text: str, position: int) -> bool:
+    """Return whether a line continues at the position `position`.
 
     This is true within a line, and at its end if the next line starts with a lower-case letter.
     """
-    before, after = text[:at].rstrip(" \t"), text[at:].lstrip(" \t")
+    before, after = text[:position].rstrip(" \t"), text[position:].lstrip(" \t")
     is_within = before[-1:].strip() != "" and after[:1].strip() != ""
     return is_within or after.lstrip()[:1].islower()

@@ -8,8 +8,8 @@ from decimal import Decimal, InvalidOperation
 
 _BUILT_IN = frozenset(dir(builtins))
 # The arguments of these calls are counts, precisions or dates, so they are not part of a sum.
-_MEASURES = frozenset({"range", "round", "date", "datetime", "timedelta", "enumerate", "zip"})
-_LONG = 3
+_MEASURE_FUNCTIONS = frozenset({"range", "round", "date", "datetime", "timedelta", "enumerate", "zip"})
+_MIN_LONG_DIGITS = 3
 _PLAIN_NUMBER = re.compile(r"[\s\d.,_'+-]+")
 NUMBER = re.compile(r"\d+(?:[,.'\u202f\u00a0]\d+)*")
 _PERCENTAGE = re.compile(r"\d+(?:[.,]\d+)?")
@@ -42,15 +42,15 @@ class CellLiterals:
         for node in ast.walk(tree):
             self._record_node(node)
 
-    def get_numbers_behind(self, tool: str) -> frozenset[str]:
+    def get_answer_numbers(self, tool_name: str) -> frozenset[str]:
         """Return the long numbers that flow into the answer submitted by the last cell, in Python notation.
 
-        `tool` is the tool that submitted the answer.
+        `tool_name` is the tool that submitted the answer.
         """
         found, open_, seen = set[str](), set[str](), set[str]()
         for name, answer in self._answers:
-            if name == tool:
-                self._collect(answer, open_, found)
+            if name == tool_name:
+                self._collect_names_and_literals(answer, open_, found)
         while open_:
             name = open_.pop()
             if name not in seen:
@@ -61,7 +61,7 @@ class CellLiterals:
 
     def _record_node(self, node: ast.AST) -> None:
         for target, value in _iter_bindings(node):
-            self._bind(target, value)
+            self._bind_target(target, value)
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 self._defined.add(node.name)
@@ -73,16 +73,16 @@ class CellLiterals:
                 if answer is not None:
                     self._answers.append((name, answer))
 
-    def _bind(self, target: ast.expr, value: ast.expr) -> None:
+    def _bind_target(self, target: ast.expr, value: ast.expr) -> None:
         names, literals = set[str](), set[str]()
-        self._collect(value, names, literals)
+        self._collect_names_and_literals(value, names, literals)
         for node in ast.walk(target):
             if isinstance(node, ast.Name):
                 self._names.setdefault(node.id, set()).update(names)
                 self._literals.setdefault(node.id, set()).update(literals)
 
-    def _collect(self, value: ast.AST, names: set[str], literals: set[str]) -> None:
-        for node in _iter_parts(value, self._defined | {*self._names}):
+    def _collect_names_and_literals(self, value: ast.AST, names: set[str], literals: set[str]) -> None:
+        for node in _iter_value_nodes(value, self._defined | {*self._names}):
             if isinstance(node, ast.Name):
                 names.add(node.id)
             elif isinstance(node, ast.Constant):
@@ -185,7 +185,7 @@ def _format_digits(value: object) -> str:
     return extract_digits(str(value)) if is_number else ""
 
 
-def _iter_parts(node: ast.AST, bound: set[str]) -> Iterator[ast.AST]:
+def _iter_value_nodes(node: ast.AST, bound_names: set[str]) -> Iterator[ast.AST]:
     """Yield the names and constants that flow into the value of an expression."""
     match node:
         case ast.Name() | ast.Constant():
@@ -194,21 +194,21 @@ def _iter_parts(node: ast.AST, bound: set[str]) -> Iterator[ast.AST]:
         case ast.Compare() | ast.JoinedStr(values=[]):
             return
         case ast.Subscript():
-            yield from _iter_parts(node.value, bound)
+            yield from _iter_value_nodes(node.value, bound_names)
             return
         case ast.comprehension():
-            yield from _iter_parts(node.iter, bound)
+            yield from _iter_value_nodes(node.iter, bound_names)
             return
         case ast.IfExp():
-            yield from _iter_parts(node.body, bound)
-            yield from _iter_parts(node.orelse, bound)
+            yield from _iter_value_nodes(node.body, bound_names)
+            yield from _iter_value_nodes(node.orelse, bound_names)
             return
         case ast.Call(func=ast.Name(id=name)):
-            is_tool = name not in bound and name not in _BUILT_IN
-            if is_tool or name in _MEASURES:
+            is_tool = name not in bound_names and name not in _BUILT_IN
+            if is_tool or name in _MEASURE_FUNCTIONS:
                 return
     for child in ast.iter_child_nodes(node):
-        yield from _iter_parts(child, bound)
+        yield from _iter_value_nodes(child, bound_names)
 
 
 def _extract_long_number(value: object) -> set[str]:
@@ -217,4 +217,4 @@ def _extract_long_number(value: object) -> set[str]:
     if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value):
         return set()
     digits = extract_digits(str(value))
-    return {str(value).strip()} if len(digits) >= _LONG and digits.strip("0") not in {"", "1"} else set()
+    return {str(value).strip()} if len(digits) >= _MIN_LONG_DIGITS and digits.strip("0") not in {"", "1"} else set()

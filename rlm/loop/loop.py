@@ -11,7 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from rlm.corpus.corpus import Corpus, select_samples
+from rlm.corpus.corpus import Corpus, select_sample_spans
 from rlm.errors import (
     BudgetExhaustedError,
     ContextTooLongError,
@@ -24,22 +24,22 @@ from rlm.llm.budgets import Amount, Budget, Usage
 from rlm.llm.port import SubCall, SubFailure, rebuild_error
 from rlm.llm.profiles import estimate_tokens
 from rlm.loop.environment import ROOT_PURPOSE, TIME_IS_OVER, Environment, RecordedSubCalls, TimeLimit
-from rlm.loop.evidence import to_plain_handle
+from rlm.loop.evidence import convert_to_plain_handle
 from rlm.loop.literals import CellLiterals, extract_numbers
 from rlm.loop.prompts import (
     BUDGET_WORDS,
-    FAILED,
+    UNUSABLE_REPLY,
     RootReply,
     build_instructions,
     build_opening,
     format_cell,
-    format_left_out,
     format_next_request,
+    format_omission_note,
     parse_root_reply,
 )
 from rlm.loop.read_log import ReadLog
 from rlm.loop.replay import ReplayChecker, ToolRecord
-from rlm.loop.submit import Submission, Submissions, render_submission
+from rlm.loop.submit import Submission, Submissions, render_submitted_answer
 from rlm.loop.tools import Toolbox
 from rlm.sandbox.port import CellResult, Session
 
@@ -68,7 +68,7 @@ class RecursiveRun:
         self._question = question
         self._cancelled = environment.cancelled
         self._history = _History(environment, question)
-        self._budget = environment.budget.build_with_reserve(self._compute_reserve())
+        self._budget = environment.budget.create_budget_with_reserve(self._compute_reserve())
         self._own = RecordedSubCalls(environment.calls, environment.profile.price)
         self._calls = RecordedSubCalls(environment.bind_sub_calls(self._budget), environment.sub_model.price)
         self._parts, self._used_by_parts, self._dollars_of_parts = 0, Usage(), Decimal(0)
@@ -76,13 +76,13 @@ class RecursiveRun:
         self._literals = CellLiterals()
         self._failure = ""
         self.log = ReadLog(environment.corpus)
-        self.log.record_read(self._history.shown)
+        self.log.record_read_spans(self._history.shown)
         self.reason = ""
         self.submissions = Submissions(
             environment.corpus, self.log, self._literals, question=question, cancelled=self._has_ended
         )
         self._record = ToolRecord()
-        descend = self._run_part if environment.can_descend else None
+        descend = self._run_sub_run if environment.can_descend else None
         self._toolbox = Toolbox(environment, self._calls, self.log, self.submissions, self._time, descend)
 
     @property
@@ -109,7 +109,7 @@ class RecursiveRun:
         idle = lost = 0
         try:
             for number in range(1, environment.max_cells + 1):
-                reply = self._ask(number)
+                reply = self._request_reply(number)
                 if reply is None:
                     return
                 turn, survived = self._run_turn(number, reply, session)
@@ -134,7 +134,7 @@ class RecursiveRun:
         finally:
             session.close()
 
-    def confirm_computed(self) -> None:
+    def confirm_computation(self) -> None:
         """Run the cells again with changed results of tools if the answer claims to be computed by code.
 
         The answer then records which of its sentences changed. Raises `RunCancelledError` if the run was cancelled.
@@ -145,13 +145,13 @@ class RecursiveRun:
         replays = ReplayChecker(
             self._environment.sandbox,
             self._record,
-            render_submission,
+            render_submitted_answer,
             asked=frozenset(extract_numbers(self._question)),
             cancelled=self._cancelled,
         )
-        self.submissions.apply_replay(replays.check(found.handed_in))
+        self.submissions.apply_replay(replays.check_answer(found.handed_in))
 
-    def _ask(self, number: int) -> str | None:
+    def _request_reply(self, cell_number: int) -> str | None:
         """Return the root model's next reply, or None if the run must end.
 
         After a temporary failure, the reply is empty, and `_failure` describes the failure.
@@ -159,7 +159,7 @@ class RecursiveRun:
         if self._cancelled():
             raise RunCancelledError("The run was cancelled.")
         prompt = self._history.build_prompt(
-            format_next_request(self._list_warnings(), number, self._environment.max_cells)
+            format_next_request(self._list_warnings(), cell_number, self._environment.max_cells)
         )
         most = self._environment.profile.max_output_tokens
         call = SubCall(self._history.instructions, prompt, most, purpose=ROOT_PURPOSE)
@@ -168,19 +168,19 @@ class RecursiveRun:
         if not isinstance(reply, SubFailure):
             return reply.text
         if reply.code in _RECOVERABLE_CODES:
-            self._history.trim()
+            self._history.trim_cells()
             return ""
         if reply.code != BudgetExhaustedError.code and self.answer is None:
             raise rebuild_error(reply)
         self.reason = reply.detail
         return None
 
-    def _run_turn(self, number: int, reply: str, session: Session) -> tuple[Turn, bool]:
+    def _run_turn(self, cell_number: int, reply: str, session: Session) -> tuple[Turn, bool]:
         """Run the code in a reply, and return the turn.
 
         The second value is False if the sandbox was lost with its variables.
         """
-        read = RootReply(None, FAILED.format(self._failure)) if self._failure else parse_root_reply(reply)
+        read = RootReply(None, UNUSABLE_REPLY.format(self._failure)) if self._failure else parse_root_reply(reply)
         ran, survived = CellResult("", 0, None, 0.0), True
         if read.code is not None:
             self._literals.add_cell(read.code)
@@ -189,12 +189,12 @@ class RecursiveRun:
             ran, survived = self._run_cell(read.code, session)
             notes = self._toolbox.pop_notes()
             if survived:  # The point at which a sandbox is lost differs between attempts.
-                ran = replace(ran, output=_with_notes(ran.output, notes))
+                ran = replace(ran, output=_append_notes(ran.output, notes))
         shown = "\n".join(part.rstrip() for part in (ran.output, ran.error or "", read.note) if part.strip())
-        self.log.record_shown(shown)
-        self._history.add(format_cell(number, read.code, shown))
+        self.log.record_shown_text(shown)
+        self._history.add_cell(format_cell(cell_number, read.code, shown))
         turn = Turn(
-            number=number,
+            number=cell_number,
             depth=self._environment.depth,
             part=self._environment.part,
             code=read.code,
@@ -245,7 +245,7 @@ class RecursiveRun:
         must repeat its calls exactly.
         """
         budget, kept, warnings = self._budget.root, self._budget.kept_back, list[str]()
-        for name, spent in self._compute_spent(budget).items():
+        for name, spent in self._compute_spending(budget).items():
             limit = getattr(budget.limits, name)
             share = float(spent) / float(limit) if limit else 0.0
             if share and limit - spent <= getattr(kept, name, 0):
@@ -255,7 +255,7 @@ class RecursiveRun:
                 warnings.append(f"over {passed:.0%} of the {BUDGET_WORDS[name]} are spent.")
         return warnings
 
-    def _compute_spent(self, budget: Budget) -> dict[str, float | Decimal]:
+    def _compute_spending(self, budget: Budget) -> dict[str, float | Decimal]:
         environment = self._environment
         spent: dict[str, float | Decimal] = dict(vars(environment.before + self.usage))
         if environment.profile.price is not None:
@@ -264,11 +264,11 @@ class RecursiveRun:
             spent["seconds"] = budget.elapsed_seconds
         return spent
 
-    def _run_part(self, question: str, corpus: Corpus) -> Mapping[str, Any]:
+    def _run_sub_run(self, question: str, corpus: Corpus) -> Mapping[str, Any]:
         """Answer a question over part of the corpus in a sub-run with its own session and the remaining budget."""
         environment = self._environment
         assert environment.bind is not None, "this run cannot start sub-runs"
-        budget = self._budget.build_child()
+        budget = self._budget.create_child()
         self._parts += 1
         part = replace(
             environment,
@@ -287,14 +287,15 @@ class RecursiveRun:
         finally:
             self._used_by_parts += child.usage
             self._dollars_of_parts += child.dollars
-        self.log.merge_part(child.log)
+        self.log.merge_sub_run(child.log)
         found = child.answer
         if found is None or not found.found:
             said = child.reason or (found.text if found is not None else "not found")
             return {"answer": None, "evidence": [], "status": said}
-        self.submissions.store_part(question, found)
+        self.submissions.store_sub_run_answer(question, found)
         evidence = [
-            {**to_plain_handle(each.span), **({"quote": each.quote} if each.quote else {})} for each in found.cited
+            {**convert_to_plain_handle(each.span), **({"quote": each.quote} if each.quote else {})}
+            for each in found.cited
         ]
         status = "answered" if child.submissions.final else "partial"
         answer = found.text if found.result is None else found.result.value
@@ -306,7 +307,7 @@ class _History:
 
     def __init__(self, environment: Environment, question: str) -> None:
         profile, corpus = environment.profile, environment.corpus
-        self.shown = select_samples(corpus)
+        self.shown = select_sample_spans(corpus)
         self.instructions = build_instructions(profile)
         self._opening = build_opening(question, environment, self.shown)
         self.fixed_tokens = estimate_tokens(self.instructions + self._opening)
@@ -314,16 +315,16 @@ class _History:
         self._cells: list[str] = []
         self._left_out = 0
 
-    def add(self, cell: str) -> None:
+    def add_cell(self, cell: str) -> None:
         self._cells.append(cell)
         if self._estimate_tokens() > _HISTORY_SHARE * self._room:
-            self.trim()
+            self.trim_cells()
 
-    def build_prompt(self, end: str) -> str:
-        trimmed = format_left_out(self._left_out) if self._left_out else ""
-        return self._opening + trimmed + "".join(self._cells) + end
+    def build_prompt(self, next_request: str) -> str:
+        trimmed = format_omission_note(self._left_out) if self._left_out else ""
+        return self._opening + trimmed + "".join(self._cells) + next_request
 
-    def trim(self) -> None:
+    def trim_cells(self) -> None:
         """Remove the oldest cells. If the last cell alone is too long, cut its middle."""
         room = _TRIMMED_SHARE * self._room
         while len(self._cells) > 1 and self._estimate_tokens() > room:
@@ -337,7 +338,7 @@ class _History:
         return estimate_tokens("".join(self._cells))
 
 
-def _with_notes(output: str, notes: Sequence[str]) -> str:
+def _append_notes(output: str, notes: Sequence[str]) -> str:
     """Return a cell's output, followed by the notes of tools on their results."""
     shown = [f"Note: {note}" for note in notes[:_MAX_NOTES]]
     if len(notes) > _MAX_NOTES:

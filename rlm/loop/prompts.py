@@ -19,7 +19,7 @@ from rlm.llm.profiles import ModelProfile
 from rlm.loop.environment import Environment
 from rlm.loop.evidence import MAX_EVIDENCE, MAX_PASSAGE_CHARS, MAX_QUOTE_CHARS
 from rlm.sandbox.port import DEFAULT_LIMITS as SANDBOX
-from rlm.untrusted import format_question, sanitize
+from rlm.untrusted import format_question, sanitize_text
 
 _TITLES = 10
 # The model is warned if fewer than this many cells remain.
@@ -44,7 +44,7 @@ NO_CODE = (
 )
 FIRST_OF_SEVERAL = "Your reply had {count} code blocks; only the first was run. Send one, and look at its output first."
 UNCLOSED = "The code block was not closed; it was run as far as it went."
-FAILED = "Your reply could not be used: {} Reply with one short Python cell between ```python and ```."
+UNUSABLE_REPLY = "Your reply could not be used: {} Reply with one short Python cell between ```python and ```."
 
 
 @cache
@@ -77,12 +77,12 @@ def build_opening(question: str, environment: Environment, samples: Sequence[Han
     text.
     """
     corpus, profile = environment.corpus, environment.sub_model
-    size, mark = corpus.size, _compute_mark(environment)
+    size, mark = corpus.size, _compute_boundary_mark(environment)
     corpus.record_use(corpus.documents[:_TITLES])
     lines = [
         f"Documents in scope: {size.documents:,}, with {size.characters:,} characters, about {size.tokens:,} tokens.",
         *(
-            f"- {sanitize(each.title, mark)[:80]} (document {each.handle.document_id}, {each.tokens:,} tokens)"
+            f"- {sanitize_text(each.title, mark)[:80]} (document {each.handle.document_id}, {each.tokens:,} tokens)"
             for each in corpus.documents[:_TITLES]
         ),
     ]
@@ -90,7 +90,7 @@ def build_opening(question: str, environment: Environment, samples: Sequence[Han
         lines.append(f"- and {size.documents - _TITLES:,} more; outline() lists them all.")
     lines.append("Samples of their text, each between a BEGIN and an END mark:")
     for text in map(corpus.load_text, samples):
-        lines += [f"BEGIN sample {mark}", sanitize(text, mark), f"END sample {mark}"]
+        lines += [f"BEGIN sample {mark}", sanitize_text(text, mark), f"END sample {mark}"]
     limits = environment.budget.root.limits
     lines += [
         "Limits of the whole run: "
@@ -103,24 +103,24 @@ def build_opening(question: str, environment: Environment, samples: Sequence[Han
     return "\n".join([*lines, "", format_question(question, environment.today, mark)])
 
 
-def format_cell(number: int, code: str | None, shown: str) -> str:
+def format_cell(number: int, code: str | None, output: str) -> str:
     written = f"```python\n{code.rstrip()}\n```" if code is not None else "(no code)"
-    return f"\n\nCell {number}:\n{written}\nOutput:\n{shown.rstrip() or '(nothing)'}"
+    return f"\n\nCell {number}:\n{written}\nOutput:\n{output.rstrip() or '(nothing)'}"
 
 
-def format_left_out(count: int) -> str:
-    return f"\n\n[The first {count} cells are left out here; their variables are still there.]"
+def format_omission_note(cell_count: int) -> str:
+    return f"\n\n[The first {cell_count} cells are left out here; their variables are still there.]"
 
 
-def format_next_request(warnings: Sequence[str], number: int, cells: int) -> str:
-    """Return the request for cell `number`, which counts from 1."""
+def format_next_request(warnings: Sequence[str], cell_number: int, max_cells: int) -> str:
+    """Return the request for cell `cell_number`, which counts from 1."""
     said = "".join(f"\nBudget: {warning}" for warning in warnings)
     ending = " Submit soon, with what you have." if warnings else ""
-    if number == cells:
+    if cell_number == max_cells:
         ending = " This is the last cell: submit in it, with what you have."
-    elif cells - number < _FEW_CELLS:
+    elif max_cells - cell_number < _FEW_CELLS:
         ending = " There are few cells left. Submit soon, with what you have."
-    return f"{said}{ending}\n\nReply with cell {number} of {cells}."
+    return f"{said}{ending}\n\nReply with cell {cell_number} of {max_cells}."
 
 
 def _iter_limits(limits: Limits, environment: Environment) -> Iterator[str]:
@@ -135,7 +135,7 @@ def _iter_limits(limits: Limits, environment: Environment) -> Iterator[str]:
             yield f"{round(most) if name == 'seconds' else most:,} {_SPENDABLE.get(name, words)}"
 
 
-def _compute_mark(environment: Environment) -> str:
+def _compute_boundary_mark(environment: Environment) -> str:
     """Return a mark that no document can contain, and that a resumed run gets again."""
     known = "\n".join(each.handle.version_id for each in environment.corpus.documents)
     return hashlib.sha256(f"{environment.corpus.tenant_id}\n{known}".encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -11,7 +11,7 @@ from hashlib import sha256
 from rlm.answers import Coverage, SearchedDocument, SearchSummary
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle, merge_spans
-from rlm.operators.judged import JudgedBy
+from rlm.operators.judged import JudgementSource
 
 # Maximum total length, in characters, of stored texts that were returned to code.
 _KEPT_CHARS = 8_000_000
@@ -33,50 +33,50 @@ class ReadLog:
         self._searched: dict[str, list[Handle]] = {}
         self._inferred: dict[str, list[Handle]] = {}
         self._given: list[Handle] = []
-        self._texts = GivenTexts()
+        self._texts = ReturnedTexts()
         self._unjudged: dict[tuple[str, Handle], str] = {}
         self._unanswered: dict[str, str] = {}
         self._remarks: dict[Hashable, str] = {}
 
-    def record_given(self, handle: Handle, text: str) -> None:
+    def record_returned_text(self, handle: Handle, text: str) -> None:
         """Record a text that was returned to code. It counts as searched until it is shown to a model."""
-        self.record_searched([handle])
+        self.record_searched_spans([handle])
         self._given.append(handle)
         self._texts.add_text(handle, text)
 
-    def record_searched(self, spans: Iterable[Handle]) -> None:
+    def record_searched_spans(self, spans: Iterable[Handle]) -> None:
         _add_spans(self._searched, spans)
 
-    def record_shown(self, text: str) -> None:
+    def record_shown_text(self, text: str) -> None:
         """Record a text that was shown to a model. All text in it that was returned to code counts as read."""
-        _add_spans(self._read, self._texts.iter_found_in(text))
+        _add_spans(self._read, self._texts.iter_spans_in(text))
 
-    def record_read(self, spans: Iterable[Handle]) -> None:
+    def record_read_spans(self, spans: Iterable[Handle]) -> None:
         _add_spans(self._read, spans)
 
     def record_judgements(
-        self, operator: str, judgements: Iterable[tuple[Handle, JudgedBy]], refused: Iterable[str] = ()
+        self, operator: str, judgements: Iterable[tuple[Handle, JudgementSource]], refusal_codes: Iterable[str] = ()
     ) -> None:
-        """Record an operator's judgements of records. `refused` contains the reason codes of missing judgements.
+        """Record an operator's judgements of records. `refusal_codes` contains the reason codes of missing judgements.
 
         Records that the same operator judges later no longer count as missing.
         """
-        why = ", ".join(code.replace("_", " ") for code in refused) or "no result"
+        why = ", ".join(code.replace("_", " ") for code in refusal_codes) or "no result"
         for handle, by in judgements:
-            if by is JudgedBy.NOBODY:
+            if by is JudgementSource.NOBODY:
                 self._unjudged[operator, handle] = why
                 continue
             self._unjudged.pop((operator, handle), None)
-            self.record_searched([handle])
-            _add_spans(self._read if by is JudgedBy.MODEL else self._inferred, [handle])
+            self.record_searched_spans([handle])
+            _add_spans(self._read if by is JudgementSource.MODEL else self._inferred, [handle])
 
-    def list_given_in(self, prompt: str) -> list[Handle]:
+    def list_returned_spans_in(self, prompt: str) -> list[Handle]:
         """Return the spans that were returned to code and whose text occurs in a prompt.
 
         The spans are in document order and do not overlap.
         """
         found: dict[str, list[Handle]] = {}
-        _add_spans(found, self._texts.iter_found_in(prompt))
+        _add_spans(found, self._texts.iter_spans_in(prompt))
         return [span for spans in found.values() for span in merge_spans(spans)]
 
     def record_prompt(self, prompt: str, spans: Iterable[Handle], failure: str = "") -> None:
@@ -89,38 +89,42 @@ class ReadLog:
         if failure:
             self._unanswered[key] = failure
         else:
-            self.record_read(spans)
+            self.record_read_spans(spans)
 
-    def add_remark(self, about: Hashable, remark: str) -> None:
+    def add_remark(self, subject: Hashable, remark: str) -> None:
         """Record a remark for readers of the answer. It replaces any earlier remark on the same subject."""
-        self._remarks.pop(about, None)
+        self._remarks.pop(subject, None)
         if remark:
-            self._remarks[about] = remark
+            self._remarks[subject] = remark
 
-    def merge_part(self, part: "ReadLog") -> None:
-        for mine, its in ((self._read, part._read), (self._searched, part._searched), (self._inferred, part._inferred)):
+    def merge_sub_run(self, sub_run_log: "ReadLog") -> None:
+        for mine, its in (
+            (self._read, sub_run_log._read),
+            (self._searched, sub_run_log._searched),
+            (self._inferred, sub_run_log._inferred),
+        ):
             for spans in its.values():
                 _add_spans(mine, spans)
-        self._given += part._given
-        self._unjudged |= part._unjudged
-        self._unanswered |= part._unanswered
-        self._remarks |= part._remarks
+        self._given += sub_run_log._given
+        self._unjudged |= sub_run_log._unjudged
+        self._unanswered |= sub_run_log._unanswered
+        self._remarks |= sub_run_log._remarks
 
     @property
-    def has_worked(self) -> bool:
+    def has_searched_text(self) -> bool:
         """Whether the run's code has searched any text or had any text judged."""
         return bool(self._searched)
 
     @property
-    def documents_searched(self) -> int:
+    def searched_document_count(self) -> int:
         """The number of documents of which the run's code searched any part, or had any part judged."""
         return len(self._searched)
 
-    def list_given(self, count: int) -> Sequence[Handle]:
+    def list_returned_spans(self, count: int) -> Sequence[Handle]:
         """Return the spans most recently returned to code, latest first."""
         return list(dict.fromkeys(reversed(self._given)))[:count]
 
-    def iter_opened(self) -> Iterator[Handle]:
+    def iter_opened_spans(self) -> Iterator[Handle]:
         """Yield all spans that were read or searched, with adjacent spans merged."""
         for version in {**self._read, **self._searched}:
             yield from merge_spans([*self._read.get(version, ()), *self._searched.get(version, ())])
@@ -186,7 +190,7 @@ class ReadLog:
         return sum(self._corpus.estimate_tokens(span) for spans_of_one in parts for span in spans_of_one)
 
 
-class GivenTexts:
+class ReturnedTexts:
     """The texts most recently returned to code, stored so that they can be found in text shown to models."""
 
     def __init__(self) -> None:
@@ -197,7 +201,7 @@ class GivenTexts:
 
     def add_text(self, handle: Handle, text: str) -> None:
         """Store a text so that it can be found later, and evict the oldest texts if there are too many."""
-        flat = _flatten(text)
+        flat = _flatten_text(text)
         if len(flat) < _SAMPLE_CHARS:
             if len(flat) >= _SHORTEST_CHARS:
                 self._short.pop(flat, None)
@@ -213,11 +217,11 @@ class GivenTexts:
             alike.append((self._count, at))
             del alike[:-_ALIKE]
         while self._characters > _KEPT_CHARS and len(self._texts) > 1:
-            self._evict_oldest()
+            self._evict_oldest_text()
 
-    def iter_found_in(self, shown: str) -> Iterator[Handle]:
-        """Yield the spans whose text occurs in `shown`, either verbatim or as formatted by Python's `repr`."""
-        flat = _flatten(shown.replace("\\n", " ").replace("\\'", "'").replace('\\"', '"'))
+    def iter_spans_in(self, shown_text: str) -> Iterator[Handle]:
+        """Yield the spans whose text occurs in `shown_text`, either verbatim or as formatted by Python's `repr`."""
+        flat = _flatten_text(shown_text.replace("\\n", " ").replace("\\'", "'").replace('\\"', '"'))
         yield from (handle for text, handle in self._short.items() if text in flat)
         at = reached = 0
         while at + _SAMPLE_CHARS <= len(flat) and self._samples:
@@ -226,21 +230,24 @@ class GivenTexts:
                 at += 1
                 continue
             start, length, handle = max(
-                (self._find_shared(flat, reached, at, *place) for place in places), key=lambda each: each[1]
+                (self._find_shared_span(flat, reached, at, *place) for place in places), key=lambda each: each[1]
             )
             yield handle
             at = reached = start + length
 
-    def _find_shared(self, flat: str, reached: int, at: int, number: int, place: int) -> tuple[int, int, Handle]:
-        """Return the passage that `flat` shares with a stored text around a sample: its start, length and span."""
-        handle, text = self._texts[number]
+    def _find_shared_span(
+        self, flat_text: str, search_start: int, position: int, text_number: int, sample_position: int
+    ) -> tuple[int, int, Handle]:
+        """Return the passage that `flat_text` shares with a stored text around a sample: its start, length and span."""
+        handle, text = self._texts[text_number]
         before = _count_shared_before(
-            flat[max(reached, at - _STEP_CHARS) : at], text[max(0, place - _STEP_CHARS) : place]
+            flat_text[max(search_start, position - _STEP_CHARS) : position],
+            text[max(0, sample_position - _STEP_CHARS) : sample_position],
         )
-        after = _count_shared_after(flat, at, text, place)
-        return at - before, before + after, handle[place - before : place + after]
+        after = _count_shared_after(flat_text, position, text, sample_position)
+        return position - before, before + after, handle[sample_position - before : sample_position + after]
 
-    def _evict_oldest(self) -> None:
+    def _evict_oldest_text(self) -> None:
         number, (_, text) = self._texts.popitem(last=False)
         self._characters -= len(text)
         for at in _iter_sample_positions(text):
@@ -250,7 +257,7 @@ class GivenTexts:
                 self._samples[sample] = left
 
 
-def _flatten(text: str) -> str:
+def _flatten_text(text: str) -> str:
     """Return the text as compared: with spaces for line ends and tabs, and the same length."""
     return text.replace("\n", " ").replace("\t", " ")
 
@@ -262,16 +269,16 @@ def _iter_sample_positions(text: str) -> Iterator[int]:
     yield last
 
 
-def _count_shared_after(first: str, at: int, other: str, place: int) -> int:
-    most = min(len(first) - at, len(other) - place)
-    return next((n for n in range(most) if first[at + n] != other[place + n]), most)
+def _count_shared_after(first_text: str, first_position: int, second_text: str, second_position: int) -> int:
+    most = min(len(first_text) - first_position, len(second_text) - second_position)
+    return next((n for n in range(most) if first_text[first_position + n] != second_text[second_position + n]), most)
 
 
-def _count_shared_before(first: str, other: str) -> int:
+def _count_shared_before(first_text: str, second_text: str) -> int:
     """Return the length of the longest common suffix of two texts."""
-    return _count_shared_after(first[::-1], 0, other[::-1], 0)
+    return _count_shared_after(first_text[::-1], 0, second_text[::-1], 0)
 
 
-def _add_spans(spans: dict[str, list[Handle]], more: Iterable[Handle]) -> None:
-    for handle in more:
+def _add_spans(spans: dict[str, list[Handle]], new_spans: Iterable[Handle]) -> None:
+    for handle in new_spans:
         spans.setdefault(handle.version_id, []).append(handle)

@@ -18,7 +18,7 @@ from typing import Any
 from ingest.storage.errors import LeadlineError
 from rlm.checking.markers import list_sentence_spans, remove_markers
 from rlm.errors import RunCancelledError, not_cancelled
-from rlm.loop.changed_results import Change, ChangeKind, change_result, copy_texts, fit_to_length
+from rlm.loop.changed_results import Change, ChangeKind, change_result, copy_strings, fit_to_length
 from rlm.loop.literals import NUMBER, extract_digits, extract_number_contexts, extract_numbers, raise_bounds
 from rlm.sandbox.port import Sandbox, Tool, ToolError
 
@@ -26,13 +26,13 @@ from rlm.sandbox.port import Sandbox, Tool, ToolError
 _MOST_VALUES, _TEXT_CHARS = 1_000_000, 64
 # Time limit for all replays of one answer. Sentences that have not changed by then are not reported as computed.
 _MAX_SECONDS = 30.0
-_TOO_SLOW = f"running its code again took more than {_MAX_SECONDS:.0f} seconds"
+_TIMEOUT_REASON = f"running its code again took more than {_MAX_SECONDS:.0f} seconds"
 _SUBMITTING_TOOLS = frozenset({"submit", "draft"})
 # The results of these tools are records, passages or pairs. All other tools return a value for each record passed to
 # them.
 _RETURNING_RECORDS = frozenset({"search", "grep", "outline", "records", "count", "pairs"})
 # A number with at least this many digits is always treated as a claim, wherever it occurs.
-_LONG = 3
+_MIN_LONG_DIGITS = 3
 _VALUE = re.compile(r"[1-9]")
 _ITEM = re.compile(r"[-*|]|\d+[.)]\s")
 # Maximum number of reported doubts about an answer, and maximum length of a quoted sentence in characters.
@@ -80,12 +80,14 @@ class _ToolCalls:
     by_arguments: dict[int, int] = field(default_factory=dict)
     by_record: dict[int, tuple[int, int]] = field(default_factory=dict)
 
-    def add_call(self, name: str, arguments: Sequence[object], named: Mapping[str, object], result: object) -> None:
+    def add_call(
+        self, name: str, arguments: Sequence[object], keyword_arguments: Mapping[str, object], result: object
+    ) -> None:
         call = len(self.results)
         self.results.append(result)
-        self.by_arguments.setdefault(_compute_key(arguments, named), call)
-        for place, each in enumerate(_list_records(name, arguments, named, result)):
-            self.by_record.setdefault(hash(_to_hashable(each)), (call, place))
+        self.by_arguments.setdefault(_compute_call_key(arguments, keyword_arguments), call)
+        for place, each in enumerate(_list_records(name, arguments, keyword_arguments, result)):
+            self.by_record.setdefault(hash(_convert_to_hashable(each)), (call, place))
 
 
 class ToolRecord:
@@ -111,24 +113,26 @@ class ToolRecord:
 
     def _wrap_tool(self, name: str, tool: Tool) -> Tool:
         @wraps(tool)
-        def call(*arguments: object, **named: object) -> object:
+        def call_tool(*arguments: object, **keyword_arguments: object) -> object:
             try:
-                result = tool(*arguments, **named)
+                result = tool(*arguments, **keyword_arguments)
             except ToolError as error:
-                self._add_call(name, arguments, named, error)
+                self._add_call(name, arguments, keyword_arguments, error)
                 raise
-            self._add_call(name, arguments, named, result)
+            self._add_call(name, arguments, keyword_arguments, result)
             return result
 
-        return call
+        return call_tool
 
-    def _add_call(self, name: str, arguments: Sequence[object], named: Mapping[str, object], result: object) -> None:
+    def _add_call(
+        self, name: str, arguments: Sequence[object], keyword_arguments: Mapping[str, object], result: object
+    ) -> None:
         if not self.is_complete:
             return
         self._values += _count_values(result)
         self.is_complete = self._values <= _MOST_VALUES
         if self.is_complete:
-            self.calls.setdefault(name, _ToolCalls()).add_call(name, arguments, named, result)
+            self.calls.setdefault(name, _ToolCalls()).add_call(name, arguments, keyword_arguments, result)
         else:
             self.calls = {}
 
@@ -199,7 +203,7 @@ class ReplayChecker:
     _answers: dict[Change, list[str] | None] = field(default_factory=dict)
     _deadline: float = float("inf")
 
-    def check(self, value: object) -> ReplayResult:
+    def check_answer(self, value: object) -> ReplayResult:
         """Find the sentences of an answer that change with the results of tools.
 
         Raises `RunCancelledError` if the run was cancelled.
@@ -208,45 +212,45 @@ class ReplayChecker:
             return ReplayResult(problem="its code read too much to be run again")
         self._deadline = time.monotonic() + _MAX_SECONDS
         sentences = _split_sentences(self.render(value))
-        if self._find_answer_after(_UNCHANGED) != sentences:
-            if self._is_late():
-                return ReplayResult(problem=_TOO_SLOW)
+        if self._find_changed_answer(_UNCHANGED) != sentences:
+            if self._is_time_over():
+                return ReplayResult(problem=_TIMEOUT_REASON)
             return ReplayResult(problem="running its code again did not give the same answer")
-        self._find_answer_after(_EMPTY)
+        self._find_changed_answer(_EMPTY)
         open_ = {each: self._list_claims(each) for each in sentences}
         sides = list[tuple[_Side, _Side]]()
-        for pair in _iter_sides():
-            if self._is_late() or not any(open_.values()):
+        for pair in _iter_side_pairs():
+            if self._is_time_over() or not any(open_.values()):
                 break
             for change in (side[-1] for side in pair):
-                self._find_answer_after(change)
+                self._find_changed_answer(change)
             sides = [*sides[:_COUNT_PAIRS], pair]
             open_ = {
                 each: [claim for claim in claims if self._describe_doubt(claim, sides)]
                 for each, claims in open_.items()
             }
         doubts = self._list_doubts(open_, sides)
-        problem = _TOO_SLOW if doubts and self._is_late() else ""
+        problem = _TIMEOUT_REASON if doubts and self._is_time_over() else ""
         return ReplayResult(frozenset({*sentences} - {*doubts}), problem, doubts)
 
     def _list_doubts(
-        self, open_: Mapping[str, Sequence[_Claim]], sides: Sequence[tuple[_Side, _Side]]
+        self, claims_by_sentence: Mapping[str, Sequence[_Claim]], sides: Sequence[tuple[_Side, _Side]]
     ) -> dict[str, str]:
         """Return the doubts about each sentence. Claims that did not change with any pair are checked a second time."""
         doubts = dict[str, str]()
-        if any(open_.values()):
+        if any(claims_by_sentence.values()):
             for change in _CHANGES_OF_ALL:
-                self._find_answer_after(change)
+                self._find_changed_answer(change)
         # Describe the doubts first, because the second check runs the cells again, and a doubt states how many times
         # they were run before.
         first = {
             sentence: [(self._describe_doubt(claim, sides), claim) for claim in claims]
-            for sentence, claims in open_.items()
+            for sentence, claims in claims_by_sentence.items()
         }
         for sentence, claims in first.items():
             names = dict[str, list[str]]()
             for doubt, claim in claims:
-                if doubt and not (self._is_moved_as_whole(claim) or self._is_depended_on(claim)):
+                if doubt and not (self._is_changed_by_all_records(claim) or self._has_dependent_text(claim)):
                     names.setdefault(doubt, []).append(claim.name)
             if names:
                 doubts[sentence] = "; ".join(
@@ -264,16 +268,17 @@ class ReplayChecker:
         whole = _Claim(sentence, numbers, f'"{shorten(sentence, _MOST_CHARS)}"')
         if _ITEM.match(sentence):
             return [whole]
-        words = self._find_words(sentence)
+        words = self._find_literal_positions(sentence)
         claims = [
             _Claim(sentence, numbers, each[0], index)
             for index, each in enumerate(found)
             if numbers[index] not in self.asked and numbers[index].strip("0")
-            if len(numbers[index]) >= _LONG or not (each.start() in words or _is_name(sentence, each))
+            if len(numbers[index]) >= _MIN_LONG_DIGITS
+            or not (each.start() in words or _is_part_of_name_or_marker(sentence, each))
         ]
         return claims or [whole]
 
-    def _find_words(self, sentence: str) -> set[int]:
+    def _find_literal_positions(self, sentence: str) -> set[int]:
         """Return the positions in a sentence covered by a string literal from the code that contains a number."""
         texts = {text for code in self.record.cells for text in extract_number_contexts(code) if text in sentence}
         return {
@@ -291,9 +296,9 @@ class ReplayChecker:
         # If a number takes only one other value for all changes, the code chooses between hard-coded numbers.
         if claim.has_value and len({*others}) < 2 and not claim.is_item:
             return "took only one other value, no matter how the text it read was changed"
-        if self._is_given_without_results(claim):
+        if self._is_unchanged_without_results(claim):
             return "was present even when nothing was read"
-        if claim.index is None and (number := self._find_stated_number(claim)):
+        if claim.index is None and (number := self._find_constant_number(claim)):
             return f"has {number}, which stayed the same no matter how the text it read was changed"
         return ""
 
@@ -315,32 +320,32 @@ class ReplayChecker:
             return f"changed with one half of the text it read, but never with the other half alone{lost}"
         return f"stayed the same no matter how the text it read was changed{lost}"
 
-    def _is_moved_as_whole(self, claim: _Claim) -> bool:
+    def _is_changed_by_all_records(self, claim: _Claim) -> bool:
         """Return whether each quarter of the records alone gives the number, and changing all records changes it."""
         stated = {number for code in self.record.cells for number in extract_numbers(code)}
-        if claim.index is None or claim.number in stated or self._is_late():
+        if claim.index is None or claim.number in stated or self._is_time_over():
             return False
         moved = {other for change in _CHANGES_OF_ALL if (other := self._find_replacement(claim, change)) is not None}
         return (
             len(moved) > 1
-            and not self._is_given_without_results(claim)
-            and all(self._is_given_after(claim, changes) for changes in _QUARTER_CHANGES)
+            and not self._is_unchanged_without_results(claim)
+            and all(self._is_unchanged_after(claim, changes) for changes in _QUARTER_CHANGES)
         )
 
-    def _is_given_after(self, claim: _Claim, changes: Sequence[Change]) -> bool:
+    def _is_unchanged_after(self, claim: _Claim, changes: Sequence[Change]) -> bool:
         """Return whether at least one change leads to an answer, and all such answers contain the claim's number."""
-        answered = [change for change in changes if self._find_answer_after(change) is not None]
+        answered = [change for change in changes if self._find_changed_answer(change) is not None]
         return bool(answered) and not any(self._find_replacement(claim, change) for change in answered)
 
-    def _is_depended_on(self, claim: _Claim) -> bool:
+    def _has_dependent_text(self, claim: _Claim) -> bool:
         """Return whether the rest of the sentence changes with a number, which then is a bound or an operand.
 
         The number is changed where the code names it or compares with it. A long number is also changed where it was
         read.
         """
-        if claim.index is None or self._is_late():
+        if claim.index is None or self._is_time_over():
             return False
-        answer = self._find_answer_after(Change(ChangeKind.RAISED, number=claim.number))
+        answer = self._find_changed_answer(Change(ChangeKind.RAISED, number=claim.number))
         place = self._list_sentences().index(claim.sentence)
         if answer is None or len(answer) != len(self._list_sentences()):
             return False
@@ -350,10 +355,10 @@ class ReplayChecker:
         )
 
     def _list_sentences(self) -> list[str]:
-        return self._find_answer_after(_UNCHANGED) or []
+        return self._find_changed_answer(_UNCHANGED) or []
 
     def _has_changed_answer(self, change: Change) -> bool:
-        return self._find_answer_after(change) not in (None, self._find_answer_after(_UNCHANGED))
+        return self._find_changed_answer(change) not in (None, self._find_changed_answer(_UNCHANGED))
 
     def _iter_replacements(self, claim: _Claim, changes: Iterable[Change]) -> Iterator[str]:
         """Yield the replacement of a number or sentence for each change that affects it."""
@@ -367,7 +372,7 @@ class ReplayChecker:
         Returns None if the number or sentence stays the same, or if there is no answer. If the sentences or their
         numbers cannot be aligned, a number has changed if it occurs less often.
         """
-        answer, sentences = self._find_answer_after(change), self._list_sentences()
+        answer, sentences = self._find_changed_answer(change), self._list_sentences()
         if answer is None or claim.sentence in answer:
             return None
         is_aligned = len(answer) == len(sentences)
@@ -379,9 +384,9 @@ class ReplayChecker:
             return numbers[claim.index] if numbers[claim.index] != claim.number else None
         return " ".join(numbers) if numbers.count(claim.number) < claim.numbers.count(claim.number) else None
 
-    def _is_given_without_results(self, claim: _Claim) -> bool:
+    def _is_unchanged_without_results(self, claim: _Claim) -> bool:
         """Return whether a sentence keeps its number, or a long number, when the tools return nothing."""
-        answer, sentences = self._find_answer_after(_EMPTY) or [], self._list_sentences()
+        answer, sentences = self._find_changed_answer(_EMPTY) or [], self._list_sentences()
         if claim.has_value and claim.sentence in answer:
             return True
         place = sentences.index(claim.sentence)
@@ -394,7 +399,7 @@ class ReplayChecker:
         is_long = {*numbers} & self._extract_long_numbers(" ".join(numbers)) - ({*claim.numbers} - {claim.number})
         return claim.number in numbers or any(number.strip("0") for number in is_long)
 
-    def _find_stated_number(self, claim: _Claim) -> str:
+    def _find_constant_number(self, claim: _Claim) -> str:
         """Return a long number that occurs equally often in a sentence for all changes, or an empty string."""
         counts = Counter(claim.numbers)
         changed = [
@@ -409,12 +414,12 @@ class ReplayChecker:
         return min(stated, default="")
 
     def _extract_long_numbers(self, text: str) -> set[str]:
-        return {number for number in extract_numbers(text) if len(number) >= _LONG} - {*self.asked}
+        return {number for number in extract_numbers(text) if len(number) >= _MIN_LONG_DIGITS} - {*self.asked}
 
-    def _is_late(self) -> bool:
+    def _is_time_over(self) -> bool:
         return time.monotonic() > self._deadline
 
-    def _find_answer_after(self, change: Change) -> list[str] | None:
+    def _find_changed_answer(self, change: Change) -> list[str] | None:
         """Return the sentences of the answer after a change, or None if no answer was submitted."""
         if change not in self._answers:
             self._answers[change] = self._run_cells(change)
@@ -423,7 +428,7 @@ class ReplayChecker:
     def _run_cells(self, change: Change) -> list[str] | None:
         handed_in: list[object] = []
 
-        def hand_in(answer: object, *_: object, **__: object) -> str:
+        def store_answer(answer: object, *_: object, **__: object) -> str:
             handed_in.append(answer)
             return "kept"
 
@@ -432,10 +437,10 @@ class ReplayChecker:
         }
         session = None
         try:
-            session = self.sandbox.open({**tools, **dict.fromkeys(_SUBMITTING_TOOLS, hand_in)})
+            session = self.sandbox.open({**tools, **dict.fromkeys(_SUBMITTING_TOOLS, store_answer)})
             for cell in self.record.cells:
                 code = raise_bounds(cell, change.number) if change.number else cell
-                session.run(code, cancelled=lambda: self.cancelled() or self._is_late())
+                session.run(code, cancelled=lambda: self.cancelled() or self._is_time_over())
         except RunCancelledError:
             if self.cancelled():
                 raise
@@ -460,18 +465,20 @@ class _RepeatedTool:
     def __init__(self, name: str, calls: _ToolCalls, change: Change) -> None:
         self._name, self._calls, self._change = name, calls, change
         # If each call reads one string, the results are changed together, like a list of strings.
-        self._results = copy_texts(calls.results, change)
+        self._results = copy_strings(calls.results, change)
         self._called = 0
         self._lists: dict[int, list[object]] = {}
 
-    def __call__(self, *arguments: object, **named: object) -> Any:  # noqa: ANN401  # as tools return
+    def __call__(self, *arguments: object, **keyword_arguments: object) -> Any:  # noqa: ANN401  # as tools return
         order, self._called = self._called, self._called + 1
         if not self._results:
             raise ToolError(f"{self._name} has not been called yet")
-        result = self._change_call(
-            self._calls.by_arguments.get(_compute_key(arguments, named), min(order, len(self._results) - 1))
+        result = self._get_changed_result(
+            self._calls.by_arguments.get(
+                _compute_call_key(arguments, keyword_arguments), min(order, len(self._results) - 1)
+            )
         )
-        records = _list_records(self._name, arguments, named, result)
+        records = _list_records(self._name, arguments, keyword_arguments, result)
         if not isinstance(result, list) or not records:
             return result
         return [
@@ -479,33 +486,33 @@ class _RepeatedTool:
             for each, default in zip(records, fit_to_length(result, len(records)), strict=True)
         ]
 
-    def _change_call(self, call: int) -> Any:  # noqa: ANN401  # as tools return
-        result = self._results[call]
+    def _get_changed_result(self, call_index: int) -> Any:  # noqa: ANN401  # as tools return
+        result = self._results[call_index]
         if isinstance(result, ToolError):
             raise result
-        return change_result(self._name, result, call, len(self._results), self._change)
+        return change_result(self._name, result, call_index, len(self._results), self._change)
 
     def _get_record_result(self, record: object, default: object) -> object:
-        call, place = self._calls.by_record.get(hash(_to_hashable(record)), (None, 0))
-        values = [] if call is None else self._change_list(call)
+        call, place = self._calls.by_record.get(hash(_convert_to_hashable(record)), (None, 0))
+        values = [] if call is None else self._get_changed_list(call)
         return values[place] if place < len(values) else default
 
-    def _change_list(self, call: int) -> list[object]:
-        if call not in self._lists:
-            self._lists[call] = self._change_call(call)
-        return self._lists[call]
+    def _get_changed_list(self, call_index: int) -> list[object]:
+        if call_index not in self._lists:
+            self._lists[call_index] = self._get_changed_result(call_index)
+        return self._lists[call_index]
 
 
 def _list_records(
-    name: str, arguments: Sequence[object], named: Mapping[str, object], result: object
+    name: str, arguments: Sequence[object], keyword_arguments: Mapping[str, object], result: object
 ) -> Sequence[object]:
     """Return the records passed to a tool if its result has a value for each of them."""
-    given = next(iter([*arguments, *named.values()]), None)
+    given = next(iter([*arguments, *keyword_arguments.values()]), None)
     is_for_each = name not in _RETURNING_RECORDS and isinstance(result, list)
     return given if is_for_each and isinstance(given, list | tuple) else ()
 
 
-def _iter_sides() -> Iterator[tuple[Sequence[Change], Sequence[Change]]]:
+def _iter_side_pairs() -> Iterator[tuple[Sequence[Change], Sequence[Change]]]:
     """Yield pairs of sides. A side is a list of changes, and the sides of a pair affect different records.
 
     The lists grow from pair to pair. A sentence is computed if it changes on both sides of a pair.
@@ -519,25 +526,25 @@ def _iter_sides() -> Iterator[tuple[Sequence[Change], Sequence[Change]]]:
         )
 
 
-def _is_name(sentence: str, number: re.Match[str]) -> bool:
+def _is_part_of_name_or_marker(sentence: str, match: re.Match[str]) -> bool:
     """Return whether a number is part of a name, as in "Q1", or of a marker, as in "[1]"."""
-    before = sentence[max(number.start() - 1, 0) : number.start()]
+    before = sentence[max(match.start() - 1, 0) : match.start()]
     return before.isalpha() or before == "["
 
 
-def _compute_key(arguments: Sequence[object], named: Mapping[str, object]) -> int:
+def _compute_call_key(arguments: Sequence[object], keyword_arguments: Mapping[str, object]) -> int:
     """Return a key for a call's arguments. Only the position of a record is part of the key."""
-    return hash((_to_hashable(arguments), _to_hashable(named)))
+    return hash((_convert_to_hashable(arguments), _convert_to_hashable(keyword_arguments)))
 
 
-def _to_hashable(value: object) -> object:
+def _convert_to_hashable(value: object) -> object:
     match value:
         case Mapping() if {"document", "start", "end"} <= value.keys():
             return value["document"], value["start"], value["end"]
         case Mapping():
-            return tuple((name, _to_hashable(each)) for name, each in value.items())
+            return tuple((name, _convert_to_hashable(each)) for name, each in value.items())
         case list() | tuple():
-            return tuple(map(_to_hashable, value))
+            return tuple(map(_convert_to_hashable, value))
         case None | bool() | int() | float() | str():
             return value
     return repr(value)

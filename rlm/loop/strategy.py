@@ -32,7 +32,7 @@ class RecursiveStrategy:
         for turn in run.iter_turns():
             yield Cell(turn)
             yield Working("cells", turn.number, self._environment.max_cells)
-        run.confirm_computed()
+        run.confirm_computation()
         draft = _build_draft(run, self._environment.corpus)
         yield Delta(draft.text)
         yield Drafted(draft)
@@ -50,7 +50,7 @@ def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
         notes.append("The run ended before its answer was submitted; this is its best draft.")
     reasons += [*log.failures, *log.remarks, *found.remarks]
     if found.computed:
-        gone_through = f"{log.documents_searched:,} of {coverage.units:,} documents"
+        gone_through = f"{log.searched_document_count:,} of {coverage.units:,} documents"
         how = f": {found.how.rstrip('.')}" if found.how else ""
         reasons.append(f"Computed by code that searched {gone_through}{how}.")
     status = AnswerStatus.ANSWERED if found.found else AnswerStatus.NOT_FOUND
@@ -58,7 +58,7 @@ def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
     return Draft(
         status=AnswerStatus.PARTIAL if not finished or (found.computed and log.failures) else status,
         text=found.text,
-        evidence=separate_passages(named, corpus),
+        evidence=build_separate_passages(named, corpus),
         searched=log.build_search_summary(),
         quotes=tuple(OfferedQuote(number, each.quote) for number, each in named.items() if each.quote),
         computed=found.computed,
@@ -71,29 +71,29 @@ def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
     )
 
 
-def separate_passages(cited: Mapping[int, EvidenceEntry], corpus: Corpus) -> dict[int, Passage]:
+def build_separate_passages(entries: Mapping[int, EvidenceEntry], corpus: Corpus) -> dict[int, Passage]:
     """Return the passages of evidence, keyed by number. Overlapping passages of one document are cut.
 
     Each passage keeps its span and the text up to the end of the next sentence. The remaining text belongs to the next
     passage.
     """
-    order = sorted(cited, key=lambda number: (cited[number].span.version_id, cited[number].span.start))
-    starts = {number: each.passage.start for number, each in cited.items()}
-    ends = {number: each.passage.end for number, each in cited.items()}
+    order = sorted(entries, key=lambda number: (entries[number].span.version_id, entries[number].span.start))
+    starts = {number: each.passage.start for number, each in entries.items()}
+    ends = {number: each.passage.end for number, each in entries.items()}
     for first, second in pairwise(order):
-        one, other = cited[first].span, cited[second].span
+        one, other = entries[first].span, entries[second].span
         if one.version_id == other.version_id and ends[first] > starts[second]:
             between = corpus.get_document(one).handle[one.end : max(one.end, other.start)]
             sentences = list_sentence_spans(corpus.load_text(between))
             cut = one.end + sentences[0][1] if sentences else other.start
             ends[first] = max(one.end, min(ends[first], cut))
             starts[second] = min(other.start, max(starts[second], cut))
-    return {number: _cut_passage(each, starts[number], ends[number], corpus) for number, each in cited.items()}
+    return {number: _cut_passage(each, starts[number], ends[number], corpus) for number, each in entries.items()}
 
 
-def _cut_passage(cited: EvidenceEntry, start: int, end: int, corpus: Corpus) -> Passage:
-    passage = cited.passage
+def _cut_passage(entry: EvidenceEntry, start: int, end: int, corpus: Corpus) -> Passage:
+    passage = entry.passage
     if (start, end) == (passage.start, passage.end):
         return passage
-    found = corpus.load_passage(corpus.get_document(cited.span).handle[start:end])
+    found = corpus.load_passage(corpus.get_document(entry.span).handle[start:end])
     return replace(passage, text=found.text, start=start, end=end, table_header=found.table_header)

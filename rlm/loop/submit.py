@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from textwrap import shorten
 
-from rlm.answers import Result, convert_to_json
+from rlm.answers import Result, convert_to_json_value
 from rlm.checking.markers import MarkedText, list_sentence_spans, remove_markers
 from rlm.corpus.corpus import Corpus
 from rlm.errors import not_cancelled
@@ -24,13 +24,13 @@ from rlm.sandbox.port import ToolError
 # Maximum number of times an answer is sent back for the same kind of formatting error. After that, it is accepted as
 # is.
 _MAX_SENT_BACK = 2
-_NOT_SAID = "The documents do not say."
+_NOT_FOUND_ANSWER = "The documents do not say."
 MAX_ANSWER_CHARS = 60_000
 _MAX_DEPTH = 20
-_DOUBT = "The answer claims to be computed, but this could not be confirmed: {}. Its code: {}"
-_NOT_MARKED = 'The sentence "{}" is not marked as computed: {}.'
+_UNCONFIRMED_REMARK = "The answer claims to be computed, but this could not be confirmed: {}. Its code: {}"
+_UNMARKED_REMARK = 'The sentence "{}" is not marked as computed: {}.'
 _MOST_CODE_CHARS, _MOST_SHOWN, _MOST_PARTS = 500, 120, 3
-_NOT_MOVED = "it stayed the same when the text it read was changed, or changed only with a single place"
+_UNCHANGED_REASON = "it stayed the same when the text it read was changed, or changed only with a single place"
 _KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float, "number"), (list, "list"))
 
 
@@ -96,22 +96,23 @@ class Submissions:
         self._store_draft(made)
         return "kept" if self.best is made else "a better draft is kept already"
 
-    def store_part(self, question: str, submission: Submission) -> None:
+    def store_sub_run_answer(self, question: str, submission: Submission) -> None:
         """Store the answer of a sub-run, for the case that the top-level run finds nothing better."""
         if submission.found:
             # Withdraw the claim that the answer was computed, because confirming it would require the cells of the
             # sub-run.
             self._store_draft(replace(submission, part=submission.part or question, computed=False, how=""))
 
-    def apply_replay(self, replayed: ReplayResult) -> None:
+    def apply_replay(self, replay_result: ReplayResult) -> None:
         """Withdraw the claim that the answer or some of its sentences were computed if the replay disproves it."""
         found = self.final or self.best
         if found is None or not found.computed:
             return
         sentences = {found.text[start:end] for start, end in list_sentence_spans(found.text)}
-        moving = {remove_markers(each) for each in replayed.moving}
+        moving = {remove_markers(each) for each in replay_result.moving}
         doubts = [
-            _NOT_MARKED.format(shorten(each, _MOST_SHOWN), why) for each, why in replayed.numbers_in_doubt.items()
+            _UNMARKED_REMARK.format(shorten(each, _MOST_SHOWN), why)
+            for each, why in replay_result.numbers_in_doubt.items()
         ]
         settled = replace(
             found,
@@ -119,32 +120,32 @@ class Submissions:
             remarks=(*found.remarks, *doubts[:_MOST_PARTS]),
         )
         # guard: computed-only-if-it-moves
-        if not replayed.moving:
-            doubt = _DOUBT.format(replayed.reason or _NOT_MOVED, found.code)
+        if not replay_result.moving:
+            doubt = _UNCONFIRMED_REMARK.format(replay_result.reason or _UNCHANGED_REASON, found.code)
             settled = replace(found, computed=False, how="", remarks=(*found.remarks, doubt))
         if self.final is not None:
             self.final = settled
         else:
             self.best = settled
 
-    def _store_draft(self, made: Submission) -> None:
-        if self.best is None or made.rank >= self.best.rank:
-            self.best = made
+    def _store_draft(self, submission: Submission) -> None:
+        if self.best is None or submission.rank >= self.best.rank:
+            self.best = submission
 
     def _build_submission(
-        self, tool: str, answer: object, evidence: object, computed: object, found: object
+        self, tool_name: str, answer: object, evidence: object, computed: object, found: object
     ) -> Submission:
         if not isinstance(found, bool):
             raise ToolError("found must be True or False")
         if not (computed is None or isinstance(computed, bool | str)):
             raise ToolError("computed must be True or a string that describes how the value was computed")
         if answer is None or not found:
-            text = _check_answer_text(_NOT_SAID if answer is None else answer)
-            return Submission(*self._with_evidence(text, evidence), found=False)
+            text = _check_answer_text(_NOT_FOUND_ANSWER if answer is None else answer)
+            return Submission(*self._attach_evidence(text, evidence), found=False)
         result = None if isinstance(answer, str) else build_result(answer)
         text = _check_answer_text(answer if result is None else render_markdown(result.value))
-        text, cited = self._with_evidence(text, evidence, made_by_code=bool(computed) or result is not None)
-        doubt = self._describe_doubt(tool) if computed else ""
+        text, cited = self._attach_evidence(text, evidence, is_code_output=bool(computed) or result is not None)
+        doubt = self._describe_doubt(tool_name) if computed else ""
         is_computed = bool(computed) and not doubt
         how = computed.strip() if isinstance(computed, str) and is_computed else ""
         remarks = (doubt,) if doubt else ()
@@ -156,36 +157,36 @@ class Submissions:
             how=how,
             remarks=remarks,
             handed_in=answer,
-            code=self._format_code(),
+            code=self._format_last_cell(),
         )
 
-    def _format_code(self) -> str:
+    def _format_last_cell(self) -> str:
         code = self._literals.last.strip()
         return code if len(code) <= _MOST_CODE_CHARS else f"{code[:_MOST_CODE_CHARS]} …"
 
-    def _describe_doubt(self, tool: str) -> str:
+    def _describe_doubt(self, tool_name: str) -> str:
         """Return why the answer may not have been computed, or an empty string if there is no doubt."""
-        if not self._log.has_worked:
+        if not self._log.has_searched_text:
             return "The answer claims to be computed, but its code read no document."
-        numbers = self._literals.get_numbers_behind(tool)
+        numbers = self._literals.get_answer_numbers(tool_name)
         # guard: no-typed-number-in-sums
         if typed := sorted(each for each in numbers if not has_number(self._question, each)):
-            return _DOUBT.format(f"{', '.join(typed)} was hard-coded", self._format_code())
+            return _UNCONFIRMED_REMARK.format(f"{', '.join(typed)} was hard-coded", self._format_last_cell())
         return ""
 
-    def _with_evidence(
-        self, text: str, evidence: object, *, made_by_code: bool = False
+    def _attach_evidence(
+        self, text: str, evidence: object, *, is_code_output: bool = False
     ) -> tuple[str, tuple[EvidenceEntry, ...]]:
         """Return the text with its markers, and the evidence to which they refer.
 
         Lists of numbers in text made by code are not markers.
         """
         entries = self._finder.locate_entries(evidence)
-        if made_by_code and not entries:
+        if is_code_output and not entries:
             return text, ()
         lost = [each for each in entries if isinstance(each, str)]
         if lost:
-            self._send_back(
+            self._reject_answer(
                 "quotes",
                 f"{'; '.join(lost[:5])}. Copy the words exactly as read() returns them, or omit the entry. "
                 "If it is submitted again unchanged, the sentence counts as one without evidence",
@@ -207,39 +208,39 @@ class Submissions:
         if strange:
             said = ", ".join(f"[{number}]" for number in strange)
             count = f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}"
-            self._send_back(
+            self._reject_answer(
                 "markers",
                 f"the answer has {said}, but evidence has {count}; markers start at [1], and other numbers "
                 "have no brackets",
             )
         if cited and not named:
-            text = self._add_markers(text, len(cited), made_by_code=made_by_code)
+            text = self._add_markers(text, len(cited), is_code_output=is_code_output)
         return text, tuple(each for _, each in cited)
 
-    def _add_markers(self, text: str, entries: int, *, made_by_code: bool) -> str:
+    def _add_markers(self, text: str, entry_count: int, *, is_code_output: bool) -> str:
         """Return the text with all markers after its only sentence.
 
         If the text has several sentences, the model must place the markers.
         """
-        markers = "".join(f"[{number}]" for number in range(1, entries + 1))
+        markers = "".join(f"[{number}]" for number in range(1, entry_count + 1))
         if "\n" not in text and len(list_sentence_spans(text)) <= 1:
             return f"{text} {markers}"
-        if not made_by_code:
-            self._send_back(
+        if not is_code_output:
+            self._reject_answer(
                 "placing",
                 "the answer has no markers: after each sentence, write the entries of evidence that support it, "
                 "such as [1], [2]",
             )
         return f"{text}\n\nEvidence: {markers}"
 
-    def _send_back(self, fault: str, message: str) -> None:
+    def _reject_answer(self, fault: str, message: str) -> None:
         """Raise `ToolError`, unless the same kind of error has already been sent back often enough."""
         self._sent_back[fault] = self._sent_back.get(fault, 0) + 1
         if self._sent_back[fault] <= _MAX_SENT_BACK:
             raise ToolError(message)
 
 
-def render_submission(answer: object) -> str:
+def render_submitted_answer(answer: object) -> str:
     """Return an answer as shown to users. Raises `ToolError` if the answer is invalid."""
     return _check_answer_text(answer if isinstance(answer, str) else render_markdown(build_result(answer).value))
 
@@ -257,8 +258,8 @@ def _check_answer_text(answer: object) -> str:
 
 def build_result(value: object) -> Result:
     """Convert a value to JSON, and determine its kind. Raises `ToolError` if JSON cannot represent the value."""
-    _require_json(value)
-    plain = convert_to_json(value)
+    _require_json_value(value)
+    plain = convert_to_json_value(value)
     return Result(next((kind for type_, kind in _KINDS if isinstance(plain, type_)), "table"), plain)
 
 
@@ -302,7 +303,7 @@ def _is_scalar(value: object) -> bool:
     return value is None or isinstance(value, str | int | float)
 
 
-def _require_json(value: object, depth: int = 0) -> None:
+def _require_json_value(value: object, depth: int = 0) -> None:
     if depth > _MAX_DEPTH:
         raise ToolError(f"the answer is nested more than {_MAX_DEPTH} levels deep")
     match value:
@@ -314,10 +315,10 @@ def _require_json(value: object, depth: int = 0) -> None:
             for name, each in value.items():
                 if isinstance(name, dict | list):
                     raise ToolError("keys in the answer must be strings or numbers")
-                _require_json(each, depth + 1)
+                _require_json_value(each, depth + 1)
         case list() | tuple() | set() | frozenset():
             for each in value:
-                _require_json(each, depth + 1)
+                _require_json_value(each, depth + 1)
         case _:
             raise ToolError(
                 "the answer must be a string or another JSON value: a number, True or False, a list, a dict"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlm.errors import iter_unless_cancelled, not_cancelled
-from rlm.operators.judged import Doubt
+from rlm.operators.judged import CountUncertainty
 from rlm.operators.packing import OperatorProgress, RecordResults
 
 Matrix = NDArray[np.float32]
@@ -46,13 +46,13 @@ class LogisticRegression:
 
     def compute_probabilities(self, vectors: Matrix) -> Matrix:
         """Return the probability of each class, one row per vector."""
-        return _compute_softmax(_with_bias(vectors) @ self.weights.T)
+        return _compute_softmax(_append_bias_column(vectors) @ self.weights.T)
 
 
-def train(
+def train_classifier(
     vectors: Matrix,
     labels: Numbers,
-    classes: int,
+    class_count: int,
     *,
     penalty: float = _PENALTY,
     cancelled: Callable[[], bool] = not_cancelled,
@@ -61,12 +61,12 @@ def train(
 
     Raises `RunCancelledError` if the run was cancelled.
     """
-    features, wanted = _with_bias(vectors), np.eye(classes, dtype=np.float32)[labels]
+    features, wanted = _append_bias_column(vectors), np.eye(class_count, dtype=np.float32)[labels]
     shrink = np.full((1, features.shape[1]), penalty, np.float32)
     shrink[0, -1] = 1e-6
     # The maximum curvature of softmax cross-entropy is half of that of least squares.
     step = 1 / (0.5 * np.linalg.norm(features, 2) ** 2 / len(features) + penalty)
-    weights = previous = np.zeros((classes, features.shape[1]), np.float32)
+    weights = previous = np.zeros((class_count, features.shape[1]), np.float32)
     for number in iter_unless_cancelled(range(1, _STEPS + 1), cancelled):
         ahead = weights + (number - 1) / (number + 2) * (weights - previous)
         slope = (_compute_softmax(features @ ahead.T) - wanted).T @ features / len(features) + shrink * ahead
@@ -74,10 +74,10 @@ def train(
     return LogisticRegression(weights)
 
 
-def compute_cross_fitted(
+def compute_cross_fitted_probabilities(
     vectors: Matrix,
     labels: Numbers,
-    classes: int,
+    class_count: int,
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Matrix:
@@ -85,12 +85,12 @@ def compute_cross_fitted(
 
     Record `i` is in fold `i % _FOLDS`. Raises `RunCancelledError` if the run was cancelled.
     """
-    found = np.zeros((len(vectors), classes), np.float32)
+    found = np.zeros((len(vectors), class_count), np.float32)
     fold = np.arange(len(vectors)) % _FOLDS
     for number in range(_FOLDS):
         inside = fold == number
         if inside.any() and not inside.all():
-            model = train(vectors[~inside], labels[~inside], classes, cancelled=cancelled)
+            model = train_classifier(vectors[~inside], labels[~inside], class_count, cancelled=cancelled)
             found[inside] = model.compute_probabilities(vectors[inside])
     return found
 
@@ -129,13 +129,13 @@ def compute_threshold(probabilities: Matrix, labels: Numbers, *, target: float) 
     return best
 
 
-def compute_total_error(variance: float, sampled: int, others: int) -> float:
-    """Return the margin of error of a sum over `others` records, estimated from a sample with this variance.
+def compute_margin_of_error(variance: float, sample_size: int, record_count: int) -> float:
+    """Return the margin of error of a sum over `record_count` records, estimated from a sample with this variance.
 
     It is half the width of the 95 % confidence interval, and includes the uncertainty of the mean and the variation of
     the other records' values.
     """
-    return 1.96 * others * sqrt(variance * (1 / sampled + 1 / others))
+    return 1.96 * record_count * sqrt(variance * (1 / sample_size + 1 / record_count))
 
 
 def compute_wilson_interval(share: float, count: int, *, z: float = 1.96) -> tuple[float, float]:
@@ -150,7 +150,7 @@ def compute_wilson_interval(share: float, count: int, *, z: float = 1.96) -> tup
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
-def _with_bias(vectors: Matrix) -> Matrix:
+def _append_bias_column(vectors: Matrix) -> Matrix:
     return np.hstack([vectors, np.ones((len(vectors), 1), np.float32)]).astype(np.float32)
 
 
@@ -160,7 +160,7 @@ def _compute_softmax(scores: Matrix) -> Matrix:
     return found
 
 
-def convert_to_numbers(names: Sequence[str], labels: Sequence[str]) -> Numbers:
+def convert_labels_to_numbers(names: Sequence[str], labels: Sequence[str]) -> Numbers:
     """Convert each label to its index in `names`."""
     place = {name: number for number, name in enumerate(names)}
     return np.array([place[label] for label in labels], np.int64)
@@ -181,9 +181,9 @@ class CascadeLimits:
     enough: float = 0.5
     target: float = 0.9
 
-    def is_read_whole(self, records: int) -> bool:
-        """Return whether the model reads every one of `records` distinct records."""
-        return self.read_all is None or records <= self.read_all
+    def should_read_all(self, record_count: int) -> bool:
+        """Return whether the model reads every one of `record_count` distinct records."""
+        return self.read_all is None or record_count <= self.read_all
 
 
 EVERY_RECORD = CascadeLimits(read_all=None)
@@ -198,38 +198,38 @@ class CascadeResult:
 
     asked: RecordResults
     inferred: dict[int, str]
-    doubt: Doubt
+    doubt: CountUncertainty
 
 
 def run_cascade(
-    read: Read,
+    label_records: Read,
     labels: Sequence[str],
-    copies: Counter[int],
-    embed: Embed | None,
+    occurrences: Counter[int],
+    embed_records: Embed | None,
     limits: CascadeLimits,
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Generator[OperatorProgress, None, CascadeResult]:
-    """Label the distinct records 0 to n - 1. The record `number` occurs `copies[number]` times.
+    """Label the distinct records 0 to n - 1. The record `number` occurs `occurrences[number]` times.
 
     Raises `RunCancelledError` if the run was cancelled.
     """
-    total = len(copies)
-    if embed is None or limits.is_read_whole(total):
-        return CascadeResult((yield from read(range(total))), {}, Doubt())
+    total = len(occurrences)
+    if embed_records is None or limits.should_read_all(total):
+        return CascadeResult((yield from label_records(range(total))), {}, CountUncertainty())
     order = random.Random(total).sample(range(total), total)
     taken = limits.sample
-    asked = yield from read(sorted(order[:taken]))
-    fitted = _fit(asked, labels, embed, limits.target, cancelled)
+    asked = yield from label_records(sorted(order[:taken]))
+    fitted = _fit_sample(asked, labels, embed_records, limits.target, cancelled)
     while fitted.threshold.share < limits.enough and taken < total // 2 and asked.results:
         more = min(total // 2, 2 * taken)
-        asked.add((yield from read(sorted(order[taken:more]))))
+        asked.add_results((yield from label_records(sorted(order[taken:more]))))
         taken = more
-        fitted = _fit(asked, labels, embed, limits.target, cancelled)
+        fitted = _fit_sample(asked, labels, embed_records, limits.target, cancelled)
     others = sorted(order[taken:])
-    inferred = yield from _infer(fitted, others, labels, embed, cancelled)
-    asked.add((yield from read([number for number in others if number not in inferred])))
-    return CascadeResult(asked, inferred, _compute_doubt(fitted, labels, copies, len(inferred)))
+    inferred = yield from _infer_labels(fitted, others, labels, embed_records, cancelled)
+    asked.add_results((yield from label_records([number for number in others if number not in inferred])))
+    return CascadeResult(asked, inferred, _compute_uncertainty(fitted, labels, occurrences, len(inferred)))
 
 
 @dataclass(frozen=True)
@@ -243,53 +243,65 @@ class _FittedSample:
     threshold: Threshold
 
 
-def _fit(
-    asked: RecordResults, labels: Sequence[str], embed: Embed, target: float, cancelled: Callable[[], bool]
+def _fit_sample(
+    record_results: RecordResults,
+    labels: Sequence[str],
+    embed_records: Embed,
+    target: float,
+    cancelled: Callable[[], bool],
 ) -> _FittedSample:
-    sample, wanted = list(asked.results), [str(label) for label in asked.results.values()]
+    sample, wanted = list(record_results.results), [str(label) for label in record_results.results.values()]
     if len(set(wanted)) < 2:
         nothing = np.zeros((0, len(labels)), np.float32)
         return _FittedSample(sample, wanted, nothing, nothing, Threshold(2.0, 1.0, 0.0))
-    vectors, numbers = embed(sample), convert_to_numbers(labels, wanted)
-    probabilities = compute_cross_fitted(vectors, numbers, len(labels), cancelled=cancelled)
+    vectors, numbers = embed_records(sample), convert_labels_to_numbers(labels, wanted)
+    probabilities = compute_cross_fitted_probabilities(vectors, numbers, len(labels), cancelled=cancelled)
     return _FittedSample(
         sample, wanted, vectors, probabilities, compute_threshold(probabilities, numbers, target=target)
     )
 
 
-def _infer(
-    fitted: _FittedSample, numbers: Sequence[int], labels: Sequence[str], embed: Embed, cancelled: Callable[[], bool]
+def _infer_labels(
+    fitted_sample: _FittedSample,
+    record_numbers: Sequence[int],
+    labels: Sequence[str],
+    embed_records: Embed,
+    cancelled: Callable[[], bool],
 ) -> Generator[OperatorProgress, None, dict[int, str]]:
     inferred: dict[int, str] = {}
-    if fitted.threshold.confidence > 1:
+    if fitted_sample.threshold.confidence > 1:
         return inferred
-    model = train(fitted.vectors, convert_to_numbers(labels, fitted.wanted), len(labels), cancelled=cancelled)
-    for at in iter_unless_cancelled(range(0, len(numbers), _BLOCK), cancelled):
-        block = numbers[at : at + _BLOCK]
-        found = model.compute_probabilities(embed(block))
-        sure = found.max(axis=1) >= fitted.threshold.confidence
+    model = train_classifier(
+        fitted_sample.vectors, convert_labels_to_numbers(labels, fitted_sample.wanted), len(labels), cancelled=cancelled
+    )
+    for at in iter_unless_cancelled(range(0, len(record_numbers), _BLOCK), cancelled):
+        block = record_numbers[at : at + _BLOCK]
+        found = model.compute_probabilities(embed_records(block))
+        sure = found.max(axis=1) >= fitted_sample.threshold.confidence
         inferred |= {
             number: labels[label]
             for number, label, is_sure in zip(block, found.argmax(axis=1), sure, strict=True)
             if is_sure
         }
-        yield OperatorProgress("infer", at + len(block), len(numbers))
+        yield OperatorProgress("infer", at + len(block), len(record_numbers))
     return inferred
 
 
-def _compute_doubt(fitted: _FittedSample, labels: Sequence[str], copies: Counter[int], inferred: int) -> Doubt:
-    if not inferred:
-        return Doubt()
-    sure = fitted.probabilities.max(axis=1) >= fitted.threshold.confidence
-    said = fitted.probabilities[sure].argmax(axis=1)
-    wanted = convert_to_numbers(labels, fitted.wanted)[sure]
-    weights = np.array([copies[number] for number in fitted.sample], np.float64)[sure]
+def _compute_uncertainty(
+    fitted_sample: _FittedSample, labels: Sequence[str], occurrences: Counter[int], inferred_count: int
+) -> CountUncertainty:
+    if not inferred_count:
+        return CountUncertainty()
+    sure = fitted_sample.probabilities.max(axis=1) >= fitted_sample.threshold.confidence
+    said = fitted_sample.probabilities[sure].argmax(axis=1)
+    wanted = convert_labels_to_numbers(labels, fitted_sample.wanted)[sure]
+    weights = np.array([occurrences[number] for number in fitted_sample.sample], np.float64)[sure]
     shift: dict[str, float] = {}
     half_width: dict[str, float] = {}
     for at, name in enumerate(labels):
         off = weights * ((wanted == at).astype(np.float64) - (said == at))
-        shift[name] = inferred * float(off.mean())
+        shift[name] = inferred_count * float(off.mean())
         # This assumes one more disagreement than was observed, because no sample proves that there are none.
         spread = max(float(off.var()), float(weights.mean()) ** 2 / (len(off) + 1))
-        half_width[name] = compute_total_error(spread, len(off), inferred)
-    return Doubt(fitted.threshold.agreement, shift, half_width)
+        half_width[name] = compute_margin_of_error(spread, len(off), inferred_count)
+    return CountUncertainty(fitted_sample.threshold.agreement, shift, half_width)

@@ -13,7 +13,7 @@ from rlm.llm.budgets import Usage
 from rlm.llm.port import SubFailure
 
 
-class JudgedBy(StrEnum):
+class JudgementSource(StrEnum):
     """The source of a record's label or value."""
 
     MODEL = "model"
@@ -22,7 +22,7 @@ class JudgedBy(StrEnum):
 
 
 @dataclass(frozen=True)
-class Doubt:
+class CountUncertainty:
     """The uncertainty of counts by label, compared to counts if the model had judged every record.
 
     `shift` is the correction to a label's count, and `half_width` is half the width of the count's 95 % confidence
@@ -57,9 +57,9 @@ class Classification(JudgementReport):
 
     records: Sequence[Handle]
     labels: Sequence[str | None]
-    judged_by: Sequence[JudgedBy]
+    judged_by: Sequence[JudgementSource]
     coverage: Coverage
-    doubt: Doubt = Doubt()
+    doubt: CountUncertainty = CountUncertainty()
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -76,24 +76,24 @@ class Classification(JudgementReport):
             f"sample, {1 - self.doubt.agreement:.1%} of such labels differed from the model's."
         )
 
-    def compute_interval(self, places: Sequence[int], *, missing: int = 0) -> Interval | None:
-        """Return the confidence interval of a count of the records at `places`, or None for an exact count. The
+    def compute_interval(self, positions: Sequence[int], *, missing_count: int = 0) -> Interval | None:
+        """Return the confidence interval of a count of the records at `positions`, or None for an exact count. The
         classifier's errors are assumed to be spread evenly over the records with the same label. The half-widths of
         several labels are added, because the correlation of their errors is unknown and this is the worst case.
-        `missing` is the number of records without a label that may also belong to the count.
+        `missing_count` is the number of records without a label that may also belong to the count.
         """
-        here = Counter(self.labels[at] for at in places if self.judged_by[at] is JudgedBy.CLASSIFIER)
-        if not here and not missing:
+        here = Counter(self.labels[at] for at in positions if self.judged_by[at] is JudgementSource.CLASSIFIER)
+        if not here and not missing_count:
             return None
         pairs = zip(self.labels, self.judged_by, strict=True)
-        everywhere = Counter(label for label, by in pairs if by is JudgedBy.CLASSIFIER)
+        everywhere = Counter(label for label, by in pairs if by is JudgementSource.CLASSIFIER)
         shift = half = 0.0
         for label, count in here.items():
             share = count / everywhere[label]
             shift += self.doubt.shift.get(label or "", 0.0) * share
             half += self.doubt.half_width.get(label or "", 0.0) * share**0.5
-        low, high = len(places) + shift - half, len(places) + shift + half + missing
-        return Interval(round(max(0.0, min(low, len(places))), 1), round(max(high, len(places)), 1))
+        low, high = len(positions) + shift - half, len(positions) + shift + half + missing_count
+        return Interval(round(max(0.0, min(low, len(positions))), 1), round(max(high, len(positions)), 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ class Extraction(JudgementReport):
 
     records: Sequence[Handle]
     values: Sequence[Mapping[str, object] | None]
-    judged_by: Sequence[JudgedBy]
+    judged_by: Sequence[JudgementSource]
     coverage: Coverage
 
 
@@ -115,24 +115,24 @@ class PairJudgement(JudgementReport):
 
 
 def compute_coverage(
-    corpus: Corpus, records: Sequence[Handle], judged_by: Sequence[JudgedBy], refused: Mapping[str, int]
+    corpus: Corpus, records: Sequence[Handle], judged_by: Sequence[JudgementSource], refusal_counts: Mapping[str, int]
 ) -> Coverage:
     """Return the coverage of records that were judged one by one.
 
     Records that were skipped because of the budget were not tried, so they do not count as failed.
     """
-    tokens: Counter[JudgedBy] = Counter()
-    counted: Counter[JudgedBy] = Counter(judged_by)
+    tokens: Counter[JudgementSource] = Counter()
+    counted: Counter[JudgementSource] = Counter(judged_by)
     for record, by in zip(records, judged_by, strict=True):
         tokens[by] += max(1, corpus.estimate_tokens(record))
-    failed = sum(count for code, count in refused.items() if code != "budget_exhausted")
+    failed = sum(count for code, count in refusal_counts.items() if code != "budget_exhausted")
     return Coverage(
         tokens_in_scope=tokens.total(),
-        tokens_read=tokens[JudgedBy.MODEL],
-        tokens_searched=tokens[JudgedBy.CLASSIFIER],
+        tokens_read=tokens[JudgementSource.MODEL],
+        tokens_searched=tokens[JudgementSource.CLASSIFIER],
         units=len(records),
-        units_read=counted[JudgedBy.MODEL],
-        units_inferred=counted[JudgedBy.CLASSIFIER],
-        units_failed=min(failed, counted[JudgedBy.NOBODY]),
+        units_read=counted[JudgementSource.MODEL],
+        units_inferred=counted[JudgementSource.CLASSIFIER],
+        units_failed=min(failed, counted[JudgementSource.NOBODY]),
         unit="record",
     )

@@ -19,8 +19,8 @@ from rlm.errors import iter_unless_cancelled, not_cancelled, require_not_cancell
 from rlm.llm.port import BatchedSubCalls
 from rlm.llm.profiles import ModelProfile
 from rlm.operators.cascade import EVERY_RECORD, CascadeLimits, Matrix, run_cascade
-from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudgement, compute_coverage
-from rlm.operators.packing import OperatorProgress, PackLimits, RecordAsker, RecordResults, Texts
+from rlm.operators.judged import Classification, Extraction, JudgementSource, PairJudgement, compute_coverage
+from rlm.operators.packing import OperatorProgress, PackLimits, RecordReader, RecordResults, Texts
 from rlm.operators.tasks import (
     YES,
     YES_OR_NO,
@@ -72,11 +72,13 @@ class DistinctTexts:
         return self._texts([self._first[number] for number in numbers])
 
 
-def run_to_end(working: Working[Result], told: Callable[[OperatorProgress], None] = lambda _: None) -> Result:
-    """Run an operator to its end and return its result. `told` is called with each progress report."""
+def run_operator(
+    generator: Working[Result], on_progress: Callable[[OperatorProgress], None] = lambda _: None
+) -> Result:
+    """Run an operator to its end and return its result. `on_progress` is called with each progress report."""
     while True:
         try:
-            told(next(working))
+            on_progress(next(generator))
         except StopIteration as ended:
             result: Result = ended.value
             return result
@@ -105,7 +107,7 @@ class Operators:
         self._embedder = embedder
         self.limits = limits or PackLimits()
         self.cascade_limits = cascade_limits or (EVERY_RECORD if embedder is None else CascadeLimits())
-        self._asker = RecordAsker(subcalls, self.limits, cancelled)
+        self._asker = RecordReader(subcalls, self.limits, cancelled)
         self._cancelled = cancelled
 
     @classmethod
@@ -115,12 +117,12 @@ class Operators:
         calls: BatchedSubCalls,
         profile: ModelProfile,
         embedder: Embedder | None,
-        wanted: AnswerOptions,
+        options: AnswerOptions,
         *,
         cancelled: Callable[[], bool],
     ) -> "Operators":
         """Return the operators for a request. If the caller asked for it, the model reads every record."""
-        limits, cascade_limits = PackLimits.from_profile(profile), EVERY_RECORD if wanted.every_record else None
+        limits, cascade_limits = PackLimits.from_profile(profile), EVERY_RECORD if options.every_record else None
         return cls(corpus, calls, embedder, limits=limits, cascade_limits=cascade_limits, cancelled=cancelled)
 
     def classify(
@@ -130,7 +132,7 @@ class Operators:
         *,
         instruction: str = "",
         texts: Texts | None = None,
-        quoting: bool = False,
+        with_quotes: bool = False,
     ) -> Working[Classification]:
         """Assign each record to one of `labels` according to `instruction`.
 
@@ -139,14 +141,18 @@ class Operators:
         """
         chosen = build_label_set(labels)
         return (
-            yield from self._classify_texts(records, chosen, ClassifyTask(chosen, instruction), texts, quoting=quoting)
+            yield from self._classify_texts(
+                records, chosen, ClassifyTask(chosen, instruction), texts, with_quotes=with_quotes
+            )
         )
 
     def filter(
-        self, records: Sequence[Handle], criterion: str, *, texts: Texts | None = None, quoting: bool = False
+        self, records: Sequence[Handle], criterion: str, *, texts: Texts | None = None, with_quotes: bool = False
     ) -> Working[Classification]:
         """Answer a yes/no question about each record. The labels are "yes" and "no"."""
-        return (yield from self._classify_texts(records, YES_OR_NO, FilterTask(criterion), texts, quoting=quoting))
+        return (
+            yield from self._classify_texts(records, YES_OR_NO, FilterTask(criterion), texts, with_quotes=with_quotes)
+        )
 
     def extract(
         self,
@@ -155,23 +161,25 @@ class Operators:
         properties: Mapping[str, Mapping[str, object]],
         *,
         texts: Texts | None = None,
-        quoting: bool = False,
+        with_quotes: bool = False,
     ) -> Working[Extraction]:
         """Extract values from each record. `properties` are JSON schemas keyed by name.
 
         Raises the same errors as `ExtractTask`.
         """
         task = ExtractTask(instruction, properties)
-        distinct = self._build_distinct(records, texts)
-        asked = yield from self._asker.ask(
-            QuotingTask(task) if quoting else task, range(len(distinct)), distinct.iter_texts
+        distinct = self._build_distinct_texts(records, texts)
+        asked = yield from self._asker.ask_about_records(
+            QuotingTask(task) if with_quotes else task, range(len(distinct)), distinct.iter_texts
         )
-        words = _extract_words(asked)
+        words = _extract_supporting_words(asked)
         found = [asked.results.get(number) for number in distinct.number_of]
         values = [each if isinstance(each, dict) else None for each in found]
-        judged_by = [JudgedBy.NOBODY if each is None else JudgedBy.MODEL for each in values]
-        quotes = [words.get(number, "") for number in distinct.number_of] if quoting else ()
-        return Extraction(values=values, quotes=quotes, **self._build_report(records, judged_by, asked, distinct))
+        judged_by = [JudgementSource.NOBODY if each is None else JudgementSource.MODEL for each in values]
+        quotes = [words.get(number, "") for number in distinct.number_of] if with_quotes else ()
+        return Extraction(
+            values=values, quotes=quotes, **self._build_report_fields(records, judged_by, asked, distinct)
+        )
 
     def judge_pairs(self, candidates: Sequence[tuple[Handle, Handle]], criterion: str) -> Working[PairJudgement]:
         """Answer a yes/no question about each pair of records, such as "Do both report the same fault?".
@@ -182,7 +190,7 @@ class Operators:
         """
         task = FilterTask(criterion, "pairs")
         records = sorted({each for pair in candidates for each in pair})
-        own = self._build_own_texts(records)
+        own = self._build_record_texts(records)
         half = self._asker.limits.record_chars // 2
         notes = yield from self._asker.shorten_texts(task, range(len(records)), own, half)
         place = {record: number for number, record in enumerate(records)}
@@ -202,7 +210,7 @@ class Operators:
 
         left = [number for number in range(len(candidates)) if number not in lost]
         asked = RecordResults(refused=lost, usage=notes.usage)
-        asked.add((yield from self._asker.ask(task, left, iter_pair_texts)))
+        asked.add_results((yield from self._asker.ask_about_records(task, left, iter_pair_texts)))
         said = [asked.results.get(number) for number in range(len(candidates))]
         return PairJudgement(
             pairs=candidates,
@@ -219,14 +227,16 @@ class Operators:
         task: Task,
         texts: Texts | None,
         *,
-        quoting: bool,
+        with_quotes: bool,
     ) -> Working[Classification]:
-        distinct = self._build_distinct(records, texts)
+        distinct = self._build_distinct_texts(records, texts)
         words: dict[int, str] = {}
 
         def read(numbers: Sequence[int]) -> Working[RecordResults]:
-            asked = yield from self._asker.ask(QuotingTask(task) if quoting else task, numbers, distinct.iter_texts)
-            words.update(_extract_words(asked))
+            asked = yield from self._asker.ask_about_records(
+                QuotingTask(task) if with_quotes else task, numbers, distinct.iter_texts
+            )
+            words.update(_extract_supporting_words(asked))
             return asked
 
         def embed(numbers: Sequence[int]) -> Matrix:
@@ -241,37 +251,41 @@ class Operators:
             cancelled=self._cancelled,
         )
         said = {number: str(label) for number, label in found.asked.results.items()}
-        authors = dict.fromkeys(found.inferred, JudgedBy.CLASSIFIER) | dict.fromkeys(said, JudgedBy.MODEL)
-        judged_by = [authors.get(number, JudgedBy.NOBODY) for number in distinct.number_of]
+        authors = dict.fromkeys(found.inferred, JudgementSource.CLASSIFIER) | dict.fromkeys(said, JudgementSource.MODEL)
+        judged_by = [authors.get(number, JudgementSource.NOBODY) for number in distinct.number_of]
         by_number = found.inferred | said
         given = [by_number.get(number) for number in distinct.number_of]
-        quotes = [words.get(number, "") for number in distinct.number_of] if quoting else ()
-        report = self._build_report(records, judged_by, found.asked, distinct)
+        quotes = [words.get(number, "") for number in distinct.number_of] if with_quotes else ()
+        report = self._build_report_fields(records, judged_by, found.asked, distinct)
         return Classification(labels=given, doubt=found.doubt, quotes=quotes, **report)
 
-    def _build_report(
-        self, records: Sequence[Handle], judged_by: Sequence[JudgedBy], asked: RecordResults, distinct: DistinctTexts
+    def _build_report_fields(
+        self,
+        records: Sequence[Handle],
+        judged_by: Sequence[JudgementSource],
+        record_results: RecordResults,
+        distinct_texts: DistinctTexts,
     ) -> dict[str, Any]:
         """Return the fields that reports on records have in common.
 
         Records without a result are counted by reason code.
         """
-        refused, copies = Counter[str](), distinct.copies
-        for number, why in asked.refused.items():
+        refused, copies = Counter[str](), distinct_texts.copies
+        for number, why in record_results.refused.items():
             refused[why.code] += copies[number]
         return {
             "records": records,
             "judged_by": judged_by,
             "coverage": compute_coverage(self._corpus, records, judged_by, refused),
-            "usage": asked.usage,
+            "usage": record_results.usage,
             "refused": dict(refused),
-            "failure": asked.failure,
+            "failure": record_results.failure,
         }
 
-    def _build_distinct(self, records: Sequence[Handle], texts: Texts | None) -> DistinctTexts:
-        return DistinctTexts(len(records), texts or self._build_own_texts(records), cancelled=self._cancelled)
+    def _build_distinct_texts(self, records: Sequence[Handle], texts: Texts | None) -> DistinctTexts:
+        return DistinctTexts(len(records), texts or self._build_record_texts(records), cancelled=self._cancelled)
 
-    def _build_own_texts(self, records: Sequence[Handle]) -> Texts:
+    def _build_record_texts(self, records: Sequence[Handle]) -> Texts:
         def read(numbers: Sequence[int]) -> Iterator[str]:
             texts = self._corpus.iter_texts(records[number] for number in numbers)
             return iter_unless_cancelled(texts, self._cancelled)
@@ -288,8 +302,8 @@ class Operators:
         return np.concatenate(portions) if portions else np.zeros((0, self._embedder.dimension), np.float32)
 
 
-def _extract_words(asked: RecordResults) -> dict[int, str]:
+def _extract_supporting_words(record_results: RecordResults) -> dict[int, str]:
     """Remove the supporting words from the results and return the words, keyed by record number."""
-    quoted = {number: each for number, each in asked.results.items() if isinstance(each, QuotedResult)}
-    asked.results |= {number: each.result for number, each in quoted.items()}
+    quoted = {number: each for number, each in record_results.results.items() if isinstance(each, QuotedResult)}
+    record_results.results |= {number: each.result for number, each in quoted.items()}
     return {number: each.words for number, each in quoted.items() if each.words}

@@ -82,22 +82,24 @@ class RecordResults:
         """The first failure of a whole call, or None if only individual results are missing."""
         return next((why.failure for why in self.refused.values() if why.failure is not None), None)
 
-    def add(self, more: "RecordResults") -> None:
+    def add_results(self, other: "RecordResults") -> None:
         """Add results of other records, or new results for the same records."""
-        self.results |= more.results
-        self.refused = {at: why for at, why in self.refused.items() if at not in more.results} | more.refused
-        self.usage += more.usage
+        self.results |= other.results
+        self.refused = {at: why for at, why in self.refused.items() if at not in other.results} | other.refused
+        self.usage += other.usage
 
 
 @dataclass(frozen=True)
-class RecordAsker:
+class RecordReader:
     """Asks one model about records. If a record is too long for one call, it is read completely, in parts."""
 
     subcalls: BatchedSubCalls
     limits: PackLimits
     cancelled: Callable[[], bool] = not_cancelled
 
-    def ask(self, task: Task, numbers: Sequence[int], texts: Texts) -> Generator[OperatorProgress, None, RecordResults]:
+    def ask_about_records(
+        self, task: Task, numbers: Sequence[int], texts: Texts
+    ) -> Generator[OperatorProgress, None, RecordResults]:
         """Ask about the records with these `numbers`. Raises `RunCancelledError` if the run was cancelled."""
         notes = yield from self.shorten_texts(task, numbers, texts, self.limits.record_chars)
 
@@ -106,11 +108,11 @@ class RecordAsker:
 
         asked = RecordResults(refused=notes.refused, usage=notes.usage)
         left = [number for number in numbers if number not in notes.refused]
-        asked.add((yield from self._ask_short(task, left, iter_short_texts)))
+        asked.add_results((yield from self._ask_about_short_texts(task, left, iter_short_texts)))
         return asked
 
     def shorten_texts(
-        self, task: Task, numbers: Sequence[int], texts: Texts, max_chars: int, passes: int = _MAX_PASSES - 1
+        self, task: Task, numbers: Sequence[int], texts: Texts, max_chars: int, max_passes: int = _MAX_PASSES - 1
     ) -> Generator[OperatorProgress, None, RecordResults]:
         """Read every text longer than `max_chars` in parts.
 
@@ -121,14 +123,16 @@ class RecordAsker:
         if not long:
             return RecordResults()
         part_chars = self.limits.record_chars
-        parts = [(number, start) for number, size in long for start in _compute_starts(size, part_chars)]
+        parts = [(number, start) for number, size in long for start in _compute_part_starts(size, part_chars)]
 
         def iter_part_texts(wanted: Sequence[int]) -> Iterator[str]:
             for number, group in groupby(wanted, key=lambda at: parts[at][0]):
                 (text,) = texts([number])
                 yield from (text[parts[at][1] : parts[at][1] + part_chars] for at in group)
 
-        read = yield from self._ask_short(NotesTask(task.aim, task.purpose), range(len(parts)), iter_part_texts)
+        read = yield from self._ask_about_short_texts(
+            NotesTask(task.aim, task.purpose), range(len(parts)), iter_part_texts
+        )
         notes = RecordResults(usage=read.usage)
         for number, group in groupby(range(len(parts)), key=lambda at: parts[at][0]):
             places = list(group)
@@ -136,17 +140,17 @@ class RecordAsker:
             if refused is not None:
                 notes.refused[number] = refused
             else:
-                notes.results[number] = _join_notes([str(read.results[at]) for at in places])
-        if passes:
+                notes.results[number] = _join_part_notes([str(read.results[at]) for at in places])
+        if max_passes:
 
             def iter_noted_texts(wanted: Sequence[int]) -> Iterator[str]:
                 return (str(notes.results[number]) for number in wanted)
 
-            again = self.shorten_texts(task, list(notes.results), iter_noted_texts, max_chars, passes - 1)
-            notes.add((yield from again))
+            again = self.shorten_texts(task, list(notes.results), iter_noted_texts, max_chars, max_passes - 1)
+            notes.add_results((yield from again))
         return notes
 
-    def _ask_short(
+    def _ask_about_short_texts(
         self, task: Task, numbers: Sequence[int], texts: Texts
     ) -> Generator[OperatorProgress, None, RecordResults]:
         """Ask about texts that each fit in one call.
@@ -155,26 +159,39 @@ class RecordAsker:
         fails again, its records are asked about one at a time, with the largest output limit.
         """
         limits, most = self.limits, self.limits.output_tokens
-        asked = yield from self._ask_once(task, numbers, texts, limits, lambda tokens: tokens)
+        asked = yield from self._ask_about_each_once(task, numbers, texts, limits, lambda tokens: tokens)
         again = [number for number, why in asked.refused.items() if why.code in _RETRYABLE_CODES]
         if again:
             smaller = replace(limits, records=max(1, limits.records // 2), tokens=max(200, limits.tokens // 2))
-            asked.add((yield from self._ask_once(task, again, texts, smaller, lambda it: min(_MORE_ROOM * it, most))))
+            asked.add_results(
+                (
+                    yield from self._ask_about_each_once(
+                        task, again, texts, smaller, lambda it: min(_MORE_ROOM * it, most)
+                    )
+                )
+            )
         alone = [at for at, why in asked.refused.items() if why.failure is not None and why.code in _RETRYABLE_CODES]
         if alone:
             single = replace(limits, records=1)
-            asked.add((yield from self._ask_once(task, alone, texts, single, lambda _: most)))
+            asked.add_results((yield from self._ask_about_each_once(task, alone, texts, single, lambda _: most)))
         return asked
 
-    def _ask_once(
-        self, task: Task, numbers: Sequence[int], texts: Texts, limits: PackLimits, room: Callable[[int], int]
+    def _ask_about_each_once(
+        self,
+        task: Task,
+        numbers: Sequence[int],
+        texts: Texts,
+        limits: PackLimits,
+        compute_max_tokens: Callable[[int], int],
     ) -> Generator[OperatorProgress, None, RecordResults]:
         """Ask about each record once. If the first calls produce no results at all, no more calls are made."""
         asked, done = RecordResults(), 0
-        packs = _iter_packs(zip(numbers, texts(numbers), strict=True), limits)
+        packs = _iter_record_packs(zip(numbers, texts(numbers), strict=True), limits)
         while together := list(islice(packs, _MAX_CALLS)):
             calls = [task.build_call([line for _, line in pack]) for pack in together]
-            calls = [replace(each, max_tokens=max(each.max_tokens, room(each.max_tokens))) for each in calls]
+            calls = [
+                replace(each, max_tokens=max(each.max_tokens, compute_max_tokens(each.max_tokens))) for each in calls
+            ]
             for pack, reply in zip(together, self.subcalls.run(calls, cancelled=self.cancelled), strict=True):
                 _collect_results(task, pack, reply, asked)
                 done += len(pack)
@@ -185,7 +202,7 @@ class RecordAsker:
         return asked
 
 
-def _iter_packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[list[tuple[int, str]]]:
+def _iter_record_packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[list[tuple[int, str]]]:
     pack: list[tuple[int, str]] = []
     room = limits.tokens
     for number, text in records:
@@ -201,19 +218,19 @@ def _iter_packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Itera
 
 
 def _collect_results(
-    task: Task, pack: Sequence[tuple[int, str]], reply: SubReply | SubFailure, asked: RecordResults
+    task: Task, pack: Sequence[tuple[int, str]], reply: SubReply | SubFailure, record_results: RecordResults
 ) -> None:
-    asked.usage += reply.paid
+    record_results.usage += reply.paid_usage
     if isinstance(reply, SubFailure):
-        asked.refused |= dict.fromkeys((number for number, _ in pack), Refusal(reply.code, reply))
+        record_results.refused |= dict.fromkeys((number for number, _ in pack), Refusal(reply.code, reply))
         return
     values = _parse_json_object(reply.text)
     for position, (number, _) in enumerate(pack, start=1):
         result = task.parse_result(values.get(str(position)))
         if result is None:
-            asked.refused[number] = Refusal("language_model_output")
+            record_results.refused[number] = Refusal("language_model_output")
         else:
-            asked.results[number] = result
+            record_results.results[number] = result
 
 
 def _parse_json_object(text: str) -> Mapping[str, Any]:
@@ -228,25 +245,25 @@ def _parse_json_object(text: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _compute_starts(size: int, part_chars: int) -> range:
-    """Return the start offsets of the parts into which a text of `size` characters is split.
+def _compute_part_starts(text_chars: int, part_chars: int) -> range:
+    """Return the start offsets of the parts into which a text of `text_chars` characters is split.
 
     The last part ends at the end of the text.
     """
     step = max(1, int(part_chars * (1 - _OVERLAP)))
-    return range(0, max(1, size - part_chars + step), step)
+    return range(0, max(1, text_chars - part_chars + step), step)
 
 
-def _join_notes(notes: Sequence[str]) -> str:
+def _join_part_notes(notes: Sequence[str]) -> str:
     said = [f"Part {number}: {note.strip()}" for number, note in enumerate(notes, start=1) if note.strip()]
     body = "\n".join(said) or "Nothing in it bears on the task."
     return f"Notes on a long document that was read whole, in {len(notes)} parts.\n{body}"
 
 
-def _replace_with_notes(wanted: Sequence[int], texts: Texts, notes: Mapping[int, object]) -> Iterator[str]:
+def _replace_with_notes(record_numbers: Sequence[int], texts: Texts, notes: Mapping[int, object]) -> Iterator[str]:
     """Yield the text of each record, or the notes on the record if there are any.
 
     Texts replaced by notes are not loaded.
     """
-    others = texts([number for number in wanted if number not in notes])
-    return (str(notes[number]) if number in notes else next(others) for number in wanted)
+    others = texts([number for number in record_numbers if number not in notes])
+    return (str(notes[number]) if number in notes else next(others) for number in record_numbers)

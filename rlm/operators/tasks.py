@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from retrieval.model_text import neutralize
+from retrieval.model_text import neutralize_tokens
 from rlm.llm.port import SubCall
 from rlm.llm.structured_output import build_closed_object, require_valid_schema
 from rlm.untrusted import to_one_line
@@ -94,9 +94,12 @@ def _format_labels(labels: Mapping[str, str]) -> str:
     return "\n".join(f"- {to_one_line(f'{name}: {text}' if text else name)}" for name, text in labels.items())
 
 
-def build_numbered_schema(count: int, each: Mapping[str, object]) -> dict[str, object]:
-    """Return the schema of an object that has a value for every number from 1 to `count`. Values follow `each`."""
-    return build_closed_object({str(number): each for number in range(1, count + 1)})
+def build_numbered_schema(count: int, item_schema: Mapping[str, object]) -> dict[str, object]:
+    """Return the schema of an object that has a value for every number from 1 to `count`.
+
+    Values follow `item_schema`.
+    """
+    return build_closed_object({str(number): item_schema for number in range(1, count + 1)})
 
 
 def _format_records(records: Sequence[str]) -> str:
@@ -144,7 +147,7 @@ class ClassifyTask:
         if value in self.labels:
             return value
         # The label as shown to the model.
-        return next((label for label in self.labels if neutralize(label) == value), None)
+        return next((label for label in self.labels if neutralize_tokens(label) == value), None)
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,7 @@ class ExtractTask:
         if not isinstance(value, dict) or not self.properties.keys() <= value.keys():
             return None
         found = {name: value[name] for name in self.properties}
-        return found if all(_is_valid(found[name], schema) for name, schema in self.properties.items()) else None
+        return found if all(_is_valid_value(found[name], schema) for name, schema in self.properties.items()) else None
 
     @property
     def _schema(self) -> dict[str, object]:
@@ -279,7 +282,7 @@ def _build_choice_call(prompt: str, count: int, labels: Iterable[str], purpose: 
     return SubCall(SYSTEM, prompt, _TOKENS_PER_LABEL * count + _TOKENS_AROUND, schema, purpose)
 
 
-def _is_valid(value: object, schema: Mapping[str, Any]) -> bool:
+def _is_valid_value(value: object, schema: Mapping[str, Any]) -> bool:
     if value is None:
         return True
     kind = str(schema["type"])

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ingest.storage.answers.run_records import RunLogEntry, Spent
+from ingest.storage.answers.run_records import RunLogEntry, RunSpending
 from rlm.llm.budgets import Budget, Price, Usage
 
 
@@ -16,8 +16,8 @@ class RunClock:
     shows the time that the earlier attempts reached, because that time has already been counted.
     """
 
-    def __init__(self, before: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._before = before
+    def __init__(self, elapsed_seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._before = elapsed_seconds
         self._clock = clock
         self._zero = clock()
         self._goes_on = False
@@ -41,20 +41,20 @@ class AttemptAccount:
     another path and never reach the remaining work, although it was paid for.
     """
 
-    def __init__(self, earlier: Spent) -> None:
-        self._rest = Usage(earlier.calls, earlier.prompt_tokens, earlier.completion_tokens)
+    def __init__(self, earlier_spending: RunSpending) -> None:
+        self._rest = Usage(earlier_spending.calls, earlier_spending.prompt_tokens, earlier_spending.completion_tokens)
         self._rest_charged = False
         self._known = Usage()  # Charged, or logged by this attempt.
         self._lock = threading.Lock()
 
-    def charge(self, usage: Usage, budget: Budget, price: Price | None) -> None:
+    def charge_replayed(self, usage: Usage, budget: Budget, price: Price | None) -> None:
         """Charge earlier attempts' spending on work that is being replayed."""
         with self._lock:
             if not self._rest_charged:
                 self._rest = self._rest.subtract(usage)
-                self._charge(usage, budget, price)
+                self._charge_usage(usage, budget, price)
 
-    def charge_rest(self, budget: Budget, price: Price | None) -> None:
+    def charge_remaining(self, budget: Budget, price: Price | None) -> None:
         """Charge the remaining spending of earlier attempts before something new is sent.
 
         The spending is charged to the whole run, regardless of which sub-run sends first.
@@ -62,23 +62,23 @@ class AttemptAccount:
         with self._lock:
             if not self._rest_charged:
                 self._rest_charged = True
-                self._charge(self._rest, budget.root, price)
+                self._charge_usage(self._rest, budget.root, price)
 
-    def record_logged(self, usage: Usage) -> None:
+    def record_logged_usage(self, usage: Usage) -> None:
         """Record the cost of a call that this attempt has logged."""
         with self._lock:
             self._known += usage
 
-    def compute_given_up(self, budget: Budget) -> Usage:
+    def compute_unlogged_usage(self, budget: Budget) -> Usage:
         """Return the run's spending on requests that are not logged.
 
         These are cancelled requests, and requests whose replies were discarded.
         """
-        spent = budget.spent.usage
+        spent = budget.spending.usage
         with self._lock:
             return spent.subtract(self._known)
 
-    def _charge(self, usage: Usage, budget: Budget, price: Price | None) -> None:
+    def _charge_usage(self, usage: Usage, budget: Budget, price: Price | None) -> None:
         self._known += usage
         budget.charge(
             calls=usage.calls,
@@ -98,16 +98,16 @@ class LostCalls:
     The first two losses may be due to an unavailable model. After that, the call itself may be the cause.
     """
 
-    def __init__(self, logged: Callable[[Sequence[str]], Mapping[str, Any]], attempt: int) -> None:
+    def __init__(self, load_bodies: Callable[[Sequence[str]], Mapping[str, Any]], attempt: int) -> None:
         """Create the counter.
 
-        `logged` looks up keys in the run's log, and `attempt` is a number that is unique to this attempt.
+        `load_bodies` looks up keys in the run's log, and `attempt` is a number that is unique to this attempt.
         """
-        self._logged = logged
+        self._logged = load_bodies
         self._attempt = attempt
         self._often: set[str] = set()
 
-    def build_next_key(self, key: str) -> str:
+    def build_next_loss_key(self, key: str) -> str:
         """Return the key for logging that this attempt also lost the call."""
         keys = [f"{key}:lost:{number}" for number in range(1, _MIN_LOSSES + 1)]
         before = len(self._logged(keys))
@@ -128,14 +128,14 @@ class LogWriter:
     nothing more is written and every method raises that failure.
     """
 
-    def __init__(self, append: Callable[[Sequence[RunLogEntry]], None]) -> None:
-        self._append = append
+    def __init__(self, append_entries: Callable[[Sequence[RunLogEntry]], None]) -> None:
+        self._append = append_entries
         self._changed = threading.Condition()
         self._waiting: list[RunLogEntry] = []
         self._put = self._written = 0
         self._failure: Exception | None = None
         self._closing = False
-        self._thread = threading.Thread(target=self._write, name="run-log", daemon=True)
+        self._thread = threading.Thread(target=self._write_entries, name="run-log", daemon=True)
         self._thread.start()
 
     def add_entries(self, *entries: RunLogEntry) -> None:
@@ -168,7 +168,7 @@ class LogWriter:
         if self._failure is not None:
             raise self._failure
 
-    def _write(self) -> None:
+    def _write_entries(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closing)

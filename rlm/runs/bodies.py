@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ingest.storage.answers.run_records import RunLogEntry, RunState, Spent
+from ingest.storage.answers.run_records import RunLogEntry, RunSpending, RunState
 from ingest.storage.quotas.records import to_nanodollars
 from retrieval.search.requests import Passage
 from rlm.answers import Answer
@@ -38,9 +38,9 @@ def parse_limits(body: Mapping[str, Any]) -> Limits:
     return _LIMITS.validate_python(body)
 
 
-def compute_content_hash(*parts: object) -> str:
+def compute_content_hash(*values: object) -> str:
     """Return a digest of JSON values."""
-    written = json.dumps(parts, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    written = json.dumps(values, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(written.encode()).hexdigest()
 
 
@@ -56,7 +56,7 @@ def build_call_entry(
 
     For display, the prompt is shortened to its beginning and end. The key contains a digest of the whole prompt.
     """
-    asked = _shorten(call.prompt, _PROMPT_CHARS)
+    asked = _shorten_text(call.prompt, _PROMPT_CHARS)
     body: dict[str, Any] = {"purpose": call.purpose, "prompt": asked, "usage": asdict(result.usage)}
     cached = isinstance(result, SubReply) and result.cached
     if isinstance(result, SubReply):
@@ -66,18 +66,18 @@ def build_call_entry(
     if call.spans:
         shown = call.spans[:_SPANS]
         body |= {"spans": [each._asdict() for each in shown], "spans_total": len(call.spans)}
-    return RunLogEntry(key, kind, body, _build_spent(result.paid, price, cached=int(cached)))
+    return RunLogEntry(key, kind, body, _build_spending(result.paid_usage, price, cached_count=int(cached)))
 
 
-def build_given_up_entry(key: str, usage: Usage, price: Price | None) -> RunLogEntry:
+def build_interrupted_usage_entry(key: str, usage: Usage, price: Price | None) -> RunLogEntry:
     """Return the log entry for spending on requests that were in progress when their run was interrupted."""
     body = {"purpose": "given up", "usage": asdict(usage), "code": RunCancelledError.code, "detail": "Broken off."}
-    return RunLogEntry(key, "lost", body, _build_spent(usage, price))
+    return RunLogEntry(key, "lost", body, _build_spending(usage, price))
 
 
-def _build_spent(usage: Usage, price: Price | None, *, cached: int = 0) -> Spent:
+def _build_spending(usage: Usage, price: Price | None, *, cached_count: int = 0) -> RunSpending:
     dollars = price.compute_cost(usage.prompt_tokens, usage.completion_tokens) if price else Decimal(0)
-    return Spent(usage.calls, cached, usage.prompt_tokens, usage.completion_tokens, to_nanodollars(dollars))
+    return RunSpending(usage.calls, cached_count, usage.prompt_tokens, usage.completion_tokens, to_nanodollars(dollars))
 
 
 def build_cell_body(turn: Turn) -> dict[str, Any]:
@@ -89,10 +89,10 @@ def build_cell_body(turn: Turn) -> dict[str, Any]:
         "number": turn.number,
         "depth": turn.depth,
         "part": turn.part,
-        "code": turn.code and _shorten(turn.code),
-        "note": _shorten(turn.note),
-        "output": _shorten(turn.output),
-        "error": turn.error and _shorten(turn.error),
+        "code": turn.code and _shorten_text(turn.code),
+        "note": _shorten_text(turn.note),
+        "output": _shorten_text(turn.output),
+        "error": turn.error and _shorten_text(turn.error),
         "seconds": round(turn.seconds, 3),
         "sub_calls": turn.subcalls,
     }
@@ -151,8 +151,8 @@ def get_run_state(answer: Answer) -> RunState:
     return RunState.COMPLETED if answer.finished else RunState.PARTIAL
 
 
-def _shorten(text: str, most: int = _CELL_CHARS) -> str:
-    kept = CappedOutput(most)
+def _shorten_text(text: str, max_chars: int = _CELL_CHARS) -> str:
+    kept = CappedOutput(max_chars)
     kept.write(text)
     return kept.get_text()
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from ingest.storage.answers.run_records import Run, RunLogEntry
 from ingest.storage.documents.rows import ActiveDocument
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.instrumentation import reach_fault_point
 from retrieval.search.requests import Passage
 from rlm.corpus.corpus import ActiveDocuments
 from rlm.errors import (
@@ -36,7 +36,7 @@ from rlm.runs.bodies import (
     build_call_entry,
     build_cell_body,
     build_event_entry,
-    build_given_up_entry,
+    build_interrupted_usage_entry,
     build_passages_entry,
     compute_call_hash,
     compute_content_hash,
@@ -44,7 +44,7 @@ from rlm.runs.bodies import (
     parse_passages,
 )
 from rlm.runs.port import Durability, Log
-from rlm.runs.raises import BudgetRaises, is_met
+from rlm.runs.raises import BudgetRaises, is_budget_reached
 from rlm.strategy import Search
 
 # Pieces of a reply arrive many times a second; the log receives one per interval.
@@ -65,7 +65,7 @@ class DraftPieces:
         self._logged = 0
         self._since: float | None = None
 
-    def add(self, piece: str) -> RunLogEntry | None:
+    def add_piece(self, piece: str) -> RunLogEntry | None:
         """Add the next piece of text. Returns an entry if it is time to log one; a short reply needs none."""
         self._text += piece
         now = self._clock()
@@ -99,7 +99,7 @@ class DurableRun(Durability):
         self._lock = threading.Lock()
         self._occurrences: Counter[str] = Counter()
         self._nonces = itertools.count()
-        self._writer = LogWriter(log.append)
+        self._writer = LogWriter(log.append_entries)
         self._spending = AttemptAccount(run.spent)
         self._losses = LostCalls(self.load_bodies, run.events)
         self._budget: Budget | None = None
@@ -107,29 +107,29 @@ class DurableRun(Durability):
         self.raises = BudgetRaises(run, self.load_bodies)
         self._drafts = DraftPieces(run.events)
 
-    def wrap_sub_calls(self, inner: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
-        return _DurableSubCalls(inner, self, self._spending, budget, price)
+    def wrap_sub_calls(self, sub_calls: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
+        return _DurableSubCalls(sub_calls, self, self._spending, budget, price)
 
     def record_turn(self, turn: Turn) -> None:
         digest = compute_content_hash(turn.depth, turn.number, turn.code, turn.output, turn.error)
-        self._writer.add_entries(RunLogEntry(self.build_key("cell", digest), "cell", build_cell_body(turn)))
+        self._writer.add_entries(RunLogEntry(self.build_log_key("cell", digest), "cell", build_cell_body(turn)))
 
-    def wrap_search(self, inner: Search) -> Search:
+    def wrap_search(self, base_search: Search) -> Search:
         def search(query: str, top_k: int) -> Sequence[Passage]:
-            key = self.build_key("retrieved", compute_content_hash(query, top_k))
+            key = self.build_log_key("retrieved", compute_content_hash(query, top_k))
             logged = self.load_bodies([key]).get(key)
             if logged is None:
-                found = list(inner(query, top_k))
+                found = list(base_search(query, top_k))
                 self._writer.add_entries(build_passages_entry(key, found))
                 self._writer.flush()
                 return found
             passages = parse_passages(logged)
-            gone = self._log.list_withheld({passage.version_id for passage in passages})
+            gone = self._log.list_hidden_versions({passage.version_id for passage in passages})
             return [passage for passage in passages if passage.version_id not in gone]
 
         return search
 
-    def wrap_documents(self, inner: ActiveDocuments) -> ActiveDocuments:
+    def wrap_documents(self, documents: ActiveDocuments) -> ActiveDocuments:
         return self
 
     def list_active_documents(self, tenant_id: str, *, after: int, **scope: object) -> list[ActiveDocument]:
@@ -138,9 +138,9 @@ class DurableRun(Durability):
 
     def build_budget(self, limits: Limits, price: Price | None) -> Budget:
         budget = Budget(limits, elapsed_seconds=self.clock(), clock=self.clock)
-        self._spending.charge(self._log.load_lost_usage(), budget, price)
+        self._spending.charge_replayed(self._log.load_lost_usage(), budget, price)
         self._budget, self._price = budget, price
-        self.raises.bind(budget)
+        self.raises.bind_budget(budget)
         return budget
 
     def create_nonce(self) -> str:
@@ -157,7 +157,7 @@ class DurableRun(Durability):
     def record_event(self, event: Event) -> None:
         """Log a strategy's event. The answer's text is logged in pieces while it is written."""
         if isinstance(event, Delta):
-            if (piece := self._drafts.add(event.text)) is not None:
+            if (piece := self._drafts.add_piece(event.text)) is not None:
                 self._writer.add_entries(piece)
             return
         name = type(event).__name__
@@ -167,7 +167,7 @@ class DurableRun(Durability):
         if (entry := build_event_entry(event, occurrence)) is not None:
             self._writer.add_entries(entry)
 
-    def build_key(self, kind: str, digest: str) -> str:
+    def build_log_key(self, kind: str, digest: str) -> str:
         """Return the log key for the next occurrence of this content."""
         with self._lock:
             occurrence = self._occurrences[f"{kind}:{digest}"]
@@ -182,68 +182,74 @@ class DurableRun(Durability):
 
         Raises `RunPausedError` if there is no larger budget yet.
         """
-        if (entry := self.raises.raise_met_budget(stage, key, failure)) is not None:
+        if (entry := self.raises.raise_reached_budget(stage, key, failure)) is not None:
             self._writer.add_entries(entry)
 
-    def record_met(self, key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None) -> None:
+    def record_reached_budget(
+        self, key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None
+    ) -> None:
         """Log the cost of a call that reached the budget and will be repeated."""
-        if result.paid != Usage():
+        if result.paid_usage != Usage():
             digest = compute_content_hash(key, self._run.events, self.raises.stage)
             self._writer.add_entries(build_call_entry(f"met:{digest}", call, result, price, kind="lost"))
-        self._spending.record_logged(result.paid)
+        self._spending.record_logged_usage(result.paid_usage)
 
     def record_call(
-        self, key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None, *, for_good: bool = False
+        self, key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None, *, is_final: bool = False
     ) -> None:
         """Queue a finished sub-call for logging, at the price of its model.
 
         If a call failed because a service was unavailable, only its cost is logged and the next attempt makes the call
-        again, unless `for_good` is true. A call that was never sent is not logged. A call that no model read does not
+        again, unless `is_final` is true. A call that was never sent is not logged. A call that no model read does not
         count as a call of the run, because waiting for a model must not spend the run's budget.
         """
-        reach_point("run.replied")
-        if for_good or not isinstance(result, SubFailure) or result.code in _LASTING_CODES:
+        reach_fault_point("run.replied")
+        if is_final or not isinstance(result, SubFailure) or result.code in _LASTING_CODES:
             self._writer.add_entries(build_call_entry(key, call, result, price))
-        elif not _is_unsent(result):
+        elif not _is_unsent_call(result):
             lost = result if result.usage.prompt_tokens else replace(result, usage=Usage())
-            self._writer.add_entries(build_call_entry(self._losses.build_next_key(key), call, lost, price, kind="lost"))
-        self._spending.record_logged(result.paid)
+            self._writer.add_entries(
+                build_call_entry(self._losses.build_next_loss_key(key), call, lost, price, kind="lost")
+            )
+        self._spending.record_logged_usage(result.paid_usage)
 
     def is_often_lost(self, key: str) -> bool:
         """Return whether a recorded sub-call was lost in this attempt and in earlier ones."""
         return self._losses.is_often_lost(key)
 
-    def build_probe(self) -> tuple[str, SubCall]:
+    def build_probe_call(self) -> tuple[str, SubCall]:
         """Return a small call that was never made before, and its key."""
-        key = self.build_key("probe", str(self._run.events))
+        key = self.build_log_key("probe", str(self._run.events))
         return key, SubCall("", f"Reply with yes. ({self._run.id} {key})", _PROBE_TOKENS, purpose="probe")
 
     def flush(self) -> None:
         """Wait until all queued entries have been committed."""
         self._writer.flush()
-        reach_point("run.logged")
+        reach_fault_point("run.logged")
 
     def close(self) -> None:
         """Log the spending that was lost when the attempt was interrupted, and stop. Never raises an error."""
-        if self._budget is not None and (usage := self._spending.compute_given_up(self._budget)) != Usage():
+        if self._budget is not None and (usage := self._spending.compute_unlogged_usage(self._budget)) != Usage():
             with suppress(Exception):  # The run may have ended, or may belong to another worker.
-                self._writer.add_entries(build_given_up_entry(f"given-up:{self._run.events}", usage, self._price))
+                self._writer.add_entries(
+                    build_interrupted_usage_entry(f"given-up:{self._run.events}", usage, self._price)
+                )
         if not self._writer.close() and self._budget is not None:
-            spent = self._budget.spent
+            spent = self._budget.spending
             with suppress(Exception):  # The catalog is unavailable.
                 self._log.record_spending(spent.usage, spent.dollars)
 
 
 class _DurableSubCalls:
     def __init__(
-        self, inner: ReportedSubCalls, run: DurableRun, spending: AttemptAccount, budget: Budget, price: Price | None
+        self, sub_calls: ReportedSubCalls, run: DurableRun, account: AttemptAccount, budget: Budget, price: Price | None
     ) -> None:
-        self._inner = inner
+        self._inner = sub_calls
         self._run = run
-        self._charge = partial(spending.charge, budget=budget, price=price)
-        self._charge_rest = partial(spending.charge_rest, budget, price)
+        self._charge = partial(account.charge_replayed, budget=budget, price=price)
+        self._charge_rest = partial(account.charge_remaining, budget, price)
         self._put = partial(run.record_call, price=price)
-        self._put_met = partial(run.record_met, price=price)
+        self._put_met = partial(run.record_reached_budget, price=price)
 
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled
@@ -254,17 +260,17 @@ class _DurableSubCalls:
         the model is unavailable: the run must not continue without the model's replies, and the next attempt can use
         all replies received so far. Raises `RunPausedError` if the run has reached its budget and waits for a user.
         """
-        keys = [self._run.build_key("call", compute_call_hash(call)) for call in calls]
-        self._run.raises.apply_reached(keys)
+        keys = [self._run.build_log_key("call", compute_call_hash(call)) for call in calls]
+        self._run.raises.apply_logged_raises(keys)
         logged = self._run.load_bodies(keys)
         results = {at: parse_call_result(logged[key]) for at, key in enumerate(keys) if key in logged}
         for result in results.values():
-            self._charge(result.paid)
+            self._charge(result.paid_usage)
         missing = [at for at in range(len(calls)) if at not in results]
         if missing:
             self._run.clock.resume()
             self._charge_rest()
-            results |= self._ask_missing(calls, keys, missing, cancelled)
+            results |= self._make_missing_calls(calls, keys, missing, cancelled)
             failures = ((at, results[at]) for at in missing)
             failed = [
                 _FailedCall(at, keys[at], calls[at], each) for at, each in failures if isinstance(each, SubFailure)
@@ -272,36 +278,40 @@ class _DurableSubCalls:
             results |= self._resolve_failures(failed, cancelled)
         return [results[at] for at in range(len(calls))]
 
-    def _ask_missing(
-        self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int], cancelled: Callable[[], bool]
+    def _make_missing_calls(
+        self,
+        calls: Sequence[SubCall],
+        keys: Sequence[str],
+        missing_indexes: Sequence[int],
+        cancelled: Callable[[], bool],
     ) -> Mapping[int, SubReply | SubFailure]:
         """Make the calls that have no logged reply.
 
         Calls that reached the budget are repeated each time it is raised.
         """
         results: dict[int, SubReply | SubFailure] = {}
-        while missing:
+        while missing_indexes:
             stage = self._run.raises.stage
             waits = self._run.raises.is_waiting(stage)
-            told = self._build_logger(calls, keys, missing, waits=waits)
-            asked = [calls[at] for at in missing]
-            for place, result in enumerate(self._inner.run(asked, cancelled=cancelled, finished=told)):
+            told = self._build_result_logger(calls, keys, missing_indexes, is_waiting=waits)
+            asked = [calls[at] for at in missing_indexes]
+            for place, result in enumerate(self._inner.run(asked, cancelled=cancelled, on_result=told)):
                 told(place, result)
-                results[missing[place]] = result
+                results[missing_indexes[place]] = result
             self._run.flush()
-            failures = ((at, results[at]) for at in missing if waits)
-            met = {at: each for at, each in failures if isinstance(each, SubFailure) and is_met(each)}
-            missing = list(met)
+            failures = ((at, results[at]) for at in missing_indexes if waits)
+            met = {at: each for at, each in failures if isinstance(each, SubFailure) and is_budget_reached(each)}
+            missing_indexes = list(met)
             if met:
-                self._run.raise_budget(stage, keys[missing[0]], met[missing[0]])
+                self._run.raise_budget(stage, keys[missing_indexes[0]], met[missing_indexes[0]])
         return results
 
-    def _build_logger(
-        self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int], *, waits: bool
+    def _build_result_logger(
+        self, calls: Sequence[SubCall], keys: Sequence[str], missing_indexes: Sequence[int], *, is_waiting: bool
     ) -> Finished:
         """Return a callback that logs each result once, as soon as it is known.
 
-        If `waits` is true, the run waits for a larger budget, and reaching the budget does not count as a result.
+        If `is_waiting` is true, the run waits for a larger budget, and reaching the budget does not count as a result.
         """
         seen: set[int] = set()
         lock = threading.Lock()
@@ -311,8 +321,8 @@ class _DurableSubCalls:
                 if place in seen:
                     return
                 seen.add(place)
-            at = missing[place]
-            put = self._put_met if waits and is_met(result) else self._put
+            at = missing_indexes[place]
+            put = self._put_met if is_waiting and is_budget_reached(result) else self._put
             put(keys[at], calls[at], result)
 
         return log_result
@@ -325,20 +335,20 @@ class _DurableSubCalls:
         A logged reply is yielded as one piece. A new reply is logged before the last item of the stream is yielded.
         Raises `LanguageModelUnavailableError` and `RunPausedError` under the same conditions as `run`.
         """
-        key = self._run.build_key("call", compute_call_hash(call))
-        self._run.raises.apply_reached([key])
+        key = self._run.build_log_key("call", compute_call_hash(call))
+        self._run.raises.apply_logged_raises([key])
         if (logged := self._run.load_bodies([key]).get(key)) is not None:
             result = parse_call_result(logged)
-            self._charge(result.paid)
+            self._charge(result.paid_usage)
             if isinstance(result, SubReply):
                 yield result.text
             yield result
             return
         self._run.clock.resume()
         self._charge_rest()
-        yield from self._stream_new(key, call, cancelled)
+        yield from self._stream_new_reply(key, call, cancelled)
 
-    def _stream_new(
+    def _stream_new_reply(
         self, key: str, call: SubCall, cancelled: Callable[[], bool]
     ) -> Iterator[str | SubReply | SubFailure]:
         """Stream the reply to a new call.
@@ -350,30 +360,41 @@ class _DurableSubCalls:
             if isinstance(item, str):
                 shown = True
                 yield item
-            elif not shown and isinstance(item, SubFailure) and is_met(item) and self._run.raises.is_waiting(stage):
+            elif (
+                not shown
+                and isinstance(item, SubFailure)
+                and is_budget_reached(item)
+                and self._run.raises.is_waiting(stage)
+            ):
                 self._put_met(key, call, item)
                 self._run.flush()
                 self._run.raise_budget(stage, key, item)
-                yield from self._stream_new(key, call, cancelled)
+                yield from self._stream_new_reply(key, call, cancelled)
             else:
-                yield from self._log_end(key, call, item, cancelled, shown=shown)
+                yield from self._log_stream_end(key, call, item, cancelled, has_shown_text=shown)
 
-    def _log_end(
-        self, key: str, call: SubCall, result: SubReply | SubFailure, cancelled: Callable[[], bool], *, shown: bool
+    def _log_stream_end(
+        self,
+        key: str,
+        call: SubCall,
+        result: SubReply | SubFailure,
+        cancelled: Callable[[], bool],
+        *,
+        has_shown_text: bool,
     ) -> Iterator[str | SubReply | SubFailure]:
         """Log the end of a stream and yield its result.
 
-        If `shown` is true, pieces were already shown and the stream cannot be repeated.
+        If `has_shown_text` is true, pieces were already shown and the stream cannot be repeated.
         """
         self._put(key, call, result)
         self._run.flush()
         if not isinstance(result, SubFailure):
             yield result
             return
-        if shown and _is_away(result):
+        if has_shown_text and _is_model_unavailable(result):
             if not self._run.is_often_lost(key):
                 raise rebuild_error(result)
-            self._put(key, call, replace(result, usage=Usage()), for_good=True)
+            self._put(key, call, replace(result, usage=Usage()), is_final=True)
             self._run.flush()
             yield result
             return
@@ -383,38 +404,40 @@ class _DurableSubCalls:
         yield settled
 
     def _resolve_failures(
-        self, failed: Sequence["_FailedCall"], cancelled: Callable[[], bool]
+        self, failed_calls: Sequence["_FailedCall"], cancelled: Callable[[], bool]
     ) -> Mapping[int, SubReply | SubFailure]:
         """Wait for an unavailable model, but give up on calls that always fail while the model answers other calls.
 
         Returns the results of calls that were repeated because the model answers other calls.
         """
-        often = {each.key for each in failed if self._run.is_often_lost(each.key)}
-        late = [each for each in failed if each.failure.code == LanguageModelTimeoutError.code and each.key in often]
+        often = {each.key for each in failed_calls if self._run.is_often_lost(each.key)}
+        late = [
+            each for each in failed_calls if each.failure.code == LanguageModelTimeoutError.code and each.key in often
+        ]
         for each in late:
-            self._put(each.key, each.call, replace(each.failure, usage=Usage()), for_good=True)
+            self._put(each.key, each.call, replace(each.failure, usage=Usage()), is_final=True)
         if late:
             self._run.flush()
-        away = [each for each in failed if _is_away(each.failure)]
-        if away and not (all(each.key in often for each in away) and self._is_answering(cancelled)):
+        away = [each for each in failed_calls if _is_model_unavailable(each.failure)]
+        if away and not (all(each.key in often for each in away) and self._is_model_responding(cancelled)):
             raise rebuild_error(away[0].failure)
-        return self._ask_once_more(away, cancelled) if away else {}
+        return self._repeat_calls(away, cancelled) if away else {}
 
-    def _ask_once_more(
-        self, away: Sequence["_FailedCall"], cancelled: Callable[[], bool]
+    def _repeat_calls(
+        self, failed_calls: Sequence["_FailedCall"], cancelled: Callable[[], bool]
     ) -> Mapping[int, SubReply | SubFailure]:
-        results = self._inner.run([each.call for each in away], cancelled=cancelled)
-        unsent = [each for each in results if isinstance(each, SubFailure) and _is_unsent(each)]
-        for each, result in zip(away, results, strict=True):
-            self._put(each.key, each.call, result, for_good=result not in unsent)
+        results = self._inner.run([each.call for each in failed_calls], cancelled=cancelled)
+        unsent = [each for each in results if isinstance(each, SubFailure) and _is_unsent_call(each)]
+        for each, result in zip(failed_calls, results, strict=True):
+            self._put(each.key, each.call, result, is_final=result not in unsent)
         self._run.flush()
         if unsent:
             raise rebuild_error(unsent[0])
-        return {each.at: result for each, result in zip(away, results, strict=True)}
+        return {each.at: result for each, result in zip(failed_calls, results, strict=True)}
 
-    def _is_answering(self, cancelled: Callable[[], bool]) -> bool:
+    def _is_model_responding(self, cancelled: Callable[[], bool]) -> bool:
         """Return whether the model answers a new call."""
-        key, call = self._run.build_probe()
+        key, call = self._run.build_probe_call()
         (result,) = self._inner.run([call], cancelled=cancelled)
         self._put(key, call, result)
         return isinstance(result, SubReply) or result.code == LanguageModelOutputError.code
@@ -430,9 +453,9 @@ class _FailedCall:
     failure: SubFailure
 
 
-def _is_away(result: SubReply | SubFailure) -> bool:
+def _is_model_unavailable(result: SubReply | SubFailure) -> bool:
     return isinstance(result, SubFailure) and result.code == LanguageModelUnavailableError.code
 
 
-def _is_unsent(failure: SubFailure) -> bool:
+def _is_unsent_call(failure: SubFailure) -> bool:
     return isinstance(failure.error, LanguageModelUnavailableError) and not failure.error.sent

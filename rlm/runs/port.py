@@ -21,13 +21,13 @@ class Log(Protocol):
     def load_bodies(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
         """Return the logged bodies by their keys. Keys that are not in the log are omitted."""
 
-    def append(self, entries: Sequence[RunLogEntry]) -> None:
+    def append_entries(self, entries: Sequence[RunLogEntry]) -> None:
         """Append the entries with new keys, in one commit.
 
         Raises `LeaseLostError` if another worker has taken over the run.
         """
 
-    def list_withheld(self, version_ids: Collection[str]) -> Collection[str]:
+    def list_hidden_versions(self, version_ids: Collection[str]) -> Collection[str]:
         """Return the versions whose document was deleted, or hidden from the run's principal, since the run started."""
 
     def load_lost_usage(self) -> Usage:
@@ -52,24 +52,24 @@ class Durability:
 
     background = False
 
-    def wrap_sub_calls(self, inner: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
+    def wrap_sub_calls(self, sub_calls: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
         """Wrap sub-calls.
 
-        `budget` is the budget that `inner` spends. The cost of logged calls is charged to it at the same points as
+        `budget` is the budget that `sub_calls` spends. The cost of logged calls is charged to it at the same points as
         before. Calls of a resumable run raise `LanguageModelUnavailableError` while the model is unavailable; a
         strategy cannot continue after that failure.
         """
-        return inner
+        return sub_calls
 
-    def wrap_search(self, inner: Search) -> Search:
-        return inner
+    def wrap_search(self, base_search: Search) -> Search:
+        return base_search
 
     def record_turn(self, turn: Turn) -> None:
         """Log the result of a root model's cell, in the top-level run or a sub-run."""
 
-    def wrap_documents(self, inner: ActiveDocuments) -> ActiveDocuments:
+    def wrap_documents(self, documents: ActiveDocuments) -> ActiveDocuments:
         """Return the documents in scope, either as they are now or as they were when the run started."""
-        return inner
+        return documents
 
     def build_budget(self, limits: Limits, price: Price | None) -> Budget:
         """Return the budget: the limits minus the lost spending and the time spent by earlier attempts."""

@@ -33,18 +33,18 @@ class BudgetRaises:
     `stage` counts the raises that have taken effect.
     """
 
-    def __init__(self, run: Run, logged: Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]]) -> None:
-        """Create the raises. `logged` looks up keys in the run's log."""
+    def __init__(self, run: Run, load_bodies: Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]]) -> None:
+        """Create the raises. `load_bodies` looks up keys in the run's log."""
         self._limits = [parse_limits(each) for each in (*run.raised, run.limits)]
         self._pauses = run.pauses
         self._lock = threading.Lock()
         self._budget: Budget | None = None
         self.stage = 0
         keys = [_format_key(stage) for stage in range(len(run.raised))]
-        found = logged(keys) if keys else {}
+        found = load_bodies(keys) if keys else {}
         self._places = [found.get(key, {}).get("at") for key in keys]
 
-    def bind(self, budget: Budget) -> None:
+    def bind_budget(self, budget: Budget) -> None:
         """Set the budget to be raised, which has the first limits."""
         budget.waits = self._pauses
         self._budget = budget
@@ -56,13 +56,13 @@ class BudgetRaises:
         """
         return self._pauses or stage < len(self._places)
 
-    def apply_reached(self, keys: Collection[str]) -> None:
+    def apply_logged_raises(self, keys: Collection[str]) -> None:
         """Raise the budget where an earlier attempt raised it, before the calls with these keys are looked up."""
         with self._lock:
             while self.stage < len(self._places) and self._places[self.stage] in keys:
                 self._raise_budget()
 
-    def raise_met_budget(self, stage: int, key: str, failure: SubFailure) -> RunLogEntry | None:
+    def raise_reached_budget(self, stage: int, key: str, failure: SubFailure) -> RunLogEntry | None:
         """Raise the budget because the call with this key reached the budget of `stage`. Returns the entry to log.
 
         Returns None if another thread has already raised the budget. Raises `RunPausedError` if there is no larger
@@ -83,19 +83,19 @@ class BudgetRaises:
         before, after = self._limits[self.stage], self._limits[self.stage + 1]
         self.stage += 1
         if self._budget is not None:
-            self._budget.raise_limits(_compute_added(before, after))
+            self._budget.raise_limits(_compute_increase(before, after))
 
 
-def is_met(result: SubReply | SubFailure) -> bool:
+def is_budget_reached(result: SubReply | SubFailure) -> bool:
     """Return whether a call was not sent or was interrupted because the budget is exhausted."""
     return isinstance(result, SubFailure) and result.code == BudgetExhaustedError.code
 
 
-def _compute_added(before: Limits, after: Limits) -> Limits:
+def _compute_increase(old_limits: Limits, new_limits: Limits) -> Limits:
     more: dict[str, Any] = {
         name: max(type(limit)(0), raised - limit)
-        for name, limit in vars(before).items()
-        if name != "seconds" and limit is not None and (raised := getattr(after, name)) is not None
+        for name, limit in vars(old_limits).items()
+        if name != "seconds" and limit is not None and (raised := getattr(new_limits, name)) is not None
     }
     return Limits(**more)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rlm.errors import SandboxUnavailableError
 from rlm.sandbox.monty_sandbox import MontySandbox
-from rlm.sandbox.port import DEFAULT_LIMITS, Sandbox, SandboxForm, SandboxLimits, Session, Tool
+from rlm.sandbox.port import DEFAULT_LIMITS, Sandbox, SandboxIsolation, SandboxLimits, Session, Tool
 
 _MOUNT_PATH = "/monty"
 _START_SECONDS = 20
@@ -108,8 +108,8 @@ class PreparedSandbox:
     Opening a session raises an error if the sandbox is unavailable.
     """
 
-    def __init__(self, form: SandboxForm, limits: SandboxLimits) -> None:
-        self._form = form
+    def __init__(self, isolation: SandboxIsolation, limits: SandboxLimits) -> None:
+        self._form = isolation
         self._limits = limits
         self._lock = threading.Lock()
         self._worker: BubblewrapWorker | None = None
@@ -130,18 +130,18 @@ class PreparedSandbox:
         self._sandbox = self._worker = None
 
     def _prepare_program(self) -> Path:
-        if self._form is SandboxForm.PLAIN:
+        if self._form is SandboxIsolation.PLAIN:
             return get_interpreter_path()
         self._worker = BubblewrapWorker(get_interpreter_path(), self._limits)
         return self._worker.path
 
 
-def build_sandbox(form: SandboxForm, limits: SandboxLimits = DEFAULT_LIMITS) -> Sandbox:
+def build_sandbox(isolation: SandboxIsolation, limits: SandboxLimits = DEFAULT_LIMITS) -> Sandbox:
     """Build the sandbox without starting anything.
 
     The first session raises `SandboxUnavailableError` if the sandbox cannot be started.
     """
-    return PreparedSandbox(form, limits)
+    return PreparedSandbox(isolation, limits)
 
 
 def get_interpreter_path() -> Path:

@@ -41,7 +41,7 @@ class LoweredCode:
     shims: frozenset[str] = field(default_factory=frozenset)
 
 
-def lower(code: str) -> LoweredCode:
+def lower_code(code: str) -> LoweredCode:
     """Rewrite the code.
 
     Raises `SyntaxError` as Python does, and `ValueError` if the code is too long or too deeply nested.
@@ -119,14 +119,14 @@ class _GeneratorPass(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         is_context = any("contextmanager" in ast.dump(decorator) for decorator in node.decorator_list)
-        if _has_yield(node) and not is_context and not any(map(_is_endless, _list_own_nodes(node))):
+        if _has_yield(node) and not is_context and not any(map(_is_endless_loop, _list_own_nodes(node))):
             begin = ast.Assign([ast.Name(_YIELD_LIST, ast.Store())], ast.List([], ast.Load()))
-            node.body = [begin, *(_Collecting().visit(each) for each in node.body), _build_return()]
+            node.body = [begin, *(_YieldCollector().visit(each) for each in node.body), _build_return_statement()]
         self.generic_visit(node)
         return node
 
 
-class _Collecting(ast.NodeTransformer):
+class _YieldCollector(ast.NodeTransformer):
     """Rewrites the yields and returns of one function, but not those of nested functions."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -138,24 +138,24 @@ class _Collecting(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         match node.value:
             case ast.Yield(value=value):
-                return _build_collect("append", value or ast.Constant(None))
+                return _build_collect_statement("append", value or ast.Constant(None))
             case ast.YieldFrom(value=value):
-                return _build_collect("extend", value)
+                return _build_collect_statement("extend", value)
         return node
 
     def visit_Return(self, node: ast.Return) -> ast.AST:
-        return _build_return()
+        return _build_return_statement()
 
 
-def _build_collect(method: str, value: ast.expr) -> ast.Expr:
+def _build_collect_statement(method: str, value: ast.expr) -> ast.Expr:
     return ast.Expr(ast.Call(ast.Attribute(ast.Name(_YIELD_LIST, ast.Load()), method, ast.Load()), [value], []))
 
 
-def _build_return() -> ast.Return:
+def _build_return_statement() -> ast.Return:
     return ast.Return(_build_call("iter", ast.Name(_YIELD_LIST, ast.Load())))
 
 
-def _is_endless(node: ast.AST) -> bool:
+def _is_endless_loop(node: ast.AST) -> bool:
     """Return whether a node is a `while True` loop that yields and never exits."""
     return (
         isinstance(node, ast.While)
@@ -322,19 +322,19 @@ class _ImportPass(ast.NodeTransformer):
         submodules = [alias for alias in node.names if f"{name}.{alias.name}" in self._known]
         if submodules and len(submodules) == len(node.names):
             return [
-                _build_assignment(alias.asname or alias.name, self._use_shim(f"{name}.{alias.name}"))
+                _build_assignment(alias.asname or alias.name, self._reference_shim(f"{name}.{alias.name}"))
                 for alias in submodules
             ]
         if name not in self._known or any(alias.name == "*" for alias in node.names):
             return node
-        module = self._use_shim(name)
+        module = self._reference_shim(name)
         return [
             _build_assignment(alias.asname or alias.name, ast.Attribute(module, alias.name, ast.Load()))
             for alias in node.names
         ]
 
     def _build_import(self, alias: ast.alias) -> list[ast.stmt]:
-        module = self._use_shim(alias.name)
+        module = self._reference_shim(alias.name)
         parent, _, child = alias.name.partition(".")
         if alias.asname or not child:
             return [_build_assignment(alias.asname or alias.name, module)]
@@ -342,7 +342,7 @@ class _ImportPass(ast.NodeTransformer):
         within = ast.Attribute(ast.Name(parent, ast.Load()), child, ast.Store())
         return [_build_assignment(parent, made), ast.Assign([within], module)]
 
-    def _use_shim(self, name: str) -> ast.Name:
+    def _reference_shim(self, name: str) -> ast.Name:
         self.shims.add(name)
         return ast.Name(get_shim_variable(name), ast.Load())
 

@@ -25,7 +25,7 @@ from pydantic_monty import (
 from ingest.storage.errors import LeadlineError
 from rlm.errors import RunCancelledError, SandboxLostError, SandboxUnavailableError, not_cancelled
 from rlm.metrics import CELL_SECONDS, CELLS
-from rlm.sandbox.lowering import PRELUDE, build_shim_source, lower
+from rlm.sandbox.lowering import PRELUDE, build_shim_source, lower_code
 from rlm.sandbox.port import DEFAULT_LIMITS, CellResult, SandboxLimits, Tool, ToolError
 from rlm.sandbox.reports import NO_FILES, CappedOutput, find_hint, format_report, format_syntax_error
 
@@ -43,8 +43,8 @@ class MontySandbox:
     interpreter with more isolation.
     """
 
-    def __init__(self, worker: Path, limits: SandboxLimits = DEFAULT_LIMITS) -> None:
-        self._worker = worker
+    def __init__(self, worker_path: Path, limits: SandboxLimits = DEFAULT_LIMITS) -> None:
+        self._worker = worker_path
         self._limits = limits
         self._pool: Monty | None = None
         self._lock = threading.Lock()
@@ -111,7 +111,7 @@ class MontyReplSession:
         self._killer = WorkerKiller(session.worker_pid)
         self._load_shims({PRELUDE})
         # Tools are bound to their names, so that code can pass them on like any function.
-        self._session.feed_run("None", inputs={name: _build_placeholder(name) for name in tools.list_names()})
+        self._session.feed_run("None", inputs={name: _build_tool_placeholder(name) for name in tools.list_tool_names()})
 
     def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> CellResult:
         if self._checkout is None:
@@ -120,8 +120,8 @@ class MontyReplSession:
         output = CappedOutput(self._limits.output_chars)
         outcome = "lost"
         try:
-            with self._killer.watch(cancelled):
-                error = self._find_failure(code, output, cancelled)
+            with self._killer.watch_cancellation(cancelled):
+                error = self._run_code(code, output, cancelled)
             outcome = "error" if error else "ok"
         finally:
             CELLS.labels(outcome).inc()
@@ -138,17 +138,17 @@ class MontyReplSession:
             self._killer.close()
             checkout.__exit__(None, None, None)
 
-    def _find_failure(self, code: str, output: CappedOutput, cancelled: Callable[[], bool]) -> str | None:
+    def _run_code(self, code: str, output: CappedOutput, cancelled: Callable[[], bool]) -> str | None:
         """Return the failure of the code with a hint, or None if the code did not fail."""
         try:
-            lowered = lower(code)
+            lowered = lower_code(code)
         except SyntaxError as error:
             return format_syntax_error(error)
         except ValueError as error:
             return f"SyntaxError: {error}"  # The code was rejected before any of it was run.
         try:
             self._load_shims(lowered.shims)
-            self._feed(lowered.code, output, cancelled)
+            self._feed_code(lowered.code, output, cancelled)
         except MontyCrashedError as error:
             self.close()
             if cancelled():
@@ -157,7 +157,7 @@ class MontyReplSession:
         except MontyRuntimeError as error:
             return self._format_error(error)
         except MontyError as error:
-            return self._report(f"{type(error).__name__}: {error}")
+            return self._format_report(f"{type(error).__name__}: {error}")
         except BaseException:
             self.close()
             raise
@@ -178,17 +178,17 @@ class MontyReplSession:
             ) from error
         if text.split(":")[0] == "SystemExit":
             return None
-        return self._report(error.display())
+        return self._format_report(error.display())
 
-    def _report(self, text: str) -> str:
-        return format_report(text, limit=self._limits.error_chars, names=self._tools.list_names())
+    def _format_report(self, text: str) -> str:
+        return format_report(text, limit=self._limits.error_chars, tool_names=self._tools.list_tool_names())
 
     def _load_shims(self, shims: set[str] | frozenset[str]) -> None:
         for name in sorted(shims - self._loaded):
             self._session.feed_run(build_shim_source(name))
             self._loaded.add(name)
 
-    def _feed(self, code: str, output: CappedOutput, cancelled: Callable[[], bool]) -> None:
+    def _feed_code(self, code: str, output: CappedOutput, cancelled: Callable[[], bool]) -> None:
         snapshot: Any = self._session.feed_start(code, print_callback=lambda _, text: output.write(text))
         while not isinstance(snapshot, MontyComplete):
             if cancelled():
@@ -207,11 +207,11 @@ class MontyReplSession:
             wanted = str(snapshot.args[0] if snapshot.args else "")[:100]
             no_module = ModuleNotFoundError(f"No module named {wanted!r}")
             return snapshot.resume({"exception": no_module if name == "import" else PermissionError(NO_FILES)})
-        result = self._tools.call(name, snapshot.args, snapshot.kwargs)
+        result = self._tools.call_tool(name, snapshot.args, snapshot.kwargs)
         return snapshot.resume({"exception": result} if isinstance(result, Exception) else {"return_value": result})
 
 
-def _build_placeholder(name: str) -> Callable[..., None]:
+def _build_tool_placeholder(name: str) -> Callable[..., None]:
     """Return a placeholder function for a tool. Only its name is passed to the sandbox, which calls the tool by it."""
 
     def tool(*_: object, **__: object) -> None: ...
@@ -234,7 +234,7 @@ class WorkerKiller:
         self._lock = threading.Lock()  # A closed descriptor's number may be reused for another worker.
 
     @contextmanager
-    def watch(self, cancelled: Callable[[], bool]) -> Iterator[None]:
+    def watch_cancellation(self, cancelled: Callable[[], bool]) -> Iterator[None]:
         """Check every tenth of a second for cancellation while the block runs."""
         if cancelled is not_cancelled or self._pidfd is None:
             yield
@@ -254,8 +254,8 @@ class WorkerKiller:
                 os.close(self._pidfd)
             self._pidfd = None
 
-    def _watch(self, done: threading.Event, cancelled: Callable[[], bool]) -> None:
-        while not done.wait(_LOOK_SECONDS):
+    def _watch(self, done_event: threading.Event, cancelled: Callable[[], bool]) -> None:
+        while not done_event.wait(_LOOK_SECONDS):
             if cancelled():
                 with self._lock, suppress(OSError):
                     if self._pidfd is not None:
@@ -273,10 +273,10 @@ class ToolTable:
         self._tools = dict(tools)
         self._signatures = {name: inspect.signature(tool) for name, tool in tools.items()}
 
-    def list_names(self) -> tuple[str, ...]:
+    def list_tool_names(self) -> tuple[str, ...]:
         return tuple(self._tools)
 
-    def call(self, name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any | Exception:  # noqa: ANN401
+    def call_tool(self, name: str, arguments: tuple[Any, ...], keyword_arguments: Mapping[str, Any]) -> Any | Exception:  # noqa: ANN401
         """Call a tool, and return its result or the exception to raise in the code.
 
         If a tool raises a `LeadlineError`, this method raises it too.
@@ -285,11 +285,11 @@ class ToolTable:
         if tool is None:
             return NameError(f"name '{name}' is not defined")
         try:
-            self._signatures[name].bind(*arguments, **named)
+            self._signatures[name].bind(*arguments, **keyword_arguments)
         except TypeError as error:
             return TypeError(f"{name}() {error}; it is {name}{self._signatures[name]}")
         try:
-            result = tool(*arguments, **named)
+            result = tool(*arguments, **keyword_arguments)
         except ToolError as error:
             return RuntimeError(f"{name}: {error}")
         except LeadlineError:
@@ -297,7 +297,7 @@ class ToolTable:
         except Exception:  # The code must not learn internal details of the host.
             log.exception("tool_failed", tool=name)
             return RuntimeError(f"{name} failed")
-        if not is_plain(result):
+        if not is_plain_value(result):
             log.error("tool_returned_no_plain_value", tool=name)
             return RuntimeError(f"{name} failed")
         return _replace_surrogates(result)
@@ -315,14 +315,14 @@ def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
-def is_plain(value: object, depth: int = 0) -> bool:
+def is_plain_value(value: object, depth: int = 0) -> bool:
     """Return whether a value consists only of built-in types. Such a value has the same meaning in both processes."""
     if type(value) in _PLAIN:
         return True
     if depth > _MAX_DEPTH:
         return False
     if type(value) is dict:
-        return all(is_plain(key, depth + 1) and is_plain(each, depth + 1) for key, each in value.items())
+        return all(is_plain_value(key, depth + 1) and is_plain_value(each, depth + 1) for key, each in value.items())
     if type(value) in (list, tuple, set, frozenset):
-        return all(is_plain(each, depth + 1) for each in value)  # type: ignore[attr-defined]
+        return all(is_plain_value(each, depth + 1) for each in value)  # type: ignore[attr-defined]
     return False

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from rlm.errors import not_cancelled
 
 
-class SandboxForm(StrEnum):
+class SandboxIsolation(StrEnum):
     """The kind of isolation of the sandbox.
 
     `plain` is an interpreter without files, network or environment, in its own process. `bubblewrap` also puts that

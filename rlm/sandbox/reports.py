@@ -80,10 +80,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
 )
 
 
-def find_hint(error: str, *, names: Iterable[str] = ()) -> str:
+def find_hint(error: str, *, tool_names: Iterable[str] = ()) -> str:
     """Return a one-sentence hint, or an empty string if there is none.
 
-    `names` are the names of the available tools.
+    `tool_names` are the names of the available tools.
     """
     for pattern, hint in _HINTS:
         if re.search(pattern, error):
@@ -91,7 +91,7 @@ def find_hint(error: str, *, names: Iterable[str] = ()) -> str:
     if re.search(r"No module named|cannot import name|^.*this module has no", error):
         return _NO_MODULES
     undefined = re.search(r"NameError: name '(\w+)' is not defined", error)
-    known = sorted(names)
+    known = sorted(tool_names)
     if undefined and known:
         return f"The tools are: {', '.join(known)}. Variables are those that earlier cells set."
     return ""
@@ -105,20 +105,20 @@ _MAX_SEARCHED_CHARS = 200_000
 _CELL = re.compile(r"<python-input-\d+>|<unknown>")
 
 
-def format_report(text: str, *, limit: int, names: Iterable[str]) -> str:
+def format_report(text: str, *, limit: int, tool_names: Iterable[str]) -> str:
     """Return the end of the traceback with the names used in the code, followed by a hint."""
     if len(text) > _MAX_SEARCHED_CHARS:
         text = f"{text[: _MAX_SEARCHED_CHARS // 2]}\n…\n{text[-_MAX_SEARCHED_CHARS // 2 :]}"
-    text = _restore_lines(_CELL.sub("<cell>", text)).replace("_ll_show((", "").rstrip()
+    text = _rejoin_wrapped_lines(_CELL.sub("<cell>", text)).replace("_ll_show((", "").rstrip()
     text = text.replace("'_ll_Module' object", "this module")
-    hint = find_hint(text[-2 * limit :], names=names)
+    hint = find_hint(text[-2 * limit :], tool_names=tool_names)
     capped = CappedOutput(limit)
     capped.write(text)
     text = capped.get_text()
     return f"{text}\nHint: {hint}" if hint else text
 
 
-def _restore_lines(text: str) -> str:
+def _rejoin_wrapped_lines(text: str) -> str:
     """Rejoin wrapped lines.
 
     Lines with carets under them are dropped, because the carets would no longer be under the right characters.

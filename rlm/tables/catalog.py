@@ -24,7 +24,7 @@ from ingest.storage.tables.profiles import (
     compute_column_profile,
     format_value,
     merge_profiles,
-    select_values,
+    select_profile_values,
     truncate_text,
 )
 from ingest.storage.tables.store import RecordTables
@@ -34,7 +34,7 @@ from retrieval.search.requests import Passage
 from rlm.corpus.corpus import Corpus, CorpusDocument, Section, list_sections
 from rlm.errors import DocumentUnreadableError, UnknownHandleError
 from rlm.strategy import Search
-from rlm.tables.description import DESCRIBED_CHARS, Contents, DescribedTable, Description, describe_tables
+from rlm.tables.description import DESCRIBED_CHARS, DescribedTable, Description, TableContents, describe_tables
 from rlm.tables.surroundings import load_surroundings
 from rlm.untrusted import to_one_line
 
@@ -71,7 +71,7 @@ _SECTION_COLUMNS = (
     Column("tokens", ColumnType.INTEGER),
 )
 _BIGINT = 1 << 63
-_OTHER_THAN_WORDS = re.compile(r"\W+")
+_NON_WORD = re.compile(r"\W+")
 
 
 class TableKind(StrEnum):
@@ -111,7 +111,7 @@ class TablesInScope:
     """Tables keyed by name, starting with the tables of the files, and the contents of some tables."""
 
     tables: tuple[TableInScope, ...]
-    contents: Mapping[str, Contents]
+    contents: Mapping[str, TableContents]
 
     @property
     def has_records(self) -> bool:
@@ -122,7 +122,7 @@ class TablesInScope:
         """Return the table with this name, or None. As in SQL, case is ignored."""
         return next((table for table in self.tables if table.name.casefold() == name.casefold()), None)
 
-    def list_mentioned(self, sql: str) -> list[TableInScope]:
+    def list_mentioned_tables(self, sql: str) -> list[TableInScope]:
         """Return the tables whose names occur in a query, in the order of their first occurrence."""
         places = (
             (re.search(rf"(?<!\w){re.escape(table.name)}(?!\w)", sql, re.IGNORECASE), table) for table in self.tables
@@ -132,9 +132,9 @@ class TablesInScope:
 
     def render_description(self, reading_tokens: int = 0) -> str:
         """Return the text of the description built by `describe`."""
-        return self.describe(reading_tokens).text
+        return self.build_description(reading_tokens).text
 
-    def describe(self, reading_tokens: int = 0) -> Description:
+    def build_description(self, reading_tokens: int = 0) -> Description:
         """Describe as many tables as fit in a prompt. Names, titles and cells are text from the documents.
 
         The tables of documents and sections are always described. If a model's profile allows reading many tokens of
@@ -164,8 +164,8 @@ class TableCatalog:
         they share rare words with the question, or if they have many rows.
         """
         # guard: table-prompt-readers
-        corpus = corpus.restrict_to(each.handle for each in corpus.documents if corpus.is_open(each))
-        having = self.records.select_with_tables([each.handle.version_id for each in corpus.documents])
+        corpus = corpus.restrict_to_documents(each.handle for each in corpus.documents if corpus.is_visible(each))
+        having = self.records.select_versions_with_tables([each.handle.version_id for each in corpus.documents])
         parts = [
             TablePart(document, table)
             for document in corpus.documents
@@ -173,7 +173,7 @@ class TableCatalog:
             for table in self._load_tables(document, corpus)
         ]
         corpus.record_use(part.document for part in parts)
-        records, others = list(_group_parts(parts)), (_build_documents_table(corpus), *_iter_sections_tables(corpus))
+        records, others = list(_merge_parts(parts)), (_build_documents_table(corpus), *_iter_sections_tables(corpus))
         if len(records) > _FEW_TABLES and search is not None and question:
             records = _rank_tables(records, question, search(question, _LOOKUP_PASSAGES))
         described = (*records[:MAX_DESCRIBED], *others)
@@ -183,25 +183,31 @@ class TableCatalog:
     def _load_tables(self, document: CorpusDocument, corpus: Corpus) -> Sequence[RecordTable]:
         """Load the tables of a document. The result is empty if its list of tables cannot be read."""
         try:
-            with corpus.reading_stored(document):
+            with corpus.detect_changed_content(document):
                 return self.records.load_tables(document.handle.version_id)
         except DocumentUnreadableError:
             return ()
 
-    def load_contents(self, tables: TablesInScope, wanted: Sequence[TableInScope], corpus: Corpus) -> TablesInScope:
-        """Return the tables with their contents. The `wanted` tables come first."""
+    def load_contents(
+        self, tables: TablesInScope, requested_tables: Sequence[TableInScope], corpus: Corpus
+    ) -> TablesInScope:
+        """Return the tables with their contents. The `requested_tables` tables come first."""
         contents = {
-            table.name: self._load_contents(table, corpus) for table in wanted if table.name not in tables.contents
+            table.name: self._load_contents(table, corpus)
+            for table in requested_tables
+            if table.name not in tables.contents
         }
-        others = (table for table in tables.tables if table not in wanted)
-        return TablesInScope((*wanted, *others), {**tables.contents, **contents})
+        others = (table for table in tables.tables if table not in requested_tables)
+        return TablesInScope((*requested_tables, *others), {**tables.contents, **contents})
 
-    def _load_contents(self, table: TableInScope, corpus: Corpus) -> Contents:
+    def _load_contents(self, table: TableInScope, corpus: Corpus) -> TableContents:
         if table.kind is TableKind.DOCUMENTS:
             return _build_documents_contents(table, corpus)
         if table.kind is TableKind.SECTIONS:
             shown = enumerate(islice(iter_sections(corpus), _SAMPLE_ROWS), start=1)
-            return Contents(rows={number: _to_texts(build_section_row(each, corpus)) for number, each in shown})
+            return TableContents(
+                rows={number: _convert_to_strings(build_section_row(each, corpus)) for number, each in shown}
+            )
         try:
             profiles = [
                 self.records.load_profile(part.document.handle.version_id, part.table.index)
@@ -215,7 +221,7 @@ class TableCatalog:
             ]
         # The document was deleted, hidden or changed in the meantime.
         except (KeyError, ContentChangedError, UnknownHandleError):
-            return Contents(parts=len(table.parts))
+            return TableContents(parts=len(table.parts))
         columns: list[ColumnProfile | None] = []
         if len(profiles) == len(table.parts):
             of_parts = zip(*(profile.columns for profile in profiles), strict=False)
@@ -226,10 +232,10 @@ class TableCatalog:
             columns += [_build_origin_profile(table, at) for at in range(len(table.origin))]
         origin = get_origin_values(table, table.parts[0])
         rows_shown = {number: (*row, *origin) for number, row in profiles[0].rows.items()}
-        return Contents(columns, rows_shown, around, len(table.parts))
+        return TableContents(columns, rows_shown, around, len(table.parts))
 
 
-def _build_documents_contents(table: TableInScope, corpus: Corpus) -> Contents:
+def _build_documents_contents(table: TableInScope, corpus: Corpus) -> TableContents:
     columns: list[ColumnProfile | None] = [None] * len(_DOCUMENT_COLUMNS)
     known = _load_properties(corpus)
     for column in table.columns[len(_DOCUMENT_COLUMNS) :]:
@@ -249,8 +255,8 @@ def _build_documents_contents(table: TableInScope, corpus: Corpus) -> Contents:
     rows: dict[int, Sequence[str | None]] = {}
     for each in corpus.sample_documents(_SHOWN_DOCUMENTS):
         with suppress(UnknownHandleError):  # The document was deleted or hidden in the meantime.
-            rows[numbers[each.handle]] = _to_texts(build_document_row(each, corpus, table.columns))
-    return Contents(columns, rows)
+            rows[numbers[each.handle]] = _convert_to_strings(build_document_row(each, corpus, table.columns))
+    return TableContents(columns, rows)
 
 
 def _load_properties(corpus: Corpus) -> list[Mapping[str, str]]:
@@ -266,14 +272,14 @@ def _load_properties(corpus: Corpus) -> list[Mapping[str, str]]:
     return found
 
 
-def _build_origin_profile(table: TableInScope, at: int) -> ColumnProfile:
+def _build_origin_profile(table: TableInScope, column_index: int) -> ColumnProfile:
     counts: Counter[str] = Counter()
     for part in table.parts:
-        counts[truncate_text(get_origin_values(table, part)[at], MAX_VALUE_CHARS)] += part.table.rows
-    return ColumnProfile(ColumnType.TEXT, 0, len(counts), select_values(counts))
+        counts[truncate_text(get_origin_values(table, part)[column_index], MAX_VALUE_CHARS)] += part.table.rows
+    return ColumnProfile(ColumnType.TEXT, 0, len(counts), select_profile_values(counts))
 
 
-def _to_texts(row: Sequence[object]) -> list[str | None]:
+def _convert_to_strings(row: Sequence[object]) -> list[str | None]:
     return [None if cell is None else format_value(cell) for cell in row]
 
 
@@ -288,7 +294,7 @@ def build_document_row(document: CorpusDocument, corpus: Corpus, columns: Sequen
 
 
 def _get_attributes(document: CorpusDocument) -> dict[str, Any]:
-    return {_build_attribute_name(name): value for name, value in document.attributes.items()}
+    return {_build_attribute_column_name(name): value for name, value in document.attributes.items()}
 
 
 def build_section_row(section: Section, corpus: Corpus) -> tuple[object, ...]:
@@ -316,18 +322,18 @@ def _rank_tables(tables: Sequence[TableInScope], question: str, passages: Sequen
     last of them.
     """
     sizes = [float(table.rows or 0) for table in tables]
-    rankings = [_score_by_passages(tables, passages), _score_by_words(tables, question), sizes]
-    fused = map(sum, zip(*map(_compute_shares, rankings), strict=True))
+    rankings = [_score_tables_by_passages(tables, passages), _score_tables_by_words(tables, question), sizes]
+    fused = map(sum, zip(*map(_compute_reciprocal_ranks, rankings), strict=True))
     return [table for _, table in sorted(zip(fused, tables, strict=True), key=lambda each: -each[0])]
 
 
-def _compute_shares(scores: Sequence[float]) -> list[float]:
+def _compute_reciprocal_ranks(scores: Sequence[float]) -> list[float]:
     ascending = sorted(scores)
     ranks = (len(scores) - bisect_left(ascending, score) for score in scores)
     return [1 / (_RRF_K + rank) if score > 0 else 0.0 for rank, score in zip(ranks, scores, strict=True)]
 
 
-def _score_by_words(tables: Sequence[TableInScope], question: str) -> list[float]:
+def _score_tables_by_words(tables: Sequence[TableInScope], question: str) -> list[float]:
     """Score tables by the words that they share with a question. Words that occur in few tables have more weight.
 
     The names of a table and of its file have more weight than the names of its columns.
@@ -360,7 +366,7 @@ def _join_column_names(table: TableInScope) -> str:
     return " ".join(column.name for column in table.columns)
 
 
-def _score_by_passages(tables: Sequence[TableInScope], passages: Sequence[Passage]) -> list[float]:
+def _score_tables_by_passages(tables: Sequence[TableInScope], passages: Sequence[Passage]) -> list[float]:
     """Score tables by passages, which are ordered best first.
 
     Tables that contain a passage rank above other tables of the document in which it was found.
@@ -388,7 +394,7 @@ def _is_overlapping(part: TablePart, passage: Passage) -> bool:
     return is_same and part.table.start < passage.end and passage.start < part.table.end
 
 
-def _group_parts(parts: Iterable[TablePart]) -> Iterator[TableInScope]:
+def _merge_parts(parts: Iterable[TablePart]) -> Iterator[TableInScope]:
     """Merge tables that have the same column names."""
     groups: dict[tuple[str, ...], list[TablePart]] = defaultdict(list)
     for part in parts:
@@ -418,16 +424,16 @@ def _list_origin_columns(parts: Sequence[TablePart], columns: Sequence[Column]) 
     return tuple(_reserve_name(name, taken) for name in wanted)
 
 
-def _merge_columns(one: Column, other: Column) -> Column:
-    unit = one.unit if one.unit == other.unit else ""
-    if one.type is other.type:
-        return Column(one.name, one.type, unit)
-    types = {one.type, other.type}
+def _merge_columns(first: Column, second: Column) -> Column:
+    unit = first.unit if first.unit == second.unit else ""
+    if first.type is second.type:
+        return Column(first.name, first.type, unit)
+    types = {first.type, second.type}
     if types == {ColumnType.INTEGER, ColumnType.NUMBER}:
-        return Column(one.name, ColumnType.NUMBER, unit)
+        return Column(first.name, ColumnType.NUMBER, unit)
     if types == {ColumnType.DATE, ColumnType.TIMESTAMP}:
-        return Column(one.name, ColumnType.TIMESTAMP)
-    return Column(one.name, ColumnType.TEXT)
+        return Column(first.name, ColumnType.TIMESTAMP)
+    return Column(first.name, ColumnType.TEXT)
 
 
 def _find_common_name(names: Sequence[str]) -> str:
@@ -467,12 +473,12 @@ def _iter_attribute_columns(corpus: Corpus) -> Iterator[Column]:
     corpus.record_use(document for document in corpus.documents if document.attributes)
     for document in corpus.documents:
         for name, value in document.attributes.items():
-            values[_build_attribute_name(name)].append(value)
+            values[_build_attribute_column_name(name)].append(value)
     for name in islice(values, _MAX_ATTRIBUTES):
         yield Column(name, _infer_type([value for value in values[name] if value is not None]))
 
 
-def _build_attribute_name(name: str) -> str:
+def _build_attribute_column_name(name: str) -> str:
     taken = _PROPERTIES | {column.name for column in _DOCUMENT_COLUMNS}
     plain = to_one_line(name) or "attribute"
     return f"{plain}_attribute" if plain.casefold() in taken or plain.startswith("_") else plain
@@ -495,7 +501,7 @@ def _convert_to_type(value: object, kind: ColumnType) -> object:
 
 def _build_safe_name(name: str) -> str:
     """Return a name that SQL accepts without quotes, unless it is an SQL keyword."""
-    safe = _OTHER_THAN_WORDS.sub("_", name.casefold()).strip("_")[:_NAME_CHARS].rstrip("_") or "table"
+    safe = _NON_WORD.sub("_", name.casefold()).strip("_")[:_NAME_CHARS].rstrip("_") or "table"
     return f"table_{safe}" if safe[0].isdigit() else safe
 
 

@@ -46,7 +46,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
-class Contents:
+class TableContents:
     """The profiles of a table's first columns, as far as they are known, and some of its rows, keyed by number.
 
     `around` is the text around the first of the `parts` document tables that were merged into this table.
@@ -66,7 +66,7 @@ class DescribedTable:
     columns: Sequence[Column]
     rows: int | None
     source: str
-    contents: Contents | None
+    contents: TableContents | None
 
 
 @dataclass(frozen=True)
@@ -83,32 +83,38 @@ class Description:
 
 
 def describe_tables(
-    records: Sequence[DescribedTable], others: Sequence[DescribedTable], most_chars: int
+    record_tables: Sequence[DescribedTable], other_tables: Sequence[DescribedTable], max_chars: int
 ) -> Description:
-    """Describe tables for a prompt: all `others`, and as many `records` as fit, starting with the first.
+    """Describe tables for a prompt: all `other_tables`, and as many `record_tables` as fit, starting with the first.
 
     As many tables as fit are shown with at least their columns. The first of these are also shown with values and rows.
     Of the remaining tables, only the names are shown.
     """
-    always = ["\n".join(_render_whole(table, most_chars)) for table in others]
-    room = max(0, most_chars - sum(map(len, always)))
-    in_brief = ["\n".join(_render_brief(table)) for table in records]
-    brief = _select_fitting(in_brief, 0, int(room * _SHARE_OF_COLUMNS))
+    always = ["\n".join(_render_full_table(table, max_chars)) for table in other_tables]
+    room = max(0, max_chars - sum(map(len, always)))
+    in_brief = ["\n".join(_render_brief_table(table)) for table in record_tables]
+    brief = _select_fitting_strings(in_brief, 0, int(room * _SHARE_OF_COLUMNS))
     room -= sum(map(len, brief.values()))
-    most = int(max(most_chars * _SHARE_OF_ONE, most_chars / max(1, len(records))))
+    most = int(max(max_chars * _SHARE_OF_ONE, max_chars / max(1, len(record_tables))))
     whole: dict[int, str] = {}
-    for at, table in enumerate(records[: max(1, len(brief))]):
-        text = "\n".join(_render_whole(table, most)) if table.contents else ""
+    for at, table in enumerate(record_tables[: max(1, len(brief))]):
+        text = "\n".join(_render_full_table(table, most)) if table.contents else ""
         added = len(text) - len(brief.get(at, ""))
         # guard: table-prompt-room
         if text and (not whole or added <= room):
             whole[at] = text
             room -= added
-    brief |= _select_fitting(in_brief, max(1, len(brief)), room)
+    brief |= _select_fitting_strings(in_brief, max(1, len(brief)), room)
     only_brief = {at: text for at, text in brief.items() if at not in whole}
-    rest = [table for at, table in enumerate(records) if at not in whole and at not in brief]
-    lines = [*whole.values(), *always, *_render_left_out(len(only_brief)), *only_brief.values(), *_render_names(rest)]
-    names = [table.name for table in records]
+    rest = [table for at, table in enumerate(record_tables) if at not in whole and at not in brief]
+    lines = [
+        *whole.values(),
+        *always,
+        *_render_omission_note(len(only_brief)),
+        *only_brief.values(),
+        *_render_table_names(rest),
+    ]
+    names = [table.name for table in record_tables]
     return Description(
         "\n".join(lines),
         frozenset(names[at] for at in whole),
@@ -117,27 +123,29 @@ def describe_tables(
     )
 
 
-def _select_fitting(texts: Sequence[str], start: int, room: int) -> dict[int, str]:
+def _select_fitting_strings(strings: Sequence[str], start: int, max_chars: int) -> dict[int, str]:
     """Return as many of the texts as fit, starting with index `start`, keyed by index."""
-    lengths = accumulate(map(len, texts[start:]))
+    lengths = accumulate(map(len, strings[start:]))
     return {
-        at: text for at, (text, length) in enumerate(zip(texts[start:], lengths, strict=True), start) if length <= room
+        at: text
+        for at, (text, length) in enumerate(zip(strings[start:], lengths, strict=True), start)
+        if length <= max_chars
     }
 
 
-def _render_left_out(count: int) -> Iterator[str]:
-    tables = "this table" if count == 1 else f"these {count:,} tables"
-    if count:
+def _render_omission_note(table_count: int) -> Iterator[str]:
+    tables = "this table" if table_count == 1 else f"these {table_count:,} tables"
+    if table_count:
         yield f"There was no room for the values and rows of {tables}:"
 
 
-def _render_whole(table: DescribedTable, most_chars: int = DESCRIBED_CHARS) -> Iterator[str]:
+def _render_full_table(table: DescribedTable, max_chars: int = DESCRIBED_CHARS) -> Iterator[str]:
     """Yield all lines about a table.
 
     Its values get at most half of the characters, and its rows get the rest.
     """
-    contents = table.contents or Contents()
-    yield _render_heading(table)
+    contents = table.contents or TableContents()
+    yield _render_table_heading(table)
     yield from _render_captions(contents)
     shown = table.columns[:_MAX_COLUMNS]
     is_whole = table.rows is not None and len(contents.rows) >= table.rows
@@ -146,23 +154,23 @@ def _render_whole(table: DescribedTable, most_chars: int = DESCRIBED_CHARS) -> I
     else:
         yield "  columns:"
         columns = list(zip_longest(shown, contents.columns[: len(shown)]))
-        rows, of_all = table.rows or 0, min(_VALUES_CHARS, most_chars // 2)
+        rows, of_all = table.rows or 0, min(_VALUES_CHARS, max_chars // 2)
         room = max(
             _FEWEST_VALUES_CHARS,
-            _compute_cell_length([_render_facts(each, rows, of_all) if each else "" for _, each in columns], of_all),
+            _compute_cell_length([_render_profile(each, rows, of_all) if each else "" for _, each in columns], of_all),
         )
         for column, profile in columns:
-            yield f"    {_render_column(column)}{_render_facts(profile, rows, room) if profile else ''}"
+            yield f"    {_render_column(column)}{_render_profile(profile, rows, room) if profile else ''}"
         if len(table.columns) > len(shown):
             yield f"    and {len(table.columns) - len(shown):,} more columns, which are left out"
-    of_one = min(_ROW_CHARS, most_chars // (2 * max(1, len(contents.rows))))
+    of_one = min(_ROW_CHARS, max_chars // (2 * max(1, len(contents.rows))))
     for number, row in contents.rows.items():
         cells = [_EMPTY if cell is None else to_one_line(cell) for cell in row[:_MAX_COLUMNS]]
         room = max(_FEWEST_CELL_CHARS, _compute_cell_length(cells, of_one))
         yield f"  row {number}: {' | '.join(truncate_text(cell, room) for cell in cells)}"
 
 
-def _render_captions(contents: Contents) -> Iterator[str]:
+def _render_captions(contents: TableContents) -> Iterator[str]:
     """Yield the lines above and below a table.
 
     If several tables were merged, their names are included, because they identify the rows.
@@ -189,14 +197,14 @@ def _render_columns(table: DescribedTable) -> str:
     return f"  columns: {shown}{f' and {more:,} more' if more > 0 else ''}"
 
 
-def _render_brief(table: DescribedTable) -> Iterator[str]:
-    yield _render_heading(table)
+def _render_brief_table(table: DescribedTable) -> Iterator[str]:
+    yield _render_table_heading(table)
     if table.contents and table.contents.around and (above := to_one_line(table.contents.around[0].above)):
         yield f"  above: {above if len(above) <= _BRIEF_CHARS else ELLIPSIS + above[-_BRIEF_CHARS:]}"
     yield _render_columns(table)
 
 
-def _render_names(tables: Sequence[DescribedTable]) -> Iterator[str]:
+def _render_table_names(tables: Sequence[DescribedTable]) -> Iterator[str]:
     """Yield a line with the names of tables that are not described, as far as they fit."""
     if not tables:
         return
@@ -207,7 +215,7 @@ def _render_names(tables: Sequence[DescribedTable]) -> Iterator[str]:
     yield f"There are also: {named}{more}. There was no room for their columns."
 
 
-def _render_heading(table: DescribedTable) -> str:
+def _render_table_heading(table: DescribedTable) -> str:
     rows = "" if table.rows is None else f", {_format_count(table.rows, 'row')}"
     return f'Table "{table.name}"{rows}{table.source}'
 
@@ -217,26 +225,28 @@ def _render_column(column: Column) -> str:
     return f'"{quoted}" {column.type}' + (f" (in {to_one_line(column.unit, _UNIT_CHARS)})" if column.unit else "")
 
 
-def _render_facts(profile: ColumnProfile, rows: int, room: int) -> str:
+def _render_profile(profile: ColumnProfile, row_count: int, max_chars: int) -> str:
     """Describe a column by its number of empty cells, and by all its values, their range, or the most common ones."""
     found: list[str] = []
     if profile.empty:
-        found.append("empty" if profile.empty == rows else f"{profile.empty:,} empty ({profile.empty / rows:.0%})")
+        found.append(
+            "empty" if profile.empty == row_count else f"{profile.empty:,} empty ({profile.empty / row_count:.0%})"
+        )
     different = f"{'' if profile.is_exact else 'about '}{profile.distinct:,} different" if profile.distinct else ""
     # For numbers or dates that hardly ever repeat, a range is more informative than a list. Long texts have no useful
     # range.
-    repeats = profile.distinct is None or 2 * profile.distinct <= rows - profile.empty
+    repeats = profile.distinct is None or 2 * profile.distinct <= row_count - profile.empty
     if profile.smallest is not None and not (profile.has_all_values and repeats):
         found += [f"{profile.smallest} to {profile.largest}", different]
     elif profile.values and (repeats or profile.longest <= MAX_VALUE_CHARS):
-        found.append(f"{different}{_render_values(profile, room)}".removeprefix(", "))
+        found.append(f"{different}{_render_values(profile, max_chars)}".removeprefix(", "))
     else:
         found += [different, f"up to {_format_count(profile.longest, 'character')}" if profile.longest else ""]
     said = "; ".join(filter(None, found))
     return f": {said}" if said else ""
 
 
-def _render_values(profile: ColumnProfile, room: int) -> str:
+def _render_values(profile: ColumnProfile, max_chars: int) -> str:
     """Return values with their counts, written as in SQL.
 
     These are all values, or the most and least common ones, or examples if most values do not repeat.
@@ -249,29 +259,29 @@ def _render_values(profile: ColumnProfile, room: int) -> str:
         f"{to_one_line(value) if is_bare else quote_literal(to_one_line(value))}{f' ({count:,})' if count > 1 else ''}"
         for value, count in islice(profile.values.items(), _EXAMPLES if is_example else None)
     ]
-    is_whole = len(", ".join(shown)) <= room
+    is_whole = len(", ".join(shown)) <= max_chars
     if is_example or (is_whole and profile.has_all_values):
         return f"{', such as ' if is_example else ': '}{', '.join(shown)}"
-    often = _take_fitting(shown, int(room * _SHARE_OF_COMMON)) or shown[:1]
-    rare = _take_fitting(shown[: len(often) - 1 : -1], room - int(room * _SHARE_OF_COMMON))[::-1]
+    often = _take_fitting_strings(shown, int(max_chars * _SHARE_OF_COMMON)) or shown[:1]
+    rare = _take_fitting_strings(shown[: len(often) - 1 : -1], max_chars - int(max_chars * _SHARE_OF_COMMON))[::-1]
     return f", most often {', '.join(often)}" + (f"; also {', '.join(rare)}" if rare else "")
 
 
-def _take_fitting(texts: Sequence[str], room: int) -> Sequence[str]:
-    """Return the first texts that fit in `room` characters, counting two extra characters per text for ", "."""
-    return texts[: sum(length <= room for length in accumulate(len(text) + 2 for text in texts))]
+def _take_fitting_strings(strings: Sequence[str], max_chars: int) -> Sequence[str]:
+    """Return the first texts that fit in `max_chars` characters, counting two extra characters per text for ", "."""
+    return strings[: sum(length <= max_chars for length in accumulate(len(text) + 2 for text in strings))]
 
 
-def _compute_cell_length(cells: Sequence[str], room: int) -> int:
-    """Return the maximum cell length with which all cells together fit in `room`.
+def _compute_cell_length(cells: Sequence[str], max_chars: int) -> int:
+    """Return the maximum cell length with which all cells together fit in `max_chars`.
 
     Characters that short cells do not use are available to longer ones.
     """
     lengths = sorted(map(len, cells))
     for at, length in enumerate(lengths):
-        if length * (len(lengths) - at) > room:
-            return room // (len(lengths) - at)
-        room -= length
+        if length * (len(lengths) - at) > max_chars:
+            return max_chars // (len(lengths) - at)
+        max_chars -= length
     return max(lengths, default=0)
 
 

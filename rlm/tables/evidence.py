@@ -17,7 +17,7 @@ _MAX_CITED = 50
 # A sentence or result row with at most this many records has the markers of all of them. The second number applies to
 # documents read by a model. With more records, only the first few markers are shown.
 _MOST_MARKERS, _MOST_MARKERS_READ = 5, 20
-_FIRST_FEW = 3
+_FEW_MARKERS = 3
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Evidence:
     @property
     def markers(self) -> str:
         """The markers of all rows in one string, or only the first few markers if there are many."""
-        shown = self.rows if self.rows <= _get_marker_limit(bool(self.read)) else _FIRST_FEW
+        shown = self.rows if self.rows <= _get_marker_limit(bool(self.read)) else _FEW_MARKERS
         return "".join(f"[{number}]" for number in islice(self.passages, shown))
 
     def list_row_markers(self, result: SqlResult) -> Sequence[str]:
@@ -49,14 +49,16 @@ class Evidence:
         """
         markers = [
             [self.numbers.get((self.table, number)) for number in row]
-            for row in _iter_cited_rows(result, self.table, read=self.table in self.read)
+            for row in _iter_cited_rows(result, self.table, is_read=self.table in self.read)
         ]
         if not all(row and None not in row for row in markers):
             return ()
         return ["".join(f"[{number}]" for number in row) for row in markers]
 
 
-def build_evidence(plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequence[int]], run: PlanRun) -> Evidence:
+def build_evidence(
+    plan: TablePlan, result: SqlResult, source_rows: Mapping[str, Sequence[int]], run: PlanRun
+) -> Evidence:
     """Build the evidence, with citations of the first rows behind an answer.
 
     If a model read a row completely, only the words that support the row's values are cited. Records behind the
@@ -66,18 +68,18 @@ def build_evidence(plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequ
     quotes: list[OfferedQuote] = []
     numbers: dict[tuple[str, int], int] = {}
     read: set[str] = set()
-    for name, rows in behind.items():
-        opened, words = run.get_table(name), run.get_words_read(plan, name)
+    for name, rows in source_rows.items():
+        opened, words = run.get_table(name), run.get_quoted_words(plan, name)
         if words:
             read.add(name)
-        front = [number for row in _iter_cited_rows(result, name, read=bool(words)) for number in row]
+        front = [number for row in _iter_cited_rows(result, name, is_read=bool(words)) for number in row]
         shown = list(islice(_move_to_front(front, rows), max(0, _MAX_CITED - len(passages))))
         unread = [row for row in shown if row not in words]
         plain = dict(zip(unread, opened.build_passages(unread), strict=True))
         for row in shown:
             said: list[str] = []
             if row in words and isinstance(opened, TextRows):
-                passage, said = opened.build_read_passage(row, words[row])
+                passage, said = opened.build_quoted_passage(row, words[row])
             else:
                 passage = plain[row]
             passages.append(passage)
@@ -85,27 +87,27 @@ def build_evidence(plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequ
             quotes += [OfferedQuote(len(passages), each) for each in said]
     numbered = dict(enumerate(passages, start=1))
     named = result.records.table.casefold() if result.records else ""
-    table = next((name for name in behind if name.casefold() == named), "")
-    return Evidence(numbered, tuple(quotes), numbers, frozenset(read), sum(map(len, behind.values())), table)
+    table = next((name for name in source_rows if name.casefold() == named), "")
+    return Evidence(numbered, tuple(quotes), numbers, frozenset(read), sum(map(len, source_rows.values())), table)
 
 
-def _iter_cited_rows(result: SqlResult, table: str, *, read: bool) -> Iterator[list[int]]:
+def _iter_cited_rows(result: SqlResult, table: str, *, is_read: bool) -> Iterator[list[int]]:
     """Yield, for each of the first rows of a result, the records of a table to cite."""
     found = result.records
     if found is None or found.table.casefold() != table.casefold():
         return
     for row in found.rows[:MAX_SHOWN_ROWS]:
-        few = sum(last - first + 1 for first, last in row[None]) <= _get_marker_limit(read)
+        few = sum(last - first + 1 for first, last in row[None]) <= _get_marker_limit(is_read)
         numbers = (number for first, last in row[None] for number in range(first, last + 1))
-        yield list(numbers if few else islice(numbers, _FIRST_FEW))
+        yield list(numbers if few else islice(numbers, _FEW_MARKERS))
 
 
-def _move_to_front(front: Sequence[int], rows: Sequence[int]) -> Iterator[int]:
-    """Yield each row once, starting with the rows in `front`."""
-    first = set(front).intersection(rows)
-    yield from dict.fromkeys(number for number in front if number in first)
+def _move_to_front(first_rows: Sequence[int], rows: Sequence[int]) -> Iterator[int]:
+    """Yield each row once, starting with the rows in `first_rows`."""
+    first = set(first_rows).intersection(rows)
+    yield from dict.fromkeys(number for number in first_rows if number in first)
     yield from (number for number in rows if number not in first)
 
 
-def _get_marker_limit(read: bool) -> int:
-    return _MOST_MARKERS_READ if read else _MOST_MARKERS
+def _get_marker_limit(is_read: bool) -> int:
+    return _MOST_MARKERS_READ if is_read else _MOST_MARKERS

@@ -14,13 +14,13 @@ from rlm.llm.structured_output import build_closed_object
 from rlm.operators.tasks import MAX_LABELS, build_label_set
 from rlm.tables.catalog import TableInScope, TablesInScope
 from rlm.tables.description import Description
-from rlm.untrusted import DATA_ONLY, format_question, sanitize
+from rlm.untrusted import DATA_ONLY, format_question, sanitize_text
 
 _MAX_TOKENS = 2_000
 _MAX_SEMANTIC_COLUMNS = 6
 _MAX_TEXT_CHARS = 8_000
 MAX_SHOWN_TABLES = 5
-_NAME = re.compile(r"[^\W\d_]\w{0,59}")
+_COLUMN_NAME = re.compile(r"[^\W\d_]\w{0,59}")
 
 _SYSTEM = f"""You answer questions about tables by planning a computation. You see the tables' names, columns and
 some of their rows; code runs your plan over all rows and puts the results into your sentence.
@@ -152,7 +152,7 @@ class TablePlanError(ValueError):
     """The plan cannot be used. The message explains the reason to the plan's author."""
 
 
-_MEMBERS: Mapping[str, object] = {
+_PLAN_PROPERTIES: Mapping[str, object] = {
     "semantic_columns": {
         "type": "array",
         "items": build_closed_object(
@@ -171,27 +171,33 @@ _MEMBERS: Mapping[str, object] = {
     "language": {"type": "string"},
     "answer": {"type": "string"},
 }
-PLAN_SCHEMA: Mapping[str, object] = build_closed_object(_MEMBERS)
+PLAN_SCHEMA: Mapping[str, object] = build_closed_object(_PLAN_PROPERTIES)
 # The schema of a plan whose author may first request more details about some tables.
 LOOKING_SCHEMA: Mapping[str, object] = build_closed_object(
-    {"show": {"type": "array", "items": {"type": "string"}}, **_MEMBERS}
+    {"show": {"type": "array", "items": {"type": "string"}}, **_PLAN_PROPERTIES}
 )
 
 
 def build_planning_call(
-    question: str, today: date, shown: Description, nonce: str, profile: ModelProfile, *, may_look: bool = False
+    question: str,
+    today: date,
+    description: Description,
+    nonce: str,
+    profile: ModelProfile,
+    *,
+    may_request_tables: bool = False,
 ) -> SubCall:
     """Return the call that requests a plan.
 
-    With `may_look`, the planner may first request more details about some tables.
+    With `may_request_tables`, the planner may first request more details about some tables.
     """
-    look, schema = (_LOOK, LOOKING_SCHEMA) if may_look else ("", PLAN_SCHEMA)
+    look, schema = (_LOOK, LOOKING_SCHEMA) if may_request_tables else ("", PLAN_SCHEMA)
     wanted = format_question(question, today, nonce)
-    prompt = _PROMPT.format(nonce=nonce, tables=sanitize(shown.text, nonce), asked=wanted, look=look)
+    prompt = _PROMPT.format(nonce=nonce, tables=sanitize_text(description.text, nonce), asked=wanted, look=look)
     return SubCall(_SYSTEM, prompt, min(_MAX_TOKENS, profile.max_output_tokens), schema, "plan")
 
 
-def list_requested_tables(reply: str, tables: TablesInScope, shown: Description) -> list[TableInScope]:
+def list_requested_tables(reply: str, tables: TablesInScope, description: Description) -> list[TableInScope]:
     """Return the tables that the planner requests to see and that are not already shown in full.
 
     This includes tables used in its query whose columns were not shown.
@@ -199,25 +205,25 @@ def list_requested_tables(reply: str, tables: TablesInScope, shown: Description)
     try:
         value = json.loads(reply)
         found = [tables.find_table(str(name).strip().strip('"')) for name in value["show"]]
-        read = [table for table in tables.list_mentioned(str(value["sql"])) if table.name in shown.listed]
+        read = [table for table in tables.list_mentioned_tables(str(value["sql"])) if table.name in description.listed]
     except (ValueError, KeyError, TypeError, RecursionError):
         return []
-    wanted = [table for table in found if table is not None and table.name in shown.brief | shown.listed]
+    wanted = [table for table in found if table is not None and table.name in description.brief | description.listed]
     return list({table.name: table for table in (*wanted, *read)}.values())[:MAX_SHOWN_TABLES]
 
 
 def build_repair_call(call: SubCall, reply: str, error: str, nonce: str) -> SubCall:
     """Return a call that repeats the planning call with the failed plan and the reason for the failure."""
-    said = sanitize(f"{reply[:_MAX_TEXT_CHARS]}", nonce)
-    repair = _REPAIR.format(plan=said, error=sanitize(error[:_MAX_TEXT_CHARS], nonce))
+    said = sanitize_text(f"{reply[:_MAX_TEXT_CHARS]}", nonce)
+    repair = _REPAIR.format(plan=said, error=sanitize_text(error[:_MAX_TEXT_CHARS], nonce))
     return SubCall(call.system, call.prompt + repair, call.max_tokens, call.schema, call.purpose)
 
 
-def parse_plan(reply: str, tables: TablesInScope, *, repaired: bool = False) -> TablePlan:
+def parse_plan(reply: str, tables: TablesInScope, *, is_repaired: bool = False) -> TablePlan:
     """Parse the plan in a reply. Raises `TablePlanError` if the plan cannot be run over these tables.
 
     Some models list all columns that the query uses as semantic columns, even existing ones, and even after being told
-    not to. In a `repaired` plan, existing columns are dropped.
+    not to. In a `is_repaired` plan, existing columns are dropped.
     """
     try:
         value = json.loads(reply)
@@ -225,8 +231,8 @@ def parse_plan(reply: str, tables: TablesInScope, *, repaired: bool = False) -> 
         texts = [str(value[name]).strip() for name in ("sql", "rows_sql", "answer")]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TablePlanError("It does not follow the JSON schema.") from error
-    if repaired:
-        columns = tuple(each for each in columns if not _is_existing(each, tables))
+    if is_repaired:
+        columns = tuple(each for each in columns if not _is_existing_column(each, tables))
     if any(len(text) > _MAX_TEXT_CHARS for text in texts):
         raise TablePlanError(f"A query or an answer has more than {_MAX_TEXT_CHARS:,} characters.")
     sql, rows_sql = (text.rstrip("; \n\t") for text in texts[:2])
@@ -235,7 +241,7 @@ def parse_plan(reply: str, tables: TablesInScope, *, repaired: bool = False) -> 
         raise TablePlanError('It has neither "sql" nor an "answer" that says what is missing.')
     if len(columns) > _MAX_SEMANTIC_COLUMNS:
         raise TablePlanError(f"It has more than {_MAX_SEMANTIC_COLUMNS} semantic columns.")
-    _require_usable(columns, tables)
+    _require_valid_columns(columns, tables)
     return plan
 
 
@@ -250,7 +256,7 @@ def _parse_semantic_column(value: Mapping[str, Any]) -> SemanticColumn:
     )
 
 
-def _is_existing(column: SemanticColumn, tables: TablesInScope) -> bool:
+def _is_existing_column(column: SemanticColumn, tables: TablesInScope) -> bool:
     table = tables.find_table(column.table)
     return table is not None and column.name.casefold() in _get_column_names(table)
 
@@ -259,7 +265,7 @@ def _get_column_names(table: TableInScope) -> set[str]:
     return {each.name.casefold() for each in table.columns} | {"_row"}
 
 
-def _require_usable(columns: Sequence[SemanticColumn], tables: TablesInScope) -> None:
+def _require_valid_columns(columns: Sequence[SemanticColumn], tables: TablesInScope) -> None:
     taken: set[tuple[str, str]] = set()
     for column in columns:
         table = tables.find_table(column.table)
@@ -268,7 +274,7 @@ def _require_usable(columns: Sequence[SemanticColumn], tables: TablesInScope) ->
             raise TablePlanError(f'Table "{column.table}" not found; the tables are {known}.')
         names = _get_column_names(table)
         key = (table.name, column.name.casefold())
-        if not _NAME.fullmatch(column.name) or column.name.casefold() in names or key in taken:
+        if not _COLUMN_NAME.fullmatch(column.name) or column.name.casefold() in names or key in taken:
             raise TablePlanError(f'The semantic column "{column.name}" must have a new name that is a single word.')
         taken.add(key)
         if not column.instruction:

@@ -12,7 +12,7 @@ from decimal import Decimal, localcontext
 from babel import Locale, UnknownLocaleError
 from babel.numbers import format_decimal
 
-from rlm.answers import Interval, Result, convert_to_json
+from rlm.answers import Interval, Result, convert_to_json_value
 from rlm.checking.markers import list_sentence_spans
 from rlm.tables.sql import SqlResult
 from rlm.untrusted import to_one_line
@@ -61,7 +61,7 @@ def render_sentence(
     names = set(_PLACEHOLDER.findall(template))
     if not _has_values(result) and not names & {_ROW_COUNT}:
         return _NO_ROWS
-    if not _is_sentence(template, result):
+    if not _is_usable_sentence(template, result):
         return _add_markers(_RESULT_HEADING, markers, result)
     known = {name.casefold(): at for at, name in enumerate(result.columns)}
 
@@ -72,12 +72,12 @@ def render_sentence(
         columns = [known[each.casefold()] for each in _parse_columns(name, result)]
         if name.startswith(_LIST):
             return _render_list(result, columns, row_markers, locale)
-        return render_cell(_align_figures(result, locale)[0][columns[0]]) if result.rows else _EMPTY
+        return render_cell(_format_figures(result, locale)[0][columns[0]]) if result.rows else _EMPTY
 
     return _add_markers(_PLACEHOLDER.sub(fill_placeholder, template), markers, result)
 
 
-def _is_sentence(template: str, result: SqlResult) -> bool:
+def _is_usable_sentence(template: str, result: SqlResult) -> bool:
     """Return whether a planned sentence has words, and the result has all columns that the sentence names."""
     return not list_unknown_placeholders(template, result) and _has_words(template, result)
 
@@ -109,10 +109,10 @@ def needs_table(template: str, result: SqlResult) -> bool:
     columns = {
         name.casefold() for at, name in enumerate(result.columns) if at not in find_stated_columns(template, result)
     }
-    return not _is_sentence(template, result) or not columns <= placed or result.total_rows > _MAX_LISTED
+    return not _is_usable_sentence(template, result) or not columns <= placed or result.total_rows > _MAX_LISTED
 
 
-def is_listing_rows(template: str, result: SqlResult) -> bool:
+def has_row_list(template: str, result: SqlResult) -> bool:
     """Return whether the sentence lists the rows of the result."""
     lists = any(place.strip().startswith(_LIST) for place in _PLACEHOLDER.findall(template))
     return lists and _has_values(result) and not list_unknown_placeholders(template, result)
@@ -124,7 +124,7 @@ def find_stated_columns(template: str, result: SqlResult) -> set[int]:
     The result is empty if these are all columns of the result.
     """
     named = {place.strip().casefold() for place in _PLACEHOLDER.findall(template)}
-    whole = result.total_rows == len(result.rows) >= 1 and _is_sentence(template, result)
+    whole = result.total_rows == len(result.rows) >= 1 and _is_usable_sentence(template, result)
     columns = enumerate(zip(result.columns, zip(*result.rows, strict=True), strict=True)) if whole else ()
     found = {
         at for at, (name, column) in columns if name.casefold() in named and column.count(column[0]) == len(column)
@@ -133,17 +133,17 @@ def find_stated_columns(template: str, result: SqlResult) -> set[int]:
 
 
 def render_markdown_table(
-    result: SqlResult, without: Collection[int] = (), row_markers: Sequence[str] = (), locale: Locale = ENGLISH
+    result: SqlResult, excluded_columns: Collection[int] = (), row_markers: Sequence[str] = (), locale: Locale = ENGLISH
 ) -> str:
     """Return the first rows of a result as a Markdown table, followed by the number of remaining rows.
 
-    Columns in `without` are omitted. A row's markers are placed at its end.
+    Columns in `excluded_columns` are omitted. A row's markers are placed at its end.
     """
-    shown = _align_figures(result, locale)[:MAX_SHOWN_ROWS]
-    columns = [at for at in range(len(result.columns)) if at not in without]
+    shown = _format_figures(result, locale)[:MAX_SHOWN_ROWS]
+    columns = [at for at in range(len(result.columns)) if at not in excluded_columns]
     marked = zip(shown, row_markers or [""] * len(shown), strict=False)
     lines = [
-        _render_row(_escape(result.columns[at]) for at in columns),
+        _render_row(_escape_markdown(result.columns[at]) for at in columns),
         "|" + " --- |" * len(columns),
         *(_render_row(_add_cell_markers([render_cell(each[at]) for at in columns], marker)) for each, marker in marked),
     ]
@@ -151,19 +151,21 @@ def render_markdown_table(
     if more <= 0:
         return "\n".join(lines)
     left_out = (
-        f"and {more:,} more row{'' if more == 1 else 's'}" if _is_english(locale) else _render_remainder(more, locale)
+        f"and {more:,} more row{'' if more == 1 else 's'}"
+        if _is_english(locale)
+        else _render_remaining_count(more, locale)
     )
     return "\n".join([*lines, "", f"… {left_out}"])
 
 
 def render_cell(value: object) -> str:
     """Return a value formatted for display on one line."""
-    return value if isinstance(value, _Figure) else _escape(_format_value(value))
+    return value if isinstance(value, _Figure) else _escape_markdown(_format_value(value))
 
 
-def build_result(result: SqlResult, interval: Interval | None, most_rows: int) -> Result:
+def build_result(result: SqlResult, interval: Interval | None, max_rows: int) -> Result:
     """Return the result for programs: a number or label for one cell, a list for one column, otherwise a table."""
-    rows = [convert_to_json(row) for row in result.rows[:most_rows]]
+    rows = [convert_to_json_value(row) for row in result.rows[:max_rows]]
     if len(result.columns) == 1:
         if result.total_rows == 1:
             (value,) = rows[0]
@@ -177,11 +179,11 @@ def _has_values(result: SqlResult) -> bool:
     return any(value is not None for row in result.rows for value in row)
 
 
-def _parse_columns(place: str, result: SqlResult) -> list[str]:
+def _parse_columns(placeholder: str, result: SqlResult) -> list[str]:
     """Return the columns named by a placeholder: one column, or several in `list:name, orders`."""
-    name = place.removeprefix(_LIST).strip()
+    name = placeholder.removeprefix(_LIST).strip()
     is_column = name.casefold() in map(str.casefold, result.columns)
-    return [name] if is_column or not place.startswith(_LIST) else [each.strip() for each in name.split(",")]
+    return [name] if is_column or not placeholder.startswith(_LIST) else [each.strip() for each in name.split(",")]
 
 
 def _render_list(result: SqlResult, columns: Sequence[int], markers: Sequence[str], locale: Locale) -> str:
@@ -189,14 +191,14 @@ def _render_list(result: SqlResult, columns: Sequence[int], markers: Sequence[st
 
     Values that contain commas are separated by semicolons.
     """
-    rows = [[render_cell(row[at]) for at in columns] for row in _align_figures(result, locale)[:_MAX_LISTED]]
+    rows = [[render_cell(row[at]) for at in columns] for row in _format_figures(result, locale)[:_MAX_LISTED]]
     shown = [first + (f" ({', '.join(others)})" if others else "") for first, *others in rows]
     shown = [f"{each} {marker}" for each, marker in zip(shown, markers, strict=False)] if markers else shown
     more = result.total_rows - len(shown)
     between = "; " if any(", " in each for row in rows for each in row) else ", "
     if more <= 0:
         return between.join(shown)
-    left_out = f" and {more:,} more" if _is_english(locale) else f"{between}… {_render_remainder(more, locale)}"
+    left_out = f" and {more:,} more" if _is_english(locale) else f"{between}… {_render_remaining_count(more, locale)}"
     return between.join(shown) + left_out
 
 
@@ -204,12 +206,12 @@ def _is_english(locale: Locale) -> bool:
     return locale.language == ENGLISH.language
 
 
-def _render_remainder(more: int, locale: Locale) -> str:
+def _render_remaining_count(count: int, locale: Locale) -> str:
     """Return the number of rows omitted from a list, without words."""
-    return f"(+{_format_number(more, 0, locale)})"
+    return f"(+{_format_number(count, 0, locale)})"
 
 
-def _align_figures(result: SqlResult, locale: Locale) -> list[list[object]]:
+def _format_figures(result: SqlResult, locale: Locale) -> list[list[object]]:
     """Return the rows with the numbers in each column formatted alike.
 
     All numbers in a column have the same number of decimals. Counts and sums have thousands separators.
@@ -222,21 +224,23 @@ def _align_figures(result: SqlResult, locale: Locale) -> list[list[object]]:
     return [[_format_figure(*each, locale) for each in zip(row, most, parted, strict=True)] for row in result.rows]
 
 
-def _format_figure(value: object, places: int, is_parted: bool, locale: Locale) -> object:
+def _format_figure(value: object, decimal_places: int, has_separators: bool, locale: Locale) -> object:
     match value:
         case Decimal():
-            return _format_number(value, places, locale, is_parted=is_parted)
-        case int() if is_parted and not isinstance(value, bool):
+            return _format_number(value, decimal_places, locale, has_separators=has_separators)
+        case int() if has_separators and not isinstance(value, bool):
             return _format_number(value, 0, locale)
         case float() if abs(value) < _PLAIN_FLOATS:
             number = Decimal(_format_float(value))
-            return _format_number(number, max(0, -int(number.as_tuple().exponent)), locale, is_parted=is_parted)
+            return _format_number(
+                number, max(0, -int(number.as_tuple().exponent)), locale, has_separators=has_separators
+            )
         case _:
             return value
 
 
-def _format_number(value: int | Decimal, places: int, locale: Locale, *, is_parted: bool = True) -> str:
-    pattern = ("#,##0" if is_parted else "0") + f".{'0' * places}" * bool(places)
+def _format_number(value: int | Decimal, decimal_places: int, locale: Locale, *, has_separators: bool = True) -> str:
+    pattern = ("#,##0" if has_separators else "0") + f".{'0' * decimal_places}" * bool(decimal_places)
     with localcontext(prec=_MAX_DIGITS):  # The library raises an error for more than 28 digits.
         return _Figure(format_decimal(value, format=pattern, locale=locale))
 
@@ -267,7 +271,7 @@ def _render_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _escape(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     return _EMPHASIS.sub(r"\\_", _MARKDOWN.sub(r"\\\1", to_one_line(text, _CELL_CHARS)))
 
 

@@ -35,7 +35,7 @@ _STORED_TYPES = {
     ColumnType.BOOLEAN: "BOOLEAN",
 }
 # Interval for checking whether the run of a waiting query was cancelled.
-_LOOK_SECONDS = 0.05
+_CANCEL_CHECK_SECONDS = 0.05
 _ERRORS = {"sql": SqlError, "refused": SqlRefusedError, "limit": SqlLimitError}
 
 
@@ -91,9 +91,9 @@ class SqlLimits:
     result_bytes: int = 16_000_000
 
 
-def build_rows_select(file: Path, columns: str = "* EXCLUDE (_row, _start, _end)", *, before: int = 0) -> str:
-    """Return a SELECT of these columns of a Parquet file's rows, which are numbered from `before` + 1."""
-    return f"SELECT _row + {before} AS _row, {columns} FROM read_parquet({quote_literal(str(file.absolute()))})"
+def build_rows_select(file: Path, columns: str = "* EXCLUDE (_row, _start, _end)", *, row_offset: int = 0) -> str:
+    """Return a SELECT of these columns of a Parquet file's rows, which are numbered from `row_offset` + 1."""
+    return f"SELECT _row + {row_offset} AS _row, {columns} FROM read_parquet({quote_literal(str(file.absolute()))})"
 
 
 class SqlChildRunner(Protocol):
@@ -126,28 +126,30 @@ def run_in_child(
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=folder,
-            env=_build_environment(folder),
+            env=_build_child_environment(folder),
             start_new_session=True,
         )
     try:
-        output = _wait(process, request["limits"]["seconds"], cancelled)
+        output = _wait_for_output(process, request["limits"]["seconds"], cancelled)
     finally:
-        _end_process(process)
+        _terminate_process(process)
     try:
         return dict(json.loads(output))
     except ValueError as error:
         raise _build_exit_error(process.returncode) from error
 
 
-def _wait(process: "subprocess.Popen[bytes]", seconds: float, cancelled: Callable[[], bool]) -> bytes:
-    deadline = time.monotonic() + seconds
+def _wait_for_output(
+    process: "subprocess.Popen[bytes]", timeout_seconds: float, cancelled: Callable[[], bool]
+) -> bytes:
+    deadline = time.monotonic() + timeout_seconds
     while True:
         require_not_cancelled(cancelled)
         try:
-            return process.communicate(timeout=_LOOK_SECONDS)[0]
+            return process.communicate(timeout=_CANCEL_CHECK_SECONDS)[0]
         except subprocess.TimeoutExpired as error:
             if time.monotonic() > deadline:
-                raise SqlLimitError(f"The query took more than {seconds:g} s.") from error
+                raise SqlLimitError(f"The query took more than {timeout_seconds:g} s.") from error
 
 
 class SqlEngine:
@@ -157,7 +159,7 @@ class SqlEngine:
         self._limits = limits or SqlLimits()
         self._run = run
 
-    def query(
+    def run_query(
         self,
         tables: Sequence[SqlTable],
         sql: str,
@@ -186,7 +188,7 @@ class SqlEngine:
         columns, quantities = tuple(answer["columns"]), frozenset(answer["quantities"])
         return SqlResult(columns, rows, answer["total_rows"], _parse_records(answer["records"]), quantities)
 
-    def list_rows_behind(
+    def list_source_row_queries(
         self, sql: str, rows_sql: str = "", *, cancelled: Callable[[], bool] = not_cancelled
     ) -> list[tuple[str, str]]:
         """Return tables, each with a SELECT of `_row` for the rows from which `sql` is computed, best first.
@@ -209,20 +211,20 @@ class SqlEngine:
         return answer
 
 
-def _build_table_request(table: SqlTable, added: Path) -> dict[str, Any]:
+def _build_table_request(table: SqlTable, added_columns_path: Path) -> dict[str, Any]:
     """Write the added columns to a file and return the request for a table.
 
     A file is needed, because a column has as many values as the table has rows.
     """
     if table.added:
-        with added.open("w", encoding="utf-8", newline="") as file:
+        with added_columns_path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             for number, cells in enumerate(zip(*(values for _, values in table.added.values()), strict=True), start=1):
                 writer.writerow([number, *(str(cell).lower() if isinstance(cell, bool) else cell for cell in cells)])
     return {
         "name": table.name,
         "rows": table.rows,
-        "added": str(added) if table.added else None,
+        "added": str(added_columns_path) if table.added else None,
         "added_columns": {name: _STORED_TYPES[kind] for name, (kind, _) in table.added.items()},
     }
 
@@ -245,17 +247,17 @@ def _parse_cell(cell: Any) -> object:  # noqa: ANN401 - any JSON
             return {key: _parse_cell(each) for key, each in value.items()}
 
 
-def _parse_records(found: Mapping[str, Any] | None) -> ResultRecords | None:
-    if found is None:
+def _parse_records(value: Mapping[str, Any] | None) -> ResultRecords | None:
+    if value is None:
         return None
     rows = [
         {int(column) if column else None: [(first, last) for first, last in ranges] for column, ranges in row.items()}
-        for row in found["rows"]
+        for row in value["rows"]
     ]
-    return ResultRecords(found["table"], rows)
+    return ResultRecords(value["table"], rows)
 
 
-def _end_process(process: "subprocess.Popen[bytes]") -> None:
+def _terminate_process(process: "subprocess.Popen[bytes]") -> None:
     if process.returncode is None:  # The process was not reaped yet, so its process group id cannot have been reused.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -271,7 +273,7 @@ def _build_exit_error(status: int) -> SqlError | SqlLimitError:
     return SqlError("The query process returned no result.")
 
 
-def _build_environment(folder: Path) -> dict[str, str]:
+def _build_child_environment(folder: Path) -> dict[str, str]:
     """Return an environment without our secrets and with a single memory allocation arena.
 
     Each additional arena would reserve some of the limited address space.

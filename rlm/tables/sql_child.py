@@ -30,12 +30,12 @@ from typing import Any
 import _duckdb as duckdb
 
 from ingest.storage.answers.records import group_into_ranges
-from ingest.storage.tables.parquet import format_read_csv, quote_name
+from ingest.storage.tables.parquet import format_read_csv_call, quote_name
 from ingest.storage.tables.types import ROW_NUMBER
-from rlm.tables.quantities import find_quantities
+from rlm.tables.quantities import find_quantity_columns
 from rlm.tables.sql_syntax import (
     SqlNotOneSelectError,
-    build_behind_query,
+    build_source_rows_query,
     find_rows_query,
     parse_statement,
     require_select,
@@ -73,18 +73,21 @@ def main() -> None:
     sys.stdout.buffer.write(json.dumps(answer_request(request)).encode())
 
 
-def answer_request(request: dict[str, Any], limit: Limit = _set_limit) -> dict[str, Any]:
-    """Return the result or the error for a request. `limit` sets limits of this process, which last until it exits."""
+def answer_request(request: dict[str, Any], set_limit: Limit = _set_limit) -> dict[str, Any]:
+    """Return the result or the error for a request.
+
+    `set_limit` sets limits of this process, which last until it exits.
+    """
     try:
         limits = request["limits"]
-        engine = _open_engine(limits["memory_bytes"], limits["seconds"], limit)
+        engine = _open_engine(limits["memory_bytes"], limits["seconds"], set_limit)
         if request.get("behind"):
-            queries = find_rows_query(engine, request["rows_sql"]), build_behind_query(engine, request["sql"])
+            queries = find_rows_query(engine, request["rows_sql"]), build_source_rows_query(engine, request["sql"])
             return {"behind": [[each.table, each.sql] for each in queries if each is not None]}
         require_select(engine, request["sql"], [table["name"] for table in request["tables"]])
         for table in request["tables"]:
             _load_table(engine, table)
-        _close_engine(engine, limit)
+        _lock_engine(engine, set_limit)
         begun = time.monotonic()
         found = _run_query(engine, request["sql"], request["max_rows"], limits)
         in_time = time.monotonic() - begun < limits["seconds"] * _SHARE_OF_TIME
@@ -93,28 +96,28 @@ def answer_request(request: dict[str, Any], limit: Limit = _set_limit) -> dict[s
             "records": _find_records(engine, request, found) if request["traced_rows"] and in_time else None,
         }
     except (SqlNotOneSelectError, duckdb.PermissionException) as error:
-        return _build_failure("refused", error)
+        return _build_error_response("refused", error)
     except (MemoryError, duckdb.OutOfMemoryException):
         return {"error": "limit", "detail": "The query exceeds its memory limit."}
     except _LimitError as error:
-        return _build_failure("limit", error)
+        return _build_error_response("limit", error)
     except (duckdb.Error, RecursionError) as error:
-        return _build_failure("sql", error)
+        return _build_error_response("sql", error)
 
 
-def _build_failure(kind: str, error: BaseException) -> dict[str, Any]:
+def _build_error_response(kind: str, error: BaseException) -> dict[str, Any]:
     return {"error": kind, "detail": str(error)[:_MESSAGE_CHARS]}
 
 
-def _open_engine(memory_bytes: int, seconds: float, limit: Limit) -> duckdb.DuckDBPyConnection:
+def _open_engine(memory_bytes: int, seconds: float, set_limit: Limit) -> duckdb.DuckDBPyConnection:
     """Open the engine with one thread and without a spill file.
 
     With one thread, each query uses an equal share of the machine. Normally, the parent ends a query in time. If the
     parent has died, the limit on processor time ends it.
     """
-    limit(resource.RLIMIT_AS, memory_bytes + _INTERPRETER_BYTES)
-    limit(resource.RLIMIT_CPU, math.ceil(seconds) + _GRACE_SECONDS)
-    limit(resource.RLIMIT_CORE, 0)
+    set_limit(resource.RLIMIT_AS, memory_bytes + _INTERPRETER_BYTES)
+    set_limit(resource.RLIMIT_CPU, math.ceil(seconds) + _GRACE_SECONDS)
+    set_limit(resource.RLIMIT_CORE, 0)
     config: dict[str, Any] = {
         "threads": 1,
         "python_enable_replacements": False,
@@ -135,18 +138,18 @@ def _load_table(engine: duckdb.DuckDBPyConnection, table: dict[str, Any]) -> Non
     for rows in others:
         engine.execute(f"INSERT INTO {name} {rows}")
     if table["added"] is not None:
-        added = format_read_csv({ROW_NUMBER: "BIGINT", **table["added_columns"]}, table["added"])
+        added = format_read_csv_call({ROW_NUMBER: "BIGINT", **table["added_columns"]}, table["added"])
         joined = f"SELECT * FROM {name} LEFT JOIN {added} USING ({ROW_NUMBER}) ORDER BY {ROW_NUMBER}"
         engine.execute(f"CREATE OR REPLACE TABLE {name} AS {joined}")
 
 
-def _close_engine(engine: duckdb.DuckDBPyConnection, limit: Limit) -> None:
+def _lock_engine(engine: duckdb.DuckDBPyConnection, set_limit: Limit) -> None:
     """Permanently deny the engine external access and changes of settings, and start a read-only transaction."""
     engine.execute("SET enable_external_access = false")
     engine.execute("SET lock_configuration = true")
     engine.execute("BEGIN TRANSACTION READ ONLY")
-    limit(resource.RLIMIT_FSIZE, 0)
-    limit(resource.RLIMIT_NPROC, 0)
+    set_limit(resource.RLIMIT_FSIZE, 0)
+    set_limit(resource.RLIMIT_NPROC, 0)
 
 
 def _run_query(
@@ -159,7 +162,7 @@ def _run_query(
     described = found.description or []
     rows: list[list[Any]] = []
     total = size = 0
-    for row in chain.from_iterable(_iter_blocks(found)):
+    for row in chain.from_iterable(_iter_row_blocks(found)):
         total += 1
         if total > max_rows:
             continue
@@ -171,27 +174,27 @@ def _run_query(
         rows.append(cells)
     return {
         "columns": [str(column[0]) for column in described],
-        "quantities": find_quantities(parse_statement(engine, sql)["node"], len(described)),
+        "quantities": find_quantity_columns(parse_statement(engine, sql)["node"], len(described)),
         "rows": rows,
         "total_rows": total,
     }
 
 
 def _find_records(
-    engine: duckdb.DuckDBPyConnection, request: dict[str, Any], found: dict[str, Any]
+    engine: duckdb.DuckDBPyConnection, request: dict[str, Any], result: dict[str, Any]
 ) -> dict[str, Any] | None:
     """Return the records behind the first rows of a result, found by a second query that must return the same rows."""
     query = trace_query(engine, request["sql"])
     if query is None:
         return None
-    own = len(found["columns"])
+    own = len(result["columns"])
     records: list[dict[str, Any]] = []
     ranges = 0
     try:
-        rows = engine.execute(query.sql).fetchmany(min(len(found["rows"]), request["traced_rows"]))
+        rows = engine.execute(query.sql).fetchmany(min(len(result["rows"]), request["traced_rows"]))
     except duckdb.Error:  # This is also raised if memory runs out.
         return None
-    for row, shown in zip(rows, found["rows"], strict=False):
+    for row, shown in zip(rows, result["rows"], strict=False):
         # guard: sql-rows-name-own-records
         if len(row) != own + 1 + len(query.columns) or [_convert_to_json(cell) for cell in row[:own]] != shown:
             return None
@@ -205,8 +208,8 @@ def _find_records(
     return {"table": query.table, "rows": records}
 
 
-def _iter_blocks(found: duckdb.DuckDBPyConnection) -> Iterator[list[tuple[Any, ...]]]:
-    while block := found.fetchmany(_ROWS_AT_ONCE):
+def _iter_row_blocks(result: duckdb.DuckDBPyConnection) -> Iterator[list[tuple[Any, ...]]]:
+    while block := result.fetchmany(_ROWS_AT_ONCE):
         yield block
 
 

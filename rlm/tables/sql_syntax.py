@@ -24,7 +24,7 @@ _REFUSED_NODES = {
     "SHOW_REF": "describes tables instead of reading them",
 }
 # These aggregates ignore records in which their first or only argument is NULL.
-_SKIPPING_NULL = frozenset(
+_NULL_IGNORING_FUNCTIONS = frozenset(
     {
         "sum",
         "avg",
@@ -113,7 +113,7 @@ def _iter_joined_tables(source: Node) -> Iterator[tuple[str, str]]:
         yield (source["alias"] or source["table_name"]).casefold(), source["table_name"]
 
 
-def build_behind_query(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery | None:
+def build_source_rows_query(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery | None:
     """Return a SELECT of the numbers of the rows from which `sql` is computed, or None if this is unclear.
 
     Returns None unless `sql` reads exactly one table. Groups and their conditions are dropped, so the rows behind
@@ -124,19 +124,19 @@ def build_behind_query(engine: duckdb.DuckDBPyConnection, sql: str) -> RowsQuery
         node = parse_statement(engine, sql)["node"]
     except (SqlNotOneSelectError, duckdb.Error):
         return None
-    while _is_query_only(node):
+    while _is_plain_subquery(node):
         node = node["from_table"]["subquery"]["node"]
     if not _is_single_table(node):
         return None
-    if _is_aggregate(engine, node):
-        rows = _build_column(ROW_NUMBER)
+    if _is_aggregate_query(engine, node):
+        rows = _build_column_reference(ROW_NUMBER)
         bare: Node = {"modifiers": [], "group_expressions": [], "group_sets": [], "having": None, "qualify": None}
-        conditions = [node["where_clause"], _build_taken_condition(engine, node["select_list"])]
+        conditions = [node["where_clause"], _build_counted_condition(engine, node["select_list"])]
         bare["where_clause"] = _join_conditions("AND", [each for each in conditions if each is not None])
         rest = {**node, **bare, "aggregate_handling": "STANDARD_HANDLING", "select_list": [rows]}
         written = _render_sql(engine, rest)
     else:
-        shown = {**node, "select_list": [*node["select_list"], _build_column(ROW_NUMBER, alias=_ROW_ALIAS)]}
+        shown = {**node, "select_list": [*node["select_list"], _build_column_reference(ROW_NUMBER, alias=_ROW_ALIAS)]}
         inner = _render_sql(engine, shown)
         written = inner and f"SELECT {_ROW_ALIAS} AS {ROW_NUMBER} FROM ({inner})"
     return RowsQuery(str(node["from_table"]["table_name"]), written) if written else None
@@ -165,7 +165,7 @@ def trace_query(engine: duckdb.DuckDBPyConnection, sql: str) -> TracedQuery | No
     """
     try:
         node = deepcopy(parse_statement(engine, sql)["node"])
-        table = _trace(engine, node, {})
+        table = _trace_query(engine, node, {})
         if table is None:
             return None
         cells = tuple(_trace_cells(engine, node))
@@ -175,20 +175,22 @@ def trace_query(engine: duckdb.DuckDBPyConnection, sql: str) -> TracedQuery | No
     return TracedQuery(written, table, cells) if written else None
 
 
-def _trace(engine: duckdb.DuckDBPyConnection, node: Node, named: dict[str, Node]) -> str | None:
+def _trace_query(engine: duckdb.DuckDBPyConnection, node: Node, with_queries: dict[str, Node]) -> str | None:
     """Add the list of records to a query's columns.
 
     Returns the table to which the records belong, or None if the table is unclear.
     """
     if node["type"] != "SELECT_NODE":
         return None
-    named = named | {entry["key"].casefold(): entry["value"] for entry in node["cte_map"]["map"]}
+    with_queries = with_queries | {entry["key"].casefold(): entry["value"] for entry in node["cte_map"]["map"]}
     source = node.get("from_table") or {}
-    inner = named.get(str(source.get("table_name", "")).casefold()) if source.get("type") == "BASE_TABLE" else None
+    inner = (
+        with_queries.get(str(source.get("table_name", "")).casefold()) if source.get("type") == "BASE_TABLE" else None
+    )
     if inner is not None:
-        table = _trace_once(engine, inner, {key: each for key, each in named.items() if each is not inner})
+        table = _trace_with_query(engine, inner, {key: each for key, each in with_queries.items() if each is not inner})
     elif source.get("type") == "SUBQUERY":
-        table = _trace(engine, source["subquery"]["node"], named)
+        table = _trace_query(engine, source["subquery"]["node"], with_queries)
     else:
         table = str(source["table_name"]) if source.get("type") == "BASE_TABLE" else None
     if table is None or not _replace_distinct(engine, node):
@@ -198,22 +200,27 @@ def _trace(engine: duckdb.DuckDBPyConnection, node: Node, named: dict[str, Node]
         for each in node["select_list"]:
             if each["type"] == "STAR":
                 each["exclude_list"] = [*each["exclude_list"], _RECORDS]
-    if _is_aggregate(engine, node):
+    if _is_aggregate_query(engine, node):
         listed = f"flatten(list({_RECORDS}))" if is_list else f"list({ROW_NUMBER})"
     else:
         listed = _RECORDS if is_list else f"[{ROW_NUMBER}]"
     records = _parse_expression(engine, f"{listed} AS {_RECORDS}")
-    if _is_aggregate(engine, node) and (taken := _build_taken_condition(engine, node["select_list"])) is not None:
+    if (
+        _is_aggregate_query(engine, node)
+        and (taken := _build_counted_condition(engine, node["select_list"])) is not None
+    ):
         _filter_records(records, taken)
     node["select_list"].append(records)
     return table
 
 
-def _trace_once(engine: duckdb.DuckDBPyConnection, named: Node, others: dict[str, Node]) -> str | None:
+def _trace_with_query(
+    engine: duckdb.DuckDBPyConnection, with_query: Node, other_queries: dict[str, Node]
+) -> str | None:
     """Trace a WITH query only once, because several queries may read it."""
-    if "traced" not in named:
-        named["traced"] = _trace(engine, named["query_node"], others)
-    table: str | None = named["traced"]
+    if "traced" not in with_query:
+        with_query["traced"] = _trace_query(engine, with_query["query_node"], other_queries)
+    table: str | None = with_query["traced"]
     return table
 
 
@@ -226,13 +233,17 @@ def _replace_distinct(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
     if not distinct:
         return True
     node["modifiers"] = [each for each in node["modifiers"] if each["type"] != "DISTINCT_MODIFIER"]
-    if any(each["distinct_on_targets"] for each in distinct) or _is_aggregate(engine, node) or _has_window(node):
+    if (
+        any(each["distinct_on_targets"] for each in distinct)
+        or _is_aggregate_query(engine, node)
+        or _has_window_function(node)
+    ):
         return False
     node["aggregate_handling"] = "FORCE_AGGREGATES"
     return True
 
 
-def _has_window(node: Node) -> bool:
+def _has_window_function(node: Node) -> bool:
     return any(each.get("class") == "WINDOW" for each in _iter_nodes(node["select_list"]))
 
 
@@ -242,11 +253,11 @@ def _trace_cells(engine: duckdb.DuckDBPyConnection, node: Node) -> Iterator[int]
     Yields the indexes of these columns.
     """
     own = node["select_list"][:-1]
-    if not _is_aggregate(engine, node) or any(each["type"] == "STAR" for each in own):
+    if not _is_aggregate_query(engine, node) or any(each["type"] == "STAR" for each in own):
         return
-    of_row = _build_taken_condition(engine, own)
+    of_row = _build_counted_condition(engine, own)
     for at, each in enumerate(own):
-        condition = _build_taken_condition(engine, [each])
+        condition = _build_counted_condition(engine, [each])
         if condition is None or condition == of_row:
             continue
         listed = deepcopy(node["select_list"][len(own)])
@@ -256,20 +267,20 @@ def _trace_cells(engine: duckdb.DuckDBPyConnection, node: Node) -> Iterator[int]
         yield at
 
 
-def _filter_records(listed: Node, condition: Node) -> None:
+def _filter_records(record_list: Node, condition: Node) -> None:
     """Restrict a list of records to the records that meet a condition."""
-    inner = listed["arguments"][0]["expression"] if listed["function_name"] == "flatten" else listed
+    inner = record_list["arguments"][0]["expression"] if record_list["function_name"] == "flatten" else record_list
     inner["filter"] = deepcopy(condition)
 
 
-def _build_taken_condition(engine: duckdb.DuckDBPyConnection, select_list: Sequence[Node]) -> Node | None:
+def _build_counted_condition(engine: duckdb.DuckDBPyConnection, select_list: Sequence[Node]) -> Node | None:
     """Return the condition under which at least one aggregate counts a record.
 
     Returns None if an aggregate counts every record, or if there are no aggregates.
     """
     known = _list_aggregates(engine)
     conditions = [
-        _build_condition(engine, call)
+        _build_aggregate_condition(engine, call)
         for call in _iter_calls(list(select_list))
         if str(call["function_name"]).casefold() in known
     ]
@@ -279,52 +290,56 @@ def _build_taken_condition(engine: duckdb.DuckDBPyConnection, select_list: Seque
     return _join_conditions("OR", [each for each in different if each is not None])
 
 
-def _build_condition(engine: duckdb.DuckDBPyConnection, call: Node) -> Node | None:
+def _build_aggregate_condition(engine: duckdb.DuckDBPyConnection, call: Node) -> Node | None:
     """Return the condition under which an aggregate counts a record, or None if it counts every record."""
     name = str(call["function_name"]).casefold()
     arguments = [each["expression"] for each in call["arguments"]]
     conditions: list[Node] = [] if call["filter"] is None else [call["filter"]]
     if name in ("count_if", "countif"):
         conditions.append(arguments[0])
-    elif name in _SKIPPING_NULL and arguments:
+    elif name in _NULL_IGNORING_FUNCTIONS and arguments:
         value = arguments[0]
-        if value.get("class") == "CASE" and len(value["case_checks"]) == 1 and _is_neutral(call, value["else_expr"]):
+        if (
+            value.get("class") == "CASE"
+            and len(value["case_checks"]) == 1
+            and _is_neutral_default(call, value["else_expr"])
+        ):
             conditions.append(value["case_checks"][0]["when_expr"])
             value = value["case_checks"][0]["then_expr"]
         if value.get("class") not in ("CONSTANT", "STAR"):
-            conditions.append(_build_not_null(engine, value))
-    return _join_conditions("AND", [_remove_places(each) for each in conditions])
+            conditions.append(_build_not_null_condition(engine, value))
+    return _join_conditions("AND", [_remove_positions(each) for each in conditions])
 
 
-def _build_not_null(engine: duckdb.DuckDBPyConnection, value: Node) -> Node:
+def _build_not_null_condition(engine: duckdb.DuckDBPyConnection, value: Node) -> Node:
     return {**_parse_expression(engine, "x IS NOT NULL"), "children": [{**value, "alias": ""}]}
 
 
-def _join_conditions(how: str, conditions: Sequence[Node]) -> Node | None:
+def _join_conditions(operator: str, conditions: Sequence[Node]) -> Node | None:
     """Join conditions with AND or OR. Returns None if there are no conditions."""
     if len(conditions) < 2:
         return dict(conditions[0]) if conditions else None
-    plain: Node = {"class": "CONJUNCTION", "type": f"CONJUNCTION_{how}", "alias": "", "children": list(conditions)}
+    plain: Node = {"class": "CONJUNCTION", "type": f"CONJUNCTION_{operator}", "alias": "", "children": list(conditions)}
     return {**plain, "query_location": 0, "query_location_length": 0}
 
 
-def _remove_places(tree: Any) -> Any:  # noqa: ANN401 - any JSON
+def _remove_positions(tree: Any) -> Any:  # noqa: ANN401 - any JSON
     """Return an expression without its positions in the SQL text, so that equal expressions compare equal."""
     if isinstance(tree, list):
-        return [_remove_places(each) for each in tree]
+        return [_remove_positions(each) for each in tree]
     if not isinstance(tree, dict):
         return tree
-    return {key: 0 if key.startswith("query_location") else _remove_places(each) for key, each in tree.items()}
+    return {key: 0 if key.startswith("query_location") else _remove_positions(each) for key, each in tree.items()}
 
 
-def _is_neutral(call: Node, otherwise: Node) -> bool:
+def _is_neutral_default(call: Node, default: Node) -> bool:
     """Return whether the ELSE value of a CASE has no effect on an aggregate.
 
     This is true for NULL and, in a sum, for 0.
     """
-    text = str(otherwise.get("literal", {}).get("text", otherwise.get("value", {}).get("value"))).casefold()
-    null = otherwise.get("literal", {}).get("kind") == "NULL" or otherwise.get("value", {}).get("is_null") is True
-    return otherwise.get("class") == "CONSTANT" and (
+    text = str(default.get("literal", {}).get("text", default.get("value", {}).get("value"))).casefold()
+    null = default.get("literal", {}).get("kind") == "NULL" or default.get("value", {}).get("is_null") is True
+    return default.get("class") == "CONSTANT" and (
         null or (str(call["function_name"]).casefold() == "sum" and text in ("0", "0.0"))
     )
 
@@ -387,7 +402,7 @@ def _iter_nodes_in_scope(statement: Node, tables: frozenset[str]) -> Iterator[tu
         waiting.extend((value, known) for name, value in each.items() if name != "cte_map")
 
 
-def _is_query_only(node: Node) -> bool:
+def _is_plain_subquery(node: Node) -> bool:
     source = node.get("from_table") or {}
     plain = source.get("type") == "SUBQUERY" and not node.get("where_clause") and not node["cte_map"]["map"]
     return bool(plain and node["type"] == "SELECT_NODE")
@@ -399,7 +414,7 @@ def _is_single_table(node: Node) -> bool:
     return bool(alone and not node["sample"] and not source.get("sample"))
 
 
-def _is_aggregate(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
+def _is_aggregate_query(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
     """Return whether the SELECT combines several rows, by groups, DISTINCT, or an aggregate outside of windows."""
     distinct = any(modifier["type"] == "DISTINCT_MODIFIER" for modifier in node["modifiers"])
     if node["group_expressions"] or node["group_sets"] or distinct or node["aggregate_handling"] != "STANDARD_HANDLING":
@@ -425,7 +440,7 @@ def _iter_calls(tree: object) -> Iterator[Node]:
             yield from _iter_calls(each)
 
 
-def _build_column(name: str, alias: str = "") -> Node:
+def _build_column_reference(name: str, alias: str = "") -> Node:
     return {
         "class": "COLUMN_REF",
         "type": "COLUMN_REF",

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from retrieval.encoders.port import Embedder
-from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, SearchSummary, convert_to_json
+from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, SearchSummary, convert_to_json_value
 from rlm.corpus.corpus import Corpus
 from rlm.errors import LanguageModelOutputError, SqlError, SqlRefusedError, require_not_cancelled
 from rlm.events import Delta, Drafted, Event, Planned, Routed
@@ -27,7 +27,7 @@ from rlm.tables.render import (
     build_result,
     find_stated_columns,
     get_locale,
-    is_listing_rows,
+    has_row_list,
     list_unknown_placeholders,
     needs_table,
     render_markdown_table,
@@ -36,7 +36,7 @@ from rlm.tables.render import (
 from rlm.tables.sql import SqlEngine, SqlResult
 from rlm.tables.working import PlanRun
 
-_KEPT_ROWS = 100
+_MAX_RESULT_TABLE_ROWS = 100
 _MAX_DOCUMENTS = 50
 
 
@@ -56,14 +56,14 @@ class TableStrategy:
         engine: SqlEngine,
         embedder: Embedder | None = None,
         *,
-        otherwise: Strategy | None = None,
+        fallback: Strategy | None = None,
     ) -> None:
         """Create the strategy.
 
-        If the plan states that the tables cannot answer the question, `otherwise` answers it. If `otherwise` is None,
+        If the plan states that the tables cannot answer the question, `fallback` answers it. If `fallback` is None,
         the plan's statement is the answer.
         """
-        self._otherwise = otherwise
+        self._otherwise = fallback
         self._catalog = catalog
         self._engine = engine
         self._embedder = embedder
@@ -78,7 +78,7 @@ class TableStrategy:
         tables = self._catalog.list_tables(corpus, context.question, context.search)
         with tempfile.TemporaryDirectory(prefix="leadline-tables-") as folder:
             run = PlanRun(context, corpus, tables, self._catalog.records, self._engine, self._embedder, Path(folder))
-            plan, result = yield from self._compute(context, corpus, tables, run)
+            plan, result = yield from self._compute_plan(context, corpus, tables, run)
             draft = None if result is None else _build_draft(plan, result, run)
         if draft is None and self._otherwise is not None:
             yield Routed("direct", f"Direct: the tables cannot answer this. {plan.answer}".strip())
@@ -88,7 +88,7 @@ class TableStrategy:
         yield Delta(draft.text)
         yield Drafted(draft)
 
-    def _compute(
+    def _compute_plan(
         self, context: Context, corpus: Corpus, tables: TablesInScope, run: PlanRun
     ) -> Generator[Event, None, Computed]:
         """Create a plan and run it.
@@ -97,36 +97,36 @@ class TableStrategy:
         plans only with the tables that it is shown.
         """
         nonce, profile = context.nonce(), context.profile
-        shown = tables.describe(profile.reading_tokens)
+        shown = tables.build_description(profile.reading_tokens)
         may_look = bool(shown.brief | shown.listed) and not profile.small
-        call = build_planning_call(context.question, context.today, shown, nonce, profile, may_look=may_look)
+        call = build_planning_call(context.question, context.today, shown, nonce, profile, may_request_tables=may_look)
         reply = _request_plan(context, call)
         if may_look and (wanted := list_requested_tables(reply, tables, shown)):
             tables = self._catalog.load_contents(tables, wanted, corpus)
-            shown = tables.describe(profile.reading_tokens)
+            shown = tables.build_description(profile.reading_tokens)
             call = build_planning_call(context.question, context.today, shown, nonce, profile)
             reply = _request_plan(context, call)
         try:
             plan, result = yield from self._run_plan(reply, tables, run)
-            _require_columns(plan, result)
+            _require_result_columns(plan, result)
             return plan, result
         except (TablePlanError, SqlError, SqlRefusedError) as error:
             call = build_repair_call(call, reply, getattr(error, "detail", str(error)), nonce)
         try:
-            return (yield from self._run_plan(_request_plan(context, call), tables, run, repaired=True))
+            return (yield from self._run_plan(_request_plan(context, call), tables, run, is_repaired=True))
         except TablePlanError as error:
             raise LanguageModelOutputError(f"The plan over the tables cannot be used. {error}") from error
 
     def _run_plan(
-        self, reply: str, tables: TablesInScope, run: PlanRun, *, repaired: bool = False
+        self, reply: str, tables: TablesInScope, run: PlanRun, *, is_repaired: bool = False
     ) -> Generator[Event, None, Computed]:
-        plan = parse_plan(reply, tables, repaired=repaired)
+        plan = parse_plan(reply, tables, is_repaired=is_repaired)
         if not plan.sql:
             return plan, None
         run.dry_run(plan)
         yield Planned(plan.list_steps(), plan.sql)
         yield from run.judge_rows(plan)
-        return plan, run.run_query(plan, traced_rows=_KEPT_ROWS)
+        return plan, run.run_query(plan, traced_rows=_MAX_RESULT_TABLE_ROWS)
 
 
 def _request_plan(context: Context, call: SubCall) -> str:
@@ -134,7 +134,7 @@ def _request_plan(context: Context, call: SubCall) -> str:
     return request_reply(context.calls, call, cancelled=context.cancelled).text
 
 
-def _require_columns(plan: TablePlan, result: SqlResult | None) -> None:
+def _require_result_columns(plan: TablePlan, result: SqlResult | None) -> None:
     """Raise `TablePlanError` if the sentence has a placeholder for a column that is not in the result."""
     unknown = list_unknown_placeholders(plan.answer, result) if result is not None else []
     if result is not None and unknown:
@@ -145,10 +145,10 @@ def _require_columns(plan: TablePlan, result: SqlResult | None) -> None:
 
 
 def _build_draft(plan: TablePlan, result: SqlResult, run: PlanRun) -> Draft:
-    behind = run.find_rows_behind(plan, result)
+    behind = run.find_source_rows(plan, result)
     evidence = build_evidence(plan, result, behind, run)
     count = evidence.rows
-    text = _render_text(plan, result, evidence)
+    text = _render_answer_text(plan, result, evidence)
     coverage, interval = run.compute_coverage(plan), run.compute_interval(plan, result, behind)
     return Draft(
         status=AnswerStatus.ANSWERED if coverage.is_complete else AnswerStatus.PARTIAL,
@@ -157,19 +157,19 @@ def _build_draft(plan: TablePlan, result: SqlResult, run: PlanRun) -> Draft:
         searched=SearchSummary(count, coverage.units_read, run.list_documents(plan, behind)[:_MAX_DOCUMENTS]),
         quotes=evidence.quotes,
         computed=True,
-        finished=not any("budget_exhausted" in judged.found.refused for judged in run.list_judged(plan)),
+        finished=not any("budget_exhausted" in judged.found.refused for judged in run.list_judged_columns(plan)),
         notes=(*_iter_notes(plan, run, interval), *_iter_citation_notes(text, evidence)),
         coverage=coverage,
-        result=build_result(result, interval, _KEPT_ROWS),
+        result=build_result(result, interval, _MAX_RESULT_TABLE_ROWS),
         table=_build_result_table(plan, result),
         rows_behind=tuple(
             rows for name, numbers in behind.items() for rows in run.get_table(name).list_source_rows(numbers)
         ),
-        cells_behind=tuple(run.iter_rows_behind_cells(result)),
+        cells_behind=tuple(run.iter_cell_source_rows(result)),
     )
 
 
-def _render_text(plan: TablePlan, result: SqlResult, evidence: Evidence) -> str:
+def _render_answer_text(plan: TablePlan, result: SqlResult, evidence: Evidence) -> str:
     """Return the sentence and the table, if one is needed.
 
     Markers are placed at the rows of a list or table if there is one, otherwise in the sentence.
@@ -178,7 +178,7 @@ def _render_text(plan: TablePlan, result: SqlResult, evidence: Evidence) -> str:
     by_row, has_table, has_list = (
         evidence.list_row_markers(result),
         needs_table(answer, result),
-        is_listing_rows(answer, result),
+        has_row_list(answer, result),
     )
     is_marked = bool(by_row) and (has_list or (has_table and result.total_rows > 1))
     text = render_sentence(answer, result, "" if is_marked else evidence.markers, by_row, locale)
@@ -189,7 +189,7 @@ def _render_text(plan: TablePlan, result: SqlResult, evidence: Evidence) -> str:
 
 
 def _build_result_table(plan: TablePlan, result: SqlResult) -> ResultTable:
-    rows = tuple(tuple(convert_to_json(row)) for row in result.rows[:_KEPT_ROWS])
+    rows = tuple(tuple(convert_to_json_value(row)) for row in result.rows[:_MAX_RESULT_TABLE_ROWS])
     judged = {column.name: column.instruction for column in plan.semantic_columns}
     return ResultTable(result.columns, rows, result.total_rows, plan.sql, judged, tuple(sorted(result.quantities)))
 
@@ -199,7 +199,7 @@ def _iter_notes(plan: TablePlan, run: PlanRun, interval: Interval | None) -> Ite
         low, high = f"{interval.low:,.0f}", f"{interval.high:,.0f}"
         yield f"The count lies between {low} and {high} with a probability of {interval.confidence:.0%}."
     yield from _iter_reading_notes(plan, run)
-    for judged in run.list_judged(plan):
+    for judged in run.list_judged_columns(plan):
         if isinstance(judged.found, Classification) and judged.found.classifier_note:
             yield judged.found.classifier_note
         for code, count in judged.found.refused.items():
@@ -217,8 +217,8 @@ def _iter_citation_notes(text: str, evidence: Evidence) -> Iterator[str]:
 def _iter_reading_notes(plan: TablePlan, run: PlanRun) -> Iterator[str]:
     """Yield notes on the columns that were judged by a model, and on how many records it read."""
     columns: dict[tuple[str, int], list[str]] = defaultdict(list)
-    for judged in run.list_judged(plan):
-        if count := sum(1 for _ in judged.iter_words()):
+    for judged in run.list_judged_columns(plan):
+        if count := sum(1 for _ in judged.iter_quoted_words()):
             columns[run.get_table_name(judged.column), count].append(f'"{judged.column.name}"')
     for (table, count), names in columns.items():
         what = table.removesuffix("s") if count == 1 else table

@@ -36,14 +36,14 @@ def load_surroundings(
         end = after.pop(0).end
     first = max(before[-1].end if before else 0, start - _READ_CHARS)
     last = min(after[0].start if after else document.characters, end + _READ_CHARS)
-    above = _extract_above(corpus.load_text(document.handle[first:start]))
-    below = _extract_below(
+    above = _extract_text_above(corpus.load_text(document.handle[first:start]))
+    below = _extract_text_below(
         corpus.load_text(document.handle[end:last]), belongs_to_next=bool(after) and last == after[0].start
     )
     return Surroundings(table.name, table.rows, above, below)
 
 
-def _extract_above(text: str) -> str:
+def _extract_text_above(text: str) -> str:
     """Return the paragraphs directly above a table, and the headings above these paragraphs."""
     taken: list[str] = []
     for paragraph in reversed(_split_paragraphs(text)):
@@ -55,7 +55,7 @@ def _extract_above(text: str) -> str:
     return found if len(found) <= _ABOVE_CHARS else f"{ELLIPSIS}{found[-_ABOVE_CHARS:]}"
 
 
-def _extract_below(text: str, *, belongs_to_next: bool) -> str:
+def _extract_text_below(text: str, *, belongs_to_next: bool) -> str:
     """Return the paragraphs between a table and the next heading.
 
     If the last paragraph belongs to the next table, it is omitted.

@@ -13,10 +13,10 @@ from rlm import events
 from rlm.answers import CellRecords, Coverage, Interval, SearchedDocument
 from rlm.corpus.corpus import Corpus
 from rlm.errors import SqlError, SqlLimitError, SqlRefusedError, require_not_cancelled
-from rlm.estimates import CostEstimate, estimate_judging, require_confirmation
+from rlm.estimates import CostEstimate, estimate_judging_cost, require_confirmation
 from rlm.events import Event
 from rlm.llm.port import rebuild_error
-from rlm.operators.judged import Classification, Extraction, JudgedBy
+from rlm.operators.judged import Classification, Extraction, JudgementSource
 from rlm.operators.operators import Operators, Working
 from rlm.operators.tasks import YES
 from rlm.strategy import Context
@@ -34,7 +34,7 @@ _TYPES = {
     SemanticType.DATE: ColumnType.DATE,
 }
 _MAX_RESULT_ROWS = 1_000
-_MAX_ROWS_BEHIND = 1_000_000
+_MAX_SOURCE_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,21 @@ class JudgedColumn:
     values: Sequence[object]
     found: Classification | Extraction
 
-    def build_added(self, rows: int) -> tuple[ColumnType, Sequence[object]]:
+    def build_added_column(self, row_count: int) -> tuple[ColumnType, Sequence[object]]:
         """Return the column's type, and one value for each row of the table."""
-        values: list[object] = [None] * rows
+        values: list[object] = [None] * row_count
         for number, value in zip(self.numbers, self.values, strict=True):
             values[number - 1] = value
         return _TYPES[self.column.type], values
 
-    def iter_words(self) -> Iterator[tuple[int, str]]:
+    def iter_quoted_words(self) -> Iterator[tuple[int, str]]:
         """Yield each row that the model read, with the words that support the row's value, or an empty string."""
         quotes = self.found.quotes or [""] * len(self.numbers)
         for number, by, quote in zip(self.numbers, self.found.judged_by, quotes, strict=True):
-            if by is JudgedBy.MODEL:
+            if by is JudgementSource.MODEL:
                 yield number, quote
 
-    def compute_interval(self, counted: Sequence[int]) -> Interval | None:
+    def compute_interval(self, counted_rows: Sequence[int]) -> Interval | None:
         """Return the confidence interval of a count of these rows, as far as it depends on this column.
 
         Returns None if the count is exact.
@@ -69,40 +69,49 @@ class JudgedColumn:
             return None
         place = {number: at for at, number in enumerate(self.numbers)}
         missing = sum(label is None for label in self.found.labels)
-        judged = [place[number] for number in counted if number in place]
-        found = self.found.compute_interval(judged, missing=missing)
-        others = len(counted) - len(judged)
+        judged = [place[number] for number in counted_rows if number in place]
+        found = self.found.compute_interval(judged, missing_count=missing)
+        others = len(counted_rows) - len(judged)
         return found and Interval(found.low + others, found.high + others)
 
 
 def judge_column(
-    column: SemanticColumn, opened: OpenedTable, numbers: Sequence[int], operators: Operators, *, quoting: bool = False
+    column: SemanticColumn,
+    table: OpenedTable,
+    row_numbers: Sequence[int],
+    operators: Operators,
+    *,
+    with_quotes: bool = False,
 ) -> Working[JudgedColumn]:
-    """Judge rows for a column. With `quoting`, the model also copies the words that support each value."""
-    handles = opened.list_handles(numbers)
+    """Judge rows for a column. With `with_quotes`, the model also copies the words that support each value."""
+    handles = table.list_handles(row_numbers)
 
-    def iter_row_texts(places: Sequence[int]) -> Iterator[str]:
-        return opened.iter_texts([numbers[place] for place in places])
+    def iter_row_texts(indexes: Sequence[int]) -> Iterator[str]:
+        return table.iter_texts([row_numbers[place] for place in indexes])
 
     match column.type:
         case SemanticType.BOOLEAN:
-            said = yield from operators.filter(handles, column.instruction, texts=iter_row_texts, quoting=quoting)
+            said = yield from operators.filter(
+                handles, column.instruction, texts=iter_row_texts, with_quotes=with_quotes
+            )
             held = [None if label is None else label == YES for label in said.labels]
-            return JudgedColumn(column, numbers, held, said)
+            return JudgedColumn(column, row_numbers, held, said)
         case SemanticType.LABEL:
             said = yield from operators.classify(
-                handles, column.labels, instruction=column.instruction, texts=iter_row_texts, quoting=quoting
+                handles, column.labels, instruction=column.instruction, texts=iter_row_texts, with_quotes=with_quotes
             )
-            return JudgedColumn(column, numbers, said.labels, said)
+            return JudgedColumn(column, row_numbers, said.labels, said)
     wanted = {"type": "number" if column.type is SemanticType.NUMBER else "string"}
     instruction = column.instruction
     if column.type is SemanticType.DATE:
         instruction = f"{instruction} Write the date as YYYY-MM-DD."
-    taken = yield from operators.extract(handles, instruction, {_VALUE: wanted}, texts=iter_row_texts, quoting=quoting)
+    taken = yield from operators.extract(
+        handles, instruction, {_VALUE: wanted}, texts=iter_row_texts, with_quotes=with_quotes
+    )
     values = [None if each is None else each[_VALUE] for each in taken.values]
     if column.type is SemanticType.DATE:
         values = list(map(_parse_date, values))
-    return JudgedColumn(column, numbers, values, taken)
+    return JudgedColumn(column, row_numbers, values, taken)
 
 
 def _parse_date(value: object) -> date | None:
@@ -139,7 +148,7 @@ class PlanRun:
             corpus, reading.calls, reading.profile, embedder, context.wanted, cancelled=context.cancelled
         )
 
-    def list_judged(self, plan: TablePlan) -> list[JudgedColumn]:
+    def list_judged_columns(self, plan: TablePlan) -> list[JudgedColumn]:
         return [self._judged[column] for column in plan.semantic_columns if column in self._judged]
 
     def dry_run(self, plan: TablePlan) -> None:
@@ -148,7 +157,7 @@ class PlanRun:
         Raises the same errors as `run_query`.
         """
         if plan.semantic_columns:
-            self._run_sql(plan.sql, plan, judged=False, most_rows=1)
+            self._run_sql(plan.sql, plan, with_judgements=False, max_rows=1)
 
     def judge_rows(self, plan: TablePlan) -> Iterator[Event]:
         """Judge the rows that the plan names.
@@ -162,14 +171,14 @@ class PlanRun:
         for column in waiting:
             opened = self._open_table(column.table)
             rows = numbers[column]
-            total += estimate_judging(
+            total += estimate_judging_cost(
                 len(rows),
                 opened.estimate_tokens(rows),
                 self._reader,
-                pack=self._operators.limits,
-                cascade=self._operators.cascade_limits,
-                values=column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL),
-                quoting=self._should_quote(opened),
+                pack_limits=self._operators.limits,
+                cascade_limits=self._operators.cascade_limits,
+                with_values=column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL),
+                with_quotes=self._should_quote(opened),
             )
         # guard: large-table-runs-confirmed
         require_confirmation(total, self._context.wanted)
@@ -182,15 +191,15 @@ class PlanRun:
         Raises `SqlError` if the engine cannot run the query, `SqlRefusedError` if it is not a SELECT over the tables,
         and `SqlLimitError` if it exceeds a limit.
         """
-        return self._run_sql(plan.sql, plan, judged=True, most_rows=_MAX_RESULT_ROWS, traced_rows=traced_rows)
+        return self._run_sql(plan.sql, plan, with_judgements=True, max_rows=_MAX_RESULT_ROWS, traced_rows=traced_rows)
 
-    def find_rows_behind(self, plan: TablePlan, result: SqlResult) -> dict[str, list[int]]:
+    def find_source_rows(self, plan: TablePlan, result: SqlResult) -> dict[str, list[int]]:
         """Return the rows behind the result, keyed by table, as named by the plan or by the syntax of its query.
 
         If neither identifies the rows, only the documents and sections that a model read for the result are returned.
         """
         try:
-            queries = self._engine.list_rows_behind(plan.sql, plan.rows_sql, cancelled=self._context.cancelled)
+            queries = self._engine.list_source_row_queries(plan.sql, plan.rows_sql, cancelled=self._context.cancelled)
         except (SqlError, SqlRefusedError, SqlLimitError):
             queries = []
         for name, sql in queries:
@@ -201,9 +210,9 @@ class PlanRun:
             numbers = dict.fromkeys(number for first, last in ranges for number in range(first, last + 1))
             return {self._open_table(result.records.table).table.name: list(numbers)}
         names = dict.fromkeys(map(self.get_table_name, plan.semantic_columns))
-        return {name: read for name in names if (read := sorted(self.get_words_read(plan, name)))}
+        return {name: read for name in names if (read := sorted(self.get_quoted_words(plan, name)))}
 
-    def iter_rows_behind_cells(self, result: SqlResult) -> Iterator[CellRecords]:
+    def iter_cell_source_rows(self, result: SqlResult) -> Iterator[CellRecords]:
         """Yield the records behind each result row, and those behind cells that depend on fewer records.
 
         If the result names no records, nothing is yielded.
@@ -221,35 +230,35 @@ class PlanRun:
     def get_table(self, name: str) -> OpenedTable:
         return self._opened[name]
 
-    def get_words_read(self, plan: TablePlan, name: str) -> dict[int, list[str]]:
+    def get_quoted_words(self, plan: TablePlan, table_name: str) -> dict[int, list[str]]:
         """Return the words quoted from the documents or sections of a table that the model read, keyed by row."""
         found: dict[int, list[str]] = defaultdict(list)
-        for judged in self.list_judged(plan):
+        for judged in self.list_judged_columns(plan):
             if (
-                self.get_table_name(judged.column) == name
-                and self._open_table(name).table.kind is not TableKind.RECORDS
+                self.get_table_name(judged.column) == table_name
+                and self._open_table(table_name).table.kind is not TableKind.RECORDS
             ):
-                for number, words in judged.iter_words():
+                for number, words in judged.iter_quoted_words():
                     found[number] += [words] if words else []
         return found
 
-    def list_documents(self, plan: TablePlan, behind: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
+    def list_documents(self, plan: TablePlan, source_rows: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
         """Return the documents of the rows behind the answer and of judged rows, with the number of each kind of row.
 
         If the rows behind an answer are unknown, the documents of the tables in its query are returned.
         """
         read: dict[str, set[int]] = defaultdict(set)
-        for judged in self.list_judged(plan):
-            read[self.get_table_name(judged.column)].update(number for number, _ in judged.iter_words())
+        for judged in self.list_judged_columns(plan):
+            read[self.get_table_name(judged.column)].update(number for number, _ in judged.iter_quoted_words())
         counts, judged_counts = Counter[str](), Counter[str]()
-        for name, numbers in behind.items():
-            counts.update(self._opened[name].count_by_document(numbers))
+        for name, numbers in source_rows.items():
+            counts.update(self._opened[name].count_rows_by_document(numbers))
         for name, own in read.items():
-            judged_counts.update(self._opened[name].count_by_document(sorted(own)))
-        if not behind:
-            parts = (part for table in self._tables.list_mentioned(plan.sql) for part in table.parts)
+            judged_counts.update(self._opened[name].count_rows_by_document(sorted(own)))
+        if not source_rows:
+            parts = (part for table in self._tables.list_mentioned_tables(plan.sql) for part in table.parts)
             counts.update({part.document.handle.document_id: 0 for part in parts})
-        found = {each: self._corpus.find_by_id(each) for each in {**counts, **judged_counts}}
+        found = {each: self._corpus.find_document_by_id(each) for each in {**counts, **judged_counts}}
         return tuple(
             SearchedDocument(identifier, each.title, counts[identifier], judged_counts[identifier])
             for identifier, each in found.items()
@@ -257,17 +266,17 @@ class PlanRun:
         )
 
     def compute_interval(
-        self, plan: TablePlan, result: SqlResult, behind: Mapping[str, Sequence[int]]
+        self, plan: TablePlan, result: SqlResult, source_rows: Mapping[str, Sequence[int]]
     ) -> Interval | None:
         """Return the interval of a count that depends on a classifier's labels, or on rows that could not be judged."""
-        if len(result.rows) != 1 or len(result.rows[0]) != 1 or len(behind) != 1:
+        if len(result.rows) != 1 or len(result.rows[0]) != 1 or len(source_rows) != 1:
             return None
-        ((name, numbers),) = behind.items()
+        ((name, numbers),) = source_rows.items()
         if result.rows[0][0] != len(numbers):
             return None
         found = [
             column.compute_interval(numbers)
-            for column in self.list_judged(plan)
+            for column in self.list_judged_columns(plan)
             if self.get_table_name(column.column) == name
         ]
         known = [each for each in found if each is not None]
@@ -275,12 +284,12 @@ class PlanRun:
 
     def compute_coverage(self, plan: TablePlan) -> Coverage:
         """Return which parts of the tables a model judged, a classifier labelled, or only code searched."""
-        used = {table.name: table for table in self._tables.list_mentioned(plan.sql)}
+        used = {table.name: table for table in self._tables.list_mentioned_tables(plan.sql)}
         units = sum(self._open_table(name).rows for name in used)
-        by_row: dict[tuple[str, int], set[JudgedBy]] = defaultdict(set)
+        by_row: dict[tuple[str, int], set[JudgementSource]] = defaultdict(set)
         tokens: dict[str, int] = {}
         failed = 0
-        for judged in self.list_judged(plan):
+        for judged in self.list_judged_columns(plan):
             name = self.get_table_name(judged.column)
             for number, by in zip(judged.numbers, judged.found.judged_by, strict=True):
                 by_row[name, number].add(by)
@@ -292,8 +301,8 @@ class PlanRun:
             if table.kind is TableKind.RECORDS
             for part in table.parts
         )
-        lost = sum(JudgedBy.NOBODY in by for by in by_row.values())
-        read = sum(by == {JudgedBy.MODEL} for by in by_row.values())
+        lost = sum(JudgementSource.NOBODY in by for by in by_row.values())
+        read = sum(by == {JudgementSource.MODEL} for by in by_row.values())
         return Coverage(
             tokens_in_scope=self._corpus.size.tokens,
             tokens_read=sum(tokens.values()),
@@ -306,10 +315,10 @@ class PlanRun:
             unit="record",
         )
 
-    def _judge_column(self, column: SemanticColumn, numbers: Sequence[int]) -> Iterator[Event]:
+    def _judge_column(self, column: SemanticColumn, row_numbers: Sequence[int]) -> Iterator[Event]:
         require_not_cancelled(self._context.cancelled)
         opened = self._open_table(column.table)
-        working = judge_column(column, opened, numbers, self._operators, quoting=self._should_quote(opened))
+        working = judge_column(column, opened, row_numbers, self._operators, with_quotes=self._should_quote(opened))
         while True:
             try:
                 progress = next(working)
@@ -317,58 +326,64 @@ class PlanRun:
                 found: JudgedColumn = ended.value
                 break
             yield events.Working(f'Judging the rows for "{column.name}"', progress.done, progress.total)
-        if found.found.failure is not None and not any(by is not JudgedBy.NOBODY for by in found.found.judged_by):
+        if found.found.failure is not None and not any(
+            by is not JudgementSource.NOBODY for by in found.found.judged_by
+        ):
             raise rebuild_error(found.found.failure)
         self._judged[column] = found
 
-    def _should_quote(self, opened: OpenedTable) -> bool:
+    def _should_quote(self, table: OpenedTable) -> bool:
         """Return whether rows are read completely by a model that can also copy supporting words."""
-        return opened.table.kind is not TableKind.RECORDS and not self._reader.small
+        return table.table.kind is not TableKind.RECORDS and not self._reader.small
 
     def _select_rows(self, column: SemanticColumn) -> list[int]:
         opened = self._open_table(column.table)
         if not column.where:
             return list(range(1, opened.rows + 1))
         sql = f'SELECT _row FROM "{opened.table.name}" WHERE {column.where}'
-        found = self._run_sql(sql, TablePlan((), sql, "", ""), judged=False, most_rows=max(1, opened.rows))
-        return sorted(_iter_numbers(found, opened.rows))
+        found = self._run_sql(sql, TablePlan((), sql, "", ""), with_judgements=False, max_rows=max(1, opened.rows))
+        return sorted(_iter_row_numbers(found, opened.rows))
 
-    def _run_sql(self, sql: str, plan: TablePlan, *, judged: bool, most_rows: int, traced_rows: int = 0) -> SqlResult:
-        names = [table.name for table in self._tables.list_mentioned(sql)]
+    def _run_sql(
+        self, sql: str, plan: TablePlan, *, with_judgements: bool, max_rows: int, traced_rows: int = 0
+    ) -> SqlResult:
+        names = [table.name for table in self._tables.list_mentioned_tables(sql)]
         tables = [
-            self._open_table(name).build_sql_table(self._folder, self._build_added(name, plan, judged=judged))
+            self._open_table(name).build_sql_table(
+                self._folder, self._build_added_columns(name, plan, with_judgements=with_judgements)
+            )
             for name in names
         ]
-        return self._engine.query(
-            tables, sql, max_rows=most_rows, traced_rows=traced_rows, cancelled=self._context.cancelled
+        return self._engine.run_query(
+            tables, sql, max_rows=max_rows, traced_rows=traced_rows, cancelled=self._context.cancelled
         )
 
-    def _build_added(self, name: str, plan: TablePlan, *, judged: bool) -> Added:
-        rows = self._open_table(name).rows
-        own = [column for column in plan.semantic_columns if self.get_table_name(column) == name]
+    def _build_added_columns(self, table_name: str, plan: TablePlan, *, with_judgements: bool) -> Added:
+        rows = self._open_table(table_name).rows
+        own = [column for column in plan.semantic_columns if self.get_table_name(column) == table_name]
         return {
-            column.name: self._judged[column].build_added(rows)
-            if judged and column in self._judged
+            column.name: self._judged[column].build_added_column(rows)
+            if with_judgements and column in self._judged
             else (_TYPES[column.type], [None] * rows)
             for column in own
         }
 
-    def _find_row_numbers(self, name: str, sql: str, plan: TablePlan) -> dict[str, list[int]] | None:
+    def _find_row_numbers(self, table_name: str, sql: str, plan: TablePlan) -> dict[str, list[int]] | None:
         """Return the rows of a table that a query selects.
 
         Returns None if the query cannot be run or does not select rows. No error is raised, because the answer does not
         depend on these rows.
         """
-        table = self._tables.find_table(name)
+        table = self._tables.find_table(table_name)
         if table is None:
             return None
         rows = self._open_table(table.name).rows
         try:
-            found = self._run_sql(sql, plan, judged=True, most_rows=max(1, min(rows, _MAX_ROWS_BEHIND)))
+            found = self._run_sql(sql, plan, with_judgements=True, max_rows=max(1, min(rows, _MAX_SOURCE_ROWS)))
         except (SqlError, SqlRefusedError, SqlLimitError):
             return None
         right = [column.casefold() for column in found.columns] == [ROW_NUMBER]
-        return {table.name: list(dict.fromkeys(_iter_numbers(found, rows)))} if right else None
+        return {table.name: list(dict.fromkeys(_iter_row_numbers(found, rows)))} if right else None
 
     def _open_table(self, name: str) -> OpenedTable:
         table = self._tables.find_table(name)
@@ -382,5 +397,5 @@ class PlanRun:
         return self._open_table(column.table).table.name
 
 
-def _iter_numbers(found: SqlResult, rows: int) -> Iterator[int]:
-    return (row[0] for row in found.rows if isinstance(row[0], int) and 1 <= row[0] <= rows)
+def _iter_row_numbers(result: SqlResult, row_count: int) -> Iterator[int]:
+    return (row[0] for row in result.rows if isinstance(row[0], int) and 1 <= row[0] <= row_count)

@@ -36,6 +36,6 @@ def bare_rates(models: ModelStore, texts: Sequence[str]) -> list[float]:
     for at in range(0, len(texts) - _BATCH + 1, _BATCH):
         begun = time.perf_counter()
         embedded = encoder.embed_documents(texts[at : at + _BATCH])
-        rates.append(embedded.tokens / (time.perf_counter() - begun))
+        rates.append(embedded.total_tokens / (time.perf_counter() - begun))
     encoder.close()
     return rates

@@ -14,9 +14,9 @@ import typer
 import uvicorn
 from rich.console import Console
 
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed_files
+from api.cli.fetching import fetch_missing_model_files
 from api.cli.private_service import run_private_server
 from tests.benchmark.figures import AsJson, print_rows, query_texts
 
@@ -54,10 +54,10 @@ def concurrency(
     search when it has the answer to the one before. Stop the service first: the folder's index has one owner.
     """
     settings = read_settings(llm="none", query_cache_bytes=0)
-    fetch_needed_files(settings)
+    fetch_missing_model_files(settings)
     with (
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
-        open_embedded(settings) as services,
+        open_embedded_services(settings) as services,
         run_private_server(services, uvicorn.Server) as (_, socket, key),
         Console(stderr=True).status("Searching …"),
     ):

@@ -22,10 +22,10 @@ import uvicorn
 from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed_files
+from api.cli.fetching import fetch_missing_model_files
 from api.cli.private_service import run_private_server
 from retrieval.search.requests import SearchRequest
 from tests.benchmark.figures import AsJson, print_figures, print_rows, query_texts
@@ -56,10 +56,10 @@ def overhead(
     Stop the service first: the folder's index has one owner.
     """
     settings = read_settings(llm="none", query_cache_bytes=0)
-    fetch_needed_files(settings)
+    fetch_missing_model_files(settings)
     with (
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
-        open_embedded(settings) as services,
+        open_embedded_services(settings) as services,
         run_private_server(services, uvicorn.Server) as (_, socket, key),
         Console(stderr=True).status("Searching …"),
     ):

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed_files
+from api.cli.fetching import fetch_missing_model_files
 from api.cli.private_service import open_services_client
 from api.client import Client
 from api.settings.settings import Settings
@@ -122,13 +122,13 @@ def _watched(seconds: float, max_pages: int, cheap_vectors: bool) -> Iterator[Wa
     """Open a service on a data folder that is gone afterwards."""
     settings = read_settings(llm="none", reranker="none")
     if not cheap_vectors:
-        fetch_needed_files(settings)
+        fetch_missing_model_files(settings)
     with tempfile.TemporaryDirectory(prefix="leadline-fairness-") as home:
         given = {**settings.model_dump(), "home": Path(home) / "data", "max_pages": max_pages}
         own = Settings(**given)
-        with open_embedded(own, encoder=HashingEmbedder() if cheap_vectors else None) as services:
+        with open_embedded_services(own, encoder=HashingEmbedder() if cheap_vectors else None) as services:
             services.documents.catalog.ensure_tenant(OTHER_TENANT)
-            _, other_key = services.keys.issue(OTHER_TENANT, "fairness")
+            _, other_key = services.keys.issue_key(OTHER_TENANT, "fairness")
             with open_services_client(services) as client:
                 yield Watched(client, other_key, time.monotonic() + seconds)
 

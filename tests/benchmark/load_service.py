@@ -15,13 +15,13 @@ from typing import Any
 import psutil
 
 from api.admission.services import DEFAULT_TENANT
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed_files
+from api.cli.fetching import fetch_missing_model_files
 from api.cli.ingest import iter_files, upload_batch
 from api.cli.private_service import open_services_client
-from api.cli.serving import serve
+from api.cli.serving import serve_requests
 from api.client import Client
 from retrieval.encoders.port import HashingEmbedder
 from tests.benchmark.tasks.generate import Spec, generate
@@ -97,17 +97,19 @@ def _serve(pipe: Connection, size_tokens: int, cheap_vectors: bool) -> None:
             port=0,
         )
         if not cheap_vectors:
-            fetch_needed_files(settings)
-        services = stack.enter_context(open_embedded(settings, encoder=HashingEmbedder() if cheap_vectors else None))
+            fetch_missing_model_files(settings)
+        services = stack.enter_context(
+            open_embedded_services(settings, encoder=HashingEmbedder() if cheap_vectors else None)
+        )
         services.documents.catalog.ensure_tenant(OTHER_TENANT)
-        _, key = services.keys.issue(DEFAULT_TENANT, "load")
-        _, other_key = services.keys.issue(OTHER_TENANT, "load")
+        _, key = services.keys.issue_key(DEFAULT_TENANT, "load")
+        _, other_key = services.keys.issue_key(OTHER_TENANT, "load")
         with open_services_client(services) as client:
             queries = _fill(client, size_tokens, home / "task")
             client.http.headers["Authorization"] = f"Bearer {other_key}"
             _fill(client, size_tokens, home / "task")  # the other tenant has the same documents
         told = {"key": key, "other_key": other_key, "queries": queries}
-        serve(services, lambda url: pipe.send({"url": url, **told}))
+        serve_requests(services, lambda url: pipe.send({"url": url, **told}))
     stub.kill()
 
 
@@ -115,7 +117,7 @@ def _fill(client: Client, size_tokens: int, folder: Path) -> list[str]:
     """Upload documents until they are ready, and return queries made of their words."""
     task = generate(Spec("needles", size_tokens, count=5), folder)
     files = list(iter_files([task.documents]))
-    upload_batch(client, files, collection="default", wait="ready", watch=lambda *_: None)
+    upload_batch(client, files, collection="default", target_state="ready", on_progress=lambda *_: None)
     words = [word for _, file in files for word in file.read_text("utf-8").split()]
     step = max(9, len(words) // 2_000)
     return [" ".join(words[at : at + 6]) for at in range(0, len(words) - 9, step)]

@@ -17,10 +17,10 @@ from playwright.sync_api import Page, expect
 from api.admission.services import DEFAULT_TENANT, Services
 from api.build.language_model import RemoteLanguageModel
 from api.client import Client
-from ingest.storage.answers.run_log import log_entries
+from ingest.storage.answers.run_log import append_log_entries
 from ingest.storage.answers.run_records import RunLogEntry
 from ingest.storage.db.database import write_transaction
-from rlm.answers import build_kept_answer
+from rlm.answers import build_stored_answer
 from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
@@ -87,11 +87,11 @@ def _opening(page: Page, opened: Portal, path: str, selector: str, count: int, n
 
 def _conversation(services: Services, client: Client, turns: int) -> str:
     about = document(client)
-    identifier = services.answers.conversations.start(DEFAULT_TENANT, "What is planned?")
+    identifier = services.answers.conversations.start_conversation(DEFAULT_TENANT, "What is planned?")
     for turn in range(turns):
         answer = long_answer(about, 200, 8)
         services.answers.conversations.store_answer(
-            build_kept_answer(answer, f"turn-{turn}", DEFAULT_TENANT, f"What is planned for part {turn}?", identifier)
+            build_stored_answer(answer, f"turn-{turn}", DEFAULT_TENANT, f"What is planned for part {turn}?", identifier)
         )
     return identifier
 
@@ -103,7 +103,7 @@ def _run(services: Services, client: Client, model: "_HeldModel", steps: int) ->
     draw = random.Random(7)
     entries = [RunLogEntry(f"made-{number}", *_step(draw, number)) for number in range(steps)]
     with write_transaction(services.answers.runs._engine) as connection:
-        log_entries(connection, run, entries)
+        append_log_entries(connection, run, entries)
     model.go_on.set()
     wait_until(lambda: bool(client.get(f"/v1/runs/{run}")["ended_at"]), seconds=60, what="the run has ended")
     return run

@@ -14,9 +14,9 @@ import typer
 from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT
-from api.build.embedded import open_catalog, open_embedded
+from api.build.embedded import open_catalog, open_embedded_services
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed_files
+from api.cli.fetching import fetch_missing_model_files
 from api.cli.ingest import IngestReport, iter_files, upload_batch
 from api.settings.settings import Settings
 from api.sizing.constants import load_constants
@@ -97,7 +97,7 @@ def words(
         queries = _queries(texts, max(1_000, searches), chosen)
         with up(home) as served:
             with open_catalog(home) as opened:  # as `leadline queue pause embed` does
-                opened.jobs.pause(JobKind.EMBED)
+                opened.jobs.pause_kind(JobKind.EMBED)
             before, cpu = served.measured.resident_bytes(), served.measured.processor_seconds()
             with served.watched(queries, "meanwhile", mode="bm25"):
                 report, accepted = _upload(served, files, "searchable")
@@ -121,7 +121,7 @@ def words(
 @contextmanager
 def _folders() -> Iterator[tuple[Path, Path]]:
     """Yield a folder for files and one for data, both gone at the end; models are fetched first."""
-    fetch_needed_files(read_settings(llm="none", reranker="none"))
+    fetch_missing_model_files(read_settings(llm="none", reranker="none"))
     with tempfile.TemporaryDirectory(prefix="leadline-scale-") as folder:
         files = Path(folder) / "files"
         files.mkdir()
@@ -213,7 +213,9 @@ def _upload(served: Served, files: Path, wait: str) -> tuple[IngestReport, float
                 accepted = time.monotonic() - begun
             status.update(f"{stage}: {done:,} of {total:,}")
 
-        report = upload_batch(served.client, list(iter_files([files])), collection="default", wait=wait, watch=watch)
+        report = upload_batch(
+            served.client, list(iter_files([files])), collection="default", target_state=wait, on_progress=watch
+        )
     return report, accepted
 
 
@@ -285,11 +287,11 @@ def _grepped(home: Path, planted: int) -> dict[str, Any]:
     """Count planted sentences, and all of a pattern's matches, in one pass over every document for each."""
     settings = Settings(**{**read_settings(llm="none", reranker="none").model_dump(), "home": home})
     figures: dict[str, Any] = {}
-    with open_embedded(settings) as services:
+    with open_embedded_services(settings) as services:
         corpus = open_corpus(services.documents.catalog, services.contents.texts, AnswerScope(DEFAULT_TENANT))
         for name, pattern in (("words", "the archivist Quo"), ("pattern", r"\b[A-Z]\w+ (?:said|replied|cried)\b")):
             begun = time.perf_counter()
-            counted = count_matches(corpus, pattern, seconds=_GREP_SECONDS)
+            counted = count_matches(corpus, pattern, timeout_seconds=_GREP_SECONDS)
             figures |= {f"grep_{name}_seconds": round(time.perf_counter() - begun, 1)}
             figures |= {f"grep_{name}_matches": counted.total, f"grep_{name}_complete": counted.complete}
     return figures

@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 import psutil
 
-from api.cli.client import find_running_url
+from api.cli.client import find_service_url
 from api.cli.up import FIRST_KEY_FILE
 from api.client import Client
 
@@ -138,7 +138,7 @@ def _address(home: Path, process: "subprocess.Popen[bytes]") -> tuple[str, str]:
     """Wait for the service; return its URL and its first key. Raises `RuntimeError` if it ends or is late."""
     late, key = time.monotonic() + _START_SECONDS, home / FIRST_KEY_FILE
     while time.monotonic() < late and process.poll() is None:
-        url = find_running_url(home)
+        url = find_service_url(home)
         if url is not None and key.exists() and (text := key.read_text().strip()):
             return url, text
         time.sleep(_POLL_SECONDS)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.admission.services import DEFAULT_TENANT, Services
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.cli.client import iter_language_model_states
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed_files
+from api.cli.fetching import fetch_missing_model_files
 from api.cli.ingest import iter_files, upload_batch
 from api.cli.private_service import open_services_client
 from api.client import ServiceError
@@ -100,16 +100,16 @@ def serving(folder: TaskFolder, *, oracle: bool, wait: str, watch: Watch) -> Ite
             (home / "profiles.toml").write_text(PROFILE, "utf-8")
             settings = read_settings(llm=f"{server.url} {MODEL}", model_profiles=home / "profiles.toml")
         else:
-            fetch_needed_files(settings)
+            fetch_missing_model_files(settings)
         own = Settings(**{**settings.model_dump(), "home": home / "data"})
-        services = stack.enter_context(open_embedded(own, encoder=HashingEmbedder() if oracle else None))
+        services = stack.enter_context(open_embedded_services(own, encoder=HashingEmbedder() if oracle else None))
         with open_services_client(services) as client:
             report = upload_batch(
                 client,
                 list(iter_files([folder.documents])),
                 collection=_COLLECTION,
-                wait=wait,
-                watch=lambda stage, done, total, _: watch(f"Until {stage}: {done:,} of {total:,}"),
+                target_state=wait,
+                on_progress=lambda stage, done, total, _: watch(f"Until {stage}: {done:,} of {total:,}"),
             )
             for failure in (*report.rejected, *report.failed):
                 raise ServiceError(f"{failure['name']} was not taken: {failure['detail']}", hint=failure["hint"])

@@ -14,15 +14,15 @@ from typing import Annotated, Any
 
 import typer
 
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed_files
+from api.cli.fetching import fetch_missing_model_files
 from api.cli.ingest import iter_files, upload_batch
 from api.cli.private_service import open_services_client
 from api.settings.settings import Settings
 from api.sizing.constants import load_constants
-from api.sizing.documents import CorpusSize, EmbeddedNeeds, estimate_embedded_needs
-from retrieval.index.edge.resident_memory import get_resident_bytes
+from api.sizing.documents import CorpusSize, EmbeddedResources, estimate_embedded_resources
+from retrieval.index.edge.resident_memory import get_resident_size
 from tests.benchmark.figures import AsJson, print_rows
 
 app = typer.Typer(help="Compare what a plan says with what is measured.", no_args_is_help=True)
@@ -43,16 +43,16 @@ def measure(
     Run each size in a process of its own: memory counts from the process's start.
     """
     settings = read_settings(llm="none", reranker="none")
-    fetch_needed_files(settings)
+    fetch_missing_model_files(settings)
     with tempfile.TemporaryDirectory(prefix="leadline-sizing-") as folder:
         files, home = Path(folder) / "files", Path(folder) / "home"
         uploaded = write_documents(files, documents, words, seed)
         cpu, begun = _cpu_seconds(), time.monotonic()
         own = Settings(**{**settings.model_dump(), "home": home})
-        with open_embedded(own) as services, open_services_client(services) as client:
-            empty = get_resident_bytes()
-            report = upload_batch(client, list(iter_files([files])), collection="default", wait="ready")
-            taken, resident = time.monotonic() - begun, get_resident_bytes()
+        with open_embedded_services(own) as services, open_services_client(services) as client:
+            empty = get_resident_size()
+            report = upload_batch(client, list(iter_files([files])), collection="default", target_state="ready")
+            taken, resident = time.monotonic() - begun, get_resident_size()
         figures = {
             "documents": report.files - len(report.rejected) - len(report.failed),
             "uploaded_bytes": uploaded,
@@ -101,7 +101,7 @@ def compared(figures: Mapping[str, Any]) -> dict[str, Any]:
         uploaded_bytes=figures["uploaded_bytes"],
         chunks=figures["chunks"],
     )
-    planned: EmbeddedNeeds = estimate_embedded_needs(corpus, load_constants())
+    planned: EmbeddedResources = estimate_embedded_resources(corpus, load_constants())
     row: dict[str, Any] = {"documents": corpus.documents, "tokens": corpus.tokens, "chunks": corpus.chunks}
     row["seconds"] = figures["seconds"]
     disk = sum(figures[f"{name}_bytes"] for name in ("catalog", "blobs", "index", "other"))

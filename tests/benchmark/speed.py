@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed_files
+from api.cli.fetching import fetch_missing_model_files
 from api.cli.ingest import iter_files, upload_batch
 from api.cli.private_service import open_services_client
 from api.settings.settings import Settings
@@ -46,7 +46,7 @@ def ingest(
     is the median over batches. The pipeline's figure is all tokens by the time from the first upload to `ready`.
     """
     settings = read_settings(llm="none")
-    fetch_needed_files(settings)
+    fetch_missing_model_files(settings)
     console = Console(stderr=True)
     files = list(iter_files([folder]))
     sample = sample_chunks(files, bare_chunks)
@@ -55,13 +55,13 @@ def ingest(
         bare = bare_rates(ModelStore(settings.models), sample[:half])
     with tempfile.TemporaryDirectory(prefix="leadline-bench-") as home, console.status("Ingesting …") as status:
         own = Settings(**{**settings.model_dump(), "home": Path(home)})
-        with open_embedded(own) as services, open_services_client(services) as client:
+        with open_embedded_services(own) as services, open_services_client(services) as client:
             report = upload_batch(
                 client,
                 files,
                 collection="default",
-                wait="ready",
-                watch=lambda stage, done, total, _: status.update(f"Until {stage}: {done:,} of {total:,}"),
+                target_state="ready",
+                on_progress=lambda stage, done, total, _: status.update(f"Until {stage}: {done:,} of {total:,}"),
             )
     peak = _peak_mib()
     with console.status("The bare encoder again …"):
@@ -96,10 +96,10 @@ def search(
     that turns. Stop the service first: the folder's index has one owner.
     """
     settings = read_settings(llm="none", query_cache_bytes=0)
-    fetch_needed_files(settings)
+    fetch_missing_model_files(settings)
     sparse = build_sparse_encoder()
     ways: dict[str, list[float]] = {"service": [], "rest": [], "bare": []}
-    with open_embedded(settings) as services, open_services_client(services) as client:
+    with open_embedded_services(settings) as services, open_services_client(services) as client:
         texts = query_texts(services.documents.catalog, services.contents.texts, queries, seed, home=settings.home)
 
         def service(text: str) -> None:
@@ -109,9 +109,11 @@ def search(
             client.post("/v1/search", {"query": text})
 
         def bare(text: str) -> None:
-            with services.asking.searcher.uncached.generations.use_active() as made:
+            with services.asking.searcher.uncached.generations.use_active_generation() as made:
                 words, vector = sparse.encode_query(text), made.encoder.embed_query(text)
-                best, _ = made.index.search(SearchScope(DEFAULT_TENANT), sparse=words, dense=vector, limit=CANDIDATES)
+                best, _ = made.index.search(
+                    SearchScope(DEFAULT_TENANT), sparse_vector=words, dense_vector=vector, limit=CANDIDATES
+                )
                 made.index.load_chunks(SearchScope(DEFAULT_TENANT), [hit.id for hit in best[:10]])
 
         runs = {"service": service, "rest": rest, "bare": bare}
@@ -125,7 +127,7 @@ def search(
                 runs[name](text)
                 ways[name].append((time.perf_counter() - begun) * 1000)
             order.append(order.pop(0))
-        chunks = sum(total.chunks for total in services.documents.catalog.sum_by_state(DEFAULT_TENANT).values())
+        chunks = sum(total.chunks for total in services.documents.catalog.compute_state_totals(DEFAULT_TENANT).values())
     figures: dict[str, Any] = {"queries": len(texts), "chunks": chunks}
     for name, times in ways.items():
         prefix = "" if name == "service" else f"{name}_"

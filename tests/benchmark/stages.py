@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.build.language_model import select_reranker
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed_files
+from api.cli.fetching import fetch_missing_model_files
 from api.cli.private_service import open_services_client
 from api.client import ServiceError
 from retrieval.models.store import ModelStore
@@ -41,15 +41,15 @@ def stages(
     Stop the service first: the folder's index has one owner.
     """
     settings = read_settings(llm="none", query_cache_bytes=0, token_cache_bytes=0)
-    fetch_needed_files(settings)
+    fetch_missing_model_files(settings)
     without = set() if select_reranker(settings, ModelStore(settings.models)) else {"reranked"}
     taken: dict[str, dict[str, list[float]]] = {name: {} for name in _SEARCHES if name not in without}
     with (
-        open_embedded(settings) as services,
+        open_embedded_services(settings) as services,
         open_services_client(services) as client,
         Console(stderr=True).status("Searching …"),
     ):
-        chunks = sum(total.chunks for total in services.documents.catalog.sum_by_state(DEFAULT_TENANT).values())
+        chunks = sum(total.chunks for total in services.documents.catalog.compute_state_totals(DEFAULT_TENANT).values())
         texts = query_texts(services.documents.catalog, services.contents.texts, queries, seed, home=settings.home)
         order = list(taken)
         for number, text in enumerate([*texts[:_WARM_UP], *texts]):

@@ -17,14 +17,14 @@ import typer
 
 from ingest.chunking import chunk_text
 from ingest.parsing.registry import FORMATS, find_document_tables
-from ingest.parsing.sniff import sniff_file
+from ingest.parsing.sniff import sniff_file_type
 from ingest.parsing.tables import build_table_spans
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.documents.records import derive_chunk_id
 from ingest.storage.errors import LeadlineError
 from ingest.storage.operations.installation import Installation
 from retrieval.build import build_embedded_store, build_sparse_encoder
-from retrieval.evaluation.metrics import compute_bootstrap_interval, mean
+from retrieval.evaluation.metrics import compute_bootstrap_interval, compute_mean
 from retrieval.index.bm25 import SparseEncoder
 from retrieval.index.languages import detect_language
 from retrieval.index.port import Index, IndexedChunk, SearchScope
@@ -59,7 +59,7 @@ def rows(
     """Search for rows of a folder's tables by their labels, and print how many are found, with 95 % intervals."""
     encoder, asked, texts = build_sparse_encoder(), list[LabelledRow](), dict[str, str]()
     with tempfile.TemporaryDirectory(prefix="leadline-rows-") as home:
-        index = build_embedded_store(Path(home), Installation("", lambda _: True)).open(1, 1)
+        index = build_embedded_store(Path(home), Installation("", lambda _: True)).open_index(1, 1)
         for name, document in _parsed(folder):
             texts |= _index(name, document, index, encoder)
             asked += _labelled_rows(name, document, per_document)
@@ -79,7 +79,7 @@ def _parsed(folder: Path) -> Iterator[tuple[str, ParsedDocument]]:
     for path in sorted(folder.rglob("*")):
         try:
             with path.open("rb") as file:
-                media_type = sniff_file(file, path.name, None)
+                media_type = sniff_file_type(file, path.name, None)
             parse = FORMATS[media_type].parse
             if parse is not None:
                 document = parse(path)
@@ -100,7 +100,7 @@ def _index(name: str, document: ParsedDocument, index: Index, encoder: SparseEnc
         )
         indexed = build_indexed_text(document.title or name, chunk, text, layout)
         weights.append(compute_word_weights(encoder, indexed, name=name, language=language))
-    index.upsert(records, weights)
+    index.upsert_chunks(records, weights)
     return {record.id: text[record.start : record.end] for record in records}
 
 
@@ -120,13 +120,13 @@ def _labelled_rows(name: str, document: ParsedDocument, most: int) -> list[Label
 
 def _rank(row: LabelledRow, index: Index, encoder: SparseEncoder, texts: dict[str, str]) -> int | None:
     scope = SearchScope(_TENANT, documents=(row.document,))
-    hits, _ = index.search(scope, sparse=encoder.encode_query(row.label), dense=None, limit=_DEPTH)
+    hits, _ = index.search(scope, sparse_vector=encoder.encode_query(row.label), dense_vector=None, limit=_DEPTH)
     return next((rank for rank, hit in enumerate(hits, start=1) if row.stands_in(texts[hit.id])), None)
 
 
 def _in_words(values: Sequence[float]) -> str:
     low, high = compute_bootstrap_interval(values, resamples=2_000)
-    return f"{mean(values):.3f} ({low:.3f} to {high:.3f})"
+    return f"{compute_mean(values):.3f} ({low:.3f} to {high:.3f})"
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 import sys
 
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.port import SandboxForm
+from rlm.sandbox.port import SandboxIsolation
 from tests.conformance.programs import TOOLS, expected, programs
 
 
 def main() -> int:
-    sandbox = build_sandbox(SandboxForm.PLAIN)
+    sandbox = build_sandbox(SandboxIsolation.PLAIN)
     known = programs()
     right = 0
     for program in known:

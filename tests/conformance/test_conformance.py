@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.port import Sandbox, SandboxForm
+from rlm.sandbox.port import Sandbox, SandboxIsolation
 from tests.conformance.programs import REFUSED, TOOLS, Program, expected, programs
 
 PROGRAMS = programs()
@@ -15,7 +15,7 @@ NOT_RUN = [program for program in PROGRAMS if program.theme == REFUSED]
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    made = build_sandbox(SandboxForm.PLAIN)
+    made = build_sandbox(SandboxIsolation.PLAIN)
     yield made
     made.close()
 

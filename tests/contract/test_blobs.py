@@ -38,7 +38,7 @@ def blobs(request: pytest.FixtureRequest, server: str, tmp_path: Path) -> BlobSt
 
 
 def received(blobs: BlobStore, key: str, content: bytes) -> str:
-    with blobs.receive(max_bytes=10**9) as incoming:
+    with blobs.receive_upload(max_bytes=10**9) as incoming:
         for at in range(0, len(content), 1 << 20):
             incoming.write(content[at : at + (1 << 20)])
         digest = incoming.finish()
@@ -53,7 +53,7 @@ def test_an_upload_is_hashed_kept_under_its_key_and_read_as_it_was(blobs: BlobSt
     assert b"".join(blobs.iter_blocks("original/aa/x")) == LARGE
     assert blobs.read("original/aa/x") == LARGE
     assert max(map(len, blobs.iter_blocks("original/aa/x"))) <= BLOCK_BYTES
-    assert blobs.discard_unfinished() == 0
+    assert blobs.discard_unfinished_uploads() == 0
 
 
 @pytest.mark.parametrize("size", [0, 1, FRAME_BYTES - 1, FRAME_BYTES, FRAME_BYTES + 1, 3 * FRAME_BYTES])
@@ -90,7 +90,7 @@ def test_what_is_not_there_is_said_to_be(blobs: BlobStore) -> None:
         lambda: blobs.read("text/no/thing", 3, 4),
         lambda: next(blobs.iter_blocks("text/no/thing")),
         lambda: blobs.copy("text/no/thing", "text/ab/y"),
-        lambda: blobs.local_file("text/no/thing").__enter__(),
+        lambda: blobs.provide_local_file("text/no/thing").__enter__(),
         lambda: blobs.resume_upload("uploads/no/thing", 0, hashlib.sha256(), max_bytes=1).__enter__(),
     ):
         with pytest.raises(KeyError):
@@ -106,7 +106,7 @@ def test_content_is_copied_moved_deleted_and_opened_as_a_file(blobs: BlobStore) 
     blobs.copy("original/ab/x", "original/ab/y")
     assert blobs.move("original/ab/x", "original/ab/z")
     assert (blobs.find_size("original/ab/x"), blobs.read("original/ab/z", 5, 5)) == (None, LARGE[5:10])
-    with blobs.local_file("original/ab/y") as path:
+    with blobs.provide_local_file("original/ab/y") as path:
         assert path.read_bytes() == LARGE
     assert blobs.delete("original/ab/y") > 0
     assert list(blobs.iter_keys("original")) == ["original/ab/z"]
@@ -122,7 +122,7 @@ def test_a_note_is_made_once_and_can_be_replaced(blobs: BlobStore) -> None:
 
 def test_an_upload_that_ends_early_leaves_nothing(blobs: BlobStore) -> None:
     before = _files(blobs)
-    with blobs.receive(max_bytes=100) as incoming:
+    with blobs.receive_upload(max_bytes=100) as incoming:
         incoming.write(b"half")
     assert _files(blobs) == before
 
@@ -132,11 +132,11 @@ def _files(blobs: BlobStore) -> list[str]:
 
 
 def test_too_large_is_refused_at_the_limit_and_empty_at_the_end(blobs: BlobStore) -> None:
-    with blobs.receive(max_bytes=10) as incoming:
+    with blobs.receive_upload(max_bytes=10) as incoming:
         incoming.write(b"0123456789")
         with pytest.raises(UploadTooLargeError):
             incoming.write(b"!")
-    with blobs.receive(max_bytes=10) as incoming, pytest.raises(EmptyUploadError):
+    with blobs.receive_upload(max_bytes=10) as incoming, pytest.raises(EmptyUploadError):
         incoming.finish()
     with pytest.raises(StorageFullError):
         blobs.require_free_space(10**18)
@@ -161,7 +161,7 @@ def test_an_upload_goes_on_in_pieces_also_in_another_process(blobs: BlobStore) -
         blobs.commit_upload(incoming, "original/ab/whole")
     assert b"".join(blobs.iter_blocks("original/ab/whole")) == LARGE
     assert blobs.find_size(key) is None
-    assert blobs.discard_unfinished() == 0
+    assert blobs.discard_unfinished_uploads() == 0
     assert list(blobs.iter_keys("parts")) == []
 
 
@@ -179,10 +179,10 @@ def test_files_are_put_aside_and_back_and_expire(blobs: BlobStore) -> None:
     aside = Quarantine(blobs)
     blobs.put_all({f"original/ab/{name}": name.encode() for name in "xyz"})
     assert aside.quarantine_files(["original/ab/x", "original/ab/y", "original/ab/gone"]) == 2
-    assert set(aside.load_dates()) == {"original/ab/x", "original/ab/y"}
+    assert set(aside.load_quarantine_dates()) == {"original/ab/x", "original/ab/y"}
     assert list(blobs.iter_keys("original")) == ["original/ab/z"]
     assert aside.restore_files(["original/ab/x"]) == 1
     assert blobs.read("original/ab/x") == b"x"
-    assert aside.delete_expired(older_than_days=1) == 0
-    assert aside.delete_expired(older_than_days=0) == 1
-    assert aside.load_dates() == {}
+    assert aside.delete_expired_files(min_age_days=1) == 0
+    assert aside.delete_expired_files(min_age_days=0) == 1
+    assert aside.load_quarantine_dates() == {}

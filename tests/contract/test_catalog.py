@@ -43,23 +43,23 @@ def test_another_tenants_document_is_not_found(catalog: Catalog) -> None:
     with pytest.raises(DocumentNotFoundError):
         catalog.load_document("bob", document.id)
     with pytest.raises(DocumentNotFoundError):
-        catalog.delete("bob", document.id)
+        catalog.delete_document("bob", document.id)
     assert catalog.list_documents("bob") == []
 
 
 def test_a_version_is_visible_from_its_activation_to_its_deletion(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
     document = arrive(catalog)
     version = document.version.id
-    assert catalog.find_visible("ann", [version]) == {}
-    assert catalog.list_matching("ann", []) == []
+    assert catalog.find_visible_versions("ann", [version]) == {}
+    assert catalog.list_matching_documents("ann", []) == []
     searchable(jobs)
-    assert catalog.find_visible("ann", [version])[version].title == "Title"
-    assert catalog.find_visible("bob", [version]) == {}
-    assert catalog.list_matching("ann", []) == [document.id]
-    assert catalog.list_matching("bob", []) == []
-    catalog.delete("ann", document.id)
-    assert catalog.find_visible("ann", [version]) == {}
-    assert catalog.list_matching("ann", []) == []
+    assert catalog.find_visible_versions("ann", [version])[version].title == "Title"
+    assert catalog.find_visible_versions("bob", [version]) == {}
+    assert catalog.list_matching_documents("ann", []) == [document.id]
+    assert catalog.list_matching_documents("bob", []) == []
+    catalog.delete_document("ann", document.id)
+    assert catalog.find_visible_versions("ann", [version]) == {}
+    assert catalog.list_matching_documents("ann", []) == []
     assert catalog.list_hidden_versions("ann") == [version]
     wake(engine)
     (collect,) = jobs.claim(JobKind.COLLECT)
@@ -69,17 +69,17 @@ def test_a_version_is_visible_from_its_activation_to_its_deletion(catalog: Catal
 
 def test_a_deleted_documents_id_never_comes_back(catalog: Catalog) -> None:
     first = arrive(catalog)
-    catalog.delete("ann", first.id)
+    catalog.delete_document("ann", first.id)
     assert arrive(catalog).id != first.id
 
 
 def test_deleting_under_a_worker_takes_its_lease_and_waits_out_its_grace(catalog: Catalog, jobs: Jobs) -> None:
     document = arrive(catalog)
     (job,) = jobs.claim(JobKind.INGEST)
-    catalog.delete("ann", document.id)
+    catalog.delete_document("ann", document.id)
     with pytest.raises(LeaseLostError):
         finish_ingest(jobs, job, chunks=1)
-    assert catalog.find_visible("ann", [document.version.id]) == {}
+    assert catalog.find_visible_versions("ann", [document.version.id]) == {}
     assert jobs.claim(JobKind.COLLECT) == []
 
 
@@ -87,15 +87,15 @@ def test_a_worker_whose_lease_was_taken_cannot_commit_anything(catalog: Catalog,
     document = arrive(catalog)
     (slow,) = jobs.claim(JobKind.INGEST)
     lapse(engine)
-    assert jobs.recover(all_running=False) == 1
+    assert jobs.requeue_lost_jobs(include_all_running=False) == 1
     (quick,) = jobs.claim(JobKind.INGEST)
     attempts: list[Callable[[], object]] = [
         lambda: jobs.record_progress(slow, VersionState.INDEXING),
         lambda: finish_ingest(jobs, slow, chunks=1),
         lambda: jobs.fail(slow, Failure("x", "y")),
-        lambda: jobs.hand_back(slow),
+        lambda: jobs.release_job(slow),
         lambda: jobs.extend_lease(slow),
-        lambda: jobs.require_held(slow),
+        lambda: jobs.require_lease(slow),
         lambda: jobs.retry(slow, Failure("x", "y")),
     ]
     for attempt in attempts:
@@ -109,7 +109,7 @@ def test_a_worker_whose_lease_was_taken_cannot_commit_anything(catalog: Catalog,
 def test_a_living_lease_is_not_recovered(catalog: Catalog, jobs: Jobs) -> None:
     arrive(catalog)
     jobs.claim(JobKind.INGEST)
-    assert jobs.recover(all_running=False) == 0
+    assert jobs.requeue_lost_jobs(include_all_running=False) == 0
 
 
 def test_searchable_queues_the_embedding_and_embedding_ends_ready(catalog: Catalog, jobs: Jobs) -> None:
@@ -122,7 +122,7 @@ def test_searchable_queues_the_embedding_and_embedding_ends_ready(catalog: Catal
     version = catalog.load_document("ann", document.id).version
     assert (version.state, version.tokens, version.chunks_embedded) == (VersionState.READY, 12, 2)
     assert [each.tokens for each in catalog.list_active_documents("ann")] == [12]
-    assert jobs.count_unfinished() == {}
+    assert jobs.count_unfinished_jobs() == {}
 
 
 def test_attempts_end_after_the_limit(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
@@ -143,14 +143,14 @@ def test_a_killed_process_costs_a_document_no_attempt(catalog: Catalog, jobs: Jo
     for _ in range(MAX_ATTEMPTS + 2):
         (job,) = jobs.claim(JobKind.INGEST)
         assert job.attempt == 1
-        assert jobs.recover(all_running=True) == 1
+        assert jobs.requeue_lost_jobs(include_all_running=True) == 1
 
 
 def test_a_document_that_kills_its_process_every_time_runs_out_of_patience(catalog: Catalog, jobs: Jobs) -> None:
     arrive(catalog)
     for _ in range(30):
         (job,) = jobs.claim(JobKind.INGEST)
-        jobs.recover(all_running=True)
+        jobs.requeue_lost_jobs(include_all_running=True)
     assert job.attempt > MAX_ATTEMPTS
 
 
@@ -171,10 +171,10 @@ def test_totals_count_documents_chunks_and_tokens_by_state(catalog: Catalog, job
     arrive(catalog, "a")
     arrive(catalog, "b")
     searchable(jobs)
-    totals = catalog.sum_by_state("ann")
+    totals = catalog.compute_state_totals("ann")
     assert totals[VersionState.SEARCHABLE].documents == totals[VersionState.ACCEPTED].documents == 1
     assert totals[VersionState.SEARCHABLE].chunks == 2
-    assert catalog.sum_by_state("bob") == {}
+    assert catalog.compute_state_totals("bob") == {}
 
 
 def test_a_scope_lists_active_versions_in_pages_and_no_other_tenants(catalog: Catalog, jobs: Jobs) -> None:
@@ -194,5 +194,5 @@ def test_a_scope_lists_active_versions_in_pages_and_no_other_tenants(catalog: Ca
     assert catalog.list_active_documents("ann", collections=["other"]) == listed[1:]
     assert catalog.list_active_documents("ann", identifiers=[first.id]) == listed[:1]
     assert catalog.list_active_documents("bob", identifiers=[first.id]) == []
-    catalog.delete("ann", first.id)
+    catalog.delete_document("ann", first.id)
     assert catalog.list_active_documents("ann") == listed[1:]

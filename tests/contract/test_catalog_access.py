@@ -22,7 +22,7 @@ EVE, BOB, NOBODY = frozenset({"user:eve", "group:hr"}), frozenset({"user:bob"}),
 
 
 def upload(catalog: Catalog, content: str = "a", **members: Any) -> Document:  # noqa: ANN401 - of `Arrival`
-    return catalog.accept(replace(arrival(content), **members)).document
+    return catalog.accept_upload(replace(arrival(content), **members)).document
 
 
 def change(
@@ -35,7 +35,7 @@ def change(
     """Change what is named, as somebody with `readers`, whatever the document's state."""
     metadata = members.pop("metadata", {})
     given = {name: value for name, value in members.items()}
-    return catalog.change(
+    return catalog.change_document(
         "ann",
         document.id,
         DocumentChange(metadata, given.get("title"), given.get("closed_to"), _changed(given)),
@@ -61,40 +61,42 @@ def test_a_closed_document_does_not_exist_for_others(catalog: Catalog, jobs: Job
     for readers, seen in ((EVE, [opened.id, closed.id]), (BOB, [opened.id]), (NOBODY, [opened.id])):
         assert [each.id for each in catalog.list_documents("ann", readers=readers)] == seen
         assert [each.document_id for each in catalog.list_active_documents("ann", readers=readers)] == seen
-        assert sum(total.documents for total in catalog.sum_by_state("ann", readers=readers).values()) == len(seen)
-    shown = catalog.find_visible("ann", [opened.version.id, closed.version.id])
-    assert [shown[each.version.id].is_open_to(BOB) for each in (opened, closed)] == [True, False]
+        assert sum(total.documents for total in catalog.compute_state_totals("ann", readers=readers).values()) == len(
+            seen
+        )
+    shown = catalog.find_visible_versions("ann", [opened.version.id, closed.version.id])
+    assert [shown[each.version.id].is_visible_to(BOB) for each in (opened, closed)] == [True, False]
     assert catalog.load_document("ann", closed.id, readers=EVE).readers == frozenset({"group:hr"})
     for forbidden in (
         lambda: catalog.load_document("ann", closed.id, readers=BOB),
-        lambda: catalog.cancel("ann", closed.id, readers=BOB),
-        lambda: catalog.delete("ann", closed.id, readers=BOB),
+        lambda: catalog.cancel_latest_version("ann", closed.id, readers=BOB),
+        lambda: catalog.delete_document("ann", closed.id, readers=BOB),
         lambda: change(catalog, closed, readers=BOB, title="mine"),
-        lambda: catalog.replace(replace(arrival("c"), sender=BOB), closed.id, None),
+        lambda: catalog.replace_document(replace(arrival("c"), sender=BOB), closed.id, None),
     ):
         with pytest.raises(DocumentNotFoundError):
             forbidden()
-    catalog.delete("ann", closed.id, readers=EVE)
+    catalog.delete_document("ann", closed.id, readers=EVE)
     assert catalog.load_deletion("ann", closed.id, readers=EVE).document_id == closed.id
     with pytest.raises(DocumentNotFoundError):
         catalog.load_deletion("ann", closed.id, readers=BOB)
     with pytest.raises(DocumentNotFoundError):
-        catalog.delete("ann", closed.id, readers=BOB)
+        catalog.delete_document("ann", closed.id, readers=BOB)
 
 
 def test_the_same_bytes_sent_by_who_may_not_see_the_document_make_another(catalog: Catalog) -> None:
     closed = upload(catalog, readers=EVE, sender=EVE)
-    other = catalog.accept(replace(arrival(), sender=BOB))
+    other = catalog.accept_upload(replace(arrival(), sender=BOB))
     assert other.created
     assert other.document.id != closed.id
-    assert not catalog.accept(replace(arrival(), sender=EVE)).created
+    assert not catalog.accept_upload(replace(arrival(), sender=EVE)).created
 
 
 def test_the_same_bytes_with_other_metadata_keep_what_is_there_and_say_so(catalog: Catalog) -> None:
     first = upload(catalog, attributes={"year": 1815}, readers=EVE)
-    again = catalog.accept(replace(arrival(), attributes={"year": 1816}, readers=frozenset({"user:eve"})))
+    again = catalog.accept_upload(replace(arrival(), attributes={"year": 1816}, readers=frozenset({"user:eve"})))
     assert (again.document, again.created, again.kept) == (first, False, ("metadata", "readers"))
-    assert catalog.accept(replace(arrival(), attributes={"year": 1815})).kept == ()
+    assert catalog.accept_upload(replace(arrival(), attributes={"year": 1815})).kept == ()
 
 
 def test_a_change_is_seen_by_every_query_and_changes_tag_and_corpus(catalog: Catalog, jobs: Jobs) -> None:
@@ -105,18 +107,18 @@ def test_a_change_is_seen_by_every_query_and_changes_tag_and_corpus(catalog: Cat
     assert (changed.attributes, changed.title, changed.revision) == ({"year": 1815, "author": "Calloway"}, "Brine", 1)
     assert changed.tag != document.tag
     assert catalog.load_corpus_version("ann") > before
-    assert catalog.list_matching("ann", parse_conditions({"author": "Calloway", "draft": {"not": True}})) == [
+    assert catalog.list_matching_documents("ann", parse_conditions({"author": "Calloway", "draft": {"not": True}})) == [
         document.id
     ]
-    assert catalog.list_matching("ann", parse_conditions({"draft": True})) == []
+    assert catalog.list_matching_documents("ann", parse_conditions({"draft": True})) == []
     either = {"$any": [{"draft": True}, {"author": ["Shelley", "Calloway"], "year": {"lt": 1900}}]}
     neither = {"$any": [{"draft": True}, {"$all": [{"author": "Calloway"}, {"draft": True}]}]}
     for among in ((), (document.id,)):
-        assert catalog.list_matching("ann", parse_conditions(either), among=among) == [document.id]
-        assert catalog.list_matching("ann", parse_conditions(neither), among=among) == []
+        assert catalog.list_matching_documents("ann", parse_conditions(either), document_ids=among) == [document.id]
+        assert catalog.list_matching_documents("ann", parse_conditions(neither), document_ids=among) == []
     with pytest.raises(PreconditionFailedError):
-        catalog.change("ann", document.id, DocumentChange({"a": 1}), {document.tag})
-    catalog.change("ann", document.id, DocumentChange({"a": 1}), {changed.tag})
+        catalog.change_document("ann", document.id, DocumentChange({"a": 1}), {document.tag})
+    catalog.change_document("ann", document.id, DocumentChange({"a": 1}), {changed.tag})
     assert catalog.list_unsynced_readers() == []
 
 
@@ -125,7 +127,7 @@ def test_a_given_title_outlives_new_content_and_can_be_given_back(catalog: Catal
     assert change(catalog, document, title="Mine").title == "Mine"
     searchable(jobs)
     assert catalog.load_document("ann", document.id).title == "Mine"
-    assert catalog.find_visible("ann", [document.version.id])[document.version.id].title == "Mine"
+    assert catalog.find_visible_versions("ann", [document.version.id])[document.version.id].title == "Mine"
     assert change(catalog, document, title=None).title == "Title"
 
 
@@ -152,7 +154,7 @@ def test_of_a_document_without_an_uploader_only_admins_change_the_readers(catalo
     assert change(catalog, document, readers=BOB, title="Mine").title == "Mine"
     admin = replace(reading_as(BOB), scopes=frozenset({Scope.ADMIN}))
     closing = DocumentChange(readers=BOB, changed=frozenset({"readers"}))
-    assert catalog.change("ann", document.id, closing, None, caller=admin).readers == BOB
+    assert catalog.change_document("ann", document.id, closing, None, caller=admin).readers == BOB
 
 
 def test_nobody_but_an_admin_closes_a_document_to_themselves(catalog: Catalog) -> None:
@@ -199,8 +201,8 @@ def test_sql_finds_what_plain_python_finds(
     ids = [document.id for document in documents]
     for wanted in filters:
         expected = {i for i, attributes in zip(ids, some, strict=True) if matches(attributes, wanted)}
-        assert set(catalog.list_matching("ann", parse_conditions(wanted), among=ids)) == expected
-        assert set(catalog.list_matching("ann", parse_conditions(wanted))) & set(ids) == expected
+        assert set(catalog.list_matching_documents("ann", parse_conditions(wanted), document_ids=ids)) == expected
+        assert set(catalog.list_matching_documents("ann", parse_conditions(wanted))) & set(ids) == expected
         assert {
             each.document_id for each in catalog.list_active_documents("ann", conditions=parse_conditions(wanted))
         } & set(ids) == expected
@@ -209,7 +211,7 @@ def test_sql_finds_what_plain_python_finds(
 def test_deleted_metadata_matches_nothing(catalog: Catalog, engine: Engine, jobs: Jobs) -> None:
     document = upload(catalog, attributes={"year": 1815})
     searchable(jobs)
-    catalog.delete("ann", document.id)
-    assert catalog.list_matching("ann", parse_conditions({"year": 1815})) == []
+    catalog.delete_document("ann", document.id)
+    assert catalog.list_matching_documents("ann", parse_conditions({"year": 1815})) == []
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM document_attributes").scalar() == 0

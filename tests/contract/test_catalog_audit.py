@@ -36,7 +36,7 @@ def logged(engine: Engine, wanted: AuditFilter = WHOLE) -> list[AuditEntry]:
 
 
 def note(engine: Engine, number: int) -> None:
-    Audit(engine).record(Action.QUOTA_CHANGED, f"quota:{number}", tenant_id="ann", limit=number)
+    Audit(engine).record_action(Action.QUOTA_CHANGED, f"quota:{number}", tenant_id="ann", limit=number)
 
 
 @pytest.fixture
@@ -54,15 +54,15 @@ def test_each_change_of_a_document_a_key_and_a_queue_leaves_one_entry(
 ) -> None:
     document = arrive(catalog, "first")
     arrive(catalog, "first")  # the same bytes again change nothing
-    catalog.replace(arrival("second"), document.id, None)
-    catalog.cancel("ann", document.id)
-    catalog.delete("ann", document.id)
-    catalog.delete("ann", document.id)
+    catalog.replace_document(arrival("second"), document.id, None)
+    catalog.cancel_latest_version("ann", document.id)
+    catalog.delete_document("ann", document.id)
+    catalog.delete_document("ann", document.id)
     keys = ApiKeys(engine)
-    key, secret = keys.issue("ann", "a reader")
-    assert (keys.revoke("ann", key.id), keys.revoke("ann", key.id)) == (True, False)
-    jobs.pause(JobKind.EMBED)
-    jobs.resume(JobKind.EMBED)
+    key, secret = keys.issue_key("ann", "a reader")
+    assert (keys.revoke_key("ann", key.id), keys.revoke_key("ann", key.id)) == (True, False)
+    jobs.pause_kind(JobKind.EMBED)
+    jobs.resume_kind(JobKind.EMBED)
     found = logged(engine)[2:]
     of_document, of_key = f"document:{document.id}", f"key:{key.id}"
     assert [(entry.tenant_id, entry.action, entry.object) for entry in found] == [
@@ -118,10 +118,12 @@ def test_the_chain_stays_linear_while_several_processes_write(engine: Engine, ca
 
 def test_details_are_ids_and_figures_of_bounded_length(engine: Engine) -> None:
     audited = Audit(engine)
-    audited.record(Action.QUOTA_CHANGED, "quota:" + "x" * 500, tenant_id="ann", text="y" * 500, many=list(range(500)))
-    audited.record(Action.QUOTA_CHANGED, "quota:1", tenant_id="ann", text="a\0b\ud800", share=0.5, to={"b", "a"})
+    audited.record_action(
+        Action.QUOTA_CHANGED, "quota:" + "x" * 500, tenant_id="ann", text="y" * 500, many=list(range(500))
+    )
+    audited.record_action(Action.QUOTA_CHANGED, "quota:1", tenant_id="ann", text="a\0b\ud800", share=0.5, to={"b", "a"})
     with pytest.raises(TypeError):
-        audited.record(Action.QUOTA_CHANGED, "quota:1", tenant_id="ann", share=float("nan"))
+        audited.record_action(Action.QUOTA_CHANGED, "quota:1", tenant_id="ann", share=float("nan"))
     long, odd = logged(engine)[2:]
     assert [len(long.object), len(long.details["text"]), len(long.details["many"])] == [200, 200, 200]
     assert odd.details == {"text": "a\N{REPLACEMENT CHARACTER}b?", "share": 0.5, "to": ["a", "b"]}
@@ -214,9 +216,9 @@ def test_an_end_that_was_cut_off_with_its_traces_is_found_by_an_anchor(engine: E
 
 def test_old_entries_go_in_good_order_and_the_rest_is_a_chain_still(engine: Engine, log: Audit) -> None:
     first, *_, last = logged(engine)
-    assert log.trim(last.at, most=4) == 4
-    assert log.trim(last.at, most=4) == 2
-    assert log.trim(last.at, most=4) == 0
+    assert log.trim_entries(last.at, max_entries=4) == 4
+    assert log.trim_entries(last.at, max_entries=4) == 2
+    assert log.trim_entries(last.at, max_entries=4) == 0
     left = logged(engine)
     assert [entry.action for entry in left] == ["quota.changed", "audit.trimmed", "audit.trimmed"]
     assert log.verify().faults == ()

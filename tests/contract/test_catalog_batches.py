@@ -48,24 +48,24 @@ def test_a_batch_counts_what_became_of_its_files_and_is_completed_when_it_is_clo
     fail(jobs)
     seen = found(batches, batch)
     assert seen.tally.documents == {VersionState.READY: 1, VersionState.SEARCHABLE: 1, VersionState.FAILED: 1}
-    assert (seen.batch.received, seen.total, seen.finished, seen.state) == (3, 3, 2, BatchState.OPEN)
+    assert (seen.batch.received, seen.total_count, seen.finished_count, seen.state) == (3, 3, 2, BatchState.OPEN)
     assert (seen.tally.chunks, seen.tally.chunks_embedded, seen.tally.tokens) == (6, 2, 12)
     assert 0.6 < seen.fraction < 0.7
     assert batches.close("ann", batch.id).state is BatchState.PROCESSING
     embedded(jobs)
     assert found(batches, batch).state is BatchState.COMPLETED
-    assert (found(batches, batch).fraction, found(batches, batch).ended) == (1.0, True)
+    assert (found(batches, batch).fraction, found(batches, batch).has_ended) == (1.0, True)
     assert batches.close("ann", batch.id).state is BatchState.COMPLETED
 
 
 def test_a_batch_of_a_known_size_is_completed_when_so_many_files_are_at_an_end(
     catalog: Catalog, jobs: Jobs, batches: Batches
 ) -> None:
-    batch, _ = batches.create("ann", expected=2)
+    batch, _ = batches.create("ann", expected_files=2)
     accept(catalog, "a", batch_id=batch.id)
     fail(jobs)
     assert (found(batches, batch).state, found(batches, batch).fraction) == (BatchState.OPEN, 0.5)
-    batches.record_refused_file("ann", batch.id, "b.png", UNKNOWN_TYPE)
+    batches.record_rejected_file("ann", batch.id, "b.png", UNKNOWN_TYPE)
     assert found(batches, batch).state is BatchState.COMPLETED
 
 
@@ -80,7 +80,7 @@ def test_bytes_that_were_there_are_duplicates_and_the_same_file_sent_again_count
     for content in ("old", "new", "old", "new"):
         accept(catalog, content, batch_id=batch.id)
     for _ in range(2):
-        batches.record_refused_file("ann", batch.id, "b.png", UNKNOWN_TYPE)
+        batches.record_rejected_file("ann", batch.id, "b.png", UNKNOWN_TYPE)
     seen = found(batches, batch).batch
     assert (seen.received, seen.duplicates, seen.refused) == (3, 1, 1)
 
@@ -99,7 +99,7 @@ def test_a_file_that_failed_and_is_sent_again_is_what_became_of_it_last(
 def test_uploads_at_once_are_each_counted(catalog: Catalog, batches: Batches, batch: Batch) -> None:
     works = [lambda n=n: accept(catalog, f"text {n}", batch_id=batch.id) for n in range(6)]
     assert not [end for end in at_once(*works) if isinstance(end, Exception)]
-    assert (found(batches, batch).batch.received, found(batches, batch).tally.unfinished) == (6, 6)
+    assert (found(batches, batch).batch.received, found(batches, batch).tally.unfinished_count) == (6, 6)
 
 
 def test_a_closed_batch_takes_no_more_files_and_none_is_kept(catalog: Catalog, batches: Batches, batch: Batch) -> None:
@@ -107,7 +107,7 @@ def test_a_closed_batch_takes_no_more_files_and_none_is_kept(catalog: Catalog, b
     with pytest.raises(BatchStateError, match="closed"):
         accept(catalog, "late", batch_id=batch.id)
     with pytest.raises(BatchStateError, match="closed"):
-        batches.require_open("ann", batch.id)
+        batches.require_open_batch("ann", batch.id)
     with pytest.raises(BatchNotFoundError):
         accept(catalog, "lost", batch_id="unknown")
     assert catalog.list_documents("ann") == []
@@ -116,7 +116,7 @@ def test_a_closed_batch_takes_no_more_files_and_none_is_kept(catalog: Catalog, b
 def test_failures_are_listed_in_order_of_arrival_page_by_page(
     catalog: Catalog, jobs: Jobs, batches: Batches, batch: Batch
 ) -> None:
-    batches.record_refused_file("ann", batch.id, "0.png", UNKNOWN_TYPE)
+    batches.record_rejected_file("ann", batch.id, "0.png", UNKNOWN_TYPE)
     broken = [accept(catalog, content, batch_id=batch.id).document.id for content in "abcd"]
     fail(jobs)
     searchable(jobs)
@@ -134,7 +134,7 @@ def test_a_deleted_document_leaves_its_name_in_no_batch(
     catalog: Catalog, batches: Batches, batch: Batch, engine: Engine
 ) -> None:
     document = accept(catalog, "secret", batch_id=batch.id).document
-    catalog.delete("ann", document.id)
+    catalog.delete_document("ann", document.id)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT name FROM batch_entries").scalars().all() == [""]
     assert found(batches, batch).tally.documents == {VersionState.DELETED: 1}
@@ -158,7 +158,7 @@ def test_cancelling_stops_what_is_not_ready_in_one_step_and_keeps_what_is(
         jobs.record_progress(running, VersionState.CHUNKING)
     assert [job.document_id for job in jobs.claim(JobKind.INGEST, limit=10)] == [other.id]
     assert jobs.claim(JobKind.EMBED, limit=10) == []
-    assert jobs.count_unfinished()[JobKind.COLLECT] == 3
+    assert jobs.count_unfinished_jobs()[JobKind.COLLECT] == 3
     assert catalog.load_document("ann", ids[1]).active_version_id is None
     assert batches.cancel("ann", batch.id) == seen
     with pytest.raises(BatchStateError, match="cancelled"):
@@ -179,7 +179,7 @@ def test_cancelling_a_replacement_leaves_the_content_that_is_searched(
     document = arrive(catalog, "old")
     searchable(jobs)
     embedded(jobs)
-    catalog.replace(arrival("new", batch_id=batch.id), document.id, None)
+    catalog.replace_document(arrival("new", batch_id=batch.id), document.id, None)
     batches.cancel("ann", batch.id)
     after = catalog.load_document("ann", document.id)
     assert (after.version.id, after.active_version_id) == (document.version.id, document.version.id)
@@ -207,12 +207,18 @@ def test_an_upload_and_a_cancellation_at_once_leave_nothing_of_the_batch_under_w
     refused = [end for end in ends if isinstance(end, Exception)]
     assert all(isinstance(end, BatchStateError) for end in refused)
     seen = found(batches, batch)
-    assert seen.tally.unfinished == 0
+    assert seen.tally.unfinished_count == 0
     assert seen.batch.received == len(catalog.list_documents("ann")) == 4 - len(refused)
 
 
 def test_another_tenant_finds_no_batch(catalog: Catalog, batches: Batches, batch: Batch) -> None:
-    for ask in (batches.load_progress, batches.close, batches.cancel, batches.list_failures, batches.require_open):
+    for ask in (
+        batches.load_progress,
+        batches.close,
+        batches.cancel,
+        batches.list_failures,
+        batches.require_open_batch,
+    ):
         with pytest.raises(BatchNotFoundError) as theirs:
             ask("bob", batch.id)
         with pytest.raises(BatchNotFoundError) as unknown:

@@ -56,17 +56,17 @@ def test_a_lease_that_a_clock_behind_has_given_is_not_taken_away(catalog: Catalo
     arrive(catalog)
     with elsewhere(-HOUR_SECONDS):
         (job,) = jobs.claim(JobKind.INGEST)
-        assert jobs.recover(all_running=False) == 0
-    assert jobs.recover(all_running=False) == 0
+        assert jobs.requeue_lost_jobs(include_all_running=False) == 0
+    assert jobs.requeue_lost_jobs(include_all_running=False) == 0
     with elsewhere(-HOUR_SECONDS):
         jobs.extend_leases([job])
-    assert jobs.recover(all_running=False) == 0
+    assert jobs.requeue_lost_jobs(include_all_running=False) == 0
     with elsewhere(-HOUR_SECONDS):
         jobs.extend_lease(job)
-    assert jobs.recover(all_running=False) == 0
+    assert jobs.requeue_lost_jobs(include_all_running=False) == 0
     with elsewhere(HOUR_SECONDS):
-        assert jobs.recover(all_running=False) == 0
-    jobs.require_held(job)
+        assert jobs.requeue_lost_jobs(include_all_running=False) == 0
+    jobs.require_lease(job)
 
 
 @pytest.mark.parametrize("ahead", [-HOUR_SECONDS, HOUR_SECONDS])
@@ -83,7 +83,7 @@ def test_pauses_and_leases_are_as_long_as_they_should_be(
             pause(job, AWAY)
         assert 0 < seconds_until(engine, "not_before") <= 5
     with elsewhere(ahead):
-        catalog.delete("ann", document.id)
+        catalog.delete_document("ann", document.id)
     assert seconds_until(engine, "not_before") <= 70
 
 

@@ -56,7 +56,7 @@ def test_a_question_counts_once_in_each_collection_that_it_read_with_all_that_it
     answered(engine, "r1", "user:eve", spent, whale)
 
     def shown(owner: str | None, tenant: str = "ann") -> list[CollectionUsage]:
-        return UsageByCollection(engine).sum_usage(tenant, owner=owner, since=0.0, until=50.0)
+        return UsageByCollection(engine).sum_usage(tenant, owner=owner, start_time=0.0, end_time=50.0)
 
     assert shown(None) == [CollectionUsage("whale", 2, 1100, 10, 2.5), CollectionUsage("plan", 2, 101, 11, 0.5)]
     assert shown("user:bob") == [CollectionUsage("plan", 1, 1, 1, 0.0)]

@@ -71,21 +71,21 @@ def test_the_rows_behind_single_cells_come_back_also_those_of_other_tables(kept:
 
 
 def test_keeping_an_answer_again_makes_no_second_turn(kept: Conversations) -> None:
-    talk = kept.start("ann", "Why?")
+    talk = kept.start_conversation("ann", "Why?")
     first = kept.store_answer(answer("a", talk))
     assert kept.store_answer(answer("a", talk)) == first
     assert kept.load_conversation("ann", talk).turns == first.turn == 1
 
 
 def test_answers_at_once_are_turns_of_their_own(kept: Conversations) -> None:
-    talk = kept.start("ann", "Why?")
+    talk = kept.start_conversation("ann", "Why?")
     ends = at_once(*(lambda n=n: kept.store_answer(answer(f"{n}", talk)).turn for n in range(6)))
     assert sorted(map(str, ends)) == list("123456")
     assert [each.turn for each in kept.list_turns("ann", talk)] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_conversation_is_listed_newest_first_once_something_was_answered_in_it(kept: Conversations) -> None:
-    first, second, _ = (kept.start("ann", f"Question\n {number}?") for number in range(3))
+    first, second, _ = (kept.start_conversation("ann", f"Question\n {number}?") for number in range(3))
     for talk in (first, second):
         kept.store_answer(answer(f"in {talk}"[:36], talk))
     assert [each.title for each in kept.list_conversations("ann")] == ["Question 1?", "Question 0?"]
@@ -95,19 +95,19 @@ def test_a_conversation_is_listed_newest_first_once_something_was_answered_in_it
 
 
 def test_the_end_of_a_long_conversation_is_read_and_not_all_of_it(kept: Conversations) -> None:
-    talk = kept.start("ann", "0?")
+    talk = kept.start_conversation("ann", "0?")
     for number in range(60):
         kept.store_answer(answer(f"{number}", talk, question=f"{number:02}?", text=f"Answer {number:02}."))
-    assert kept.list_last_exchanges("ann", talk, characters=30) == [
+    assert kept.list_last_exchanges("ann", talk, max_characters=30) == [
         Exchange("57?", "Answer 57."),
         Exchange("58?", "Answer 58."),
         Exchange("59?", "Answer 59."),
     ]
-    assert len(kept.list_last_exchanges("ann", talk, characters=10_000)) == 60
+    assert len(kept.list_last_exchanges("ann", talk, max_characters=10_000)) == 60
 
 
 def test_an_answer_that_was_deleted_is_in_its_conversation_no_more(kept: Conversations) -> None:
-    talk = kept.start("ann", "Why?")
+    talk = kept.start_conversation("ann", "Why?")
     for identifier in "abc":
         kept.store_answer(answer(identifier, talk))
     kept.delete_answer("ann", "b")
@@ -118,9 +118,9 @@ def test_an_answer_that_was_deleted_is_in_its_conversation_no_more(kept: Convers
 
 
 def test_with_a_conversation_go_its_answers_and_a_late_one_belongs_to_none(kept: Conversations) -> None:
-    talk = kept.start("ann", "Why?")
+    talk = kept.start_conversation("ann", "Why?")
     kept.store_answer(answer("a", talk))
-    kept.delete("ann", talk)
+    kept.delete_conversation("ann", talk)
     with pytest.raises(AnswerNotFoundError):
         kept.load_answer("ann", "a")
     with pytest.raises(ConversationNotFoundError):
@@ -131,16 +131,16 @@ def test_with_a_conversation_go_its_answers_and_a_late_one_belongs_to_none(kept:
 
 
 def test_another_tenants_answers_and_conversations_are_none(kept: Conversations) -> None:
-    talk = kept.start("ann", "Why?")
+    talk = kept.start_conversation("ann", "Why?")
     kept.store_answer(answer("a", talk))
     for use in (kept.load_answer, kept.delete_answer):
         with pytest.raises(AnswerNotFoundError):
             use("bob", "a")
-    for read in (kept.load_conversation, kept.list_turns, kept.delete):
+    for read in (kept.load_conversation, kept.list_turns, kept.delete_conversation):
         with pytest.raises(ConversationNotFoundError):
             read("bob", talk)
     with pytest.raises(ConversationNotFoundError):
-        kept.list_last_exchanges("bob", talk, characters=10)
+        kept.list_last_exchanges("bob", talk, max_characters=10)
     assert kept.store_answer(answer("b", talk, tenant_id="bob")).conversation_id is None
     assert [each.id for each in kept.list_turns("ann", talk)] == ["a"]
 
@@ -148,13 +148,13 @@ def test_another_tenants_answers_and_conversations_are_none(kept: Conversations)
 def test_what_was_kept_for_its_time_goes_and_a_conversation_that_is_used_stays_whole(
     kept: Conversations, engine: Engine
 ) -> None:
-    old, used = kept.start("ann", "old"), kept.start("ann", "used")
+    old, used = kept.start_conversation("ann", "old"), kept.start_conversation("ann", "used")
     kept.store_answer(answer("1", old, created_at=9 * DAY_SECONDS))
     kept.store_answer(answer("2", used, created_at=9 * DAY_SECONDS))
     kept.store_answer(answer("3", used, created_at=99 * DAY_SECONDS))
     kept.store_answer(answer("4", created_at=69 * DAY_SECONDS))
     kept.store_answer(answer("5", created_at=71 * DAY_SECONDS))
-    assert Expiry(engine, clock=lambda: 100 * DAY_SECONDS).delete_expired(Retention(30, 90)) == {
+    assert Expiry(engine, clock=lambda: 100 * DAY_SECONDS).delete_expired_records(Retention(30, 90)) == {
         "conversations": 1,
         "answers": 1,
     }
@@ -169,7 +169,7 @@ def test_what_was_kept_for_its_time_goes_and_a_conversation_that_is_used_stays_w
 def test_which_documents_were_deleted(kept: Conversations, engine: Engine) -> None:
     catalog = Catalog(engine)
     gone, there = arrive(catalog, "gone"), arrive(catalog, "there")
-    catalog.delete("ann", gone.id)
+    catalog.delete_document("ann", gone.id)
     assert kept.list_withheld_documents({gone.id, there.id, "unknown"}) == {gone.id}
 
 
@@ -177,16 +177,16 @@ def test_a_run_ends_with_its_answer_in_its_conversation_and_deleting_either_leav
     kept: Conversations, engine: Engine
 ) -> None:
     runs, jobs, log = Runs(engine), Jobs(engine), RunLog(engine)
-    talk = kept.start("ann", "Why?")
+    talk = kept.start_conversation("ann", "Why?")
     ids = []
     for _ in range(2):
         asked = RunRequest("ann", "Why?", history=[{"role": "user", "text": "Hm."}], conversation_id=talk)
         run = runs.create(asked)[0]
         assert (run.history, run.conversation_id) == ([{"role": "user", "text": "Hm."}], talk)
         (job,) = jobs.claim(JobKind.RUN)
-        log.start(job)
+        log.start_run(job)
         given = answer(run.id, talk)
-        log.finish(job, RunState.COMPLETED, given.body, seconds=1.0, kept=given)
+        log.finish_run(job, RunState.COMPLETED, given.body, seconds=1.0, stored_answer=given)
         ids.append(run.id)
     assert [each.id for each in kept.list_turns("ann", talk)] == ids
     kept.delete_answer("ann", ids[0])
@@ -199,10 +199,10 @@ def test_a_run_that_was_cancelled_keeps_no_answer(kept: Conversations, engine: E
     runs, jobs, log = Runs(engine), Jobs(engine), RunLog(engine)
     run = runs.create(RunRequest("ann", "Why?"))[0]
     (job,) = jobs.claim(JobKind.RUN)
-    log.start(job)
+    log.start_run(job)
     runs.cancel("ann", run.id)
     with pytest.raises(LeaseLostError):
-        log.finish(job, RunState.COMPLETED, {"text": "x"}, seconds=1.0, kept=answer(run.id))
+        log.finish_run(job, RunState.COMPLETED, {"text": "x"}, seconds=1.0, stored_answer=answer(run.id))
     with pytest.raises(AnswerNotFoundError):
         kept.load_answer("ann", run.id)
 
@@ -222,4 +222,4 @@ def test_the_same_question_in_another_conversation_is_another_request(
     first: dict[str, Any], second: dict[str, Any], is_same: bool
 ) -> None:
     one, other = RunRequest("ann", "Why?", **first), RunRequest("ann", "Why?", **second)
-    assert (one.asked_sha256 == other.asked_sha256) is is_same
+    assert (one.request_sha256 == other.request_sha256) is is_same

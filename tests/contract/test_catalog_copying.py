@@ -43,11 +43,11 @@ def test_every_row_is_copied_there_and_back_and_numbering_goes_on(
     searchable(jobs)
     embedded(jobs)
     accept(catalog, "b", tenant="bob")
-    ApiKeys(engine).issue("ann", "a key")
+    ApiKeys(engine).issue_key("ann", "a key")
     before = rows(engine)
     assert copy_catalog(engine, copy) == sum(map(len, before.values()))
     assert rows(copy) == before
-    catalog.delete("ann", catalog.list_documents("ann")[0].id)
+    catalog.delete_document("ann", catalog.list_documents("ann")[0].id)
     accept(catalog, "c")
     copy_catalog(copy, engine)
     assert rows(engine) == before

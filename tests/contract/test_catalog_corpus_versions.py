@@ -36,7 +36,7 @@ def test_what_is_uploaded_counts_when_it_can_be_found(catalog: Catalog, jobs: Jo
     (job,) = jobs.claim(JobKind.EMBED)
     jobs.record_progress(job, VersionState.EMBEDDING, chunks_embedded=1)
     assert counted() == 1
-    jobs.hand_back(job)
+    jobs.release_job(job)
     embedded(jobs)
     assert counted() == 1
 
@@ -45,7 +45,7 @@ def test_a_replacement_counts_when_it_takes_the_place(catalog: Catalog, jobs: Jo
     document = arrive(catalog)
     searchable(jobs)
     embedded(jobs)
-    catalog.replace(arrival("b"), document.id, None)
+    catalog.replace_document(arrival("b"), document.id, None)
     searchable(jobs)
     counted()
     embedded(jobs)
@@ -59,9 +59,9 @@ def test_deletion_counts_and_so_does_what_it_removes(
     searchable(jobs)
     embedded(jobs)
     counted()
-    deleted = catalog.delete("ann", document.id)
+    deleted = catalog.delete_document("ann", document.id)
     assert counted() == 1
-    catalog.record_removal(deleted.leaving[0], chunks=1, size=1, complete=False)
+    catalog.record_removal(deleted.leaving[0], chunk_count=1, size_bytes=1, is_complete=False)
     assert counted() == 1
     wake(engine)
     (job,) = jobs.claim(JobKind.COLLECT)
@@ -73,7 +73,7 @@ def test_cancelling_what_can_be_found_counts(catalog: Catalog, jobs: Jobs, count
     document = arrive(catalog)
     searchable(jobs)
     counted()
-    catalog.cancel("ann", document.id)
+    catalog.cancel_latest_version("ann", document.id)
     assert counted() == 1
 
 
@@ -90,6 +90,6 @@ def test_cancelling_a_batch_counts(catalog: Catalog, jobs: Jobs, engine: Engine,
 
 def test_commits_at_once_are_all_counted(catalog: Catalog, jobs: Jobs) -> None:
     documents = [arrive(catalog, f"text {number}") for number in range(6)]
-    ends = at_once(*(lambda document=document: catalog.delete("ann", document.id) for document in documents))
+    ends = at_once(*(lambda document=document: catalog.delete_document("ann", document.id) for document in documents))
     assert not [end for end in ends if isinstance(end, Exception)]
     assert catalog.load_corpus_version("ann") == 6

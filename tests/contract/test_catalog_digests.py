@@ -54,13 +54,13 @@ def test_digests_are_recorded_in_the_commit_that_makes_a_version_searchable(
     assert found.keys() == {version}
     assert found[version]["text.txt"] == Digest.from_content(LONG)
     assert found[version]["tables.0.parquet"] == Digest.from_content(b"tables.0.parquet")
-    assert digests.count_undigested() == 0
+    assert digests.count_undigested_versions() == 0
 
 
 def test_a_worker_that_lost_its_job_records_nothing(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
     document = accept(catalog, "a").document
     (job,) = jobs.claim(JobKind.INGEST)
-    catalog.delete("ann", document.id)
+    catalog.delete_document("ann", document.id)
     report = IngestReport(
         job, None, None, 4, 1, digests={key(document.version.id, "text.txt"): Digest.from_content(LONG)}
     )
@@ -75,14 +75,14 @@ def test_versions_of_an_earlier_release_are_listed_counted_and_given_digests_onc
     for content in "abc":
         accept(catalog, content)
         searchable(jobs)
-    first, second, third = digests.list_undigested("", 10)
-    assert digests.list_undigested(first.version_id, 1) == [second]
-    assert digests.count_undigested() == 3
+    first, second, third = digests.list_undigested_versions("", 10)
+    assert digests.list_undigested_versions(first.version_id, 1) == [second]
+    assert digests.count_undigested_versions() == 3
     version = second.version_id
-    assert digests.add_missing(second, {key(version, "text.txt"): Digest.from_content(b"as it is")})
-    assert digests.add_missing(second, {key(version, "text.txt"): Digest.from_content(b"as it is later")})
+    assert digests.add_missing_digests(second, {key(version, "text.txt"): Digest.from_content(b"as it is")})
+    assert digests.add_missing_digests(second, {key(version, "text.txt"): Digest.from_content(b"as it is later")})
     assert digests.load_digests([version])[version]["text.txt"] == Digest.from_content(b"as it is")
-    assert digests.list_undigested("", 10) == [first, third]
+    assert digests.list_undigested_versions("", 10) == [first, third]
 
 
 def test_digests_hold_while_a_version_is_ingested_again(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
@@ -93,12 +93,12 @@ def test_digests_hold_while_a_version_is_ingested_again(engine: Engine, catalog:
     assert digests.load_digests([version]) == before
     (job,) = jobs.claim(JobKind.INGEST)
     assert digests.load_digests([version]) == before
-    assert digests.count_undigested() == 0
+    assert digests.count_undigested_versions() == 0
     written = {
         key(version, "text.txt"): Digest.from_content(b"other words"),
         key(version, "text.json"): Digest.from_content(b"{}"),
     }
-    catalog.replace_digests({job: written})
+    catalog.replace_version_digests({job: written})
     assert digests.load_digests([version])[version]["text.txt"] == Digest.from_content(b"other words")
     assert jobs.finish_ingest([IngestReport(job, None, None, 4, 1, digests=written)]) == []
     assert digests.load_digests([version])[version]["text.txt"] == Digest.from_content(b"other words")
@@ -109,7 +109,7 @@ def test_a_version_that_is_ingested_for_the_first_time_has_no_digests_to_renew(
 ) -> None:
     version = accept(catalog, "a").document.version.id
     (job,) = jobs.claim(JobKind.INGEST)
-    catalog.replace_digests({job: {key(version, "text.txt"): Digest.from_content(b"words")}})
+    catalog.replace_version_digests({job: {key(version, "text.txt"): Digest.from_content(b"words")}})
     assert rows(engine) == 0
 
 
@@ -120,15 +120,15 @@ def test_digests_are_out_of_date_once_the_previous_release_has_ingested_the_vers
     version, other = (ingested(catalog, jobs, content, "text.txt", "tables.json") for content in "ab")
     ingested_by_the_previous_release(engine, jobs, version)
     assert digests.load_digests([version, other]).keys() == {other}
-    assert digests.select_possible_holders("tables.7.parquet", [version, other]) == {version}
+    assert digests.select_candidate_versions("tables.7.parquet", [version, other]) == {version}
     required = {each.key: each.sha256 for each in CatalogCopies(engine).list_files({}) if version in each.key}
     assert required[key(version, "text.txt")] is None
-    (lacking,) = digests.list_undigested("", 10)
+    (lacking,) = digests.list_undigested_versions("", 10)
     assert lacking.version_id == version
-    assert digests.count_undigested() == 1
-    assert digests.add_missing(lacking, {key(version, "text.txt"): Digest.from_content(b"other words")})
+    assert digests.count_undigested_versions() == 1
+    assert digests.add_missing_digests(lacking, {key(version, "text.txt"): Digest.from_content(b"other words")})
     assert digests.load_digests([version])[version] == {"text.txt": Digest.from_content(b"other words")}
-    assert digests.count_undigested() == 0
+    assert digests.count_undigested_versions() == 0
 
 
 def test_digests_of_files_that_were_read_before_another_ingest_are_not_recorded(
@@ -137,9 +137,9 @@ def test_digests_of_files_that_were_read_before_another_ingest_are_not_recorded(
     digests = ContentDigests(engine)
     accept(catalog, "a")
     searchable(jobs)
-    (lacking,) = digests.list_undigested("", 10)
+    (lacking,) = digests.list_undigested_versions("", 10)
     ingested_by_the_previous_release(engine, jobs, lacking.version_id)
-    assert not digests.add_missing(
+    assert not digests.add_missing_digests(
         lacking, {key(lacking.version_id, "text.txt"): Digest.from_content(b"the words before")}
     )
     assert rows(engine) == 0
@@ -153,8 +153,8 @@ def test_versions_without_tables_are_told_apart_without_reading_a_file(
     tabular = ingested(catalog, jobs, "b", "text.txt", "tables.json")
     accept(catalog, "c")
     searchable(jobs)
-    (older,) = (each.version_id for each in digests.list_undigested("", 10))
-    assert digests.select_possible_holders("tables.json", [plain, tabular, older]) == {tabular, older}
+    (older,) = (each.version_id for each in digests.list_undigested_versions("", 10))
+    assert digests.select_candidate_versions("tables.json", [plain, tabular, older]) == {tabular, older}
 
 
 def test_digests_are_forgotten_with_their_version(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
@@ -164,7 +164,7 @@ def test_digests_are_forgotten_with_their_version(engine: Engine, catalog: Catal
     assert digests.load_digests([version]) == {}
     assert digests.load_digests([other]).keys() == {other}
     document = next(each for each in catalog.list_documents("ann") if each.version.id == other)
-    catalog.delete("ann", document.id)
+    catalog.delete_document("ann", document.id)
     assert digests.delete_orphaned_digests() == 2
     assert rows(engine) == 0
 
@@ -178,6 +178,6 @@ def test_a_backup_names_the_files_of_a_version_by_its_digests(engine: Engine, ca
     assert all(each.required for each in derived.values())
     accept(catalog, "b")
     searchable(jobs)
-    (older,) = (each.version_id for each in ContentDigests(engine).list_undigested("", 10))
+    (older,) = (each.version_id for each in ContentDigests(engine).list_undigested_versions("", 10))
     named = {each.key: each.required for each in CatalogCopies(engine).list_files({}) if older in each.key}
     assert named == {key(older, "text.txt"): True, key(older, "text.json"): True, key(older, "text.positions"): False}

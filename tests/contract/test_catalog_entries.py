@@ -14,7 +14,7 @@ from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import Document, DocumentChange, EmbedReport, Entry, IngestReport, VersionState
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
 from ingest.storage.jobs.jobs import Jobs
-from ingest.storage.operations.leftovers import Leftovers
+from ingest.storage.operations.leftovers import UnusedContent
 from ingest.storage.queue.records import Job, JobKind
 from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.quotas.store import Quotas
@@ -31,7 +31,7 @@ def ingested(jobs: Jobs, job: Job, *paths: str, entries: Collection[Entry] = ())
     """End an ingest with these entries, and return the keys of blobs that nobody has."""
     unused: list[str] = []
     found = (*(entry(path) for path in paths), *entries)
-    assert jobs.finish_ingest([IngestReport(job, None, None, 1, 2, (), found)], unused=unused.append) == []
+    assert jobs.finish_ingest([IngestReport(job, None, None, 1, 2, (), found)], on_unused_blob=unused.append) == []
     return unused
 
 
@@ -62,7 +62,7 @@ def test_entries_are_documents_in_the_commit_that_makes_their_container_searchab
 def test_a_worker_that_lost_its_lease_makes_no_entries(catalog: Catalog, jobs: Jobs) -> None:
     document = arrive(catalog, "zip")
     (job,) = jobs.claim(JobKind.INGEST)
-    catalog.delete("ann", document.id)
+    catalog.delete_document("ann", document.id)
     assert jobs.finish_ingest([IngestReport(job, None, None, 1, 2, (), (entry("a.txt"),))]) == [job]
     assert catalog.list_documents("ann") == []
 
@@ -70,8 +70,8 @@ def test_a_worker_that_lost_its_lease_makes_no_entries(catalog: Catalog, jobs: J
 def test_an_entry_deleted_alone_has_another_id_when_its_container_brings_it_again(catalog: Catalog, jobs: Jobs) -> None:
     document = container(catalog, jobs, "a.txt")
     first = paths(catalog, document)["a.txt"]
-    catalog.delete("ann", first.id)
-    catalog.replace(arrival("zip2"), document.id, None)
+    catalog.delete_document("ann", first.id)
+    catalog.replace_document(arrival("zip2"), document.id, None)
     (job,) = [job for job in jobs.claim(JobKind.INGEST, limit=9) if job.document_id == document.id]
     ingested(jobs, job, "a.txt")
     embedded(jobs)
@@ -86,14 +86,14 @@ def test_a_replacement_takes_its_entries_when_it_is_ready_and_not_before(
     for job in jobs.claim(JobKind.INGEST, limit=9):
         ingested(jobs, job)
         embedded(jobs)
-    catalog.replace(arrival("zip2"), document.id, None)
+    catalog.replace_document(arrival("zip2"), document.id, None)
     (job,) = jobs.claim(JobKind.INGEST)
     ingested(jobs, job, "same.txt", "new.txt", entries=[entry("other.txt", "changed")])
     assert set(paths(catalog, document)) == {"same.txt", "other.txt", "gone.txt"}
-    assert Leftovers(engine).select_unknown_originals({"blob-new.txt-", "blob-never"}) == {"blob-never"}
+    assert UnusedContent(engine).select_unknown_originals({"blob-new.txt-", "blob-never"}) == {"blob-never"}
     (job,) = jobs.claim(JobKind.EMBED)
     unused: list[str] = []
-    jobs.finish_embed([EmbedReport(job, 12, chunks_indexed=2)], unused=unused.append)
+    jobs.finish_embed([EmbedReport(job, 12, chunks_indexed=2)], on_unused_blob=unused.append)
     after = paths(catalog, document)
     assert set(after) == {"same.txt", "other.txt", "new.txt"}
     assert after["same.txt"].version.id == before["same.txt"].version.id
@@ -111,11 +111,11 @@ def test_the_family_of_a_container_is_deleted_together_and_each_has_a_receipt(ca
     for job in jobs.claim(JobKind.INGEST, limit=9):
         ingested(jobs, job, *(["deep.txt"] if job.document_id == inner.id else []))
     family = [*paths(catalog, document).values(), *paths(catalog, inner).values()]
-    deleted = catalog.delete("ann", document.id)
+    deleted = catalog.delete_document("ann", document.id)
     assert (deleted.receipt.entries, len(family), catalog.list_documents("ann")) == (3, 3, [])
     for each in family:
         assert catalog.load_deletion("ann", each.id).document_id == each.id
-    assert catalog.delete("ann", document.id).receipt == deleted.receipt
+    assert catalog.delete_document("ann", document.id).receipt == deleted.receipt
 
 
 def test_what_is_stored_is_counted_for_entries_and_given_back_with_them(
@@ -129,7 +129,7 @@ def test_what_is_stored_is_counted_for_entries_and_given_back_with_them(
 
     document = container(catalog, jobs, "a.txt", "b.txt")
     assert stored() == [3, 9]
-    catalog.delete("ann", document.id)
+    catalog.delete_document("ann", document.id)
     assert stored() == [0, 0]
 
 
@@ -147,13 +147,13 @@ def test_entries_beyond_a_quota_are_omissions_and_their_blobs_are_unused(
 
 def test_a_batch_that_is_closed_takes_the_entries_of_its_files(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
     batches = Batches(engine)
-    batch, _ = batches.create("ann", expected=1)
+    batch, _ = batches.create("ann", expected_files=1)
     accept(catalog, "zip", batch_id=batch.id)
     batches.close("ann", batch.id)
     (job,) = jobs.claim(JobKind.INGEST)
     ingested(jobs, job, "a.txt", "b.txt")
     counted = batches.load_progress("ann", batch.id)
-    assert (counted.batch.received, counted.batch.entries, counted.tally.unfinished) == (3, 2, 3)
+    assert (counted.batch.received, counted.batch.entries, counted.tally.unfinished_count) == (3, 2, 3)
     batches.cancel("ann", batch.id)
     assert all(each.version.state is VersionState.CANCELLED for each in catalog.list_documents("ann"))
 
@@ -164,7 +164,7 @@ def test_a_new_access_list_of_a_container_is_one_of_its_entries_and_tells_the_in
     document = container(catalog, jobs, "a.txt")
     inside = paths(catalog, document)["a.txt"]
     change = DocumentChange(readers=frozenset({"user:bob"}), changed=frozenset({"readers"}))
-    catalog.change("ann", document.id, change, None)
+    catalog.change_document("ann", document.id, change, None)
     assert set(catalog.list_unsynced_readers()) == {document.id, inside.id}
     with pytest.raises(DocumentNotFoundError):
         catalog.load_document("ann", inside.id, readers=frozenset({"user:ann"}))
@@ -183,7 +183,7 @@ def test_a_container_deleted_while_its_ingest_ends_leaves_no_entry(catalog: Cata
     for number in range(5):
         document = arrive(catalog, f"zip {number}")
         (job,) = jobs.claim(JobKind.INGEST)
-        at_once(partial(ingested_or_lost, jobs, job), partial(catalog.delete, "ann", document.id))
+        at_once(partial(ingested_or_lost, jobs, job), partial(catalog.delete_document, "ann", document.id))
     assert catalog.list_documents("ann") == []
 
 

@@ -17,7 +17,7 @@ from ingest.storage.errors import (
     StoredFileNotFoundError,
 )
 from ingest.storage.operations.copying import CatalogCopies
-from ingest.storage.operations.leftovers import Leftovers
+from ingest.storage.operations.leftovers import UnusedContent
 from ingest.storage.uploads.files import FileRemoval, Files
 from tests.support.catalogs import RemovedBlobs, accept, arrival, stored
 
@@ -28,7 +28,7 @@ OTHER = replace(ANN, key_id="y")
 def test_bytes_of_a_file_are_known_to_upkeep_and_backups_until_they_are_removed(engine: Engine) -> None:
     files, removed = Files(engine), RemovedBlobs()
     files.add(stored("file-1"))
-    assert Leftovers(engine).select_unknown_originals({"blob-of-file-1", "blob-never"}) == {"blob-never"}
+    assert UnusedContent(engine).select_unknown_originals({"blob-of-file-1", "blob-never"}) == {"blob-never"}
     assert "blob-of-file-1" in {each.key for each in CatalogCopies(engine).list_files({})}
     removal = FileRemoval(engine, removed.remove)
     assert (removal.remove_deleted_files(), removed.keys) == (0, [])
@@ -50,12 +50,12 @@ def test_a_file_is_its_owners_until_a_document_is_made_of_it(engine: Engine, cat
             files.load_file(stranger, "file-1")
         assert files.list_files(stranger) == []
     Collections(engine).create("ann", "open", CollectionSettings())
-    document = catalog.accept(replace(arrival(collection="open"), file_id="file-1")).document
+    document = catalog.accept_upload(replace(arrival(collection="open"), file_id="file-1")).document
     assert files.load_file(OTHER, "file-1").id == "file-1"
     assert [each.id for each in files.list_files(OTHER)] == ["file-1"]  # once, and not as a document besides
-    assert files.load_named_files("ann", [document.id])[document.id].id == "file-1"
+    assert files.load_document_files("ann", [document.id])[document.id].id == "file-1"
     assert files.find_document(OTHER, "open", "file-1") == document.id
-    Grants(engine).grant("ann", "open", "user:eve", Role.READER)
+    Grants(engine).grant_role("ann", "open", "user:eve", Role.READER)
     with pytest.raises(StoredFileNotFoundError):
         files.load_file(OTHER, "file-1")
     assert files.find_document(OTHER, "open", "file-1") is None
@@ -65,11 +65,11 @@ def test_no_document_is_made_of_a_file_or_in_a_collection_that_is_not_there(engi
     Files(engine).add(stored("file-1"))
     of_file = replace(arrival(collection="new"), file_id="file-1")
     with pytest.raises(CollectionNotFoundError):
-        catalog.accept(of_file)
+        catalog.accept_upload(of_file)
     Collections(engine).create("ann", "new", CollectionSettings())
     Files(engine).delete("ann", "file-1")
     with pytest.raises(StoredFileNotFoundError):
-        catalog.accept(of_file)
+        catalog.accept_upload(of_file)
     assert catalog.list_documents("ann") == []
 
 
@@ -77,7 +77,7 @@ def test_the_same_bytes_sent_as_an_upload_and_as_files_are_documents_apart(engin
     upload = accept(catalog).document
     for number in (1, 2):
         Files(engine).add(stored(f"file-{number}"))
-    made = [catalog.accept(replace(arrival(), file_id=f"file-{number}")) for number in (1, 2, 1)]
+    made = [catalog.accept_upload(replace(arrival(), file_id=f"file-{number}")) for number in (1, 2, 1)]
     assert [each.created for each in made] == [True, True, False]
     assert len({upload.id, *(each.document.id for each in made)}) == 3
     assert not accept(catalog).created
@@ -91,11 +91,11 @@ def test_files_and_documents_are_listed_together_by_age(engine: Engine, catalog:
     ids = [each.id for each in files.list_files(ANN)]
     assert ids == [document, "file-3", "file-2", "file-1"]
     assert [each.id for each in files.list_files(ANN, newest_first=False)] == ids[::-1]
-    assert [each.id for each in files.list_files(ANN, after="file-3")] == ["file-2", "file-1"]
-    assert [each.id for each in files.list_files(ANN, after=document, limit=1)] == ["file-3"]
-    assert [each.id for each in files.list_files(ANN, newest_first=False, after="file-3")] == [document]
+    assert [each.id for each in files.list_files(ANN, after_id="file-3")] == ["file-2", "file-1"]
+    assert [each.id for each in files.list_files(ANN, after_id=document, limit=1)] == ["file-3"]
+    assert [each.id for each in files.list_files(ANN, newest_first=False, after_id="file-3")] == [document]
     with pytest.raises(StoredFileNotFoundError):
-        files.list_files(ANN, after="file-9")
+        files.list_files(ANN, after_id="file-9")
 
 
 def test_a_collection_is_there_from_its_first_upload_grant_or_creation_until_it_is_deleted(
@@ -103,7 +103,7 @@ def test_a_collection_is_there_from_its_first_upload_grant_or_creation_until_it_
 ) -> None:
     collections = Collections(engine)
     accept(catalog, collection="uploaded")
-    Grants(engine).grant("ann", "granted", "user:eve", Role.READER)
+    Grants(engine).grant_role("ann", "granted", "user:eve", Role.READER)
     made = collections.create("ann", "made", CollectionSettings("Made", "For a test.", "direct", {"a": 1}))
     assert [each.name for each in collections.list_collections("ann")] == ["granted", "made", "uploaded"]
     assert collections.list_collections("bob") == []

@@ -60,23 +60,23 @@ class History:
         self.all_that_waits_is_done()
 
     def upload(self) -> None:
-        self.versions.add(self.catalog.accept(arrival(self.content())).document.version.id)
+        self.versions.add(self.catalog.accept_upload(arrival(self.content())).document.version.id)
 
     def replace(self) -> None:
         for document in self.some_document():
-            replaced = self.catalog.replace(arrival(self.content()), document.id, None).document
+            replaced = self.catalog.replace_document(arrival(self.content()), document.id, None).document
             self.versions.add(replaced.version.id)
 
     def cancel(self) -> None:
         for document in self.some_document():
             try:
-                self.catalog.cancel("ann", document.id)
+                self.catalog.cancel_latest_version("ann", document.id)
             except DocumentStateError:
                 assert document.version.state in (VersionState.READY, VersionState.FAILED, VersionState.CANCELLED)
 
     def delete(self) -> None:
         for document in self.some_document():
-            self.catalog.delete("ann", document.id)
+            self.catalog.delete_document("ann", document.id)
             self.deleted.add(document.id)
             self.whole.discard(document.id)
 
@@ -94,7 +94,7 @@ class History:
     def lose_the_leases(self) -> None:
         """The workers live on and do not know."""
         lapse(self.engine)
-        self.jobs.recover(all_running=False)
+        self.jobs.requeue_lost_jobs(include_all_running=False)
         self.owners.clear()
 
     def lose_the_workers(self) -> None:
@@ -129,7 +129,7 @@ class History:
             self.commits(job, lambda job=job: self.jobs.fail(job, Failure("x", "y")))  # type: ignore[misc]
 
     def searches_find_of_each_document_its_active_version_and_all_of_that(self) -> None:
-        shown = self.catalog.find_visible("ann", self.versions)
+        shown = self.catalog.find_visible_versions("ann", self.versions)
         active = {document.id: document.active_version_id for document in self.documents()}
         assert {v.document_id: v.version_id for v in shown.values()} == {d: v for d, v in active.items() if v}
         assert not self.deleted & set(active)
@@ -146,7 +146,7 @@ class History:
     def whatever_else_is_in_the_index_is_hidden(self) -> None:
         hidden, shown = (
             set(self.catalog.list_hidden_versions("ann")),
-            set(self.catalog.find_visible("ann", self.versions)),
+            set(self.catalog.find_visible_versions("ann", self.versions)),
         )
         assert not hidden & shown
         assert {version for version, chunks in self.points.items() if chunks} <= hidden | shown
@@ -154,19 +154,19 @@ class History:
     def all_that_waits_is_done(self) -> None:
         """And then the index has what is shown and nothing else."""
         self.lose_the_workers()
-        while self.jobs.count_unfinished():
+        while self.jobs.count_unfinished_jobs():
             self.wait()
             for kind in (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT):
                 for job in self.jobs.claim(kind):
                     self.owners[job.id] = job.fence
                     self.do(job)
-        shown = set(self.catalog.find_visible("ann", self.versions))
+        shown = set(self.catalog.find_visible_versions("ann", self.versions))
         assert {version for version, chunks in self.points.items() if chunks} == shown
         assert self.catalog.list_hidden_versions("ann") == []
 
     def do(self, job: Job) -> None:
         """All of a job, by a worker that asks before it writes."""
-        if not self.commits(job, lambda: self.jobs.require_held(job)):
+        if not self.commits(job, lambda: self.jobs.require_lease(job)):
             return
         if job.kind is JobKind.COLLECT:
             if self.catalog.find_removable_version(job.version_id) is not None:
@@ -228,10 +228,10 @@ def test_no_history_breaks_the_fence_or_shows_what_is_not_active_or_swaps_in_wha
 def test_the_fence_keeps_a_worker_that_lost_its_job_to_another_from_every_commit(
     commit: str, catalog: Catalog, jobs: Jobs, engine: Engine
 ) -> None:
-    version = catalog.accept(arrival()).document.version.id
+    version = catalog.accept_upload(arrival()).document.version.id
     (slow,) = jobs.claim(JobKind.INGEST)
     lapse(engine)
-    jobs.recover(all_running=False)
+    jobs.requeue_lost_jobs(include_all_running=False)
     (quick,) = jobs.claim(JobKind.INGEST)
     before = catalog.load_version(version)
     reason = Failure("x", "y")
@@ -240,9 +240,9 @@ def test_the_fence_keeps_a_worker_that_lost_its_job_to_another_from_every_commit
         "finish_ingest": lambda job: finish_ingest(jobs, job, chunks=1),
         "fail": lambda job: jobs.fail(job, reason),
         "retry": lambda job: jobs.retry(job, reason),
-        "hand_back": jobs.hand_back,
+        "hand_back": jobs.release_job,
         "extend": jobs.extend_lease,
-        "check": jobs.require_held,
+        "check": jobs.require_lease,
     }
     with pytest.raises(LeaseLostError):
         attempts[commit](slow)

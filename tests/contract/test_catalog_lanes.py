@@ -42,7 +42,7 @@ def slow_of_another_tenant(catalog: Catalog, jobs: Jobs) -> str:
         if job.version_id == version:
             jobs.requeue_in_lane(job, Lane.SLOW)
         else:
-            jobs.hand_back(job)
+            jobs.release_job(job)
     return version
 
 
@@ -227,7 +227,7 @@ def test_a_first_try_that_becomes_slow_counts_as_slow_from_then_on(catalog: Cata
     upload(catalog, "note", tenant="bob")
     kept_waiting = [jobs.find_job_to_yield_to(job, Lane.SLOW) is not None for job in (first, second)]
     assert kept_waiting == [False, True]
-    jobs.hand_back(first)
+    jobs.release_job(first)
     with pytest.raises(LeaseLostError):
         jobs.mark_slow(first)
 
@@ -241,7 +241,7 @@ def test_a_worker_that_dies_in_the_slow_lane_costs_an_attempt_and_leaves_its_doc
         job = claim(jobs)
         attempts.append((job.attempt, job.lane))
         lapse(engine)
-        jobs.recover(all_running=False)
+        jobs.requeue_lost_jobs(include_all_running=False)
     assert attempts == [(1, Lane.SLOW), (2, Lane.SLOW), (3, Lane.SLOW)]
     failure = catalog.load_version(version).failure
     assert failure is not None
@@ -251,7 +251,7 @@ def test_a_worker_that_dies_in_the_slow_lane_costs_an_attempt_and_leaves_its_doc
 def test_a_document_that_is_sent_again_has_a_first_try_again(catalog: Catalog, jobs: Jobs) -> None:
     slow(catalog, jobs, "scan")
     document = accept(catalog, "scan", size=LARGE).document
-    catalog.cancel("ann", document.id)
+    catalog.cancel_latest_version("ann", document.id)
     accept(catalog, "scan", size=3)
     assert claim(jobs).lane is Lane.QUICK
 
@@ -266,7 +266,7 @@ def test_a_note_is_embedded_before_books_that_were_searchable_earlier(catalog: C
     note = upload(catalog, "note")
     finish_ingest(jobs, claim(jobs), chunks=1)
     assert jobs.should_yield([book]) is True
-    jobs.hand_back(book)
+    jobs.release_job(book)
     assert claim(jobs, JobKind.EMBED).version_id == note
     assert claim(jobs, JobKind.EMBED).version_id == book.version_id
 

@@ -49,10 +49,10 @@ def test_a_title_is_found_once_it_is_known_and_no_longer_when_another_was_given(
     searchable(jobs)
     assert names(catalog, "TITLE") == ["whale.txt"]
     assert names(catalog, "txt title") == []
-    catalog.change("ann", document.id, DocumentChange(title="The Ship", changed=frozenset({"title"})), None)
+    catalog.change_document("ann", document.id, DocumentChange(title="The Ship", changed=frozenset({"title"})), None)
     assert names(catalog, "title") == []
     assert names(catalog, "the ship") == ["whale.txt"]
-    catalog.delete("ann", document.id)
+    catalog.delete_document("ann", document.id)
     assert names(catalog, "") == []
 
 
@@ -74,11 +74,13 @@ def test_pages_follow_every_order_and_equals_keep_that_of_arrival(
 ) -> None:
     for name, size in SIZES.items():
         made = arrival(name)
-        catalog.accept(type(made)(**{**vars(made), "size_bytes": size}))
+        catalog.accept_upload(type(made)(**{**vars(made), "size_bytes": size}))
         if name == "Note 10":
             searchable(jobs)
             document = catalog.list_documents("ann")[0]
-            catalog.change("ann", document.id, DocumentChange(title="Note 10", changed=frozenset({"title"})), None)
+            catalog.change_document(
+                "ann", document.id, DocumentChange(title="Note 10", changed=frozenset({"title"})), None
+            )
             embedded(jobs)
         elif name == "note 9":
             (job,) = jobs.claim(JobKind.INGEST)
@@ -97,20 +99,22 @@ def test_filters_go_together_and_sums_and_counts_are_those_of_what_is_shown(cata
     assert [each.name for each in catalog.list_documents("ann", waiting)] == ["b.txt"]
     assert catalog.list_documents("ann", DocumentFilter(collection="books", media_types=["application/pdf"])) == []
     books = DocumentFilter(collection="books", media_types=["text/plain"])
-    assert catalog.listing.count("ann", books, None) == 2
-    total = catalog.listing.compute_total("ann", books, None)
+    assert catalog.listing.count_documents("ann", books, None) == 2
+    total = catalog.listing.compute_listing_total("ann", books, None)
     assert (total.documents, total.size_bytes, total.chunks, total.through) == (2, 6, 2, 2)
-    assert catalog.listing.list_ids("ann", books, None, after=0, through=1, limit=5) == [(1, first.id)]
+    assert catalog.listing.list_sequences_and_ids("ann", books, None, after=0, last_sequence=1, limit=5) == [
+        (1, first.id)
+    ]
     assert catalog.listing.count_media_types("ann", None) == {"text/plain": 3}
-    assert catalog.listing.compute_total("ann", DocumentFilter(named="none"), None).documents == 0
+    assert catalog.listing.compute_listing_total("ann", DocumentFilter(named="none"), None).documents == 0
 
 
 def test_readers_see_in_every_listing_what_they_see_elsewhere(catalog: Catalog, engine: Engine) -> None:
     closed, plan = arrive(catalog, "closed"), arrive(catalog, "plan", collection="hr")
     arrive(catalog, "open")
     close = DocumentChange(readers=frozenset({"user:eve"}), changed=frozenset({"readers"}))
-    catalog.change("ann", closed.id, close, None)
-    Grants(engine).grant("ann", "hr", "user:ivy", Role.READER)
+    catalog.change_document("ann", closed.id, close, None)
+    Grants(engine).grant_role("ann", "hr", "user:ivy", Role.READER)
     for person, expected in (
         ("user:eve", {"closed.txt", "open.txt"}),
         ("user:ivy", {"plan.txt", "open.txt"}),
@@ -118,14 +122,14 @@ def test_readers_see_in_every_listing_what_they_see_elsewhere(catalog: Catalog, 
     ):
         readers = frozenset({person})
         assert set(names(catalog, "", readers)) == expected
-        assert catalog.listing.count("ann", DocumentFilter(), readers) == len(expected)
-        assert catalog.listing.compute_total("ann", DocumentFilter(), readers).documents == len(expected)
-        assert len(catalog.listing.list_ids("ann", DocumentFilter(), readers, after=0, through=9, limit=9)) == len(
-            expected
-        )
+        assert catalog.listing.count_documents("ann", DocumentFilter(), readers) == len(expected)
+        assert catalog.listing.compute_listing_total("ann", DocumentFilter(), readers).documents == len(expected)
+        assert len(
+            catalog.listing.list_sequences_and_ids("ann", DocumentFilter(), readers, after=0, last_sequence=9, limit=9)
+        ) == len(expected)
         assert sum(catalog.listing.count_media_types("ann", readers).values()) == len(expected)
     assert names(catalog, "plan", frozenset({"user:eve"})) == []
     assert set(names(catalog, "", frozenset({"scope:admin"}))) == {"plan.txt", "open.txt"}
-    catalog.change("ann", closed.id, DocumentChange(readers=None, changed=frozenset({"readers"})), None)
+    catalog.change_document("ann", closed.id, DocumentChange(readers=None, changed=frozenset({"readers"})), None)
     assert names(catalog, "closed", frozenset({"user:cy"})) == ["closed.txt"]
     assert plan.id in {each.id for each in catalog.list_documents("ann")}

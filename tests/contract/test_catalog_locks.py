@@ -31,7 +31,7 @@ def test_a_deletion_waits_for_the_job_of_a_worker_before_it_changes_the_version(
     catalog = Catalog(engine)
     arrive(catalog)
     (job,) = Jobs(engine).claim(JobKind.INGEST)
-    deletion = threading.Thread(target=catalog.delete, args=("ann", job.document_id))
+    deletion = threading.Thread(target=catalog.delete_document, args=("ann", job.document_id))
     with write_transaction(engine) as worker:  # in the order of a worker that reports progress
         worker.execute(select(job_rows.c.id).where(job_rows.c.id == job.id).with_for_update())
         deletion.start()

@@ -75,7 +75,7 @@ def test_the_time_left_goes_by_the_tenants_own_pace(
     # One of either kind in ten seconds: four to be indexed, six to be embedded.
     assert progress(catalog, documents[-1]).seconds_left == pytest.approx(100.0, rel=0.05)
     assert progress(catalog, theirs).seconds_left is None
-    jobs.pause(JobKind.EMBED)
+    jobs.pause_kind(JobKind.EMBED)
     assert progress(catalog, documents[-1]).seconds_left is None
 
 

@@ -90,13 +90,13 @@ def test_embedding_is_as_urgent_as_the_upload_was(catalog: Catalog, jobs: Jobs) 
 
 def test_nothing_of_a_paused_kind_is_claimed_until_it_is_resumed(catalog: Catalog, jobs: Jobs) -> None:
     upload(catalog, "ann", 1)
-    jobs.pause(JobKind.INGEST)
-    jobs.pause(JobKind.INGEST)
+    jobs.pause_kind(JobKind.INGEST)
+    jobs.pause_kind(JobKind.INGEST)
     assert set(jobs.load_paused_kinds()) == {JobKind.INGEST}
-    assert (jobs.claim(JobKind.INGEST), jobs.list_claimable(JobKind.INGEST, 10)) == ([], [])
-    jobs.resume(JobKind.INGEST)
+    assert (jobs.claim(JobKind.INGEST), jobs.list_claimable_ids(JobKind.INGEST, 10)) == ([], [])
+    jobs.resume_kind(JobKind.INGEST)
     assert jobs.load_paused_kinds() == {}
-    assert len(jobs.list_claimable(JobKind.INGEST, 10)) == len(jobs.claim(JobKind.INGEST)) == 1
+    assert len(jobs.list_claimable_ids(JobKind.INGEST, 10)) == len(jobs.claim(JobKind.INGEST)) == 1
 
 
 def test_what_a_bell_is_rung_for_is_what_can_be_claimed_oldest_first(catalog: Catalog, jobs: Jobs) -> None:
@@ -105,11 +105,11 @@ def test_what_a_bell_is_rung_for_is_what_can_be_claimed_oldest_first(catalog: Ca
     (first,) = jobs.claim(JobKind.INGEST)
     jobs.retry(first, AWAY)  # not before a pause
     (second,) = jobs.claim(JobKind.INGEST)
-    waiting = jobs.list_claimable(JobKind.INGEST, 10)
+    waiting = jobs.list_claimable_ids(JobKind.INGEST, 10)
     assert len(waiting) == 4
     assert waiting == sorted(waiting)
     assert not {first.id, second.id} & set(waiting)
-    assert jobs.list_claimable(JobKind.INGEST, 2) == waiting[:2]
+    assert jobs.list_claimable_ids(JobKind.INGEST, 2) == waiting[:2]
 
 
 def test_only_what_can_be_claimed_makes_the_queue_older(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
@@ -121,13 +121,13 @@ def test_only_what_can_be_claimed_makes_the_queue_older(catalog: Catalog, jobs: 
     assert jobs.find_oldest_claimable_time(JobKind.INGEST) is None  # they run
     jobs.retry(first, AWAY)  # not before a pause
     assert jobs.find_oldest_claimable_time(JobKind.INGEST) is None
-    jobs.hand_back(second)
+    jobs.release_job(second)
     handed_back = jobs.find_oldest_claimable_time(JobKind.INGEST)
     assert handed_back is not None
     assert before < handed_back <= time.time()
-    jobs.pause(JobKind.INGEST)
+    jobs.pause_kind(JobKind.INGEST)
     assert jobs.find_oldest_claimable_time(JobKind.INGEST) is None
-    jobs.resume(JobKind.INGEST)
+    jobs.resume_kind(JobKind.INGEST)
     wake(engine)
     assert (jobs.find_oldest_claimable_time(JobKind.INGEST) or 0) <= handed_back
 
@@ -173,7 +173,7 @@ def test_a_document_that_ends_its_worker_three_times_fails_and_the_others_go_on(
         (job,) = jobs.claim(JobKind.INGEST)
         assert (job.document_id, job.attempt) == (poison.id, attempt)
         lapse(engine)
-        assert jobs.recover(all_running=False) == (attempt < MAX_ATTEMPTS)
+        assert jobs.requeue_lost_jobs(include_all_running=False) == (attempt < MAX_ATTEMPTS)
     version = catalog.load_document("ann", poison.id).version
     assert version.state is VersionState.FAILED
     assert version.failure is not None
@@ -190,7 +190,7 @@ def test_a_batch_that_lost_its_worker_comes_back_job_by_job(catalog: Catalog, jo
     upload(catalog, "ann", 4)
     assert len(jobs.claim(JobKind.INGEST, limit=4)) == 4
     lapse(engine)
-    jobs.recover(all_running=False)
+    jobs.requeue_lost_jobs(include_all_running=False)
     fresh = upload(catalog, "bob", 2)
     sizes, alone = [], []
     while claimed := jobs.claim(JobKind.INGEST, limit=10):
@@ -212,13 +212,13 @@ def test_a_lapsed_lease_costs_an_attempt_and_a_stopped_service_does_not(
         (job,) = jobs.claim(JobKind.INGEST)
         attempts.append(job.attempt)
         lapse(engine)
-        jobs.recover(all_running=not lapsed)
+        jobs.requeue_lost_jobs(include_all_running=not lapsed)
     assert attempts == [1, 1, 2, 2]
 
 
 def test_a_collection_is_tried_until_it_is_done(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
     document = arrive(catalog)
-    catalog.delete("ann", document.id)
+    catalog.delete_document("ann", document.id)
     for _ in range(MAX_ATTEMPTS + 2):
         wake(engine)
         (job,) = jobs.claim(JobKind.COLLECT)
@@ -226,7 +226,7 @@ def test_a_collection_is_tried_until_it_is_done(catalog: Catalog, jobs: Jobs, en
         wake(engine)
         jobs.claim(JobKind.COLLECT)
         lapse(engine)
-        assert jobs.recover(all_running=False) == 1
+        assert jobs.requeue_lost_jobs(include_all_running=False) == 1
     assert catalog.load_version(document.version.id).state is VersionState.DELETED
 
 
@@ -234,7 +234,7 @@ def test_a_collection_that_cannot_be_done_leaves_the_version_deleted_and_hidden(
     catalog: Catalog, jobs: Jobs, engine: Engine
 ) -> None:
     document = arrive(catalog)
-    catalog.delete("ann", document.id)
+    catalog.delete_document("ann", document.id)
     wake(engine)
     (job,) = jobs.claim(JobKind.COLLECT)
     jobs.fail(job, AWAY)
@@ -269,7 +269,7 @@ def test_of_jobs_that_end_together_those_that_were_lost_change_nothing(
     kept, lost = upload(catalog, "ann", 2)
     mine = jobs.claim(JobKind.INGEST, limit=2)
     lapse(engine)
-    jobs.recover(all_running=False)
+    jobs.requeue_lost_jobs(include_all_running=False)
     (again,) = jobs.claim(JobKind.INGEST)  # one that has cost a lease is given out alone
     reports = [IngestReport(job if job.id != again.id else again, None, None, 1, 1) for job in mine]
     assert jobs.record_batch_progress(VersionState.INDEXING, {report.job: {} for report in reports}) == [mine[1]]

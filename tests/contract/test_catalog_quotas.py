@@ -15,7 +15,7 @@ from sqlalchemy import Engine, func, insert, select
 
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.answers.run_log import RunLog
-from ingest.storage.answers.run_records import QuotaRequest, Run, RunLogEntry, RunRequest, RunState, Spent
+from ingest.storage.answers.run_records import QuotaRequest, Run, RunLogEntry, RunRequest, RunSpending, RunState
 from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import open_database, write_transaction
 from ingest.storage.db.schema import api_keys, documents, stored_content, versions
@@ -61,7 +61,7 @@ def today() -> Calendar:
 
 @pytest.fixture
 def quotas(engine: Engine, today: Calendar) -> Quotas:
-    return Quotas(engine, now=today)
+    return Quotas(engine, clock=today)
 
 
 Reserve = Callable[..., SpendingGrant]
@@ -87,7 +87,7 @@ def patiently(reserve: Callable[[], SpendingGrant]) -> SpendingGrant:
 
 def settle(quotas: Quotas, granted: SpendingGrant, tokens: int, account: Account = KEY, reported: int = 0) -> None:
     spent, before = Spending(1, tokens, 0, tokens * 1_000), Spending(int(reported > 0), reported, 0, reported * 1_000)
-    quotas.charge(account, "answer", granted.id, spent, reported=before)
+    quotas.charge(account, "answer", granted.id, spent, reported_spending=before)
 
 
 def used(quotas: Quotas, quota: Quota, account: Account = KEY, of: str = "tenant") -> int:
@@ -176,7 +176,7 @@ def test_what_is_under_way_at_midnight_counts_on_both_days(quotas: Quotas, reser
     today.now += 12 * 3600
     quotas.extend_reservations({"r": Spending()})
     assert reserve(None).tokens == 20
-    quotas.charge(KEY, "run", granted.id, Spending(1, 80, 0, 0), reported=Spending())
+    quotas.charge(KEY, "run", granted.id, Spending(1, 80, 0, 0), reported_spending=Spending())
     assert used(quotas, Quota.TOKENS_PER_DAY) == 100
 
 
@@ -200,7 +200,7 @@ def test_the_reservation_of_a_process_that_died_is_given_back_but_for_what_it_ha
 
 def test_a_lease_that_runs_out_while_another_is_made_is_either_held_or_charged(engine: Engine) -> None:
     instants = iter([1_000.0, 1_059.0, *[1_061.0] * 9])
-    quotas = Quotas(engine, lease_seconds=60.0, now=lambda connection: next(instants))
+    quotas = Quotas(engine, lease_seconds=60.0, clock=lambda connection: next(instants))
     quotas.set_limits(TENANT, {Quota.TOKENS_PER_MONTH: 100})
     quotas.reserve(KEY, "answer", "first", tokens=None, nanodollars=0)
     with pytest.raises(QuotaExceededError):
@@ -247,7 +247,7 @@ def test_places_for_answers_and_runs_are_counted_apart(quotas: Quotas, reserve: 
 
 def test_a_limit_that_is_set_goes_before_the_default_until_it_is_reset(engine: Engine, today: Calendar) -> None:
     quota = Quota.TOKENS_PER_DAY
-    quotas = Quotas(engine, tenant_defaults={quota: 10}, key_defaults={quota: 5}, now=today)
+    quotas = Quotas(engine, tenant_defaults={quota: 10}, key_defaults={quota: 5}, clock=today)
     assert quotas.load_limits(KEY) == {"tenant": {quota: 10}, "key": {quota: 5}}
     quotas.set_limits(TENANT, {quota: None})
     quotas.set_limits(KEY, {quota: 7})
@@ -259,31 +259,31 @@ def test_a_limit_that_is_set_goes_before_the_default_until_it_is_reset(engine: E
 
 def test_a_rotated_keys_limits_are_those_of_the_key_in_its_place(engine: Engine, quotas: Quotas) -> None:
     keys = ApiKeys(engine)
-    key, _ = keys.issue("ann", "a key")
+    key, _ = keys.issue_key("ann", "a key")
     quotas.set_limits(Account("ann", key.id), {Quota.TOKENS_PER_DAY: 5, Quota.BYTES: None})
-    successor, _ = keys.rotate("ann", key.id)
+    successor, _ = keys.rotate_key("ann", key.id)
     limits = quotas.load_limits(Account("ann", successor.id))
     assert limits["key"] == {Quota.TOKENS_PER_DAY: 5}
 
 
 def test_a_rotated_key_and_its_successor_have_the_quotas_of_one_key(engine: Engine, quotas: Quotas) -> None:
     keys, catalog = ApiKeys(engine), Catalog(engine, quotas=quotas.rules)
-    key, _ = keys.issue("ann", "a key")
+    key, _ = keys.issue_key("ann", "a key")
     old = Account("ann", key.id)
     quotas.set_limits(old, {Quota.DOCUMENTS: 2, Quota.TOKENS_PER_DAY: 100})
-    first = catalog.accept(arrival("one", key=key.id)).document
+    first = catalog.accept_upload(arrival("one", key=key.id)).document
     granted = quotas.reserve(old, "answer", "a", tokens=60, nanodollars=0)
-    new = Account("ann", keys.rotate("ann", key.id)[0].id)
+    new = Account("ann", keys.rotate_key("ann", key.id)[0].id)
     of_new = {each.quota: each.used for each in quotas.load_statuses(new) if each.of == "key"}
     assert of_new == {Quota.DOCUMENTS: 1, Quota.TOKENS_PER_DAY: granted.tokens}
-    catalog.accept(arrival("two", key=new.key_id))
+    catalog.accept_upload(arrival("two", key=new.key_id))
     for account in (old, new):
         with pytest.raises(StorageQuotaExceededError, match="2"):
-            catalog.accept(arrival("three", key=account.key_id))
-    catalog.delete("ann", first.id)
-    catalog.accept(arrival("three", key=new.key_id))
+            catalog.accept_upload(arrival("three", key=account.key_id))
+    catalog.delete_document("ann", first.id)
+    catalog.accept_upload(arrival("three", key=new.key_id))
     with pytest.raises(StorageQuotaExceededError):
-        catalog.accept(arrival("four", key=key.id))
+        catalog.accept_upload(arrival("four", key=key.id))
 
 
 def test_usage_is_listed_by_day_and_key_a_page_at_a_time(quotas: Quotas, reserve: Reserve, today: Calendar) -> None:
@@ -293,7 +293,7 @@ def test_usage_is_listed_by_day_and_key_a_page_at_a_time(quotas: Quotas, reserve
             settle(quotas, reserve(account=account), 5, account)
     found = [(day.day[-2:], day.key_id) for skip in (0, 3) for day in quotas.list_usage("ann", skip=skip, limit=3)]
     assert found == [("02", "k1"), ("02", "k2"), ("01", "k1"), ("01", "k2")]
-    assert [day.day for day in quotas.list_usage("ann", key_id="k2", until="2026-11-01", skip=0, limit=9)] == [
+    assert [day.day for day in quotas.list_usage("ann", key_id="k2", end_day="2026-11-01", skip=0, limit=9)] == [
         "2026-11-01"
     ]
 
@@ -317,7 +317,7 @@ def log(engine: Engine, one_day: None) -> RunLog:
     return RunLog(engine)
 
 
-CALL = RunLogEntry("call:1", "call", {}, Spent(1, 0, 30, 10, 40_000))
+CALL = RunLogEntry("call:1", "call", {}, RunSpending(1, 0, 30, 10, 40_000))
 
 
 def test_a_run_is_limited_to_what_is_reserved_and_charged_once_however_often_it_is_resumed(
@@ -327,16 +327,16 @@ def test_a_run_is_limited_to_what_is_reserved_and_charged_once_however_often_it_
     run = begun(engine, runs, tokens=None, limits={"calls": 9, "tokens": 500})
     assert run.limits == {"calls": 9, "tokens": 100}
     (killed,) = jobs.claim(JobKind.RUN)
-    log.start(killed)
-    log.append(killed, [CALL], seconds=1.0)
+    log.start_run(killed)
+    log.append_entries(killed, [CALL], seconds=1.0)
     lapse(engine)
-    jobs.recover(all_running=True)
+    jobs.requeue_lost_jobs(include_all_running=True)
     (job,) = jobs.claim(JobKind.RUN)
-    log.start(job)
-    log.append(job, [CALL, RunLogEntry("call:2", "call", {}, Spent(1, 0, 5, 0, 5_000))], seconds=2.0)
+    log.start_run(job)
+    log.append_entries(job, [CALL, RunLogEntry("call:2", "call", {}, RunSpending(1, 0, 5, 0, 5_000))], seconds=2.0)
     with pytest.raises(QuotaExceededError):
         begun(engine, runs)
-    log.finish(job, RunState.COMPLETED, {}, seconds=3.0)
+    log.finish_run(job, RunState.COMPLETED, {}, seconds=3.0)
     assert used(quotas, Quota.TOKENS_PER_MONTH) == 45
     (day,) = quotas.list_usage("ann", skip=0, limit=10)
     assert (day.runs, day.calls, day.prompt_tokens, day.completion_tokens, day.nanodollars) == (1, 2, 35, 10, 45_000)
@@ -351,8 +351,8 @@ def test_a_run_that_is_cancelled_or_fails_is_charged_and_gives_back_the_rest(
     quotas.set_limits(TENANT, {Quota.RUNS_AT_ONCE: 1})
     run = begun(engine, runs)
     (job,) = jobs.claim(JobKind.RUN)
-    log.start(job)
-    log.append(job, [CALL], seconds=1.0)
+    log.start_run(job)
+    log.append_entries(job, [CALL], seconds=1.0)
     with pytest.raises(QuotaExceededError):
         begun(engine, runs)
     if end == "cancel":
@@ -369,14 +369,14 @@ def test_what_was_under_way_when_a_run_was_cancelled_is_charged_when_its_worker_
 ) -> None:
     run = begun(engine, runs)
     (job,) = jobs.claim(JobKind.RUN)
-    log.start(job)
-    log.append(job, [CALL], seconds=1.0)
+    log.start_run(job)
+    log.append_entries(job, [CALL], seconds=1.0)
     runs.cancel("ann", run.id)
     for _ in range(2):
-        log.increase_spent(run.id, Spent(2, 0, 90, 10, 50_000))
+        log.increase_spending(run.id, RunSpending(2, 0, 90, 10, 50_000))
     (day,) = quotas.list_usage("ann", skip=0, limit=10)
     assert (day.runs, day.calls, day.prompt_tokens, day.completion_tokens, day.nanodollars) == (1, 2, 90, 10, 50_000)
-    log.increase_spent("of no run", Spent(1))
+    log.increase_spending("of no run", RunSpending(1))
 
 
 def test_a_repeated_request_reserves_nothing_a_second_time(engine: Engine, quotas: Quotas, runs: Runs) -> None:
@@ -395,11 +395,11 @@ def limited(engine: Engine, **limits: int) -> Catalog:
 
 
 def upload(catalog: Catalog, content: str, key: str = "k1") -> AcceptedUpload:
-    return catalog.accept(arrival(content, key=key))
+    return catalog.accept_upload(arrival(content, key=key))
 
 
 def replace(catalog: Catalog, document: Document, content: str) -> AcceptedUpload:
-    return catalog.replace(arrival(content, key="k2"), document.id, None)
+    return catalog.replace_document(arrival(content, key="k2"), document.id, None)
 
 
 def stored(engine: Engine, key: str = "") -> tuple[int, int]:
@@ -425,7 +425,7 @@ def test_the_same_bytes_again_count_once_and_another_tenants_not_at_all(engine: 
     catalog = limited(engine, documents=1)
     upload(catalog, "a")
     assert not upload(catalog, "a").created
-    catalog.accept(arrival("b", tenant="bob"))
+    catalog.accept_upload(arrival("b", tenant="bob"))
     with pytest.raises(StorageQuotaExceededError, match="documents is 1, and 1 is used"):
         upload(catalog, "b")
     assert stored(engine) == (1, 3)
@@ -460,8 +460,8 @@ def test_replacements_at_once_store_no_more_than_they_may(engine: Engine, jobs: 
 def test_deleting_gives_back_documents_and_bytes_once(engine: Engine) -> None:
     catalog = limited(engine, documents=1)
     document = upload(catalog, "a").document
-    catalog.delete("ann", document.id)
-    catalog.delete("ann", document.id)
+    catalog.delete_document("ann", document.id)
+    catalog.delete_document("ann", document.id)
     assert (stored(engine), stored(engine, "k1")) == ((0, 0), (0, 0))
     upload(catalog, "b")
 
@@ -488,18 +488,18 @@ def test_whatever_happens_to_documents_the_counters_say_what_is_stored(engine: E
 
 
 def _work(jobs: Jobs) -> None:
-    if jobs.list_claimable(JobKind.INGEST, 1):
+    if jobs.list_claimable_ids(JobKind.INGEST, 1):
         searchable(jobs)
-    elif jobs.list_claimable(JobKind.EMBED, 1):
+    elif jobs.list_claimable_ids(JobKind.EMBED, 1):
         embedded(jobs)
 
 
 def _ended(catalog: Catalog, kind: str, document: Document) -> None:
     try:
         if kind == "delete":
-            catalog.delete("ann", document.id)
+            catalog.delete_document("ann", document.id)
         else:
-            catalog.cancel("ann", document.id)
+            catalog.cancel_latest_version("ann", document.id)
     except (DocumentNotFoundError, DocumentStateError):
         pass
 

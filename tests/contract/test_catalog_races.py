@@ -122,7 +122,7 @@ def test_a_document_deleted_while_its_ingest_ends_stays_deleted(catalog: Catalog
         document = arrive(catalog, f"{number}")
         (job,) = jobs.claim(JobKind.INGEST)
         deleted, finished, moved = at_once(
-            partial(catalog.delete, "ann", document.id),
+            partial(catalog.delete_document, "ann", document.id),
             partial(finish_ingest, jobs, job, chunks=1),
             partial(jobs.record_progress, job, VersionState.INDEXING, chunks=1),
         )
@@ -130,7 +130,7 @@ def test_a_document_deleted_while_its_ingest_ends_stays_deleted(catalog: Catalog
         assert finished is None or isinstance(finished, LeaseLostError)
         assert moved is None or isinstance(moved, LeaseLostError)
         assert catalog.load_version(document.version.id).state is VersionState.DELETED
-        assert catalog.find_visible("ann", [document.version.id]) == {}
+        assert catalog.find_visible_versions("ann", [document.version.id]) == {}
         assert jobs.claim(JobKind.EMBED) == []
 
 
@@ -143,7 +143,7 @@ def test_documents_deleted_while_a_batch_of_them_is_embedded_stay_deleted(catalo
         held = jobs.claim(JobKind.EMBED, limit=4)
         assert len(held) == 4
         *deleted, finished = at_once(
-            *[partial(catalog.delete, "ann", document) for document in (documents[3], documents[1])],
+            *[partial(catalog.delete_document, "ann", document) for document in (documents[3], documents[1])],
             partial(jobs.finish_embed, [EmbedReport(job, 1) for job in reversed(held)]),
         )
         assert not any(isinstance(end, Exception) for end in (*deleted, finished)), (deleted, finished)
@@ -154,7 +154,9 @@ def test_documents_deleted_while_a_batch_of_them_is_embedded_stay_deleted(catalo
 def test_bytes_uploaded_while_their_document_is_deleted_are_there_or_were_there(catalog: Catalog) -> None:
     for number in range(ROUNDS):
         document = arrive(catalog, f"{number}")
-        deleted, accepted = at_once(partial(catalog.delete, "ann", document.id), partial(accept, catalog, f"{number}"))
+        deleted, accepted = at_once(
+            partial(catalog.delete_document, "ann", document.id), partial(accept, catalog, f"{number}")
+        )
         assert not isinstance(deleted, Exception), deleted
         assert isinstance(accepted, AcceptedUpload), accepted
         if accepted.created:

@@ -30,7 +30,7 @@ def ready(catalog: Catalog, jobs: Jobs, content: str = "a") -> Document:
 def replace(
     catalog: Catalog, document: Document, content: str, *, tag: str | None = None, tenant: str = "ann"
 ) -> AcceptedUpload:
-    return catalog.replace(arrival(content, tenant=tenant), document.id, None if tag is None else {tag})
+    return catalog.replace_document(arrival(content, tenant=tenant), document.id, None if tag is None else {tag})
 
 
 def stage(jobs: Jobs) -> Job:
@@ -41,7 +41,7 @@ def stage(jobs: Jobs) -> Job:
 
 
 def shown(catalog: Catalog, *versions: str) -> list[str]:
-    return list(catalog.find_visible("ann", versions))
+    return list(catalog.find_visible_versions("ann", versions))
 
 
 def test_the_old_content_is_searched_until_the_new_one_is_ready_and_then_that(catalog: Catalog, jobs: Jobs) -> None:
@@ -72,7 +72,7 @@ def test_a_staged_version_that_is_tried_again_is_hidden_in_every_stage(catalog: 
     new = replace(catalog, document, "b").document.version.id
     (ingest,) = jobs.claim(JobKind.INGEST)
     jobs.record_progress(ingest, VersionState.INDEXING, chunks=2)
-    jobs.hand_back(ingest)
+    jobs.release_job(ingest)
     (ingest,) = jobs.claim(JobKind.INGEST)
     for state in (VersionState.PARSING, VersionState.CHUNKING, VersionState.INDEXING, VersionState.EMBEDDING):
         jobs.record_progress(ingest, state)
@@ -85,7 +85,7 @@ def test_what_is_replaced_is_collected_but_not_under_its_readers(catalog: Catalo
     searchable(jobs)
     embedded(jobs)
     assert jobs.claim(JobKind.COLLECT) == []
-    assert jobs.count_unfinished() == {JobKind.COLLECT: 1}
+    assert jobs.count_unfinished_jobs() == {JobKind.COLLECT: 1}
     leaving = catalog.find_removable_version(document.version.id)
     assert leaving is not None
     assert leaving.state is VersionState.RETIRED
@@ -106,7 +106,7 @@ def test_another_tenants_document_cannot_be_replaced(catalog: Catalog, jobs: Job
     with pytest.raises(DocumentNotFoundError):
         replace(catalog, document, "b", tenant="bob")
     with pytest.raises(DocumentNotFoundError):
-        catalog.replace(arrival("b"), "unknown", None)
+        catalog.replace_document(arrival("b"), "unknown", None)
 
 
 def test_the_same_content_as_now_changes_nothing(catalog: Catalog, jobs: Jobs) -> None:
@@ -192,7 +192,7 @@ def test_a_replacement_that_the_index_has_not_all_of_is_not_swapped_in(
         jobs.finish_embed([EmbedReport(embed, 1, chunks_indexed=indexed)])
     assert shown(catalog, document.version.id, new) == [document.version.id]
     assert catalog.load_version(document.version.id).state is VersionState.READY
-    jobs.require_held(embed)
+    jobs.require_lease(embed)
 
 
 def test_content_that_comes_back_is_a_new_version(catalog: Catalog, jobs: Jobs) -> None:
@@ -220,7 +220,7 @@ def test_a_cancelled_replacement_was_never_sent(catalog: Catalog, jobs: Jobs) ->
     document = ready(catalog, jobs)
     staged = replace(catalog, document, "b").document.version.id
     embed = stage(jobs)
-    assert catalog.cancel("ann", document.id) == document
+    assert catalog.cancel_latest_version("ann", document.id) == document
     assert jobs.finish_embed([EmbedReport(embed, 1, chunks_indexed=2)]) == [embed]
     assert shown(catalog, document.version.id, staged) == [document.version.id]
     assert replace(catalog, document, "b", tag=document.version.id).created
@@ -230,7 +230,7 @@ def test_a_deleted_document_takes_its_replacement_along(catalog: Catalog, jobs: 
     document = ready(catalog, jobs)
     staged = replace(catalog, document, "b").document.version.id
     embed = stage(jobs)
-    catalog.delete("ann", document.id)
+    catalog.delete_document("ann", document.id)
     assert jobs.finish_embed([EmbedReport(embed, 1, chunks_indexed=2)]) == [embed]
     assert shown(catalog, document.version.id, staged) == []
     assert {catalog.load_version(v).state for v in (document.version.id, staged)} == {VersionState.DELETED}
@@ -261,7 +261,7 @@ def test_a_swap_that_meets_a_second_replacement_and_a_cancel_leaves_one_version_
         swapped, second, cancelled = at_once(
             partial(jobs.finish_embed, [EmbedReport(embed, 1, chunks_indexed=2)]),
             partial(replace, catalog, document, f"{number}-2"),
-            partial(catalog.cancel, "ann", document.id),
+            partial(catalog.cancel_latest_version, "ann", document.id),
         )
         assert swapped in ([], [embed])
         assert isinstance(second, AcceptedUpload), second
@@ -286,7 +286,7 @@ def test_a_document_deleted_while_its_replacement_is_swapped_in_is_deleted(catal
         embed = stage(jobs)
         swapped, deleted, moved = at_once(
             partial(jobs.finish_embed, [EmbedReport(embed, 1, chunks_indexed=2)]),
-            partial(catalog.delete, "ann", document.id),
+            partial(catalog.delete_document, "ann", document.id),
             partial(jobs.record_progress, embed, VersionState.EMBEDDING, chunks_embedded=1),
         )
         assert swapped in ([], [embed])

@@ -35,10 +35,10 @@ def ended_run(engine: Engine, jobs: Jobs, version: str) -> str:
     run, _ = Runs(engine).create(RunRequest("ann", "What?"))
     (job,) = jobs.claim(JobKind.RUN)
     log, work = RunLog(engine), Work(run.id, frozenset({version}))
-    log.start(job)
-    log.append(job, [RunLogEntry("a", "call", {"text": "said"})], seconds=1.0, work=work)
+    log.start_run(job)
+    log.append_entries(job, [RunLogEntry("a", "call", {"text": "said"})], seconds=1.0, work=work)
     answer = StoredAnswer(run.id, "ann", None, None, "What?", {"text": "said"}, (), time.time())
-    log.finish(job, RunState.COMPLETED, answer.body, seconds=1.0, kept=answer, work=work)
+    log.finish_run(job, RunState.COMPLETED, answer.body, seconds=1.0, stored_answer=answer, work=work)
     return run.id
 
 
@@ -48,12 +48,12 @@ def test_a_runs_log_goes_first_and_followers_still_see_its_end_then_the_run_and_
     run = ended_run(engine, jobs, arrive(catalog).version.id)
     waiting, _ = Runs(engine).create(RunRequest("ann", "And?"))
     retention = Retention(runs_days=20, run_logs_days=10, answers_days=40)
-    assert later(engine, 9).delete_expired(retention) == {}
-    assert later(engine, 11).delete_expired(retention) == {"run logs": 1}
-    assert later(engine, 12).delete_expired(retention) == {}
+    assert later(engine, 9).delete_expired_records(retention) == {}
+    assert later(engine, 11).delete_expired_records(retention) == {"run logs": 1}
+    assert later(engine, 12).delete_expired_records(retention) == {}
     assert [event.kind for event in Runs(engine).list_events("ann", run)] == ["start", "end"]
     assert Runs(engine).load_run("ann", run).answer == {"text": "said"}
-    assert later(engine, 21).delete_expired(retention) == {"runs": 1}
+    assert later(engine, 21).delete_expired_records(retention) == {"runs": 1}
     with pytest.raises(RunNotFoundError):
         Runs(engine).load_run("ann", run)
     assert Conversations(engine).load_answer("ann", run).body == {"text": "said"}
@@ -65,8 +65,8 @@ def test_a_closed_batch_goes_after_its_time_and_its_documents_stay(engine: Engin
     closed, open_ = (batches.create("ann", name=name)[0].id for name in ("closed", "open"))
     document = accept(catalog, batch_id=closed).document
     batches.close("ann", closed)
-    assert later(engine, 5).delete_expired(Retention(batches_days=6)) == {}
-    assert later(engine, 7).delete_expired(Retention(batches_days=6)) == {"batches": 1}
+    assert later(engine, 5).delete_expired_records(Retention(batches_days=6)) == {}
+    assert later(engine, 7).delete_expired_records(Retention(batches_days=6)) == {"batches": 1}
     with pytest.raises(BatchNotFoundError):
         batches.load_progress("ann", closed)
     assert batches.load_progress("ann", open_).batch.id == open_
@@ -76,10 +76,10 @@ def test_a_closed_batch_goes_after_its_time_and_its_documents_stay(engine: Engin
 def test_the_audit_log_is_trimmed_once_a_day_of_it_is_too_old(engine: Engine, catalog: Catalog) -> None:
     arrive(catalog)
     audit, retention = Audit(engine), Retention(audit_days=10)
-    assert later(engine, 10.5).delete_expired(retention) == {}
-    assert later(engine, 11.5).delete_expired(retention) == {"audit": 3}
+    assert later(engine, 10.5).delete_expired_records(retention) == {}
+    assert later(engine, 11.5).delete_expired_records(retention) == {"audit": 3}
     assert (audit.verify().faults, audit.verify().entries) == ((), 1)
-    audit.record(Action.TENANT_CHANGED, "tenant:ann", tenant_id="ann")
+    audit.record_action(Action.TENANT_CHANGED, "tenant:ann", tenant_id="ann")
     assert audit.verify().faults == ()
 
 
@@ -94,11 +94,11 @@ def test_what_a_work_was_given_is_known_as_long_as_anything_of_it_is_kept(
         with engine.connect() as connection:
             return connection.execute(select(func.count()).select_from(work_versions)).scalar_one()
 
-    later(engine, 0).delete_expired(Retention())
+    later(engine, 0).delete_expired_records(Retention())
     assert works() == 2
     Runs(engine).delete("ann", run)
-    later(engine, 0).delete_expired(Retention())
+    later(engine, 0).delete_expired_records(Retention())
     assert works() == 1
-    Replies(engine).delete_all("ann")
-    later(engine, 0).delete_expired(Retention())
+    Replies(engine).delete_replies("ann")
+    later(engine, 0).delete_expired_records(Retention())
     assert works() == 0

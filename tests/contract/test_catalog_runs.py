@@ -9,9 +9,9 @@ from sqlalchemy import Engine, select, update
 
 from ingest.storage.accounts.records import Scope
 from ingest.storage.answers.run_log import RunLog
-from ingest.storage.answers.run_records import Run, RunLogEntry, RunRequest, RunState, Spent
+from ingest.storage.answers.run_records import Run, RunLogEntry, RunRequest, RunSpending, RunState
 from ingest.storage.answers.runs import Runs
-from ingest.storage.build import Identities
+from ingest.storage.build import AccountStores
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import runs as run_rows
 from ingest.storage.documents.catalog import Catalog
@@ -26,12 +26,12 @@ from ingest.storage.errors import (
     VersionInUseError,
 )
 from ingest.storage.jobs.jobs import MAX_ATTEMPTS, Jobs
-from ingest.storage.operations.leftovers import Leftovers
+from ingest.storage.operations.leftovers import UnusedContent
 from ingest.storage.queue.records import Failure, Job, JobKind
 from tests.support.catalogs import age_absence, arrival, arrive, at_once, embedded, lapse, searchable, wake
 
 AWAY = Failure("language_model_unavailable", "It is away.")
-SPENT = Spent(calls=1, prompt_tokens=10, completion_tokens=2)
+SPENT = RunSpending(calls=1, prompt_tokens=10, completion_tokens=2)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def claimed(jobs: Jobs) -> Job:
 def begun(runs: Runs, jobs: Jobs, log: RunLog) -> Job:
     asked(runs)
     job = claimed(jobs)
-    log.start(job)
+    log.start_run(job)
     return job
 
 
@@ -73,13 +73,13 @@ def test_a_run_goes_from_queued_to_its_answer(runs: Runs, jobs: Jobs, log: RunLo
     assert (run.state, run.attempt, run.started_at) == (RunState.QUEUED, 0, None)
     assert jobs.estimate_position(run.id) == 0
     job = claimed(jobs)
-    assert log.start(job).state is RunState.RUNNING
-    log.append(job, [RunLogEntry("r", "reading", {"call": 1}, progress=True), call("a")], seconds=1.5)
+    assert log.start_run(job).state is RunState.RUNNING
+    log.append_entries(job, [RunLogEntry("r", "reading", {"call": 1}, progress=True), call("a")], seconds=1.5)
     now = runs.load_run("ann", run.id)
     assert (now.progress, now.spent, now.seconds) == ({"call": 1}, SPENT, 1.5)
-    log.finish(job, RunState.COMPLETED, {"text": "Because."}, seconds=2.5)
+    log.finish_run(job, RunState.COMPLETED, {"text": "Because."}, seconds=2.5)
     done = runs.load_run("ann", run.id)
-    assert (done.state, done.answer, done.seconds, done.ended) == (
+    assert (done.state, done.answer, done.seconds, done.has_ended) == (
         RunState.COMPLETED,
         {"text": "Because."},
         2.5,
@@ -87,50 +87,50 @@ def test_a_run_goes_from_queued_to_its_answer(runs: Runs, jobs: Jobs, log: RunLo
     )
     assert [event.sequence for event in runs.list_events("ann", run.id)] == [1, 2, 3, 4]
     assert kinds(runs, job) == ["start", "reading", "call", "end"]
-    assert jobs.count_unfinished() == {}
+    assert jobs.count_unfinished_jobs() == {}
 
 
 @pytest.mark.parametrize("character", ["a", "Ж", "鯨", "🐋", "\ud800", "\0", '"'])
 def test_what_a_search_found_is_kept_whole_in_any_script(runs: Runs, jobs: Jobs, log: RunLog, character: str) -> None:
     job = begun(runs, jobs, log)
     body = {"found": [{"text": character * 1_000, "heading_path": [character * 200]} for _ in range(200)]}
-    log.append(job, [RunLogEntry("f", "retrieved", body)], seconds=1.0)
-    assert log.load_bodies(job.version_id, ["f"]) == {"f": body}
+    log.append_entries(job, [RunLogEntry("f", "retrieved", body)], seconds=1.0)
+    assert log.load_entry_bodies(job.version_id, ["f"]) == {"f": body}
 
 
 def test_what_is_logged_again_changes_and_costs_nothing(runs: Runs, jobs: Jobs, log: RunLog) -> None:
     job = begun(runs, jobs, log)
-    log.append(job, [call("a"), call("a"), call("b")], seconds=1.0)
-    log.append(job, [call("b"), call("c")], seconds=2.0)
-    assert runs.load_run("ann", job.version_id).spent == Spent(calls=3, prompt_tokens=30, completion_tokens=6)
+    log.append_entries(job, [call("a"), call("a"), call("b")], seconds=1.0)
+    log.append_entries(job, [call("b"), call("c")], seconds=2.0)
+    assert runs.load_run("ann", job.version_id).spent == RunSpending(calls=3, prompt_tokens=30, completion_tokens=6)
     assert kinds(runs, job) == ["start", "call", "call", "call"]
-    assert log.load_bodies(job.version_id, ["b", "x"]) == {"b": {"text": "b"}}
+    assert log.load_entry_bodies(job.version_id, ["b", "x"]) == {"b": {"text": "b"}}
 
 
 def test_a_resumed_run_finds_what_was_logged_and_a_worker_that_lost_it_adds_nothing(
     runs: Runs, jobs: Jobs, log: RunLog, engine: Engine
 ) -> None:
     job = begun(runs, jobs, log)
-    log.append(job, [call("a")], seconds=1.0)
+    log.append_entries(job, [call("a")], seconds=1.0)
     lapse(engine)
-    assert jobs.recover(all_running=False) == 1
+    assert jobs.requeue_lost_jobs(include_all_running=False) == 1
     assert runs.load_run("ann", job.version_id).state is RunState.QUEUED
     for late in (
-        lambda: log.start(job),
-        lambda: log.append(job, [call("late")], seconds=9.0),
-        lambda: log.finish(job, RunState.COMPLETED, {}, seconds=9.0),
+        lambda: log.start_run(job),
+        lambda: log.append_entries(job, [call("late")], seconds=9.0),
+        lambda: log.finish_run(job, RunState.COMPLETED, {}, seconds=9.0),
     ):
         with pytest.raises(LeaseLostError):
             late()
     again = claimed(jobs)
-    assert log.start(again).seconds == 1.0
-    assert set(log.load_bodies(job.version_id, ["a", "late"])) == {"a"}
+    assert log.start_run(again).seconds == 1.0
+    assert set(log.load_entry_bodies(job.version_id, ["a", "late"])) == {"a"}
     assert kinds(runs, job) == ["start", "call", "resume"]
 
 
 def test_threads_that_log_at_once_number_their_events_without_a_gap(runs: Runs, jobs: Jobs, log: RunLog) -> None:
     job = begun(runs, jobs, log)
-    ends = at_once(*(lambda n=n: log.append(job, [call(f"{n}"), call("same")], seconds=1.0) for n in range(6)))
+    ends = at_once(*(lambda n=n: log.append_entries(job, [call(f"{n}"), call("same")], seconds=1.0) for n in range(6)))
     assert ends == [None] * 6
     assert [event.sequence for event in runs.list_events("ann", job.version_id)] == list(range(1, 9))
     assert runs.load_run("ann", job.version_id).spent.calls == 7
@@ -148,11 +148,11 @@ def test_a_run_is_about_the_versions_that_were_active_when_it_began(
     arrive(catalog, "not yet searchable")
     run = runs.create(RunRequest("ann", "Why?", collections=("default",)))[0]
     job = claimed(jobs)
-    assert (log.start(job).scope_documents, log.start(job).scope_characters) == (1, 10)
+    assert (log.start_run(job).scope_documents, log.start_run(job).scope_characters) == (1, 10)
     assert [(p.document_id, p.version_id) for p in log.list_pinned_documents(run.id)] == [(first.id, first.version.id)]
-    catalog.delete("ann", first.id)
+    catalog.delete_document("ann", first.id)
     assert log.list_pinned_documents(run.id) == []
-    assert log.list_withheld([first.version.id]) == {first.version.id}
+    assert log.list_hidden_versions([first.version.id]) == {first.version.id}
 
 
 def test_a_run_keeps_how_it_was_asked_for(runs: Runs) -> None:
@@ -170,23 +170,23 @@ def test_a_replaced_version_is_kept_until_the_runs_that_read_it_have_ended(
     embedded(jobs)
     old = document.version.id
     job = begun(runs, jobs, log)
-    catalog.replace(arrival("b"), document.id, None)
+    catalog.replace_document(arrival("b"), document.id, None)
     searchable(jobs)
     embedded(jobs)
     assert catalog.load_document("ann", document.id).active_version_id != old
     with pytest.raises(VersionInUseError):
         catalog.find_removable_version(old)
-    assert Leftovers(engine).select_given_up({old}) == set()
-    log.finish(job, RunState.COMPLETED, {}, seconds=1.0)
+    assert UnusedContent(engine).select_abandoned_versions({old}) == set()
+    log.finish_run(job, RunState.COMPLETED, {}, seconds=1.0)
     assert catalog.find_removable_version(old) is not None
-    assert Leftovers(engine).select_given_up({old}) == {old}
+    assert UnusedContent(engine).select_abandoned_versions({old}) == {old}
 
 
 def test_a_deleted_version_goes_whoever_reads_it(runs: Runs, jobs: Jobs, log: RunLog, catalog: Catalog) -> None:
     document = arrive(catalog)
     searchable(jobs)
     begun(runs, jobs, log)
-    catalog.delete("ann", document.id)
+    catalog.delete_document("ann", document.id)
     assert catalog.find_removable_version(document.version.id) is not None
 
 
@@ -201,14 +201,14 @@ def test_cancelling_ends_a_run_at_once_and_takes_it_from_its_worker(
     assert jobs.claim(JobKind.RUN) == []
     if job is not None:
         with pytest.raises(LeaseLostError):
-            jobs.require_held(job)
+            jobs.require_lease(job)
         with pytest.raises(LeaseLostError):
-            log.finish(job, RunState.COMPLETED, {}, seconds=1.0)
+            log.finish_run(job, RunState.COMPLETED, {}, seconds=1.0)
 
 
 def test_cancelling_what_has_ended_changes_nothing(runs: Runs, jobs: Jobs, log: RunLog) -> None:
     job = begun(runs, jobs, log)
-    log.finish(job, RunState.PARTIAL, {"text": "Some."}, seconds=1.0)
+    log.finish_run(job, RunState.PARTIAL, {"text": "Some."}, seconds=1.0)
     assert runs.cancel("ann", job.version_id).state is RunState.PARTIAL
 
 
@@ -217,7 +217,7 @@ def test_of_a_cancellation_and_an_answer_at_once_one_counts(runs: Runs, jobs: Jo
         job = begun(runs, jobs, log)
         cancelled, finished = at_once(
             lambda job=job: runs.cancel("ann", job.version_id).state,  # type: ignore[misc]
-            lambda job=job: log.finish(job, RunState.COMPLETED, {"text": "x"}, seconds=1.0),  # type: ignore[misc]
+            lambda job=job: log.finish_run(job, RunState.COMPLETED, {"text": "x"}, seconds=1.0),  # type: ignore[misc]
         )
         run = runs.load_run("ann", job.version_id)
         assert cancelled is run.state
@@ -232,7 +232,7 @@ def test_a_run_that_ends_its_worker_three_times_fails_with_the_reason(
     for _ in range(MAX_ATTEMPTS):
         claimed(jobs)
         lapse(engine)
-        jobs.recover(all_running=False)
+        jobs.requeue_lost_jobs(include_all_running=False)
     failed = runs.load_run("ann", run.id)
     assert failed.state is RunState.FAILED
     assert failed.failure is not None
@@ -248,15 +248,15 @@ def test_a_run_that_gets_further_in_each_attempt_is_never_given_up(
     run = asked(runs)
     for number in range(2 * MAX_ATTEMPTS):
         job = claimed(jobs)
-        log.start(job)
-        log.append(job, [call("a"), call(f"{number}")], seconds=1.0)
+        log.start_run(job)
+        log.append_entries(job, [call("a"), call(f"{number}")], seconds=1.0)
         assert runs.load_run("ann", run.id).attempt == 1
         if number % 2:
             assert jobs.retry(job, Failure("language_model_timeout", "It took too long."))
             wake(engine)
         else:
             lapse(engine)
-            jobs.recover(all_running=False)
+            jobs.requeue_lost_jobs(include_all_running=False)
     assert runs.load_run("ann", run.id).state is RunState.QUEUED
 
 
@@ -265,27 +265,27 @@ def test_a_run_that_gets_no_further_ends_after_three_more_attempts(
 ) -> None:
     job = begun(runs, jobs, log)
     lapse(engine)
-    jobs.recover(all_running=False)
+    jobs.requeue_lost_jobs(include_all_running=False)
     for number in range(MAX_ATTEMPTS):
         job = claimed(jobs)
-        log.start(job)
-        log.append(job, [call("a"), RunLogEntry(f"lost {number}", "lost", {"usage": {}})], seconds=1.0)
+        log.start_run(job)
+        log.append_entries(job, [call("a"), RunLogEntry(f"lost {number}", "lost", {"usage": {}})], seconds=1.0)
         lapse(engine)
-        assert jobs.recover(all_running=False) == (number < MAX_ATTEMPTS - 1)
+        assert jobs.requeue_lost_jobs(include_all_running=False) == (number < MAX_ATTEMPTS - 1)
     failed = runs.load_run("ann", job.version_id)
     assert failed.failure is not None
     assert failed.failure.detail == "The run crashed its worker 3 times in 3 attempts."
 
 
-@pytest.mark.parametrize("give_up", [Jobs.hand_back, lambda jobs, job: jobs.postpone(job, Failure("away", "Away."))])
+@pytest.mark.parametrize("give_up", [Jobs.release_job, lambda jobs, job: jobs.postpone(job, Failure("away", "Away."))])
 def test_an_attempt_that_got_further_and_does_not_count_leaves_none(
     runs: Runs, jobs: Jobs, log: RunLog, engine: Engine, give_up: Callable[[Jobs, Job], None]
 ) -> None:
     begun(runs, jobs, log)
     lapse(engine)
-    jobs.recover(all_running=False)
+    jobs.requeue_lost_jobs(include_all_running=False)
     job = claimed(jobs)
-    log.append(job, [call("a")], seconds=1.0)
+    log.append_entries(job, [call("a")], seconds=1.0)
     give_up(jobs, job)
     assert runs.load_run("ann", job.version_id).attempt == 0
 
@@ -312,7 +312,7 @@ def test_the_longer_a_run_waits_for_what_is_away_the_later_it_looks_again(
     job = postponed(jobs, engine)
     since, again = away(engine)
     assert again - since == pytest.approx(5)
-    assert jobs.load_away_seconds(job) < 60
+    assert jobs.load_outage_seconds(job) < 60
     age_absence(engine, 75)
     job = postponed(jobs, engine)
     still, again = away(engine)
@@ -322,7 +322,7 @@ def test_the_longer_a_run_waits_for_what_is_away_the_later_it_looks_again(
     postponed(jobs, engine)
     still, again = away(engine)
     assert again - still == pytest.approx(100_075 + 120, abs=60)
-    assert jobs.load_away_seconds(job) >= 100_075
+    assert jobs.load_outage_seconds(job) >= 100_075
 
 
 def test_a_run_that_got_further_has_not_waited(runs: Runs, jobs: Jobs, log: RunLog, engine: Engine) -> None:
@@ -331,10 +331,10 @@ def test_a_run_that_got_further_has_not_waited(runs: Runs, jobs: Jobs, log: RunL
     age_absence(engine, 100_000)
     wake(engine)
     job = claimed(jobs)
-    log.append(job, [RunLogEntry("lost", "lost", {"usage": {}})], seconds=1.0)
-    assert jobs.load_away_seconds(job) >= 100_000
-    log.append(job, [call("a")], seconds=1.0)
-    assert jobs.load_away_seconds(job) == 0.0
+    log.append_entries(job, [RunLogEntry("lost", "lost", {"usage": {}})], seconds=1.0)
+    assert jobs.load_outage_seconds(job) >= 100_000
+    log.append_entries(job, [call("a")], seconds=1.0)
+    assert jobs.load_outage_seconds(job) == 0.0
     jobs.postpone(job, AWAY)
     since, again = away(engine)
     assert again - since == pytest.approx(5)
@@ -378,7 +378,7 @@ def test_a_tenant_has_only_so_many_running_and_others_go_on(engine: Engine, runs
     assert jobs.claim(JobKind.RUN) == []
     asked(runs, tenant="bob")
     assert claimed(jobs).tenant_id == "bob"
-    jobs.hand_back(served[0])
+    jobs.release_job(served[0])
     assert claimed(jobs).version_id == served[0].version_id
 
 
@@ -396,11 +396,11 @@ def test_the_same_key_is_the_same_run_and_another_tenants_is_not(runs: Runs) -> 
         runs.create(RunRequest("ann", "Why?", idempotency_key="k")),
     )
     assert (first[0].id, first[1], again[1]) == (again[0].id, True, False)
-    known = runs.find_existing(RunRequest("ann", "Why?", idempotency_key="k"))
+    known = runs.find_existing_run(RunRequest("ann", "Why?", idempotency_key="k"))
     assert known is not None
     assert known.id == first[0].id
-    assert runs.find_existing(RunRequest("ann", "Why?", idempotency_key="other")) is None
-    assert runs.find_existing(RunRequest("bob", "Why?", idempotency_key="k")) is None
+    assert runs.find_existing_run(RunRequest("ann", "Why?", idempotency_key="other")) is None
+    assert runs.find_existing_run(RunRequest("bob", "Why?", idempotency_key="k")) is None
     assert asked(runs, tenant="bob", key="k").id != first[0].id
     assert asked(runs).id != asked(runs).id
 
@@ -420,7 +420,7 @@ def test_the_same_key_is_the_same_run_and_another_tenants_is_not(runs: Runs) -> 
 def test_the_same_key_with_another_request_is_refused(runs: Runs, other: dict[str, Any]) -> None:
     request = RunRequest("ann", "Why?", idempotency_key="k", unasked={"calls": 5})
     runs.create(request)
-    for use in (runs.create, runs.find_existing):
+    for use in (runs.create, runs.find_existing_run):
         with pytest.raises(IdempotencyKeyReusedError):
             use(replace(request, **other))
     assert len(runs.list_runs("ann")) == 1
@@ -466,7 +466,7 @@ def test_only_an_ended_run_is_deleted_and_nothing_of_it_is_left(runs: Runs, jobs
         runs.delete("ann", job.version_id)
     runs.cancel("ann", job.version_id)
     runs.delete("ann", job.version_id)
-    assert log.load_bodies(job.version_id, ["start", "end"]) == {}
+    assert log.load_entry_bodies(job.version_id, ["start", "end"]) == {}
     with pytest.raises(RunNotFoundError):
         runs.load_run("ann", job.version_id)
 
@@ -483,32 +483,32 @@ def test_another_tenants_run_is_no_run(runs: Runs) -> None:
 def test_an_event_too_large_to_be_kept_is_refused(runs: Runs, jobs: Jobs, log: RunLog) -> None:
     job = begun(runs, jobs, log)
     with pytest.raises(LogEntryTooLargeError, match="'call'"):
-        log.append(job, [RunLogEntry("big", "call", {"text": "鯨" * 1_500_000})], seconds=1.0)
+        log.append_entries(job, [RunLogEntry("big", "call", {"text": "鯨" * 1_500_000})], seconds=1.0)
     assert kinds(runs, job) == ["start"]
 
 
 def test_a_run_reads_what_its_asker_may_see_when_it_begins_and_when_it_goes_on(
     runs: Runs, jobs: Jobs, log: RunLog, catalog: Catalog, engine: Engine
 ) -> None:
-    identities = Identities.from_engine(engine)
+    identities = AccountStores.from_engine(engine)
     identities.users.create("ann", "eve", ["hr"])
-    key, _ = identities.keys.issue("ann", "eve", scopes=[Scope.ASK], user="eve")
+    key, _ = identities.keys.issue_key("ann", "eve", scopes=[Scope.ASK], user="eve")
     opened, closed, other = (
-        catalog.accept(replace(arrival(name), readers=readers, attributes={"year": year})).document
+        catalog.accept_upload(replace(arrival(name), readers=readers, attributes={"year": year})).document
         for name, readers, year in (
             ("open", None, 1815),
             ("closed", frozenset({"group:hr"}), 1815),
             ("other", frozenset({"user:bob"}), 1815),
         )
     )
-    catalog.accept(replace(arrival("late"), attributes={"year": 1900}))
+    catalog.accept_upload(replace(arrival("late"), attributes={"year": 1900}))
     for _ in range(4):
         searchable(jobs)
     readers = frozenset({"user:eve", "group:hr"})
     request = RunRequest("ann", "Why?", filters={"year": 1815}, owner="user:eve", key_id=key.id, readers=readers)
     runs.create(request)
     job = claimed(jobs)
-    run = log.start(job)
+    run = log.start_run(job)
     assert [each.document_id for each in log.list_pinned_documents(run.id, readers=run.readers)] == [
         opened.id,
         closed.id,
@@ -517,7 +517,7 @@ def test_a_run_reads_what_its_asker_may_see_when_it_begins_and_when_it_goes_on(
         opened.id,
         closed.id,
     ]  # it counts no others either
-    assert log.list_withheld([closed.version.id, other.version.id], run.readers) == {other.version.id}
+    assert log.list_hidden_versions([closed.version.id, other.version.id], run.readers) == {other.version.id}
     with pytest.raises(RunNotFoundError):
         runs.load_run("ann", run.id, "user:bob")
     assert runs.list_runs("ann", owner="user:bob") == []
@@ -525,22 +525,22 @@ def test_a_run_reads_what_its_asker_may_see_when_it_begins_and_when_it_goes_on(
     with pytest.raises(IdempotencyKeyReusedError):
         runs.create(replace(request, idempotency_key="k", owner="user:bob"))
     identities.users.set_groups("ann", "eve", [])
-    again = log.start(job)
+    again = log.start_run(job)
     assert again.readers == frozenset({"user:eve"})
     assert [each.document_id for each in log.list_pinned_documents(run.id, readers=again.readers)] == [opened.id]
     assert runs.list_withheld_runs([run.id], again.readers) == {run.id}
-    identities.keys.revoke("ann", key.id)
+    identities.keys.revoke_key("ann", key.id)
     with pytest.raises(KeyRevokedError):
-        log.start(job)
+        log.start_run(job)
 
 
 def test_a_run_goes_on_with_the_key_that_its_own_was_rotated_to(
     runs: Runs, jobs: Jobs, log: RunLog, engine: Engine
 ) -> None:
-    keys = Identities.from_engine(engine).keys
-    key, _ = keys.issue("ann", "robot")
+    keys = AccountStores.from_engine(engine).keys
+    key, _ = keys.issue_key("ann", "robot")
     runs.create(RunRequest("ann", "Why?", key_id=key.id))
     job = claimed(jobs)
-    keys.rotate("ann", key.id)
-    keys.revoke("ann", key.id)
-    assert log.start(job).readers is None
+    keys.rotate_key("ann", key.id)
+    keys.revoke_key("ann", key.id)
+    assert log.start_run(job).readers is None

@@ -57,7 +57,7 @@ def store(engine: Engine, catalog: Catalog) -> Store:
 def test_a_question_that_waits_is_nobodys_until_its_run_goes_on_or_ends(store: Store, goes_on: str) -> None:
     store.ask("1.1")
     held, run = store.paused()
-    for late in (store.slack.renew, store.slack.mark_posting, store.slack.pause):
+    for late in (store.slack.renew, store.slack.mark_posting_started, store.slack.pause):
         with pytest.raises(LeaseLostError):
             late(held)
     store.now += 5 * 86_400
@@ -80,10 +80,10 @@ def test_a_question_that_waits_keeps_no_other_of_its_thread_waiting_but_is_answe
     store.set_run(run, "queued")
     assert store.slack.claim(limit=5) == []  # the other one is being answered
     third = store.ask("1.3")
-    store.slack.end(other, QuestionState.ANSWERED)
+    store.slack.end_question(other, QuestionState.ANSWERED)
     again = store.claimed()
     assert again.id == first
-    store.slack.end(again, QuestionState.ANSWERED)
+    store.slack.end_question(again, QuestionState.ANSWERED)
     assert store.claimed().id == third
 
 
@@ -92,4 +92,4 @@ def test_a_question_that_waits_is_among_those_that_are_stopped(store: Store) -> 
     store.paused()
     (stopped,) = store.slack.stop_questions(TEAM, "C1", "1.1")
     assert stopped.id == first
-    assert store.slack.is_stopped(stopped)
+    assert store.slack.is_question_stopped(stopped)

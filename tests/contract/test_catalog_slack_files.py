@@ -40,7 +40,7 @@ class Store:
 
     def share(self, ts: str = "1.1", *files: SharedFile) -> bool:
         shared = IncomingShare(TEAM, "ann", "C1", ts, ts, "U0ANN")
-        return self.files.store_message(shared, files or FILES, takes_part=True)
+        return self.files.store_message(shared, files or FILES, join_thread=True)
 
     def claimed(self) -> FileShare:
         (share,) = self.files.claim(limit=5)
@@ -61,7 +61,7 @@ def test_a_message_is_stored_once_and_held_by_one(store: Store) -> None:
     assert store.slack.has_joined_thread(TEAM, "C1", "1.1")
     store.now += 31
     again = store.claimed()
-    for late in (store.files.renew, store.files.mark_posting, lambda each: store.files.requeue(each, 0)):
+    for late in (store.files.renew, store.files.mark_posting_started, lambda each: store.files.requeue(each, 0)):
         with pytest.raises(LeaseLostError):
             late(held)
     store.files.requeue(again, 5)
@@ -79,7 +79,7 @@ def test_an_event_that_comes_again_is_no_second_question(store: Store) -> None:
 
 
 ENDS: dict[str, Callable[[Store, FileShare], None]] = {
-    "ended": lambda store, share: store.files.end(share, ShareState.ENDED),
+    "ended": lambda store, share: store.files.end_share(share, ShareState.ENDED),
     "put back": lambda store, share: store.files.requeue(share, 600),
 }
 
@@ -96,14 +96,14 @@ def test_a_deletion_that_comes_while_a_message_is_held_is_seen_at_once_after(sto
     assert [each.gone_at for each in again.files] == [None, NOON]
     for file in again.files:
         again = store.files.update_file(again, SharedFile(file.file_id, file.name, SharedFileState.GONE))
-    store.files.end(again, ShareState.ENDED)
+    store.files.end_share(again, ShareState.ENDED)
     assert store.files.count_open_shares() == 0
     assert store.files.mark_file_deleted(TEAM, "F2") == 0
 
 
 def test_a_message_that_ended_is_taken_again_when_it_is_deleted(store: Store) -> None:
     store.share()
-    store.files.end(store.claimed(), ShareState.GIVEN_UP, "channel_not_found")
+    store.files.end_share(store.claimed(), ShareState.GIVEN_UP, "channel_not_found")
     assert store.files.mark_file_deleted("T0OTHER", "F1") == 0
     assert store.files.mark_message_deleted(TEAM, "ann", "C1", "1.1") == 1
     assert all(each.gone_at == NOON for each in store.claimed().files)
@@ -121,26 +121,26 @@ def test_a_question_waits_for_the_files_of_its_message_for_ten_minutes(store: St
 
 
 def test_what_is_forgotten_is_what_no_document_came_from(store: Store, engine: Engine, catalog: Catalog) -> None:
-    document = catalog.accept(arrival(key="slack:C1")).document
+    document = catalog.accept_upload(arrival(key="slack:C1")).document
     for ts in ("1.1", "2.2"):
         store.share(ts, SharedFile(f"F{ts}", "a.md"))
         held = store.claimed()
         became = document.id if ts == "1.1" else None
         store.files.update_file(held, SharedFile(f"F{ts}", "a.md", SharedFileState.READY, became, Audience.CHANNEL))
-        store.files.end(held, ShareState.ENDED)
-    assert store.files.is_used(document.id)
-    assert store.files.list_closed_channels(TEAM) == {"C1"}
+        store.files.end_share(held, ShareState.ENDED)
+    assert store.files.is_shared_document(document.id)
+    assert store.files.list_restricted_channels(TEAM) == {"C1"}
     store.now += 1
-    assert store.files.delete_ended(store.now) == 1
-    catalog.delete("ann", document.id)
+    assert store.files.delete_ended_shares(store.now) == 1
+    catalog.delete_document("ann", document.id)
     with read_transaction(engine) as connection:
         assert connection.execute(select(slack_files.c.name)).scalars().all() == [""]
-    assert store.files.delete_ended(store.now) == 1
-    assert store.files.list_closed_channels(TEAM) == set()
+    assert store.files.delete_ended_shares(store.now) == 1
+    assert store.files.list_restricted_channels(TEAM) == set()
 
 
 def test_usage_counts_questions_and_files_by_day_and_channel(store: Store, engine: Engine, catalog: Catalog) -> None:
-    catalog.accept(arrival("b", key="slack:C2"))
+    catalog.accept_upload(arrival("b", key="slack:C2"))
     for number, later in enumerate((0, 1, 86_400)):
         store.now = NOON + later
         asked = IncomingQuestion(TEAM, "ann", "C1", "1.1", f"{number}.0", "U0ANN", Surface.CHANNEL, "What is it?")
@@ -157,4 +157,4 @@ def test_usage_counts_questions_and_files_by_day_and_channel(store: Store, engin
     assert listed(channel="C1", until="2026-12-06") == mine[1:]
     assert listed(channel="C1", skip=1, limit=1) == mine[1:]
     assert [each[1:] for each in listed(channel="C2")] == [("C2", 0, 0, 1)]
-    assert ChannelUsage(engine).list_days("bob", channel=None, since="", until="9", skip=0, limit=10) == []
+    assert ChannelUsage(engine).list_days("bob", channel=None, start_day="", end_day="9", skip=0, limit=10) == []

@@ -54,18 +54,18 @@ def filled(engine: Engine, tenant: str) -> str:
     Files(engine).add(stored(f"file-{tenant}", tenant))
     Collections(engine).create(tenant, "gone", CollectionSettings("Gone"))
     Collections(engine).delete(tenant, "gone", owner="key:x")
-    talk = Conversations(engine).start(tenant, "Why?")
+    talk = Conversations(engine).start_conversation(tenant, "Why?")
     work = Work(f"answer of {tenant}", frozenset({document.version.id}))
     answer = StoredAnswer(work.id, tenant, talk, None, "Why?", {"text": "because"}, (), 1.0)
     Conversations(engine).store_answer(answer, work.versions)
     Replies(engine).store_replies(tenant, [StoredReply("key", "said", 1, 1, 1)], work)
     run, _ = Runs(engine).create(RunRequest(tenant, "How?"))
     (job,) = jobs.claim(JobKind.RUN)
-    RunLog(engine).start(job)
-    RunLog(engine).append(
+    RunLog(engine).start_run(job)
+    RunLog(engine).append_entries(
         job, [RunLogEntry("a", "call", {"text": "said"})], seconds=1.0, work=Work(run.id, work.versions)
     )
-    return ApiKeys(engine).issue(tenant, "a key")[1]
+    return ApiKeys(engine).issue_key(tenant, "a key")[1]
 
 
 def rows(engine: Engine, tenant: str) -> dict[str, int]:
@@ -97,23 +97,23 @@ def test_of_a_deleted_tenant_nothing_is_left_but_its_entries_in_the_audit_log(en
     key = filled(engine, "ann")
     assert {"documents", "run_events", "work_versions", "answers", "batch_entries"} <= set(rows(engine, "ann"))
     TenantData(engine).delete("ann")
-    assert ApiKeys(engine).check(key) is None
+    assert ApiKeys(engine).authenticate(key) is None
     removed = RemovedBlobs()
     removal = TenantRemoval(engine, FileRemoval(engine, removed.remove))
-    assert (removal.list_pending(), removal.run_step()) == (
+    assert (removal.list_pending_tenants(), removal.run_removal_step()) == (
         ["ann"],
         True,
     )  # its documents are deleted, and wait for workers
     assert removed.keys == ["blob-of-file-ann"]
-    assert removal.run_step()
+    assert removal.run_removal_step()
     assert "documents" in rows(engine, "ann")
     collect_all(engine)
-    assert not removal.run_step()
-    assert (rows(engine, "ann"), removal.list_pending(), removal.run_step()) == ({}, [], False)
+    assert not removal.run_removal_step()
+    assert (rows(engine, "ann"), removal.list_pending_tenants(), removal.run_removal_step()) == ({}, [], False)
     with engine.connect() as connection:
         assert list(connection.execute(select(tenants.c.id)).scalars()) == ["bob"]
     assert rows(engine, "bob") == before
-    assert ApiKeys(engine).check(theirs) is not None
+    assert ApiKeys(engine).authenticate(theirs) is not None
     audit = Audit(engine)
     assert [entry.action for entry in audit.list_latest(AuditFilter("ann"), limit=3)] == [
         "tenant.erased",
@@ -131,12 +131,12 @@ def test_a_removal_that_was_interrupted_between_its_steps_goes_on(engine: Engine
     TenantData(engine).delete("ann")
     TenantData(engine).delete("ann")
     removal = TenantRemoval(engine, FileRemoval(engine, len))
-    removal.run_step()
+    removal.run_removal_step()
     accept(Catalog(engine), "late", tenant="ann")  # uploads that were under way when the key was revoked
     Files(engine).add(stored("file-late", "ann"))
-    assert removal.run_step()
+    assert removal.run_removal_step()
     collect_all(engine)
-    assert not removal.run_step()
+    assert not removal.run_removal_step()
     assert rows(engine, "ann") == {}
     deleted = Audit(engine).list_latest(AuditFilter("ann", action=Action.TENANT_DELETED))
     assert len(deleted) == 1

@@ -28,7 +28,7 @@ from ingest.storage.operations.expiry import Expiry
 from ingest.storage.operations.retention import Retention
 from ingest.storage.operations.tenant_data import TenantRemoval, iter_exported_rows
 from ingest.storage.queue.records import Failure, JobKind
-from ingest.storage.webhooks.outbox import Outbox, publish
+from ingest.storage.webhooks.outbox import Outbox, publish_event
 from ingest.storage.webhooks.records import (
     MAX_WEBHOOKS,
     RETRY_SECONDS,
@@ -63,7 +63,7 @@ def webhook(webhooks: Webhooks) -> Webhook:
 def tell(engine: Engine, *documents: str, tenant: str = "ann") -> None:
     with write_transaction(engine) as connection:
         subjects = [{"document": document} for document in documents]
-        publish(connection, tenant, EventType.DOCUMENT_DELETED, subjects)
+        publish_event(connection, tenant, EventType.DOCUMENT_DELETED, subjects)
 
 
 def told(webhooks: Webhooks, webhook: Webhook) -> list[tuple[str, dict[str, str]]]:
@@ -73,7 +73,7 @@ def told(webhooks: Webhooks, webhook: Webhook) -> list[tuple[str, dict[str, str]
 
 
 def claim(outbox: Outbox, **how: int) -> list[DueDelivery]:
-    return outbox.claim(lease_seconds=60.0, **how)
+    return outbox.claim_due_messages(lease_seconds=60.0, **how)
 
 
 def again(engine: Engine, **values: float) -> None:
@@ -86,7 +86,7 @@ def test_a_message_is_there_if_its_change_was_committed_and_only_then(
     engine: Engine, webhooks: Webhooks, webhook: Webhook
 ) -> None:
     with suppress(RuntimeError), write_transaction(engine) as connection:
-        publish(connection, "ann", EventType.DOCUMENT_DELETED, [{"document": "one"}])
+        publish_event(connection, "ann", EventType.DOCUMENT_DELETED, [{"document": "one"}])
         raise RuntimeError
     assert told(webhooks, webhook) == []
     tell(engine, "two", "three")
@@ -120,7 +120,7 @@ def test_documents_tell_when_they_are_ready_have_failed_or_were_deleted(
             jobs.finish_ingest([IngestReport(job, "A title", None, 10, 1)])
     (embed,) = jobs.claim(JobKind.EMBED, limit=1)
     jobs.finish_embed([EmbedReport(embed, 5, 0, 1)])
-    catalog.delete("ann", good.id)
+    catalog.delete_document("ann", good.id)
     assert sorted(told(webhooks, webhook), key=lambda each: each[0]) == [
         ("document.deleted", {"document": good.id}),
         ("document.failed", {"version": bad.version.id, "document": bad.id, "code": "damaged_document"}),
@@ -152,8 +152,8 @@ def test_a_run_that_waits_for_a_person_tells_so_each_time(
     log = RunLog(engine)
     for _ in range(2):
         (job,) = jobs.claim(JobKind.RUN, limit=1)
-        log.start(job)
-        log.pause(job, "Its calls are used up.", "calls", seconds=1.0)
+        log.start_run(job)
+        log.pause_run(job, "Its calls are used up.", "calls", seconds=1.0)
         with write_transaction(engine) as connection:
             connection.execute(update(job_rows).values(state="queued"))
     assert told(webhooks, webhook) == [("run.paused", {"run": run.id, "state": "paused", "resource": "calls"})] * 2
@@ -276,11 +276,11 @@ def test_a_message_is_sent_again_with_its_id_whatever_became_of_it(
     tell(engine, "one")
     (due,) = claim(outbox)
     outbox.record_result(due, DeliveryResult(200), disable_days=5)
-    assert webhooks.replay("ann", webhook.id, due.id).state is DeliveryState.PENDING
+    assert webhooks.resend_message("ann", webhook.id, due.id).state is DeliveryState.PENDING
     (repeated,) = claim(outbox)
     assert (repeated.id, repeated.attempt) == (due.id, 1)
     with pytest.raises(WebhookNotFoundError):
-        webhooks.replay("bob", webhook.id, due.id)
+        webhooks.resend_message("bob", webhook.id, due.id)
 
 
 def test_messages_are_signed_with_both_secrets_for_a_day_after_a_rotation(
@@ -312,7 +312,7 @@ def test_nobody_sees_or_changes_another_tenants(webhooks: Webhooks, webhook: Web
         webhooks.load_webhook,
         webhooks.rotate_secret,
         webhooks.delete,
-        webhooks.send_test,
+        webhooks.send_test_message,
         webhooks.list_deliveries,
     ):
         with pytest.raises(WebhookNotFoundError):
@@ -334,9 +334,9 @@ def test_old_messages_go_and_a_deleted_tenants_are_not_sent(
     tell(engine, "one")
     with write_transaction(engine) as connection:
         connection.execute(update(rows).values(created_at=time.time() - 31 * 86_400))
-    assert Expiry(engine).delete_expired(Retention())["webhook messages"] == 1
+    assert Expiry(engine).delete_expired_records(Retention())["webhook messages"] == 1
     tell(engine, "two")
-    TenantRemoval(engine).start("ann")
+    TenantRemoval(engine).start_removal("ann")
     assert claim(outbox) == []
 
 

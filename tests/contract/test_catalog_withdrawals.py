@@ -16,12 +16,12 @@ REASON = Failure("parser_limit", "Too slow.")
 
 
 def cancel(catalog: Catalog, document: str, tenant: str = "ann") -> None:
-    catalog.cancel(tenant, document)
+    catalog.cancel_latest_version(tenant, document)
 
 
 def test_a_cancelled_document_is_neither_made_nor_found_and_says_so(catalog: Catalog, jobs: Jobs) -> None:
     document = arrive(catalog)
-    cancelled = catalog.cancel("ann", document.id)
+    cancelled = catalog.cancel_latest_version("ann", document.id)
     assert (cancelled.id, cancelled.version.state) == (document.id, VersionState.CANCELLED)
     assert jobs.claim(JobKind.INGEST) == []
     assert catalog.load_document("ann", document.id).version.state is VersionState.CANCELLED
@@ -44,7 +44,7 @@ def test_a_document_cancelled_while_it_is_embedded_is_no_longer_found(catalog: C
     searchable(jobs)
     (embed,) = jobs.claim(JobKind.EMBED)
     cancel(catalog, document.id)
-    assert catalog.find_visible("ann", [document.version.id]) == {}
+    assert catalog.find_visible_versions("ann", [document.version.id]) == {}
     assert jobs.finish_embed([EmbedReport(embed, 1)]) == [embed]
     assert catalog.load_document("ann", document.id).active_version_id is None
 
@@ -73,7 +73,7 @@ def test_the_same_bytes_as_a_cancelled_documents_start_over_with_nothing_of_the_
     assert again.document.version.id != first.version.id
     assert (again.document.version.state, again.document.version.blob_key) == (VersionState.ACCEPTED, "blob-2")
     assert searchable(jobs).version_id == again.document.version.id
-    assert list(catalog.find_visible("ann", [first.version.id, again.document.version.id])) == [
+    assert list(catalog.find_visible_versions("ann", [first.version.id, again.document.version.id])) == [
         again.document.version.id
     ]
     assert catalog.find_removable_version(first.version.id) is not None
@@ -118,7 +118,7 @@ def test_a_version_being_searched_whose_embedding_fails_is_still_searched(catalo
     searchable(jobs)
     (embed,) = jobs.claim(JobKind.EMBED)
     jobs.fail(embed, REASON)
-    assert list(catalog.find_visible("ann", [document.version.id])) == [document.version.id]
+    assert list(catalog.find_visible_versions("ann", [document.version.id])) == [document.version.id]
     assert catalog.find_removable_version(document.version.id) is None
     assert jobs.claim(JobKind.COLLECT) == []
 
@@ -131,7 +131,7 @@ def test_what_a_lost_worker_may_still_write_is_collected_after_its_grace(
         (job,) = jobs.claim(JobKind.INGEST)
         jobs.record_progress(job, VersionState.INDEXING, chunks=2)
         lapse(engine)
-        jobs.recover(all_running=False)
+        jobs.requeue_lost_jobs(include_all_running=False)
     assert jobs.claim(JobKind.COLLECT) == []
     arrive(catalog)  # starting over does not shorten the grace of what was there before
     assert jobs.claim(JobKind.COLLECT) == []
@@ -152,7 +152,7 @@ def test_a_document_cancelled_while_its_ingest_ends_is_cancelled_or_searchable(c
         assert finished is None or isinstance(finished, LeaseLostError)
         assert isinstance(again, AcceptedUpload)
         after = catalog.load_document("ann", document.id)
-        assert catalog.find_visible("ann", [document.version.id]) == {}
+        assert catalog.find_visible_versions("ann", [document.version.id]) == {}
         expected = VersionState.ACCEPTED if again.created else VersionState.CANCELLED
         assert after.version.state is expected
         for queued in jobs.claim(JobKind.INGEST, limit=5):

@@ -14,7 +14,7 @@ from ingest.storage.answers.records import StoredAnswer
 from ingest.storage.answers.redaction import WITHHELD_TEXT, Redaction, RedactionCounts
 from ingest.storage.answers.replies import Replies, StoredReply
 from ingest.storage.answers.run_log import RunLog
-from ingest.storage.answers.run_records import RunLogEntry, RunRequest, RunState, Spent
+from ingest.storage.answers.run_records import RunLogEntry, RunRequest, RunSpending, RunState
 from ingest.storage.answers.runs import Runs
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import ROUTE_SUFFIX, Work
@@ -88,14 +88,14 @@ def other(catalog: Catalog) -> str:
 def begun(engine: Engine, jobs: Jobs, question: str = "What?") -> Job:
     Runs(engine).create(RunRequest("ann", question))
     (job,) = jobs.claim(JobKind.RUN)
-    RunLog(engine).start(job)
+    RunLog(engine).start_run(job)
     return job
 
 
 def call(key: str, purpose: str = "answer") -> RunLogEntry:
     usage = {"calls": 1, "prompt_tokens": 5, "completion_tokens": 2}
     members = {"purpose": purpose, "prompt": MARK, "text": MARK, "cached": False, "usage": usage}
-    return RunLogEntry(key, "call", members, Spent(1, 0, 5, 2))
+    return RunLogEntry(key, "call", members, RunSpending(1, 0, 5, 2))
 
 
 def test_replies_to_calls_of_a_work_go_with_each_version_that_it_was_given(
@@ -105,9 +105,9 @@ def test_replies_to_calls_of_a_work_go_with_each_version_that_it_was_given(
     put(engine, "second", Work("a", frozenset({version, other})))
     put(engine, "third", Work("b", frozenset({other})))
     put(engine, "fourth", None)
-    assert Redaction(engine).redact("ann", version) == RedactionCounts(replies=2)
+    assert Redaction(engine).redact_version("ann", version) == RedactionCounts(replies=2)
     assert known(engine, "first", "second", "third", "fourth") == {"third", "fourth"}
-    assert Redaction(engine).redact("ann", version) == RedactionCounts()
+    assert Redaction(engine).redact_version("ann", version) == RedactionCounts()
 
 
 def test_nothing_made_of_a_deleted_document_is_stored_any_more(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
@@ -115,19 +115,19 @@ def test_nothing_made_of_a_deleted_document_is_stored_any_more(engine: Engine, c
     version = document.version.id
     job = begun(engine, jobs)
     put(engine, "before", Work("a", frozenset({version})))
-    catalog.delete("ann", document.id)
+    catalog.delete_document("ann", document.id)
     put(engine, "after", Work("a", frozenset({version})))
     put(engine, "another", Work("b", frozenset({version})))
     assert known(engine, "after", "another") == set()
     answer = kept("c", body(sentence(MARK, 1), cites={1: version}))
     assert Conversations(engine).store_answer(answer, frozenset({version})).body["text"] == WITHHELD_TEXT
     with pytest.raises(SourceGoneError):
-        RunLog(engine).append(job, [call("key")], seconds=1.0, work=Work(job.version_id, frozenset({version})))
+        RunLog(engine).append_entries(job, [call("key")], seconds=1.0, work=Work(job.version_id, frozenset({version})))
     with pytest.raises(SourceGoneError):
-        RunLog(engine).finish(
+        RunLog(engine).finish_run(
             job, RunState.COMPLETED, answer.body, seconds=1.0, work=Work(job.version_id, frozenset({version}))
         )
-    Redaction(engine).redact("ann", version)
+    Redaction(engine).redact_version("ann", version)
     assert MARK not in everything(engine)
 
 
@@ -145,7 +145,7 @@ def test_of_an_answer_the_question_stays_and_sentences_that_other_versions_hold_
     conversations = Conversations(engine)
     conversations.store_answer(kept("a", content), frozenset({version, other}))
     conversations.store_answer(kept("b", body(sentence("Apart [1].", 1), cites={1: other})), frozenset({other}))
-    assert Redaction(engine).redact("ann", version) == RedactionCounts(answers=1)
+    assert Redaction(engine).redact_version("ann", version) == RedactionCounts(answers=1)
     found = conversations.load_answer("ann", "a")
     assert (found.question, found.body["question"]) == ("What?", "What?")
     assert found.body["text"] == f"{WITHHELD_TEXT} It stays [2]. {WITHHELD_TEXT}"
@@ -157,7 +157,7 @@ def test_of_an_answer_the_question_stays_and_sentences_that_other_versions_hold_
     gone, stays = found.body["citations"]
     assert (gone["quote"], gone["title"], gone["deleted"], stays["quote"]) == ("", "", True, MARK)
     assert conversations.load_answer("ann", "b").body["sentences"][0]["text"] == "Apart [1]."
-    Redaction(engine).redact("ann", other)
+    Redaction(engine).redact_version("ann", other)
     assert conversations.load_answer("ann", "a").body["text"] == WITHHELD_TEXT
     assert MARK not in str(conversations.load_answer("ann", "a"))
 
@@ -169,11 +169,11 @@ def test_of_a_run_its_question_usage_and_kinds_of_events_stay_and_no_text(
     work = Work(job.version_id, frozenset({version}))
     log = RunLog(engine)
     found = RunLogEntry("found", "retrieved", {"passages": 1, "titles": [MARK], "found": [{"text": MARK}]})
-    log.append(job, [call("one"), found], seconds=1.0, work=work)
+    log.append_entries(job, [call("one"), found], seconds=1.0, work=work)
     answer = kept(job.version_id, body(sentence(f"{MARK} [1].", 1), cites={1: version}))
-    log.finish(job, RunState.COMPLETED, answer.body, seconds=1.0, kept=answer, work=work)
+    log.finish_run(job, RunState.COMPLETED, answer.body, seconds=1.0, stored_answer=answer, work=work)
     before = Runs(engine).load_run("ann", job.version_id)
-    assert Redaction(engine).redact("ann", version) == RedactionCounts(answers=1, runs=1)
+    assert Redaction(engine).redact_version("ann", version) == RedactionCounts(answers=1, runs=1)
     after = Runs(engine).load_run("ann", job.version_id)
     assert (after.question, after.state, after.spent, after.seconds) == ("What?", before.state, before.spent, 1.0)
     events = Runs(engine).list_events("ann", job.version_id)
@@ -188,16 +188,16 @@ def test_a_run_under_way_loses_its_worker_and_begins_again_without_what_it_had_r
 ) -> None:
     job = begun(engine, jobs)
     log, work = RunLog(engine), Work(job.version_id, frozenset({version, other}))
-    log.append(job, [call("one")], seconds=1.0, work=work)
-    Redaction(engine).redact("ann", version)
+    log.append_entries(job, [call("one")], seconds=1.0, work=work)
+    Redaction(engine).redact_version("ann", version)
     with pytest.raises(LeaseLostError):
-        log.append(job, [call("two")], seconds=1.0, work=work)
+        log.append_entries(job, [call("two")], seconds=1.0, work=work)
     (again,) = jobs.claim(JobKind.RUN)
     assert (again.version_id, again.attempt) == (job.version_id, 1)
-    log.start(again)
-    assert log.load_bodies(job.version_id, ["one"]) == {}
-    log.append(again, [call("one")], seconds=1.0, work=Work(job.version_id, frozenset({other})))
-    assert set(log.load_bodies(job.version_id, ["one"])) == {"one"}
+    log.start_run(again)
+    assert log.load_entry_bodies(job.version_id, ["one"]) == {}
+    log.append_entries(again, [call("one")], seconds=1.0, work=Work(job.version_id, frozenset({other})))
+    assert set(log.load_entry_bodies(job.version_id, ["one"])) == {"one"}
 
 
 def test_what_only_the_choice_of_a_strategy_saw_takes_no_answer_along(
@@ -206,13 +206,15 @@ def test_what_only_the_choice_of_a_strategy_saw_takes_no_answer_along(
     job = begun(engine, jobs)
     log, seen = RunLog(engine), Work(job.version_id + ROUTE_SUFFIX, frozenset({version}))
     put(engine, "route", seen)
-    log.append(job, [call("route", "route"), RunLogEntry("routed", "routed", {"reason": MARK})], seconds=1.0, work=seen)
+    log.append_entries(
+        job, [call("route", "route"), RunLogEntry("routed", "routed", {"reason": MARK})], seconds=1.0, work=seen
+    )
     work = Work(job.version_id, frozenset({other}))
     put(engine, "answer", work)
-    log.append(job, [call("answer")], seconds=1.0, work=work)
+    log.append_entries(job, [call("answer")], seconds=1.0, work=work)
     answer = kept(job.version_id, body(sentence("It stays [1].", 1), cites={1: other}))
-    log.finish(job, RunState.COMPLETED, answer.body, seconds=1.0, kept=answer, work=work)
-    assert Redaction(engine).redact("ann", version) == RedactionCounts(replies=1)
+    log.finish_run(job, RunState.COMPLETED, answer.body, seconds=1.0, stored_answer=answer, work=work)
+    assert Redaction(engine).redact_version("ann", version) == RedactionCounts(replies=1)
     assert known(engine, "route", "answer") == {"answer"}
     events = Runs(engine).list_events("ann", job.version_id)
     assert [MARK in str(each.body) for each in events if each.kind in ("call", "routed")] == [False, False, True]
@@ -223,14 +225,14 @@ def test_what_only_the_choice_of_a_strategy_saw_takes_no_answer_along(
 
 def test_a_follow_up_rests_on_what_its_conversation_rests_on(engine: Engine, jobs: Jobs, version: str) -> None:
     conversations = Conversations(engine)
-    talk = conversations.start("ann", "What?")
+    talk = conversations.start_conversation("ann", "What?")
     first = StoredAnswer("a", "ann", talk, None, "What?", body(sentence(MARK, 1), cites={1: version}), (), 1.0)
     conversations.store_answer(first, frozenset({version}))
-    assert conversations.list_versions("ann", talk) == {version}
-    assert conversations.list_versions("bob", talk) == frozenset()
+    assert conversations.list_used_versions("ann", talk) == {version}
+    assert conversations.list_used_versions("bob", talk) == frozenset()
     said = [{"role": "user", "text": "What?"}, {"role": "assistant", "text": MARK}]
     run, _ = Runs(engine).create(RunRequest("ann", "And?", history=said, conversation=talk, conversation_id=talk))
-    assert Redaction(engine).redact("ann", version) == RedactionCounts(answers=1, runs=1)
+    assert Redaction(engine).redact_version("ann", version) == RedactionCounts(answers=1, runs=1)
     assert Runs(engine).load_run("ann", run.id).history == [said[0], {"role": "assistant", "text": WITHHELD_TEXT}]
     assert MARK not in everything(engine)
 
@@ -242,19 +244,19 @@ def test_redaction_that_was_interrupted_goes_on_where_it_was_and_its_receipt_cou
     version = document.version.id
     for number in range(50):
         put(engine, f"{number:03}", Work(f"work {number:03}", frozenset({version})))
-    catalog.delete("ann", document.id)
+    catalog.delete_document("ann", document.id)
 
     def die(point: str) -> None:
         raise ConnectionAbortedError(point)
 
-    faultpoints.set_point_hook(die)
+    faultpoints.set_fault_point_hook(die)
     try:
         with pytest.raises(ConnectionAbortedError):
-            Redaction(engine).redact("ann", version)
+            Redaction(engine).redact_version("ann", version)
     finally:
-        faultpoints.set_point_hook(None)
+        faultpoints.set_fault_point_hook(None)
     assert catalog.load_deletion("ann", document.id).replies_removed == 20
-    assert Redaction(engine).redact("ann", version) == RedactionCounts(replies=30)
+    assert Redaction(engine).redact_version("ann", version) == RedactionCounts(replies=30)
     assert catalog.load_deletion("ann", document.id).replies_removed == 50
 
 
@@ -264,7 +266,7 @@ def test_comments_on_what_rested_on_a_gone_version_are_redacted(engine: Engine, 
         content = body(sentence(MARK, 1), cites={1: read})
         Conversations(engine).store_answer(kept(identifier, content), frozenset([read]))
         feedback.record_feedback("ann", identifier, "user:eve", Verdict(Rating.DOWN, f"It is {MARK}.", (1,), (1,)))
-    Redaction(engine).redact("ann", version)
+    Redaction(engine).redact_version("ann", version)
     said = {each.answer_id: each.verdict for each in feedback.list_latest("ann")}
     assert said["a"] == Verdict(Rating.DOWN, WITHHELD_TEXT)
     assert said["b"] == Verdict(Rating.DOWN, f"It is {MARK}.", (1,), (1,))

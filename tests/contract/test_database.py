@@ -20,8 +20,8 @@ from ingest.storage.accounts.tenants import Tenants
 from ingest.storage.db.database import (
     build_sqlite_url,
     format_json,
-    insert_if_absent,
-    migrate,
+    insert_row_if_absent,
+    migrate_schema,
     open_database,
     write_transaction,
 )
@@ -34,7 +34,7 @@ from ingest.storage.errors import (
     CatalogUnavailableError,
     LeadlineError,
     StorageFullError,
-    ValueRefusedError,
+    ValueRejectedError,
 )
 from tests.support.catalogs import arrive
 from tests.support.postgres import Postgres, disposed, running_postgres
@@ -83,7 +83,7 @@ def test_a_catalog_of_the_oldest_known_schema_is_brought_up_to_date(empty_url: s
         Catalog(engine).ensure_tenant("ann")
         to_revision(engine, "0047_lanes")
         assert differences(engine) != []
-        migrate(engine)
+        migrate_schema(engine)
         assert differences(engine) == []
         assert [tenant.id for tenant in Tenants(engine).list_tenants()] == ["ann"]
 
@@ -191,7 +191,7 @@ def test_what_a_server_says_that_is_there_is_told_from_one_that_is_away(
 
 def test_a_value_that_the_database_does_not_take_is_refused(postgres: Postgres) -> None:
     with disposed(open_database(postgres.catalog_database())) as engine:
-        with pytest.raises(ValueRefusedError) as refused, write_transaction(engine) as connection:
+        with pytest.raises(ValueRejectedError) as refused, write_transaction(engine) as connection:
             connection.execute(text("SELECT CAST(:value AS TEXT)"), {"value": "a\0b"})
         assert "\0" not in refused.value.detail
 
@@ -199,7 +199,7 @@ def test_a_value_that_the_database_does_not_take_is_refused(postgres: Postgres) 
 def test_no_secret_is_in_the_database(tmp_path: Path) -> None:
     with disposed(open_database(build_sqlite_url(tmp_path / "catalog.sqlite"))) as engine:
         Catalog(engine).ensure_tenant("ann")
-        _, presented = ApiKeys(engine).issue("ann", "laptop")
+        _, presented = ApiKeys(engine).issue_key("ann", "laptop")
     secret = presented.split("_", 2)[2].encode()
     assert all(secret not in path.read_bytes() for path in tmp_path.glob("catalog.sqlite*"))
 
@@ -211,7 +211,7 @@ def test_a_row_is_new_once(engine: Engine) -> None:
     ):
         for is_new in (True, False):
             with write_transaction(engine) as connection:
-                assert insert_if_absent(connection, table, **values) is is_new
+                assert insert_row_if_absent(connection, table, **values) is is_new
 
 
 @pytest.mark.parametrize("first_byte", [0, 4096], ids=["the header", "the pages behind it"])

@@ -83,7 +83,7 @@ def test_vectors_are_of_unit_length_one_row_a_text(embedder: Embedder) -> None:
     assert embedded.vectors.dtype == np.float32
     assert np.allclose(np.linalg.norm(embedded.vectors, axis=1), 1, atol=1e-4)
     assert len(embedded.token_counts) == len(TEXTS)
-    assert embedded.tokens == sum(embedded.token_counts) > 10
+    assert embedded.total_tokens == sum(embedded.token_counts) > 10
 
 
 def test_rows_are_in_the_order_of_their_texts_whatever_their_length(embedder: Embedder) -> None:
@@ -155,7 +155,7 @@ def test_threads_that_embed_documents_stand_back_and_their_callers_do_not(encode
     begun = processor_ticks(standing_back)
     waited_for = made.embed_documents(SENTENCES * 20)
     before = processor_ticks(standing_back)
-    embedded = made.embed_documents(SENTENCES * 20, in_background=True)
+    embedded = made.embed_documents(SENTENCES * 20, is_background=True)
     assert processor_ticks(standing_back) - before > 4 * (before - begun)
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
     assert np.abs(embedded.vectors - waited_for.vectors).max() < 0.05

@@ -76,7 +76,7 @@ def put(index: Index, texts: dict[IndexedChunk, str], *, dense: bool = True) -> 
 
 def find(index: Index, query: str, scope: SearchScope = ANN, limit: int = 10) -> tuple[list[str], list[str]]:
     by_bm25, by_dense = index.search(
-        scope, sparse=ENCODER.encode_query(query), dense=EMBEDDER.embed_query(query), limit=limit
+        scope, sparse_vector=ENCODER.encode_query(query), dense_vector=EMBEDDER.embed_query(query), limit=limit
     )
     return [hit.id for hit in by_bm25], [hit.id for hit in by_dense]
 
@@ -119,7 +119,7 @@ def test_no_tenants_words_move_another_tenants_scores(index: Index) -> None:
     put(index, {chunk(str(n)): "a falcon over the sea" if n == 3 else "the sea at night" for n in range(20)})
 
     def scored_by(query: str) -> dict[str, float]:
-        return scores(index.search(ANN, sparse=ENCODER.encode_query(query), dense=None, limit=30)[0])
+        return scores(index.search(ANN, sparse_vector=ENCODER.encode_query(query), dense_vector=None, limit=30)[0])
 
     alone = scored_by("falcon"), scored_by("sea")
     assert list(alone[0]) == [falcon.id]
@@ -215,14 +215,14 @@ def test_chunks_asked_for_are_compared_with_a_vector_best_first(index: Index) ->
     bare = chunk("bare")
     put(index, {bare: "no vector yet"}, dense=False)
     query = EMBEDDER.embed_query(SENTENCES[2])
-    _, every = index.search(ANN, sparse=None, dense=query, limit=10)
+    _, every = index.search(ANN, sparse_vector=None, dense_vector=query, limit=10)
     some = [c.id for c in list(texts)[1:4]]
 
-    compared = index.score_by_cosine(query, [*some, bare.id])
+    compared = index.score_chunks_by_cosine(query, [*some, bare.id])
 
     assert [hit.id for hit in compared] == [hit.id for hit in every if hit.id in some]
     assert scores(compared) == pytest.approx({i: scores(every)[i] for i in some}, abs=1e-3)
-    assert index.score_by_cosine(query, []) == []
+    assert index.score_chunks_by_cosine(query, []) == []
 
 
 def test_deleting_a_version_removes_all_of_it_and_then_nothing(index: Index) -> None:
@@ -252,7 +252,7 @@ def test_a_query_of_stop_words_finds_nothing_by_words(index: Index) -> None:
 
 def test_asking_for_nothing_finds_nothing(index: Index) -> None:
     put(index, {chunk("a"): "the whale"})
-    assert index.search(ANN, sparse=None, dense=None, limit=5) == ([], [])
+    assert index.search(ANN, sparse_vector=None, dense_vector=None, limit=5) == ([], [])
     assert (index.load_chunks(ANN, []), index.load_dense_vectors([])) == ({}, {})
 
 
@@ -265,7 +265,7 @@ def test_all_points_of_a_version_are_listed_in_the_order_of_their_ids(index: Ind
 
 def test_vectors_come_back_as_they_were_given(index: Index) -> None:
     embedded, bare = chunk("a"), chunk("b")
-    index.upsert([embedded, bare], [ENCODER.encode_document("whale"), ENCODER.encode_document("ship")])
+    index.upsert_chunks([embedded, bare], [ENCODER.encode_document("whale"), ENCODER.encode_document("ship")])
     given = EMBEDDER.embed_documents(["the white whale"]).vectors
     index.set_dense_vectors([embedded.id], given)
     kept = index.load_dense_vectors([embedded.id, bare.id, str(uuid.uuid4())])
@@ -276,7 +276,7 @@ def test_vectors_come_back_as_they_were_given(index: Index) -> None:
 
 def test_a_vector_is_kept_with_length_one(index: Index) -> None:
     written = chunk("a")
-    index.upsert([written], [ENCODER.encode_document("whale")])
+    index.upsert_chunks([written], [ENCODER.encode_document("whale")])
     index.set_dense_vectors([written.id], np.full((1, DIMENSION), 3.0, np.float32))
     np.testing.assert_allclose(
         index.load_dense_vectors([written.id])[written.id], np.full(DIMENSION, DIMENSION**-0.5), rtol=1e-6
@@ -314,7 +314,7 @@ def test_more_chunks_than_a_batch_are_written_and_embedded(index: Index) -> None
 
 def test_each_chunk_needs_its_vectors(index: Index) -> None:
     with pytest.raises(ValueError, match="sparse vector"):
-        index.upsert([chunk("a")], [])
+        index.upsert_chunks([chunk("a")], [])
     with pytest.raises(ValueError, match="dense vector"):
         index.set_dense_vectors([chunk("a").id], np.ones((0, DIMENSION), np.float32))
 
@@ -326,7 +326,9 @@ def test_all_indexes_agree(tmp_path: Path, double: VectorServer) -> None:
         index = make(kind, tmp_path, double)
         put(index, {**texts, chunk("theirs", tenant="bob"): "the white whale"})
         found[kind] = [
-            index.search(ANN, sparse=ENCODER.encode_query(text), dense=EMBEDDER.embed_query(text), limit=20)
+            index.search(
+                ANN, sparse_vector=ENCODER.encode_query(text), dense_vector=EMBEDDER.embed_query(text), limit=20
+            )
             for text in SENTENCES
         ]
         index.close()
@@ -363,9 +365,9 @@ def test_a_vector_is_found_by_the_digest_of_its_text_in_its_own_tenant_only(inde
     put(index, {mine: "the white whale", theirs: "a grey seal", other: "a ship"})
     put(index, {bare: "no vector yet"}, dense=False)
     put(index, {chunk("old"): "written before there were digests"})
-    found = index.find_by_digest("ann", ["same", "bare", "nobody's"])
+    found = index.find_chunks_by_digest("ann", ["same", "bare", "nobody's"])
     assert {digest: hit.id for digest, (hit, _) in found.items()} == {"same": mine.id}
     np.testing.assert_allclose(found["same"][1], EMBEDDER.embed_query("the white whale"), atol=1e-6)
-    assert index.find_by_digest("bob", ["same"])["same"][0] == theirs
+    assert index.find_chunks_by_digest("bob", ["same"])["same"][0] == theirs
     index.delete_version("ann", "v1")
-    assert index.find_by_digest("ann", ["same", "other"]) == {}
+    assert index.find_chunks_by_digest("ann", ["same", "other"]) == {}

@@ -37,7 +37,7 @@ def store(store_of: OpenStore) -> IndexStore:
 
 
 def test_generations_have_nothing_in_common(store: IndexStore) -> None:
-    one, two = store.open(1, 8), store.open(2, 16)
+    one, two = store.open_index(1, 8), store.open_index(2, 16)
     put_words(one, {indexed_chunk("a"): "whales swim"})
     put_words(two, {indexed_chunk("b"): "ships sail", indexed_chunk("c"): "masts"})
     assert (one.count_chunks("ann", "v1"), two.count_chunks("ann", "v1")) == (1, 2)
@@ -46,24 +46,24 @@ def test_generations_have_nothing_in_common(store: IndexStore) -> None:
 
 
 def test_a_generation_is_there_when_it_is_opened_again(store: IndexStore) -> None:
-    index = store.open(3, 8)
+    index = store.open_index(3, 8)
     put_words(index, {indexed_chunk("a"): "whales swim"})
     index.close()
-    again = store.open(3, 8)
+    again = store.open_index(3, 8)
     again.require_ready()
     assert again.count_chunks("ann", "v1") == 1
     again.close()
 
 
 def test_what_is_removed_is_gone_and_leaves_the_others(store: IndexStore) -> None:
-    one, two = store.open(1, 8), store.open(2, 8)
+    one, two = store.open_index(1, 8), store.open_index(2, 8)
     put_words(one, {indexed_chunk("a"): "whales swim"})
     put_words(two, {indexed_chunk("a"): "whales swim"})
     two.close()
-    store.remove(2)
-    store.remove(2)
+    store.remove_index(2)
+    store.remove_index(2)
     assert store.find_size(2) is None
-    empty = store.open(2, 8)
+    empty = store.open_index(2, 8)
     assert (one.count_chunks("ann", "v1"), empty.count_chunks("ann", "v1")) == (1, 0)
     one.close()
     empty.close()
@@ -71,7 +71,7 @@ def test_what_is_removed_is_gone_and_leaves_the_others(store: IndexStore) -> Non
 
 def test_a_generation_that_is_there_says_what_it_takes(store: IndexStore) -> None:
     assert store.find_size(1) is None
-    index = store.open(1, 8)
+    index = store.open_index(1, 8)
     put_words(index, {indexed_chunk("a"): "whales swim"})
     index.flush()
     size = store.find_size(1)
@@ -82,31 +82,31 @@ def test_a_generation_that_is_there_says_what_it_takes(store: IndexStore) -> Non
 
 def test_a_mark_tells_an_index_from_one_that_is_made_in_its_place(store: IndexStore) -> None:
     assert store.check_presence(1) is IndexPresence.ABSENT
-    store.open(1, 8).close()
+    store.open_index(1, 8).close()
     assert store.check_presence(1) is IndexPresence.UNMARKED
     store.mark_complete(1)
     store.mark_complete(1)
     assert (store.check_presence(1), store.find_owner(1)) == (IndexPresence.MARKED, OURS.id)
-    store.open(1, 8).close()
+    store.open_index(1, 8).close()
     assert store.check_presence(1) is IndexPresence.MARKED
-    store.remove(1)
+    store.remove_index(1)
     assert store.check_presence(1) is IndexPresence.ABSENT
-    store.open(1, 8).close()
+    store.open_index(1, 8).close()
     assert store.check_presence(1) is IndexPresence.UNMARKED
 
 
 def test_an_index_belongs_to_the_installation_that_made_it(store_of: OpenStore) -> None:
     ours, theirs = store_of(OURS), store_of(THEIRS)
     assert ours.find_owner(1) is None
-    index = ours.open(1, 8)
+    index = ours.open_index(1, 8)
     put_words(index, {indexed_chunk("a"): "whales swim"})
     index.close()
     assert ours.find_owner(1) == theirs.find_owner(1) == OURS.id
     with pytest.raises(InstallationMismatchError, match=f"belongs to installation {OURS.id}"):
-        theirs.open(1, 8)
+        theirs.open_index(1, 8)
     with pytest.raises(InstallationMismatchError):
-        theirs.remove(1)
-    again = ours.open(1, 8)
+        theirs.remove_index(1)
+    again = ours.open_index(1, 8)
     assert again.count_chunks("ann", "v1") == 1
     again.close()
 
@@ -115,25 +115,25 @@ def test_an_index_that_is_adopted_changes_hands(store_of: OpenStore) -> None:
     ours, theirs = store_of(OURS), store_of(THEIRS)
     ours.take_ownership(1)
     assert ours.find_size(1) is None
-    ours.open(1, 8).close()
+    ours.open_index(1, 8).close()
     theirs.take_ownership(1)
-    theirs.open(1, 8).close()
+    theirs.open_index(1, 8).close()
     with pytest.raises(InstallationMismatchError):
-        ours.open(1, 8)
+        ours.open_index(1, 8)
 
 
 def test_an_index_without_an_id_is_taken_only_if_the_catalog_knows_something_of_it(
     store_of: OpenStore, tmp_path: Path
 ) -> None:
     store = store_of(OURS)
-    index = store.open(1, 8)
+    index = store.open_index(1, 8)
     put_words(index, {indexed_chunk("a"): "whales swim"})
     index.close()
     _forget_owner(store, tmp_path)
     with pytest.raises(InstallationMismatchError, match="none of which is in the catalog"):
-        store_of(KNOWS_NOTHING).open(1, 8)
+        store_of(KNOWS_NOTHING).open_index(1, 8)
     assert store.find_owner(1) is None
-    store.open(1, 8).close()
+    store.open_index(1, 8).close()
     assert store.find_owner(1) == OURS.id
 
 

@@ -12,9 +12,9 @@ from ingest.storage.errors import InstallationMismatchError
 from ingest.storage.operations.installation import (
     MARK_FILE,
     bind_installation,
-    read_folder_mark,
-    require_bound,
+    read_folder_marker,
     require_compatible_folder,
+    require_same_installation,
 )
 from ingest.storage.operations.installation_record import InstallationRecord
 from tests.support.catalogs import accept, at_once
@@ -46,8 +46,8 @@ def test_a_new_installation_gets_one_id_for_all_its_parts(record: InstallationRe
     assert (
         made.id
         == record.load_id()
-        == read_folder_mark(blobs.resolve_path(MARK_FILE).parent)
-        == require_bound(record, blobs)
+        == read_folder_marker(blobs.resolve_path(MARK_FILE).parent)
+        == require_same_installation(record, blobs)
     )
     assert bind_installation(record, blobs).id == made.id
 
@@ -69,8 +69,8 @@ def test_another_ones_blobs_are_refused_and_stay_another_ones(
     with pytest.raises(InstallationMismatchError, match=said):
         require_compatible_folder(record, blobs.resolve_path(MARK_FILE).parent)
     with pytest.raises(InstallationMismatchError, match=said):
-        require_bound(record, blobs)
-    assert (record.load_id(), read_folder_mark(blobs.resolve_path(MARK_FILE).parent)) == (ours, "another")
+        require_same_installation(record, blobs)
+    assert (record.load_id(), read_folder_marker(blobs.resolve_path(MARK_FILE).parent)) == (ours, "another")
 
 
 def test_parts_from_a_release_without_ids_are_tied_if_the_catalog_knows_the_originals(
@@ -81,7 +81,7 @@ def test_parts_from_a_release_without_ids_are_tied_if_the_catalog_knows_the_orig
     assert (
         bind_installation(record, blobs).id
         == record.load_id()
-        == read_folder_mark(blobs.resolve_path(MARK_FILE).parent)
+        == read_folder_marker(blobs.resolve_path(MARK_FILE).parent)
     )
 
 
@@ -98,7 +98,7 @@ def test_an_empty_catalog_is_not_put_before_full_blobs(record: InstallationRecor
     blobs.put("original/ab/x", b"of another catalog")
     with pytest.raises(InstallationMismatchError, match="has none of the"):
         bind_installation(record, blobs)
-    assert (record.load_id(), read_folder_mark(blobs.resolve_path(MARK_FILE).parent)) == (None, None)
+    assert (record.load_id(), read_folder_marker(blobs.resolve_path(MARK_FILE).parent)) == (None, None)
 
 
 def test_a_full_catalog_is_not_put_before_an_empty_folder(

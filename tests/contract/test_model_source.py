@@ -52,7 +52,7 @@ def _hub_rig(hub: HubFile) -> Rig:
 
     file = model_file_of(CONTENT, HubAddress(hub.url))
     return Rig(
-        source=HubSource(pause=lambda seconds: None),
+        source=HubSource(sleep=lambda seconds: None),
         file=file,
         address=file.addresses[0],
         cut_once=cut_once,
@@ -103,7 +103,7 @@ def _package_rig(tmp_path: Path) -> Rig:
 def _deliver(rig: Rig, part: Path) -> list[int]:
     counts: list[int] = []
     part.parent.mkdir(exist_ok=True)
-    rig.source.fetch_into(rig.file, rig.address, part, counts.append)
+    rig.source.fetch_file(rig.file, rig.address, part, counts.append)
     return counts
 
 
@@ -150,8 +150,8 @@ def test_a_source_that_has_nothing_says_so_by_its_name_and_the_files(rig: Rig, t
 def test_a_source_opens_its_own_kind_of_address_only(rig: Rig) -> None:
     addresses: list[Address] = [HubAddress("http://hub.invalid/x"), PackageAddress(())]
 
-    assert [type(address) for address in addresses if rig.source.can_fetch(address)] == [type(rig.address)]
+    assert [type(address) for address in addresses if rig.source.can_fetch_address(address)] == [type(rig.address)]
 
 
 def test_scratch_room_is_stated_in_bytes(rig: Rig) -> None:
-    assert rig.source.get_scratch_bytes(rig.address) >= 0
+    assert rig.source.get_scratch_size(rig.address) >= 0

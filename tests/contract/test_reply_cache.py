@@ -93,7 +93,7 @@ def test_a_reply_that_would_take_most_of_the_room_is_not_kept(cache: ReplyCache)
 def test_a_tenants_replies_can_be_forgotten(cache: Replies | MemoryReplyCache) -> None:
     cache.store_replies("ann", [reply(1), reply(2)])
     cache.store_replies("bob", [reply(1)])
-    assert cache.delete_all("ann") == 2
+    assert cache.delete_replies("ann") == 2
     assert cache.load_replies("ann", keys(1, 2)) == {}
     assert cache.load_replies("bob", keys(1))
 

@@ -70,36 +70,36 @@ def soon() -> float:
 
 
 def test_there_is_one_score_for_each_passage(reranker: Reranker) -> None:
-    assert len(reranker.score_passages("white whale", PASSAGES, until=soon())) == len(PASSAGES)
+    assert len(reranker.score_passages("white whale", PASSAGES, deadline=soon())) == len(PASSAGES)
 
 
 def test_a_score_is_that_of_its_passage_whatever_stands_beside_it(reranker: Reranker) -> None:
-    together = reranker.score_passages("the white whale", PASSAGES, until=soon())
+    together = reranker.score_passages("the white whale", PASSAGES, deadline=soon())
     for number in (0, 1, 4, len(PASSAGES) - 1):
-        (alone,) = reranker.score_passages("the white whale", [PASSAGES[number]], until=soon())
+        (alone,) = reranker.score_passages("the white whale", [PASSAGES[number]], deadline=soon())
         assert together[number] == pytest.approx(alone, abs=0.02)
     assert len({round(score, 4) for score in together[:2]}) == 2
 
 
 def test_no_passages_have_no_scores(reranker: Reranker) -> None:
-    assert list(reranker.score_passages("white whale", [], until=soon())) == []
+    assert list(reranker.score_passages("white whale", [], deadline=soon())) == []
 
 
 def test_a_long_query_and_one_without_words_are_answered(reranker: Reranker) -> None:
     for query in ("whale " * 1300, "?", "🐋"):
-        assert len(reranker.score_passages(query, PASSAGES[:3], until=soon())) == 3
+        assert len(reranker.score_passages(query, PASSAGES[:3], deadline=soon())) == 3
 
 
 def test_nothing_is_read_when_the_time_is_over(reranker: Reranker) -> None:
     with pytest.raises(RerankerTimeoutError):
-        reranker.score_passages("white whale", PASSAGES, until=time.monotonic() - 1)
+        reranker.score_passages("white whale", PASSAGES, deadline=time.monotonic() - 1)
 
 
 def test_threads_get_the_scores_of_their_own_passages(reranker: Reranker) -> None:
     found: dict[int, list[float]] = {}
 
     def work(thread: int) -> None:
-        found[thread] = list(reranker.score_passages("the white whale", PASSAGES[thread:][:6], until=soon()))
+        found[thread] = list(reranker.score_passages("the white whale", PASSAGES[thread:][:6], deadline=soon()))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for each in threads:
@@ -107,7 +107,7 @@ def test_threads_get_the_scores_of_their_own_passages(reranker: Reranker) -> Non
     for each in threads:
         each.join()
     for number in range(4):
-        alone = list(reranker.score_passages("the white whale", PASSAGES[number:][:6], until=soon()))
+        alone = list(reranker.score_passages("the white whale", PASSAGES[number:][:6], deadline=soon()))
         assert found[number] == pytest.approx(alone, abs=0.02)
 
 

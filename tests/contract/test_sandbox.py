@@ -14,7 +14,7 @@ import pytest
 from ingest.storage.errors import CatalogUnavailableError
 from rlm.errors import RunCancelledError, SandboxLostError
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.port import Sandbox, SandboxForm, SandboxLimits, Session, Tool, ToolError
+from rlm.sandbox.port import Sandbox, SandboxIsolation, SandboxLimits, Session, Tool, ToolError
 from tests.support.requirements import SANDBOX_FORMS
 
 LIMITS = SandboxLimits(
@@ -25,8 +25,8 @@ HASTY = replace(LIMITS, cell_seconds=2.0)
 
 
 @pytest.fixture(params=SANDBOX_FORMS)
-def form(request: pytest.FixtureRequest) -> SandboxForm:
-    return SandboxForm(request.param)
+def form(request: pytest.FixtureRequest) -> SandboxIsolation:
+    return SandboxIsolation(request.param)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def limits() -> SandboxLimits:
 
 
 @pytest.fixture
-def sandbox(form: SandboxForm, limits: SandboxLimits) -> Iterator[Sandbox]:
+def sandbox(form: SandboxIsolation, limits: SandboxLimits) -> Iterator[Sandbox]:
     made = build_sandbox(form, limits)
     yield made
     made.close()
@@ -182,7 +182,7 @@ def test_an_error_of_the_product_in_a_tool_ends_the_cell_as_what_it_is(opened: C
         session.run("1")
 
 
-def test_cancelling_stops_code_that_asks_for_nothing_and_its_process(form: SandboxForm) -> None:
+def test_cancelling_stops_code_that_asks_for_nothing_and_its_process(form: SandboxIsolation) -> None:
     sandbox = build_sandbox(form, LIMITS)
     before = _workers()
     session = sandbox.open({})
@@ -257,7 +257,7 @@ def test_a_closed_session_is_lost_and_closing_twice_is_no_error(sandbox: Sandbox
         session.run("1")
 
 
-def test_closing_ends_the_processes(form: SandboxForm) -> None:
+def test_closing_ends_the_processes(form: SandboxIsolation) -> None:
     before = _workers()
     sandbox = build_sandbox(form, LIMITS)
     sessions = [sandbox.open({}) for _ in range(3)]
@@ -305,7 +305,7 @@ def test_the_environment_of_the_worker_is_empty(
 
 @pytest.mark.needs_program("bwrap")
 def test_the_kernel_limits_the_processes_of_the_isolated_worker() -> None:
-    sandbox, before = build_sandbox(SandboxForm.BUBBLEWRAP, LIMITS), _workers()
+    sandbox, before = build_sandbox(SandboxIsolation.BUBBLEWRAP, LIMITS), _workers()
     session = sandbox.open({})
     started = _workers() - before
     limits = [_limits(pid) for pid in started]

@@ -18,7 +18,7 @@ from rich.console import Console
 from api.admission.services import DEFAULT_TENANT
 from api.build.index_access import IndexAccess, open_index_access
 from api.cli.environment import read_settings
-from api.cli.fetching import fetch_needed_files
+from api.cli.fetching import fetch_missing_model_files
 from api.settings.settings import Settings
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import VersionState
@@ -28,11 +28,11 @@ from retrieval.build import build_sparse_encoder, open_embedded_encoder
 from retrieval.encoders.port import DenseVector
 from retrieval.index.edge.compaction import MaintenancePolicy
 from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
-from retrieval.index.edge.resident_memory import get_resident_bytes
-from retrieval.index.edge.shard_folder import compute_shard_bytes
+from retrieval.index.edge.resident_memory import get_resident_size
+from retrieval.index.edge.shard_folder import compute_shard_size
 from retrieval.index.port import IndexedChunk, SearchScope, SparseVector
 from retrieval.models.store import ModelStore
-from retrieval.search.ranking import Clock, rank_chunks
+from retrieval.search.ranking import Stopwatch, rank_chunks
 from retrieval.search.requests import Fusion
 from tests.benchmark.figures import AsJson, print_rows, query_texts
 from tests.eval.repeating import Repetition, VectorFile
@@ -93,7 +93,7 @@ def index(
     until = time.monotonic() + minutes * 60
     sizes = sorted(set(chunks or (100_000, 1_000_000)))
     settings = read_settings(llm="none")
-    fetch_needed_files(settings)
+    fetch_missing_model_files(settings)
     with Console(stderr=True).status("Reading the data folder …") as status:
         with open_index_access(settings, cluster=None) as access:
             originals, texts = _originals(access, seed), _queries(access, settings, queries, seed)
@@ -113,7 +113,7 @@ def _originals(access: IndexAccess, seed: int) -> Repetition:
     chunks: list[IndexedChunk] = []
     texts: list[str] = []
     vectors: list[DenseVector] = []
-    with access.generations.use_active() as made:
+    with access.generations.use_active_generation() as made:
         after = 0
         while page := access.catalog.list_documents(
             DEFAULT_TENANT, DocumentFilter(states=[VersionState.READY]), after=after, limit=_PAGE
@@ -156,7 +156,7 @@ def _growing(
                     if time.monotonic() > until:
                         break
                     identifiers = [chunk.id for chunk in batch.chunks]
-                    made.upsert(
+                    made.upsert_chunks(
                         batch.chunks, [sparse.encode_document(text) if words else _NO_WORDS for text in batch.texts]
                     )
                     made.set_dense_vectors(identifiers, batch.vectors)
@@ -184,7 +184,7 @@ def _measure(settings: Settings, grown: Grown, texts: Sequence[str], vectors: De
         "recall@10": round(_recall(looks.nearest, grown.rows, exact), 4),
         "index_resident_mib": round(resident),
         "process_resident_mib": round(looks.resident_after / _MIB),
-        "index_disk_mib": round(compute_shard_bytes(grown.home / _INDEX) / _MIB),
+        "index_disk_mib": round(compute_shard_size(grown.home / _INDEX) / _MIB),
     }
 
 
@@ -205,7 +205,7 @@ def _look(home: Path, models: Path, texts: list[str]) -> Looks:
     with closing(open_embedded_encoder(ModelStore(models))) as encoder:
         for text in warm_up:
             encoder.embed_query(text)
-        before = get_resident_bytes()
+        before = get_resident_size()
         with closing(QdrantEdgeIndex(home / _INDEX, dimension=encoder.dimension)) as made:
             for position, text in enumerate([*warm_up, *texts]):
                 begun = time.perf_counter()
@@ -214,21 +214,21 @@ def _look(home: Path, models: Path, texts: list[str]) -> Looks:
                 rank_chunks(
                     made,
                     scope,
-                    sparse=words,
-                    dense=meaning,
+                    sparse_vector=words,
+                    dense_vector=meaning,
                     depth=_DEPTH,
                     fusion=Fusion.CONVEX,
-                    feedback=True,
-                    floor=-1.0,
-                    clock=Clock(),
+                    use_feedback=True,
+                    cosine_floor=-1.0,
+                    stopwatch=Stopwatch(),
                 )
                 ended = time.perf_counter()
                 if position >= len(warm_up):
                     search_ms.append((ended - begun) * 1000)
                     rank_ms.append((ended - embedded) * 1000)
-            after = get_resident_bytes()
+            after = get_resident_size()
             for text in texts:
-                _, found = made.search(scope, sparse=None, dense=encoder.embed_query(text), limit=_TOP)
+                _, found = made.search(scope, sparse_vector=None, dense_vector=encoder.embed_query(text), limit=_TOP)
                 nearest.append([hit.id for hit in found])
     return Looks(search_ms, rank_ms, nearest, before, after)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ingest.parsing.registry import find_document_tables, get_parser
-from ingest.parsing.sniff import sniff_file
+from ingest.parsing.sniff import sniff_file_type
 from ingest.parsing.types import ParsedDocument
 
 pytestmark = pytest.mark.slow
@@ -65,14 +65,14 @@ def _tables(source: Path) -> set[str]:
     """Return the letters and digits of each header and row of a file's record tables."""
     document = _parsed(source)
     with source.open("rb") as file:
-        found = find_document_tables(document, sniff_file(file, source.name, None))
+        found = find_document_tables(document, sniff_file_type(file, source.name, None))
     rows = {_letters("".join(row.cells)) for table in found for row in table.rows()}
     return rows | {_letters("".join(table.columns)) for table in found}
 
 
 def _parsed(source: Path) -> ParsedDocument:
     with source.open("rb") as file:
-        media_type = sniff_file(file, source.name, None)
+        media_type = sniff_file_type(file, source.name, None)
     return get_parser(media_type)(source)
 
 

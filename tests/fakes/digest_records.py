@@ -20,7 +20,7 @@ class DigestRecordsHere:
         self.asked.append(list(version_ids))
         return {version: dict(self.digests[version]) for version in version_ids if version in self.digests}
 
-    def select_possible_holders(self, file: str, version_ids: Collection[str]) -> set[str]:
+    def select_candidate_versions(self, file_name: str, version_ids: Collection[str]) -> set[str]:
         return set(version_ids)
 
     def record_changed_file(self, key: str) -> str | None:

@@ -32,7 +32,7 @@ class MemoryLog:
     def load_bodies(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
         return {key: self._entries[key].body for key in keys if key in self._entries}
 
-    def append(self, entries: Sequence[RunLogEntry]) -> None:
+    def append_entries(self, entries: Sequence[RunLogEntry]) -> None:
         with self._lock:
             if self.failure is not None:
                 raise self.failure
@@ -40,7 +40,7 @@ class MemoryLog:
             for entry in entries:
                 self._entries.setdefault(entry.key, entry)
 
-    def list_withheld(self, version_ids: Collection[str]) -> Collection[str]:
+    def list_hidden_versions(self, version_ids: Collection[str]) -> Collection[str]:
         return self.gone & set(version_ids)
 
     def load_lost_usage(self) -> Usage:

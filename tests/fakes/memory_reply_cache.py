@@ -35,6 +35,6 @@ class MemoryReplyCache:
                 _, oldest = kept.popitem(last=False)
                 size -= oldest.size_bytes
 
-    def delete_all(self, tenant_id: str) -> int:
+    def delete_replies(self, tenant_id: str) -> int:
         with self._lock:
             return len(self._tenants.pop(tenant_id, {}))

@@ -25,22 +25,22 @@ class FakeSource:
     stop_with: Callable[[], BaseException] | None = None
     delivered: list[tuple[str, int]] = field(default_factory=list)
 
-    def can_fetch(self, address: Address) -> bool:
+    def can_fetch_address(self, address: Address) -> bool:
         return isinstance(address, self.kind)
 
-    def get_scratch_bytes(self, address: Address) -> int:
+    def get_scratch_size(self, address: Address) -> int:
         return self.scratch
 
-    def fetch_into(self, file: ModelFile, address: Address, part: Path, arrived: ByteReporter) -> None:
+    def fetch_file(self, file: ModelFile, address: Address, part_path: Path, report_bytes: ByteReporter) -> None:
         content = self.contents.get(file.name)
         if content is None:
             raise ModelSourceError(file.name, [(self.name, "has no such file")])
-        have = part.stat().st_size if part.exists() else 0
+        have = part_path.stat().st_size if part_path.exists() else 0
         self.delivered.append((file.name, have))
         stop, self.stop_after_bytes = self.stop_after_bytes, None
-        with part.open("ab") as opened:
+        with part_path.open("ab") as opened:
             opened.write(content[have:stop])
-            arrived(opened.tell())
+            report_bytes(opened.tell())
         if stop is not None:
             fault = self.stop_with or (lambda: ModelSourceError(file.name, [(self.name, "was cut off")]))
             raise fault()

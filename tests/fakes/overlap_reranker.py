@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from retrieval.rerank.port import CorpusSnapshot, require_seconds_left
+from retrieval.rerank.port import CorpusSnapshot, require_remaining_seconds
 
 
 class OverlapReranker:
@@ -11,9 +11,9 @@ class OverlapReranker:
     fingerprint = "shared-words"
 
     def score_passages(
-        self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
+        self, query: str, passages: Sequence[str], *, deadline: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
-        require_seconds_left(until)
+        require_remaining_seconds(deadline)
         asked = set(query.casefold().split())
         return [len(asked & set(passage.casefold().split())) / max(1, len(asked)) for passage in passages]
 

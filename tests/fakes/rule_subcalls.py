@@ -33,7 +33,7 @@ class RuleSubCalls:
         calls: Sequence[SubCall],
         *,
         cancelled: Callable[[], bool] = not_cancelled,
-        finished: Finished = ignore_result,
+        on_result: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         results = []
         for index, call in enumerate(calls):
@@ -41,7 +41,7 @@ class RuleSubCalls:
                 raise RunCancelledError("cancelled")
             self.calls.append(call)
             results.append(self._result(call))
-            finished(index, results[-1])
+            on_result(index, results[-1])
         return results
 
     def stream(

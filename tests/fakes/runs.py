@@ -1,6 +1,6 @@
 """A run that was just begun."""
 
-from ingest.storage.answers.run_records import Run, RunState, Spent
+from ingest.storage.answers.run_records import Run, RunSpending, RunState
 
 RUN = Run(
     id="r",
@@ -17,7 +17,7 @@ RUN = Run(
     state=RunState.RUNNING,
     attempt=1,
     events=1,
-    spent=Spent(),
+    spent=RunSpending(),
     seconds=0.0,
     progress=None,
     scope_documents=0,

@@ -9,7 +9,7 @@ from typing import Any
 
 from ingest.storage.errors import LeadlineError
 from rlm.errors import SandboxLostError, not_cancelled, require_not_cancelled
-from rlm.sandbox.lowering import PRELUDE, build_shim_source, lower
+from rlm.sandbox.lowering import PRELUDE, build_shim_source, lower_code
 from rlm.sandbox.monty_sandbox import ToolTable
 from rlm.sandbox.port import DEFAULT_LIMITS, CellResult, SandboxLimits, Tool
 from rlm.sandbox.reports import CappedOutput, format_report, format_syntax_error
@@ -45,7 +45,7 @@ class SessionHere:
         self._cancelled: Callable[[], bool] = not_cancelled
         self._variables: dict[str, Any] | None = {"__name__": "cell", "print": self._print}
         exec(build_shim_source(PRELUDE), self._variables)
-        self._variables |= {name: self._tool(name) for name in tools.list_names()}
+        self._variables |= {name: self._tool(name) for name in tools.list_tool_names()}
 
     def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> CellResult:
         if self._variables is None:
@@ -64,7 +64,7 @@ class SessionHere:
     def _failure(self, code: str, variables: dict[str, Any]) -> str | None:
         """Run the code. Returns its failure in the words that a model is shown, or None."""
         try:
-            lowered = lower(code)
+            lowered = lower_code(code)
         except SyntaxError as error:
             return format_syntax_error(error)
         except ValueError as error:
@@ -76,7 +76,9 @@ class SessionHere:
         except SystemExit:
             return None
         except Exception as error:  # noqa: BLE001 - the code of a cell raises anything
-            return format_report(_traceback(error), limit=self._limits.error_chars, names=self._tools.list_names())
+            return format_report(
+                _traceback(error), limit=self._limits.error_chars, tool_names=self._tools.list_tool_names()
+            )
         return None
 
     def _print(self, *values: object, sep: str = " ", end: str = "\n") -> None:
@@ -86,7 +88,7 @@ class SessionHere:
         def tool(*arguments: object, **named: object) -> object:
             try:
                 require_not_cancelled(self._cancelled)
-                result = self._tools.call(name, arguments, named)
+                result = self._tools.call_tool(name, arguments, named)
             except LeadlineError as error:
                 raise _Ended(error) from error
             if isinstance(result, Exception):

@@ -24,13 +24,13 @@ class ScriptedCalls:
         calls: Sequence[SubCall],
         *,
         cancelled: Callable[[], bool] = not_cancelled,
-        finished: Finished = ignore_result,
+        on_result: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         if cancelled():
             raise RunCancelledError("The run was cancelled.")
         results = [self._reply(call) for call in calls]
         for position, result in enumerate(results):
-            finished(position, result)
+            on_result(position, result)
         return results
 
     def stream(

@@ -32,7 +32,7 @@ class ScriptedRoot:
         calls: Sequence[SubCall],
         *,
         cancelled: Callable[[], bool] = not_cancelled,
-        finished: Finished = ignore_result,
+        on_result: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         if cancelled():
             raise RunCancelledError("The run was cancelled.")

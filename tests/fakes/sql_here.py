@@ -17,5 +17,5 @@ def sql_engine_here() -> SqlEngine:
 
 def _run_here(request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]) -> Mapping[str, Any]:
     require_not_cancelled(cancelled)
-    answered = answer_request(json.loads(json.dumps(request)), limit=lambda kind, value: None)
+    answered = answer_request(json.loads(json.dumps(request)), set_limit=lambda kind, value: None)
     return dict(json.loads(json.dumps(answered)))

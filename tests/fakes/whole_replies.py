@@ -14,7 +14,7 @@ class WholeReplies:
         calls: Sequence[SubCall],
         *,
         cancelled: Callable[[], bool] = not_cancelled,
-        finished: Finished = ignore_result,
+        on_result: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         raise NotImplementedError
 

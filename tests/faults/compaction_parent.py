@@ -19,7 +19,7 @@ def main(folder: Path, step: str) -> None:
         if reached == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    index = QdrantEdgeIndex(folder, dimension=DIMENSION, policy=BY_HAND, observe=observe)
+    index = QdrantEdgeIndex(folder, dimension=DIMENSION, policy=BY_HAND, observer=observe)
     index.compact()
 
 

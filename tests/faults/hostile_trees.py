@@ -171,7 +171,9 @@ class Hostile:
 
     def _child(self, budget: Budget) -> None:
         try:
-            child = budget.build_child(Limits(calls=10**9, prompt_tokens=10**12, completion_tokens=10**12, depth=10**6))
+            child = budget.create_child(
+                Limits(calls=10**9, prompt_tokens=10**12, completion_tokens=10**12, depth=10**6)
+            )
         except BudgetExhaustedError:
             self.refused += 1
             return
@@ -179,14 +181,14 @@ class Hostile:
 
     def _cancelled(self, budget: Budget) -> None:
         asked = iter(range(100))
-        bound = self._scheduler.bind(self._chat, PROFILE, tenant_id="t", budget=budget, run=self)
+        bound = self._scheduler.bind_sub_calls(self._chat, PROFILE, tenant_id="t", budget=budget, run=self)
         try:
             bound.run(self._calls(30), cancelled=lambda: next(asked) > 0)
         except RunCancelledError:
             return
 
     def _run(self, budget: Budget, count: int) -> Sequence[SubReply | SubFailure]:
-        bound = self._scheduler.bind(self._chat, PROFILE, tenant_id="t", budget=budget, run=self)
+        bound = self._scheduler.bind_sub_calls(self._chat, PROFILE, tenant_id="t", budget=budget, run=self)
         results = bound.run(self._calls(count))
         self.refused += sum(isinstance(each, SubFailure) and each.code == BudgetExhaustedError.code for each in results)
         return results

@@ -134,7 +134,7 @@ def run_once(cluster: Cluster, point: str, seed: int) -> Run:
         )
     violations += list(truth.violations(scenario.texts, scenario.accepted, scenario.deleted))
     if not cluster.settled():
-        violations.append(f"not settled within {RECOVERY_SECONDS:.0f} s: {cluster.jobs.count_unfinished()}")
+        violations.append(f"not settled within {RECOVERY_SECONDS:.0f} s: {cluster.jobs.count_unfinished_jobs()}")
     return Run(point, seed, victim, time.monotonic() - start, tuple(violations))
 
 
@@ -150,7 +150,7 @@ def _let_move(cluster: Cluster) -> list[str]:
         wait_until(moved, seconds=RECOVERY_SECONDS, what="the index has moved")
     except AssertionError as error:
         return [str(error)]
-    generations = cluster.records.list_live()
+    generations = cluster.records.list_live_generations()
     return [] if len(generations) == 1 else [f"generations left: {[g.state.value for g in generations]}"]
 
 

@@ -40,10 +40,10 @@ from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState, derive_chunk_id
 from ingest.storage.errors import DocumentNotFoundError
-from ingest.storage.instrumentation import reach_point, set_point_hook
+from ingest.storage.instrumentation import reach_fault_point, set_fault_point_hook
 from ingest.storage.jobs import jobs as jobs_module
 from ingest.storage.jobs.jobs import Jobs
-from ingest.storage.operations.leftovers import Leftovers
+from ingest.storage.operations.leftovers import UnusedContent
 from ingest.storage.queue.records import Job, JobKind
 from ingest.storage.texts.layout import build_markdown_layout
 from ingest.storage.texts.texts import Texts
@@ -59,7 +59,7 @@ from workers.job_runner import JobRunner
 from workers.tasks.deletion import CollectTask, Deleter
 from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import IngestTask
-from workers.upkeep.leftovers import LeftoverCleaner
+from workers.upkeep.leftovers import UnusedContentCleaner
 from workers.upkeep.upkeep import sweep_jobs
 
 _TENANT = "ann"
@@ -100,14 +100,14 @@ class Simulation:
         self._deps = WorkerDeps(self.catalog, self.jobs, redaction, blobs, self.texts, self._generations)
         self._deleter = Deleter(self.catalog, redaction, self._generations, self.texts, blobs)
         time.time = self._clock  # leases and pauses go by this world's clock
-        set_point_hook(self._stand)
+        set_fault_point_hook(self._stand)
 
     def upload(self, content: int) -> None:
-        with self.intake.receive(UploadRequest(_TENANT, "default", f"{content}.md")) as upload:
+        with self.intake.receive_upload(UploadRequest(_TENANT, "default", f"{content}.md")) as upload:
             upload.write(_CONTENTS[content].encode())
             document = upload.accept().document
         self.rings.append(JobKind.INGEST)
-        reach_point("upload.answering")
+        reach_fault_point("upload.answering")
         self.acknowledged[document.id] = content
 
     def delete(self, document: str) -> None:
@@ -123,14 +123,14 @@ class Simulation:
             IngestTask(self._deps, _Markdown(), batch_chunks=2),
             EmbedTask(self._deps, batch_chunks=4),
             CollectTask(self._deps),
-            stopping=lambda: False,
+            should_stop=lambda: False,
         )
         if runner.run_once(kind) and kind is JobKind.INGEST:
             self.rings.append(JobKind.EMBED)
 
     def sweep(self) -> None:
         unanswered = {kind: self.rings.count(kind) for kind in JobKind}
-        sweep_jobs(self.jobs, unanswered=unanswered, ring=lambda kind, _: self.rings.append(kind))
+        sweep_jobs(self.jobs, unanswered_counts=unanswered, notify=lambda kind, _: self.rings.append(kind))
 
     def begin(self, work: Callable[[], None]) -> None:
         """A new actor, at its first fault point or already at its end."""
@@ -153,15 +153,15 @@ class Simulation:
         for _ in range(_HEALING_ROUNDS):
             while self.actors:
                 self.step(self.actors[0])
-            if not self.jobs.count_unfinished():
-                rounds = LeftoverCleaner(
-                    self._record, Leftovers(self.engine), self._generations, self.blobs, self.texts, UpkeepLimits()
+            if not self.jobs.count_unfinished_jobs():
+                rounds = UnusedContentCleaner(
+                    self._record, UnusedContent(self.engine), self._generations, self.blobs, self.texts, UpkeepLimits()
                 )
-                assert not rounds.run().stopped
+                assert not rounds.clean_up().stopped
                 return
             self.now += _LEASE_SECONDS + 1
             self.take_over()
-        raise AssertionError(f"work is left after {_HEALING_ROUNDS} rounds: {self.jobs.count_unfinished()}")
+        raise AssertionError(f"work is left after {_HEALING_ROUNDS} rounds: {self.jobs.count_unfinished_jobs()}")
 
     def take_over(self) -> None:
         """A sweep, and healthy workers that answer every ring, while all other actors stand still."""
@@ -204,7 +204,7 @@ class Simulation:
         assert live <= set(self.index.kept), "chunks are missing"
 
     def close(self) -> None:
-        set_point_hook(None)
+        set_fault_point_hook(None)
         time.time = _REAL_TIME
         for actor in (*self.dead, *self.actors):
             if not actor.dead:
@@ -252,7 +252,7 @@ class _WordCounts(SparseEncoder):
 
     fingerprint = "words"
 
-    def find_compatible(self, fingerprint: str) -> SparseEncoder:
+    def find_compatible_encoder(self, fingerprint: str) -> SparseEncoder:
         return self
 
     def encode_document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
@@ -375,7 +375,7 @@ def _own_clock_only_inside() -> Iterator[None]:
     try:
         yield
     finally:
-        set_point_hook(None)
+        set_fault_point_hook(None)
         time.time = _REAL_TIME
 
 

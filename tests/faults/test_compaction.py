@@ -30,7 +30,7 @@ STEPS = ("cloned", "compacted", "opened", "replayed", "swapped", "retired")
 
 
 def opened(folder: Path, observe: Callable[[str], None] = lambda _: None) -> QdrantEdgeIndex:
-    return QdrantEdgeIndex(folder, dimension=DIMENSION, policy=BY_HAND, observe=observe)
+    return QdrantEdgeIndex(folder, dimension=DIMENSION, policy=BY_HAND, observer=observe)
 
 
 def generations(folder: Path) -> list[str]:
@@ -178,7 +178,7 @@ def test_writers_wait_while_the_journal_is_full_and_lose_nothing(tmp_path: Path,
 
     writer = threading.Thread(target=write)
     policy = MaintenancePolicy(unsealed_points=10**9, journal_points=10)
-    index = QdrantEdgeIndex(tmp_path / "i", dimension=DIMENSION, policy=policy, observe=observe)
+    index = QdrantEdgeIndex(tmp_path / "i", dimension=DIMENSION, policy=policy, observer=observe)
     write_first(index)
     assert index.compact()
     writer.join()
@@ -192,7 +192,7 @@ def test_a_compaction_that_takes_too_long_is_given_up_and_loses_nothing(tmp_path
         tmp_path / "i",
         dimension=DIMENSION,
         policy=MaintenancePolicy(unsealed_points=10**9, longest_seconds=0),
-        observe=lambda step: write_more(index) if step == "cloned" else None,
+        observer=lambda step: write_more(index) if step == "cloned" else None,
     )
     write_first(index)
     assert not index.compact()
@@ -207,7 +207,7 @@ def test_enough_writes_compact_the_index_by_themselves(tmp_path: Path) -> None:
         tmp_path / "i",
         dimension=DIMENSION,
         policy=MaintenancePolicy(unsealed_points=200, mapped_bytes=0),
-        observe=lambda step: retired.set() if step == "retired" else None,
+        observer=lambda step: retired.set() if step == "retired" else None,
     )
     write_first(index)
     for _ in range(100):  # what wakes the upkeep
@@ -229,7 +229,7 @@ def test_searches_and_writes_during_compactions_lose_nothing(tmp_path: Path) -> 
         scope, query = SearchScope("ann", documents=("doc-steady",)), "whale harpoon number7"
         while not stop.is_set():
             lexical, dense = index.search(
-                scope, sparse=ENCODER.encode_query(query), dense=EMBEDDER.embed_query(query), limit=60
+                scope, sparse_vector=ENCODER.encode_query(query), dense_vector=EMBEDDER.embed_query(query), limit=60
             )
             if len(dense) != 60 or not lexical or len(index.load_chunks(scope, [hit.id for hit in dense])) != 60:
                 failures.append(f"{len(lexical)} {len(dense)}")

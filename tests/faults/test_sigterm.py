@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.cli.client import find_running_url
+from api.cli.client import find_service_url
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.documents.catalog import Catalog
@@ -44,7 +44,7 @@ def start(home: Path, model_url: str, log: Path, **settings: str) -> "subprocess
 
 def address(home: Path, process: "subprocess.Popen[bytes]", log: Path) -> str:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while (url := find_running_url(home)) is None:
+    while (url := find_service_url(home)) is None:
         assert process.poll() is None, log.read_text()[-3000:]
         assert time.monotonic() < deadline, log.read_text()[-3000:]
         time.sleep(0.05)
@@ -109,7 +109,7 @@ def new_key(home: Path) -> str:
     home.mkdir()
     engine = open_database(build_sqlite_url(home / "catalog.sqlite"))
     Catalog(engine).ensure_tenant("default")
-    _, key = ApiKeys(engine).issue("default", "load")
+    _, key = ApiKeys(engine).issue_key("default", "load")
     engine.dispose()
     return key
 

@@ -105,7 +105,7 @@ def delete(worker: WorkerFixture, document: Document) -> None:
 
 def cancel(worker: WorkerFixture, document: Document) -> None:
     if worker.state(document) is not VersionState.READY:
-        worker.catalog.cancel("ann", document.id)
+        worker.catalog.cancel_latest_version("ann", document.id)
 
 
 def supersede(worker: WorkerFixture, document: Document) -> None:
@@ -115,7 +115,7 @@ def supersede(worker: WorkerFixture, document: Document) -> None:
 def settle(worker: WorkerFixture) -> None:
     """Do what waits, and what would be collected once every lease has run out."""
     worker.work_off()
-    assert worker.jobs.count_unfinished() == {}
+    assert worker.jobs.count_unfinished_jobs() == {}
     assert worker.catalog.list_hidden_versions("ann") == []
 
 
@@ -178,7 +178,7 @@ def test_a_worker_killed_after_its_document_was_withdrawn_leaves_nothing_once_it
         first = source.randrange(16)
         plan = {first: lambda d=document, w=withdraw: w(worker, d), first + source.randrange(1, 6): die}  # type: ignore[misc]
         names = run(worker, job, plan)
-        worker.jobs.recover(all_running=True)
+        worker.jobs.requeue_lost_jobs(include_all_running=True)
         settle(worker)
         assert {chunk.version_id for chunk in worker.index.kept.values()} == in_use(worker), (withdraw, names[-3:])
 

@@ -233,7 +233,7 @@ def _texts(count: int) -> dict[str, str]:
 
 
 def _count(cluster: Cluster, state: VersionState) -> int:
-    total = cluster.catalog.sum_by_state(_TENANT).get(state)
+    total = cluster.catalog.compute_state_totals(_TENANT).get(state)
     return total.documents if total else 0
 
 
@@ -247,7 +247,7 @@ def _points(cluster: Cluster) -> dict[str, Point]:
     scores: dict[str, list[float]] = {}
     for word in ("anchor", "captain", "whale", "harbour", "lantern"):
         by_bm25, _ = cluster.index.search(
-            SearchScope(_TENANT), sparse=Bm25Encoder().encode_query(word), dense=None, limit=10_000
+            SearchScope(_TENANT), sparse_vector=Bm25Encoder().encode_query(word), dense_vector=None, limit=10_000
         )
         for hit in by_bm25:
             scores.setdefault(hit.id, []).append(round(hit.score, 5))

@@ -35,7 +35,7 @@ def client(service: tuple[Services, Client]) -> Client:
 
 def other_tenant(services: Services, client: Client) -> dict[str, str]:
     services.documents.catalog.ensure_tenant("other")
-    return {"Authorization": f"Bearer {services.keys.issue('other', 'test')[1]}"}
+    return {"Authorization": f"Bearer {services.keys.issue_key('other', 'test')[1]}"}
 
 
 def upload(client: Client, content: bytes, name: str = "a.md", **params: str) -> httpx.Response:
@@ -149,7 +149,7 @@ def test_a_deleted_document_is_not_retrievable_and_leaves_a_receipt(
 def test_a_document_is_cancelled_while_it_waits_and_the_same_bytes_start_over(
     client: Client, service: tuple[Services, Client]
 ) -> None:
-    service[0].jobs.pause(JobKind.INGEST)
+    service[0].jobs.pause_kind(JobKind.INGEST)
     document = upload(client, b"Second thoughts about the anchor.").json()["id"]
     cancelled = client.post(f"/v1/documents/{document}/cancel", {})
     assert (cancelled["id"], cancelled["state"]) == (document, "cancelled")
@@ -159,8 +159,8 @@ def test_a_document_is_cancelled_while_it_waits_and_the_same_bytes_start_over(
         problem(client.http.get(f"/v1/documents/{document}/{part}"), 409, "document_state")
     again = upload(client, b"Second thoughts about the anchor.", priority="bulk")
     assert (again.status_code, again.json()["id"], again.json()["duplicate"]) == (202, document, False)
-    service[0].jobs.resume(JobKind.INGEST)
-    service[0].work.doorbell.ring(JobKind.INGEST)
+    service[0].jobs.resume_kind(JobKind.INGEST)
+    service[0].work.doorbell.notify(JobKind.INGEST)
     assert ready(client, document)["state"] == "ready"
     problem(client.http.post(f"/v1/documents/{document}/cancel"), 409, "document_state")
 
@@ -178,14 +178,14 @@ def test_a_document_is_replaced_by_who_has_seen_its_latest_version(
     done = ready(client, document)
     tag = client.http.get(f"/v1/documents/{document}").headers["etag"]
     assert (tag, done["active_version"]) == (created.headers["etag"], done["version"])
-    service[0].jobs.pause(JobKind.EMBED)
+    service[0].jobs.pause_kind(JobKind.EMBED)
     replaced = put(client, document, b"# Log\n\nThe petrel left the ship.", tag, name="log-2.md")
     assert (replaced.status_code, replaced.json()["duplicate"], replaced.json()["id"]) == (202, False, document)
     assert replaced.headers["etag"] not in (tag, "")
     assert [hit["document"] for hit in found(client, "albatross")] == [document]
     assert "albatross" in client.http.get(f"/v1/documents/{document}/content").text
-    service[0].jobs.resume(JobKind.EMBED)
-    service[0].work.doorbell.ring(JobKind.INGEST)
+    service[0].jobs.resume_kind(JobKind.EMBED)
+    service[0].work.doorbell.notify(JobKind.INGEST)
     done = ready(client, document)
     assert (done["state"], done["name"], done["active_version"]) == ("ready", "log-2.md", done["version"])
     assert [hit["version"] for hit in found(client, "petrel")] == [done["version"]]

@@ -26,10 +26,10 @@ from ingest.storage.operations.backup import (
     create_backup,
     read_manifest,
     verify_backup,
-    verify_contents,
+    verify_stored_files,
 )
 from ingest.storage.operations.copying import CatalogCopies
-from ingest.storage.operations.installation import bind_installation, read_folder_mark
+from ingest.storage.operations.installation import bind_installation, read_folder_marker
 from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.operations.restore import RestoreResult, RestoreTarget, restore_backup
 from ingest.storage.texts.texts import Texts
@@ -73,7 +73,7 @@ class Target:
         **how: bool,
     ) -> RestoreResult:
         parts = RestoreTarget(CatalogCopies(self.engine), self.record, GenerationRecords(self.engine), self.blobs)
-        return restore_backup(folder, parts, advanced, taken=taken, **how)
+        return restore_backup(folder, parts, advanced, is_index_taken=taken, **how)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def quiet(*_: object) -> None:
 def backup(
     worker: WorkerFixture, folder: Path, advanced: backups.Advanced = quiet, *, link: bool = True
 ) -> BackupManifest:
-    return create_backup(CatalogCopies(worker.engine), worker.blobs, folder, advanced, link=link)
+    return create_backup(CatalogCopies(worker.engine), worker.blobs, folder, advanced, use_links=link)
 
 
 def when(what: str, act: Callable[[], object]) -> backups.Advanced:
@@ -131,7 +131,7 @@ def test_what_is_uploaded_and_backed_up_is_served_again_after_everything_was_des
         made = create_backup(CatalogCopies(engine), services.contents.blobs, folder, quiet)
         engine.dispose()
         uploading.join()
-        identifier = read_folder_mark(home / "blobs")
+        identifier = read_folder_marker(home / "blobs")
     assert made.documents >= 4
     assert (made.lost, made.damaged) == ((), ())
     assert verify_backup(folder, quiet) == []
@@ -142,12 +142,12 @@ def test_what_is_uploaded_and_backed_up_is_served_again_after_everything_was_des
     there.engine.dispose()
     settings = Settings(home=home, llm="none")
     with open_index_access(settings, cluster=None, encoders=wrap_encoder(HashingEmbedder())) as access:
-        access.build_restored(lambda progress, uncommitted: None)
-        assert [generation.id for generation in access.records.list_live()] == [2]
-    assert read_folder_mark(home / "blobs") == identifier
+        access.build_restored_generation(lambda progress, uncommitted: None)
+        assert [generation.id for generation in access.records.list_live_generations()] == [2]
+    assert read_folder_marker(home / "blobs") == identifier
     with running(home) as (services, client):
         require_served(client, before)
-        assert services.documents.catalog.sum_by_state("default")
+        assert services.documents.catalog.compute_state_totals("default")
         with open_catalog(home) as opened:
             assert len(opened.keys.list_keys("default")) > 0
 
@@ -198,7 +198,7 @@ def test_what_happens_during_a_backup_does_not_tear_it(
     restored = documents(target)
     assert second in restored
     assert set(restored.values()) <= {hashlib.sha256(book(number).encode()).hexdigest() for number in (1, 2, 3)}
-    assert verify_contents(CatalogCopies(target.engine), target.blobs, quiet) == []
+    assert verify_stored_files(CatalogCopies(target.engine), target.blobs, quiet) == []
     if (stage, what) == ("Files", "delete"):
         assert restored == documents(worker)
 
@@ -282,7 +282,7 @@ def test_an_original_that_the_installation_had_lost_or_that_was_damaged_is_named
     (lost, _), (damaged, _) = ((d.version.blob_key, d) for d in worker.catalog.list_documents("ann"))
     worker.blobs.resolve_path(lost).unlink()
     worker.blobs.resolve_path(damaged).write_bytes(b"rotten")
-    assert sorted(verify_contents(CatalogCopies(worker.engine), worker.blobs, quiet)) == sorted(
+    assert sorted(verify_stored_files(CatalogCopies(worker.engine), worker.blobs, quiet)) == sorted(
         [f"{lost} is missing.", f"{damaged} has changed since it was written."]
     )
     made = backup(worker, folder)
@@ -400,16 +400,16 @@ def test_a_copy_beside_the_original_has_an_id_of_its_own(worker: WorkerFixture, 
     ready(worker, book(1))
     backup(worker, folder)
     target.restore(folder, as_new=True)
-    assert target.record.load_id() == read_folder_mark(target.blobs.local_folder) != worker.record.load_id()
+    assert target.record.load_id() == read_folder_marker(target.blobs.local_folder) != worker.record.load_id()
 
 
 def test_the_index_that_is_made_anew_has_a_number_that_no_index_has(
     worker: WorkerFixture, folder: Path, target: Target
 ) -> None:
-    GenerationRecords(worker.engine).ensure_first("encoder", "sparse", 8)
+    GenerationRecords(worker.engine).ensure_first_generation("encoder", "sparse", 8)
     backup(worker, folder)
     target.restore(folder, taken=lambda number: number in (1, 2, 4))
-    beside = GenerationRecords(target.engine).find_beside_active()
+    beside = GenerationRecords(target.engine).find_inactive_generation()
     assert beside is not None
     assert (beside.id, beside.encoder) == (5, "encoder")
 

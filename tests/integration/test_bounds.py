@@ -211,10 +211,12 @@ def many(count: int, request: Callable[[], httpx.Response], gate: Gate) -> Itera
 def test_health_and_other_tenants_are_answered_while_one_key_has_all_its_searches_hanging(tmp_path: Path) -> None:
     with served(tmp_path, work_at_once=8, turn_seconds=1) as (services, http):
         gate = Gate()
-        hanging = cast(Any, type("Hanging", (), {"search": gate, "counts": services.asking.searcher.get_counts})())
+        hanging = cast(
+            Any, type("Hanging", (), {"search": gate, "counts": services.asking.searcher.get_cache_counts})()
+        )
         services.asking = replace(services.asking, searcher=hanging)
         services.documents.catalog.ensure_tenant("other")
-        _, key = services.keys.issue("other", "test")
+        _, key = services.keys.issue_key("other", "test")
         with many(60, lambda: http.post("/v1/search", json={"query": "whale"}), gate) as futures:
             eventually(lambda: gate.entered >= 4)
             with httpx.Client(base_url=http.base_url, timeout=120) as other:
@@ -262,7 +264,7 @@ def test_streams_are_bounded_for_a_tenant_and_in_all(tmp_path: Path) -> None:
     with served(tmp_path, streams_at_once=3, streams_of_tenant=2) as (services, http):
         batch = http.post("/v1/batches", json={}).json()["id"]
         services.documents.catalog.ensure_tenant("other")
-        other = {"Authorization": f"Bearer {services.keys.issue('other', 'test')[1]}"}
+        other = {"Authorization": f"Bearer {services.keys.issue_key('other', 'test')[1]}"}
         theirs = http.post("/v1/batches", json={}, headers=other).json()["id"]
         with ExitStack() as open_streams:
             for _ in range(2):

@@ -15,25 +15,25 @@ import httpx
 import pytest
 
 from api.admission.services import DEFAULT_TENANT
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.build.index_access import open_index_access
 from api.settings.settings import Settings
 from ingest.storage.blobs.bucket import open_bucket
 from ingest.storage.blobs.keyring import generate_key
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.sealed import SealedBlobs
-from ingest.storage.blobs.sealed_format import MAGIC, is_sealed
+from ingest.storage.blobs.sealed_format import MAGIC, has_seal_head
 from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.errors import (
     BlobChangedError,
     BlobKeyError,
     BlobStoreError,
-    BlobStoreRefusedError,
+    BlobStoreRejectedError,
     BlobStoreUnavailableError,
     InstallationMismatchError,
 )
 from ingest.storage.generations.store import GenerationRecords
-from ingest.storage.operations.backup import create_backup, verify_backup, verify_contents
+from ingest.storage.operations.backup import create_backup, verify_backup, verify_stored_files
 from ingest.storage.operations.copying import CatalogCopies
 from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.operations.restore import RestoreTarget, restore_backup
@@ -95,7 +95,7 @@ def test_a_service_works_over_a_sealed_bucket_and_a_backup_of_it_gives_the_same_
         beyond = http.get(f"/v1/documents/{document}/original", headers={"Range": "bytes=9999-"})
         assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(TEXT)}")
         with closing_catalog(home) as catalog:
-            assert verify_contents(catalog, services.contents.blobs, quiet) == []
+            assert verify_stored_files(catalog, services.contents.blobs, quiet) == []
             made = create_backup(catalog, services.contents.blobs, folder, quiet)
     assert (made.lost, made.damaged) == ((), ())
     assert verify_backup(folder, quiet) == []
@@ -141,10 +141,10 @@ def restored(folder: Path, home: Path, environment: dict[str, Any]) -> None:
         GenerationRecords(engine),
         open_blobs(settings, home, InstallationRecord(engine)),
     )
-    restore_backup(folder, parts, quiet, taken=lambda _: False)
+    restore_backup(folder, parts, quiet, is_index_taken=lambda _: False)
     engine.dispose()
     with open_index_access(settings, cluster=None, encoders=wrap_encoder(HashingEmbedder())) as access:
-        access.build_restored(lambda progress, uncommitted: None)
+        access.build_restored_generation(lambda progress, uncommitted: None)
 
 
 def test_a_resumable_upload_goes_on_in_another_process_with_the_parts_in_the_bucket(
@@ -153,7 +153,7 @@ def test_a_resumable_upload_goes_on_in_another_process_with_the_parts_in_the_buc
     environment = {**bucket_environment(server, "resumable"), "blob_keys": generate_key()}
     headers = {"Tus-Resumable": "1.0.0"}
     with running(tmp_path / "home", **environment) as (services, client):
-        _, key = services.keys.issue(DEFAULT_TENANT, "a test")
+        _, key = services.keys.issue_key(DEFAULT_TENANT, "a test")
         headers["Authorization"] = f"Bearer {key}"  # an upload is its sender's
         made = client.http.post(
             "/v1/uploads",
@@ -177,7 +177,7 @@ def test_keys_that_are_missing_or_wrong_keep_a_service_from_starting(tmp_path: P
         document = uploaded(client.http)
     for keys, said in ((None, "LEADLINE_BLOB_KEYS is not set"), (second, "not in LEADLINE_BLOB_KEYS")):
         settings = Settings(home=tmp_path, llm="none", blob_keys=keys)
-        with pytest.raises(BlobKeyError, match=said), open_embedded(settings, encoder=HashingEmbedder()):
+        with pytest.raises(BlobKeyError, match=said), open_embedded_services(settings, encoder=HashingEmbedder()):
             pass
     with pytest.raises(BlobKeyError, match="not a key"):
         open_blobs(Settings(home=tmp_path, blob_keys="no key"), tmp_path, InMemorySealRecord())
@@ -186,9 +186,9 @@ def test_keys_that_are_missing_or_wrong_keep_a_service_from_starting(tmp_path: P
         sealed = services.contents.blobs
         assert isinstance(sealed, SealedBlobs)
         files = [key for kind in ("original", "text", "tables") for key in sealed.iter_keys(kind)]
-        assert [sealed.reseal(key) for key in files] == [True] * len(files)
+        assert [sealed.reseal_file(key) for key in files] == [True] * len(files)
         sealed.reseal_marker()
-        assert [sealed.reseal(key) for key in files] == [False] * len(files)
+        assert [sealed.reseal_file(key) for key in files] == [False] * len(files)
         assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
     with running(tmp_path, blob_keys=second) as (_, client):
         assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
@@ -204,8 +204,8 @@ def test_files_from_before_there_was_a_key_are_read_and_sealed_when_asked(tmp_pa
         assert isinstance(sealed, SealedBlobs)
         (key,) = sealed.iter_keys("original")
         assert (tmp_path / "blobs" / key).read_bytes() == TEXT
-        assert sealed.reseal(key)
-        assert is_sealed((tmp_path / "blobs" / key).read_bytes())
+        assert sealed.reseal_file(key)
+        assert has_seal_head((tmp_path / "blobs" / key).read_bytes())
         assert client.http.get(f"/v1/documents/{document}/original").content == TEXT
 
 
@@ -254,7 +254,7 @@ def test_a_bucket_of_another_installation_is_refused(tmp_path: Path, server: str
     settings = Settings.model_validate({"home": tmp_path / "two", "llm": "none", **environment})
     with (
         pytest.raises(InstallationMismatchError, match=f"bucket s3://{BUCKET}/taken"),
-        open_embedded(settings, encoder=HashingEmbedder()),
+        open_embedded_services(settings, encoder=HashingEmbedder()),
     ):
         pass
 
@@ -318,7 +318,7 @@ def test_a_server_that_is_too_busy_is_asked_again(tmp_path: Path, faulty: str) -
 )
 def test_a_refusal_says_what_to_do(tmp_path: Path, faulty: str, status: int, code: str, said: str) -> None:
     Faulty.left, Faulty.status, Faulty.code = 99, status, code
-    with pytest.raises(BlobStoreRefusedError, match=code) as refused:
+    with pytest.raises(BlobStoreRejectedError, match=code) as refused:
         open_blobs(bucket_settings(faulty), tmp_path, InMemorySealRecord())
     assert said in refused.value.hint
     assert faulty not in " ".join(refused.value.public_message)

@@ -136,7 +136,7 @@ def test_who_may_see_many_documents_is_changed_at_once_and_who_may_not_write_one
             sent = http.post("/v1/documents", params=params, content=name.encode(), headers=people.of("eve"))
             ids.append(sent.json()["id"])
         settled(client)
-        services.accounts.grants.grant(DEFAULT_TENANT, "locked", "user:eve", Role.READER)
+        services.accounts.grants.grant_role(DEFAULT_TENANT, "locked", "user:eve", Role.READER)
         body = {"action": "readers", "documents": ids, "readers": ["group:hr"]}
         step = http.post("/v1/documents/bulk", json=body, headers=people.of("eve")).json()
         assert (step["done"], [each["id"] for each in step["refused"]]) == (2, [ids[2]])
@@ -178,20 +178,20 @@ def test_a_link_signs_a_user_in_once_with_its_scopes_and_all_of_its_sessions_end
     assert caller is not None
     assert (caller.user, sorted(caller.scopes), sorted(caller.groups)) == ("ann", ["ask", "read"], ["books", "hr"])
     assert services.accounts.sessions.redeem_ticket(link["url"].partition("#")[2]) is None
-    session = services.accounts.sessions.start(caller)
+    session = services.accounts.sessions.start_session(caller)
     shown = client.get("/v1/users/ann")
     assert (shown["scopes"], shown["keys"], shown["sessions"]) == (["ask", "read"], 1, 1)
     again = client.post(f"/v1/users/{user['id']}/sign-in-link", {"scopes": ["read"]})
     assert again["key"] == link["key"]
-    changed = services.accounts.sessions.check(session)
+    changed = services.accounts.sessions.authenticate(session)
     assert changed is not None
     assert changed.scopes == {Scope.READ}
     assert client.post("/v1/users/ann/sign-out", {})["sessions"] == 2
-    assert services.accounts.sessions.check(session) is None
+    assert services.accounts.sessions.authenticate(session) is None
     assert services.accounts.sessions.redeem_ticket(again["url"].partition("#")[2]) is None
-    later = services.accounts.sessions.start(caller)
+    later = services.accounts.sessions.start_session(caller)
     assert client.http.delete("/v1/users/ann").status_code == 204
-    assert services.accounts.sessions.check(later) is None
+    assert services.accounts.sessions.authenticate(later) is None
     operator = client.post("/v1/users", {"name": "bea"})
     refused = client.http.post(f"/v1/users/{operator['id']}/sign-in-link", json={"scopes": ["operator"]})
     assert refused.status_code == 403
@@ -247,6 +247,6 @@ def test_usage_by_collection_counts_a_question_in_each_collection_that_it_read(t
         assert shown(people.of("admin")) == {"animals": 3, "ships": 2}
         assert shown(eve) == {"animals": 2, "ships": 1}
         assert shown(eve, until="2020-01-01") == {}
-        services.accounts.grants.grant(DEFAULT_TENANT, "ships", "user:bob", Role.READER)
+        services.accounts.grants.grant_role(DEFAULT_TENANT, "ships", "user:bob", Role.READER)
         assert shown(eve) == {"animals": 2}
         assert http.get("/v1/usage/collections", params={"since": "2026-13-40"}, headers=eve).status_code == 400

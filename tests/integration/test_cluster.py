@@ -99,7 +99,7 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_it_holds(tmp_path: Path, 
         version = cluster.catalog.load_document("default", document).version
         assert 0 < version.chunks_embedded < (version.chunks or 0)
         assert cluster.attempts(version.id) <= 1
-        assert cluster.jobs.recover(all_running=True) == 0
+        assert cluster.jobs.requeue_lost_jobs(include_all_running=True) == 0
         worker.start()
         wait_until(
             lambda: cluster.catalog.load_document("default", document).version.state is VersionState.READY,

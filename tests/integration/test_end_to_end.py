@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.build.language_model import LocalLanguageModel
 from api.cli.private_service import open_services_client
 from api.client import Client
@@ -61,7 +61,7 @@ def client(
 ) -> Iterator[Client]:
     settings = Settings(home=tmp_path_factory.mktemp("home"), models=encoder_files, min_free_bytes=0, ballast_bytes=0)
     with (
-        open_embedded(settings, language_model=Shared(local_model)) as services,
+        open_embedded_services(settings, language_model=Shared(local_model)) as services,
         open_services_client(services) as made,
     ):
         for name, text in (("log.md", LOG), ("garden.md", GARDEN)):

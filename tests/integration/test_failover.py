@@ -72,7 +72,9 @@ def asked(
 ) -> SubReply | SubFailure:
     chat = model.acquire()
     assert chat is not None
-    calls = scheduler.bind(chat.chat, chat.profile, tenant_id="ann", budget=Budget(Limits()), affinity=affinity)
+    calls = scheduler.bind_sub_calls(
+        chat.chat, chat.profile, tenant_id="ann", budget=Budget(Limits()), affinity=affinity
+    )
     (result,) = calls.run([call(prompt, schema=SCHEMA if whole else None)])
     return result
 
@@ -177,7 +179,7 @@ def test_an_answer_that_somebody_has_read_a_part_of_is_not_begun_anew(
 ) -> None:
     chat = opened(fleet, tmp_path).acquire()
     assert chat is not None
-    calls = scheduler.bind(chat.chat, chat.profile, tenant_id="ann", budget=Budget(Limits()))
+    calls = scheduler.bind_sub_calls(chat.chat, chat.profile, tenant_id="ann", budget=Budget(Limits()))
     # The first reply of an unknown model comes in one piece, and says if the model thinks before it answers.
     assert isinstance([*calls.stream(call("first"))][-1], SubReply)
     for server in fleet.servers:

@@ -133,7 +133,7 @@ def test_fields_describe_every_file_of_a_form(office: Office) -> None:
 
 
 def test_the_priority_of_a_form_is_that_of_its_jobs(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken, accept = [], office.services.documents.catalog.accept
+    taken, accept = [], office.services.documents.catalog.accept_upload
 
     def note(arrival: Arrival) -> AcceptedUpload:
         taken.append(arrival.priority)
@@ -216,7 +216,7 @@ def test_a_field_that_nothing_reads_is_refused_with_the_nearest_name(office: Off
 
 
 def test_a_collection_after_the_file_is_checked_as_one_before_it(office: Office) -> None:
-    office.services.accounts.grants.grant(DEFAULT_TENANT, "staff", "user:bob", Role.READER)
+    office.services.accounts.grants.grant_role(DEFAULT_TENANT, "staff", "user:bob", Role.READER)
     for parts in ((FILE, COLLECTION), (COLLECTION, FILE)):
         refused = office.send(*parts, person="bob")
         assert refused.status_code == 403, refused.text

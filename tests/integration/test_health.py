@@ -16,7 +16,7 @@ from api.build.language_model import RemoteLanguageModel
 from api.http.problems import build_problem
 from ingest.storage import errors as ingest
 from ingest.storage.errors import CatalogUnavailableError
-from ingest.storage.generations.records import CopiesState
+from ingest.storage.generations.records import ReplicaStatus
 from retrieval import errors as retrieval
 from retrieval.errors import IndexUnavailableError
 from rlm.llm.chat_models import build_remote_chat_model
@@ -65,7 +65,7 @@ def test_missing_copies_of_the_index_are_said_and_the_process_stays_ready(
 ) -> None:
     services, http, _ = service
     states = []
-    for copies in ([], [CopiesState(1, 6, 0, "All.")], [CopiesState(1, 6, 4, "4 of 6.")]):
+    for copies in ([], [ReplicaStatus(1, 6, 0, "All.")], [ReplicaStatus(1, 6, 4, "4 of 6.")]):
         services.health = replace(services.health, index_copies=lambda copies=copies: copies)  # type: ignore[misc]
         assert [ready(http, role) for role in ("", "uploads", "search", "answers")] == [200, 200, 200, 200]
         states.append(http.get("/health/ready").json()["parts"]["copies"]["state"])

@@ -52,7 +52,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harbour]:
 
 @pytest.fixture(scope="module")
 def http(service: Harbour) -> Iterator[httpx.Client]:
-    _, key = service.services.keys.issue(DEFAULT_TENANT, "everything", scopes=[*TENANT_SCOPES, Scope.OPERATOR])
+    _, key = service.services.keys.issue_key(DEFAULT_TENANT, "everything", scopes=[*TENANT_SCOPES, Scope.OPERATOR])
     with httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
         yield client
 
@@ -69,7 +69,7 @@ def again(http: httpx.Client, key: str, path: str, **sent: Any) -> tuple[httpx.R
 def settle(service: Harbour) -> None:
     """Wait until runs that began before have ended: nobody else asks the model then."""
     runs = service.services.answers.runs
-    wait_until(lambda: all(run.ended for run in runs.list_runs(DEFAULT_TENANT)), what="all runs have ended")
+    wait_until(lambda: all(run.has_ended for run in runs.list_runs(DEFAULT_TENANT)), what="all runs have ended")
 
 
 def hold_the_model(service: Harbour) -> None:
@@ -212,7 +212,7 @@ def test_a_key_of_another_has_nothing_to_do_with_it(service: Harbour, http: http
     """Two holders of keys, of one tenant and of two, may choose the same text."""
     services = service.services
     services.documents.catalog.ensure_tenant("others")
-    keys = [services.keys.issue(tenant, "another")[1] for tenant in (DEFAULT_TENANT, "others")]
+    keys = [services.keys.issue_key(tenant, "another")[1] for tenant in (DEFAULT_TENANT, "others")]
     callers = [http.headers["authorization"], *(f"Bearer {key}" for key in keys)]
     made = [
         http.post("/v1/batches", json={"name": "ours"}, headers={"Idempotency-Key": "same", "Authorization": caller})
@@ -226,7 +226,7 @@ def test_a_key_of_another_has_nothing_to_do_with_it(service: Harbour, http: http
 def test_what_was_closed_to_the_caller_since_is_not_shown_again(service: Harbour, http: httpx.Client) -> None:
     services = service.services
     user = services.accounts.users.create(DEFAULT_TENANT, "rea").name
-    _, key = services.keys.issue(DEFAULT_TENANT, "rea's", scopes=[Scope.READ, Scope.ASK], user=user)
+    _, key = services.keys.issue_key(DEFAULT_TENANT, "rea's", scopes=[Scope.READ, Scope.ASK], user=user)
     headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "closed"}
     first = http.post("/v1/answers", json={"question": KEEPER}, headers=headers).json()
     cited = first["citations"][0]["document_id"]
@@ -262,7 +262,7 @@ def test_a_lease_that_ran_out_is_taken_over_under_the_same_id_and_a_key_ends_in_
     now = [1_000.0]
     with disposed(open_database(build_sqlite_url(tmp_path / "catalog.sqlite"))) as engine:
         Catalog(engine).ensure_tenant("ann")
-        keys = IdempotencyKeys(engine, kept_seconds=3_600, clock=lambda: now[0])
+        keys = IdempotencyKeys(engine, retention_seconds=3_600, clock=lambda: now[0])
         first = keys.claim("ann", "k", "r")
         now[0] += LEASE_SECONDS + 1
         second = keys.claim("ann", "k", "r")
@@ -271,6 +271,6 @@ def test_a_lease_that_ran_out_is_taken_over_under_the_same_id_and_a_key_ends_in_
         assert keys.claim("ann", "k", "r").response == b"sealed"
         now[0] += 3_600
         assert keys.claim("ann", "k", "r").id != first.id
-        Expiry(engine, clock=lambda: now[0] + 3_601).delete_expired(Retention())
+        Expiry(engine, clock=lambda: now[0] + 3_601).delete_expired_records(Retention())
         with read_transaction(engine) as connection:
             assert connection.execute(select(idempotency_keys)).all() == []

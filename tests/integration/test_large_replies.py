@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from api.build.language_model import list_models
+from api.build.language_model import fetch_model_list
 from retrieval.encoders.openai_embedder import OpenAIEmbedder
 from retrieval.encoders.specs import EncoderSpec
 from retrieval.errors import EncoderError, RerankerOutputError
@@ -37,7 +37,7 @@ def ask(server: MisbehavingOpenAI, *, schema: bool = False, most_tokens: int = 5
         call = SubCall("", "Why?", most_tokens, {"type": "object"} if schema else None)
         completion = Completion(ThoughtFilter())
         try:
-            await fill_completion(chat, profile, call, completion, salt="", most_tokens=most_tokens)
+            await fill_completion(chat, profile, call, completion, salt="", max_tokens=most_tokens)
         finally:
             await chat.aclose()
         return completion
@@ -114,9 +114,7 @@ def test_a_stream_that_goes_on_beyond_its_tokens_is_ended(server: MisbehavingOpe
         request.usage(20, 5)
 
     server.behaviours = [endless]
-    with pytest.raises(
-        LanguageModelOutputError, match=r"a-model was still writing after 1,400 characters"
-    ) as ended:
+    with pytest.raises(LanguageModelOutputError, match=r"a-model was still writing after 1,400 characters") as ended:
         ask(server)
     assert ended.value.cut_off
     assert server.wait_until(lambda state: state.hung_up == 1)
@@ -149,7 +147,7 @@ def test_a_rerankers_compressed_reply_is_refused_unread(server: MisbehavingOpenA
     reranker = HttpReranker(server.url, "a-model")
     try:
         with pytest.raises(RerankerOutputError, match=COMPRESSED):
-            reranker.score_passages("why", ["because"], until=time.monotonic() + 60)
+            reranker.score_passages("why", ["because"], deadline=time.monotonic() + 60)
     finally:
         reranker.close()
 
@@ -157,4 +155,4 @@ def test_a_rerankers_compressed_reply_is_refused_unread(server: MisbehavingOpenA
 def test_a_list_of_models_is_short(server: MisbehavingOpenAI) -> None:
     server.served = [{"id": "x" * 2 * MIB}]
     with pytest.raises(LanguageModelUnavailableError, match=r"exceeds 1,048,576 bytes"):
-        list_models(server.url, "a-model", None)
+        fetch_model_list(server.url, "a-model", None)

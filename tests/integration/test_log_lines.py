@@ -67,7 +67,7 @@ def test_lines_of_jobs_and_runs_name_them(tmp_path: Path, lines: Lines) -> None:
     worker = WorkerFixture(tmp_path)
     document = worker.upload("damaged")
     run, _ = Runs(worker.engine).create(RunRequest("ann", "what?", (), (), "auto", None, False, None))
-    runner = JobRunner(worker.jobs, worker.ingest, stopping=no, answer=cast(RunTask, FailingAnswers()))
+    runner = JobRunner(worker.jobs, worker.ingest, should_stop=no, run_task=cast(RunTask, FailingAnswers()))
     assert runner.run_once(JobKind.INGEST) == runner.run_once(JobKind.RUN) == 1
     worker.engine.dispose()
     ingest, answer = (line for line in lines() if line["event"] == "job failed")

@@ -82,22 +82,24 @@ def diagnosed(home: Path) -> doctor.Finding:
 def shown(home: Path) -> str:
     """What `leadline index show` says of the last check."""
     with open_index_access(
-        settings(home), cluster=None, only_look=True, encoders=wrap_encoder(HashingEmbedder())
+        settings(home), cluster=None, catalog_only=True, encoders=wrap_encoder(HashingEmbedder())
     ) as access:
-        return index.describe_check(access.states.load_state(access.records.load_active().id))
+        return index.describe_last_check(access.states.load_state(access.records.load_active_generation().id))
 
 
 def rebuild(home: Path) -> None:
     """As `leadline index rebuild` does, beside a running service or without one."""
     with open_index_access(settings(home), cluster=None, encoders=wrap_encoder(HashingEmbedder())) as access:
-        access.rebuild(lambda _progress, _chunks: None)
-        access.clean_up()
+        access.rebuild_index(lambda _progress, _chunks: None)
+        access.delete_discarded_indexes()
 
 
 def verified(home: Path) -> tuple[bool, int]:
     """Whether `leadline index verify` agrees, and in how many documents it does not."""
     with open_index_access(settings(home), cluster=None, encoders=wrap_encoder(HashingEmbedder())) as access:
-        found = access.verify(access.records.load_active(), sample=100, seed=1, advanced=lambda _done, _all: None)
+        found = access.verify_index(
+            access.records.load_active_generation(), sample_size=100, seed=1, on_progress=lambda _done, _all: None
+        )
     return found.is_consistent, len(found.disagreements)
 
 

@@ -193,7 +193,7 @@ def test_an_uploaded_file_is_found_as_one_of_rest(service: Harbour, date: str) -
 
 def test_an_upload_that_is_bulk_waits_behind_those_that_are_not(service: Harbour, date: str) -> None:
     jobs = service.services.jobs
-    jobs.pause(JobKind.INGEST)
+    jobs.pause_kind(JobKind.INGEST)
     try:
         made = [
             given(service, date, "upload", name=f"{priority}.md", text=f"{priority} in {date}.", priority=priority)
@@ -201,14 +201,14 @@ def test_an_upload_that_is_bulk_waits_behind_those_that_are_not(service: Harbour
         ]
         shown = [service.client.get(f"/v1/documents/{each['document']}") for each in made]
     finally:
-        jobs.resume(JobKind.INGEST)
-        service.services.work.doorbell.ring(JobKind.INGEST)
+        jobs.resume_kind(JobKind.INGEST)
+        service.services.work.doorbell.notify(JobKind.INGEST)
     assert [each["progress"]["queue_position"] for each in shown] == [1, 0]
 
 
 def test_a_key_sees_and_calls_the_tools_of_its_scopes(service: Harbour, date: str) -> None:
     services = service.services
-    _, reader = services.keys.issue(DEFAULT_TENANT, "a reader", scopes=[Scope.READ])
+    _, reader = services.keys.issue_key(DEFAULT_TENANT, "a reader", scopes=[Scope.READ])
 
     async def names() -> list[str]:
         async with connected(service, date, reader) as client:
@@ -270,7 +270,7 @@ def test_nothing_of_another_tenant_is_found_read_or_told(service: Harbour, date:
     """Twins: both tenants have the same sentence, and each finds its own document alone."""
     services = service.services
     services.documents.catalog.ensure_tenant("twins")
-    _, key = services.keys.issue("twins", "a twin")
+    _, key = services.keys.issue_key("twins", "a twin")
     content = "# Twins\n\nThe keeper of the lighthouse was Ada Brandt, says the twin.\n"
     mine = given(service, date, "upload", key=key, name="twin.md", text=content)["document"]
     wait_until(lambda: given(service, date, "list", key=key)["documents"][0]["state"] == "ready", what="ready")

@@ -101,7 +101,7 @@ class Observer:
 
 def doctor_says() -> str:
     """The finding of `leadline doctor` about copies, with a check mark where it asks for nothing."""
-    (finding,) = doctor._check_copies(read_settings())
+    (finding,) = doctor._check_replicas(read_settings())
     return f"✗ {finding.found} {finding.advice}" if finding.advice else f"✓ {finding.found}"
 
 

@@ -75,7 +75,9 @@ def test_an_older_catalog_loses_nothing_and_the_newer_one_put_back_serves_everyt
         (home / "unclean").touch()  # so that upkeep runs at the start
         with running(home) as (_, client):
             require_served(client, dict(list(documents.items())[:3]))
-    assert len(Quarantine(DirectoryBlobs(home / "blobs")).load_dates()) == 9  # originals, texts and maps of three
+    assert (
+        len(Quarantine(DirectoryBlobs(home / "blobs")).load_quarantine_dates()) == 9
+    )  # originals, texts and maps of three
 
     put_catalog(home, newer)
     with running(home) as (_, client):

@@ -223,7 +223,7 @@ def in_background(request: pytest.FixtureRequest, openai: OpenAI, service: Harbo
     """The id of a response that is made in the background, in each state in turn."""
     state, jobs = str(request.param), service.services.jobs
     if state in ("queued", "cancelled"):
-        jobs.pause(JobKind.RUN)
+        jobs.pause_kind(JobKind.RUN)
     if state == "in_progress":
         MODEL.pause.clear()
     try:
@@ -234,8 +234,8 @@ def in_background(request: pytest.FixtureRequest, openai: OpenAI, service: Harbo
         yield begun
     finally:
         MODEL.go_on()
-        jobs.resume(JobKind.RUN)
-        service.services.work.doorbell.ring(JobKind.RUN)
+        jobs.resume_kind(JobKind.RUN)
+        service.services.work.doorbell.notify(JobKind.RUN)
 
 
 def test_a_response_in_the_background_that_is_deleted_is_gone_with_its_run(

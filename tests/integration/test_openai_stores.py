@@ -345,7 +345,7 @@ def test_an_attribute_of_the_name_is_the_priority_of_a_store_file_and_other_valu
     """A small file goes before books that were sent as bulk."""
     jobs, documents = service.services.jobs, []
     store = openai.vector_stores.create(name="Priorities")
-    jobs.pause(JobKind.INGEST)
+    jobs.pause_kind(JobKind.INGEST)
     try:
         for number, priority in enumerate(("bulk", "high", "interactive", None)):
             sent = openai.files.create(file=named(f"{number}.md", b"Note %d." % number), purpose="assistants")
@@ -356,6 +356,6 @@ def test_an_attribute_of_the_name_is_the_priority_of_a_store_file_and_other_valu
             documents.append(made.model_extra["leadline"]["document_id"])
         shown = [service.client.get(f"/v1/documents/{each}") for each in documents]
     finally:
-        jobs.resume(JobKind.INGEST)
-        service.services.work.doorbell.ring(JobKind.INGEST)
+        jobs.resume_kind(JobKind.INGEST)
+        service.services.work.doorbell.notify(JobKind.INGEST)
     assert [each["progress"]["queue_position"] for each in shown] == [3, 0, 1, 2]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.build.index_access import open_index_access
 from api.cli.ingest import iter_files, upload_batch
 from api.cli.private_service import open_services_client
@@ -38,7 +38,7 @@ def ingest(client: Client, folder: Path) -> None:
     folder.mkdir()
     for name, text in NOTES.items():
         (folder / f"{name}.md").write_text(text)
-    assert upload_batch(client, list(iter_files([folder])), collection="default", wait="ready").failed == []
+    assert upload_batch(client, list(iter_files([folder])), collection="default", target_state="ready").failed == []
 
 
 def best(client: Client, query: str) -> str:
@@ -47,20 +47,26 @@ def best(client: Client, query: str) -> str:
 
 def test_an_index_keeps_to_the_model_it_was_made_with_until_it_is_moved(tmp_path: Path, url: str) -> None:
     first, second = f"{url} some/model", f"{url} some/model dimension=16"
-    with open_embedded(settings(tmp_path, encoder=first)) as services, open_services_client(services) as client:
+    with (
+        open_embedded_services(settings(tmp_path, encoder=first)) as services,
+        open_services_client(services) as client,
+    ):
         ingest(client, tmp_path / "notes")
         assert best(client, "white whale") == "whales.md"
     for other in ("minilm", second):
-        with pytest.raises(IndexMismatchError, match=other), open_embedded(settings(tmp_path, encoder=other)):
+        with pytest.raises(IndexMismatchError, match=other), open_embedded_services(settings(tmp_path, encoder=other)):
             pass
-    with pytest.raises(IndexMismatchError) as raised, open_embedded(settings(tmp_path)):
+    with pytest.raises(IndexMismatchError) as raised, open_embedded_services(settings(tmp_path)):
         pass
     assert "LEADLINE_ENCODER" in raised.value.hint
     with open_index_access(settings(tmp_path, encoder=first, beside=second), cluster=None) as access:
         switcher = access.build_switcher(lambda _progress, _chunks: None)
         switcher.build_generation(access.encoders.get_by_name(second), access.sparse.fingerprint)
         switcher.switch()
-    with open_embedded(settings(tmp_path, encoder=second)) as services, open_services_client(services) as client:
+    with (
+        open_embedded_services(settings(tmp_path, encoder=second)) as services,
+        open_services_client(services) as client,
+    ):
         assert best(client, "white whale") == "whales.md"
 
 
@@ -68,11 +74,11 @@ def test_a_service_does_not_start_on_a_guess_about_a_server_that_is_away(tmp_pat
     away = "http://127.0.0.1:9/v1 some/model"
     with (
         pytest.raises(EncoderUnavailableError, match="does not respond"),
-        open_embedded(settings(tmp_path, encoder=away)),
+        open_embedded_services(settings(tmp_path, encoder=away)),
     ):
         pass
     with (
-        open_embedded(settings(tmp_path, encoder=f"{away} dimension=32")) as services,
+        open_embedded_services(settings(tmp_path, encoder=f"{away} dimension=32")) as services,
         open_services_client(services) as client,
     ):
         assert client.get("/health/live")

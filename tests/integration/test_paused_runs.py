@@ -206,8 +206,8 @@ def test_nobody_is_waited_for_longer_than_the_days_that_are_set(tmp_path: Path, 
         run = ask(client, calls=14)
         in_state(client, run, "paused")
         expiry = Expiry(engine_of(services))
-        assert expiry.delete_expired(Retention(paused_days=1)) == {}
-        assert expiry.delete_expired(Retention(paused_days=-1)) == {"paused runs": 1}
+        assert expiry.delete_expired_records(Retention(paused_days=1)) == {}
+        assert expiry.delete_expired_records(Retention(paused_days=-1)) == {"paused runs": 1}
         assert in_state(client, run, "failed", "completed", "partial")["state"] != "failed"
 
 

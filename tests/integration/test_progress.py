@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api.admission.services import Services
-from api.cli.ingest import show_progress
+from api.cli.ingest import show_batch_progress
 from api.client import Client
 from ingest.storage.queue.records import JobKind
 from tests.integration.test_api import other_tenant, problem, upload
@@ -40,7 +40,7 @@ def client(service: tuple[Services, Client]) -> Client:
 @contextmanager
 def paused(services: Services, *kinds: JobKind) -> Iterator[None]:
     for kind in kinds:
-        services.jobs.pause(kind)
+        services.jobs.pause_kind(kind)
     try:
         yield
     finally:
@@ -49,8 +49,8 @@ def paused(services: Services, *kinds: JobKind) -> Iterator[None]:
 
 def resume(services: Services, *kinds: JobKind) -> None:
     for kind in kinds:
-        services.jobs.resume(kind)
-        services.work.doorbell.ring(kind)
+        services.jobs.resume_kind(kind)
+        services.work.doorbell.notify(kind)
 
 
 Event = tuple[str, str, Any]
@@ -132,7 +132,7 @@ def test_who_waits_for_a_batch_is_told_that_its_work_is_paused_and_what_lets_it_
             waiting = next(body for _, _, body in sent if body["counts"]["documents"].get("searchable"))
             assert waiting["progress"]["paused"] == ["embed"]
             seen: list[tuple[str, int, int, str]] = []
-            show_progress(waiting, lambda *told: seen.append(told))
+            show_batch_progress(waiting, lambda *told: seen.append(told))
             assert seen[0] == ("searchable", 1, 1, "")
             assert seen[1][3] == "paused; resume with `leadline queue resume embed`"
             resume(services, JobKind.EMBED)
@@ -278,7 +278,7 @@ def test_a_batch_that_cannot_be_is_refused(client: Client, body: object) -> None
 
 def test_a_stream_ends_when_the_service_stops(tmp_path: Path) -> None:
     with running(tmp_path) as (services, client):
-        services.jobs.pause(JobKind.INGEST)
+        services.jobs.pause_kind(JobKind.INGEST)
         document = upload(client, b"Unfinished.").json()["id"]
         with events(client, f"/v1/documents/{document}/events") as sent:
             next(sent)

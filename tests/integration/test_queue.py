@@ -13,7 +13,7 @@ from tests.support.service import running
 
 def test_uploads_are_refused_while_too_many_documents_wait(tmp_path: Path) -> None:
     with running(tmp_path, max_backlog=2) as (services, client):
-        services.jobs.pause(JobKind.INGEST)
+        services.jobs.pause_kind(JobKind.INGEST)
         answers = [client.http.post("/v1/documents", content=f"Text {n}.".encode()) for n in range(3)]
         assert [answer.status_code for answer in answers] == [202, 202, 429]
         assert answers[2].json()["code"] == "backlog_full"

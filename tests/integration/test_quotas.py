@@ -78,7 +78,7 @@ def limit(services: Services, account: Account = TENANT, **limits: int) -> None:
 
 def new_key(services: Services) -> tuple[Account, dict[str, str]]:
     """A key that has used nothing."""
-    key, text = services.keys.issue(DEFAULT_TENANT, "another")
+    key, text = services.keys.issue_key(DEFAULT_TENANT, "another")
     return Account(DEFAULT_TENANT, key.id), {"Authorization": f"Bearer {text}"}
 
 
@@ -223,7 +223,9 @@ def test_a_rewrite_past_the_quota_is_a_search_as_asked_and_says_why(
 
 def test_quotas_and_usage_are_shown_to_the_caller(services: Services, client: Client) -> None:
     account, headers = new_key(services)
-    services.admission.meter.quotas.charge(account, "answer", "x", Spending(1, 2, 3, 4_000_000), reported=Spending())
+    services.admission.meter.quotas.charge(
+        account, "answer", "x", Spending(1, 2, 3, 4_000_000), reported_spending=Spending()
+    )
     limit(services, account, dollars_per_month=2_000_000_000)
     (quota,) = client.http.get("/v1/quotas", headers=headers).json()["quotas"]
     assert (quota["quota"], quota["limit"], quota["used"], quota["left"]) == ("dollars_per_month", 2.0, 0.004, 1.996)
@@ -237,7 +239,7 @@ def test_an_admin_sets_the_limits_of_a_key_and_an_operator_those_of_a_tenant(
     services: Services, client: Client
 ) -> None:
     account, _ = new_key(services)
-    _, operator = services.keys.issue(DEFAULT_TENANT, "operator", scopes=list(Scope))
+    _, operator = services.keys.issue_key(DEFAULT_TENANT, "operator", scopes=list(Scope))
     headers = {"Authorization": f"Bearer {operator}"}
     of_key, of_tenant = f"/v1/keys/{account.key_id}/quotas", f"/v1/tenants/{DEFAULT_TENANT}/quotas"
     body = {"limits": {"tokens_per_day": 2_000_000, "dollars_per_month": 12.5, "bytes": None}}
@@ -355,7 +357,9 @@ def test_no_route_spends_anything_once_the_quotas_are_used_up(services: Services
         for method, path, request in _requests(client, document):
             before = _spent(services, model)
             response = client.http.request(method, path, **request)
-            wait_until(lambda: not services.jobs.count_unfinished().keys() & MAKING, what="what was begun has ended")
+            wait_until(
+                lambda: not services.jobs.count_unfinished_jobs().keys() & MAKING, what="what was begun has ended"
+            )
             if _spent(services, model) != before:
                 assert of_everything is None, f"{method} {path} spends past the quotas"
                 spenders.add(f"{method} {path}")

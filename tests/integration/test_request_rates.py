@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.admission.request_rates import RequestRates
+from api.admission.request_rates import RequestRateLimiter
 from ingest.storage.quotas.records import Account
 from tests.support.catalogs import at_once
 from tests.support.valkey import Valkey, running_valkey
@@ -19,12 +19,12 @@ def valkey(tmp_path: Path) -> Iterator[Valkey]:
         yield server
 
 
-def counting(valkey: Valkey) -> RequestRates:
+def counting(valkey: Valkey) -> RequestRateLimiter:
     """One that waits for the server as long as a busy machine may need."""
-    return RequestRates(valkey.url, timeout_seconds=120.0)
+    return RequestRateLimiter(valkey.url, timeout_seconds=120.0)
 
 
-def taken(rates: RequestRates, account: Account = ANN, of: str = "key", limit: int = 5) -> bool:
+def taken(rates: RequestRateLimiter, account: Account = ANN, of: str = "key", limit: int = 5) -> bool:
     return rates.count_request(account, of, limit)[0]
 
 
@@ -47,8 +47,8 @@ def test_each_process_counts_alone_while_the_valkey_is_away_and_together_when_it
 
 
 def test_what_is_left_and_when_it_is_renewed_is_told() -> None:
-    rates = RequestRates()
+    rates = RequestRateLimiter()
     _, standing = rates.count_request(ANN, "tenant", 3)
     assert (standing.of, standing.limit, standing.remaining) == ("tenant", 3, 2)
     assert standing.renews_at is not None
-    assert not RequestRates().count_request(ANN, "key", 0)[0]
+    assert not RequestRateLimiter().count_request(ANN, "key", 0)[0]

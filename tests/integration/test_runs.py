@@ -157,7 +157,7 @@ def test_a_cancelled_run_stops_and_its_request_to_a_model_that_never_ends_is_clo
     wait_until(lambda: model.open == 0, what="the request is closed")
     wait_until(lambda: model.dropped == dropped + 1, what="its client is lost")
     wait_until(lambda: not [t for t in threading.enumerate() if t.name == "run-log"], what="it has stopped")
-    assert service[0].jobs.count_unfinished().get(JobKind.RUN) is None
+    assert service[0].jobs.count_unfinished_jobs().get(JobKind.RUN) is None
     assert client.post(f"/v1/runs/{run}/cancel", {})["state"] == "cancelled"
     assert [name for _, name, _ in followed(client, run)][-1] == "end"
 
@@ -208,7 +208,7 @@ def test_another_tenants_run_is_not_there(client: Client, service: tuple[Service
     run = ask(client).json()["id"]
     services = service[0]
     services.documents.catalog.ensure_tenant("other")
-    stranger = {"Authorization": f"Bearer {services.keys.issue('other', 'test')[1]}"}
+    stranger = {"Authorization": f"Bearer {services.keys.issue_key('other', 'test')[1]}"}
     for method, path in (
         ("GET", ""),
         ("GET", "/events"),

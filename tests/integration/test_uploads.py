@@ -223,7 +223,7 @@ def test_a_lease_that_ran_out_is_taken_by_the_next(
 ) -> None:
     services, _, key = service
     rows, where = services.work.uploads._rows, begun(http, 100)
-    rows.acquire(DEFAULT_TENANT, where.rpartition("/")[2], f"key:{key.split('_')[1]}", 0)
+    rows.acquire_lease(DEFAULT_TENANT, where.rpartition("/")[2], f"key:{key.split('_')[1]}", 0)
     assert add(http, where, 0, b"# text").json()["code"] == "upload_taken"
     now = rows._clock()
     monkeypatch.setattr(rows, "_clock", lambda: now + LEASE_SECONDS + 1)
@@ -235,7 +235,7 @@ def test_an_upload_is_its_senders_alone(service: tuple[Services, str, str], http
     where = begun(http, 100)
     services.documents.catalog.ensure_tenant("others")
     for tenant in (DEFAULT_TENANT, "others"):
-        _, key = services.keys.issue(tenant, "a stranger", scopes=[Scope.WRITE])
+        _, key = services.keys.issue_key(tenant, "a stranger", scopes=[Scope.WRITE])
         stranger = {"Authorization": f"Bearer {key}"}
         seen = [
             http.head(where, headers={**TUS, **stranger}),
@@ -243,7 +243,7 @@ def test_an_upload_is_its_senders_alone(service: tuple[Services, str, str], http
             http.delete(where, headers={**TUS, **stranger}),
         ]
         assert [each.status_code for each in seen] == [404, 404, 404]
-    _, key = services.keys.issue(DEFAULT_TENANT, "a reader", scopes=[Scope.READ])
+    _, key = services.keys.issue_key(DEFAULT_TENANT, "a reader", scopes=[Scope.READ])
     assert http.head(where, headers={**TUS, "Authorization": f"Bearer {key}"}).status_code == 403
     assert offset(http, where) == 0
 
@@ -251,7 +251,7 @@ def test_an_upload_is_its_senders_alone(service: tuple[Services, str, str], http
 def test_uploads_under_way_count_on_the_quota_of_bytes(service: tuple[Services, str, str]) -> None:
     services, url, _ = service
     services.documents.catalog.ensure_tenant("small")
-    _, key = services.keys.issue("small", "a key", scopes=[Scope.WRITE, Scope.READ])
+    _, key = services.keys.issue_key("small", "a key", scopes=[Scope.WRITE, Scope.READ])
     services.admission.meter.quotas.set_limits(Account("small", ""), {Quota.BYTES: 1_000})
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120) as http:
         first = begun(http, 600)

@@ -20,7 +20,7 @@ from api.client import Client, RefusedError
 from ingest.storage.db.database import open_database, write_transaction
 from ingest.storage.db.schema import webhook_deliveries as rows
 from ingest.storage.documents.catalog import Catalog
-from ingest.storage.webhooks.outbox import Outbox, publish
+from ingest.storage.webhooks.outbox import Outbox, publish_event
 from ingest.storage.webhooks.records import Delivery, DeliveryState, EventType
 from ingest.storage.webhooks.store import Webhooks
 from tests.support.catalogs import migrated_sqlite
@@ -50,13 +50,13 @@ class Told:
 
     def tell(self, document: str) -> None:
         with write_transaction(self.engine) as connection:
-            publish(connection, "ann", EventType.DOCUMENT_DELETED, [{"document": document}])
+            publish_event(connection, "ann", EventType.DOCUMENT_DELETED, [{"document": document}])
 
     def send(self, **settings: Any) -> Delivery:  # noqa: ANN401
         """Try what is due, and return the message."""
         with write_transaction(self.engine) as connection:
             connection.execute(update(rows).values(not_before=0.0, lease_until=None))
-        assert WebhookSender(Outbox(self.engine), loopback(**settings)).send_due()
+        assert WebhookSender(Outbox(self.engine), loopback(**settings)).send_due_messages()
         return self.delivery
 
     @property
@@ -213,7 +213,7 @@ def test_a_message_outlives_its_sender_and_is_told_by_its_id(
         sender.send_signal(signal.SIGKILL)
     assert len(receiver.ids) == before
     assert told.delivery.state is DeliveryState.PENDING
-    assert not WebhookSender(Outbox(told.engine), loopback()).send_due(), "another sender took what is leased"
+    assert not WebhookSender(Outbox(told.engine), loopback()).send_due_messages(), "another sender took what is leased"
     assert told.send().state is DeliveryState.DELIVERED
     assert len(receiver.ids) == before + 1
     assert len(set(receiver.ids)) == 1
@@ -225,7 +225,7 @@ def test_two_senders_at_once_send_a_message_once(told: Told, receiver: Receiver)
     first, second = (WebhookSender(Outbox(told.engine), loopback()) for _ in range(2))
 
     async def both() -> None:
-        while any(await asyncio.gather(*(asyncio.to_thread(each.send_due) for each in (first, second)))):
+        while any(await asyncio.gather(*(asyncio.to_thread(each.send_due_messages) for each in (first, second)))):
             pass
 
     asyncio.run(both())

@@ -32,14 +32,14 @@ _SIZES = (400, 800, 1000, 1600)
 def main() -> None:
     placed = open_located_questions(Path(sys.argv[1]), None)
     texts = {name: normalize(path.read_text("utf-8")) for name, path in placed.documents.items()}
-    located, asked = placed.locate_in_texts(texts), {each.id: each.text for each in placed.questions}
+    located, asked = placed.locate_answers(texts), {each.id: each.text for each in placed.questions}
     encoder, sparse = open_embedded_encoder(ModelStore(Settings().models)), build_sparse_encoder()
     table: Table | None = None
     for name, cut in _splitters().items():
         with tempfile.TemporaryDirectory() as home:
-            index = build_embedded_store(Path(home), Installation("", lambda _: True)).open(1, encoder.dimension)
+            index = build_embedded_store(Path(home), Installation("", lambda _: True)).open_index(1, encoder.dimension)
             places = index_chunks(texts, cut, index, encoder, sparse)
-            found = search_chunks(asked, places, index, encoder, sparse, characters=_READ)
+            found = search_chunks(asked, places, index, encoder, sparse, max_chars=_READ)
             index.close()
         run = judge_chunks(found, located, places.values())
         table = table or Table("splitter", "chunks", *run.figures)

@@ -17,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.peers.local_model", description="Serve the local model.")
     parser.add_argument("--port", type=int, default=8770)
     options = parser.parse_args()
-    path = ModelStore(Settings().models).require_path(load_model_file(LANGUAGE_GGUF))
+    path = ModelStore(Settings().models).require_verified_path(load_model_file(LANGUAGE_GGUF))
 
     def stop() -> None:
         server.should_exit = True

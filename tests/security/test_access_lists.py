@@ -162,7 +162,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             world.add(f"open-{number}.md", TWIN.format(n=number), "open", "", None, year)
             world.add(f"closed-{number}.md", TWIN.format(n=number), "closed", "", readers, year)
             world.add(f"secret-{number}.md", SECRET.format(n=number, word=word), "closed", word, readers, year)
-        waiting = services.jobs.count_unfinished
+        waiting = services.jobs.count_unfinished_jobs
         wait_until(lambda: not any(waiting().values()), what="everything is indexed")
         yield world
 
@@ -350,7 +350,7 @@ def test_an_upload_closes_a_document_before_anybody_can_find_it(world: World) ->
     world.readers[document], world.metadata[document], world.words[document] = {"group:hr"}, {"year": 1700}, ""
     world.names[document] = {"hr.md", "zqpay"}
     until = time.monotonic() + 120
-    while world.services.jobs.count_unfinished().get(JobKind.INGEST) and time.monotonic() < until:
+    while world.services.jobs.count_unfinished_jobs().get(JobKind.INGEST) and time.monotonic() < until:
         assert world.search("bob", query="zqpay", mode="bm25") == []
     assert [hit["document"] for hit in world.search("eve", query="zqpay", mode="bm25")] == [document]
     again = world.http.post("/v1/documents", files={"file": file}, headers=world.of("bob"))

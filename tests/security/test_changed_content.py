@@ -20,7 +20,7 @@ from ingest.storage.blobs.bucket import open_bucket
 from ingest.storage.blobs.keyring import generate_key
 from ingest.storage.blobs.store import BlobStore, DirectoryBlobs
 from ingest.storage.db.database import build_sqlite_url, open_database
-from ingest.storage.operations.backup import create_backup, verify_backup, verify_contents
+from ingest.storage.operations.backup import create_backup, verify_backup, verify_stored_files
 from ingest.storage.operations.copying import CatalogCopies
 from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
@@ -124,12 +124,12 @@ class Trial:
 
     def verify(self) -> str:
         with closing_engine(self.home) as catalog:
-            return "\n".join(verify_contents(catalog, self.services.contents.blobs, quiet))
+            return "\n".join(verify_stored_files(catalog, self.services.contents.blobs, quiet))
 
     def verify_backup(self, folder: Path) -> tuple[tuple[str, ...], str]:
         """What a backup says was damaged while it was made, and what is found when it is verified."""
         with closing_engine(self.home) as catalog:
-            made = create_backup(catalog, self.services.contents.blobs, folder, quiet, link=False)
+            made = create_backup(catalog, self.services.contents.blobs, folder, quiet, use_links=False)
         return (*made.damaged, *made.lost), "\n".join(verify_backup(folder, quiet))
 
 
@@ -161,7 +161,7 @@ def trial(request: pytest.FixtureRequest, server: str, tmp_path_factory: pytest.
         model = RemoteLanguageModel(models.url, ChatModel(build_remote_chat_model(models.url, profile), profile))
         with running(home, language_model=model, **settings) as (services, _), listening(services) as (url, key):
             services.documents.catalog.ensure_tenant("two")
-            _, other = services.keys.issue("two", "a test")
+            _, other = services.keys.issue_key("two", "a test")
             one, two = (
                 httpx.Client(base_url=url, headers={"Authorization": f"Bearer {each}"}, timeout=120)
                 for each in (key, other)

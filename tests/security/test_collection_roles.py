@@ -33,8 +33,8 @@ def documents(service: tuple[Services, Client]) -> dict[str, str]:
         wait_until(lambda path=path: client.get(path)["state"] == "ready", what="it is ready")  # type: ignore[misc]
     for name in ("reader", "writer", "nobody", "admin"):
         services.accounts.users.create(DEFAULT_TENANT, name)
-    services.accounts.grants.grant(DEFAULT_TENANT, "staff", "user:reader", Role.READER)
-    services.accounts.grants.grant(DEFAULT_TENANT, "staff", "user:writer", Role.WRITER)
+    services.accounts.grants.grant_role(DEFAULT_TENANT, "staff", "user:reader", Role.READER)
+    services.accounts.grants.grant_role(DEFAULT_TENANT, "staff", "user:writer", Role.WRITER)
     return found
 
 
@@ -43,7 +43,7 @@ class As:
 
     def __init__(self, service: tuple[Services, Client], user: str | None, scopes: frozenset[Scope] = USUAL) -> None:
         services, self._client = service
-        self.key, text = services.keys.issue(DEFAULT_TENANT, "a key", scopes=scopes, user=user)
+        self.key, text = services.keys.issue_key(DEFAULT_TENANT, "a key", scopes=scopes, user=user)
         self._headers = {"Authorization": f"Bearer {text}"}
 
     def ask(self, method: str, path: str, **sent: Any) -> httpx.Response:  # noqa: ANN401 - of httpx
@@ -124,8 +124,8 @@ def test_a_grant_holds_at_once_also_for_what_was_searched_before(
     services, _ = service
     robot = As(service, None)
     assert robot.found() == {"open"}
-    services.accounts.grants.grant(DEFAULT_TENANT, "staff", f"key:{robot.key.id}", Role.READER)
+    services.accounts.grants.grant_role(DEFAULT_TENANT, "staff", f"key:{robot.key.id}", Role.READER)
     assert robot.found() == {"open", "staff"}
-    services.accounts.grants.revoke(DEFAULT_TENANT, "staff", f"key:{robot.key.id}")
+    services.accounts.grants.revoke_grant(DEFAULT_TENANT, "staff", f"key:{robot.key.id}")
     assert robot.found() == {"open"}
     assert As(service, "reader").found() == {"open", "staff"}

@@ -23,7 +23,7 @@ _LIMIT_SECONDS = 40.0
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harbour]:
     with harbour(tmp_path_factory.mktemp("home"), Model()) as made:
         made.model.fault = "wait"
-        made.services.jobs.pause(JobKind.INGEST)
+        made.services.jobs.pause_kind(JobKind.INGEST)
         yield made
 
 
@@ -94,7 +94,7 @@ def shown_open(service: Harbour, follow: Callable[[Harbour, str], Followed], key
 def test_an_event_stream_ends_with_the_key_that_opened_it(
     service: Harbour, follow: Callable[[Harbour, str], Followed]
 ) -> None:
-    key, secret = service.services.keys.issue(DEFAULT_TENANT, "to be revoked")
+    key, secret = service.services.keys.issue_key(DEFAULT_TENANT, "to be revoked")
     followed = shown_open(service, follow, secret)
     assert service.client.http.delete(f"/v1/keys/{key.id}").is_success
     last = followed.wait_for_end().rpartition("event: ")[2]
@@ -106,21 +106,21 @@ def test_an_event_stream_ends_with_its_user_its_session_its_scope_and_its_tenant
     identities, keys = service.services.accounts, service.services.keys
     identities.users.create(DEFAULT_TENANT, "ann", [])
     other = identities.tenants.create("other").id
-    of_ann, of_reader = keys.issue(DEFAULT_TENANT, "ann", user="ann"), keys.issue(DEFAULT_TENANT, "reader")
-    of_other = keys.issue(other, "other")[1]
+    of_ann, of_reader = keys.issue_key(DEFAULT_TENANT, "ann", user="ann"), keys.issue_key(DEFAULT_TENANT, "reader")
+    of_other = keys.issue_key(other, "other")[1]
     batches = [shown_open(service, batch, secret) for secret in (of_ann[1], of_reader[1])]
     made = httpx.post(f"{service.url}/v1/batches", json={}, headers={"Authorization": f"Bearer {of_other}"}).json()
     batches.append(Followed(service, of_other, f"/v1/batches/{made['id']}/events"))
     assert batches[-1].is_open.wait(_LIMIT_SECONDS)
     identities.users.delete(DEFAULT_TENANT, "ann")
-    keys.change(DEFAULT_TENANT, of_reader[0].id, {"scopes": [Scope.WRITE]})
+    keys.change_key(DEFAULT_TENANT, of_reader[0].id, {"scopes": [Scope.WRITE]})
     identities.tenants.suspend(other)
     for followed, code in zip(batches, ("unauthorized", "scope_missing", "unauthorized"), strict=True):
         assert f'"code": "{code}"' in followed.wait_for_end().rpartition("event: error")[2]
 
 
 def test_a_stream_goes_on_while_its_key_is_valid(service: Harbour) -> None:
-    _, secret = service.services.keys.issue(DEFAULT_TENANT, "valid")
+    _, secret = service.services.keys.issue_key(DEFAULT_TENANT, "valid")
     followed = shown_open(service, batch, secret)
     identifier = next(iter(service.client.get("/v1/batches")["batches"]))["id"]
     service.client.http.post("/v1/documents", params={"batch": identifier}, content=b"One more text.")
@@ -131,7 +131,7 @@ def test_a_stream_goes_on_while_its_key_is_valid(service: Harbour) -> None:
 
 @pytest.mark.parametrize("name", FACADES)
 def test_an_answer_is_not_given_to_a_key_that_was_revoked_while_it_was_made(service: Harbour, name: str) -> None:
-    key, secret = service.services.keys.issue(DEFAULT_TENANT, "to be revoked")
+    key, secret = service.services.keys.issue_key(DEFAULT_TENANT, "to be revoked")
     facade, asked = FACADES[name], len(service.model.requests)
     body = facade.body(f"Who kept {name}?")
     followed = Followed(service, secret, facade.path, body=body, headers=facade.headers)

@@ -10,8 +10,8 @@ import pytest
 
 from ingest.parsing.errors import ParseError
 from ingest.parsing.isolation.sandbox import ParserSandbox
-from ingest.parsing.sniff import sniff_file
-from ingest.parsing.types import EntryRoom, FoundEntry, ParserLimits, Unpacking
+from ingest.parsing.sniff import sniff_file_type
+from ingest.parsing.types import EntryLimits, EntryReceiver, FoundEntry, ParserLimits
 from ingest.storage.errors import InputError, LeadlineError, UploadError
 from tests.support.hostile import CANARY, Hostile
 from tests.support.hostile.all_files import HOSTILE_FILES
@@ -38,9 +38,9 @@ def outcome(sandbox: ParserSandbox, file: Hostile, folder: Path) -> str | Leadli
         if not path.stat().st_size:
             raise UploadError("The file is empty.", hint="Upload it again.")  # as the upload's end does
         with path.open("rb") as content:
-            media_type = sniff_file(content, file.name, None)
-        unpacking = Unpacking(EntryRoom(), lambda entry, _: taken.append(entry))
-        document = sandbox.parse(path, media_type, name=file.name, unpacking=unpacking)
+            media_type = sniff_file_type(content, file.name, None)
+        unpacking = EntryReceiver(EntryLimits(), lambda entry, _: taken.append(entry))
+        document = sandbox.parse(path, media_type, name=file.name, entry_receiver=unpacking)
         return "\n".join((document.text, *(entry.path for entry in taken)))
     except (ParseError, UploadError, InputError) as error:
         return error

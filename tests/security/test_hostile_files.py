@@ -17,7 +17,7 @@ from ingest.parsing.errors import (
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.types import ParserLimits
 from ingest.storage.errors import LeadlineError
-from ingest.storage.texts.layout import build_page_places
+from ingest.storage.texts.layout import build_pages
 from tests.support.parsing import assert_still_parses, parse, parse_as
 from tests.support.pdf_files import pdf
 
@@ -86,7 +86,7 @@ def test_a_pdf_that_cannot_be_read_whole_fails_with_the_reason(
 
 def test_a_pdf_that_claims_many_pages_has_those_it_has(sandbox: ParserSandbox, tmp_path: Path) -> None:
     content = pdf([["Only one."]]).replace(b"/Count 1", b"/Count 99999999")
-    assert parse(sandbox, tmp_path, "paper.pdf", content).layout.places == build_page_places((0,))
+    assert parse(sandbox, tmp_path, "paper.pdf", content).layout.places == build_pages((0,))
 
 
 @pytest.mark.parametrize("tag", ["div", "blockquote", "b", "ul><li", "table><tr><td"])

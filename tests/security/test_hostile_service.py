@@ -28,13 +28,13 @@ _WORST_SECONDS = 1_200.0
 
 def send(services: Services, path: Path, name: str) -> Document:
     with (
-        services.work.intake.receive(UploadRequest(DEFAULT_TENANT, "default", name)) as upload,
+        services.work.intake.receive_upload(UploadRequest(DEFAULT_TENANT, "default", name)) as upload,
         path.open("rb") as file,
     ):
         while block := file.read(1024**2):
             upload.write(block)
         accepted = upload.accept()
-    services.work.doorbell.ring(JobKind.INGEST)
+    services.work.doorbell.notify(JobKind.INGEST)
     return accepted.document
 
 

@@ -86,17 +86,17 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
     assert http.post(f"/v1/answers/{answer['id']}/feedback", json=said).status_code == 200
     share = http.post("/v1/shares", json={"conversation": answer["conversation"]}).json()["id"]
     user = services.accounts.users.create(DEFAULT_TENANT, "quokka-keeper").id
-    key, _ = services.keys.issue(DEFAULT_TENANT, "quokka key")
+    key, _ = services.keys.issue_key(DEFAULT_TENANT, "quokka key")
     webhook = http.post("/v1/webhooks", json={"url": "https://quokka.invalid/", "events": ["run.failed"]}).json()["id"]
     message = http.post(f"/v1/webhooks/{webhook}/test").json()["id"]
-    services.accounts.grants.grant(DEFAULT_TENANT, "secrets", "user:quokka-keeper", Role.READER)
+    services.accounts.grants.grant_role(DEFAULT_TENANT, "secrets", "user:quokka-keeper", Role.READER)
     store = http.post("/v1/vector_stores", json={"name": "the quokka's"}).json()["id"]
-    services.accounts.grants.grant(DEFAULT_TENANT, store, "user:quokka-keeper", Role.READER)
+    services.accounts.grants.grant_role(DEFAULT_TENANT, store, "user:quokka-keeper", Role.READER)
     form = {"file": ("quokka.md", TEXT)}
     file = http.post("/v1/files", files=form, data={"purpose": "assistants"}).json()["id"]
     http.post(f"/v1/vector_stores/{store}/files", json={"file_id": file}).raise_for_status()
     services.documents.catalog.ensure_tenant("other")
-    _, mine = services.keys.issue("other", "a stranger", scopes=TENANT_SCOPES)
+    _, mine = services.keys.issue_key("other", "a stranger", scopes=TENANT_SCOPES)
     return Outside(
         "another tenant's",
         {
@@ -129,7 +129,7 @@ def closed(request: pytest.FixtureRequest, service: tuple[Services, Client], oth
     services, client = service
     name, every = request.param, TENANT_SCOPES - {Scope.ADMIN}
     user = services.accounts.users.create(DEFAULT_TENANT, name).name
-    headers = {"Authorization": f"Bearer {services.keys.issue(DEFAULT_TENANT, name, scopes=every, user=user)[1]}"}
+    headers = {"Authorization": f"Bearer {services.keys.issue_key(DEFAULT_TENANT, name, scopes=every, user=user)[1]}"}
     if name == "a closed collection's":
         known = ("document_id", "collection", "vector_store_id", "file_id", *NUMBERS)
         ids = {name: other_tenant.ids[name] for name in known}
@@ -332,7 +332,7 @@ def test_an_operators_key_without_other_scopes_reads_no_tenants_documents(
     service: tuple[Services, Client], other_tenant: Outside
 ) -> None:
     services, client = service
-    _, key = services.keys.issue(DEFAULT_TENANT, "operator", scopes=[Scope.OPERATOR])
+    _, key = services.keys.issue_key(DEFAULT_TENANT, "operator", scopes=[Scope.OPERATOR])
     for method, path in routes(services):
         if path in ("/v1/me", "/v1/session", "/v1/sign-out"):  # for whoever has a valid key
             continue

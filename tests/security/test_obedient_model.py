@@ -16,9 +16,9 @@ import pytest
 from api.answers.forms import CitedSpan, Form
 from api.answers.rendering import render_answer
 from api.answers.schemas import AnswerOut
-from retrieval.model_text import neutralize
+from retrieval.model_text import neutralize_tokens
 from rlm.answering import AnswerPipeline
-from rlm.answers import Answer, AnswerStatus, Check, build_kept_answer
+from rlm.answers import Answer, AnswerStatus, Check, build_stored_answer
 from rlm.events import collect_answer
 from rlm.llm.budgets import Limits
 from rlm.requests import AnswerOptions, AnswerRequest, AnswerScope, StrategyName
@@ -60,14 +60,14 @@ def obedient(documents: dict[str, str], **changes: Any) -> Iterator[tuple[Answer
 
 def faults_of(answer: Answer) -> list[str]:
     """What is not inert in the answer as the API sends it, in both forms."""
-    kept = build_kept_answer(answer, "a", "ann", "q", None)
-    shown = render_answer(AnswerOut.from_kept_answer(kept), list(Form), BASE)
+    kept = build_stored_answer(answer, "a", "ann", "q", None)
+    shown = render_answer(AnswerOut.from_stored_answer(kept), list(Form), BASE)
     cited = [CitedSpan(each.document_id, each.start, each.end) for each in shown.citations]
     shown_parts = [(shown.html, shown.mrkdwn), *((each.html, each.mrkdwn) for each in shown.citations)]
     found: list[str] = []
     for html, mrkdwn in shown_parts:
-        found += faults_of_html(html or "", [each.address for each in cited])
-        found += faults_of_mrkdwn(mrkdwn or "", [BASE + each.page_address for each in cited])
+        found += faults_of_html(html or "", [each.api_path for each in cited])
+        found += faults_of_mrkdwn(mrkdwn or "", [BASE + each.page_path for each in cited])
     return found
 
 
@@ -88,12 +88,12 @@ def test_no_injection_puts_a_link_an_image_or_a_node_of_its_own_into_an_answer()
             wrote += _came_through(injection, answer)
         prompts = list(chat.prompts)
     assert wrote == sum(each.carrier != "tag characters" for each in ALL), "the model obeyed all that it could read"
-    assert all(neutralize(prompt) == prompt for prompt in prompts)
+    assert all(neutralize_tokens(prompt) == prompt for prompt in prompts)
 
 
 def _came_through(injection: Injection, answer: Answer) -> bool:
     """True if the model wrote what it was told: the markers of it may be taken out, and so may hidden characters."""
-    letters = re.sub(r"\[\d+\]|\W", "", neutralize(injection.payload))[:12]
+    letters = re.sub(r"\[\d+\]|\W", "", neutralize_tokens(injection.payload))[:12]
     return letters in re.sub(r"\[\d+\]|\W", "", answer.text)
 
 
@@ -163,7 +163,7 @@ def _run(code: str, **limits: Any) -> tuple[Answer, CallableChat, list[str]]:  #
 @pytest.mark.parametrize("what", OUTSIDE)
 def test_code_that_a_document_dictates_reaches_nothing_outside_the_scope(what: str) -> None:
     answer, _, prompts = _run(OUTSIDE[what])
-    everything = "\n".join([*prompts, json.dumps(build_kept_answer(answer, "a", "ann", "q", None).body, default=str)])
+    everything = "\n".join([*prompts, json.dumps(build_stored_answer(answer, "a", "ann", "q", None).body, default=str)])
     for foreign in ("QUAGVOXLE", "root:x:", "uid=", "PATH="):
         assert foreign not in everything, what
     assert {each.document_id for each in answer.citations} <= {"d1"}

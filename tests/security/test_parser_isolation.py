@@ -23,7 +23,7 @@ REFUSED = {"Operation not permitted", "Permission denied", "Invalid cross-device
 def isolated(tmp_path: Path) -> Iterator[ParserSandbox]:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    with ParserSandbox(command=COMMAND, scratch=scratch, isolation=Isolation.REQUIRE) as sandbox:
+    with ParserSandbox(command=COMMAND, scratch_folder=scratch, isolation=Isolation.REQUIRE) as sandbox:
         yield sandbox
 
 
@@ -49,7 +49,7 @@ def test_nothing_of_a_document_is_left_for_the_next(isolated: ParserSandbox, tmp
 
 def test_the_products_own_parsers_work_confined(isolated: ParserSandbox, tmp_path: Path) -> None:
     assert_still_parses(isolated, tmp_path)
-    assert isolated.get_confinements() == ("Landlock", "seccomp")
+    assert isolated.list_confinements() == ("Landlock", "seccomp")
 
 
 def test_a_machine_that_cannot_isolate_parses_nothing_if_isolation_is_required(
@@ -58,7 +58,7 @@ def test_a_machine_that_cannot_isolate_parses_nothing_if_isolation_is_required(
     said = json.dumps({"id": 0, "confined": ["seccomp"]})
     poor = (sys.executable, "-c", f"print({said!r}, flush=True); input()")
     with (
-        ParserSandbox(command=poor, scratch=tmp_path, isolation=Isolation.REQUIRE) as sandbox,
+        ParserSandbox(command=poor, scratch_folder=tmp_path, isolation=Isolation.REQUIRE) as sandbox,
         pytest.raises(IngestError, match="lacks Landlock") as raised,
     ):
         parse_as(sandbox, tmp_path, "text/plain")

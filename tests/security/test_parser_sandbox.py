@@ -14,8 +14,8 @@ import pytest
 
 from ingest.parsing.errors import DamagedDocumentError, ParseError, ParserLimitError, UnsupportedTypeError
 from ingest.parsing.isolation.handover import ENTRIES_FILE, HandoverError, read_document, write_document
-from ingest.parsing.isolation.sandbox import ParserSandbox, hand_over_entries
-from ingest.parsing.types import EntryRoom, FoundEntry, ParsedDocument, ParserLimits, Unpacking
+from ingest.parsing.isolation.sandbox import ParserSandbox, pass_entries
+from ingest.parsing.types import EntryLimits, EntryReceiver, FoundEntry, ParsedDocument, ParserLimits
 from ingest.storage.errors import IngestError, LeadlineError
 from tests.support.hostile_parsers import COMMAND, SLEEPER
 from tests.support.parsing import assert_still_parses, parse_as
@@ -26,7 +26,7 @@ LIMITS = ParserLimits(memory_bytes=400_000_000, cpu_seconds=60, wall_seconds=300
 @pytest.fixture
 def bounded(tmp_path: Path) -> Iterator[ParserSandbox]:
     """With small limits and hostile parsers."""
-    with ParserSandbox(LIMITS, command=COMMAND, scratch=tmp_path) as sandbox:
+    with ParserSandbox(LIMITS, command=COMMAND, scratch_folder=tmp_path) as sandbox:
         yield sandbox
 
 
@@ -53,7 +53,7 @@ def test_a_parser_that_runs_wild_is_stopped_and_replaced(
 
 
 def test_a_parser_that_computes_for_ever_is_stopped_and_replaced(tmp_path: Path) -> None:
-    with ParserSandbox(replace(LIMITS, cpu_seconds=2), command=COMMAND, scratch=tmp_path) as sandbox:
+    with ParserSandbox(replace(LIMITS, cpu_seconds=2), command=COMMAND, scratch_folder=tmp_path) as sandbox:
         with pytest.raises(ParserLimitError, match="2 s of processor time"):
             parse_as(sandbox, tmp_path, "test/spin")
         assert_still_parses(sandbox, tmp_path)
@@ -62,7 +62,7 @@ def test_a_parser_that_computes_for_ever_is_stopped_and_replaced(tmp_path: Path)
 @pytest.mark.parametrize("media_type", ["test/write-many-files", "test/make-many-files"])
 def test_all_files_of_a_document_together_are_bounded(tmp_path: Path, media_type: str) -> None:
     """40 MB in 40 files; and 8,000 empty ones, each of which takes a block."""
-    with ParserSandbox(replace(LIMITS, folder_bytes=30_000_000), command=COMMAND, scratch=tmp_path) as sandbox:
+    with ParserSandbox(replace(LIMITS, folder_bytes=30_000_000), command=COMMAND, scratch_folder=tmp_path) as sandbox:
         with pytest.raises(ParserLimitError, match="wrote more than 30,000,000 bytes"):
             parse_as(sandbox, tmp_path, media_type)
         assert_still_parses(sandbox, tmp_path)
@@ -70,7 +70,7 @@ def test_all_files_of_a_document_together_are_bounded(tmp_path: Path, media_type
 
 def test_a_parser_that_has_filled_its_folder_is_stopped_while_it_goes_on(tmp_path: Path) -> None:
     limits = replace(LIMITS, folder_bytes=30_000_000, wall_seconds=10)
-    with ParserSandbox(limits, command=COMMAND, scratch=tmp_path) as sandbox:
+    with ParserSandbox(limits, command=COMMAND, scratch_folder=tmp_path) as sandbox:
         with pytest.raises(ParserLimitError, match="wrote more than 30,000,000 bytes"):
             parse_as(sandbox, tmp_path, "test/write-many-files-and-sleep")
         assert_still_parses(sandbox, tmp_path)
@@ -78,16 +78,16 @@ def test_a_parser_that_has_filled_its_folder_is_stopped_while_it_goes_on(tmp_pat
 
 def test_entries_of_a_container_add_to_what_its_parser_may_write(tmp_path: Path) -> None:
     limits = replace(LIMITS, folder_bytes=30_000_000)
-    unpacking = Unpacking(EntryRoom(total_bytes=20_000_000), lambda entry, file: None)
+    unpacking = EntryReceiver(EntryLimits(total_bytes=20_000_000), lambda entry, file: None)
     (tmp_path / "file").write_bytes(b"any")
-    with ParserSandbox(limits, command=COMMAND, scratch=tmp_path) as sandbox:
-        sandbox.parse(tmp_path / "file", "test/write-many-files", name="file", unpacking=unpacking)
+    with ParserSandbox(limits, command=COMMAND, scratch_folder=tmp_path) as sandbox:
+        sandbox.parse(tmp_path / "file", "test/write-many-files", name="file", entry_receiver=unpacking)
 
 
 @pytest.mark.parametrize("media_type", ["test/sleep", "test/sleep-beside-a-child-of-its-own"])
 def test_a_parser_that_hangs_is_killed_with_all_it_started(tmp_path: Path, media_type: str) -> None:
     limits = replace(LIMITS, wall_seconds=5)
-    with ParserSandbox(limits, command=COMMAND, scratch=tmp_path) as sandbox:
+    with ParserSandbox(limits, command=COMMAND, scratch_folder=tmp_path) as sandbox:
         with pytest.raises((ParserLimitError, DamagedDocumentError)):
             parse_as(sandbox, tmp_path, media_type)
         _wait_until(lambda: _running(SLEEPER) == [])
@@ -181,9 +181,9 @@ def test_entries_that_no_parser_of_ours_leaves_are_not_taken(tmp_path: Path, for
     (tmp_path / "entry-2").symlink_to("/etc/hostname")
     (tmp_path / ENTRIES_FILE).write_text(json.dumps(forged))
     taken: list[FoundEntry] = []
-    unpacking = Unpacking(EntryRoom(entries=4, total_bytes=1_000), lambda entry, _: taken.append(entry))
+    unpacking = EntryReceiver(EntryLimits(entries=4, total_bytes=1_000), lambda entry, _: taken.append(entry))
     with pytest.raises(HandoverError):
-        hand_over_entries(read_document(tmp_path, 1_000).entries, tmp_path, unpacking)
+        pass_entries(read_document(tmp_path, 1_000).entries, tmp_path, unpacking)
     assert taken == []
 
 
@@ -194,7 +194,7 @@ def test_a_file_that_is_gone_is_not_the_parsers_fault(bounded: ParserSandbox, tm
 
 def test_a_child_that_cannot_start_is_not_the_documents_fault(tmp_path: Path) -> None:
     broken = (sys.executable, "-c", "raise SystemExit(1)")
-    with ParserSandbox(command=broken, scratch=tmp_path) as sandbox, pytest.raises(IngestError) as raised:
+    with ParserSandbox(command=broken, scratch_folder=tmp_path) as sandbox, pytest.raises(IngestError) as raised:
         parse_as(sandbox, tmp_path, "text/plain")
     assert not isinstance(raised.value, ParseError | UnsupportedTypeError)
     assert "could not be started" in raised.value.detail
@@ -210,7 +210,7 @@ def test_a_child_that_died_while_idle_is_replaced_without_a_failure(bounded: Par
 def test_closing_ends_the_child_and_leaves_no_file(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    sandbox = ParserSandbox(LIMITS, command=COMMAND, scratch=scratch)
+    sandbox = ParserSandbox(LIMITS, command=COMMAND, scratch_folder=scratch)
     child = int(parse_as(sandbox, tmp_path, "test/process").text.split()[1])
     sandbox.close()
     assert not _is_alive(child)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from fastapi.testclient import TestClient
 
-from api.accounts.oidc import OidcTokens
+from api.accounts.oidc import OidcTokenChecker
 from api.main import create_app
 from tests.support.asking import AskedApi, asked_api
 from tests.support.issuer import AUDIENCE, CLIENT_SECRET, Issuer, running_issuer
@@ -35,7 +35,9 @@ def api(tmp_path: Path, issuer: Issuer) -> Iterator[AskedApi]:
             {"home": made.services.settings.home, "llm": "none", **changed}
         )
         made.services.settings = settings
-        made.services.admission = replace(made.services.admission, tokens=OidcTokens(settings, made.services.accounts))
+        made.services.admission = replace(
+            made.services.admission, tokens=OidcTokenChecker(settings, made.services.accounts)
+        )
         yield made
 
 

@@ -13,8 +13,8 @@ from tests.support.inert import faults_of_html, faults_of_mrkdwn
 
 CITED = {1: CitedSpan("4f1c", 3, 90), 2: CitedSpan('a"b/../c?d', 0, 5)}
 BASE = "https://leadline.test"
-RELATIVE = {each.address for each in CITED.values()}
-ABSOLUTE = {BASE + each.page_address for each in CITED.values()}
+RELATIVE = {each.api_path for each in CITED.values()}
+ABSOLUTE = {BASE + each.page_path for each in CITED.values()}
 _PIECES = (
     *(
         "word",
@@ -193,7 +193,7 @@ def test_the_checkers_see_what_is_not_inert() -> None:
     )
     for text in hostile:
         assert faults_of_mrkdwn(text, ABSOLUTE), text
-    ours = f"<{BASE}{CITED[1].page_address.replace('&', '&amp;')}|[1]> &lt;a&gt; `evil.test`\n> quoted\n```\na.bc\n```"
+    ours = f"<{BASE}{CITED[1].page_path.replace('&', '&amp;')}|[1]> &lt;a&gt; `evil.test`\n> quoted\n```\na.bc\n```"
     assert faults_of_mrkdwn(ours, ABSOLUTE) == []
 
 

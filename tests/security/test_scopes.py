@@ -71,7 +71,7 @@ def test_every_route_refuses_a_key_with_all_scopes_but_its_own_and_names_it(api:
             if not needed.scopes:
                 continue
             others = set(Scope) - set(needed.scopes)
-            _, key = api.services.keys.issue("ann", "all but one", scopes=others)
+            _, key = api.services.keys.issue_key("ann", "all but one", scopes=others)
             path = re.sub(r"\{\w+\}", "x", route.path)
             found = api.http.request(method, path, headers={"Authorization": f"Bearer {key}"})
             assert found.status_code == 403, (method, path, found.text)
@@ -91,7 +91,7 @@ def test_without_a_key_every_route_but_the_public_ones_answers_401(api: AskedApi
 
 
 def headers(api: AskedApi, *scopes: Scope, user: str | None = None, tenant: str = "ann") -> dict[str, str]:
-    return {"Authorization": f"Bearer {api.services.keys.issue(tenant, 'a key', scopes=scopes, user=user)[1]}"}
+    return {"Authorization": f"Bearer {api.services.keys.issue_key(tenant, 'a key', scopes=scopes, user=user)[1]}"}
 
 
 def test_a_rewriting_search_needs_the_scope_that_spends(api: AskedApi) -> None:
@@ -126,7 +126,7 @@ def test_an_admin_makes_keys_and_users_of_its_tenant_and_nobody_else_does(api: A
 def test_an_admin_who_is_a_user_gets_no_key_that_reads_every_document(api: AskedApi) -> None:
     api.services.accounts.users.create("ann", "olga", [])
     everything = headers(api, Scope.ADMIN)
-    _, secret = api.services.keys.issue("ann", "olga", scopes=[Scope.ADMIN, Scope.READ], user="olga")
+    _, secret = api.services.keys.issue_key("ann", "olga", scopes=[Scope.ADMIN, Scope.READ], user="olga")
     hers = {"Authorization": f"Bearer {secret}"}
     refused = api.http.post("/v1/keys", json={"name": "all", "scopes": ["admin", "read"]}, headers=hers)
     assert refused.status_code == 403
@@ -145,7 +145,7 @@ def test_only_an_operator_makes_tenants_and_operators(api: AskedApi) -> None:
     admin, operator = headers(api, Scope.ADMIN), headers(api, Scope.OPERATOR)
     refused = api.http.post("/v1/keys", json={"name": "mine", "scopes": ["operator"]}, headers=admin)
     assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
-    key = api.services.keys.issue("ann", "runs it", scopes=[Scope.OPERATOR])[0]
+    key = api.services.keys.issue_key("ann", "runs it", scopes=[Scope.OPERATOR])[0]
     assert api.http.post(f"/v1/keys/{key.id}/rotate", headers=admin).status_code == 403
     assert api.http.patch(f"/v1/keys/{key.id}", json={"scopes": ["operator"]}, headers=admin).status_code == 403
     tenant = api.http.post("/v1/admin/tenants", json={"name": "acme"}, headers=operator).json()
@@ -186,7 +186,7 @@ def test_a_collections_admin_manages_its_grants_and_a_reader_does_not(api: Asked
         headers(api, Scope.READ, Scope.WRITE, user="ludo"),
         headers(api, Scope.READ, Scope.WRITE),
     )
-    api.services.accounts.grants.grant("ann", "plans", "user:lena", Role.ADMIN)
+    api.services.accounts.grants.grant_role("ann", "plans", "user:lena", Role.ADMIN)
     path = "/v1/collections/plans/grants"
     assert api.http.get(path, headers=reader).status_code == 404
     given = api.http.put(f"{path}/user:ludo", json={"role": "reader"}, headers=owner)

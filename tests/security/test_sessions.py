@@ -40,7 +40,7 @@ def signed_in(api: AskedApi, base: str = HERE, *, key: str | None = None) -> Tes
 
 
 def test_a_key_begins_a_session_with_the_rights_of_the_key(api: AskedApi) -> None:
-    _, key = api.services.keys.issue("ann", "reads", scopes=[Scope.READ])
+    _, key = api.services.keys.issue_key("ann", "reads", scopes=[Scope.READ])
     http = signed_in(api, key=key)
     assert http.get("/v1/me").json()["name"] == "reads"
     assert http.get("/v1/session").json()["principal"]["scopes"] == ["read"]
@@ -75,7 +75,7 @@ def test_nobody_signs_in_over_a_connection_that_others_can_read(api: AskedApi, b
 
 
 def test_a_link_signs_in_once(api: AskedApi) -> None:
-    key = api.services.keys.issue("ann", "portal")[0]
+    key = api.services.keys.issue_key("ann", "portal")[0]
     ticket = api.services.accounts.sessions.issue_ticket("ann", key.id)
     http = browser(api)
     assert http.post("/v1/sign-in", json={"ticket": ticket}).status_code == 200
@@ -134,7 +134,7 @@ def test_a_page_of_another_site_begins_and_changes_nothing(api: AskedApi, sent: 
 
 
 def test_signing_out_ends_the_session_here_or_everywhere(api: AskedApi) -> None:
-    here, there, stays = signed_in(api), signed_in(api), signed_in(api, key=api.services.keys.issue("ann", "x")[1])
+    here, there, stays = signed_in(api), signed_in(api), signed_in(api, key=api.services.keys.issue_key("ann", "x")[1])
     kept = dict(here.cookies)
     gone = here.post("/v1/sign-out", json={})
     assert gone.status_code == 204

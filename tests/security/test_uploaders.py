@@ -107,7 +107,7 @@ def test_neither_the_same_bytes_nor_a_replacement_nor_metadata_gives_a_writer_th
 def test_an_admin_of_the_collection_changes_readers_and_a_writer_of_it_does_not(asked: Asked) -> None:
     services, http, people = asked
     for subject, role in (("user:eve", Role.WRITER), ("user:bob", Role.ADMIN), ("user:cy", Role.WRITER)):
-        services.accounts.grants.grant(DEFAULT_TENANT, "deck", subject, role)
+        services.accounts.grants.grant_role(DEFAULT_TENANT, "deck", subject, role)
     sent = http.post("/v1/documents", params={"collection": "deck"}, content=b"A deck plan.", headers=people.of("eve"))
     document = sent.json()["id"]
     assert change(http, document, people.of("cy"), ["user:cy"]) == (403, "not_uploader")

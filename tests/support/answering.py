@@ -13,12 +13,12 @@ from ingest.storage.texts.texts import Texts
 from retrieval.encoders.port import HashingEmbedder
 from retrieval.search.search import Searcher
 from rlm.answering import AnswerPipeline
-from rlm.build import Helpers, PipelineParts
+from rlm.build import HelperModels, PipelineComponents
 from rlm.checking.checker import CheckMode
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.port import Sandbox, SandboxForm
+from rlm.sandbox.port import Sandbox, SandboxIsolation
 from rlm.tables.sql import SqlEngine
 from tests.fakes.callable_chat import Answer as ChatAnswer
 from tests.fakes.callable_chat import CallableChat
@@ -56,14 +56,14 @@ class Documents:
             return []
         return [row for row in self._rows if not identifiers or row.document_id in identifiers]
 
-    def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_hidden_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         return set()
 
     def has_access_lists(self, tenant_id: str) -> bool:
         return False
 
-    def list_matching(
-        self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
+    def list_matching_documents(
+        self, tenant_id: str, conditions: Conditions, *, document_ids: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         return []
 
@@ -73,7 +73,7 @@ class Documents:
     def list_hidden_versions(self, tenant_id: str) -> list[str]:
         return []
 
-    def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
+    def find_visible_versions(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
         return {}
 
 
@@ -111,7 +111,7 @@ def pipeline(
     *,
     profile: ModelProfile = CAPABLE,
     check: CheckMode = CheckMode.JUDGE,
-    helpers: Helpers | None = None,
+    helpers: HelperModels | None = None,
     sandbox: Sandbox | None = None,
 ) -> Iterator[tuple[AnswerPipeline, CallableChat | None]]:
     """Answers over these documents, and the chat model that they come from; None is no model."""
@@ -119,11 +119,11 @@ def pipeline(
     texts, encoder = Texts(blobs), HashingEmbedder()
     catalog, scheduler = Documents(texts, documents), SubCallScheduler(MemoryReplyCache())
     chat = None if model is None else CallableChat(answer=model)
-    sandbox = sandbox or build_sandbox(SandboxForm.PLAIN)
+    sandbox = sandbox or build_sandbox(SandboxIsolation.PLAIN)
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), catalog, texts)
-    parts = PipelineParts(catalog, texts, RecordTables(blobs), SqlEngine(), scheduler, encoder, sandbox)
+    parts = PipelineComponents(catalog, texts, RecordTables(blobs), SqlEngine(), scheduler, encoder, sandbox)
     try:
-        yield AnswerPipeline(searcher, LoadedModel(chat, profile), parts, check=check, helpers=helpers), chat
+        yield AnswerPipeline(searcher, LoadedModel(chat, profile), parts, check_mode=check, helpers=helpers), chat
     finally:
         scheduler.close()
         sandbox.close()

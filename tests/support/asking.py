@@ -14,12 +14,12 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from api.admission.meter import Meter
-from api.admission.request_rates import RequestRates
+from api.admission.request_rates import RequestRateLimiter
 from api.admission.services import Admission, DocumentServices, Health, QueryServices, Services
 from api.main import create_app
 from api.settings.settings import Settings
 from ingest.storage.blobs.store import DirectoryBlobs
-from ingest.storage.build import Identities, SlackStores, build_stores
+from ingest.storage.build import AccountStores, SlackStores, build_stores
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.feed.feed import LocalFeed
@@ -32,7 +32,7 @@ from tests.fakes.scripted_answers import ScriptedAnswers
 from tests.support.catalogs import migrated_sqlite
 from tests.support.postgres import disposed
 from tests.support.serving import serving
-from workers.enqueue import ThreadDoorbell
+from workers.enqueue import ThreadNotifier
 
 
 class RowsAsPlaces:
@@ -108,13 +108,13 @@ def _read_settings(environment: tuple[tuple[str, str], ...]) -> Settings:
 @contextmanager
 def asked_api(folder: Path, *, model_costs: bool = False) -> Iterator[AskedApi]:
     with disposed(open_database(migrated_sqlite(folder / "catalog.sqlite"))) as engine:
-        catalog, identities = Catalog(engine), Identities.from_engine(engine)
+        catalog, identities = Catalog(engine), AccountStores.from_engine(engine)
         for tenant in ("ann", "bob"):
             catalog.ensure_tenant(tenant)
         nothing = cast(Any, None)
         answers = ScriptedAnswers()
         quotas = Quotas(engine)
-        meter = Meter(quotas, RequestRates(), answer_tokens=1_000, model_is_free=True)
+        meter = Meter(quotas, RequestRateLimiter(), answer_tokens=1_000, model_is_free=True)
         stores = build_stores(engine, LocalFeed(), DirectoryBlobs(folder / "blobs"), quotas)
         contents = replace(stores.contents, texts=cast(Any, CountedTexts()), tables=cast(Any, TenRows()))
         services = Services(
@@ -124,11 +124,11 @@ def asked_api(folder: Path, *, model_costs: bool = False) -> Iterator[AskedApi]:
             slack=SlackStores.from_engine(engine),
             admission=Admission(IdempotencyKeys(engine), meter),
             asking=QueryServices(cast(Any, RowsAsPlaces()), nothing, answers, model_costs),
-            work=DocumentServices(nothing, nothing, nothing, nothing, ThreadDoorbell(), nothing),
+            work=DocumentServices(nothing, nothing, nothing, nothing, ThreadNotifier(), nothing),
             health=Health(),
         )
         mine, theirs = (
-            {"Authorization": f"Bearer {identities.keys.issue(each, 'a test')[1]}"} for each in ("ann", "bob")
+            {"Authorization": f"Bearer {identities.keys.issue_key(each, 'a test')[1]}"} for each in ("ann", "bob")
         )
         with closing(meter), TestClient(create_app(services), headers=mine) as http:
             yield AskedApi(engine, services, answers, http, mine, theirs)

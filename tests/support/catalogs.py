@@ -76,7 +76,7 @@ def arrive(catalog: Catalog, content: str = "a", *, tenant: str = "ann", collect
 
 
 def accept(catalog: Catalog, content: str = "a", **changes: Any) -> AcceptedUpload:  # noqa: ANN401 - of `arrival`
-    return catalog.accept(arrival(content, **changes))
+    return catalog.accept_upload(arrival(content, **changes))
 
 
 def finish_ingest(

@@ -136,7 +136,7 @@ class Cluster:
     @property
     def index(self) -> Index:
         """That of the generation that is active now."""
-        with self._open.use_generation(self.records.load_active().id) as made:
+        with self._open.use_generation(self.records.load_active_generation().id) as made:
             return made.index
 
     def versions(self) -> dict[str, int]:
@@ -194,7 +194,7 @@ class Cluster:
         """No job is queued or running. What has ended by itself is started again meanwhile."""
         for part in (self.api, self.beat, *self.workers):
             part.revive()
-        return not self.jobs.count_unfinished()
+        return not self.jobs.count_unfinished_jobs()
 
     def close(self) -> None:
         self._http.close()
@@ -252,7 +252,7 @@ def running_cluster(
         stack.callback(engine.dispose)
         catalog = Catalog(engine)
         catalog.ensure_tenant(DEFAULT_TENANT)
-        _, key = ApiKeys(engine).issue(DEFAULT_TENANT, "tests")
+        _, key = ApiKeys(engine).issue_key(DEFAULT_TENANT, "tests")
         port = free_port()
         faults = FaultFolder(home / "faults")
         environment = {

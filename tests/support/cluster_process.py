@@ -6,10 +6,10 @@ Where LEADLINE_ENCODER names one, that is used.
 import argparse
 import logging
 
-from api.build.cluster import build_answers_opener, open_cluster
+from api.build.cluster import build_answer_service_opener, open_cluster_services
 from api.build.index_access import open_index_access
 from api.cli.console_logging import configure_logging
-from api.cli.serving import serve
+from api.cli.serving import serve_requests
 from api.settings.settings import Settings
 from ingest.storage.generations.records import GenerationState
 from retrieval.encoders.registry import Encoders
@@ -32,8 +32,8 @@ def main() -> None:
     cluster = ClusterSettings()
     if arguments.part == "api":
         arm_from_environment()
-        with open_cluster(Settings(), cluster, open_encoders=_encoders) as services:
-            serve(services, lambda url: print(url, flush=True))
+        with open_cluster_services(Settings(), cluster, open_encoders=_encoders) as services:
+            serve_requests(services, lambda url: print(url, flush=True))
     elif arguments.part == "worker":
         run_worker(
             cluster,
@@ -42,8 +42,8 @@ def main() -> None:
             name=arguments.name,
             open_encoders=_encoders,
             open_parser=poisoned_parser,
-            open_answers=build_answers_opener(Settings()),
-            at_child_start=_start_child,
+            open_answers=build_answer_service_opener(Settings()),
+            on_child_start=_start_child,
         )
     elif arguments.part == "move":
         arm_from_environment()
@@ -58,21 +58,21 @@ def move(cluster: ClusterSettings) -> None:
     """Build a generation with another encoder, or go on with that; switch to it, and throw the one before away."""
     with open_index_access(Settings(), cluster=cluster, open_encoders=_encoders) as access:
         records, mover = access.records, access.build_switcher(lambda _progress, _chunks: None)
-        beside = records.find_beside_active()
+        beside = records.find_inactive_generation()
         if beside is None or beside.state is GenerationState.BUILDING:
-            now = records.load_active().encoder
+            now = records.load_active_generation().encoder
             other = next(choice for choice in access.encoders.choices if choice.fingerprint != now)
             mover.build_generation(None if beside else other, access.sparse.fingerprint)
             mover.switch()
-        records.discard(unfinished=False)
-        access.clean_up()
+        records.discard_inactive_generation(allow_unfinished=False)
+        access.delete_discarded_indexes()
 
 
 def rebuild(cluster: ClusterSettings) -> None:
     """Make the index again, as `leadline index rebuild` does."""
     with open_index_access(Settings(), cluster=cluster, open_encoders=_encoders) as access:
-        access.rebuild(lambda _progress, _chunks: None)
-        access.clean_up()
+        access.rebuild_index(lambda _progress, _chunks: None)
+        access.delete_discarded_indexes()
 
 
 def _start_child() -> None:

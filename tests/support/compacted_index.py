@@ -28,8 +28,8 @@ class CompactedIndex(QdrantEdgeIndex):
     def __init__(self, folder: Path, *, dimension: int) -> None:
         super().__init__(folder, dimension=dimension, policy=BY_HAND)
 
-    def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
-        super().upsert(chunks, sparse)
+    def upsert_chunks(self, chunks: Sequence[IndexedChunk], sparse_vectors: Sequence[SparseVector]) -> None:
+        super().upsert_chunks(chunks, sparse_vectors)
         assert self.compact()
 
     def set_dense_vectors(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
@@ -55,7 +55,7 @@ def version(name: str, chunks: int = 60) -> dict[IndexedChunk, str]:
 
 
 def put(index: QdrantEdgeIndex, texts: dict[IndexedChunk, str], *, dense: bool = True) -> None:
-    index.upsert(list(texts), [ENCODER.encode_document(text) for text in texts.values()])
+    index.upsert_chunks(list(texts), [ENCODER.encode_document(text) for text in texts.values()])
     if dense:
         index.set_dense_vectors([chunk.id for chunk in texts], EMBEDDER.embed_documents(list(texts.values())).vectors)
 

@@ -62,19 +62,19 @@ class _Open:
     def list_hidden_versions(self, tenant_id: str) -> list[str]:
         return []
 
-    def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
+    def find_visible_versions(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
         return {version: self._visible[version] for version in version_ids}
 
-    def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_hidden_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         return set()
 
     def has_access_lists(self, tenant_id: str) -> bool:
         return False
 
-    def list_matching(
-        self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
+    def list_matching_documents(
+        self, tenant_id: str, conditions: Conditions, *, document_ids: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
-        return list(among)[:limit]
+        return list(document_ids)[:limit]
 
 
 def searcher_over(corpus: Corpus) -> Searcher:
@@ -93,7 +93,7 @@ def searcher_over(corpus: Corpus) -> Searcher:
         words = (
             f"{build_context_line(document.title, each.heading_path)}\n{text[each.start : each.end]}" for each in chunks
         )
-        index.upsert(indexed, [Bm25Encoder().encode_document(each) for each in words])
+        index.upsert_chunks(indexed, [Bm25Encoder().encode_document(each) for each in words])
     return Searcher(FixedGeneration(index, HashingEmbedder()), _Open(corpus), corpus._texts)
 
 

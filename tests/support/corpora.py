@@ -49,7 +49,7 @@ def tables_of(
         file.write("".join(lines))
         file.flush()
         typed = [(name, kinds[kind]) for name, kind in columns.items()]
-        parquet = convert_rows_to_parquet(Path(file.name), typed, count=len(rows), start=start, end=len(text))
+        parquet = convert_rows_to_parquet(Path(file.name), typed, row_count=len(rows), start=start, end=len(text))
     table = ParsedTable(
         "table", tuple(Column(name, kind) for name, kind in columns.items()), len(rows), start, len(text), parquet
     )

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from api.admission.services import DEFAULT_TENANT
-from api.build.embedded import open_embedded
-from api.cli.serving import end_process, serve
+from api.build.embedded import open_embedded_services
+from api.cli.serving import exit_process, serve_requests
 from api.settings.settings import Settings
 from ingest.storage.errors import LeadlineError
 from retrieval.encoders.port import HashingEmbedder
@@ -19,9 +19,9 @@ def main(home: str, address: str, key: str) -> None:
     """Serve `home` until a signal; write the URL and a key to `address`, with a new key unless one is given."""
     known = {name: value for name, value in SETTINGS.items() if name in Settings.model_fields}
     settings = Settings.model_validate({"home": Path(home), **known})
-    with open_embedded(settings, encoder=HashingEmbedder()) as services:
-        used = key or services.keys.issue(DEFAULT_TENANT, "a trial")[1]
-        serve(services, lambda url: _tell(Path(address), url, used))
+    with open_embedded_services(settings, encoder=HashingEmbedder()) as services:
+        used = key or services.keys.issue_key(DEFAULT_TENANT, "a trial")[1]
+        serve_requests(services, lambda url: _tell(Path(address), url, used))
 
 
 def _tell(address: Path, url: str, key: str) -> None:
@@ -39,4 +39,4 @@ def run(home: str, address: str, key: str, log: str) -> None:
         main(home, address, key)
     except LeadlineError as error:
         sys.exit(f"Error: {error}")
-    end_process()
+    exit_process()

@@ -30,7 +30,7 @@ def embeds(
             {"object": "embedding", "index": index, "embedding": (3 * row[:dimension]).tolist()}
             for index, row in reversed(list(enumerate(embedded.vectors)))
         ]
-        usage = {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens}
+        usage = {"prompt_tokens": embedded.total_tokens, "total_tokens": embedded.total_tokens}
         answers(request, distort({"object": "list", "model": request.body["model"], "data": data, "usage": usage}))
 
     return behave

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.settings.settings import Settings
 from rlm.llm.port import LanguageModel
 from tests.support.careful_reader import CarefulReader, Fact
@@ -51,7 +51,7 @@ def example_service(home: Path, models: Path, language_model: LanguageModel | No
         )
         with (
             patient_health(),
-            open_embedded(settings, language_model=language_model) as services,
+            open_embedded_services(settings, language_model=language_model) as services,
             listening(services) as (url, key),
         ):
             yield url, key

@@ -63,7 +63,7 @@ def arm_from_environment() -> None:
     """The process's side: hold at the points of the folder that the environment names, if it names one."""
     named = os.environ.get(VARIABLE)
     if named:
-        faultpoints.set_point_hook(_Holder(Path(named)))
+        faultpoints.set_fault_point_hook(_Holder(Path(named)))
 
 
 class _Holder:

@@ -16,7 +16,7 @@ class FixedGeneration:
         self.made = OpenGeneration(0, index, encoder, sparse or Bm25Encoder())
 
     @contextmanager
-    def use_active(self) -> Iterator[OpenGeneration]:
+    def use_active_generation(self) -> Iterator[OpenGeneration]:
         yield self.made
 
     @contextmanager
@@ -37,11 +37,11 @@ class FixedGeneration:
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         return self.made.index.delete_version(tenant_id, version_id)
 
-    def require_owned(self, installation_id: str) -> None:
+    def require_owner(self, installation_id: str) -> None:
         return None
 
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
         self.made.index.set_readers(tenant_id, version_id, readers)
 
-    def remove_discarded(self) -> None:
+    def remove_discarded_indexes(self) -> None:
         return None

@@ -13,7 +13,7 @@ from retrieval.search.search import Mode, Searcher, SearchRequest
 from tests.support.encoders import hashing_encoders
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no
 from workers.deps import WorkerDeps
-from workers.generations.builder import open_builder
+from workers.generations.builder import open_generation_builder
 from workers.generations.switcher import GenerationSwitcher
 from workers.tasks.deletion import CollectTask, Deleter
 from workers.tasks.embed import EmbedTask
@@ -33,10 +33,10 @@ class GenerationsFixture(WorkerFixture):
         self.store, self.encoders, self.sparse = store, hashing_encoders(), Bm25Encoder()
         self.records = GenerationRecords(self.engine)
         first = self.encoders.choices[0]
-        self.records.ensure_first(first.fingerprint, self.sparse.fingerprint, first.dimension)
+        self.records.ensure_first_generation(first.fingerprint, self.sparse.fingerprint, first.dimension)
         self.now = 0.0
         self.open = OpenGenerations(
-            self.records, store, self.encoders, self.sparse, refuse_lost=True, clock=lambda: self.now
+            self.records, store, self.encoders, self.sparse, reject_lost_index=True, clock=lambda: self.now
         )
         self.states, self.checked_at = IndexStates(self.engine), 1_000.0
         self.check_parts = (self.catalog, self.states, self.jobs, self.records, store, self.open)
@@ -45,8 +45,8 @@ class GenerationsFixture(WorkerFixture):
         self.ingest, self.embed = IngestTask(self.deps, PlainParser()), EmbedTask(self.deps)
         self.collect = CollectTask(self.deps)
         self.deleter = Deleter(self.catalog, self.redaction, self.open, self.texts, self.blobs)
-        self.searcher = Searcher(self.open, self.catalog, self.texts, found_nothing=self.checks.check_empty_search)
-        self.builder, self.task = open_builder(self.records, self.deps, no)
+        self.searcher = Searcher(self.open, self.catalog, self.texts, on_no_hits=self.checks.check_empty_search)
+        self.builder, self.task = open_generation_builder(self.records, self.deps, no)
 
     def ready(self, text: str, name: str = "a.md") -> Document:
         """Upload a document and run everything that waits to its end."""
@@ -56,7 +56,7 @@ class GenerationsFixture(WorkerFixture):
 
     def build(self) -> None:
         """Put everything into the generation being built that can be put into it."""
-        self.records.queue_missing()
+        self.records.queue_missing_versions()
         self.builder.run(no, lambda: None)
 
     @property
@@ -69,11 +69,11 @@ class GenerationsFixture(WorkerFixture):
     def begin(self, name: str) -> int:
         """Begin a generation, and put nothing into it yet."""
         choice = self.choice(name)
-        return self.records.start(choice.fingerprint, self.sparse.fingerprint, choice.dimension).id
+        return self.records.start_generation(choice.fingerprint, self.sparse.fingerprint, choice.dimension).id
 
     def verify(self, generation_id: int | None = None, *, sample: int = 10_000) -> VerificationResult:
-        with self.open.use_generation(generation_id or self.records.load_active().id) as made:
-            return Verifier(self.catalog, self.records, self.texts, made).run(sample=sample, seed=1)
+        with self.open.use_generation(generation_id or self.records.load_active_generation().id) as made:
+            return Verifier(self.catalog, self.records, self.texts, made).verify_index(sample_size=sample, seed=1)
 
     def found(self, query: str, mode: Mode = Mode.DENSE, top_k: int = 3) -> list[str]:
         """Ids of the documents that a search finds, best first, some time after whatever was changed."""

@@ -22,7 +22,7 @@ from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.isolation import child
 from ingest.parsing.isolation.progress import report_progress
 from ingest.parsing.registry import ParserFunction, get_parser
-from ingest.parsing.types import EntryRoom, ParsedDocument
+from ingest.parsing.types import EntryLimits, ParsedDocument
 
 SLEEPER = ("/bin/sleep", "20.0731")
 COMMAND = (sys.executable, "-I", str(Path(__file__)))
@@ -259,7 +259,7 @@ _DOCUMENTS: dict[str, ParserFunction] = {
 }
 
 
-def find_parser(media_type: str, room: EntryRoom) -> ParserFunction:
+def find_parser(media_type: str, room: EntryLimits) -> ParserFunction:
     act = HOSTILE.get(media_type)
     if act is None:
         return _DOCUMENTS.get(media_type) or get_parser(media_type, room)

@@ -20,4 +20,4 @@ def indexed_chunk(
 
 def put_words(index: Index, texts: dict[IndexedChunk, str]) -> None:
     """Write chunks with the words of their texts and without vectors."""
-    index.upsert(list(texts), [_ENCODER.encode_document(text) for text in texts.values()])
+    index.upsert_chunks(list(texts), [_ENCODER.encode_document(text) for text in texts.values()])

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from ingest.chunking import chunk_text
-from ingest.parsing.sniff import sniff_file
+from ingest.parsing.sniff import sniff_file_type
 from ingest.parsing.types import Parser
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.tables.store import RecordTables
-from ingest.storage.tables.types import name_tables
+from ingest.storage.tables.types import assign_table_names
 from ingest.storage.texts.texts import Texts, VersionText
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimate_tokens_from_length
 from rlm.corpus.handles import Handle
@@ -32,14 +32,14 @@ def ingested(
         path = folder / "uploads" / f"{number}"
         path.write_bytes(raw)
         with path.open("rb") as file:
-            media_type = sniff_file(file, name, None)
+            media_type = sniff_file_type(file, name, None)
         parsed = parser.parse(path, media_type, name=name)
         chunks = chunk_text(parsed.text, parsed.layout, parsed.positions)
         stored = VersionText(
             version, parsed.text, parsed.title, tuple(chunks), parsed.layout, properties=parsed.properties
         )
         texts.save_all([stored])
-        tables.save(version, name_tables(parsed.tables, name))
+        tables.save(version, assign_table_names(parsed.tables, name))
         size = len(parsed.text)
         documents.append(
             CorpusDocument(

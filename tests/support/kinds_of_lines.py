@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from retrieval.encoders.port import EmbeddedTexts, HashingEmbedder
-from rlm.corpus.records import SplitBy, split_records
+from rlm.corpus.records import SplitMethod, split_records
 from rlm.operators.cascade import CascadeLimits
 from tests.support.corpora import corpus_of
 
@@ -26,7 +26,7 @@ def lines(count: int, seed: int = 1) -> list[str]:
 
 def corpus_and_records(texts: list[str]):  # type: ignore[no-untyped-def]
     corpus = corpus_of("\n".join(texts))
-    return corpus, [each.handle for each in split_records(corpus, SplitBy.LINE)]
+    return corpus, [each.handle for each in split_records(corpus, SplitMethod.LINE)]
 
 
 class Signalling(HashingEmbedder):
@@ -37,7 +37,7 @@ class Signalling(HashingEmbedder):
         self.at = at
         self.portions: list[int] = []
 
-    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
+    def embed_documents(self, texts: Sequence[str], *, is_background: bool = False) -> EmbeddedTexts:
         self.portions.append(len(texts))
         return super().embed_documents(texts)
 

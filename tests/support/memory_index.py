@@ -9,7 +9,7 @@ import numpy as np
 from retrieval.encoders.port import DenseVector
 from retrieval.errors import ChunksMissingError
 from retrieval.index.points import is_in_scope
-from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, SparseVector, sort_best_first
+from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, SparseVector, sort_by_score
 
 
 class MemoryIndex:
@@ -22,11 +22,11 @@ class MemoryIndex:
         self.readers: dict[tuple[str, str], frozenset[str]] = {}
         self.fault: Callable[[str], None] = lambda _: None
 
-    def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
+    def upsert_chunks(self, chunks: Sequence[IndexedChunk], sparse_vectors: Sequence[SparseVector]) -> None:
         self.fault("upsert")
-        if len(chunks) != len(sparse):
+        if len(chunks) != len(sparse_vectors):
             raise ValueError("each chunk must have a sparse vector")
-        for chunk, vector in zip(chunks, sparse, strict=True):
+        for chunk, vector in zip(chunks, sparse_vectors, strict=True):
             self.kept.setdefault(chunk.id, chunk)
             self.sparse.setdefault(chunk.id, vector)
 
@@ -63,21 +63,23 @@ class MemoryIndex:
         )
 
     def search(
-        self, scope: SearchScope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
+        self, scope: SearchScope, *, sparse_vector: SparseVector | None, dense_vector: DenseVector | None, limit: int
     ) -> tuple[list[ScoredChunk], list[ScoredChunk]]:
         self.fault("search")
-        by_bm25 = self._by_bm25(scope, sparse) if sparse is not None else []
+        by_bm25 = self._by_bm25(scope, sparse_vector) if sparse_vector is not None else []
         by_dense = []
-        if dense is not None:
+        if dense_vector is not None:
             by_dense = [
-                ScoredChunk(i, float(np.dot(dense, v))) for i, v in list(self.embeddings.items()) if self._in(scope, i)
+                ScoredChunk(i, float(np.dot(dense_vector, v)))
+                for i, v in list(self.embeddings.items())
+                if self._in(scope, i)
             ]
-        return sort_best_first(by_bm25)[:limit], sort_best_first(by_dense)[:limit]
+        return sort_by_score(by_bm25)[:limit], sort_by_score(by_dense)[:limit]
 
-    def score_by_cosine(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[ScoredChunk]:
+    def score_chunks_by_cosine(self, dense_vector: DenseVector, chunk_ids: Sequence[str]) -> list[ScoredChunk]:
         self.fault("compare")
         found = ((i, self.embeddings[i]) for i in chunk_ids if i in self.embeddings)
-        return sort_best_first(ScoredChunk(i, float(np.dot(dense, vector))) for i, vector in found)
+        return sort_by_score(ScoredChunk(i, float(np.dot(dense_vector, vector))) for i, vector in found)
 
     def load_chunks(self, scope: SearchScope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
         return {i: self.kept[i] for i in chunk_ids if i in self.kept and is_in_scope(scope, self.kept[i])}
@@ -91,7 +93,9 @@ class MemoryIndex:
         self.fault("dense")
         return {i: self.embeddings[i] for i in chunk_ids if i in self.embeddings}
 
-    def find_by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
+    def find_chunks_by_digest(
+        self, tenant_id: str, digests: Sequence[str]
+    ) -> dict[str, tuple[IndexedChunk, DenseVector]]:
         self.fault("by_digest")
         return {
             chunk.digest: (chunk, self.embeddings[i])

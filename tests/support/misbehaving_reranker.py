@@ -12,7 +12,7 @@ def reranks(request: Request) -> None:
     """By shared words, in the form that the path asks for, best first as such servers do."""
     body, scoring = request.body, request.path.endswith("/score")
     query, passages = (body["text_1"], body["text_2"]) if scoring else (body["query"], body["documents"])
-    scores = OverlapReranker().score_passages(query, passages, until=float("inf"))
+    scores = OverlapReranker().score_passages(query, passages, deadline=float("inf"))
     member = "score" if scoring else "relevance_score"
     entries = [{"index": index, member: score} for index, score in enumerate(scores)]
     entries.sort(key=lambda entry: -entry[member])

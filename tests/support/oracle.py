@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from retrieval.model_text import neutralize
+from retrieval.model_text import neutralize_tokens
 from rlm.direct import SYSTEM as DIRECT
 from tests.benchmark.tasks.folder import Question, TaskFolder
 from tests.support.oracle_programs import COPY, LABEL, NOT_THERE, next_program
@@ -110,7 +110,9 @@ class Oracle:
 
     def _asked(self, prompt: str) -> Question | None:
         """The question in a prompt: as it was asked, or as our own prompts have it, without chat templates' tokens."""
-        return next((each for each in self._questions if each.text in prompt or neutralize(each.text) in prompt), None)
+        return next(
+            (each for each in self._questions if each.text in prompt or neutralize_tokens(each.text) in prompt), None
+        )
 
 
 def _evidence_sentences(folder: TaskFolder, questions: list[Question]) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from ingest.parsing.isolation.child import parse_into_folder
 from ingest.parsing.isolation.handover import read_document
 from ingest.parsing.registry import get_parser
-from ingest.parsing.sniff import sniff_file
+from ingest.parsing.sniff import sniff_file_type
 from ingest.parsing.types import DEFAULT_LIMITS, ParsedDocument, Parser
 
 
@@ -25,7 +25,7 @@ def parse(parser: Parser, folder: Path, name: str, content: bytes) -> ParsedDocu
     path = folder / name
     path.write_bytes(content)
     with path.open("rb") as file:
-        media_type = sniff_file(file, name, None)
+        media_type = sniff_file_type(file, name, None)
     return parser.parse(path, media_type, name=name)
 
 

@@ -19,9 +19,9 @@ class People:
         identities, keys = services.accounts, services.keys
         for user, groups in (("eve", ["hr"]), ("bob", ["it"]), ("cy", [])):
             identities.users.create(DEFAULT_TENANT, user, groups)
-        issued = {user: keys.issue(DEFAULT_TENANT, user, scopes=_ALL, user=user) for user in ("eve", "bob", "cy")}
-        issued["robot"] = keys.issue(DEFAULT_TENANT, "robot", scopes=_ALL)
-        issued["admin"] = keys.issue(DEFAULT_TENANT, "admin")
+        issued = {user: keys.issue_key(DEFAULT_TENANT, user, scopes=_ALL, user=user) for user in ("eve", "bob", "cy")}
+        issued["robot"] = keys.issue_key(DEFAULT_TENANT, "robot", scopes=_ALL)
+        issued["admin"] = keys.issue_key(DEFAULT_TENANT, "admin")
         self.key_ids = {person: key.id for person, (key, _) in issued.items()}
         self._secrets = {person: secret for person, (_, secret) in issued.items()}
         self._services = services
@@ -34,7 +34,7 @@ class People:
         return {"Authorization": f"Bearer {self._secrets[person]}", **more}
 
     def principal(self, person: str) -> Principal:
-        found = self._services.keys.check(self._secrets[person])
+        found = self._services.keys.authenticate(self._secrets[person])
         assert found is not None
         return found
 

@@ -18,7 +18,7 @@ from ingest.parsing.isolation import child
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.isolation.settings import ParserSettings
 from ingest.parsing.registry import ParserFunction, get_parser
-from ingest.parsing.types import EntryRoom, ParsedDocument, ParserLimits
+from ingest.parsing.types import EntryLimits, ParsedDocument, ParserLimits
 from retrieval.encoders.port import EmbeddedTexts, HashingEmbedder
 
 HARMS = ("kill", "hang", "memory")
@@ -37,7 +37,7 @@ def poisoned_parser(scratch: Path, settings: ParserSettings) -> ParserSandbox:
     command = (sys.executable, "-I", str(Path(__file__)))
     seconds = float(os.environ.get(WALL_SECONDS, 10.0))
     limits = ParserLimits(memory_bytes=400_000_000, cpu_seconds=20, wall_seconds=seconds)
-    return ParserSandbox(limits, command=command, scratch=scratch, isolation=settings.parser_isolation)
+    return ParserSandbox(limits, command=command, scratch_folder=scratch, isolation=settings.parser_isolation)
 
 
 def hanging_parsers(of: int) -> list[psutil.Process]:
@@ -58,7 +58,7 @@ def hanging_parsers(of: int) -> list[psutil.Process]:
 class PoisonedEncoder(HashingEmbedder):
     """Harms its own process, the worker."""
 
-    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
+    def embed_documents(self, texts: Sequence[str], *, is_background: bool = False) -> EmbeddedTexts:
         for text in texts:
             _obey(text, _ENCODER)
         return super().embed_documents(texts)
@@ -84,7 +84,7 @@ def _obey(text: str, whom: str) -> None:
             return
 
 
-def _find_parser(media_type: str, room: EntryRoom) -> ParserFunction:
+def _find_parser(media_type: str, room: EntryLimits) -> ParserFunction:
     def parse(path: Path) -> ParsedDocument:
         _obey(path.read_text(), _PARSER)
         return get_parser(media_type, room)(path)

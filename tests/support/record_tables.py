@@ -21,5 +21,5 @@ def found_in(text: str, media_type: str = "text/plain") -> Sequence[FoundTable]:
 def parsed_from(text: str, media_type: str = "text/plain") -> tuple[ParsedTable, ...]:
     """The same, typed and with their rows in Parquet."""
     with tempfile.TemporaryDirectory() as folder:
-        write_tables(found_in(text, media_type), Path(folder), too_late=lambda: False)
-        return read_tables(Path(folder), characters=len(text))
+        write_tables(found_in(text, media_type), Path(folder), is_past_deadline=lambda: False)
+        return read_tables(Path(folder), text_length=len(text))

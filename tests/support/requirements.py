@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from rlm.sandbox.port import SandboxForm
+from rlm.sandbox.port import SandboxIsolation
 
 # Mounting a file system that is kept in a file needs root, and a kernel with loop devices.
 _MOUNTED_FILE = """
@@ -29,8 +29,8 @@ _PROGRAMS = {
 _ELSEWHERE = {"helm": "make helm, or https://helm.sh/docs/intro/install"}
 # For a fixture: every form of the sandbox, the hardened one where it can be had.
 SANDBOX_FORMS = [
-    pytest.param(form, marks=[pytest.mark.needs_program("bwrap")] if form is SandboxForm.BUBBLEWRAP else [])
-    for form in SandboxForm
+    pytest.param(form, marks=[pytest.mark.needs_program("bwrap")] if form is SandboxIsolation.BUBBLEWRAP else [])
+    for form in SandboxIsolation
 ]
 # Where it is set, what is missing fails the tests that need it.
 INSISTED = "LEADLINE_REQUIRE_SYSTEM_PACKAGES"

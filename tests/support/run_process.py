@@ -4,7 +4,7 @@ import sys
 import threading
 from pathlib import Path
 
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.build.language_model import RemoteLanguageModel
 from api.settings.settings import Settings
 from retrieval.encoders.port import HashingEmbedder
@@ -23,7 +23,7 @@ def scripted_model(url: str) -> RemoteLanguageModel:
 def main(home: str, url: str) -> None:
     arm_from_environment()
     settings = Settings.model_validate({"home": Path(home), "llm": "none", "min_free_bytes": 0, "ballast_bytes": 0})
-    with open_embedded(settings, encoder=HashingEmbedder(), language_model=scripted_model(url)):
+    with open_embedded_services(settings, encoder=HashingEmbedder(), language_model=scripted_model(url)):
         threading.Event().wait()
 
 

@@ -71,7 +71,7 @@ def run(
     background: bool = False,
 ) -> Sequence[SubReply | SubFailure]:
     budget = Budget(limits or Limits())
-    return scheduler.bind(model, profile, tenant_id=tenant, budget=budget, background=background).run(batch)
+    return scheduler.bind_sub_calls(model, profile, tenant_id=tenant, budget=budget, background=background).run(batch)
 
 
 def texts(results: Sequence[SubReply | SubFailure]) -> list[str]:

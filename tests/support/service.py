@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from api.admission.services import DEFAULT_TENANT, Services
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.build.language_model import NoLanguageModel
 from api.cli.private_service import open_services_client
 from api.client import Client
@@ -28,7 +28,9 @@ def running(
     made = Settings.model_validate({"home": home, "llm": "none", "min_free_bytes": 0, "ballast_bytes": 0, **settings})
     with (
         patient_health(),
-        open_embedded(made, encoder=HashingEmbedder(), language_model=language_model or NoLanguageModel()) as services,
+        open_embedded_services(
+            made, encoder=HashingEmbedder(), language_model=language_model or NoLanguageModel()
+        ) as services,
         open_services_client(services) as client,
     ):
         yield services, client
@@ -46,5 +48,5 @@ def patient_health(seconds: float = 120.0) -> Iterator[None]:
 def listening(services: Services) -> Iterator[tuple[str, str]]:
     """The services on a TCP port of this machine: the URL, and a key of the default tenant."""
     with serving(create_app(services)) as url:
-        _, key = services.keys.issue(DEFAULT_TENANT, "a test")
+        _, key = services.keys.issue_key(DEFAULT_TENANT, "a test")
         yield url, key

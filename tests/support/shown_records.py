@@ -41,7 +41,7 @@ from ingest.storage.answers.usage import CollectionUsage
 from ingest.storage.audit.records import AuditEntry, ChainVerification
 from ingest.storage.documents.batch_records import BatchFailure, BatchProgress
 from ingest.storage.documents.collection_records import Collection, CollectionDeletion, CollectionSettings
-from ingest.storage.documents.listing import ListTotal
+from ingest.storage.documents.listing import ListingTotal
 from ingest.storage.documents.progress import DocumentProgress
 from ingest.storage.documents.records import Deletion, Document, Version, VersionState
 from ingest.storage.documents.rows import StateTotal
@@ -54,7 +54,7 @@ from retrieval.search.requests import Rewrite
 from retrieval.search.reranking import RerankOutcome
 from retrieval.search.rewriting import RewriteOutcome
 from retrieval.search.search import Hit, SearchResult, UnreadableDocument
-from rlm.answers import Answer, AnswerStatus, Coverage, SearchSummary, build_kept_answer
+from rlm.answers import Answer, AnswerStatus, Coverage, SearchSummary, build_stored_answer
 from rlm.requests import StrategyName
 from tests.support.awkward_records import ANYTHING, TEXT, awkward
 
@@ -88,18 +88,20 @@ def _accounts(chance: Random) -> list[BaseModel]:
 
 
 def _answers(chance: Random) -> list[BaseModel]:
-    answer = replace(build_kept_answer(ANSWER, "id", "ann", TEXT, None), created_at=0.25, turn=chance.choice([None, 3]))
+    answer = replace(
+        build_stored_answer(ANSWER, "id", "ann", TEXT, None), created_at=0.25, turn=chance.choice([None, 3])
+    )
     body = chance.choice([None, answer.body, {**answer.body, "coverage": asdict(awkward(Coverage, chance))}])
     run, queued = awkward(Run, chance, answer=body), chance.choice([None, 2])
     entry = awkward(FeedbackEntry, chance)
     reader, withheld = chance.choice([TEXT, entry.author]), chance.random() < 0.3
-    shown = AnswerOut.from_kept_answer(answer)
+    shown = AnswerOut.from_stored_answer(answer)
     return [
         conversations.ConversationOut.from_conversation(awkward(Conversation, chance)),
-        conversations.TurnOut.from_kept_answer(answer, ()),
-        runs.RunOut.from_run(run, queue_position=queued, withheld=withheld),
-        runs.RunWithAnswerOut.from_run(run, queue_position=queued, withheld=withheld),
-        runs.RunEventOut.from_event(awkward(RunEvent, chance), withheld=withheld),
+        conversations.TurnOut.from_stored_answer(answer, ()),
+        runs.RunOut.from_run(run, queue_position=queued, is_withheld=withheld),
+        runs.RunWithAnswerOut.from_run(run, queue_position=queued, is_withheld=withheld),
+        runs.RunEventOut.from_event(awkward(RunEvent, chance), is_withheld=withheld),
         feedback.FeedbackOut.from_entry(entry, reader),
         feedback.FeedbackWithAnswerOut.from_entry(entry, reader),
         shares.ShareOut.from_share(awkward(Share, chance), chance.choice([None, "https://leadline.example/"])),
@@ -120,7 +122,7 @@ def _documents(chance: Random) -> list[BaseModel]:
         batches.BatchFailureOut.from_failure(awkward(BatchFailure, chance)),
         content.TableOut.from_table(table, TEXT),
         content.RecordOut.from_row(row, ("a", "b", "c"), ("c", "a")),
-        listings.BulkPlanOut.from_totals(awkward(ListTotal, chance), 9, TEXT),
+        listings.BulkPlanOut.from_totals(awkward(ListingTotal, chance), 9, TEXT),
         listings.VersionOut.from_version(awkward(Version, chance), document),
         documents.DocumentOut.from_document(document, chance.choice([None, awkward(DocumentProgress, chance)])),
         documents.DeletionOut.from_deletion(awkward(Deletion, chance)),
@@ -144,7 +146,7 @@ def _others(chance: Random) -> list[BaseModel]:
     totals = {state: awkward(StateTotal, chance) for state in VersionState}
     webhook = awkward(Webhook, chance)
     return [
-        QuotaOut.from_standing(awkward(QuotaStatus, chance)),
+        QuotaOut.from_status(awkward(QuotaStatus, chance)),
         status.StatusOut.from_totals(totals, {TEXT: 1}, awkward(CacheCounts, chance)),
         usage.KeyUsageOut.from_day(awkward(UsageDay, chance)),
         usage.CollectionUsageOut.from_records(awkward(CollectionUsage, chance)),

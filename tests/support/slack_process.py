@@ -5,7 +5,7 @@ from pathlib import Path
 
 import uvicorn
 
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.build.language_model import RemoteLanguageModel
 from api.main import create_app
 from api.settings.settings import Settings
@@ -40,7 +40,7 @@ def main(home: str, model_url: str, slack_url: str, port: str, stream_seconds: s
             "slack_api_url": slack_url,
         }
     )
-    with open_embedded(settings, encoder=HashingEmbedder(), language_model=model) as services:
+    with open_embedded_services(settings, encoder=HashingEmbedder(), language_model=model) as services:
         uvicorn.run(create_app(services), port=int(port), log_level="error", lifespan="on")
 
 

@@ -66,5 +66,5 @@ def loopback(**more: Any) -> WebhookSettings:  # noqa: ANN401 - settings
 
 if __name__ == "__main__":
     arm_from_environment()
-    WebhookSender(Outbox(open_database(os.environ["CATALOG"])), loopback()).send_due()
+    WebhookSender(Outbox(open_database(os.environ["CATALOG"])), loopback()).send_due_messages()
     sys.exit(0)

@@ -36,7 +36,7 @@ class CountingEmbedder(HashingEmbedder):
         super().__init__()
         self.texts: list[str] = []
 
-    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
+    def embed_documents(self, texts: Sequence[str], *, is_background: bool = False) -> EmbeddedTexts:
         self.texts += texts
         return super().embed_documents(texts)
 
@@ -87,7 +87,7 @@ class WorkerFixture:
         self.intake = Intake(self.catalog, self.blobs, Batches(engine), max_bytes=10_000_000)
 
     def upload(self, text: str, name: str = "a.md", tenant: str = "ann") -> Document:
-        with self.intake.receive(UploadRequest(tenant, "default", name)) as upload:
+        with self.intake.receive_upload(UploadRequest(tenant, "default", name)) as upload:
             upload.write(text.encode())
             return upload.accept().document
 
@@ -96,7 +96,7 @@ class WorkerFixture:
 
     def replace(self, document: Document, text: str, name: str = "a.md") -> AcceptedUpload:
         replaces = Replacement(document.id, None)
-        with self.intake.receive(UploadRequest("ann", document.collection, name, replaces=replaces)) as upload:
+        with self.intake.receive_upload(UploadRequest("ann", document.collection, name, replaces=replaces)) as upload:
             upload.write(text.encode())
             return upload.accept()
 

@@ -46,7 +46,7 @@ from retrieval.index.bm25 import Bm25Encoder
 from retrieval.models.store import ModelStore
 from tests.surface.source import Source, read_sources
 from workers import main as worker
-from workers.enqueue.celery_app import QUEUES, make_app
+from workers.enqueue.celery_app import QUEUES, create_celery_app
 
 __all__ = [
     "ANSWER_EVENTS",
@@ -216,7 +216,7 @@ def problems_without_class() -> list[tuple[int, str, str]]:
 
 def celery_settings() -> Mapping[str, Any]:
     """Return Celery's settings, without connecting to anything."""
-    found: Mapping[str, Any] = make_app("memory://").conf
+    found: Mapping[str, Any] = create_celery_app("memory://").conf
     return found
 
 

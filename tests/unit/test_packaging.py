@@ -11,14 +11,14 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from api.cli.doctor import list_foreign_owners
+from api.cli.doctor import find_conflicting_distributions
 
 ROOT = Path(__file__).parents[2]
 _PACKAGES = {"ingest", "retrieval", "rlm", "api", "workers"}
 
 
 def test_no_other_distribution_owns_our_import_names() -> None:
-    assert list_foreign_owners() == {}
+    assert find_conflicting_distributions() == {}
 
 
 def test_the_distribution_is_private() -> None:

@@ -39,7 +39,7 @@ def test_a_text_past_the_window_is_cut_and_not_refused(encoder: OpenAIEmbedder) 
 def test_passages_are_ranked_by_the_server(path: str, pooling_server: VllmServer) -> None:
     reranker = HttpReranker(f"{pooling_server.root}{path}", "all-MiniLM-L6-v2", api_key=KEY)
     try:
-        scores = reranker.score_passages(QUESTION, PASSAGES, until=time.monotonic() + 60)
+        scores = reranker.score_passages(QUESTION, PASSAGES, deadline=time.monotonic() + 60)
     finally:
         reranker.close()
     assert int(np.argmax(scores)) == 1

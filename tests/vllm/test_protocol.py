@@ -38,7 +38,7 @@ def calls(chat_server: VllmServer) -> Iterator[SubCalls]:
     chat = build_remote_chat_model(chat_server.url, PROFILE, api_key=SecretStr(KEY))
     scheduler = SubCallScheduler()
     try:
-        yield scheduler.bind(chat, PROFILE, tenant_id="tests", budget=Budget(Limits()))
+        yield scheduler.bind_sub_calls(chat, PROFILE, tenant_id="tests", budget=Budget(Limits()))
     finally:
         scheduler.close()
 
@@ -211,5 +211,5 @@ def test_only_the_paths_that_are_used_are_open(
 def test_the_tokens_that_fit_are_those_that_were_computed(chat_server: VllmServer) -> None:
     told = chat_server.labels("vllm:cache_config_info")
     block = int(told["block_size"])
-    computed = 1024**3 / load_checkpoint(checkpoint()).cache.compute_sequence_bytes(block)
+    computed = 1024**3 / load_checkpoint(checkpoint()).cache.compute_sequence_size(block)
     assert int(told["num_gpu_blocks"]) == int(computed)

@@ -10,19 +10,19 @@ from typing import Protocol
 from ingest.storage.queue.records import JobKind
 
 
-class Doorbell(Protocol):
+class WorkNotifier(Protocol):
     """Notifies workers of new work of a kind.
 
     Sending a notification never blocks and never fails, because the work is already recorded in the catalog.
     """
 
-    def ring(self, kind: JobKind) -> None: ...
+    def notify(self, kind: JobKind) -> None: ...
 
     def close(self) -> None:
         """Stop sending notifications, after a short wait for pending ones to be sent."""
 
 
-class ThreadDoorbell:
+class ThreadNotifier:
     """Wakes the threads of this process. Each thread has its own event, so that a notification wakes all of them.
 
     A notification wakes only threads that wait for its kind of work. Otherwise, during a thousand small uploads, the
@@ -32,20 +32,20 @@ class ThreadDoorbell:
     def __init__(self) -> None:
         self._bells: list[tuple[JobKind, threading.Event]] = []
 
-    def create_bell(self, kind: JobKind) -> threading.Event:
+    def create_event(self, kind: JobKind) -> threading.Event:
         """Create an event that is set whenever there may be work of this kind."""
         bell = threading.Event()
         self._bells.append((kind, bell))
         return bell
 
-    def ring(self, kind: JobKind) -> None:
+    def notify(self, kind: JobKind) -> None:
         for of, bell in self._bells:
             if of is kind:
                 bell.set()
 
-    def ring_all(self) -> None:
+    def notify_all(self) -> None:
         for _, bell in self._bells:
             bell.set()
 
     def close(self) -> None:
-        self.ring_all()
+        self.notify_all()

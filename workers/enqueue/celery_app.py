@@ -25,10 +25,10 @@ QUEUE_NAMES = ("ingest", "embed", "runs", UPKEEP_QUEUE)
 TASK_SECONDS = 900.0
 # A run has its own time limit. This limit applies if a worker hangs and exceeds that limit.
 _RUN_TASK_SECONDS = 6 * 3600.0
-_RING_EXPIRES_SECONDS = 600
+_NOTIFICATION_EXPIRES_SECONDS = 600
 
 
-def make_app(broker_url: str, *, task_seconds: float = TASK_SECONDS) -> Celery:
+def create_celery_app(broker_url: str, *, task_seconds: float = TASK_SECONDS) -> Celery:
     """Create an application without tasks, which is enough to send notifications. `workers.main` adds the tasks.
 
     Creating it does not connect to any server.
@@ -102,11 +102,11 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-def ring(app: Celery, kind: JobKind, job_id: int | None = None) -> None:
+def send_notification(app: Celery, kind: JobKind, job_id: int | None = None) -> None:
     """Notify workers with one message, which expires if no worker takes it. Raises the same errors as the transport."""
     limit = {"time_limit": _RUN_TASK_SECONDS} if kind is JobKind.RUN else {}
     asked = {"kind": kind.value, "job": job_id}
-    app.send_task(LOOK_TASK, kwargs=asked, queue=QUEUES[kind], expires=_RING_EXPIRES_SECONDS, **limit)
+    app.send_task(LOOK_TASK, kwargs=asked, queue=QUEUES[kind], expires=_NOTIFICATION_EXPIRES_SECONDS, **limit)
 
 
 def count_waiting_messages(app: Celery) -> dict[str, int]:

@@ -9,9 +9,9 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from ingest.storage.queue.records import JobKind
-from workers.enqueue.celery_app import ring
+from workers.enqueue.celery_app import send_notification
 
-_MAX_WAITING_RINGS = 1_000
+_MAX_PENDING_NOTIFICATIONS = 1_000
 # After a failed send, notifications are dropped for this long, so that not every one has to wait for the broker to time
 # out.
 _BROKER_PAUSE_SECONDS = 5.0
@@ -19,7 +19,7 @@ _BROKER_PAUSE_SECONDS = 5.0
 log = structlog.get_logger(__name__)
 
 
-class CeleryDoorbell:
+class CeleryNotifier:
     """Sends notifications from a separate thread, so that no request waits for the broker.
 
     Notifications are dropped while the broker is unreachable or too many of them are pending. Later, a sweep sends a
@@ -28,12 +28,12 @@ class CeleryDoorbell:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        self._rings: queue.Queue[JobKind | None] = queue.Queue(_MAX_WAITING_RINGS)
+        self._rings: queue.Queue[JobKind | None] = queue.Queue(_MAX_PENDING_NOTIFICATIONS)
         self._away_until = 0.0
-        self._thread = threading.Thread(target=self._send_rings, name="doorbell", daemon=True)
+        self._thread = threading.Thread(target=self._send_notifications, name="doorbell", daemon=True)
         self._thread.start()
 
-    def ring(self, kind: JobKind) -> None:
+    def notify(self, kind: JobKind) -> None:
         try:
             self._rings.put_nowait(kind)
         except queue.Full:
@@ -46,12 +46,12 @@ class CeleryDoorbell:
             return
         self._thread.join(timeout=3.0)
 
-    def _send_rings(self) -> None:
+    def _send_notifications(self) -> None:
         while (kind := self._rings.get()) is not None:
             if time.monotonic() < self._away_until:
                 continue
             try:
-                ring(self._app, kind)
+                send_notification(self._app, kind)
             except (OperationalError, OSError) as error:
                 self._away_until = time.monotonic() + _BROKER_PAUSE_SECONDS
                 log.warning(

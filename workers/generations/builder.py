@@ -38,10 +38,10 @@ class GenerationBuilder:
 
         Returns false if no generation is being built, or if no version can be added now.
         """
-        beside = self._records.find_beside_active()
+        beside = self._records.find_inactive_generation()
         if beside is None or beside.state is not GenerationState.BUILDING:
             self._recounted = None
-            self._generations.remove_discarded()
+            self._generations.remove_discarded_indexes()
             return False
         if self._recounted != beside.id:
             lost = requeue_missing_versions(self._records, self._generations, beside.id)
@@ -50,19 +50,19 @@ class GenerationBuilder:
             self._recounted = beside.id
         if self._runner.run_once(JobKind.REEMBED):
             return True
-        return bool(self._records.queue_missing() or self._jobs.recover(all_running=False))
+        return bool(self._records.queue_missing_versions() or self._jobs.requeue_lost_jobs(include_all_running=False))
 
-    def keep_leases(self) -> None:
+    def extend_leases(self) -> None:
         """Extend the leases of the jobs in progress."""
-        self._runner.keep_leases()
+        self._runner.extend_leases()
 
-    def run(self, stopping: Callable[[], bool], pause: Callable[[], None]) -> None:
+    def run(self, should_stop: Callable[[], bool], pause: Callable[[], None]) -> None:
         """Work until the generation contains all versions except failed ones.
 
         `pause` is called to wait while other workers hold the remaining versions.
         """
-        with self._lease_heartbeat():
-            while not stopping():
+        with self._run_lease_heartbeat():
+            while not should_stop():
                 if self.run_once():
                     continue
                 progress = self._records.load_progress()
@@ -71,13 +71,13 @@ class GenerationBuilder:
                 pause()
 
     @contextmanager
-    def _lease_heartbeat(self) -> Iterator[None]:
+    def _run_lease_heartbeat(self) -> Iterator[None]:
         closing = threading.Event()
 
         def extend_leases() -> None:
             while not closing.wait(self._jobs.lease_seconds / 3):
                 try:
-                    self.keep_leases()
+                    self.extend_leases()
                 # The database may be unreachable for a moment, and the next heartbeat may succeed before the lease
                 # lapses.
                 except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
@@ -92,18 +92,18 @@ class GenerationBuilder:
             thread.join()
 
 
-def open_builder(
+def open_generation_builder(
     records: GenerationRecords,
     deps: WorkerDeps,
-    stopping: Callable[[], bool],
-    slice_over: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool],
+    is_slice_over: Callable[[], bool] = lambda: False,
 ) -> tuple[GenerationBuilder, ReembedTask]:
     """Create a builder and its task, which reports progress on long documents.
 
     For the meaning of the callables, see `JobRunner`.
     """
     task = ReembedTask(deps)
-    runner = JobRunner(deps.jobs, reembed=task, stopping=stopping, slice_over=slice_over)
+    runner = JobRunner(deps.jobs, reembed_task=task, should_stop=should_stop, is_slice_over=is_slice_over)
     return GenerationBuilder(records, deps.jobs, deps.generations, runner), task
 
 
@@ -124,4 +124,4 @@ def requeue_missing_versions(records: GenerationRecords, generations: Generation
                 and index.count_chunks(version.tenant_id, version.id, embedded_only=True) != (version.chunks or 0)
             )
         ]
-    return records.requeue(lost) if lost else 0
+    return records.requeue_versions(lost) if lost else 0

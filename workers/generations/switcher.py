@@ -25,17 +25,17 @@ class GenerationSwitcher:
     `complete` adds all versions except failed ones to the generation being built.
     """
 
-    def __init__(self, records: GenerationRecords, complete: Callable[[], None]) -> None:
+    def __init__(self, records: GenerationRecords, complete_generation: Callable[[], None]) -> None:
         self._records = records
-        self._complete = complete
+        self._complete = complete_generation
 
-    def build_generation(self, choice: EncoderChoice | None, sparse: str) -> Generation:
+    def build_generation(self, choice: EncoderChoice | None, sparse_fingerprint: str) -> Generation:
         """Build a generation with an encoder, or continue building the current one, without switching to it.
 
         Raises `GenerationStateError` if no new generation is needed, or if another generation must be switched or
         discarded first.
         """
-        beside = self._records.find_beside_active()
+        beside = self._records.find_inactive_generation()
         if choice is None:
             if beside is None or beside.state is not GenerationState.BUILDING:
                 raise GenerationStateError(
@@ -45,28 +45,30 @@ class GenerationSwitcher:
                 )
             generation = beside
         else:
-            generation = self._start_generation(choice, sparse)
-        self._finish(generation)
+            generation = self._start_generation(choice, sparse_fingerprint)
+        self._complete_generation(generation)
         return generation
 
-    def spread(self, differences: Callable[[int], Sequence[str]]) -> Generation:
+    def copy_to_new_layout(self, list_differences: Callable[[int], Sequence[str]]) -> Generation:
         """Copy the active generation to a new one with the storage layout in the settings, without switching to it.
 
-        `differences` describes how a generation's storage differs from the settings. Vectors are copied rather than
-        computed again. Raises `GenerationStateError` if no copy is needed, or if another generation must be switched or
-        discarded first.
+        `list_differences` describes how a generation's storage differs from the settings. Vectors are copied rather
+        than computed again. Raises `GenerationStateError` if no copy is needed, or if another generation must be
+        switched or discarded first.
         """
-        active = self._records.load_active()
-        if not differences(active.id):
+        active = self._records.load_active_generation()
+        if not list_differences(active.id):
             raise GenerationStateError(
                 f"The active generation {active.id} already matches the storage settings.",
                 hint="To move it, start every process of the cluster with the new LEADLINE_QDRANT_ settings, then run "
                 "this command with the same settings. An index in a folder cannot be moved to other nodes. `leadline "
                 "index repair` restores replicas that were lost with a node.",
             )
-        generation = self._records.start(active.encoder, active.sparse, active.dimension, copies=active.id)
-        self._finish(generation)
-        if others := differences(generation.id):
+        generation = self._records.start_generation(
+            active.encoder, active.sparse, active.dimension, source_id=active.id
+        )
+        self._complete_generation(generation)
+        if others := list_differences(generation.id):
             raise GenerationStateError(
                 f"Generation {generation.id} was created by a process with different settings: {'; '.join(others)}.",
                 hint="Start every process of the cluster with the same settings, discard the generation (`leadline "
@@ -74,20 +76,22 @@ class GenerationSwitcher:
             )
         return generation
 
-    def rebuild(self, choice: EncoderChoice, sparse: str) -> Generation:
+    def rebuild_index(self, choice: EncoderChoice, sparse_fingerprint: str) -> Generation:
         """Rebuild the whole index from the catalog and the blobs, and switch to it.
 
         If the index is not lost and only the sparse weights change, as after an upgrade, vectors are copied.
         """
-        active = self._records.load_active()
-        same_vectors = active.encoder == choice.fingerprint and active.sparse != sparse and not active.lost
+        active = self._records.load_active_generation()
+        same_vectors = active.encoder == choice.fingerprint and active.sparse != sparse_fingerprint and not active.lost
         copies = active.id if same_vectors else None
-        generation = self._records.start(choice.fingerprint, sparse, choice.dimension, copies=copies)
-        return self._finish_and_activate(generation)
+        generation = self._records.start_generation(
+            choice.fingerprint, sparse_fingerprint, choice.dimension, source_id=copies
+        )
+        return self._complete_and_activate(generation)
 
     def switch(self) -> Generation:
         """Switch to the newer generation. Raises `GenerationStateError` if too many chunks are missing in it."""
-        active, beside = self._records.load_active(), self._records.find_beside_active()
+        active, beside = self._records.load_active_generation(), self._records.find_inactive_generation()
         if beside is None:
             raise GenerationStateError(
                 f"Generation {active.id} is active, and there is no other generation to switch to.",
@@ -95,16 +99,16 @@ class GenerationSwitcher:
             )
         if beside.id < active.id:
             return active
-        beside = self._records.revive(beside.id)
-        self._records.queue_missing()
+        beside = self._records.resume_building(beside.id)
+        self._records.queue_missing_versions()
         progress = self._records.load_progress()
         if progress.chunks - progress.chunks_done > _MAX_MISSING_SHARE * progress.chunks:
             raise build_incomplete_error(beside, progress)
-        return self._finish_and_activate(beside)
+        return self._complete_and_activate(beside)
 
     def roll_back(self) -> Generation:
         """Switch back to the previous generation, after adding the documents that arrived since it was active."""
-        active, beside = self._records.load_active(), self._records.find_beside_active()
+        active, beside = self._records.load_active_generation(), self._records.find_inactive_generation()
         if beside is None:
             raise GenerationStateError(
                 f"No generation before {active.id} is left to roll back to.", hint="`leadline index show` lists them."
@@ -117,33 +121,33 @@ class GenerationSwitcher:
                 "back to.",
                 hint="`leadline index discard --unfinished` discards it.",
             )
-        return self._finish_and_activate(self._records.revive(beside.id))
+        return self._complete_and_activate(self._records.resume_building(beside.id))
 
-    def _start_generation(self, choice: EncoderChoice, sparse: str) -> Generation:
-        active, beside = self._records.load_active(), self._records.find_beside_active()
-        if (active.encoder, active.sparse) == (choice.fingerprint, sparse):
+    def _start_generation(self, choice: EncoderChoice, sparse_fingerprint: str) -> Generation:
+        active, beside = self._records.load_active_generation(), self._records.find_inactive_generation()
+        if (active.encoder, active.sparse) == (choice.fingerprint, sparse_fingerprint):
             raise GenerationStateError(
                 f"The active generation {active.id} was already built with {choice.name}.",
                 hint="`leadline index rebuild` rebuilds the whole index with the same encoder.",
             )
         if beside is not None and beside.id > active.id and beside.encoder == choice.fingerprint:
-            return self._records.revive(beside.id)
-        return self._records.start(choice.fingerprint, sparse, choice.dimension)
+            return self._records.resume_building(beside.id)
+        return self._records.start_generation(choice.fingerprint, sparse_fingerprint, choice.dimension)
 
-    def _finish_and_activate(self, generation: Generation) -> Generation:
+    def _complete_and_activate(self, generation: Generation) -> Generation:
         for _ in range(_MAX_ROUNDS - 1):
-            self._finish(generation)
+            self._complete_generation(generation)
             try:
                 return self._records.activate(generation.id)
             except GenerationStateError:
                 if self._records.load_progress().failed:
                     raise
-        self._finish(generation)
+        self._complete_generation(generation)
         return self._records.activate(generation.id)
 
-    def _finish(self, generation: Generation) -> None:
+    def _complete_generation(self, generation: Generation) -> None:
         """Complete a generation. Raises `GenerationStateError` if some versions cannot be added."""
-        self._records.queue_missing()
+        self._records.queue_missing_versions()
         self._complete()
         progress = self._records.load_progress()
         if progress.failed:

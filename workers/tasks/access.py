@@ -11,7 +11,7 @@ import structlog
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Document
 from ingest.storage.errors import LeadlineError
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.instrumentation import reach_fault_point
 from retrieval.index.generations import Generations
 from retrieval.index.port import IndexWriter
 
@@ -25,29 +25,31 @@ class ReaderSync:
         self._catalog = catalog
         self._generations = generations
 
-    def sync(self, document_id: str) -> bool:
+    def sync_document(self, document_id: str) -> bool:
         """Write a changed document's readers to the index.
 
         Returns false if the index is unreachable, in which case `sync_all` writes the readers later.
         """
-        reach_point("access.committed")
+        reach_fault_point("access.committed")
         try:
-            revision = write_until_current(self._catalog, document_id, self._write_readers)
+            revision = write_current_permissions(self._catalog, document_id, self._write_readers)
         except LeadlineError as error:
             log.warning("readers not written to the index", document=document_id, error=repr(error))
             return False
         return revision is None or self._catalog.record_readers_synced(document_id, revision)
 
-    def sync_all(self) -> int:
+    def sync_all_documents(self) -> int:
         """Write all readers that are missing from the index, for every tenant. Return the number of documents."""
-        return sum(self.sync(document_id) for document_id in self._catalog.list_unsynced_readers())
+        return sum(self.sync_document(document_id) for document_id in self._catalog.list_unsynced_readers())
 
     def _write_readers(self, document: Document) -> None:
         for version in {document.version.id, document.active_version_id} - {None}:
             self._generations.set_readers(document.tenant_id, str(version), document.readers)
 
 
-def write_readers_of_new_points(catalog: Catalog, index: IndexWriter, versions: Collection[tuple[str, str]]) -> None:
+def write_permissions_of_new_points(
+    catalog: Catalog, index: IndexWriter, versions: Collection[tuple[str, str]]
+) -> None:
     """Write the readers of versions whose points were just written without access restrictions.
 
     `versions` contains pairs of document and version ids. Call this before the versions are committed, and therefore
@@ -59,14 +61,16 @@ def write_readers_of_new_points(catalog: Catalog, index: IndexWriter, versions: 
         if document is None or (document.readers is None and not document.revision):
             continue  # any later change of readers will find the points
 
-        def write_readers(current: Document, version_id: str = version_id) -> None:
+        def update_point_permissions(current: Document, version_id: str = version_id) -> None:
             index.set_readers(current.tenant_id, version_id, current.readers)
 
         # guard: new-points-readers
-        write_until_current(catalog, document_id, write_readers)
+        write_current_permissions(catalog, document_id, update_point_permissions)
 
 
-def write_until_current(catalog: Catalog, document_id: str, write: Callable[[Document], None]) -> int | None:
+def write_current_permissions(
+    catalog: Catalog, document_id: str, write_permissions: Callable[[Document], None]
+) -> int | None:
     """Write a document's readers, and write them again if they changed in the meantime.
 
     Returns the revision of the readers, or None if the document was deleted. The last writer reads the document again
@@ -74,7 +78,7 @@ def write_until_current(catalog: Catalog, document_id: str, write: Callable[[Doc
     """
     document = catalog.load_live_documents([document_id]).get(document_id)
     while document is not None:
-        write(document)
+        write_permissions(document)
         current = catalog.load_live_documents([document_id]).get(document_id)
         if current is None or current.revision == document.revision:
             return document.revision

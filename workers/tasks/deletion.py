@@ -8,7 +8,7 @@ from ingest.storage.blobs.store import Blobs
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Deletion, Version, VersionState
 from ingest.storage.errors import LeadlineError
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.queue.records import Job
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
@@ -42,7 +42,7 @@ class Deleter:
         if removable is None:
             return 0, 0
         chunks = self._generations.delete_version(removable.tenant_id, removable.id)
-        reach_point("delete.points_removed")
+        reach_fault_point("delete.points_removed")
         self._catalog.delete_digests(removable.id)  # deleted first, so that the missing text is not reported as lost
         size = self._texts.delete(removable.id) + self._tables.delete(removable.id)
         if removable.state is not VersionState.FAILED:
@@ -50,9 +50,9 @@ class Deleter:
         if staged := self._catalog.list_staged_keys(removable.id):
             size += sum(self._blobs.delete(key) for key in staged)
             self._catalog.delete_staged_entries(removable.id)
-        reach_point("delete.blobs_removed")
+        reach_fault_point("delete.blobs_removed")
         # guard: redact-with-version
-        self._redaction.redact(removable.tenant_id, removable.id)
+        self._redaction.redact_version(removable.tenant_id, removable.id)
         return chunks, size
 
     def delete_document(self, tenant_id: str, document_id: str, readers: Readers = None) -> Deletion:
@@ -62,8 +62,8 @@ class Deleter:
         index is unreachable or a worker is still writing it, is removed later by a queued job. Raises
         `DocumentNotFoundError` if the document does not exist or these readers may not see it.
         """
-        deleted = self._catalog.delete(tenant_id, document_id, readers=readers)
-        reach_point("delete.committed")
+        deleted = self._catalog.delete_document(tenant_id, document_id, readers=readers)
+        reach_fault_point("delete.committed")
         for version in deleted.leaving:
             try:
                 chunks, size = self.remove_version(version)
@@ -73,7 +73,7 @@ class Deleter:
                 )
                 continue
             complete = version.id not in deleted.worked_on
-            self._catalog.record_removal(version, chunks=chunks, size=size, complete=complete)
+            self._catalog.record_removal(version, chunk_count=chunks, size_bytes=size, is_complete=complete)
         return self._catalog.load_deletion(tenant_id, document_id)
 
 
@@ -86,6 +86,6 @@ class CollectTask:
 
     def run(self, job: Job) -> None:
         """Remove the version of a job. Raises `LeaseLostError` if another worker has taken over the job."""
-        self._deps.jobs.require_held(job)
+        self._deps.jobs.require_lease(job)
         chunks, size = self._deleter.remove_version(self._deps.catalog.load_version(job.version_id))
         self._deps.jobs.finish_collect(job, chunks=chunks, size=size)

@@ -3,7 +3,7 @@
 import hashlib
 from typing import BinaryIO
 
-from ingest.intake import get_fingerprint
+from ingest.intake import build_processing_fingerprint
 from ingest.parsing.types import FoundEntry
 from ingest.storage.blobs.store import Blobs
 from ingest.storage.documents.records import Entry, Version
@@ -26,7 +26,7 @@ class EntryStore:
         self._found: list[Entry] = []
         self._waiting: dict[str, bytes] = {}
 
-    def store_entry(self, found: FoundEntry, file: BinaryIO) -> None:
+    def store_entry(self, entry: FoundEntry, file: BinaryIO) -> None:
         """Store an entry's bytes. They are durable when `finish` returns.
 
         Raises `StorageFullError` if the disk is full.
@@ -36,10 +36,17 @@ class EntryStore:
             sha256.update(block)
             size += len(block)
         file.seek(0)
-        name = hashlib.sha256(f"{self._version.id}/{found.file}".encode()).hexdigest()[:32]
+        name = hashlib.sha256(f"{self._version.id}/{entry.file}".encode()).hexdigest()[:32]
         key = f"original/{name[:2]}/{name}"
         self._found.append(
-            Entry(found.path, found.media_type, sha256.hexdigest(), size, key, get_fingerprint(found.media_type))
+            Entry(
+                entry.path,
+                entry.media_type,
+                sha256.hexdigest(),
+                size,
+                key,
+                build_processing_fingerprint(entry.media_type),
+            )
         )
         if size > _MAX_SMALL_BYTES:
             self._blobs.put_file(key, file)
@@ -48,12 +55,12 @@ class EntryStore:
         if len(self._waiting) >= _BATCH_FILES or sum(map(len, self._waiting.values())) >= _BATCH_BYTES:
             self._store_batch()
 
-    def finish(self) -> tuple[Entry, ...]:
+    def finish_entries(self) -> tuple[Entry, ...]:
         """Store the remaining entries, and return all of the version's entries."""
         self._store_batch()
         return tuple(self._found)
 
-    def remove(self) -> None:
+    def remove_entries(self) -> None:
         """Remove the stored entries, because their version was withdrawn and will not use them."""
         self._waiting.clear()
         for entry in self._found:

@@ -13,16 +13,24 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import BinaryIO
 
-from ingest.chunking import chunk_text, list_omitted_rows
+from ingest.chunking import build_row_omissions, chunk_text
 from ingest.parsing.registry import is_container
-from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, FoundEntry, ParsedDocument, Parser, Unpacking, never_cancel
+from ingest.parsing.types import (
+    DEFAULT_ENTRY_LIMITS,
+    EntryLimits,
+    EntryReceiver,
+    FoundEntry,
+    ParsedDocument,
+    Parser,
+    never_cancel,
+)
 from ingest.storage.digests import Digest, parse_version_id
-from ingest.storage.documents.originals import require_uploaded_bytes
+from ingest.storage.documents.originals import require_unchanged_original
 from ingest.storage.documents.records import Document, Entry, IngestReport, Version, VersionState
 from ingest.storage.errors import DocumentNotFoundError, LeaseLostError
-from ingest.storage.instrumentation import reach_point, span
+from ingest.storage.instrumentation import reach_fault_point, record_span
 from ingest.storage.queue.records import MAX_QUICK_BYTES, Job
-from ingest.storage.tables.types import name_tables
+from ingest.storage.tables.types import assign_table_names
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.texts import VersionText
 from retrieval.index.bm25 import SparseEncoder
@@ -30,7 +38,7 @@ from retrieval.index.generations import OpenGeneration
 from retrieval.index.languages import Language, detect_language
 from retrieval.index.port import IndexedChunk, IndexWriter, SparseVector
 from workers.deps import WorkerDeps, WorkerStopping
-from workers.tasks.access import write_readers_of_new_points
+from workers.tasks.access import write_permissions_of_new_points
 from workers.tasks.entries import EntryStore
 from workers.tasks.turns import FIRST_TRY_SECONDS, SHARED_TRY_SECONDS, WorkerTurn
 from workers.tasks.vectors import build_indexed_text, compute_word_weights, iter_indexed_chunks
@@ -128,18 +136,18 @@ class IngestTask:
         deps: WorkerDeps,
         parser: Parser,
         *,
-        room: EntryRoom = DEFAULT_ROOM,
+        entry_capacity: EntryLimits = DEFAULT_ENTRY_LIMITS,
         batch_chunks: int = _BATCH_CHUNKS,
         first_try_seconds: float = FIRST_TRY_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare the task.
 
-        `room` limits the total content extracted from an uploaded container and the containers nested in it.
+        `entry_capacity` limits the total content extracted from an uploaded container and the containers nested in it.
         `first_try_seconds` is the time that a document may take before other documents get a turn; see
         `workers.tasks.turns`.
         """
-        self._room = room
+        self._room = entry_capacity
         self._first_try_seconds = first_try_seconds
         self._stores: dict[str, EntryStore] = {}
         self._deps = deps
@@ -147,15 +155,15 @@ class IngestTask:
         self._batch_chunks = batch_chunks
         self._clock = clock
 
-    def run(self, job: Job, stopping: Callable[[], bool]) -> None:
+    def run(self, job: Job, should_stop: Callable[[], bool]) -> None:
         """Run one job.
 
         Raises subclasses of `ParseError`, `LeaseLostError`, `RequeueInLane` and `WorkerStopping`.
         """
-        for failure in self.run_together([job], stopping):
+        for failure in self.run_jobs_together([job], should_stop):
             raise failure.error
 
-    def run_together(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> list[JobFailure]:
+    def run_jobs_together(self, jobs: Sequence[Job], should_stop: Callable[[], bool]) -> list[JobFailure]:
         """Run jobs that were claimed together and return the failures. One failure does not stop the other jobs.
 
         Jobs that were not started fail with `WorkerStopping`, and jobs that took too long fail with `RequeueInLane`.
@@ -164,7 +172,7 @@ class IngestTask:
         self._stores = {}
         with self._deps.generations.use_generation(jobs[0].generation) as made:
             try:
-                failures = self._make_searchable(jobs, made, stopping)
+                failures = self._make_versions_searchable(jobs, made, should_stop)
             except Exception as error:
                 undone = [self._undo_if_withdrawn(JobFailure(job, error), made.index) for job in jobs]
                 if len(jobs) == 1:
@@ -172,59 +180,61 @@ class IngestTask:
                 raise
             return [self._undo_if_withdrawn(failure, made.index) for failure in failures]
 
-    def _make_searchable(
-        self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]
+    def _make_versions_searchable(
+        self, jobs: Sequence[Job], generation: OpenGeneration, should_stop: Callable[[], bool]
     ) -> list[JobFailure]:
         deps = self._deps
-        only = self._build_turn(jobs[0], stopping) if len(jobs) == 1 else None
+        only = self._build_turn(jobs[0], should_stop) if len(jobs) == 1 else None
         lost = deps.jobs.record_batch_progress(VersionState.PARSING, {job: {} for job in jobs})
-        parsed, failures = self._parse_each([job for job in jobs if job not in lost], only, stopping)
+        parsed, failures = self._parse_versions([job for job in jobs if job not in lost], only, should_stop)
         if parsed:
-            digests = self._save_parsed(parsed)
-            reach_point("ingest.text_saved")
+            digests = self._save_parsed_versions(parsed)
+            reach_fault_point("ingest.text_saved")
             counts = {version.job: _extract_counts(version.report) for version in parsed}
             lost += deps.jobs.record_batch_progress(VersionState.INDEXING, counts)
             parsed = [version for version in parsed if version.job not in lost]
         if parsed:
-            with span("index", {"leadline.documents": [version.document.id for version in parsed]}):
-                lost += self._index_chunks(parsed, made, stopping, only.check if only else never_cancel)
-                write_readers_of_new_points(
-                    deps.catalog, made.index, [(each.document.id, each.version.id) for each in parsed]
+            with record_span("index", {"leadline.documents": [version.document.id for version in parsed]}):
+                lost += self._index_chunks(parsed, generation, should_stop, only.check_turn if only else never_cancel)
+                write_permissions_of_new_points(
+                    deps.catalog, generation.index, [(each.document.id, each.version.id) for each in parsed]
                 )
-            reach_point("ingest.indexed")
+            reach_fault_point("ingest.indexed")
             parsed = [version for version in parsed if version.job not in lost]
         if parsed:
             reports = [replace(version.report, digests=digests[version.version.id]) for version in parsed]
-            lost += deps.jobs.finish_ingest(reports, unused=deps.blobs.delete)
-            reach_point("ingest.committed")
+            lost += deps.jobs.finish_ingest(reports, on_unused_blob=deps.blobs.delete)
+            reach_fault_point("ingest.committed")
         return failures + [
             JobFailure(job, LeaseLostError(f"This worker no longer holds job {job.id}.")) for job in lost
         ]
 
-    def _build_turn(self, job: Job, stopping: Callable[[], bool], *, is_shared: bool = False) -> WorkerTurn:
+    def _build_turn(self, job: Job, should_stop: Callable[[], bool], *, is_shared: bool = False) -> WorkerTurn:
         return WorkerTurn(
             self._deps.jobs,
             job,
             is_shared=is_shared,
             first_try_seconds=self._first_try_seconds,
-            stopping=stopping,
+            should_stop=should_stop,
             clock=self._clock,
         )
 
-    def _save_parsed(self, parsed: Sequence[_ParsedVersion]) -> Mapping[str, Mapping[str, Digest]]:
+    def _save_parsed_versions(self, parsed_versions: Sequence[_ParsedVersion]) -> Mapping[str, Mapping[str, Digest]]:
         """Store texts and record tables. Return the digests of each version's files, keyed by file key."""
-        saved = self._deps.texts.save_all([version.stored_text for version in parsed])
+        saved = self._deps.texts.save_all([version.stored_text for version in parsed_versions])
         digests: dict[str, dict[str, Digest]] = {}
         for key, digest in saved.items():
             digests.setdefault(parse_version_id(key), {})[key] = digest
-        for version in parsed:
-            tables = name_tables(version.parsed.tables, version.version.name)
+        for version in parsed_versions:
+            tables = assign_table_names(version.parsed.tables, version.version.name)
             digests[version.version.id].update(self._deps.tables.save(version.version.id, tables))
-        self._deps.catalog.replace_digests({version.job: digests[version.version.id] for version in parsed})
+        self._deps.catalog.replace_version_digests(
+            {version.job: digests[version.version.id] for version in parsed_versions}
+        )
         return digests
 
-    def _parse_each(
-        self, jobs: Sequence[Job], only: WorkerTurn | None, stopping: Callable[[], bool]
+    def _parse_versions(
+        self, jobs: Sequence[Job], single_turn: WorkerTurn | None, should_stop: Callable[[], bool]
     ) -> tuple[list[_ParsedVersion], list[JobFailure]]:
         deps = self._deps
         documents = deps.catalog.load_live_documents([job.document_id for job in jobs])
@@ -235,51 +245,51 @@ class IngestTask:
         failures: list[JobFailure] = []
         begun = self._clock()
         for number, job in enumerate(jobs):
-            if number and (stopping() or self._has_enough(parsed, begun)):
+            if number and (should_stop() or self._is_batch_full(parsed, begun)):
                 failures += [JobFailure(left, WorkerStopping()) for left in jobs[number:]]
                 break
             try:
                 if job.document_id not in documents or job.version_id not in versions:
                     raise DocumentNotFoundError(f"Document {job.document_id!r} not found.")
                 document, version = documents[job.document_id], versions[job.version_id]
-                turn = only or self._build_turn(job, stopping, is_shared=bool(parsed or jobs[number + 1 :]))
-                parsed.append(self._parse(job, document, version, turn, alone=only is not None))
+                turn = single_turn or self._build_turn(job, should_stop, is_shared=bool(parsed or jobs[number + 1 :]))
+                parsed.append(self._parse_version(job, document, version, turn, is_alone=single_turn is not None))
             # One document's error must not stop the others.
             except Exception as error:  # noqa: BLE001 - `workers.errors` decides what it means for the job
                 failures.append(JobFailure(job, error))
         return parsed, failures
 
-    def _has_enough(self, parsed: Sequence[_ParsedVersion], begun: float) -> bool:
-        characters = sum(len(version.parsed.text) for version in parsed)
-        return self._clock() - begun > SHARED_TRY_SECONDS or characters > _MAX_BATCH_CHARACTERS
+    def _is_batch_full(self, parsed_versions: Sequence[_ParsedVersion], start_time: float) -> bool:
+        characters = sum(len(version.parsed.text) for version in parsed_versions)
+        return self._clock() - start_time > SHARED_TRY_SECONDS or characters > _MAX_BATCH_CHARACTERS
 
-    def _parse(
-        self, job: Job, document: Document, version: Version, turn: WorkerTurn, *, alone: bool
+    def _parse_version(
+        self, job: Job, document: Document, version: Version, turn: WorkerTurn, *, is_alone: bool
     ) -> _ParsedVersion:
         deps = self._deps
         store = self._stores[job.version_id] = EntryStore(deps.blobs, version)
         attributes = {"leadline.document": document.id, "leadline.media_type": version.media_type}
-        with span("parse", attributes), deps.blobs.local_file(version.blob_key) as path:
+        with record_span("parse", attributes), deps.blobs.provide_local_file(version.blob_key) as path:
             # guard: changed-original-not-parsed
-            require_uploaded_bytes(path, version)
+            require_unchanged_original(path, version)
             parsed = self._parser.parse(
                 path,
                 version.media_type,
                 name=version.name,
-                unpacking=self._build_unpacking(document, version, store),
+                entry_receiver=self._build_unpacking(document, version, store),
                 progress=partial(self._record_progress, job),
-                check_cancelled=turn.check,
+                check_cancelled=turn.check_turn,
             )
-        reach_point("ingest.parsed")
-        if alone:  # small documents pass through this stage too fast to be shown
+        reach_fault_point("ingest.parsed")
+        if is_alone:  # small documents pass through this stage too fast to be shown
             pages, characters = len(parsed.layout.places) or None, len(parsed.text)
             deps.jobs.record_progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
-        chunks = chunk_text(parsed.text, parsed.layout, parsed.positions, check_cancelled=turn.check)
-        unsearched = list_omitted_rows(parsed.text, parsed.layout, parsed.positions)
+        chunks = chunk_text(parsed.text, parsed.layout, parsed.positions, check_cancelled=turn.check_turn)
+        unsearched = build_row_omissions(parsed.text, parsed.layout, parsed.positions)
         parsed = replace(parsed, omissions=(*parsed.omissions, *unsearched))
-        return _ParsedVersion(job, document, version, parsed, tuple(chunks), store.finish())
+        return _ParsedVersion(job, document, version, parsed, tuple(chunks), store.finish_entries())
 
-    def _build_unpacking(self, document: Document, version: Version, store: EntryStore) -> Unpacking | None:
+    def _build_unpacking(self, document: Document, version: Version, store: EntryStore) -> EntryReceiver | None:
         """Return the limits and the handler for a container's entries, or None for other documents.
 
         The entries of an active version have already been stored. If the version is indexed again, its entries are
@@ -293,20 +303,22 @@ class IngestTask:
             self._room, entries=max(0, self._room.entries - others), levels=max(0, self._room.levels - depth)
         )
         # guard: no-entries-when-reindexing
-        return Unpacking(room, _skip_entry if document.active_version_id == version.id else store.store_entry)
+        return EntryReceiver(room, _skip_entry if document.active_version_id == version.id else store.store_entry)
 
-    def _record_progress(self, job: Job, done: int, total: int | None) -> None:
+    def _record_progress(self, job: Job, done_count: int, total_count: int | None) -> None:
         """Record how many pages, slides or sheets have been parsed so far, and extend the lease.
 
         If the lease was lost, the job ends at its next step.
         """
-        self._deps.jobs.record_batch_progress(VersionState.PARSING, {job: {"pages_done": done, "pages": total}})
+        self._deps.jobs.record_batch_progress(
+            VersionState.PARSING, {job: {"pages_done": done_count, "pages": total_count}}
+        )
 
     def _index_chunks(
         self,
-        parsed: Sequence[_ParsedVersion],
-        made: OpenGeneration,
-        stopping: Callable[[], bool],
+        parsed_versions: Sequence[_ParsedVersion],
+        generation: OpenGeneration,
+        should_stop: Callable[[], bool],
         check_cancelled: Callable[[], None],
     ) -> list[Job]:
         """Write every chunk to the index.
@@ -315,23 +327,23 @@ class IngestTask:
         """
         deps = self._deps
         lost: set[Job] = set()
-        points = [point for version in parsed for point in version.iter_points()]
+        points = [point for version in parsed_versions for point in version.iter_points()]
         for at in range(0, len(points), self._batch_chunks):
-            if stopping():
+            if should_stop():
                 raise WorkerStopping
             check_cancelled()
             some = points[at : at + self._batch_chunks]
-            sparse = [point.compute_word_weights(made.sparse) for point in some]
+            sparse = [point.compute_word_weights(generation.sparse) for point in some]
             writing = {point.owner.job for point in some}
             # The lease is checked before each write, so that the removal of a withdrawn version finds all content
             # written for it.
-            held = deps.jobs.select_held(list(writing))
+            held = deps.jobs.select_held_ids(list(writing))
             lost |= {job for job in writing if job.id not in held}
-            reach_point("ingest.writing")
+            reach_fault_point("ingest.writing")
             ours = [(p.indexed, vector) for p, vector in zip(some, sparse, strict=True) if p.owner.job not in lost]
             if ours:
-                made.index.upsert([point for point, _ in ours], [vector for _, vector in ours])
-            reach_point("ingest.half_indexed")
+                generation.index.upsert_chunks([point for point, _ in ours], [vector for _, vector in ours])
+            reach_fault_point("ingest.half_indexed")
         return list(lost)
 
     def _undo_if_withdrawn(self, failure: JobFailure, index: IndexWriter) -> JobFailure:
@@ -346,13 +358,13 @@ class IngestTask:
             self._deps.texts.delete(job.version_id)
             self._deps.tables.delete(job.version_id)
             if job.version_id in self._stores:
-                self._stores[job.version_id].remove()
-        if self._deps.jobs.select_held([job]):
+                self._stores[job.version_id].remove_entries()
+        if self._deps.jobs.select_held_ids([job]):
             return failure
         return JobFailure(job, LeaseLostError(f"This worker no longer holds job {job.id}."))
 
 
-def _skip_entry(found: FoundEntry, file: BinaryIO) -> None:
+def _skip_entry(entry: FoundEntry, file: BinaryIO) -> None:
     """Skip an entry without storing it."""
 
 

@@ -44,7 +44,7 @@ class WorkerTurn:
         *,
         is_shared: bool = False,
         first_try_seconds: float = FIRST_TRY_SECONDS,
-        stopping: Callable[[], bool] = lambda: False,
+        should_stop: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare a turn.
@@ -55,14 +55,14 @@ class WorkerTurn:
         self._job = job
         self._is_shared = is_shared
         self._seconds = first_try_seconds
-        self._stopping = stopping
+        self._stopping = should_stop
         self._clock = clock
         self._begun: float | None = None
         self._last_look = 0.0
         self._lane = job.lane
         self._waited: int | None = None
 
-    def check(self) -> None:
+    def check_turn(self) -> None:
         """Return if the job may continue. Otherwise raise `LeaseLostError`, `RequeueInLane` or `WorkerStopping`.
 
         `LeaseLostError` means that the job was withdrawn.
@@ -70,13 +70,13 @@ class WorkerTurn:
         if self._stopping():
             raise WorkerStopping
         try:
-            self._check()
+            self._check_lease_and_time()
         except CatalogUnavailableError:
             return  # the commit will detect a lost lease; until then, the work is kept
 
-    def _check(self) -> None:
+    def _check_lease_and_time(self) -> None:
         # guard: withdrawn-parse-ends
-        self._jobs.require_held(self._job)
+        self._jobs.require_lease(self._job)
         now = self._clock()
         if self._begun is None:
             self._begun = self._last_look = now
@@ -89,9 +89,9 @@ class WorkerTurn:
             self._lane = Lane.SLOW
         if now - self._last_look >= _CHECK_SECONDS:
             self._last_look = now
-            self._yield_worker()
+            self._yield_if_needed()
 
-    def _yield_worker(self) -> None:
+    def _yield_if_needed(self) -> None:
         waiting = self._jobs.find_job_to_yield_to(self._job, self._lane)
         if waiting is not None and waiting == self._waited:
             raise RequeueInLane(Lane.SLOW)

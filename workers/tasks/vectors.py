@@ -14,7 +14,7 @@ import numpy as np
 
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Document, Version, derive_chunk_id
-from ingest.storage.instrumentation import reach_point, span
+from ingest.storage.instrumentation import reach_fault_point, record_span
 from ingest.storage.queue.records import JobKind
 from ingest.storage.texts.chunks import Chunk, build_context_line
 from ingest.storage.texts.layout import Layout
@@ -64,7 +64,7 @@ def build_indexed_text(title: str, chunk: Chunk, text: str, layout: Layout, offs
 
     `text` begins at code point `offset` and contains the chunk and its table's header.
     """
-    above = layout.find_header(chunk.start)
+    above = layout.find_table_header(chunk.start)
     header = text[above[0] - offset : above[1] - offset][:MAX_TABLE_HEADER_CHARS] if above else ""
     return IndexedText(
         build_context_line(title, chunk.heading_path), header, text[chunk.start - offset : chunk.end - offset]
@@ -76,7 +76,7 @@ def iter_chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) ->
     title, layout = version.title or version.name, texts.load_map(version.id).layout
     for at in range(0, len(chunks), _READ_BATCH_CHUNKS):
         some = chunks[at : at + _READ_BATCH_CHUNKS]
-        headers = (header[0] for chunk in some if (header := layout.find_header(chunk.start)))
+        headers = (header[0] for chunk in some if (header := layout.find_table_header(chunk.start)))
         offset = min([some[0].start, *headers])
         body = texts.read(version.id, offset, some[-1].end)
         for chunk in some:
@@ -168,13 +168,13 @@ class VectorWriter:
     free of deleted content.
     """
 
-    def __init__(self, texts: Texts, catalog: Catalog, made: OpenGeneration, kind: JobKind) -> None:
+    def __init__(self, texts: Texts, catalog: Catalog, generation: OpenGeneration, kind: JobKind) -> None:
         self._texts = texts
         self._catalog = catalog
-        self._made = made
+        self._made = generation
         self._kind = kind
 
-    def write(self, portions: Sequence[Portion]) -> list[VectorCounts]:
+    def write_vectors(self, portions: Sequence[Portion]) -> list[VectorCounts]:
         """Write the vectors of several versions' chunks. All new texts are encoded together, and each only once."""
         parts = [
             [
@@ -184,19 +184,19 @@ class VectorWriter:
             for portion in portions
         ]
         wanted = [each for part in parts for each in part]
-        known = self._find_known(wanted)
+        known = self._find_known_vectors(wanted)
         missing = {each.key: each.text for each in wanted if each.key not in known}
         if missing:
-            with span("embeddings", {"gen_ai.operation.name": "embeddings", "leadline.texts": len(missing)}):
-                embedded = self._made.encoder.embed_documents(list(missing.values()), in_background=True)
-            reach_point(f"{self._kind}.encoded")
+            with record_span("embeddings", {"gen_ai.operation.name": "embeddings", "leadline.texts": len(missing)}):
+                embedded = self._made.encoder.embed_documents(list(missing.values()), is_background=True)
+            reach_fault_point(f"{self._kind}.encoded")
             for key, vector, tokens in zip(missing, embedded.vectors, embedded.token_counts, strict=True):
                 known[key] = _KnownVector(vector, tokens, is_reused=False)
         if wanted:
             self._made.index.set_dense_vectors(
                 [each.id for each in wanted], np.stack([known[e.key].vector for e in wanted])
             )
-            reach_point(f"{self._kind}.written")
+            reach_fault_point(f"{self._kind}.written")
         return [
             VectorCounts(
                 sum(known[each.key].tokens for each in part),
@@ -205,14 +205,14 @@ class VectorWriter:
             for part in parts
         ]
 
-    def _find_known(self, wanted: Sequence[_MissingVector]) -> dict[tuple[str, str], _KnownVector]:
+    def _find_known_vectors(self, missing_vectors: Sequence[_MissingVector]) -> dict[tuple[str, str], _KnownVector]:
         """Find the vectors of other chunks with the same texts.
 
         Vectors of the given chunks themselves are not reused, so that their tokens are counted.
         """
-        ids = {each.id for each in wanted}
-        copied = self._find_copied(wanted)
-        others = _find_same_texts(self._made.index, {each.key for each in wanted} - copied.keys())
+        ids = {each.id for each in missing_vectors}
+        copied = self._find_copied_vectors(missing_vectors)
+        others = _find_chunks_by_text(self._made.index, {each.key for each in missing_vectors} - copied.keys())
         found = {key: hit for key, hit in others.items() if hit[0].id not in ids}
         rates = self._load_token_rates({chunk.version_id for chunk, _ in found.values()})
         return copied | {
@@ -222,15 +222,15 @@ class VectorWriter:
             for key, (c, vector) in found.items()
         }
 
-    def _find_copied(self, wanted: Sequence[_MissingVector]) -> dict[tuple[str, str], _KnownVector]:
+    def _find_copied_vectors(self, missing_vectors: Sequence[_MissingVector]) -> dict[tuple[str, str], _KnownVector]:
         """Find the vectors of these texts in the generation from which vectors are copied."""
         # guard: copied-vectors
         if self._made.copied is None:
             return {}
-        same = _find_same_texts(self._made.copied, {each.key for each in wanted})
+        same = _find_chunks_by_text(self._made.copied, {each.key for each in missing_vectors})
         return {
             each.key: _KnownVector(same[each.key][1], round(len(each.text) * _TOKENS_PER_CHARACTER), is_reused=True)
-            for each in wanted
+            for each in missing_vectors
             # guard: copy-vectors-same-text
             if each.key in same
         }
@@ -241,7 +241,7 @@ class VectorWriter:
         return {v.id: v.tokens / v.characters for v in versions if v.tokens and v.characters}
 
 
-def _find_same_texts(
+def _find_chunks_by_text(
     index: IndexVectors, keys: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], tuple[IndexedChunk, DenseVector]]:
     """For each tenant and digest, find a chunk in the index that has a vector."""
@@ -249,7 +249,7 @@ def _find_same_texts(
     for tenant in sorted({tenant for tenant, _ in keys}):
         digests = sorted(digest for of, digest in keys if of == tenant)
         for at in range(0, len(digests), _BATCH_DIGESTS):
-            same = index.find_by_digest(tenant, digests[at : at + _BATCH_DIGESTS])
+            same = index.find_chunks_by_digest(tenant, digests[at : at + _BATCH_DIGESTS])
             found |= {(tenant, digest): hit for digest, hit in same.items()}
     return found
 

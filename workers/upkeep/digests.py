@@ -37,19 +37,19 @@ class DigestFiller:
         self._after = ""
         self._next = 0.0
 
-    def run_step(self, seconds: float) -> int:
-        """Add digests for about `seconds` seconds, and return the number of versions that got digests."""
+    def run_step(self, max_seconds: float) -> int:
+        """Add digests for about `max_seconds` seconds, and return the number of versions that got digests."""
         if self._clock() < self._next:
             return 0
-        end, filled = self._clock() + seconds, 0
+        end, filled = self._clock() + max_seconds, 0
         while self._clock() < end:
-            lacking = self._digests.list_undigested(self._after, _BATCH_VERSIONS)
+            lacking = self._digests.list_undigested_versions(self._after, _BATCH_VERSIONS)
             if not lacking:
                 self._after, self._next = "", self._clock() + _RECHECK_SECONDS
                 self._digests.delete_orphaned_digests()
                 break
             for each in lacking:
-                filled += self._fill_version(each)
+                filled += self._add_version_digests(each)
                 self._after = each.version_id
                 if self._clock() >= end:
                     break
@@ -57,19 +57,19 @@ class DigestFiller:
             log.info("digests of stored texts added", versions=filled)
         return filled
 
-    def _fill_version(self, lacking: UndigestedVersion) -> bool:
+    def _add_version_digests(self, undigested_version: UndigestedVersion) -> bool:
         """Add the digests of a version.
 
         Returns false if the version cannot be read or was ingested again in the meantime.
         """
-        version, digests = lacking.version_id, dict[str, Digest]()
+        version, digests = undigested_version.version_id, dict[str, Digest]()
         try:
             for key in build_text_keys(version):
                 digests[key] = Digest.from_blocks(self._blobs.iter_blocks(key))
-            for key in (build_positions_key(version), *self._tables.list_keys(version)):
+            for key in (build_positions_key(version), *self._tables.list_table_keys(version)):
                 if self._blobs.find_size(key) is not None:
                     digests[key] = Digest.from_blocks(self._blobs.iter_blocks(key))
         except (KeyError, ContentChangedError, ValueError) as error:
             log.warning("digest not added: stored text cannot be read", version=version, error=repr(error))
             return False
-        return self._digests.add_missing(lacking, digests)
+        return self._digests.add_missing_digests(undigested_version, digests)

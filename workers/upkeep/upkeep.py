@@ -9,7 +9,7 @@ import structlog
 
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import VersionState
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from retrieval.index.port import IndexWriter
@@ -23,21 +23,21 @@ _RUNG_KINDS = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT, JobKind.RUN)
 log = structlog.get_logger(__name__)
 
 
-def sweep_jobs(jobs: Jobs, *, unanswered: Mapping[JobKind, int], ring: Callable[[JobKind, int], None]) -> int:
+def sweep_jobs(jobs: Jobs, *, unanswered_counts: Mapping[JobKind, int], notify: Callable[[JobKind, int], None]) -> int:
     """Requeue jobs that lost their worker, and notify workers of claimable jobs. Return the number of notifications.
 
     Requeueing a lost job is one transaction under the job's fencing token, and a superfluous notification costs one
-    query. `unanswered` contains the number of notifications of each kind that no worker has answered yet.
+    query. `unanswered_counts` contains the number of notifications of each kind that no worker has answered yet.
     """
-    recovered = jobs.recover(all_running=False)
+    recovered = jobs.requeue_lost_jobs(include_all_running=False)
     if recovered:
         log.warning("jobs requeued after their lease lapsed", jobs=recovered)
-    reach_point("sweep.recovered")
+    reach_fault_point("sweep.recovered")
     rung = 0
     for kind in _RUNG_KINDS:
-        room = _MAX_WAITING_RINGS - unanswered.get(kind, 0)
-        for job_id in jobs.list_claimable(kind, limit=room) if room > 0 else ():
-            ring(kind, job_id)
+        room = _MAX_WAITING_RINGS - unanswered_counts.get(kind, 0)
+        for job_id in jobs.list_claimable_ids(kind, limit=room) if room > 0 else ():
+            notify(kind, job_id)
             rung += 1
     return rung
 

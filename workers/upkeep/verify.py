@@ -24,7 +24,7 @@ _MAX_EXAMPLES = 5
 
 
 @dataclass
-class Disagreement:
+class VersionDifferences:
     """The differences found in one version, as chunk counts.
 
     `examples` contains the ids of some of these chunks.
@@ -57,7 +57,7 @@ class VerificationResult:
     chunks: int
     sampled: int
     lowest_cosine: float | None
-    disagreements: tuple[Disagreement, ...]
+    disagreements: tuple[VersionDifferences, ...]
 
     @property
     def is_consistent(self) -> bool:
@@ -67,30 +67,30 @@ class VerificationResult:
 class Verifier:
     """Compares one generation of the index with the catalog and the texts."""
 
-    def __init__(self, catalog: Catalog, records: GenerationRecords, texts: Texts, made: OpenGeneration) -> None:
-        """Prepare to compare `made`, which is the active generation or the one being built or retained.
+    def __init__(self, catalog: Catalog, records: GenerationRecords, texts: Texts, generation: OpenGeneration) -> None:
+        """Prepare to compare `generation`, which is the active generation or the one being built or retained.
 
-        If `made` is not the active generation, only versions recorded as done are compared.
+        If `generation` is not the active generation, only versions recorded as done are compared.
         """
         self._catalog = catalog
         self._records = records
         self._texts = texts
-        self._made = made
-        self._beside = records.load_active().id != made.id
+        self._made = generation
+        self._beside = records.load_active_generation().id != generation.id
         self._lowest: float | None = None
 
-    def run(
-        self, *, sample: int, seed: int, advanced: Callable[[int, int], None] = lambda done, all_: None
+    def verify_index(
+        self, *, sample_size: int, seed: int, report_progress: Callable[[int, int], None] = lambda done, all_: None
     ) -> VerificationResult:
-        """Compare every version, and encode a random sample of about `sample` chunks again.
+        """Compare every version, and encode a random sample of about `sample_size` chunks again.
 
         `seed` seeds the sample. Versions that seem wrong are compared a second time, because they may have been changed
         in the meantime.
         """
-        versions = self._records.list_complete_versions() if self._beside else self._records.list_wanted_versions()
+        versions = self._records.list_complete_versions() if self._beside else self._records.list_indexable_versions()
         total = sum(version.chunks or 0 for version in versions)
-        chosen = self._choose_sample(versions, sample, total, random.Random(seed))
-        found: list[Disagreement] = []
+        chosen = self._choose_chunk_sample(versions, sample_size, total, random.Random(seed))
+        found: list[VersionDifferences] = []
         for number, version in enumerate(versions, start=1):
             wrong = self._compare_version(version, chosen.get(version.id, ()))
             if (
@@ -98,27 +98,27 @@ class Verifier:
                 and (again := self._compare_again(version, chosen.get(version.id, ()))) is not None
             ):
                 found.append(again)
-            advanced(number, len(versions))
+            report_progress(number, len(versions))
         found += self._iter_unknown_points()
         sampled = sum(map(len, chosen.values()))
         return VerificationResult(self._made.id, len(versions), total, sampled, self._lowest, tuple(found))
 
-    def _compare_again(self, version: Version, sample: Sequence[int]) -> Disagreement | None:
+    def _compare_again(self, version: Version, ordinals: Sequence[int]) -> VersionDifferences | None:
         """Compare a version again.
 
         Returns None if no differences remain, or if the version should no longer be in the index.
         """
-        if not self._records.is_wanted(version.id):
+        if not self._records.is_indexable_version(version.id):
             return None
-        wrong = self._compare_version(self._catalog.load_version(version.id), sample)
-        return wrong if wrong.has_differences and self._records.is_wanted(version.id) else None
+        wrong = self._compare_version(self._catalog.load_version(version.id), ordinals)
+        return wrong if wrong.has_differences and self._records.is_indexable_version(version.id) else None
 
-    def _choose_sample(
-        self, versions: Sequence[Version], sample: int, total: int, source: random.Random
+    def _choose_chunk_sample(
+        self, versions: Sequence[Version], sample_size: int, total: int, random_source: random.Random
     ) -> Mapping[str, Sequence[int]]:
         """Choose the chunks to encode again. Return their ordinals, keyed by version id."""
         chosen: dict[str, list[int]] = {}
-        picked = sorted(source.sample(range(total), min(sample, total)))
+        picked = sorted(random_source.sample(range(total), min(sample_size, total)))
         begin = 0
         numbers = iter(picked)
         number = next(numbers, None)
@@ -130,8 +130,8 @@ class Verifier:
             begin = end
         return chosen
 
-    def _compare_version(self, version: Version, sample: Sequence[int]) -> Disagreement:
-        wrong = Disagreement(version.tenant_id, version.document_id, version.id)
+    def _compare_version(self, version: Version, ordinals: Sequence[int]) -> VersionDifferences:
+        wrong = VersionDifferences(version.tenant_id, version.document_id, version.id)
         try:
             document = self._catalog.load_document(version.tenant_id, version.document_id)
             entry = self._texts.load_map(version.id)
@@ -150,73 +150,84 @@ class Verifier:
         if vectors:
             self._compare_vectors(wrong, version, present, len(expected))
         self._compare_sample(
-            wrong, document, version, [entry.chunks[i] for i in sample if i < len(entry.chunks)], present
+            wrong, document, version, [entry.chunks[i] for i in ordinals if i < len(entry.chunks)], present
         )
         return wrong
 
     def _compare_chunks(
-        self, wrong: Disagreement, expected: Mapping[str, IndexedChunk], present: Mapping[str, IndexedChunk]
+        self,
+        differences: VersionDifferences,
+        expected_chunks: Mapping[str, IndexedChunk],
+        indexed_chunks: Mapping[str, IndexedChunk],
     ) -> None:
-        missing, extra = expected.keys() - present.keys(), present.keys() - expected.keys()
-        different = {i for i in expected.keys() & present.keys() if not _is_same_chunk(expected[i], present[i])}
-        wrong.missing, wrong.extra, wrong.different = len(missing), len(extra), len(different)
-        _add_examples(wrong, missing | extra | different)
+        missing, extra = expected_chunks.keys() - indexed_chunks.keys(), indexed_chunks.keys() - expected_chunks.keys()
+        different = {
+            i
+            for i in expected_chunks.keys() & indexed_chunks.keys()
+            if not _is_same_chunk(expected_chunks[i], indexed_chunks[i])
+        }
+        differences.missing, differences.extra, differences.different = len(missing), len(extra), len(different)
+        _add_examples(differences, missing | extra | different)
 
     def _compare_vectors(
-        self, wrong: Disagreement, version: Version, present: Mapping[str, IndexedChunk], expected: int
+        self,
+        differences: VersionDifferences,
+        version: Version,
+        indexed_chunks: Mapping[str, IndexedChunk],
+        expected_count: int,
     ) -> None:
         embedded = self._made.index.count_chunks(version.tenant_id, version.id, embedded_only=True)
         # Absent chunks were already counted as missing.
-        wrong.without_vector = max(0, min(len(present), expected) - embedded)
+        differences.without_vector = max(0, min(len(indexed_chunks), expected_count) - embedded)
 
     def _compare_sample(
         self,
-        wrong: Disagreement,
+        differences: VersionDifferences,
         document: Document,
         version: Version,
         chunks: Sequence[Chunk],
-        present: Mapping[str, IndexedChunk],
+        indexed_chunks: Mapping[str, IndexedChunk],
     ) -> None:
         """Compare stored vectors with newly encoded vectors, and search for each chunk by its own words."""
-        texts = {i: str(text) for i, text in iter_chunk_texts(self._texts, version, chunks) if i in present}
+        texts = {i: str(text) for i, text in iter_chunk_texts(self._texts, version, chunks) if i in indexed_chunks}
         if not texts:
             return
         kept = self._made.index.load_dense_vectors(list(texts))
         if kept:
-            again = self._made.encoder.embed_documents([texts[i] for i in kept], in_background=True).vectors
+            again = self._made.encoder.embed_documents([texts[i] for i in kept], is_background=True).vectors
             cosines = {i: float(np.dot(kept[i], row)) for i, row in zip(kept, again, strict=True)}
             other = {i for i, cosine in cosines.items() if cosine < MIN_SAME_COSINE}
             self._lowest = min(self._lowest, *cosines.values()) if self._lowest is not None else min(cosines.values())
-            wrong.other_vector = len(other)
-            _add_examples(wrong, other)
-        lost = {i for i, text in texts.items() if not self._can_find(document, version, i, text)}
-        wrong.not_found_by_words = len(lost)
-        _add_examples(wrong, lost)
+            differences.other_vector = len(other)
+            _add_examples(differences, other)
+        lost = {i for i, text in texts.items() if not self._can_find_chunk(document, version, i, text)}
+        differences.not_found_by_words = len(lost)
+        _add_examples(differences, lost)
 
-    def _can_find(self, document: Document, version: Version, identifier: str, text: str) -> bool:
+    def _can_find_chunk(self, document: Document, version: Version, chunk_id: str, text: str) -> bool:
         scope = SearchScope(version.tenant_id, documents=(document.id,))
         query = self._made.sparse.encode_query(text)
         if not query.indices:
             return True
-        hits, _ = self._made.index.search(scope, sparse=query, dense=None, limit=_SEARCH_TOP_K)
+        hits, _ = self._made.index.search(scope, sparse_vector=query, dense_vector=None, limit=_SEARCH_TOP_K)
         # If a document repeats itself a hundred times, other chunks may fill the results.
-        return len(hits) == _SEARCH_TOP_K or any(hit.id == identifier for hit in hits)
+        return len(hits) == _SEARCH_TOP_K or any(hit.id == chunk_id for hit in hits)
 
-    def _iter_unknown_points(self) -> Iterator[Disagreement]:
+    def _iter_unknown_points(self) -> Iterator[VersionDifferences]:
         """Yield the points of versions that belong to no document and that no job is writing or about to remove."""
         index = self._made.index
         for version in self._records.select_stray_versions(set(index.count_chunks_by_version())):
             for tenant in index.list_version_tenants(version):
-                yield Disagreement(tenant, "", version, extra=index.count_chunks(tenant, version))
+                yield VersionDifferences(tenant, "", version, extra=index.count_chunks(tenant, version))
 
 
-def _is_same_chunk(expected: IndexedChunk, present: IndexedChunk) -> bool:
+def _is_same_chunk(expected_chunk: IndexedChunk, indexed_chunk: IndexedChunk) -> bool:
     """Return whether two records of a chunk agree.
 
     Records written by releases without digests may have no digest.
     """
-    return present == (expected if present.digest else replace(expected, digest=""))
+    return indexed_chunk == (expected_chunk if indexed_chunk.digest else replace(expected_chunk, digest=""))
 
 
-def _add_examples(wrong: Disagreement, ids: Collection[str]) -> None:
-    wrong.examples += sorted(ids)[: _MAX_EXAMPLES - len(wrong.examples)]
+def _add_examples(differences: VersionDifferences, chunk_ids: Collection[str]) -> None:
+    differences.examples += sorted(chunk_ids)[: _MAX_EXAMPLES - len(differences.examples)]

@@ -37,16 +37,16 @@ def parse_purpose(fields: Mapping[str, str]) -> str:
             else f"The purpose {purpose[:40]!r} is not supported.",
             hint=f"Send the field `purpose` with {' or '.join(PURPOSES)}. Files are documents to search and ask about.",
         )
-    refuse_expiry(any(name.startswith("expires_after") for name in fields))
+    reject_expiry(any(name.startswith("expires_after") for name in fields))
     unknown = next((name for name in fields if name != "purpose"), None)
     if unknown is not None:
         raise BadRequestError(f"The form has an unknown field {unknown[:40]!r}.", hint="Known fields: purpose, file.")
     return purpose
 
 
-def refuse_expiry(is_wanted: bool) -> None:
+def reject_expiry(is_requested: bool) -> None:
     """Raise `BadRequestError` if the request asks for automatic expiry."""
-    if is_wanted:
+    if is_requested:
         raise BadRequestError(
             "`expires_after` is not supported: nothing expires automatically.",
             hint="Omit it, and delete objects that you no longer need.",
@@ -58,12 +58,12 @@ ObjectId = Annotated[str | None, Query(max_length=200)]
 PageLimit = Annotated[int, Query(ge=1, le=100)]
 
 
-def build_list_page(found: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, Any]:
+def build_list_page(items: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, Any]:
     """Return a page of a list in OpenAI's format."""
-    ids = [each["id"] for each in found]
+    ids = [each["id"] for each in items]
     return {
         "object": "list",
-        "data": list(found),
+        "data": list(items),
         "first_id": ids[0] if ids else None,
         "last_id": ids[-1] if ids else None,
         "has_more": has_more,

@@ -8,10 +8,10 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.admission.access import Caller, ServicesDep, UploadThreads, Writer, get_account
-from api.admission.quota_headers import report_standings
+from api.admission.quota_headers import add_quota_headers
 from api.admission.services import Services
 from api.documents import multipart
-from api.documents.downloads import Original, build_download
+from api.documents.downloads import OriginalFile, build_download
 from api.http.problems import BadRequestError
 from api.http.wire import to_sendable_text
 from api.openai.stores.files import ObjectId, Order, build_file_object, build_list_page, parse_purpose
@@ -57,10 +57,10 @@ async def upload(request: Request, caller: Writer, services: ServicesDep, thread
         )
     base = UploadRequest(caller.tenant_id, "", "unnamed", key_id=caller.key_id or "", owner=caller.owner)
     made = await multipart.receive_file(
-        request.stream(), content_type, base, services.work.file_intake.receive, threads, parse_purpose
+        request.stream(), content_type, base, services.work.file_intake.receive_file, threads, parse_purpose
     )
-    report_standings(
-        request, await run_in_threadpool(services.admission.meter.load_storage_standings, get_account(caller))
+    add_quota_headers(
+        request, await run_in_threadpool(services.admission.meter.load_storage_statuses, get_account(caller))
     )
     return build_file_object(made)
 
@@ -76,7 +76,7 @@ def listing(
 ) -> dict[str, Any]:
     """List files, newest first: files sent to `/v1/files`, and documents uploaded in other ways. Paginated."""
     found = services.documents.files.list_files(
-        caller, purpose=purpose, newest_first=order == "desc", after=after, limit=limit + 1
+        caller, purpose=purpose, newest_first=order == "desc", after_id=after, limit=limit + 1
     )
     return build_list_page([build_file_object(each) for each in found[:limit]], has_more=len(found) > limit)
 
@@ -95,7 +95,7 @@ def content(file_id: str, caller: Caller, services: ServicesDep, request: Reques
         raise DocumentStateError("The file was removed, because its document was cancelled.", hint="Upload it again.")
     name = quote(to_sendable_text(file.name.rpartition("/")[2]), safe="")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
-    original = Original(file.blob_key, file.content_sha256, f"The content of file {file.id}")
+    original = OriginalFile(file.blob_key, file.content_sha256, f"The content of file {file.id}")
     return build_download(services.contents.blobs, original, request, headers)
 
 
@@ -110,7 +110,7 @@ def delete(file_id: str, caller: Writer, services: ServicesDep) -> dict[str, Any
         _delete_document(services, caller, file.document_id)
     else:
         _delete_sent_file(services, caller, file)
-    services.work.doorbell.ring(JobKind.COLLECT)
+    services.work.doorbell.notify(JobKind.COLLECT)
     return {"id": file_id, "object": "file", "deleted": True}
 
 

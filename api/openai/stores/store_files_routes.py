@@ -30,7 +30,7 @@ from api.openai.stores.vector_stores import (
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.batch_records import BatchProgress
 from ingest.storage.documents.listing import DocumentFilter, ListingCursor
-from ingest.storage.documents.metadata import require_metadata
+from ingest.storage.documents.metadata import validate_metadata
 from ingest.storage.documents.records import ListOrder
 from ingest.storage.errors import BatchNotFoundError, DocumentStateError
 from ingest.storage.queue.records import JobKind
@@ -67,7 +67,7 @@ def listing(
 ) -> dict[str, Any]:
     """List the documents of a collection as files, newest first. `filter` is a status. Paginated."""
     require_readable_store(services, caller, vector_store_id)
-    return _load_page(services, caller, vector_store_id, None, filter, limit, order, after, before)
+    return _load_file_page(services, caller, vector_store_id, None, filter, limit, order, after, before)
 
 
 @router.get("/files/{file_id}")
@@ -86,7 +86,7 @@ def change(
     """Replace a file's attributes. The change takes effect immediately."""
     document = require_stored_document(services, caller, vector_store_id, file_id)
     caller.collections.require_writable(vector_store_id)
-    attributes = require_metadata(body.attributes or {})
+    attributes = validate_metadata(body.attributes or {})
     return build_store_file_object(replace_attributes(services, caller, document, attributes))
 
 
@@ -100,7 +100,7 @@ def content(vector_store_id: str, file_id: str, caller: Caller, services: Servic
             f"The file is {document.version.state} and has no text yet.", hint="Wait until it is completed."
         )
     characters = services.documents.catalog.load_version(active).characters or 0
-    return StreamingResponse(_stream_text(services, active, characters), media_type="application/json")
+    return StreamingResponse(_stream_text_page(services, active, characters), media_type="application/json")
 
 
 @router.delete("/files/{file_id}")
@@ -112,7 +112,7 @@ def delete(vector_store_id: str, file_id: str, caller: Writer, services: Service
     document = require_stored_document(services, caller, vector_store_id, file_id)
     caller.collections.require_writable(vector_store_id)
     deletion = services.work.delete(caller.tenant_id, document.id, caller.readers)
-    services.work.doorbell.ring(JobKind.COLLECT)
+    services.work.doorbell.notify(JobKind.COLLECT)
     ours = {"document_id": document.id, "receipt": deletion.id}
     return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True, "leadline": ours}
 
@@ -127,7 +127,7 @@ def create_batch(vector_store_id: str, body: FileBatchIn, caller: Writer, servic
     caller.collections.require_writable(vector_store_id)
     sent = body.list_files()
     batch, _ = services.documents.batches.create(
-        caller.tenant_id, expected=len(sent), collection=vector_store_id, owner=caller.owner
+        caller.tenant_id, expected_files=len(sent), collection=vector_store_id, owner=caller.owner
     )
     add_files(services, caller, vector_store_id, sent, batch.id)
     return build_batch_object(services.documents.batches.close(caller.tenant_id, batch.id), vector_store_id)
@@ -147,11 +147,11 @@ def cancel_batch(vector_store_id: str, batch_id: str, caller: Writer, services: 
     """Stop processing a batch's unfinished files. A batch that is already finished does not change."""
     found = _load_batch(services, caller, vector_store_id, batch_id)
     caller.collections.require_writable(vector_store_id)
-    if not found.ended:
+    if not found.has_ended:
         found = services.documents.batches.cancel(
             caller.tenant_id, batch_id, readers=caller.readers, owner=caller.visible_owner
         )
-        services.work.doorbell.ring(JobKind.COLLECT)
+        services.work.doorbell.notify(JobKind.COLLECT)
     return build_batch_object(found, vector_store_id)
 
 
@@ -169,37 +169,37 @@ def batch_files(
 ) -> dict[str, Any]:
     """List the files of a batch, newest first. Paginated."""
     _load_batch(services, caller, vector_store_id, batch_id)
-    return _load_page(services, caller, vector_store_id, batch_id, filter, limit, order, after, before)
+    return _load_file_page(services, caller, vector_store_id, batch_id, filter, limit, order, after, before)
 
 
-def _load_batch(services: Services, caller: Principal, store: str, identifier: str) -> BatchProgress:
+def _load_batch(services: Services, caller: Principal, store_id: str, batch_id: str) -> BatchProgress:
     """Return a batch of the store.
 
     Raises `CollectionNotFoundError` if the store does not exist, and `BatchNotFoundError` if it lacks the batch.
     """
-    require_readable_store(services, caller, store)
-    found = services.documents.batches.load_progress(caller.tenant_id, identifier, caller.visible_owner)
-    if found.batch.collection != store:
-        raise BatchNotFoundError(f"Batch {identifier!r} not found.")
+    require_readable_store(services, caller, store_id)
+    found = services.documents.batches.load_progress(caller.tenant_id, batch_id, caller.visible_owner)
+    if found.batch.collection != store_id:
+        raise BatchNotFoundError(f"Batch {batch_id!r} not found.")
     return found
 
 
-def _load_page(
+def _load_file_page(
     services: Services,
     caller: Principal,
-    store: str,
-    batch: str | None,
+    store_id: str,
+    batch_id: str | None,
     status: Status | None,
     limit: int,
     order: Order,
-    after: str | None,
-    before: str | None,
+    after_id: str | None,
+    before_id: str | None,
 ) -> dict[str, Any]:
     listing = ListOrder.NEWEST if order == "desc" else ListOrder.OLDEST
-    limiting = before if after is None else after
-    start = None if limiting is None else require_stored_document(services, caller, store, limiting)
-    backwards = after is None and before is not None
-    wanted = DocumentFilter(collection=store, batch=batch, states=STATES[status] if status else ())
+    limiting = before_id if after_id is None else after_id
+    start = None if limiting is None else require_stored_document(services, caller, store_id, limiting)
+    backwards = after_id is None and before_id is not None
+    wanted = DocumentFilter(collection=store_id, batch=batch_id, states=STATES[status] if status else ())
     found = services.documents.catalog.listing.list_page(
         caller.tenant_id,
         wanted,
@@ -213,11 +213,11 @@ def _load_page(
     return build_list_page([build_store_file_object(each) for each in shown], has_more=len(found) > limit)
 
 
-def _stream_text(services: Services, version: str, characters: int) -> Iterator[str]:
+def _stream_text_page(services: Services, version_id: str, text_length: int) -> Iterator[str]:
     """Yield a JSON page with the text of a version, one part at a time."""
     yield '{"object":"vector_store.file_content.page","data":['
-    for start in range(0, max(1, characters), _PART_CHARS):
-        text = services.contents.texts.read(version, start, min(start + _PART_CHARS, characters))
+    for start in range(0, max(1, text_length), _PART_CHARS):
+        text = services.contents.texts.read(version_id, start, min(start + _PART_CHARS, text_length))
         part = {"type": "text", "text": to_sendable_text(text)}
         yield ("," if start else "") + json.dumps(part, ensure_ascii=False)
     yield '],"has_more":false,"next_page":null}'

@@ -49,15 +49,15 @@ class _ChunkingModel(LenientModel):
 
     @field_validator("chunking_strategy")
     @classmethod
-    def _require_own_chunking(cls, wanted: ChunkingIn | None) -> ChunkingIn | None:
-        sizes = (wanted.static or {}) if wanted else {}
+    def _require_own_chunking(cls, chunking: ChunkingIn | None) -> ChunkingIn | None:
+        sizes = (chunking.static or {}) if chunking else {}
         asked = sizes.get("max_chunk_size_tokens"), sizes.get("chunk_overlap_tokens")
-        if wanted is not None and wanted.type != "auto" and asked != (CHUNK_TOKENS, 0):
+        if chunking is not None and chunking.type != "auto" and asked != (CHUNK_TOKENS, 0):
             raise ValueError(
                 f"documents are chunked along their structure, with at most {CHUNK_TOKENS} tokens and no overlap: omit "
                 "`chunking_strategy` or send `auto`"
             )
-        return wanted
+        return chunking
 
 
 class StoreFileIn(_ChunkingModel):
@@ -144,18 +144,18 @@ class StoreSearchIn(LenientModel):
         return [self.query] if isinstance(self.query, str) else self.query
 
 
-def build_store_object(found: Collection) -> dict[str, Any]:
+def build_store_object(collection: Collection) -> dict[str, Any]:
     """Return a collection as a vector store object."""
-    settings = found.settings
+    settings = collection.settings
     return {
-        "id": found.name,
+        "id": collection.name,
         "object": "vector_store",
-        "created_at": int(found.created_at),
-        "name": settings.title or found.name,
+        "created_at": int(collection.created_at),
+        "name": settings.title or collection.name,
         "description": settings.description,
-        "usage_bytes": found.size_bytes,
-        "file_counts": _count_files(found.states),
-        "status": "in_progress" if found.in_progress else "completed",
+        "usage_bytes": collection.size_bytes,
+        "file_counts": _count_files(collection.states),
+        "status": "in_progress" if collection.in_progress else "completed",
         "expires_after": None,
         "expires_at": None,
         "last_active_at": None,
@@ -177,7 +177,7 @@ def build_store_file_object(document: Document) -> dict[str, Any]:
     ours = {"document_id": document.id, "state": version.state, "failure": failure and failure.code}
     shown = to_sendable(
         {
-            "id": document.as_file,
+            "id": document.effective_file_id,
             "object": "vector_store.file",
             "usage_bytes": version.size_bytes,
             "created_at": int(document.created_at),
@@ -201,13 +201,15 @@ def build_batch_object(progress: BatchProgress, collection: str) -> dict[str, An
         "created_at": int(progress.batch.created_at),
         "vector_store_id": collection,
         "status": status,
-        "file_counts": _count_files(progress.tally.documents, refused=progress.batch.refused),
+        "file_counts": _count_files(progress.tally.documents, refused_count=progress.batch.refused),
     }
 
 
-def _count_files(states: Mapping[VersionState, int], *, refused: int = 0) -> dict[str, int]:
-    counts: dict[str, int] = {status: sum(states.get(each, 0) for each in some) for status, some in STATES.items()}
-    counts["failed"] += refused
+def _count_files(state_counts: Mapping[VersionState, int], *, refused_count: int = 0) -> dict[str, int]:
+    counts: dict[str, int] = {
+        status: sum(state_counts.get(each, 0) for each in some) for status, some in STATES.items()
+    }
+    counts["failed"] += refused_count
     return {**counts, "total": sum(counts.values())}
 
 
@@ -222,21 +224,21 @@ _COMPOUNDS = {"and": "$all", "or": "$any"}
 _MAX_FILTER_DEPTH = 5
 
 
-def convert_filters(given: Mapping[str, Any], depth: int = _MAX_FILTER_DEPTH) -> dict[str, Any]:
+def convert_filters(filters: Mapping[str, Any], max_depth: int = _MAX_FILTER_DEPTH) -> dict[str, Any]:
     """Convert filters to the format of `ingest.storage.documents.filters`.
 
-    `given` is a single comparison, or several comparisons joined by `and` and `or`. Raises `BadRequestError` if the
+    `filters` is a single comparison, or several comparisons joined by `and` and `or`. Raises `BadRequestError` if the
     filters are not valid.
     """
-    kind = given.get("type")
+    kind = filters.get("type")
     if kind in _COMPOUNDS:
-        some = given.get("filters")
+        some = filters.get("filters")
         if not isinstance(some, list) or not some or not all(isinstance(each, Mapping) for each in some):
             raise BadRequestError(f"The filter {kind!r} has no conditions.", hint="Set its `filters` to a list.")
-        if depth == 0:
+        if max_depth == 0:
             raise BadRequestError(f"Filters can be nested at most {_MAX_FILTER_DEPTH} levels deep.")
-        return {_COMPOUNDS[str(kind)]: [convert_filters(each, depth - 1) for each in some]}
-    key, value = given.get("key"), given.get("value")
+        return {_COMPOUNDS[str(kind)]: [convert_filters(each, max_depth - 1) for each in some]}
+    key, value = filters.get("key"), filters.get("value")
     if kind not in _COMPARISONS or not isinstance(key, str) or key.startswith("$"):
         raise BadRequestError(
             f"Unknown filter type {kind!r}.",

@@ -19,10 +19,10 @@ from api.admission.access import (
     get_account,
 )
 from api.admission.services import Services
-from api.collections.routes import require_manageable
+from api.collections.routes import require_manageable_collection
 from api.http.problems import BadRequestError
 from api.http.wire import to_sendable
-from api.openai.stores.files import ObjectId, Order, PageLimit, build_list_page, refuse_expiry
+from api.openai.stores.files import ObjectId, Order, PageLimit, build_list_page, reject_expiry
 from api.openai.stores.store_files import add_files, require_readable_store
 from api.openai.stores.vector_stores import (
     RankingIn,
@@ -36,7 +36,7 @@ from api.openai.stores.vector_stores import (
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.documents.collection_records import CollectionSettings
 from ingest.storage.documents.filters import parse_conditions
-from ingest.storage.documents.metadata import require_metadata
+from ingest.storage.documents.metadata import validate_metadata
 from ingest.storage.queue.records import JobKind
 from retrieval.search.requests import ExtraQuery, Mode, Rewrite, SearchRequest
 from retrieval.search.rewriting import RewritingSearcher
@@ -52,8 +52,8 @@ def create(body: StoreIn, caller: Writer, services: ServicesDep) -> dict[str, An
     store's id. The store is open to the whole tenant until grants are added. Automatic expiry is not supported, so
     `expires_after` is rejected.
     """
-    refuse_expiry(body.expires_after is not None)
-    metadata = require_metadata(body.metadata or {})
+    reject_expiry(body.expires_after is not None)
+    metadata = validate_metadata(body.metadata or {})
     # Check all files first, so that nothing is created if one of them is missing.
     files = [services.documents.files.load_file(caller, each) for each in body.file_ids]
     settings = CollectionSettings(body.name or None, body.description or None, None, metadata)
@@ -97,10 +97,10 @@ def one(vector_store_id: str, caller: Caller, services: ServicesDep) -> dict[str
 @router.post("/{vector_store_id}")
 def modify(vector_store_id: str, body: StoreChangeIn, caller: Granter, services: ServicesDep) -> dict[str, Any]:
     """Change a vector store's name or metadata, as `PATCH /v1/collections/{name}` does. Its id does not change."""
-    refuse_expiry(body.expires_after is not None)
-    known = require_manageable(services, caller, vector_store_id).settings
+    reject_expiry(body.expires_after is not None)
+    known = require_manageable_collection(services, caller, vector_store_id).settings
     title = (body.name or None) if "name" in body.model_fields_set else known.title
-    metadata = require_metadata(body.metadata or {}) if "metadata" in body.model_fields_set else known.metadata
+    metadata = validate_metadata(body.metadata or {}) if "metadata" in body.model_fields_set else known.metadata
     services.documents.collections.change(
         caller.tenant_id, vector_store_id, replace(known, title=title, metadata=metadata), None
     )
@@ -113,11 +113,11 @@ def delete(vector_store_id: str, caller: Granter, services: ServicesDep) -> dict
 
     Files sent to `/v1/files` remain. Documents that were uploaded in other ways are deleted.
     """
-    require_manageable(services, caller, vector_store_id)
+    require_manageable_collection(services, caller, vector_store_id)
     deletion = services.documents.collections.delete(
         caller.tenant_id, vector_store_id, owner=caller.owner, readers=caller.readers
     )
-    services.work.doorbell.ring(JobKind.COLLECT)
+    services.work.doorbell.notify(JobKind.COLLECT)
     receipt = {"receipt": deletion.id, "documents": deletion.documents}
     return {"id": vector_store_id, "object": "vector_store.deleted", "deleted": True, "leadline": receipt}
 
@@ -138,28 +138,28 @@ async def search(
     a result gives its position in the document.
     """
     await run_in_threadpool(require_readable_store, services, caller, vector_store_id)
-    request = _build_request(body, caller, vector_store_id)
+    request = _build_search_request(body, caller, vector_store_id)
     if not body.rewrite_query:
         return await run_in_threadpool(_run_search, services, body, request, rewrite=None, caller=caller)
     if Scope.ASK not in caller.scopes:
         raise build_missing_scope_error(Scope.ASK)
     slot.release()
     rewritten = partial(_run_search, services, body, request, rewrite=Rewrite.MULTI_QUERY, caller=caller)
-    return await threads.start(caller.tenant_id, rewritten)
+    return await threads.start_answer(caller.tenant_id, rewritten)
 
 
-def _build_request(body: StoreSearchIn, caller: Principal, store: str) -> SearchRequest:
+def _build_search_request(body: StoreSearchIn, caller: Principal, store_id: str) -> SearchRequest:
     """Build the search request. Raises `BadRequestError` or `FilterError` if the body is not valid."""
     filters = convert_filters(body.filters) if body.filters else {}
     parse_conditions(filters)
     ranking, (first, *others) = body.ranking_options or RankingIn(), body.queries
-    mode = _select_mode(ranking)
+    mode = _select_search_mode(ranking)
     return SearchRequest(
         caller.tenant_id,
         first,
         mode=mode,
         top_k=body.max_num_results,
-        collections=(store,),
+        collections=(store_id,),
         filters=filters,
         rerank=False if ranking.ranker == "none" else None,
         also=tuple(ExtraQuery(each, mode) for each in others),
@@ -167,7 +167,7 @@ def _build_request(body: StoreSearchIn, caller: Principal, store: str) -> Search
     )
 
 
-def _select_mode(ranking: RankingIn) -> Mode:
+def _select_search_mode(ranking: RankingIn) -> Mode:
     weights = ranking.hybrid_search
     if weights is None:
         return Mode.HYBRID
@@ -188,10 +188,10 @@ def _run_search(
     if rewrite is None:
         result = services.asking.searcher.search(request)
     else:
-        rewriter = services.admission.meter.meter_rewriter(get_account(caller), services.asking.rewriter)
+        rewriter = services.admission.meter.wrap_rewriter(get_account(caller), services.asking.rewriter)
         result, rewritten = RewritingSearcher(services.asking.searcher, rewriter).search(request, rewrite)
         queries += [each.query for each in rewritten.queries]
-    files = services.documents.files.load_named_files(
+    files = services.documents.files.load_document_files(
         caller.tenant_id, {hit.passage.document_id for hit in result.hits}
     )
     best = max((hit.passage.score for hit in result.hits), default=0.0)

@@ -70,10 +70,12 @@ def build_too_large_error(detail: str) -> FileRefusedError:
     return FileRefusedError(detail, hint="Share it in smaller parts.")
 
 
-def iter_blocks(
-    file: RemoteFile, token: str, api_url: str, *, going_on: Callable[[], bool] = lambda: True
+def iter_file_blocks(
+    file: RemoteFile, token: str, api_url: str, *, should_continue: Callable[[], bool] = lambda: True
 ) -> Generator[bytes]:
-    """Download a file, yielding its bytes as they arrive. Raises `SlackUnavailableError` once `going_on` returns False.
+    """Download a file, yielding its bytes as they arrive.
+
+    Raises `SlackUnavailableError` once `should_continue` returns False.
 
     Raises `FileRefusedError` if the file cannot be downloaded, `SlackBusyError` if Slack is rate limiting, and
     `SlackUnavailableError` if a later attempt may succeed.
@@ -89,10 +91,10 @@ def iter_blocks(
                 "GET", file.url, headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
             ) as response,
         ):
-            _require_file(response, file)
+            _require_file_content(response, file)
             for block in response.iter_bytes(_BLOCK_BYTES):
                 size += len(block)
-                if not going_on():
+                if not should_continue():
                     raise SlackUnavailableError("The service stops; another process goes on.")
                 if time.monotonic() - started_at > _DOWNLOAD_SECONDS:
                     raise SlackUnavailableError("Slack sends a file too slowly.")
@@ -113,7 +115,7 @@ def is_slack_address(url: str, api_url: str) -> bool:
     return is_api_host or (target.scheme == "https" and target.netloc == f"files.{api.hostname}")
 
 
-def _require_file(response: httpx.Response, file: RemoteFile) -> None:
+def _require_file_content(response: httpx.Response, file: RemoteFile) -> None:
     """Raise the error that fits the response, unless it contains the file's content."""
     status = response.status_code
     if status == httpx.codes.TOO_MANY_REQUESTS:
@@ -127,8 +129,8 @@ def _require_file(response: httpx.Response, file: RemoteFile) -> None:
         raise FileRefusedError("Slack does not let the bot read it.", hint=_CHECK)
 
 
-def _parse_retry_after(written: str | None) -> float:
+def _parse_retry_after(header: str | None) -> float:
     try:
-        return float(written or 1)
+        return float(header or 1)
     except ValueError:
         return 1.0

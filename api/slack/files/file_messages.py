@@ -38,43 +38,43 @@ class FileStatus:
     progress: DocumentProgress | None = None
 
 
-def build_files_message(seen: Sequence[FileStatus]) -> SlackMessage:
+def build_files_message(statuses: Sequence[FileStatus]) -> SlackMessage:
     """Build the reply to a Slack message with files, with the current state of each file."""
-    lines = [_format_line(each) for each in seen[:_MAX_FILES]]
+    lines = [_format_file_line(each) for each in statuses[:_MAX_FILES]]
     blocks: Blocks = [_build_section(line) for line in lines]
-    if more := len(seen) - len(lines):
-        ended = sum(each.file.has_ended for each in seen[_MAX_FILES:])
+    if more := len(statuses) - len(lines):
+        ended = sum(each.file.is_finished for each in statuses[_MAX_FILES:])
         blocks.append(_build_section(f"And {more} more, of which {ended} are done."))
-    if notes := _format_notes(seen):
+    if notes := _format_access_notes(statuses):
         blocks.append({"type": "context", "elements": [_build_mrkdwn(notes)]})
     return SlackMessage(blocks, "\n".join(lines)[:SECTION_CHARS])
 
 
-def _format_line(seen: FileStatus) -> str:
-    file = seen.file
+def _format_file_line(status: FileStatus) -> str:
+    file = status.file
     # guard: slack-file-names-inert
     name = escape_mrkdwn(" ".join(file.name.split())[:_NAME_CHARS]) or "A file"
     if file.state is SharedFileState.GONE:
-        return f"{name} was deleted in Slack. {_format_reason(file)}"
+        return f"{name} was deleted in Slack. {_format_file_reason(file)}"
     if file.state is SharedFileState.REFUSED:
-        return f"{name} was not taken. {_format_reason(file)}"
+        return f"{name} was not taken. {_format_file_reason(file)}"
     if file.state is SharedFileState.FAILED:
-        return f"{name} could not be read. {_format_reason(file)}"
+        return f"{name} could not be read. {_format_file_reason(file)}"
     if file.state is SharedFileState.WAITING:
-        return f"{name} waits. {_format_reason(file)}" if file.said.detail else f"{name} is being fetched…"
-    if seen.document is None:
+        return f"{name} waits. {_format_file_reason(file)}" if file.said.detail else f"{name} is being fetched…"
+    if status.document is None:
         return f"{name} was deleted here."
     if file.state is SharedFileState.READY:
-        collection = escape_mrkdwn(seen.document.collection)
-        return f"{name} is ready{_format_size(seen.document)}, in the collection {collection}."
-    return f"{name} {_format_progress(seen.document, seen.progress)}…"
+        collection = escape_mrkdwn(status.document.collection)
+        return f"{name} is ready{_format_document_size(status.document)}, in the collection {collection}."
+    return f"{name} {_format_document_progress(status.document, status.progress)}…"
 
 
-def _format_reason(file: SharedFile) -> str:
+def _format_file_reason(file: SharedFile) -> str:
     return escape_mrkdwn(f"{file.said.detail} {file.said.hint}".strip()[:_REASON_CHARS])
 
 
-def _format_progress(document: Document, progress: DocumentProgress | None) -> str:
+def _format_document_progress(document: Document, progress: DocumentProgress | None) -> str:
     """Describe the current processing step of a document."""
     state = document.version.state
     if state is VersionState.ACCEPTED:
@@ -87,7 +87,7 @@ def _format_progress(document: Document, progress: DocumentProgress | None) -> s
     return "is being read" if state is VersionState.PARSING else "is being indexed"
 
 
-def _format_size(document: Document) -> str:
+def _format_document_size(document: Document) -> str:
     version = document.version
     pages = f": {version.pages:,} pages" if version.pages and version.pages > 1 else ""
     left_out = [each.words for each in version.omissions[:_MAX_OMISSIONS]]
@@ -96,9 +96,9 @@ def _format_size(document: Document) -> str:
     return f"{pages or ':'}{',' if pages else ''} without {escape_mrkdwn('; '.join(left_out)[:_REASON_CHARS])}"
 
 
-def _format_notes(seen: Sequence[FileStatus]) -> str:
+def _format_access_notes(statuses: Sequence[FileStatus]) -> str:
     """Describe who can see the ready files, and how to ask questions about them."""
-    ready = [each.file for each in seen if each.file.state is SharedFileState.READY]
+    ready = [each.file for each in statuses if each.file.state is SharedFileState.READY]
     audiences = {each.audience for each in ready} & set(_WHO)
     if len(audiences) != 1:
         return ""

@@ -22,10 +22,10 @@ from api.slack.errors import (
     SlackRefusedError,
     SlackUnavailableError,
 )
-from api.slack.files.downloads import RemoteFile, build_too_large_error, iter_blocks, parse_remote_file
+from api.slack.files.downloads import RemoteFile, build_too_large_error, iter_file_blocks, parse_remote_file
 from api.slack.files.file_messages import FileStatus, build_files_message
-from api.slack.files.notice import Notice
-from api.slack.leases import LeasedWork
+from api.slack.files.notice import FilesNotice
+from api.slack.leases import LeasedWorker
 from api.slack.people import People, build_channel_group
 from api.slack.web import OpenWeb, SlackWeb
 from ingest.intake import TEMPORARY_ERRORS, UploadRequest
@@ -38,7 +38,7 @@ from ingest.storage.errors import (
     LeaseLostError,
     UploadTooLargeError,
 )
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.quotas.records import StorageQuotaExceededError
 from ingest.storage.slack.records import (
@@ -71,25 +71,31 @@ _CLOSED = "The collection {!r} is not open to everybody here, so nobody could as
 _OTHER_COLLECTION = "Choose another collection for files in my home tab."
 
 
-def build_file_work(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[FileShare]:
+def build_file_worker(services: Services, people: People, open_web: OpenWeb) -> LeasedWorker[FileShare]:
     """Build the worker that processes the files of all messages. Each step is one attempt."""
     threads = Threads(_THREADS)
-    step = partial(_FileStep, served, people, open_web, threads, Threads(_FETCHES))
-    return LeasedWork(served, served.slack.files, step, threads, at_once=_AT_ONCE)
+    step = partial(_FileStep, services, people, open_web, threads, Threads(_FETCHES))
+    return LeasedWorker(services, services.slack.files, step, threads, max_concurrent=_AT_ONCE)
 
 
 class _FileStep:
     """One step in processing the files of a message."""
 
     def __init__(
-        self, served: Services, people: People, open_web: OpenWeb, threads: Threads, fetches: Threads, share: FileShare
+        self,
+        services: Services,
+        people: People,
+        open_web: OpenWeb,
+        threads: Threads,
+        download_threads: Threads,
+        share: FileShare,
     ) -> None:
-        self._served = served
-        self._store = served.slack.files
+        self._served = services
+        self._store = services.slack.files
         self._people = people
         self._open_web = open_web
         self._threads = threads
-        self._fetches = fetches
+        self._fetches = download_threads
         self._share = share
 
     @property
@@ -106,10 +112,10 @@ class _FileStep:
             log.warning("message about files refused", reason=error.reason)
             await self._end_share(ShareState.GIVEN_UP, error.reason)
         except (SlackError, CatalogUnavailableError, *TEMPORARY_ERRORS) as error:
-            await self._postpone(error)
+            await self._postpone_step(error)
         except Exception:
             log.exception("step for files failed")
-            await self._postpone(SlackError("unexpected error"))
+            await self._postpone_step(SlackError("unexpected error"))
 
     async def release(self) -> None:
         """Requeue the files, so that another process can run the next step immediately."""
@@ -124,38 +130,40 @@ class _FileStep:
             return
         await self._process_deleted_files()
         web = self._open_web(workspace)
-        notice = Notice(web, self._store, workspace, self._threads)
-        self._share = await notice.recover(self._share)
-        self._share = await notice.show(self._share, build_files_message(await self._threads.run(self._load_statuses)))
-        late = await self._take_waiting_files(web, workspace)
+        notice = FilesNotice(web, self._store, workspace, self._threads)
+        self._share = await notice.recover_reply(self._share)
+        self._share = await notice.show_message(
+            self._share, build_files_message(await self._threads.run(self._load_statuses))
+        )
+        late = await self._process_waiting_files(web, workspace)
         seen = await self._threads.run(self._load_statuses)
         for each in seen:
             if each.file not in self._share.files:
-                await self._store_change(each.file)
-        self._share = await notice.show(self._share, build_files_message(seen))
-        reach_point("slack.file_told")
+                await self._store_changed_file(each.file)
+        self._share = await notice.show_message(self._share, build_files_message(seen))
+        reach_fault_point("slack.file_told")
         if late is not None:
             raise late
-        if all(file.has_ended for file in self._share.files):
+        if all(file.is_finished for file in self._share.files):
             await self._end_share(ShareState.ENDED)
         else:
             soon = time.time() - self._share.created_at < _SOON
             await self._threads.run(self._store.requeue, self._share, _SOON_SECONDS if soon else _LATER_SECONDS)
 
-    async def _take_waiting_files(self, web: SlackWeb, workspace: Workspace) -> LeadlineError | None:
+    async def _process_waiting_files(self, web: SlackWeb, workspace: Workspace) -> LeadlineError | None:
         """Process all waiting files, even if some fail with a temporary error. Returns the last such error."""
         late: LeadlineError | None = None
         for file in self._share.files:
             if file.state is SharedFileState.WAITING and file.gone_at is None:
                 try:
-                    await self._store_change(await self._take_file(web, workspace, file))
+                    await self._store_changed_file(await self._process_file(web, workspace, file))
                 except (SlackUnavailableError, SlackBusyError, *TEMPORARY_ERRORS) as error:
                     late = error
-                    await self._store_change(replace(file, said=Failure(error.code, error.public_message[0])))
-                reach_point("slack.file_taken")
+                    await self._store_changed_file(replace(file, said=Failure(error.code, error.public_message[0])))
+                reach_fault_point("slack.file_taken")
         return late
 
-    async def _take_file(self, web: SlackWeb, workspace: Workspace, file: SharedFile) -> SharedFile:
+    async def _process_file(self, web: SlackWeb, workspace: Workspace, file: SharedFile) -> SharedFile:
         """Turn a file into a document or mark it as rejected. Raises temporary errors, for a retry by the next step."""
         try:
             described = (await web.call("files.info", file=file.file_id)).get("file") or {}
@@ -163,25 +171,25 @@ class _FileStep:
             remote = parse_remote_file(described, max_bytes=settings.max_upload_bytes)
             file = replace(file, name=remote.name)
             request, audience = await self._build_request(web, workspace, remote)
-            document_id = await self._fetches.run(self._receive_file, web, request, remote)
+            document_id = await self._fetches.run(self._upload_file, web, request, remote)
         except SlackRefusedError as error:
-            return _mark_refused(file, _build_unreadable_error(error))
+            return _build_refused_file(file, _build_unreadable_error(error))
         except StorageQuotaExceededError as error:  # Not retried, because waiting does not free storage.
-            return _mark_refused(file, error)
+            return _build_refused_file(file, error)
         except (SlackUnavailableError, SlackBusyError, *TEMPORARY_ERRORS) as error:
             if self._share.failures + 1 < _MAX_ATTEMPTS or isinstance(error, SlackBusyError):
                 raise
-            return _mark_refused(
+            return _build_refused_file(
                 file, FileRefusedError(f"It could not be fetched. {error.public_message[0]}", hint="Share it again.")
             )
         except CatalogUnavailableError:
             raise
         except LeadlineError as error:
-            return _mark_refused(file, error)
+            return _build_refused_file(file, error)
         return replace(file, state=SharedFileState.TAKEN, document_id=document_id, audience=audience, said=NO_FAILURE)
 
     async def _build_request(
-        self, web: SlackWeb, workspace: Workspace, remote: RemoteFile
+        self, web: SlackWeb, workspace: Workspace, remote_file: RemoteFile
     ) -> tuple[UploadRequest, Audience]:
         """Build the upload request for a file, and determine its audience.
 
@@ -189,17 +197,19 @@ class _FileStep:
         `FileRefusedError` if no one would be able to ask about the file.
         """
         shared = self._share.shared
-        sharer = await self._people.fetch_asker(web, workspace, shared.channel, shared.user_id)
+        sharer = await self._people.fetch_user_principal(web, workspace, shared.channel, shared.user_id)
         audience, readers, sender = await self._resolve_audience(web, workspace, sharer)
-        settings = await self._threads.run(self._served.slack.store.load_settings, shared.team_id, shared.channel)
+        settings = await self._threads.run(
+            self._served.slack.store.load_channel_settings, shared.team_id, shared.channel
+        )
         collection = settings.files_to or next(iter(settings.collections), self._served.settings.slack_collection)
         if not sender.collections.can_read(collection):
             raise FileRefusedError(_CLOSED.format(collection), hint=_OTHER_COLLECTION)
         request = UploadRequest(
             shared.tenant_id,
             collection,
-            remote.name,
-            declared_type=remote.media_type or None,
+            remote_file.name,
+            declared_type=remote_file.media_type or None,
             attributes={"source": "slack", "slack_channel": shared.channel},
             key_id=f"{SLACK_KEY_PREFIX}{shared.channel}",
             owner="" if sharer.user is None else sharer.owner,
@@ -219,7 +229,7 @@ class _FileStep:
             if not own:
                 raise _NOBODY
             return Audience.SHARER, own, sharer
-        everybody = await self._people.fetch_audience(web, workspace, shared.channel)
+        everybody = await self._people.fetch_channel_principal(web, workspace, shared.channel)
         described = (await web.call("conversations.info", channel=shared.channel)).get("channel") or {}
         if described.get("is_channel") and not described.get("is_private", True):
             return Audience.TENANT, None, everybody
@@ -227,22 +237,22 @@ class _FileStep:
         # guard: slack-private-channel-files
         return Audience.CHANNEL, own | {members}, everybody
 
-    def _receive_file(self, web: SlackWeb, request: UploadRequest, remote: RemoteFile) -> str:
+    def _upload_file(self, web: SlackWeb, request: UploadRequest, remote_file: RemoteFile) -> str:
         """Download a file from Slack, upload it like other documents, and return the document's id."""
         served = self._served
-        read = iter_blocks(remote, web.token, web.url, going_on=lambda: served.accepting)
+        read = iter_file_blocks(remote_file, web.token, web.url, should_continue=lambda: served.accepting)
         try:
-            with served.work.intake.receive(request) as upload:
+            with served.work.intake.receive_upload(request) as upload:
                 for block in read:
                     upload.write(block)
-                reach_point("slack.file_fetched")
+                reach_fault_point("slack.file_fetched")
                 document = upload.accept().document
         except UploadTooLargeError as error:
             raise build_too_large_error(error.detail) from error
         finally:
             read.close()
-        reach_point("slack.file_accepted")
-        served.work.doorbell.ring(JobKind.INGEST)
+        reach_fault_point("slack.file_accepted")
+        served.work.doorbell.notify(JobKind.INGEST)
         return document.id
 
     def _load_statuses(self) -> list[FileStatus]:
@@ -275,8 +285,8 @@ class _FileStep:
         """Delete the documents of files that were deleted in Slack, unless they must be kept."""
         for file in self._share.files:
             if file.gone_at is not None and file.state is not SharedFileState.GONE:
-                await self._store_change(await self._threads.run(self._delete_document, file))
-                reach_point("slack.file_deleted")
+                await self._store_changed_file(await self._threads.run(self._delete_document, file))
+                reach_fault_point("slack.file_deleted")
 
     def _delete_document(self, file: SharedFile) -> SharedFile:
         """Delete a file's document, unless it was also uploaded elsewhere or the file is still shared in Slack."""
@@ -294,24 +304,24 @@ class _FileStep:
                     deleted_file, said=Failure("", "Its document stays: it had been uploaded to Leadline before.")
                 )
             # guard: slack-document-still-shared
-            if self._store.is_used(file.document_id):
+            if self._store.is_shared_document(file.document_id):
                 return replace(
                     deleted_file, said=Failure("", "Its document stays: the same file is shared elsewhere too.")
                 )
             receipt = served.work.delete(tenant, file.document_id, None)
-            served.work.doorbell.ring(JobKind.COLLECT)
+            served.work.doorbell.notify(JobKind.COLLECT)
         except DocumentNotFoundError:
             return replace(deleted_file, said=Failure("", "Its document had been deleted before."), name="")
         detail = f"Its document and all that was made of it are deleted too. Receipt: {receipt.id}"
         return replace(deleted_file, said=Failure("deleted", detail), name="")
 
-    async def _store_change(self, file: SharedFile) -> None:
+    async def _store_changed_file(self, file: SharedFile) -> None:
         self._share = await self._threads.run(self._store.update_file, self._share, file)
 
-    async def _postpone(self, error: LeadlineError) -> None:
+    async def _postpone_step(self, error: LeadlineError) -> None:
         """Requeue the files for a later retry. After a day, give up unless a deletion is pending."""
         if time.time() - self._share.created_at > _GIVEN_UP_SECONDS and not any(
-            file.gone_at is not None and not file.has_ended for file in self._share.files
+            file.gone_at is not None and not file.is_finished for file in self._share.files
         ):
             await self._end_share(ShareState.GIVEN_UP, error.code)
             return
@@ -321,14 +331,14 @@ class _FileStep:
         log.warning("step for files postponed", code=error.code, error=str(error), seconds=pause)
         # If this fails, the lease expires and another process continues.
         with suppress(LeaseLostError, CatalogUnavailableError):
-            await self._threads.run(partial(self._store.requeue, self._share, pause, failed=True))
+            await self._threads.run(partial(self._store.requeue, self._share, pause, has_failed=True))
 
     async def _end_share(self, state: ShareState, error_code: str | None = None) -> None:
         with suppress(LeaseLostError, CatalogUnavailableError):
-            await self._threads.run(self._store.end, self._share, state, error_code)
+            await self._threads.run(self._store.end_share, self._share, state, error_code)
 
 
-def _mark_refused(file: SharedFile, error: LeadlineError) -> SharedFile:
+def _build_refused_file(file: SharedFile, error: LeadlineError) -> SharedFile:
     return replace(file, state=SharedFileState.REFUSED, said=Failure(error.code, *error.public_message))
 
 

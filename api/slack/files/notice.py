@@ -12,7 +12,7 @@ from api.http.threads import Threads
 from api.slack.errors import SlackError, SlackRefusedError, SlackUnavailableError
 from api.slack.replies.messages import SlackMessage
 from api.slack.web import SlackWeb
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.records import FileShare, Workspace
 
@@ -23,7 +23,7 @@ _CLOCK_SKEW_SECONDS = 60.0
 _UNCHANGEABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
 
 
-class Notice:
+class FilesNotice:
     """Posts and updates the reply. All methods may raise `SlackError` or `LeaseLostError`."""
 
     def __init__(self, web: SlackWeb, store: SlackFiles, workspace: Workspace, threads: Threads) -> None:
@@ -32,7 +32,7 @@ class Notice:
         self._workspace = workspace
         self._threads = threads
 
-    async def recover(self, share: FileShare) -> FileShare:
+    async def recover_reply(self, share: FileShare) -> FileShare:
         """Find and record the reply if a process died after posting it but before recording it."""
         if share.posting_since is None:
             return share
@@ -46,18 +46,20 @@ class Notice:
             include_all_metadata=True,
         )
         own_messages = [each["ts"] for each in found.get("messages", ()) if self._is_for_share(share, each)]
-        return await self._threads.run(self._store.record_posted, share, own_messages[0] if own_messages else None)
+        return await self._threads.run(
+            self._store.record_posted_status, share, own_messages[0] if own_messages else None
+        )
 
-    async def show(self, share: FileShare, message: SlackMessage) -> FileShare:
+    async def show_message(self, share: FileShare, message: SlackMessage) -> FileShare:
         """Post or update the reply, unless it already has this content."""
         digest = hashlib.sha256(json.dumps(message.blocks).encode()).hexdigest()
         if digest == share.shown:
             return share
-        if share.reply_ts is None or not await self._update(share, message):
-            share = await self._post(share, message)
-        return await self._threads.run(self._store.record_shown, share, digest)
+        if share.reply_ts is None or not await self._update_reply(share, message):
+            share = await self._post_reply(share, message)
+        return await self._threads.run(self._store.record_status_digest, share, digest)
 
-    async def _update(self, share: FileShare, message: SlackMessage) -> bool:
+    async def _update_reply(self, share: FileShare, message: SlackMessage) -> bool:
         """Update the reply. Returns False if it no longer exists or cannot be edited."""
         try:
             await self._web.call(
@@ -74,13 +76,13 @@ class Notice:
             return False
         return True
 
-    async def _post(self, share: FileShare, message: SlackMessage) -> FileShare:
+    async def _post_reply(self, share: FileShare, message: SlackMessage) -> FileShare:
         """Post the reply and record it.
 
         If Slack's response is lost, the next attempt checks whether the reply was posted.
         """
-        share = await self._threads.run(self._store.mark_posting, share)
-        reach_point("slack.file_posting")
+        share = await self._threads.run(self._store.mark_posting_started, share)
+        reach_fault_point("slack.file_posting")
         try:
             found = await self._web.call(
                 "chat.postMessage",
@@ -96,10 +98,10 @@ class Notice:
         except SlackUnavailableError:
             raise
         except SlackError:
-            await self._threads.run(self._store.record_posted, share, None)
+            await self._threads.run(self._store.record_posted_status, share, None)
             raise
-        reach_point("slack.file_posted")
-        return await self._threads.run(self._store.record_posted, share, str(found["ts"]))
+        reach_fault_point("slack.file_posted")
+        return await self._threads.run(self._store.record_posted_status, share, str(found["ts"]))
 
     def _is_for_share(self, share: FileShare, message: Mapping[str, Any]) -> bool:
         metadata = message.get("metadata") or {}

@@ -16,12 +16,12 @@ import structlog
 from api.admission.services import Services
 from api.answers.answer_work import start_run
 from api.answers.asking import CallerQuestion
-from api.answers.schemas import AnswerOut, QuestionIn, extract_cited_documents
+from api.answers.schemas import AnswerOut, QuestionIn, extract_cited_document_ids
 from api.http import sse
 from api.http.threads import Threads
 from api.slack.errors import SlackBusyError, SlackError, SlackRefusedError
-from api.slack.intake import cancel_run
-from api.slack.leases import LeasedWork
+from api.slack.intake import cancel_question_run
+from api.slack.leases import LeasedWorker
 from api.slack.people import People
 from api.slack.replies.live import LiveProgress
 from api.slack.replies.messages import SlackMessage, build_answer_messages, build_failure_message, build_stopped_message
@@ -32,7 +32,7 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import NEW_CONVERSATION
 from ingest.storage.answers.run_records import Run, RunState
 from ingest.storage.errors import CatalogUnavailableError, ConversationNotFoundError, LeadlineError, LeaseLostError
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.slack.records import QuestionState, SlackQuestion, Surface
 from rlm.errors import BudgetExhaustedError
 
@@ -51,21 +51,21 @@ _MAX_ATTEMPTS = 5
 _NOTHING_YET = "Its limits were met before there was anything to answer with."
 
 
-def build_answer_work(served: Services, people: People, open_web: OpenWeb) -> LeasedWork[SlackQuestion]:
+def build_answer_worker(services: Services, people: People, open_web: OpenWeb) -> LeasedWorker[SlackQuestion]:
     """Build the worker that answers all questions from Slack."""
     threads = Threads(_THREADS)
-    attempt = partial(_Delivery, served, people, open_web, threads)
-    return LeasedWork(served, served.slack.store, attempt, threads, at_once=_AT_ONCE)
+    attempt = partial(_AnswerAttempt, services, people, open_web, threads)
+    return LeasedWorker(services, services.slack.store, attempt, threads, max_concurrent=_AT_ONCE)
 
 
-class _Delivery:
+class _AnswerAttempt:
     """One attempt at answering a question."""
 
     def __init__(
-        self, served: Services, people: People, open_web: OpenWeb, threads: Threads, question: SlackQuestion
+        self, services: Services, people: People, open_web: OpenWeb, threads: Threads, question: SlackQuestion
     ) -> None:
-        self._served = served
-        self._store = served.slack.store
+        self._served = services
+        self._store = services.slack.store
         self._people = people
         self._open_web = open_web
         self._threads = threads
@@ -79,24 +79,24 @@ class _Delivery:
     async def execute(self) -> None:
         """Answer the question, pause it until a user decides, or requeue it for later. Does not raise."""
         try:
-            await self._answer()
+            await self._answer_question()
         except LeaseLostError:
             return
         except SlackRefusedError as error:
             log.warning("reply refused", reason=error.reason)
             await self._end_question(QuestionState.GIVEN_UP, error.reason)
         except (SlackError, CatalogUnavailableError) as error:
-            await self._postpone(error)
+            await self._postpone_question(error)
         except Exception:
             log.exception("answering failed")
-            await self._handle_fault()
+            await self._handle_unexpected_error()
 
     async def release(self) -> None:
         """Requeue the question, so that another process can claim it immediately."""
         with suppress(LeaseLostError, CatalogUnavailableError):
             await self._threads.run(self._store.requeue, self._current_question, 0.0)
 
-    async def _answer(self) -> None:
+    async def _answer_question(self) -> None:
         asked = self._question.asked
         workspace = await self._threads.run(self._store.find_workspace, asked.team_id)
         if workspace is None:
@@ -106,9 +106,9 @@ class _Delivery:
         channel = asked.channel
         if not asked.thread_ts:  # Questions from commands and buttons are answered in direct messages.
             channel = str((await web.call("conversations.open", users=asked.user_id))["channel"]["id"])
-        reach_point("slack.claimed")
+        reach_fault_point("slack.claimed")
         reply = self._reply = Reply(web, self._store, workspace, self._question, self._threads.run, channel)
-        await reply.recover()
+        await reply.recover_message()
         live = LiveProgress(reply)
         await live.start()
         readers = partial(self._people.fetch_principal, web, workspace, asked.channel, asked.user_id, asked.surface)
@@ -117,9 +117,9 @@ class _Delivery:
         try:
             run = await self._follow_run(live, await self._get_or_start_run(caller), readers)
             if run.state is RunState.PAUSED:
-                await self._pause(live, reply, run)
+                await self._pause_question(live, reply, run)
                 return
-            is_late = live.was_shown_for_long(run.ended_at)
+            is_late = live.exceeded_stream_duration(run.ended_at)
             # Someone may have joined the channel since the run started.
             # guard: slack-readers-before-reply
             caller = await readers()
@@ -132,21 +132,21 @@ class _Delivery:
             if isinstance(error, SlackError):
                 raise
             messages = [build_failure_message(*error.public_message, self._question.id)]
-        reach_point("slack.answered")
+        reach_fault_point("slack.answered")
         await live.end_stream()
         # After a long run, users are no longer watching, and Slack notifies them of new messages but not of edits.
-        await reply.finish(messages, anew=is_late)
-        reach_point("slack.finished")
+        await reply.finish_reply(messages, at_end=is_late)
+        reach_fault_point("slack.finished")
         await live.end_session()
         await self._end_question(QuestionState.ANSWERED)
 
-    async def _pause(self, live: LiveProgress, reply: Reply, run: Run) -> None:
+    async def _pause_question(self, progress: LiveProgress, reply: Reply, run: Run) -> None:
         """Ask in the thread how to continue a run that has reached its limits, and pause the question until then."""
-        reach_point("slack.run_paused")
-        await ask_for_decision(live, reply, run, wait_days=self._served.settings.retention.paused_days)
-        reach_point("slack.asked_what_to_do")
+        reach_fault_point("slack.run_paused")
+        await ask_for_decision(progress, reply, run, wait_days=self._served.settings.retention.paused_days)
+        reach_fault_point("slack.asked_what_to_do")
         await self._threads.run(self._store.pause, self._current_question)
-        reach_point("slack.paused")
+        reach_fault_point("slack.paused")
 
     async def _get_or_start_run(self, caller: Principal) -> Run:
         """Return the question's run, or start one if there is none. Concurrent processes start only one run."""
@@ -154,12 +154,12 @@ class _Delivery:
         if question.run_id is not None:
             return await self._threads.run(self._served.answers.runs.load_run, caller.tenant_id, question.run_id)
         run = await self._threads.run(self._start_run, caller)
-        reach_point("slack.run_begun")
+        reach_fault_point("slack.run_begun")
         self._set_question(await self._threads.run(self._store.record_run, self._current_question, run.id))
-        reach_point("slack.run_recorded")
+        reach_fault_point("slack.run_recorded")
         # Cancel the run if the question was stopped before the run existed.
-        if await self._threads.run(self._store.is_stopped, question):
-            await self._threads.run(cancel_run, self._served, self._current_question)
+        if await self._threads.run(self._store.is_question_stopped, question):
+            await self._threads.run(cancel_question_run, self._served, self._current_question)
         return run
 
     def _start_run(self, caller: Principal) -> Run:
@@ -176,7 +176,7 @@ class _Delivery:
         body = QuestionIn(
             question=question.asked.text,
             conversation=conversation,
-            collections=list(question.settings.asked_collections),
+            collections=list(question.settings.searched_collections),
             strategy=question.settings.strategy,
             confirm=question.asked.confirmed,
             background=True,
@@ -187,12 +187,14 @@ class _Delivery:
             self._store.record_conversation(question.asked, run.conversation_id)
         return run
 
-    async def _follow_run(self, live: LiveProgress, run: Run, readers: Callable[[], Awaitable[Principal]]) -> Run:
+    async def _follow_run(
+        self, progress: LiveProgress, run: Run, fetch_reader: Callable[[], Awaitable[Principal]]
+    ) -> Run:
         """Show the run's progress until it ends or pauses, and return the run."""
         seen, changed, checked_at = 0, asyncio.Event(), time.monotonic()
         if run.raised:
-            live.count_from(run.seconds)
-        with self._served.events.feed.watch(run.tenant_id, run.id, sse.build_waker(changed)):
+            progress.set_elapsed_seconds(run.seconds)
+        with self._served.events.feed.watch(run.tenant_id, run.id, sse.build_change_callback(changed)):
             while True:
                 changed.clear()
                 logged = await self._threads.run(
@@ -202,19 +204,19 @@ class _Delivery:
                 )
                 for event in logged:
                     seen = event.sequence
-                    live.show(event)
+                    progress.show_event(event)
                 run = await self._threads.run(self._served.answers.runs.load_run, run.tenant_id, run.id)
-                if (run.ended and len(logged) < _EVENTS_AT_ONCE) or (
+                if (run.has_ended and len(logged) < _EVENTS_AT_ONCE) or (
                     run.state is RunState.PAUSED and seen >= run.events
                 ):
                     return run
-                if live.shows_text and time.monotonic() - checked_at >= _READERS_SECONDS:
+                if progress.shows_text and time.monotonic() - checked_at >= _READERS_SECONDS:
                     checked_at = time.monotonic()
                     with suppress(SlackError):  # They are checked again later, and always before the reply.
                         # guard: slack-hide-from-newcomers
-                        if await self._is_withheld(run, await readers()):
-                            live.hide_contents()
-                await live.refresh(waits=run.state is RunState.QUEUED)
+                        if await self._is_withheld(run, await fetch_reader()):
+                            progress.hide_contents()
+                await progress.refresh_message(is_queued=run.state is RunState.QUEUED)
                 if not self._served.accepting:  # Poll until cancelled, because the process is stopping.
                     await asyncio.sleep(_POLL_SECONDS)
                 elif len(logged) < _EVENTS_AT_ONCE:
@@ -238,23 +240,25 @@ class _Delivery:
                 return [build_failure_message(_NOTHING_YET, "Ask again, or about less.", question.id)]
             may_go_ahead = failure.code == "confirmation_required"
             hint = "The button accepts that; or ask about less." if may_go_ahead else failure.hint
-            return [build_failure_message(failure.detail, hint, question.id, may_go_ahead=may_go_ahead)]
+            return [build_failure_message(failure.detail, hint, question.id, can_confirm=may_go_ahead)]
         if self._served.answers.runs.list_withheld_runs([run.id], caller.readers):
             hint = "Ask again: the answer is then made from what all who read it may see."
             return [build_failure_message("It rests on documents that not everybody here may see.", hint, question.id)]
-        document_ids = extract_cited_documents(run.answer)
+        document_ids = extract_cited_document_ids(run.answer)
         withheld = (
             self._served.answers.conversations.list_withheld_documents(document_ids, caller.readers)
             if document_ids
             else ()
         )
-        answer = AnswerOut.from_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=withheld)
+        answer = AnswerOut.from_body(
+            run.answer, identifier=run.id, conversation=run.conversation_id, deleted_documents=withheld
+        )
         in_public = question.asked.surface is Surface.CHANNEL
         base, text = self._served.settings.public_url, question.asked.text
         asked = None if question.asked.thread_ts else text
-        return build_answer_messages(answer, base, question.id, privately=in_public, asked=asked)
+        return build_answer_messages(answer, base, question.id, offer_private=in_public, question=asked)
 
-    async def _postpone(self, error: LeadlineError) -> None:
+    async def _postpone_question(self, error: LeadlineError) -> None:
         """Requeue the question for a later retry, or give up if it is more than a day old."""
         if time.time() - self._question.since > _GIVEN_UP_SECONDS:
             await self._end_question(QuestionState.GIVEN_UP, error.code)
@@ -267,20 +271,22 @@ class _Delivery:
         with suppress(LeaseLostError, CatalogUnavailableError):
             await self._threads.run(self._store.requeue, self._current_question, pause)
 
-    async def _handle_fault(self) -> None:
+    async def _handle_unexpected_error(self) -> None:
         """Retry the question after an unexpected error, or close it with an error message after several attempts."""
         if self._question.attempt < _MAX_ATTEMPTS:
-            await self._postpone(SlackError("unexpected error"))
+            await self._postpone_question(SlackError("unexpected error"))
             return
         hint = f"Say the number {self._question.id} to whoever runs this service."
         with suppress(Exception):
             assert self._reply is not None
-            await self._reply.finish([build_failure_message("Something went wrong here.", hint, self._question.id)])
+            await self._reply.finish_reply(
+                [build_failure_message("Something went wrong here.", hint, self._question.id)]
+            )
         await self._end_question(QuestionState.ANSWERED, "internal")
 
     async def _end_question(self, state: QuestionState, error_code: str | None = None) -> None:
         with suppress(LeaseLostError, CatalogUnavailableError):
-            await self._threads.run(self._store.end, self._current_question, state, error_code)
+            await self._threads.run(self._store.end_question, self._current_question, state, error_code)
 
     @property
     def _current_question(self) -> SlackQuestion:

@@ -14,12 +14,19 @@ import structlog
 
 from api.answers.rendering import escape_markdown, escape_mrkdwn
 from api.slack.errors import SlackBusyError, SlackError, SlackRefusedError, SlackUnavailableError
-from api.slack.replies.messages import SECTION_CHARS, Blocks, SlackMessage, build_context, build_section, split_mrkdwn
+from api.slack.replies.messages import (
+    SECTION_CHARS,
+    Blocks,
+    SlackMessage,
+    build_context_block,
+    build_section_block,
+    split_mrkdwn,
+)
 from api.slack.replies.reply import Reply
 from api.slack.replies.steps import Card, RunSteps, build_plan_block
 from api.slack.web import SlackWeb
 from ingest.storage.answers.run_records import RunEvent
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.slack.records import Surface
 
 log = structlog.get_logger(__name__)
@@ -70,10 +77,10 @@ class LiveProgress:
 
     async def start(self) -> None:
         """Show that the question is being answered, with Slack's stop button."""
-        await self._set_session("processing")
+        await self._set_session_state("processing")
         await self._set_status("is looking for the answer…")
 
-    def show(self, event: RunEvent) -> None:
+    def show_event(self, event: RunEvent) -> None:
         """Add the next event of the run to the displayed progress."""
         self._steps.add_event(event.kind, event.body)
         if event.kind == "paused":
@@ -82,9 +89,9 @@ class LiveProgress:
             text = str(event.body.get("text", ""))
             self._draft = self._draft + text if event.body.get("from") else text
 
-    def count_from(self, seconds: float) -> None:
-        """Set the elapsed time to `seconds`, to exclude the time for which the run was paused."""
-        self._asked_at = self._clock() - seconds
+    def set_elapsed_seconds(self, elapsed_seconds: float) -> None:
+        """Set the elapsed time to `elapsed_seconds`, to exclude the time for which the run was paused."""
+        self._asked_at = self._clock() - elapsed_seconds
 
     @property
     def shows_text(self) -> bool:
@@ -99,16 +106,16 @@ class LiveProgress:
         """The titles of the run's steps so far."""
         return [card.title for card in self._steps.build_cards()]
 
-    async def refresh(self, *, waits: bool = False) -> None:
+    async def refresh_message(self, *, is_queued: bool = False) -> None:
         """Show all changes since the last update, within Slack's rate limits.
 
-        `waits` indicates that the run is queued.
+        `is_queued` indicates that the run is queued.
         """
-        self._waits = waits
+        self._waits = is_queued
         if self._steps.status:
             await self._set_status(self._steps.status)
         now = self._clock()
-        view = self._build_view()
+        view = self._build_progress_view()
         pause = _UPDATE_SECONDS
         if self._is_streaming:
             pause = _CARDS_SECONDS if view[2] == self._sent[2] else _TEXT_SECONDS
@@ -118,10 +125,10 @@ class LiveProgress:
             return
         self._shown_at = now
         try:
-            await self._draw(*view)
+            await self._draw_progress(*view)
         except SlackRefusedError as error:
             log.info("progress not shown", reason=error.reason)
-            self._degrade()
+            self._simplify_display()
         except SlackBusyError as error:
             self._may_stream = False
             self._shown_at = now + error.seconds
@@ -140,7 +147,9 @@ class LiveProgress:
         # Complete all cards, because Slack shows incomplete cards as failed when their stream ends.
         # guard: slack-cards-completed
         done = (
-            [card.build_chunk(begins=False) for card in self._steps.build_cards(ended=True)] if self._has_cards else []
+            [card.build_chunk(is_first=False) for card in self._steps.build_cards(has_ended=True)]
+            if self._has_cards
+            else []
         )
         for chunks in [done, []] if done else [[]]:
             try:
@@ -152,16 +161,16 @@ class LiveProgress:
             break
         self._is_left = False
 
-    def was_shown_for_long(self, ended_at: float | None) -> bool:
+    def exceeded_stream_duration(self, ended_at: float | None) -> bool:
         """Return whether progress was shown for longer than `STREAM_SECONDS` until the run ended."""
         messages = self._reply.messages
         return bool(messages) and ended_at is not None and ended_at - float(messages[0]) > STREAM_SECONDS
 
     async def end_session(self) -> None:
         """Mark the thread's session as no longer processing, after the reply has been posted."""
-        await self._set_session("active")
+        await self._set_session_state("active")
 
-    def _degrade(self) -> None:
+    def _simplify_display(self) -> None:
         """Choose a simpler display after Slack rejects an update: first without cards, then without a stream.
 
         A stream that Slack refuses to extend is closed.
@@ -177,7 +186,7 @@ class LiveProgress:
     def _is_streaming(self) -> bool:
         return self._streamed_since is not None
 
-    def _build_view(self) -> tuple[str, list[Card], str]:
+    def _build_progress_view(self) -> tuple[str, list[Card], str]:
         """Build the title, the cards, and the draft up to its last complete word."""
         minutes = int(self._clock() - self._asked_at) // 60
         title = "Waiting to go on" if self._waits else "Looking for the answer"
@@ -187,7 +196,7 @@ class LiveProgress:
             return title, [replace(card, details="") for card in cards], ""
         return title, cards, self._draft[: max(self._draft.rfind(" "), self._draft.rfind("\n")) + 1]
 
-    async def _draw(self, title: str, cards: list[Card], draft: str) -> None:
+    async def _draw_progress(self, title: str, cards: list[Card], draft: str) -> None:
         if self._streamed_since is not None:
             # guard: slack-stream-time
             is_over = self._clock() - self._streamed_since >= STREAM_SECONDS
@@ -195,7 +204,7 @@ class LiveProgress:
             if (
                 is_over
                 or not draft.startswith(self._sent[2])
-                or self._sent_bytes + _count_bytes(chunks) > _STREAM_BYTES
+                or self._sent_bytes + _count_chunk_bytes(chunks) > _STREAM_BYTES
             ):
                 await self.end_stream()
             elif chunks:
@@ -203,12 +212,12 @@ class LiveProgress:
         if not self._is_streaming and self._reply.messages:
             if self._is_left:
                 await self.end_stream()
-            self._is_gone = not await self._reply.update(0, self._build_message(title, cards, draft))
+            self._is_gone = not await self._reply.update_message(0, self._build_message(title, cards, draft))
         elif not self._is_streaming and (draft or self._has_cards):
             if self._may_stream:
                 await self._start_stream(title, cards, draft)
             elif self._clock() - self._asked_at >= CARDS_AFTER_SECONDS:
-                await self._reply.post(self._build_message(title, cards, draft), 0)
+                await self._reply.post_message(self._build_message(title, cards, draft), 0)
         self._sent = (title, cards, draft)
 
     def _build_chunks(self, title: str, cards: list[Card], draft: str) -> list[dict[str, Any]]:
@@ -218,7 +227,7 @@ class LiveProgress:
             shown_cards = {card.id: card for card in self._sent[1]}
             chunks += [{"type": "plan_update", "title": title}] if title != self._sent[0] else []
             chunks += [
-                card.build_chunk(begins=card.id not in shown_cards)
+                card.build_chunk(is_first=card.id not in shown_cards)
                 for card in cards
                 if card != shown_cards.get(card.id)
             ]
@@ -231,19 +240,19 @@ class LiveProgress:
         if asked.surface is Surface.DIRECT:
             recipient = {}
         chunks = self._build_chunks(title, cards, draft)
-        if _count_bytes(chunks) > _STREAM_BYTES:
+        if _count_chunk_bytes(chunks) > _STREAM_BYTES:
             self._may_stream = False
             return
-        await self._reply.post_once("chat.startStream", **self._build_content(chunks), **recipient)
-        self._streamed_since, self._sent_bytes = self._clock(), _count_bytes(chunks)
+        await self._reply.post_message_once("chat.startStream", **self._build_content_arguments(chunks), **recipient)
+        self._streamed_since, self._sent_bytes = self._clock(), _count_chunk_bytes(chunks)
 
     async def _append_to_stream(self, chunks: list[dict[str, Any]]) -> None:
         about = {"channel": self._reply.channel, "ts": self._reply.messages[0]}
-        await self._web.call("chat.appendStream", **about, **self._build_content(chunks))
-        self._sent_bytes += _count_bytes(chunks)
-        reach_point("slack.streaming")
+        await self._web.call("chat.appendStream", **about, **self._build_content_arguments(chunks))
+        self._sent_bytes += _count_chunk_bytes(chunks)
+        reach_fault_point("slack.streaming")
 
-    def _build_content(self, chunks: list[dict[str, Any]]) -> dict[str, Any]:
+    def _build_content_arguments(self, chunks: list[dict[str, Any]]) -> dict[str, Any]:
         """Build the method arguments for these chunks: as chunks if there are cards, otherwise as text.
 
         Mixing chunks and text in a stream fails with `streaming_mode_mismatch`.
@@ -254,11 +263,13 @@ class LiveProgress:
 
     def _build_message(self, title: str, cards: list[Card], draft: str) -> SlackMessage:
         """Build an ordinary message with the complete view, omitting the beginning of a long draft."""
-        blocks: Blocks = [build_plan_block(title, cards)] if cards and self._has_cards else [build_context(f"{title}.")]
+        blocks: Blocks = (
+            [build_plan_block(title, cards)] if cards and self._has_cards else [build_context_block(f"{title}.")]
+        )
         tail = draft.encode()[-_DRAFT_BYTES:].decode(errors="ignore")
         mark = "…" if len(tail) < len(draft) else ""
         blocks += (
-            [build_section(piece) for piece in split_mrkdwn(mark + escape_mrkdwn(tail), SECTION_CHARS)]
+            [build_section_block(piece) for piece in split_mrkdwn(mark + escape_mrkdwn(tail), SECTION_CHARS)]
             if tail.strip()
             else []
         )
@@ -272,31 +283,31 @@ class LiveProgress:
         if text == self._status and self._clock() - self._status_at < _STATUS_SECONDS:
             return
         self._status, self._status_at = text, self._clock()
-        await _call_quietly(
+        await _call_ignoring_errors(
             self._web, "assistant.threads.setStatus", self._reply.channel, self._reply.thread_ts, status=text
         )
 
-    async def _set_session(self, status: str) -> None:
+    async def _set_session_state(self, status: str) -> None:
         """Set the state of the thread's session, with the question as its title."""
         if self._reply.thread_ts:
             asked = self._reply.question.asked
             about = {"title": asked.text[:_TITLE_CHARS], "initiator_user_id": asked.user_id}
-            await set_session(self._web, self._reply.channel, self._reply.thread_ts, status, **about)
+            await set_session_state(self._web, self._reply.channel, self._reply.thread_ts, status, **about)
 
 
-async def set_session(web: SlackWeb, channel: str, thread_ts: str, status: str, **about: str) -> None:
+async def set_session_state(web: SlackWeb, channel: str, thread_ts: str, status: str, **fields: str) -> None:
     """Set the state of a thread's session, which controls Slack's stop button. Failures are ignored."""
-    await _call_quietly(web, "agents.sessions.setStatus", channel, thread_ts, status=status, **about)
+    await _call_ignoring_errors(web, "agents.sessions.setStatus", channel, thread_ts, status=status, **fields)
 
 
-async def _call_quietly(web: SlackWeb, method: str, channel: str, thread_ts: str, **body: str) -> None:
+async def _call_ignoring_errors(web: SlackWeb, method: str, channel: str, thread_ts: str, **arguments: str) -> None:
     try:
-        await web.call(method, channel_id=channel, thread_ts=thread_ts, **body)
+        await web.call(method, channel_id=channel, thread_ts=thread_ts, **arguments)
     except SlackError as error:
         log.debug("session state not set", method=method, error=str(error))
 
 
-def _count_bytes(chunks: list[dict[str, Any]]) -> int:
+def _count_chunk_bytes(chunks: list[dict[str, Any]]) -> int:
     """Return the size of these chunks in a streamed message, in bytes. The details of cards count twice."""
     return sum(
         len(str(value).encode()) * (2 if key == "details" else 1)

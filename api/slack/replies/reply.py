@@ -14,7 +14,7 @@ import structlog
 from api.slack.errors import SlackError, SlackRefusedError, SlackUnavailableError
 from api.slack.replies.messages import SlackMessage, build_moved_message, simplify_message
 from api.slack.web import SlackWeb
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.slack.records import SlackQuestion, Workspace
 from ingest.storage.slack.store import SlackStore
 
@@ -41,14 +41,14 @@ class Reply:
         store: SlackStore,
         workspace: Workspace,
         question: SlackQuestion,
-        in_thread: InThread,
+        run_in_thread: InThread,
         channel: str,
     ) -> None:
         self.web = web
         self._store = store
         self._workspace = workspace
         self.question = question
-        self._in_thread = in_thread
+        self._in_thread = run_in_thread
         self.channel = channel
         self.thread_ts = question.asked.thread_ts
 
@@ -57,7 +57,7 @@ class Reply:
         """The timestamps by which Slack identifies the posted messages, in order."""
         return self.question.posted.messages
 
-    async def recover(self) -> None:
+    async def recover_message(self) -> None:
         """Find and record a message if a process died after posting it but before recording it."""
         since = self.question.posted.since
         if since is None:
@@ -70,32 +70,32 @@ class Reply:
             limit=15,
             include_all_metadata=True,
         )
-        own_messages = [each for each in found.get("messages", ()) if self._is_mine(each)]
+        own_messages = [each for each in found.get("messages", ()) if self._is_own_message(each)]
         await self._record_messages((*self.messages, *(str(each["ts"]) for each in own_messages[:1])))
 
-    async def finish(self, messages: Sequence[SlackMessage], *, anew: bool = False) -> None:
-        """Replace everything shown so far with the complete reply. With `anew`, post it at the end of the thread.
+    async def finish_reply(self, messages: Sequence[SlackMessage], *, at_end: bool = False) -> None:
+        """Replace everything shown so far with the complete reply. With `at_end`, post it at the end of the thread.
 
         If a user has deleted one of the messages in Slack, that message and all later ones are posted again.
         """
-        if anew:
+        if at_end:
             await self._delete_messages_from(0)
         for number, message in enumerate(messages):
             if number < len(self.messages):
-                if await self.update(number, message):
+                if await self.update_message(number, message):
                     continue
                 # guard: slack-deleted-reposted
                 await self._delete_messages_from(number)
             await self._post_or_simplify(message, number)
         await self._delete_messages_from(len(messages))
 
-    async def post_once(self, method: str, **body: Any) -> None:  # noqa: ANN401 - JSON
+    async def post_message_once(self, method: str, **body: Any) -> None:  # noqa: ANN401 - JSON
         """Post a message and record it.
 
         If Slack's response is lost, the next attempt checks whether the message was posted.
         """
-        self.question = await self._in_thread(self._store.mark_posting, self.question)
-        reach_point("slack.posting")
+        self.question = await self._in_thread(self._store.mark_posting_started, self.question)
+        reach_fault_point("slack.posting")
         try:
             found = await self.web.call(method, channel=self.channel, **self._thread_arguments, **body)
         except SlackUnavailableError:
@@ -103,13 +103,17 @@ class Reply:
         except SlackError:
             await self._record_messages(self.messages)
             raise
-        reach_point("slack.sent")
+        reach_fault_point("slack.sent")
         await self._record_messages((*self.messages, str(found["ts"])))
-        reach_point("slack.posted")
+        reach_fault_point("slack.posted")
 
-    async def update(self, number: int, message: SlackMessage) -> bool:
+    async def update_message(self, message_index: int, message: SlackMessage) -> bool:
         """Update a message. Returns False if it no longer exists or cannot be edited."""
-        about = {"channel": self.channel, "ts": self.messages[number], "metadata": self._build_metadata(number)}
+        about = {
+            "channel": self.channel,
+            "ts": self.messages[message_index],
+            "metadata": self._build_metadata(message_index),
+        }
         try:
             try:
                 await self.web.call("chat.update", blocks=message.blocks, text=message.text, **about)
@@ -125,53 +129,53 @@ class Reply:
             return False
         return True
 
-    async def post(self, message: SlackMessage, number: int) -> None:
+    async def post_message(self, message: SlackMessage, message_index: int) -> None:
         """Post a message, without simplifying its blocks if Slack rejects them."""
-        await self.post_once(
+        await self.post_message_once(
             "chat.postMessage",
             blocks=message.blocks,
             text=message.text,
-            metadata=self._build_metadata(number),
+            metadata=self._build_metadata(message_index),
             unfurl_links=False,
             unfurl_media=False,
         )
 
-    async def _post_or_simplify(self, message: SlackMessage, number: int) -> None:
+    async def _post_or_simplify(self, message: SlackMessage, message_index: int) -> None:
         try:
-            await self.post(message, number)
+            await self.post_message(message, message_index)
         except SlackRefusedError as error:
             if error.reason not in _BLOCK_ERRORS:
                 raise
             log.warning("blocks refused, using simpler ones", reason=error.reason)
             # guard: slack-plainer-blocks
-            await self.post(simplify_message(message), number)
+            await self.post_message(simplify_message(message), message_index)
 
-    async def _delete_messages_from(self, number: int) -> None:
-        """Delete all messages from `number` on, or replace their text with a pointer to the reply if that fails."""
-        for ts in self.messages[number:]:
+    async def _delete_messages_from(self, first_index: int) -> None:
+        """Delete the messages from `first_index` on, or replace their text by a pointer to the reply if that fails."""
+        for ts in self.messages[first_index:]:
             try:
                 await self.web.call("chat.delete", channel=self.channel, ts=ts)
             except SlackRefusedError as error:
                 log.info("message not deleted", reason=error.reason)
                 moved = build_moved_message()
                 with suppress(SlackRefusedError):  # A user has already deleted the message.
-                    about = {"channel": self.channel, "ts": ts, "metadata": self._build_metadata(number)}
+                    about = {"channel": self.channel, "ts": ts, "metadata": self._build_metadata(first_index)}
                     await self.web.call("chat.update", blocks=moved.blocks, text=moved.text, **about)
-        if len(self.messages) > number:
-            reach_point("slack.removed")
-            await self._record_messages(self.messages[:number])
+        if len(self.messages) > first_index:
+            reach_fault_point("slack.removed")
+            await self._record_messages(self.messages[:first_index])
 
     async def _record_messages(self, messages: tuple[str, ...]) -> None:
-        self.question = await self._in_thread(self._store.record_posted, self.question, messages)
+        self.question = await self._in_thread(self._store.record_posted_messages, self.question, messages)
 
     @property
     def _thread_arguments(self) -> dict[str, str]:
         return {"thread_ts": self.thread_ts} if self.thread_ts else {}
 
-    def _build_metadata(self, number: int) -> dict[str, Any]:
-        return {"event_type": EVENT_TYPE, "event_payload": {"question": self.question.id, "part": number}}
+    def _build_metadata(self, message_index: int) -> dict[str, Any]:
+        return {"event_type": EVENT_TYPE, "event_payload": {"question": self.question.id, "part": message_index}}
 
-    def _is_mine(self, message: dict[str, Any]) -> bool:
+    def _is_own_message(self, message: dict[str, Any]) -> bool:
         """Return whether `message` is an unrecorded bot message that replies to this question.
 
         Bot messages without metadata count too, because streams have no metadata.

@@ -40,10 +40,10 @@ class Card:
     def state(self) -> str:
         return "complete" if self.is_done else "in_progress"
 
-    def build_chunk(self, *, begins: bool) -> dict[str, Any]:
-        """Build the stream chunk for the card, with its details only if the card `begins`."""
+    def build_chunk(self, *, is_first: bool) -> dict[str, Any]:
+        """Build the stream chunk for the card, with its details only if the card `is_first`."""
         chunk = {"type": "task_update", "id": self.id, "title": self.title, "status": self.state}
-        return {**chunk, "details": self.details} if begins and self.details else chunk
+        return {**chunk, "details": self.details} if is_first and self.details else chunk
 
     def build_block(self) -> dict[str, Any]:
         block: dict[str, Any] = {
@@ -101,18 +101,19 @@ class RunSteps:
                     "check", f"Check {_format_count(int(body.get('sentences', 0)), 'sentence')} against the sources"
                 )
 
-    def build_cards(self, *, ended: bool = False) -> list[Card]:
+    def build_cards(self, *, has_ended: bool = False) -> list[Card]:
         """Build the cards, in the order in which the steps started."""
         return [
-            Card(key, title, details, ended or key != self._current) for key, (title, details) in self._cards.items()
+            Card(key, title, details, has_ended or key != self._current)
+            for key, (title, details) in self._cards.items()
         ]
 
-    def _add_progress(self, step: str, done: int, total: int) -> None:
+    def _add_progress(self, step: str, done_count: int, total: int) -> None:
         if step == "cells":
-            self._cell = done
+            self._cell = done_count
             self._update_work_card()
         else:
-            self._show_step(f"rows: {step}", f"{step}: {done:,} of {total:,}")
+            self._show_step(f"rows: {step}", f"{step}: {done_count:,} of {total:,}")
 
     def _add_decision(self, strategy: str, estimate: str) -> None:
         self._is_recursive = strategy == "recursive"
@@ -138,7 +139,7 @@ class RunSteps:
         if key not in self._cards and len(self._cards) >= MAX_STEPS:
             key = list(self._cards)[-1]
         known = self._cards.get(key, ("", ""))[1]
-        self._cards[key] = (_shorten(title, TITLE_CHARS), known or _shorten(details, DETAILS_CHARS))
+        self._cards[key] = (_shorten_line(title, TITLE_CHARS), known or _shorten_line(details, DETAILS_CHARS))
         self._current = key
 
 
@@ -161,7 +162,7 @@ def _format_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _shorten(text: str, most: int) -> str:
-    """Convert a string to one neutralized line of at most `most` characters."""
+def _shorten_line(text: str, max_chars: int) -> str:
+    """Convert a string to one neutralized line of at most `max_chars` characters."""
     words = " ".join(text.split())
-    return escape_markdown(words if len(words) <= most else words[: most - 1].rstrip() + "…")
+    return escape_markdown(words if len(words) <= max_chars else words[: max_chars - 1].rstrip() + "…")

@@ -13,15 +13,15 @@ from api.slack.replies.messages import (
     SECTION_CHARS,
     Blocks,
     SlackMessage,
-    build_asked_line,
     build_button,
-    build_context,
-    build_section,
+    build_context_block,
+    build_question_line,
+    build_section_block,
 )
 from api.slack.replies.reply import Reply
 from ingest.storage.answers.run_records import Run, RunState
 from ingest.storage.errors import LeadlineError, RunNotFoundError, RunStateError
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.quotas.records import NANODOLLARS
 from ingest.storage.slack.records import SlackQuestion
 from rlm.estimates import format_limits
@@ -45,25 +45,25 @@ def compute_extra_limits(run: Run) -> Limits:
     return Limits(**allowed)
 
 
-async def ask_for_decision(live: LiveProgress, reply: Reply, run: Run, *, wait_days: float) -> None:
+async def ask_for_decision(progress: LiveProgress, reply: Reply, run: Run, *, wait_days: float) -> None:
     """Replace the progress in the thread with a message that asks how to continue. Raises `SlackError`."""
-    await live.end_stream()
+    await progress.end_stream()
     asked, question_id = reply.question.asked, reply.question.id
-    until = live.paused_at + wait_days * 24 * 3600.0
+    until = progress.paused_at + wait_days * 24 * 3600.0
     message = build_waiting_message(
-        question_id, run, live.done_titles, until, asked=None if asked.thread_ts else asked.text
+        question_id, run, progress.done_titles, until, question=None if asked.thread_ts else asked.text
     )
-    await reply.finish([message], anew=live.was_shown_for_long(live.paused_at))
-    await live.end_session()
+    await reply.finish_reply([message], at_end=progress.exceeded_stream_duration(progress.paused_at))
+    await progress.end_session()
 
 
 def build_waiting_message(
-    question_id: str, run: Run, done: Sequence[str], until: float, *, asked: str | None = None
+    question_id: str, run: Run, done_steps: Sequence[str], deadline: float, *, question: str | None = None
 ) -> SlackMessage:
-    """Build the message that asks how to continue, with the steps `done`, the usage, and the effect of each button.
+    """Build the message that asks how to continue, with the completed steps, the usage, and the effect of each button.
 
-    Without a decision, the run ends at the Unix time `until`. Pass the question as `asked` if no message above shows
-    it.
+    Without a decision, the run ends at the Unix time `deadline`. Pass the question as `question` if no message above
+    shows it.
     """
     met = _LIMITS.get(str((run.progress or {}).get("resource")), "tokens")
     minutes = int(run.seconds / 60)
@@ -71,15 +71,17 @@ def build_waiting_message(
     used = [duration, f"{run.spent.calls:,} call{'' if run.spent.calls == 1 else 's'} of the language model"]
     if run.spent.nanodollars:
         used.append(f"${run.spent.nanodollars / NANODOLLARS:.2f}")
-    steps = [f"• {escape_mrkdwn(title)}" for title in done]
+    steps = [f"• {escape_mrkdwn(title)}" for title in done_steps]
     text = f"*There is no answer yet, and the limit of {met} is met.*\nUsed so far: {', '.join(used)}."
     more = format_limits(compute_extra_limits(run))
     cost = " It may cost as much again." if run.spent.nanodollars else ""
-    blocks: Blocks = [build_asked_line(asked)] if asked is not None else []
-    blocks.append(build_section("\n".join([text, *steps])[:SECTION_CHARS]))
-    blocks.append(build_context(f"“Go on” allows as much again: {more[:1].lower()}{more[1:]}{cost}"))
+    blocks: Blocks = [build_question_line(question)] if question is not None else []
+    blocks.append(build_section_block("\n".join([text, *steps])[:SECTION_CHARS]))
+    blocks.append(build_context_block(f"“Go on” allows as much again: {more[:1].lower()}{more[1:]}{cost}"))
     blocks.append(
-        build_context(f"If nobody decides until {_format_instant(until)}, you get an answer from what there is.")
+        build_context_block(
+            f"If nobody decides until {_format_reader_time(deadline)}, you get an answer from what there is."
+        )
     )
     value = f"{question_id}:{len(run.raised)}"
     buttons = [
@@ -92,24 +94,24 @@ def build_waiting_message(
     )
 
 
-def _format_instant(at: float) -> str:
+def _format_reader_time(timestamp: float) -> str:
     """Format a Unix time so that Slack shows it in each reader's time zone."""
-    plain = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
-    return f"<!date^{int(at)}^{{date_long_pretty}}, {{time}}|{plain}>"
+    plain = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(timestamp))
+    return f"<!date^{int(timestamp)}^{{date_long_pretty}}, {{time}}|{plain}>"
 
 
 class Decisions:
     """Carries out the decisions that users make with buttons. Calls `wake` when a question can continue."""
 
-    def __init__(self, served: Services, wake: Callable[[], None]) -> None:
-        self._served = served
+    def __init__(self, services: Services, wake: Callable[[], None]) -> None:
+        self._served = services
         self._wake = wake
 
-    def decide(self, action: str, question: SlackQuestion | None, raises: int, user_id: str) -> str | None:
+    def apply_decision(self, action: str, question: SlackQuestion | None, raise_count: int, user_id: str) -> str | None:
         """Carry out a decision. If it has no effect, return a message for the user who pressed the button.
 
-        `raises` is the number of times the run's budget had been raised when the button was shown, so that each button
-        works only once.
+        `raise_count` is the number of times the run's budget had been raised when the button was shown, so that each
+        button works only once.
         """
         if question is None or question.run_id is None:
             return _GONE
@@ -119,9 +121,9 @@ class Decisions:
         try:
             run = self._served.answers.runs.load_run(question.asked.tenant_id, question.run_id)
             # guard: slack-button-of-this-pause
-            if run.state is not RunState.PAUSED or len(run.raised) != raises:
-                return _ENDED if run.ended else _ALREADY_DECIDED
-            self._carry_out(action, run)
+            if run.state is not RunState.PAUSED or len(run.raised) != raise_count:
+                return _ENDED if run.has_ended else _ALREADY_DECIDED
+            self._apply_action(action, run)
         except RunNotFoundError:
             return _GONE
         except RunStateError:  # Another user has just decided.
@@ -129,11 +131,11 @@ class Decisions:
         except LeadlineError as error:
             return escape_mrkdwn(" ".join(error.public_message).strip())
         log.info("decision carried out", action=action, question=question.id, run=run.id, user=user_id)
-        reach_point("slack.decided")
+        reach_fault_point("slack.decided")
         self._wake()
         return None
 
-    def _carry_out(self, action: str, run: Run) -> None:
+    def _apply_action(self, action: str, run: Run) -> None:
         if action == GO_ON:
             raise_budget(self._served, run, compute_extra_limits(run))
         elif action == FINISH:

@@ -29,16 +29,16 @@ from pathlib import Path
 from typing import Any
 
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError
-from ingest.parsing.isolation.confinement import ALL_CONFINEMENTS, confine, set_parent_death_signal
+from ingest.parsing.isolation.confinement import ALL_CONFINEMENTS, confine_process, set_parent_death_signal
 from ingest.parsing.isolation.handover import RECOGNITION_NEEDED, build_text_limit_error, write_document
 from ingest.parsing.isolation.progress import ProgressFile, set_progress_file
-from ingest.parsing.ocr.allowance import RecognitionNeeded, set_allowance
-from ingest.parsing.page_images import draw_page
+from ingest.parsing.ocr.allowance import RecognitionNeededError, set_picture_allowance
+from ingest.parsing.page_images import render_page_image
 from ingest.parsing.page_limit import set_page_limit
 from ingest.parsing.registry import ParserFunction, find_document_tables, get_parser
 from ingest.parsing.table_files import write_tables
 from ingest.parsing.tables import FoundTable, build_table_spans
-from ingest.parsing.types import NO_ROOM, EntryRoom, Isolation, ParsedDocument, ParserLimits
+from ingest.parsing.types import NO_ENTRIES, EntryLimits, Isolation, ParsedDocument, ParserLimits
 from ingest.storage.errors import LeadlineError, StorageFullError
 from ingest.storage.texts.layout import Omission, OmissionKind
 
@@ -66,7 +66,7 @@ _PARENT_CHECK_SECONDS = 1.0
 _EXIT_POLL_SECONDS = 0.002
 
 
-def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = get_parser) -> None:
+def main(find_parser: Callable[[str, EntryLimits], ParserFunction] = get_parser) -> None:
     """Serve requests until the parent closes the pipe or exits."""
     requests, answers = os.dup(0), os.dup(1)
     # Replace standard input and output, so that libraries cannot read requests or print into responses.
@@ -76,15 +76,15 @@ def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = get_parser) -
     _ignore_system_media_types()
     _warm_up()
     parent = os.getppid()
-    _send_answer(answers, {"id": 0, **_probe_confinement(parent, (requests, answers))})
+    _send_response(answers, {"id": 0, **_probe_confinement(parent, (requests, answers))})
     for line in _iter_requests(requests, parent):
         request = json.loads(line)
 
         def parse(request: dict[str, Any] = request) -> str:
-            return json.dumps(_answer_confined(request, find_parser))
+            return json.dumps(_run_confined_request(request, find_parser))
 
-        status, message = _run_in_process(parse, parent, (requests, answers))
-        _send_answer(answers, {"id": request["id"], "status": status, "said": message})
+        status, message = _run_in_forked_process(parse, parent, (requests, answers))
+        _send_response(answers, {"id": request["id"], "status": status, "said": message})
 
 
 def _ignore_system_media_types() -> None:
@@ -109,16 +109,16 @@ def _warm_up() -> None:
     gc.freeze()
 
 
-def _send_answer(answers: int, answer: dict[str, Any]) -> None:
-    os.write(answers, f"{json.dumps(answer)}\n".encode())
+def _send_response(response_fd: int, response: dict[str, Any]) -> None:
+    os.write(response_fd, f"{json.dumps(response)}\n".encode())
 
 
-def _iter_requests(requests: int, parent: int) -> Iterator[bytes]:
+def _iter_requests(request_fd: int, parent_pid: int) -> Iterator[bytes]:
     held = b""
-    while os.getppid() == parent:
-        if not select.select([requests], [], [], _PARENT_CHECK_SECONDS)[0]:
+    while os.getppid() == parent_pid:
+        if not select.select([request_fd], [], [], _PARENT_CHECK_SECONDS)[0]:
             continue
-        block = os.read(requests, 65_536)
+        block = os.read(request_fd, 65_536)
         if not block:
             return
         held += block
@@ -127,14 +127,16 @@ def _iter_requests(requests: int, parent: int) -> Iterator[bytes]:
             yield line
 
 
-def _probe_confinement(parent: int, ours: tuple[int, ...]) -> dict[str, Any]:
+def _probe_confinement(parent_pid: int, inherited_fds: tuple[int, ...]) -> dict[str, Any]:
     """Test in a separate process which confinement mechanisms are available."""
-    _, message = _run_in_process(lambda: json.dumps(confine(None, Path.cwd())), parent, ours)
+    _, message = _run_in_forked_process(
+        lambda: json.dumps(confine_process(None, Path.cwd())), parent_pid, inherited_fds
+    )
     return {"confined": json.loads(message or "[]")}
 
 
-def _run_in_process(work: Callable[[], str], parent: int, ours: tuple[int, ...]) -> tuple[int, str]:
-    """Run `work` in a forked process. Return its exit status (negative for a signal) and the result of `work`."""
+def _run_in_forked_process(task: Callable[[], str], parent_pid: int, inherited_fds: tuple[int, ...]) -> tuple[int, str]:
+    """Run `task` in a forked process. Return its exit status (negative for a signal) and the result of `task`."""
     reading, writing = os.pipe()
     own, pid = os.getpid(), os.fork()
     if pid == 0:
@@ -142,55 +144,55 @@ def _run_in_process(work: Callable[[], str], parent: int, ours: tuple[int, ...])
             set_parent_death_signal()
             if os.getppid() != own:  # The parent exited before the signal was set.
                 os._exit(1)
-            for descriptor in (reading, *ours):
+            for descriptor in (reading, *inherited_fds):
                 os.close(descriptor)
-            os.write(writing, work().encode())
+            os.write(writing, task().encode())
         finally:
             os._exit(0)
     os.close(writing)
     try:
-        return _wait_for_exit(pid, reading, parent)
+        return _wait_for_exit(pid, reading, parent_pid)
     finally:
         os.close(reading)
 
 
-def _wait_for_exit(pid: int, reading: int, parent: int) -> tuple[int, str]:
+def _wait_for_exit(pid: int, pipe_fd: int, parent_pid: int) -> tuple[int, str]:
     message, open_ = b"", True
     while True:
         wait = _PARENT_CHECK_SECONDS if open_ else _EXIT_POLL_SECONDS
-        if select.select([reading] if open_ else [], [], [], wait)[0]:
-            block = os.read(reading, _MAX_MESSAGE_BYTES)
+        if select.select([pipe_fd] if open_ else [], [], [], wait)[0]:
+            block = os.read(pipe_fd, _MAX_MESSAGE_BYTES)
             message, open_ = message + block if len(message) < _MAX_MESSAGE_BYTES else message, bool(block)
         found, status = os.waitpid(pid, os.WNOHANG)
         if found and not open_:
             return os.waitstatus_to_exitcode(status), message[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
         if found:  # Read the output that the process wrote before it exited.
-            message += _read_rest(reading)
+            message += _read_remaining_output(pipe_fd)
             return os.waitstatus_to_exitcode(status), message[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")
-        if os.getppid() != parent:
+        if os.getppid() != parent_pid:
             os._exit(1)  # When the child exits, the kernel kills the document's process.
 
 
-def _read_rest(reading: int) -> bytes:
-    os.set_blocking(reading, False)
+def _read_remaining_output(pipe_fd: int) -> bytes:
+    os.set_blocking(pipe_fd, False)
     with suppress(BlockingIOError):
-        return os.read(reading, _MAX_MESSAGE_BYTES)
+        return os.read(pipe_fd, _MAX_MESSAGE_BYTES)
     return b""
 
 
-def _answer_confined(
-    request: dict[str, Any], find_parser: Callable[[str, EntryRoom], ParserFunction]
+def _run_confined_request(
+    request: dict[str, Any], find_parser: Callable[[str, EntryLimits], ParserFunction]
 ) -> dict[str, str]:
     path, folder, limits = Path(request["path"]), Path(request["folder"]), ParserLimits(**request["limits"])
     os.chdir(folder)
     limit_resources(limits)
-    done = confine(path, folder, hardware=limits.threads)
+    done = confine_process(path, folder, allow_hardware=limits.threads)
     if request["isolation"] == Isolation.REQUIRE and done != ALL_CONFINEMENTS:
         raise RuntimeError("a confinement mechanism that was available at startup has failed")
     if "page" in request:
-        drawing = partial(draw_page, path, request["media_type"], request["page"], request["width"])
-        return _catch_failure(drawing, limits)
-    room = EntryRoom(**request["room"]) if request.get("room") else NO_ROOM
+        drawing = partial(render_page_image, path, request["media_type"], request["page"], request["width"])
+        return _run_and_describe_error(drawing, limits)
+    room = EntryLimits(**request["room"]) if request.get("room") else NO_ENTRIES
     set_progress_file(ProgressFile(folder))
     return parse_into_folder(path, request["media_type"], folder, limits, lambda kind: find_parser(kind, room))
 
@@ -201,8 +203,8 @@ def parse_into_folder(
     """Parse one document into its folder. Return the error's code, detail and hint, or an empty dict on success."""
     set_page_limit(limits.pages)
     if limits.threads:
-        set_allowance(limits.ocr_pages)
-    too_late = _build_lateness_check(limits)
+        set_picture_allowance(limits.ocr_pages)
+    too_late = _build_deadline_check(limits)
 
     def parse() -> None:
         # guard: oversized-source
@@ -213,17 +215,17 @@ def parse_into_folder(
         if not any(map(str.isalnum, document.text)):
             raise NoTextError("The document contains no letters or digits.", hint=_NO_WORDS_HINT)
         found = find_document_tables(document, media_type)
-        lost = write_tables(found, folder, too_late=too_late)
+        lost = write_tables(found, folder, is_past_deadline=too_late)
         write_document(_add_tables(document, found, lost), folder, limits.text_bytes)
 
-    return _catch_failure(parse, limits)
+    return _run_and_describe_error(parse, limits)
 
 
-def _catch_failure(work: Callable[[], None], limits: ParserLimits) -> dict[str, str]:
-    """Run `work`. Return the code, detail and hint of the error that it raises, or an empty dict on success."""
+def _run_and_describe_error(task: Callable[[], None], limits: ParserLimits) -> dict[str, str]:
+    """Run `task`. Return the code, detail and hint of the error that it raises, or an empty dict on success."""
     try:
-        work()
-    except RecognitionNeeded:
+        task()
+    except RecognitionNeededError:
         return {"code": RECOGNITION_NEEDED}
     except LeadlineError as error:
         failure = error
@@ -242,26 +244,28 @@ def _catch_failure(work: Callable[[], None], limits: ParserLimits) -> dict[str, 
     }
 
 
-def _add_tables(document: ParsedDocument, found: Sequence[FoundTable], lost: int) -> ParsedDocument:
+def _add_tables(document: ParsedDocument, found_tables: Sequence[FoundTable], omitted_count: int) -> ParsedDocument:
     """Add the found tables to the layout if it has none, and record the number of omitted tables."""
-    layout = document.layout if document.layout.tables else replace(document.layout, tables=build_table_spans(found))
+    layout = (
+        document.layout if document.layout.tables else replace(document.layout, tables=build_table_spans(found_tables))
+    )
     detail = "tables not stored as records, because of their number or the time limit; their text can be searched"
-    omissions = (Omission(OmissionKind.TABLE, lost, detail),) if lost else ()
+    omissions = (Omission(OmissionKind.TABLE, omitted_count, detail),) if omitted_count else ()
     return replace(document, layout=layout, omissions=(*document.omissions, *omissions))
 
 
-def _build_lateness_check(limits: ParserLimits) -> Callable[[], bool]:
+def _build_deadline_check(limits: ParserLimits) -> Callable[[], bool]:
     """Return a function that checks whether half of the time limit has passed.
 
     After that, no more record tables are written, so that enough time remains for the text.
     """
     used, begun = time.process_time(), time.monotonic()
 
-    def is_too_late() -> bool:
+    def is_past_deadline() -> bool:
         over = time.process_time() - used > limits.cpu_seconds / 2
         return over or time.monotonic() - begun > limits.wall_seconds / 2
 
-    return is_too_late
+    return is_past_deadline
 
 
 def limit_resources(limits: ParserLimits) -> None:
@@ -277,15 +281,15 @@ def limit_resources(limits: ParserLimits) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (_cap_limit(math.ceil(used) + limits.cpu_seconds, hard), hard))
 
 
-def _set_limit(kind: int, value: int) -> None:
-    _, hard = resource.getrlimit(kind)
+def _set_limit(resource_id: int, value: int) -> None:
+    _, hard = resource.getrlimit(resource_id)
     value = _cap_limit(value, hard)
-    resource.setrlimit(kind, (value, value))
+    resource.setrlimit(resource_id, (value, value))
 
 
-def _cap_limit(value: int, hard: int) -> int:
+def _cap_limit(value: int, hard_limit: int) -> int:
     """Return the value, capped at the hard limit, which cannot be raised."""
-    return value if hard == resource.RLIM_INFINITY else min(value, hard)
+    return value if hard_limit == resource.RLIM_INFINITY else min(value, hard_limit)
 
 
 def _convert_os_error(error: OSError, limits: ParserLimits) -> LeadlineError:

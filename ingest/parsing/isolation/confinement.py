@@ -94,19 +94,22 @@ def set_parent_death_signal() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def confine(document: Path | None, folder: Path, *, hardware: bool = False) -> tuple[str, ...]:
+def confine_process(document: Path | None, folder: Path, *, allow_hardware: bool = False) -> tuple[str, ...]:
     """Restrict this process to reading `document` and writing files in `folder`. Return the mechanisms in effect.
 
-    If `hardware` is set, the process may also read the number and type of processors.
+    If `allow_hardware` is set, the process may also read the number and type of processors.
     """
     if sys.platform != "linux":
         return ()
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities()
-    extra = _HARDWARE_PATHS if hardware else ()
+    extra = _HARDWARE_PATHS if allow_hardware else ()
     # guard: parser-seccomp
     # guard: parser-landlock
-    done = (LANDLOCK if _restrict_files(document, folder, extra) else "", SECCOMP if _restrict_system_calls() else "")
+    done = (
+        LANDLOCK if _restrict_file_access(document, folder, extra) else "",
+        SECCOMP if _restrict_system_calls() else "",
+    )
     return tuple(filter(None, done))
 
 
@@ -115,7 +118,7 @@ def _drop_capabilities() -> None:
     _libc.capset(header, nothing)
 
 
-def _restrict_files(document: Path | None, folder: Path, readable: Iterable[Path]) -> bool:
+def _restrict_file_access(document: Path | None, folder: Path, readable_paths: Iterable[Path]) -> bool:
     version = _libc.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
     if version < 1:
         return False
@@ -126,7 +129,7 @@ def _restrict_files(document: Path | None, folder: Path, readable: Iterable[Path
     if ruleset < 0:
         return False
     try:
-        for path in (*_list_code_paths(), *filter(Path.exists, readable)):
+        for path in (*_list_code_paths(), *filter(Path.exists, readable_paths)):
             _allow_path(ruleset, path, handled & (_READ_FILE | _READ_DIR))
         if document is not None:
             _allow_path(ruleset, document, _READ_FILE)
@@ -182,21 +185,23 @@ def _build_filter() -> bytes | None:
             (_JEQ, 0, 1, _CLONE3[at]),
             (_RET, 0, 0, enosys),
         ],  # The C library falls back to clone, whose flags are checked.
-        _build_argument_check(_CLONE[at], 0, _JSET, (_CLONE_THREAD,), fits=_ALLOW, else_=eperm),
+        _build_argument_check(_CLONE[at], 0, _JSET, (_CLONE_THREAD,), match_action=_ALLOW, default_action=eperm),
         # guard: parser-nameless-files
         *(
-            _build_argument_check(call[at], place, _JSET, (_TMPFILE,), fits=eperm, else_=_ALLOW)
+            _build_argument_check(call[at], place, _JSET, (_TMPFILE,), match_action=eperm, default_action=_ALLOW)
             for call, place in _OPEN_CALLS
         ),
-        _build_argument_check(_KILL[at], 0, _JEQ, (own,), fits=_ALLOW, else_=eperm),
-        _build_argument_check(_TGKILL[at], 0, _JEQ, (own,), fits=_ALLOW, else_=eperm),
+        _build_argument_check(_KILL[at], 0, _JEQ, (own,), match_action=_ALLOW, default_action=eperm),
+        _build_argument_check(_TGKILL[at], 0, _JEQ, (own,), match_action=_ALLOW, default_action=eperm),
         # guard: parser-own-affinity
-        _build_argument_check(_SET_AFFINITY[at], 0, _JEQ, (0,), fits=_ALLOW, else_=eperm),
-        _build_argument_check(_PRLIMIT[at], 0, _JEQ, (0,), fits=_ALLOW, else_=eperm),
-        _build_argument_check(_PRCTL[at], 0, _JEQ, _THREAD_NAMES_AND_VECTORS, fits=_ALLOW, else_=eperm),
+        _build_argument_check(_SET_AFFINITY[at], 0, _JEQ, (0,), match_action=_ALLOW, default_action=eperm),
+        _build_argument_check(_PRLIMIT[at], 0, _JEQ, (0,), match_action=_ALLOW, default_action=eperm),
+        _build_argument_check(
+            _PRCTL[at], 0, _JEQ, _THREAD_NAMES_AND_VECTORS, match_action=_ALLOW, default_action=eperm
+        ),
         # guard: parser-signal-owner
-        _build_argument_check(_FCNTL[at], 1, _JEQ, _ALLOWED_FCNTLS, fits=_ALLOW, else_=eperm),
-        _build_argument_check(_IOCTL[at], 1, _JEQ, _ALLOWED_IOCTLS, fits=_ALLOW, else_=eperm),
+        _build_argument_check(_FCNTL[at], 1, _JEQ, _ALLOWED_FCNTLS, match_action=_ALLOW, default_action=eperm),
+        _build_argument_check(_IOCTL[at], 1, _JEQ, _ALLOWED_IOCTLS, match_action=_ALLOW, default_action=eperm),
         [(_JGE, 0, 1, _FIRST_SHARED_NUMBER), (_RET, 0, 0, enosys)],
         # guard: parser-unlisted-calls
         [(_RET, 0, 0, eperm)],
@@ -204,22 +209,30 @@ def _build_filter() -> bytes | None:
     return b"".join(struct.pack("<HBBI", *each) for block in blocks for each in block)
 
 
-def _iter_call_numbers(calls: Iterable[tuple[int | None, int | None]], at: int) -> Iterator[int]:
+def _iter_call_numbers(calls: Iterable[tuple[int | None, int | None]], architecture_index: int) -> Iterator[int]:
     for numbers in calls:
-        number = numbers[at]
+        number = numbers[architecture_index]
         if number is not None:
             yield number
 
 
 def _build_argument_check(
-    number: int | None, place: int, test: int, values: Iterable[int], *, fits: int, else_: int
+    number: int | None,
+    argument_index: int,
+    comparison: int,
+    values: Iterable[int],
+    *,
+    match_action: int,
+    default_action: int,
 ) -> list[tuple[int, int, int, int]]:
-    """Return a block that returns `fits` if the argument at index `place` matches one of `values`, otherwise `else_`.
+    """Return a block that compares the argument at `argument_index` with `values`.
 
-    `test` compares the argument: for equality, or for common bits. The block is empty if `number` is None.
+    The block returns `match_action` if the argument matches one of them, and `default_action` otherwise.
+
+    `comparison` compares the argument: for equality, or for common bits. The block is empty if `number` is None.
     """
     if number is None:
         return []
-    tests = [step for value in values for step in ((test, 0, 1, value), (_RET, 0, 0, fits))]
-    body = [(_LD, 0, 0, _ARGUMENTS + 8 * place), *tests, (_RET, 0, 0, else_)]
+    tests = [step for value in values for step in ((comparison, 0, 1, value), (_RET, 0, 0, match_action))]
+    body = [(_LD, 0, 0, _ARGUMENTS + 8 * argument_index), *tests, (_RET, 0, 0, default_action)]
     return [(_JEQ, 0, len(body), number), *body]

@@ -4,27 +4,27 @@ import os
 from pathlib import Path
 
 from ingest.parsing.errors import ParserLimitError
-from ingest.parsing.types import EntryRoom
+from ingest.parsing.types import EntryLimits
 from ingest.storage.texts.normalize import normalize_title
 
 # Each file counts as at least one disk block, so that the limit also bounds the number of files.
 _BLOCK_BYTES = 4_096
 
 
-def compute_folder_allowance(folder_bytes: int, room: EntryRoom | None) -> int:
+def compute_max_folder_bytes(folder_bytes: int, entry_limits: EntryLimits | None) -> int:
     """Return the maximum total size of a folder: the limit for the text plus the limit for the entries."""
-    return folder_bytes + (room.total_bytes + room.entries * _BLOCK_BYTES if room else 0)
+    return folder_bytes + (entry_limits.total_bytes + entry_limits.entries * _BLOCK_BYTES if entry_limits else 0)
 
 
-def require_folder_within(folder: Path, most_bytes: int, name: str) -> None:
-    """Raise `ParserLimitError` if the files in a folder are too large in total. `name` is the document's name."""
+def require_folder_size_at_most(folder: Path, max_bytes: int, document_name: str) -> None:
+    """Raise `ParserLimitError` if the files in a folder are too large in total."""
     taken = 0
     with os.scandir(folder) as files:
         for file in files:
             taken += max(file.stat(follow_symlinks=False).st_size, _BLOCK_BYTES)
-            if taken > most_bytes:
+            if taken > max_bytes:
                 raise ParserLimitError(
-                    f"Parsing {normalize_title(name) or 'the document'} wrote more than {most_bytes:,} bytes and was "
-                    "stopped.",
+                    f"Parsing {normalize_title(document_name) or 'the document'} wrote more than {max_bytes:,} bytes "
+                    "and was stopped.",
                     hint="Split the file into smaller files.",
                 )

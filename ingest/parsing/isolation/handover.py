@@ -12,7 +12,7 @@ from typing import Any
 
 from ingest.parsing.entries import clean_path
 from ingest.parsing.errors import ParserLimitError
-from ingest.parsing.isolation.plain_files import read_plain_file
+from ingest.parsing.isolation.plain_files import read_regular_file
 from ingest.parsing.properties import parse_properties
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.table_files import TablesError, read_tables
@@ -73,11 +73,11 @@ def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) 
 def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
     """Read a document within the limits, without following links. Raises `HandoverError` if a file is invalid."""
     try:
-        text = read_plain_file(folder / TEXT_FILE, max_text_bytes).decode("utf-8")
-        record = json.loads(read_plain_file(folder / RECORD_FILE, _MAX_RECORD_BYTES))
+        text = read_regular_file(folder / TEXT_FILE, max_text_bytes).decode("utf-8")
+        record = json.loads(read_regular_file(folder / RECORD_FILE, _MAX_RECORD_BYTES))
         title, parser = record["title"], record["parser"]
         properties = parse_properties(record["properties"])
-        layout, omissions = _parse_tree(record, len(text))
+        layout, omissions = _parse_layout_and_omissions(record, len(text))
         positions = _load_positions(folder / POSITIONS_FILE, len(text))
         entries = tuple(_load_entries(folder / ENTRIES_FILE))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, InputError) as error:
@@ -85,24 +85,24 @@ def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
     if not (title is None or isinstance(title, str)) or not isinstance(parser, str):
         raise HandoverError("The title or parser in the record has the wrong type.")
     try:
-        tables = read_tables(folder, characters=len(text))
+        tables = read_tables(folder, text_length=len(text))
     except TablesError as error:
         raise HandoverError("The record tables are invalid.") from error
     return ParsedDocument(text, title, parser, tables, layout, positions, omissions, entries, properties=properties)
 
 
-def _parse_tree(record: dict[str, Any], characters: int) -> tuple[Layout, tuple[Omission, ...]]:
+def _parse_layout_and_omissions(record: dict[str, Any], text_length: int) -> tuple[Layout, tuple[Omission, ...]]:
     try:
-        return parse_layout(record["layout"], characters=characters), parse_omissions(record["omissions"])
+        return parse_layout(record["layout"], character_count=text_length), parse_omissions(record["omissions"])
     except LayoutError as error:
         raise HandoverError(str(error)) from error
 
 
-def _load_positions(path: Path, characters: int) -> Positions:
+def _load_positions(path: Path, text_length: int) -> Positions:
     if not path.is_symlink() and not path.exists():
         return Positions()
     try:
-        return Positions.from_bytes(read_plain_file(path, _MAX_POSITIONS_BYTES), characters=characters)
+        return Positions.from_bytes(read_regular_file(path, _MAX_POSITIONS_BYTES), character_count=text_length)
     except PositionsError as error:
         raise HandoverError(str(error)) from error
 
@@ -112,7 +112,7 @@ def _load_entries(path: Path) -> Iterator[FoundEntry]:
     if not path.is_symlink() and not path.exists():
         return
     paths: set[str] = set()
-    for where, file, media_type, size in json.loads(read_plain_file(path, _MAX_ENTRIES_BYTES)):
+    for where, file, media_type, size in json.loads(read_regular_file(path, _MAX_ENTRIES_BYTES)):
         checked = check_text(where, "entry")
         if not 0 < len(checked) <= _MAX_PATH_CHARS or checked in paths or checked != clean_path(checked):
             raise HandoverError("An entry has an invalid or duplicate path.")

@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-class NotPlainError(ValueError):
+class NotRegularFileError(ValueError):
     """The path is not a regular file, or the file is too large."""
 
 
 @contextmanager
-def open_plain_file(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
+def open_regular_file(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
     """Open a regular file of at most `max_bytes`. Raises `NotPlainError`, or `OSError` if it cannot be opened."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
-            raise NotPlainError("The file is not a regular file, or it is too large.")
+            raise NotRegularFileError("The file is not a regular file, or it is too large.")
         yield file
 
 
-def read_plain_file(path: Path, max_bytes: int) -> bytes:
+def read_regular_file(path: Path, max_bytes: int) -> bytes:
     """Return the content of a regular file. Raises the same errors as `open_plain_file`."""
-    with open_plain_file(path, max_bytes) as file:
+    with open_regular_file(path, max_bytes) as file:
         return file.read(os.fstat(file.fileno()).st_size)  # Python allocates the requested size in full.

@@ -31,11 +31,11 @@ def do_nothing() -> None:
     """Do nothing while waiting for a response."""
 
 
-class ChildEndedError(Exception):
+class ChildExitedError(Exception):
     """The child closed its output before it responded, most likely because it crashed or was killed."""
 
 
-class BadAnswerError(ValueError):
+class InvalidResponseError(ValueError):
     """The output of the child is not a valid response to the request."""
 
 
@@ -67,30 +67,32 @@ class ParserProcess:
             start_new_session=True,
         )
         try:
-            ready = self._read_answer(0, time.monotonic() + _START_TIMEOUT_SECONDS)
+            ready = self._read_response(0, time.monotonic() + _START_TIMEOUT_SECONDS)
             self.confined_by = tuple(map(str, ready.get("confined", ())))
-        except (ChildEndedError, BadAnswerError, TimeoutError) as error:
+        except (ChildExitedError, InvalidResponseError, TimeoutError) as error:
             self.kill()
             raise IngestError(
                 "The parser process could not be started.", hint=f"Run `{' '.join(command)}` to see why."
             ) from error
 
     def send_request(
-        self, request: dict[str, Any], seconds: float, waiting: Callable[[], None] = do_nothing
+        self, request: dict[str, Any], timeout_seconds: float, wait_callback: Callable[[], None] = do_nothing
     ) -> ProcessOutcome:
-        """Send a request and return its outcome. `waiting` is called several times a second until the child responds.
+        """Send a request and return its outcome.
+
+        `wait_callback` is called several times a second until the child responds.
 
         After `TimeoutError`, `ChildEndedError` or `BadAnswerError`, the caller must call `kill`.
         """
         self.requests += 1
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + timeout_seconds
         line = json.dumps({"id": self.requests, **request}) + "\n"
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(line.encode())
         except BrokenPipeError as error:
-            raise ChildEndedError from error
-        answer = self._read_answer(self.requests, deadline, waiting)
+            raise ChildExitedError from error
+        answer = self._read_response(self.requests, deadline, wait_callback)
         return ProcessOutcome(int(answer["status"]), _parse_message(str(answer["said"])))
 
     def is_alive(self) -> bool:
@@ -107,16 +109,18 @@ class ParserProcess:
                 pipe.close()
         process.wait()
 
-    def _read_answer(self, number: int, deadline: float, waiting: Callable[[], None] = do_nothing) -> dict[str, Any]:
+    def _read_response(
+        self, request_id: int, deadline: float, wait_callback: Callable[[], None] = do_nothing
+    ) -> dict[str, Any]:
         try:
-            answer = json.loads(self._read_line(deadline, waiting))
+            answer = json.loads(self._read_line(deadline, wait_callback))
         except (ValueError, RecursionError) as error:
-            raise BadAnswerError("The response is not valid JSON.") from error
-        if not isinstance(answer, dict) or answer.get("id") != number:
-            raise BadAnswerError("The response belongs to another request.")
+            raise InvalidResponseError("The response is not valid JSON.") from error
+        if not isinstance(answer, dict) or answer.get("id") != request_id:
+            raise InvalidResponseError("The response belongs to another request.")
         return answer
 
-    def _read_line(self, deadline: float, waiting: Callable[[], None]) -> bytes:
+    def _read_line(self, deadline: float, wait_callback: Callable[[], None]) -> bytes:
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         readable = select.poll()
@@ -127,14 +131,14 @@ class ParserProcess:
             if remaining <= 0:
                 raise TimeoutError
             if not readable.poll(min(remaining, _POLL_SECONDS) * 1000):
-                waiting()
+                wait_callback()
                 continue
             block = os.read(descriptor, _MAX_ANSWER_BYTES)
             if not block:
-                raise ChildEndedError
+                raise ChildExitedError
             line += block
             if len(line) > _MAX_ANSWER_BYTES:
-                raise BadAnswerError("The response is too long.")
+                raise InvalidResponseError("The response is too long.")
         return line
 
 

@@ -19,19 +19,25 @@ from ingest.parsing.errors import (
     UnsupportedTypeError,
 )
 from ingest.parsing.isolation.confinement import ALL_CONFINEMENTS
-from ingest.parsing.isolation.folder_limit import compute_folder_allowance, require_folder_within
+from ingest.parsing.isolation.folder_limit import compute_max_folder_bytes, require_folder_size_at_most
 from ingest.parsing.isolation.handover import RECOGNITION_NEEDED, HandoverError, read_document
-from ingest.parsing.isolation.plain_files import NotPlainError, open_plain_file, read_plain_file
-from ingest.parsing.isolation.process import CHILD_COMMAND, BadAnswerError, ChildEndedError, ParserProcess, do_nothing
+from ingest.parsing.isolation.plain_files import NotRegularFileError, open_regular_file, read_regular_file
+from ingest.parsing.isolation.process import (
+    CHILD_COMMAND,
+    ChildExitedError,
+    InvalidResponseError,
+    ParserProcess,
+    do_nothing,
+)
 from ingest.parsing.isolation.progress import read_progress
 from ingest.parsing.page_images import PAGE_IMAGE_FILE
 from ingest.parsing.types import (
     DEFAULT_LIMITS,
+    EntryReceiver,
     FoundEntry,
     Isolation,
     ParsedDocument,
     ParserLimits,
-    Unpacking,
     ignore_progress,
     never_cancel,
 )
@@ -70,20 +76,20 @@ class ParserSandbox:
         limits: ParserLimits = DEFAULT_LIMITS,
         *,
         command: Sequence[str] = CHILD_COMMAND,
-        scratch: Path | None = None,
+        scratch_folder: Path | None = None,
         isolation: Isolation = Isolation.BEST,
     ) -> None:
         """Create a sandbox. `command` must implement the protocol of `ingest.parsing.isolation.child`.
 
-        Parsed documents are passed in folders below `scratch`.
+        Parsed documents are passed in folders below `scratch_folder`.
         """
         self._limits = limits
         self._command = command
         self._isolation = isolation
-        self._folder = tempfile.TemporaryDirectory(prefix="leadline-parser-", dir=scratch)
+        self._folder = tempfile.TemporaryDirectory(prefix="leadline-parser-", dir=scratch_folder)
         self._child: ParserProcess | None = None
 
-    def get_confinements(self) -> tuple[str, ...]:
+    def list_confinements(self) -> tuple[str, ...]:
         """Return the mechanisms that confine parsers on this machine. Raises `IngestError` like `parse`."""
         return self._ensure_child().confined_by
 
@@ -93,17 +99,17 @@ class ParserSandbox:
         media_type: str,
         *,
         name: str,
-        unpacking: Unpacking | None = None,
+        entry_receiver: EntryReceiver | None = None,
         progress: Callable[[int, int | None], None] = ignore_progress,
         check_cancelled: Callable[[], None] = never_cancel,
     ) -> ParsedDocument:
-        """Parse a file in a separate process, and pass its entries to `unpacking`.
+        """Parse a file in a separate process, and pass its entries to `entry_receiver`.
 
         Raises a `ParseError`, `UnsupportedTypeError`, `StorageFullError`, `FileNotFoundError`, any error raised by
         `check_cancelled`, and `IngestError` if the child cannot be started or the required confinement is unavailable.
         """
         path.stat()
-        parsed = partial(self._parse_within, path, media_type, name, unpacking, progress, check_cancelled)
+        parsed = partial(self._parse_with_limits, path, media_type, name, entry_receiver, progress, check_cancelled)
         document = parsed(self._limits)
         if document is None:  # The document's pictures need OCR.
             document = parsed(self._limits.with_recognition())
@@ -111,12 +117,12 @@ class ParserSandbox:
             raise DamagedDocumentError(f"The parser returned no usable result for {_format_name(name)}.")
         return document
 
-    def _parse_within(
+    def _parse_with_limits(
         self,
         path: Path,
         media_type: str,
         name: str,
-        unpacking: Unpacking | None,
+        entry_receiver: EntryReceiver | None,
         progress: Callable[[int, int | None], None],
         check_cancelled: Callable[[], None],
         limits: ParserLimits,
@@ -124,11 +130,11 @@ class ParserSandbox:
         """Parse a file within limits. Returns None if it needs OCR, which `limits` do not allow."""
         # guard: parser-folder
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
-            room = {"room": asdict(unpacking.room)} if unpacking else {}
-            allowance = compute_folder_allowance(limits.folder_bytes, unpacking.room if unpacking else None)
-            require_room = partial(require_folder_within, Path(folder), allowance, name)
-            watch = _build_watch(Path(folder), progress, check_cancelled, require_room)
-            reply = self._run_request(folder, path, media_type, name, limits, waiting=watch, **room)
+            room = {"room": asdict(entry_receiver.room)} if entry_receiver else {}
+            allowance = compute_max_folder_bytes(limits.folder_bytes, entry_receiver.room if entry_receiver else None)
+            require_room = partial(require_folder_size_at_most, Path(folder), allowance, name)
+            watch = _build_wait_callback(Path(folder), progress, check_cancelled, require_room)
+            reply = self._run_request(folder, path, media_type, name, limits, wait_callback=watch, **room)
             # guard: parser-folder-bytes-handed-over
             require_room()  # The process may have written more since the last check.
             if reply.get("code") == RECOGNITION_NEEDED:
@@ -136,9 +142,9 @@ class ParserSandbox:
             _require_success(reply)
             try:
                 document = read_document(Path(folder), limits.text_bytes)
-                if unpacking is not None:
-                    hand_over_entries(document.entries, Path(folder), unpacking, check_cancelled)
-            except (HandoverError, NotPlainError) as error:
+                if entry_receiver is not None:
+                    pass_entries(document.entries, Path(folder), entry_receiver, check_cancelled)
+            except (HandoverError, NotRegularFileError) as error:
                 raise DamagedDocumentError(f"The parser returned no usable result for {_format_name(name)}.") from error
             return document
 
@@ -149,14 +155,14 @@ class ParserSandbox:
         """
         path.stat()
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
-            watch = partial(require_folder_within, Path(folder), self._limits.folder_bytes, name)
+            watch = partial(require_folder_size_at_most, Path(folder), self._limits.folder_bytes, name)
             reply = self._run_request(
-                folder, path, media_type, name, self._limits, waiting=watch, page=page, width=width
+                folder, path, media_type, name, self._limits, wait_callback=watch, page=page, width=width
             )
             _require_success(reply)
             try:
-                return read_plain_file(Path(folder, PAGE_IMAGE_FILE), _MAX_PAGE_IMAGE_BYTES)
-            except (OSError, NotPlainError) as error:
+                return read_regular_file(Path(folder, PAGE_IMAGE_FILE), _MAX_PAGE_IMAGE_BYTES)
+            except (OSError, NotRegularFileError) as error:
                 raise DamagedDocumentError(f"The parser returned no page image of {_format_name(name)}.") from error
 
     def _run_request(
@@ -167,8 +173,8 @@ class ParserSandbox:
         name: str,
         limits: ParserLimits,
         *,
-        waiting: Callable[[], None] = do_nothing,
-        **more: object,
+        wait_callback: Callable[[], None] = do_nothing,
+        **fields: object,
     ) -> dict[str, Any]:
         """Run a request within limits. Return the message of the document's process, which may describe an error."""
         child = self._ensure_child()
@@ -178,15 +184,15 @@ class ParserSandbox:
             "folder": folder,
             "limits": asdict(limits),
             "isolation": self._isolation.value,
-            **more,
+            **fields,
         }
         try:
-            outcome = child.send_request(request, limits.wall_seconds, waiting)
+            outcome = child.send_request(request, limits.wall_seconds, wait_callback)
         except BaseException as error:
             self.kill_child()
             if isinstance(error, TimeoutError):
                 raise _build_timeout_error(name, f"{limits.wall_seconds:g} s") from error
-            if isinstance(error, ChildEndedError | BadAnswerError):
+            if isinstance(error, ChildExitedError | InvalidResponseError):
                 raise DamagedDocumentError(f"The parser ended without a result for {_format_name(name)}.") from error
             raise
         if outcome.message is None or outcome.status != 0:
@@ -208,7 +214,7 @@ class ParserSandbox:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
 
@@ -240,17 +246,17 @@ def _build_exit_error(status: int, name: str, limits: ParserLimits) -> LeadlineE
     return DamagedDocumentError(f"The parser ended without a result for {_format_name(name)}.")
 
 
-def hand_over_entries(
+def pass_entries(
     entries: Sequence[FoundEntry],
     folder: Path,
-    unpacking: Unpacking,
+    receiver: EntryReceiver,
     check_cancelled: Callable[[], None] = never_cancel,
 ) -> None:
-    """Pass the files of the entries to `unpacking`, within its limits on number and size.
+    """Pass the files of the entries to `receiver`, within its limits on number and size.
 
     Raises `HandoverError` if an entry is invalid or a limit is exceeded.
     """
-    room = unpacking.room
+    room = receiver.room
     # guard: handover-room
     if len(entries) > room.entries or sum(entry.size for entry in entries) > room.total_bytes:
         raise HandoverError("The entries are too many or too large.")
@@ -258,19 +264,19 @@ def hand_over_entries(
         check_cancelled()
         with ExitStack() as stack:
             try:
-                file = stack.enter_context(open_plain_file(folder / entry.file, entry.size))
-            except (NotPlainError, OSError) as error:
+                file = stack.enter_context(open_regular_file(folder / entry.file, entry.size))
+            except (NotRegularFileError, OSError) as error:
                 raise HandoverError(
                     "The file of an entry is missing, is not a regular file, or is too large."
                 ) from error
-            unpacking.take(entry, file)
+            receiver.take(entry, file)
 
 
-def _build_watch(
+def _build_wait_callback(
     folder: Path,
     progress: Callable[[int, int | None], None],
     check_cancelled: Callable[[], None],
-    require_room: Callable[[], None],
+    check_folder_size: Callable[[], None],
 ) -> Callable[[], None]:
     """Return a function that checks for cancellation and the folder's size, and reports new progress."""
     last: tuple[int, int | None] | None = None
@@ -279,7 +285,7 @@ def _build_watch(
         nonlocal last
         check_cancelled()
         # guard: parser-folder-bytes
-        require_room()
+        check_folder_size()
         found = read_progress(folder)
         if found is not None and found != last:
             last = found
@@ -288,16 +294,16 @@ def _build_watch(
     return watch
 
 
-def _build_timeout_error(name: str, allowance: str) -> ParserLimitError:
-    return ParserLimitError(f"Parsing {_format_name(name)} took more than {allowance} and was stopped.")
+def _build_timeout_error(name: str, time_limit: str) -> ParserLimitError:
+    return ParserLimitError(f"Parsing {_format_name(name)} took more than {time_limit} and was stopped.")
 
 
-def _build_crash_error(name: str, number: int, memory_bytes: int) -> DamagedDocumentError:
+def _build_crash_error(name: str, signal_number: int, memory_bytes: int) -> DamagedDocumentError:
     """Build the error for a crash of the document's process.
 
     C libraries crash on damaged files and when memory runs out, and the parent cannot tell the two cases apart.
     """
-    reason = signal.strsignal(number) or f"signal {number}"
+    reason = signal.strsignal(signal_number) or f"signal {signal_number}"
     return DamagedDocumentError(
         f"The parser crashed on {_format_name(name)} ({reason}): the file is damaged, or needs more than "
         f"{memory_bytes:,} bytes of memory.",
@@ -305,16 +311,16 @@ def _build_crash_error(name: str, number: int, memory_bytes: int) -> DamagedDocu
     )
 
 
-def _require_success(reply: Mapping[str, Any]) -> None:
+def _require_success(response: Mapping[str, Any]) -> None:
     """Raise the error that the document's process reported, if any."""
-    if "code" in reply:
-        raise _build_error(reply)
+    if "code" in response:
+        raise _build_error(response)
 
 
-def _build_error(answer: Mapping[str, Any]) -> LeadlineError:
-    kind = _ERROR_CLASSES.get(str(answer["code"]), DamagedDocumentError)
+def _build_error(response: Mapping[str, Any]) -> LeadlineError:
+    kind = _ERROR_CLASSES.get(str(response["code"]), DamagedDocumentError)
     return kind(
-        str(answer.get("detail", ""))[:_MAX_MESSAGE_CHARS], hint=str(answer.get("hint", ""))[:_MAX_MESSAGE_CHARS]
+        str(response.get("detail", ""))[:_MAX_MESSAGE_CHARS], hint=str(response.get("hint", ""))[:_MAX_MESSAGE_CHARS]
     )
 
 

@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingest.parsing.types import EntryRoom, Isolation, ParserLimits
+from ingest.parsing.types import EntryLimits, Isolation, ParserLimits
 
 
 class ParserSettings(BaseSettings):
@@ -51,9 +51,9 @@ class ParserSettings(BaseSettings):
     )
 
     @property
-    def entry_room(self) -> EntryRoom:
+    def entry_limits(self) -> EntryLimits:
         """The limits on the entries of an uploaded container."""
-        return EntryRoom(self.container_entries, self.container_bytes, levels=self.container_levels)
+        return EntryLimits(self.container_entries, self.container_bytes, levels=self.container_levels)
 
     @property
     def parser_limits(self) -> ParserLimits:

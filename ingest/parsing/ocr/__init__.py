@@ -5,7 +5,7 @@ thread of the confined process of a document.
 """
 
 from ingest.parsing.ocr.images import IMAGE_PARSER, IMAGE_TYPES, parse_image
-from ingest.parsing.ocr.recognizer import INSTALL_HINT, is_installed
+from ingest.parsing.ocr.recognizer import INSTALL_HINT, is_ocr_installed
 from ingest.parsing.ocr.scans import get_pdf_fingerprint, parse_pdf_with_scans
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "IMAGE_TYPES",
     "INSTALL_HINT",
     "get_pdf_fingerprint",
-    "is_installed",
+    "is_ocr_installed",
     "parse_image",
     "parse_pdf_with_scans",
 ]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
-from ingest.parsing.ocr.allowance import count_skipped, use_one
-from ingest.parsing.ocr.recognizer import INSTALL_HINT, OCR_PARSER, Picture, is_installed
-from ingest.parsing.page_limit import require_pages_allowed
+from ingest.parsing.ocr.allowance import count_skipped_pictures, use_allowed_picture
+from ingest.parsing.ocr.recognizer import INSTALL_HINT, OCR_PARSER, Picture, is_ocr_installed
+from ingest.parsing.page_limit import check_page_limit
 from ingest.parsing.pdf import PDF_PARSER
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.errors import PageNotFoundError
@@ -34,19 +34,19 @@ def parse_image(path: Path) -> ParsedDocument:
     Raises `DamagedDocumentError`, `ParserLimitError` if the image has too many pixels, `NoTextError`,
     `UnsupportedTypeError` if OCR is not installed, and `RecognitionNeeded` if this process has no OCR allowance.
     """
-    if not is_installed():
+    if not is_ocr_installed():
         raise UnsupportedTypeError("The file is an image, but text recognition is not installed.", hint=INSTALL_HINT)
-    use_one()
+    use_allowed_picture()
     from pypdfium2 import PdfDocument
 
     from ingest.parsing.pdf.pages import PagesParser
 
     with open_image(path) as image:
         pages = _ImagePages(image)
-        require_pages_allowed(pages.count)
+        check_page_limit(pages.count)
         without = PdfDocument.new()  # An image has no bookmarks, title or embedded files.
         try:
-            document = PagesParser(without, pages).parse(IMAGE_PARSER)
+            document = PagesParser(without, pages).parse_pages(IMAGE_PARSER)
         except NoTextError as error:
             hint = "If it shows text, upload a larger or sharper image: letters must be about 15 pixels high."
             raise NoTextError("No text was found in the image.", hint=hint) from error
@@ -65,41 +65,41 @@ class _ImagePages:
         self._other_frames = frames - self.count
         self._known: dict[int, tuple[float, float, Sequence[RecognizedWord]]] = {}
 
-    def read(self, number: int) -> "PageContent":
+    def read_page(self, page_number: int) -> "PageContent":
         """Return the words of a page, counted from 1. A page may be read twice but is recognized only once."""
         from ingest.parsing.pdf.content import PageContent
         from ingest.parsing.pdf.reading import convert_recognized_words
 
-        if number not in self._known:
-            self._known[number] = self._recognize_page(number)
-        width, height, words = self._known[number]
-        content = PageContent(number, width, height)
+        if page_number not in self._known:
+            self._known[page_number] = self._recognize_page(page_number)
+        width, height, words = self._known[page_number]
+        content = PageContent(page_number, width, height)
         content.words = convert_recognized_words(words, content)
         return content
 
-    def _recognize_page(self, number: int) -> "tuple[float, float, Sequence[RecognizedWord]]":
+    def _recognize_page(self, page_number: int) -> "tuple[float, float, Sequence[RecognizedWord]]":
         """Return the width and height of a page in points, and its words."""
         from ingest.parsing.ocr.words import recognize_words
 
-        if number > 1 and not use_one():
+        if page_number > 1 and not use_allowed_picture():
             return _PAGE_POINTS, _PAGE_POINTS, ()
         with _translate_errors():
-            self._image.seek(number - 1)
+            self._image.seek(page_number - 1)
             picture = convert_to_picture(self._image)
         height, width = picture.shape[:2]
         points = _PAGE_POINTS / max(height, width)
-        return width * points, height * points, recognize_words(picture, number)
+        return width * points, height * points, recognize_words(picture, page_number)
 
     @property
     def omissions(self) -> tuple[Omission, ...]:
         found = (
             Omission(OmissionKind.IMAGE, self._other_frames, "frames after the first"),
-            Omission(OmissionKind.OTHER, count_skipped(), "pages beyond the limit in LEADLINE_OCR_PAGES"),
+            Omission(OmissionKind.OTHER, count_skipped_pictures(), "pages beyond the limit in LEADLINE_OCR_PAGES"),
         )
         return tuple(each for each in found if each.count)
 
 
-def load_image_page(path: Path, number: int) -> "Image":
+def load_image_page(path: Path, page_number: int) -> "Image":
     """Return a page, counted from 1, as displayed.
 
     Raises `DamagedDocumentError`, `ParserLimitError` and `PageNotFoundError`.
@@ -108,10 +108,10 @@ def load_image_page(path: Path, number: int) -> "Image":
 
     with open_image(path) as image:
         count = _ImagePages(image).count
-        if not 1 <= number <= count:
-            raise PageNotFoundError(f"The image has no page {number}: its last page is {count}.")
+        if not 1 <= page_number <= count:
+            raise PageNotFoundError(f"The image has no page {page_number}: its last page is {count}.")
         with _translate_errors():
-            image.seek(number - 1)
+            image.seek(page_number - 1)
             return Image.fromarray(convert_to_picture(image))
 
 

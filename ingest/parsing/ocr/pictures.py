@@ -6,27 +6,27 @@ Other pictures, such as a logo in a signature, a spacer or a landscape photo, ar
 from pathlib import Path
 
 from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
-from ingest.parsing.ocr.allowance import use_one
+from ingest.parsing.ocr.allowance import use_allowed_picture
 from ingest.parsing.ocr.images import convert_to_picture, open_image
-from ingest.parsing.ocr.recognizer import is_installed
+from ingest.parsing.ocr.recognizer import is_ocr_installed
 
 _MIN_LINE_PIXELS = 15  # Smaller letters are not recognized.
 _MIN_PICTURE_LINES = 6  # Smaller pictures displayed in a message are logos, icons or rules.
 
 
-def explain_no_text(path: Path, *, is_shown: bool) -> str:
+def explain_rejection(path: Path, *, is_displayed: bool) -> str:
     """Return the reason why a picture does not become a document, or an empty string if it does.
 
-    `is_shown` means that the message displays the picture. Raises `RecognitionNeeded` if the picture is not small and
-    this process has no OCR allowance.
+    `is_displayed` means that the message displays the picture. Raises `RecognitionNeeded` if the picture is not small
+    and this process has no OCR allowance.
     """
-    if not is_installed():
+    if not is_ocr_installed():
         return "a picture; text in pictures is not read here"
     try:
         with open_image(path) as image:
-            if min(image.size) < _MIN_LINE_PIXELS * (_MIN_PICTURE_LINES if is_shown else 2):
+            if min(image.size) < _MIN_LINE_PIXELS * (_MIN_PICTURE_LINES if is_displayed else 2):
                 return "a small picture"
-            if not use_one():
+            if not use_allowed_picture():
                 return ""
             from ingest.parsing.ocr.words import recognize_words  # Imported here because it loads the models.
 

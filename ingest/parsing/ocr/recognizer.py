@@ -52,7 +52,7 @@ class _RecognizedLine:
 
 
 @cache
-def is_installed() -> bool:
+def is_ocr_installed() -> bool:
     """Return whether the `ocr` extra is installed."""
     return find_spec("rapidocr") is not None
 
@@ -91,13 +91,13 @@ class Recognizer:
     def iter_words(self, picture: Picture) -> Iterator[RecognizedText]:
         """Yield the words in a picture, line by line."""
         lines = self._recognize_lines(picture)
-        turn = self._detect_turn(picture, lines)
+        turn = self._detect_rotation(picture, lines)
         if turn:
             lines = self._recognize_lines(np.ascontiguousarray(np.rot90(picture, -turn)))
         height, width = picture.shape[:2]
         for line in lines:
             for text, box in line.words:
-                left, top, right, bottom = _rotate_back(box, turn, width, height)
+                left, top, right, bottom = _rotate_box_back(box, turn, width, height)
                 yield RecognizedText(text, left / width, top / height, right / width, bottom / height, turn)
 
     def _recognize_lines(self, picture: Picture) -> list[_RecognizedLine]:
@@ -111,7 +111,7 @@ class Recognizer:
             )
         ]
 
-    def _detect_turn(self, picture: Picture, lines: Sequence[_RecognizedLine]) -> int:
+    def _detect_rotation(self, picture: Picture, lines: Sequence[_RecognizedLine]) -> int:
         """Return the number of counterclockwise quarter turns of the text.
 
         Lines that are taller than wide are turned once or three times. Between opposite orientations, the one in which
@@ -134,22 +134,22 @@ class Recognizer:
         return total
 
 
-def _build_line(corners: NDArray[np.float32], text: str, score: float, parts: Sequence[Any]) -> _RecognizedLine:
+def _build_line(corners: NDArray[np.float32], text: str, score: float, word_results: Sequence[Any]) -> _RecognizedLine:
     left, top = corners.min(axis=0)
     right, bottom = corners.max(axis=0)
     box = float(left), float(top), float(right), float(bottom)
-    return _RecognizedLine(*box, score, tuple(_iter_line_words(text, box, parts)))
+    return _RecognizedLine(*box, score, tuple(_iter_line_words(text, box, word_results)))
 
 
 def _iter_line_words(
-    text: str, box: tuple[float, float, float, float], parts: Sequence[Any]
+    text: str, box: tuple[float, float, float, float], word_results: Sequence[Any]
 ) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
     """Yield the words of a line with their boxes.
 
     The box of a word encloses its characters. If their boxes do not match the text, it is a proportional share of the
     line's box.
     """
-    known = [(str(part[0]), np.asarray(part[2])) for part in parts if part[2] is not None]
+    known = [(str(part[0]), np.asarray(part[2])) for part in word_results if part[2] is not None]
     aligned = "".join(part for part, _ in known).replace(" ", "") == text.replace(" ", "")
     characters = [corners for part, corners in known for _ in part.replace(" ", "")] if aligned else []
     at = 0
@@ -171,15 +171,15 @@ def _crop_line(picture: Picture, line: _RecognizedLine) -> Picture:
     return picture[top : max(top + 1, int(line.bottom) + 1), left : max(left + 1, int(line.right) + 1)]
 
 
-def _rotate_back(
-    box: tuple[float, float, float, float], turn: int, width: int, height: int
+def _rotate_box_back(
+    box: tuple[float, float, float, float], quarter_turns: int, width: int, height: int
 ) -> tuple[float, float, float, float]:
     """Map a box in the upright picture to the original picture, clipped to its edges."""
     left, top, right, bottom = box
-    if turn == 1:
+    if quarter_turns == 1:
         left, top, right, bottom = top, height - right, bottom, height - left
-    elif turn == 2:
+    elif quarter_turns == 2:
         left, top, right, bottom = width - right, height - bottom, width - left, height - top
-    elif turn == 3:
+    elif quarter_turns == 3:
         left, top, right, bottom = width - bottom, left, width - top, right
     return max(0.0, left), max(0.0, top), min(float(width), right), min(float(height), bottom)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.parsing.errors import NoTextError
-from ingest.parsing.ocr.allowance import count_skipped, use_one
-from ingest.parsing.ocr.recognizer import INSTALL_HINT, OCR_PARSER, is_installed
+from ingest.parsing.ocr.allowance import count_skipped_pictures, use_allowed_picture
+from ingest.parsing.ocr.recognizer import INSTALL_HINT, OCR_PARSER, is_ocr_installed
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.texts.layout import Omission, OmissionKind
@@ -24,7 +24,7 @@ _MAX_SIDE_PIXELS = 4_000  # Pages larger than paper sizes are rendered at a lowe
 
 def get_pdf_fingerprint() -> str:
     """Return the fingerprint of the PDF parser, which includes OCR if it is installed."""
-    return f"{PDF_PARSER}+{OCR_PARSER}" if is_installed() else PDF_PARSER
+    return f"{PDF_PARSER}+{OCR_PARSER}" if is_ocr_installed() else PDF_PARSER
 
 
 def parse_pdf_with_scans(path: Path) -> ParsedDocument:
@@ -33,7 +33,7 @@ def parse_pdf_with_scans(path: Path) -> ParsedDocument:
     Raises the same errors as `parse_pdf`, and `RecognitionNeeded` at the first scanned page if this process has no OCR
     allowance.
     """
-    if not is_installed():
+    if not is_ocr_installed():
         try:
             return parse_pdf(path)
         except NoTextError as error:
@@ -42,7 +42,7 @@ def parse_pdf_with_scans(path: Path) -> ParsedDocument:
     try:
         document = parse_pdf(path, ocr_page=reader)
     except NoTextError as error:
-        raise NoTextError(error.detail, hint=_NO_TEXT_HINT if reader.has_read else None) from error
+        raise NoTextError(error.detail, hint=_NO_TEXT_HINT if reader.has_recognized_pages else None) from error
     return replace(document, parser=get_pdf_fingerprint(), omissions=(*document.omissions, *_list_omissions()))
 
 
@@ -53,7 +53,7 @@ class _ScanReader:
         self._known: dict[int, Sequence[RecognizedWord]] = {}
 
     @property
-    def has_read(self) -> bool:
+    def has_recognized_pages(self) -> bool:
         """True if any page was read, even if it had no text."""
         return bool(self._known)
 
@@ -63,22 +63,22 @@ class _ScanReader:
         Raises `RecognitionNeeded` if this process has no OCR allowance.
         """
         if number not in self._known:
-            self._known[number] = _recognize_page(page, number) if use_one() else ()
+            self._known[number] = _recognize_page(page, number) if use_allowed_picture() else ()
         return self._known[number]
 
 
-def _recognize_page(page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
+def _recognize_page(page: "PdfPage", page_number: int) -> "Sequence[RecognizedWord]":
     from ingest.parsing.ocr.words import recognize_words  # Imported here because it loads the models.
 
     scale = min(_RENDER_DPI / 72, _MAX_SIDE_PIXELS / max(1.0, *page.get_size()))
     bitmap = page.render(scale=scale, rev_byteorder=True)
     try:
-        return recognize_words(bitmap.to_numpy()[:, :, :3], number)
+        return recognize_words(bitmap.to_numpy()[:, :, :3], page_number)
     finally:
         bitmap.close()
 
 
 def _list_omissions() -> tuple[Omission, ...]:
-    count = count_skipped()
+    count = count_skipped_pictures()
     detail = "scanned pages beyond the limit in LEADLINE_OCR_PAGES"
     return (Omission(OmissionKind.OTHER, count, detail),) if count else ()

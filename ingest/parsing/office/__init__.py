@@ -37,6 +37,6 @@ def parse_odp(path: Path) -> ParsedDocument:
     return parse(path)
 
 
-def parse_encrypted(path: Path) -> ParsedDocument:
+def parse_encrypted_document(path: Path) -> ParsedDocument:
     """Raise `EncryptedDocumentError`: a password-protected Office file cannot be read."""
     raise EncryptedDocumentError("The Office file is encrypted with a password.")

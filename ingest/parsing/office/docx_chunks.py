@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ingest.parsing.charsets import HEAD_BYTES, decode
+from ingest.parsing.charsets import HEAD_BYTES, decode_text
 from ingest.parsing.containers import DOCX, ZIP
 from ingest.parsing.errors import ParseError, ParserLimitError, UnsupportedTypeError
 from ingest.parsing.html_blocks import write_html
@@ -17,7 +17,7 @@ from ingest.parsing.html_tree import decode_html
 from ingest.parsing.mail import write_web_archive
 from ingest.parsing.office.package import Package, Relation
 from ingest.parsing.rtf import write_rtf
-from ingest.parsing.sniff import HTML, RTF, sniff_file
+from ingest.parsing.sniff import HTML, RTF, sniff_file_type
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.tables.types import EML_MEDIA_TYPE
 from ingest.storage.texts.layout import OmissionKind
@@ -29,13 +29,13 @@ _DECLARED_TYPES = {"application/xhtml+xml": HTML, "text/rtf": RTF, "multipart/re
 
 
 @dataclass
-class ChunkRoom:
+class ChunkBudget:
     """The remaining budget for the merged documents in one uploaded file, at all nesting depths."""
 
     chunks: int = _MAX_CHUNKS
     total_bytes: int = _MAX_BYTES
 
-    def reserve(self, size: int, level: int) -> None:
+    def reserve_chunk(self, size: int, level: int) -> None:
         """Reserve budget for a chunk of `size` bytes at nesting depth `level`.
 
         Raises `ParserLimitError` if the budget is used up.
@@ -60,33 +60,33 @@ class ChunkWriter:
     """
 
     package: Package
-    room: ChunkRoom
+    room: ChunkBudget
     level: int
     write_docx: Callable[[DocumentWriter, BinaryIO], None]
 
-    def write(self, writer: DocumentWriter, relation: Relation | None) -> None:
+    def write_chunk(self, writer: DocumentWriter, relation: Relation | None) -> None:
         """Write the chunk that a relation refers to. If it cannot be read, record the reason as an omission."""
         try:
             if relation is None or relation.is_external or relation.target not in self.package.names:
                 raise UnsupportedTypeError("A merged document is missing from the file.")
-            self.room.reserve(self.package.get_size(relation.target), self.level)
+            self.room.reserve_chunk(self.package.get_part_size(relation.target), self.level)
             self._write_part(writer, relation.target)
         except (ParseError, UnsupportedTypeError) as error:
             writer.record_omission(OmissionKind.EMBEDDED_OBJECT, detail=f"merged documents: {error.detail}")
 
     def _write_part(self, writer: DocumentWriter, name: str) -> None:
         content, declared = self.package.read_part(name), self.package.get_media_type(name)
-        kind = sniff_file(io.BytesIO(content), name, _DECLARED_TYPES.get(declared, declared))
+        kind = sniff_file_type(io.BytesIO(content), name, _DECLARED_TYPES.get(declared, declared))
         if kind == DOCX or (kind == ZIP and declared.startswith(DOCX)):  # A truncated document looks like any ZIP.
             self.write_docx(writer, io.BytesIO(content))
         elif kind == HTML:
-            write_html(writer, decode_html(content), whole=True)
+            write_html(writer, decode_html(content), keep_boilerplate=True)
         elif kind == EML_MEDIA_TYPE:
             write_web_archive(writer, content)
         elif kind == RTF:
             write_rtf(writer, content)
         elif kind.startswith("text/") and not _is_markup(content):
-            writer.write_paragraph(decode(content))
+            writer.write_paragraph(decode_text(content))
         else:
             raise UnsupportedTypeError(f"A merged document has a type that Word cannot merge ({kind}).")
         writer.end_list()
@@ -94,4 +94,4 @@ class ChunkWriter:
 
 def _is_markup(content: bytes) -> bool:
     """Return whether a chunk is XML, such as a Word document in a single XML file."""
-    return decode(content[:HEAD_BYTES]).lstrip().startswith("<?xml")
+    return decode_text(content[:HEAD_BYTES]).lstrip().startswith("<?xml")

@@ -11,8 +11,8 @@ from lxml import etree
 
 from ingest.parsing.office.docx_styles import WordStyles
 from ingest.parsing.office.equations import linearize_equation
-from ingest.parsing.office.names import DGM, MC, PIC, W14, WP, C, M, O, R, V, W, is_on
-from ingest.parsing.office.spacing import apply_spacing, set_apart
+from ingest.parsing.office.names import DGM, MC, PIC, W14, WP, C, M, O, R, V, W, is_property_on
+from ingest.parsing.office.spacing import apply_spacing, mark_spacing
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind
 
@@ -73,84 +73,84 @@ class InlineReader:
     """Reads the paragraphs of a document in order, because a field may extend over several paragraphs."""
 
     def __init__(
-        self, styles: WordStyles, writer: DocumentWriter, note_marks: Callable[[AttachedElement], str]
+        self, styles: WordStyles, writer: DocumentWriter, get_note_mark: Callable[[AttachedElement], str]
     ) -> None:
         self._styles = styles
         self._writer = writer
-        self._note_mark = note_marks
+        self._note_mark = get_note_mark
         self._fields: list[_Field] = []
         self._handlers: dict[str, Callable[[etree._Element, Inline], None]] = {
-            f"{W}r": self._read_run,
-            f"{W}t": self._read_text,
+            f"{W}r": self._append_run,
+            f"{W}t": self._append_text,
             f"{W}tab": _build_text_handler("\t"),
             f"{W}ptab": _build_text_handler("\t"),
             f"{W}cr": _build_text_handler("\n"),
-            f"{W}br": self._read_break,
+            f"{W}br": self._append_break,
             f"{W}noBreakHyphen": _build_text_handler("\u2011"),
-            f"{W}sym": self._read_symbol,
+            f"{W}sym": self._append_symbol,
             f"{W}footnoteReference": self._build_note_handler(FOOTNOTE),
             f"{W}endnoteReference": self._build_note_handler(ENDNOTE),
             f"{W}commentReference": self._build_note_handler(COMMENT),
             f"{W}fldChar": self._read_field_mark,
-            f"{W}fldSimple": self._read_simple_field,
+            f"{W}fldSimple": self._append_simple_field,
             f"{W}instrText": self._read_instruction,
             f"{W}del": self._record_deletion,
             f"{W}moveFrom": self._record_deletion,
-            f"{W}drawing": self._read_drawing,
-            f"{W}pict": self._read_drawing,
-            f"{W}object": self._read_object,
-            f"{M}oMath": self._read_equation,
-            f"{M}oMathPara": self._read_equation,
-            f"{W}sdt": self._read_content_control,
-            f"{MC}AlternateContent": self._read_children,
-            f"{MC}Choice": self._read_children,
-            f"{MC}Fallback": self._read_children,
-            f"{W}ruby": self._read_ruby,
+            f"{W}drawing": self._append_drawing,
+            f"{W}pict": self._append_drawing,
+            f"{W}object": self._append_object,
+            f"{M}oMath": self._append_equation,
+            f"{M}oMathPara": self._append_equation,
+            f"{W}sdt": self._append_content_control,
+            f"{MC}AlternateContent": self._append_children,
+            f"{MC}Choice": self._append_children,
+            f"{MC}Fallback": self._append_children,
+            f"{W}ruby": self._append_ruby,
             **dict.fromkeys(
                 (
                     f"{W}{name}"
                     for name in ("hyperlink", "smartTag", "ins", "moveTo", "customXml", "sdtContent", "dir", "bdo")
                 ),
-                self._read_children,
+                self._append_children,
             ),
         }
 
-    def read(self, paragraph: etree._Element) -> Inline:
+    def read_paragraph(self, paragraph: etree._Element) -> Inline:
         """Read one paragraph."""
         inline = Inline()
-        self._read_children(paragraph, inline)
+        self._append_children(paragraph, inline)
         return inline
 
-    def _read_children(self, element: etree._Element, inline: Inline) -> None:
+    def _append_children(self, element: etree._Element, inline: Inline) -> None:
         for child in element.iterchildren():
             handler = self._handlers.get(child.tag)
             if handler is not None:
                 handler(child, inline)
 
-    def _read_run(self, run: etree._Element, inline: Inline) -> None:
+    def _append_run(self, run: etree._Element, inline: Inline) -> None:
         properties = run.find(f"{W}rPr")
         # guard: docx-hidden
         if properties is not None and self._is_hidden(properties):
             if run.find(f"{W}t") is not None:
                 self._writer.record_omission(OmissionKind.HIDDEN, detail="hidden text")
             return
-        self._read_children(run, inline)
+        self._append_children(run, inline)
 
     def _is_hidden(self, properties: etree._Element) -> bool:
         vanish = properties.find(f"{W}vanish")
         if vanish is not None:
-            return is_on(vanish)
+            return is_property_on(vanish)
         style = properties.find(f"{W}rStyle")
         return style is not None and self._styles.is_hidden(style.get(_VALUE, ""))
 
-    def _read_text(self, element: etree._Element, inline: Inline) -> None:
+    def _append_text(self, element: etree._Element, inline: Inline) -> None:
         if element.text and not any(each.is_page_number for each in self._fields):
             inline.parts.append(element.text)
 
-    def _read_break(self, element: etree._Element, inline: Inline) -> None:
+    def _append_break(self, element: etree._Element, inline: Inline) -> None:
         inline.parts.append("\n")
 
-    def _read_symbol(self, element: etree._Element, inline: Inline) -> None:
+    def _append_symbol(self, element: etree._Element, inline: Inline) -> None:
         stated = element.get(f"{W}char", "")
         code = int(stated, 16) if _hexadecimal.fullmatch(stated) else 0
         if 0xF000 <= code <= 0xF0FF and (element.get(f"{W}font", "").startswith(("Wingdings", "Symbol"))):
@@ -162,12 +162,12 @@ class InlineReader:
             inline.parts.append(chr(code))
 
     def _build_note_handler(self, kind: str) -> Callable[[etree._Element, Inline], None]:
-        def read_note(element: etree._Element, inline: Inline) -> None:
+        def append_note(element: etree._Element, inline: Inline) -> None:
             attached = AttachedElement(kind, element.get(f"{W}id", ""))
             inline.parts.append(self._note_mark(attached))
             inline.attached.append(attached)
 
-        return read_note
+        return append_note
 
     def _read_field_mark(self, element: etree._Element, inline: Inline) -> None:
         kind = element.get(f"{W}fldCharType")
@@ -176,7 +176,7 @@ class InlineReader:
             box = element.find(f"{W}ffData/{W}checkBox")
             if box is not None:
                 state = box.find(f"{W}checked")
-                inline.parts.append("☒" if is_on(box.find(f"{W}default") if state is None else state) else "☐")
+                inline.parts.append("☒" if is_property_on(box.find(f"{W}default") if state is None else state) else "☐")
         elif kind == "separate" and self._fields:
             self._fields[-1].has_result = True
         elif kind == "end" and self._fields:
@@ -188,42 +188,42 @@ class InlineReader:
         if self._fields:
             self._fields[-1].instruction += element.text or ""
 
-    def _read_simple_field(self, element: etree._Element, inline: Inline) -> None:
+    def _append_simple_field(self, element: etree._Element, inline: Inline) -> None:
         self._fields.append(_Field(element.get(f"{W}instr", ""), has_result=True))
-        self._read_children(element, inline)
+        self._append_children(element, inline)
         self._fields.pop()
 
     def _record_deletion(self, element: etree._Element, inline: Inline) -> None:
         if next(element.iter(f"{W}delText", f"{W}t"), None) is not None:
             self._writer.record_omission(OmissionKind.OTHER, detail=DELETIONS_DETAIL)
 
-    def _read_equation(self, element: etree._Element, inline: Inline) -> None:
+    def _append_equation(self, element: etree._Element, inline: Inline) -> None:
         text = linearize_equation(element)
         if text:
-            inline.parts.append(set_apart(text))
+            inline.parts.append(mark_spacing(text))
         else:
             self._writer.record_omission(OmissionKind.FORMULA)
 
-    def _read_content_control(self, element: etree._Element, inline: Inline) -> None:
+    def _append_content_control(self, element: etree._Element, inline: Inline) -> None:
         """Read a content control, unless it contains only placeholder text."""
         properties = element.find(f"{W}sdtPr")
-        is_prompt = properties is not None and is_on(properties.find(f"{W}showingPlcHdr"))
+        is_prompt = properties is not None and is_property_on(properties.find(f"{W}showingPlcHdr"))
         if is_prompt and properties.find(f"{W14}checkbox") is None:
             return
-        self._read_children(element, inline)
+        self._append_children(element, inline)
 
-    def _read_ruby(self, element: etree._Element, inline: Inline) -> None:
+    def _append_ruby(self, element: etree._Element, inline: Inline) -> None:
         base = element.find(f"{W}rubyBase")
         if base is not None:
-            self._read_children(base, inline)
+            self._append_children(base, inline)
 
-    def _read_object(self, element: etree._Element, inline: Inline) -> None:
+    def _append_object(self, element: etree._Element, inline: Inline) -> None:
         if element.find(f".//{O}OLEObject") is not None:
             self._writer.record_omission(OmissionKind.EMBEDDED_OBJECT)
         else:
-            self._read_drawing(element, inline)
+            self._append_drawing(element, inline)
 
-    def _read_drawing(self, element: etree._Element, inline: Inline) -> None:
+    def _append_drawing(self, element: etree._Element, inline: Inline) -> None:
         """Count pictures, read their alternative text, and attach text boxes, charts and diagrams."""
         described = list(element.iter(f"{WP}docPr"))
         pictures = 0
@@ -245,10 +245,10 @@ class InlineReader:
             inline.parts.extend(f" [Image: {' '.join(text.split())}] " for text in texts if text.strip())
 
 
-def _is_in_text_box(element: etree._Element, outermost: etree._Element) -> bool:
-    """Return whether an element is in a text box inside `outermost`, in which case it is read with the text box."""
+def _is_in_text_box(element: etree._Element, outer_element: etree._Element) -> bool:
+    """Return whether an element is in a text box inside `outer_element`, in which case it is read with the text box."""
     for ancestor in element.iterancestors():
-        if ancestor is outermost:
+        if ancestor is outer_element:
             return False
         if ancestor.tag == f"{W}txbxContent":
             return True

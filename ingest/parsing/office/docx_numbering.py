@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from ingest.parsing.office.names import W, is_on
+from ingest.parsing.office.names import W, is_property_on
 from ingest.parsing.office.numbers import parse_whole_number
 
 _VALUE = f"{W}val"
@@ -50,11 +50,11 @@ class _ListInstance:
     levels: dict[int, _NumberingLevel] = field(default_factory=dict)
     starts: dict[int, int] = field(default_factory=dict)  # Each is used once, for the first item of its level.
 
-    def get_level(self, number: int) -> _NumberingLevel | None:
-        return self.levels.get(number) or self.definition.levels.get(number)
+    def get_level(self, level_number: int) -> _NumberingLevel | None:
+        return self.levels.get(level_number) or self.definition.levels.get(level_number)
 
 
-class Numbering:
+class ListNumbering:
     """Counts the items of all lists in a document, in reading order."""
 
     def __init__(self, root: etree._Element | None) -> None:
@@ -85,62 +85,62 @@ class Numbering:
                         return number
         return 0
 
-    def advance(self, list_id: str, number: int) -> str | None:
+    def count_item(self, list_id: str, level_number: int) -> str | None:
         """Count a list item and return its formatted number, which may be empty.
 
         Returns `BULLET` for a bullet, and None if the list does not exist.
         """
         instance = self._instances.get(list_id)
-        level = None if instance is None else instance.get_level(number)
+        level = None if instance is None else instance.get_level(level_number)
         if instance is None or level is None:
             return None
-        self._advance_counts(instance, number, level)
+        self._advance_counts(instance, level_number, level)
         if level.form == "bullet":
             return BULLET
         return " ".join(
             _place.sub(lambda found: self._format_level(instance, int(found[1]) - 1, level), level.text).split()
         )
 
-    def _advance_counts(self, instance: _ListInstance, number: int, level: _NumberingLevel) -> None:
+    def _advance_counts(self, instance: _ListInstance, level_number: int, level: _NumberingLevel) -> None:
         counts = instance.definition.counts
-        for above in range(number):  # Skipped levels start counting too.
+        for above in range(level_number):  # Skipped levels start counting too.
             if counts[above] is None:
                 counts[above] = (instance.get_level(above) or level).start
-        start = instance.starts.pop(number, None)
+        start = instance.starts.pop(level_number, None)
         if start is not None:
-            counts[number] = start
+            counts[level_number] = start
         else:
-            count = counts[number]
-            counts[number] = level.start if count is None else count + 1
-        for deeper in range(number + 1, _LEVEL_COUNT):
+            count = counts[level_number]
+            counts[level_number] = level.start if count is None else count + 1
+        for deeper in range(level_number + 1, _LEVEL_COUNT):
             definition = instance.get_level(deeper)
             restart = definition.restart if definition is not None else None
-            if restart is None or number < restart:
+            if restart is None or level_number < restart:
                 counts[deeper] = None
 
-    def _format_level(self, instance: _ListInstance, number: int, at: _NumberingLevel) -> str:
-        level = instance.get_level(number) or _NumberingLevel()
-        count = instance.definition.counts[number]
+    def _format_level(self, instance: _ListInstance, level_number: int, item_level: _NumberingLevel) -> str:
+        level = instance.get_level(level_number) or _NumberingLevel()
+        count = instance.definition.counts[level_number]
         value = level.start if count is None else count
-        return format_number(value, "decimal" if at.plain_digits else level.form)
+        return format_number(value, "decimal" if item_level.plain_digits else level.form)
 
 
-def format_number(value: int, form: str) -> str:
+def format_number(value: int, number_format: str) -> str:
     """Format a number in one of Word's number formats. Unknown formats use digits."""
-    if form in {"upperRoman", "lowerRoman"} and 0 < value < _MAX_ROMAN:
+    if number_format in {"upperRoman", "lowerRoman"} and 0 < value < _MAX_ROMAN:
         roman = ""
         for amount, letters in _ROMAN:
             roman, value = roman + letters * (value // amount), value % amount
-        return roman.upper() if form == "upperRoman" else roman
-    if form in {"upperLetter", "lowerLetter"} and 0 < value < _MAX_ROMAN:
+        return roman.upper() if number_format == "upperRoman" else roman
+    if number_format in {"upperLetter", "lowerLetter"} and 0 < value < _MAX_ROMAN:
         repeats, letter = divmod(value - 1, 26)
         letters = chr(ord("a") + letter) * (repeats + 1)
-        return letters.upper() if form == "upperLetter" else letters
-    if form == "ordinal":
+        return letters.upper() if number_format == "upperLetter" else letters
+    if number_format == "ordinal":
         return f"{value}{'th' if value % 100 in (11, 12, 13) else _ORDINALS.get(value % 10, 'th')}"
-    if form == "decimalZero":
+    if number_format == "decimalZero":
         return f"{value:02d}"
-    return "" if form == "none" else str(value)
+    return "" if number_format == "none" else str(value)
 
 
 def _parse_instance(element: etree._Element, definition: _ListDefinition) -> _ListInstance:
@@ -161,17 +161,17 @@ def _parse_levels(element: etree._Element) -> dict[int, _NumberingLevel]:
         if number < _LEVEL_COUNT:
             restart = each.find(f"{W}lvlRestart")
             levels[number] = _NumberingLevel(
-                form=_get_number_form(each),
+                form=_get_number_format(each),
                 text=_get_value(each, "lvlText"),
                 start=parse_whole_number(_get_value(each, "start"), 1),
                 restart=None if restart is None else parse_whole_number(restart.get(_VALUE, ""), 0),
-                plain_digits=is_on(each.find(f"{W}isLgl")),
+                plain_digits=is_property_on(each.find(f"{W}isLgl")),
                 style=_get_value(each, "pStyle"),
             )
     return levels
 
 
-def _get_number_form(level: etree._Element) -> str:
+def _get_number_format(level: etree._Element) -> str:
     """Return the number format of a level, which may be nested in an alternative for newer versions of Word."""
     found = level.find(f".//{W}numFmt")
     return "decimal" if found is None else found.get(_VALUE, "decimal")

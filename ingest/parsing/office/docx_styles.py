@@ -7,7 +7,7 @@ from functools import cached_property
 
 from lxml import etree
 
-from ingest.parsing.office.names import W, is_on
+from ingest.parsing.office.names import W, is_property_on
 from ingest.parsing.office.numbers import parse_whole_number
 
 _VALUE = f"{W}val"
@@ -35,7 +35,7 @@ class WordStyles:
         self._lists: dict[str, ListMembership | None] = {}
 
     @cached_property
-    def default(self) -> str:
+    def default_style_id(self) -> str:
         """The id of the style for paragraphs without a stated style."""
         for name, style in self._styles.items():
             if style.get(f"{W}type") == "paragraph" and style.get(f"{W}default") in {"1", "true", "on"}:
@@ -58,44 +58,44 @@ class WordStyles:
         """Return the list to which a style adds its paragraphs, or None."""
         if style_id not in self._lists:
             found = None
-            for _, style in self._iter_chain(style_id):
+            for _, style in self._iter_style_chain(style_id):
                 found = parse_list_membership(style.find(f"{W}pPr"))
                 if found is not None:
                     break
             self._lists[style_id] = found
         return self._lists[style_id]
 
-    def list_chain_ids(self, style_id: str) -> list[str]:
+    def list_style_chain(self, style_id: str) -> list[str]:
         """Return the ids of a style and its base styles."""
-        return [each for each, _ in self._iter_chain(style_id)]
+        return [each for each, _ in self._iter_style_chain(style_id)]
 
     def is_hidden(self, style_id: str) -> bool:
         """Return whether text in the style is hidden."""
-        for _, style in self._iter_chain(style_id):
+        for _, style in self._iter_style_chain(style_id):
             vanish = style.find(f"{W}rPr/{W}vanish")
             if vanish is not None:
-                return is_on(vanish)
+                return is_property_on(vanish)
         return False
 
     def is_title(self, style_id: str) -> bool:
         return (
-            any(self.get_name(each).casefold() == "title" for each, _ in self._iter_chain(style_id))
+            any(self.get_name(each).casefold() == "title" for each, _ in self._iter_style_chain(style_id))
             or style_id == "Title"
         )
 
     def is_caption(self, style_id: str) -> bool:
         """Return whether a style is the built-in caption style or based on it."""
         return (
-            any(self.get_name(each).casefold() == "caption" for each, _ in self._iter_chain(style_id))
+            any(self.get_name(each).casefold() == "caption" for each, _ in self._iter_style_chain(style_id))
             or style_id == "Caption"
         )
 
     def is_code(self, style_id: str) -> bool:
         """Return whether a style is one that Word, LibreOffice or Pandoc uses for code."""
-        return any(self.get_name(each).casefold() in _CODE for each, _ in self._iter_chain(style_id))
+        return any(self.get_name(each).casefold() in _CODE for each, _ in self._iter_style_chain(style_id))
 
     def _find_level(self, style_id: str) -> int | None:
-        for each, style in self._iter_chain(style_id):
+        for each, style in self._iter_style_chain(style_id):
             level = parse_outline_level(style.find(f"{W}pPr"))
             if level is not None:
                 return level or None
@@ -105,7 +105,7 @@ class WordStyles:
             return int(named[1])
         return 1 if self.is_title(style_id) else None
 
-    def _iter_chain(self, style_id: str) -> Iterator[tuple[str, etree._Element]]:
+    def _iter_style_chain(self, style_id: str) -> Iterator[tuple[str, etree._Element]]:
         seen = set[str]()
         while style_id in self._styles and style_id not in seen:
             seen.add(style_id)

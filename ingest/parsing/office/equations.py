@@ -16,9 +16,9 @@ _MAX_DEPTH = 60
 _operators = re.compile("[\u2061-\u2064]")
 
 
-def linearize_equation(math: etree._Element) -> str:
+def linearize_equation(element: etree._Element) -> str:
     """Return an `m:oMath`, or a paragraph of them, as one line, or an empty string if it has no characters."""
-    return " ".join(_format_children(math, 0).split())
+    return " ".join(_format_children(element, 0).split())
 
 
 def _format_children(element: etree._Element | None, depth: int) -> str:
@@ -39,8 +39,8 @@ def _format_element(element: etree._Element, depth: int) -> str:
     return "" if isinstance(tag, str) and tag.endswith("Pr") else _format_children(element, depth)
 
 
-def _format_part(element: etree._Element, name: str, depth: int) -> str:
-    return _format_children(element.find(f"{M}{name}"), depth).strip()
+def _format_component(element: etree._Element, tag_name: str, depth: int) -> str:
+    return _format_children(element.find(f"{M}{tag_name}"), depth).strip()
 
 
 def add_brackets(text: str) -> str:
@@ -58,40 +58,46 @@ def _get_setting(element: etree._Element, name: str, default: str) -> str:
 
 
 def _format_fraction(element: etree._Element, depth: int) -> str:
-    over, under = _format_part(element, "num", depth), _format_part(element, "den", depth)
+    over, under = _format_component(element, "num", depth), _format_component(element, "den", depth)
     if _get_setting(element, "type", "bar") == "noBar":
         return f"({over}¦{under})"
     return f"{add_brackets(over)}/{add_brackets(under)}"
 
 
 def _format_script(element: etree._Element, depth: int) -> str:
-    base, sub, sup = (_format_part(element, name, depth) for name in ("e", "sub", "sup"))
+    base, sub, sup = (_format_component(element, name, depth) for name in ("e", "sub", "sup"))
     return add_brackets(base) + _format_scripts(sub, sup)
 
 
-def _format_scripts(sub: str, sup: str) -> str:
-    return (f"_{add_brackets(sub)}" if sub else "") + (f"^{add_brackets(sup)}" if sup else "")
-
-
-def _format_prescript(element: etree._Element, depth: int) -> str:
-    return _format_scripts(_format_part(element, "sub", depth), _format_part(element, "sup", depth)) + _format_part(
-        element, "e", depth
+def _format_scripts(subscript: str, superscript: str) -> str:
+    return (f"_{add_brackets(subscript)}" if subscript else "") + (
+        f"^{add_brackets(superscript)}" if superscript else ""
     )
 
 
+def _format_prescript(element: etree._Element, depth: int) -> str:
+    return _format_scripts(
+        _format_component(element, "sub", depth), _format_component(element, "sup", depth)
+    ) + _format_component(element, "e", depth)
+
+
 def _format_radical(element: etree._Element, depth: int) -> str:
-    degree = _format_part(element, "deg", depth)
-    return f"√({degree}&{_format_part(element, 'e', depth)})" if degree else f"√({_format_part(element, 'e', depth)})"
+    degree = _format_component(element, "deg", depth)
+    return (
+        f"√({degree}&{_format_component(element, 'e', depth)})"
+        if degree
+        else f"√({_format_component(element, 'e', depth)})"
+    )
 
 
 def _format_nary(element: etree._Element, depth: int) -> str:
     sign = _get_setting(element, "chr", "∫")
-    lower, upper, body = (_format_part(element, tag, depth) for tag in ("sub", "sup", "e"))
+    lower, upper, body = (_format_component(element, tag, depth) for tag in ("sub", "sup", "e"))
     return f"{sign}{_format_scripts(lower, upper)} {body}"
 
 
 def _format_function(element: etree._Element, depth: int) -> str:
-    return f"{_format_part(element, 'fName', depth)} {_format_part(element, 'e', depth)}"
+    return f"{_format_component(element, 'fName', depth)} {_format_component(element, 'e', depth)}"
 
 
 def _format_delimiters(element: etree._Element, depth: int) -> str:
@@ -114,16 +120,16 @@ def _format_equation_array(element: etree._Element, depth: int) -> str:
 
 
 def _format_accent(element: etree._Element, depth: int) -> str:
-    return add_brackets(_format_part(element, "e", depth)) + _get_setting(element, "chr", "\u0302")
+    return add_brackets(_format_component(element, "e", depth)) + _get_setting(element, "chr", "\u0302")
 
 
 def _format_bar(element: etree._Element, depth: int) -> str:
-    return f"{'_' if _get_setting(element, 'pos', 'bot') == 'bot' else '¯'}({_format_part(element, 'e', depth)})"
+    return f"{'_' if _get_setting(element, 'pos', 'bot') == 'bot' else '¯'}({_format_component(element, 'e', depth)})"
 
 
 def _build_limit_formatter(sign: str) -> Callable[[etree._Element, int], str]:
     def format_limit(element: etree._Element, depth: int) -> str:
-        return f"{_format_part(element, 'e', depth)}{sign}{add_brackets(_format_part(element, 'lim', depth))}"
+        return f"{_format_component(element, 'e', depth)}{sign}{add_brackets(_format_component(element, 'lim', depth))}"
 
     return format_limit
 

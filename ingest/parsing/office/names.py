@@ -18,7 +18,7 @@ O = "{urn:schemas-microsoft-com:office:office}"  # noqa: E741 - the prefix that 
 DC = "{http://purl.org/dc/elements/1.1/}"
 
 
-def choose_alternatives(root: etree._Element) -> None:
+def resolve_alternatives(root: etree._Element) -> None:
     """Replace each `mc:AlternateContent` with its first choice or its fallback (ECMA-376 part 3, 9)."""
     for alternative in list(root.iter(f"{MC}AlternateContent")):
         parent = alternative.getparent()
@@ -35,6 +35,6 @@ def get_core_title(properties: etree._Element) -> str | None:
     return title
 
 
-def is_on(element: etree._Element | None, value: str = f"{W}val") -> bool:
+def is_property_on(element: etree._Element | None, value_attribute: str = f"{W}val") -> bool:
     """Return whether an on/off property is present and not set to off (ECMA-376 part 1, 17.17.4)."""
-    return element is not None and element.get(value, "true") not in {"0", "false", "off"}
+    return element is not None and element.get(value_attribute, "true") not in {"0", "false", "off"}

@@ -32,7 +32,7 @@ class ListCounter:
     levels: dict[int, _ListLevel]
     counts: dict[int, int] = field(default_factory=dict)
 
-    def advance(self, level: int, start: int | None = None) -> str:
+    def count_item(self, level: int, start: int | None = None) -> str:
         """Count an item and return its mark: a number, `BULLET`, or an empty string. `level` counts from 0."""
         for above in range(level):  # Skipped levels start counting too.
             self.counts.setdefault(above, self.levels.get(above, _ListLevel()).start)
@@ -68,12 +68,12 @@ class ListStyles:
         self.headings = ListCounter({} if outline is None else _parse_levels(outline))
         self._last: dict[str, ListCounter] = {}
 
-    def start_list(self, element: etree._Element, style: str) -> ListCounter:
+    def get_list_counter(self, element: etree._Element, style_name: str) -> ListCounter:
         """Return the counter for a list, which continues the last list of its style if the list says so."""
         goes_on = element.get(f"{TEXT}continue-numbering") == "true" or element.get(f"{TEXT}continue-list")
-        if not goes_on or style not in self._last:
-            self._last[style] = ListCounter(self._styles.get(style, {}))
-        return self._last[style]
+        if not goes_on or style_name not in self._last:
+            self._last[style_name] = ListCounter(self._styles.get(style_name, {}))
+        return self._last[style_name]
 
 
 def _parse_levels(style: etree._Element) -> dict[int, _ListLevel]:

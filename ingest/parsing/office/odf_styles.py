@@ -29,36 +29,36 @@ class OdfStyles:
             for each in root.iter(f"{STYLE}style"):
                 self._styles.setdefault(each.get(f"{STYLE}name", ""), each)
 
-    def is_title(self, style: str) -> bool:
-        return "Title" in self._list_names(style)
+    def is_title(self, style_name: str) -> bool:
+        return "Title" in self._list_ancestor_names(style_name)
 
-    def is_code(self, style: str) -> bool:
+    def is_code(self, style_name: str) -> bool:
         """Return whether a style is one that LibreOffice or Pandoc uses for code."""
-        return not _CODE.isdisjoint(self._list_names(style))
+        return not _CODE.isdisjoint(self._list_ancestor_names(style_name))
 
-    def is_hidden(self, style: str) -> bool:
+    def is_hidden(self, style_name: str) -> bool:
         """Return whether text in the style is hidden."""
-        for _, each in self._iter_chain(style):
+        for _, each in self._iter_style_chain(style_name):
             display = each.find(f"{STYLE}text-properties[@{TEXT}display]")
             if display is not None:
                 return bool(display.get(f"{TEXT}display") == "none")
         return False
 
     def is_hidden_slide(self, page: etree._Element) -> bool:
-        for _, each in self._iter_chain(page.get(f"{DRAW}style-name", "")):
+        for _, each in self._iter_style_chain(page.get(f"{DRAW}style-name", "")):
             properties = each.find(f"{STYLE}drawing-page-properties")
             if properties is not None and properties.get(f"{PRESENTATION}visibility") == "hidden":
                 return True
         return False
 
-    def get_list_style(self, style: str) -> str:
+    def get_list_style(self, style_name: str) -> str:
         """Return the name of the list style to which a paragraph style refers."""
-        for _, each in self._iter_chain(style):
+        for _, each in self._iter_style_chain(style_name):
             if f"{STYLE}list-style-name" in each.attrib:
                 return str(each.get(f"{STYLE}list-style-name"))
         return ""
 
-    def iter_edges(self, kind: str) -> Iterator[etree._Element]:
+    def iter_headers_or_footers(self, kind: str) -> Iterator[etree._Element]:
         """Yield the headers or footers of the master pages in use. The first master page in the file is the default."""
         masters = [each for root in self._roots for each in root.iter(f"{STYLE}master-page")]
         used = {each.get(f"{STYLE}master-page-name") for each in self._styles.values()}
@@ -87,17 +87,17 @@ class OdfStyles:
                     return PageSize(width, height) if width and height else None
         return None
 
-    def _list_names(self, style: str) -> set[str]:
+    def _list_ancestor_names(self, style_name: str) -> set[str]:
         """Return the names of a style and its ancestors, even if the last one is not defined in the file."""
-        parents = (each.get(f"{STYLE}parent-style-name", "") for _, each in self._iter_chain(style))
-        return {style, *parents}
+        parents = (each.get(f"{STYLE}parent-style-name", "") for _, each in self._iter_style_chain(style_name))
+        return {style_name, *parents}
 
-    def _iter_chain(self, style: str) -> Iterator[tuple[str, etree._Element]]:
+    def _iter_style_chain(self, style_name: str) -> Iterator[tuple[str, etree._Element]]:
         seen = set[str]()
-        while style in self._styles and style not in seen:
-            seen.add(style)
-            yield style, self._styles[style]
-            style = self._styles[style].get(f"{STYLE}parent-style-name", "")
+        while style_name in self._styles and style_name not in seen:
+            seen.add(style_name)
+            yield style_name, self._styles[style_name]
+            style_name = self._styles[style_name].get(f"{STYLE}parent-style-name", "")
 
 
 def parse_length(text: str | None) -> float | None:

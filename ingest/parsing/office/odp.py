@@ -8,12 +8,12 @@ from lxml import etree
 
 from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.office.fingerprints import ODP_PARSER
-from ingest.parsing.office.odf import OdfReader, load_content, read_meta_title
+from ingest.parsing.office.odf import OdfReader, load_content_and_styles, read_metadata_title
 from ingest.parsing.office.odf_names import DRAW, OFFICE, PRESENTATION, SVG
 from ingest.parsing.office.odf_styles import PageSize, parse_length
 from ingest.parsing.office.package import open_package
 from ingest.parsing.office.reading_order import compute_reading_order
-from ingest.parsing.page_limit import require_pages_allowed
+from ingest.parsing.page_limit import check_page_limit
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import Piece
 from ingest.storage.texts.layout import OmissionKind, PlaceKind
@@ -28,23 +28,23 @@ _MAX_DEPTH = 60
 def parse_odp(path: Path) -> ParsedDocument:
     """Parse a presentation. Raises the same errors as `parse_odt`."""
     with open_package(path) as package:
-        content, styles = load_content(package)
+        content, styles = load_content_and_styles(package)
         body = content.find(f"{OFFICE}body/{OFFICE}presentation")
         if body is None:
             raise DamagedDocumentError("The file is not a valid OpenDocument presentation: it has no slides.")
         reader = OdfReader(package, content, styles)
         pages = list(body.iterchildren(f"{DRAW}page"))
-        require_pages_allowed(len(pages), "slides")
+        check_page_limit(len(pages), "slides")
         footers = set[str]()
         for number, page in enumerate(pages, start=1):
             _write_slide(reader, page, number, footers)
-        title = reader.title or read_meta_title(package)
+        title = reader.title or read_metadata_title(package)
         nothing = f"No visible slide contains text. The presentation has {len(pages):,} slides in total."
         hint = "Save it as PDF and upload the PDF, so that text in pictures is recognized, or show its hidden slides."
-        return reader.writer.finish(ODP_PARSER, title, nothing=nothing, hint=hint)
+        return reader.writer.finish(ODP_PARSER, title, empty_message=nothing, hint=hint)
 
 
-def _write_slide(reader: OdfReader, page: etree._Element, number: int, footers: set[str]) -> None:
+def _write_slide(reader: OdfReader, page: etree._Element, number: int, known_footers: set[str]) -> None:
     writer = reader.writer
     writer.start_place(PlaceKind.SLIDE)
     if reader.styles.is_hidden_slide(page):
@@ -53,8 +53,8 @@ def _write_slide(reader: OdfReader, page: etree._Element, number: int, footers: 
     before = writer.length
     size = reader.styles.get_page_size(page.get(f"{DRAW}master-page-name", "")) or _DEFAULT_SIZE
     shapes = [(each, _build_box(each, number, size)) for each in _iter_shapes(page)]
-    titles = [each for each in shapes if _get_kind(each[0]) == "title"]
-    others = [each for each in shapes if _get_kind(each[0]) not in {"title", *_SKIPPED_KINDS}]
+    titles = [each for each in shapes if _get_presentation_class(each[0]) == "title"]
+    others = [each for each in shapes if _get_presentation_class(each[0]) not in {"title", *_SKIPPED_KINDS}]
     writer.end_section(1)
     for element, box in titles:
         with reader.use_position(box):
@@ -63,16 +63,16 @@ def _write_slide(reader: OdfReader, page: etree._Element, number: int, footers: 
             reader.title = reader.title or title or None
     for at in compute_reading_order([box for _, box in others]):
         element, box = others[at]
-        if _get_kind(element) == "footer":
+        if _get_presentation_class(element) == "footer":
             text = " ".join(" ".join(element.itertext()).split())
-            if text in footers:
+            if text in known_footers:
                 continue
-            footers.add(text)
+            known_footers.add(text)
         with reader.use_position(box):
             holder = etree.Element("shape")
             holder.append(element)
-            reader.read_blocks(holder)
-            reader.flush()
+            reader.write_blocks(holder)
+            reader.flush_attachments()
     _write_notes(reader, page)
     if writer.length == before:
         writer.record_omission(OmissionKind.PAGE_WITHOUT_TEXT, detail=f"slide {number}")
@@ -90,25 +90,25 @@ def _iter_shapes(parent: etree._Element, depth: int = 0) -> Iterator[etree._Elem
 
 def _write_notes(reader: OdfReader, page: etree._Element) -> None:
     for annotation in page.iterchildren(f"{OFFICE}annotation"):
-        reader.read_annotation(annotation)
-    reader.flush()
+        reader.collect_annotation(annotation)
+    reader.flush_attachments()
     for frame in page.iterfind(f"{PRESENTATION}notes/{DRAW}frame"):
-        if _get_kind(frame) == "notes":
+        if _get_presentation_class(frame) == "notes":
             lines = (reader.extract_cell_text(box) for box in frame.iterchildren(f"{DRAW}text-box"))
             notes = "\n".join(filter(None, lines))
             if notes:
                 reader.writer.write_paragraph(f"Notes: {notes}")
 
 
-def _get_kind(element: etree._Element) -> str:
+def _get_presentation_class(element: etree._Element) -> str:
     return str(element.get(f"{PRESENTATION}class", ""))
 
 
-def _build_box(element: etree._Element, slide: int, size: PageSize) -> Box:
+def _build_box(element: etree._Element, slide_number: int, page_size: PageSize) -> Box:
     x, y, width, height = (parse_length(element.get(f"{SVG}{each}")) for each in ("x", "y", "width", "height"))
     moved = _moved.search(element.get(f"{DRAW}transform", ""))
     if moved is not None and x is None:
         x, y = parse_length(moved["x"]), parse_length(moved["y"])
-    left, top = (x or 0.0) / size.width, (y or 0.0) / size.height
-    right, bottom = left + (width or 0.0) / size.width, top + (height or 0.0) / size.height
-    return Box(slide, *(min(max(each, 0.0), 1.0) for each in (left, top, right, bottom)))
+    left, top = (x or 0.0) / page_size.width, (y or 0.0) / page_size.height
+    right, bottom = left + (width or 0.0) / page_size.width, top + (height or 0.0) / page_size.height
+    return Box(slide_number, *(min(max(each, 0.0), 1.0) for each in (left, top, right, bottom)))

@@ -50,7 +50,7 @@ class Package:
         """Return the bytes of a part. Raises `DamagedDocumentError` if it is missing or damaged."""
         return read_entry(self._archive, name)
 
-    def get_size(self, name: str) -> int:
+    def get_part_size(self, name: str) -> int:
         """Return the size of a part in bytes."""
         return self._archive.getinfo(name).file_size
 
@@ -85,7 +85,7 @@ class Package:
             found[each.get("Id", "")] = Relation(each.get("Type", "").rpartition("/")[2], target, is_external)
         return found
 
-    def list_related(self, name: str, kind: str) -> list[str]:
+    def list_related_parts(self, name: str, kind: str) -> list[str]:
         """Return the names of the parts to which a part has relations of the given kind. Missing parts are skipped."""
         targets = (
             each.target for each in self.load_relations(name).values() if each.kind == kind and not each.is_external
@@ -100,10 +100,10 @@ def open_package(file: Path | BinaryIO) -> Iterator[Package]:
         yield Package(archive)
 
 
-def resolve_target(base: str, target: str) -> str:
-    """Resolve the target of a relation in the part `base` to a part name."""
+def resolve_target(base_part: str, target: str) -> str:
+    """Resolve the target of a relation in the part `base_part` to a part name."""
     target = unquote(target.partition("#")[0]).replace("\\", "/")
-    return posixpath.normpath(posixpath.join("/", posixpath.dirname(base), target)).lstrip("/")
+    return posixpath.normpath(posixpath.join("/", posixpath.dirname(base_part), target)).lstrip("/")
 
 
 def parse_xml(content: bytes, name: str) -> etree._Element:

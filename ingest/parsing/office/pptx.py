@@ -11,13 +11,13 @@ from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.grid import GridCell, write_grid
 from ingest.parsing.office.charts import iter_diagram_texts, write_chart
 from ingest.parsing.office.fingerprints import PPTX_PARSER
-from ingest.parsing.office.names import DGM, A, C, P, R, choose_alternatives, get_core_title
+from ingest.parsing.office.names import DGM, A, C, P, R, get_core_title, resolve_alternatives
 from ingest.parsing.office.numbers import parse_whole_number
 from ingest.parsing.office.package import Package, open_package
 from ingest.parsing.office.pptx_shapes import Frame, Shape, Slide, parse_number
 from ingest.parsing.office.pptx_text import Bullets, extract_paragraph_text, iter_paragraphs
 from ingest.parsing.office.reading_order import compute_reading_order
-from ingest.parsing.page_limit import require_pages_allowed
+from ingest.parsing.page_limit import check_page_limit
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
@@ -33,17 +33,18 @@ _DEFAULT_SIZE = (9_144_000.0, 6_858_000.0)
 def parse_pptx(path: Path) -> ParsedDocument:
     """Parse a presentation. Raises the same errors as `open_package`, and `NoTextError`."""
     with open_package(path) as package:
-        main = next(iter(package.list_related("", "officeDocument")), "")
+        main = next(iter(package.list_related_parts("", "officeDocument")), "")
         if not main:
             raise DamagedDocumentError("The file is incomplete: it has no main part.")
         reader = PptxReader(package, main)
-        slides = reader.read()
+        slides = reader.convert_slides()
         title = next(
-            (get_core_title(package.parse_part(name)) for name in package.list_related("", "core-properties")), None
+            (get_core_title(package.parse_part(name)) for name in package.list_related_parts("", "core-properties")),
+            None,
         )
         nothing = f"No visible slide contains text. The presentation has {slides:,} slides in total."
         hint = "Save it as PDF and upload the PDF, so that text in pictures is recognized, or show its hidden slides."
-        return reader.writer.finish(PPTX_PARSER, reader.title or title, nothing=nothing, hint=hint)
+        return reader.writer.finish(PPTX_PARSER, reader.title or title, empty_message=nothing, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,20 @@ class _Context:
 class PptxReader:
     """Writes the content of one presentation."""
 
-    def __init__(self, package: Package, main: str) -> None:
+    def __init__(self, package: Package, main_part: str) -> None:
         self.writer = DocumentWriter()
         self.title: str | None = None
         self._package = package
-        self._main = main
-        self._root = package.parse_part(main)
+        self._main = main_part
+        self._root = package.parse_part(main_part)
         self._roots: dict[str, etree._Element] = {}
         self._footers = set[str]()
 
-    def read(self) -> int:
+    def convert_slides(self) -> int:
         """Write all slides and return their number."""
         slides = list(self._root.iterfind(f"{P}sldIdLst/{P}sldId"))
         # guard: slides-counted-first
-        require_pages_allowed(len(slides), "slides")
+        check_page_limit(len(slides), "slides")
         relations = self._package.load_relations(self._main)
         sections = self._read_sections()
         for place, slide in enumerate(slides, start=1):
@@ -97,17 +98,17 @@ class PptxReader:
                 found[first.get("id", "")] = section.get("name", "")
         return found
 
-    def _write_slide(self, part: str, place: int, level: int) -> None:
+    def _write_slide(self, part: str, slide_number: int, level: int) -> None:
         root = self._package.parse_part(part)
         # guard: pptx-hidden
         if root.get("show") in {"0", "false"}:
-            self.writer.record_omission(OmissionKind.HIDDEN, detail=f"slide {place}")
+            self.writer.record_omission(OmissionKind.HIDDEN, detail=f"slide {slide_number}")
             return
-        choose_alternatives(root)
+        resolve_alternatives(root)
         before = self.writer.length
         behind = list(self._iter_layout_and_master(part))
-        slide = Slide(place, root, behind, self._frame)
-        context = _Context(part, place, level, behind[-1] if len(behind) > 1 else None)
+        slide = Slide(slide_number, root, behind, self._frame)
+        context = _Context(part, slide_number, level, behind[-1] if len(behind) > 1 else None)
         shapes = list(slide.iter_shapes())
         titles = [shape for shape in shapes if shape.is_title]
         others = [shape for shape in shapes if not shape.is_title]
@@ -116,11 +117,11 @@ class PptxReader:
         for shape in (*titles, *(others[at] for at in compute_reading_order([shape.box for shape in others]))):
             self._write_shape(shape, context)
         if slide.hidden_shapes:
-            self.writer.record_omission(OmissionKind.HIDDEN, slide.hidden_shapes, f"shapes on slide {place}")
+            self.writer.record_omission(OmissionKind.HIDDEN, slide.hidden_shapes, f"shapes on slide {slide_number}")
         self._write_notes(part)
         self._write_comments(part)
         if self.writer.length == before:
-            self.writer.record_omission(OmissionKind.PAGE_WITHOUT_TEXT, detail=f"slide {place}")
+            self.writer.record_omission(OmissionKind.PAGE_WITHOUT_TEXT, detail=f"slide {slide_number}")
 
     @cached_property
     def _frame(self) -> Frame:
@@ -130,9 +131,9 @@ class PptxReader:
 
     def _iter_layout_and_master(self, part: str) -> Iterator[etree._Element]:
         """Yield the layout and the master of a slide, as far as they exist."""
-        for layout in self._package.list_related(part, "slideLayout")[:1]:
+        for layout in self._package.list_related_parts(part, "slideLayout")[:1]:
             yield self._load_cached_part(layout)
-            for master in self._package.list_related(layout, "slideMaster")[:1]:
+            for master in self._package.list_related_parts(layout, "slideMaster")[:1]:
                 yield self._load_cached_part(master)
 
     def _load_cached_part(self, name: str) -> etree._Element:
@@ -188,11 +189,11 @@ class PptxReader:
         if table is not None:
             write_grid(self.writer, list(_iter_table_rows(table, shape, context.number)))
         elif chart is not None:
-            part = self._load_related(context.part, chart.get(f"{R}id", ""))
+            part = self._load_related_part(context.part, chart.get(f"{R}id", ""))
             if part is None or not write_chart(self.writer, part, shape.box):
                 self.writer.record_omission(OmissionKind.OTHER, detail=_NO_DATA_DETAIL)
         elif diagram is not None:
-            part = self._load_related(context.part, diagram.get(f"{R}dm", ""))
+            part = self._load_related_part(context.part, diagram.get(f"{R}dm", ""))
             texts = [] if part is None else list(iter_diagram_texts(part))
             for text in texts:
                 self.writer.write_item([Piece(text, shape.box)])
@@ -201,14 +202,14 @@ class PptxReader:
         else:
             self.writer.record_omission(OmissionKind.EMBEDDED_OBJECT)
 
-    def _load_related(self, part: str, key: str) -> etree._Element | None:
-        relation = self._package.load_relations(part).get(key)
+    def _load_related_part(self, part: str, relation_id: str) -> etree._Element | None:
+        relation = self._package.load_relations(part).get(relation_id)
         if relation is None or relation.is_external or relation.target not in self._package.names:
             return None
         return self._package.parse_part(relation.target)
 
     def _write_notes(self, part: str) -> None:
-        for name in self._package.list_related(part, "notesSlide")[:1]:
+        for name in self._package.list_related_parts(part, "notesSlide")[:1]:
             lines: list[str] = []
             for shape in self._package.parse_part(name).iter(f"{P}sp"):
                 placeholder = shape.find(f"{P}nvSpPr/{P}nvPr/{P}ph")
@@ -220,7 +221,7 @@ class PptxReader:
 
     def _write_comments(self, part: str) -> None:
         """Write both kinds of comments: older ones (`cm` and `text`), and threads with text bodies (since 2021)."""
-        for name in self._package.list_related(part, "comments"):
+        for name in self._package.list_related_parts(part, "comments"):
             for comment in self._package.parse_part(name).iter("{*}cm", "{*}reply"):
                 text = comment.findtext("{*}text") or " ".join(
                     extract_paragraph_text(each) for each in comment.iterfind(f"{{*}}txBody/{A}p")
@@ -233,8 +234,8 @@ class PptxReader:
     @cached_property
     def _authors(self) -> dict[str, str]:
         parts = [
-            *self._package.list_related(self._main, "commentAuthors"),
-            *self._package.list_related(self._main, "authors"),
+            *self._package.list_related_parts(self._main, "commentAuthors"),
+            *self._package.list_related_parts(self._main, "authors"),
         ]
         return {
             each.get("id", ""): " ".join(each.get("name", "").split())
@@ -247,7 +248,7 @@ def _has_sound(picture: etree._Element) -> bool:
     return picture.find(f"{P}nvPicPr/{P}nvPr/{A}audioFile") is not None
 
 
-def _iter_table_rows(table: etree._Element, shape: Shape, slide: int) -> Iterator[list[GridCell]]:
+def _iter_table_rows(table: etree._Element, shape: Shape, slide_number: int) -> Iterator[list[GridCell]]:
     """Yield the rows of a table as cells with their boxes, excluding cells covered by another cell."""
     transform = shape.element.find(f"{P}xfrm/{A}off")
     left, top = (
@@ -262,7 +263,7 @@ def _iter_table_rows(table: etree._Element, shape: Shape, slide: int) -> Iterato
                 continue
             columns, rows = _parse_span(cell.get("gridSpan")), _parse_span(cell.get("rowSpan"))
             box = shape.frame.map_box(
-                slide,
+                slide_number,
                 left + sum(widths[:column]),
                 top + sum(heights[:at]),
                 sum(widths[column : column + columns]),

@@ -22,11 +22,11 @@ class Frame:
     across: float
     down: float
 
-    def map_box(self, slide: int, x: float, y: float, width: float, height: float) -> Box:
+    def map_box(self, slide_number: int, x: float, y: float, width: float, height: float) -> Box:
         """Return the box of a rectangle, clipped to the slide."""
         left, top = self.left + x * self.across, self.top + y * self.down
         right, bottom = left + abs(width * self.across), top + abs(height * self.down)
-        return Box(slide, _clamp(left), _clamp(top), _clamp(right), _clamp(bottom))
+        return Box(slide_number, _clamp(left), _clamp(top), _clamp(right), _clamp(bottom))
 
     def build_group_frame(self, transform: etree._Element | None) -> "Frame":
         """Return the frame of a group inside this frame."""
@@ -59,10 +59,12 @@ class Shape:
 class Slide:
     """The shapes of a slide. `behind` contains the root elements of its layout and master."""
 
-    def __init__(self, number: int, root: etree._Element, behind: Sequence[etree._Element], frame: Frame) -> None:
-        self._number = number
+    def __init__(
+        self, slide_number: int, root: etree._Element, inherited_roots: Sequence[etree._Element], frame: Frame
+    ) -> None:
+        self._number = slide_number
         self._root = root
-        self._behind = behind
+        self._behind = inherited_roots
         self._frame = frame
         self.hidden_shapes = 0
 
@@ -89,29 +91,29 @@ class Slide:
         placeholder = _find_placeholder(element)
         inherited: tuple[etree._Element, ...] = ()
         if placeholder is not None:
-            inherited = tuple(self._iter_inherited(placeholder))
+            inherited = tuple(self._iter_inherited_placeholders(placeholder))
         transforms = (_find_transform(each) for each in (element, *inherited))
         transform = next((each for each in transforms if each is not None), None)
         x, y, width, height = (0.0, 0.0, 0.0, 0.0) if transform is None else _read_rectangle(transform, "off", "ext")
         kind = None if placeholder is None else placeholder.get("type", "obj")
         return Shape(element, frame.map_box(self._number, x, y, width, height), kind, inherited, frame)
 
-    def _iter_inherited(self, placeholder: etree._Element) -> Iterator[etree._Element]:
+    def _iter_inherited_placeholders(self, placeholder: etree._Element) -> Iterator[etree._Element]:
         """Yield the placeholders that `placeholder` inherits from, matched by index in the layout or else by kind."""
         kind, index = placeholder.get("type", "obj"), placeholder.get("idx", "0")
         for root in self._behind:
             shapes = [(each, found) for each in root.iter(f"{P}sp") if (found := _find_placeholder(each)) is not None]
             same = [each for each, found in shapes if found.get("idx", "0") == index and index != "0"]
-            same = same or [each for each, found in shapes if _is_same_kind(found.get("type", "obj"), kind)]
+            same = same or [each for each, found in shapes if _are_same_kind(found.get("type", "obj"), kind)]
             if same:
                 kind = _find_placeholder(same[0]).get("type", kind)  # type: ignore[union-attr]  # it has one
                 index = "0"  # The indices of placeholders in a master are unrelated to those in a slide.
                 yield same[0]
 
 
-def _is_same_kind(one: str, other: str) -> bool:
+def _are_same_kind(kind: str, other_kind: str) -> bool:
     body = {"obj", "body", "subTitle", "tbl", "chart", "dgm", "media", "pic", "clipArt"}
-    return one == other or (one in _TITLES and other in _TITLES) or (one in body and other in body)
+    return kind == other_kind or (kind in _TITLES and other_kind in _TITLES) or (kind in body and other_kind in body)
 
 
 def _find_placeholder(element: etree._Element) -> etree._Element | None:
@@ -128,8 +130,8 @@ def _find_transform(element: etree._Element) -> etree._Element | None:
     return element.find(f"{P}xfrm") if found is None else found
 
 
-def _read_rectangle(transform: etree._Element, offset: str, extent: str) -> tuple[float, float, float, float]:
-    at, size = transform.find(f"{A}{offset}"), transform.find(f"{A}{extent}")
+def _read_rectangle(transform: etree._Element, offset_tag: str, extent_tag: str) -> tuple[float, float, float, float]:
+    at, size = transform.find(f"{A}{offset_tag}"), transform.find(f"{A}{extent_tag}")
     x, y = (0.0, 0.0) if at is None else (parse_number(at.get("x")), parse_number(at.get("y")))
     width, height = (0.0, 0.0) if size is None else (parse_number(size.get("cx")), parse_number(size.get("cy")))
     return x, y, width, height

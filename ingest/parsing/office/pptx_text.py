@@ -10,7 +10,7 @@ from ingest.parsing.office.docx_numbering import format_number
 from ingest.parsing.office.equations import linearize_equation
 from ingest.parsing.office.names import A, M, P
 from ingest.parsing.office.numbers import parse_whole_number
-from ingest.parsing.office.spacing import apply_spacing, set_apart
+from ingest.parsing.office.spacing import apply_spacing, mark_spacing
 
 _auto = re.compile(r"(?P<form>arabic|alphaLc|alphaUc|romanLc|romanUc)(?P<mark>Period|ParenR|ParenBoth|Plain)")
 _FORMS = {
@@ -41,11 +41,11 @@ class Bullets:
     def __init__(
         self,
         body: etree._Element,
-        inherited: tuple[etree._Element, ...],
+        inherited_shapes: tuple[etree._Element, ...],
         master: etree._Element | None,
         placeholder: str | None,
     ) -> None:
-        styles = [body.find(f"{A}lstStyle"), *(each.find(f"{P}txBody/{A}lstStyle") for each in inherited)]
+        styles = [body.find(f"{A}lstStyle"), *(each.find(f"{P}txBody/{A}lstStyle") for each in inherited_shapes)]
         if master is not None and placeholder is not None and placeholder not in _OTHER_TEXT:
             styles.append(master.find(f"{P}txStyles/{P}{_TEXT_STYLES.get(placeholder, 'bodyStyle')}"))
         self._styles = [style for style in styles if style is not None]
@@ -103,5 +103,5 @@ def extract_paragraph_text(paragraph: etree._Element) -> str:
         elif child.tag == f"{A}br":
             parts.append("\n")
         else:
-            parts.extend(set_apart(linearize_equation(math)) for math in child.iter(f"{M}oMath"))
+            parts.extend(mark_spacing(linearize_equation(math)) for math in child.iter(f"{M}oMath"))
     return apply_spacing("".join(parts))

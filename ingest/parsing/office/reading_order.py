@@ -22,8 +22,8 @@ def compute_reading_order(boxes: Sequence[Box]) -> list[int]:
 
 
 def _order_by_cuts(indices: list[int], boxes: Sequence[Box]) -> list[int]:
-    rows = _group_bands(indices, lambda index: _get_vertical_extent(boxes[index]))
-    columns = _group_bands(indices, lambda index: _get_horizontal_extent(boxes[index]))
+    rows = _group_into_bands(indices, lambda index: _get_vertical_extent(boxes[index]))
+    columns = _group_into_bands(indices, lambda index: _get_horizontal_extent(boxes[index]))
     is_grid = len(columns) >= len(rows) and all(len(row) >= len(columns) for row in rows)
     bands = columns if is_grid and len(columns) > 1 else rows if len(rows) > 1 else columns
     if len(bands) > 1:
@@ -31,12 +31,12 @@ def _order_by_cuts(indices: list[int], boxes: Sequence[Box]) -> list[int]:
     return sorted(indices, key=lambda index: (boxes[index].top, boxes[index].left))
 
 
-def _group_bands(indices: list[int], extent: Callable[[int], tuple[float, float]]) -> list[list[int]]:
+def _group_into_bands(indices: list[int], get_extent: Callable[[int], tuple[float, float]]) -> list[list[int]]:
     """Group the boxes whose extents overlap in one direction, and return the indices of each group."""
     bands: list[list[int]] = []
     end = 0.0
-    for index in sorted(indices, key=extent):
-        start, stop = extent(index)
+    for index in sorted(indices, key=get_extent):
+        start, stop = get_extent(index)
         if bands and start < end:
             bands[-1].append(index)
             end = max(end, stop)

@@ -8,7 +8,7 @@ _before = re.compile(rf"(?<=[^\s{_AFTER}]){_BEFORE}")
 _after = re.compile(rf"{_AFTER}(?=[\w{_BEFORE}])")
 
 
-def set_apart(text: str) -> str:
+def mark_spacing(text: str) -> str:
     """Mark a string so that `apply_spacing` puts spaces between it and the surrounding words."""
     return f"{_BEFORE}{text}{_AFTER}"
 

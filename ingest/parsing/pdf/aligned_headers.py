@@ -12,8 +12,8 @@ from ingest.parsing.pdf.constants import (
     SAME_RULE_LINE_POINTS,
 )
 from ingest.parsing.pdf.content import Rule
-from ingest.parsing.pdf.rows import RowCell, TextRow, sort_for_reading
-from ingest.parsing.pdf.tables import Words, is_currency, is_value, join_cell_words
+from ingest.parsing.pdf.rows import RowCell, TextRow, sort_words_for_reading
+from ingest.parsing.pdf.tables import Words, is_currency_symbol, is_value, join_cell_words
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,19 @@ def compute_overlap(cell: RowCell, column: ColumnEdges) -> float:
     return min(cell.right, column.right) - max(cell.left, column.left)
 
 
-def split_at_columns(
-    cell: RowCell, columns: Sequence[ColumnEdges], size: float, *, signs_lead: bool = False
+def split_cell_at_columns(
+    cell: RowCell, columns: Sequence[ColumnEdges], font_size: float, *, has_leading_signs: bool = False
 ) -> list[RowCell]:
     """Split a cell wherever a gap between its words coincides with a gap between columns.
 
-    If `signs_lead` is true, a currency symbol after a number belongs to the next column.
+    If `has_leading_signs` is true, a currency symbol after a number belongs to the next column.
     """
     parts = [RowCell([cell.words[0]])]
     for before, word in pairwise(cell.words):
         cut = any(before.right <= one.right + 1 and word.left >= other.left - 1 for one, other in pairwise(columns))
         # guard: pdf-currency-sign
-        leads = signs_lead and is_currency(word.text) and is_value(join_cell_words(parts[-1].words))
-        if leads or (cut and word.left - before.right >= MIN_COLUMN_GAP_RATIO * size):
+        leads = has_leading_signs and is_currency_symbol(word.text) and is_value(join_cell_words(parts[-1].words))
+        if leads or (cut and word.left - before.right >= MIN_COLUMN_GAP_RATIO * font_size):
             parts.append(RowCell([word]))
         else:
             parts[-1].words.append(word)
@@ -55,29 +55,29 @@ class HeaderReader:
     """Assigns the words of a table's header rows to columns."""
 
     def __init__(
-        self, rows: Sequence[TextRow], columns: Sequence[ColumnEdges], rules: Sequence[Rule], size: float
+        self, rows: Sequence[TextRow], columns: Sequence[ColumnEdges], rules: Sequence[Rule], font_size: float
     ) -> None:
         self._rows = rows
         self._columns = columns
         self._rules = rules
-        self._size = size
-        self._boxes = [self._build_box(number) for number in range(len(columns))]
+        self._size = font_size
+        self._boxes = [self._build_widened_column(number) for number in range(len(columns))]
 
-    def read_lines(self) -> list[list[Words]]:
+    def read_header_rows(self) -> list[list[Words]]:
         """Return the header rows, with each cell repeated in every column that it covers."""
-        return [self._read_line(number) for number in range(len(self._rows))]
+        return [self._read_header_row(number) for number in range(len(self._rows))]
 
-    def _read_line(self, number: int) -> list[Words]:
-        row = self._rows[number]
+    def _read_header_row(self, row_index: int) -> list[Words]:
+        row = self._rows[row_index]
         line: list[Words] = [[] for _ in self._columns]
-        parts = [part for cell in row.cells for part in self._split_cell(cell)]
-        spans = self._find_spans(number, parts) or [self._list_cell_columns(row, part) for part in parts]
+        parts = [part for cell in row.cells for part in self._split_cell_by_columns(cell)]
+        spans = self._find_column_spans(row_index, parts) or [self._list_cell_columns(row, part) for part in parts]
         for part, span in zip(parts, spans, strict=True):
             for at in span:
-                line[at] = [*line[at], *sort_for_reading(part.words)]
+                line[at] = [*line[at], *sort_words_for_reading(part.words)]
         return line
 
-    def _split_cell(self, cell: RowCell) -> list[RowCell]:
+    def _split_cell_by_columns(self, cell: RowCell) -> list[RowCell]:
         """Split a cell at its widest gaps into one part per column that it overlaps, if the gaps are wide enough."""
         over = sum(compute_overlap(cell, column) > 0 for column in self._columns)
         gaps = sorted(((word.left - before.right, at) for at, (before, word) in enumerate(pairwise(cell.words), 1)))
@@ -85,11 +85,11 @@ class HeaderReader:
         if over < 2 or len(gaps) < over - 1 or chosen[0][0] < MIN_COLUMN_GAP_RATIO * self._size:
             return [cell]
         if others and others[-1][0] * HEADER_GAP_WORD_GAPS > chosen[0][0]:
-            return split_at_columns(cell, self._columns, self._size)
+            return split_cell_at_columns(cell, self._columns, self._size)
         cuts = [0, *sorted(at for _, at in chosen), len(cell.words)]
         return [RowCell(cell.words[start:end]) for start, end in pairwise(cuts)]
 
-    def _find_spans(self, number: int, cells: Sequence[RowCell]) -> list[Sequence[int]] | None:
+    def _find_column_spans(self, row_index: int, cells: Sequence[RowCell]) -> list[Sequence[int]] | None:
         """Return the column span of each cell in a row of centred cells that together cover all columns.
 
         The label column keeps its own cell. Returns None if no cell spans several columns, or if the cells may be
@@ -111,43 +111,46 @@ class HeaderReader:
         if at < len(boxes) or not several:
             return None
         alike = all(len(span) == len(several[0][1]) for span in spans if 0 not in span)
-        is_sure = all(self._is_spanned(number, cell, span, alike=alike) for cell, span in several)
+        is_sure = all(self._is_spanning_cell(row_index, cell, span, has_equal_spans=alike) for cell, span in several)
         return spans if is_sure else None
 
-    def _is_spanned(self, number: int, cell: RowCell, span: Sequence[int], *, alike: bool) -> bool:
+    def _is_spanning_cell(self, row_index: int, cell: RowCell, span: Sequence[int], *, has_equal_spans: bool) -> bool:
         """Return whether rules separate a cell from the names of the columns that it spans.
 
-        If `alike` is true, it is enough that the cell overlaps several columns or lies between two, unless rules assign
-        it to other columns. A cell over a single column may be the first or last line of that column's name.
+        If `has_equal_spans` is true, it is enough that the cell overlaps several columns or lies between two, unless
+        rules assign it to other columns. A cell over a single column may be the first or last line of that column's
+        name.
         """
-        row = self._rows[number]
+        row = self._rows[row_index]
         below = self._find_rule_below(row, cell)
-        if below and len(self._list_columns_under(below)) > 1 and self._list_columns_under(below) != list(span):
+        if below and len(self._list_columns_of_rule(below)) > 1 and self._list_columns_of_rule(below) != list(span):
             return False
-        if alike and sum(compute_overlap(cell, self._boxes[at]) > 0 for at in span) != 1:
+        if has_equal_spans and sum(compute_overlap(cell, self._boxes[at]) > 0 for at in span) != 1:
             return True
-        last = number == len(self._rows) - 1
-        upper, lower = (self._rows[number - 1], row) if last else (row, self._rows[number + 1])
+        last = row_index == len(self._rows) - 1
+        upper, lower = (self._rows[row_index - 1], row) if last else (row, self._rows[row_index + 1])
         between = [rule for rule in self._rules if upper.bottom - 1 <= rule.at <= lower.top + 1]
         return any(
-            self._is_ruled(span, [each for each in between if abs(each.at - rule.at) < SAME_RULE_LINE_POINTS])
+            self._has_rules_over_span(
+                span, [each for each in between if abs(each.at - rule.at) < SAME_RULE_LINE_POINTS]
+            )
             for rule in between
         )
 
-    def _is_ruled(self, span: Sequence[int], rules: Sequence[Rule]) -> bool:
+    def _has_rules_over_span(self, span: Sequence[int], rules: Sequence[Rule]) -> bool:
         """Return whether rules cover all columns of a span, and none of them also covers a column outside it."""
-        under = [self._list_columns_under(rule) for rule in rules]
+        under = [self._list_columns_of_rule(rule) for rule in rules]
         within = [each for each in under if set(each) & set(span)]
         return {at for each in within for at in each} == set(span)
 
-    def _list_columns_under(self, rule: Rule) -> list[int]:
+    def _list_columns_of_rule(self, rule: Rule) -> list[int]:
         return [at for at, column in enumerate(self._columns) if rule.start <= column.middle <= rule.end]
 
     def _list_cell_columns(self, row: TextRow, cell: RowCell) -> Sequence[int]:
         rule = self._find_rule_below(row, cell)
         over = [at for at, column in enumerate(self._columns) if compute_overlap(cell, column) > 0]
         if rule:
-            over = self._list_columns_under(rule)
+            over = self._list_columns_of_rule(rule)
         middle = (cell.left + cell.right) / 2
         return over or [min(range(len(self._columns)), key=lambda at: abs(self._columns[at].middle - middle))]
 
@@ -163,10 +166,10 @@ class HeaderReader:
         )
         return min(below, key=lambda rule: rule.at, default=None)
 
-    def _build_box(self, number: int) -> ColumnEdges:
+    def _build_widened_column(self, column_index: int) -> ColumnEdges:
         """Widen a column to the rules that cover only this column."""
-        column = self._columns[number]
-        others = [*self._columns[:number], *self._columns[number + 1 :]]
+        column = self._columns[column_index]
+        others = [*self._columns[:column_index], *self._columns[column_index + 1 :]]
         rules = [
             rule
             for rule in self._rules

@@ -11,7 +11,7 @@ from pypdfium2 import PdfDocument, PdfPage
 
 from ingest.parsing.pdf.characters import get_page_frame
 from ingest.parsing.pdf.constants import ANNOTATION_HIDDEN_FLAGS, MAX_PAGE_ANNOTATIONS
-from ingest.parsing.pdf.content import PageContent, Word, spread_words
+from ingest.parsing.pdf.content import PageContent, Word, place_words_in_box
 
 _TEXT_FIELDS = frozenset({raw.FPDF_FORMFIELD_TEXTFIELD, raw.FPDF_FORMFIELD_COMBOBOX, raw.FPDF_FORMFIELD_LISTBOX})
 _CHECK_FIELDS = frozenset({raw.FPDF_FORMFIELD_CHECKBOX, raw.FPDF_FORMFIELD_RADIOBUTTON})
@@ -43,9 +43,9 @@ def read_annotations(document: PdfDocument, page: PdfPage, content: PageContent)
 def _read_annotation(document: PdfDocument, page: PdfPage, content: PageContent, annotation: object) -> None:
     kind = raw.FPDFAnnot_GetSubtype(annotation)
     if kind == raw.FPDF_ANNOT_WIDGET and document.formenv:
-        text = _read_field(document.formenv, annotation)
+        text = _read_field_value(document.formenv, annotation)
     elif kind in (raw.FPDF_ANNOT_FREETEXT, *_COMMENT_KINDS):
-        text = _read_string(raw.FPDFAnnot_GetStringValue, annotation, b"Contents")
+        text = _read_annotation_string(raw.FPDFAnnot_GetStringValue, annotation, b"Contents")
     else:
         return
     if not text.strip():
@@ -55,19 +55,19 @@ def _read_annotation(document: PdfDocument, page: PdfPage, content: PageContent,
     elif kind in _COMMENT_KINDS:
         content.comments += 1
     else:
-        content.words += _build_words(page, content, annotation, text)
+        content.words += _build_annotation_words(page, content, annotation, text)
 
 
-def _read_field(form: object, annotation: object) -> str:
+def _read_field_value(form: object, annotation: object) -> str:
     kind = raw.FPDFAnnot_GetFormFieldType(form, annotation)
     if kind in _TEXT_FIELDS:
-        return _read_string(raw.FPDFAnnot_GetFormFieldValue, form, annotation)
+        return _read_annotation_string(raw.FPDFAnnot_GetFormFieldValue, form, annotation)
     if kind in _CHECK_FIELDS and raw.FPDFAnnot_IsChecked(form, annotation):
         return _CHECKED_BOX
     return ""
 
 
-def _read_string(function: "ctypes._FuncPointer", *arguments: object) -> str:
+def _read_annotation_string(function: "ctypes._FuncPointer", *arguments: object) -> str:
     length = function(*arguments, None, 0)
     if length <= 2:
         return ""
@@ -76,10 +76,10 @@ def _read_string(function: "ctypes._FuncPointer", *arguments: object) -> str:
     return buffer.raw[: length - 2].decode("utf-16-le", "replace")
 
 
-def _build_words(page: PdfPage, content: PageContent, annotation: object, text: str) -> list[Word]:
+def _build_annotation_words(page: PdfPage, content: PageContent, annotation: object, text: str) -> list[Word]:
     rectangle = raw.FS_RECTF()
     if not raw.FPDFAnnot_GetRect(annotation, rectangle):
         return []
     box = np.array([[rectangle.left, rectangle.top, rectangle.right, rectangle.bottom]], np.float32)
     left, top, right, bottom = get_page_frame(page).map_boxes(box)[0].tolist()
-    return spread_words(content, text, left, top, right, bottom)
+    return place_words_in_box(content, text, left, top, right, bottom)

@@ -92,7 +92,7 @@ class Fonts:
 
 
 @dataclass
-class _WordType:
+class _WordStyle:
     font: int = 0
     size: float = 0.0
     turn: int = 0
@@ -106,7 +106,9 @@ def read_words(page: PdfPage, content: PageContent, *, keep_invisible: bool) -> 
     """
     text_page = page.get_textpage()
     try:
-        _WordReader(TextPage(pdfium.get_address(text_page)), get_page_frame(page), content, keep_invisible).read()
+        _WordReader(
+            TextPage(pdfium.get_object_address(text_page)), get_page_frame(page), content, keep_invisible
+        ).read_words()
     finally:
         text_page.close()
 
@@ -119,20 +121,20 @@ class _WordReader:
         self._fonts = Fonts()
         self._keep_invisible = keep_invisible
         self._object = -1
-        self._type = _WordType()
+        self._type = _WordStyle()
         self._codes, self._spans = "", [(0, 0)]
         self._places: dict[tuple[str, int], list[tuple[float, float]]] = {}  # Positions of words, by text and top.
 
-    def read(self) -> None:
-        codes = self._text.read_codes()
+    def read_words(self) -> None:
+        codes = self._text.read_code_points()
         if not len(codes):
             return
-        boxes = self._text.read_boxes()
+        boxes = self._text.read_character_boxes()
         _remove_false_spaces(self._text, codes, boxes)
         starts, ends = _find_word_spans(codes, boxes)
         if not len(starts):
             return
-        _use_tight_boxes(self._text, codes, boxes)
+        _replace_implausible_boxes(self._text, codes, boxes)
         text = _reorder_ligatures(codes, boxes).astype("<u4").tobytes().decode("utf-32-le", "replace")
         self._codes, self._spans = text, list(zip(starts.tolist(), ends.tolist(), strict=True))
         size = np.array(2 * self._frame.size, np.float32)
@@ -144,30 +146,38 @@ class _WordReader:
         for (start, end), *each in zip(self._spans, *(column.tolist() for column in columns), strict=True):
             self._add_word(text[start:end], start, *each)
 
-    def _add_word(self, text: str, start: int, four: list[float], share: list[float], inside: bool, down: bool) -> None:
+    def _add_word(
+        self,
+        text: str,
+        start: int,
+        edges: list[float],
+        page_fractions: list[float],
+        is_inside_page: bool,
+        is_vertical: bool,
+    ) -> None:
         content = self._content
-        self._read_type(start)
+        self._read_word_style(start)
         kind = self._type
         # guard: pdf-invisible-text
-        if not inside or kind.size < MIN_TYPE_SIZE or (kind.invisible and not self._keep_invisible):
+        if not is_inside_page or kind.size < MIN_TYPE_SIZE or (kind.invisible and not self._keep_invisible):
             content.hidden += len(text)
-        elif readable := self._replace_unmapped(text, start):
-            box = Box(content.number, share[0], share[1], share[2], share[3])
-            left, top, right, bottom = four
-            if self._is_redrawn(readable, left, top, kind.size):
+        elif readable := self._replace_unmapped_characters(text, start):
+            box = Box(content.number, page_fractions[0], page_fractions[1], page_fractions[2], page_fractions[3])
+            left, top, right, bottom = edges
+            if self._is_already_drawn(readable, left, top, kind.size):
                 return
             turn = kind.turn
-            if down and (turn + self._frame.turns) % 4 == 0:  # Treat it like text that is rotated clockwise.
+            if is_vertical and (turn + self._frame.turns) % 4 == 0:  # Treat it like text that is rotated clockwise.
                 turn = (turn + 3) % 4
             bold = self._fonts.bold[kind.font]
             content.words.append(Word(readable, left, top, right, bottom, kind.size, bold, turn, box))
 
-    def _is_redrawn(self, text: str, left: float, top: float, size: float) -> bool:
+    def _is_already_drawn(self, text: str, left: float, top: float, font_size: float) -> bool:
         """Return whether a word was already drawn at this position, as some pages do for bold text or a shadow.
 
         If it was not, its position is recorded.
         """
-        most = REDRAWN_OFFSET_RATIO * size
+        most = REDRAWN_OFFSET_RATIO * font_size
         for height in range(round(top - most), round(top + most) + 1):
             for x, y in self._places.get((text, height), ()):
                 if abs(left - x) <= most and abs(top - y) <= most:
@@ -175,7 +185,7 @@ class _WordReader:
         self._places.setdefault((text, round(top)), []).append((left, top))
         return False
 
-    def _read_type(self, index: int) -> None:
+    def _read_word_style(self, index: int) -> None:
         """Read the font, size and rotation of the word that starts at `index`, unless its text object was just read."""
         text_object = self._text.get_text_object(index)
         if text_object == self._object and text_object:
@@ -187,17 +197,17 @@ class _WordReader:
         else:
             self._fonts.names.setdefault(0, "unnamed")
             self._fonts.bold.setdefault(0, False)
-        a, b, c, d = self._text.get_matrix(index)[:4]
+        a, b, c, d = self._text.get_text_matrix(index)[:4]
         size = round(self._text.get_font_size(index) * (hypot(c, d) or 1.0) * 2) / 2
         if size < 0:  # A negative size cancels the matrix's rotation, so the letters are upright.
             a, b = -a, -b
         quarters = atan2(b, a) / (pi / 2) - self._frame.turns
         turn = round(quarters)
         slanted = abs(quarters - turn) > SLANTED_TURN
-        invisible = bool(text_object) and pdfium.get_render_mode(text_object) in INVISIBLE_RENDERING_MODES
-        self._type = _WordType(font, abs(size), 4 if slanted else turn % 4, invisible)
+        invisible = bool(text_object) and pdfium.get_text_render_mode(text_object) in INVISIBLE_RENDERING_MODES
+        self._type = _WordStyle(font, abs(size), 4 if slanted else turn % 4, invisible)
 
-    def _replace_unmapped(self, text: str, start: int) -> str:
+    def _replace_unmapped_characters(self, text: str, start: int) -> str:
         """Replace the characters of a word that the font does not map to Unicode.
 
         Returns an empty string if a word of several characters has no mapped character. A single unmapped character is
@@ -206,9 +216,11 @@ class _WordReader:
         font = self._type.font
         known = self._fonts.mapped.setdefault(font, {chr(NO_CHARACTER)})
         if not known.issuperset(text):
-            bad = {at for at, char in enumerate(text) if char not in known and self._text.is_unmapped(start + at)}
+            bad = {
+                at for at, char in enumerate(text) if char not in known and self._text.is_unmapped_character(start + at)
+            }
             known.update(char for at, char in enumerate(text) if at not in bad)
-            if bad and self._has_unicode_codes(font):
+            if bad and self._uses_unicode_codes(font):
                 known.update(text)
             elif bad:
                 name = self._fonts.names[font]
@@ -218,7 +230,7 @@ class _WordReader:
                 text = "".join(_UNREADABLE if at in bad else char for at, char in enumerate(text))
         return text if text.isalnum() else text.translate(_REPLACEMENTS)
 
-    def _has_unicode_codes(self, font: int) -> bool:
+    def _uses_unicode_codes(self, font: int) -> bool:
         """Return whether a font's codes for characters without a Unicode mapping are Unicode code points.
 
         They are if the codes include U+0020 as spaces and no control characters, or if all of them are dashes and
@@ -229,7 +241,9 @@ class _WordReader:
             for start, end in self._spans:
                 if pdfium.get_text_object_font(self._text.get_text_object(start)) == font:
                     after = range(end, end + (self._codes[end : end + 1] == " "))
-                    found.update(self._codes[at] for at in (*range(start, end), *after) if self._text.is_unmapped(at))
+                    found.update(
+                        self._codes[at] for at in (*range(start, end), *after) if self._text.is_unmapped_character(at)
+                    )
             is_text = not any(unicodedata.category(char).startswith("C") for char in found)
             is_marks = all(0x2010 <= ord(char) <= 0x205E for char in found)
             self._fonts.coded[font] = is_marks or (is_text and " " in found)
@@ -293,13 +307,13 @@ def _remove_false_spaces(text: TextPage, codes: npt.NDArray[np.uint32], boxes: n
         plain = [each for each in beside if not any(map(_is_combining_mark, codes[letters[each : each + 2]]))]
         usual = min(gaps[plain], default=0.0)
         blanks = range(letters[number] + 1, letters[number + 1])
-        if gaps[number] <= usual + TOUCHING_GAP_RATIO * high[number] and all(map(text.is_generated, blanks)):
+        if gaps[number] <= usual + TOUCHING_GAP_RATIO * high[number] and all(map(text.is_generated_character, blanks)):
             codes[blanks] = NO_CHARACTER
             boxes[blanks] = boxes[letters[number]]
 
 
-def _is_combining_mark(code: np.uint32) -> bool:
-    return unicodedata.category(chr(code)) == "Mn"
+def _is_combining_mark(code_point: np.uint32) -> bool:
+    return unicodedata.category(chr(code_point)) == "Mn"
 
 
 def _reorder_ligatures(codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
@@ -314,7 +328,7 @@ def _reorder_ligatures(codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.floa
     return codes
 
 
-def _use_tight_boxes(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
+def _replace_implausible_boxes(text: TextPage, codes: npt.NDArray[np.uint32], boxes: npt.NDArray[np.float32]) -> None:
     """Replace each character box of implausible height with the box of the character's drawn shape."""
     height = boxes[:, 1] - boxes[:, 3]
     letters = ~np.isin(codes, _SPACES)

@@ -77,33 +77,36 @@ class RecognizedWord:
     turn: int = 0
 
 
-def turn_upright(content: PageContent, turn: int) -> PageContent:
-    """Return the page with only the words that have this `turn`, rotated upright together with its rules.
+def rotate_upright(content: PageContent, quarter_turns: int) -> PageContent:
+    """Return the page with only the words that have this `quarter_turns`, rotated upright together with its rules.
 
     Slanted words are not rotated. The `box` of a word does not change.
     """
-    words = [word for word in content.words if word.turn == turn]
-    if turn in (0, 4):
+    words = [word for word in content.words if word.turn == quarter_turns]
+    if quarter_turns in (0, 4):
         return replace(
-            content, words=words, rules=content.rules if turn == 0 else [], fills=content.fills if turn == 0 else []
+            content,
+            words=words,
+            rules=content.rules if quarter_turns == 0 else [],
+            fills=content.fills if quarter_turns == 0 else [],
         )
 
-    def turn_box(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
-        if turn == 1:
+    def rotate_box(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
+        if quarter_turns == 1:
             return content.height - bottom, left, content.height - top, right
-        if turn == 2:
+        if quarter_turns == 2:
             return content.width - right, content.height - bottom, content.width - left, content.height - top
         return top, content.width - right, bottom, content.width - left
 
     rules = []
     for rule in content.rules:
         level, at, start, end = rule.level, rule.at, rule.start, rule.end
-        left, top, right, bottom = turn_box(start, at, end, at) if level else turn_box(at, start, at, end)
-        now_level = level == (turn == 2)
+        left, top, right, bottom = rotate_box(start, at, end, at) if level else rotate_box(at, start, at, end)
+        now_level = level == (quarter_turns == 2)
         rules.append(Rule(True, top, left, right) if now_level else Rule(False, left, top, bottom))
     for word in words:
-        word.left, word.top, word.right, word.bottom = turn_box(word.left, word.top, word.right, word.bottom)
-    across = turn % 2 == 1
+        word.left, word.top, word.right, word.bottom = rotate_box(word.left, word.top, word.right, word.bottom)
+    across = quarter_turns % 2 == 1
     width, height = (content.height, content.width) if across else (content.width, content.height)
     return replace(content, width=width, height=height, words=words, rules=rules, fills=[])
 
@@ -121,7 +124,9 @@ def merge_rules(rules: Iterable[Rule]) -> list[Rule]:
     return merged
 
 
-def spread_words(content: PageContent, text: str, left: float, top: float, right: float, bottom: float) -> list[Word]:
+def place_words_in_box(
+    content: PageContent, text: str, left: float, top: float, right: float, bottom: float
+) -> list[Word]:
     """Build the words of a text that fills a box on a page. Each word gets a proportional part of the box."""
     left, right = max(0.0, left), min(content.width, right)
     top, bottom = max(0.0, top), min(content.height, bottom)
@@ -151,7 +156,7 @@ def compute_median(numbers: Iterable[float], default: float = 0.0) -> float:
     return ordered[len(ordered) // 2] if ordered else default
 
 
-def compute_typical_size(words: Sequence[Word]) -> float:
+def compute_median_font_size(words: Sequence[Word]) -> float:
     """Return the median font size, with each word weighted by its number of characters."""
     if words and all(word.size == words[0].size for word in words):
         return words[0].size

@@ -15,7 +15,7 @@ from ingest.parsing.pdf.constants import (
     ROMAN_NUMERALS,
 )
 from ingest.parsing.pdf.content import Word
-from ingest.parsing.pdf.rows import RowCell, TextRow, split_cells
+from ingest.parsing.pdf.rows import RowCell, TextRow, split_into_cells
 from ingest.parsing.pdf.tables import is_value, is_year
 
 _LEADERS = re.compile(r"[.·…_]+")
@@ -24,7 +24,7 @@ _ROMAN = re.compile(r"[ivxlc]{1,7}")
 _SECTION = re.compile(r"(?:\d{1,3}|[A-Z])(?:\.\d{1,3})*\.?")
 
 
-def strip_leaders(row: TextRow) -> list[Word]:
+def remove_leader_dots(row: TextRow) -> list[Word]:
     """Return a row's words without leader dots."""
     leading = [bool(_LEADERS.fullmatch(word.text)) for word in row.words]
     if sum(len(word.text) for word, leads in zip(row.words, leading, strict=True) if leads) < MIN_LEADER_DOTS:
@@ -34,14 +34,14 @@ def strip_leaders(row: TextRow) -> list[Word]:
 
 def mark_contents_rows(rows: Sequence[TextRow]) -> None:
     """Mark the rows of a table of contents, and remove their leader dots."""
-    lines = [(number, *found) for number, row in enumerate(rows) if (found := _parse_line(row))]
+    lines = [(number, *found) for number, row in enumerate(rows) if (found := _parse_contents_line(row))]
     at = 0
     while at < len(lines):
         end = at + 1
-        while end < len(lines) and _can_follow(lines[end - 1], lines[end]):
+        while end < len(lines) and _can_follow_line(lines[end - 1], lines[end]):
             end += 1
         run = lines[at:end]
-        if len(run) >= _compute_min_lines(rows, run) and not all(is_year(str(page)) for _, _, page, _ in run):
+        if len(run) >= _choose_min_line_count(rows, run) and not all(is_year(str(page)) for _, _, page, _ in run):
             for number, words, _, _ in run:
                 rows[number].words = words
                 rows[number].cells = [RowCell(words)]
@@ -52,14 +52,14 @@ def mark_contents_rows(rows: Sequence[TextRow]) -> None:
 _Line = tuple[int, list[Word], int, bool]  # Row index, words, page number, and whether the row has leader dots.
 
 
-def _parse_line(row: TextRow) -> tuple[list[Word], int, bool] | None:
-    words = strip_leaders(row)
-    cells = split_cells(words, CELL_GAP_RATIO * row.size) if words else []
+def _parse_contents_line(row: TextRow) -> tuple[list[Word], int, bool] | None:
+    words = remove_leader_dots(row)
+    cells = split_into_cells(words, CELL_GAP_RATIO * row.size) if words else []
     is_led = len(words) < len(row.words)
     page = _parse_page_number(words[-1].text) if words else None
     if page is None or len(words) < 2 or not (is_led or len(cells[-1].words) == 1 < len(cells)):
         return None
-    title = split_cells(words[:-1], CELL_GAP_RATIO * row.size)
+    title = split_into_cells(words[:-1], CELL_GAP_RATIO * row.size)
     values = [cell for cell in title[1:] if is_value(cell.text)]
     if values or not any(sum(map(str.isalpha, cell.text)) > 1 for cell in title):
         return None
@@ -78,20 +78,20 @@ def _parse_page_number(text: str) -> int | None:
     return sum(-one if one < other else one for one, other in zip(values, after, strict=True)) - FRONT_MATTER_OFFSET
 
 
-def _can_follow(before: _Line, line: _Line) -> bool:
-    one, other = before[1][-1], line[1][-1]
+def _can_follow_line(previous_line: _Line, line: _Line) -> bool:
+    one, other = previous_line[1][-1], line[1][-1]
     apart = min(abs(one.right - other.right), abs(one.left - other.left), abs(one.middle - other.middle))
-    return line[2] >= before[2] and apart <= PAGE_NUMBER_EDGE_POINTS
+    return line[2] >= previous_line[2] and apart <= PAGE_NUMBER_EDGE_POINTS
 
 
-def _compute_min_lines(rows: Sequence[TextRow], run: Sequence[_Line]) -> int:
+def _choose_min_line_count(rows: Sequence[TextRow], lines: Sequence[_Line]) -> int:
     """Return the minimum number of lines in a table of contents.
 
     It is higher after a possible table header, and lower if all lines have leader dots.
     """
-    if all(led for _, _, _, led in run):
+    if all(led for _, _, _, led in lines):
         return MIN_DOTTED_CONTENTS_LINES
-    first = run[0][0]
+    first = lines[0][0]
     if not first:
         return MIN_CONTENTS_LINES
     above, row = rows[first - 1], rows[first]

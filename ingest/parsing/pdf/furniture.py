@@ -38,78 +38,78 @@ def find_page_edges(content: PageContent) -> PageEdges:
     words = [word for word in content.words if word.turn == 0]
     by_top = sorted(words, key=lambda word: word.top)
     by_bottom = sorted(words, key=lambda word: -word.bottom)
-    return PageEdges(_list_outermost_rows(by_top, down=True), _list_outermost_rows(by_bottom, down=False))
+    return PageEdges(_list_outermost_rows(by_top, from_top=True), _list_outermost_rows(by_bottom, from_top=False))
 
 
-def _list_outermost_rows(words: Sequence[Word], *, down: bool) -> list[TextRow]:
+def _list_outermost_rows(words: Sequence[Word], *, from_top: bool) -> list[TextRow]:
     most = 40
     rows = build_rows(words[:most])
     while len(rows) < MAX_RUNNING_LINES + 2 and most < len(words):
         most *= 2
         rows = build_rows(words[:most])
     whole = len(words) <= most
-    rows = rows if down else rows[::-1]
+    rows = rows if from_top else rows[::-1]
     return rows[: MAX_RUNNING_LINES + 1] if whole else rows[: min(MAX_RUNNING_LINES + 1, len(rows) - 1)]
 
 
-def _list_keys(text: str, page: int) -> list[str]:
+def _list_match_keys(text: str, page_number: int) -> list[str]:
     """List the keys by which a line is matched with lines on other pages."""
     folded = " ".join(text.casefold().split())
     keys = [folded] if any(map(str.isalpha, folded)) else []
     numbers = [found for found in _number.finditer(folded) if len(found[0]) <= MAX_PAGE_NUMBER_DIGITS]
     return keys + [
-        f"{folded[: each.start()]}\0{int(each[0]) - page}\0{folded[each.end() :]}"
+        f"{folded[: each.start()]}\0{int(each[0]) - page_number}\0{folded[each.end() :]}"
         for each in numbers[:MAX_LINE_NUMBERS]
     ]
 
 
-class RunningLines:
+class HeaderFooterFinder:
     """Finds the running headers and footers of a group of pages."""
 
     def __init__(self, pages: Sequence[tuple[int, PageEdges]]) -> None:
         sizes: dict[Key, list[float]] = {}
         for number, edges in pages:
             for side, rows in (("top", edges.top), ("bottom", edges.bottom)):
-                found = {(side, key): row.size for row in rows for key in _list_keys(row.text, number)}
+                found = {(side, key): row.size for row in rows for key in _list_match_keys(row.text, number)}
                 for each, size in found.items():
                     sizes.setdefault(each, []).append(size)
         self._running = {key: compute_median(found) for key, found in sizes.items() if len(found) >= MIN_RUNNING_PAGES}
 
-    def list_running_lines(self, content: PageContent, edges: PageEdges) -> list[tuple[str, TextRow]]:
+    def find_headers_and_footers(self, content: PageContent, edges: PageEdges) -> list[tuple[str, TextRow]]:
         """Return a page's running headers and footers, each with the key it shares with other pages."""
-        return _drop_grid_lines(self._find_repeated_lines(content.number, edges), content)
+        return _exclude_grid_lines(self._find_repeated_lines(content.number, edges), content)
 
-    def _find_repeated_lines(self, number: int, edges: PageEdges) -> list[tuple[str, TextRow]]:
+    def _find_repeated_lines(self, page_number: int, edges: PageEdges) -> list[tuple[str, TextRow]]:
         found: list[tuple[str, TextRow]] = []
         for side, rows in (("top", edges.top), ("bottom", edges.bottom)):
             keys = []
             for row in rows[:MAX_RUNNING_LINES]:
-                same = [key for key in _list_keys(row.text, number) if (side, key) in self._running]
+                same = [key for key in _list_match_keys(row.text, page_number) if (side, key) in self._running]
                 # guard: pdf-large-title
                 if not same or row.size > RUNNING_TITLE_SIZE_RATIO * self._running[side, same[0]]:
                     break
                 keys.append(same[0])
-            while keys and len(rows) > len(keys) and not _is_apart(rows[len(keys) - 1], rows[len(keys)]):
+            while keys and len(rows) > len(keys) and not _is_far_apart(rows[len(keys) - 1], rows[len(keys)]):
                 keys.pop()
             found += zip(keys, rows, strict=False)
         return found
 
 
-def _drop_grid_lines(running: list[tuple[str, TextRow]], content: PageContent) -> list[tuple[str, TextRow]]:
+def _exclude_grid_lines(running_lines: list[tuple[str, TextRow]], content: PageContent) -> list[tuple[str, TextRow]]:
     """Exclude running headers and footers in a grid that also contains other words."""
-    middles = [(row.top + row.bottom) / 2 for _, row in running]
+    middles = [(row.top + row.bottom) / 2 for _, row in running_lines]
     if not any(rule.start < middle < rule.end for rule in content.rules if not rule.level for middle in middles):
-        return running
-    words = {id(word) for _, row in running for word in row.words}
+        return running_lines
+    words = {id(word) for _, row in running_lines for word in row.words}
     inside: set[int] = set()
     for table in find_grid_tables(content)[0]:
         held = {id(word) for row in table.rows for cell in row for word in cell}
         if held - words:
             inside |= held
-    return [(key, row) for key, row in running if inside.isdisjoint(map(id, row.words))]
+    return [(key, row) for key, row in running_lines if inside.isdisjoint(map(id, row.words))]
 
 
-def _is_apart(outer: TextRow, inner: TextRow) -> bool:
+def _is_far_apart(outer_row: TextRow, inner_row: TextRow) -> bool:
     """Return whether two rows are further apart than lines of the same text."""
-    gap = max(inner.top - outer.bottom, outer.top - inner.bottom)
-    return gap > RUNNING_LINE_GAP_RATIO * min(outer.size, inner.size)
+    gap = max(inner_row.top - outer_row.bottom, outer_row.top - inner_row.bottom)
+    return gap > RUNNING_LINE_GAP_RATIO * min(outer_row.size, inner_row.size)

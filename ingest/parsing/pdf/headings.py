@@ -82,18 +82,18 @@ class HeadingFinder:
         marked: dict[Style, Counter[int]] = {}
         for each in pages:
             for block, level in self._iter_headings(each):
-                ranks[_get_style(block)] += 1
+                ranks[_get_block_style(block)] += 1
                 if level:
-                    marked.setdefault(_get_style(block), Counter())[level] += 1
+                    marked.setdefault(_get_block_style(block), Counter())[level] += 1
         self._marked = {style: counts.most_common(1)[0][0] for style, counts in marked.items()}
         self._ranks = sorted(style for style, count in ranks.items() if count > 1 or style == min(ranks))
 
     def mark_headings(self, blocks: Sequence[Block | PageTable]) -> None:
         """Set the level of each heading on a page."""
         for block, level in self._iter_headings(blocks):
-            block.level = level or self._get_level(_get_style(block))
+            block.level = level or self._get_heading_level(_get_block_style(block))
 
-    def _get_level(self, style: Style) -> int:
+    def _get_heading_level(self, style: Style) -> int:
         if style in self._marked:
             return self._marked[style]
         above = [self._marked[each] for each in self._marked if each < style]
@@ -104,19 +104,19 @@ class HeadingFinder:
     def _iter_headings(self, blocks: Sequence[Block | PageTable]) -> Iterable[tuple[Block, int]]:
         """Yield the headings of a page, each with the level of its bookmark, or 0 if it has none."""
         page = next((block.page for block in blocks), 0)
-        named = {_fold_title(each.title): each.level for each in self._by_page.get(page, ())}
+        named = {_normalize_title(each.title): each.level for each in self._by_page.get(page, ())}
         for number, block in enumerate(blocks):
             if not isinstance(block, Block) or block.is_contents:
                 continue
             if len(block.text) > MAX_HEADING_CHARS or len(block.lines) > MAX_HEADING_LINES:
                 continue
-            folded = _fold_title(_get_full_text(block))
-            level = named.get(folded) or named.get(_strip_number(folded)) or 0
+            folded = _normalize_title(_get_text_with_mark(block))
+            level = named.get(folded) or named.get(_remove_section_number(folded)) or 0
             if folded and (level or self._is_heading(block, blocks[:number], blocks[number + 1 :])):
                 yield block, level
 
     def _is_heading(
-        self, block: Block, before: Sequence[Block | PageTable], after: Sequence[Block | PageTable]
+        self, block: Block, previous_blocks: Sequence[Block | PageTable], following_blocks: Sequence[Block | PageTable]
     ) -> bool:
         """Return whether a block looks like a heading. A first line in capitals may be a running header instead."""
         text = block.text
@@ -126,8 +126,8 @@ class HeadingFinder:
             return False
         if text.endswith((".", ",", ";")) and not _number.match(text.split()[-1]):
             return False
-        following = next(iter(after), None)
-        may_run = not before and self._run_in_capitals
+        following = next(iter(following_blocks), None)
+        may_run = not previous_blocks and self._run_in_capitals
         if self._has_capitals and not may_run and following is not None and _is_capitals_heading(block, following):
             return True
         if (block.size, block.bold) in self._running:
@@ -135,25 +135,27 @@ class HeadingFinder:
         if block.size >= HEADING_MIN_SIZE_RATIO * self._body_size:
             return True
         bolder = block.bold and not self._body_bold and block.size >= self._body_size / HEADING_MIN_SIZE_RATIO
-        return bolder and following is not None and block.mark is None and not _is_continuation(block, before)
+        return (
+            bolder and following is not None and block.mark is None and not _continues_sentence(block, previous_blocks)
+        )
 
 
-def _is_continuation(block: Block, before: Sequence[Block | PageTable]) -> bool:
+def _continues_sentence(block: Block, previous_blocks: Sequence[Block | PageTable]) -> bool:
     """Return whether a block continues a sentence."""
-    last = before[-1] if before else None
-    is_open = last is None or (isinstance(last, Block) and not (last.bold or last.ends_a_sentence))
+    last = previous_blocks[-1] if previous_blocks else None
+    is_open = last is None or (isinstance(last, Block) and not (last.bold or last.ends_sentence))
     return block.text[0].islower() and is_open
 
 
-def _is_capitals_heading(block: Block | PageTable, following: Block | PageTable) -> bool:
+def _is_capitals_heading(block: Block | PageTable, next_block: Block | PageTable) -> bool:
     """Return whether a block is a single line in capitals above bold or longer text that is not in capitals."""
-    if not isinstance(block, Block) or not isinstance(following, Block) or len(block.lines) > 1:
+    if not isinstance(block, Block) or not isinstance(next_block, Block) or len(block.lines) > 1:
         return False
     if _of_programs.search(block.text) or _is_monospaced(block.lines[0]):
         return False
     is_upper = block.text.isupper() and sum(map(str.isalpha, block.text)) >= MIN_CAPITALS
-    is_above = following.bold or len(following.text) > len(block.text)
-    return is_upper and is_above and not following.text.isupper()
+    is_above = next_block.bold or len(next_block.text) > len(block.text)
+    return is_upper and is_above and not next_block.text.isupper()
 
 
 def _is_monospaced(words: Sequence[Word]) -> bool:
@@ -162,21 +164,21 @@ def _is_monospaced(words: Sequence[Word]) -> bool:
     return len(widths) > 1 and max(widths) <= TYPEWRITER_WIDTH_RATIO * min(widths)
 
 
-def _get_full_text(block: Block) -> str:
+def _get_text_with_mark(block: Block) -> str:
     return f"{block.mark.text} {block.text}" if block.mark else block.text
 
 
-def _get_style(block: Block) -> Style:
-    first = _get_full_text(block).split()[0]
+def _get_block_style(block: Block) -> Style:
+    first = _get_text_with_mark(block).split()[0]
     numbered = _number.match(first)
     depth = 1 + (numbered[1].count(".") if numbered else 0)
     return -block.size, 0 if block.bold or block.text.isupper() else 1, depth
 
 
-def _fold_title(text: str) -> str:
+def _normalize_title(text: str) -> str:
     return " ".join(_not_word.sub(" ", text.casefold()).split())
 
 
-def _strip_number(folded: str) -> str:
+def _remove_section_number(title: str) -> str:
     """Remove the section number at the start of a normalized title."""
-    return re.sub(r"^(?:chapter |section |appendix )?(?:[a-z]|[\divx]+)(?: \d+)* (?=\S)", "", folded)
+    return re.sub(r"^(?:chapter |section |appendix )?(?:[a-z]|[\divx]+)(?: \d+)* (?=\S)", "", title)

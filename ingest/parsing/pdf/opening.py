@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError
-from ingest.parsing.page_limit import require_pages_allowed
+from ingest.parsing.page_limit import check_page_limit
 from ingest.parsing.pdf.constants import FILE_TAIL_BYTES, MAX_BOOKMARK_DEPTH, MAX_BOOKMARKS, PDFIUM_PASSWORD_ERRORS
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _LOST_PAGE = "Pages tree includes non-dictionary object"  # qpdf's warning about
 SAVE_AGAIN = "Open it in a PDF reader, save it as a new file, and upload that."
 
 
-def require_complete(path: Path) -> None:
+def require_complete_file(path: Path) -> None:
     """Raise `DamagedDocumentError` if a file is truncated, because PDFium would silently omit the missing pages.
 
     Other bytes may follow the end-of-file marker, because some servers append bytes. Objects after the marker indicate
@@ -49,30 +49,30 @@ def open_pdf(path: Path) -> "Iterator[PdfDocument]":
                 "The PDF is encrypted and requires a password.",
                 hint="Open it with its password, save or print it as a PDF without a password, and upload that.",
             ) from error
-        document = _repair(path)
+        document = _repair_pdf(path)
     try:
-        _load_forms(document)
+        _load_form_fields(document)
         yield document
     finally:
         document.close()
 
 
 @contextmanager
-def open_repaired_pdf(path: Path, *, pages: int) -> "Iterator[PdfDocument]":
-    """Open a repaired copy of a file. Raises `DamagedDocumentError` if it has fewer than `pages` pages."""
-    document = _repair(path)
+def open_repaired_pdf(path: Path, *, page_count: int) -> "Iterator[PdfDocument]":
+    """Open a repaired copy of a file. Raises `DamagedDocumentError` if it has fewer than `page_count` pages."""
+    document = _repair_pdf(path)
     try:
-        if len(document) < pages:
+        if len(document) < page_count:
             raise DamagedDocumentError(
-                f"{pages - len(document)} of the PDF's {pages} pages could not be recovered.", hint=SAVE_AGAIN
+                f"{page_count - len(document)} of the PDF's {page_count} pages could not be recovered.", hint=SAVE_AGAIN
             )
-        _load_forms(document)
+        _load_form_fields(document)
         yield document
     finally:
         document.close()
 
 
-def _load_forms(document: "PdfDocument") -> None:
+def _load_form_fields(document: "PdfDocument") -> None:
     """Make the values of form fields readable.
 
     This runs no scripts, because this build of PDFium has no script engine.
@@ -83,7 +83,7 @@ def _load_forms(document: "PdfDocument") -> None:
         document.init_forms()
 
 
-def _repair(path: Path) -> "PdfDocument":
+def _repair_pdf(path: Path) -> "PdfDocument":
     """Rebuild a file in memory with qpdf.
 
     Raises `DamagedDocumentError` if pages cannot be recovered, so that no document is silently incomplete.
@@ -102,14 +102,14 @@ def _repair(path: Path) -> "PdfDocument":
                     f"{_DAMAGED} {lost} of its {found + lost} pages could not be recovered.", hint=SAVE_AGAIN
                 )
             # guard: pages-of-repaired-counted-first
-            require_pages_allowed(found)
+            check_page_limit(found)
             damaged.save(rebuilt)
         return PdfDocument(rebuilt)
     except (pikepdf.PdfError, PdfiumError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DamagedDocumentError(_DAMAGED, hint=SAVE_AGAIN) from error
 
 
-def get_title(document: "PdfDocument") -> str | None:
+def get_document_title(document: "PdfDocument") -> str | None:
     """Return the title in a PDF's metadata, or None if it is missing, "untitled", or without letters."""
     try:
         title = str(document.get_metadata_value("Title"))

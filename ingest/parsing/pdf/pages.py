@@ -7,14 +7,14 @@ from pypdfium2 import PdfDocument
 
 from ingest.parsing.errors import NoTextError
 from ingest.parsing.isolation.progress import report_progress
-from ingest.parsing.pdf.blocks import Block, Leading, PageTable, build_page_blocks, divide_page
+from ingest.parsing.pdf.blocks import Block, LineSpacing, PageTable, build_page_blocks, divide_page_into_regions
 from ingest.parsing.pdf.constants import TYPE_SAMPLE_PAGES, WINDOW_PAGES
 from ingest.parsing.pdf.content import PageContent
-from ingest.parsing.pdf.furniture import RunningLines, find_page_edges
+from ingest.parsing.pdf.furniture import HeaderFooterFinder, find_page_edges
 from ingest.parsing.pdf.headings import HeadingFinder
-from ingest.parsing.pdf.opening import get_title, list_bookmarks, list_embedded_files
+from ingest.parsing.pdf.opening import get_document_title, list_bookmarks, list_embedded_files
 from ingest.parsing.pdf.reading import PageSource
-from ingest.parsing.pdf.rows import TextRow, sort_for_reading
+from ingest.parsing.pdf.rows import TextRow, sort_words_for_reading
 from ingest.parsing.pdf.writing import PageBlocks, PageWriter, collect_words
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
@@ -34,7 +34,7 @@ class _PageCounts:
     running_lines: int = 0
     unreadable: dict[str, int] = field(default_factory=dict)
 
-    def add(self, content: PageContent) -> None:
+    def add_page(self, content: PageContent) -> None:
         if not content.words:
             self.without_text.append(content.number)
         self.images += content.images
@@ -55,18 +55,18 @@ class PagesParser:
         self._seen = _PageCounts()
         self._running_seen: set[str] = set()
 
-    def parse(self, parser: str) -> ParsedDocument:
+    def parse_pages(self, parser_name: str) -> ParsedDocument:
         """Parse all pages. Raises `PageError` and `NoTextError`."""
         count = self._reader.count
         pages = PageWriter(self._writer)
         first_title: str | None = None
         if count > WINDOW_PAGES:
             numbers = (1 + number * count // TYPE_SAMPLE_PAGES for number in range(TYPE_SAMPLE_PAGES))
-            sample = [divide_page(self._reader.read(number)) for number in numbers]
-            self._headings.learn_styles(build_page_blocks(page, Leading(sample)) for page in sample)
+            sample = [divide_page_into_regions(self._reader.read_page(number)) for number in numbers]
+            self._headings.learn_styles(build_page_blocks(page, LineSpacing(sample)) for page in sample)
         for start in range(1, count + 1, WINDOW_PAGES):
             window = range(start, min(start + WINDOW_PAGES, count + 1))
-            found = self._read_window(window)
+            found = self._read_page_window(window)
             if count <= WINDOW_PAGES:
                 self._headings.learn_styles(each.blocks for each in found)
             words: set[str] = set()
@@ -74,46 +74,50 @@ class PagesParser:
                 self._headings.mark_headings(each.blocks)
                 collect_words(each.blocks, words)
             first_title = first_title or _find_largest_heading(found[0].blocks if start == 1 else ())
-            pages.write(found, words, last=window[-1] == count)
+            pages.write_pages(found, words, is_last=window[-1] == count)
         self._record_omissions()
         without = "1 page without text" if count == 1 else f"{count} pages without text"
-        title = get_title(self._document) or first_title
-        return self._writer.finish(parser, title, nothing=f"The PDF has {without}.", hint=NoTextError.default_hint)
+        title = get_document_title(self._document) or first_title
+        return self._writer.finish(
+            parser_name, title, empty_message=f"The PDF has {without}.", hint=NoTextError.default_hint
+        )
 
-    def _read_window(self, numbers: Iterable[int]) -> list[PageBlocks]:
-        contents = [self._read_page(number) for number in numbers]
+    def _read_page_window(self, page_numbers: Iterable[int]) -> list[PageBlocks]:
+        contents = [self._read_page(number) for number in page_numbers]
         edges = {content.number: find_page_edges(content) for content in contents}
-        furniture = RunningLines(list(edges.items()))
-        lines = [furniture.list_running_lines(content, edges[content.number]) for content in contents]
-        if all(map(_has_only_running_lines, contents, lines)):
+        furniture = HeaderFooterFinder(list(edges.items()))
+        lines = [furniture.find_headers_and_footers(content, edges[content.number]) for content in contents]
+        if all(map(_has_only_headers_and_footers, contents, lines)):
             lines = [[] for _ in contents]  # If each page has only such lines, as on labels, they are its content.
         found = []
         for content, each in zip(contents, lines, strict=True):
-            self._seen.add(content)
-            running = self._remove_running_lines(content, each)
-            found.append((divide_page(content), running))
+            self._seen.add_page(content)
+            running = self._remove_headers_and_footers(content, each)
+            found.append((divide_page_into_regions(content), running))
             content.words = []
-        leading = Leading(page for page, _ in found)
+        leading = LineSpacing(page for page, _ in found)
         return [PageBlocks(page.number, build_page_blocks(page, leading), running) for page, running in found]
 
-    def _read_page(self, number: int) -> PageContent:
-        report_progress(number - 1, self._reader.count)
-        return self._reader.read(number)
+    def _read_page(self, page_number: int) -> PageContent:
+        report_progress(page_number - 1, self._reader.count)
+        return self._reader.read_page(page_number)
 
-    def _remove_running_lines(self, content: PageContent, running: Sequence[tuple[str, TextRow]]) -> list[Block]:
+    def _remove_headers_and_footers(
+        self, content: PageContent, running_lines: Sequence[tuple[str, TextRow]]
+    ) -> list[Block]:
         """Remove running headers and footers from a page's words.
 
         Returns those that did not appear on an earlier page.
         """
         gone: set[int] = set()
         first: list[Block] = []
-        for key, row in running:
+        for key, row in running_lines:
             gone.update(map(id, row.words))
             if key in self._running_seen or not any(map(str.isalpha, row.text)):
                 self._seen.running_lines += 1
                 continue
             self._running_seen.add(key)
-            words = list(sort_for_reading(row.words))
+            words = list(sort_words_for_reading(row.words))
             first.append(Block(content.number, [words], row.size, row.bold, row.left, row.right))
         content.words = [word for word in content.words if id(word) not in gone]
         return first
@@ -136,9 +140,9 @@ class PagesParser:
             omit(OmissionKind.OTHER, seen.running_lines, _RUNNING_LINES_DETAIL)
 
 
-def _has_only_running_lines(content: PageContent, running: Sequence[tuple[str, TextRow]]) -> bool:
+def _has_only_headers_and_footers(content: PageContent, running_lines: Sequence[tuple[str, TextRow]]) -> bool:
     """Return whether a page has no words other than its running headers and footers."""
-    return {id(word) for _, row in running for word in row.words} >= set(map(id, content.words))
+    return {id(word) for _, row in running_lines for word in row.words} >= set(map(id, content.words))
 
 
 def _find_largest_heading(blocks: Sequence[Block | PageTable]) -> str | None:
@@ -149,14 +153,14 @@ def _find_largest_heading(blocks: Sequence[Block | PageTable]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _format_page_numbers(numbers: Sequence[int]) -> str:
+def _format_page_numbers(page_numbers: Sequence[int]) -> str:
     """Format page numbers as ranges, for example "pages 3, 7 to 9"."""
     runs: list[list[int]] = []
-    for number in numbers:
+    for number in page_numbers:
         if runs and number == runs[-1][-1] + 1:
             runs[-1][1:] = [number]
         else:
             runs.append([number])
     shown = ", ".join(" to ".join(map(str, run)) for run in runs[:50])
     more = f" and {len(runs) - 50} more" if len(runs) > 50 else ""
-    return f"{'page' if len(numbers) == 1 else 'pages'} {shown}{more}"
+    return f"{'page' if len(page_numbers) == 1 else 'pages'} {shown}{more}"

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.parsing.errors import DamagedDocumentError
-from ingest.parsing.page_limit import require_pages_allowed
-from ingest.parsing.pdf.opening import SAVE_AGAIN, open_pdf, open_repaired_pdf, require_complete
+from ingest.parsing.page_limit import check_page_limit
+from ingest.parsing.pdf.opening import SAVE_AGAIN, open_pdf, open_repaired_pdf, require_complete_file
 from ingest.parsing.types import ParsedDocument
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def parse_pdf(path: Path, *, ocr_page: "OcrPage | None" = None) -> ParsedDocumen
     page without text. Raises `EncryptedDocumentError`, `NoTextError`, `ParserLimitError` if there are too many pages,
     and `DamagedDocumentError` if the file, or any single page, cannot be read even after a repair with qpdf.
     """
-    require_complete(path)
+    require_complete_file(path)
     from ingest.parsing.pdf.reading import PageError  # Imported lazily, so that importing this module loads no parser.
 
     try:
@@ -34,7 +34,7 @@ def parse_pdf(path: Path, *, ocr_page: "OcrPage | None" = None) -> ParsedDocumen
             return _parse_document(document, ocr_page)
     except PageError as error:
         try:
-            with open_repaired_pdf(path, pages=error.pages) as document:
+            with open_repaired_pdf(path, page_count=error.pages) as document:
                 return _parse_document(document, ocr_page)
         except (PageError, DamagedDocumentError) as again:
             raise DamagedDocumentError(str(error), hint=SAVE_AGAIN) from again
@@ -47,5 +47,5 @@ def _parse_document(document: "PdfDocument", ocr_page: "OcrPage | None") -> Pars
     if len(document) == 0:
         raise DamagedDocumentError("The PDF has no pages.")
     # guard: pages-counted-first
-    require_pages_allowed(len(document))
-    return PagesParser(document, PageReader(document, ocr_page)).parse(PDF_PARSER)
+    check_page_limit(len(document))
+    return PagesParser(document, PageReader(document, ocr_page)).parse_pages(PDF_PARSER)

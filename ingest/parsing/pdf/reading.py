@@ -22,9 +22,9 @@ OcrPage = Callable[[PdfPage, int], Sequence[RecognizedWord]]
 class PageError(Exception):
     """Raised if a page cannot be read."""
 
-    def __init__(self, number: int, pages: int) -> None:
-        super().__init__(f"Page {number} of {pages} of the PDF cannot be read.")
-        self.pages = pages
+    def __init__(self, page_number: int, page_count: int) -> None:
+        super().__init__(f"Page {page_number} of {page_count} of the PDF cannot be read.")
+        self.pages = page_count
 
 
 class PageSource(Protocol):
@@ -32,7 +32,7 @@ class PageSource(Protocol):
 
     count: int
 
-    def read(self, number: int) -> PageContent:
+    def read_page(self, page_number: int) -> PageContent:
         """Read the page with this number, counted from 1. Raises `PageError` if it cannot be read."""
 
 
@@ -44,25 +44,25 @@ class PageReader:
         self._ocr_page = ocr_page
         self.count = len(document)
 
-    def read(self, number: int) -> PageContent:
+    def read_page(self, page_number: int) -> PageContent:
         """Read the page with this number, counted from 1. Raises `PageError` if it cannot be read."""
         try:
-            page = self._document[number - 1]
+            page = self._document[page_number - 1]
             try:
-                return self._read_content(page, number)
+                return self._read_page_content(page, page_number)
             finally:
                 page.close()
         except PdfiumError as error:
-            raise PageError(number, self.count) from error
+            raise PageError(page_number, self.count) from error
 
-    def _read_content(self, page: PdfPage, number: int) -> PageContent:
-        content = PageContent(number, *get_page_frame(page).size)
-        DrawingReader(page, content).read()
+    def _read_page_content(self, page: PdfPage, page_number: int) -> PageContent:
+        content = PageContent(page_number, *get_page_frame(page).size)
+        DrawingReader(page, content).read_drawings()
         scanned = content.image_share >= SCAN_PAGE_SHARE
         read_words(page, content, keep_invisible=scanned)
         read_annotations(self._document, page, content)
-        if not content.words and self._ocr_page is not None and _can_show_text(content):
-            recognized = self._ocr_page(page, number)
+        if not content.words and self._ocr_page is not None and _has_room_for_text(content):
+            recognized = self._ocr_page(page, page_number)
             # In logos, the OCR models often recognize a single "0" or "一", which is not text.
             if scanned or any(len(word.text) > 1 for word in recognized):
                 content.words = convert_recognized_words(recognized, content)
@@ -70,7 +70,7 @@ class PageReader:
         return content
 
 
-def _can_show_text(content: PageContent) -> bool:
+def _has_room_for_text(content: PageContent) -> bool:
     """Return whether the bounding box of the page's images is large enough for a line of text."""
     if content.image_box is None:
         return False
@@ -78,17 +78,17 @@ def _can_show_text(content: PageContent) -> bool:
     return min(right - left, top - bottom) >= MIN_PICTURE_SIDE
 
 
-def convert_recognized_words(recognized: Sequence[RecognizedWord], content: PageContent) -> list[Word]:
+def convert_recognized_words(recognized_words: Sequence[RecognizedWord], content: PageContent) -> list[Word]:
     """Convert recognized words to words of the page. The font size is derived from the height of their lines.
 
     A line without ascenders and descenders is only about half as high. Therefore only lines that are more than one and
     a half times as high as usual count as larger text.
     """
-    highs = [_compute_line_height(word, content) for word in recognized]
+    highs = [_compute_line_height(word, content) for word in recognized_words]
     usual = compute_median(highs, 1.0)
     return [
-        _convert_word(word, content, high if high > RECOGNIZED_LARGER_RATIO * usual else usual)
-        for word, high in zip(recognized, highs, strict=True)
+        _convert_recognized_word(word, content, high if high > RECOGNIZED_LARGER_RATIO * usual else usual)
+        for word, high in zip(recognized_words, highs, strict=True)
     ]
 
 
@@ -97,9 +97,9 @@ def _compute_line_height(word: RecognizedWord, content: PageContent) -> float:
     return (box.bottom - box.top) * content.height if word.turn % 2 == 0 else (box.right - box.left) * content.width
 
 
-def _convert_word(word: RecognizedWord, content: PageContent, high: float) -> Word:
+def _convert_recognized_word(word: RecognizedWord, content: PageContent, line_height: float) -> Word:
     box = word.box
     left, right = box.left * content.width, box.right * content.width
     top, bottom = box.top * content.height, box.bottom * content.height
-    size = round(RECOGNIZED_TYPE_RATIO * high)  # Rounded to points, because line heights are not exact.
+    size = round(RECOGNIZED_TYPE_RATIO * line_height)  # Rounded to points, because line heights are not exact.
     return Word(word.text, left, top, right, bottom, float(max(1, size)), False, word.turn, box)

@@ -20,7 +20,7 @@ from ingest.parsing.pdf.constants import (
     STRETCHED_GAPS_RATIO,
     STRETCHED_GAPS_SPREAD,
 )
-from ingest.parsing.pdf.content import Word, compute_typical_size
+from ingest.parsing.pdf.content import Word, compute_median_font_size
 
 _RIGHT_TO_LEFT_LETTER = re.compile(
     "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
@@ -78,7 +78,7 @@ class TextRow:
 
     @property
     def text(self) -> str:
-        return " ".join(word.text for word in sort_for_reading(self.words))
+        return " ".join(word.text for word in sort_words_for_reading(self.words))
 
 
 def build_rows(words: Iterable[Word]) -> list[TextRow]:
@@ -98,9 +98,9 @@ def build_rows(words: Iterable[Word]) -> list[TextRow]:
             rows.append(TextRow([word], top, bottom))
     for row in rows:
         row.words.sort(key=lambda each: each.left)
-        row.size = compute_typical_size(row.words)
+        row.size = compute_median_font_size(row.words)
         row.bold = sum(len(word.text) if word.bold else -len(word.text) for word in row.words) > 0
-        row.cells = split_cells(row.words, CELL_GAP_RATIO * row.size)
+        row.cells = split_into_cells(row.words, CELL_GAP_RATIO * row.size)
     rows.sort(key=lambda each: each.top + each.bottom)
     return rows
 
@@ -112,12 +112,12 @@ def is_list_mark(text: str) -> bool:
     return _ITEM_NUMBER.fullmatch(text) is not None
 
 
-def split_cells(words: Sequence[Word], gap: float) -> list[RowCell]:
-    """Split a row's words into cells at gaps of at least `gap` points."""
+def split_into_cells(words: Sequence[Word], min_gap: float) -> list[RowCell]:
+    """Split a row's words into cells at gaps of at least `min_gap` points."""
     cells: list[RowCell] = []
     right = 0.0
     for word in words:
-        if cells and word.left - right < gap:
+        if cells and word.left - right < min_gap:
             cells[-1].words.append(word)
         else:
             cells.append(RowCell([word]))
@@ -141,13 +141,13 @@ def is_right_to_left(words: Iterable[Word]) -> bool:
     return balance > 0
 
 
-def sort_for_reading(words: Sequence[Word]) -> Sequence[Word]:
+def sort_words_for_reading(words: Sequence[Word]) -> Sequence[Word]:
     """Sort a row's words in reading order. In a right-to-left row, runs of left-to-right words keep their order.
 
     If the row contains two lines, such as a two-line label beside a centred value, the upper line comes first.
     """
-    if (lines := _split_two_lines(words)) is not None:
-        return [*sort_for_reading(lines[0]), *sort_for_reading(lines[1])]
+    if (lines := _split_into_two_lines(words)) is not None:
+        return [*sort_words_for_reading(lines[0]), *sort_words_for_reading(lines[1])]
     if "".join([word.text for word in words]).isascii() or not is_right_to_left(words):
         return words
     ordered: list[Word] = []
@@ -162,7 +162,7 @@ def sort_for_reading(words: Sequence[Word]) -> Sequence[Word]:
     return [*ordered, *reversed(run)]
 
 
-def _split_two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | None:
+def _split_into_two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | None:
     """Split a row in which some words are above others into two lines, each ordered from left to right.
 
     Returns None unless there are exactly two lines. Both lines must have several words, because single stacked symbols
@@ -184,7 +184,7 @@ def _split_two_lines(words: Sequence[Word]) -> tuple[list[Word], list[Word]] | N
     return (upper, lower) if 2 * over >= narrow else None
 
 
-def is_justified(row: TextRow) -> bool:
+def is_justified_row(row: TextRow) -> bool:
     """Return whether a row is justified text: its spaces have similar widths, but its words do not.
 
     In a table row, the ends or centers of the words are evenly spaced instead.
@@ -196,7 +196,7 @@ def is_justified(row: TextRow) -> bool:
     return max(gaps) - min(gaps) < STRETCHED_GAPS_SPREAD * row.size and max(widths) - min(widths) > row.size
 
 
-def compute_usual_space(words: Sequence[Word]) -> float:
+def compute_usual_space_ratio(words: Sequence[Word]) -> float:
     """Return the usual width of a space in running text, as a fraction of the font size."""
     gaps = [
         (other.left - one.right) / one.size
@@ -207,13 +207,13 @@ def compute_usual_space(words: Sequence[Word]) -> float:
     return gaps[len(gaps) // 4] if gaps else DEFAULT_BLANK_RATIO
 
 
-def split_at_common_gaps(rows: Sequence[TextRow], blank: float) -> None:
+def split_rows_at_common_gaps(rows: Sequence[TextRow], space_ratio: float) -> None:
     """Also split rows into cells at narrower gaps, if nearby rows have a gap at the same position.
 
     Such a gap must be clearly wider than the spaces of its row. In a row with few words, it must be clearly wider than
-    `blank`, the result of `compute_usual_space`.
+    `space_ratio`, the result of `compute_usual_space`.
     """
-    wide = [_list_wide_gaps(row, blank) for row in rows]
+    wide = [_list_wide_gaps(row, space_ratio) for row in rows]
     for number, row in enumerate(rows):
         cuts = {
             gap[0]
@@ -233,15 +233,15 @@ def _get_gap_width(gap: Gap) -> float:
     return gap[2] - gap[1]
 
 
-def _is_common_gap(gap: Gap, number: int, gaps: Sequence[Gaps]) -> bool:
+def _is_common_gap(gap: Gap, row_index: int, row_gaps: Sequence[Gaps]) -> bool:
     _, left, right, size = gap
-    near = (*gaps[max(0, number - NEAR_ROWS) : number], *gaps[number + 1 : number + 1 + NEAR_ROWS])
+    near = (*row_gaps[max(0, row_index - NEAR_ROWS) : row_index], *row_gaps[row_index + 1 : row_index + 1 + NEAR_ROWS])
     least = SHARED_GAP_RATIO * size
     sharing = sum(any(min(right, each[2]) - max(left, each[1]) >= least for each in row) for row in near)
     return sharing >= MIN_ROWS_SHARING_GAP
 
 
-def _list_wide_gaps(row: TextRow, blank: float) -> Gaps:
+def _list_wide_gaps(row: TextRow, space_ratio: float) -> Gaps:
     """List the gaps in a row that are wide enough to separate cells."""
     gaps: Gaps = []
     right = row.words[0].right
@@ -252,6 +252,6 @@ def _list_wide_gaps(row: TextRow, blank: float) -> Gaps:
     if len(widths) > 1 and widths[-1] < STRETCHED_GAPS_RATIO * widths[0]:  # All gaps are stretched spaces.
         usual = widths[-1]
     else:
-        usual = widths[len(widths) // 4] if len(widths) > FEW_ROW_GAPS else blank * row.size
+        usual = widths[len(widths) // 4] if len(widths) > FEW_ROW_GAPS else space_ratio * row.size
     least = min(CELL_GAP_RATIO * row.size, max(MIN_CELL_GAP_RATIO * row.size, CELL_GAP_BLANKS * usual))
     return [gap for gap in gaps if _get_gap_width(gap) >= least]

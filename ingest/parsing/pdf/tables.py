@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ingest.parsing.pdf.content import Word
-from ingest.parsing.pdf.rows import build_rows, sort_for_reading
+from ingest.parsing.pdf.rows import build_rows, sort_words_for_reading
 
 _OPENING = re.compile(r"[A-Z]{0,3}[$€£¥₹₩]|[(\[]|[+\-−]")
 _CLOSING = re.compile(r"[)\]%‰°*†‡]+|\)?\s?%")
@@ -36,12 +36,12 @@ class Table:
 def join_cell_words(words: Sequence[Word]) -> str:
     """Join the words of a cell into a string, with correct spacing of symbols."""
     text = ""
-    for gap, word in add_gaps(words):
+    for gap, word in list_words_with_gaps(words):
         text += gap + word.text
     return text
 
 
-def add_gaps(words: Sequence[Word]) -> list[tuple[str, Word]]:
+def list_words_with_gaps(words: Sequence[Word]) -> list[tuple[str, Word]]:
     """Return each word with the gap before it, which is a space or empty.
 
     There is no gap between a number and its currency symbol, bracket or percent sign on the same line.
@@ -67,7 +67,7 @@ def is_opening_symbol(text: str) -> bool:
     return _OPENING.fullmatch(text.replace(" ", "")) is not None
 
 
-def is_currency(text: str) -> bool:
+def is_currency_symbol(text: str) -> bool:
     return _CURRENCY.fullmatch(text) is not None
 
 
@@ -88,7 +88,7 @@ def sort_cell_words(words: Sequence[Word]) -> Words:
     if words and words[0].turn in (1, 3):
         up = words[0].turn == 1
         return sorted(words, key=lambda word: (round(word.left), -word.top) if up else (-round(word.right), word.top))
-    return [word for row in build_rows(words) for word in sort_for_reading(row.words)]
+    return [word for row in build_rows(words) for word in sort_words_for_reading(row.words)]
 
 
 def count_header_rows(rows: Sequence[Sequence[Words]]) -> int:
@@ -100,7 +100,7 @@ def count_header_rows(rows: Sequence[Sequence[Words]]) -> int:
     without values, the header is the first row, or all first rows without labels.
     """
     texts = [[join_cell_words(cell) for cell in row] for row in rows]
-    end = next((number for number in range(len(rows)) if _has_values(texts, number)), None)
+    end = next((number for number in range(len(rows)) if _has_row_values(texts, number)), None)
     if end is None:
         unlabelled = next((number for number, row in enumerate(rows) if row[0]), 0)
         return max(1, unlabelled) if unlabelled < len(rows) - 1 else 1
@@ -116,21 +116,21 @@ def count_header_rows(rows: Sequence[Sequence[Words]]) -> int:
     return min(end, whole)
 
 
-def _has_values(rows: Sequence[Sequence[str]], number: int) -> bool:
+def _has_row_values(rows: Sequence[Sequence[str]], row_index: int) -> bool:
     """Return whether a row has a value other than a year, or a label and a year that is not a column name."""
-    texts = rows[number]
+    texts = rows[row_index]
     values = [text for text in texts[1:] if is_value(text)]
     # guard: pdf-years-first-row
-    labelled = values and texts[0] and not (number == 0 and _are_column_years(texts, rows[1:]))
+    labelled = values and texts[0] and not (row_index == 0 and _are_column_years(texts, rows[1:]))
     return bool(labelled) or any(not is_year(text) for text in values)
 
 
-def _are_column_years(texts: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+def _are_column_years(cells: Sequence[str], rows_below: Sequence[Sequence[str]]) -> bool:
     """Return whether a row's cells after the label are years that name columns, and a row below has another value.
 
     There must be several years, because a single one may be a value, such as a founding year.
     """
-    years = [text for text in texts[1:] if text]
-    others = (text for row in below for text in row[1:])
+    years = [text for text in cells[1:] if text]
+    others = (text for row in rows_below for text in row[1:])
     is_names = len(years) > 1 and all(map(is_year, years))
     return is_names and any(is_value(text) and not is_year(text) for text in others)

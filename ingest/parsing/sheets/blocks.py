@@ -35,7 +35,7 @@ class SheetBlock:
     rows: Sequence[SheetRow]
     columns: Sequence[int]
 
-    def narrow(self) -> "SheetBlock":
+    def remove_spread_columns(self) -> "SheetBlock":
         """Return the block without columns that have only values from merged cells starting further left."""
         own = [at for at in self.columns if any(row.values[at] != "" and at not in row.spread for row in self.rows)]
         return SheetBlock(self.rows, own) if len(own) > 1 else self
@@ -52,13 +52,13 @@ class MergedCells:
         self._left = _MAX_FILLED_CELLS
         self._waiting = sorted(self.ranges, reverse=True)
 
-    def fill_row(self, number: int, values: list[Value], first_column: int) -> SheetRow:
+    def fill_row(self, row_number: int, values: list[Value], first_column: int) -> SheetRow:
         """Return a row with the values of merged cells filled in. Rows must be filled in order."""
-        self._active = [each for each in self._active if each[0][1][0] >= number]
-        while self._waiting and self._waiting[-1][0][0] <= number:
+        self._active = [each for each in self._active if each[0][1][0] >= row_number]
+        while self._waiting and self._waiting[-1][0][0] <= row_number:
             (top, left), (bottom, right) = self._waiting.pop()
             at = left - first_column
-            if top == number and bottom >= number and 0 <= at < len(values) and values[at] != "":
+            if top == row_number and bottom >= row_number and 0 <= at < len(values) and values[at] != "":
                 self._active.append((((top, left), (bottom, right)), values[at]))
         spread: set[int] = set()
         for ((_, left), (_, right)), value in self._active:
@@ -70,7 +70,7 @@ class MergedCells:
             self._left -= end - begin
             values[begin:end] = [value] * (end - begin)
             spread.update(range(begin + 1, end))
-        return SheetRow(number, values, frozenset(spread))
+        return SheetRow(row_number, values, frozenset(spread))
 
 
 def iter_bands(rows: Iterable[SheetRow]) -> Iterator[Iterator[SheetRow]]:
@@ -83,7 +83,7 @@ def iter_bands(rows: Iterable[SheetRow]) -> Iterator[Iterator[SheetRow]]:
 def iter_blocks(rows: Sequence[SheetRow]) -> Iterator[SheetBlock]:
     """Yield the blocks of a band from left to right. Blocks are split recursively at blank rows and columns."""
     used = [at for at in range(len(rows[0].values)) if any(row.values[at] != "" for row in rows)]
-    if cut := _find_step(rows):
+    if cut := _find_block_boundary(rows):
         yield from iter_blocks(rows[:cut])
         yield from iter_blocks(rows[cut:])
         return
@@ -101,7 +101,7 @@ def iter_blocks(rows: Sequence[SheetRow]) -> Iterator[SheetBlock]:
             yield from iter_blocks(list(band))
 
 
-def _find_step(rows: Sequence[SheetRow]) -> int:
+def _find_block_boundary(rows: Sequence[SheetRow]) -> int:
     """Return the number of rows above the first boundary that separates blocks, or 0 if there is none.
 
     At such a boundary, no row above shares a column with a row below, so that blocks touch only at a corner.
@@ -116,12 +116,12 @@ def _find_step(rows: Sequence[SheetRow]) -> int:
     return 0
 
 
-def _split_columns(used: Sequence[int]) -> list[list[int]]:
+def _split_columns(used_columns: Sequence[int]) -> list[list[int]]:
     """Split the used columns at blank columns that have at least two adjacent used columns on both sides.
 
     Other blank columns are only spacing, because a single column is not a table.
     """
-    runs = [[at for _, at in run] for _, run in groupby(enumerate(used), key=lambda each: each[1] - each[0])]
+    runs = [[at for _, at in run] for _, run in groupby(enumerate(used_columns), key=lambda each: each[1] - each[0])]
     parts: list[list[int]] = []
     before = 0
     for run in runs:

@@ -18,13 +18,16 @@ class UnitRuns:
     def __bool__(self) -> bool:
         return bool(self._runs)
 
-    def add(self, row: int, column: int, unit: str, rows: int = 1) -> None:
-        """Set the unit of a cell, or of `rows` consecutive cells in a column. Add the rows of a column in order."""
+    def add_unit(self, row: int, column: int, unit: str, row_count: int = 1) -> None:
+        """Set the unit of a cell, or of `row_count` consecutive cells in a column.
+
+        Add the rows of a column in order.
+        """
         runs = self._runs.setdefault(column, [])
         if runs and runs[-1][1] == row and runs[-1][2] == unit:
-            runs[-1] = (runs[-1][0], row + rows, unit)
+            runs[-1] = (runs[-1][0], row + row_count, unit)
         else:
-            runs.append((row, row + rows, unit))
+            runs.append((row, row + row_count, unit))
 
     def get_unit(self, row: int, column: int) -> str:
         """Return the unit of a cell, or an empty string."""
@@ -54,7 +57,7 @@ class TextBox:
 
 
 @dataclass
-class UsedPart:
+class UsedRange:
     """The smallest range that contains all cells with a value. Rows and columns count from 0.
 
     If no cell has a value, `right` is -1.
@@ -69,11 +72,11 @@ class UsedPart:
     def cell_count(self) -> int:
         return (self.bottom - self.top + 1) * (self.right - self.left + 1)
 
-    def contains(self, row: int, column: int) -> bool:
+    def contains_cell(self, row: int, column: int) -> bool:
         """Return whether a cell is inside the range."""
         return self.top <= row <= self.bottom and self.left <= column <= self.right
 
-    def widen(self, row: int, column: int) -> None:
+    def extend_to_cell(self, row: int, column: int) -> None:
         """Extend the range to include a cell."""
         if self.right < 0:
             self.top, self.left = row, column
@@ -82,7 +85,7 @@ class UsedPart:
 
 
 @dataclass
-class SheetFacts:
+class SheetMetadata:
     """Metadata of one sheet. `hidden_rows`, `hidden_columns` and `hidden_text_boxes` are counts."""
 
     units: UnitRuns = field(default_factory=UnitRuns)
@@ -97,23 +100,23 @@ class SheetFacts:
     comments: list[CellComment] = field(default_factory=list)
     text_boxes: list[TextBox] = field(default_factory=list)
     hidden_text_boxes: int = 0
-    used: UsedPart = field(default_factory=UsedPart)
+    used: UsedRange = field(default_factory=UsedRange)
 
 
 @dataclass
-class WorkbookFacts:
+class WorkbookMetadata:
     """Metadata of a workbook. It is empty for formats of which only the values are read."""
 
-    sheets: dict[str, SheetFacts] = field(default_factory=dict)
+    sheets: dict[str, SheetMetadata] = field(default_factory=dict)
     title: str | None = None
     images: int = 0
     charts: int = 0
     embedded: int = 0
     has_macros: bool = False
 
-    def get_sheet(self, sheet: str) -> SheetFacts:
+    def get_sheet_metadata(self, sheet_name: str) -> SheetMetadata:
         """Return the metadata of a sheet, which is empty if none was read."""
-        return self.sheets.get(sheet) or SheetFacts()
+        return self.sheets.get(sheet_name) or SheetMetadata()
 
-    def iter_sheets(self) -> Iterator[tuple[str, SheetFacts]]:
+    def iter_sheet_metadata(self) -> Iterator[tuple[str, SheetMetadata]]:
         yield from self.sheets.items()

@@ -7,7 +7,7 @@ from unicodedata import category
 
 from ingest.parsing.cells import parse_number
 from ingest.parsing.sheets.blocks import SheetBlock, SheetRow
-from ingest.parsing.sheets.values import Value, format_value, is_text, is_typed
+from ingest.parsing.sheets.values import Value, format_value, is_text, is_typed_value
 from ingest.parsing.tables import MAX_NAME_CHARS
 
 _MAX_HEADER_ROWS = 3
@@ -42,19 +42,19 @@ def _count_note_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
         cells = [row.values[column] for column in columns]
         if all(map(is_text, cells)):
             names = at + bool(row.spread)
-            return at if at > 1 and _are_names_over_values(rows[names : names + 2], columns) else 0
-        if row.spread or any(map(is_typed, cells)):
+            return at if at > 1 and _has_names_over_values(rows[names : names + 2], columns) else 0
+        if row.spread or any(map(is_typed_value, cells)):
             return 0
     return 0
 
 
-def _are_names_over_values(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
+def _has_names_over_values(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
     """Return whether the first row has a distinct name for each column, and the second row has typed values."""
     if len(rows) < 2:
         return False
     names, values = ([row.values[at] for at in columns] for row in rows)
     is_named = all(map(is_text, names)) and len({format_value(cell).casefold() for cell in names}) == len(names)
-    return is_named and any(map(is_typed, values))
+    return is_named and any(map(is_typed_value, values))
 
 
 def count_header_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
@@ -67,9 +67,11 @@ def count_header_rows(rows: Sequence[SheetRow], columns: Sequence[int]) -> int:
         if not _is_group_header(rows, columns):
             return 0
         count = 2
-    while count < min(_MAX_HEADER_ROWS, len(rows) - 1) and _is_header_continued(rows[count - 1], rows[count], columns):
+    while count < min(_MAX_HEADER_ROWS, len(rows) - 1) and _is_header_continuation(
+        rows[count - 1], rows[count], columns
+    ):
         count += 1
-    while count < min(_MAX_HEADER_ROWS + 1, len(rows) - 1) and _are_units(rows[count], columns):
+    while count < min(_MAX_HEADER_ROWS + 1, len(rows) - 1) and _is_unit_row(rows[count], columns):
         count += 1
     return count
 
@@ -96,14 +98,14 @@ def _has_column_names(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
     """Return whether the first row has names: text above typed values, or distinct texts that no row below repeats."""
     cells = [rows[0].values[at] for at in columns]
     given = [cell for cell in cells if cell != ""]
-    typed = [cell for cell in given if is_typed(cell)]
+    typed = [cell for cell in given if is_typed_value(cell)]
     if 2 * len(given) < len(cells) or any(is_text(cell) and len(format_value(cell)) > MAX_NAME_CHARS for cell in given):
         return False
     if typed and not _are_periods(typed):
         return False
     below = rows[1 : 1 + _SAMPLED_ROWS]
     columns_below = [[row.values[at] for row in below if row.values[at] != ""] for at in columns]
-    if any(any(map(is_typed, values)) for values in columns_below):
+    if any(any(map(is_typed_value, values)) for values in columns_below):
         return len(typed) < len(given)
     repeated = any(cell != "" and cell in values for cell, values in zip(cells, columns_below, strict=True))
     return not typed and not repeated and len({format_value(cell).casefold() for cell in given}) == len(given)
@@ -117,31 +119,33 @@ def _is_group_header(rows: Sequence[SheetRow], columns: Sequence[int]) -> bool:
     below = rows[2 : 2 + _SAMPLED_ROWS]
     if any(rows[1].values[at] == "" for at in columns):
         return False
-    return any(is_typed(row.values[at]) for row in below for at in columns) and _has_column_names(rows[1:], columns)
-
-
-def _is_header_continued(above: SheetRow, row: SheetRow, columns: Sequence[int]) -> bool:
-    """Return whether a row continues the header: it has names below merged or empty cells of the row above."""
-    filled = [at for at in columns if row.values[at] != ""]
-    typed = [row.values[at] for at in filled if is_typed(row.values[at])]
-    if len(filled) < 2 or (typed and not _are_periods(typed)):
-        return False
-    return any(at in above.spread or above.values[at] == "" for at in filled) and any(
-        at in above.spread for at in columns
+    return any(is_typed_value(row.values[at]) for row in below for at in columns) and _has_column_names(
+        rows[1:], columns
     )
 
 
-def _are_units(row: SheetRow, columns: Sequence[int]) -> bool:
+def _is_header_continuation(previous_row: SheetRow, row: SheetRow, columns: Sequence[int]) -> bool:
+    """Return whether a row continues the header: it has names below merged or empty cells of the row above."""
+    filled = [at for at in columns if row.values[at] != ""]
+    typed = [row.values[at] for at in filled if is_typed_value(row.values[at])]
+    if len(filled) < 2 or (typed and not _are_periods(typed)):
+        return False
+    return any(at in previous_row.spread or previous_row.values[at] == "" for at in filled) and any(
+        at in previous_row.spread for at in columns
+    )
+
+
+def _is_unit_row(row: SheetRow, columns: Sequence[int]) -> bool:
     """Return whether a row contains the units of the columns."""
     cells = [format_value(row.values[at]).strip() for at in columns if row.values[at] != ""]
-    return len(cells) > 1 and all(map(_is_unit, cells))
+    return len(cells) > 1 and all(map(_is_unit_label, cells))
 
 
-def _is_unit(text: str) -> bool:
+def _is_unit_label(text: str) -> bool:
     """Return whether a cell's text is a currency or percent sign, or is in brackets but not a negative number."""
     if text and all(sign == "%" or category(sign) == "Sc" for sign in text):
         return True
-    return text[:1] + text[-1:] in ("()", "[]") and parse_number(text, comma=False) is None
+    return text[:1] + text[-1:] in ("()", "[]") and parse_number(text, decimal_comma=False) is None
 
 
 def _are_periods(cells: Sequence[Value]) -> bool:

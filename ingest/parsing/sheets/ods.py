@@ -10,9 +10,9 @@ from lxml import etree
 
 from ingest.parsing.containers import ZIP_SIGNATURE
 from ingest.parsing.errors import DamagedDocumentError
-from ingest.parsing.office.odf import require_unencrypted
+from ingest.parsing.office.odf import require_unencrypted_package
 from ingest.parsing.office.package import Package
-from ingest.parsing.sheets.facts import DURATION, ERROR, CellComment, SheetFacts, TextBox, WorkbookFacts
+from ingest.parsing.sheets.facts import DURATION, ERROR, CellComment, SheetMetadata, TextBox, WorkbookMetadata
 from ingest.parsing.sheets.values import ERRORS
 from ingest.parsing.zip_guard import open_zip, read_entry
 
@@ -29,18 +29,18 @@ _BLANKS = re.compile(rb"(?P<paragraph><text:p[ >].*?</text:p>)|(?<=>)\s+(?=<)", 
 _MAX_REPEATS = 1_000  # A row or cell that is repeated at least this often only fills the rest of the sheet.
 
 
-def read_ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
+def read_ods_metadata(archive: zipfile.ZipFile) -> WorkbookMetadata:
     """Read the metadata of a workbook. Raises `EncryptedDocumentError`, or `DamagedDocumentError` for invalid XML."""
-    require_unencrypted(Package(archive))
+    require_unencrypted_package(Package(archive))
     names = archive.namelist()
-    facts = WorkbookFacts(
+    facts = WorkbookMetadata(
         images=sum(name.startswith("Pictures/") and not name.endswith("/") for name in names),
         charts=sum(name.startswith("Object ") and name.endswith("/content.xml") for name in names),
         has_macros=any(name.startswith(("Basic/", "Scripts/")) and not name.endswith("/") for name in names),
     )
     try:
         with archive.open("content.xml") as file:
-            _read_content(file, facts)
+            _collect_content_metadata(file, facts)
         if "meta.xml" in names:
             with archive.open("meta.xml") as file:
                 parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True)
@@ -50,7 +50,7 @@ def read_ods_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
     return facts
 
 
-def remove_white_space(path: Path) -> io.BytesIO | None:
+def copy_without_white_space(path: Path) -> io.BytesIO | None:
     """Return a copy of an ODS file without white space between its XML elements, or None for other files.
 
     calamine reads the white space of pretty-printed XML as content. White space inside paragraphs is kept.
@@ -75,19 +75,19 @@ def _keep_paragraph(match: re.Match[bytes]) -> bytes:
     return match["paragraph"] or b""
 
 
-def _read_content(file: IO[bytes], facts: WorkbookFacts) -> None:
+def _collect_content_metadata(file: IO[bytes], metadata: WorkbookMetadata) -> None:
     tags = (f"{_TABLE}table", f"{_TABLE}table-row", f"{_TABLE}table-column", f"{_TABLE}shapes")
     options = {"resolve_entities": False, "load_dtd": False, "no_network": True}
-    sheet, row = SheetFacts(), 0
+    sheet, row = SheetMetadata(), 0
     for event, element in etree.iterparse(file, events=("start", "end"), tag=tags, **options):
         if element.tag == tags[0]:
             if event == "start":
-                sheet, row = SheetFacts(), 0
+                sheet, row = SheetMetadata(), 0
             else:
-                facts.sheets[element.get(f"{_TABLE}name", "")] = sheet
+                metadata.sheets[element.get(f"{_TABLE}name", "")] = sheet
                 element.clear()
         elif event == "end" and element.tag == tags[3]:
-            _read_shapes(element, sheet)
+            _collect_text_boxes(element, sheet)
         elif event == "end":
             repeated = _get_repeat_count(element, "rows" if element.tag == tags[1] else "columns")
             hidden = element.get(f"{_TABLE}visibility") not in _VISIBLE
@@ -95,39 +95,39 @@ def _read_content(file: IO[bytes], facts: WorkbookFacts) -> None:
                 sheet.hidden_columns += hidden * (repeated if repeated < _MAX_REPEATS else 1)
                 continue
             sheet.hidden_rows += hidden * (repeated if repeated < _MAX_REPEATS else 1)
-            _read_row(element, row, repeated, sheet)
+            _collect_row_metadata(element, row, repeated, sheet)
             row += repeated
             element.clear()
             while element.getprevious() is not None:
                 del element.getparent()[0]
 
 
-def _read_shapes(shapes: etree._Element, facts: SheetFacts) -> None:
+def _collect_text_boxes(shapes: etree._Element, metadata: SheetMetadata) -> None:
     """Add the text boxes that belong to a sheet and not to a cell."""
     for shape in shapes.iterchildren():
         text = "\n".join("".join(line.itertext()) for line in shape.iter(f"{_TEXT}p")).strip()
         # guard: sheet-hidden-ods-box
         if text and shape.get(f"{_DRAW}display") == "none":
-            facts.hidden_text_boxes += 1
+            metadata.hidden_text_boxes += 1
         elif text:
-            facts.text_boxes.append(TextBox(0, 0, text))
+            metadata.text_boxes.append(TextBox(0, 0, text))
 
 
-def _read_row(row: etree._Element, number: int, rows: int, facts: SheetFacts) -> None:
+def _collect_row_metadata(row: etree._Element, row_number: int, row_count: int, metadata: SheetMetadata) -> None:
     column = 0
     for cell in row.iterchildren(*_CELLS):
         repeated = _get_repeat_count(cell, "columns")
         if repeated < _MAX_REPEATS:
-            for runs, fact in ((facts.units, _get_unit(cell)), (facts.kinds, _get_kind(cell))):
+            for runs, fact in ((metadata.units, _get_unit(cell)), (metadata.kinds, _get_value_kind(cell))):
                 for at in range(column, column + repeated) if fact else ():
-                    runs.add(number, at, fact, rows)
+                    runs.add_unit(row_number, at, fact, row_count)
             wide, high = (int(cell.get(f"{_TABLE}number-{each}-spanned", "1")) for each in ("columns", "rows"))
             if wide > 1 or high > 1:
-                facts.merged.append(((number, column), (number + high - 1, column + wide - 1)))
+                metadata.merged.append(((row_number, column), (row_number + high - 1, column + wide - 1)))
             for note in cell.iterchildren(f"{_OFFICE}annotation"):
                 text = "\n".join("".join(line.itertext()) for line in note.iter(f"{_TEXT}p")).strip()
                 if text:
-                    facts.comments.append(CellComment(number, column, text))
+                    metadata.comments.append(CellComment(row_number, column, text))
         column += repeated
 
 
@@ -141,7 +141,7 @@ def _get_unit(cell: etree._Element) -> str:
             return ""
 
 
-def _get_kind(cell: etree._Element) -> str:
+def _get_value_kind(cell: etree._Element) -> str:
     """Return `ERROR` for a formula with an error, `DURATION` for a duration, or an empty string for other cells.
 
     Excel saves an error as the value 0.
@@ -154,5 +154,5 @@ def _get_kind(cell: etree._Element) -> str:
     return ""
 
 
-def _get_repeat_count(element: etree._Element, what: str) -> int:
-    return max(1, int(element.get(f"{_TABLE}number-{what}-repeated", "1")))
+def _get_repeat_count(element: etree._Element, dimension: str) -> int:
+    return max(1, int(element.get(f"{_TABLE}number-{dimension}-repeated", "1")))

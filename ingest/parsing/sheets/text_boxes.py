@@ -2,32 +2,32 @@
 
 from lxml import etree
 
-from ingest.parsing.office.names import A, choose_alternatives, is_on
+from ingest.parsing.office.names import A, is_property_on, resolve_alternatives
 from ingest.parsing.office.numbers import parse_whole_number
 from ingest.parsing.office.package import Package
 from ingest.parsing.office.pptx_text import extract_paragraph_text
-from ingest.parsing.sheets.facts import SheetFacts, TextBox
+from ingest.parsing.sheets.facts import SheetMetadata, TextBox
 
 _XDR = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}"
 
 
-def read_text_boxes(package: Package, sheet: str, facts: SheetFacts) -> None:
-    """Add the text boxes of a sheet to its metadata, and count the hidden ones. `sheet` is the name of its part.
+def collect_text_boxes(package: Package, sheet_part: str, metadata: SheetMetadata) -> None:
+    """Add the text boxes of a sheet to its metadata, and count the hidden ones. `sheet_part` is the name of its part.
 
     Raises `DamagedDocumentError` if the drawing cannot be read.
     """
-    for name in package.list_related(sheet, "drawing"):
+    for name in package.list_related_parts(sheet_part, "drawing"):
         drawing = package.parse_part(name)
-        choose_alternatives(drawing)
+        resolve_alternatives(drawing)
         for anchor in drawing.iterchildren():
             row, column = _get_anchor_cell(anchor)
             for shape in anchor.iter(f"{_XDR}sp"):  # This includes shapes in groups.
                 text = _extract_text(shape)
                 # guard: sheet-hidden-text-box
                 if text and _is_hidden(shape):
-                    facts.hidden_text_boxes += 1
+                    metadata.hidden_text_boxes += 1
                 elif text:
-                    facts.text_boxes.append(TextBox(row, column, text))
+                    metadata.text_boxes.append(TextBox(row, column, text))
 
 
 def _get_anchor_cell(anchor: etree._Element) -> tuple[int, int]:
@@ -49,4 +49,4 @@ def _is_hidden(shape: etree._Element) -> bool:
     """Return whether a shape or a group that contains it is hidden."""
     groups = (each for each in shape.iterancestors(f"{_XDR}grpSp"))
     named = (next(each.iter(f"{_XDR}cNvPr"), None) for each in (shape, *groups))
-    return any(each is not None and each.get("hidden") is not None and is_on(each, "hidden") for each in named)
+    return any(each is not None and each.get("hidden") is not None and is_property_on(each, "hidden") for each in named)

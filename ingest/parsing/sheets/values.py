@@ -17,16 +17,16 @@ _duration = re.compile(
 )
 
 
-def is_error(value: Value) -> bool:
+def is_error_value(value: Value) -> bool:
     """Return whether a value is an error, which is either an error text or a number that is not finite."""
     return value in ERRORS if isinstance(value, str) else isinstance(value, float) and not math.isfinite(value)
 
 
-def convert_duration(written: str) -> Value:
+def convert_duration(text: str) -> Value:
     """Convert an OpenDocument duration to a `timedelta`. Other text is returned unchanged."""
-    found = _duration.fullmatch(written)
+    found = _duration.fullmatch(text)
     if found is None:
-        return written
+        return text
     length = timedelta(hours=int(found["hours"]), minutes=int(found["minutes"]), seconds=float(found["seconds"]))
     return -length if found["sign"] else length
 
@@ -36,16 +36,16 @@ def is_text(value: Value) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def is_typed(value: Value) -> bool:
+def is_typed_value(value: Value) -> bool:
     """Return whether a cell contains a number, a date or a boolean."""
     return not isinstance(value, str)
 
 
-def format_value(value: Value, unit: str = "", *, timed: bool = False) -> str:
+def format_value(value: Value, unit: str = "", *, has_time: bool = False) -> str:
     """Format a value as text.
 
     `unit` is the percent or currency sign of its number format, or the zeros to which an identifier is padded. If
-    `timed` is set, dates are written with their time, which is midnight.
+    `has_time` is set, dates are written with their time, which is midnight.
     """
     match value:
         case str():
@@ -65,7 +65,7 @@ def format_value(value: Value, unit: str = "", *, timed: bool = False) -> str:
         case datetime():
             return _round_to_seconds(value).isoformat(" ")
         case date():
-            return f"{value.isoformat()} 00:00:00" if timed else value.isoformat()
+            return f"{value.isoformat()} 00:00:00" if has_time else value.isoformat()
         case time():
             return value.replace(microsecond=0).isoformat()
         case timedelta():
@@ -80,6 +80,6 @@ def _format_number(value: float) -> str:
     return f"{value:.{_MAX_DIGITS}g}"
 
 
-def _round_to_seconds(moment: datetime) -> datetime:
+def _round_to_seconds(timestamp: datetime) -> datetime:
     """Round to whole seconds. Sheets store times as fractions of a day, which are rarely exact."""
-    return (moment + timedelta(microseconds=500_000)).replace(microsecond=0)
+    return (timestamp + timedelta(microseconds=500_000)).replace(microsecond=0)

@@ -21,11 +21,11 @@ from python_calamine import (
 
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.parsing.sheets.blocks import MergedCells, SheetBlock, SheetRow, iter_bands, iter_blocks
-from ingest.parsing.sheets.facts import DURATION, ERROR, SheetFacts, WorkbookFacts
+from ingest.parsing.sheets.facts import DURATION, ERROR, SheetMetadata, WorkbookMetadata
 from ingest.parsing.sheets.headers import build_column_names, count_header_rows, count_title_rows, format_column_letters
-from ingest.parsing.sheets.ods import read_ods_facts, remove_white_space
-from ingest.parsing.sheets.values import WORKBOOK_PARSER, Value, convert_duration, format_value, is_error, is_text
-from ingest.parsing.sheets.xlsx import read_xlsx_facts
+from ingest.parsing.sheets.ods import copy_without_white_space, read_ods_metadata
+from ingest.parsing.sheets.values import WORKBOOK_PARSER, Value, convert_duration, format_value, is_error_value, is_text
+from ingest.parsing.sheets.xlsx import read_xlsx_metadata
 from ingest.parsing.tables import MAX_COLUMNS, MAX_NAME_CHARS
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece, PositionedRow
@@ -50,10 +50,10 @@ def parse_workbook(path: Path) -> ParsedDocument:
     Raises `EncryptedDocumentError`, `DamagedDocumentError` or `NoTextError`, and `ParserLimitError` for archives that
     `ingest.parsing.zip_guard` rejects.
     """
-    facts = _read_facts(path)
+    facts = _read_metadata(path)
     try:
         with _open_workbook(path) as workbook:
-            return _WorkbookReader(workbook, facts).read()
+            return _WorkbookWriter(workbook, facts).build_document()
     except CalamineError as error:
         if isinstance(error, PasswordError) or _has_password(path):
             raise EncryptedDocumentError("The workbook is encrypted with a password.") from error
@@ -70,7 +70,7 @@ def _open_workbook(path: Path) -> CalamineWorkbook:
     try:
         return CalamineWorkbook.from_path(path)
     except CalamineError:
-        plain = remove_white_space(path)
+        plain = copy_without_white_space(path)
         if plain is None:
             raise
         return CalamineWorkbook.from_filelike(plain)
@@ -81,27 +81,27 @@ def _has_password(path: Path) -> bool:
     return _password_record.search(path.read_bytes()) is not None
 
 
-def _read_facts(path: Path) -> WorkbookFacts:
+def _read_metadata(path: Path) -> WorkbookMetadata:
     with path.open("rb") as file:
         if file.read(2) != _ZIP_SIGNATURE:
-            return WorkbookFacts()
+            return WorkbookMetadata()
     with open_zip(path) as archive:
         names = frozenset(archive.namelist())
         if "content.xml" in names:
-            return read_ods_facts(archive)
-        return WorkbookFacts() if "xl/workbook.bin" in names else read_xlsx_facts(archive)
+            return read_ods_metadata(archive)
+        return WorkbookMetadata() if "xl/workbook.bin" in names else read_xlsx_metadata(archive)
 
 
-class _WorkbookReader:
+class _WorkbookWriter:
     """Writes one workbook."""
 
-    def __init__(self, workbook: CalamineWorkbook, facts: WorkbookFacts) -> None:
+    def __init__(self, workbook: CalamineWorkbook, metadata: WorkbookMetadata) -> None:
         self._workbook = workbook
-        self._facts = facts
+        self._facts = metadata
         self._writer = DocumentWriter()
         self._cells = 0
 
-    def read(self) -> ParsedDocument:
+    def build_document(self) -> ParsedDocument:
         hidden: list[str] = []
         for index, sheet in enumerate(self._workbook.sheets_metadata):
             if index >= _MAX_SHEETS:
@@ -112,17 +112,17 @@ class _WorkbookReader:
             if sheet.visible is not SheetVisibleEnum.Visible:
                 hidden.append(sheet.name)
             elif sheet.typ is SheetTypeEnum.WorkSheet:
-                self._read_sheet(index, sheet.name)
+                self._write_sheet(index, sheet.name)
         if hidden:
             self._writer.record_omission(
                 OmissionKind.HIDDEN, len(hidden), f"hidden sheets, left out: {_format_names(hidden)}"
             )
         self._record_other_omissions()
         nothing = "The workbook contains no values" + (" on visible sheets." if hidden else ".")
-        return self._writer.finish(WORKBOOK_PARSER, self._facts.title, nothing=nothing, hint=_HINT)
+        return self._writer.finish(WORKBOOK_PARSER, self._facts.title, empty_message=nothing, hint=_HINT)
 
-    def _read_sheet(self, index: int, name: str) -> None:
-        writer, facts = self._writer, self._facts.get_sheet(name)
+    def _write_sheet(self, index: int, name: str) -> None:
+        writer, facts = self._writer, self._facts.get_sheet_metadata(name)
         place = writer.start_place(PlaceKind.SHEET, name, index + 1)
         sheet = self._workbook.get_sheet_by_index(index)
         rows = _iter_rows(sheet, facts)
@@ -145,22 +145,22 @@ class _WorkbookReader:
             )
         self._record_sheet_omissions(name, facts)
 
-    def _record_sheet_omissions(self, name: str, facts: SheetFacts) -> None:
+    def _record_sheet_omissions(self, name: str, metadata: SheetMetadata) -> None:
         omit = self._writer.record_omission
-        if facts.hidden_rows:
-            omit(OmissionKind.HIDDEN, facts.hidden_rows, f"hidden rows of sheet {name}, kept in the text")
-        if facts.hidden_columns:
-            omit(OmissionKind.HIDDEN, facts.hidden_columns, f"hidden columns of sheet {name}, kept in the text")
-        if facts.hidden_text_boxes:
-            omit(OmissionKind.HIDDEN, facts.hidden_text_boxes, f"hidden text boxes of sheet {name}, left out")
-        if facts.columns_past:
-            omit(OmissionKind.OTHER, facts.columns_past, f"columns of sheet {name} after the first {MAX_COLUMNS:,}")
-        if facts.not_computed_count:
-            cells = _format_names(facts.not_computed, facts.not_computed_count)
+        if metadata.hidden_rows:
+            omit(OmissionKind.HIDDEN, metadata.hidden_rows, f"hidden rows of sheet {name}, kept in the text")
+        if metadata.hidden_columns:
+            omit(OmissionKind.HIDDEN, metadata.hidden_columns, f"hidden columns of sheet {name}, kept in the text")
+        if metadata.hidden_text_boxes:
+            omit(OmissionKind.HIDDEN, metadata.hidden_text_boxes, f"hidden text boxes of sheet {name}, left out")
+        if metadata.columns_past:
+            omit(OmissionKind.OTHER, metadata.columns_past, f"columns of sheet {name} after the first {MAX_COLUMNS:,}")
+        if metadata.not_computed_count:
+            cells = _format_names(metadata.not_computed, metadata.not_computed_count)
             detail = f"formulas without a saved value in sheet {name} ({cells}): open the file in Excel and save it"
-            omit(OmissionKind.FORMULA, facts.not_computed_count, detail)
-        if facts.errors:
-            omit(OmissionKind.FORMULA, facts.errors, f"formulas with an error in sheet {name}")
+            omit(OmissionKind.FORMULA, metadata.not_computed_count, detail)
+        if metadata.errors:
+            omit(OmissionKind.FORMULA, metadata.errors, f"formulas with an error in sheet {name}")
 
     def _record_other_omissions(self) -> None:
         omit, facts = self._writer.record_omission, self._facts
@@ -177,12 +177,19 @@ class _WorkbookReader:
 class _SheetWriter:
     """Writes the content of one sheet."""
 
-    def __init__(self, writer: DocumentWriter, facts: SheetFacts, place: int, first_column: int, placed: int) -> None:
+    def __init__(
+        self,
+        writer: DocumentWriter,
+        metadata: SheetMetadata,
+        sheet_number: int,
+        first_column: int,
+        max_positioned_cells: int,
+    ) -> None:
         self._writer = writer
-        self._facts = facts
-        self._place = place
+        self._facts = metadata
+        self._place = sheet_number
         self._first_column = first_column
-        self._placed = placed
+        self._placed = max_positioned_cells
         self._caption = ""  # The text of the band above, if it consists of a single text.
         self.cells = 0
 
@@ -191,11 +198,11 @@ class _SheetWriter:
         following = next(band, None)
         if following is None:
             for block in iter_blocks(head):
-                self._write_block(block.narrow(), ())
+                self._write_block(block.remove_spread_columns(), ())
             return
         self._write_block(SheetBlock(head, range(len(head[0].values))), chain([following], band))
 
-    def _write_block(self, block: SheetBlock, following: Iterable[SheetRow]) -> None:
+    def _write_block(self, block: SheetBlock, next_rows: Iterable[SheetRow]) -> None:
         rows, columns = block.rows, block.columns
         if len(columns) == 1 and _is_prose([row.values[columns[0]] for row in rows]):
             self._write_lines(rows, columns)
@@ -212,7 +219,7 @@ class _SheetWriter:
                 format_value(rows[0].values[own[0]]) if len(rows) == 1 and is_text(rows[0].values[own[0]]) else ""
             )
             return
-        self._write_table(rows[above:], columns, following, " ".join(caption.split())[:MAX_NAME_CHARS])
+        self._write_table(rows[above:], columns, next_rows, " ".join(caption.split())[:MAX_NAME_CHARS])
 
     def _write_lines(self, rows: Sequence[SheetRow], columns: Sequence[int]) -> None:
         """Write each cell as a line of text with its position."""
@@ -224,7 +231,7 @@ class _SheetWriter:
         )
 
     def _write_table(
-        self, rows: Sequence[SheetRow], columns: Sequence[int], following: Iterable[SheetRow], name: str
+        self, rows: Sequence[SheetRow], columns: Sequence[int], next_rows: Iterable[SheetRow], name: str
     ) -> None:
         count = count_header_rows(rows, columns)
         header: list[Piece | str]
@@ -237,13 +244,13 @@ class _SheetWriter:
         else:
             header = [format_column_letters(self._first_column + at) for at in columns]
         timed = {at for at in columns if any(isinstance(row.values[at], datetime) for row in rows[count:])}
-        body = (self._build_row(row, columns, timed) for row in chain(rows[count:], following))
+        body = (self._build_row(row, columns, timed) for row in chain(rows[count:], next_rows))
         self._writer.write_table(chain([header], body), name=name)
 
-    def _build_row(self, row: SheetRow, columns: Sequence[int], timed: set[int]) -> PositionedRow:
+    def _build_row(self, row: SheetRow, columns: Sequence[int], time_columns: set[int]) -> PositionedRow:
         units, values = self._facts.units, row.values
         cells = [
-            format_value(values[at], units.get_unit(row.number, self._first_column + at), timed=at in timed)
+            format_value(values[at], units.get_unit(row.number, self._first_column + at), has_time=at in time_columns)
             for at in columns
         ]
         self.cells += len(cells)
@@ -253,29 +260,29 @@ class _SheetWriter:
             )
         return PositionedRow(cells, SheetCell(self._place, row.number + 1, 0))
 
-    def _get_position(self, row: SheetRow, at: int) -> SheetCell:
-        return SheetCell(self._place, row.number + 1, self._first_column + at + 1)
+    def _get_position(self, row: SheetRow, column: int) -> SheetCell:
+        return SheetCell(self._place, row.number + 1, self._first_column + column + 1)
 
 
-def _iter_rows(sheet: CalamineSheet, facts: SheetFacts) -> Iterator[SheetRow]:
+def _iter_rows(sheet: CalamineSheet, metadata: SheetMetadata) -> Iterator[SheetRow]:
     """Yield the rows of a sheet, with merged cells filled in. Errors are counted and become empty cells."""
     if sheet.start is None:
         return
     first_row, first_column = sheet.start
     if sheet.end is not None and sheet.end[0] >= _MAX_ROWS:
         raise DamagedDocumentError(f"A sheet has cells below row {_MAX_ROWS:,}, which is the maximum.")
-    merged = MergedCells([*(sheet.merged_cell_ranges or ()), *facts.merged])
+    merged = MergedCells([*(sheet.merged_cell_ranges or ()), *metadata.merged])
     for number, row in enumerate(sheet.iter_rows()):  # This starts at the first row and the first used column.
         if number < first_row:
             continue
         for at, value in enumerate(row):
-            kind = facts.kinds.get_unit(number, first_column + at) if facts.kinds else ""
-            if kind == ERROR or is_error(value):
+            kind = metadata.kinds.get_unit(number, first_column + at) if metadata.kinds else ""
+            if kind == ERROR or is_error_value(value):
                 row[at] = ""
-                facts.errors += 1
+                metadata.errors += 1
             elif kind == DURATION and isinstance(value, str):
                 row[at] = convert_duration(value)
-        facts.columns_past = max(facts.columns_past, len(row) - MAX_COLUMNS)
+        metadata.columns_past = max(metadata.columns_past, len(row) - MAX_COLUMNS)
         is_own = any(value != "" for value in row)
         filled = merged.fill_row(number, row[:MAX_COLUMNS], first_column)
         if is_own or filled.is_blank:  # Rows that only continue merged cells are skipped.
@@ -296,7 +303,7 @@ def _get_first_value(row: SheetRow, columns: Sequence[int]) -> Value:
     return next(row.values[at] for at in columns if row.values[at] != "")
 
 
-def _format_names(names: Sequence[str], count: int | None = None) -> str:
-    count = len(names) if count is None else count
+def _format_names(names: Sequence[str], total: int | None = None) -> str:
+    total = len(names) if total is None else total
     shown = ", ".join(names[:_MAX_NAMED])
-    return f"{shown} and {count - _MAX_NAMED:,} more" if count > _MAX_NAMED else shown
+    return f"{shown} and {total - _MAX_NAMED:,} more" if total > _MAX_NAMED else shown

@@ -9,9 +9,9 @@ from lxml import etree
 
 from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.office.package import Package
-from ingest.parsing.sheets.facts import CellComment, SheetFacts, UsedPart, WorkbookFacts
+from ingest.parsing.sheets.facts import CellComment, SheetMetadata, UsedRange, WorkbookMetadata
 from ingest.parsing.sheets.headers import format_column_letters
-from ingest.parsing.sheets.text_boxes import read_text_boxes
+from ingest.parsing.sheets.text_boxes import collect_text_boxes
 
 _MAX_LISTED = 10
 _ALWAYS_READ_BYTES = 8 * 1024**2
@@ -30,11 +30,11 @@ _reference = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 _RELATION_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 
 
-def read_xlsx_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
+def read_xlsx_metadata(archive: zipfile.ZipFile) -> WorkbookMetadata:
     """Read the metadata of a workbook. Raises `DamagedDocumentError` for invalid XML."""
     package = Package(archive)
     names = package.names
-    facts = WorkbookFacts(
+    facts = WorkbookMetadata(
         title=_read_title(package),
         images=sum(name.startswith("xl/media/") for name in names),
         charts=sum(bool(re.fullmatch(r"xl/(?:charts/chart|chartsheets/sheet)\w*\.xml", name)) for name in names),
@@ -42,18 +42,18 @@ def read_xlsx_facts(archive: zipfile.ZipFile) -> WorkbookFacts:
         has_macros="xl/vbaProject.bin" in names,
     )
     units = _read_units(package)
-    book = next(iter(package.list_related("", "officeDocument")), None)
+    book = next(iter(package.list_related_parts("", "officeDocument")), None)
     if book is None:
         return facts
     relations = package.load_relations(book)
     for sheet in package.parse_part(book).iter("{*}sheet"):
         relation = relations.get(sheet.get(_RELATION_ID, ""))
         if relation and relation.kind == "worksheet" and relation.target in names:
-            found = SheetFacts()
-            _read_sheet(archive, relation.target, units, found)
-            _require_bounded(found.used, sheet.get("name", ""))
+            found = SheetMetadata()
+            _collect_sheet_metadata(archive, relation.target, units, found)
+            _require_readable_size(found.used, sheet.get("name", ""))
             found.comments.extend(_iter_comments(package, relation.target))
-            read_text_boxes(package, relation.target, found)
+            collect_text_boxes(package, relation.target, found)
             facts.sheets[sheet.get("name", "")] = found
     return facts
 
@@ -90,39 +90,41 @@ def parse_unit(code: str) -> str:
     return "%" if "%" in _literal.sub("", code) else ""
 
 
-def _read_sheet(archive: zipfile.ZipFile, name: str, units: dict[str, str], facts: SheetFacts) -> None:
-    info = archive.getinfo(name)
+def _collect_sheet_metadata(
+    archive: zipfile.ZipFile, part_name: str, units: dict[str, str], metadata: SheetMetadata
+) -> None:
+    info = archive.getinfo(part_name)
     if info.file_size > _ALWAYS_READ_BYTES and not units:
-        with archive.open(name) as file:
-            if not _is_worth_reading(file):
+        with archive.open(part_name) as file:
+            if not _has_relevant_content(file):
                 return
     try:
-        with archive.open(name) as file:
+        with archive.open(part_name) as file:
             parsed = etree.iterparse(
                 file, tag=("{*}row", "{*}col"), resolve_entities=False, load_dtd=False, no_network=True
             )
             number = -1
             for _, element in parsed:
                 if element.tag.endswith("}col"):
-                    facts.hidden_columns += _count_hidden_columns(element)
+                    metadata.hidden_columns += _count_hidden_columns(element)
                     continue
                 number = int(element.get("r", number + 2)) - 1
-                facts.hidden_rows += element.get("hidden") in _TRUE
-                _read_row(element, number, units, facts)
+                metadata.hidden_rows += element.get("hidden") in _TRUE
+                _collect_row_metadata(element, number, units, metadata)
                 element.clear()
                 while element.getprevious() is not None:
                     del element.getparent()[0]
     except (etree.XMLSyntaxError, ValueError, zipfile.BadZipFile) as error:
-        raise DamagedDocumentError(f"Part {name[:200]} of the workbook is damaged.") from error
+        raise DamagedDocumentError(f"Part {part_name[:200]} of the workbook is damaged.") from error
 
 
-def _require_bounded(used: UsedPart, sheet: str) -> None:
+def _require_readable_size(used_range: UsedRange, sheet_name: str) -> None:
     """Raise `ParserLimitError` if a sheet is too large for calamine, which also stores empty cells in the range."""
-    if used.cell_count > _MAX_CELLS:
-        first = f"{format_column_letters(used.left)}{used.top + 1}"
-        last = f"{format_column_letters(used.right)}{used.bottom + 1}"
+    if used_range.cell_count > _MAX_CELLS:
+        first = f"{format_column_letters(used_range.left)}{used_range.top + 1}"
+        last = f"{format_column_letters(used_range.right)}{used_range.bottom + 1}"
         raise ParserLimitError(
-            f"Sheet {sheet[:_MAX_NAME_CHARS]} extends from {first} to {last}: {used.cell_count:,} cells, "
+            f"Sheet {sheet_name[:_MAX_NAME_CHARS]} extends from {first} to {last}: {used_range.cell_count:,} cells, "
             f"most of them empty. The limit is {_MAX_CELLS:,}.",
             hint=f"Delete the cells far from the others, up to {last}, save the file and upload it again.",
         )
@@ -132,7 +134,7 @@ def _has_value(cell: etree._Element) -> bool:
     return bool(cell.findtext("{*}v")) or cell.find("{*}is") is not None
 
 
-def _is_worth_reading(file: IO[bytes]) -> bool:
+def _has_relevant_content(file: IO[bytes]) -> bool:
     before = b""
     while block := file.read(_BLOCK_BYTES):
         if _worth_reading.search(before + block):
@@ -149,22 +151,22 @@ def _count_hidden_columns(column: etree._Element) -> int:
     return 1 if last >= 16_384 else max(0, last - first + 1)
 
 
-def _read_row(row: etree._Element, number: int, units: dict[str, str], facts: SheetFacts) -> None:
+def _collect_row_metadata(row: etree._Element, row_number: int, units: dict[str, str], metadata: SheetMetadata) -> None:
     column = -1
     for cell in row:
         found = _reference.fullmatch(cell.get("r", ""))
         column = _parse_column(found[1]) if found else column + 1
-        if len(cell) and not facts.used.contains(number, column) and _has_value(cell):
-            facts.used.widen(number, column)
+        if len(cell) and not metadata.used.contains_cell(row_number, column) and _has_value(cell):
+            metadata.used.extend_to_cell(row_number, column)
         if unit := units.get(cell.get("s", "")):
-            facts.units.add(number, column, unit)
+            metadata.units.add_unit(row_number, column, unit)
         kind = cell.get("t")
         if kind == "e":
-            facts.errors += 1
+            metadata.errors += 1
         elif cell.find("{*}f") is not None and kind != "str" and not cell.findtext("{*}v"):
-            facts.not_computed_count += 1
-            if len(facts.not_computed) < _MAX_LISTED:
-                facts.not_computed.append(cell.get("r", ""))
+            metadata.not_computed_count += 1
+            if len(metadata.not_computed) < _MAX_LISTED:
+                metadata.not_computed.append(cell.get("r", ""))
 
 
 def _parse_column(letters: str) -> int:
@@ -174,13 +176,13 @@ def _parse_column(letters: str) -> int:
     return number - 1
 
 
-def _iter_comments(package: Package, sheet: str) -> Iterator[CellComment]:
+def _iter_comments(package: Package, sheet_part: str) -> Iterator[CellComment]:
     """Yield the comments of a sheet.
 
     Threads are read from their own part, because the note on a cell only says that a thread exists.
     """
     found: dict[str, list[str]] = {}
-    relations = sorted(package.load_relations(sheet).values(), key=lambda each: each.kind != "threadedComment")
+    relations = sorted(package.load_relations(sheet_part).values(), key=lambda each: each.kind != "threadedComment")
     threaded: set[str] = set()
     for relation in relations:
         if relation.kind not in ("threadedComment", "comments") or relation.target not in package.names:

@@ -29,7 +29,7 @@ def build_access_condition(readers: Readers) -> ColumnElement[bool]:
     )
     listed = documents.c.readers.is_(null()) | named.exists()
     # guard: grants-in-document-queries
-    return listed if ADMIN_READER in readers else listed & ~_build_closed_condition(readers)
+    return listed if ADMIN_READER in readers else listed & ~_build_hidden_collection_condition(readers)
 
 
 def build_listing_condition(tenant_id: str, readers: Readers) -> ColumnElement[bool]:
@@ -47,24 +47,24 @@ def build_listing_condition(tenant_id: str, readers: Readers) -> ColumnElement[b
     if ADMIN_READER in readers:
         return listed
     # guard: grants-in-listings
-    return listed & document_listing.c.collection.not_in(_build_closed_query(tenant_id, readers))
+    return listed & document_listing.c.collection.not_in(_build_hidden_collections_query(tenant_id, readers))
 
 
-def list_closed_collections(connection: Connection, tenant_id: str, readers: Readers) -> set[str]:
+def list_hidden_collections(connection: Connection, tenant_id: str, readers: Readers) -> set[str]:
     """List the collections that these readers cannot see: those whose grants name none of the readers."""
     if readers is None or ADMIN_READER in readers:
         return set()
-    return set(connection.execute(_build_closed_query(tenant_id, readers)).scalars())
+    return set(connection.execute(_build_hidden_collections_query(tenant_id, readers)).scalars())
 
 
-def _build_closed_query(tenant_id: str, readers: frozenset[str]) -> Select[Any]:
+def _build_hidden_collections_query(tenant_id: str, readers: frozenset[str]) -> Select[Any]:
     grants = collection_grants.c
     of_tenant = select(grants.collection).where(grants.tenant_id == tenant_id)
     open_ones = of_tenant.where(grants.subject.in_(sorted(readers)))
     return of_tenant.where(grants.collection.not_in(open_ones))
 
 
-def _build_closed_condition(readers: frozenset[str]) -> ColumnElement[bool]:
+def _build_hidden_collection_condition(readers: frozenset[str]) -> ColumnElement[bool]:
     grants = collection_grants.c
     given = select(grants.subject).where(
         grants.tenant_id == documents.c.tenant_id, grants.collection == documents.c.collection

@@ -15,7 +15,7 @@ from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
 from ingest.storage.db.database import (
     bump_corpus_versions,
-    insert_if_absent,
+    insert_row_if_absent,
     lock_tenant,
     read_transaction,
     upsert_row,
@@ -28,7 +28,9 @@ from ingest.storage.errors import CollectionNotFoundError, GrantNotFoundError, L
 def ensure_collection(connection: Connection, tenant_id: str, name: str) -> None:
     """Create the collection if it does not exist. The caller must hold the tenant's lock."""
     if not has_collection(connection, tenant_id, name):
-        insert_if_absent(connection, collections, tenant_id=tenant_id, name=name, metadata={}, created_at=time.time())
+        insert_row_if_absent(
+            connection, collections, tenant_id=tenant_id, name=name, metadata={}, created_at=time.time()
+        )
 
 
 def has_collection(connection: Connection, tenant_id: str, name: str) -> bool:
@@ -78,7 +80,7 @@ class Grants:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def grant(self, tenant_id: str, collection: str, subject: str, role: Role) -> Grant:
+    def grant_role(self, tenant_id: str, collection: str, subject: str, role: Role) -> Grant:
         """Give a subject a role on a collection, replacing an earlier role.
 
         The grant takes effect when the transaction commits. The collection may still be empty. Raises
@@ -105,7 +107,7 @@ class Grants:
             bump_corpus_versions(connection, [tenant_id])
         return grant
 
-    def revoke(self, tenant_id: str, collection: str, subject: str, *, open_to_all: bool = False) -> None:
+    def revoke_grant(self, tenant_id: str, collection: str, subject: str, *, open_to_all: bool = False) -> None:
         """Remove a grant.
 
         Raises `GrantNotFoundError` if the grant does not exist. Raises `LastGrantError` if it is the collection's last

@@ -49,7 +49,7 @@ class LastUseRecorder:
         self._pool = engine.pool
         event.listen(engine, "engine_disposed", lambda _: self.close())
 
-    def record_use(self, key_id: str, written_at: float | None, at: float) -> None:
+    def record_use(self, key_id: str, written_at: float | None, used_at: float) -> None:
         """Queue this use for recording, unless a use within the previous minute is already known.
 
         `written_at` is the time of the last use recorded in the catalog. Uses already queued by this process also
@@ -57,16 +57,16 @@ class LastUseRecorder:
         """
         with self._lock:
             known = max(written_at or 0.0, self._noted.get(key_id, 0.0))
-            if at - known < LAST_USE_INTERVAL_SECONDS or self._is_closed:
+            if used_at - known < LAST_USE_INTERVAL_SECONDS or self._is_closed:
                 return
             if len(self._noted) >= _MAX_PENDING_USES:
                 self._noted.clear()
-            self._noted[key_id] = at
+            self._noted[key_id] = used_at
             if self._thread is None:
-                self._thread = threading.Thread(target=self._write_pending, name="last-use", daemon=True)
+                self._thread = threading.Thread(target=self._write_pending_uses, name="last-use", daemon=True)
                 self._thread.start()
         try:
-            self._waiting.put_nowait((key_id, at))
+            self._waiting.put_nowait((key_id, used_at))
         except queue.Full:
             log.debug("last use of key not recorded", key=key_id)
 
@@ -82,7 +82,7 @@ class LastUseRecorder:
             # old pool.
             self._pool.dispose()
 
-    def _write_pending(self) -> None:
+    def _write_pending_uses(self) -> None:
         while (use := self._waiting.get()) is not None:
             key_id, at = use
             self._pool = self._engine.pool
@@ -146,7 +146,7 @@ class ApiKeys:
         self._last_use = LastUseRecorder(engine)
         self._checked, self._grants = FrequentQuery(engine, _CHECK_QUERY), FrequentQuery(engine, GRANTS_QUERY)
 
-    def issue(
+    def issue_key(
         self,
         tenant_id: str,
         name: str,
@@ -162,7 +162,7 @@ class ApiKeys:
         past.
         """
         now = self._clock()
-        _require_usable(scopes, expires_at, now)
+        _require_valid_scopes_and_expiry(scopes, expires_at, now)
         with write_transaction(self._engine) as connection:
             if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
                 raise TenantNotFoundError(f"Tenant {tenant_id!r} not found.")
@@ -181,9 +181,9 @@ class ApiKeys:
             )
         return issued
 
-    def check(self, presented: str) -> Principal | None:
+    def authenticate(self, token: str) -> Principal | None:
         """Return the principal of the live key with this secret. Return None if there is no such key."""
-        prefix, _, rest = presented.partition("_")
+        prefix, _, rest = token.partition("_")
         identifier, _, secret = rest.partition("_")
         if prefix != _KEY_PREFIX or not secret:
             return None
@@ -191,7 +191,7 @@ class ApiKeys:
         row = next(iter(self._checked.load_rows({"id": identifier})), None)
         # Compare even if the id is unknown, so that response times do not reveal which ids exist.
         expected = _hash_secret("") if row is None else row.secret_sha256
-        if not hmac.compare_digest(expected, _hash_secret(secret)) or row is None or not _is_live(row, now):
+        if not hmac.compare_digest(expected, _hash_secret(secret)) or row is None or not _is_live_key(row, now):
             return None
         principal = _build_principal(row)
         if not principal.is_admin:
@@ -216,7 +216,7 @@ class ApiKeys:
         with read_transaction(self._engine) as connection:
             return _load_key(connection, tenant_id, identifier)
 
-    def change(self, tenant_id: str, identifier: str, changes: Mapping[str, Any]) -> ApiKey:
+    def change_key(self, tenant_id: str, identifier: str, changes: Mapping[str, Any]) -> ApiKey:
         """Change the `name`, `scopes` or `expires_at` of a live key.
 
         The change takes effect when the transaction commits. Raises `KeyNotFoundError` if the key does not exist,
@@ -226,7 +226,9 @@ class ApiKeys:
         with write_transaction(self._engine) as connection:
             key, now = _require_live_key(connection, tenant_id, identifier, self._clock()), self._clock()
             values = dict(changes)
-            _require_usable(values.get("scopes", key.scopes), values.get("expires_at", key.expires_at), now)
+            _require_valid_scopes_and_expiry(
+                values.get("scopes", key.scopes), values.get("expires_at", key.expires_at), now
+            )
             if "name" in values:
                 values["name"] = validate_name(values["name"], "key")
             if "scopes" in values:
@@ -236,7 +238,7 @@ class ApiKeys:
                 _record_audit(connection, Action.KEY_CHANGED, key, changed=values)
             return _load_key(connection, tenant_id, identifier)
 
-    def rotate(
+    def rotate_key(
         self, tenant_id: str, identifier: str, *, grace_seconds: float = ROTATION_GRACE_SECONDS
     ) -> tuple[ApiKey, str]:
         """Issue a new key with the same name, scopes, user, lifetime and quotas, and schedule the old key to expire.
@@ -270,13 +272,13 @@ class ApiKeys:
             _record_audit(connection, Action.KEY_ROTATED, key, successor=successor[0].id, ends_at=ends)
         return successor
 
-    def expire(self, tenant_id: str, identifier: str) -> None:
+    def expire_key(self, tenant_id: str, identifier: str) -> None:
         """Expire a key now. Runs that it started continue; `revoke` stops them."""
         of_key = api_keys.c.tenant_id == tenant_id, api_keys.c.id == identifier
         with write_transaction(self._engine) as connection:
             connection.execute(update(api_keys).where(*of_key).values(expires_at=self._clock()))
 
-    def revoke(self, tenant_id: str, identifier: str) -> bool:
+    def revoke_key(self, tenant_id: str, identifier: str) -> bool:
         """Revoke a key and return true.
 
         Return false if the tenant has no such key or the key is already revoked.
@@ -299,7 +301,7 @@ def find_live_principal(connection: Connection, identifier: str, now: float) -> 
     Used by sessions that have the key's permissions.
     """
     row = connection.execute(_CHECK_QUERY, {"id": identifier}).first()
-    return load_access(connection, _build_principal(row)) if row is not None and _is_live(row, now) else None
+    return load_access(connection, _build_principal(row)) if row is not None and _is_live_key(row, now) else None
 
 
 def find_current_principal(connection: Connection, identifier: str) -> Principal | None:
@@ -316,7 +318,7 @@ def find_current_principal(connection: Connection, identifier: str) -> Principal
         row = connection.execute(_CHECK_QUERY, {"id": at}).first()
         if row is None:
             return None
-        if _is_usable(row):
+        if _is_usable_key(row):
             return load_access(connection, _build_principal(row))
         at = row.successor_id
     return None
@@ -328,12 +330,12 @@ def _insert_key(connection: Connection, **values: Any) -> tuple[ApiKey, str]:  #
     return _load_key(connection, values["tenant_id"], identifier), f"{_KEY_PREFIX}_{identifier}_{secret}"
 
 
-def _is_live(row: Row[Any], now: float) -> bool:
+def _is_live_key(row: Row[Any], now: float) -> bool:
     # guard: key-expiry
-    return _is_usable(row) and (row.expires_at is None or row.expires_at > now)
+    return _is_usable_key(row) and (row.expires_at is None or row.expires_at > now)
 
 
-def _is_usable(row: Row[Any]) -> bool:
+def _is_usable_key(row: Row[Any]) -> bool:
     # guard: suspended-tenant-keys
     # guard: key-revocation
     return row.revoked_at is None and row.deleted_at is None and row.suspended_at is None
@@ -351,7 +353,7 @@ def _build_principal(row: Row[Any]) -> Principal:
     )
 
 
-def _require_usable(scopes: Collection[Scope], expires_at: float | None, now: float) -> None:
+def _require_valid_scopes_and_expiry(scopes: Collection[Scope], expires_at: float | None, now: float) -> None:
     """Raise `NameInvalidError` if a key has no scopes, and `KeyStateError` if it has already expired."""
     if not scopes:
         raise NameInvalidError(

@@ -154,14 +154,14 @@ class Principal:
         return CollectionAccess.from_grants(grants, self.subjects | keys)
 
 
-def validate_name(name: str, what: str) -> str:
+def validate_name(name: str, label: str) -> str:
     """Return the name of a tenant, user, group or key without surrounding spaces.
 
     Raises `NameInvalidError` if it is invalid.
     """
     name = name.strip()
     if not 1 <= len(name) <= MAX_NAME_CHARS or not name.isprintable():
-        raise NameInvalidError(f"{name[:40]!r} is not a valid {what} name.")
+        raise NameInvalidError(f"{name[:40]!r} is not a valid {label} name.")
     return name
 
 

@@ -38,10 +38,10 @@ class Sessions:
         self._engine = engine
         self._clock = clock
 
-    def issue_ticket(self, tenant_id: str, key_id: str, *, seconds: float = TICKET_SECONDS) -> str:
+    def issue_ticket(self, tenant_id: str, key_id: str, *, lifetime_seconds: float = TICKET_SECONDS) -> str:
         """Issue a ticket that starts one session with the permissions of the key.
 
-        The ticket is valid for `seconds`.
+        The ticket is valid for `lifetime_seconds`.
         """
         now = self._clock()
         with write_transaction(self._engine) as connection:
@@ -54,7 +54,7 @@ class Sessions:
                 key_id=key_id,
                 owner=owner,
                 now=now,
-                ends_at=now + seconds,
+                ends_at=now + lifetime_seconds,
             )
 
     def redeem_ticket(self, ticket: str) -> Principal | None:
@@ -67,7 +67,7 @@ class Sessions:
             used = connection.execute(delete(sessions).where(sessions.c.secret_sha256 == row.secret_sha256)).rowcount
             return _find_principal(connection, row, self._clock()) if used == 1 else None
 
-    def start(
+    def start_session(
         self, principal: Principal, *, lifetime_seconds: float = LIFETIME_SECONDS, idle_seconds: float = IDLE_SECONDS
     ) -> str:
         """Start a session and return its secret.
@@ -83,7 +83,7 @@ class Sessions:
                 purpose=SESSION,
                 tenant_id=principal.tenant_id,
                 key_id=principal.key_id,
-                holder=None if principal.key_id else _build_holder(principal),
+                holder=None if principal.key_id else _build_holder_columns(principal),
                 owner=principal.owner,
                 now=now,
                 ends_at=ends_at,
@@ -94,14 +94,14 @@ class Sessions:
             )
         return secret
 
-    def check(self, presented: str) -> Principal | None:
+    def authenticate(self, secret: str) -> Principal | None:
         """Return the principal of a session.
 
         Returns None if the session has ended or was idle for too long, or if its key is not live.
         """
         now = self._clock()
         with read_transaction(self._engine) as connection:
-            row = _find_live_row(connection, presented, SESSION, now)
+            row = _find_live_row(connection, secret, SESSION, now)
             principal = None if row is None else _find_principal(connection, row, now)
         if row is not None and principal is not None and now - row.used_at > _USE_INTERVAL_SECONDS:
             with write_transaction(self._engine) as connection:
@@ -109,16 +109,16 @@ class Sessions:
                 connection.execute(update(sessions).where(of_session).values(used_at=now))
         return None if row is None or principal is None else replace(principal, expires_at=row.ends_at)
 
-    def end(self, presented: str) -> None:
+    def end_session(self, secret: str) -> None:
         """End one session."""
         with write_transaction(self._engine) as connection:
-            connection.execute(delete(sessions).where(sessions.c.secret_sha256 == _hash_secret(presented)))
+            connection.execute(delete(sessions).where(sessions.c.secret_sha256 == _hash_secret(secret)))
 
-    def end_all(self, principal: Principal) -> int:
+    def end_sessions(self, principal: Principal) -> int:
         """End all sessions of a principal and invalidate its unused tickets. Return the number of both."""
-        return self.end_all_for_owner(principal.tenant_id, principal.owner)
+        return self.end_sessions_of_owner(principal.tenant_id, principal.owner)
 
-    def end_all_for_owner(self, tenant_id: str, owner: str) -> int:
+    def end_sessions_of_owner(self, tenant_id: str, owner: str) -> int:
         """End all sessions of an owner (`user:NAME` or `key:ID`) and invalidate its unused tickets.
 
         Returns the number of both.
@@ -143,13 +143,13 @@ def _insert_session(
     return secret
 
 
-def _find_live_row(connection: Connection, presented: str, purpose: str, now: float) -> Row[Any] | None:
+def _find_live_row(connection: Connection, secret: str, purpose: str, now: float) -> Row[Any] | None:
     """Find a live session or ticket by the hash of its secret.
 
     The lookup does not need to take constant time: an attacker cannot choose the hashes of guessed secrets, so its
     timing reveals nothing about a stored secret.
     """
-    found = sessions.c.secret_sha256 == _hash_secret(presented), sessions.c.purpose == purpose
+    found = sessions.c.secret_sha256 == _hash_secret(secret), sessions.c.purpose == purpose
     row = connection.execute(
         select(sessions, tenants.c.suspended_at).join(tenants, tenants.c.id == sessions.c.tenant_id).where(*found)
     ).first()
@@ -177,7 +177,7 @@ def _find_principal(connection: Connection, row: Row[Any], now: float) -> Princi
     )
 
 
-def _build_holder(principal: Principal) -> dict[str, Any]:
+def _build_holder_columns(principal: Principal) -> dict[str, Any]:
     return {
         "name": principal.name,
         "user": principal.user,

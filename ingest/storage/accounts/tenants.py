@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, select, update
 from ingest.storage.accounts.records import validate_name
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
-from ingest.storage.db.database import insert_if_absent, read_transaction, write_transaction
+from ingest.storage.db.database import insert_row_if_absent, read_transaction, write_transaction
 from ingest.storage.db.schema import tenants
 from ingest.storage.errors import NameTakenError, TenantNotFoundError
 
@@ -38,7 +38,7 @@ class Tenants:
         """Create a tenant. Raises `NameTakenError` if the name is in use, and `NameInvalidError` if it is invalid."""
         tenant = Tenant(secrets.token_hex(8), validate_name(name, "tenant"), time.time(), None)
         with write_transaction(self._engine) as connection:
-            insert_if_absent(connection, tenants, id=tenant.id, name=tenant.name, created_at=tenant.created_at)
+            insert_row_if_absent(connection, tenants, id=tenant.id, name=tenant.name, created_at=tenant.created_at)
             made = connection.execute(select(tenants.c.id).where(tenants.c.id == tenant.id)).first()
             if made is None:
                 raise NameTakenError(f"A tenant named {tenant.name!r} already exists.")
@@ -80,12 +80,12 @@ class Tenants:
         """Accept the keys and tokens of a suspended tenant again."""
         return self._set_suspended(id_or_name, None)
 
-    def _set_suspended(self, id_or_name: str, at: float | None) -> Tenant:
+    def _set_suspended(self, id_or_name: str, suspended_at: float | None) -> Tenant:
         with write_transaction(self._engine) as connection:
             tenant = _load_tenant(connection, id_or_name)
-            if (tenant.suspended_at is None) != (at is None):
-                connection.execute(update(tenants).where(tenants.c.id == tenant.id).values(suspended_at=at))
-                _record_audit(connection, Action.TENANT_CHANGED, tenant, suspended=at is not None)
+            if (tenant.suspended_at is None) != (suspended_at is None):
+                connection.execute(update(tenants).where(tenants.c.id == tenant.id).values(suspended_at=suspended_at))
+                _record_audit(connection, Action.TENANT_CHANGED, tenant, suspended=suspended_at is not None)
             return _load_tenant(connection, tenant.id)
 
 

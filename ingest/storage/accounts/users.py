@@ -101,17 +101,17 @@ class Users:
         with read_transaction(self._engine) as connection:
             return load_user(connection, tenant_id, id_or_name)
 
-    def load_access(self, tenant_id: str, of: Sequence[User]) -> dict[str, UserAccess]:
+    def load_access_rights(self, tenant_id: str, listed_users: Sequence[User]) -> dict[str, UserAccess]:
         """Return the access rights of these users, keyed by user id."""
         now = time.time()
         live = (
-            api_keys.c.user_id.in_([user.id for user in of]),
+            api_keys.c.user_id.in_([user.id for user in listed_users]),
             api_keys.c.revoked_at.is_(None),
             func.coalesce(api_keys.c.expires_at, now + 1) > now,
         )
         with read_transaction(self._engine) as connection:
             keys = connection.execute(select(api_keys.c.user_id, api_keys.c.scopes).where(*live)).all()
-            signed_in = count_sessions(connection, tenant_id, [f"user:{user.name}" for user in of], now)
+            signed_in = count_sessions(connection, tenant_id, [f"user:{user.name}" for user in listed_users], now)
         scopes: dict[str, list[frozenset[Scope]]] = {}
         for user_id, named in keys:
             scopes.setdefault(user_id, []).append(frozenset(scope for scope in Scope if scope in named))
@@ -121,7 +121,7 @@ class Users:
                 len(scopes.get(user.id, [])),
                 signed_in.get(f"user:{user.name}", 0),
             )
-            for user in of
+            for user in listed_users
         }
 
     def count_group_members(self, tenant_id: str) -> dict[str, int]:

@@ -33,7 +33,7 @@ class Conversations:
         self._engine = engine
         self._clock = clock
 
-    def start(self, tenant_id: str, question: str, owner: str | None = None) -> str:
+    def start_conversation(self, tenant_id: str, question: str, owner: str | None = None) -> str:
         """Create a conversation and return its id. It appears in listings once its first question has been answered."""
         identifier, now = str(uuid.uuid4()), self._clock()
         with write_transaction(self._engine) as connection:
@@ -54,21 +54,21 @@ class Conversations:
             )
         return identifier
 
-    def store_answer(self, answer: StoredAnswer, versions: frozenset[str] = frozenset()) -> StoredAnswer:
+    def store_answer(self, answer: StoredAnswer, version_ids: frozenset[str] = frozenset()) -> StoredAnswer:
         """Store an answer as the next turn of its conversation. Storing it again changes nothing.
 
-        If the conversation has been deleted in the meantime, the answer is stored outside any conversation. `versions`
-        are the document versions given to the model for the answer. If one of them no longer exists, the answer is
-        redacted. Returns the answer as stored, with its turn.
+        If the conversation has been deleted in the meantime, the answer is stored outside any conversation.
+        `version_ids` are the document versions given to the model for the answer. If one of them no longer exists, the
+        answer is redacted. Returns the answer as stored, with its turn.
         """
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, answer.tenant_id)
-            if not record_versions(connection, Work(answer.id, versions)):
+            if not record_versions(connection, Work(answer.id, version_ids)):
                 gone = list_gone_versions(connection, answer.id)
                 answer = replace(answer, body=redact_answer(answer.body, gone, answer.question))
             return store_answer(connection, answer)
 
-    def list_versions(self, tenant_id: str, identifier: str) -> frozenset[str]:
+    def list_used_versions(self, tenant_id: str, identifier: str) -> frozenset[str]:
         """List the document versions used for a conversation's answers, except versions that no longer exist."""
         query = (
             select(work_versions.c.version_id)
@@ -135,12 +135,12 @@ class Conversations:
         return [_build_answer(row) for row in rows]
 
     def list_last_exchanges(
-        self, tenant_id: str, identifier: str, *, characters: int, owner: str | None = None
+        self, tenant_id: str, identifier: str, *, max_characters: int, owner: str | None = None
     ) -> list[Exchange]:
         """List the most recent exchanges of a conversation, oldest first.
 
-        Returns as many exchanges as fit in `characters` characters, plus one more. Raises `ConversationNotFoundError`
-        if the conversation does not exist.
+        Returns as many exchanges as fit in `max_characters` characters, plus one more. Raises
+        `ConversationNotFoundError` if the conversation does not exist.
         """
         query = (
             select(answers.c.turn, answers.c.question, answers.c.answer["text"].as_string().label("text"))
@@ -151,15 +151,15 @@ class Conversations:
         found: list[Exchange] = []
         with read_transaction(self._engine) as connection:
             before = load_conversation(connection, tenant_id, identifier, owner).turns + 1
-            while characters > 0 and (rows := connection.execute(query.where(answers.c.turn < before)).all()):
+            while max_characters > 0 and (rows := connection.execute(query.where(answers.c.turn < before)).all()):
                 before = rows[-1].turn
                 for row in rows:
-                    if characters > 0:
+                    if max_characters > 0:
                         found.append(Exchange(row.question, row.text))
-                        characters -= len(row.question) + len(row.text)
+                        max_characters -= len(row.question) + len(row.text)
         return found[::-1]
 
-    def delete(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
+    def delete_conversation(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
         """Delete a conversation with all its answers. Raises `ConversationNotFoundError` if it does not exist."""
         with write_transaction(self._engine) as connection:
             load_conversation(connection, tenant_id, identifier, owner)
@@ -252,20 +252,20 @@ def _encode_rows(answer: StoredAnswer) -> Any:  # noqa: ANN401 - JSON
     Cells refer to elements of `rows` by index, so that document and version ids are stored only once.
     """
     if not answer.cells_behind:
-        return [[*each.part, each.ranges] for each in answer.rows_behind]
-    ranges = {each.part: each.ranges for each in answer.rows_behind}
-    named = (rows.part for cell in answer.cells_behind for rows in cell.parts)
+        return [[*each.table_key, each.ranges] for each in answer.rows_behind]
+    ranges = {each.table_key: each.ranges for each in answer.rows_behind}
+    named = (rows.table_key for cell in answer.cells_behind for rows in cell.parts)
     parts = list(dict.fromkeys([*ranges, *named]))
     places = {part: at for at, part in enumerate(parts)}
     cells = [
-        [cell.row, cell.column, [[places[rows.part], rows.ranges] for rows in cell.parts]]
+        [cell.row, cell.column, [[places[rows.table_key], rows.ranges] for rows in cell.parts]]
         for cell in answer.cells_behind
     ]
     return {"rows": [[*part, ranges.get(part, ())] for part in parts], "cells": cells}
 
 
-def _decode_rows(written: Any) -> tuple[tuple[RowRanges, ...], tuple[CellRanges, ...]]:  # noqa: ANN401 - JSON
-    rows, cells = (written, ()) if isinstance(written, list) else (written["rows"], written["cells"])
+def _decode_rows(value: Any) -> tuple[tuple[RowRanges, ...], tuple[CellRanges, ...]]:  # noqa: ANN401 - JSON
+    rows, cells = (value, ()) if isinstance(value, list) else (value["rows"], value["cells"])
     parts = [RowRanges(document, version, table, _decode_pairs(found)) for document, version, table, found in rows]
     named = (
         CellRanges(row, column, tuple(replace(parts[at], ranges=_decode_pairs(found)) for at, found in own))
@@ -274,8 +274,8 @@ def _decode_rows(written: Any) -> tuple[tuple[RowRanges, ...], tuple[CellRanges,
     return tuple(each for each in parts if each.ranges), tuple(named)
 
 
-def _decode_pairs(found: Iterable[Sequence[int]]) -> tuple[tuple[int, int], ...]:
-    return tuple((first, last) for first, last in found)
+def _decode_pairs(pairs: Iterable[Sequence[int]]) -> tuple[tuple[int, int], ...]:
+    return tuple((first, last) for first, last in pairs)
 
 
 def _build_answer(row: Row[Any]) -> StoredAnswer:

@@ -14,9 +14,9 @@ from ingest.storage.answers.records import StoredAnswer
 from ingest.storage.answers.redaction import WITHHELD_TEXT
 from ingest.storage.db.database import lock_tenant, read_transaction, write_transaction
 from ingest.storage.db.schema import answers, feedback
-from ingest.storage.documents.works import list_closed_versions
+from ingest.storage.documents.works import list_inaccessible_versions
 from ingest.storage.errors import FeedbackInvalidError, FeedbackNotFoundError
-from ingest.storage.webhooks.outbox import publish
+from ingest.storage.webhooks.outbox import publish_event
 from ingest.storage.webhooks.records import EventType
 
 
@@ -41,7 +41,7 @@ class Feedback:
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
-            _require_valid(load_answer(connection, tenant_id, answer_id, owner), verdict)
+            _require_valid_verdict(load_answer(connection, tenant_id, answer_id, owner), verdict)
             now = self._clock()
             said = {
                 "rating": verdict.rating.value,
@@ -67,7 +67,7 @@ class Feedback:
                 )
             entry = _build_entry(connection.execute(_build_query(tenant_id).where(*mine)).one())
             given = {"feedback": entry.id, "answer": answer_id, "rating": verdict.rating.value}
-            publish(connection, tenant_id, EventType.FEEDBACK_GIVEN, [given], change=f":{now:.3f}")
+            publish_event(connection, tenant_id, EventType.FEEDBACK_GIVEN, [given], change=f":{now:.3f}")
             return entry
 
     def list_for_answer(
@@ -93,7 +93,7 @@ class Feedback:
         with read_transaction(self._engine) as connection:
             return {row.answer_id: _build_entry(row) for row in connection.execute(query).all()}
 
-    def withdraw(self, tenant_id: str, answer_id: str, author: str, *, owner: str | None = None) -> None:
+    def delete_feedback(self, tenant_id: str, answer_id: str, author: str, *, owner: str | None = None) -> None:
         """Delete an author's feedback on an answer.
 
         Raises `AnswerNotFoundError` if there is no such answer, and `FeedbackNotFoundError` if there is no such
@@ -108,7 +108,7 @@ class Feedback:
     def list_latest(
         self,
         tenant_id: str,
-        wanted: FeedbackFilter | None = None,
+        filters: FeedbackFilter | None = None,
         *,
         before: int | None = None,
         limit: int = 50,
@@ -119,26 +119,26 @@ class Feedback:
         A comment may quote the documents used for the answer, so it is withheld unless these readers may see all of
         those documents.
         """
-        wanted = wanted or FeedbackFilter()
+        filters = filters or FeedbackFilter()
         query = _build_query(tenant_id)
         for column, value in (
-            (feedback.c.rating, wanted.rating and wanted.rating.value),
-            (feedback.c.answer_id, wanted.answer_id),
-            (feedback.c.author, wanted.author),
+            (feedback.c.rating, filters.rating and filters.rating.value),
+            (feedback.c.answer_id, filters.answer_id),
+            (feedback.c.author, filters.author),
         ):
             query = query if value is None else query.where(column == value)
-        if wanted.commented is not None:
-            query = query.where(feedback.c.comment.is_not(None) == wanted.commented)
-        if wanted.since is not None:
-            query = query.where(feedback.c.updated_at >= wanted.since)
-        if wanted.until is not None:
-            query = query.where(feedback.c.updated_at < wanted.until)
+        if filters.commented is not None:
+            query = query.where(feedback.c.comment.is_not(None) == filters.commented)
+        if filters.since is not None:
+            query = query.where(feedback.c.updated_at >= filters.since)
+        if filters.until is not None:
+            query = query.where(feedback.c.updated_at < filters.until)
         if before is not None:
             query = query.where(feedback.c.sequence < before)
         with read_transaction(self._engine) as connection:
             rows = connection.execute(query.order_by(feedback.c.sequence.desc()).limit(limit)).all()
-            closed = list_closed_versions(connection, [row.answer_id for row in rows], readers)
-        return [_build_entry(row, withheld=row.answer_id in closed) for row in rows]
+            closed = list_inaccessible_versions(connection, [row.answer_id for row in rows], readers)
+        return [_build_entry(row, is_withheld=row.answer_id in closed) for row in rows]
 
 
 def _build_query(tenant_id: str) -> Any:  # noqa: ANN401 - a select of many columns
@@ -155,8 +155,8 @@ def _build_query(tenant_id: str) -> Any:  # noqa: ANN401 - a select of many colu
     )
 
 
-def _build_entry(row: Row[Any], *, withheld: bool = False) -> FeedbackEntry:
-    comment = WITHHELD_TEXT if withheld and row.comment else row.comment or ""
+def _build_entry(row: Row[Any], *, is_withheld: bool = False) -> FeedbackEntry:
+    comment = WITHHELD_TEXT if is_withheld and row.comment else row.comment or ""
     return FeedbackEntry(
         row.id,
         row.sequence,
@@ -172,18 +172,18 @@ def _build_entry(row: Row[Any], *, withheld: bool = False) -> FeedbackEntry:
     )
 
 
-def _require_valid(kept: StoredAnswer, verdict: Verdict) -> None:
+def _require_valid_verdict(answer: StoredAnswer, verdict: Verdict) -> None:
     if len(verdict.comment) > MAX_COMMENT_CHARS:
         raise FeedbackInvalidError(
             f"The comment has {len(verdict.comment):,} characters; the limit is {MAX_COMMENT_CHARS:,}."
         )
-    numbers = {each["number"] for each in kept.body.get("citations", ())}
-    _require_numbers(verdict.sentences, range(1, len(kept.body.get("sentences", ())) + 1), "sentence")
-    _require_numbers(verdict.citations, numbers, "citation")
+    numbers = {each["number"] for each in answer.body.get("citations", ())}
+    _require_existing_numbers(verdict.sentences, range(1, len(answer.body.get("sentences", ())) + 1), "sentence")
+    _require_existing_numbers(verdict.citations, numbers, "citation")
 
 
-def _require_numbers(named: Collection[int], there: Collection[int], what: str) -> None:
-    for number in named:
+def _require_existing_numbers(numbers: Collection[int], existing_numbers: Collection[int], label: str) -> None:
+    for number in numbers:
         # guard: feedback-names-own-citations
-        if number not in there:
-            raise FeedbackInvalidError(f"The answer has no {what} {number}.")
+        if number not in existing_numbers:
+            raise FeedbackInvalidError(f"The answer has no {label} {number}.")

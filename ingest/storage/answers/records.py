@@ -25,7 +25,7 @@ class RowRanges:
     ranges: tuple[tuple[int, int], ...]
 
     @property
-    def part(self) -> tuple[str, str, int]:
+    def table_key(self) -> tuple[str, str, int]:
         """The document id, the version id and the table number."""
         return self.document_id, self.version_id, self.table
 

@@ -22,8 +22,8 @@ from ingest.storage.db.schema import (
     work_versions,
 )
 from ingest.storage.documents.records import ROUTE_SUFFIX
-from ingest.storage.documents.works import list_gone_versions, mark_gone
-from ingest.storage.instrumentation import reach_point
+from ingest.storage.documents.works import list_gone_versions, mark_versions_gone
+from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.queue.records import JobKind
 
 WITHHELD_TEXT = "[withheld: based on a document that was deleted or replaced]"
@@ -48,16 +48,16 @@ _SAFE_MEMBERS = {
 
 
 def redact_answer(
-    body: Mapping[str, Any], gone: Mapping[str, str], question: str, *, word: str = WITHHELD_TEXT
+    body: Mapping[str, Any], gone_versions: Mapping[str, str], question: str, *, placeholder: str = WITHHELD_TEXT
 ) -> dict[str, Any]:
-    """Redact an answer that used removed versions. `gone` maps these versions to their documents.
+    """Redact an answer that used removed versions. `gone_versions` maps these versions to their documents.
 
     A sentence is retained if it cites only other versions and is supported by them. Every other sentence is replaced by
-    `word`, because the model may have included text from a removed version. `question` is the user's question.
+    `placeholder`, because the model may have included text from a removed version. `question` is the user's question.
     """
-    numbers = {each["number"] for each in body["citations"] if each["version_id"] in gone}
-    text, sentences = _redact_sentences(body["sentences"], numbers, word)
-    documents = set(gone.values())
+    numbers = {each["number"] for each in body["citations"] if each["version_id"] in gone_versions}
+    text, sentences = _redact_sentences(body["sentences"], numbers, placeholder)
+    documents = set(gone_versions.values())
     return {
         **body,
         "text": text,
@@ -67,7 +67,7 @@ def redact_answer(
             **body["searched"],
             "queries": [],
             "documents": [_remove_titles(each, documents) for each in body["searched"]["documents"]],
-            "read_passages": _select_open_passages(body["searched"].get("read_passages", ()), documents),
+            "read_passages": _select_accessible_passages(body["searched"].get("read_passages", ()), documents),
         },
         "question": question,
         "reasons": [],
@@ -77,16 +77,18 @@ def redact_answer(
     }
 
 
-def redact_for_reader(body: Mapping[str, Any], closed: Mapping[str, str], question: str) -> dict[str, Any]:
-    """Redact an answer for a reader who may not see the `closed` versions.
+def redact_for_reader(
+    body: Mapping[str, Any], inaccessible_versions: Mapping[str, str], question: str
+) -> dict[str, Any]:
+    """Redact an answer for a reader who may not see the `inaccessible_versions` versions.
 
-    `closed` maps these versions to their documents. The redacted answer does not name any of the documents and contains
-    no figure computed from them.
+    `inaccessible_versions` maps these versions to their documents. The redacted answer does not name any of the
+    documents and contains no figure computed from them.
     """
-    hidden = {each["number"] for each in body["citations"] if each["version_id"] in closed}
-    redacted = redact_answer(body, closed, question, word=CLOSED_TEXT)
+    hidden = {each["number"] for each in body["citations"] if each["version_id"] in inaccessible_versions}
+    redacted = redact_answer(body, inaccessible_versions, question, placeholder=CLOSED_TEXT)
     nowhere = {"document_id": "", "version_id": "", "page": None, "place": "", "start": 0, "end": 0}
-    documents = set(closed.values())
+    documents = set(inaccessible_versions.values())
     return {
         **redacted,
         "citations": [{**each, **nowhere} if each["number"] in hidden else each for each in redacted["citations"]],
@@ -120,34 +122,38 @@ def redact_history(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]
 
 
 def _redact_sentences(
-    sentences: Sequence[Mapping[str, Any]], gone: set[int], word: str
+    sentences: Sequence[Mapping[str, Any]], removed_citations: set[int], placeholder: str
 ) -> tuple[str, list[dict[str, Any]]]:
     """Return the text of the retained sentences, and all sentences with their positions in this text."""
     text = ""
     kept: list[dict[str, Any]] = []
     for each in sentences:
-        stays = each["check"] in _SUPPORTED_CHECKS and each["citations"] and not gone & set(each["citations"])
-        said = each["text"] if stays else word
-        if not stays and kept and kept[-1]["text"] == word:
+        stays = (
+            each["check"] in _SUPPORTED_CHECKS and each["citations"] and not removed_citations & set(each["citations"])
+        )
+        said = each["text"] if stays else placeholder
+        if not stays and kept and kept[-1]["text"] == placeholder:
             continue  # consecutive withheld sentences share one placeholder
         begin = len(text) + 1 if text else 0
         text = f"{text} {said}" if text else said
         place = {"text": said, "start": begin, "end": begin + len(said)}
         without = {"citations": [], "check": "unchecked", "reason": "", "quotes": []}
         kept.append({**each, **place} if stays else {**each, **place, **without})
-    return text or word, kept
+    return text or placeholder, kept
 
 
 def _redact_citation(citation: Mapping[str, Any]) -> dict[str, Any]:
     return {**citation, "title": "", "heading_path": [], "quote": "", "deleted": True}
 
 
-def _select_open_passages(passages: Sequence[Mapping[str, Any]], gone: Collection[str]) -> list[Mapping[str, Any]]:
-    return [each for each in passages if each["document_id"] not in gone]
+def _select_accessible_passages(
+    passages: Sequence[Mapping[str, Any]], document_ids: Collection[str]
+) -> list[Mapping[str, Any]]:
+    return [each for each in passages if each["document_id"] not in document_ids]
 
 
-def _remove_titles(document: Mapping[str, Any], gone: Collection[str]) -> dict[str, Any]:
-    return {**document, "title": ""} if document["document_id"] in gone else dict(document)
+def _remove_titles(document: Mapping[str, Any], document_ids: Collection[str]) -> dict[str, Any]:
+    return {**document, "title": ""} if document["document_id"] in document_ids else dict(document)
 
 
 _WORKS_AT_ONCE = 20
@@ -176,7 +182,7 @@ class Redaction:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def redact(self, tenant_id: str, version_id: str) -> RedactionCounts:
+    def redact_version(self, tenant_id: str, version_id: str) -> RedactionCounts:
         """Redact everything that was derived from a version, and prevent more from being stored.
 
         The counts are added to the receipt of the document's deletion in the same commits. A run in progress that used
@@ -187,19 +193,19 @@ class Redaction:
         total = RedactionCounts()
         while True:
             with write_transaction(self._engine) as connection:
-                lock_derived_content(connection, tenant_id, alone=True)
-                mark_gone(connection, [version_id])
-                found = self._list_next_works(connection, version_id)
+                lock_derived_content(connection, tenant_id, exclusive=True)
+                mark_versions_gone(connection, [version_id])
+                found = self._list_next_work_ids(connection, version_id)
                 done = sum((_redact_work(connection, work, version_id) for work in found), RedactionCounts())
-                _add_to_receipt(connection, version_id, done)
+                _add_counts_to_receipt(connection, version_id, done)
             total += done
-            reach_point("redact.committed")
+            reach_fault_point("redact.committed")
             if not found:
                 # guard: wal-emptied
                 truncate_write_ahead_log(self._engine)
                 return total
 
-    def _list_next_works(self, connection: Connection, version_id: str) -> list[str]:
+    def _list_next_work_ids(self, connection: Connection, version_id: str) -> list[str]:
         pending = work_versions.c.version_id == version_id, work_versions.c.redacted.is_(False)
         query = select(work_versions.c.work_id).where(*pending).order_by(work_versions.c.work_id).limit(_WORKS_AT_ONCE)
         return list(connection.execute(query).scalars())
@@ -225,11 +231,11 @@ def _redact_work(connection: Connection, work_id: str, version_id: str) -> Redac
     return RedactionCounts(answered, ran, removed)
 
 
-def _redact_stored_answer(connection: Connection, answer_id: str, gone: Mapping[str, str]) -> int:
+def _redact_stored_answer(connection: Connection, answer_id: str, gone_versions: Mapping[str, str]) -> int:
     row = connection.execute(select(answers).where(answers.c.id == answer_id).with_for_update()).first()
     if row is None:
         return 0
-    body = redact_answer(row.answer, gone, row.question)
+    body = redact_answer(row.answer, gone_versions, row.question)
     connection.execute(update(answers).where(answers.c.id == answer_id).values(answer=body))
     # guard: redact-feedback-comments
     _redact_feedback(connection, answer_id)
@@ -244,7 +250,7 @@ def _redact_feedback(connection: Connection, answer_id: str) -> None:
     connection.execute(update(feedback).where(*commented).values(comment=WITHHELD_TEXT))
 
 
-def _redact_run(connection: Connection, run_id: str, gone: Mapping[str, str]) -> int:
+def _redact_run(connection: Connection, run_id: str, gone_versions: Mapping[str, str]) -> int:
     """Redact a run and its log.
 
     A run in progress is requeued, because its worker still has the text in memory.
@@ -263,7 +269,7 @@ def _redact_run(connection: Connection, run_id: str, gone: Mapping[str, str]) ->
     _redact_events(connection, run_id)
     changed: dict[str, Any] = {"progress": null(), "history": redact_history(row.history)}
     if row.answer is not None:
-        changed["answer"] = redact_answer(row.answer, gone, row.question)
+        changed["answer"] = redact_answer(row.answer, gone_versions, row.question)
     if row.error_code is not None:
         changed["error_detail"] = "The reason is withheld: it was based on a document that was deleted or replaced."
     connection.execute(update(runs).where(runs.c.id == run_id).values(**changed))
@@ -294,14 +300,14 @@ def _redact_events(connection: Connection, run_id: str, *, purpose: str | None =
         after = found[-1].sequence
 
 
-def _add_to_receipt(connection: Connection, version_id: str, done: RedactionCounts) -> None:
+def _add_counts_to_receipt(connection: Connection, version_id: str, counts: RedactionCounts) -> None:
     document = select(versions.c.document_id).where(versions.c.id == version_id).scalar_subquery()
     connection.execute(
         update(deletions)
         .where(deletions.c.document_id == document)
         .values(
-            answers_redacted=deletions.c.answers_redacted + done.answers,
-            runs_redacted=deletions.c.runs_redacted + done.runs,
-            replies_removed=deletions.c.replies_removed + done.replies,
+            answers_redacted=deletions.c.answers_redacted + counts.answers,
+            runs_redacted=deletions.c.runs_redacted + counts.runs,
+            replies_removed=deletions.c.replies_removed + counts.replies,
         )
     )

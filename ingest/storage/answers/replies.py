@@ -83,18 +83,18 @@ class Replies:
                         stale.append(row.key)
         if stale:
             try:
-                self._touch(tenant_id, stale, now)
+                self._record_use(tenant_id, stale, now)
             except IngestError as error:  # the replies are already loaded, so this error must not fail the request
                 log.warning("last use of replies not recorded", replies=len(stale), error=repr(error))
         return found
 
-    def store_replies(self, tenant_id: str, stored: Sequence[StoredReply], work: Work | None = None) -> None:
+    def store_replies(self, tenant_id: str, new_replies: Sequence[StoredReply], work: Work | None = None) -> None:
         """Store replies. A reply that is already stored is not changed.
 
         If any version used for `work` is removed later, the replies are removed too. If one of these versions no longer
         exists, nothing is stored.
         """
-        kept = [reply for reply in stored if reply.size_bytes <= self._max_bytes * _MAX_REPLY_SHARE]
+        kept = [reply for reply in new_replies if reply.size_bytes <= self._max_bytes * _MAX_REPLY_SHARE]
         if not kept:
             return
         now = self._clock()
@@ -108,18 +108,18 @@ class Replies:
             # On the first call in a process the size is unknown, so it is checked.
             unchecked = self._unchecked_bytes.get(tenant_id, self._max_bytes) + sum(reply.size_bytes for reply in kept)
             if unchecked > self._max_bytes * _UNCHECKED_SHARE:
-                self._evict(connection, tenant_id, now)
+                self._evict_replies(connection, tenant_id, now)
                 unchecked = 0
         self._unchecked_bytes[tenant_id] = unchecked
 
-    def measure(self, tenant_id: str) -> tuple[int, int]:
+    def measure_size(self, tenant_id: str) -> tuple[int, int]:
         """Return the number of a tenant's cached replies and their total size in bytes."""
         size = func.coalesce(func.sum(replies.c.size_bytes), 0)
         with read_transaction(self._engine) as connection:
             row = connection.execute(select(func.count(), size).where(replies.c.tenant_id == tenant_id)).one()
         return int(row[0]), int(row[1])
 
-    def delete_all(self, tenant_id: str) -> int:
+    def delete_replies(self, tenant_id: str) -> int:
         """Delete all cached replies of a tenant and return how many were deleted."""
         with write_transaction(self._engine) as connection:
             forgotten = connection.execute(delete(replies).where(replies.c.tenant_id == tenant_id)).rowcount
@@ -128,13 +128,13 @@ class Replies:
             )
         return forgotten
 
-    def _touch(self, tenant_id: str, keys: Sequence[str], now: float) -> None:
+    def _record_use(self, tenant_id: str, keys: Sequence[str], now: float) -> None:
         with write_transaction(self._engine) as connection:
             for some in iter_slices(keys):
                 changed = update(replies).where(replies.c.tenant_id == tenant_id, replies.c.key.in_(some))
                 connection.execute(changed.values(used_at=now))
 
-    def _evict(self, connection: Connection, tenant_id: str, now: float) -> None:
+    def _evict_replies(self, connection: Connection, tenant_id: str, now: float) -> None:
         mine = replies.c.tenant_id == tenant_id
         connection.execute(delete(replies).where(mine, replies.c.used_at < now - UNUSED_SECONDS))
         size = connection.execute(select(func.coalesce(func.sum(replies.c.size_bytes), 0)).where(mine)).scalar_one()

@@ -29,7 +29,7 @@ from ingest.storage.accounts.keys import find_current_principal
 from ingest.storage.accounts.records import SLACK_KEY_PREFIX
 from ingest.storage.answers.conversations import store_answer
 from ingest.storage.answers.records import StoredAnswer
-from ingest.storage.answers.run_records import Resumption, Run, RunLogEntry, RunState, Spent
+from ingest.storage.answers.run_records import Resumption, Run, RunLogEntry, RunSpending, RunState
 from ingest.storage.db.database import (
     format_json,
     iter_slices,
@@ -55,7 +55,7 @@ from ingest.storage.feed.feed import Announce, announce_to_nobody
 from ingest.storage.queue.records import Failure, Job, JobKind
 from ingest.storage.quotas.records import Account, Spending
 from ingest.storage.quotas.rows import add_spending, charge_run, format_day
-from ingest.storage.webhooks.outbox import publish
+from ingest.storage.webhooks.outbox import publish_event
 from ingest.storage.webhooks.records import EventType
 
 # The largest entries are replies to sub-calls, of at most a few hundred kilobytes, and search results. 200 passages of
@@ -80,24 +80,26 @@ class RunLog:
         self._announce = announce
         self._engine = engine
 
-    def start(self, job: Job) -> Run:
+    def start_run(self, job: Job) -> Run:
         """Start or resume the run of a claimed job. The first start pins the versions in the run's scope.
 
         Raises `KeyRevokedError` if the key that started the run is no longer valid.
         """
         with write_transaction(self._engine) as connection:
-            _require_held(connection, job)
+            _require_held_job(connection, job)
             run = _refresh_readers(connection, load_run(connection, job.tenant_id, job.version_id))
             if run.started_at is None:
                 _pin_versions(connection, run)
-                log_entries(connection, run.id, [RunLogEntry("start", "start", {})], started_at=time.time())
+                append_log_entries(connection, run.id, [RunLogEntry("start", "start", {})], started_at=time.time())
             else:
-                log_entries(
+                append_log_entries(
                     connection, run.id, [RunLogEntry(f"resume:{job.fence}", "resume", {"attempt": job.attempt})]
                 )
             return replace(load_run(connection, job.tenant_id, job.version_id), readers=run.readers)
 
-    def append(self, job: Job, entries: Sequence[RunLogEntry], *, seconds: float, work: Work | None = None) -> None:
+    def append_entries(
+        self, job: Job, entries: Sequence[RunLogEntry], *, seconds: float, work: Work | None = None
+    ) -> None:
         """Log the entries whose keys are not in the log yet.
 
         `seconds` is the time that workers have spent on the run so far. A logged sub-call is never repeated. It counts
@@ -106,14 +108,14 @@ class RunLog:
         """
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, job.tenant_id)
-            _require_held(connection, job)
-            _require_sources(connection, work)
-            fresh = log_entries(connection, job.version_id, entries, seconds=seconds)
+            _require_held_job(connection, job)
+            _require_existing_sources(connection, work)
+            fresh = append_log_entries(connection, job.version_id, entries, seconds=seconds)
             if any(entry.kind == "call" for entry in fresh):
                 _reset_attempts(connection, job)
         self._announce(job.tenant_id, {job.version_id})
 
-    def load_bodies(self, run_id: str, keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    def load_entry_bodies(self, run_id: str, keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
         """Return the bodies of the entries with these keys, keyed by entry key."""
         found: dict[str, Mapping[str, Any]] = {}
         with read_transaction(self._engine) as connection:
@@ -124,7 +126,7 @@ class RunLog:
                 found |= {row.key: row.body for row in connection.execute(query).all()}
         return found
 
-    def load_lost_usage(self, run_id: str) -> dict[str, int]:
+    def load_lost_call_usage(self, run_id: str) -> dict[str, int]:
         """Sum the usage of the sub-calls logged as `lost`, keyed by usage field."""
         query = select(run_events.c.body).where(run_events.c.run_id == run_id, run_events.c.kind == "lost")
         total: Counter[str] = Counter()
@@ -133,14 +135,14 @@ class RunLog:
                 total.update(body["usage"])
         return dict(total)
 
-    def finish(
+    def finish_run(
         self,
         job: Job,
         state: RunState,
         answer: Mapping[str, Any],
         *,
         seconds: float,
-        kept: StoredAnswer | None = None,
+        stored_answer: StoredAnswer | None = None,
         work: Work | None = None,
     ) -> None:
         """Finish a run and store its answer together with the answer's conversation, in one commit.
@@ -157,34 +159,34 @@ class RunLog:
             ).rowcount
             if not ended:
                 raise _build_lease_lost_error(job)
-            _require_sources(connection, work)
+            _require_existing_sources(connection, work)
             connection.execute(update(runs).where(runs.c.id == job.version_id).values(seconds=seconds))
-            if kept is not None:
-                store_answer(connection, kept)
+            if stored_answer is not None:
+                store_answer(connection, stored_answer)
             end_run(connection, job.version_id, state, answer=answer)
         self._announce(job.tenant_id, {job.version_id})
 
-    def pause(self, job: Job, detail: str, resource: str, *, seconds: float, work: Work | None = None) -> None:
+    def pause_run(self, job: Job, detail: str, resource: str, *, seconds: float, work: Work | None = None) -> None:
         """Pause a run that has exhausted its budget until a user decides how to continue.
 
         No worker holds its job in the meantime.
         """
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, job.tenant_id)
-            _require_held(connection, job)
-            _require_sources(connection, work)
+            _require_held_job(connection, job)
+            _require_existing_sources(connection, work)
             connection.execute(
                 update(jobs).where(jobs.c.id == job.id).values(state="paused", lease_until=None, updated_at=time.time())
             )
             body = {"paused": detail, "resource": resource}
             entry = RunLogEntry(f"paused:{job.fence}", "paused", body, progress=True)
-            log_entries(connection, job.version_id, [entry], seconds=seconds)
+            append_log_entries(connection, job.version_id, [entry], seconds=seconds)
             waiting = {"run": job.version_id, "state": RunState.PAUSED.value, "resource": resource}
-            publish(connection, job.tenant_id, EventType.RUN_PAUSED, [waiting], change=f":{job.fence}")
+            publish_event(connection, job.tenant_id, EventType.RUN_PAUSED, [waiting], change=f":{job.fence}")
         self._announce(job.tenant_id, {job.version_id})
 
-    def increase_spent(self, run_id: str, spent: Spent) -> None:
-        """Raise a run's recorded spending to `spent` if the recorded amounts are lower.
+    def increase_spending(self, run_id: str, spending: RunSpending) -> None:
+        """Raise a run's recorded spending to `spending` if the recorded amounts are lower.
 
         If the run has ended, the difference is charged. A worker calls this after losing its run, because the run may
         have been cancelled or taken over while requests were in flight.
@@ -194,7 +196,7 @@ class RunLog:
             if row is None:
                 return
             names = ("calls", "prompt_tokens", "completion_tokens", "nanodollars")
-            more = {name: max(0, getattr(spent, name) - row._mapping[name]) for name in names}
+            more = {name: max(0, getattr(spending, name) - row._mapping[name]) for name in names}
             added = {name: runs.c[name] + amount for name, amount in more.items()}
             connection.execute(update(runs).where(runs.c.id == run_id).values(**added))
             if row.ended_as is not None:
@@ -243,7 +245,7 @@ class RunLog:
         with read_transaction(self._engine) as connection:
             return [ActiveDocument(*row) for row in connection.execute(query).all()]
 
-    def list_withheld(self, version_ids: Collection[str], readers: Readers = None) -> set[str]:
+    def list_hidden_versions(self, version_ids: Collection[str], readers: Readers = None) -> set[str]:
         """List the versions whose document was deleted or is not accessible to these readers.
 
         The text of these versions must not be shown.
@@ -288,14 +290,14 @@ def build_run(row: Row[Any]) -> Run:
         readers=parse_readers(row.readers),
         state=RunState(row.ended_as or row.job_state),
         attempt=row.attempt or 0,
-        spent=Spent(row.calls, row.cached, row.prompt_tokens, row.completion_tokens, row.nanodollars),
+        spent=RunSpending(row.calls, row.cached, row.prompt_tokens, row.completion_tokens, row.nanodollars),
         failure=failure or None,
     )
 
 
-def log_entries(
+def append_log_entries(
     connection: Connection,
-    identifier: str,
+    run_id: str,
     entries: Sequence[RunLogEntry],
     **changed: Any,  # noqa: ANN401 - values of any column
 ) -> list[RunLogEntry]:
@@ -304,17 +306,17 @@ def log_entries(
     `changed` contains the columns of the run to update. The run's row is locked so that events are numbered without
     gaps. Returns the new entries. Raises `LogEntryTooLargeError` if an entry is too large.
     """
-    locked = select(runs.c.events).where(runs.c.id == identifier).with_for_update()
+    locked = select(runs.c.events).where(runs.c.id == run_id).with_for_update()
     last = connection.execute(locked).scalar_one()
-    fresh = _select_new_entries(connection, identifier, entries)
+    fresh = _select_new_entries(connection, run_id, entries)
     created_at = time.time()
     rows = [
         {
-            "run_id": identifier,
+            "run_id": run_id,
             "sequence": last + number,
             "key": entry.key,
             "kind": entry.kind,
-            "body": _require_loggable(entry),
+            "body": _build_event_body(entry),
             "created_at": created_at,
         }
         for number, entry in enumerate(fresh, start=1)
@@ -325,7 +327,7 @@ def log_entries(
         changed |= {"progress": shown[-1]} if shown else {}
     connection.execute(
         update(runs)
-        .where(runs.c.id == identifier)
+        .where(runs.c.id == run_id)
         .values(
             events=last + len(fresh),
             calls=runs.c.calls + sum(entry.spent.calls for entry in fresh),
@@ -339,15 +341,15 @@ def log_entries(
     return fresh
 
 
-def resume_run(connection: Connection, run: Run, decided: Resumption) -> None:
+def resume_run(connection: Connection, run: Run, resumption: Resumption) -> None:
     """Requeue a paused run with its new limits."""
-    body = {"added": dict(decided.added), "budget": dict(decided.limits), "pauses": decided.pauses}
-    log_entries(
+    body = {"added": dict(resumption.added), "budget": dict(resumption.limits), "pauses": resumption.pauses}
+    append_log_entries(
         connection,
         run.id,
         [RunLogEntry(f"budget:{len(run.raised)}", "budget", body)],
-        limits=dict(decided.limits),
-        pauses=decided.pauses,
+        limits=dict(resumption.limits),
+        pauses=resumption.pauses,
         raised=[*map(dict, run.raised), dict(run.limits)],
         progress=null(),
     )
@@ -368,7 +370,7 @@ def resume_run(connection: Connection, run: Run, decided: Resumption) -> None:
 
 def end_run(
     connection: Connection,
-    identifier: str,
+    run_id: str,
     state: RunState,
     *,
     answer: Mapping[str, Any] | None = None,
@@ -378,9 +380,9 @@ def end_run(
     body: dict[str, Any] = {"state": state.value}
     if failure is not None:
         body |= {"code": failure.code, "detail": failure.detail, "hint": failure.hint}
-    log_entries(
+    append_log_entries(
         connection,
-        identifier,
+        run_id,
         [RunLogEntry("end", "end", body)],
         ended_as=state.value,
         ended_at=time.time(),
@@ -390,24 +392,24 @@ def end_run(
         error_hint=failure and failure.hint,
     )
     spent = (runs.c.calls, runs.c.prompt_tokens, runs.c.completion_tokens, runs.c.nanodollars)
-    row = connection.execute(select(runs.c.tenant_id, *spent).where(runs.c.id == identifier)).one()
-    charge_run(connection, identifier, Spending(*row[1:]))
+    row = connection.execute(select(runs.c.tenant_id, *spent).where(runs.c.id == run_id)).one()
+    charge_run(connection, run_id, Spending(*row[1:]))
     code = {"code": failure.code} if failure else {}
-    publish(connection, row.tenant_id, _WEBHOOK_EVENTS[state], [{"run": identifier, "state": state.value, **code}])
+    publish_event(connection, row.tenant_id, _WEBHOOK_EVENTS[state], [{"run": run_id, "state": state.value, **code}])
 
 
-def _select_new_entries(connection: Connection, identifier: str, entries: Sequence[RunLogEntry]) -> list[RunLogEntry]:
+def _select_new_entries(connection: Connection, run_id: str, entries: Sequence[RunLogEntry]) -> list[RunLogEntry]:
     """Select the entries whose keys are not logged yet.
 
     If several entries have the same key, the first one is selected.
     """
     first = {entry.key: entry for entry in reversed(entries)}
-    query = select(run_events.c.key).where(run_events.c.run_id == identifier, run_events.c.key.in_(list(first)))
+    query = select(run_events.c.key).where(run_events.c.run_id == run_id, run_events.c.key.in_(list(first)))
     known = set(connection.execute(query).scalars())
     return [entry for key, entry in reversed(first.items()) if key not in known]
 
 
-def _require_loggable(entry: RunLogEntry) -> Mapping[str, Any]:
+def _build_event_body(entry: RunLogEntry) -> Mapping[str, Any]:
     size = len(format_json(entry.body).encode())
     if size > _MAX_BODY_BYTES:
         raise LogEntryTooLargeError(
@@ -416,7 +418,7 @@ def _require_loggable(entry: RunLogEntry) -> Mapping[str, Any]:
     return entry.body
 
 
-def _require_held(connection: Connection, job: Job) -> None:
+def _require_held_job(connection: Connection, job: Job) -> None:
     """Lock the job until the commit, so that no other worker can take it over.
 
     Raises `LeaseLostError` if this worker does not hold it.
@@ -448,7 +450,7 @@ def _refresh_readers(connection: Connection, run: Run) -> Run:
     return run if principal.readers is None else replace(run, readers=run.readers & principal.readers)
 
 
-def _require_sources(connection: Connection, work: Work | None) -> None:
+def _require_existing_sources(connection: Connection, work: Work | None) -> None:
     """Record the versions used by a run. Raises `SourceGoneError` if one of these versions no longer exists."""
     if work is not None and not record_versions(connection, work):
         raise SourceGoneError("A document that the run has read was deleted or replaced.")

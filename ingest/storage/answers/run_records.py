@@ -81,7 +81,7 @@ class RunRequest:
     pauses: bool = False
 
     @property
-    def asked_sha256(self) -> str:
+    def request_sha256(self) -> str:
         """A digest of the caller's request. It does not depend on the order of collections and documents."""
         scope = sorted(set(self.collections)), sorted(set(self.documents))
         asked: list[object] = [self.question, *scope, self.strategy, self.limits, self.every_record]
@@ -97,7 +97,7 @@ class RunRequest:
 
 
 @dataclass(frozen=True)
-class Spent:
+class RunSpending:
     """The usage of finished sub-calls.
 
     `calls` counts requests sent to a model; `cached` counts replies from the cache, which cost nothing.
@@ -134,7 +134,7 @@ class Run:
     state: RunState
     attempt: int
     events: int
-    spent: Spent
+    spent: RunSpending
     seconds: float
     progress: Mapping[str, Any] | None
     scope_documents: int | None
@@ -152,7 +152,7 @@ class Run:
     raised: Sequence[Mapping[str, Any]] = ()
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         return self.state in ENDED_STATES
 
 
@@ -192,7 +192,7 @@ class RunLogEntry:
     key: str
     kind: str
     body: Mapping[str, Any]
-    spent: Spent = Spent()
+    spent: RunSpending = RunSpending()
     progress: bool = False
 
 

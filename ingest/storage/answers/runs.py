@@ -26,7 +26,7 @@ from ingest.storage.db.schema import answers, documents, jobs, reservations, run
 from ingest.storage.documents.works import inherit_versions
 from ingest.storage.errors import IdempotencyKeyReusedError, RunsFullError, RunStateError
 from ingest.storage.feed.feed import Announce, announce_to_nobody
-from ingest.storage.queue.queue import queue_job
+from ingest.storage.queue.queue import enqueue_job
 from ingest.storage.queue.records import JobKind, JobPriority
 from ingest.storage.quotas.store import UNLIMITED, QuotaRules
 
@@ -62,15 +62,15 @@ class Runs:
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, request.tenant_id)
-            known = _find_by_key(connection, request)
+            known = _find_run_by_key(connection, request)
             if known is not None:
                 return known, False
-            self._require_queue_room(connection, request.tenant_id)
+            self._require_queue_capacity(connection, request.tenant_id)
             identifier = str(uuid.uuid4())
             _insert_run(connection, request, identifier, self._reserve_limits(connection, request, identifier))
             if request.conversation_id is not None:
                 inherit_versions(connection, identifier, request.conversation_id)
-            queue_job(
+            enqueue_job(
                 connection,
                 JobKind.RUN,
                 tenant_id=request.tenant_id,
@@ -80,13 +80,13 @@ class Runs:
             )
             return load_run(connection, request.tenant_id, identifier), True
 
-    def find_existing(self, request: RunRequest) -> Run | None:
+    def find_existing_run(self, request: RunRequest) -> Run | None:
         """Find the run that was queued with the request's idempotency key.
 
         Raises `IdempotencyKeyReusedError` if the key was used for a different request.
         """
         with read_transaction(self._engine) as connection:
-            return _find_by_key(connection, request)
+            return _find_run_by_key(connection, request)
 
     def load_run(self, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
         """Load a run. Raises `RunNotFoundError` if it does not exist or belongs to another tenant or owner."""
@@ -161,7 +161,7 @@ class Runs:
         self._announce(tenant_id, {identifier})
         return run
 
-    def resume(self, tenant_id: str, identifier: str, decided: Resumption, owner: str | None = None) -> Run:
+    def resume(self, tenant_id: str, identifier: str, resumption: Resumption, owner: str | None = None) -> Run:
         """Resume a paused run according to the user's decision, and reserve the additional spending.
 
         Raises `RunNotFoundError` if there is no such run, `RunStateError` if it is not paused, and `QuotaExceededError`
@@ -170,14 +170,14 @@ class Runs:
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             run = load_run(connection, tenant_id, identifier, owner)
-            if run.state is not RunState.PAUSED or len(run.raised) != decided.raises:
+            if run.state is not RunState.PAUSED or len(run.raised) != resumption.raises:
                 raise RunStateError(
                     f"The run is {run.state} and cannot be resumed.", hint="Only paused runs can be resumed."
                 )
-            if decided.wanted is not None:
+            if resumption.wanted is not None:
                 connection.execute(delete(reservations).where(reservations.c.id == identifier))
-            limits = self._limit_to_quotas(connection, identifier, decided.wanted, decided.limits)
-            resume_run(connection, run, replace(decided, limits=limits))
+            limits = self._restrict_limits_to_quotas(connection, identifier, resumption.wanted, resumption.limits)
+            resume_run(connection, run, replace(resumption, limits=limits))
             run = load_run(connection, tenant_id, identifier)
         self._announce(tenant_id, {identifier})
         return run
@@ -200,23 +200,32 @@ class Runs:
             connection.execute(delete(runs).where(runs.c.id == identifier))
             record_action(connection, Action.RUN_DELETED, f"run:{identifier}", tenant_id=tenant_id)
 
-    def _reserve_limits(self, connection: Connection, request: RunRequest, identifier: str) -> Mapping[str, Any]:
+    def _reserve_limits(self, connection: Connection, request: RunRequest, run_id: str) -> Mapping[str, Any]:
         """Reserve the requested spending and return the run's limits, lowered to the amount granted."""
         limits = request.unasked if request.limits is None else request.limits
-        return self._limit_to_quotas(connection, identifier, request.wanted, limits)
+        return self._restrict_limits_to_quotas(connection, run_id, request.wanted, limits)
 
-    def _limit_to_quotas(
-        self, connection: Connection, identifier: str, wanted: QuotaRequest | None, given: Mapping[str, Any]
+    def _restrict_limits_to_quotas(
+        self,
+        connection: Connection,
+        run_id: str,
+        quota_request: QuotaRequest | None,
+        requested_limits: Mapping[str, Any],
     ) -> Mapping[str, Any]:
-        limits = dict(given)
-        if wanted is not None:
+        limits = dict(requested_limits)
+        if quota_request is not None:
             granted = self._quotas.reserve(
-                connection, wanted.account, "run", identifier, tokens=wanted.tokens, nanodollars=wanted.nanodollars
+                connection,
+                quota_request.account,
+                "run",
+                run_id,
+                tokens=quota_request.tokens,
+                nanodollars=quota_request.nanodollars,
             )
             limits |= granted.restrict_limits(limits)
         return limits
 
-    def _require_queue_room(self, connection: Connection, tenant_id: str) -> None:
+    def _require_queue_capacity(self, connection: Connection, tenant_id: str) -> None:
         query = select(func.count()).where(
             jobs.c.state == "queued", jobs.c.kind == JobKind.RUN, jobs.c.tenant_id == tenant_id
         )
@@ -225,7 +234,7 @@ class Runs:
             raise RunsFullError(f"{waiting:,} runs are already queued; the limit is {self._max_waiting:,}.")
 
 
-def _find_by_key(connection: Connection, request: RunRequest) -> Run | None:
+def _find_run_by_key(connection: Connection, request: RunRequest) -> Run | None:
     key = request.idempotency_key
     if key is None:
         return None
@@ -235,22 +244,22 @@ def _find_by_key(connection: Connection, request: RunRequest) -> Run | None:
         return None
     if row.owner not in (None, request.owner):
         raise IdempotencyKeyReusedError(f"The idempotency key {key!r} was already used by another caller.")
-    if row.asked_sha256 not in (None, request.asked_sha256):
+    if row.asked_sha256 not in (None, request.request_sha256):
         raise IdempotencyKeyReusedError(
             f"The idempotency key {key!r} was already used for a different request: run {row.id}."
         )
     return build_run(row)
 
 
-def _insert_run(connection: Connection, request: RunRequest, identifier: str, limits: Mapping[str, Any]) -> None:
+def _insert_run(connection: Connection, request: RunRequest, run_id: str, limits: Mapping[str, Any]) -> None:
     last = connection.execute(select(func.max(runs.c.sequence)).where(runs.c.tenant_id == request.tenant_id)).scalar()
     connection.execute(
         insert(runs).values(
-            id=identifier,
+            id=run_id,
             sequence=(last or 0) + 1,
             tenant_id=request.tenant_id,
             idempotency_key=request.idempotency_key,
-            asked_sha256=request.asked_sha256,
+            asked_sha256=request.request_sha256,
             question=request.question,
             collections=list(request.collections),
             documents=list(request.documents),

@@ -23,7 +23,7 @@ from ingest.storage.audit.store import record_action
 from ingest.storage.db.database import lock_tenant, read_transaction, write_transaction
 from ingest.storage.db.schema import shares
 from ingest.storage.documents.records import ROUTE_SUFFIX
-from ingest.storage.documents.works import list_closed_versions
+from ingest.storage.documents.works import list_inaccessible_versions
 from ingest.storage.errors import ShareNotFoundError
 
 # The id of a link also serves as its secret, so it must be hard to guess.
@@ -43,7 +43,7 @@ class Shares:
     def create(
         self,
         tenant_id: str,
-        maker: str,
+        creator: str,
         *,
         conversation_id: str | None = None,
         run_id: str | None = None,
@@ -70,7 +70,7 @@ class Shares:
                 "tenant_id": tenant_id,
                 "conversation_id": conversation_id,
                 "run_id": run_id,
-                "owner": maker,
+                "owner": creator,
                 "created_at": self._clock(),
                 "ends_at": ends_at,
             }
@@ -83,20 +83,20 @@ class Shares:
         self,
         tenant_id: str,
         *,
-        of: str | None = None,
+        target_id: str | None = None,
         before: int | None = None,
         limit: int = 50,
         owner: str | None = None,
     ) -> list[Share]:
         """List the valid links with a `sequence` below `before`, newest first.
 
-        If `of` is given, list only links to the conversation or run with this id.
+        If `target_id` is given, list only links to the conversation or run with this id.
         """
         query = select(shares).where(
             shares.c.tenant_id == tenant_id, shares.c.ends_at > self._clock(), build_owner_condition(shares, owner)
         )
-        if of is not None:
-            query = query.where((shares.c.conversation_id == of) | (shares.c.run_id == of))
+        if target_id is not None:
+            query = query.where((shares.c.conversation_id == target_id) | (shares.c.run_id == target_id))
         if before is not None:
             query = query.where(shares.c.sequence < before)
         with read_transaction(self._engine) as connection:
@@ -127,35 +127,38 @@ class Shares:
             shared = f"conversation:{row.conversation_id}" if row.conversation_id else f"run:{row.run_id}"
             record_action(connection, Action.SHARE_REVOKED, shared, tenant_id=tenant_id)
 
-    def is_closed(self, readers: Readers, work_id: str) -> bool:
+    def has_inaccessible_sources(self, readers: Readers, work_id: str) -> bool:
         """Return whether an answer or run used a document that these readers may not see.
 
         Documents used only to choose a strategy count too.
         """
         with read_transaction(self._engine) as connection:
-            return bool(list_closed_versions(connection, [work_id, work_id + ROUTE_SUFFIX], readers))
+            return bool(list_inaccessible_versions(connection, [work_id, work_id + ROUTE_SUFFIX], readers))
 
-    def redact_for_readers(self, readers: Readers, kept: Sequence[StoredAnswer]) -> list[StoredAnswer]:
+    def redact_for_readers(self, readers: Readers, stored_answers: Sequence[StoredAnswer]) -> list[StoredAnswer]:
         """Redact answers for readers other than the user who asked.
 
         A model may include text from any document in any sentence. If an answer used a document that the readers may
         not see, it keeps only the sentences that cite other documents and are supported by them.
         """
-        ids = [each.id for each in kept]
+        ids = [each.id for each in stored_answers]
         with read_transaction(self._engine) as connection:
-            closed = list_closed_versions(connection, [*ids, *(each + ROUTE_SUFFIX for each in ids)], readers)
-        return [_redact_answer(each, closed) for each in kept]
+            closed = list_inaccessible_versions(connection, [*ids, *(each + ROUTE_SUFFIX for each in ids)], readers)
+        return [_redact_answer(each, closed) for each in stored_answers]
 
 
-def _redact_answer(kept: StoredAnswer, closed: Mapping[str, Mapping[str, str]]) -> StoredAnswer:
+def _redact_answer(answer: StoredAnswer, inaccessible_versions: Mapping[str, Mapping[str, str]]) -> StoredAnswer:
     # guard: shared-link-hides-closed
-    if kept.id in closed:
+    if answer.id in inaccessible_versions:
         return replace(
-            kept, body=redact_for_reader(kept.body, closed[kept.id], kept.question), rows_behind=(), cells_behind=()
+            answer,
+            body=redact_for_reader(answer.body, inaccessible_versions[answer.id], answer.question),
+            rows_behind=(),
+            cells_behind=(),
         )
-    if kept.id + ROUTE_SUFFIX in closed:  # used only to choose a strategy
-        return replace(kept, body=remove_route(kept.body))
-    return kept
+    if answer.id + ROUTE_SUFFIX in inaccessible_versions:  # used only to choose a strategy
+        return replace(answer, body=remove_route(answer.body))
+    return answer
 
 
 def _build_share(row: Row[Any]) -> Share:

@@ -28,14 +28,17 @@ class UsageByCollection:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def sum_usage(self, tenant_id: str, *, owner: str | None, since: float, until: float) -> list[CollectionUsage]:
+    def sum_usage(
+        self, tenant_id: str, *, owner: str | None, start_time: float, end_time: float
+    ) -> list[CollectionUsage]:
         """Sum the usage of one owner, or of all owners (None).
 
-        Includes questions from `since` (inclusive) to `until` (exclusive). The collection with the most tokens comes
-        first.
+        Includes questions from `start_time` (inclusive) to `end_time` (exclusive). The collection with the most tokens
+        comes first.
         """
         works = union_all(
-            _build_answers_query(tenant_id, owner, since, until), _build_runs_query(tenant_id, owner, since, until)
+            _build_answers_query(tenant_id, owner, start_time, end_time),
+            _build_runs_query(tenant_id, owner, start_time, end_time),
         ).subquery()
         given = (
             select(works, documents.c.collection)
@@ -54,7 +57,7 @@ class UsageByCollection:
         return [CollectionUsage(row[0], row[1], int(row[2]), int(row[3]), float(row[4])) for row in rows]
 
 
-def _build_answers_query(tenant_id: str, owner: str | None, since: float, until: float) -> Select[Any]:
+def _build_answers_query(tenant_id: str, owner: str | None, start_time: float, end_time: float) -> Select[Any]:
     """Select stored answers with their spending.
 
     Answers produced by runs are excluded, because they are counted with the runs.
@@ -69,13 +72,13 @@ def _build_answers_query(tenant_id: str, owner: str | None, since: float, until:
     ).where(
         answers.c.tenant_id == tenant_id,
         build_owner_condition(answers, owner),
-        answers.c.created_at >= since,
-        answers.c.created_at < until,
+        answers.c.created_at >= start_time,
+        answers.c.created_at < end_time,
         answers.c.id.not_in(of_runs),
     )
 
 
-def _build_runs_query(tenant_id: str, owner: str | None, since: float, until: float) -> Select[Any]:
+def _build_runs_query(tenant_id: str, owner: str | None, start_time: float, end_time: float) -> Select[Any]:
     return select(
         runs.c.id,
         runs.c.prompt_tokens,
@@ -84,6 +87,6 @@ def _build_runs_query(tenant_id: str, owner: str | None, since: float, until: fl
     ).where(
         runs.c.tenant_id == tenant_id,
         build_owner_condition(runs, owner),
-        runs.c.created_at >= since,
-        runs.c.created_at < until,
+        runs.c.created_at >= start_time,
+        runs.c.created_at < end_time,
     )

@@ -27,7 +27,7 @@ from ingest.storage.audit.records import (
     compute_entry_hash,
     get_actor_context,
 )
-from ingest.storage.db.database import insert_if_absent, read_transaction, run_before_commit, write_transaction
+from ingest.storage.db.database import insert_row_if_absent, read_transaction, run_before_commit, write_transaction
 from ingest.storage.db.schema import audit, audit_chain
 
 _CHAIN_ROW = audit_chain.c.id == 1
@@ -62,7 +62,7 @@ def record_action(
         action=action.value,
         object=_clean_text(subject),
         result=_clean_text(result),
-        details={name: _limit_value(value) for name, value in details.items()},
+        details={name: _truncate_value(value) for name, value in details.items()},
         previous_hash="",
         hash="",
     )
@@ -85,7 +85,7 @@ class AuditFilter:
     since: float | None = None
     until: float | None = None
 
-    def apply(self, query: Select[Any]) -> Select[Any]:
+    def filter_query(self, query: Select[Any]) -> Select[Any]:
         if not self.whole:
             query = query.where(audit.c.tenant_id == self.tenant_id)
         if self.action is not None:
@@ -105,7 +105,7 @@ class Audit:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def record(
+    def record_action(
         self,
         action: Action,
         subject: str,
@@ -118,22 +118,24 @@ class Audit:
         with write_transaction(self._engine) as connection:
             record_action(connection, action, subject, tenant_id=tenant_id, result=result, **details)
 
-    def list_latest(self, wanted: AuditFilter, *, before: int | None = None, limit: int = 50) -> list[AuditEntry]:
+    def list_latest(self, filters: AuditFilter, *, before: int | None = None, limit: int = 50) -> list[AuditEntry]:
         """List entries with a `sequence` below `before`, newest first."""
-        query = wanted.apply(select(audit)).order_by(audit.c.sequence.desc()).limit(limit)
+        query = filters.filter_query(select(audit)).order_by(audit.c.sequence.desc()).limit(limit)
         if before is not None:
             query = query.where(audit.c.sequence < before)
         with read_transaction(self._engine) as connection:
             return [_build_entry(row) for row in connection.execute(query).all()]
 
-    def iter_entries(self, wanted: AuditFilter, *, after: int = 0, through: int | None = None) -> Iterator[AuditEntry]:
-        """Yield the entries after sequence number `after` and up to `through`, oldest first.
+    def iter_entries(
+        self, filters: AuditFilter, *, after: int = 0, last_sequence: int | None = None
+    ) -> Iterator[AuditEntry]:
+        """Yield the entries after sequence number `after` and up to `last_sequence`, oldest first.
 
         The entries are read from the database in batches of a thousand.
         """
-        query = wanted.apply(select(audit)).order_by(audit.c.sequence).limit(_AT_ONCE)
-        if through is not None:
-            query = query.where(audit.c.sequence <= through)
+        query = filters.filter_query(select(audit)).order_by(audit.c.sequence).limit(_AT_ONCE)
+        if last_sequence is not None:
+            query = query.where(audit.c.sequence <= last_sequence)
         while True:
             with read_transaction(self._engine) as connection:
                 rows = connection.execute(query.where(audit.c.sequence > after)).all()
@@ -183,18 +185,18 @@ class Audit:
         ended = self._load_chain()
         return self.verify(anchor) if ended.start != begun.start else check.build_result(ended.head)
 
-    def trim(self, older_than: float, *, most: int = 5_000, through: int | None = None) -> int:
-        """Remove up to `most` entries older than `older_than`, oldest first, and return how many were removed.
+    def trim_entries(self, cutoff_time: float, *, max_entries: int = 5_000, last_sequence: int | None = None) -> int:
+        """Remove up to `max_entries` entries older than `cutoff_time`, oldest first, and return how many were removed.
 
-        If `through` is given, no entry above that sequence is removed. The new start of the log is recorded as an
+        If `last_sequence` is given, no entry above that sequence is removed. The new start of the log is recorded as an
         entry.
         """
         with write_transaction(self._engine) as connection:
             start = _lock_chain(connection).start
             in_order = select(audit).order_by(audit.c.sequence)
-            kept = connection.execute(in_order.where(audit.c.at >= older_than).limit(1)).first()
-            last = start.sequence + most
-            old = in_order.where(audit.c.sequence <= (last if through is None else min(last, through)))
+            kept = connection.execute(in_order.where(audit.c.at >= cutoff_time).limit(1)).first()
+            last = start.sequence + max_entries
+            old = in_order.where(audit.c.sequence <= (last if last_sequence is None else min(last, last_sequence)))
             if kept is not None:
                 old = old.where(audit.c.sequence < kept.sequence)
             row = connection.execute(old.order_by(None).order_by(audit.c.sequence.desc()).limit(1)).first()
@@ -309,7 +311,7 @@ def _lock_chain(connection: Connection) -> _Chain:
     row = connection.execute(query).first()
     if row is None:
         none = {"sequence": 0, "hash": GENESIS, "trimmed_sequence": 0, "trimmed_hash": GENESIS}
-        insert_if_absent(connection, audit_chain, id=1, **none)
+        insert_row_if_absent(connection, audit_chain, id=1, **none)
         row = connection.execute(query).first()
     return _build_chain(row)
 
@@ -336,7 +338,7 @@ def _build_entry(row: Row[Any]) -> AuditEntry:
     )
 
 
-def _limit_value(value: object) -> object:
+def _truncate_value(value: object) -> object:
     """Truncate the strings and lists in a value of `details` to their limits, and return the result.
 
     Raises `TypeError` if the value cannot be represented as JSON.
@@ -349,10 +351,10 @@ def _limit_value(value: object) -> object:
         case str():
             return _clean_text(value)
         case Mapping():
-            return {_clean_text(str(name)): _limit_value(each) for name, each in islice(value.items(), _MAX_MEMBERS)}
+            return {_clean_text(str(name)): _truncate_value(each) for name, each in islice(value.items(), _MAX_MEMBERS)}
         case Sequence() | Set():
             each_in_order = sorted(value) if isinstance(value, Set) else value
-            return [_limit_value(each) for each in islice(each_in_order, _MAX_MEMBERS)]
+            return [_truncate_value(each) for each in islice(each_in_order, _MAX_MEMBERS)]
         case _:
             raise TypeError(f"An audit entry cannot contain a {type(value).__name__}.")
 

@@ -18,7 +18,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, Per
 from obstore.store import S3Store
 
 from ingest.storage.blobs.store import BLOCK_BYTES, BlobSettings, IncomingUpload, SpoolFolder, translate_disk_errors
-from ingest.storage.errors import BlobStoreRefusedError, BlobStoreUnavailableError, EmptyUploadError
+from ingest.storage.errors import BlobStoreRejectedError, BlobStoreUnavailableError, EmptyUploadError
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
@@ -52,10 +52,10 @@ class ObjectBlobs(SpoolFolder):
     Each object is written atomically, with a checksum that the server verifies.
     """
 
-    def __init__(self, store: S3Store, place: str, folder: Path, *, min_free_bytes: int = 0) -> None:
+    def __init__(self, store: S3Store, location: str, folder: Path, *, min_free_bytes: int = 0) -> None:
         super().__init__(folder, min_free_bytes)
         self._store = store
-        self._place = place
+        self._place = location
 
     @property
     def location(self) -> str:
@@ -74,7 +74,7 @@ class ObjectBlobs(SpoolFolder):
             obstore.put(
                 self._store,
                 key,
-                _iter_joined(first, file),
+                _iter_file_blocks(first, file),
                 chunk_size=_PART_BYTES,
                 max_concurrency=_CONCURRENT_PARTS,
             )
@@ -92,13 +92,13 @@ class ObjectBlobs(SpoolFolder):
         with _translate_errors(key):
             if length is None and not start:
                 return bytes(obstore.get(self._store, key).bytes())
-            size = self._fetch_size(key)
+            size = self._fetch_object_size(key)
             end = size if length is None else min(size, start + length)
             return bytes(obstore.get_range(self._store, key, start=start, end=end)) if start < end else b""
 
     def iter_blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         with _translate_errors(key):
-            size = self._fetch_size(key)
+            size = self._fetch_object_size(key)
         end = size if end is None else min(end, size)
         for at in range(start, end, BLOCK_BYTES):
             with _translate_errors(key):
@@ -108,7 +108,7 @@ class ObjectBlobs(SpoolFolder):
     def find_size(self, key: str) -> int | None:
         try:
             with _translate_errors(key):
-                return self._fetch_size(key)
+                return self._fetch_object_size(key)
         except KeyError:
             return None
 
@@ -119,27 +119,27 @@ class ObjectBlobs(SpoolFolder):
         with _translate_errors(), suppress(NotFoundError):
             obstore.delete(self._store, key)
         if key.startswith("uploads/"):
-            size += sum(self.delete(part.key) for part in self.list_parts(key))
+            size += sum(self.delete(part.key) for part in self.list_upload_parts(key))
         return size
 
-    def copy(self, source: str, key: str) -> None:
-        with _translate_errors(source):
-            obstore.copy(self._store, source, key)
+    def copy(self, source_key: str, key: str) -> None:
+        with _translate_errors(source_key):
+            obstore.copy(self._store, source_key, key)
 
-    def move(self, source: str, key: str) -> bool:
+    def move(self, source_key: str, key: str) -> bool:
         try:
-            self.copy(source, key)
+            self.copy(source_key, key)
         except KeyError:
             return False
-        self.delete(source)
+        self.delete(source_key)
         return True
 
     def get_local_path(self, key: str) -> Path | None:
         return None
 
     @contextmanager
-    def local_file(self, key: str) -> Iterator[Path]:
-        with self.spooled_file(self.iter_blocks(key)) as path:
+    def provide_local_file(self, key: str) -> Iterator[Path]:
+        with self.provide_spooled_file(self.iter_blocks(key)) as path:
             yield path
 
     def iter_keys(self, prefix: str) -> Iterator[str]:
@@ -171,7 +171,7 @@ class ObjectBlobs(SpoolFolder):
         self.require_free_space()
         if self.find_size(key) is None:
             raise KeyError(key)
-        path = self.build_new_path()
+        path = self.build_spool_path()
         try:
             with translate_disk_errors(), path.open("x+b") as file:
                 parts = _UploadParts(self, key)
@@ -188,27 +188,29 @@ class ObjectBlobs(SpoolFolder):
     def iter_upload_blocks(self, key: str) -> Iterator[bytes]:
         return _UploadParts(self, key).iter_blocks()
 
-    def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
+    def discard_unfinished_uploads(self, *, min_age_seconds: float = 0.0) -> int:
         """Delete local files of killed processes and parts of uploads that no longer exist, and return their number."""
         gone = [
             part
             for part in self.iter_keys(_PARTS_FOLDER)
-            if self.find_size(_parse_upload_key(part)) is None and self.get_age_seconds(part) >= older_than_seconds
+            if self.find_size(_parse_upload_key(part)) is None and self.get_age_seconds(part) >= min_age_seconds
         ]
         for part in gone:
             self.delete(part)
-        return len(gone) + super().discard_unfinished(older_than_seconds=older_than_seconds)
+        return len(gone) + super().discard_unfinished_uploads(min_age_seconds=min_age_seconds)
 
-    def list_parts(self, key: str) -> list["_UploadPart"]:
+    def list_upload_parts(self, key: str) -> list["_UploadPart"]:
         """List the parts of an unfinished upload by offset. Of parts with the same offset, the largest comes first."""
         with _translate_errors():
             pages = obstore.list(self._store, f"{_PARTS_FOLDER}/{key}/")
             found = [
-                _UploadPart(each["path"], _parse_offset(each["path"]), each["size"]) for page in pages for each in page
+                _UploadPart(each["path"], _parse_part_offset(each["path"]), each["size"])
+                for page in pages
+                for each in page
             ]
         return sorted(found, key=lambda part: (part.offset, -part.size))
 
-    def _fetch_size(self, key: str) -> int:
+    def _fetch_object_size(self, key: str) -> int:
         return int(obstore.head(self._store, key)["size"])
 
 
@@ -230,7 +232,7 @@ class _UploadParts:
         self._blobs = blobs
         self._key = key
         self._chain: list[_UploadPart] = []
-        for part in blobs.list_parts(key):
+        for part in blobs.list_upload_parts(key):
             if part.offset == self.end:
                 self._chain.append(part)
 
@@ -238,7 +240,7 @@ class _UploadParts:
     def end(self) -> int:
         return self._chain[-1].end if self._chain else 0
 
-    def add(self, file: BinaryIO, size: int) -> None:
+    def add_part(self, file: BinaryIO, size: int) -> None:
         """Store the remaining bytes of a file, of which there are `size`, as the next part."""
         part = _UploadPart(f"{_PARTS_FOLDER}/{self._key}/{self.end:016d}-{secrets.token_hex(8)}", self.end, size)
         self._blobs.put_file(part.key, file)
@@ -249,7 +251,7 @@ class _UploadParts:
         while self.end > size:
             last = self._chain.pop()
             if last.offset < size:
-                self.add(BytesIO(self._blobs.read(last.key, 0, size - last.offset)), size - last.offset)
+                self.add_part(BytesIO(self._blobs.read(last.key, 0, size - last.offset)), size - last.offset)
             self._blobs.delete(last.key)
 
     def iter_blocks(self) -> Iterator[bytes]:
@@ -294,14 +296,14 @@ class _ResumedUpload(IncomingUpload):
         if self.size > self.base:
             self._file.flush()
             with self.path.open("rb") as file:
-                self.parts.add(file, self.size - self.base)
-            self._restart(self.size)
+                self.parts.add_part(file, self.size - self.base)
+            self._restart_local_file(self.size)
         return self.size
 
     def truncate(self, size: int) -> None:
         if size <= self.base:
             self.parts.truncate(size)
-            self._restart(size)
+            self._restart_local_file(size)
         else:
             self._file.flush()
             self._file.truncate(size - self.base)
@@ -315,10 +317,10 @@ class _ResumedUpload(IncomingUpload):
         self._is_finished = True
         return self._digest.hexdigest()
 
-    def _restart(self, base: int) -> None:
+    def _restart_local_file(self, stored_size: int) -> None:
         self._file.seek(0)
         self._file.truncate()
-        self.base = base
+        self.base = stored_size
 
 
 def open_bucket(settings: BlobSettings, folder: Path, *, min_free_bytes: int = 0) -> ObjectBlobs:
@@ -351,18 +353,18 @@ def open_bucket(settings: BlobSettings, folder: Path, *, min_free_bytes: int = 0
     return blobs
 
 
-def _iter_joined(first: bytes, file: BinaryIO) -> Iterator[bytes]:
-    yield first
+def _iter_file_blocks(first_block: bytes, file: BinaryIO) -> Iterator[bytes]:
+    yield first_block
     while block := file.read(_PART_BYTES):
         yield block
 
 
-def _parse_upload_key(part: str) -> str:
-    return part.removeprefix(f"{_PARTS_FOLDER}/").rpartition("/")[0]
+def _parse_upload_key(part_key: str) -> str:
+    return part_key.removeprefix(f"{_PARTS_FOLDER}/").rpartition("/")[0]
 
 
-def _parse_offset(part: str) -> int:
-    return int(part.rpartition("/")[2].partition("-")[0])
+def _parse_part_offset(part_key: str) -> int:
+    return int(part_key.rpartition("/")[2].partition("-")[0])
 
 
 @contextmanager
@@ -379,15 +381,15 @@ def _translate_errors(key: str | None = None) -> Iterator[None]:
         if isinstance(error, NotFoundError | FileNotFoundError) and key is not None and code is None:
             raise KeyError(key) from error
         if code is not None:
-            raise BlobStoreRefusedError(f"The file store rejected the request: {code}.", hint=_HINTS[code]) from error
+            raise BlobStoreRejectedError(f"The file store rejected the request: {code}.", hint=_HINTS[code]) from error
         if isinstance(error, UnauthenticatedError | PermissionDeniedError | NotFoundError):
-            raise BlobStoreRefusedError(f"The file store rejected the request: {_format_message(said)}") from error
+            raise BlobStoreRejectedError(f"The file store rejected the request: {_shorten_message(said)}") from error
         if _NO_IDENTITY.search(said):
-            raise BlobStoreRefusedError(
+            raise BlobStoreRejectedError(
                 "No credentials for the file store were found.", hint=_NO_CREDENTIALS
             ) from error
-        raise BlobStoreUnavailableError(f"The file store does not respond: {_format_message(said)}") from error
+        raise BlobStoreUnavailableError(f"The file store does not respond: {_shorten_message(said)}") from error
 
 
-def _format_message(said: str) -> str:
-    return " ".join(said.split())[:300]
+def _shorten_message(message: str) -> str:
+    return " ".join(message.split())[:300]

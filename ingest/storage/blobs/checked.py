@@ -25,14 +25,14 @@ class CheckedBlobs:
     digests, a file without a digest is treated as missing.
     """
 
-    def __init__(self, inner: Blobs, records: DigestRecords, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._inner = inner
+    def __init__(self, blobs: Blobs, records: DigestRecords, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._inner = blobs
         self._records = records
         self._known = _DigestCache(records, clock)
 
     def preload_digests(self, version_ids: Collection[str]) -> None:
         """Load the digests of these versions in one query, before the versions are read."""
-        self._known.preload(version_ids)
+        self._known.preload_digests(version_ids)
 
     def put(self, key: str, content: bytes) -> None:
         self._inner.put(key, content)
@@ -54,22 +54,22 @@ class CheckedBlobs:
         """
         version = parse_version_id(key)
         try:
-            return self._read_checked(key, self._known.get(version), start, length)
+            return self._read_checked_range(key, self._known.get_digests(version), start, length)
         except (KeyError, ContentChangedError):
             # After the digests were read, the version may have been removed, or a repair may have rewritten its files.
             self._known.load([version])
-        known = self._known.get(version)
+        known = self._known.get_digests(version)
         try:
-            return self._read_checked(key, known, start, length)
+            return self._read_checked_range(key, known, start, length)
         except (KeyError, ContentChangedError) as error:
             if parse_file_name(key) not in known:
                 raise
-            raise self._record_changed(key, error) from error
+            raise self._record_changed_file(key, error) from error
 
-    def _read_checked(self, key: str, known: Mapping[str, Digest], start: int, length: int | None) -> bytes:
-        if not known:
+    def _read_checked_range(self, key: str, digests: Mapping[str, Digest], start: int, length: int | None) -> bytes:
+        if not digests:
             return self._inner.read(key, start, length)
-        digest = known.get(parse_file_name(key))
+        digest = digests.get(parse_file_name(key))
         # guard: unrecorded-file-not-read
         if digest is None:
             raise KeyError(key)
@@ -84,7 +84,7 @@ class CheckedBlobs:
             raise BlobChangedError(f"{key} does not contain the bytes that were written.")
         return content[start - begin : end - begin]
 
-    def _record_changed(self, key: str, error: Exception) -> ContentChangedError:
+    def _record_changed_file(self, key: str, error: Exception) -> ContentChangedError:
         """Record that a file is damaged or missing, and return an error that names its document."""
         document = self._records.record_changed_file(key) or f"of version {parse_version_id(key)}"
         what = f"The stored {_FILE_LABELS.get(parse_file_name(key), 'table')} of document {document}"
@@ -102,14 +102,14 @@ class _DigestCache:
         self._versions: OrderedDict[str, tuple[float, Mapping[str, Digest]]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, version: str) -> Mapping[str, Digest]:
+    def get_digests(self, version_id: str) -> Mapping[str, Digest]:
         """Return the digests of a version's files, keyed by file name. Empty if the version has no digests."""
-        found = self._find_cached(version)
-        return self.load([version])[version] if found is None else found
+        found = self._find_cached_digests(version_id)
+        return self.load([version_id])[version_id] if found is None else found
 
-    def preload(self, version_ids: Collection[str]) -> None:
+    def preload_digests(self, version_ids: Collection[str]) -> None:
         """Load the digests of those versions that are not cached."""
-        unknown = [version for version in dict.fromkeys(version_ids) if self._find_cached(version) is None]
+        unknown = [version for version in dict.fromkeys(version_ids) if self._find_cached_digests(version) is None]
         if unknown:
             self.load(unknown)
 
@@ -126,7 +126,7 @@ class _DigestCache:
                 self._versions.popitem(last=False)
         return loaded
 
-    def _find_cached(self, version: str) -> Mapping[str, Digest] | None:
+    def _find_cached_digests(self, version_id: str) -> Mapping[str, Digest] | None:
         with self._lock:
-            until, digests = self._versions.get(version, (0.0, {}))
+            until, digests = self._versions.get(version_id, (0.0, {}))
             return digests if self._clock() < until else None

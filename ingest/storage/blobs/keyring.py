@@ -30,10 +30,10 @@ class KeyRing:
     keys: tuple[bytes, ...]
 
     @classmethod
-    def parse(cls, written: str) -> "KeyRing":
+    def parse(cls, text: str) -> "KeyRing":
         """Parse keys separated by white space. Raises `BadKeyError` if one of them is invalid."""
         try:
-            keys = tuple(urlsafe_b64decode(key) for key in written.split())
+            keys = tuple(urlsafe_b64decode(key) for key in text.split())
         except ValueError as error:
             raise BadKeyError(str(error)) from error
         if not keys or any(len(key) != _KEY_BYTES for key in keys):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ingest.storage.blobs.store import BlobSettings, BlobStore, DirectoryBlobs
-from ingest.storage.errors import BlobKeyError, BlobStoreRefusedError
+from ingest.storage.errors import BlobKeyError, BlobStoreRejectedError
 from ingest.storage.sealing import SEALED_MARKER, InMemorySealRecord, SealRecord
 
 
@@ -14,9 +14,9 @@ def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *,
     formats are read and no marker is added to the store. Raises `BlobStoreError` if a key is missing or wrong, or if
     the bucket cannot be used.
     """
-    blobs = _open_plain(settings, home, min_free_bytes)
+    blobs = _open_plain_store(settings, home, min_free_bytes)
     if settings.blob_keys is None:
-        require_unsealed(blobs)
+        require_unsealed_store(blobs)
         return blobs
     from ingest.storage.blobs.keyring import BadKeyError, KeyRing
     from ingest.storage.blobs.sealed import SealedBlobs
@@ -29,12 +29,12 @@ def open_blobs(settings: BlobSettings, home: Path, record: SealRecord | None, *,
         ) from error
     sealed = SealedBlobs(blobs, ring, record or InMemorySealRecord(), always_binds=settings.blob_binding)
     if record is not None:
-        sealed.mark_sealed()
-    sealed.require_seal_key()
+        sealed.add_seal_marker()
+    sealed.require_marker_key()
     return sealed
 
 
-def require_unsealed(blobs: BlobStore) -> None:
+def require_unsealed_store(blobs: BlobStore) -> None:
     """Raise `BlobKeyError` if the store contains sealed files. Call this if no keys are configured."""
     # guard: sealed-store-needs-key
     if blobs.find_size(SEALED_MARKER) is not None:
@@ -44,13 +44,13 @@ def require_unsealed(blobs: BlobStore) -> None:
         )
 
 
-def _open_plain(settings: BlobSettings, home: Path, min_free_bytes: int) -> BlobStore:
+def _open_plain_store(settings: BlobSettings, home: Path, min_free_bytes: int) -> BlobStore:
     if settings.blobs == "folder":
         return DirectoryBlobs(home / "blobs", min_free_bytes=min_free_bytes)
     try:
         from ingest.storage.blobs.bucket import open_bucket
     except ImportError as error:
-        raise BlobStoreRefusedError(
+        raise BlobStoreRejectedError(
             f"LEADLINE_BLOBS={settings.blobs} requires a library that is not installed.",
             hint="Run: pip install 'leadline[s3]'",
         ) from error

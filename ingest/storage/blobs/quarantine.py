@@ -60,9 +60,9 @@ class Quarantine:
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
-    def load_dates(self) -> dict[str, date]:
+    def load_quarantine_dates(self) -> dict[str, date]:
         """Return the day on which each quarantined file was moved, keyed by the file's key."""
-        return {key: day for day, key in self._iter_quarantined() if not _is_manifest(key)}
+        return {key: day for day, key in self._iter_quarantined_files() if not _is_manifest_key(key)}
 
     def quarantine_files(self, keys: Collection[str]) -> int:
         """List the files in a manifest, move them to quarantine, and return how many existed."""
@@ -79,33 +79,33 @@ class Quarantine:
     def restore_files(self, keys: Collection[str]) -> int:
         """Move files back from quarantine, unless they exist again, and return how many were moved."""
         moved = 0
-        for key, day in self.load_dates().items():
-            if key in keys and not self._is_in_place(key):
+        for key, day in self.load_quarantine_dates().items():
+            if key in keys and not self._has_stored_file(key):
                 moved += self._blobs.move(f"{_QUARANTINE_FOLDER}/{day.isoformat()}/{key}", key)
         return moved
 
-    def delete_expired(self, *, older_than_days: float) -> int:
+    def delete_expired_files(self, *, min_age_days: float) -> int:
         """Delete files that were quarantined more than this many days ago, and return how many were deleted."""
-        last = (datetime.now(UTC) - timedelta(days=older_than_days)).date()
+        last = (datetime.now(UTC) - timedelta(days=min_age_days)).date()
         removed = 0
-        for day, key in list(self._iter_quarantined()):
-            if day < last or not older_than_days:
+        for day, key in list(self._iter_quarantined_files()):
+            if day < last or not min_age_days:
                 self._blobs.delete(f"{_QUARANTINE_FOLDER}/{day.isoformat()}/{key}")
-                removed += not _is_manifest(key)
+                removed += not _is_manifest_key(key)
         return removed
 
-    def _is_in_place(self, key: str) -> bool:
+    def _has_stored_file(self, key: str) -> bool:
         try:
             return self._blobs.find_size(key) is not None
         except ContentChangedError:  # The file is damaged, which is reported when it is read.
             return True
 
-    def _iter_quarantined(self) -> Iterator[tuple[date, str]]:
+    def _iter_quarantined_files(self) -> Iterator[tuple[date, str]]:
         for path in self._blobs.iter_keys(_QUARANTINE_FOLDER):
             day, _, key = path.removeprefix(f"{_QUARANTINE_FOLDER}/").partition("/")
             with suppress(ValueError):
                 yield date.fromisoformat(day), key
 
 
-def _is_manifest(key: str) -> bool:
+def _is_manifest_key(key: str) -> bool:
     return "/" not in key

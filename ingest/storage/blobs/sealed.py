@@ -29,7 +29,7 @@ from ingest.storage.blobs.sealed_format import (
     SealHead,
     SealingFile,
     get_bound_name,
-    is_sealed,
+    has_seal_head,
     parse_key_id,
 )
 from ingest.storage.blobs.store import BlobStore, IncomingUpload, SpoolFolder, iter_range_blocks
@@ -66,13 +66,13 @@ class _SealingPolicy:
     _is_bound: bool = False
     _known_until: float = 0.0
 
-    def should_refuse_unbound(self) -> bool:
+    def should_reject_unbound_files(self) -> bool:
         """Return whether files that are not bound to their names must be rejected, as far as this process knows."""
         if not self._is_bound and self.clock() >= self._known_until:
             self._load_sealing()
         return self._is_bound
 
-    def should_bind(self) -> bool:
+    def should_bind_new_files(self) -> bool:
         """Return whether new files must be bound to their names, according to the current record."""
         return self.always_binds or self._is_bound or self._load_sealing() is not Sealing.MIXED
 
@@ -86,25 +86,25 @@ class _SealingPolicy:
 class SealedBlobs:
     """Wraps another blob store and seals its files."""
 
-    def __init__(self, inner: BlobStore, ring: KeyRing, record: SealRecord, *, always_binds: bool = False) -> None:
+    def __init__(self, blobs: BlobStore, key_ring: KeyRing, record: SealRecord, *, always_binds: bool = False) -> None:
         """Wrap a store. `record` determines which formats are read and written.
 
         If `always_binds` is true, new files are bound to their names regardless of the record.
         """
-        self.inner = inner
+        self.inner = blobs
         self.record = record
-        self._ring = ring
+        self._ring = key_ring
         self._policy = _SealingPolicy(record, always_binds)
         self._heads: OrderedDict[str, SealHead | None] = OrderedDict()
         self._lock = threading.Lock()
-        self.local_folder = inner.local_folder
-        self._room = SpoolFolder(inner.local_folder, 0)
+        self.local_folder = blobs.local_folder
+        self._room = SpoolFolder(blobs.local_folder, 0)
 
     @property
     def location(self) -> str:
         return self.inner.location
 
-    def mark_sealed(self) -> None:
+    def add_seal_marker(self) -> None:
         """Add a marker to the store unless it has one, so that its sealed files are not mistaken for plain files.
 
         In an empty store, every file is bound from the start, because no earlier release has written to it.
@@ -114,10 +114,10 @@ class SealedBlobs:
         if not any(True for kind in SEALED_KINDS for _ in self.inner.iter_keys(kind)):
             self.record.record_sealing(Sealing.BOUND)
         self.inner.put_if_absent(
-            SEALED_MARKER, self._seal_content(SEALED_MARKER, _MARKER, bound=self._policy.should_bind())
+            SEALED_MARKER, self._seal_content(SEALED_MARKER, _MARKER, is_bound=self._policy.should_bind_new_files())
         )
 
-    def require_seal_key(self) -> None:
+    def require_marker_key(self) -> None:
         """Raise `BlobKeyError` unless one of the keys can decrypt the store's marker.
 
         A store without a marker is accepted.
@@ -128,7 +128,7 @@ class SealedBlobs:
             return
         head = self._parse_head(SEALED_MARKER, note)
         try:
-            is_ours = head is not None and self._open_frames(SEALED_MARKER, head, note[HEAD_BYTES:], 0) == _MARKER
+            is_ours = head is not None and self._decrypt_frames(SEALED_MARKER, head, note[HEAD_BYTES:], 0) == _MARKER
         except BlobChangedError:
             is_ours = False
         if not is_ours:
@@ -145,25 +145,25 @@ class SealedBlobs:
             self.inner.put_file(key, file)
             return
 
-        def put(bound: bool) -> None:
+        def put(is_bound: bool) -> None:
             file.seek(at)
             self._evict_head(key)
-            self.inner.put_file(key, cast(BinaryIO, SealingFile(file, self._build_head(key, size, bound=bound))))
+            self.inner.put_file(key, cast(BinaryIO, SealingFile(file, self._build_head(key, size, is_bound=is_bound))))
             self._evict_head(key)
 
-        self._write_in_format(put)
+        self._write_in_recorded_format(put)
 
     def put_all(self, contents: Mapping[str, bytes]) -> None:
-        def put(bound: bool) -> None:
+        def put(is_bound: bool) -> None:
             for key in contents:
                 self._evict_head(key)
             self.inner.put_all(
-                {key: self._seal_content(key, content, bound=bound) for key, content in contents.items()}
+                {key: self._seal_content(key, content, is_bound=is_bound) for key, content in contents.items()}
             )
             for key in contents:
                 self._evict_head(key)
 
-        self._write_in_format(put)
+        self._write_in_recorded_format(put)
 
     def put_if_absent(self, key: str, content: bytes) -> bytes:
         return self.inner.put_if_absent(key, content)
@@ -193,28 +193,28 @@ class SealedBlobs:
         self._evict_head(key)
         return self.inner.delete(key)
 
-    def copy(self, source: str, key: str) -> None:
-        with self.local_file(source) as path, path.open("rb") as file:
+    def copy(self, source_key: str, key: str) -> None:
+        with self.provide_local_file(source_key) as path, path.open("rb") as file:
             self.put_file(key, file)
 
-    def move(self, source: str, key: str) -> bool:
-        if get_bound_name(source) != get_bound_name(key):
+    def move(self, source_key: str, key: str) -> bool:
+        if get_bound_name(source_key) != get_bound_name(key):
             try:
-                self.copy(source, key)
+                self.copy(source_key, key)
             except KeyError:
                 return False
-            self.delete(source)
+            self.delete(source_key)
             return True
-        self._evict_head(source)
+        self._evict_head(source_key)
         self._evict_head(key)
-        return self.inner.move(source, key)
+        return self.inner.move(source_key, key)
 
     def get_local_path(self, key: str) -> Path | None:
         return None
 
     @contextmanager
-    def local_file(self, key: str) -> Iterator[Path]:
-        with self._room.spooled_file(self.iter_blocks(key)) as path:
+    def provide_local_file(self, key: str) -> Iterator[Path]:
+        with self._room.provide_spooled_file(self.iter_blocks(key)) as path:
             yield path
 
     def iter_keys(self, prefix: str) -> Iterator[str]:
@@ -223,8 +223,8 @@ class SealedBlobs:
     def get_age_seconds(self, key: str) -> float:
         return self.inner.get_age_seconds(key)
 
-    def receive(self, *, max_bytes: int) -> AbstractContextManager[IncomingUpload]:
-        return self.inner.receive(max_bytes=max_bytes)
+    def receive_upload(self, *, max_bytes: int) -> AbstractContextManager[IncomingUpload]:
+        return self.inner.receive_upload(max_bytes=max_bytes)
 
     @contextmanager
     def resume_upload(
@@ -243,28 +243,28 @@ class SealedBlobs:
             self.put_file(key, file)
         incoming.kept = True
 
-    def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        return self.inner.discard_unfinished(older_than_seconds=older_than_seconds)
+    def discard_unfinished_uploads(self, *, min_age_seconds: float = 0.0) -> int:
+        return self.inner.discard_unfinished_uploads(min_age_seconds=min_age_seconds)
 
     def require_free_space(self, size: int = 0) -> None:
         self.inner.require_free_space(size)
 
-    def has_space_to_work(self) -> bool:
-        return self.inner.has_space_to_work()
+    def has_processing_space(self) -> bool:
+        return self.inner.has_processing_space()
 
-    def detect_format(self, key: str) -> FileFormat:
+    def detect_file_format(self, key: str) -> FileFormat:
         """Return the format of a stored file, even if the catalog does not allow this format.
 
         Raises `KeyError` if the file does not exist.
         """
         written = self.inner.read(key, 0, HEAD_BYTES)
-        if not is_sealed(written):
+        if not has_seal_head(written):
             return FileFormat.PLAIN
         if parse_key_id(written) not in self._ring.by_id:
             return FileFormat.FOREIGN
         return FileFormat.BOUND if SealHead(written, b"", key).is_bound else FileFormat.UNBOUND
 
-    def reseal(self, key: str, *, accept_unbound: bool = False) -> bool:
+    def reseal_file(self, key: str, *, accept_unbound: bool = False) -> bool:
         """Seal a file with the first key in the current format.
 
         Returns false if it is already sealed with this key and format. If the file is rewritten concurrently, the new
@@ -273,37 +273,39 @@ class SealedBlobs:
         `BlobKeyError` if no key can decrypt it, and `BlobChangedError` if it was changed or is rejected.
         """
         # guard: reseal-refuses-unbound
-        readable = self.with_unbound_accepted() if accept_unbound else self
+        readable = self.create_permissive_view() if accept_unbound else self
         before = readable._reload_head(key)
         is_first = before is not None and before.key_id == self._ring.sealing_key[0]
-        if before is not None and is_first and (before.is_bound or not self._policy.should_bind()):
+        if before is not None and is_first and (before.is_bound or not self._policy.should_bind_new_files()):
             return False
-        with readable.local_file(key) as path, path.open("rb") as file:
+        with readable.provide_local_file(key) as path, path.open("rb") as file:
             now = readable._reload_head(key)
             if (now and now.written) != (before and before.written):
                 return False
             self.put_file(key, file)
         return True
 
-    def with_unbound_accepted(self) -> "SealedBlobs":
+    def create_permissive_view(self) -> "SealedBlobs":
         """Return a view of this store that also reads unbound files."""
         return SealedBlobs(self.inner, self._ring, InMemorySealRecord())
 
     def reseal_marker(self) -> None:
         """Seal the marker with the first key. Call this after all files are resealed, before removing other keys."""
-        self.inner.put(SEALED_MARKER, self._seal_content(SEALED_MARKER, _MARKER, bound=self._policy.should_bind()))
+        self.inner.put(
+            SEALED_MARKER, self._seal_content(SEALED_MARKER, _MARKER, is_bound=self._policy.should_bind_new_files())
+        )
 
-    def _write_in_format(self, put: Callable[[bool], None]) -> None:
+    def _write_in_recorded_format(self, write: Callable[[bool], None]) -> None:
         """Write files in the recorded format, and write them again if the record changed in the meantime.
 
         Resealing starts after the change and covers the files written before it. Writing a second time covers files
         written during the change, so that no file stays unbound.
         """
-        bound = self._policy.should_bind()
-        put(bound)
+        bound = self._policy.should_bind_new_files()
+        write(bound)
         # guard: file-bound-while-resealing
-        if not bound and self._policy.should_bind():
-            put(True)
+        if not bound and self._policy.should_bind_new_files():
+            write(True)
 
     def _read_frames(self, key: str, head: SealHead, start: int, length: int | None) -> bytes:
         end = head.size if length is None else min(head.size, start + length)
@@ -313,7 +315,7 @@ class SealedBlobs:
         first, last = start // FRAME_BYTES, (end - 1) // FRAME_BYTES
         at = HEAD_BYTES + first * SEALED_FRAME_BYTES
         sealed = self.inner.read(key, at, (last - first + 1) * SEALED_FRAME_BYTES)
-        opened = self._open_frames(key, head, sealed, first)
+        opened = self._decrypt_frames(key, head, sealed, first)
         found = opened[start - first * FRAME_BYTES : end - first * FRAME_BYTES]
         # guard: truncated-sealed-file
         if len(found) != end - start:  # The last frames are missing.
@@ -326,16 +328,19 @@ class SealedBlobs:
         The size in the head can be trusted only if the first frame can be decrypted with the head.
         """
         if head.is_bound:
-            self._open_frames(key, head, self.inner.read(key, HEAD_BYTES, SEALED_FRAME_BYTES), 0)
+            self._decrypt_frames(key, head, self.inner.read(key, HEAD_BYTES, SEALED_FRAME_BYTES), 0)
 
-    def _open_frames(self, key: str, head: SealHead, sealed: bytes, first: int) -> bytes:
-        """Decrypt frames, of which the first is number `first`. Raises `BlobChangedError` if a frame was changed."""
+    def _decrypt_frames(self, key: str, head: SealHead, sealed_frames: bytes, first_frame: int) -> bytes:
+        """Decrypt frames, of which the first is number `first_frame`.
+
+        Raises `BlobChangedError` if a frame was changed.
+        """
         pieces = []
         # Always decrypt at least one frame, because an empty file in the bound format has one frame without content.
-        for number, at in enumerate(range(0, max(1, len(sealed)), SEALED_FRAME_BYTES), start=first):
+        for number, at in enumerate(range(0, max(1, len(sealed_frames)), SEALED_FRAME_BYTES), start=first_frame):
             expected = min(FRAME_BYTES, head.size - number * FRAME_BYTES)
             try:
-                frame = head.open(number, sealed[at : at + SEALED_FRAME_BYTES])
+                frame = head.decrypt_frame(number, sealed_frames[at : at + SEALED_FRAME_BYTES])
             except InvalidTag as error:
                 raise _build_changed_error(key) from error
             if len(frame) != expected:
@@ -343,11 +348,11 @@ class SealedBlobs:
             pieces.append(frame)
         return b"".join(pieces)
 
-    def _seal_content(self, key: str, content: bytes, *, bound: bool) -> bytes:
-        return SealingFile(BytesIO(content), self._build_head(key, len(content), bound=bound)).read()
+    def _seal_content(self, key: str, content: bytes, *, is_bound: bool) -> bytes:
+        return SealingFile(BytesIO(content), self._build_head(key, len(content), is_bound=is_bound)).read()
 
-    def _build_head(self, key: str, size: int, *, bound: bool) -> SealHead:
-        return SealHead.create(self._ring.sealing_key, size, get_bound_name(key), bound=bound)
+    def _build_head(self, key: str, size: int, *, is_bound: bool) -> SealHead:
+        return SealHead.create(self._ring.sealing_key, size, get_bound_name(key), is_bound=is_bound)
 
     def _find_head(self, key: str) -> SealHead | None:
         """Return the head of a sealed file, or None for a plain file.
@@ -359,7 +364,7 @@ class SealedBlobs:
             return None
         head = self._find_cached_head(key)
         # guard: unbound-files-refused
-        if (head is None or not head.is_bound) and self._policy.should_refuse_unbound():
+        if (head is None or not head.is_bound) and self._policy.should_reject_unbound_files():
             found = FileFormat.PLAIN if head is None else FileFormat.UNBOUND
             raise BlobChangedError(
                 f"{key} in {self.location} is {found}, but every file must be encrypted and bound to its name."
@@ -386,19 +391,19 @@ class SealedBlobs:
         self._evict_head(key)
         return self._find_head(key)
 
-    def _parse_head(self, key: str, written: bytes) -> SealHead | None:
-        written = written[:HEAD_BYTES]
-        if not is_sealed(written):
+    def _parse_head(self, key: str, head_bytes: bytes) -> SealHead | None:
+        head_bytes = head_bytes[:HEAD_BYTES]
+        if not has_seal_head(head_bytes):
             return None
-        if len(written) != HEAD_BYTES:
+        if len(head_bytes) != HEAD_BYTES:
             raise _build_changed_error(key)
-        identifier = parse_key_id(written)
+        identifier = parse_key_id(head_bytes)
         found = self._ring.by_id.get(identifier)
         if found is None:
             raise BlobKeyError(
                 f"{key} in {self.location} was sealed with key {identifier.hex()}, which is not in LEADLINE_BLOB_KEYS."
             )
-        return SealHead(written, found, get_bound_name(key))
+        return SealHead(head_bytes, found, get_bound_name(key))
 
     def _evict_head(self, key: str) -> None:
         with self._lock:

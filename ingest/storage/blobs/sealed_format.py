@@ -34,9 +34,9 @@ SEALED_FRAME_BYTES = FRAME_BYTES + _TAG_BYTES
 _QUARANTINE_PREFIX = re.compile(r"quarantine/\d{4}-\d\d-\d\d/")
 
 
-def is_sealed(written: bytes) -> bool:
+def has_seal_head(content: bytes) -> bool:
     """Return whether these are the first bytes of a sealed file, in either format."""
-    return written.startswith(_MAGICS)
+    return content.startswith(_MAGICS)
 
 
 def get_bound_name(key: str) -> str:
@@ -53,9 +53,9 @@ class SealHead:
     name: str
 
     @classmethod
-    def create(cls, key: tuple[bytes, bytes], size: int, name: str, *, bound: bool) -> "SealHead":
+    def create(cls, key: tuple[bytes, bytes], size: int, name: str, *, is_bound: bool) -> "SealHead":
         """Create the head of a new file of `size` bytes. `key` consists of the sealing key's id and the key itself."""
-        magic = MAGIC if bound else UNBOUND_MAGIC
+        magic = MAGIC if is_bound else UNBOUND_MAGIC
         return cls(magic + key[0] + os.urandom(_SALT) + size.to_bytes(_SIZE, "big"), key[1], name)
 
     @property
@@ -84,27 +84,27 @@ class SealHead:
         info = self.written + self.name.encode() if self.is_bound else self.written
         return AESGCM(HKDF(SHA256(), 32, salt=salt, info=info).derive(self.key))
 
-    def seal(self, number: int, frame: bytes) -> bytes:
-        return self.cipher.encrypt(number.to_bytes(12, "big"), frame, None)
+    def seal_frame(self, frame_number: int, frame: bytes) -> bytes:
+        return self.cipher.encrypt(frame_number.to_bytes(12, "big"), frame, None)
 
-    def open(self, number: int, frame: bytes) -> bytes:
+    def decrypt_frame(self, frame_number: int, frame: bytes) -> bytes:
         """Decrypt a frame. Raises `InvalidTag` if the frame was changed."""
-        return self.cipher.decrypt(number.to_bytes(12, "big"), frame, None)
+        return self.cipher.decrypt(frame_number.to_bytes(12, "big"), frame, None)
 
 
-def parse_key_id(written: bytes) -> bytes:
+def parse_key_id(head: bytes) -> bytes:
     """Return the key id in the head of a sealed file."""
-    return written[len(MAGIC) : len(MAGIC) + ID_BYTES]
+    return head[len(MAGIC) : len(MAGIC) + ID_BYTES]
 
 
-class _Readable(Protocol):
+class _ReadableFile(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
 class SealingFile(RawIOBase):
     """A readable file with the sealed form of another file, whose size must be known."""
 
-    def __init__(self, file: _Readable, head: SealHead) -> None:
+    def __init__(self, file: _ReadableFile, head: SealHead) -> None:
         self._file = file
         self._head = head
         self._ready = head.written
@@ -137,4 +137,4 @@ class SealingFile(RawIOBase):
             raise ValueError("The file was truncated while it was being sealed.")
         self._left -= wanted
         self._number += 1
-        return self._head.seal(self._number - 1, frame)
+        return self._head.seal_frame(self._number - 1, frame)

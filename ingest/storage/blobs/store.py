@@ -156,7 +156,7 @@ class BlobStore(Blobs, Protocol):
     @property
     def location(self) -> str: ...
 
-    def receive(self, *, max_bytes: int) -> AbstractContextManager[IncomingUpload]:
+    def receive_upload(self, *, max_bytes: int) -> AbstractContextManager[IncomingUpload]:
         """Open a file for an incoming upload.
 
         The file is deleted at the end of the block unless the upload was committed.
@@ -180,11 +180,11 @@ class BlobStore(Blobs, Protocol):
     def commit_upload(self, incoming: IncomingUpload, key: str) -> None:
         """Store a finished upload durably under a key. Call this inside the block, after `IncomingUpload.finish`."""
 
-    def copy(self, source: str, key: str) -> None:
-        """Copy the content of `source` to `key`. Raises `KeyError` if `source` does not exist."""
+    def copy(self, source_key: str, key: str) -> None:
+        """Copy the content of `source_key` to `key`. Raises `KeyError` if `source_key` does not exist."""
 
-    def move(self, source: str, key: str) -> bool:
-        """Move the content of `source` to `key`. Return false if `source` does not exist."""
+    def move(self, source_key: str, key: str) -> bool:
+        """Move the content of `source_key` to `key`. Return false if `source_key` does not exist."""
 
     def put_if_absent(self, key: str, content: bytes) -> bytes:
         """Store the content unless the key exists. Return the content that the key has afterwards."""
@@ -204,7 +204,7 @@ class BlobStore(Blobs, Protocol):
         The path may not exist.
         """
 
-    def local_file(self, key: str) -> AbstractContextManager[Path]:
+    def provide_local_file(self, key: str) -> AbstractContextManager[Path]:
         """Provide the content as a local file, for code that needs a path. The path is valid until the block ends.
 
         Raises `KeyError` if the key does not exist.
@@ -219,13 +219,13 @@ class BlobStore(Blobs, Protocol):
     def get_age_seconds(self, key: str) -> float:
         """Return how many seconds ago a key was written, or 0.0 if it does not exist."""
 
-    def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
+    def discard_unfinished_uploads(self, *, min_age_seconds: float = 0.0) -> int:
         """Delete the files of uploads whose process was killed, and return the number of deleted files."""
 
     def require_free_space(self, size: int = 0) -> None:
         """Raise `StorageFullError` if storing `size` bytes would use space that is reserved."""
 
-    def has_space_to_work(self) -> bool:
+    def has_processing_space(self) -> bool:
         """Return whether at least a quarter of the reserve is free, which is enough to process accepted documents."""
 
 
@@ -246,42 +246,42 @@ class SpoolFolder:
                 f"The disk is almost full: {free:,} bytes are free, and {self._min_free_bytes:,} are reserved."
             )
 
-    def has_space_to_work(self) -> bool:
+    def has_processing_space(self) -> bool:
         """Return whether at least a quarter of the reserve is free, which is enough to process accepted documents."""
         return shutil.disk_usage(self.local_folder).free >= self._min_free_bytes // 4
 
     @contextmanager
-    def receive(self, *, max_bytes: int) -> Iterator[IncomingUpload]:
+    def receive_upload(self, *, max_bytes: int) -> Iterator[IncomingUpload]:
         """Open a file for an incoming upload.
 
         The file is deleted at the end of the block unless the upload was committed.
         """
         self.require_free_space()
-        path = self.build_new_path()
+        path = self.build_spool_path()
         try:
             with translate_disk_errors(), path.open("x+b") as file:
                 yield IncomingUpload(path, max_bytes, file)
         finally:
             path.unlink(missing_ok=True)
 
-    def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
+    def discard_unfinished_uploads(self, *, min_age_seconds: float = 0.0) -> int:
         """Delete the files of uploads whose process was killed, and return the number of deleted files.
 
         While uploads may be in progress, pass an age that no upload in progress reaches.
         """
-        left = [path for path in self._incoming.iterdir() if _get_age_seconds(path) >= older_than_seconds]
+        left = [path for path in self._incoming.iterdir() if _get_file_age_seconds(path) >= min_age_seconds]
         for path in left:
             path.unlink(missing_ok=True)
         return len(left)
 
-    def build_new_path(self) -> Path:
+    def build_spool_path(self) -> Path:
         """Return a path for a new file in transit."""
         return self._incoming / secrets.token_hex(16)
 
     @contextmanager
-    def spooled_file(self, blocks: Iterator[bytes]) -> Iterator[Path]:
+    def provide_spooled_file(self, blocks: Iterator[bytes]) -> Iterator[Path]:
         """Write blocks to a temporary file, which is deleted when the context ends."""
-        path = self.build_new_path()
+        path = self.build_spool_path()
         try:
             with translate_disk_errors(), path.open("xb") as file:
                 file.writelines(blocks)
@@ -310,7 +310,7 @@ class DirectoryBlobs(SpoolFolder):
         return self.resolve_path(key)
 
     @contextmanager
-    def local_file(self, key: str) -> Iterator[Path]:
+    def provide_local_file(self, key: str) -> Iterator[Path]:
         path = self.resolve_path(key)
         if not path.exists():
             raise KeyError(key)
@@ -340,21 +340,21 @@ class DirectoryBlobs(SpoolFolder):
 
     def commit_upload(self, incoming: IncomingUpload, key: str) -> None:
         """Store a finished upload durably under a key. Call this inside the block, after `IncomingUpload.finish`."""
-        self._rename(incoming.path, key)
+        self._rename_to_key(incoming.path, key)
         incoming.kept = True
 
-    def copy(self, source: str, key: str) -> None:
-        """Copy the content of `source` to `key`, using a hard link if the file system supports it.
+    def copy(self, source_key: str, key: str) -> None:
+        """Copy the content of `source_key` to `key`, using a hard link if the file system supports it.
 
-        Raises `KeyError` if `source` does not exist.
+        Raises `KeyError` if `source_key` does not exist.
         """
         path = self._incoming / secrets.token_hex(16)
         try:
             with translate_disk_errors():
-                _link_or_copy(self.resolve_path(source), path)
-            self._rename(path, key)
+                _link_or_copy_file(self.resolve_path(source_key), path)
+            self._rename_to_key(path, key)
         except FileNotFoundError as error:
-            raise KeyError(source) from error
+            raise KeyError(source_key) from error
         finally:
             path.unlink(missing_ok=True)
 
@@ -368,7 +368,7 @@ class DirectoryBlobs(SpoolFolder):
                 shutil.copyfileobj(file, target)
                 target.flush()
                 os.fsync(target.fileno())
-            self._rename(path, key)
+            self._rename_to_key(path, key)
         finally:
             path.unlink(missing_ok=True)
 
@@ -388,7 +388,7 @@ class DirectoryBlobs(SpoolFolder):
             raise KeyError(key) from error
         try:
             wanted = os.fstat(descriptor).st_size - start if length is None else length
-            return _read_fully(descriptor, start, wanted)
+            return _read_byte_range(descriptor, start, wanted)
         finally:
             os.close(descriptor)
 
@@ -403,11 +403,11 @@ class DirectoryBlobs(SpoolFolder):
         # guard: blob-folder-kept
         return size
 
-    def move(self, source: str, key: str) -> bool:
+    def move(self, source_key: str, key: str) -> bool:
         target = self.resolve_path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.resolve_path(source).rename(target)
+            self.resolve_path(source_key).rename(target)
         except FileNotFoundError:
             return False
         fsync_path(target.parent)
@@ -450,9 +450,9 @@ class DirectoryBlobs(SpoolFolder):
 
     def get_age_seconds(self, key: str) -> float:
         """Return how many seconds ago a key was written, or 0.0 if it does not exist."""
-        return _get_age_seconds(self.resolve_path(key))
+        return _get_file_age_seconds(self.resolve_path(key))
 
-    def _rename(self, path: Path, key: str) -> None:
+    def _rename_to_key(self, path: Path, key: str) -> None:
         target = self.resolve_path(key)
         with translate_disk_errors():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -495,7 +495,7 @@ def translate_disk_errors() -> Iterator[None]:
         raise
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
+def _link_or_copy_file(source: Path, target: Path) -> None:
     """Create a hard link to a file, or copy it if the file system does not support hard links.
 
     Links are safe because stored files are never changed in place.
@@ -513,19 +513,19 @@ def _link_or_copy(source: Path, target: Path) -> None:
             os.fsync(copied.fileno())
 
 
-def _read_fully(descriptor: int, start: int, wanted: int) -> bytes:
+def _read_byte_range(descriptor: int, start: int, length: int) -> bytes:
     """Read a complete range, with several calls if necessary.
 
     A single `pread` may return fewer bytes than requested, for example on a network file system.
     """
     pieces: list[bytes] = []
-    while wanted > 0 and (piece := os.pread(descriptor, wanted, start)):
+    while length > 0 and (piece := os.pread(descriptor, length, start)):
         pieces.append(piece)
-        start, wanted = start + len(piece), wanted - len(piece)
+        start, length = start + len(piece), length - len(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _get_age_seconds(path: Path) -> float:
+def _get_file_age_seconds(path: Path) -> float:
     """Return how many seconds ago a file was written, or 0.0 if it does not exist."""
     try:
         return max(0.0, time.time() - path.stat().st_mtime)

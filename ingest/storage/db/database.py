@@ -60,7 +60,7 @@ from ingest.storage.errors import (
     LeadlineError,
     StorageFullError,
     StorageReadOnlyError,
-    ValueRefusedError,
+    ValueRejectedError,
 )
 
 BUSY_SECONDS = 30
@@ -98,7 +98,7 @@ def open_database(url: str, *, pool_size: int = 10) -> Engine:
     """
     engine = _build_engine(url, pool_size)
     try:
-        migrate(engine)
+        migrate_schema(engine)
     except LeadlineError:
         engine.dispose()
         raise
@@ -109,7 +109,7 @@ def build_sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def migrate(engine: Engine) -> None:
+def migrate_schema(engine: Engine) -> None:
     """Create the tables of a new catalog, or apply missing migrations.
 
     If several processes do this concurrently, each migration is applied only once.
@@ -148,17 +148,17 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def ping(engine: Engine) -> None:
+def check_database(engine: Engine) -> None:
     """Run a query. Raises `CatalogUnavailableError` or another catalog error if the database does not respond."""
     with read_transaction(engine) as connection:
         connection.execute(select(literal(1)))
 
 
 @contextmanager
-def write_transaction(engine: Engine, *, changes_search_of: Collection[str] = ()) -> Iterator[Connection]:
+def write_transaction(engine: Engine, *, changed_tenant_ids: Collection[str] = ()) -> Iterator[Connection]:
     """Open a transaction that is committed at the end of the block.
 
-    `changes_search_of` lists the tenants whose search results may change with the commit. On SQLite the transaction
+    `changed_tenant_ids` lists the tenants whose search results may change with the commit. On SQLite the transaction
     takes the write lock at its start, so that the rows it reads do not change before it commits. Raises
     `CatalogUnavailableError` if the database does not respond, and `StorageFullError` if the disk is full.
     """
@@ -168,7 +168,7 @@ def write_transaction(engine: Engine, *, changes_search_of: Collection[str] = ()
         with connection.begin():
             last = connection.info[_LAST] = []
             yield connection
-            bump_corpus_versions(connection, changes_search_of)
+            bump_corpus_versions(connection, changed_tenant_ids)
             for statement in last:
                 statement(connection)
 
@@ -207,10 +207,10 @@ def _get_write_lock(engine: Engine) -> AbstractContextManager[object]:
     return turn or nullcontext()
 
 
-def iter_slices(ids: Sequence[_Each]) -> Iterator[Sequence[_Each]]:
+def iter_slices(items: Sequence[_Each]) -> Iterator[Sequence[_Each]]:
     """Yield slices of ids or rows that are small enough for one statement on both databases."""
-    for at in range(0, len(ids), _SLICE_SIZE):
-        yield ids[at : at + _SLICE_SIZE]
+    for at in range(0, len(items), _SLICE_SIZE):
+        yield items[at : at + _SLICE_SIZE]
 
 
 def build_upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -218,7 +218,7 @@ def build_upsert(connection: Connection, table: Table) -> postgresql.Insert | sq
     return (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(table)
 
 
-def insert_if_absent(connection: Connection, table: Table, **values: Any) -> bool:  # noqa: ANN401 - columns of the table
+def insert_row_if_absent(connection: Connection, table: Table, **values: Any) -> bool:  # noqa: ANN401 - columns of the table
     """Insert a row and return true, or return false if its key already exists.
 
     The key may also have been inserted by a concurrent transaction.
@@ -246,7 +246,7 @@ def format_json(value: object) -> str:
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
 
 
-def build_clock(connection: Connection) -> ColumnElement[float]:
+def build_clock_expression(connection: Connection) -> ColumnElement[float]:
     """Build an expression for the clock that leases and retry delays use, in seconds since the epoch.
 
     On PostgreSQL this is the server's clock at the start of the statement. Machine clocks differ: with its own clock, a
@@ -259,7 +259,7 @@ def build_clock(connection: Connection) -> ColumnElement[float]:
 
 def read_clock(connection: Connection) -> float:
     """Read the clock defined by `build_clock`."""
-    return connection.execute(select(build_clock(connection))).scalar_one()
+    return connection.execute(select(build_clock_expression(connection))).scalar_one()
 
 
 def lock_tenant(connection: Connection, tenant_id: str) -> None:
@@ -267,14 +267,14 @@ def lock_tenant(connection: Connection, tenant_id: str) -> None:
     connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id).with_for_update(key_share=True))
 
 
-def lock_derived_content(connection: Connection, tenant_id: str, *, alone: bool = False) -> None:
+def lock_derived_content(connection: Connection, tenant_id: str, *, exclusive: bool = False) -> None:
     """Lock the content derived from a tenant's documents until the commit.
 
-    If `alone` is true, the lock is exclusive. Otherwise it is shared with other transactions that add derived content.
-    This lock must be taken before any other lock.
+    If `exclusive` is true, the lock is exclusive. Otherwise it is shared with other transactions that add derived
+    content. This lock must be taken before any other lock.
     """
     if connection.dialect.name == "postgresql":
-        name = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+        name = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
         connection.execute(
             text(f"SELECT {name}(:kind, hashtext(:tenant))"), {"kind": _DERIVED_LOCK, "tenant": tenant_id}
         )
@@ -343,7 +343,7 @@ class FrequentQuery:
             self._text, self._names = str(compiled), compiled.positiontup or []
             self._row: Any = namedtuple("_row", columns.keys(), rename=True)  # type: ignore[misc]
             self._readers = [each.type.dialect_impl(dialect).result_processor(dialect, None) for each in columns]
-            event.listen(engine, "engine_disposed", lambda _: self._close())
+            event.listen(engine, "engine_disposed", lambda _: self._close_connections())
 
     def load_value(self, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401 - of the statement's type
         """Return the first value of the first row, or None if there is no row.
@@ -364,18 +364,18 @@ class FrequentQuery:
         with self._lock:
             try:
                 if self._connection is None:
-                    self._connection = self._open()
+                    self._connection = self._open_connection()
                 # Fetch all rows, because an unfinished statement would keep reading an old snapshot of the catalog.
                 rows = self._connection.execute(self._text, [parameters[name] for name in self._names]).fetchall()
             except sqlite3.DatabaseError as error:
                 raise translate_sqlite_error(error) or error from error
         return [self._row(*map(_convert_value, self._readers, row)) for row in rows]
 
-    def _open(self) -> sqlite3.Connection:
+    def _open_connection(self) -> sqlite3.Connection:
         database = self._engine.url.database or ""
         return sqlite3.connect(database, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False)
 
-    def _close(self) -> None:
+    def _close_connections(self) -> None:
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
@@ -465,7 +465,7 @@ def _translate_errors(engine: Engine) -> Iterator[None]:
     except PoolTimeoutError as error:
         raise CatalogUnavailableError("All connections to the catalog's database are busy.") from error
     except DataError as error:
-        raise ValueRefusedError("The catalog's database does not accept a value in this request.") from error
+        raise ValueRejectedError("The catalog's database does not accept a value in this request.") from error
     except (OperationalError, InterfaceError) as error:
         raise (
             translate_sqlite_error(error.orig) or error

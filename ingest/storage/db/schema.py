@@ -933,7 +933,7 @@ index_states = Table(
 )
 
 # The replicas of each generation's index on the nodes of a vector server; see
-# `ingest.storage.generations.records.CopiesState`.
+# `ingest.storage.generations.records.ReplicaStatus`.
 index_copies = Table(
     "index_copies",
     metadata,

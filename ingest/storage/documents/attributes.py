@@ -40,7 +40,7 @@ def build_metadata_conditions(
 def _build_conditions(tenant_id: str, condition: Condition, by_document: bool) -> Iterator[ColumnElement[bool]]:
     column = document_attributes.c
 
-    def match_values(values: Select[tuple[str]]) -> ColumnElement[bool]:
+    def build_subquery_condition(values: Select[tuple[str]]) -> ColumnElement[bool]:
         return (
             values.where(column.document_id == documents.c.id).exists() if by_document else documents.c.id.in_(values)
         )
@@ -49,13 +49,13 @@ def _build_conditions(tenant_id: str, condition: Condition, by_document: bool) -
     if not by_document:  # for one document, a condition on the tenant would make SQLite scan all values of the tenant
         values = values.where(column.tenant_id == tenant_id)
     if condition.none_of:
-        yield ~match_values(values.where(column.value_key.in_(condition.none_of)))
+        yield ~build_subquery_condition(values.where(column.value_key.in_(condition.none_of)))
     if condition.one_of is not None or condition.bounds:
         found = values if condition.one_of is None else values.where(column.value_key.in_(condition.one_of))
         for comparison, bound, is_instant in condition.bounds:
             compared = column.instant if is_instant else column.number
             found = found.where(_COMPARE[comparison](compared, bound))
-        yield match_values(found)
+        yield build_subquery_condition(found)
 
 
 def store_attributes(

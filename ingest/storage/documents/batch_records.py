@@ -64,11 +64,11 @@ class BatchTally:
     work: float = 0.0
 
     @property
-    def unfinished(self) -> int:
+    def unfinished_count(self) -> int:
         return sum(count for state, count in self.documents.items() if state in IN_PROGRESS)
 
     @property
-    def unsearchable(self) -> int:
+    def unsearchable_count(self) -> int:
         """The number of documents in progress that searches do not find yet."""
         return sum(count for state, count in self.documents.items() if state in _BEFORE_SEARCHABLE)
 
@@ -91,14 +91,14 @@ class BatchProgress:
             return BatchState.CANCELLED
         if self.batch.closed_at is None and not self._is_full:
             return BatchState.OPEN
-        return BatchState.PROCESSING if self.tally.unfinished else BatchState.COMPLETED
+        return BatchState.PROCESSING if self.tally.unfinished_count else BatchState.COMPLETED
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         return self.state in (BatchState.COMPLETED, BatchState.CANCELLED)
 
     @property
-    def total(self) -> int:
+    def total_count(self) -> int:
         """The number of received files or, while the batch is open, the number of expected files if that is larger."""
         batch = self.batch
         expected = (batch.expected or 0) + batch.entries
@@ -107,14 +107,14 @@ class BatchProgress:
     @property
     def fraction(self) -> float:
         """The completed fraction of the batch, from 0 to 1. Every file has the same weight."""
-        if self.ended:
+        if self.has_ended:
             return 1.0
-        return round((self.tally.work + self.batch.refused) / self.total, 4) if self.total else 0.0
+        return round((self.tally.work + self.batch.refused) / self.total_count, 4) if self.total_count else 0.0
 
     @property
-    def finished(self) -> int:
+    def finished_count(self) -> int:
         """The number of files that need no more work because they are ready, failed, rejected or withdrawn."""
-        return self.batch.received - self.tally.unfinished
+        return self.batch.received - self.tally.unfinished_count
 
     @property
     def _is_full(self) -> bool:

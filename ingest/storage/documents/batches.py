@@ -54,7 +54,7 @@ class Batches:
         tenant_id: str,
         *,
         name: str = "",
-        expected: int | None = None,
+        expected_files: int | None = None,
         idempotency_key: str | None = None,
         collection: str | None = None,
         owner: str | None = None,
@@ -70,7 +70,7 @@ class Batches:
             if idempotency_key is not None:
                 known = select(batches).where(of_tenant, batches.c.idempotency_key == idempotency_key)
                 if (row := connection.execute(known).first()) is not None:
-                    return _require_same_request(_build_batch(row), name, expected), False
+                    return _require_same_request(_build_batch(row), name, expected_files), False
             last = connection.execute(select(func.max(batches.c.sequence)).where(of_tenant)).scalar()
             identifier = str(uuid.uuid4())
             connection.execute(
@@ -80,7 +80,7 @@ class Batches:
                     tenant_id=tenant_id,
                     name=name,
                     idempotency_key=idempotency_key,
-                    expected=expected,
+                    expected=expected_files,
                     collection=collection,
                     owner=owner,
                     received=0,
@@ -92,16 +92,16 @@ class Batches:
             )
             return load_batch(connection, tenant_id, identifier), True
 
-    def require_open(self, tenant_id: str, identifier: str) -> None:
+    def require_open_batch(self, tenant_id: str, identifier: str) -> None:
         """Raise `BatchStateError` if the batch accepts no more files, and `BatchNotFoundError` if it does not exist."""
         with read_transaction(self._engine) as connection:
-            require_open(load_batch(connection, tenant_id, identifier))
+            require_open_batch(load_batch(connection, tenant_id, identifier))
 
     def load_progress(self, tenant_id: str, identifier: str, owner: str | None = None) -> BatchProgress:
         """Count a batch's documents by state. Raises `BatchNotFoundError` if there is no such batch."""
         with read_transaction(self._engine) as connection:
             batch = load_batch(connection, tenant_id, identifier, owner)
-            return _load_progress(connection, tenant_id, [batch])[0]
+            return _load_batch_progress(connection, tenant_id, [batch])[0]
 
     def list_latest(
         self, tenant_id: str, *, before: int | None = None, limit: int = 20, owner: str | None = None
@@ -113,7 +113,7 @@ class Batches:
             query = query.where(batches.c.sequence < before)
         with read_transaction(self._engine) as connection:
             rows = connection.execute(query.order_by(batches.c.sequence.desc()).limit(limit)).all()
-            return _load_progress(connection, tenant_id, [_build_batch(row) for row in rows])
+            return _load_batch_progress(connection, tenant_id, [_build_batch(row) for row in rows])
 
     def close(self, tenant_id: str, identifier: str, owner: str | None = None) -> BatchProgress:
         """Stop accepting files into a batch. Closing it again changes nothing.
@@ -139,23 +139,23 @@ class Batches:
         with write_transaction(self._engine) as connection:
             batch = lock_batch(connection, tenant_id, identifier, owner)
             if batch.cancelled_at is None:
-                if _load_progress(connection, tenant_id, [batch])[0].ended:
+                if _load_batch_progress(connection, tenant_id, [batch])[0].has_ended:
                     raise BatchStateError(
                         "The batch is already completed and cannot be cancelled.",
                         hint="Delete the unwanted documents instead.",
                     )
                 _close_batch(connection, identifier, cancelled_at=time.time())
-                cancelled = _cancel_unfinished(connection, identifier, readers)
+                cancelled = _cancel_unfinished_versions(connection, identifier, readers)
                 delete_orphaned_entries(connection, tenant_id, cancelled)
                 record_action(connection, Action.BATCH_CANCELLED, f"batch:{identifier}", tenant_id=tenant_id)
                 bump_corpus_versions(connection, [tenant_id])
         self._announce(tenant_id, None)
         return self.load_progress(tenant_id, identifier)
 
-    def record_refused_file(self, tenant_id: str, identifier: str, name: str, failure: Failure) -> None:
+    def record_rejected_file(self, tenant_id: str, identifier: str, name: str, failure: Failure) -> None:
         """Record a rejected file of a batch. Raises `BatchNotFoundError` if there is no such batch."""
         with write_transaction(self._engine) as connection:
-            _add_refused_file(connection, lock_batch(connection, tenant_id, identifier), name, failure)
+            _add_rejected_file(connection, lock_batch(connection, tenant_id, identifier), name, failure)
         self._announce(tenant_id, None)
 
     def list_failures(
@@ -221,20 +221,20 @@ def lock_batch(connection: Connection, tenant_id: str, identifier: str, owner: s
     return load_batch(connection, tenant_id, identifier, owner, lock=True)
 
 
-def require_open(batch: Batch) -> None:
+def require_open_batch(batch: Batch) -> None:
     """Raise `BatchStateError` if the batch accepts no more files."""
     if batch.closed_at is not None:
         ended = "cancelled" if batch.cancelled_at is not None else "closed"
         raise BatchStateError(f"The batch {batch.id!r} is {ended} and accepts no more files.")
 
 
-def add_accepted_file(connection: Connection, batch: Batch, name: str, accepted: AcceptedUpload) -> None:
+def add_accepted_file(connection: Connection, batch: Batch, name: str, upload: AcceptedUpload) -> None:
     """Add an accepted file to a locked batch.
 
     A file that is sent again, for example after a lost response, is added only once. By then it may belong to another
     version.
     """
-    document = accepted.document
+    document = upload.document
     again = connection.execute(
         update(batch_entries)
         .where(
@@ -251,7 +251,7 @@ def add_accepted_file(connection: Connection, batch: Batch, name: str, accepted:
             name=name,
             document_id=document.id,
             version_id=document.version.id,
-            duplicate=not accepted.created,
+            duplicate=not upload.created,
         )
 
 
@@ -262,13 +262,13 @@ def lock_batches(connection: Connection, version_ids: Collection[str]) -> None:
     connection.execute(query.with_for_update(key_share=True)).all()
 
 
-def add_entries(connection: Connection, container: str, made: Sequence[tuple[str, str, str]]) -> None:
+def add_entries(connection: Connection, container_version_id: str, entry_rows: Sequence[tuple[str, str, str]]) -> None:
     """Add a container's entries to the batches of the container's version, which must be locked.
 
     Each entry is a document name, a document id and a version id. A closed batch accepts entries too, because they came
     with a file that was already in the batch.
     """
-    made_for = batch_entries.c.version_id == container, batch_entries.c.duplicate.is_(False)
+    made_for = batch_entries.c.version_id == container_version_id, batch_entries.c.duplicate.is_(False)
     query = select(batches).where(batches.c.id.in_(select(batch_entries.c.batch_id).where(*made_for)))
     for batch in map(_build_batch, connection.execute(query).all()):
         rows = [
@@ -280,7 +280,7 @@ def add_entries(connection: Connection, container: str, made: Sequence[tuple[str
                 "version_id": version,
                 "duplicate": False,
             }
-            for number, (name, document, version) in enumerate(made, start=batch.received + 1)
+            for number, (name, document, version) in enumerate(entry_rows, start=batch.received + 1)
         ]
         for some in iter_slices(rows):
             connection.execute(insert(batch_entries), list(some))
@@ -289,8 +289,8 @@ def add_entries(connection: Connection, container: str, made: Sequence[tuple[str
         connection.execute(counted.values(received=received, entries=entries))
 
 
-def _require_same_request(batch: Batch, name: str, expected: int | None) -> Batch:
-    if (batch.name, batch.expected) != (name, expected):
+def _require_same_request(batch: Batch, name: str, expected_files: int | None) -> Batch:
+    if (batch.name, batch.expected) != (name, expected_files):
         raise BatchStateError(
             "The Idempotency-Key was already used for a different batch.", hint="Use a new key for each new batch."
         )
@@ -303,19 +303,21 @@ def _close_batch(connection: Connection, identifier: str, *, cancelled_at: float
     connection.execute(update(batches).where(of_batch).values(closed_at=closed_at, cancelled_at=cancelled_at))
 
 
-def _load_progress(connection: Connection, tenant_id: str, some: Sequence[Batch]) -> list[BatchProgress]:
-    counted = _count_by_state(connection, [batch.id for batch in some])
-    found = [BatchProgress(batch, counted[batch.id]) for batch in some]
-    in_progress = any(not progress.ended for progress in found)
+def _load_batch_progress(
+    connection: Connection, tenant_id: str, loaded_batches: Sequence[Batch]
+) -> list[BatchProgress]:
+    counted = _count_files_by_state(connection, [batch.id for batch in loaded_batches])
+    found = [BatchProgress(batch, counted[batch.id]) for batch in loaded_batches]
+    in_progress = any(not progress.has_ended for progress in found)
     queues = load_tenant_queues(connection, tenant_id) if in_progress else {}
-    return [_with_estimate(progress, queues) for progress in found]
+    return [_add_estimate(progress, queues) for progress in found]
 
 
-def _with_estimate(progress: BatchProgress, queues: Mapping[JobKind, TenantQueue]) -> BatchProgress:
-    if progress.ended:
+def _add_estimate(progress: BatchProgress, queues: Mapping[JobKind, TenantQueue]) -> BatchProgress:
+    if progress.has_ended:
         return replace(progress, seconds_left=0.0 if progress.state is BatchState.COMPLETED else None)
-    missing = progress.total - progress.batch.received
-    unsearchable, unfinished = progress.tally.unsearchable + missing, progress.tally.unfinished + missing
+    missing = progress.total_count - progress.batch.received
+    unsearchable, unfinished = progress.tally.unsearchable_count + missing, progress.tally.unfinished_count + missing
     return replace(
         progress,
         seconds_left=estimate_batch_seconds(unsearchable, unfinished, queues),
@@ -323,7 +325,7 @@ def _with_estimate(progress: BatchProgress, queues: Mapping[JobKind, TenantQueue
     )
 
 
-def _add_refused_file(connection: Connection, batch: Batch, name: str, failure: Failure) -> None:
+def _add_rejected_file(connection: Connection, batch: Batch, name: str, failure: Failure) -> None:
     """Add a rejected file to a locked batch. If the same file is sent again, it is added only once."""
     known = (
         batch_entries.c.document_id.is_(None),
@@ -344,7 +346,7 @@ def _add_refused_file(connection: Connection, batch: Batch, name: str, failure: 
     )
 
 
-def _count_by_state(connection: Connection, identifiers: Sequence[str]) -> dict[str, BatchTally]:
+def _count_files_by_state(connection: Connection, identifiers: Sequence[str]) -> dict[str, BatchTally]:
     """Count the accepted files of each batch by the states of their versions, in one query."""
     query = (
         select(
@@ -365,7 +367,7 @@ def _count_by_state(connection: Connection, identifiers: Sequence[str]) -> dict[
     return {identifier: _build_tally(rows) for identifier, rows in found.items()}
 
 
-def _cancel_unfinished(connection: Connection, identifier: str, readers: Readers) -> list[str]:
+def _cancel_unfinished_versions(connection: Connection, identifier: str, readers: Readers) -> list[str]:
     """Cancel the versions in progress of a locked, cancelled batch. Return the ids of their documents.
 
     A version is cancelled if it was created for a cancelled batch and all batches that contain it are cancelled.

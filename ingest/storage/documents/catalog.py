@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, null, select, update
 
-from ingest.storage.accounts.access import Readers, build_access_condition, list_closed_collections
+from ingest.storage.accounts.access import Readers, build_access_condition, list_hidden_collections
 from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
@@ -16,7 +16,7 @@ from ingest.storage.db.database import (
     CORPUS_VERSION,
     FrequentQuery,
     bump_corpus_versions,
-    insert_if_absent,
+    insert_row_if_absent,
     iter_slices,
     read_transaction,
     write_transaction,
@@ -26,7 +26,7 @@ from ingest.storage.digests import Digest
 from ingest.storage.documents import deletions
 from ingest.storage.documents.attributes import build_metadata_conditions
 from ingest.storage.documents.batch_records import Batch
-from ingest.storage.documents.batches import add_accepted_file, lock_batch, require_open
+from ingest.storage.documents.batches import add_accepted_file, lock_batch, require_open_batch
 from ingest.storage.documents.digests import delete_digests, record_digests, select_digested_versions
 from ingest.storage.documents.document_progress import load_document_progress
 from ingest.storage.documents.entries import count_nesting, delete_staged_entries, list_failed_entries, list_staged_keys
@@ -57,8 +57,8 @@ from ingest.storage.documents.rows import (
     load_version,
     parse_readers,
 )
-from ingest.storage.documents.versions import accept_document, cancel_latest, change_document, replace_document
-from ingest.storage.documents.works import build_in_use_condition
+from ingest.storage.documents.versions import accept_document, cancel_latest_version, change_document, replace_document
+from ingest.storage.documents.works import build_version_in_use_condition
 from ingest.storage.errors import VersionInUseError
 from ingest.storage.feed.feed import Announce, announce_to_nobody
 from ingest.storage.queue.records import Job
@@ -114,10 +114,10 @@ class Catalog:
 
     def ensure_tenant(self, tenant_id: str) -> None:
         with write_transaction(self._engine) as connection:
-            if insert_if_absent(connection, tenants, id=tenant_id, name=tenant_id, created_at=time.time()):
+            if insert_row_if_absent(connection, tenants, id=tenant_id, name=tenant_id, created_at=time.time()):
                 record_action(connection, Action.TENANT_CREATED, f"tenant:{tenant_id}", tenant_id=tenant_id)
 
-    def accept(self, arrival: Arrival) -> AcceptedUpload:
+    def accept_upload(self, arrival: Arrival) -> AcceptedUpload:
         """Record an upload and queue its ingest in one commit. The same bytes sent twice create only one document.
 
         If that document failed or was cancelled, the bytes become a new version of it. Raises `BatchNotFoundError` or
@@ -127,14 +127,14 @@ class Catalog:
         with write_transaction(self._engine) as connection:
             batch = _lock_open_batch(connection, arrival)
             accepted = accept_document(connection, arrival)
-            self._count_stored(connection, arrival, accepted)
+            self._count_stored_bytes(connection, arrival, accepted)
             if batch is not None:
                 add_accepted_file(connection, batch, arrival.name, accepted)
             _record_arrival(connection, Action.DOCUMENT_UPLOADED, arrival, accepted)
         self._announce(arrival.tenant_id, [accepted.document.id])
         return accepted
 
-    def replace(self, arrival: Arrival, identifier: str, if_match: Collection[str] | None) -> AcceptedUpload:
+    def replace_document(self, arrival: Arrival, identifier: str, if_match: Collection[str] | None) -> AcceptedUpload:
         """Record new content of a document in one commit. Searches find the old content until the new content is ready.
 
         The document's tag must be one of `if_match`; None allows any tag. If the document already has this content,
@@ -145,14 +145,14 @@ class Catalog:
         with self._search_transaction(arrival.tenant_id) as connection:
             batch = _lock_open_batch(connection, arrival)
             accepted = replace_document(connection, arrival, identifier, if_match)
-            self._count_stored(connection, arrival, accepted)
+            self._count_stored_bytes(connection, arrival, accepted)
             if batch is not None:
                 add_accepted_file(connection, batch, arrival.name, accepted)
             _record_arrival(connection, Action.DOCUMENT_REPLACED, arrival, accepted)
         self._announce(arrival.tenant_id, [identifier])
         return accepted
 
-    def change(
+    def change_document(
         self,
         tenant_id: str,
         identifier: str,
@@ -229,14 +229,14 @@ class Catalog:
     def list_documents(
         self,
         tenant_id: str,
-        wanted: DocumentFilter = EVERYTHING,
+        filters: DocumentFilter = EVERYTHING,
         *,
         after: int = 0,
         limit: int = 50,
         readers: Readers = None,
     ) -> list[Document]:
         """List documents in order of arrival, starting after sequence number `after`."""
-        page = self.listing.list_page(tenant_id, wanted, readers, after=ListingCursor(after), limit=limit)
+        page = self.listing.list_page(tenant_id, filters, readers, after=ListingCursor(after), limit=limit)
         return [document for document, _ in page]
 
     def list_versions(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> list[Version]:
@@ -341,7 +341,7 @@ class Catalog:
             count, characters, tokens = connection.execute(query).one()
         return count, int(characters), int(tokens)
 
-    def sum_by_state(
+    def compute_state_totals(
         self, tenant_id: str, collection: str | None = None, *, readers: Readers = None
     ) -> dict[VersionState, StateTotal]:
         """Count a tenant's live documents by state, and sum their chunks and tokens."""
@@ -365,7 +365,7 @@ class Catalog:
             # PostgreSQL returns sums of big integers as decimals.
             return {VersionState(row[0]): StateTotal(*map(int, row[1:])) for row in connection.execute(query).all()}
 
-    def delete(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> DeletedDocument:
+    def delete_document(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> DeletedDocument:
         """Delete a document and queue the removal of its content. Deleting it again returns the same receipt.
 
         After this commit, searches no longer show the document, because they check `find_visible` and
@@ -379,13 +379,15 @@ class Catalog:
         self._announce(tenant_id, [identifier])
         return deleted
 
-    def record_removal(self, version: Version, *, chunks: int, size: int, complete: bool) -> None:
+    def record_removal(self, version: Version, *, chunk_count: int, size_bytes: int, is_complete: bool) -> None:
         """Add removed content of a deleted version to the receipt.
 
-        `complete` means that all content has been removed.
+        `is_complete` means that all content has been removed.
         """
         with self._search_transaction(version.tenant_id) as connection:
-            deletions.record_removal(connection, version, chunks=chunks, size=size, complete=complete)
+            deletions.record_removal(
+                connection, version, chunk_count=chunk_count, size_bytes=size_bytes, is_complete=is_complete
+            )
 
     def load_deletion(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Deletion:
         """Load the receipt of a document's deletion. Raises `DocumentNotFoundError` if the document was not deleted."""
@@ -405,17 +407,17 @@ class Catalog:
         with read_transaction(self._engine) as connection:
             return list_staged_keys(connection, version_id)
 
-    def replace_digests(self, written: Mapping[Job, Mapping[str, Digest]]) -> None:
+    def replace_version_digests(self, job_digests: Mapping[Job, Mapping[str, Digest]]) -> None:
         """Record new digests for versions whose files were rewritten by a repeated ingest.
 
-        `written` maps each job to digests, keyed by file key. A version without recorded digests is skipped, because it
-        gets its digests when it becomes searchable.
+        `job_digests` maps each job to digests, keyed by file key. A version without recorded digests is skipped,
+        because it gets its digests when it becomes searchable.
         """
         with read_transaction(self._engine) as connection:
-            known = select_digested_versions(connection, [job.version_id for job in written])
+            known = select_digested_versions(connection, [job.version_id for job in job_digests])
         if known:
             with write_transaction(self._engine) as connection:
-                for job, digests in written.items():
+                for job, digests in job_digests.items():
                     if job.version_id in known:
                         record_digests(connection, job, digests)
 
@@ -429,14 +431,14 @@ class Catalog:
         with write_transaction(self._engine) as connection:
             delete_staged_entries(connection, version_id)
 
-    def cancel(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Document:
+    def cancel_latest_version(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Document:
         """Cancel a document's latest version. Uploading the same bytes again restarts it.
 
         The entries of a container that had no earlier version are deleted. Raises `DocumentNotFoundError` if there is
         no such document, and `DocumentStateError` if the version is not in progress.
         """
         with self._search_transaction(tenant_id) as connection:
-            cancelled = cancel_latest(connection, tenant_id, identifier, readers)
+            cancelled = cancel_latest_version(connection, tenant_id, identifier, readers)
             deletions.delete_orphaned_entries(connection, tenant_id, [identifier])
             record_action(connection, Action.DOCUMENT_CANCELLED, f"document:{identifier}", tenant_id=tenant_id)
         self._announce(tenant_id, [identifier])
@@ -458,7 +460,7 @@ class Catalog:
         with read_transaction(self._engine) as connection:
             return list(connection.execute(_HIDDEN_QUERY, {"tenant_id": tenant_id}).scalars())
 
-    def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
+    def find_visible_versions(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
         """Select the versions that are the active version of a live document, keyed by version id.
 
         The result does not depend on readers.
@@ -483,42 +485,42 @@ class Catalog:
         with read_transaction(self._engine) as connection:
             return connection.execute(select(documents.c.id).where(*closed).limit(1)).first() is not None
 
-    def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_hidden_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         """List the collections whose grants name none of these readers. Collections without grants are omitted."""
         with read_transaction(self._engine) as connection:
-            return list_closed_collections(connection, tenant_id, readers)
+            return list_hidden_collections(connection, tenant_id, readers)
 
-    def list_closed_documents(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_hidden_documents(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         """List the documents that these readers may not see."""
         closed = documents.c.tenant_id == tenant_id, ~build_access_condition(readers)
         with read_transaction(self._engine) as connection:
             return set(connection.execute(select(documents.c.id).where(*closed)).scalars())
 
-    def list_matching(
+    def list_matching_documents(
         self,
         tenant_id: str,
         conditions: Conditions,
         *,
-        among: Collection[str] = (),
+        document_ids: Collection[str] = (),
         limit: int | None = None,
     ) -> list[str]:
         """List the ids of up to `limit` searchable documents whose metadata meets the conditions.
 
-        If `among` is given, only these ids are considered, and the cost of the query does not grow with the number of
-        documents in the tenant.
+        If `document_ids` is given, only these ids are considered, and the cost of the query does not grow with the
+        number of documents in the tenant.
         """
         query = select(documents.c.id).where(
             documents.c.tenant_id == tenant_id,
             documents.c.active_version_id.is_not(None),
             documents.c.deleted_at.is_(None),
-            *build_metadata_conditions(tenant_id, conditions, by_document=bool(among)),
+            *build_metadata_conditions(tenant_id, conditions, by_document=bool(document_ids)),
         )
         with read_transaction(self._engine) as connection:
-            if not among:
+            if not document_ids:
                 return list(connection.execute(query.limit(limit)).scalars())
             return [
                 identifier
-                for some in iter_slices(list(among))
+                for some in iter_slices(list(document_ids))
                 for identifier in connection.execute(query.where(documents.c.id.in_(some))).scalars()
             ]
 
@@ -537,7 +539,7 @@ class Catalog:
         never becomes active again. Raises `VersionInUseError` if it was replaced but a run still reads it.
         """
         query = (
-            select(versions, build_in_use_condition().label("read_by_a_run"))
+            select(versions, build_version_in_use_condition().label("read_by_a_run"))
             .join(documents, documents.c.id == versions.c.document_id)
             .where(
                 versions.c.id == version_id,
@@ -572,14 +574,16 @@ class Catalog:
         with read_transaction(self._engine) as connection:
             return [build_version(row) for row in connection.execute(query).all()]
 
-    def _count_stored(self, connection: Connection, arrival: Arrival, accepted: AcceptedUpload) -> None:
+    def _count_stored_bytes(self, connection: Connection, arrival: Arrival, upload: AcceptedUpload) -> None:
         """Charge the content of an upload to the storage quotas before it is stored.
 
         Raises `StorageQuotaExceededError` if a quota is exceeded, which rolls back the transaction.
         """
-        if accepted.created:
+        if upload.created:
             account = Account(arrival.tenant_id, arrival.key_id)
-            self._quotas.add_stored(connection, account, documents=int(accepted.is_first), size=arrival.size_bytes)
+            self._quotas.add_stored_amounts(
+                connection, account, documents=int(upload.is_first), size=arrival.size_bytes
+            )
 
     @contextmanager
     def _search_transaction(self, tenant_id: str) -> Iterator[Connection]:
@@ -589,29 +593,29 @@ class Catalog:
             bump_corpus_versions(connection, [tenant_id])
 
 
-def _record_arrival(connection: Connection, action: Action, arrival: Arrival, accepted: AcceptedUpload) -> None:
-    if not accepted.created:
+def _record_arrival(connection: Connection, action: Action, arrival: Arrival, upload: AcceptedUpload) -> None:
+    if not upload.created:
         return
     record_action(
         connection,
         action,
-        f"document:{accepted.document.id}",
+        f"document:{upload.document.id}",
         tenant_id=arrival.tenant_id,
-        version=accepted.document.version.id,
+        version=upload.document.version.id,
         collection=arrival.collection,
         size_bytes=arrival.size_bytes,
         batch=arrival.batch_id,
     )
 
 
-def _describe_reader_change(before: Document, after: Document) -> dict[str, Any]:
+def _describe_reader_change(old_document: Document, new_document: Document) -> dict[str, Any]:
     """Return a document's readers before and after a change, for the audit log.
 
     The result is empty if the readers did not change.
     """
-    if before.readers == after.readers:
+    if old_document.readers == new_document.readers:
         return {}
-    old, new = (None if each.readers is None else sorted(each.readers) for each in (before, after))
+    old, new = (None if each.readers is None else sorted(each.readers) for each in (old_document, new_document))
     return {"readers": {"before": old, "after": new}}
 
 
@@ -623,5 +627,5 @@ def _lock_open_batch(connection: Connection, arrival: Arrival) -> Batch | None:
     if arrival.batch_id is None:
         return None
     batch = lock_batch(connection, arrival.tenant_id, arrival.batch_id)
-    require_open(batch)
+    require_open_batch(batch)
     return batch

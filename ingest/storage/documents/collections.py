@@ -13,7 +13,7 @@ from ingest.storage.accounts.access import (
     build_access_condition,
     build_listing_condition,
     build_owner_condition,
-    list_closed_collections,
+    list_hidden_collections,
 )
 from ingest.storage.accounts.grants import has_collection
 from ingest.storage.accounts.records import Role, validate_subject
@@ -57,9 +57,11 @@ class Collections:
         self._announce = announce
 
     def create(
-        self, tenant_id: str, name: str, settings: CollectionSettings, *, private_to: str | None = None
+        self, tenant_id: str, name: str, settings: CollectionSettings, *, private_subject: str | None = None
     ) -> Collection:
-        """Create an empty collection. If `private_to` is given, only this subject may use the collection, as its admin.
+        """Create an empty collection.
+
+        If `private_subject` is given, only this subject may use the collection, as its admin.
 
         Raises `NameTakenError` if the name is in use.
         """
@@ -70,17 +72,17 @@ class Collections:
             now = time.time()
             row = {"tenant_id": tenant_id, "name": name, "revision": 0, "created_at": now, **_build_columns(settings)}
             connection.execute(insert(collections).values(row))
-            if private_to is not None:
-                _insert_grant(connection, tenant_id, name, validate_subject(private_to), now)
+            if private_subject is not None:
+                _insert_grant(connection, tenant_id, name, validate_subject(private_subject), now)
             record_action(connection, Action.COLLECTION_CREATED, f"collection:{name}", tenant_id=tenant_id)
-            if private_to is not None:
+            if private_subject is not None:
                 bump_corpus_versions(connection, [tenant_id])
             return _load_collection(connection, tenant_id, name, None)
 
     def load_collection(self, tenant_id: str, name: str, *, readers: Readers = None) -> Collection:
         """Load a collection. Raises `CollectionNotFoundError` if it does not exist or these readers may not see it."""
         with read_transaction(self._engine) as connection:
-            _require_open(connection, tenant_id, name, readers)
+            _require_open_collection(connection, tenant_id, name, readers)
             return _load_collection(connection, tenant_id, name, readers)
 
     def require_collections(self, tenant_id: str, names: Names[str], *, readers: Readers = None) -> None:
@@ -88,7 +90,7 @@ class Collections:
         query = select(collections.c.name).where(collections.c.tenant_id == tenant_id, collections.c.name.in_(names))
         with read_transaction(self._engine) as connection:
             # guard: closed-collections
-            found = set(connection.execute(query).scalars()) - list_closed_collections(connection, tenant_id, readers)
+            found = set(connection.execute(query).scalars()) - list_hidden_collections(connection, tenant_id, readers)
         for name in names:
             if name not in found:
                 raise CollectionNotFoundError(f"Collection {name!r} not found.")
@@ -115,12 +117,12 @@ class Collections:
         """
         query = select(collections).where(collections.c.tenant_id == tenant_id)
         with read_transaction(self._engine) as connection:
-            if closed := list_closed_collections(connection, tenant_id, readers):
+            if closed := list_hidden_collections(connection, tenant_id, readers):
                 query = query.where(collections.c.name.not_in(closed))
-            query = _order_listing(connection, query, tenant_id, order, after, before)
+            query = _apply_listing_order(connection, query, tenant_id, order, after, before)
             rows = connection.execute(query.limit(limit)).all()
             found = [_build_collection(row) for row in rows]
-            return _count_documents(connection, tenant_id, found[::-1] if before is not None else found, readers)
+            return _add_document_counts(connection, tenant_id, found[::-1] if before is not None else found, readers)
 
     def change(
         self, tenant_id: str, name: str, settings: CollectionSettings, if_match: Names[str] | None
@@ -152,7 +154,7 @@ class Collections:
         while left:
             with write_transaction(self._engine) as connection:
                 lock_tenant(connection, tenant_id)
-                left = self._delete_some(connection, tenant_id, name, readers, receipt, owner)
+                left = self._delete_next_documents(connection, tenant_id, name, readers, receipt, owner)
                 bump_corpus_versions(connection, [tenant_id])
             self._announce(tenant_id, None)
         return self.load_deletion(tenant_id, name)
@@ -186,14 +188,14 @@ class Collections:
             amounts = {each: int(counted._mapping[each]) for each in ("documents", *_SUMS)}
             return CollectionDeletion(row.id, name, row.deleted_at, **amounts, collected=collected)
 
-    def _delete_some(
+    def _delete_next_documents(
         self, connection: Connection, tenant_id: str, name: str, readers: Readers, receipt: str, owner: str
     ) -> bool:
         """Delete the next documents of a collection, and return whether more remain.
 
         The collection itself is deleted together with its last documents.
         """
-        _require_open(connection, tenant_id, name, readers)
+        _require_open_collection(connection, tenant_id, name, readers)
         _load_collection(connection, tenant_id, name, None)  # raises `CollectionNotFoundError` if there is none
         live = documents.c.tenant_id == tenant_id, documents.c.collection == name, documents.c.deleted_at.is_(None)
         # guard: delete-collection-seeing-all
@@ -222,12 +224,12 @@ class Collections:
         return False
 
 
-def _require_open(connection: Connection, tenant_id: str, name: str, readers: Readers) -> None:
-    if name in list_closed_collections(connection, tenant_id, readers):
+def _require_open_collection(connection: Connection, tenant_id: str, name: str, readers: Readers) -> None:
+    if name in list_hidden_collections(connection, tenant_id, readers):
         raise CollectionNotFoundError(f"Collection {name!r} not found.")
 
 
-def _order_listing(
+def _apply_listing_order(
     connection: Connection, query: Select[Any], tenant_id: str, order: str, after: str | None, before: str | None
 ) -> Select[Any]:
     """Order a listing and restrict it to the collections after and before the given names.
@@ -256,14 +258,14 @@ def _load_collection(connection: Connection, tenant_id: str, name: str, readers:
     row = connection.execute(select(collections).where(*here)).first()
     if row is None:
         raise CollectionNotFoundError(f"Collection {name!r} not found.")
-    return _count_documents(connection, tenant_id, [_build_collection(row)], readers)[0]
+    return _add_document_counts(connection, tenant_id, [_build_collection(row)], readers)[0]
 
 
-def _count_documents(
-    connection: Connection, tenant_id: str, found: list[Collection], readers: Readers
+def _add_document_counts(
+    connection: Connection, tenant_id: str, loaded_collections: list[Collection], readers: Readers
 ) -> list[Collection]:
     """Return the collections with their document counts by state, sizes and grant counts."""
-    names = [each.name for each in found]
+    names = [each.name for each in loaded_collections]
     of = document_listing.c
     sums = select(of.collection, of.state, func.count().label("documents"), func.sum(of.size_bytes).label("bytes"))
     mine = of.tenant_id == tenant_id, of.collection.in_(names), build_listing_condition(tenant_id, readers)
@@ -281,7 +283,7 @@ def _count_documents(
     grants = {row[0]: row[1] for row in connection.execute(granted).all()}
     return [
         replace(each, states=states[each.name], size_bytes=sizes[each.name], grants=grants.get(each.name, 0))
-        for each in found
+        for each in loaded_collections
     ]
 
 

@@ -15,11 +15,11 @@ from ingest.storage.documents.listing import refresh_listing
 from ingest.storage.documents.records import Deletion, Version, VersionState, derive_deletion_id
 from ingest.storage.documents.rows import DeletedDocument, build_version, list_nested_documents, load_document
 from ingest.storage.documents.versions import withdraw_versions
-from ingest.storage.documents.works import mark_gone
+from ingest.storage.documents.works import mark_versions_gone
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.queue.records import JobKind
-from ingest.storage.quotas.rows import subtract_stored
-from ingest.storage.webhooks.outbox import publish
+from ingest.storage.quotas.rows import subtract_stored_amounts
+from ingest.storage.webhooks.outbox import publish_event
 from ingest.storage.webhooks.records import EventType
 
 # The process that deletes a document removes its content immediately. The job that removes any remaining content starts
@@ -83,13 +83,15 @@ def delete_documents(
         )
 
 
-def delete_entries(connection: Connection, tenant_id: str, container: str, identifiers: Collection[str]) -> None:
+def delete_entries(connection: Connection, tenant_id: str, container_id: str, identifiers: Collection[str]) -> None:
     """Delete locked entries of a container, including their own entries. Workers remove their content."""
     ids = list(dict.fromkeys([*identifiers, *list_nested_documents(connection, identifiers)]))
     if ids:
         lock_jobs(connection, ids)
         _erase_documents(connection, tenant_id, dict.fromkeys(ids, 0))
-        record_action(connection, Action.ENTRIES_DELETED, f"document:{container}", tenant_id=tenant_id, documents=ids)
+        record_action(
+            connection, Action.ENTRIES_DELETED, f"document:{container_id}", tenant_id=tenant_id, documents=ids
+        )
 
 
 def delete_orphaned_entries(connection: Connection, tenant_id: str, identifiers: Sequence[str]) -> None:
@@ -106,19 +108,19 @@ def delete_orphaned_entries(connection: Connection, tenant_id: str, identifiers:
 def _erase_documents(
     connection: Connection,
     tenant_id: str,
-    entries: Mapping[str, int],
+    entry_counts: Mapping[str, int],
     *,
     wait_seconds: float = 0.0,
     collection_deletion: str | None = None,
 ) -> tuple[tuple[Version, ...], frozenset[str], list[str]]:
     """Erase documents that are locked together with their jobs.
 
-    `entries` maps the id of each document to its number of entries, for the receipt. Returns the versions that have
-    content, the ids of versions that a worker may still be writing to, and the ids of all versions.
+    `entry_counts` maps the id of each document to its number of entries, for the receipt. Returns the versions that
+    have content, the ids of versions that a worker may still be writing to, and the ids of all versions.
     """
     leaving: list[Version] = []
     ids: list[str] = []
-    for some in iter_slices(list(entries)):
+    for some in iter_slices(list(entry_counts)):
         of_documents = versions.c.document_id.in_(some)
         rows = connection.execute(select(versions).where(of_documents).order_by(versions.c.id)).all()
         leaving += (build_version(row) for row in rows if row.hidden or row.state not in _COLLECTED_STATES)
@@ -144,7 +146,7 @@ def _erase_documents(
                     "document_id": identifier,
                     "tenant_id": tenant_id,
                     "versions": counts[identifier],
-                    "entries": entries[identifier],
+                    "entries": entry_counts[identifier],
                     "chunks_removed": 0,
                     "bytes_removed": 0,
                     "collection_deletion_id": collection_deletion,
@@ -153,11 +155,13 @@ def _erase_documents(
                 for identifier in some
             ],
         )
-        subtract_stored(connection, tenant_id, given)
+        subtract_stored_amounts(connection, tenant_id, given)
     worked_on = withdraw_versions(connection, leaving, VersionState.DELETED, wait_seconds=wait_seconds)
-    publish(connection, tenant_id, EventType.DOCUMENT_DELETED, [{"document": identifier} for identifier in entries])
-    mark_gone(connection, ids)
-    refresh_listing(connection, list(entries))
+    publish_event(
+        connection, tenant_id, EventType.DOCUMENT_DELETED, [{"document": identifier} for identifier in entry_counts]
+    )
+    mark_versions_gone(connection, ids)
+    refresh_listing(connection, list(entry_counts))
     return tuple(leaving), worked_on, ids
 
 
@@ -172,12 +176,14 @@ def load_deletion(connection: Connection, tenant_id: str, identifier: str, reade
     return found
 
 
-def record_removal(connection: Connection, version: Version, *, chunks: int, size: int, complete: bool) -> None:
+def record_removal(
+    connection: Connection, version: Version, *, chunk_count: int, size_bytes: int, is_complete: bool
+) -> None:
     """Add removed content of one version to the receipt.
 
-    `complete` means that all content has been removed.
+    `is_complete` means that all content has been removed.
     """
-    if complete:
+    if is_complete:
         ended = connection.execute(
             update(jobs)
             .where(jobs.c.kind == JobKind.COLLECT, jobs.c.version_id == version.id, jobs.c.state == "queued")
@@ -185,17 +191,17 @@ def record_removal(connection: Connection, version: Version, *, chunks: int, siz
         ).rowcount
         if ended:
             connection.execute(update(versions).where(versions.c.id == version.id).values(hidden=False))
-    add_removed_counts(connection, version.document_id, chunks=chunks, size=size)
+    add_removed_counts(connection, version.document_id, chunk_count=chunk_count, size_bytes=size_bytes)
 
 
-def add_removed_counts(connection: Connection, document: str, *, chunks: int, size: int) -> None:
+def add_removed_counts(connection: Connection, document_id: str, *, chunk_count: int, size_bytes: int) -> None:
     """Add removed chunks and bytes to the receipt of a document, if it has one."""
     connection.execute(
         update(deletions)
-        .where(deletions.c.document_id == document)
+        .where(deletions.c.document_id == document_id)
         .values(
-            chunks_removed=deletions.c.chunks_removed + chunks,
-            bytes_removed=deletions.c.bytes_removed + size,
+            chunks_removed=deletions.c.chunks_removed + chunk_count,
+            bytes_removed=deletions.c.bytes_removed + size_bytes,
         )
     )
 

@@ -8,7 +8,7 @@ import structlog
 from prometheus_client import Counter
 from sqlalchemy import Connection, Engine, Select, and_, delete, exists, func, insert, or_, select
 
-from ingest.storage.db.database import insert_if_absent, iter_slices, read_transaction, write_transaction
+from ingest.storage.db.database import insert_row_if_absent, iter_slices, read_transaction, write_transaction
 from ingest.storage.db.schema import content_digests, documents, jobs, versions
 from ingest.storage.digests import BLOCK_BYTES, Digest, parse_file_name, parse_version_id
 from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState
@@ -51,7 +51,7 @@ class ContentDigests:
         with read_transaction(self._engine) as connection:
             return load_digests(connection, version_ids)
 
-    def select_possible_holders(self, file: str, version_ids: Collection[str]) -> set[str]:
+    def select_candidate_versions(self, file_name: str, version_ids: Collection[str]) -> set[str]:
         """Select the versions that might have a file with this name.
 
         These are the versions with a digest for it, and those with no digests at all.
@@ -59,11 +59,11 @@ class ContentDigests:
         digested, having = set[str](), set[str]()
         with read_transaction(self._engine) as connection:
             for some in iter_slices(list(version_ids)):
-                query = _restrict_to_current(select(content_digests.c.version_id, content_digests.c.file)).where(
-                    content_digests.c.version_id.in_(some), content_digests.c.file.in_((file, _TEXT_FILE))
-                )
+                query = _restrict_to_current_digests(
+                    select(content_digests.c.version_id, content_digests.c.file)
+                ).where(content_digests.c.version_id.in_(some), content_digests.c.file.in_((file_name, _TEXT_FILE)))
                 for version, found in connection.execute(query):
-                    (having if found == file else digested).add(version)
+                    (having if found == file_name else digested).add(version)
         return set(version_ids) - (digested - having)
 
     def record_changed_file(self, key: str) -> str | None:
@@ -75,37 +75,37 @@ class ContentDigests:
         log.error("stored content does not match its digest", key=key, document=document)
         return document
 
-    def add_missing(self, lacking: UndigestedVersion, digests: Mapping[str, Digest]) -> bool:
+    def add_missing_digests(self, version: UndigestedVersion, digests: Mapping[str, Digest]) -> bool:
         """Record digests, keyed by file key, for a version that was returned by `list_undigested`.
 
         `list_undigested` must be called before the files are read. If the version was ingested again since then, its
         files may have changed; nothing is recorded, and false is returned.
         """
         with write_transaction(self._engine) as connection:
-            query = select(jobs.c.fence).where(_INGEST, jobs.c.version_id == lacking.version_id)
+            query = select(jobs.c.fence).where(_INGEST, jobs.c.version_id == version.version_id)
             # guard: digests-of-one-ingest
-            if (connection.execute(query).scalar() or 0) != lacking.fence:
+            if (connection.execute(query).scalar() or 0) != version.fence:
                 return False
-            outdated = content_digests.c.version_id == lacking.version_id, content_digests.c.fence != lacking.fence
+            outdated = content_digests.c.version_id == version.version_id, content_digests.c.fence != version.fence
             connection.execute(delete(content_digests).where(*outdated))
             for key, digest in digests.items():
-                insert_if_absent(
-                    connection, content_digests, **_build_row(lacking.version_id, lacking.fence, key, digest)
+                insert_row_if_absent(
+                    connection, content_digests, **_build_row(version.version_id, version.fence, key, digest)
                 )
             return True
 
-    def list_undigested(self, after: str, limit: int) -> list[UndigestedVersion]:
+    def list_undigested_versions(self, after: str, limit: int) -> list[UndigestedVersion]:
         """List versions that have stored text but no digests, sorted by id, starting after the id `after`."""
-        query = _restrict_to_undigested(select(versions.c.id, func.coalesce(jobs.c.fence, 0))).where(
+        query = _restrict_to_undigested_versions(select(versions.c.id, func.coalesce(jobs.c.fence, 0))).where(
             versions.c.id > after
         )
         with read_transaction(self._engine) as connection:
             return [UndigestedVersion(*row) for row in connection.execute(query.order_by(versions.c.id).limit(limit))]
 
-    def count_undigested(self) -> int:
+    def count_undigested_versions(self) -> int:
         """Count the versions that have stored text but no digests."""
         with read_transaction(self._engine) as connection:
-            return int(connection.execute(_restrict_to_undigested(select(func.count()))).scalar_one())
+            return int(connection.execute(_restrict_to_undigested_versions(select(func.count()))).scalar_one())
 
     def delete_digests(self, version_id: str) -> None:
         """Delete the digests of a version. Call this before removing the version's files."""
@@ -125,7 +125,7 @@ def load_digests(connection: Connection, version_ids: Collection[str]) -> Mappin
     """Load the digests of versions' files, keyed by version id and file name. Versions without digests are omitted."""
     found: dict[str, dict[str, Digest]] = {}
     for some in iter_slices(list(version_ids)):
-        query = _restrict_to_current(select(content_digests)).where(content_digests.c.version_id.in_(some))
+        query = _restrict_to_current_digests(select(content_digests)).where(content_digests.c.version_id.in_(some))
         for version, file, size, sha256, blocks, _ in connection.execute(query):
             # If a file has one block, the file's digest is also the digest of the block, so it is stored only once.
             of_blocks = bytes(blocks) or (bytes(sha256) if size else b"")
@@ -153,7 +153,7 @@ def delete_digests(connection: Connection, version_id: str) -> None:
     connection.execute(delete(content_digests).where(content_digests.c.version_id == version_id))
 
 
-def _restrict_to_current(query: Select[Any]) -> Select[Any]:
+def _restrict_to_current_digests(query: Select[Any]) -> Select[Any]:
     """Restrict a query to current digests.
 
     While a version is being ingested again, its digests are still current. If the last ingest job ended with a fencing
@@ -176,7 +176,7 @@ def _build_row(version_id: str, fence: int, key: str, digest: Digest) -> dict[st
     }
 
 
-def _restrict_to_undigested(query: Select[Any]) -> Select[Any]:
+def _restrict_to_undigested_versions(query: Select[Any]) -> Select[Any]:
     """Restrict a query of versions to those that have stored text but no digests."""
     has_text = versions.c.state.in_(SEARCHABLE_STATES) | (documents.c.active_version_id == versions.c.id)
     has_job = jobs.c.id.is_not(None)

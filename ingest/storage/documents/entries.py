@@ -36,7 +36,7 @@ from ingest.storage.documents.rows import (
     load_version,
 )
 from ingest.storage.documents.versions import build_version_row, replace_document
-from ingest.storage.queue.queue import queue_jobs
+from ingest.storage.queue.queue import enqueue_jobs
 from ingest.storage.queue.records import Job, JobKind, JobPriority, choose_ingest_lane
 from ingest.storage.quotas.records import Account, StorageQuotaExceededError
 from ingest.storage.quotas.store import QuotaRules
@@ -115,15 +115,15 @@ def adopt_entries(connection: Connection, job: Job, rules: QuotaRules, priority:
         return AdoptedEntries()
     rows = _pop_staged_entries(connection, version.id)
     staged = {row.path: _build_arrival(row, container, version, JobPriority(priority)) for row in rows}
-    known = _load_known_entries(connection, container.id)
+    known = _load_entry_documents(connection, container.id)
     gone = sorted(known[path].id for path in known.keys() - staged.keys())
     delete_entries(connection, job.tenant_id, container.id, gone)
     changed, unchanged = _replace_entries(connection, rules, known, staged)
-    new, refused = _select_within_quotas(
+    new, refused = _select_entries_within_quotas(
         connection, rules, {path: a for path, a in staged.items() if path not in known}
     )
     ids = _insert_documents(connection, container, new)
-    _record_refused(connection, version, {**unchanged, **refused})
+    _record_rejected_entries(connection, version, {**unchanged, **refused})
     if rows:
         record_action(
             connection,
@@ -138,24 +138,24 @@ def adopt_entries(connection: Connection, job: Job, rules: QuotaRules, priority:
     return AdoptedEntries((*(known[path].id for path in sorted(changed)), *ids), unused)
 
 
-def list_staged_keys(connection: Connection, version: str) -> list[str]:
+def list_staged_keys(connection: Connection, version_id: str) -> list[str]:
     """List the blob keys of a version's staged entries."""
-    query = select(staged_entries.c.blob_key).where(staged_entries.c.version_id == version)
+    query = select(staged_entries.c.blob_key).where(staged_entries.c.version_id == version_id)
     return list(connection.execute(query).scalars())
 
 
-def delete_staged_entries(connection: Connection, version: str) -> None:
+def delete_staged_entries(connection: Connection, version_id: str) -> None:
     """Delete the rows of a version's staged entries."""
-    connection.execute(delete(staged_entries).where(staged_entries.c.version_id == version))
+    connection.execute(delete(staged_entries).where(staged_entries.c.version_id == version_id))
 
 
-def list_failed_entries(connection: Connection, container: str, readers: Readers) -> tuple[Omission, ...]:
+def list_failed_entries(connection: Connection, container_id: str, readers: Readers) -> tuple[Omission, ...]:
     """List the failed entries of a container as omissions, except those that these readers may not see."""
     query = (
         select(documents.c.entry_path, versions.c.error_detail)
         .join(versions, versions.c.id == documents.c.latest_version_id)
         .where(
-            documents.c.container_id == container,
+            documents.c.container_id == container_id,
             documents.c.deleted_at.is_(None),
             documents.c.active_version_id.is_(None),
             versions.c.state == VersionState.FAILED,
@@ -185,8 +185,8 @@ def count_nesting(connection: Connection, identifier: str) -> tuple[int, int]:
     return depth, len(list_nested_documents(connection, [outermost])) - own
 
 
-def _pop_staged_entries(connection: Connection, version: str) -> Sequence[Row[tuple[object, ...]]]:
-    of_version = staged_entries.c.version_id == version
+def _pop_staged_entries(connection: Connection, version_id: str) -> Sequence[Row[tuple[object, ...]]]:
+    of_version = staged_entries.c.version_id == version_id
     rows = connection.execute(select(staged_entries).where(of_version).order_by(staged_entries.c.number)).all()
     connection.execute(delete(staged_entries).where(of_version))
     return rows
@@ -199,7 +199,7 @@ def _build_arrival(
     return Arrival(
         tenant_id=container.tenant_id,
         collection=container.collection,
-        name=_build_name(container.name, row.path),
+        name=_build_entry_name(container.name, row.path),
         media_type=row.media_type,
         content_sha256=row.content_sha256,
         size_bytes=row.size_bytes,
@@ -213,20 +213,23 @@ def _build_arrival(
     )
 
 
-def _build_name(container: str, path: str) -> str:
+def _build_entry_name(container_name: str, path: str) -> str:
     """Build a name such as `mail.eml/report.pdf`. If the name is too long, only the end of the path is used."""
-    name = f"{container}/{path}"
-    return name if len(name) <= _NAME_CHARS else f"{container[:200]}/…{path[-(_NAME_CHARS - 202) :]}"
+    name = f"{container_name}/{path}"
+    return name if len(name) <= _NAME_CHARS else f"{container_name[:200]}/…{path[-(_NAME_CHARS - 202) :]}"
 
 
-def _load_known_entries(connection: Connection, container: str) -> dict[str, Document]:
+def _load_entry_documents(connection: Connection, container_id: str) -> dict[str, Document]:
     """Return the documents of a container's entries, keyed by path."""
-    query = build_document_query().where(documents.c.container_id == container, documents.c.deleted_at.is_(None))
+    query = build_document_query().where(documents.c.container_id == container_id, documents.c.deleted_at.is_(None))
     return {str(each.entry_path): each for each in map(build_document, connection.execute(query).all())}
 
 
 def _replace_entries(
-    connection: Connection, rules: QuotaRules, known: Mapping[str, Document], arrivals: Mapping[str, Arrival]
+    connection: Connection,
+    rules: QuotaRules,
+    existing_documents: Mapping[str, Document],
+    arrivals: Mapping[str, Arrival],
 ) -> tuple[set[str], dict[str, str]]:
     """Replace the content of existing entries.
 
@@ -234,20 +237,20 @@ def _replace_entries(
     """
     changed: set[str] = set()
     refused: dict[str, str] = {}
-    for path in sorted(arrivals.keys() & known.keys()):
+    for path in sorted(arrivals.keys() & existing_documents.keys()):
         arrival = arrivals[path]
         try:
             with connection.begin_nested():
-                if replace_document(connection, arrival, known[path].id, None).created:
+                if replace_document(connection, arrival, existing_documents[path].id, None).created:
                     account = Account(arrival.tenant_id, arrival.key_id)
-                    rules.add_stored(connection, account, documents=0, size=arrival.size_bytes)
+                    rules.add_stored_amounts(connection, account, documents=0, size=arrival.size_bytes)
                     changed.add(path)
         except StorageQuotaExceededError as error:
             refused[path] = error.detail
     return changed, refused
 
 
-def _select_within_quotas(
+def _select_entries_within_quotas(
     connection: Connection, rules: QuotaRules, arrivals: Mapping[str, Arrival]
 ) -> tuple[dict[str, Arrival], dict[str, str]]:
     """Select the new entries that fit within the quotas, and count them as stored.
@@ -255,12 +258,12 @@ def _select_within_quotas(
     Returns the selected entries, and the reason for each entry that does not fit.
     """
     # guard: entry-quota
-    if _count_stored(connection, rules, list(arrivals.values())) is None:
+    if _count_stored_bytes(connection, rules, list(arrivals.values())) is None:
         return dict(arrivals), {}
     taken: dict[str, Arrival] = {}
     refused: dict[str, str] = {}
     for path, arrival in arrivals.items():
-        problem = _count_stored(connection, rules, [arrival])
+        problem = _count_stored_bytes(connection, rules, [arrival])
         if problem is None:
             taken[path] = arrival
         else:
@@ -268,7 +271,7 @@ def _select_within_quotas(
     return taken, refused
 
 
-def _count_stored(connection: Connection, rules: QuotaRules, arrivals: Sequence[Arrival]) -> str | None:
+def _count_stored_bytes(connection: Connection, rules: QuotaRules, arrivals: Sequence[Arrival]) -> str | None:
     """Count all of these entries as stored, or none if they exceed a quota.
 
     Returns the reason if none were counted.
@@ -279,7 +282,7 @@ def _count_stored(connection: Connection, rules: QuotaRules, arrivals: Sequence[
     size = sum(arrival.size_bytes for arrival in arrivals)
     try:
         with connection.begin_nested():
-            rules.add_stored(connection, account, documents=len(arrivals), size=size)
+            rules.add_stored_amounts(connection, account, documents=len(arrivals), size=size)
     except StorageQuotaExceededError as error:
         return error.detail
     return None
@@ -289,7 +292,10 @@ def _insert_documents(connection: Connection, container: Document, arrivals: Map
     """Create a document for each path, in order. The number of statements does not grow with the number of paths."""
     if not arrivals:
         return []
-    generation, last = _count_deleted(connection, container.id), _load_last_sequence(connection, container.tenant_id)
+    generation, last = (
+        _count_deleted_entries(connection, container.id),
+        _load_last_sequence(connection, container.tenant_id),
+    )
     ids = [derive_entry_id(container.id, path, generation) for path in arrivals]
     of_version = [
         (identifier, derive_version_id(identifier, arrival.content_sha256, arrival.fingerprint), arrival)
@@ -308,17 +314,17 @@ def _insert_documents(connection: Connection, container: Document, arrivals: Map
     store_attributes(connection, container.tenant_id, ids, first.attributes)
     queued = [(container.tenant_id, identifier, version) for identifier, version, _ in of_version]
     lanes = [choose_ingest_lane(arrival.size_bytes) for arrival in arrivals.values()]
-    queue_jobs(connection, JobKind.INGEST, queued, priority=first.priority, lanes=lanes)
+    enqueue_jobs(connection, JobKind.INGEST, queued, priority=first.priority, lanes=lanes)
     refresh_listing(connection, ids)
     add_entries(connection, container.version.id, [(arrival.name, d, v) for d, v, arrival in of_version])
     return ids
 
 
 def _build_document_row(
-    arrival: Arrival, identifier: str, version: str, container: str, path: str, sequence: int
+    arrival: Arrival, document_id: str, version_id: str, container_id: str, path: str, sequence: int
 ) -> dict[str, object]:
     return {
-        "id": identifier,
+        "id": document_id,
         "sequence": sequence,
         "tenant_id": arrival.tenant_id,
         "collection": arrival.collection,
@@ -329,8 +335,8 @@ def _build_document_row(
         "readers": None if arrival.readers is None else sorted(arrival.readers),
         "uploaded_by": arrival.uploaded_by,
         "content_sha256": arrival.content_sha256,
-        "latest_version_id": version,
-        "container_id": container,
+        "latest_version_id": version_id,
+        "container_id": container_id,
         "entry_path": path,
         "created_at": time.time(),
     }
@@ -341,24 +347,24 @@ def _load_last_sequence(connection: Connection, tenant_id: str) -> int:
     return connection.execute(query).scalar() or 0
 
 
-def _count_deleted(connection: Connection, container: str) -> int:
+def _count_deleted_entries(connection: Connection, container_id: str) -> int:
     """Count the container's deleted entries.
 
     New ids are derived from this count, so that no id is used twice.
     """
-    of_container = documents.c.container_id == container, documents.c.deleted_at.is_not(None)
+    of_container = documents.c.container_id == container_id, documents.c.deleted_at.is_not(None)
     return connection.execute(select(func.count()).select_from(documents).where(*of_container)).scalar_one()
 
 
-def _record_refused(connection: Connection, version: Version, refused: Mapping[str, str]) -> None:
-    if refused:
-        omitted = json.dumps(dump_omissions((*version.omissions, _build_omission(refused))))
+def _record_rejected_entries(connection: Connection, version: Version, reasons: Mapping[str, str]) -> None:
+    if reasons:
+        omitted = json.dumps(dump_omissions((*version.omissions, _build_omission(reasons))))
         connection.execute(update(versions).where(versions.c.id == version.id).values(omissions=omitted))
         refresh_listing(connection, [version.document_id])
 
 
-def _build_omission(problems: Mapping[str, str]) -> Omission:
+def _build_omission(reasons: Mapping[str, str]) -> Omission:
     """Build an omission from the paths and reasons of entries that did not become documents."""
-    named = [f"{path}: {problem}" for path, problem in list(problems.items())[:_MAX_NAMED_ENTRIES]]
-    more = [f"and {len(problems) - _MAX_NAMED_ENTRIES} more"] if len(problems) > _MAX_NAMED_ENTRIES else []
-    return Omission(OmissionKind.ENTRY, len(problems), "; ".join([*named, *more]))
+    named = [f"{path}: {problem}" for path, problem in list(reasons.items())[:_MAX_NAMED_ENTRIES]]
+    more = [f"and {len(reasons) - _MAX_NAMED_ENTRIES} more"] if len(reasons) > _MAX_NAMED_ENTRIES else []
+    return Omission(OmissionKind.ENTRY, len(reasons), "; ".join([*named, *more]))

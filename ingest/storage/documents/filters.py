@@ -76,7 +76,7 @@ class AttributeValue:
 def parse_conditions(filters: Mapping[str, Any]) -> Conditions:
     """Parse filters. Raises `FilterError` if a filter is invalid or there are too many filters or values."""
     found = _parse_conditions(filters, _MAX_DEPTH)
-    plain = list(_flatten(found))
+    plain = list(_flatten_conditions(found))
     if len(plain) > MAX_CONDITIONS:
         raise FilterError(f"Too many filters: {len(plain)}; the limit is {MAX_CONDITIONS}.")
     values = sum(len(each.one_of or ()) + len(each.none_of) for each in plain)
@@ -105,11 +105,11 @@ def _parse_conditions(filters: Mapping[str, Any], depth: int) -> Conditions:
     return tuple(found)
 
 
-def _flatten(found: Conditions) -> Iterator[Condition]:
-    for each in found:
+def _flatten_conditions(conditions: Conditions) -> Iterator[Condition]:
+    for each in conditions:
         if isinstance(each, AnyOf):
             for some in each.alternatives:
-                yield from _flatten(some)
+                yield from _flatten_conditions(some)
         else:
             yield each
 
@@ -154,23 +154,23 @@ def parse_instant(value: object) -> float | None:
         return None
 
 
-def _parse_condition(attribute: str, wanted: object) -> Condition:
-    if not isinstance(wanted, Mapping):
-        return Condition(attribute, one_of=_parse_keys(attribute, wanted))
-    unknown = wanted.keys() - {*_COMPARISONS, "not", "in"}
-    if unknown or not wanted:
+def _parse_condition(attribute: str, value: object) -> Condition:
+    if not isinstance(value, Mapping):
+        return Condition(attribute, one_of=_parse_keys(attribute, value))
+    unknown = value.keys() - {*_COMPARISONS, "not", "in"}
+    if unknown or not value:
         what = f"has no operator {', '.join(sorted(map(repr, unknown)))}" if unknown else "is empty"
         raise FilterError(f"The filter on {attribute!r} {what}.", hint=_CONDITION_HINT)
     return Condition(
         attribute,
-        one_of=_parse_keys(attribute, wanted["in"]) if "in" in wanted else None,
-        none_of=_parse_keys(attribute, wanted["not"]) if "not" in wanted else (),
-        bounds=tuple(_parse_bound(attribute, name, wanted[name]) for name in _COMPARISONS if name in wanted),
+        one_of=_parse_keys(attribute, value["in"]) if "in" in value else None,
+        none_of=_parse_keys(attribute, value["not"]) if "not" in value else (),
+        bounds=tuple(_parse_bound(attribute, name, value[name]) for name in _COMPARISONS if name in value),
     )
 
 
-def _parse_keys(attribute: str, wanted: object) -> tuple[str, ...]:
-    values = tuple(wanted) if isinstance(wanted, list | tuple) else (wanted,)
+def _parse_keys(attribute: str, filter_value: object) -> tuple[str, ...]:
+    values = tuple(filter_value) if isinstance(filter_value, list | tuple) else (filter_value,)
     if not values or len(values) > MAX_VALUES or not all(isinstance(value, str | int | float) for value in values):
         raise FilterError(
             f"The filter on {attribute!r} must have 1 to {MAX_VALUES:,} strings, numbers or booleans.",
@@ -179,14 +179,14 @@ def _parse_keys(attribute: str, wanted: object) -> tuple[str, ...]:
     return tuple(sorted(set(map(build_value_key, values))))
 
 
-def _parse_bound(attribute: str, comparison: str, wanted: object) -> tuple[str, float, bool]:
-    number = _convert_number(wanted)
+def _parse_bound(attribute: str, comparison: str, value: object) -> tuple[str, float, bool]:
+    number = _convert_number(value)
     if number is not None:
         return comparison, number, False
-    moment = parse_instant(wanted)
+    moment = parse_instant(value)
     if moment is None:
         raise FilterError(
-            f"The bound {str(wanted)[:100]!r} of the filter on {attribute!r} is neither a number nor a date.",
+            f"The bound {str(value)[:100]!r} of the filter on {attribute!r} is neither a number nor a date.",
             hint="Write dates as 2024-01-31 or 2024-01-31T12:00:00Z; a date without a time means midnight UTC.",
         )
     return comparison, moment, True

@@ -49,11 +49,11 @@ _COPIED_COLUMNS = (
 )
 
 
-def refresh_listing(connection: Connection, identifiers: Collection[str], *, states: bool = True) -> None:
+def refresh_listing(connection: Connection, identifiers: Collection[str], *, include_states: bool = True) -> None:
     """Update the listing rows of these documents, and delete the rows of deleted documents.
 
-    If `states` is false, the state in each row is not changed. Callers that change a document pass false, so that they
-    do not wait for a worker that is recording the document's progress.
+    If `include_states` is false, the state in each row is not changed. Callers that change a document pass false, so
+    that they do not wait for a worker that is recording the document's progress.
     """
     for some in iter_slices(sorted(set(identifiers))):
         gone = select(documents.c.tenant_id, documents.c.sequence).where(
@@ -61,8 +61,10 @@ def refresh_listing(connection: Connection, identifiers: Collection[str], *, sta
         )
         place = tuple_(document_listing.c.tenant_id, document_listing.c.sequence)
         connection.execute(delete(document_listing).where(place.in_(gone)))
-        _store_rows(
-            connection, connection.execute(build_listing_query().where(documents.c.id.in_(some))).all(), states=states
+        _store_listing_rows(
+            connection,
+            connection.execute(build_listing_query().where(documents.c.id.in_(some))).all(),
+            include_states=include_states,
         )
 
 
@@ -100,14 +102,14 @@ def build_listing_query() -> Select[Any]:
     )
 
 
-def build_listing_row(found: Row[Any]) -> dict[str, Any]:
+def build_listing_row(row: Row[Any]) -> dict[str, Any]:
     """Build a document's listing row from a row returned by `build_listing_query`."""
     return {
-        **{name: found._mapping[name] for name in _COPIED_COLUMNS},
-        "document_id": found.id,
-        "version_id": found.latest_version_id,
-        "sort_key": build_sort_key(found.title or found.name),
-        "searched": f"{fold_text(found.name)}\n{fold_text(found.title or '')}",
+        **{name: row._mapping[name] for name in _COPIED_COLUMNS},
+        "document_id": row.id,
+        "version_id": row.latest_version_id,
+        "sort_key": build_sort_key(row.title or row.name),
+        "searched": f"{fold_text(row.name)}\n{fold_text(row.title or '')}",
     }
 
 
@@ -126,15 +128,15 @@ def build_sort_key(text: str) -> str:
     return _DIGITS.sub(lambda digits: digits[0].zfill(_DIGITS_WIDTH), bare.strip())[:_SORTED_CHARS]
 
 
-def _store_rows(connection: Connection, found: Sequence[Row[Any]], *, states: bool) -> None:
-    if not found:
+def _store_listing_rows(connection: Connection, rows: Sequence[Row[Any]], *, include_states: bool) -> None:
+    if not rows:
         return
     new = build_upsert(connection, document_listing)
     keys = [column.name for column in document_listing.primary_key]
-    kept = set(keys) if states else {*keys, "state"}
+    kept = set(keys) if include_states else {*keys, "state"}
     changed = {column.name: new.excluded[column.name] for column in document_listing.c if column.name not in kept}
     again = new.on_conflict_do_update(index_elements=keys, set_=changed)
-    connection.execute(again, [build_listing_row(each) for each in found])
+    connection.execute(again, [build_listing_row(each) for each in rows])
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ LISTING_START = ListingCursor()
 
 
 @dataclass(frozen=True)
-class ListTotal:
+class ListingTotal:
     """The totals of a listing. `through` is the sequence number of the latest document in the listing."""
 
     documents: int
@@ -204,7 +206,7 @@ class DocumentListing:
     def list_page(
         self,
         tenant_id: str,
-        wanted: DocumentFilter,
+        filters: DocumentFilter,
         readers: Readers,
         *,
         order: ListOrder = ListOrder.OLDEST,
@@ -215,41 +217,45 @@ class DocumentListing:
 
         The page starts after a cursor or with the first document.
         """
-        value, falls = _get_sort_value(order)
-        shown = _build_query(tenant_id, wanted, readers, _row.document_id, _row.sequence, value.label("value"))
+        value, falls = _get_sort_column(order)
+        shown = _build_query(tenant_id, filters, readers, _row.document_id, _row.sequence, value.label("value"))
         if after.sequence:
-            shown = shown.where(_build_cursor_condition(after, value, order, falls=falls))
-        page = shown.order_by(*_build_order(_row.sequence, value, order, falls=falls)).limit(limit).subquery("page")
+            shown = shown.where(_build_cursor_condition(after, value, order, is_descending=falls))
+        page = (
+            shown.order_by(*_build_order(_row.sequence, value, order, is_descending=falls))
+            .limit(limit)
+            .subquery("page")
+        )
         query = build_document_query().add_columns(page.c.value.label("place"))
         query = query.join(page, page.c.document_id == documents.c.id)
-        query = query.order_by(*_build_order(page.c.sequence, page.c.value, order, falls=falls))
+        query = query.order_by(*_build_order(page.c.sequence, page.c.value, order, is_descending=falls))
         with read_transaction(self._engine) as connection:
             found = [(build_document(row), row.place) for row in connection.execute(query).all()]
         return [(document, ListingCursor(document.sequence, place)) for document, place in found]
 
-    def list_ids(
-        self, tenant_id: str, wanted: DocumentFilter, readers: Readers, *, after: int, through: int, limit: int
+    def list_sequences_and_ids(
+        self, tenant_id: str, filters: DocumentFilter, readers: Readers, *, after: int, last_sequence: int, limit: int
     ) -> Sequence[tuple[int, str]]:
-        """List the sequence numbers and ids of documents in order of arrival, after `after` and up to `through`."""
-        query = _build_query(tenant_id, wanted, readers, _row.sequence, _row.document_id)
+        """List the sequence numbers and ids of documents in order of arrival, between `after` and `last_sequence`."""
+        query = _build_query(tenant_id, filters, readers, _row.sequence, _row.document_id)
         # guard: bulk-stops-at-plan
-        query = query.where(_row.sequence > after, _row.sequence <= through).order_by(_row.sequence).limit(limit)
+        query = query.where(_row.sequence > after, _row.sequence <= last_sequence).order_by(_row.sequence).limit(limit)
         with read_transaction(self._engine) as connection:
             return [(row[0], row[1]) for row in connection.execute(query).all()]
 
-    def count(self, tenant_id: str, wanted: DocumentFilter, readers: Readers) -> int:
+    def count_documents(self, tenant_id: str, filters: DocumentFilter, readers: Readers) -> int:
         """Count the documents that match a filter."""
         with read_transaction(self._engine) as connection:
-            return int(connection.execute(_build_query(tenant_id, wanted, readers, func.count())).scalar_one())
+            return int(connection.execute(_build_query(tenant_id, filters, readers, func.count())).scalar_one())
 
-    def compute_total(self, tenant_id: str, wanted: DocumentFilter, readers: Readers) -> ListTotal:
+    def compute_listing_total(self, tenant_id: str, filters: DocumentFilter, readers: Readers) -> ListingTotal:
         """Compute the totals of the documents that match a filter."""
         sums = (func.coalesce(func.sum(column), 0) for column in (_row.size_bytes, versions.c.chunks))
         query = _build_query(
-            tenant_id, wanted, readers, func.count(), *sums, func.coalesce(func.max(_row.sequence), 0)
+            tenant_id, filters, readers, func.count(), *sums, func.coalesce(func.max(_row.sequence), 0)
         ).join_from(document_listing, versions, versions.c.id == _row.version_id)
         with read_transaction(self._engine) as connection:
-            return ListTotal(*map(int, connection.execute(query).one()))
+            return ListingTotal(*map(int, connection.execute(query).one()))
 
     def count_media_types(self, tenant_id: str, readers: Readers) -> dict[str, int]:
         """Count the documents of each media type."""
@@ -261,16 +267,16 @@ class DocumentListing:
 
 def _build_query(
     tenant_id: str,
-    wanted: DocumentFilter,
+    filters: DocumentFilter,
     readers: Readers,
     *columns: Any,  # noqa: ANN401 - of a select
 ) -> Select[Any]:
     # guard: listing-readers
     mine = _row.tenant_id == tenant_id, build_listing_condition(tenant_id, readers)
-    return select(*columns).select_from(document_listing).where(*mine, *_build_conditions(wanted))
+    return select(*columns).select_from(document_listing).where(*mine, *_build_conditions(filters))
 
 
-def _get_sort_value(order: ListOrder) -> tuple[ColumnElement[Any], bool]:
+def _get_sort_column(order: ListOrder) -> tuple[ColumnElement[Any], bool]:
     """Return the sort column of an order, and whether the order is descending."""
     values: dict[str, ColumnElement[Any]] = {"name": _row.sort_key, "size": _row.size_bytes, "state": _RANK}
     value = values.get(order.removeprefix("-"), _row.sequence)
@@ -278,41 +284,41 @@ def _get_sort_value(order: ListOrder) -> tuple[ColumnElement[Any], bool]:
 
 
 def _build_order(
-    sequence: ColumnElement[int], value: ColumnElement[Any], order: ListOrder, *, falls: bool
+    sequence: ColumnElement[int], value: ColumnElement[Any], order: ListOrder, *, is_descending: bool
 ) -> list[ColumnElement[Any]]:
     if order in _BY_ARRIVAL:
-        return [sequence.desc() if falls else sequence]
-    return [value.desc() if falls else value, sequence]
+        return [sequence.desc() if is_descending else sequence]
+    return [value.desc() if is_descending else value, sequence]
 
 
 def _build_cursor_condition(
-    after: ListingCursor, value: ColumnElement[Any], order: ListOrder, *, falls: bool
+    after: ListingCursor, value: ColumnElement[Any], order: ListOrder, *, is_descending: bool
 ) -> ColumnElement[bool]:
     if order in _BY_ARRIVAL:
-        return _row.sequence < after.sequence if falls else _row.sequence > after.sequence
-    further = value < after.value if falls else value > after.value
+        return _row.sequence < after.sequence if is_descending else _row.sequence > after.sequence
+    further = value < after.value if is_descending else value > after.value
     return or_(further, and_(value == after.value, _row.sequence > after.sequence))
 
 
-def _build_conditions(wanted: DocumentFilter) -> list[ColumnElement[bool]]:
+def _build_conditions(filters: DocumentFilter) -> list[ColumnElement[bool]]:
     """Build the conditions on `document_listing`."""
     found: list[ColumnElement[bool]] = []
-    if wanted.collection is not None:
-        found.append(_row.collection == wanted.collection)
-    if wanted.states:
-        found.append(_row.state.in_([state.value for state in wanted.states]))
-    if wanted.media_types:
-        found.append(_row.media_type.in_(list(wanted.media_types)))
-    if wanted.container is not None:
-        entries = select(documents.c.id).where(documents.c.container_id == wanted.container)
+    if filters.collection is not None:
+        found.append(_row.collection == filters.collection)
+    if filters.states:
+        found.append(_row.state.in_([state.value for state in filters.states]))
+    if filters.media_types:
+        found.append(_row.media_type.in_(list(filters.media_types)))
+    if filters.container is not None:
+        entries = select(documents.c.id).where(documents.c.container_id == filters.container)
         found.append(_row.document_id.in_(entries))
-    if wanted.batch is not None:
-        sent = select(batch_entries.c.document_id).where(batch_entries.c.batch_id == wanted.batch)
+    if filters.batch is not None:
+        sent = select(batch_entries.c.document_id).where(batch_entries.c.batch_id == filters.batch)
         found.append(_row.document_id.in_(sent))
-    if wanted.with_omissions:
+    if filters.with_omissions:
         found.append(_row.has_omissions)
-    if named := fold_text(wanted.named):
+    if named := fold_text(filters.named):
         found.append(_row.searched.contains(named, autoescape=True))
-    if wanted.identifiers:
-        found.append(_row.document_id.in_(list(wanted.identifiers)))
+    if filters.identifiers:
+        found.append(_row.document_id.in_(list(filters.identifiers)))
     return found

@@ -14,7 +14,7 @@ MAX_READERS = 200
 _SUBJECT_PATTERN = re.compile(r"(user|group):\S(?:[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{0,198}\S)?")
 
 
-def require_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
+def validate_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata if it is valid for a document. Raises `InputError` or `MetadataError` if it is not."""
     check_metadata(value)
     values = sum(len(member) if isinstance(member, list) else 1 for member in value.values())
@@ -26,7 +26,7 @@ def require_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
     return dict(value)
 
 
-def require_readers(subjects: Collection[str]) -> frozenset[str]:
+def validate_readers(subjects: Collection[str]) -> frozenset[str]:
     """Return the access list if it is valid. Raises `MetadataError` if it is not."""
     readers = frozenset(subjects)
     wrong = [subject for subject in sorted(readers) if not _SUBJECT_PATTERN.fullmatch(subject)]
@@ -42,15 +42,17 @@ def require_readers(subjects: Collection[str]) -> frozenset[str]:
     return readers
 
 
-def require_own_access(readers: frozenset[str] | None, own: frozenset[str] | None) -> None:
-    """Raise `MetadataError` unless `readers` includes a subject in `own`, the caller's subjects.
+def require_own_access(readers: frozenset[str] | None, own_subjects: frozenset[str] | None) -> None:
+    """Raise `MetadataError` unless `readers` includes a subject in `own_subjects`, the caller's subjects.
 
-    `own` is None for an admin, who needs no entry in the list.
+    `own_subjects` is None for an admin, who needs no entry in the list.
     """
-    if own is not None and readers is not None and readers.isdisjoint(own):
+    if own_subjects is not None and readers is not None and readers.isdisjoint(own_subjects):
         raise MetadataError(
             "You would lose access to the document with this list of readers.",
-            hint=f"Add one of {', '.join(sorted(own)[:5])}." if own else "Use the key of a user or an admin.",
+            hint=f"Add one of {', '.join(sorted(own_subjects)[:5])}."
+            if own_subjects
+            else "Use the key of a user or an admin.",
         )
 
 
@@ -61,4 +63,4 @@ def merge_metadata(document: Document, change: DocumentChange) -> dict[str, Any]
     size = len(json.dumps(kept, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     if size > MAX_METADATA_BYTES:
         raise MetadataError(f"The metadata would have {size:,} bytes; the limit is {MAX_METADATA_BYTES:,}.")
-    return require_metadata(kept)
+    return validate_metadata(kept)

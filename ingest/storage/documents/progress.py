@@ -48,23 +48,23 @@ class DocumentProgress:
 
 
 def compute_progress(
-    version: Version, turn: QueuePosition | None = None, queues: Mapping[JobKind, TenantQueue] | None = None
+    version: Version, queue_position: QueuePosition | None = None, queues: Mapping[JobKind, TenantQueue] | None = None
 ) -> DocumentProgress:
     """Compute the progress of a version.
 
-    If `turn` and `queues` are given, the result includes the queue position and the remaining time.
+    If `queue_position` and `queues` are given, the result includes the queue position and the remaining time.
     """
     left = 0.0 if version.state is VersionState.READY else None
-    if turn is not None and queues is not None and version.state in IN_PROGRESS:
-        left = estimate_seconds_left(version, turn, queues)
+    if queue_position is not None and queues is not None and version.state in IN_PROGRESS:
+        left = estimate_seconds_left(version, queue_position, queues)
     return DocumentProgress(
         stage=version.state,
         fraction=compute_fraction(version.state, version.chunks, version.chunks_embedded),
         pages=version.pages,
         chunks=version.chunks,
         chunks_embedded=version.chunks_embedded,
-        attempt=None if turn is None else turn.attempt,
-        queue_position=None if turn is None else turn.position,
+        attempt=None if queue_position is None else queue_position.attempt,
+        queue_position=None if queue_position is None else queue_position.position,
         seconds_left=left,
         pages_done=version.pages_done if version.state is VersionState.PARSING else None,
     )
@@ -79,39 +79,53 @@ def compute_fraction(state: VersionState, chunks: int | None, chunks_embedded: i
     return round(_LEXICAL_SHARE + (1 - _LEXICAL_SHARE) * chunks_embedded / max(1, chunks or 1), 4)
 
 
-def estimate_seconds_left(version: Version, turn: QueuePosition, queues: Mapping[JobKind, TenantQueue]) -> float | None:
+def estimate_seconds_left(
+    version: Version, queue_position: QueuePosition, queues: Mapping[JobKind, TenantQueue]
+) -> float | None:
     """Estimate the seconds until a version is ready, based on the jobs ahead of it, its own jobs and the throughput.
 
     Returns None if one of its queues is paused or has no known throughput. The estimate assumes that stages run one
     after the other, as on one machine. If several stages run in parallel, the version is ready sooner.
     """
     ingest, embed = queues.get(JobKind.INGEST, TenantQueue()), queues.get(JobKind.EMBED, TenantQueue())
-    if turn.kind is JobKind.INGEST:
-        before = ingest.running + turn.position + 1 if turn.position is not None else max(1, ingest.running)
-        return _sum_known(
+    if queue_position.kind is JobKind.INGEST:
+        before = (
+            ingest.running + queue_position.position + 1
+            if queue_position.position is not None
+            else max(1, ingest.running)
+        )
+        return _sum_known_times(
             _estimate_seconds(ingest, jobs=before), _estimate_seconds(embed, jobs=embed.queued + embed.running + before)
         )
-    if turn.position is not None:
-        return _estimate_seconds(embed, jobs=embed.running + turn.position + 1)
+    if queue_position.position is not None:
+        return _estimate_seconds(embed, jobs=embed.running + queue_position.position + 1)
     # The throughput covers all running jobs together, so each job gets a fraction of it.
     own = max(0, (version.chunks or 0) - version.chunks_embedded)
     return _estimate_seconds(embed, chunks=own * max(1, embed.running))
 
 
-def estimate_batch_seconds(unsearchable: int, unfinished: int, queues: Mapping[JobKind, TenantQueue]) -> float | None:
+def estimate_batch_seconds(
+    unsearchable_count: int, unfinished_count: int, queues: Mapping[JobKind, TenantQueue]
+) -> float | None:
     """Estimate the seconds until a batch is done, assuming that the tenant has no other work.
 
     Returns None if the throughput of a queue is unknown.
     """
-    if not unfinished:
+    if not unfinished_count:
         return 0.0
-    lexical = _estimate_seconds(queues.get(JobKind.INGEST, TenantQueue()), jobs=unsearchable) if unsearchable else 0.0
-    return _sum_known(lexical, _estimate_seconds(queues.get(JobKind.EMBED, TenantQueue()), jobs=unfinished))
+    lexical = (
+        _estimate_seconds(queues.get(JobKind.INGEST, TenantQueue()), jobs=unsearchable_count)
+        if unsearchable_count
+        else 0.0
+    )
+    return _sum_known_times(lexical, _estimate_seconds(queues.get(JobKind.EMBED, TenantQueue()), jobs=unfinished_count))
 
 
-def list_paused_kinds(unsearchable: int, unfinished: int, queues: Mapping[JobKind, TenantQueue]) -> tuple[JobKind, ...]:
+def list_paused_kinds(
+    unsearchable_count: int, unfinished_count: int, queues: Mapping[JobKind, TenantQueue]
+) -> tuple[JobKind, ...]:
     """List the paused kinds of jobs that a batch still needs."""
-    needed = {JobKind.INGEST: unsearchable, JobKind.EMBED: unfinished}
+    needed = {JobKind.INGEST: unsearchable_count, JobKind.EMBED: unfinished_count}
     return tuple(kind for kind, count in needed.items() if count and queues.get(kind, TenantQueue()).paused)
 
 
@@ -122,6 +136,6 @@ def _estimate_seconds(queue: TenantQueue, *, jobs: int = 0, chunks: int = 0) -> 
     return (jobs or chunks) / pace if pace > 0 else None
 
 
-def _sum_known(*times: float | None) -> float | None:
+def _sum_known_times(*times: float | None) -> float | None:
     known = [time for time in times if time is not None]
     return sum(known) if len(known) == len(times) else None

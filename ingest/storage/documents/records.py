@@ -148,7 +148,7 @@ class Document:
     file_id: str | None = None
 
     @property
-    def as_file(self) -> str:
+    def effective_file_id(self) -> str:
         """The file id of this document: the id of the file from which it was created, or the document's own id."""
         return self.file_id or self.id
 
@@ -234,35 +234,35 @@ def derive_document_id(tenant_id: str, collection: str, content_sha256: str, gen
     return _derive_id("document", tenant_id, collection, content_sha256, str(generation))
 
 
-def derive_version_id(document: str, content_sha256: str, fingerprint: str, generation: int = 0) -> str:
+def derive_version_id(document_id: str, content_sha256: str, fingerprint: str, generation: int = 0) -> str:
     """Derive the id of a version.
 
     `fingerprint` identifies the parser and chunker, because a text with different spans needs a new version.
     `generation` is the number of earlier versions of the document with the same content and fingerprint. It ensures
     that their leftover content never mixes with the new version.
     """
-    return _derive_id("version", document, content_sha256, fingerprint, *([str(generation)] if generation else []))
+    return _derive_id("version", document_id, content_sha256, fingerprint, *([str(generation)] if generation else []))
 
 
-def derive_entry_id(container: str, path: str, generation: int) -> str:
+def derive_entry_id(container_id: str, path: str, generation: int) -> str:
     """Derive the document id of a container's entry.
 
     `generation` is the number of the container's entries that were deleted before.
     """
-    return _derive_id("entry", container, path, str(generation))
+    return _derive_id("entry", container_id, path, str(generation))
 
 
-def derive_deletion_id(document: str) -> str:
+def derive_deletion_id(document_id: str) -> str:
     """Derive the id of a document's deletion. A document is deleted only once."""
-    return _derive_id("deletion", document)
+    return _derive_id("deletion", document_id)
 
 
-def derive_chunk_id(version: str, start: int, end: int) -> str:
+def derive_chunk_id(version_id: str, start: int, end: int) -> str:
     """Derive the id of a chunk's point in the index.
 
     If a chunk is indexed twice, the second point overwrites the first.
     """
-    return _derive_id("chunk", version, str(start), str(end))
+    return _derive_id("chunk", version_id, str(start), str(end))
 
 
 def _derive_id(*parts: str) -> str:
@@ -293,14 +293,14 @@ class UsedVersions:
     earlier answers of the conversation.
     """
 
-    def __init__(self, work_id: str, earlier: Iterable[str] = ()) -> None:
+    def __init__(self, work_id: str, earlier_version_ids: Iterable[str] = ()) -> None:
         self._id = work_id
-        self._answer = set(earlier)
+        self._answer = set(earlier_version_ids)
         self._route: set[str] | None = None
         self._unreadable: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def add(self, version_ids: Iterable[str]) -> None:
+    def add_versions(self, version_ids: Iterable[str]) -> None:
         with self._lock:
             (self._answer if self._route is None else self._route).update(version_ids)
 
@@ -310,13 +310,13 @@ class UsedVersions:
             self._unreadable[document_id] = title
 
     @property
-    def unreadable(self) -> Mapping[str, str]:
+    def unreadable_titles(self) -> Mapping[str, str]:
         """The titles of the documents that could not be read, keyed by document id."""
         with self._lock:
             return dict(self._unreadable)
 
     @contextmanager
-    def routing(self) -> Iterator[None]:
+    def record_routing(self) -> Iterator[None]:
         """Within the block, record versions as used for choosing a strategy rather than for the answer."""
         self._route = set(self._answer)
         try:

@@ -89,7 +89,7 @@ class VisibleVersion:
     attributes: Mapping[str, Any]
     readers: frozenset[str] | None = None
 
-    def is_open_to(self, readers: Readers) -> bool:
+    def is_visible_to(self, readers: Readers) -> bool:
         """Return whether a principal with these subjects may see the document."""
         return readers is None or self.readers is None or not self.readers.isdisjoint(readers)
 

@@ -44,12 +44,12 @@ from ingest.storage.documents.rows import (
     load_version,
 )
 from ingest.storage.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
-from ingest.storage.queue.queue import queue_job, queue_jobs
+from ingest.storage.queue.queue import enqueue_job, enqueue_jobs
 from ingest.storage.queue.records import Job, JobKind, choose_ingest_lane
-from ingest.storage.quotas.rows import subtract_stored
+from ingest.storage.quotas.rows import subtract_stored_amounts
 from ingest.storage.texts.layout import dump_omissions
-from ingest.storage.uploads.files import require_source
-from ingest.storage.webhooks.outbox import publish
+from ingest.storage.uploads.files import require_source_file
+from ingest.storage.webhooks.outbox import publish_event
 from ingest.storage.webhooks.records import EventType
 
 # An answer in progress may still be reading the old version when its document is replaced.
@@ -72,8 +72,8 @@ def accept_document(connection: Connection, arrival: Arrival) -> AcceptedUpload:
     if arrival.file_id is None:
         ensure_collection(connection, arrival.tenant_id, arrival.collection)
     else:
-        require_source(connection, arrival.tenant_id, arrival.file_id, arrival.collection)
-    known = _find_same_content(connection, arrival)
+        require_source_file(connection, arrival.tenant_id, arrival.file_id, arrival.collection)
+    known = _find_document_with_content(connection, arrival)
     if known is None:
         return AcceptedUpload(_insert_document(connection, arrival), created=True, is_first=True)
     kept = _list_ignored_changes(known, arrival)
@@ -98,7 +98,7 @@ def change_document(
     entries = list_nested_documents(connection, [identifier])
     lock_documents(connection, [identifier, *entries])
     document = load_document(connection, tenant_id, identifier, readers)
-    require_match(document, if_match)
+    require_matching_tag(document, if_match)
     values: dict[str, Any] = {"revision": documents.c.revision + 1, "attributes": merge_metadata(document, change)}
     if "title" in change.changed:
         own = _load_content_title(connection, document) if change.title is None else change.title
@@ -110,18 +110,18 @@ def change_document(
         values["readers"] = None if change.readers is None else sorted(change.readers)
         store_readers(connection, [identifier], change.readers)
         # guard: entry-readers
-        _change_readers_of_entries(connection, entries, values["readers"])
+        _change_entry_readers(connection, entries, values["readers"])
     else:  # metadata and titles are not in the index
         up_to_date = documents.c.index_revision == documents.c.revision
         values["index_revision"] = documents.c.index_revision + case((up_to_date, 1), else_=0)
     if change.metadata:
         store_attributes(connection, tenant_id, [identifier], values["attributes"])
     connection.execute(update(documents).where(documents.c.id == identifier).values(**values))
-    refresh_listing(connection, [identifier, *(entries if "readers" in values else [])], states=False)
+    refresh_listing(connection, [identifier, *(entries if "readers" in values else [])], include_states=False)
     return document, load_document(connection, tenant_id, identifier)
 
 
-def _change_readers_of_entries(connection: Connection, entries: Collection[str], readers: list[str] | None) -> None:
+def _change_entry_readers(connection: Connection, entries: Collection[str], readers: list[str] | None) -> None:
     for some in iter_slices(list(entries)):
         changed = update(documents).where(documents.c.id.in_(some))
         connection.execute(changed.values(readers=readers, revision=documents.c.revision + 1))
@@ -134,10 +134,10 @@ def _load_content_title(connection: Connection, document: Document) -> str | Non
     return load_version(connection, document.active_version_id).title
 
 
-def _list_ignored_changes(known: Document, arrival: Arrival) -> tuple[str, ...]:
+def _list_ignored_changes(document: Document, arrival: Arrival) -> tuple[str, ...]:
     """List the fields (`metadata` and `readers`) in which a repeated upload differs from the existing document."""
-    metadata = ["metadata"] if arrival.attributes and dict(arrival.attributes) != known.attributes else []
-    return (*metadata, *(["readers"] if arrival.readers is not None and arrival.readers != known.readers else []))
+    metadata = ["metadata"] if arrival.attributes and dict(arrival.attributes) != document.attributes else []
+    return (*metadata, *(["readers"] if arrival.readers is not None and arrival.readers != document.readers else []))
 
 
 def add_version(connection: Connection, document: Document, arrival: Arrival) -> Document:
@@ -165,7 +165,7 @@ def add_version(connection: Connection, document: Document, arrival: Arrival) ->
     return load_document(connection, document.tenant_id, document.id)
 
 
-def _find_same_content(connection: Connection, arrival: Arrival) -> Document | None:
+def _find_document_with_content(connection: Connection, arrival: Arrival) -> Document | None:
     """Lock and return the oldest document whose latest content is identical to the upload."""
     query = (
         build_document_query()
@@ -231,27 +231,27 @@ def _insert_document(connection: Connection, arrival: Arrival) -> Document:
     return load_document(connection, arrival.tenant_id, identifier)
 
 
-def _queue_ingest(connection: Connection, arrival: Arrival, document: str, version: str) -> None:
-    queue_job(
+def _queue_ingest(connection: Connection, arrival: Arrival, document_id: str, version_id: str) -> None:
+    enqueue_job(
         connection,
         JobKind.INGEST,
         tenant_id=arrival.tenant_id,
-        document_id=document,
-        version_id=version,
+        document_id=document_id,
+        version_id=version_id,
         priority=arrival.priority,
         lane=choose_ingest_lane(arrival.size_bytes),
     )
 
 
-def _insert_version(connection: Connection, arrival: Arrival, document: str, version: str) -> None:
-    connection.execute(insert(versions).values(build_version_row(arrival, document, version)))
+def _insert_version(connection: Connection, arrival: Arrival, document_id: str, version_id: str) -> None:
+    connection.execute(insert(versions).values(build_version_row(arrival, document_id, version_id)))
 
 
-def build_version_row(arrival: Arrival, document: str, version: str) -> dict[str, Any]:
+def build_version_row(arrival: Arrival, document_id: str, version_id: str) -> dict[str, Any]:
     """Build the row of a version that has just been accepted."""
     return {
-        "id": version,
-        "document_id": document,
+        "id": version_id,
+        "document_id": document_id,
         "tenant_id": arrival.tenant_id,
         "name": arrival.name,
         "media_type": arrival.media_type,
@@ -275,7 +275,7 @@ def replace_document(
     lock_documents(connection, [identifier])
     document = load_document(connection, arrival.tenant_id, identifier, arrival.sender)
     latest = document.version
-    require_match(document, if_match)
+    require_matching_tag(document, if_match)
     if latest.content_sha256 == arrival.content_sha256 and latest.state not in _ENDED_UNREADY:
         return AcceptedUpload(document, created=False)
     if document.active_version_id not in (None, latest.id):
@@ -287,13 +287,13 @@ def replace_document(
     return AcceptedUpload(add_version(connection, document, arrival), created=True)
 
 
-def require_match(document: Document, if_match: Collection[str] | None) -> None:
+def require_matching_tag(document: Document, if_match: Collection[str] | None) -> None:
     """Raise `PreconditionFailedError` unless the document's tag is one of `if_match`; None allows any tag."""
     if if_match is not None and document.tag not in if_match:
         raise PreconditionFailedError(f"If-Match does not match the document's current ETag, {document.tag}.")
 
 
-def make_searchable(connection: Connection, report: IngestReport) -> None:
+def mark_version_searchable(connection: Connection, report: IngestReport) -> None:
     """Record that the index has all chunks of a version.
 
     A document's first version becomes active; a later version stays staged.
@@ -324,24 +324,24 @@ def make_searchable(connection: Connection, report: IngestReport) -> None:
     refresh_listing(connection, [job.document_id])
 
 
-def make_ready(connection: Connection, reports: Sequence[EmbedReport]) -> dict[Job, int]:
+def mark_versions_ready(connection: Connection, reports: Sequence[EmbedReport]) -> dict[Job, int]:
     """Record that the index has all vectors of these versions. A staged version replaces the active version.
 
     Returns, for each version, the number of chunks whose vectors had not been recorded before. Raises
     `IncompleteVersionError` if the index lacks chunks of a staged version.
     """
-    found = _load_unready(connection, [report.job.version_id for report in reports])
+    found = _load_unready_versions(connection, [report.job.version_id for report in reports])
     for report in reports:
         _complete_version(connection, report, found[report.job.version_id].active_version_id)
     refresh_listing(connection, [report.job.document_id for report in reports])
     for tenant in sorted({report.job.tenant_id for report in reports}):
         of_tenant = [report.job for report in reports if report.job.tenant_id == tenant]
         ready = [{"version": job.version_id, "document": job.document_id} for job in of_tenant]
-        publish(connection, tenant, EventType.DOCUMENT_READY, ready)
+        publish_event(connection, tenant, EventType.DOCUMENT_READY, ready)
     return {report.job: found[report.job.version_id].left for report in reports}
 
 
-def _load_unready(connection: Connection, version_ids: Sequence[str]) -> dict[str, Row[Any, Any, Any]]:
+def _load_unready_versions(connection: Connection, version_ids: Sequence[str]) -> dict[str, Row[Any, Any, Any]]:
     """For each version, load its document's active version and the number of chunks `left` to embed."""
     left = (func.coalesce(versions.c.chunks, 0) - versions.c.chunks_embedded).label("left")
     query = select(versions.c.id, documents.c.active_version_id, left).join(
@@ -350,12 +350,12 @@ def _load_unready(connection: Connection, version_ids: Sequence[str]) -> dict[st
     return {row.id: row for row in connection.execute(query.where(versions.c.id.in_(version_ids))).all()}
 
 
-def _complete_version(connection: Connection, report: EmbedReport, active: str | None) -> None:
+def _complete_version(connection: Connection, report: EmbedReport, active_version_id: str | None) -> None:
     job = report.job
-    if active != job.version_id:
-        _require_complete(connection, report)
-        if active is not None:
-            old = load_version(connection, active)
+    if active_version_id != job.version_id:
+        _require_complete_index(connection, report)
+        if active_version_id is not None:
+            old = load_version(connection, active_version_id)
             withdraw_versions(connection, [old], VersionState.RETIRED, wait_seconds=_READERS_GRACE_SECONDS)
     now = time.time()
     connection.execute(
@@ -371,21 +371,23 @@ def _complete_version(connection: Connection, report: EmbedReport, active: str |
             ready_at=now,
         )
     )
-    if active != job.version_id:
+    if active_version_id != job.version_id:
         _activate_version(connection, job)
 
 
-def _restore_version(connection: Connection, document: Document, active: Version) -> Document:
+def _restore_version(connection: Connection, document: Document, active_version: Version) -> Document:
     """Make the active version the latest version again, and withdraw its replacement."""
     ended = VersionState.CANCELLED if document.version.state in IN_PROGRESS else VersionState.RETIRED
     withdraw_versions(connection, [document.version], ended)
-    connection.execute(update(documents).where(documents.c.id == document.id).values(latest_version_id=active.id))
+    connection.execute(
+        update(documents).where(documents.c.id == document.id).values(latest_version_id=active_version.id)
+    )
     refresh_listing(connection, [document.id])
     return load_document(connection, document.tenant_id, document.id)
 
 
-def _find_active_version(connection: Connection, document: str) -> str | None:
-    query = select(documents.c.active_version_id).where(documents.c.id == document)
+def _find_active_version(connection: Connection, document_id: str) -> str | None:
+    query = select(documents.c.active_version_id).where(documents.c.id == document_id)
     active: str | None = connection.execute(query).scalar_one()
     return active
 
@@ -404,7 +406,7 @@ def _activate_version(connection: Connection, job: Job) -> None:
     )
 
 
-def _require_complete(connection: Connection, report: EmbedReport) -> None:
+def _require_complete_index(connection: Connection, report: EmbedReport) -> None:
     version = load_version(connection, report.job.version_id)
     if report.chunks_indexed != version.chunks:
         raise IncompleteVersionError(
@@ -412,7 +414,7 @@ def _require_complete(connection: Connection, report: EmbedReport) -> None:
         )
 
 
-def cancel_latest(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Document:
+def cancel_latest_version(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Document:
     """Cancel a document's latest version.
 
     If the document has an earlier version, that version becomes the latest one again, as if the replacement had never
@@ -430,14 +432,14 @@ def cancel_latest(connection: Connection, tenant_id: str, identifier: str, reade
     return load_document(connection, tenant_id, identifier)
 
 
-def cancel_versions(connection: Connection, unfinished: Sequence[Version]) -> None:
+def cancel_versions(connection: Connection, unfinished_versions: Sequence[Version]) -> None:
     """Cancel the latest versions of locked documents.
 
     If a document has another active version, that version becomes the latest one again.
     """
-    withdraw_versions(connection, unfinished, VersionState.CANCELLED)
+    withdraw_versions(connection, unfinished_versions, VersionState.CANCELLED)
     active, latest = documents.c.active_version_id, documents.c.latest_version_id
-    for some in iter_slices([version.document_id for version in unfinished]):
+    for some in iter_slices([version.document_id for version in unfinished_versions]):
         connection.execute(
             update(documents)
             .where(documents.c.id.in_(some))
@@ -446,12 +448,12 @@ def cancel_versions(connection: Connection, unfinished: Sequence[Version]) -> No
                 latest_version_id=func.coalesce(active, latest),
             )
         )
-    refresh_listing(connection, [version.document_id for version in unfinished])
+    refresh_listing(connection, [version.document_id for version in unfinished_versions])
 
 
 def withdraw_versions(
     connection: Connection,
-    leaving: Sequence[Version],
+    withdrawn_versions: Sequence[Version],
     state: VersionState,
     *,
     wait_seconds: float = 0.0,
@@ -464,7 +466,7 @@ def withdraw_versions(
     """
     begun = read_clock(connection)
     leases: dict[str, float] = {}
-    for some in iter_slices([version.id for version in leaving]):
+    for some in iter_slices([version.id for version in withdrawn_versions]):
         ended = connection.execute(
             update(jobs)
             .where(
@@ -476,24 +478,24 @@ def withdraw_versions(
             .returning(jobs.c.version_id, jobs.c.lease_until)
         ).all()
         leases |= {version: lease + _LEASE_MARGIN_SECONDS for version, lease in ended if lease is not None}
-    queue_jobs(
+    enqueue_jobs(
         connection,
         JobKind.COLLECT,
-        [(version.tenant_id, version.document_id, version.id) for version in leaving],
-        not_before=[max(begun + wait_seconds, leases.get(version.id, begun)) for version in leaving],
+        [(version.tenant_id, version.document_id, version.id) for version in withdrawn_versions],
+        not_before=[max(begun + wait_seconds, leases.get(version.id, begun)) for version in withdrawn_versions],
     )
-    for some in iter_slices([version.id for version in leaving]):
+    for some in iter_slices([version.id for version in withdrawn_versions]):
         connection.execute(update(versions).where(versions.c.id.in_(some)).values(state=state, hidden=True))
-    _release_stored_bytes(connection, leaving)
+    _release_stored_bytes(connection, withdrawn_versions)
     return frozenset(leases)
 
 
-def _release_stored_bytes(connection: Connection, leaving: Sequence[Version]) -> None:
+def _release_stored_bytes(connection: Connection, withdrawn_versions: Sequence[Version]) -> None:
     """Subtract the bytes of these versions from the stored bytes, except versions that were already withdrawn."""
     given: Counter[tuple[str, str]] = Counter()
-    for version in leaving:
+    for version in withdrawn_versions:
         if version.state not in _WITHDRAWN_STATES:
             given[version.tenant_id, version.key_id] += version.size_bytes
     for tenant in sorted({tenant for tenant, _ in given}):
         of_tenant = {key: (0, size) for (owner, key), size in given.items() if owner == tenant}
-        subtract_stored(connection, tenant, of_tenant)
+        subtract_stored_amounts(connection, tenant, of_tenant)

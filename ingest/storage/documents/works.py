@@ -44,14 +44,14 @@ def list_gone_versions(connection: Connection, work_id: str) -> dict[str, str]:
     return {row.id: row.document_id for row in connection.execute(query)}
 
 
-def mark_gone(connection: Connection, version_ids: list[str]) -> None:
+def mark_versions_gone(connection: Connection, version_ids: list[str]) -> None:
     """Mark versions as gone. After the commit, nothing derived from them can be stored."""
     rows = [{"version_id": version} for version in sorted(version_ids)]
     for some in iter_slices(rows):
         connection.execute(build_upsert(connection, gone_versions).on_conflict_do_nothing(), list(some))
 
 
-def list_closed_versions(
+def list_inaccessible_versions(
     connection: Connection, work_ids: Collection[str], readers: Readers
 ) -> dict[str, dict[str, str]]:
     """For each answer or run, return the versions that it used and that these readers may not see.
@@ -85,7 +85,7 @@ def inherit_versions(connection: Connection, work_id: str, conversation_id: str)
     connection.execute(insert(work_versions).from_select(names, earlier))
 
 
-def build_in_use_condition() -> ColumnElement[bool]:
+def build_version_in_use_condition() -> ColumnElement[bool]:
     """Build a condition that selects replaced versions that an unfinished run has pinned and still reads."""
     reading = (
         select(run_documents.c.run_id)

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, Row, Select, delete, func, select
 from ingest.storage.db.database import build_upsert, iter_slices, read_transaction, write_transaction
 from ingest.storage.db.schema import documents, index_copies, index_states, jobs, versions
 from ingest.storage.documents.records import VersionState
-from ingest.storage.generations.records import CopiesState, IndexState, SearchableVersion
+from ingest.storage.generations.records import IndexState, ReplicaStatus, SearchableVersion
 from ingest.storage.queue.records import JobKind
 
 _UNFINISHED = ("queued", "running")
@@ -22,16 +22,16 @@ class IndexStates:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def list_searchable(self) -> list[SearchableVersion]:
+    def list_searchable_versions(self) -> list[SearchableVersion]:
         """List all versions that have chunks and that searches should find."""
         with read_transaction(self._engine) as connection:
-            return [_build_version(row) for row in connection.execute(_build_searchable_query()).all()]
+            return [_build_searchable_version(row) for row in connection.execute(_build_searchable_query()).all()]
 
-    def select_searchable(self, version_ids: Collection[str]) -> dict[str, SearchableVersion]:
+    def select_searchable_versions(self, version_ids: Collection[str]) -> dict[str, SearchableVersion]:
         """Select those of these versions that searches should still find, keyed by id."""
         with read_transaction(self._engine) as connection:
             return {
-                row.id: _build_version(row)
+                row.id: _build_searchable_version(row)
                 for some in iter_slices(sorted(version_ids))
                 for row in connection.execute(_build_searchable_query().where(versions.c.id.in_(some))).all()
             }
@@ -42,7 +42,7 @@ class IndexStates:
         if tenant_id is not None:
             query = query.where(versions.c.tenant_id == tenant_id)
         with read_transaction(self._engine) as connection:
-            return [_build_version(row) for row in connection.execute(query).all()]
+            return [_build_searchable_version(row) for row in connection.execute(query).all()]
 
     def load_state(self, generation_id: int) -> IndexState:
         """Load the result of the last check. It has no time if the generation was never checked."""
@@ -61,41 +61,41 @@ class IndexStates:
             row.lost or "",
         )
 
-    def record_state(self, found: IndexState) -> None:
+    def record_state(self, state: IndexState) -> None:
         """Record the result of a check.
 
         `requeued` is added to the recorded count. A recorded marker is never removed.
         """
         now = time.time()
         values = {
-            "generation_id": found.generation,
-            "marked_at": now if found.is_marked else None,
+            "generation_id": state.generation,
+            "marked_at": now if state.is_marked else None,
             "checked_at": now,
-            "versions": found.versions,
-            "missing": found.missing,
-            "requeued": found.requeued,
-            "lost": found.lost or None,
+            "versions": state.versions,
+            "missing": state.missing,
+            "requeued": state.requeued,
+            "lost": state.lost or None,
         }
         changed = {name: value for name, value in values.items() if name != "generation_id"} | {
-            "requeued": index_states.c.requeued + found.requeued,
+            "requeued": index_states.c.requeued + state.requeued,
             "marked_at": func.coalesce(index_states.c.marked_at, values["marked_at"]),
         }
         with write_transaction(self._engine) as connection:
             statement = build_upsert(connection, index_states).values(**values)
             connection.execute(statement.on_conflict_do_update(index_elements=["generation_id"], set_=changed))
 
-    def list_copies(self) -> list[CopiesState]:
+    def list_replica_states(self) -> list[ReplicaStatus]:
         """List the replica states of all generations whose index a vector server stores on several nodes."""
         with read_transaction(self._engine) as connection:
             rows = connection.execute(select(index_copies).order_by(index_copies.c.generation_id)).all()
-        return [CopiesState(row.generation_id, row.shards, row.short, row.detail, tuple(row.away)) for row in rows]
+        return [ReplicaStatus(row.generation_id, row.shards, row.short, row.detail, tuple(row.away)) for row in rows]
 
-    def record_copies(self, found: Collection[CopiesState]) -> None:
+    def record_replica_states(self, states: Collection[ReplicaStatus]) -> None:
         """Replace the recorded replica states of all generations with these states."""
-        live = [each.generation for each in found]
+        live = [each.generation for each in states]
         with write_transaction(self._engine) as connection:
             connection.execute(delete(index_copies).where(index_copies.c.generation_id.not_in(live)))
-            for each in found:
+            for each in states:
                 values = asdict(each)
                 key = {"generation_id": values.pop("generation")}
                 values["checked_at"] = time.time()
@@ -125,7 +125,7 @@ def _build_searchable_query() -> Select[Any]:
     )
 
 
-def _build_version(row: Row[Any]) -> SearchableVersion:
+def _build_searchable_version(row: Row[Any]) -> SearchableVersion:
     return SearchableVersion(
         row.id, row.tenant_id, row.chunks, bool(row.needs_vectors), bool(row.is_moving), row.settled_at
     )

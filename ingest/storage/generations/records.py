@@ -73,7 +73,7 @@ class IndexState:
 
 
 @dataclass(frozen=True)
-class CopiesState:
+class ReplicaStatus:
     """The replicas of an index on the nodes of a vector server, as of the last background check.
 
     Of the `shards`, `short` have too few active replicas on reachable nodes. `detail` describes the shortage, and

@@ -39,64 +39,66 @@ def build_generation(row: Row[Any]) -> Generation:
     )
 
 
-def find_in_state(connection: Connection, state: GenerationState) -> Generation | None:
+def find_generation_in_state(connection: Connection, state: GenerationState) -> Generation | None:
     row = connection.execute(GENERATION_QUERY.where(generations.c.state == state)).first()
     return None if row is None else build_generation(row)
 
 
-def load_generation(connection: Connection, identifier: int) -> Generation:
+def load_generation(connection: Connection, generation_id: int) -> Generation:
     """Load a generation. Raises `GenerationStateError` if it does not exist."""
-    row = connection.execute(GENERATION_QUERY.where(generations.c.id == identifier)).first()
+    row = connection.execute(GENERATION_QUERY.where(generations.c.id == generation_id)).first()
     if row is None:
         raise GenerationStateError(
-            f"Generation {identifier} not found.", hint="`leadline index show` lists all generations."
+            f"Generation {generation_id} not found.", hint="`leadline index show` lists all generations."
         )
     return build_generation(row)
 
 
-def find_beside_active(connection: Connection) -> Generation | None:
+def find_inactive_generation(connection: Connection) -> Generation | None:
     """Find the inactive generation, which is being built or is the previous one."""
-    return find_in_state(connection, GenerationState.BUILDING) or find_in_state(connection, GenerationState.PREVIOUS)
+    return find_generation_in_state(connection, GenerationState.BUILDING) or find_generation_in_state(
+        connection, GenerationState.PREVIOUS
+    )
 
 
-def load_active(connection: Connection) -> Generation:
+def load_active_generation(connection: Connection) -> Generation:
     """Load the active generation. Raises `GenerationStateError` if there is none yet."""
-    found = find_in_state(connection, GenerationState.ACTIVE)
+    found = find_generation_in_state(connection, GenerationState.ACTIVE)
     if found is None:
         raise GenerationStateError("No index has been created yet.", hint="Run `leadline up` to start the service.")
     return found
 
 
-def lock_active(connection: Connection) -> Generation:
+def lock_active_generation(connection: Connection) -> Generation:
     """Lock the active generation until the commit. Raises `GenerationStateError` if there is none yet."""
     query = select(generations.c.id).where(generations.c.state == GenerationState.ACTIVE).with_for_update()
     # If the lock had to wait for a switch, a different row is active now, so try once more.
     if connection.execute(query).first() is None:
         connection.execute(query)
-    return load_active(connection)
+    return load_active_generation(connection)
 
 
-def find_written_id(connection: Connection, kind: JobKind) -> int | None:
+def find_target_generation_id(connection: Connection, kind: JobKind) -> int | None:
     """Return the id of the generation that jobs of this kind currently write to, or None if there is none."""
     if kind not in _WRITTEN_STATES:
         return UNBOUND
-    found = find_in_state(connection, _WRITTEN_STATES[kind])
+    found = find_generation_in_state(connection, _WRITTEN_STATES[kind])
     if found is not None:
         return found.id
     return None if kind is JobKind.REEMBED else UNBOUND
 
 
-def lock_written(connection: Connection, claimed: Collection[Job]) -> None:
+def lock_target_generation(connection: Connection, claimed_jobs: Collection[Job]) -> None:
     """Lock the generation that these jobs wrote to, and then their documents, until the commit.
 
     Raises `GenerationChangedError` if jobs of their kind now write to another generation.
     """
-    if claimed:
-        require_still_written(connection, next(iter(claimed)))
-    lock_documents(connection, {job.document_id for job in claimed})
+    if claimed_jobs:
+        lock_unchanged_target(connection, next(iter(claimed_jobs)))
+    lock_documents(connection, {job.document_id for job in claimed_jobs})
 
 
-def require_still_written(connection: Connection, job: Job) -> None:
+def lock_unchanged_target(connection: Connection, job: Job) -> None:
     """Lock the generation that a job wrote to, until the commit.
 
     Raises `GenerationChangedError` if jobs of its kind now write to another generation.

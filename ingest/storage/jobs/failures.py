@@ -10,13 +10,13 @@ from sqlalchemy import Connection, Row, select, update
 
 from ingest.storage.answers.run_log import end_run
 from ingest.storage.answers.run_records import RunState
-from ingest.storage.db.database import build_clock, read_clock
+from ingest.storage.db.database import build_clock_expression, read_clock
 from ingest.storage.db.schema import jobs, versions
 from ingest.storage.documents.listing import refresh_listing_state
 from ingest.storage.documents.records import VersionState
-from ingest.storage.queue.queue import lock_running_jobs, queue_job, requeue_jobs
+from ingest.storage.queue.queue import enqueue_job, lock_running_jobs, requeue_jobs
 from ingest.storage.queue.records import VERSION_JOB_KINDS, Failure, Job, JobKind
-from ingest.storage.webhooks.outbox import publish
+from ingest.storage.webhooks.outbox import publish_event
 from ingest.storage.webhooks.records import EventType
 
 _DOCUMENT_WORDS = ("document", "Split it or export it again, then upload the result")
@@ -28,7 +28,7 @@ def requeue_lapsed_jobs(connection: Connection, *, max_attempts: int, grace_seco
 
     Returns the number of requeued jobs.
     """
-    lapsed = lock_running_jobs(connection, jobs.c.lease_until < build_clock(connection))
+    lapsed = lock_running_jobs(connection, jobs.c.lease_until < build_clock_expression(connection))
     spent = [row for row in lapsed if row.attempt >= max_attempts and row.kind != JobKind.COLLECT]
     for row in spent:
         _fail_lost_job(connection, row, grace_seconds)
@@ -76,7 +76,7 @@ def _fail_version(connection: Connection, job: Job, failure: Failure, *, grace_s
     """
     of_version = versions.c.id == job.version_id
     if connection.execute(select(versions.c.hidden).where(of_version)).scalar_one():
-        queue_job(
+        enqueue_job(
             connection,
             JobKind.COLLECT,
             tenant_id=job.tenant_id,
@@ -96,4 +96,4 @@ def _fail_version(connection: Connection, job: Job, failure: Failure, *, grace_s
     )
     refresh_listing_state(connection, job.document_id, job.version_id, VersionState.FAILED)
     failed = {"version": job.version_id, "document": job.document_id, "code": failure.code}
-    publish(connection, job.tenant_id, EventType.DOCUMENT_FAILED, [failed])
+    publish_event(connection, job.tenant_id, EventType.DOCUMENT_FAILED, [failed])

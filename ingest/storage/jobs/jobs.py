@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, 
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
 from ingest.storage.db.database import (
-    build_clock,
+    build_clock_expression,
     bump_corpus_versions,
-    insert_if_absent,
+    insert_row_if_absent,
     lock_documents,
     read_transaction,
     write_transaction,
@@ -28,17 +28,17 @@ from ingest.storage.documents.entries import (
 )
 from ingest.storage.documents.listing import refresh_listing_state
 from ingest.storage.documents.records import SEARCHABLE_STATES, EmbedReport, IngestReport, VersionState
-from ingest.storage.documents.versions import make_ready, make_searchable
+from ingest.storage.documents.versions import mark_version_searchable, mark_versions_ready
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.feed.feed import Announce, announce_to_nobody
 from ingest.storage.generations import rows as generation_rows
 from ingest.storage.jobs.failures import fail_target, requeue_lapsed_jobs
 from ingest.storage.queue.queue import (
     claim_jobs,
+    enqueue_job,
     find_oldest_claimable_time,
     has_waiting_jobs,
-    list_claimable_jobs,
-    queue_job,
+    list_claimable_job_ids,
     requeue_running_jobs,
 )
 from ingest.storage.queue.records import ALL_LANES, Failure, Job, JobKind, Lane, choose_embed_lane
@@ -47,7 +47,7 @@ from ingest.storage.queue.statistics import (
     count_waiting_by_tenant,
     estimate_position,
     load_paused_kinds,
-    record_pace,
+    record_throughput,
 )
 from ingest.storage.queue.turns import find_job_to_yield_to, has_quick_job, should_yield
 from ingest.storage.quotas.store import UNLIMITED, QuotaRules
@@ -103,26 +103,26 @@ class Jobs:
             if not has_waiting_jobs(connection, kind):
                 return []
         with write_transaction(self._engine) as connection:
-            generation = generation_rows.find_written_id(connection, kind)
+            generation = generation_rows.find_target_generation_id(connection, kind)
             if generation is None:
                 return []
             claimed = claim_jobs(
                 connection,
                 kind,
-                generation=generation,
+                generation_id=generation,
                 limit=limit,
                 lease_seconds=self.lease_seconds,
-                per_tenant=self._per_tenant.get(kind),
+                max_per_tenant=self._per_tenant.get(kind),
                 total_bytes=total_bytes,
                 lanes=lanes,
             )
         self._announce_documents(claimed)
         return claimed
 
-    def list_claimable(self, kind: JobKind, limit: int) -> list[int]:
+    def list_claimable_ids(self, kind: JobKind, limit: int) -> list[int]:
         """List the ids of the oldest jobs that can be claimed now, so that a worker can be notified of each."""
         with read_transaction(self._engine) as connection:
-            return list_claimable_jobs(connection, kind, limit)
+            return list_claimable_job_ids(connection, kind, limit)
 
     def find_oldest_claimable_time(self, kind: JobKind) -> float | None:
         """Return the time at which the longest-waiting claimable job began to wait, or None if no job can be claimed.
@@ -133,13 +133,13 @@ class Jobs:
         with read_transaction(self._engine) as connection:
             return find_oldest_claimable_time(connection, kind, self._per_tenant.get(kind))
 
-    def pause(self, kind: JobKind) -> None:
+    def pause_kind(self, kind: JobKind) -> None:
         """Stop claiming jobs of a kind. Running jobs continue."""
         with write_transaction(self._engine) as connection:
-            if insert_if_absent(connection, pauses, kind=kind, since=time.time()):
+            if insert_row_if_absent(connection, pauses, kind=kind, since=time.time()):
                 record_action(connection, Action.QUEUE_PAUSED, f"queue:{kind}", tenant_id=None)
 
-    def resume(self, kind: JobKind) -> None:
+    def resume_kind(self, kind: JobKind) -> None:
         with write_transaction(self._engine) as connection:
             if connection.execute(delete(pauses).where(pauses.c.kind == kind)).rowcount:
                 record_action(connection, Action.QUEUE_RESUMED, f"queue:{kind}", tenant_id=None)
@@ -149,28 +149,30 @@ class Jobs:
         with read_transaction(self._engine) as connection:
             return load_paused_kinds(connection)
 
-    def require_held(self, job: Job) -> None:
+    def require_lease(self, job: Job) -> None:
         """Raise `LeaseLostError` if the job's lease was lost. Workers call this before each write to the index."""
-        if not self.select_held([job]):
+        if not self.select_held_ids([job]):
             raise _build_lost_error(job)
 
-    def select_held(self, claimed: Sequence[Job]) -> set[int]:
+    def select_held_ids(self, claimed_jobs: Sequence[Job]) -> set[int]:
         """Return the ids of those jobs whose lease is still held."""
         with read_transaction(self._engine) as connection:
-            return set(connection.execute(select(jobs.c.id).where(_build_held_condition(claimed))).scalars())
+            return set(connection.execute(select(jobs.c.id).where(_build_held_condition(claimed_jobs))).scalars())
 
     def extend_lease(self, job: Job) -> None:
         """Extend a job's lease."""
         with write_transaction(self._engine) as connection:
-            _update_held(connection, job, lease_until=build_clock(connection) + self.lease_seconds)
+            _update_held_job(connection, job, lease_until=build_clock_expression(connection) + self.lease_seconds)
 
-    def extend_leases(self, held: Sequence[Job]) -> None:
+    def extend_leases(self, held_jobs: Sequence[Job]) -> None:
         """Extend the leases of several jobs in one statement. Jobs whose lease was lost are skipped."""
         with write_transaction(self._engine) as connection:
-            _lock_jobs_in_order(connection, held)
-            lease_until = build_clock(connection) + self.lease_seconds
+            _lock_jobs_in_order(connection, held_jobs)
+            lease_until = build_clock_expression(connection) + self.lease_seconds
             connection.execute(
-                update(jobs).where(_build_held_condition(held)).values(lease_until=lease_until, updated_at=time.time())
+                update(jobs)
+                .where(_build_held_condition(held_jobs))
+                .values(lease_until=lease_until, updated_at=time.time())
             )
 
     def record_progress(self, job: Job, state: VersionState, **counts: Any) -> None:  # noqa: ANN401 - columns of `versions`
@@ -185,33 +187,40 @@ class Jobs:
         """
         embedded = any("chunks_embedded" in changed for changed in counts.values())
         lost: list[Job] = []
-        with self._transaction(*counts, changes_search=embedded) as connection:
+        with self._open_transaction(*counts, changes_search=embedded) as connection:
             for job in _lock_jobs_in_order(connection, counts):
-                if _update_if_held(connection, job, lease_until=build_clock(connection) + self.lease_seconds) is None:
+                if (
+                    _update_job_if_held(
+                        connection, job, lease_until=build_clock_expression(connection) + self.lease_seconds
+                    )
+                    is None
+                ):
                     lost.append(job)
                 else:
                     _record_progress(connection, job, state, counts[job])
         return lost
 
-    def finish_ingest(self, finished: Sequence[IngestReport], *, unused: Callable[[str], object] = str) -> list[Job]:
+    def finish_ingest(
+        self, ingest_reports: Sequence[IngestReport], *, on_unused_blob: Callable[[str], object] = str
+    ) -> list[Job]:
         """Queue the embedding of versions, activate first versions and adopt their entries, all in one commit.
 
         A version that replaces another one is activated later, by `finish_embed`. Returns the jobs whose lease was
-        lost; their results are not committed. After the commit, `unused` is called with the key of each entry's blob
-        that no document uses.
+        lost; their results are not committed. After the commit, `on_unused_blob` is called with the key of each entry's
+        blob that no document uses.
         """
-        reports = {report.job: report for report in finished}
+        reports = {report.job: report for report in ingest_reports}
         lost: list[Job] = []
         taken: list[AdoptedEntries] = []
-        with self._transaction(*reports, changes_search=True) as connection:
+        with self._open_transaction(*reports, changes_search=True) as connection:
             lock_containers(connection, [job for job, report in reports.items() if report.entries])
-            generation_rows.lock_written(connection, reports)
+            generation_rows.lock_target_generation(connection, reports)
             for job in _lock_jobs_in_order(connection, reports):
-                priority = _update_if_held(connection, job, **_DONE_VALUES)
+                priority = _update_job_if_held(connection, job, **_DONE_VALUES)
                 if priority is None:
                     lost.append(job)
                     continue
-                queue_job(
+                enqueue_job(
                     connection,
                     JobKind.EMBED,
                     tenant_id=job.tenant_id,
@@ -220,45 +229,50 @@ class Jobs:
                     priority=priority,
                     lane=choose_embed_lane(reports[job].chunks),
                 )
-                make_searchable(connection, reports[job])
+                mark_version_searchable(connection, reports[job])
                 if reports[job].entries:
                     stage_entries(connection, job, reports[job].entries)
                     taken.append(adopt_entries(connection, job, self._quotas, priority))
-            record_pace(connection, {job: report.chunks for job, report in reports.items() if job not in lost})
-        self._announce_taken_entries(reports, taken, unused)
+            record_throughput(connection, {job: report.chunks for job, report in reports.items() if job not in lost})
+        self._announce_adopted_entries(reports, taken, on_unused_blob)
         return lost
 
-    def finish_embed(self, finished: Sequence[EmbedReport], *, unused: Callable[[str], object] = str) -> list[Job]:
+    def finish_embed(
+        self, embed_reports: Sequence[EmbedReport], *, on_unused_blob: Callable[[str], object] = str
+    ) -> list[Job]:
         """Mark versions as ready, and replace earlier versions with them, all in one commit.
 
-        When a container is replaced, its entries are updated; see `finish_ingest` for `unused`. Returns the jobs whose
-        lease was lost. Raises `IncompleteVersionError`, without changing anything, if the index lacks chunks of a
-        replacement.
+        When a container is replaced, its entries are updated; see `finish_ingest` for `on_unused_blob`. Returns the
+        jobs whose lease was lost. Raises `IncompleteVersionError`, without changing anything, if the index lacks chunks
+        of a replacement.
         """
-        reports = {report.job: report for report in finished}
-        with self._transaction(*reports, changes_search=True) as connection:
+        reports = {report.job: report for report in embed_reports}
+        with self._open_transaction(*reports, changes_search=True) as connection:
             containers = find_and_lock_containers(connection, reports)
-            generation_rows.lock_written(connection, reports)
+            generation_rows.lock_target_generation(connection, reports)
             held: dict[Job, int] = {}
             for job in _lock_jobs_in_order(connection, reports):
-                priority = _update_if_held(connection, job, **_DONE_VALUES)
+                priority = _update_job_if_held(connection, job, **_DONE_VALUES)
                 if priority is not None:
                     held[job] = priority
-            last_chunks = make_ready(connection, [reports[job] for job in held])
+            last_chunks = mark_versions_ready(connection, [reports[job] for job in held])
             taken = [adopt_entries(connection, job, self._quotas, held[job]) for job in containers if job in held]
-            record_pace(connection, last_chunks)
-        self._announce_taken_entries(reports, taken, unused)
+            record_throughput(connection, last_chunks)
+        self._announce_adopted_entries(reports, taken, on_unused_blob)
         return [job for job in reports if job not in held]
 
-    def _announce_taken_entries(
-        self, finished: Collection[Job], taken: Sequence[AdoptedEntries], unused: Callable[[str], object]
+    def _announce_adopted_entries(
+        self,
+        finished_jobs: Collection[Job],
+        adopted_entries: Sequence[AdoptedEntries],
+        on_unused_blob: Callable[[str], object],
     ) -> None:
-        if any(each.documents for each in taken):
-            for tenant in {job.tenant_id for job in finished}:
+        if any(each.documents for each in adopted_entries):
+            for tenant in {job.tenant_id for job in finished_jobs}:
                 self._announce(tenant, None)
-        for each in taken:
+        for each in adopted_entries:
             for key in sorted(each.unused):
-                unused(key)
+                on_unused_blob(key)
 
     def finish_collect(self, job: Job, *, chunks: int = 0, size: int = 0) -> None:
         """Record that the content of a withdrawn version was removed from the index and the blobs.
@@ -266,21 +280,21 @@ class Jobs:
         The counts are added to the deletion receipt of the version's document.
         """
         with write_transaction(self._engine) as connection:
-            _update_held(connection, job, **_DONE_VALUES)
+            _update_held_job(connection, job, **_DONE_VALUES)
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(hidden=False))
-            add_removed_counts(connection, job.document_id, chunks=chunks, size=size)
+            add_removed_counts(connection, job.document_id, chunk_count=chunks, size_bytes=size)
             bump_corpus_versions(connection, [job.tenant_id])
 
     def finish_reembed(self, job: Job) -> None:
         """Record that a version is complete in the generation being built."""
         with write_transaction(self._engine) as connection:
-            generation_rows.require_still_written(connection, job)
-            _update_held(connection, job, **_DONE_VALUES)
+            generation_rows.lock_unchanged_target(connection, job)
+            _update_held_job(connection, job, **_DONE_VALUES)
 
     def fail(self, job: Job, failure: Failure) -> None:
         """Fail a job, and its version or run, for the given reason."""
-        with self._transaction(job) as connection:
-            _update_held(
+        with self._open_transaction(job) as connection:
+            _update_held_job(
                 connection,
                 job,
                 state="failed",
@@ -302,13 +316,13 @@ class Jobs:
         pause = _RETRY_SECONDS[-1] * 2 ** min(attempt - len(_RETRY_SECONDS) + 1, 10)
         if attempt < len(_RETRY_SECONDS):
             pause = _RETRY_SECONDS[attempt]
-        with self._transaction(job) as connection:
-            _update_held(
+        with self._open_transaction(job) as connection:
+            _update_held_job(
                 connection,
                 job,
                 state="queued",
                 lease_until=None,
-                not_before=build_clock(connection) + min(pause, _COLLECT_PAUSE_SECONDS),
+                not_before=build_clock_expression(connection) + min(pause, _COLLECT_PAUSE_SECONDS),
                 away_since=None,
                 error_code=failure.code,
                 error_detail=failure.detail,
@@ -320,9 +334,12 @@ class Jobs:
 
         The delays of a run grow as long as every attempt ends this way without progress.
         """
-        with self._transaction(job) as connection:
-            now, pause = build_clock(connection), compute_pause_seconds(job, _load_away_seconds(connection, job))
-            _update_held(
+        with self._open_transaction(job) as connection:
+            now, pause = (
+                build_clock_expression(connection),
+                compute_retry_delay_seconds(job, _load_outage_seconds(connection, job)),
+            )
+            _update_held_job(
                 connection,
                 job,
                 state="queued",
@@ -334,30 +351,30 @@ class Jobs:
                 error_detail=failure.detail,
             )
 
-    def load_away_seconds(self, job: Job) -> float:
+    def load_outage_seconds(self, job: Job) -> float:
         """Return for how many seconds the job's attempts have all ended in `postpone` without progress.
 
         The time is measured from the end of the first of these attempts. It is 0.0 if the last attempt ended
         differently.
         """
         with read_transaction(self._engine) as connection:
-            return _load_away_seconds(connection, job)
+            return _load_outage_seconds(connection, job)
 
-    def hand_back(self, job: Job) -> None:
+    def release_job(self, job: Job) -> None:
         """Requeue a job because the process is stopping. This does not use up an attempt."""
-        with self._transaction(job) as connection:
-            _update_held(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1)
+        with self._open_transaction(job) as connection:
+            _update_held_job(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1)
 
     def requeue_in_lane(self, job: Job, lane: Lane) -> None:
         """Requeue an ingest job in another lane because its first try took too long. This uses up no attempt."""
-        with self._transaction(job) as connection:
-            _update_held(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1, lane=lane)
+        with self._open_transaction(job) as connection:
+            _update_held_job(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1, lane=lane)
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(pages_done=None))
 
     def mark_slow(self, job: Job) -> None:
         """Move a running job to the slow lane because its first try took too long."""
         with write_transaction(self._engine) as connection:
-            _update_held(connection, job, lane=Lane.SLOW, slow_since=build_clock(connection))
+            _update_held_job(connection, job, lane=Lane.SLOW, slow_since=build_clock_expression(connection))
 
     def find_job_to_yield_to(self, job: Job, lane: Lane) -> int | None:
         """Return the id of the waiting job to which a running job in this lane should yield, or None."""
@@ -369,23 +386,23 @@ class Jobs:
         with read_transaction(self._engine) as connection:
             return has_quick_job(connection, kind)
 
-    def should_yield(self, held: Sequence[Job]) -> bool:
+    def should_yield(self, held_jobs: Sequence[Job]) -> bool:
         """Return whether these resumable jobs of one kind should yield their worker to other jobs now."""
         with read_transaction(self._engine) as connection:
-            return should_yield(connection, held)
+            return should_yield(connection, held_jobs)
 
-    def recover(self, *, all_running: bool) -> int:
+    def requeue_lost_jobs(self, *, include_all_running: bool) -> int:
         """Requeue jobs that lost their worker, in one transaction, and return their number.
 
-        If `all_running` is true, every running job is requeued regardless of its lease. This is correct only if no
-        other process can hold a job, as when an embedded service starts. It uses up an attempt only if the job was
+        If `include_all_running` is true, every running job is requeued regardless of its lease. This is correct only if
+        no other process can hold a job, as when an embedded service starts. It uses up an attempt only if the job was
         interrupted too often, because a killed process does not mean that the document caused it.
 
         Otherwise, as in a cluster, only jobs with an expired lease are requeued, which uses up an attempt. If it was
         the last attempt, the document fails with `worker_lost`, so that it cannot crash one worker after another.
         """
         with write_transaction(self._engine) as connection:
-            if all_running:
+            if include_all_running:
                 return requeue_running_jobs(connection)
             return requeue_lapsed_jobs(connection, max_attempts=MAX_ATTEMPTS, grace_seconds=self.lease_seconds)
 
@@ -404,7 +421,7 @@ class Jobs:
                 .values(state="queued", attempt=0, not_before=0.0, fence=jobs.c.fence + 1, updated_at=time.time())
             )
 
-    def count_unfinished(self) -> dict[JobKind, int]:
+    def count_unfinished_jobs(self) -> dict[JobKind, int]:
         """Count the queued and running jobs of each kind."""
         query = select(jobs.c.kind, func.count()).where(jobs.c.state.in_(_UNFINISHED_STATES)).group_by(jobs.c.kind)
         with read_transaction(self._engine) as connection:
@@ -441,19 +458,19 @@ class Jobs:
             return estimate_position(connection, version_id)
 
     @contextmanager
-    def _transaction(self, *changed: Job, changes_search: bool = False) -> Iterator[Connection]:
+    def _open_transaction(self, *changed_jobs: Job, changes_search: bool = False) -> Iterator[Connection]:
         """Open a transaction that changes these jobs, and announce their documents after the commit.
 
         Set `changes_search` if search results may differ after the commit.
         """
-        tenants = [job.tenant_id for job in changed] if changes_search else []
-        with write_transaction(self._engine, changes_search_of=tenants) as connection:
+        tenants = [job.tenant_id for job in changed_jobs] if changes_search else []
+        with write_transaction(self._engine, changed_tenant_ids=tenants) as connection:
             yield connection
-        self._announce_documents(changed)
+        self._announce_documents(changed_jobs)
 
-    def _announce_documents(self, changed: Collection[Job]) -> None:
-        for tenant in {job.tenant_id for job in changed}:
-            self._announce(tenant, {job.document_id for job in changed if job.tenant_id == tenant})
+    def _announce_documents(self, changed_jobs: Collection[Job]) -> None:
+        for tenant in {job.tenant_id for job in changed_jobs}:
+            self._announce(tenant, {job.document_id for job in changed_jobs if job.tenant_id == tenant})
 
     def _load_current_attempt(self, job: Job) -> int:
         """Reload the attempt number from the job's row, because progress of a run resets it.
@@ -468,27 +485,33 @@ class Jobs:
         return attempt
 
 
-def compute_pause_seconds(job: Job, away: float) -> float:
-    """Compute a job's next retry delay, after its dependency has been unreachable for `away` seconds.
+def compute_retry_delay_seconds(job: Job, outage_seconds: float) -> float:
+    """Compute a job's next retry delay, after its dependency has been unreachable for `outage_seconds` seconds.
 
     The delay is 5 s for documents, and 5, 10, 20, … 120 s for runs. The delays of a run grow because each attempt
     replays and logs all its earlier steps.
     """
-    return min(_FIRST_PAUSE_SECONDS + away, _LONGEST_PAUSE_SECONDS) if job.kind is JobKind.RUN else _FIRST_PAUSE_SECONDS
+    return (
+        min(_FIRST_PAUSE_SECONDS + outage_seconds, _LONGEST_PAUSE_SECONDS)
+        if job.kind is JobKind.RUN
+        else _FIRST_PAUSE_SECONDS
+    )
 
 
-def _build_held_condition(claimed: Collection[Job]) -> ColumnElement[bool]:
-    return tuple_(jobs.c.id, jobs.c.fence).in_([(job.id, job.fence) for job in claimed]) & (jobs.c.state == "running")
+def _build_held_condition(claimed_jobs: Collection[Job]) -> ColumnElement[bool]:
+    return tuple_(jobs.c.id, jobs.c.fence).in_([(job.id, job.fence) for job in claimed_jobs]) & (
+        jobs.c.state == "running"
+    )
 
 
-def _lock_jobs_in_order(connection: Connection, claimed: Collection[Job]) -> list[Job]:
+def _lock_jobs_in_order(connection: Connection, claimed_jobs: Collection[Job]) -> list[Job]:
     """Lock the rows of several jobs in the order of their ids, to avoid deadlocks. Return the jobs in this order."""
-    of_these = jobs.c.id.in_([job.id for job in claimed])
+    of_these = jobs.c.id.in_([job.id for job in claimed_jobs])
     connection.execute(select(jobs.c.id).where(of_these).order_by(jobs.c.id).with_for_update()).all()
-    return sorted(claimed, key=lambda job: job.id)
+    return sorted(claimed_jobs, key=lambda job: job.id)
 
 
-def _update_if_held(connection: Connection, job: Job, **values: Any) -> int | None:  # noqa: ANN401 - columns of `jobs`
+def _update_job_if_held(connection: Connection, job: Job, **values: Any) -> int | None:  # noqa: ANN401 - columns of `jobs`
     """Update a job's row and return its priority, or None if the lease was lost.
 
     If the lease was lost, the job's results must not be committed.
@@ -503,9 +526,9 @@ def _update_if_held(connection: Connection, job: Job, **values: Any) -> int | No
     return priority
 
 
-def _update_held(connection: Connection, job: Job, **values: Any) -> None:  # noqa: ANN401 - columns of `jobs`
+def _update_held_job(connection: Connection, job: Job, **values: Any) -> None:  # noqa: ANN401 - columns of `jobs`
     """Update a job's row. Raises `LeaseLostError` if the lease was lost."""
-    if _update_if_held(connection, job, **values) is None:
+    if _update_job_if_held(connection, job, **values) is None:
         raise _build_lost_error(job)
 
 
@@ -523,11 +546,11 @@ def _record_progress(connection: Connection, job: Job, state: VersionState, coun
     left = count_unembedded_chunks(connection, [job.version_id])[job.version_id]
     connection.execute(update(versions).where(of_version).values(**changed))
     done = left - count_unembedded_chunks(connection, [job.version_id])[job.version_id]
-    record_pace(connection, {job: done}, ended=False)
+    record_throughput(connection, {job: done}, has_ended=False)
 
 
-def _load_away_seconds(connection: Connection, job: Job) -> float:
-    query = select(build_clock(connection) - jobs.c.away_since).where(jobs.c.id == job.id)
+def _load_outage_seconds(connection: Connection, job: Job) -> float:
+    query = select(build_clock_expression(connection) - jobs.c.away_since).where(jobs.c.id == job.id)
     return max(0.0, connection.execute(query).scalar() or 0.0)
 
 

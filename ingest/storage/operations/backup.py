@@ -60,7 +60,7 @@ class BackupManifest:
 
 
 def create_backup(
-    catalog: CatalogCopies, blobs: BlobStore, folder: Path, advanced: Advanced, *, link: bool = True
+    catalog: CatalogCopies, blobs: BlobStore, folder: Path, report_progress: Advanced, *, use_links: bool = True
 ) -> BackupManifest:
     """Create a backup in a new or empty folder, or continue a backup that was interrupted there.
 
@@ -70,14 +70,14 @@ def create_backup(
     full.
     """
     _prepare_folder(folder)
-    take = _BackupWriter(blobs, folder, link=link)
+    take = _BackupWriter(blobs, folder, use_links=use_links)
     everything = [key for kind in BLOB_KINDS for key in blobs.iter_keys(kind)]
     for number, key in enumerate(everything, start=1):
         take(key)
-        advanced("Files", number, len(everything))
+        report_progress("Files", number, len(everything))
     missing: set[str] = set()
     for _ in range(_MAX_ROUNDS):
-        contents = _copy_catalog(catalog, blobs, folder, advanced)
+        contents = _copy_catalog(catalog, blobs, folder, report_progress)
         before = missing
         missing = {each.key for each in contents if not take(each.key) and each.required}
         # guard: backup-later-catalog
@@ -85,8 +85,8 @@ def create_backup(
             break
     named = {each.key for each in contents}
     # guard: backup-without-deleted
-    _discard_stale_files(folder, named)
-    return _finish(folder, contents, missing - take.unreadable, take.unreadable & named, advanced)
+    _remove_stale_files(folder, named)
+    return _write_manifest(folder, contents, missing - take.unreadable, take.unreadable & named, report_progress)
 
 
 def read_manifest(folder: Path) -> BackupManifest:
@@ -111,14 +111,14 @@ def read_manifest(folder: Path) -> BackupManifest:
     return made
 
 
-def read_sums(folder: Path) -> dict[str, str]:
+def read_checksums(folder: Path) -> dict[str, str]:
     """Read the SHA-256 of each file in a backup, including the catalog, keyed by the file's path in the folder.
 
     Raises `BackupError` if a line cannot belong to a backup, for example because its path leads out of the folder.
     """
     with (folder / SUMS).open() as lines:
         sums = {path: digest for digest, _, path in (line.rstrip("\n").partition("  ") for line in lines)}
-    foreign = next((path for path, digest in sums.items() if not _is_listed(path, digest)), None)
+    foreign = next((path for path, digest in sums.items() if not _is_backup_entry(path, digest)), None)
     # guard: backup-list-in-folder
     if foreign is not None:
         raise BackupError(
@@ -130,13 +130,13 @@ def read_sums(folder: Path) -> dict[str, str]:
     return sums
 
 
-def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
+def verify_backup(folder: Path, report_progress: Advanced) -> list[str]:
     """Verify every file of a backup, and return a sentence for each problem.
 
     Each file is compared with its SHA-256 in the backup and with its digest in the catalog. Raises `BackupError` if
     the folder does not contain a complete backup.
     """
-    manifest, sums = read_manifest(folder), read_sums(folder)
+    manifest, sums = read_manifest(folder), read_checksums(folder)
     unread = [key for key in manifest.damaged if f"{BLOBS}/{key}" not in sums]
     wrong = [
         f"{BLOBS}/{key} is not in the backup because it was changed in the store and could not be decrypted."
@@ -148,7 +148,7 @@ def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
                 wrong.append(f"{path} has changed since the backup was made.")
         except FileNotFoundError:
             wrong.append(f"{path} is missing.")
-        advanced("Files", number, len(sums))
+        report_progress("Files", number, len(sums))
     wrong += [
         f"{BLOBS}/{key} is not listed in {SUMS}." for key in _list_blob_keys(folder) if f"{BLOBS}/{key}" not in sums
     ]
@@ -156,7 +156,7 @@ def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
     return wrong
 
 
-def verify_contents(catalog: CatalogCopies, blobs: BlobStore, advanced: Advanced) -> list[str]:
+def verify_stored_files(catalog: CatalogCopies, blobs: BlobStore, report_progress: Advanced) -> list[str]:
     """Verify all files of a running installation, and return a sentence for each problem.
 
     Files without a digest are only checked for existence. Each problem is checked a second time, because documents may
@@ -167,21 +167,24 @@ def verify_contents(catalog: CatalogCopies, blobs: BlobStore, advanced: Advanced
     for number, each in enumerate(contents, start=1):
         if _describe_damage(each, blobs):
             suspicious.add(each.key)
-        advanced("Files", number, len(contents))
+        report_progress("Files", number, len(contents))
     again = catalog.list_files(group_tables_by_version(blobs.iter_keys("tables"))) if suspicious else []
     return sorted(wrong for each in again if each.key in suspicious and (wrong := _describe_damage(each, blobs)))
 
 
-def _describe_damage(content: CatalogFile, blobs: BlobStore) -> str:
+def _describe_damage(catalog_file: CatalogFile, blobs: BlobStore) -> str:
     """Return a sentence that describes a file's problem, or an empty string if the file is intact."""
     try:
         # guard: verify-compares-digests
-        if content.sha256 is not None and compute_blocks_sha256(blobs.iter_blocks(content.key)) != content.sha256:
-            return f"{content.key} has changed since it was written."
-        if content.required and blobs.find_size(content.key) is None:
-            return f"{content.key} is missing."
+        if (
+            catalog_file.sha256 is not None
+            and compute_blocks_sha256(blobs.iter_blocks(catalog_file.key)) != catalog_file.sha256
+        ):
+            return f"{catalog_file.key} has changed since it was written."
+        if catalog_file.required and blobs.find_size(catalog_file.key) is None:
+            return f"{catalog_file.key} is missing."
     except KeyError:
-        return f"{content.key} is missing." if content.required else ""
+        return f"{catalog_file.key} is missing." if catalog_file.required else ""
     except (BlobKeyError, BlobChangedError) as error:
         return error.detail
     return ""
@@ -195,7 +198,7 @@ def group_tables_by_version(keys: Iterable[str]) -> Mapping[str, Sequence[str]]:
     return found
 
 
-def write_durably(path: Path, content: str) -> None:
+def write_file_durably(path: Path, content: str) -> None:
     """Write a file atomically and durably."""
     draft = path.with_name(f"{path.name}.new")
     with translate_disk_errors(), draft.open("w") as file:
@@ -214,10 +217,10 @@ def _prepare_folder(folder: Path) -> None:
         raise BackupError(f"{folder} already contains a backup.", hint="Use a new folder for each backup.")
     if present and _UNFINISHED_FILE not in present:
         raise BackupError(f"{folder} is not empty.", hint="Use a new folder for each backup.")
-    write_durably(folder / _UNFINISHED_FILE, "A backup without manifest.json is incomplete.\n")
+    write_file_durably(folder / _UNFINISHED_FILE, "A backup without manifest.json is incomplete.\n")
 
 
-def _is_listed(path: str, digest: str) -> bool:
+def _is_backup_entry(path: str, digest: str) -> bool:
     """Return whether a line of the checksum file is valid: it lists the catalog or a file that backups contain."""
     key = path.removeprefix(f"{BLOBS}/")
     is_blob = key != path and key.partition("/")[0] in BLOB_KINDS and is_valid_key(key)
@@ -227,10 +230,10 @@ def _is_listed(path: str, digest: str) -> bool:
 class _BackupWriter:
     """Adds files to a backup. `unreadable` lists sealed files that cannot be decrypted because they were changed."""
 
-    def __init__(self, blobs: BlobStore, folder: Path, *, link: bool) -> None:
+    def __init__(self, blobs: BlobStore, folder: Path, *, use_links: bool) -> None:
         self._blobs = blobs
         self._folder = folder
-        self._link = link
+        self._link = use_links
         self.unreadable: set[str] = set()
 
     def __call__(self, key: str) -> bool:
@@ -272,21 +275,23 @@ def _link_file(source: Path, target: Path) -> bool:
     return True
 
 
-def _copy_catalog(catalog: CatalogCopies, blobs: BlobStore, folder: Path, advanced: Advanced) -> Sequence[CatalogFile]:
+def _copy_catalog(
+    catalog: CatalogCopies, blobs: BlobStore, folder: Path, report_progress: Advanced
+) -> Sequence[CatalogFile]:
     """Copy the current catalog to the backup, and return the files named in the copy."""
     draft = folder / f"{CATALOG}.new"
     for path in folder.glob(f"{draft.name}*"):
         path.unlink()
-    catalog.save(draft, lambda done, total: advanced("Catalog", done, total))
+    catalog.save_copy(draft, lambda done, total: report_progress("Catalog", done, total))
     contents = list_files_of_copy(draft, group_tables_by_version(blobs.iter_keys("tables")))
     draft.replace(folder / CATALOG)
     return contents
 
 
-def _discard_stale_files(folder: Path, wanted: Collection[str]) -> None:
+def _remove_stale_files(folder: Path, named_keys: Collection[str]) -> None:
     """Remove the files that the copied catalog does not name, because their documents were deleted."""
     for key in _list_blob_keys(folder):
-        if key not in wanted:
+        if key not in named_keys:
             (folder / BLOBS / key).unlink()
 
 
@@ -295,15 +300,15 @@ def _list_blob_keys(folder: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
 
 
-def _finish(
+def _write_manifest(
     folder: Path,
-    contents: Sequence[CatalogFile],
-    missing: Collection[str],
-    unreadable: Collection[str],
-    advanced: Advanced,
+    catalog_files: Sequence[CatalogFile],
+    missing_keys: Collection[str],
+    unreadable_keys: Collection[str],
+    report_progress: Advanced,
 ) -> BackupManifest:
-    hashes = {each.key: each.sha256 for each in contents if each.sha256 is not None}
-    keys, damaged, size = sorted(_list_blob_keys(folder)), list(unreadable), (folder / CATALOG).stat().st_size
+    hashes = {each.key: each.sha256 for each in catalog_files if each.sha256 is not None}
+    keys, damaged, size = sorted(_list_blob_keys(folder)), list(unreadable_keys), (folder / CATALOG).stat().st_size
     lines = [f"{compute_file_sha256(folder / CATALOG)}  {CATALOG}\n"]
     for number, key in enumerate(keys, start=1):
         digest = compute_file_sha256(folder / BLOBS / key)
@@ -311,8 +316,8 @@ def _finish(
             damaged.append(key)
         lines.append(f"{digest}  {BLOBS}/{key}\n")
         size += (folder / BLOBS / key).stat().st_size
-        advanced("Hashes", number, len(keys))
-    write_durably(folder / SUMS, "".join(lines))
+        report_progress("Hashes", number, len(keys))
+    write_file_durably(folder / SUMS, "".join(lines))
     with closing(sqlite3.connect(f"file:{folder / CATALOG}?mode=ro", uri=True)) as catalog:
         live = catalog.execute("SELECT count(*) FROM documents WHERE deleted_at IS NULL").fetchone()[0]
         (installation,) = catalog.execute("SELECT id FROM installation").fetchone()
@@ -325,16 +330,16 @@ def _finish(
         files=len(lines),
         size_bytes=size,
         sums_sha256=compute_file_sha256(folder / SUMS),
-        lost=tuple(sorted(missing)),
+        lost=tuple(sorted(missing_keys)),
         damaged=tuple(sorted(damaged)),
     )
     os.sync()  # Flush files and folders first, because the manifest marks the backup as complete.
-    write_durably(folder / MANIFEST, json.dumps(asdict(made), indent=2))
+    write_file_durably(folder / MANIFEST, json.dumps(asdict(made), indent=2))
     (folder / _UNFINISHED_FILE).unlink()
     return made
 
 
-def _verify_catalog(folder: Path, sums: dict[str, str]) -> list[str]:
+def _verify_catalog(folder: Path, checksums: dict[str, str]) -> list[str]:
     """Compare the digests in a backup's catalog with the checksums of its files. Return a sentence for each problem."""
     try:
         with closing(sqlite3.connect(f"file:{folder / CATALOG}?mode=ro&immutable=1", uri=True)) as catalog:
@@ -345,7 +350,7 @@ def _verify_catalog(folder: Path, sums: dict[str, str]) -> list[str]:
         return [f"{CATALOG} cannot be read: {error}."]
     wrong = [] if state == "ok" else [f"{CATALOG} is damaged: {state}."]
     for key, digest in named.items():
-        if sums.get(f"{BLOBS}/{key}", digest) != digest:
+        if checksums.get(f"{BLOBS}/{key}", digest) != digest:
             wrong.append(f"{BLOBS}/{key} was damaged before the backup was made.")
     return wrong
 

@@ -12,7 +12,13 @@ from typing import Any
 
 from sqlalchemy import JSON, Connection, Engine, MetaData, Table, func, insert, select, text
 
-from ingest.storage.db.database import build_clock, build_sqlite_url, open_database, read_transaction, write_transaction
+from ingest.storage.db.database import (
+    build_clock_expression,
+    build_sqlite_url,
+    open_database,
+    read_transaction,
+    write_transaction,
+)
 from ingest.storage.db.schema import blob_sealing, documents, files, jobs, metadata, staged_entries, versions
 from ingest.storage.digests import Digest, build_file_key
 from ingest.storage.documents.digests import load_digests
@@ -45,25 +51,25 @@ class CatalogCopies:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def save(self, path: Path, copied: Copied) -> None:
+    def save_copy(self, path: Path, report_progress: Copied) -> None:
         """Copy the current catalog to a new file while readers and writers continue.
 
         SQLite copies the catalog with its own backup function in a single step, because a long-lived reader would
         prevent the write-ahead log from being truncated after a deletion.
         """
         if self._engine.dialect.name != "sqlite":
-            with _open_file(path) as target:
-                copy_catalog(self._engine, target, copied)
+            with _open_catalog_file(path) as target:
+                copy_catalog(self._engine, target, report_progress)
             return
-        _copy_pages(self._engine, path)
-        with _open_file(path) as target, read_transaction(target) as connection:
+        _copy_sqlite_pages(self._engine, path)
+        with _open_catalog_file(path) as target, read_transaction(target) as connection:
             rows = _count_rows(connection, _build_plain_tables())
-        copied(rows, rows)
+        report_progress(rows, rows)
 
-    def load(self, path: Path, copied: Copied) -> None:
+    def load_copy(self, path: Path, report_progress: Copied) -> None:
         """Replace the catalog with a copy, in one transaction. The copy is migrated to this release's schema first."""
-        with _open_file(path) as source:
-            copy_catalog(source, self._engine, copied)
+        with _open_catalog_file(path) as source:
+            copy_catalog(source, self._engine, report_progress)
 
     def count_documents(self) -> int:
         """Count the documents, including deleted ones."""
@@ -75,23 +81,23 @@ class CatalogCopies:
         with read_transaction(self._engine) as connection:
             held = (
                 select(jobs.c.id)
-                .where(jobs.c.state == "running", jobs.c.lease_until > build_clock(connection))
+                .where(jobs.c.state == "running", jobs.c.lease_until > build_clock_expression(connection))
                 .limit(1)
             )
             return connection.execute(held).first() is not None
 
-    def list_files(self, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
-        """List the files named in the catalog. `tables` maps version ids to the keys of their record tables."""
-        return _list_files(self._engine, tables)
+    def list_files(self, table_keys: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
+        """List the files named in the catalog. `table_keys` maps version ids to the keys of their record tables."""
+        return _list_files(self._engine, table_keys)
 
 
-def list_files_of_copy(path: Path, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
+def list_files_of_copy(path: Path, table_keys: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
     """List the files named in a copy of a catalog. See `CatalogCopies.list_files`."""
-    with _open_file(path) as engine:
-        return _list_files(engine, tables)
+    with _open_catalog_file(path) as engine:
+        return _list_files(engine, table_keys)
 
 
-def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
+def _list_files(engine: Engine, table_keys: Mapping[str, Sequence[str]]) -> list[CatalogFile]:
     """List the originals of live documents and files, and the derived files of their versions.
 
     Files of a version that its digests do not name are omitted, because nothing reads them.
@@ -119,7 +125,7 @@ def _list_files(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Cat
                 if row.state not in _GONE_STATES or row.searched:
                     found.append(CatalogFile(row.blob_key, row.content_sha256))
                 derived = _list_recorded_files(row.id, digests.get(row.id, {})) or _list_expected_files(
-                    row.id, tables.get(row.id, ())
+                    row.id, table_keys.get(row.id, ())
                 )
                 # If a version is not searchable yet, its files may be incomplete and its digests are not recorded.
                 found += derived if row.searched else [CatalogFile(each.key, required=False) for each in derived]
@@ -137,20 +143,20 @@ def _list_recorded_files(version_id: str, digests: Mapping[str, Digest]) -> list
     return [CatalogFile(build_file_key(version_id, file), digest.sha256.hex()) for file, digest in digests.items()]
 
 
-def _list_expected_files(version_id: str, tables: Sequence[str]) -> list[CatalogFile]:
+def _list_expected_files(version_id: str, table_keys: Sequence[str]) -> list[CatalogFile]:
     """List the derived files of a version without digests: its text, its map, and optional files."""
-    optional = (build_positions_key(version_id), *tables)
+    optional = (build_positions_key(version_id), *table_keys)
     return [*map(CatalogFile, build_text_keys(version_id)), *(CatalogFile(key, required=False) for key in optional)]
 
 
-def _copy_pages(engine: Engine, path: Path) -> None:
+def _copy_sqlite_pages(engine: Engine, path: Path) -> None:
     with engine.connect() as connection, closing(sqlite3.connect(path)) as target:
         driver: Any = connection.connection.driver_connection
         driver.backup(target)
 
 
 @contextmanager
-def _open_file(path: Path) -> Iterator[Engine]:
+def _open_catalog_file(path: Path) -> Iterator[Engine]:
     engine = open_database(build_sqlite_url(path))
     try:
         yield engine
@@ -158,14 +164,14 @@ def _open_file(path: Path) -> Iterator[Engine]:
         engine.dispose()
 
 
-def copy_catalog(source: Engine, target: Engine, copied_rows: Copied = lambda done, total: None) -> int:
+def copy_catalog(source: Engine, target: Engine, report_progress: Copied = lambda done, total: None) -> int:
     """Replace all rows of `target` with the rows of `source`, in one transaction, and return their number.
 
     The state of sealing is not copied, because it describes the files of `source`. Writers of `source` may continue;
     their later commits are not in the copy. Both catalogs must have this release's schema.
     """
     tables, copied = _build_plain_tables(), 0
-    with _snapshot(source) as reading, write_transaction(target) as writing:
+    with _open_snapshot(source) as reading, write_transaction(target) as writing:
         total = _count_rows(reading, tables)
         for table in reversed(tables):
             writing.execute(table.delete())
@@ -174,7 +180,7 @@ def copy_catalog(source: Engine, target: Engine, copied_rows: Copied = lambda do
             for some in rows.partitions():
                 writing.execute(insert(table), [dict(row) for row in some])
                 copied += len(some)
-                copied_rows(copied, total)
+                report_progress(copied, total)
         _advance_sequences(writing, tables)
     return copied
 
@@ -200,7 +206,7 @@ def _build_plain_tables() -> list[Table]:
 
 
 @contextmanager
-def _snapshot(engine: Engine) -> Iterator[Connection]:
+def _open_snapshot(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that sees the catalog as of its first query, which SQLite's write-ahead log ensures."""
     with read_transaction(engine) as connection:
         if engine.dialect.name == "postgresql":

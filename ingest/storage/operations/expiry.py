@@ -48,7 +48,7 @@ class Expiry:
         self._engine = engine
         self._clock = clock
 
-    def delete_expired(self, retention: Retention) -> dict[str, int]:
+    def delete_expired_records(self, retention: Retention) -> dict[str, int]:
         """Remove all records older than their retention time. Return the number of removed records by kind.
 
         Kinds without removed records are omitted.
@@ -66,85 +66,87 @@ class Expiry:
         expired: dict[str, tuple[Select[Any], Remove]] = {
             "conversations": (select(conversations.c.id).where(unused), _remove_conversations),
             "answers": (select(answers.c.id).where(*alone), _remove_answers),
-            "run logs": (select(runs.c.id).where(long_ended, logged), _remove_logs),
+            "run logs": (select(runs.c.id).where(long_ended, logged), _remove_run_logs),
             "runs": (select(runs.c.id).where(runs.c.ended_at < compute_cutoff(retention.runs_days)), _remove_runs),
             "batches": (select(batches.c.id).where(closed), _remove_batches),
-            "links": (select(shares.c.id).where(shares.c.ends_at < now), _remove_links),
+            "links": (select(shares.c.id).where(shares.c.ends_at < now), _remove_shared_links),
             "webhook messages": (
                 select(webhook_deliveries.c.id).where(
                     webhook_deliveries.c.created_at < compute_cutoff(retention.webhooks_days)
                 ),
                 _remove_deliveries,
             ),
-            "works": (_select_unused_works(), _remove_works),
+            "works": (_build_unused_works_query(), _remove_works),
         }
         waited = (
             jobs.c.kind == JobKind.RUN,
             jobs.c.state == "paused",
             jobs.c.updated_at < compute_cutoff(retention.paused_days),
         )
-        expired["paused runs"] = (select(jobs.c.version_id).where(*waited), _finish_runs)
+        expired["paused runs"] = (select(jobs.c.version_id).where(*waited), _resume_paused_runs)
         counts = {kind: _remove_in_batches(self._engine, *each) for kind, each in expired.items()}
-        counts["slack"] = SlackStore(self._engine).delete_old(compute_cutoff(retention.conversations_days))
-        counts["slack files"] = SlackFiles(self._engine).delete_ended(compute_cutoff(retention.conversations_days))
+        counts["slack"] = SlackStore(self._engine).delete_old_records(compute_cutoff(retention.conversations_days))
+        counts["slack files"] = SlackFiles(self._engine).delete_ended_shares(
+            compute_cutoff(retention.conversations_days)
+        )
         counts["idempotency keys"] = _remove_request_keys(self._engine, now)
-        counts["audit"] = sum(_trim_audit(Audit(self._engine), compute_cutoff(retention.audit_days)))
+        counts["audit"] = sum(_trim_audit_log(Audit(self._engine), compute_cutoff(retention.audit_days)))
         if any(counts.values()):
             truncate_write_ahead_log(self._engine)
         return {kind: count for kind, count in counts.items() if count and kind != "works"}
 
 
-def _remove_runs(connection: Connection, some: list[str]) -> None:
+def _remove_runs(connection: Connection, run_ids: list[str]) -> None:
     """Remove finished runs with their logs, but not their answers."""
     for table in (run_events, run_documents):
-        connection.execute(delete(table).where(table.c.run_id.in_(some)))
-    connection.execute(delete(jobs).where(jobs.c.kind == JobKind.RUN, jobs.c.version_id.in_(some)))
-    connection.execute(delete(runs).where(runs.c.id.in_(some)))
+        connection.execute(delete(table).where(table.c.run_id.in_(run_ids)))
+    connection.execute(delete(jobs).where(jobs.c.kind == JobKind.RUN, jobs.c.version_id.in_(run_ids)))
+    connection.execute(delete(runs).where(runs.c.id.in_(run_ids)))
 
 
-def _remove_in_batches(engine: Engine, query: Select[Any], remove: Remove) -> int:
+def _remove_in_batches(engine: Engine, query: Select[Any], remove_rows: Remove) -> int:
     removed = 0
     while True:
         with write_transaction(engine) as connection:
             some = list(connection.execute(query.limit(_BATCH_ROWS)).scalars())
-            remove(connection, some)
+            remove_rows(connection, some)
         removed += len(some)
         if len(some) < _BATCH_ROWS:
             return removed
 
 
-def _remove_conversations(connection: Connection, some: list[str]) -> None:
-    connection.execute(delete(answers).where(answers.c.conversation_id.in_(some)))
-    connection.execute(delete(conversations).where(conversations.c.id.in_(some)))
+def _remove_conversations(connection: Connection, conversation_ids: list[str]) -> None:
+    connection.execute(delete(answers).where(answers.c.conversation_id.in_(conversation_ids)))
+    connection.execute(delete(conversations).where(conversations.c.id.in_(conversation_ids)))
 
 
-def _remove_answers(connection: Connection, some: list[str]) -> None:
-    connection.execute(delete(answers).where(answers.c.id.in_(some)))
+def _remove_answers(connection: Connection, answer_ids: list[str]) -> None:
+    connection.execute(delete(answers).where(answers.c.id.in_(answer_ids)))
 
 
-def _remove_logs(connection: Connection, some: list[str]) -> None:
-    texts = run_events.c.run_id.in_(some), run_events.c.kind.not_in(_KEPT_EVENTS)
+def _remove_run_logs(connection: Connection, run_ids: list[str]) -> None:
+    texts = run_events.c.run_id.in_(run_ids), run_events.c.kind.not_in(_KEPT_EVENTS)
     connection.execute(delete(run_events).where(*texts))
 
 
-def _remove_links(connection: Connection, some: list[str]) -> None:
-    connection.execute(delete(shares).where(shares.c.id.in_(some)))
+def _remove_shared_links(connection: Connection, link_ids: list[str]) -> None:
+    connection.execute(delete(shares).where(shares.c.id.in_(link_ids)))
 
 
-def _finish_runs(connection: Connection, some: list[str]) -> None:
+def _resume_paused_runs(connection: Connection, run_ids: list[str]) -> None:
     """Resume paused runs, so that they finish with their results so far."""
-    for row in connection.execute(build_run_query().where(runs.c.id.in_(some))).all():
+    for row in connection.execute(build_run_query().where(runs.c.id.in_(run_ids))).all():
         run = build_run(row)
         resume_run(connection, run, build_finish_decision(run))
 
 
-def _remove_batches(connection: Connection, some: list[str]) -> None:
-    connection.execute(delete(batch_entries).where(batch_entries.c.batch_id.in_(some)))
-    connection.execute(delete(batches).where(batches.c.id.in_(some)))
+def _remove_batches(connection: Connection, batch_ids: list[str]) -> None:
+    connection.execute(delete(batch_entries).where(batch_entries.c.batch_id.in_(batch_ids)))
+    connection.execute(delete(batches).where(batches.c.id.in_(batch_ids)))
 
 
-def _remove_deliveries(connection: Connection, some: list[str]) -> None:
-    connection.execute(delete(webhook_deliveries).where(webhook_deliveries.c.id.in_(some)))
+def _remove_deliveries(connection: Connection, delivery_ids: list[str]) -> None:
+    connection.execute(delete(webhook_deliveries).where(webhook_deliveries.c.id.in_(delivery_ids)))
 
 
 def _remove_request_keys(engine: Engine, now: float) -> int:
@@ -161,7 +163,7 @@ def _remove_request_keys(engine: Engine, now: float) -> int:
     return removed
 
 
-def _select_unused_works() -> Select[Any]:
+def _build_unused_works_query() -> Select[Any]:
     """Build the query for works that no stored answer, run or cached reply uses."""
     whole = func.replace(work_versions.c.work_id, ROUTE_SUFFIX, "")
     return (
@@ -175,17 +177,17 @@ def _select_unused_works() -> Select[Any]:
     )
 
 
-def _remove_works(connection: Connection, some: list[str]) -> None:
-    connection.execute(delete(work_versions).where(work_versions.c.work_id.in_(some)))
+def _remove_works(connection: Connection, work_ids: list[str]) -> None:
+    connection.execute(delete(work_versions).where(work_versions.c.work_id.in_(work_ids)))
 
 
-def _trim_audit(audit: Audit, older_than: float) -> Iterator[int]:
+def _trim_audit_log(audit: Audit, cutoff: float) -> Iterator[int]:
     """Trim the audit log if its expired entries span more than a day. Yield the size of each removed batch.
 
     Small trims are avoided, because each trim adds an entry to the log.
     """
-    if audit.load_oldest_time() >= older_than - _DAY_SECONDS:
+    if audit.load_oldest_time() >= cutoff - _DAY_SECONDS:
         return
     through = audit.load_head().sequence
-    while removed := audit.trim(older_than, most=_BATCH_ENTRIES, through=through):
+    while removed := audit.trim_entries(cutoff, max_entries=_BATCH_ENTRIES, last_sequence=through):
         yield removed

@@ -49,24 +49,24 @@ def bind_installation(record: "InstallationRecord", blobs: BlobStore) -> Install
     # guard: unfinished-restore
     if blobs.find_size(RESTORE_MARK_FILE) is not None:
         raise RestoreUnfinishedError(f"A restore to {blobs.location} was interrupted.")
-    recorded, marked = record.load_id(), load_store_mark(blobs)
+    recorded, marked = record.load_id(), load_store_marker(blobs)
     if recorded is None or marked is None:
         # guard: blobs-without-id
-        _require_related(record, blobs)
+        _require_related_store(record, blobs)
         recorded = record.claim_id(marked or str(uuid.uuid4()))
-        marked = mark_store(blobs, recorded)
+        marked = write_store_marker(blobs, recorded)
     # guard: blobs-of-installation
     if recorded != marked:
         raise build_mismatch_error(recorded, blobs.location, marked)
     return Installation(recorded, record.has_any_version)
 
 
-def require_bound(record: "InstallationRecord", blobs: BlobStore) -> str:
+def require_same_installation(record: "InstallationRecord", blobs: BlobStore) -> str:
     """Return the installation id that the catalog and the blob store share.
 
     Raises `InstallationMismatchError` if their ids differ, or if either has no id.
     """
-    recorded, marked = record.load_id(), load_store_mark(blobs)
+    recorded, marked = record.load_id(), load_store_marker(blobs)
     if recorded is None or recorded != marked:
         raise build_mismatch_error(recorded, blobs.location, marked)
     return recorded
@@ -74,45 +74,45 @@ def require_bound(record: "InstallationRecord", blobs: BlobStore) -> str:
 
 def require_compatible_folder(record: "InstallationRecord", folder: Path) -> None:
     """Raise `InstallationMismatchError` if the catalog and a blob folder both have an id, and the ids differ."""
-    recorded, marked = record.load_id(), read_folder_mark(folder)
+    recorded, marked = record.load_id(), read_folder_marker(folder)
     if recorded is not None and marked is not None and recorded != marked:
         raise build_mismatch_error(recorded, f"the blob folder {folder}", marked)
 
 
-def load_store_mark(blobs: BlobStore) -> str | None:
+def load_store_marker(blobs: BlobStore) -> str | None:
     """Load the installation id from a blob store's marker file, or return None if it has no marker."""
     with suppress(KeyError):
         return blobs.read(MARK_FILE).decode().strip() or None
     return None
 
 
-def mark_store(blobs: BlobStore, identifier: str, *, replace: bool = False) -> str:
+def write_store_marker(blobs: BlobStore, installation_id: str, *, replace: bool = False) -> str:
     """Write a blob store's marker file durably. An existing one is kept unless `replace` is true.
 
     Returns the id that the marker file contains afterwards.
     """
-    written = f"{identifier}\n".encode()
+    written = f"{installation_id}\n".encode()
     if replace:
         blobs.put(MARK_FILE, written)
-        return identifier
-    return blobs.put_if_absent(MARK_FILE, written).decode().strip() or identifier
+        return installation_id
+    return blobs.put_if_absent(MARK_FILE, written).decode().strip() or installation_id
 
 
-def build_mismatch_error(recorded: str | None, part: str, marked: str | None) -> InstallationMismatchError:
+def build_mismatch_error(catalog_id: str | None, component: str, component_id: str | None) -> InstallationMismatchError:
     """Build the error that names the installations of the catalog and of another component."""
-    theirs = "has no installation id" if marked is None else f"belongs to installation {marked}"
-    ours = "has no installation id" if recorded is None else f"belongs to installation {recorded}"
-    return InstallationMismatchError(f"The catalog {ours}, and {part} {theirs}.")
+    theirs = "has no installation id" if component_id is None else f"belongs to installation {component_id}"
+    ours = "has no installation id" if catalog_id is None else f"belongs to installation {catalog_id}"
+    return InstallationMismatchError(f"The catalog {ours}, and {component} {theirs}.")
 
 
-def read_folder_mark(folder: Path) -> str | None:
+def read_folder_marker(folder: Path) -> str | None:
     """Load the installation id from a folder's marker file, or return None if it has no marker."""
     with suppress(FileNotFoundError, NotADirectoryError):
         return (folder / MARK_FILE).read_text().strip() or None
     return None
 
 
-def write_folder_mark(folder: Path, identifier: str, *, replace: bool = False) -> str:
+def write_folder_marker(folder: Path, installation_id: str, *, replace: bool = False) -> str:
     """Write a folder's marker file durably. An existing one is kept unless `replace` is true.
 
     Returns the id that the marker file contains afterwards.
@@ -120,7 +120,7 @@ def write_folder_mark(folder: Path, identifier: str, *, replace: bool = False) -
     draft = folder / f"{MARK_FILE}.{os.getpid()}.{uuid.uuid4().hex}"
     try:
         with draft.open("w") as file:
-            file.write(f"{identifier}\n")
+            file.write(f"{installation_id}\n")
             file.flush()
             os.fsync(file.fileno())
         if replace:
@@ -131,10 +131,10 @@ def write_folder_mark(folder: Path, identifier: str, *, replace: bool = False) -
     finally:
         draft.unlink(missing_ok=True)
     fsync_path(folder)
-    return read_folder_mark(folder) or identifier
+    return read_folder_marker(folder) or installation_id
 
 
-def _require_related(record: "InstallationRecord", blobs: BlobStore) -> None:
+def _require_related_store(record: "InstallationRecord", blobs: BlobStore) -> None:
     """Raise `InstallationMismatchError` if the blob store does not seem to belong to the catalog.
 
     It does not if all of its originals are unknown, or if it has no originals although the catalog has documents.
@@ -142,7 +142,8 @@ def _require_related(record: "InstallationRecord", blobs: BlobStore) -> None:
     found = list(islice(blobs.iter_keys("original"), _MAX_COMPARED_ORIGINALS))
     if found and not record.has_any_original(found):
         raise InstallationMismatchError(
-            f"{_capitalize(blobs.location)} contains originals, but the catalog has none of the {len(found):,} checked."
+            f"{_capitalize_location(blobs.location)} contains originals, but the catalog has none of the "
+            f"{len(found):,} checked."
         )
     if not found and record.list_originals(1):
         raise InstallationMismatchError(
@@ -152,6 +153,6 @@ def _require_related(record: "InstallationRecord", blobs: BlobStore) -> None:
         )
 
 
-def _capitalize(place: str) -> str:
+def _capitalize_location(location: str) -> str:
     """Capitalize the first letter of a location for the beginning of a sentence."""
-    return place[:1].upper() + place[1:]
+    return location[:1].upper() + location[1:]

@@ -5,7 +5,13 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import Engine, delete, insert, select, update
 
-from ingest.storage.db.database import build_upsert, insert_if_absent, iter_slices, read_transaction, write_transaction
+from ingest.storage.db.database import (
+    build_upsert,
+    insert_row_if_absent,
+    iter_slices,
+    read_transaction,
+    write_transaction,
+)
 from ingest.storage.db.schema import blob_sealing, documents, installation, notices, versions
 from ingest.storage.sealing import Sealing
 
@@ -23,18 +29,18 @@ class InstallationRecord:
         with read_transaction(self._engine) as connection:
             return connection.execute(select(installation.c.id)).scalar()
 
-    def claim_id(self, identifier: str) -> str:
+    def claim_id(self, installation_id: str) -> str:
         """Record an installation id unless one is already recorded, and return the recorded id."""
         with write_transaction(self._engine) as connection:
-            insert_if_absent(connection, installation, row=_ROW, id=identifier, created_at=time.time())
+            insert_row_if_absent(connection, installation, row=_ROW, id=installation_id, created_at=time.time())
             return str(connection.execute(select(installation.c.id)).scalar_one())
 
-    def replace_id(self, identifier: str) -> None:
+    def replace_id(self, installation_id: str) -> None:
         """Replace the recorded installation id."""
         with write_transaction(self._engine) as connection:
-            changed = connection.execute(update(installation).values(id=identifier)).rowcount
+            changed = connection.execute(update(installation).values(id=installation_id)).rowcount
             if not changed:
-                connection.execute(insert(installation).values(row=_ROW, id=identifier, created_at=time.time()))
+                connection.execute(insert(installation).values(row=_ROW, id=installation_id, created_at=time.time()))
 
     def load_sealing(self) -> Sealing:
         """Load the state of sealing, which determines the accepted formats and the format of new files."""

@@ -6,21 +6,21 @@ from typing import Any
 
 from sqlalchemy import Engine, Select, delete, select
 
-from ingest.storage.db.database import insert_if_absent, iter_slices, read_transaction, write_transaction
+from ingest.storage.db.database import insert_row_if_absent, iter_slices, read_transaction, write_transaction
 from ingest.storage.db.schema import documents, files, staged_entries, unknown_versions, versions
 from ingest.storage.documents.records import COLLECTABLE_STATES
-from ingest.storage.documents.works import build_in_use_condition
+from ingest.storage.documents.works import build_version_in_use_condition
 
 _BATCH_IDS = 10_000
 
 
-class Leftovers:
+class UnusedContent:
     """Finds unused content by checking many ids in a few queries."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def select_given_up(self, version_ids: Collection[str]) -> set[str]:
+    def select_abandoned_versions(self, version_ids: Collection[str]) -> set[str]:
         """Select the versions that are failed, cancelled, retired or deleted, and not in use.
 
         A document's active version is in use regardless of its state. A replaced version is in use while a run reads
@@ -32,14 +32,14 @@ class Leftovers:
             .where(
                 versions.c.state.in_(COLLECTABLE_STATES),
                 documents.c.active_version_id.is_distinct_from(versions.c.id),
-                ~build_in_use_condition(),
+                ~build_version_in_use_condition(),
             )
         )
-        return self._select(query, version_ids)
+        return self._select_matching_versions(query, version_ids)
 
     def select_unknown_versions(self, version_ids: Collection[str]) -> set[str]:
         """Select the versions that are not in the catalog, for example because it was restored from an old backup."""
-        return set(version_ids) - self._select(select(versions.c.id), version_ids)
+        return set(version_ids) - self._select_matching_versions(select(versions.c.id), version_ids)
 
     def select_unknown_originals(self, keys: Collection[str]) -> set[str]:
         """Select the keys of originals that belong to no version, no file and no staged entry."""
@@ -53,23 +53,23 @@ class Leftovers:
                         left.discard(known)
         return left
 
-    def load_first_seen(self) -> dict[str, float]:
+    def load_first_seen_times(self) -> dict[str, float]:
         """Load when each unknown version was first seen, for those that had chunks in the index in the last round."""
         with read_transaction(self._engine) as connection:
             return {row.version_id: row.since for row in connection.execute(select(unknown_versions)).all()}
 
-    def record_unknown(self, present: Collection[str]) -> None:
+    def record_unknown_versions(self, version_ids: Collection[str]) -> None:
         """Record the unknown versions that have chunks in the index. All other versions are removed from the record."""
-        known, now = set(self.load_first_seen()), time.time()
-        if known == set(present):
+        known, now = set(self.load_first_seen_times()), time.time()
+        if known == set(version_ids):
             return
         with write_transaction(self._engine) as connection:
-            for some in iter_slices(sorted(known - set(present))):
+            for some in iter_slices(sorted(known - set(version_ids))):
                 connection.execute(delete(unknown_versions).where(unknown_versions.c.version_id.in_(some)))
-            for version in sorted(set(present) - known):
-                insert_if_absent(connection, unknown_versions, version_id=version, since=now)
+            for version in sorted(set(version_ids) - known):
+                insert_row_if_absent(connection, unknown_versions, version_id=version, since=now)
 
-    def _select(self, query: Select[Any], version_ids: Collection[str]) -> set[str]:
+    def _select_matching_versions(self, query: Select[Any], version_ids: Collection[str]) -> set[str]:
         found: set[str] = set()
         with read_transaction(self._engine) as connection:
             for some in iter_slices(sorted(version_ids)):

@@ -24,8 +24,8 @@ class ResealResult:
     refused: Sequence[str]
 
 
-def reseal_all(
-    blobs: SealedBlobs, advanced: Advanced, *, digests: DigestRecords | None = None, accept_unbound: bool = False
+def reseal_all_files(
+    blobs: SealedBlobs, report_progress: Advanced, *, digests: DigestRecords | None = None, accept_unbound: bool = False
 ) -> ResealResult:
     """Reseal every file that needs it, then record that all files are bound to their names.
 
@@ -35,7 +35,7 @@ def reseal_all(
     and tables that differ from their `digests` are always rejected, so that a tampered file is never resealed. Raises
     `BlobKeyError` if a file is sealed with a key that is not configured.
     """
-    readable = blobs.with_unbound_accepted() if accept_unbound else blobs
+    readable = blobs.create_permissive_view() if accept_unbound else blobs
     checked = None if digests is None else CheckedBlobs(readable, digests)
     if blobs.record.load_sealing() is Sealing.MIXED:
         blobs.record.record_sealing(Sealing.BINDING)
@@ -46,13 +46,13 @@ def reseal_all(
                 # guard: changed-file-not-resealed
                 if checked is not None and key.partition("/")[0] in _DIGESTED_KINDS:
                     checked.read(key)
-                sealed += blobs.reseal(key, accept_unbound=accept_unbound)
+                sealed += blobs.reseal_file(key, accept_unbound=accept_unbound)
             except KeyError:  # The file was deleted in the meantime.
                 pass
             except (BlobChangedError, ContentChangedError):
                 refused.append(key)
             seen.add(key)
-            advanced(len(seen), len(seen) + len(new))
+            report_progress(len(seen), len(seen) + len(new))
     blobs.record.record_sealing(Sealing.BOUND)
     blobs.reseal_marker()
     return ResealResult(len(seen), sealed, refused)

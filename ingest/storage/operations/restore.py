@@ -19,11 +19,11 @@ from ingest.storage.operations.backup import (
     Advanced,
     BackupManifest,
     group_tables_by_version,
+    read_checksums,
     read_manifest,
-    read_sums,
 )
 from ingest.storage.operations.copying import CatalogCopies, list_files_of_copy
-from ingest.storage.operations.installation import RESTORE_MARK_FILE, mark_store
+from ingest.storage.operations.installation import RESTORE_MARK_FILE, write_store_marker
 from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.sealing import Sealing
 
@@ -53,59 +53,59 @@ class RestoreResult:
 
 def restore_backup(
     folder: Path,
-    parts: RestoreTarget,
-    advanced: Advanced,
+    target: RestoreTarget,
+    report_progress: Advanced,
     *,
-    taken: Callable[[int], bool],
+    is_index_taken: Callable[[int], bool],
     replace: bool = False,
-    as_new: bool = False,
+    assign_new_id: bool = False,
 ) -> RestoreResult:
     """Restore a backup into a catalog and a blob folder that no process has open.
 
     Both must be empty, unless `replace` is true. In that case, the current catalog is saved next to the blobs, and
     files that are not in the backup remain until the maintenance job quarantines them. The installation gets the
-    backup's id or, if `as_new` is true, a new id. Only files that the backup's catalog names are restored. A new
-    generation of the index is started and must still be built; `taken` returns whether a generation id already has an
-    index.
+    backup's id or, if `assign_new_id` is true, a new id. Only files that the backup's catalog names are restored. A new
+    generation of the index is started and must still be built; `is_index_taken` returns whether a generation id already
+    has an index.
 
     Until this function returns, no service can start with this catalog and blob folder. An interrupted restore can be
     repeated. Raises `BackupError` if the backup cannot be restored here.
     """
-    manifest, sums, blobs = read_manifest(folder), read_sums(folder), parts.blobs
-    begun_before = _read_restore_mark(blobs) == manifest.sums_sha256
+    manifest, sums, blobs = read_manifest(folder), read_checksums(folder), target.blobs
+    begun_before = _read_restore_marker(blobs) == manifest.sums_sha256
     if not begun_before:
-        _require_idle(parts.catalog)
+        _require_idle_catalog(target.catalog)
         if not replace:
-            _require_empty(parts)
-    with _temporary_copy(folder / CATALOG, blobs, sums.pop(CATALOG)) as catalog:
+            _require_empty_target(target)
+    with _provide_temporary_copy(folder / CATALOG, blobs, sums.pop(CATALOG)) as catalog:
         digests = {path.removeprefix(f"{BLOBS}/"): digest for path, digest in sums.items()}
         named = {each.key for each in list_files_of_copy(catalog, group_tables_by_version(_iter_table_keys(digests)))}
         blobs.put(RESTORE_MARK_FILE, manifest.sums_sha256.encode())
         if replace and not begun_before:
-            _save_catalog(parts)
+            _save_catalog(target)
         for number, (key, digest) in enumerate(digests.items(), start=1):
             # guard: restore-writes-named-files
             if key in named:
                 _restore_file(folder / BLOBS / key, blobs, key, digest)
-            advanced("Files", number, len(digests))
-        parts.catalog.load(catalog, lambda done, total: advanced("Catalog", done, total))
+            report_progress("Files", number, len(digests))
+        target.catalog.load_copy(catalog, lambda done, total: report_progress("Catalog", done, total))
     if not isinstance(blobs, SealedBlobs):
-        parts.record.record_sealing(Sealing.MIXED)  # The replaced catalog may have belonged to sealed files.
-    if as_new:
-        parts.record.replace_id(str(uuid.uuid4()))
-    mark_store(blobs, parts.record.load_id() or manifest.installation, replace=True)
-    parts.generations.start_anew(taken)
+        target.record.record_sealing(Sealing.MIXED)  # The replaced catalog may have belonged to sealed files.
+    if assign_new_id:
+        target.record.replace_id(str(uuid.uuid4()))
+    write_store_marker(blobs, target.record.load_id() or manifest.installation, replace=True)
+    target.generations.start_empty_generation(is_index_taken)
     os.sync()  # Flush the files before the restore is marked as finished.
     blobs.delete(RESTORE_MARK_FILE)
     return RestoreResult(manifest, tuple(sorted(digests.keys() - named)))
 
 
 @contextmanager
-def _temporary_copy(file: Path, blobs: BlobStore, digest: str) -> Iterator[Path]:
+def _provide_temporary_copy(file: Path, blobs: BlobStore, digest: str) -> Iterator[Path]:
     """Provide a temporary copy of a backup file, so that the backup itself is not changed."""
     copy = blobs.local_folder / "incoming" / uuid.uuid4().hex  # If this process is killed, the next start removes it.
     try:
-        _copy_file(file, copy, digest)
+        _copy_checked_file(file, copy, digest)
         yield copy
     finally:
         for path in copy.parent.glob(f"{copy.name}*"):  # SQLite creates more files next to a database.
@@ -116,15 +116,15 @@ def _iter_table_keys(keys: Iterable[str]) -> Iterator[str]:
     return (key for key in keys if key.startswith("tables/"))
 
 
-def _require_idle(catalog: CatalogCopies) -> None:
+def _require_idle_catalog(catalog: CatalogCopies) -> None:
     if catalog.has_running_jobs():
         raise BackupError(
             "Workers are still running jobs of this catalog.", hint="Stop the API, the workers and beat first."
         )
 
 
-def _require_empty(parts: RestoreTarget) -> None:
-    count, originals = parts.catalog.count_documents(), sum(1 for _ in parts.blobs.iter_keys("original"))
+def _require_empty_target(target: RestoreTarget) -> None:
+    count, originals = target.catalog.count_documents(), sum(1 for _ in target.blobs.iter_keys("original"))
     if count or originals:
         raise BackupError(
             f"The installation is not empty: it has {count:,} documents and {originals:,} originals.",
@@ -133,13 +133,13 @@ def _require_empty(parts: RestoreTarget) -> None:
         )
 
 
-def _save_catalog(parts: RestoreTarget) -> None:
+def _save_catalog(target: RestoreTarget) -> None:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    saved = parts.blobs.local_folder / f"catalog-replaced-{stamp}.sqlite"
-    parts.catalog.save(saved, lambda done, total: None)
+    saved = target.blobs.local_folder / f"catalog-replaced-{stamp}.sqlite"
+    target.catalog.save_copy(saved, lambda done, total: None)
 
 
-def _read_restore_mark(blobs: BlobStore) -> str | None:
+def _read_restore_marker(blobs: BlobStore) -> str | None:
     """Return the checksum of the backup that is being restored, or None if no restore is in progress."""
     try:
         return blobs.read(RESTORE_MARK_FILE).decode()
@@ -150,7 +150,7 @@ def _read_restore_mark(blobs: BlobStore) -> str | None:
 def _restore_file(source: Path, blobs: BlobStore, key: str, digest: str) -> None:
     """Restore a file atomically. Raises `BackupError` if it is missing or damaged."""
     target = blobs.get_local_path(key)
-    with _temporary_copy(source, blobs, digest) as copy:
+    with _provide_temporary_copy(source, blobs, digest) as copy:
         if target is None:
             with copy.open("rb") as file:
                 blobs.put_file(key, file)
@@ -159,7 +159,7 @@ def _restore_file(source: Path, blobs: BlobStore, key: str, digest: str) -> None
             copy.replace(target)
 
 
-def _copy_file(source: Path, target: Path, digest: str) -> None:
+def _copy_checked_file(source: Path, target: Path, digest: str) -> None:
     found = hashlib.sha256()
     try:
         with translate_disk_errors(), source.open("rb") as reading, target.open("wb") as writing:

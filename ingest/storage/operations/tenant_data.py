@@ -23,7 +23,7 @@ from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, record_action
 from ingest.storage.db.database import (
     bump_corpus_versions,
-    insert_if_absent,
+    insert_row_if_absent,
     read_transaction,
     truncate_write_ahead_log,
     write_transaction,
@@ -176,8 +176,8 @@ def _write_rows(archive: zipfile.ZipFile, name: str, rows: Iterable[Mapping[str,
     return count, digest.hexdigest()
 
 
-def _copy_original(archive: zipfile.ZipFile, original: ExportedOriginal, changed: list[str]) -> bool:
-    """Copy an original, and add its id to `changed` if its bytes differ from the uploaded bytes.
+def _copy_original(archive: zipfile.ZipFile, original: ExportedOriginal, changed_ids: list[str]) -> bool:
+    """Copy an original, and add its id to `changed_ids` if its bytes differ from the uploaded bytes.
 
     Returns false if the original no longer exists or cannot be decrypted.
     """
@@ -187,14 +187,14 @@ def _copy_original(archive: zipfile.ZipFile, original: ExportedOriginal, changed
     except KeyError:
         return False
     except ContentChangedError:  # The sealed file cannot be decrypted.
-        changed.append(original.id)
+        changed_ids.append(original.id)
         return False
     with archive.open(f"originals/{original.id}", "w", force_zip64=True) as out, suppress(ContentChangedError):
         for block in chain([first], original.blocks):
             digest.update(block)
             out.write(block)
     if digest.hexdigest() != original.sha256:
-        changed.append(original.id)
+        changed_ids.append(original.id)
     return True
 
 
@@ -246,12 +246,12 @@ class TenantData:
 
         Raises `TenantNotFoundError` if the tenant does not exist.
         """
-        TenantRemoval(self._engine).start(tenant_id)
+        TenantRemoval(self._engine).start_removal(tenant_id)
 
-    def export(self, tenant_id: str, file: IO[bytes], blocks_of: BlocksOf) -> dict[str, int]:
+    def export(self, tenant_id: str, file: IO[bytes], read_blocks: BlocksOf) -> dict[str, int]:
         """Write the tenant's originals and rows, without secrets, to a ZIP file.
 
-        Returns the numbers of originals and rows. `blocks_of` reads an original, given its blob key. Raises
+        Returns the numbers of originals and rows. `read_blocks` reads an original, given its blob key. Raises
         `TenantNotFoundError` if the tenant does not exist.
         """
         self.require_tenant(tenant_id)
@@ -260,18 +260,20 @@ class TenantData:
             for name in _EXPORTED_TABLES
             if name in metadata.tables
         }
-        counts = write_export(file, tenant_id, tables, self._iter_originals(tenant_id, blocks_of))
-        Audit(self._engine).record(Action.TENANT_EXPORTED, f"tenant:{tenant_id}", tenant_id=tenant_id, counts=counts)
+        counts = write_export(file, tenant_id, tables, self._iter_originals(tenant_id, read_blocks))
+        Audit(self._engine).record_action(
+            Action.TENANT_EXPORTED, f"tenant:{tenant_id}", tenant_id=tenant_id, counts=counts
+        )
         return counts
 
-    def _iter_originals(self, tenant_id: str, blocks_of: BlocksOf) -> Iterator[ExportedOriginal]:
+    def _iter_originals(self, tenant_id: str, read_blocks: BlocksOf) -> Iterator[ExportedOriginal]:
         for table in (versions, files):
             query = select(table.c.id, table.c.blob_key, table.c.content_sha256).where(table.c.tenant_id == tenant_id)
             query, after = query.order_by(table.c.id).limit(_BATCH_VERSIONS), ""
             while True:
                 with read_transaction(self._engine) as connection:
                     rows = connection.execute(query.where(table.c.id > after)).all()
-                yield from (ExportedOriginal(row.id, blocks_of(row.blob_key), row.content_sha256) for row in rows)
+                yield from (ExportedOriginal(row.id, read_blocks(row.blob_key), row.content_sha256) for row in rows)
                 if len(rows) < _BATCH_VERSIONS:
                     break
                 after = rows[-1].id
@@ -287,7 +289,7 @@ class TenantRemoval:
         self._engine = engine
         self._files = files
 
-    def start(self, tenant_id: str) -> None:
+    def start_removal(self, tenant_id: str) -> None:
         """Revoke the tenant's keys and mark it as deleted. Repeating this is safe.
 
         Raises `TenantNotFoundError` if the tenant does not exist.
@@ -296,7 +298,7 @@ class TenantRemoval:
             if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
                 raise TenantNotFoundError(f"Tenant {tenant_id!r} not found.")
             now = time.time()
-            if not insert_if_absent(connection, tenant_deletions, tenant_id=tenant_id, deleted_at=now):
+            if not insert_row_if_absent(connection, tenant_deletions, tenant_id=tenant_id, deleted_at=now):
                 return
             connection.execute(update(tenants).where(tenants.c.id == tenant_id).values(suspended_at=now))
             live = api_keys.c.tenant_id == tenant_id, api_keys.c.revoked_at.is_(None)
@@ -306,14 +308,14 @@ class TenantRemoval:
             revoked = connection.execute(update(api_keys).where(*live).values(revoked_at=now)).rowcount
             record_action(connection, Action.TENANT_DELETED, f"tenant:{tenant_id}", tenant_id=tenant_id, keys=revoked)
 
-    def list_pending(self) -> list[str]:
+    def list_pending_tenants(self) -> list[str]:
         """List the deleted tenants that still have data."""
         with read_transaction(self._engine) as connection:
             return list(connection.execute(select(tenant_deletions.c.tenant_id)).scalars())
 
-    def run_step(self) -> bool:
+    def run_removal_step(self) -> bool:
         """Run one removal step for each deleted tenant. Return whether workers must remove content now."""
-        more = any([self._run_tenant_step(tenant_id) for tenant_id in self.list_pending()])
+        more = any([self._run_tenant_step(tenant_id) for tenant_id in self.list_pending_tenants()])
         if self._files is not None:
             self._files.remove_deleted_files()
         return more
@@ -328,7 +330,7 @@ class TenantRemoval:
             with_bytes = select(files.c.id).where(files.c.tenant_id == tenant_id).limit(1)
             if connection.execute(with_bytes).first() is not None:
                 return False  # This step removes only files; the next step continues.
-        self._remove_rows(tenant_id)
+        self._remove_tenant_rows(tenant_id)
         return False
 
     def _delete_documents(self, tenant_id: str) -> bool:
@@ -356,7 +358,7 @@ class TenantRemoval:
                 return found
             found = True
 
-    def _remove_rows(self, tenant_id: str) -> None:
+    def _remove_tenant_rows(self, tenant_id: str) -> None:
         """Remove the tenant's rows, its own row last, and add an entry to the audit log."""
         counts = remove_tenant_rows(self._engine, tenant_id)
         with write_transaction(self._engine) as connection:

@@ -9,17 +9,22 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, null, select, update
 
-from ingest.storage.db.database import build_clock, build_upsert, upsert_row
+from ingest.storage.db.database import build_clock_expression, build_upsert, upsert_row
 from ingest.storage.db.schema import jobs, pauses, turns
 from ingest.storage.instrumentation import get_traceparent
 from ingest.storage.queue.records import ALL_LANES, Job, JobKind, JobPriority, Lane
-from ingest.storage.queue.turns import build_waiting_conditions, choose_job_under_limit, choose_jobs, format_turn_name
+from ingest.storage.queue.turns import (
+    build_waiting_conditions,
+    format_turn_name,
+    lock_claimable_job_under_limit,
+    lock_claimable_jobs,
+)
 
 # A job that was running each of this many times when a worker process was killed is assumed to be the cause.
 _MAX_INTERRUPTIONS = 20
 
 
-def queue_job(
+def enqueue_job(
     connection: Connection,
     kind: JobKind,
     *,
@@ -34,13 +39,13 @@ def queue_job(
 
     If the job is already waiting and has a later `not_before`, that time is kept.
     """
-    _upsert_jobs(connection, [_build_row(kind, tenant_id, document_id, version_id, priority, not_before, lane)])
+    _upsert_jobs(connection, [_build_job_row(kind, tenant_id, document_id, version_id, priority, not_before, lane)])
 
 
-def queue_jobs(
+def enqueue_jobs(
     connection: Connection,
     kind: JobKind,
-    of_versions: Sequence[tuple[str, str, str]],
+    version_keys: Sequence[tuple[str, str, str]],
     *,
     priority: int = JobPriority.BULK,
     not_before: Sequence[float] | None = None,
@@ -50,14 +55,14 @@ def queue_jobs(
 
     `not_before` and `lanes` have one value per version. See `queue_job`.
     """
-    count = len(of_versions)
-    each = zip(of_versions, not_before or [0.0] * count, lanes or [Lane.QUICK] * count, strict=True)
+    count = len(version_keys)
+    each = zip(version_keys, not_before or [0.0] * count, lanes or [Lane.QUICK] * count, strict=True)
     _upsert_jobs(
-        connection, [_build_row(kind, *of_version, priority, instant, lane) for of_version, instant, lane in each]
+        connection, [_build_job_row(kind, *of_version, priority, instant, lane) for of_version, instant, lane in each]
     )
 
 
-def _build_row(
+def _build_job_row(
     kind: JobKind,
     tenant_id: str,
     document_id: str,
@@ -115,10 +120,10 @@ def claim_jobs(
     connection: Connection,
     kind: JobKind,
     *,
-    generation: int,
+    generation_id: int,
     limit: int,
     lease_seconds: float,
-    per_tenant: int | None = None,
+    max_per_tenant: int | None = None,
     total_bytes: int | None = None,
     lanes: Collection[Lane] = ALL_LANES,
 ) -> list[Job]:
@@ -132,18 +137,18 @@ def claim_jobs(
     Only quick jobs are claimed together. Equally urgent quick and large jobs of a tenant alternate. Slow jobs are
     claimed when it is their lane's turn, or when no other job is waiting. Only jobs in `lanes` are claimed.
 
-    A job that was interrupted before is claimed alone, so that other jobs are not interrupted with it. If `per_tenant`
-    is given, a tenant may run only this many jobs concurrently, and jobs are claimed one at a time.
+    A job that was interrupted before is claimed alone, so that other jobs are not interrupted with it. If
+    `max_per_tenant` is given, a tenant may run only this many jobs concurrently, and jobs are claimed one at a time.
 
-    The claimed jobs will write to `generation`, the id of a generation of the vector index.
+    The claimed jobs will write to `generation_id`, the id of a generation of the vector index.
     """
     if connection.execute(select(pauses.c.kind).where(pauses.c.kind == kind)).first() is not None:
         return []
-    if per_tenant is not None:
-        chosen = choose_job_under_limit(connection, kind, per_tenant)
+    if max_per_tenant is not None:
+        chosen = lock_claimable_job_under_limit(connection, kind, max_per_tenant)
     else:
-        chosen = choose_jobs(connection, kind, limit, total_bytes=total_bytes, lanes=lanes)
-    return _lease_jobs(connection, chosen, kind, lease_seconds, generation) if chosen else []
+        chosen = lock_claimable_jobs(connection, kind, limit, total_bytes=total_bytes, lanes=lanes)
+    return _lease_jobs(connection, chosen, kind, lease_seconds, generation_id) if chosen else []
 
 
 def has_waiting_jobs(connection: Connection, kind: JobKind) -> bool:
@@ -151,18 +156,18 @@ def has_waiting_jobs(connection: Connection, kind: JobKind) -> bool:
     return connection.execute(select(jobs.c.id).where(*build_waiting_conditions(kind)).limit(1)).first() is not None
 
 
-def list_claimable_jobs(connection: Connection, kind: JobKind, limit: int) -> list[int]:
+def list_claimable_job_ids(connection: Connection, kind: JobKind, limit: int) -> list[int]:
     """List the ids of the oldest jobs that can be claimed now."""
     paused = select(pauses.c.kind).where(pauses.c.kind == kind).exists()
     query = select(jobs.c.id).where(
-        *build_waiting_conditions(kind), jobs.c.not_before <= build_clock(connection), ~paused
+        *build_waiting_conditions(kind), jobs.c.not_before <= build_clock_expression(connection), ~paused
     )
     # The order is an expression so that PostgreSQL sorts the few waiting jobs. Otherwise it would scan the primary key
     # past all finished jobs.
     return list(connection.execute(query.order_by(jobs.c.id + 0).limit(limit)).scalars())
 
 
-def find_oldest_claimable_time(connection: Connection, kind: JobKind, per_tenant: int | None) -> float | None:
+def find_oldest_claimable_time(connection: Connection, kind: JobKind, max_per_tenant: int | None) -> float | None:
     """Return the time at which the longest-waiting claimable job began to wait, or None if no job can be claimed.
 
     A job begins to wait when it is queued or when its retry delay ends. The Helm chart's KEDA query computes the same
@@ -172,26 +177,26 @@ def find_oldest_claimable_time(connection: Connection, kind: JobKind, per_tenant
     since = case((jobs.c.not_before > jobs.c.updated_at, jobs.c.not_before), else_=jobs.c.updated_at)
     # guard: paused-kind-wakes-no-worker
     query = select(func.min(since)).where(
-        *build_waiting_conditions(kind), jobs.c.not_before <= build_clock(connection), ~paused
+        *build_waiting_conditions(kind), jobs.c.not_before <= build_clock_expression(connection), ~paused
     )
-    if per_tenant is not None:
+    if max_per_tenant is not None:
         busy = (
             select(jobs.c.tenant_id)
             .where(jobs.c.state == "running", jobs.c.kind == kind)
             .group_by(jobs.c.tenant_id)
-            .having(func.count() >= per_tenant)
+            .having(func.count() >= max_per_tenant)
         )
         query = query.where(jobs.c.tenant_id.not_in(busy))
     return connection.execute(query).scalar()
 
 
 def _lease_jobs(
-    connection: Connection, chosen: Sequence[int], kind: JobKind, lease_seconds: float, generation: int
+    connection: Connection, job_ids: Sequence[int], kind: JobKind, lease_seconds: float, generation_id: int
 ) -> list[Job]:
-    now = build_clock(connection)
+    now = build_clock_expression(connection)
     rows = connection.execute(
         update(jobs)
-        .where(jobs.c.id.in_(chosen))
+        .where(jobs.c.id.in_(job_ids))
         .values(
             state="running",
             attempt=jobs.c.attempt + 1,
@@ -212,20 +217,20 @@ def _lease_jobs(
             jobs.c.lane,
         )
     ).all()
-    claimed = {row.id: _build_job(row, generation) for row in rows}
+    claimed = {row.id: _build_job(row, generation_id) for row in rows}
     for turn, tenant in sorted(
-        {turn for job in claimed.values() for turn in _iter_turns_taken(job)}
+        {turn for job in claimed.values() for turn in _iter_used_turns(job)}
     ):  # All rows are locked, in sorted order to avoid deadlocks.
         upsert_row(connection, turns, ["kind", "tenant_id"], kind=turn, tenant_id=tenant, served_at=now)
-    return [claimed[identifier] for identifier in chosen]
+    return [claimed[identifier] for identifier in job_ids]
 
 
-def _build_job(row: Row[Any], generation: int) -> Job:
+def _build_job(row: Row[Any], generation_id: int) -> Job:
     lane = Lane(row.lane or Lane.QUICK)
-    return Job(**{**row._mapping, "kind": JobKind(row.kind), "lane": lane}, generation=generation)
+    return Job(**{**row._mapping, "kind": JobKind(row.kind), "lane": lane}, generation=generation_id)
 
 
-def _iter_turns_taken(job: Job) -> Iterator[tuple[str, str]]:
+def _iter_used_turns(job: Job) -> Iterator[tuple[str, str]]:
     """Yield the turns that a claim uses up. A large job also uses up its tenant's turn among quick jobs."""
     yield format_turn_name(job.kind, job.lane), job.tenant_id
     if job.lane is Lane.LARGE:
@@ -249,17 +254,17 @@ def lock_running_jobs(connection: Connection, *conditions: ColumnElement[bool]) 
     return connection.execute(query.with_for_update(skip_locked=True)).all()
 
 
-def requeue_jobs(connection: Connection, ids: Sequence[int], **changed: Any) -> int:  # noqa: ANN401 - columns of `jobs`
+def requeue_jobs(connection: Connection, job_ids: Sequence[int], **values: Any) -> int:  # noqa: ANN401 - columns of `jobs`
     """Requeue running jobs, set the given columns, and return the number of jobs."""
     return connection.execute(
         update(jobs)
-        .where(jobs.c.id.in_(ids))
+        .where(jobs.c.id.in_(job_ids))
         .values(
             state="queued",
             lease_until=None,
             fence=jobs.c.fence + 1,
             interruptions=jobs.c.interruptions + 1,
             updated_at=time.time(),
-            **changed,
+            **values,
         )
     ).rowcount

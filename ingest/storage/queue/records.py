@@ -45,9 +45,9 @@ def choose_ingest_lane(size_bytes: int) -> Lane:
     return Lane.LARGE if size_bytes > MAX_QUICK_BYTES else Lane.QUICK
 
 
-def choose_embed_lane(chunks: int) -> Lane:
+def choose_embed_lane(chunk_count: int) -> Lane:
     """Choose the lane for embedding a document, based on its number of chunks."""
-    return Lane.LARGE if chunks > MAX_QUICK_CHUNKS else Lane.QUICK
+    return Lane.LARGE if chunk_count > MAX_QUICK_CHUNKS else Lane.QUICK
 
 
 # Job kinds that build a version. If such a job fails, its version fails.
@@ -95,7 +95,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Pace:
+class Throughput:
     """A tenant's throughput: the number of jobs and chunks finished per second."""
 
     jobs_per_second: float
@@ -111,5 +111,5 @@ class TenantQueue:
 
     queued: int = 0
     running: int = 0
-    pace: Pace | None = None
+    pace: Throughput | None = None
     paused: bool = False

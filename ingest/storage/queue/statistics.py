@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, case, delete, func, select, tu
 
 from ingest.storage.db.database import build_upsert
 from ingest.storage.db.schema import jobs, paces, pauses, versions
-from ingest.storage.queue.records import Job, JobKind, Lane, Pace, TenantQueue
+from ingest.storage.queue.records import Job, JobKind, Lane, TenantQueue, Throughput
 from ingest.storage.queue.turns import list_tenants_in_turn
 
 _SLOT_SECONDS = 5
@@ -47,7 +47,7 @@ def estimate_position(connection: Connection, version_id: str) -> int | None:
     if own is None:
         return None
     kind = JobKind(own.kind)
-    first = _build_before_condition(own.priority, own.lane, own.id)
+    first = _build_earlier_jobs_condition(own.priority, own.lane, own.id)
     query = select(func.count()).where(_build_queued_condition(kind), jobs.c.tenant_id == own.tenant_id, first)
     before = connection.execute(query).scalar_one()
     order = list_tenants_in_turn(connection, kind)
@@ -57,13 +57,13 @@ def estimate_position(connection: Connection, version_id: str) -> int | None:
     return before + sum(min(count, before + (tenant in ahead)) for tenant, count in others.items())
 
 
-def _build_before_condition(priority: int, lane: str | None, identifier: int) -> ColumnElement[bool]:
+def _build_earlier_jobs_condition(priority: int, lane: str | None, job_id: int) -> ColumnElement[bool]:
     """Build the condition that selects the jobs of a tenant that are claimed before a given job.
 
     Quick jobs come before large jobs of the same priority. Slow jobs come last.
     """
     is_slow, is_large = (case((jobs.c.lane == each, 1), else_=0) for each in (Lane.SLOW, Lane.LARGE))
-    own = tuple_(int(lane == Lane.SLOW), -priority, int(lane == Lane.LARGE), identifier)
+    own = tuple_(int(lane == Lane.SLOW), -priority, int(lane == Lane.LARGE), job_id)
     return tuple_(is_slow, -jobs.c.priority, is_large, jobs.c.id) < own
 
 
@@ -81,7 +81,7 @@ def load_tenant_queues(connection: Connection, tenant_id: str) -> dict[JobKind, 
         kind: TenantQueue(
             queued=counts.get((kind.value, "queued"), 0),
             running=counts.get((kind.value, "running"), 0),
-            pace=measure_pace(connection, tenant_id, kind),
+            pace=measure_throughput(connection, tenant_id, kind),
             paused=kind in held,
         )
         for kind in kinds
@@ -100,18 +100,20 @@ def count_unembedded_chunks(connection: Connection, version_ids: Sequence[str]) 
     return {version: count for version, count in connection.execute(query).all()}
 
 
-def record_pace(connection: Connection, done: Mapping[Job, int], *, ended: bool = True) -> None:
-    """Record the number of chunks done for each job. If `ended` is true, also count the jobs as finished.
+def record_throughput(connection: Connection, chunk_counts: Mapping[Job, int], *, has_ended: bool = True) -> None:
+    """Record the number of chunks done for each job. If `has_ended` is true, also count the jobs as finished.
 
     Call this at the end of a transaction, because other transactions wait for the rows that it locks. The rows are
     locked in sorted order to avoid deadlocks.
     """
-    for tenant, kind in sorted({(job.tenant_id, job.kind) for job in done}):
-        of_tenant = [chunks for job, chunks in done.items() if (job.tenant_id, job.kind) == (tenant, kind)]
-        _add_to_slot(connection, tenant, kind, finished=len(of_tenant) if ended else 0, chunks=max(0, sum(of_tenant)))
+    for tenant, kind in sorted({(job.tenant_id, job.kind) for job in chunk_counts}):
+        of_tenant = [chunks for job, chunks in chunk_counts.items() if (job.tenant_id, job.kind) == (tenant, kind)]
+        _add_to_time_slot(
+            connection, tenant, kind, job_count=len(of_tenant) if has_ended else 0, chunk_count=max(0, sum(of_tenant))
+        )
 
 
-def measure_pace(connection: Connection, tenant_id: str, kind: JobKind) -> Pace | None:
+def measure_throughput(connection: Connection, tenant_id: str, kind: JobKind) -> Throughput | None:
     """Measure the throughput of a tenant's latest uninterrupted work. Returns None if it was too little."""
     oldest = (int(time.time()) - _KEPT_SECONDS) // _SLOT_SECONDS
     query = (
@@ -119,10 +121,10 @@ def measure_pace(connection: Connection, tenant_id: str, kind: JobKind) -> Pace 
         .where(paces.c.tenant_id == tenant_id, paces.c.kind == kind, paces.c.slot >= oldest)
         .order_by(paces.c.slot.desc())
     )
-    return compute_pace((row.slot, row.jobs, row.chunks) for row in connection.execute(query).all())
+    return compute_throughput((row.slot, row.jobs, row.chunks) for row in connection.execute(query).all())
 
 
-def compute_pace(slots: Iterable[tuple[int, int, int]]) -> Pace | None:
+def compute_throughput(slots: Iterable[tuple[int, int, int]]) -> Throughput | None:
     """Compute the throughput of the latest uninterrupted work.
 
     The slots are triples `(slot, jobs, chunks)`, latest first. Work counted in the earliest slot is excluded, because
@@ -140,13 +142,15 @@ def compute_pace(slots: Iterable[tuple[int, int, int]]) -> Pace | None:
         return None
     seconds = (unbroken[0][0] - unbroken[-1][0]) * _SLOT_SECONDS
     finished, chunks = (sum(slot[column] for slot in unbroken[:-1]) for column in (1, 2))
-    return Pace(finished / seconds, chunks / seconds)
+    return Throughput(finished / seconds, chunks / seconds)
 
 
-def _add_to_slot(connection: Connection, tenant_id: str, kind: JobKind, *, finished: int, chunks: int) -> None:
+def _add_to_time_slot(
+    connection: Connection, tenant_id: str, kind: JobKind, *, job_count: int, chunk_count: int
+) -> None:
     slot = int(time.time()) // _SLOT_SECONDS
     new = build_upsert(connection, paces).values(
-        tenant_id=tenant_id, kind=kind, slot=slot, jobs=finished, chunks=chunks
+        tenant_id=tenant_id, kind=kind, slot=slot, jobs=job_count, chunks=chunk_count
     )
     added = {"jobs": paces.c.jobs + new.excluded.jobs, "chunks": paces.c.chunks + new.excluded.chunks}
     connection.execute(new.on_conflict_do_update(index_elements=["tenant_id", "kind", "slot"], set_=added))

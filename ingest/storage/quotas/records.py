@@ -33,9 +33,9 @@ class Quota(StrEnum):
     def is_in_dollars(self) -> bool:
         return self in (Quota.DOLLARS_PER_DAY, Quota.DOLLARS_PER_MONTH)
 
-    def parse_amount(self, written: str) -> int:
+    def parse_amount(self, value: str) -> int:
         """Parse an amount such as `250000`, `2.5m`, `10g`, or `12.50` dollars. Raises `ValueError` if it is invalid."""
-        text = written.strip().lower().replace("_", "").lstrip("$")
+        text = value.strip().lower().replace("_", "").lstrip("$")
         factor = 1 if self.is_in_dollars else _FACTORS.get(text[-1:], 1)
         try:
             number = Decimal(text.rstrip("kmgt") if factor > 1 else text) * (
@@ -43,9 +43,9 @@ class Quota(StrEnum):
             )
             whole = int(number)
         except (ArithmeticError, ValueError) as error:
-            raise ValueError(f"{self}: {written!r} is not a number.") from error
+            raise ValueError(f"{self}: {value!r} is not a number.") from error
         if not 0 <= whole <= _MAX_AMOUNT or whole != number:
-            raise ValueError(f"{self}: {written!r} is negative, too large, or not a whole number.")
+            raise ValueError(f"{self}: {value!r} is negative, too large, or not a whole number.")
         return whole
 
     def format_amount(self, amount: int) -> str:
@@ -63,10 +63,10 @@ TOKEN_QUOTAS = (Quota.TOKENS_PER_DAY, Quota.TOKENS_PER_MONTH)
 DOLLAR_QUOTAS = (Quota.DOLLARS_PER_DAY, Quota.DOLLARS_PER_MONTH)
 
 
-def parse_quotas(written: str) -> dict[Quota, int]:
+def parse_quotas(text: str) -> dict[Quota, int]:
     """Parse quotas such as `tokens_per_day=2m dollars_per_month=50`. Raises `ValueError` if they are invalid."""
     found: dict[Quota, int] = {}
-    for pair in written.split():
+    for pair in text.split():
         name, equals, amount = pair.partition("=")
         if name not in set(Quota) or not equals:
             raise ValueError(f"{pair!r} is not a quota. Write NAME=AMOUNT, where NAME is one of {', '.join(Quota)}.")
@@ -145,9 +145,9 @@ class QuotaExceededError(CatalogError):
         "`leadline quotas set`. GET /v1/quotas shows all limits and remaining amounts."
     )
 
-    def __init__(self, detail: str, *, standing: QuotaStatus, retry_after: float) -> None:
+    def __init__(self, detail: str, *, status: QuotaStatus, retry_after: float) -> None:
         super().__init__(detail)
-        self.standing = standing
+        self.standing = status
         self.retry_after_seconds = retry_after
 
 

@@ -21,7 +21,7 @@ TENANT_KEY_ID = ""
 _DAY_SECONDS = 86_400
 
 
-def load_rotated_keys(connection: Connection, account: Account) -> frozenset[str]:
+def load_rotated_key_ids(connection: Connection, account: Account) -> frozenset[str]:
     """Load the ids of the account's key and of all its predecessors and successors in rotations.
 
     Rotated keys share one set of quotas.
@@ -40,76 +40,81 @@ def load_rotated_keys(connection: Connection, account: Account) -> frozenset[str
     return frozenset(found)
 
 
-def load_stored(connection: Connection, tenant_id: str, keys: Collection[str]) -> dict[Quota, int]:
+def load_stored_amounts(connection: Connection, tenant_id: str, key_ids: Collection[str]) -> dict[Quota, int]:
     """Load the total amounts stored by these keys."""
     quotas = (Quota.DOCUMENTS, Quota.BYTES)
     columns = {quota: func.coalesce(func.sum(stored_content.c[quota.value]), 0) for quota in quotas}
     query = select(*columns.values()).where(
-        stored_content.c.tenant_id == tenant_id, stored_content.c.key_id.in_(sorted(keys))
+        stored_content.c.tenant_id == tenant_id, stored_content.c.key_id.in_(sorted(key_ids))
     )
     return dict(zip(columns, map(int, connection.execute(query).one()), strict=True))
 
 
-def build_sums_query(account: Account, keys: Collection[str], instant: float) -> Any:  # noqa: ANN401 - a query of many columns
-    """Build a query for one row with all amounts that count against the quotas of the tenant and of `keys`."""
+def build_sums_query(account: Account, key_ids: Collection[str], instant: float) -> Any:  # noqa: ANN401 - a query of many columns
+    """Build a query for one row with all amounts that count against the quotas of the tenant and of `key_ids`."""
     usage, held, stored = (
-        _build_usage_query(account, keys, instant),
-        _build_reserved_query(account, keys, instant),
-        _build_stored_query(account, keys),
+        _build_usage_query(account, key_ids, instant),
+        _build_reserved_query(account, key_ids, instant),
+        _build_stored_query(account, key_ids),
     )
     return select(*usage.c, *held.c, *stored.c).select_from(usage.join(held, true()).join(stored, true()))
 
 
-def _build_usage_query(account: Account, keys: Collection[str], instant: float) -> Subquery:
+def _build_usage_query(account: Account, key_ids: Collection[str], instant: float) -> Subquery:
     today = format_day(instant)
     spent = {"tokens": usage_days.c.prompt_tokens + usage_days.c.completion_tokens, "dollars": usage_days.c.nanodollars}
-    of_key, of_day = usage_days.c.key_id.in_(sorted(keys)), usage_days.c.day == today
+    of_key, of_day = usage_days.c.key_id.in_(sorted(key_ids)), usage_days.c.day == today
     columns = []
     for name, amount in spent.items():
         for of, whose in (("tenant", true()), ("key", of_key)):
-            columns.append(_build_sum(amount, whose).label(f"{of}_{name}_per_month"))
-            columns.append(_build_sum(amount, whose & of_day).label(f"{of}_{name}_per_day"))
+            columns.append(_build_conditional_sum(amount, whose).label(f"{of}_{name}_per_month"))
+            columns.append(_build_conditional_sum(amount, whose & of_day).label(f"{of}_{name}_per_day"))
     this_month = (usage_days.c.tenant_id == account.tenant_id) & (usage_days.c.day >= f"{today[:7]}-01")
     return select(*columns).where(this_month).subquery()
 
 
-def _build_reserved_query(account: Account, keys: Collection[str], instant: float) -> Subquery:
+def _build_reserved_query(account: Account, key_ids: Collection[str], instant: float) -> Subquery:
     amounts = {
         "tokens": (reservations.c.tokens, TOKEN_QUOTAS),
         "nanodollars": (reservations.c.nanodollars, DOLLAR_QUOTAS),
     }
     columns = []
-    for of, whose in (("tenant", true()), ("key", reservations.c.key_id.in_(sorted(keys)))):
+    for of, whose in (("tenant", true()), ("key", reservations.c.key_id.in_(sorted(key_ids)))):
         for amount, quotas in amounts.values():
-            columns += [_build_sum(amount, whose).label(f"{of}_{quota}_reserved") for quota in quotas]
+            columns += [_build_conditional_sum(amount, whose).label(f"{of}_{quota}_reserved") for quota in quotas]
         for kind, quota in CONCURRENCY_QUOTAS.items():
-            columns.append(_build_sum(1, whose & (reservations.c.kind == kind)).label(f"{of}_{quota}"))
+            columns.append(_build_conditional_sum(1, whose & (reservations.c.kind == kind)).label(f"{of}_{quota}"))
     alive = reservations.c.expires_at.is_(None) | (reservations.c.expires_at > instant)
     return select(*columns).where(reservations.c.tenant_id == account.tenant_id, alive).subquery()
 
 
-def _build_stored_query(account: Account, keys: Collection[str]) -> Subquery:
+def _build_stored_query(account: Account, key_ids: Collection[str]) -> Subquery:
     columns = []
-    for of, owners in (("tenant", [TENANT_KEY_ID]), ("key", sorted(keys))):
+    for of, owners in (("tenant", [TENANT_KEY_ID]), ("key", sorted(key_ids))):
         for quota in (Quota.DOCUMENTS, Quota.BYTES):
             amount = stored_content.c[quota.value]
-            columns.append(_build_sum(amount, stored_content.c.key_id.in_(owners)).label(f"{of}_{quota}"))
+            columns.append(_build_conditional_sum(amount, stored_content.c.key_id.in_(owners)).label(f"{of}_{quota}"))
     return select(*columns).where(stored_content.c.tenant_id == account.tenant_id).subquery()
 
 
-def _build_sum(amount: ColumnElement[int] | int, where: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(case((where, amount), else_=0)), 0)
+def _build_conditional_sum(amount: ColumnElement[int] | int, condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((condition, amount), else_=0)), 0)
 
 
-def subtract_stored(connection: Connection, tenant_id: str, given: Mapping[str, tuple[int, int]]) -> None:
+def subtract_stored_amounts(
+    connection: Connection, tenant_id: str, removed_amounts: Mapping[str, tuple[int, int]]
+) -> None:
     """Subtract documents and bytes from the stored amounts of the tenant and of the keys that uploaded them.
 
     The tenant's row is locked first, as in `QuotaRules.add_stored`, to avoid deadlocks.
     """
-    total = (sum(documents for documents, _ in given.values()), sum(size for _, size in given.values()))
+    total = (
+        sum(documents for documents, _ in removed_amounts.values()),
+        sum(size for _, size in removed_amounts.values()),
+    )
     for key_id, (documents, size) in [
         (TENANT_KEY_ID, total),
-        *sorted((key, each) for key, each in given.items() if key),
+        *sorted((key, each) for key, each in removed_amounts.items() if key),
     ]:
         connection.execute(
             update(stored_content)
@@ -126,27 +131,27 @@ def copy_limits(connection: Connection, tenant_id: str, key_id: str, successor_i
     connection.execute(insert(quota_limits).from_select(names, copied.where(of_key)))
 
 
-def charge_run(connection: Connection, identifier: str, spent: Spending) -> None:
+def charge_run(connection: Connection, run_id: str, spending: Spending) -> None:
     """Charge the spending of a run that ends in this transaction, and release its reservation.
 
     Repeating this is safe.
     """
     row = connection.execute(
         delete(reservations)
-        .where(reservations.c.id == identifier)
+        .where(reservations.c.id == run_id)
         .returning(reservations.c.tenant_id, reservations.c.key_id)
     ).first()
     if row is not None:
-        add_spending(connection, Account(*row), format_day(read_clock(connection)), "run", spent)
+        add_spending(connection, Account(*row), format_day(read_clock(connection)), "run", spending)
 
 
-def add_spending(connection: Connection, account: Account, day: str, kind: Kind | None, spent: Spending) -> None:
+def add_spending(connection: Connection, account: Account, day: str, kind: Kind | None, spending: Spending) -> None:
     """Add spending to the usage of a day. For an answer or run, also increase the day's count of them."""
     counts = {f"{kind}s": 1} if kind in CONCURRENCY_QUOTAS else {}
-    add_usage(connection, account, day, **counts, **vars(spent))
+    add_usage(connection, account, day, **counts, **vars(spending))
 
 
-def charge_expired(connection: Connection, tenant_id: str, instant: float) -> None:
+def charge_expired_reservations(connection: Connection, tenant_id: str, instant: float) -> None:
     """Charge the reported spending of expired reservations, and release them.
 
     A reservation expires if its process crashes.

@@ -19,7 +19,13 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
 from ingest.storage.db import database
-from ingest.storage.db.database import insert_if_absent, lock_tenant, read_transaction, upsert_row, write_transaction
+from ingest.storage.db.database import (
+    insert_row_if_absent,
+    lock_tenant,
+    read_transaction,
+    upsert_row,
+    write_transaction,
+)
 from ingest.storage.db.schema import quota_limits, reservations, stored_content, tenants, usage_days
 from ingest.storage.errors import TenantNotFoundError
 from ingest.storage.quotas.records import (
@@ -43,11 +49,11 @@ from ingest.storage.quotas.rows import (
     add_usage,
     build_increments,
     build_sums_query,
-    charge_expired,
+    charge_expired_reservations,
     compute_renewal,
     format_day,
-    load_rotated_keys,
-    load_stored,
+    load_rotated_key_ids,
+    load_stored_amounts,
 )
 
 # Delay if slots or reserved amounts are exhausted. They are released when answers finish, at unpredictable times.
@@ -95,11 +101,11 @@ class Quotas:
         tenant_defaults: Mapping[Quota, int] | None = None,
         key_defaults: Mapping[Quota, int] | None = None,
         lease_seconds: float = 60.0,
-        now: Callable[[Connection], float] = database.read_clock,
+        clock: Callable[[Connection], float] = database.read_clock,
     ) -> None:
         self._engine = engine
         self.lease_seconds = lease_seconds
-        self._rules = QuotaRules(tenant_defaults or {}, key_defaults or {}, now)
+        self._rules = QuotaRules(tenant_defaults or {}, key_defaults or {}, clock)
 
     @property
     def rules(self) -> "QuotaRules":
@@ -123,7 +129,7 @@ class Quotas:
             for quota, amount in changes.items():
                 owner = {"tenant_id": account.tenant_id, "key_id": account.key_id}
                 upsert_row(connection, quota_limits, [*owner, "quota"], **owner, quota=quota.value, amount=amount)
-            _record_change(connection, account, limits={quota.value: amount for quota, amount in changes.items()})
+            _record_limit_change(connection, account, limits={quota.value: amount for quota, amount in changes.items()})
 
     def reset_limits(self, account: Account, quotas: Sequence[Quota]) -> None:
         """Remove the limits set for the account's key or tenant, so that the defaults apply again."""
@@ -135,7 +141,7 @@ class Quotas:
                     quota_limits.c.quota.in_([quota.value for quota in quotas]),
                 )
             )
-            _record_change(connection, account, reset=[quota.value for quota in quotas])
+            _record_limit_change(connection, account, reset=[quota.value for quota in quotas])
 
     def load_statuses(self, account: Account, quotas: Sequence[Quota] = tuple(Quota)) -> list[QuotaStatus]:
         """Return the status of each quota that has a limit, except the quota for requests per minute."""
@@ -143,7 +149,7 @@ class Quotas:
             return self._rules.load_statuses(connection, account, quotas)
 
     def reserve(
-        self, account: Account, kind: Kind, identifier: str, *, tokens: int | None, nanodollars: int | None
+        self, account: Account, kind: Kind, reservation_id: str, *, tokens: int | None, nanodollars: int | None
     ) -> SpendingGrant:
         """Reserve the amounts that an answer or run may spend. None requests all that remains.
 
@@ -156,38 +162,50 @@ class Quotas:
                 connection,
                 account,
                 kind,
-                identifier,
+                reservation_id,
                 tokens=tokens,
                 nanodollars=nanodollars,
                 lease_seconds=self.lease_seconds,
             )
 
-    def extend_reservations(self, spent: Mapping[str, Spending]) -> None:
+    def extend_reservations(self, spending: Mapping[str, Spending]) -> None:
         """Extend the leases of reservations, and record their spending so far, keyed by reservation id."""
         with write_transaction(self._engine) as connection:
             until = self._rules.now(connection) + self.lease_seconds
-            for identifier in sorted(spent):
-                reported = {f"spent_{name}": getattr(spent[identifier], name) for name in SPENDING_FIELDS}
+            for identifier in sorted(spending):
+                reported = {f"spent_{name}": getattr(spending[identifier], name) for name in SPENDING_FIELDS}
                 connection.execute(
                     update(reservations).where(reservations.c.id == identifier).values(expires_at=until, **reported)
                 )
 
-    def charge(self, account: Account, kind: Kind, identifier: str, spent: Spending, *, reported: Spending) -> None:
+    def charge(
+        self, account: Account, kind: Kind, reservation_id: str, spending: Spending, *, reported_spending: Spending
+    ) -> None:
         """Charge the spent amount, and release the reservation.
 
-        If the lease has expired, the spending last `reported` was already charged, so only the difference is charged.
+        If the lease has expired, the spending last `reported_spending` was already charged, so only the difference is
+        charged.
         """
         with write_transaction(self._engine) as connection:
-            ended = connection.execute(delete(reservations).where(reservations.c.id == identifier)).rowcount
+            ended = connection.execute(delete(reservations).where(reservations.c.id == reservation_id)).rowcount
             day = format_day(self._rules.now(connection))
-            add_spending(connection, account, day, kind if ended else None, spent if ended else spent - reported)
+            add_spending(
+                connection, account, day, kind if ended else None, spending if ended else spending - reported_spending
+            )
 
     def list_usage(
-        self, tenant_id: str, *, key_id: str | None = None, since: str = "", until: str = "9", skip: int, limit: int
+        self,
+        tenant_id: str,
+        *,
+        key_id: str | None = None,
+        start_day: str = "",
+        end_day: str = "9",
+        skip: int,
+        limit: int,
     ) -> list[UsageDay]:
-        """List the usage of each day and key, newest day first. `since` and `until` are inclusive."""
+        """List the usage of each day and key, newest day first. `start_day` and `end_day` are inclusive."""
         query = select(*(usage_days.c[name] for name in UsageDay.__dataclass_fields__)).where(
-            usage_days.c.tenant_id == tenant_id, usage_days.c.day >= since, usage_days.c.day <= until
+            usage_days.c.tenant_id == tenant_id, usage_days.c.day >= start_day, usage_days.c.day <= end_day
         )
         if key_id is not None:
             query = query.where(usage_days.c.key_id == key_id)
@@ -203,13 +221,13 @@ class QuotaRules:
         self,
         tenant_defaults: Mapping[Quota, int],
         key_defaults: Mapping[Quota, int],
-        now: Callable[[Connection], float] = database.read_clock,
+        clock: Callable[[Connection], float] = database.read_clock,
     ) -> None:
         self._defaults: Mapping[Literal["tenant", "key"], Mapping[Quota, int]] = {
             "tenant": tenant_defaults,
             "key": key_defaults,
         }
-        self.now = now
+        self.now = clock
 
     def load_limits(
         self, connection: Connection, account: Account
@@ -239,7 +257,7 @@ class QuotaRules:
             return []
         instant = self.now(connection) if instant is None else instant
         # guard: rotation-keeps-quotas
-        keys = load_rotated_keys(connection, account) if limits.get("key") else frozenset({account.key_id})
+        keys = load_rotated_key_ids(connection, account) if limits.get("key") else frozenset({account.key_id})
         used = connection.execute(build_sums_query(account, keys, instant)).one()._mapping
         found = []
         for of, limited in limits.items():
@@ -257,7 +275,7 @@ class QuotaRules:
         connection: Connection,
         account: Account,
         kind: Kind,
-        identifier: str,
+        reservation_id: str,
         *,
         tokens: int | None,
         nanodollars: int | None,
@@ -269,18 +287,18 @@ class QuotaRules:
         """
         instant = self.now(connection)
         # guard: expired-reservation-charged
-        charge_expired(connection, account.tenant_id, instant)
+        charge_expired_reservations(connection, account.tenant_id, instant)
         quotas = [*TOKEN_QUOTAS, *DOLLAR_QUOTAS, *([CONCURRENCY_QUOTAS[kind]] if kind in CONCURRENCY_QUOTAS else [])]
         # A reservation whose lease expires after this point still counts, because its spending was not charged.
         standings = self.load_statuses(connection, account, quotas, instant)
         for standing in standings:
             if not standing.remaining and not (standing.quota in DOLLAR_QUOTAS and nanodollars == 0):
                 raise build_exceeded_error(standing, instant)
-        granted_tokens, short_tokens = _find_limiting(standings, TOKEN_QUOTAS, tokens)
-        granted_dollars, short_dollars = _find_limiting(standings, DOLLAR_QUOTAS, nanodollars)
+        granted_tokens, short_tokens = _find_limiting_quota(standings, TOKEN_QUOTAS, tokens)
+        granted_dollars, short_dollars = _find_limiting_quota(standings, DOLLAR_QUOTAS, nanodollars)
         connection.execute(
             insert(reservations).values(
-                id=identifier,
+                id=reservation_id,
                 tenant_id=account.tenant_id,
                 key_id=account.key_id,
                 kind=kind,
@@ -293,14 +311,14 @@ class QuotaRules:
         )
         short = short_tokens or short_dollars
         return SpendingGrant(
-            identifier,
+            reservation_id,
             granted_tokens,
             granted_dollars,
             None if short is None else build_exceeded_error(short, instant),
             self.load_statuses(connection, account, quotas, instant),
         )
 
-    def add_stored(self, connection: Connection, account: Account, *, documents: int, size: int) -> None:
+    def add_stored_amounts(self, connection: Connection, account: Account, *, documents: int, size: int) -> None:
         """Count stored content against the quotas of the tenant and of the key that uploaded it.
 
         Raises `StorageQuotaExceededError` if a quota is exceeded. The caller must then roll back its transaction.
@@ -309,7 +327,7 @@ class QuotaRules:
         for of, limited in limits.items():
             owner = TENANT_KEY_ID if of == "tenant" else account.key_id
             added = {Quota.DOCUMENTS: documents, Quota.BYTES: size}
-            before = self._load_stored_by_rotated(connection, account) if of == "key" and limited else {}
+            before = self._load_stored_by_rotated_keys(connection, account) if of == "key" and limited else {}
             counted = update(stored_content).where(
                 stored_content.c.tenant_id == account.tenant_id, stored_content.c.key_id == owner
             )
@@ -322,31 +340,35 @@ class QuotaRules:
             counted = counted.values(build_increments(stored_content.c, documents=documents, bytes=size))
             if connection.execute(counted).rowcount:
                 continue
-            insert_if_absent(
+            insert_row_if_absent(
                 connection, stored_content, tenant_id=account.tenant_id, key_id=owner, documents=0, bytes=0
             )
             if not connection.execute(counted).rowcount:
-                raise build_storage_error(self._find_full_quota(connection, account, of, added))
+                raise build_storage_error(self._find_exceeded_quota(connection, account, of, added))
         day = format_day(self.now(connection))
         add_usage(connection, account, day, documents=documents, bytes=size)
 
-    def _load_stored_by_rotated(self, connection: Connection, account: Account) -> dict[Quota, int]:
+    def _load_stored_by_rotated_keys(self, connection: Connection, account: Account) -> dict[Quota, int]:
         """Load the amounts stored by the predecessors and successors of the account's key in rotations.
 
         None of these keys can store anything in the meantime, because the tenant's row is locked.
         """
         # guard: rotation-keeps-storage-quotas
-        others = load_rotated_keys(connection, account) - {account.key_id}
-        return load_stored(connection, account.tenant_id, others) if others else {}
+        others = load_rotated_key_ids(connection, account) - {account.key_id}
+        return load_stored_amounts(connection, account.tenant_id, others) if others else {}
 
-    def _find_full_quota(
-        self, connection: Connection, account: Account, of: Literal["tenant", "key"], added: Mapping[Quota, int]
+    def _find_exceeded_quota(
+        self,
+        connection: Connection,
+        account: Account,
+        owner_kind: Literal["tenant", "key"],
+        added_amounts: Mapping[Quota, int],
     ) -> QuotaStatus:
-        found = [each for each in self.load_statuses(connection, account, list(added)) if each.of == of]
-        return next(each for each in found if each.used + added[each.quota] > each.limit)
+        found = [each for each in self.load_statuses(connection, account, list(added_amounts)) if each.of == owner_kind]
+        return next(each for each in found if each.used + added_amounts[each.quota] > each.limit)
 
 
-def _record_change(connection: Connection, account: Account, **details: Any) -> None:  # noqa: ANN401 - JSON
+def _record_limit_change(connection: Connection, account: Account, **details: Any) -> None:  # noqa: ANN401 - JSON
     subject = f"quota:{account.key_id or account.tenant_id}"
     record_action(connection, Action.QUOTA_CHANGED, subject, tenant_id=account.tenant_id, **details)
 
@@ -355,42 +377,40 @@ UNLIMITED = QuotaRules({}, {})
 """The rules without default limits. Limits that were set still apply."""
 
 
-def build_storage_error(standing: QuotaStatus) -> StorageQuotaExceededError:
+def build_storage_error(status: QuotaStatus) -> StorageQuotaExceededError:
     """Build the error for an upload that exceeds a storage quota."""
-    return StorageQuotaExceededError(_format_detail(standing), standing=standing, retry_after=_STORAGE_RETRY_SECONDS)
+    return StorageQuotaExceededError(_format_quota_status(status), status=status, retry_after=_STORAGE_RETRY_SECONDS)
 
 
-def build_exceeded_error(standing: QuotaStatus, instant: float) -> QuotaExceededError:
+def build_exceeded_error(status: QuotaStatus, instant: float) -> QuotaExceededError:
     """Build the error for an exhausted quota. It says when to retry."""
-    soon = standing.renews_at is None or standing.used - standing.reserved < standing.limit
-    wait = _SHORT_RETRY_SECONDS if soon else (standing.renews_at or 0.0) - instant
-    return QuotaExceededError(_format_detail(standing), standing=standing, retry_after=wait)
+    soon = status.renews_at is None or status.used - status.reserved < status.limit
+    wait = _SHORT_RETRY_SECONDS if soon else (status.renews_at or 0.0) - instant
+    return QuotaExceededError(_format_quota_status(status), status=status, retry_after=wait)
 
 
-def _format_detail(standing: QuotaStatus) -> str:
-    quota, limit = standing.quota, standing.quota.format_amount(standing.limit)
-    whose = "The tenant's" if standing.of == "tenant" else "The key's"
-    until = "" if standing.renews_at is None else f" It resets at {_format_instant(standing.renews_at)}."
+def _format_quota_status(status: QuotaStatus) -> str:
+    quota, limit = status.quota, status.quota.format_amount(status.limit)
+    whose = "The tenant's" if status.of == "tenant" else "The key's"
+    until = "" if status.renews_at is None else f" It resets at {_format_instant(status.renews_at)}."
     under_way = (
-        f", including {quota.format_amount(standing.reserved)} reserved by work in progress"
-        if standing.reserved
-        else ""
+        f", including {quota.format_amount(status.reserved)} reserved by work in progress" if status.reserved else ""
     )
-    return f"{whose} quota {quota} is {limit}, and {quota.format_amount(standing.used)} is used{under_way}.{until}"
+    return f"{whose} quota {quota} is {limit}, and {quota.format_amount(status.used)} is used{under_way}.{until}"
 
 
-def _find_limiting(
-    standings: Sequence[QuotaStatus], quotas: Sequence[Quota], wanted: int | None
+def _find_limiting_quota(
+    statuses: Sequence[QuotaStatus], quotas: Sequence[Quota], requested_amount: int | None
 ) -> tuple[int | None, QuotaStatus | None]:
     """Return the granted amount, and the quota that lowered it below the requested amount, if any.
 
     The amount is None if it is unlimited.
     """
-    limiting = min((each for each in standings if each.quota in quotas), key=lambda each: each.remaining, default=None)
+    limiting = min((each for each in statuses if each.quota in quotas), key=lambda each: each.remaining, default=None)
     if limiting is None:
         return None, None
-    if wanted is not None and wanted <= limiting.remaining:
-        return wanted, None
+    if requested_amount is not None and requested_amount <= limiting.remaining:
+        return requested_amount, None
     return limiting.remaining, limiting
 
 

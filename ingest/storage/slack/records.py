@@ -59,7 +59,7 @@ class ChannelSettings:
     files_to: str = ""
 
     @property
-    def asked_collections(self) -> tuple[str, ...]:
+    def searched_collections(self) -> tuple[str, ...]:
         """The collections that questions search, including the collection for the channel's files. Empty means all."""
         more = [self.files_to] if self.files_to and self.files_to not in self.collections else []
         return (*self.collections, *more) if self.collections else ()
@@ -197,7 +197,7 @@ class SharedFile:
     gone_at: float | None = None
 
     @property
-    def has_ended(self) -> bool:
+    def is_finished(self) -> bool:
         return self.state is SharedFileState.GONE if self.gone_at is not None else self.state in FINAL_FILE_STATES
 
 

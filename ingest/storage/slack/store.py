@@ -117,14 +117,14 @@ class SlackStore:
         with read_transaction(self._engine) as connection:
             return [_build_workspace(row) for row in connection.execute(query)]
 
-    def load_settings(self, team_id: str, channel: str) -> ChannelSettings:
+    def load_channel_settings(self, team_id: str, channel: str) -> ChannelSettings:
         """Load a channel's settings, or the defaults if it has none."""
         with read_transaction(self._engine) as connection:
-            return _load_settings(connection, team_id, channel)
+            return _load_channel_settings(connection, team_id, channel)
 
-    def set_settings(self, workspace: Workspace, channel: str, settings: ChannelSettings, by: str) -> None:
-        """Set a channel's settings on behalf of the Slack user `by`."""
-        values = {"settings": settings.to_json(), "changed_by": by, "changed_at": self._clock()}
+    def set_channel_settings(self, workspace: Workspace, channel: str, settings: ChannelSettings, user_id: str) -> None:
+        """Set a channel's settings on behalf of the Slack user `user_id`."""
+        values = {"settings": settings.to_json(), "changed_by": user_id, "changed_at": self._clock()}
         with write_transaction(self._engine) as connection:
             row = build_upsert(connection, slack_channels).values(
                 team_id=workspace.team_id, channel=channel, tenant_id=workspace.tenant_id, **values
@@ -133,7 +133,12 @@ class SlackStore:
             connection.execute(row.on_conflict_do_update(index_elements=key, set_=values))
             about = f"slack:{workspace.team_id}:{channel}"
             record_action(
-                connection, Action.SLACK_CHANNEL_SET, about, tenant_id=workspace.tenant_id, by=by, **settings.to_json()
+                connection,
+                Action.SLACK_CHANNEL_SET,
+                about,
+                tenant_id=workspace.tenant_id,
+                by=user_id,
+                **settings.to_json(),
             )
 
     def record_event(self, workspace: Workspace, keys: Collection[str]) -> bool:
@@ -141,29 +146,29 @@ class SlackStore:
         with write_transaction(self._engine) as connection:
             return record_event_keys(connection, workspace.team_id, workspace.tenant_id, keys, self._clock())
 
-    def store_question(self, asked: IncomingQuestion, keys: Collection[str]) -> str | None:
+    def store_question(self, question: IncomingQuestion, keys: Collection[str]) -> str | None:
         """Store a question and return its id. From then on, the bot takes part in the question's thread.
 
         Returns None if one of the question's event keys was already recorded.
         """
         identifier, now = str(uuid.uuid4()), self._clock()
-        of_thread = {"team_id": asked.team_id, "channel": asked.channel, "thread_ts": asked.thread_ts}
+        of_thread = {"team_id": question.team_id, "channel": question.channel, "thread_ts": question.thread_ts}
         with write_transaction(self._engine) as connection:
-            if not record_event_keys(connection, asked.team_id, asked.tenant_id, keys, now):
+            if not record_event_keys(connection, question.team_id, question.tenant_id, keys, now):
                 return None
             thread = build_upsert(connection, slack_threads).values(
-                tenant_id=asked.tenant_id, created_at=now, **of_thread
+                tenant_id=question.tenant_id, created_at=now, **of_thread
             )
             connection.execute(thread.on_conflict_do_nothing())
             connection.execute(
                 insert(slack_questions).values(
                     id=identifier,
-                    tenant_id=asked.tenant_id,
-                    message_ts=asked.message_ts,
-                    user_id=asked.user_id,
-                    surface=asked.surface,
-                    text=asked.text,
-                    confirmed=asked.confirmed,
+                    tenant_id=question.tenant_id,
+                    message_ts=question.message_ts,
+                    user_id=question.user_id,
+                    surface=question.surface,
+                    text=question.text,
+                    confirmed=question.confirmed,
                     stopped=False,
                     state=QuestionState.WAITING,
                     messages=[],
@@ -174,7 +179,7 @@ class SlackStore:
                     **of_thread,
                 )
             )
-            add_channel_usage(connection, asked.tenant_id, asked.channel, now, questions=1)
+            add_channel_usage(connection, question.tenant_id, question.channel, now, questions=1)
         return identifier
 
     def has_joined_thread(self, team_id: str, channel: str, thread_ts: str) -> bool:
@@ -185,9 +190,9 @@ class SlackStore:
         with read_transaction(self._engine) as connection:
             return connection.execute(query).first() is not None
 
-    def record_conversation(self, asked: IncomingQuestion, conversation_id: str) -> None:
+    def record_conversation(self, question: IncomingQuestion, conversation_id: str) -> None:
         """Record the conversation of a question's thread, unless the thread already has one."""
-        of_thread = _build_thread_conditions(slack_threads, asked.team_id, asked.channel, asked.thread_ts)
+        of_thread = _build_thread_conditions(slack_threads, question.team_id, question.channel, question.thread_ts)
         unset = slack_threads.c.conversation_id.is_(None)
         with write_transaction(self._engine) as connection:
             connection.execute(update(slack_threads).where(*of_thread, unset).values(conversation_id=conversation_id))
@@ -204,7 +209,7 @@ class SlackStore:
             found = []
             for row in rows:
                 # guard: slack-one-question-per-thread
-                if not _is_next(connection, row, now):
+                if not _lock_thread_if_free(connection, row, now):
                     continue
                 was_paused = row.state == QuestionState.PAUSED
                 taken = {
@@ -227,13 +232,13 @@ class SlackStore:
         self._update_question(question, run_id=run_id)
         return replace(question, run_id=run_id)
 
-    def mark_posting(self, question: SlackQuestion) -> SlackQuestion:
+    def mark_posting_started(self, question: SlackQuestion) -> SlackQuestion:
         """Record that another message is about to be posted. Raises `LeaseLostError` if the lease was lost."""
         since = self._clock()
         self._update_question(question, posting_since=since)
         return replace(question, posted=replace(question.posted, since=since))
 
-    def record_posted(self, question: SlackQuestion, messages: tuple[str, ...]) -> SlackQuestion:
+    def record_posted_messages(self, question: SlackQuestion, messages: tuple[str, ...]) -> SlackQuestion:
         """Record the posted messages of the reply, and that no message is being posted.
 
         Raises `LeaseLostError` if the lease was lost.
@@ -245,23 +250,23 @@ class SlackStore:
         """Release the question until its run is no longer paused. Raises `LeaseLostError` if the lease was lost."""
         self._update_question(question, state=QuestionState.PAUSED, lease_until=None)
 
-    def requeue(self, question: SlackQuestion, seconds: float) -> None:
+    def requeue(self, question: SlackQuestion, delay_seconds: float) -> None:
         """Release the question, so that it can be claimed again after a delay.
 
         Raises `LeaseLostError` if the lease was lost.
         """
         self._update_question(
-            question, state=QuestionState.WAITING, lease_until=None, not_before=self._clock() + max(0.0, seconds)
+            question, state=QuestionState.WAITING, lease_until=None, not_before=self._clock() + max(0.0, delay_seconds)
         )
 
-    def end(self, question: SlackQuestion, state: QuestionState, error_code: str | None = None) -> None:
+    def end_question(self, question: SlackQuestion, state: QuestionState, error_code: str | None = None) -> None:
         """End a question. It counts as answered if its run has an answer.
 
         Raises `LeaseLostError` if the lease was lost.
         """
         now, asked = self._clock(), question.asked
         ended = {"state": state, "lease_until": None, "error_code": error_code, "ended_at": now}
-        with self._held_transaction(question) as connection:
+        with self._open_held_transaction(question) as connection:
             connection.execute(update(slack_questions).where(slack_questions.c.id == question.id).values(**ended))
             run = select(runs.c.id).where(runs.c.id == question.run_id, runs.c.ended_as == RunState.COMPLETED)
             if state is QuestionState.ANSWERED and connection.execute(run).first() is not None:
@@ -278,7 +283,7 @@ class SlackStore:
         with read_transaction(self._engine) as connection:
             return connection.execute(query).scalar_one()
 
-    def list_unended(self, team_id: str, channel: str, thread_ts: str) -> list[SlackQuestion]:
+    def list_unfinished_questions(self, team_id: str, channel: str, thread_ts: str) -> list[SlackQuestion]:
         """List a thread's unfinished questions, in message order."""
         of_thread = _build_thread_conditions(slack_questions, team_id, channel, thread_ts)
         query = _build_questions_query().where(*of_thread, slack_questions.c.state.in_(_UNENDED_STATES))
@@ -295,9 +300,9 @@ class SlackStore:
                 .where(*of_thread, slack_questions.c.state.in_(_UNENDED_STATES))
                 .values(stopped=True)
             )
-        return self.list_unended(team_id, channel, thread_ts)
+        return self.list_unfinished_questions(team_id, channel, thread_ts)
 
-    def is_stopped(self, question: SlackQuestion) -> bool:
+    def is_question_stopped(self, question: SlackQuestion) -> bool:
         query = select(slack_questions.c.stopped).where(slack_questions.c.id == question.id)
         with read_transaction(self._engine) as connection:
             return bool(connection.execute(query).scalar())
@@ -329,22 +334,24 @@ class SlackStore:
                 ),
             )
 
-    def delete_old(self, before: float) -> int:
+    def delete_old_records(self, cutoff: float) -> int:
         """Delete event keys, finished questions and threads older than this time. Return the number of rows."""
         old = (
-            delete(slack_seen).where(slack_seen.c.seen_at < before),
-            delete(slack_questions).where(slack_questions.c.ended_at < before),
-            delete(slack_threads).where(slack_threads.c.created_at < before, ~_build_recent_condition(before)),
+            delete(slack_seen).where(slack_seen.c.seen_at < cutoff),
+            delete(slack_questions).where(slack_questions.c.ended_at < cutoff),
+            delete(slack_threads).where(
+                slack_threads.c.created_at < cutoff, ~_build_recent_questions_condition(cutoff)
+            ),
         )
         with write_transaction(self._engine) as connection:
             return sum(connection.execute(statement).rowcount for statement in old)
 
     def _update_question(self, question: SlackQuestion, **values: Any) -> None:  # noqa: ANN401 - columns
-        with self._held_transaction(question) as connection:
+        with self._open_held_transaction(question) as connection:
             connection.execute(update(slack_questions).where(slack_questions.c.id == question.id).values(**values))
 
     @contextmanager
-    def _held_transaction(self, question: SlackQuestion) -> Iterator[Connection]:
+    def _open_held_transaction(self, question: SlackQuestion) -> Iterator[Connection]:
         held = (
             select(slack_questions.c.id)
             .where(
@@ -387,7 +394,7 @@ def _build_claimable_query(now: float) -> Select[Any]:
     return select(slack_questions).where(takable).order_by(mine.created_at)
 
 
-def _is_next(connection: Connection, row: Row[Any], now: float) -> bool:
+def _lock_thread_if_free(connection: Connection, row: Row[Any], now: float) -> bool:
     """Lock a question's thread until the commit, and return whether no other question of it is being answered.
 
     Returns false if another transaction has locked the thread.
@@ -410,7 +417,7 @@ def _build_questions_query() -> Select[Any]:
     return select(slack_questions)
 
 
-def _build_question(connection: Connection, row: Row[Any], now_as: Any) -> SlackQuestion:  # noqa: ANN401 - a mapping of columns
+def _build_question(connection: Connection, row: Row[Any], current_values: Any) -> SlackQuestion:  # noqa: ANN401 - a mapping of columns
     of_thread = _build_thread_conditions(slack_threads, row.team_id, row.channel, row.thread_ts)
     conversation = connection.execute(select(slack_threads.c.conversation_id).where(*of_thread)).scalar()
     asked = IncomingQuestion(
@@ -427,15 +434,15 @@ def _build_question(connection: Connection, row: Row[Any], now_as: Any) -> Slack
     return SlackQuestion(
         row.id,
         asked,
-        QuestionState(now_as["state"]),
+        QuestionState(current_values["state"]),
         conversation,
         row.run_id,
         PostedReply(tuple(row.messages), row.posting_since),
-        now_as["attempt"],
-        now_as["fence"],
+        current_values["attempt"],
+        current_values["fence"],
         row.created_at,
-        now_as["resumed_at"] or row.created_at,
-        _load_settings(connection, row.team_id, row.channel),
+        current_values["resumed_at"] or row.created_at,
+        _load_channel_settings(connection, row.team_id, row.channel),
     )
 
 
@@ -443,7 +450,7 @@ def _build_thread_conditions(table: Any, team_id: str, channel: str, thread_ts: 
     return table.c.team_id == team_id, table.c.channel == channel, table.c.thread_ts == thread_ts
 
 
-def _load_settings(connection: Connection, team_id: str, channel: str) -> ChannelSettings:
+def _load_channel_settings(connection: Connection, team_id: str, channel: str) -> ChannelSettings:
     of_channel = slack_channels.c.team_id == team_id, slack_channels.c.channel == channel
     body = connection.execute(select(slack_channels.c.settings).where(*of_channel)).scalar()
     return ChannelSettings.from_json(body or {})
@@ -477,10 +484,10 @@ def _remove_workspace_rows(connection: Connection, team_id: str) -> None:
         connection.execute(delete(table).where(table.c.team_id == team_id))
 
 
-def _build_recent_condition(before: float) -> Any:  # noqa: ANN401 - a condition
+def _build_recent_questions_condition(cutoff: float) -> Any:  # noqa: ANN401 - a condition
     return exists().where(
         slack_questions.c.team_id == slack_threads.c.team_id,
         slack_questions.c.channel == slack_threads.c.channel,
         slack_questions.c.thread_ts == slack_threads.c.thread_ts,
-        or_(slack_questions.c.ended_at.is_(None), slack_questions.c.ended_at >= before),
+        or_(slack_questions.c.ended_at.is_(None), slack_questions.c.ended_at >= cutoff),
     )

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, func, literal, select, union
 
 from ingest.storage.accounts.records import SLACK_KEY_PREFIX
-from ingest.storage.db.database import build_upsert, insert_if_absent, read_transaction
+from ingest.storage.db.database import build_upsert, insert_row_if_absent, read_transaction
 from ingest.storage.db.schema import slack_days, slack_seen, usage_days
 from ingest.storage.quotas.records import NANODOLLARS
 from ingest.storage.quotas.rows import build_increments, format_day
@@ -40,9 +40,9 @@ class ChannelUsage:
         self._engine = engine
 
     def list_days(
-        self, tenant_id: str, *, channel: str | None, since: str, until: str, skip: int, limit: int
+        self, tenant_id: str, *, channel: str | None, start_day: str, end_day: str, skip: int, limit: int
     ) -> list[ChannelDay]:
-        """List the usage of each day and channel, newest day first. `since` and `until` are inclusive."""
+        """List the usage of each day and channel, newest day first. `start_day` and `end_day` are inclusive."""
         of_key = func.substr(usage_days.c.key_id, len(SLACK_KEY_PREFIX) + 1)
         counted = select(slack_days.c.day, slack_days.c.channel).where(slack_days.c.tenant_id == tenant_id)
         spent = select(usage_days.c.day, of_key.label("channel")).where(
@@ -67,7 +67,7 @@ class ChannelUsage:
                 & (keys.day == rows.c.day)
                 & (keys.key_id == literal(SLACK_KEY_PREFIX).concat(rows.c.channel)),
             )
-            .where(rows.c.day >= since, rows.c.day <= until)
+            .where(rows.c.day >= start_day, rows.c.day <= end_day)
             .order_by(rows.c.day.desc(), rows.c.channel)
             .offset(skip)
             .limit(limit)
@@ -75,10 +75,10 @@ class ChannelUsage:
         if channel is not None:
             query = query.where(rows.c.channel == channel)
         with read_transaction(self._engine) as connection:
-            return [_build_day(row) for row in connection.execute(query).all()]
+            return [_build_channel_day(row) for row in connection.execute(query).all()]
 
 
-def _build_day(row: Row[Any]) -> ChannelDay:
+def _build_channel_day(row: Row[Any]) -> ChannelDay:
     members = dict(row._mapping)
     dollars = int(members.pop("nanodollars")) / NANODOLLARS
     return ChannelDay(**members, dollars=dollars)
@@ -95,7 +95,7 @@ def record_event_keys(connection: Connection, team_id: str, tenant_id: str, keys
     new = True
     for key in sorted(keys):
         seen = {"team_id": team_id, "key": key[:120], "tenant_id": tenant_id, "seen_at": now}
-        new &= insert_if_absent(connection, slack_seen, **seen)
+        new &= insert_row_if_absent(connection, slack_seen, **seen)
     return new
 
 

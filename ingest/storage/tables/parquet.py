@@ -15,10 +15,10 @@ from ingest.storage.tables.profiles import (
     MAX_PROFILED_COLUMNS,
     MAX_VALUE_CHARS,
     ORDERED_TYPES,
-    choose_shown_rows,
+    choose_sample_rows,
     compute_column_profile,
     format_value,
-    select_values,
+    select_profile_values,
     truncate_text,
 )
 from ingest.storage.tables.types import ROW_NUMBER, Column, ColumnProfile, ColumnType, TableProfile
@@ -43,78 +43,80 @@ class RowsError(ValueError):
 
 
 def convert_rows_to_parquet(
-    rows: Path, columns: Sequence[tuple[str, str]], *, count: int, start: int, end: int
+    csv_path: Path, columns: Sequence[tuple[str, str]], *, row_count: int, start: int, end: int
 ) -> bytes:
     """Convert a CSV file to the content of a Parquet file.
 
     The CSV file has the columns `_row`, `_start` and `_end`, followed by `columns`, given as names and DuckDB types.
-    Raises `RowsError` if a cell does not have its column's type, or if the file does not contain `count` rows with
+    Raises `RowsError` if a cell does not have its column's type, or if the file does not contain `row_count` rows with
     ordered spans within the table's span. Only one row group at a time is in memory, and rows never become Python
     objects.
     """
     kinds = {**dict.fromkeys(_SPAN_COLUMNS, "BIGINT"), **dict(columns)}
     group = max(_FEWEST_IN_A_GROUP, min(_MOST_IN_A_GROUP, _CELLS_IN_A_GROUP // len(kinds)))
-    with tempfile.TemporaryDirectory(prefix="leadline-rows-") as folder, _engine() as engine:
+    with tempfile.TemporaryDirectory(prefix="leadline-rows-") as folder, _open_engine() as engine:
         target = Path(folder, "rows.parquet")
         try:
             to = f"{quote_literal(str(target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group})"
-            engine.execute(f"COPY (FROM {format_read_csv(kinds, str(rows))}) TO {to}")
-            _require_order(engine, target, count, start, end)
+            engine.execute(f"COPY (FROM {format_read_csv_call(kinds, str(csv_path))}) TO {to}")
+            _require_row_order(engine, target, row_count, start, end)
         except duckdb.Error as error:
             raise RowsError("The rows of a table do not match its declared columns and row count.") from error
         return target.read_bytes()
 
 
-def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...]]:
+def read_rows(path: Path, row_numbers: Sequence[int] | range) -> list[tuple[Any, ...]]:
     """Read `_row`, `_start`, `_end` and the columns of the rows with these numbers.
 
     Numbers without a row are skipped.
     """
-    with _engine() as engine:
+    with _open_engine() as engine:
         values: dict[str, Any]
-        if isinstance(numbers, range) and numbers.step == 1:
-            wanted, values = "_row >= $first AND _row < $stop", {"first": numbers.start, "stop": numbers.stop}
+        if isinstance(row_numbers, range) and row_numbers.step == 1:
+            wanted, values = "_row >= $first AND _row < $stop", {"first": row_numbers.start, "stop": row_numbers.stop}
         else:
-            wanted, values = "_row IN (SELECT unnest($numbers::BIGINT[]))", {"numbers": list(numbers)}
+            wanted, values = "_row IN (SELECT unnest($numbers::BIGINT[]))", {"numbers": list(row_numbers)}
         found = engine.execute(f"FROM read_parquet($path) WHERE {wanted}", {"path": str(path), **values})
         return [tuple(row) for row in found.fetchall()]
 
 
 def read_spans(path: Path) -> tuple[list[int], list[int]]:
     """Read the code points at which the rows start, and those at which they end, in row order."""
-    with _engine() as engine:
+    with _open_engine() as engine:
         query = "SELECT _start, _end FROM read_parquet($path) ORDER BY _row"
         found = engine.execute(query, {"path": str(path)}).fetchnumpy()
         return found[ROW_START].tolist(), found[ROW_END].tolist()
 
 
-def read_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfile:
+def compute_profile(path: Path, columns: Sequence[Column], row_count: int) -> TableProfile:
     """Compute the profile of a table's first `MAX_PROFILED_COLUMNS` columns, using bounded memory."""
     columns = columns[:MAX_PROFILED_COLUMNS]
-    if rows <= _MAX_ROWS_IN_MEMORY:
-        return _read_short_profile(path, columns, rows)
-    with _engine() as engine:
-        found = _read_one_row(engine, path, [each for column in columns for each in _iter_aggregates(column, rows)])
+    if row_count <= _MAX_ROWS_IN_MEMORY:
+        return _compute_short_profile(path, columns, row_count)
+    with _open_engine() as engine:
+        found = _read_aggregate_row(
+            engine, path, [each for column in columns for each in _iter_column_aggregates(column, row_count)]
+        )
         facts = dict(zip(columns, zip(*[iter(found)] * 5, strict=True), strict=True))
         few = [column for column, (_, distinct, *_) in facts.items() if distinct <= MAX_COUNTED_VALUES]
-        counted = dict(zip(few, _read_one_row(engine, path, list(map(_format_histogram, few))), strict=True))
+        counted = dict(zip(few, _read_aggregate_row(engine, path, list(map(_format_histogram_call, few))), strict=True))
         cells = ", ".join(
             f"left(CAST({quote_name(column.name)} AS VARCHAR), {MAX_CELL_CHARS + 1})" for column in columns
         )
         sample = engine.execute(
             f"SELECT _row, {cells} FROM read_parquet($path) WHERE _row IN (SELECT unnest($numbers::BIGINT[]))",
-            {"path": str(path), "numbers": choose_shown_rows(rows)},
+            {"path": str(path), "numbers": choose_sample_rows(row_count)},
         ).fetchall()
     return TableProfile(
-        tuple(_build_profile(column, rows, facts[column], counted.get(column)) for column in columns),
+        tuple(_build_column_profile(column, row_count, facts[column], counted.get(column)) for column in columns),
         {row[0]: [cell and truncate_text(cell, MAX_CELL_CHARS) for cell in row[1:]] for row in sorted(sample)},
     )
 
 
-def _read_short_profile(path: Path, columns: Sequence[Column], rows: int) -> TableProfile:
+def _compute_short_profile(path: Path, columns: Sequence[Column], row_count: int) -> TableProfile:
     """Compute the profile of a table with few rows, with one query instead of three."""
     cells = ", ".join(f"CAST({quote_name(column.name)} AS VARCHAR)" for column in columns)
-    with _engine() as engine:
+    with _open_engine() as engine:
         found = engine.execute(f"SELECT {cells} FROM read_parquet($path) ORDER BY _row", {"path": str(path)}).fetchall()
     return TableProfile(
         tuple(
@@ -123,20 +125,20 @@ def _read_short_profile(path: Path, columns: Sequence[Column], rows: int) -> Tab
         ),
         {
             number: [cell and truncate_text(cell, MAX_CELL_CHARS) for cell in found[number - 1]]
-            for number in choose_shown_rows(rows)
+            for number in choose_sample_rows(row_count)
         },
     )
 
 
-def compute_table_profile(parquet: bytes, columns: Sequence[Column], rows: int) -> TableProfile:
+def compute_table_profile(parquet: bytes, columns: Sequence[Column], row_count: int) -> TableProfile:
     """Compute the profile of a table whose Parquet file is in memory."""
     with tempfile.NamedTemporaryFile(prefix="leadline-rows-", suffix=".parquet") as file:
         file.write(parquet)
         file.flush()
-        return read_profile(Path(file.name), columns, rows)
+        return compute_profile(Path(file.name), columns, row_count)
 
 
-def _iter_aggregates(column: Column, rows: int) -> Iterator[str]:
+def _iter_column_aggregates(column: Column, row_count: int) -> Iterator[str]:
     """Yield the SQL expressions that profile a column.
 
     They compute the number of filled cells, the number of distinct values, the smallest and the largest value, and the
@@ -146,21 +148,21 @@ def _iter_aggregates(column: Column, rows: int) -> Iterator[str]:
     is_ordered, is_text = column.type in ORDERED_TYPES, column.type is ColumnType.TEXT
     yield f"count({name})"
     exactly = f"count(DISTINCT hash({name})) FILTER (WHERE {name} IS NOT NULL)"
-    yield exactly if rows <= _MAX_EXACT_ROWS else f"approx_count_distinct({name})"
+    yield exactly if row_count <= _MAX_EXACT_ROWS else f"approx_count_distinct({name})"
     yield f"CAST(min({name}) AS VARCHAR)" if is_ordered else "NULL"
     yield f"CAST(max({name}) AS VARCHAR)" if is_ordered else "NULL"
     yield f"max(length({name}))" if is_text else "NULL"
 
 
-def _format_histogram(column: Column) -> str:
+def _format_histogram_call(column: Column) -> str:
     name = quote_name(column.name)
     return f"histogram(left({name}, {MAX_VALUE_CHARS + 1}))" if column.type is ColumnType.TEXT else f"histogram({name})"
 
 
-def _build_profile(
-    column: Column, rows: int, facts: tuple[Any, ...], counts: Mapping[object, int] | None
+def _build_column_profile(
+    column: Column, row_count: int, aggregates: tuple[Any, ...], counts: Mapping[object, int] | None
 ) -> ColumnProfile:
-    filled, distinct, smallest, largest, longest = facts
+    filled, distinct, smallest, largest, longest = aggregates
     values: dict[str, int] = {}
     for value, count in (counts or {}).items():
         text = truncate_text(format_value(value), MAX_VALUE_CHARS)
@@ -168,25 +170,25 @@ def _build_profile(
     is_counted = counts is not None and (longest or 0) <= MAX_VALUE_CHARS
     return ColumnProfile(
         column.type,
-        rows - filled,
+        row_count - filled,
         len(values) if is_counted else min(distinct, filled),
-        select_values(values),
+        select_profile_values(values),
         smallest,
         largest,
         longest or 0,
-        is_counted or rows <= _MAX_EXACT_ROWS,
+        is_counted or row_count <= _MAX_EXACT_ROWS,
     )
 
 
-def _read_one_row(engine: duckdb.DuckDBPyConnection, path: Path, selected: Sequence[str]) -> tuple[Any, ...]:
+def _read_aggregate_row(engine: duckdb.DuckDBPyConnection, path: Path, expressions: Sequence[str]) -> tuple[Any, ...]:
     """Return the single row of an aggregate query."""
-    if not selected:
+    if not expressions:
         return ()
-    found = engine.execute(f"SELECT {', '.join(selected)} FROM read_parquet($path)", {"path": str(path)}).fetchone()
+    found = engine.execute(f"SELECT {', '.join(expressions)} FROM read_parquet($path)", {"path": str(path)}).fetchone()
     return found or ()
 
 
-def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, start: int, end: int) -> None:
+def _require_row_order(engine: duckdb.DuckDBPyConnection, file: Path, row_count: int, start: int, end: int) -> None:
     """Raise `RowsError` unless all rows are present, in order and within the table's span.
 
     Each row is compared with the previous one, so no sorting is needed.
@@ -196,14 +198,14 @@ def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, st
                   AND _start <= _end AND _end <= $end)
            FROM (SELECT _row, _start, _end, row_number() OVER () AS place, lag(_end) OVER () AS before
                  FROM read_parquet($file))""",
-        {"count": count, "start": start, "end": end, "file": str(file)},
+        {"count": row_count, "start": start, "end": end, "file": str(file)},
     ).fetchone()
     if not within or not within[0]:
         raise RowsError("The rows of a table are out of order or outside its span.")
 
 
 @contextmanager
-def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
+def _open_engine() -> Iterator[duckdb.DuckDBPyConnection]:
     engine = _open_database().cursor()  # A separate connection to the same database.
     try:
         yield engine
@@ -221,12 +223,12 @@ def _open_database() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config={"threads": 1, "python_enable_replacements": False})
 
 
-def format_read_csv(kinds: Mapping[str, str], path: str) -> str:
+def format_read_csv_call(column_types: Mapping[str, str], path: str) -> str:
     """Format the SQL call that reads a file from `csv.writer`. Empty cells become NULL.
 
-    `kinds` maps column names to DuckDB types.
+    `column_types` maps column names to DuckDB types.
     """
-    columns = ", ".join(f"{quote_literal(name)}: {quote_literal(kind)}" for name, kind in kinds.items())
+    columns = ", ".join(f"{quote_literal(name)}: {quote_literal(kind)}" for name, kind in column_types.items())
     return f"read_csv({quote_literal(path)}, columns={{{columns}}}, {_CSV_OPTIONS}, max_line_size={_MAX_LINE_BYTES})"
 
 

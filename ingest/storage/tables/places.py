@@ -28,7 +28,7 @@ class TableReader(Protocol):
 
     def load_tables(self, version_id: str) -> tuple[RecordTable, ...]: ...
 
-    def find_rows_within(self, version_id: str, index: int, start: int, end: int) -> tuple[int, int] | None: ...
+    def find_row_range(self, version_id: str, index: int, start: int, end: int) -> tuple[int, int] | None: ...
 
 
 class SpanLocator:
@@ -38,14 +38,14 @@ class SpanLocator:
         self._texts = texts
         self._tables = tables
 
-    def locate(self, version_id: str, start: int, end: int) -> Location:
+    def locate_span(self, version_id: str, start: int, end: int) -> Location:
         """Return the location of a span. It is empty if the version was deleted or its layout was tampered with."""
         try:
             layout = self._texts.load_map(version_id).layout
             first, last = layout.find_place(start), layout.find_place(max(start, end - 1))
             if first is None:
                 return Location(None, self._format_rows_without_sheet(version_id, start, end))
-            words = _format_span(first, last or first)
+            words = _format_place_range(first, last or first)
             if first.kind is PlaceKind.SHEET and first == last:
                 words = ", ".join(filter(None, (words, self._format_sheet_rows(version_id, start, end))))
             return Location(first.number, words)
@@ -58,7 +58,7 @@ class SpanLocator:
         Returns an empty string if no table does.
         """
         try:
-            span = self._texts.load_map(version_id).layout.find_header(start)
+            span = self._texts.load_map(version_id).layout.find_table_header(start)
             return self._texts.read(version_id, *span)[:MAX_HEADER_CHARS] if span else ""
         except (KeyError, ContentChangedError):
             return ""
@@ -66,7 +66,9 @@ class SpanLocator:
     def _format_sheet_rows(self, version_id: str, start: int, end: int) -> str:
         cells = self._texts.load_positions(version_id).list_cells(start, end)
         return (
-            _format_rows(cells[0].row, cells[-1].row) if cells else self._find_record_table(version_id, start, end)[1]
+            _format_row_range(cells[0].row, cells[-1].row)
+            if cells
+            else self._find_record_table(version_id, start, end)[1]
         )
 
     def _format_rows_without_sheet(self, version_id: str, start: int, end: int) -> str:
@@ -79,19 +81,19 @@ class SpanLocator:
         table, rows = self._find_record_table(version_id, start, end)
         cells = self._texts.load_positions(version_id).list_cells(start, end)
         if cells and (table is not None or len(tables) == 1):
-            rows = _format_rows(cells[0].row, cells[-1].row)
+            rows = _format_row_range(cells[0].row, cells[-1].row)
         return f"table {table.name}, {rows}" if table is not None and rows and len(tables) > 1 else rows
 
     def _find_record_table(self, version_id: str, start: int, end: int) -> tuple[RecordTable | None, str]:
         """Return the record table that contains a span, or None, and a description of its rows in the span."""
         for table in self._tables.load_tables(version_id) if self._tables is not None else ():
             if table.start <= start and end <= table.end:
-                rows = self._tables.find_rows_within(version_id, table.index, start, end) if self._tables else None
-                return table, _format_rows(*rows) if rows else ""
+                rows = self._tables.find_row_range(version_id, table.index, start, end) if self._tables else None
+                return table, _format_row_range(*rows) if rows else ""
         return None, ""
 
 
-def _format_span(first: Place, last: Place) -> str:
+def _format_place_range(first: Place, last: Place) -> str:
     if first == last:
         return first.label
     if first.kind is last.kind and not (first.name or last.name):
@@ -99,5 +101,5 @@ def _format_span(first: Place, last: Place) -> str:
     return f"{first.label} to {last.label}"
 
 
-def _format_rows(first: int, last: int) -> str:
+def _format_row_range(first: int, last: int) -> str:
     return f"row {first}" if first == last else f"rows {first} to {last}"

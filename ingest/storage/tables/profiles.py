@@ -23,20 +23,20 @@ _NUMERIC_TYPES = (ColumnType.INTEGER, ColumnType.NUMBER)
 ORDERED_TYPES = (*_NUMERIC_TYPES, ColumnType.DATE, ColumnType.TIMESTAMP)
 
 
-def choose_shown_rows(count: int) -> list[int]:
+def choose_sample_rows(row_count: int) -> list[int]:
     """Choose the sample rows for a profile, and return their numbers.
 
     For a short table, these are all rows; otherwise the first two, the middle and the last row. The last row may be a
     total.
     """
-    if count <= MAX_WHOLE_ROWS:
-        return list(range(1, count + 1))
-    return [1, 2, (count + 1) // 2, count]
+    if row_count <= MAX_WHOLE_ROWS:
+        return list(range(1, row_count + 1))
+    return [1, 2, (row_count + 1) // 2, row_count]
 
 
-def truncate_text(text: str, most: int) -> str:
-    """Truncate a string to `most` characters. A truncated string ends in an ellipsis."""
-    return text if len(text) <= most else f"{text[: most - 1]}{ELLIPSIS}"
+def truncate_text(text: str, max_chars: int) -> str:
+    """Truncate a string to `max_chars` characters. A truncated string ends in an ellipsis."""
+    return text if len(text) <= max_chars else f"{text[: max_chars - 1]}{ELLIPSIS}"
 
 
 def format_value(value: object) -> str:
@@ -44,7 +44,7 @@ def format_value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def select_values(counts: Mapping[str, int]) -> dict[str, int]:
+def select_profile_values(counts: Mapping[str, int]) -> dict[str, int]:
     """Select the values to list in a profile: the most common ones, followed by the rarest.
 
     Equally common values are in alphabetical order.
@@ -55,27 +55,27 @@ def select_values(counts: Mapping[str, int]) -> dict[str, int]:
     return dict([*ordered[: MAX_LISTED_VALUES - _RAREST_VALUES], *ordered[-_RAREST_VALUES:]])
 
 
-def compute_column_profile(values: Iterable[object], kind: ColumnType) -> ColumnProfile:
+def compute_column_profile(values: Iterable[object], column_type: ColumnType) -> ColumnProfile:
     """Compute the profile of a column whose values are in memory."""
     values = list(values)
     counts = Counter(format_value(value) for value in values if value is not None)
-    bounds = sorted(counts, key=_build_sort_key(kind)) if kind in ORDERED_TYPES else []
+    bounds = sorted(counts, key=_build_sort_key(column_type)) if column_type in ORDERED_TYPES else []
     shown = Counter[str]()
     for text, count in counts.items() if len(counts) <= MAX_COUNTED_VALUES else ():
         shown[truncate_text(text, MAX_VALUE_CHARS)] += count
     return ColumnProfile(
-        kind,
+        column_type,
         sum(value is None for value in values),
         len(counts),
-        select_values(shown),
+        select_profile_values(shown),
         bounds[0] if bounds else None,
         bounds[-1] if bounds else None,
-        max(map(len, counts), default=0) if kind is ColumnType.TEXT else 0,
+        max(map(len, counts), default=0) if column_type is ColumnType.TEXT else 0,
     )
 
 
-def merge_profiles(profiles: Sequence[ColumnProfile], kind: ColumnType) -> ColumnProfile:
-    """Merge the profiles of a column that occurs in several tables. `kind` is the merged column's type."""
+def merge_profiles(profiles: Sequence[ColumnProfile], column_type: ColumnType) -> ColumnProfile:
+    """Merge the profiles of a column that occurs in several tables. `column_type` is the merged column's type."""
     if len(profiles) == 1:
         return profiles[0]
     counts = Counter[str]()
@@ -83,18 +83,18 @@ def merge_profiles(profiles: Sequence[ColumnProfile], kind: ColumnType) -> Colum
         counts.update(each.values)
     is_listed = all(each.has_all_values for each in profiles)
     bounds = [each for profile in profiles for each in (profile.smallest, profile.largest) if each is not None]
-    is_ordered = kind in ORDERED_TYPES and all(each.type in ORDERED_TYPES for each in profiles)
+    is_ordered = column_type in ORDERED_TYPES and all(each.type in ORDERED_TYPES for each in profiles)
     has_counts = all(each.values or not each.distinct for each in profiles) and len(counts) <= MAX_COUNTED_VALUES
     return ColumnProfile(
-        kind,
+        column_type,
         sum(each.empty for each in profiles),
         len(counts) if is_listed else None,
-        select_values(counts) if has_counts else {},
-        min(bounds, key=_build_sort_key(kind)) if bounds and is_ordered else None,
-        max(bounds, key=_build_sort_key(kind)) if bounds and is_ordered else None,
+        select_profile_values(counts) if has_counts else {},
+        min(bounds, key=_build_sort_key(column_type)) if bounds and is_ordered else None,
+        max(bounds, key=_build_sort_key(column_type)) if bounds and is_ordered else None,
         max(each.longest for each in profiles),
     )
 
 
-def _build_sort_key(kind: ColumnType) -> Callable[[str], Decimal | str]:
-    return Decimal if kind in _NUMERIC_TYPES else str
+def _build_sort_key(column_type: ColumnType) -> Callable[[str], Decimal | str]:
+    return Decimal if column_type in _NUMERIC_TYPES else str

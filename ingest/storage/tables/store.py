@@ -35,7 +35,7 @@ class RecordTables:
         """Open the store. If `digests` is given, all content is verified against its digest when it is read."""
         self._digests = digests
         self._blobs = blobs if digests is None else CheckedBlobs(blobs, digests)
-        self._known = lru_cache(maxsize=4096)(self._load)
+        self._known = lru_cache(maxsize=4096)(self._load_tables)
         self._profiles = lru_cache(maxsize=256)(self._load_profiles)
         self._computed = lru_cache(maxsize=256)(self._compute_profile)
         self._spans = lru_cache(maxsize=8)(self._load_spans)
@@ -57,12 +57,12 @@ class RecordTables:
         self._clear_caches()
         return {key: Digest.from_content(content) for key, content in (listed | contents).items()}
 
-    def select_with_tables(self, version_ids: Collection[str]) -> set[str]:
+    def select_versions_with_tables(self, version_ids: Collection[str]) -> set[str]:
         """Select the versions that may have tables, without reading files. This includes versions without digests."""
         return (
             set(version_ids)
             if self._digests is None
-            else self._digests.select_possible_holders(_LIST_FILE, version_ids)
+            else self._digests.select_candidate_versions(_LIST_FILE, version_ids)
         )
 
     def load_tables(self, version_id: str) -> tuple[RecordTable, ...]:
@@ -82,7 +82,7 @@ class RecordTables:
         kept = profiles[index] if index < len(profiles) else None
         return kept or self._computed(version_id, index)
 
-    def load_rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[RecordRow]:
+    def load_rows(self, version_id: str, index: int, row_numbers: Sequence[int] | range) -> list[RecordRow]:
         """Load the rows with these numbers, in the given order. Numbers without a row are skipped.
 
         Raises `KeyError` if the table does not exist.
@@ -91,11 +91,13 @@ class RecordTables:
         from ingest.storage.tables.parquet import read_rows
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
-            self.copy_to(version_id, index, Path(file.name))
-            found = {row[0]: RecordRow(row[0], row[1], row[2], row[3:]) for row in read_rows(Path(file.name), numbers)}
-        return [found[number] for number in numbers if number in found]
+            self.copy_table(version_id, index, Path(file.name))
+            found = {
+                row[0]: RecordRow(row[0], row[1], row[2], row[3:]) for row in read_rows(Path(file.name), row_numbers)
+            }
+        return [found[number] for number in row_numbers if number in found]
 
-    def find_rows_within(self, version_id: str, index: int, start: int, end: int) -> tuple[int, int] | None:
+    def find_row_range(self, version_id: str, index: int, start: int, end: int) -> tuple[int, int] | None:
         """Find the rows that have a code point in `[start, end)`, and return the numbers of the first and the last one.
 
         Returns None if there are none. Raises `KeyError` if the table does not exist.
@@ -104,14 +106,14 @@ class RecordTables:
         first, last = bisect_right(ends, start) + 1, bisect_left(starts, end)
         return (first, last) if first <= last else None
 
-    def copy_to(self, version_id: str, index: int, path: Path) -> None:
+    def copy_table(self, version_id: str, index: int, path: Path) -> None:
         """Copy a table's Parquet file, with `_row`, `_start`, `_end` and the columns, to `path`.
 
         Raises `KeyError` if the table does not exist.
         """
         path.write_bytes(self._blobs.read(_build_rows_key(version_id, index)))
 
-    def list_keys(self, version_id: str) -> list[str]:
+    def list_table_keys(self, version_id: str) -> list[str]:
         """List the keys of a version's table files. Empty if the version has no tables."""
         try:
             count = len(json.loads(self._blobs.read(_build_list_key(version_id))))
@@ -150,22 +152,24 @@ class RecordTables:
             return ()
 
     def _compute_profile(self, version_id: str, index: int) -> TableProfile:
-        from ingest.storage.tables.parquet import read_profile  # Imported lazily for the same reason as in `load_rows`.
+        from ingest.storage.tables.parquet import (
+            compute_profile,
+        )  # Imported lazily for the same reason as in `load_rows`.
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
-            self.copy_to(version_id, index, Path(file.name))
+            self.copy_table(version_id, index, Path(file.name))
             table = self.load_tables(version_id)[index]
-            return read_profile(Path(file.name), table.columns, table.rows)
+            return compute_profile(Path(file.name), table.columns, table.rows)
 
     def _load_spans(self, version_id: str, index: int) -> tuple[Sequence[int], Sequence[int]]:
         from ingest.storage.tables.parquet import read_spans  # Imported lazily for the same reason as in `load_rows`.
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
-            self.copy_to(version_id, index, Path(file.name))
+            self.copy_table(version_id, index, Path(file.name))
             starts, ends = read_spans(Path(file.name))
         return array("Q", starts), array("Q", ends)
 
-    def _load(self, version_id: str) -> tuple[RecordTable, ...]:
+    def _load_tables(self, version_id: str) -> tuple[RecordTable, ...]:
         try:
             listed = json.loads(self._blobs.read(_build_list_key(version_id)))
         except KeyError:
@@ -202,9 +206,9 @@ def _dump_profiles(tables: Sequence[ParsedTable]) -> bytes:
     return json.dumps(listed, separators=(",", ":")).encode()
 
 
-def _parse_profile(listed: Mapping[str, Any]) -> TableProfile:
-    columns = tuple(ColumnProfile(**{**each, "type": ColumnType(each["type"])}) for each in listed["columns"])
-    return TableProfile(columns, {int(number): cells for number, cells in listed["rows"].items()})
+def _parse_profile(raw: Mapping[str, Any]) -> TableProfile:
+    columns = tuple(ColumnProfile(**{**each, "type": ColumnType(each["type"])}) for each in raw["columns"])
+    return TableProfile(columns, {int(number): cells for number, cells in raw["rows"].items()})
 
 
 def _build_list_key(version_id: str) -> str:

@@ -130,17 +130,19 @@ MAIL_COLUMNS = (MAIL_SENDER, MAIL_SENDER_ADDRESS, MAIL_RECIPIENTS, MAIL_DATE, MA
 PROPERTY_COLUMNS: Mapping[str, tuple[Column, ...]] = {EML_MEDIA_TYPE: MAIL_COLUMNS, MSG_MEDIA_TYPE: MAIL_COLUMNS}
 
 
-def name_tables(tables: Iterable[ParsedTable], document: str) -> list[ParsedTable]:
+def assign_table_names(tables: Iterable[ParsedTable], document_name: str) -> list[ParsedTable]:
     """Give a document's tables unique names. A table without a name is named after the document's file."""
     named: list[ParsedTable] = []
     taken: set[str] = set()
     for table in tables:
-        base = table.name or PurePath(document).stem or "table"
-        name = next(name for count in itertools.count(1) if (name := _number_name(base, count)).casefold() not in taken)
+        base = table.name or PurePath(document_name).stem or "table"
+        name = next(
+            name for count in itertools.count(1) if (name := _append_number(base, count)).casefold() not in taken
+        )
         taken.add(name.casefold())
         named.append(replace(table, name=name))
     return named
 
 
-def _number_name(name: str, count: int) -> str:
+def _append_number(name: str, count: int) -> str:
     return name if count == 1 else f"{name} {count}"

@@ -73,7 +73,7 @@ class Layout:
         at = bisect_right(self.places, offset, key=lambda place: place.start)
         return self.places[at - 1] if at else None
 
-    def find_header(self, offset: int) -> tuple[int, int] | None:
+    def find_table_header(self, offset: int) -> tuple[int, int] | None:
         """Return the span of the header of the table whose rows contain a code point, or None if no table does."""
         at = bisect_right(self.tables, offset, key=lambda table: table.start)
         if at and self.tables[at - 1].header_end <= offset < self.tables[at - 1].end:
@@ -132,9 +132,9 @@ _OMISSION_WORDS = {
 }
 
 
-def build_page_places(starts: Iterable[int]) -> tuple[Place, ...]:
+def build_pages(start_offsets: Iterable[int]) -> tuple[Place, ...]:
     """Build numbered pages from the code points at which they start."""
-    return tuple(Place(PlaceKind.PAGE, number, start) for number, start in enumerate(starts, start=1))
+    return tuple(Place(PlaceKind.PAGE, number, start) for number, start in enumerate(start_offsets, start=1))
 
 
 _HEADING_OR_FENCE = re.compile(
@@ -188,32 +188,42 @@ def dump_layout(layout: Layout) -> dict[str, Any]:
     }
 
 
-def parse_layout(raw: object, *, characters: int) -> Layout:
+def parse_layout(raw: object, *, character_count: int) -> Layout:
     """Parse the layout of a text with this many code points. Raises `LayoutError` if it is invalid."""
     try:
         columns = cast("dict[str, Any]", raw)
         headings = tuple(
-            Heading(_require_whole(each[0]), _require_whole(each[1]), _require_whole(each[2]), _require_text(each[3]))
+            Heading(
+                _require_whole_number(each[0]),
+                _require_whole_number(each[1]),
+                _require_whole_number(each[2]),
+                _require_string(each[3]),
+            )
             for each in columns["headings"]
         )
         places = tuple(
-            Place(PlaceKind(each[0]), _require_whole(each[1]), _require_whole(each[2]), _require_text(each[3]))
+            Place(
+                PlaceKind(each[0]),
+                _require_whole_number(each[1]),
+                _require_whole_number(each[2]),
+                _require_string(each[3]),
+            )
             for each in columns["places"]
         )
         tables = tuple(  # Tables in early layouts had no names.
             TableSpan(
-                _require_whole(each[0]),
-                _require_whole(each[1]),
-                _require_whole(each[2]),
-                _require_text(each[3]) if each[3:] else "",
+                _require_whole_number(each[0]),
+                _require_whole_number(each[1]),
+                _require_whole_number(each[2]),
+                _require_string(each[3]) if each[3:] else "",
             )
             for each in columns["tables"]
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise LayoutError("The layout is malformed.") from error
-    _require_order([(each.start, each.end) for each in headings], characters)
-    _require_order([(each.start, each.start) for each in places], characters)
-    _require_order([(each.start, each.end) for each in tables], characters)
+    _require_span_order([(each.start, each.end) for each in headings], character_count)
+    _require_span_order([(each.start, each.start) for each in places], character_count)
+    _require_span_order([(each.start, each.end) for each in tables], character_count)
     if not all(each.start <= each.header_end <= each.end for each in tables):
         raise LayoutError("A table's header extends beyond the table.")
     return Layout(headings, places, tables)
@@ -229,7 +239,8 @@ def parse_omissions(raw: object) -> tuple[Omission, ...]:
     try:
         rows = cast("list[Any]", raw)
         found = tuple(
-            Omission(OmissionKind(row[0]), _require_whole(row[1]), str(row[2])[:_MAX_DETAIL_CHARS]) for row in rows
+            Omission(OmissionKind(row[0]), _require_whole_number(row[1]), str(row[2])[:_MAX_DETAIL_CHARS])
+            for row in rows
         )
     except (ValueError, TypeError, LookupError) as error:
         raise LayoutError("The omissions are malformed.") from error
@@ -238,20 +249,20 @@ def parse_omissions(raw: object) -> tuple[Omission, ...]:
     return found
 
 
-def _require_order(spans: list[tuple[int, int]], characters: int) -> None:
-    if not all(0 <= start <= end <= characters for start, end in spans):
+def _require_span_order(spans: list[tuple[int, int]], character_count: int) -> None:
+    if not all(0 <= start <= end <= character_count for start, end in spans):
         raise LayoutError("The layout extends beyond its text.")
     if not all(one[1] <= other[0] for one, other in pairwise(spans)):
         raise LayoutError("The layout is out of order.")
 
 
-def _require_whole(value: object) -> int:
+def _require_whole_number(value: object) -> int:
     if type(value) is not int or value < 0:
         raise TypeError("A value is not a whole number.")
     return value
 
 
-def _require_text(value: object) -> str:
+def _require_string(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("A value is not a string.")
     return value[:_MAX_NAME_CHARS]

@@ -65,25 +65,25 @@ def normalize(text: str) -> str:
     """
     text = text.replace("\r\n", "\n")
     text = text.translate(_ASCII) if text.isascii() else _normalize_unicode(text)
-    text = "".join(_iter_stripped(text))
+    text = "".join(_iter_stripped_blocks(text))
     if _TOO_MANY_LINE_ENDS in text:
         text = _blank_lines.sub("\n\n\n", text)
     return text.strip("\n")
 
 
-def _iter_stripped(text: str, block: int = 1 << 20) -> Iterator[str]:
+def _iter_stripped_blocks(text: str, block_size: int = 1 << 20) -> Iterator[str]:
     """Yield a text without white space at line ends, one block of lines at a time.
 
     Processing blocks limits the number of objects in memory.
     """
     at = 0
     while at < len(text):
-        end = text.find("\n", at + block) + 1 or len(text)
+        end = text.find("\n", at + block_size) + 1 or len(text)
         yield "\n".join([line.rstrip() for line in text[at:end].split("\n")])
         at = end
 
 
-def count_invisible(text: str) -> int:
+def count_invisible_characters(text: str) -> int:
     """Count the invisible characters that `normalize` removes, except joiners."""
     if text.isascii():
         return len(text) - len(text.translate(_controls))
@@ -95,7 +95,7 @@ def normalize_title(text: str | None) -> str | None:
     return " ".join(normalize(text or "").split())[:_MAX_TITLE_CHARS].rstrip() or None
 
 
-def remove_invisible(text: str) -> str:
+def remove_invisible_characters(text: str) -> str:
     """Remove the characters that a reader cannot see, and change no others, not even line ends. This is idempotent.
 
     The function is stricter than `normalize`, which keeps all variation selectors. A series of them can encode a hidden
@@ -109,9 +109,9 @@ def remove_invisible(text: str) -> str:
     return _stray_joiners.sub("", _stray_selectors.sub("", text))
 
 
-def is_invisible(char: str) -> bool:
+def is_invisible_character(character: str) -> bool:
     """Return whether `remove_invisible` may remove a character."""
-    return _invisible.match(char) is not None or _shaping.match(char) is not None
+    return _invisible.match(character) is not None or _shaping.match(character) is not None
 
 
 def _normalize_unicode(text: str) -> str:

@@ -54,15 +54,15 @@ class PositionsBuilder:
     def __init__(self) -> None:
         self._spans, self._at = array("I"), array("f")
 
-    def add(self, start: int, end: int, at: Box | SheetCell) -> None:
+    def add(self, start: int, end: int, location: Box | SheetCell) -> None:
         """Add the location of the non-empty span `[start, end)`."""
         if start >= end:
             return
-        self._spans.extend((start, end, at.place))
-        if isinstance(at, Box):
-            self._at.extend((at.left, at.top, at.right, at.bottom))
+        self._spans.extend((start, end, location.place))
+        if isinstance(location, Box):
+            self._at.extend((location.left, location.top, location.right, location.bottom))
         else:
-            self._at.extend((at.row, at.column, _NO_BOX, _NO_BOX))
+            self._at.extend((location.row, location.column, _NO_BOX, _NO_BOX))
 
     def build(self) -> "Positions":
         entries = np.empty(len(self._spans) // 3, dtype=_ENTRY_TYPE)
@@ -86,23 +86,23 @@ class Positions:
 
     __hash__ = None  # type: ignore[assignment]  # it is compared by its numbers
 
-    def iter_within(self, start: int, end: int) -> Iterator[tuple[int, int, Box | SheetCell]]:
+    def iter_positions_within(self, start: int, end: int) -> Iterator[tuple[int, int, Box | SheetCell]]:
         """Yield the span and location of each entry that overlaps `[start, end)`."""
-        first, last = self._find_range(start, end)
+        first, last = self._find_entry_range(start, end)
         for begin, stop, place, at in self._entries[first:last].tolist():
             yield begin, stop, SheetCell(place, int(at[0]), int(at[1])) if at[2] < 0 else Box(place, *at)
 
     def list_boxes(self, start: int, end: int) -> list[Box]:
         """List the boxes that overlap a span. The boxes of words on the same line are joined."""
-        return join_boxes(at for _, _, at in self.iter_within(start, end) if isinstance(at, Box))
+        return join_boxes(at for _, _, at in self.iter_positions_within(start, end) if isinstance(at, Box))
 
     def list_cells(self, start: int, end: int) -> list[SheetCell]:
         """List the cells that overlap a span, in reading order."""
-        return [at for _, _, at in self.iter_within(start, end) if isinstance(at, SheetCell)]
+        return [at for _, _, at in self.iter_positions_within(start, end) if isinstance(at, SheetCell)]
 
     def list_row_ends(self, start: int, end: int) -> npt.NDArray[np.uint32]:
         """List the end of the last cell, as a code point, for each sheet row with a cell that overlaps a span."""
-        first, last = self._find_range(start, end)
+        first, last = self._find_entry_range(start, end)
         cells = self._entries[first:last]
         cells = cells[cells["at"][:, 2] < 0]
         rows, places = cells["at"][:, 0], cells["place"]
@@ -111,7 +111,7 @@ class Positions:
         ends: npt.NDArray[np.uint32] = cells["end"][is_last]
         return ends
 
-    def _find_range(self, start: int, end: int) -> tuple[int, int]:
+    def _find_entry_range(self, start: int, end: int) -> tuple[int, int]:
         """Return the slice bounds of the entries that overlap `[start, end)`.
 
         The operands of each search have the same type, because NumPy would otherwise copy all the numbers.
@@ -128,7 +128,7 @@ class Positions:
         return _FORMAT + zlib.compress(self._entries.tobytes(), level=1)
 
     @classmethod
-    def from_bytes(cls, content: bytes, *, characters: int, max_bytes: int = 1 << 30) -> "Positions":
+    def from_bytes(cls, content: bytes, *, character_count: int, max_bytes: int = 1 << 30) -> "Positions":
         """Parse the output of `to_bytes` for a text with this many code points.
 
         Raises `PositionsError` if the output is invalid.
@@ -145,15 +145,15 @@ class Positions:
             raise PositionsError("There are too many positions.")
         starts, ends = entries["start"].astype(np.int64), entries["end"].astype(np.int64)
         in_order = bool(np.all(starts < ends)) and bool(np.all(ends[:-1] <= starts[1:]))
-        if not in_order or (len(ends) and int(ends[-1]) > characters) or not np.all(np.isfinite(entries["at"])):
+        if not in_order or (len(ends) and int(ends[-1]) > character_count) or not np.all(np.isfinite(entries["at"])):
             raise PositionsError("The positions are out of order or outside the text.")
         return cls(entries)
 
 
-def join_positions(maps: Iterable[tuple[int, Positions]]) -> Positions:
+def join_positions(position_maps: Iterable[tuple[int, Positions]]) -> Positions:
     """Join the position maps of consecutive parts of a text, each given with the start of its part in the text."""
     parts = []
-    for offset, each in maps:
+    for offset, each in position_maps:
         part = each._entries.copy()
         part["start"] += offset
         part["end"] += offset
@@ -172,17 +172,21 @@ def join_boxes(boxes: Iterable[Box]) -> list[Box]:
     return found
 
 
-def _are_on_one_line(one: Box, other: Box) -> bool:
-    shared = min(one.bottom, other.bottom) - max(one.top, other.top)
-    lower = min(one.bottom - one.top, other.bottom - other.top)
-    return one.place == other.place and other.left >= one.left and shared >= _MIN_LINE_OVERLAP * lower
+def _are_on_one_line(first_box: Box, second_box: Box) -> bool:
+    shared = min(first_box.bottom, second_box.bottom) - max(first_box.top, second_box.top)
+    lower = min(first_box.bottom - first_box.top, second_box.bottom - second_box.top)
+    return (
+        first_box.place == second_box.place
+        and second_box.left >= first_box.left
+        and shared >= _MIN_LINE_OVERLAP * lower
+    )
 
 
-def _build_enclosing_box(one: Box, other: Box) -> Box:
+def _build_enclosing_box(first_box: Box, second_box: Box) -> Box:
     return Box(
-        one.place,
-        min(one.left, other.left),
-        min(one.top, other.top),
-        max(one.right, other.right),
-        max(one.bottom, other.bottom),
+        first_box.place,
+        min(first_box.left, second_box.left),
+        min(first_box.top, second_box.top),
+        max(first_box.right, second_box.right),
+        max(first_box.bottom, second_box.bottom),
     )

@@ -14,7 +14,7 @@ from ingest.storage.blobs.checked import CheckedBlobs
 from ingest.storage.blobs.store import Blobs
 from ingest.storage.digests import Digest, DigestRecords
 from ingest.storage.texts.chunks import Chunk
-from ingest.storage.texts.layout import NO_LAYOUT, Layout, build_page_places, dump_layout, parse_layout
+from ingest.storage.texts.layout import NO_LAYOUT, Layout, build_pages, dump_layout, parse_layout
 from ingest.storage.texts.positions import Positions
 
 _STRIDE = 1024
@@ -82,20 +82,20 @@ class Texts:
         """
         return self.save_all([VersionText(version_id, text, title, tuple(chunks), layout)])
 
-    def save_all(self, texts: Sequence[VersionText]) -> Mapping[str, Digest]:
+    def save_all(self, version_texts: Sequence[VersionText]) -> Mapping[str, Digest]:
         """Store the texts of several versions. See `save`."""
         contents: dict[str, bytes] = {}
-        for each in texts:
+        for each in version_texts:
             encoded = each.text.encode("utf-8")
-            marks = () if len(encoded) == len(each.text) else tuple(_iter_marks(each.text))
+            marks = () if len(encoded) == len(each.text) else tuple(_iter_byte_marks(each.text))
             contents[_build_text_key(each.version_id)] = encoded
-            contents[_build_map_key(each.version_id)] = _dump_map(each, len(encoded), marks)
+            contents[_build_map_key(each.version_id)] = _format_map(each, len(encoded), marks)
             if each.positions:
                 contents[build_positions_key(each.version_id)] = each.positions.to_bytes()
         self._blobs.put_all(contents)
         return {key: Digest.from_content(content) for key, content in contents.items()}
 
-    def prefetch_digests(self, version_ids: Collection[str]) -> None:
+    def preload_digests(self, version_ids: Collection[str]) -> None:
         """Load the digests of these versions in one query, before the versions are read."""
         if self._checked is not None:
             self._checked.preload_digests(version_ids)
@@ -142,7 +142,7 @@ class Texts:
     def _load_positions(self, version_id: str) -> Positions:
         characters = self.load_map(version_id).characters
         try:
-            return Positions.from_bytes(self._blobs.read(build_positions_key(version_id)), characters=characters)
+            return Positions.from_bytes(self._blobs.read(build_positions_key(version_id)), character_count=characters)
         except KeyError:
             return Positions()
 
@@ -159,7 +159,7 @@ def compute_byte_spans(text: str, chunks: Sequence[Chunk]) -> list[tuple[int, in
     return spans
 
 
-def _iter_marks(text: str) -> Iterator[int]:
+def _iter_byte_marks(text: str) -> Iterator[int]:
     offset = 0
     for start in range(0, len(text), _STRIDE):
         yield offset
@@ -184,20 +184,20 @@ def _build_map_key(version_id: str) -> str:
     return f"text/{version_id[:2]}/{version_id}.json"
 
 
-def _dump_map(entry: VersionText, size_bytes: int, marks: Sequence[int]) -> bytes:
+def _format_map(version_text: VersionText, size_bytes: int, byte_marks: Sequence[int]) -> bytes:
     """Format a map as JSON. Each heading path is stored once, and referenced by its index."""
-    paths = list(dict.fromkeys(chunk.heading_path for chunk in entry.chunks))
+    paths = list(dict.fromkeys(chunk.heading_path for chunk in version_text.chunks))
     number = {path: index for index, path in enumerate(paths)}
     return json.dumps(
         {
-            "characters": len(entry.text),
+            "characters": len(version_text.text),
             "size_bytes": size_bytes,
-            "title": entry.title,
-            "marks": marks,
-            "layout": dump_layout(entry.layout),
-            "properties": dict(entry.properties),
+            "title": version_text.title,
+            "marks": byte_marks,
+            "layout": dump_layout(version_text.layout),
+            "properties": dict(version_text.properties),
             "heading_paths": paths,
-            "chunks": [(c.start, c.end, number[c.heading_path], c.page) for c in entry.chunks],
+            "chunks": [(c.start, c.end, number[c.heading_path], c.page) for c in version_text.chunks],
         },
         separators=(",", ":"),
     ).encode()
@@ -206,9 +206,9 @@ def _dump_map(entry: VersionText, size_bytes: int, marks: Sequence[int]) -> byte
 def _parse_map(content: bytes) -> TextMap:
     raw: dict[str, Any] = json.loads(content)
     if "layout" in raw:
-        layout = parse_layout(raw["layout"], characters=raw["characters"])
+        layout = parse_layout(raw["layout"], character_count=raw["characters"])
     else:  # The map was written before texts had a layout.
-        layout = Layout(places=build_page_places(raw["pages"]))
+        layout = Layout(places=build_pages(raw["pages"]))
     return TextMap(
         raw["characters"],
         raw["size_bytes"],

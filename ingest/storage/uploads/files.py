@@ -28,7 +28,7 @@ from ingest.storage.db.database import (
 from ingest.storage.db.schema import documents, files, versions
 from ingest.storage.errors import StoredFileNotFoundError
 from ingest.storage.quotas.records import Account
-from ingest.storage.quotas.rows import subtract_stored
+from ingest.storage.quotas.rows import subtract_stored_amounts
 from ingest.storage.quotas.store import UNLIMITED, QuotaRules
 from ingest.storage.uploads.records import ASSISTANTS, NamedFile, StoredFile
 
@@ -47,7 +47,9 @@ class Files:
         """Record a file whose bytes are already stored. Raises `StorageQuotaExceededError` if a quota is exceeded."""
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, file.tenant_id)
-            self._quotas.add_stored(connection, Account(file.tenant_id, file.key_id), documents=0, size=file.size_bytes)
+            self._quotas.add_stored_amounts(
+                connection, Account(file.tenant_id, file.key_id), documents=0, size=file.size_bytes
+            )
             row = {name: getattr(file, name) for name in _COLUMNS if name in files.c}
             connection.execute(insert(files).values(row))
             record_action(
@@ -59,13 +61,13 @@ class Files:
                 purpose=file.purpose,
             )
 
-    def load_file(self, caller: Principal, identifier: str) -> StoredFile:
+    def load_file(self, caller: Principal, file_id: str) -> StoredFile:
         """Load a file, or a document that is presented as a file.
 
         Raises `StoredFileNotFoundError` if it does not exist or if the caller may not see it.
         """
         with read_transaction(self._engine) as connection:
-            return _load_file(connection, caller, identifier)
+            return _load_file(connection, caller, file_id)
 
     def list_files(
         self,
@@ -73,12 +75,12 @@ class Files:
         *,
         purpose: str | None = None,
         newest_first: bool = True,
-        after: str | None = None,
+        after_id: str | None = None,
         limit: int = 100,
     ) -> list[StoredFile]:
-        """List files by age, starting after the file `after`. Documents that were uploaded directly are included.
+        """List files by age, starting after the file `after_id`. Documents that were uploaded directly are included.
 
-        Raises `StoredFileNotFoundError` if the file `after` does not exist.
+        Raises `StoredFileNotFoundError` if the file `after_id` does not exist.
         """
         sent = _build_files_query(caller)
         sent = sent if purpose is None else sent.where(files.c.purpose == purpose)
@@ -86,8 +88,8 @@ class Files:
         every = union(*branches).subquery()
         query = select(every)
         with read_transaction(self._engine) as connection:
-            if after is not None:
-                last = _load_file(connection, caller, after)
+            if after_id is not None:
+                last = _load_file(connection, caller, after_id)
                 at, beside = every.c.created_at, every.c.created_at == last.created_at
                 later = at < last.created_at if newest_first else at > last.created_at
                 tie = every.c.id < last.id if newest_first else every.c.id > last.id
@@ -96,52 +98,52 @@ class Files:
             query = query.order_by(*((each.desc() if newest_first else each) for each in columns))
             return [_build_file(row) for row in connection.execute(query.limit(limit)).all()]
 
-    def list_documents(self, tenant_id: str, identifier: str) -> list[tuple[str, str]]:
+    def list_documents(self, tenant_id: str, file_id: str) -> list[tuple[str, str]]:
         """List the ids and collections of the documents created from a file, regardless of who may see them."""
-        made = documents.c.tenant_id == tenant_id, documents.c.file_id == identifier, documents.c.deleted_at.is_(None)
+        made = documents.c.tenant_id == tenant_id, documents.c.file_id == file_id, documents.c.deleted_at.is_(None)
         with read_transaction(self._engine) as connection:
             rows = connection.execute(select(documents.c.id, documents.c.collection).where(*made)).all()
         return [(row.id, row.collection) for row in rows]
 
-    def load_named_files(self, tenant_id: str, identifiers: Collection[str]) -> dict[str, NamedFile]:
+    def load_document_files(self, tenant_id: str, document_ids: Collection[str]) -> dict[str, NamedFile]:
         """Load the files of these documents, keyed by document id. Deleted documents are omitted."""
         found: dict[str, NamedFile] = {}
         columns = documents.c.id, documents.c.file_id, documents.c.name, documents.c.attributes
         with read_transaction(self._engine) as connection:
-            for some in iter_slices(sorted(identifiers)):
+            for some in iter_slices(sorted(document_ids)):
                 mine = documents.c.tenant_id == tenant_id, documents.c.id.in_(some), documents.c.deleted_at.is_(None)
                 for row in connection.execute(select(*columns).where(*mine)).all():
                     found[row.id] = NamedFile(row.file_id or row.id, row.name, row.attributes)
         return found
 
-    def find_document(self, caller: Principal, collection: str, identifier: str) -> str | None:
+    def find_document(self, caller: Principal, collection: str, file_id: str) -> str | None:
         """Return the id of a file's document in a collection, or None if the caller may see none."""
         mine = (
             documents.c.tenant_id == caller.tenant_id,
             documents.c.collection == collection,
             documents.c.deleted_at.is_(None),
             build_access_condition(caller.readers),
-            or_(documents.c.file_id == identifier, and_(documents.c.id == identifier, documents.c.file_id.is_(None))),
+            or_(documents.c.file_id == file_id, and_(documents.c.id == file_id, documents.c.file_id.is_(None))),
         )
         with read_transaction(self._engine) as connection:
             newest = select(documents.c.id).where(*mine).order_by(documents.c.sequence.desc()).limit(1)
             found: str | None = connection.execute(newest).scalar()
             return found
 
-    def delete(self, tenant_id: str, identifier: str) -> None:
+    def delete(self, tenant_id: str, file_id: str) -> None:
         """Mark a file as deleted and erase its name. `FileRemoval` later removes the bytes and the row.
 
         Raises `StoredFileNotFoundError` if the file does not exist.
         """
-        live = files.c.tenant_id == tenant_id, files.c.id == identifier, files.c.deleted_at.is_(None)
+        live = files.c.tenant_id == tenant_id, files.c.id == file_id, files.c.deleted_at.is_(None)
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
             row = connection.execute(select(files.c.key_id, files.c.size_bytes).where(*live)).first()
             if row is None:
-                raise StoredFileNotFoundError(f"File {identifier!r} not found.")
+                raise StoredFileNotFoundError(f"File {file_id!r} not found.")
             connection.execute(update(files).where(*live).values(name="", deleted_at=time.time()))
-            subtract_stored(connection, tenant_id, {row.key_id: (0, row.size_bytes)})
-            record_action(connection, Action.FILE_DELETED, f"file:{identifier}", tenant_id=tenant_id)
+            subtract_stored_amounts(connection, tenant_id, {row.key_id: (0, row.size_bytes)})
+            record_action(connection, Action.FILE_DELETED, f"file:{file_id}", tenant_id=tenant_id)
 
 
 class FileRemoval:
@@ -170,22 +172,22 @@ class FileRemoval:
         return removed
 
 
-def require_source(connection: Connection, tenant_id: str, identifier: str, collection: str) -> None:
+def require_source_file(connection: Connection, tenant_id: str, file_id: str, collection: str) -> None:
     """Raise `StoredFileNotFoundError` or `CollectionNotFoundError` if a file or a collection does not exist.
 
     Call this in the transaction that creates a document from the file in the collection.
     """
     require_collection(connection, tenant_id, collection)
-    live = files.c.tenant_id == tenant_id, files.c.id == identifier, files.c.deleted_at.is_(None)
+    live = files.c.tenant_id == tenant_id, files.c.id == file_id, files.c.deleted_at.is_(None)
     # guard: document-of-deleted-file
     if connection.execute(select(files.c.id).where(*live)).first() is None:
-        raise StoredFileNotFoundError(f"File {identifier!r} not found.")
+        raise StoredFileNotFoundError(f"File {file_id!r} not found.")
 
 
 def _build_files_query(caller: Principal) -> Any:  # noqa: ANN401 - a query of many columns
     columns = [files.c[name] if name in files.c else null().label(name) for name in _COLUMNS]
     # guard: files-of-owner
-    mine = files.c.tenant_id == caller.tenant_id, files.c.deleted_at.is_(None), _build_visible_condition(caller)
+    mine = files.c.tenant_id == caller.tenant_id, files.c.deleted_at.is_(None), _build_visibility_condition(caller)
     return select(*columns).where(*mine)
 
 
@@ -205,7 +207,7 @@ def _build_documents_query(caller: Principal) -> Any:  # noqa: ANN401 - a query 
     return select(*columns).join(versions, latest).where(*mine, build_access_condition(caller.readers))
 
 
-def _build_visible_condition(caller: Principal) -> ColumnElement[bool]:
+def _build_visibility_condition(caller: Principal) -> ColumnElement[bool]:
     made = (
         select(documents.c.id)
         .where(
@@ -216,11 +218,11 @@ def _build_visible_condition(caller: Principal) -> ColumnElement[bool]:
     return or_(build_owner_condition(files, caller.visible_owner), made)
 
 
-def _load_file(connection: Connection, caller: Principal, identifier: str) -> StoredFile:
-    row = connection.execute(_build_files_query(caller).where(files.c.id == identifier)).first()
-    row = row or connection.execute(_build_documents_query(caller).where(documents.c.id == identifier)).first()
+def _load_file(connection: Connection, caller: Principal, file_id: str) -> StoredFile:
+    row = connection.execute(_build_files_query(caller).where(files.c.id == file_id)).first()
+    row = row or connection.execute(_build_documents_query(caller).where(documents.c.id == file_id)).first()
     if row is None:
-        raise StoredFileNotFoundError(f"File {identifier!r} not found.")
+        raise StoredFileNotFoundError(f"File {file_id!r} not found.")
     return _build_file(row)
 
 

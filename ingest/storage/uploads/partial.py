@@ -60,12 +60,12 @@ class Uploads:
         engine: Engine,
         *,
         quotas: QuotaRules,
-        kept_seconds: float = UPLOAD_LIFETIME_SECONDS,
+        lifetime_seconds: float = UPLOAD_LIFETIME_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine
         self._quotas = quotas
-        self._kept_seconds = kept_seconds
+        self._kept_seconds = lifetime_seconds
         self._clock = clock
 
     def create(
@@ -120,15 +120,15 @@ class Uploads:
             )
         return made
 
-    def load(self, tenant_id: str, identifier: str, owner: str) -> PartialUpload:
+    def load(self, tenant_id: str, upload_id: str, owner: str) -> PartialUpload:
         """Load an upload. Raises `UploadNotFoundError` if it does not exist, has another owner, or has expired."""
         with read_transaction(self._engine) as connection:
             row = connection.execute(
-                select(uploads).where(self._build_owner_condition(tenant_id, identifier, owner))
+                select(uploads).where(self._build_owner_condition(tenant_id, upload_id, owner))
             ).first()
-        return _build_upload(row, identifier)
+        return _build_upload(row, upload_id)
 
-    def acquire(self, tenant_id: str, identifier: str, owner: str, offset: int) -> tuple[PartialUpload, str]:
+    def acquire_lease(self, tenant_id: str, upload_id: str, owner: str, offset: int) -> tuple[PartialUpload, str]:
         """Lease an upload for writing, and return it with a token for the writer.
 
         Raises `UploadNotFoundError` if the upload does not exist, `UploadOffsetError` unless exactly `offset` bytes are
@@ -136,9 +136,9 @@ class Uploads:
         """
         now, writer = self._clock(), secrets.token_hex(16)
         with write_transaction(self._engine) as connection:
-            of_upload = self._build_owner_condition(tenant_id, identifier, owner)
+            of_upload = self._build_owner_condition(tenant_id, upload_id, owner)
             row = connection.execute(select(uploads).where(of_upload).with_for_update()).first()
-            found = _build_upload(row, identifier)
+            found = _build_upload(row, upload_id)
             # guard: upload-single-writer
             if row is not None and row.writer is not None and row.lease_until > now:
                 raise UploadTakenError("Another request is writing to this upload.")
@@ -150,52 +150,54 @@ class Uploads:
             connection.execute(update(uploads).where(of_upload).values(**taken))
         return found, writer
 
-    def record_progress(self, identifier: str, writer: str, received: int) -> float:
+    def record_progress(self, upload_id: str, writer_token: str, received: int) -> float:
         """Record the number of durable bytes, extend the lease, and return the time at which the upload expires.
 
         Raises `LeaseLostError` if the lease was lost.
         """
         now = self._clock()
         ends_at = now + self._kept_seconds
-        self._update_held(identifier, writer, received=received, lease_until=now + LEASE_SECONDS, ends_at=ends_at)
+        self._update_held_upload(
+            upload_id, writer_token, received=received, lease_until=now + LEASE_SECONDS, ends_at=ends_at
+        )
         return ends_at
 
-    def release(self, identifier: str, writer: str, received: int) -> None:
+    def release_lease(self, upload_id: str, writer_token: str, received: int) -> None:
         """Record the number of durable bytes and release the lease, so that another request may continue.
 
         Raises `LeaseLostError` if the lease was lost.
         """
         ends_at = self._clock() + self._kept_seconds
-        self._update_held(identifier, writer, received=received, writer=None, ends_at=ends_at)
+        self._update_held_upload(upload_id, writer_token, received=received, writer=None, ends_at=ends_at)
 
-    def finish(self, identifier: str, writer: str, document_id: str) -> None:
+    def finish(self, upload_id: str, writer_token: str, document_id: str) -> None:
         """Record the document created from the complete upload, and release the lease.
 
         Clients can read the record until the upload expires. Raises `LeaseLostError` if the lease was lost.
         """
         whole = {"received": uploads.c.length, "document_id": document_id}
-        self._update_held(identifier, writer, writer=None, **whole)
+        self._update_held_upload(upload_id, writer_token, writer=None, **whole)
 
-    def delete(self, tenant_id: str, identifier: str, owner: str) -> None:
+    def delete(self, tenant_id: str, upload_id: str, owner: str) -> None:
         """Delete an upload.
 
         Raises `UploadNotFoundError` if the upload does not exist, and `UploadTakenError` while a request is writing to
         it.
         """
         with write_transaction(self._engine) as connection:
-            of_upload = self._build_owner_condition(tenant_id, identifier, owner)
+            of_upload = self._build_owner_condition(tenant_id, upload_id, owner)
             row = connection.execute(select(uploads).where(of_upload).with_for_update()).first()
-            _build_upload(row, identifier)
+            _build_upload(row, upload_id)
             if row is not None and row.writer is not None and row.lease_until > self._clock():
                 raise UploadTakenError("Another request is writing to this upload.")
             connection.execute(delete(uploads).where(of_upload))
 
-    def discard(self, identifier: str, writer: str) -> None:
+    def discard(self, upload_id: str, writer_token: str) -> None:
         """Delete an unusable upload on behalf of the request that is writing to it."""
         with write_transaction(self._engine) as connection:
-            connection.execute(delete(uploads).where(uploads.c.id == identifier, uploads.c.writer == writer))
+            connection.execute(delete(uploads).where(uploads.c.id == upload_id, uploads.c.writer == writer_token))
 
-    def delete_expired(self) -> list[str]:
+    def delete_expired_uploads(self) -> list[str]:
         """Delete the expired uploads and return their ids."""
         over = uploads.c.ends_at <= self._clock(), uploads.c.lease_until <= self._clock()
         with write_transaction(self._engine) as connection:
@@ -203,31 +205,31 @@ class Uploads:
             connection.execute(delete(uploads).where(*over))
         return found
 
-    def select_known(self, identifiers: Sequence[str]) -> set[str]:
+    def select_existing_ids(self, upload_ids: Sequence[str]) -> set[str]:
         """Select those of these ids whose upload exists."""
         with read_transaction(self._engine) as connection:
-            some = (select(uploads.c.id).where(uploads.c.id.in_(each)) for each in iter_slices(identifiers))
+            some = (select(uploads.c.id).where(uploads.c.id.in_(each)) for each in iter_slices(upload_ids))
             return {found for query in some for found in connection.execute(query).scalars()}
 
-    def _build_owner_condition(self, tenant_id: str, identifier: str, owner: str) -> ColumnElement[bool]:
+    def _build_owner_condition(self, tenant_id: str, upload_id: str, owner: str) -> ColumnElement[bool]:
         # guard: upload-of-sender
         mine = (uploads.c.tenant_id == tenant_id) & (uploads.c.owner == owner)
-        return (uploads.c.id == identifier) & mine & (uploads.c.ends_at > self._clock())
+        return (uploads.c.id == upload_id) & mine & (uploads.c.ends_at > self._clock())
 
-    def _update_held(self, identifier: str, held_by: str, /, **values: Any) -> None:  # noqa: ANN401 - columns
-        held = uploads.c.id == identifier, uploads.c.writer == held_by
+    def _update_held_upload(self, upload_id: str, writer_token: str, /, **values: Any) -> None:  # noqa: ANN401 - columns
+        held = uploads.c.id == upload_id, uploads.c.writer == writer_token
         with write_transaction(self._engine) as connection:
             if connection.execute(update(uploads).where(*held).values(**values)).rowcount != 1:
-                raise LeaseLostError(f"Another request has taken over upload {identifier}, or the upload was deleted.")
+                raise LeaseLostError(f"Another request has taken over upload {upload_id}, or the upload was deleted.")
 
 
 def _build_open_conditions(now: float) -> tuple[ColumnElement[bool], ...]:
     return uploads.c.document_id.is_(None), uploads.c.ends_at > now
 
 
-def _build_upload(row: Row[Any] | None, identifier: str) -> PartialUpload:
+def _build_upload(row: Row[Any] | None, upload_id: str) -> PartialUpload:
     if row is None:
-        raise UploadNotFoundError(f"Upload {identifier!r} not found. It may have expired.")
+        raise UploadNotFoundError(f"Upload {upload_id!r} not found. It may have expired.")
     return PartialUpload(
         row.id,
         row.tenant_id,

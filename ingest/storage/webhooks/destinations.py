@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ingest.storage.errors import DestinationRefusedError
+from ingest.storage.errors import DestinationRejectedError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -95,17 +95,17 @@ class Destinations:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise DestinationRefusedError(f"{url!r} is not a valid URL.") from error
+            raise DestinationRejectedError(f"{url!r} is not a valid URL.") from error
         if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None or parts.fragment:
-            raise DestinationRefusedError(
+            raise DestinationRejectedError(
                 f"{url!r} must be an https:// URL with a host and without user info or a fragment."
             )
         if parts.scheme == "http" and not self._networks:
-            raise DestinationRefusedError("The address must begin with https://.")
+            raise DestinationRejectedError("The address must begin with https://.")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         destination = Destination(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], target)
-        if (literal := _parse_literal(destination.host)) is not None:
-            self._require_allowed(destination, literal)
+        if (literal := _parse_ip_address(destination.host)) is not None:
+            self._require_allowed_address(destination, literal)
         elif not self._networks:
             self._require_allowed_port(destination)
         return destination
@@ -116,36 +116,36 @@ class Destinations:
         Raises `DestinationRefusedError` if the URL or one of the addresses is not allowed.
         """
         destination = self.check_url(url)
-        if (literal := _parse_literal(destination.host)) is not None:
+        if (literal := _parse_ip_address(destination.host)) is not None:
             return destination, [literal]
         try:
             loop = asyncio.get_running_loop()
             found = await loop.getaddrinfo(destination.host, destination.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise DestinationRefusedError(
+            raise DestinationRejectedError(
                 f"The host name {destination.host!r} could not be resolved.", hint=""
             ) from error
         addresses = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
         for address in addresses:  # A private address among public ones is an attack or a mistake.
             # guard: webhook-every-address
-            self._require_allowed(destination, address)
+            self._require_allowed_address(destination, address)
         return destination, addresses
 
-    def _require_allowed(self, destination: Destination, address: Address) -> None:
+    def _require_allowed_address(self, destination: Destination, address: Address) -> None:
         if any(address in network for network in self._networks):
             return
         # guard: webhook-public-address
-        if not _is_public(address):
-            raise DestinationRefusedError(f"{destination.host} resolves to {address}, which is not a public address.")
+        if not _is_public_address(address):
+            raise DestinationRejectedError(f"{destination.host} resolves to {address}, which is not a public address.")
         if destination.scheme != "https":
-            raise DestinationRefusedError("The address must begin with https://.")
+            raise DestinationRejectedError("The address must begin with https://.")
         # guard: webhook-public-port
         self._require_allowed_port(destination)
 
     def _require_allowed_port(self, destination: Destination) -> None:
         if destination.port not in self._ports:
             allowed = " and ".join(map(str, sorted(self._ports)))
-            raise DestinationRefusedError(
+            raise DestinationRejectedError(
                 f"Port {destination.port} of {destination.host} is not allowed for webhooks.",
                 hint=f"Use port {allowed}, or add this port to LEADLINE_WEBHOOK_PORTS.",
             )
@@ -159,7 +159,7 @@ def _parse_ports(ports: str) -> list[int]:
     return found
 
 
-def _parse_literal(host: str) -> Address | None:
+def _parse_ip_address(host: str) -> Address | None:
     """Parse a host that is an IP address, in any form that resolvers accept. Returns None if it is a name."""
     try:
         return ipaddress.ip_address(host)
@@ -171,12 +171,12 @@ def _parse_literal(host: str) -> Address | None:
         return None
 
 
-def _is_public(address: Address) -> bool:
+def _is_public_address(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
         if address in _NAT64:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
-            return _is_public(inner)
+            return _is_public_address(inner)
         return address in _GLOBAL_IPV6 and not any(address in network for network in _SPECIAL_IPV6)
     return not any(address in network for network in _SPECIAL_IPV4)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, or_, select, update
 
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
-from ingest.storage.db.database import build_clock, build_upsert, format_json, read_clock, write_transaction
+from ingest.storage.db.database import build_clock_expression, build_upsert, format_json, read_clock, write_transaction
 from ingest.storage.db.schema import webhook_deliveries as deliveries
 from ingest.storage.db.schema import webhooks
 from ingest.storage.webhooks.records import RETRY_SECONDS, DeliveryResult, DeliveryState, DueDelivery, EventType
@@ -26,7 +26,7 @@ _DAY_SECONDS = 24 * 3600.0
 _DETAIL_CHARS = 300
 
 
-def publish(
+def publish_event(
     connection: Connection, tenant_id: str, event: EventType, subjects: Sequence[dict[str, Any]], *, change: str = ""
 ) -> None:
     """Write one message per subject for each of the tenant's webhooks that subscribe to the event.
@@ -46,7 +46,7 @@ def publish(
     new = build_upsert(connection, deliveries).on_conflict_do_nothing()
     values = [
         # guard: webhook-event-once
-        build_message(tenant_id, webhook, event, subject, key=f"{event}:{next(iter(subject.values()))}{change}")
+        build_message_row(tenant_id, webhook, event, subject, key=f"{event}:{next(iter(subject.values()))}{change}")
         for subject in subjects
         for webhook in wanting
     ]
@@ -54,16 +54,18 @@ def publish(
         connection.execute(new, values)
 
 
-def build_message(tenant_id: str, webhook_id: str, kind: str, data: dict[str, Any], *, key: str) -> dict[str, Any]:
+def build_message_row(
+    tenant_id: str, webhook_id: str, event_type: str, data: dict[str, Any], *, key: str
+) -> dict[str, Any]:
     """Build the row of a message to be sent immediately."""
     moment = time.time()
-    body = {"type": kind, "timestamp": datetime.fromtimestamp(moment, UTC).isoformat(), "data": data}
+    body = {"type": event_type, "timestamp": datetime.fromtimestamp(moment, UTC).isoformat(), "data": data}
     return {
         "id": f"msg_{uuid.uuid4().hex}",
         "tenant_id": tenant_id,
         "webhook_id": webhook_id,
         "key": key,
-        "type": kind,
+        "type": event_type,
         "body": format_json(body),
         "state": DeliveryState.PENDING.value,
         "attempts": 0,
@@ -78,10 +80,15 @@ class Outbox:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def claim(self, *, lease_seconds: float, each: int = 4, most: int = 32) -> list[DueDelivery]:
-        """Lease up to `most` due messages, but at most `each` per webhook, so that slow receivers delay no others."""
+    def claim_due_messages(
+        self, *, lease_seconds: float, limit_per_webhook: int = 4, limit: int = 32
+    ) -> list[DueDelivery]:
+        """Lease up to `limit` due messages, but at most `limit_per_webhook` of one webhook.
+
+        Therefore slow receivers do not delay others.
+        """
         with write_transaction(self._engine) as connection:
-            moment = build_clock(connection)
+            moment = build_clock_expression(connection)
             due = (
                 deliveries.c.state == DeliveryState.PENDING.value,
                 deliveries.c.not_before <= moment,
@@ -93,32 +100,32 @@ class Outbox:
             waiting = select(deliveries.c.webhook_id).where(*due, deliveries.c.webhook_id.in_(enabled)).distinct()
             for webhook in connection.execute(waiting).scalars().all():
                 query = select(deliveries.c.sequence).where(*due, deliveries.c.webhook_id == webhook)
-                chosen += connection.execute(query.order_by(deliveries.c.sequence).limit(each)).scalars()
+                chosen += connection.execute(query.order_by(deliveries.c.sequence).limit(limit_per_webhook)).scalars()
             random.shuffle(chosen)  # Otherwise, if there are too many webhooks, the same ones would always be left out.
             taken = connection.execute(
                 update(deliveries)
-                .where(deliveries.c.sequence.in_(chosen[:most]), *due)
+                .where(deliveries.c.sequence.in_(chosen[:limit]), *due)
                 .values(lease_until=moment + lease_seconds, attempts=deliveries.c.attempts + 1)
                 .returning(deliveries.c.id)
             ).scalars()
-            return _load_due(connection, list(taken))
+            return _load_due_messages(connection, list(taken))
 
-    def record_result(self, due: DueDelivery, outcome: DeliveryResult, *, disable_days: float) -> None:
+    def record_result(self, delivery: DueDelivery, outcome: DeliveryResult, *, disable_days: float) -> None:
         """Record the result of an attempt, and schedule the next one if it failed.
 
         A webhook that has been failing for `disable_days` is disabled.
         """
         with write_transaction(self._engine) as connection:
             moment = read_clock(connection)
-            pause = None if outcome.is_delivered else _compute_pause(due.attempt, outcome)
+            pause = None if outcome.is_delivered else _compute_retry_delay(delivery.attempt, outcome)
             state = DeliveryState.DELIVERED if outcome.is_delivered else DeliveryState.PENDING
             if not outcome.is_delivered and pause is None:
                 state = DeliveryState.FAILED
             settled = connection.execute(
                 update(deliveries)
                 .where(
-                    deliveries.c.id == due.id,
-                    deliveries.c.attempts == due.attempt,
+                    deliveries.c.id == delivery.id,
+                    deliveries.c.attempts == delivery.attempt,
                     deliveries.c.state == DeliveryState.PENDING.value,
                 )
                 .values(
@@ -131,7 +138,7 @@ class Outbox:
                 )
             ).rowcount
             if settled:
-                _update_webhook_health(connection, due.webhook_id, outcome, moment, disable_days * _DAY_SECONDS)
+                _update_webhook_health(connection, delivery.webhook_id, outcome, moment, disable_days * _DAY_SECONDS)
 
 
 def _update_webhook_health(
@@ -168,12 +175,12 @@ def _format_disable_reason(outcome: DeliveryResult, days: float) -> str:
     return f"No message was delivered for {days:.1f} days; {last}"
 
 
-def _load_due(connection: Connection, taken: Sequence[str]) -> list[DueDelivery]:
+def _load_due_messages(connection: Connection, message_ids: Sequence[str]) -> list[DueDelivery]:
     """Load claimed messages with the URLs and secrets of their webhooks."""
     query = (
         select(deliveries, webhooks.c.url, webhooks.c.secret, webhooks.c.previous_secret, webhooks.c.previous_until)
         .join(webhooks, webhooks.c.id == deliveries.c.webhook_id)
-        .where(deliveries.c.id.in_(taken))
+        .where(deliveries.c.id.in_(message_ids))
     )
     moment = time.time()
     found = []
@@ -184,7 +191,7 @@ def _load_due(connection: Connection, taken: Sequence[str]) -> list[DueDelivery]
     return found
 
 
-def _compute_pause(attempt: int, outcome: DeliveryResult) -> float | None:
+def _compute_retry_delay(attempt: int, outcome: DeliveryResult) -> float | None:
     """Compute the delay until the next attempt in seconds. Returns None after the last attempt."""
     if attempt > len(RETRY_SECONDS):
         return None

@@ -18,7 +18,7 @@ import structlog
 from ingest.storage.errors import LeadlineError
 from retrieval.errors import IndexUnavailableError
 from retrieval.index.edge.live_shard import LiveShard, Observer
-from retrieval.index.edge.resident_memory import get_mapped_bytes
+from retrieval.index.edge.resident_memory import get_mapped_size
 
 _IDLE_SECONDS = 5.0
 _POLL_SECONDS = 0.2
@@ -59,14 +59,14 @@ class IndexMaintenance:
         shard: LiveShard,
         dimension: int,
         policy: MaintenancePolicy,
-        observe: Observer = lambda _: None,
+        observer: Observer = lambda _: None,
         *,
         command: tuple[str, ...] = (sys.executable, "-m", "retrieval.index.edge.compaction_child"),
     ) -> None:
         self._shard = shard
         self._dimension = dimension
         self._policy = policy
-        self._observe = observe
+        self._observe = observer
         self._command = command
         self._calls = 0
         self._not_before = 0.0
@@ -75,7 +75,7 @@ class IndexMaintenance:
         # Acquired to open or close the shard's files, or to unmap their pages, because these must not happen at the
         # same time.
         self._busy = threading.RLock()
-        self._thread = threading.Thread(target=self._run, name="index-upkeep", daemon=True)
+        self._thread = threading.Thread(target=self._run_maintenance, name="index-upkeep", daemon=True)
         self._thread.start()
 
     def record_call(self) -> None:
@@ -90,7 +90,7 @@ class IndexMaintenance:
         Raises `IndexUnavailableError` if the engine fails, and `OSError` for disk errors. The shard stays usable.
         """
         with self._busy:
-            if self._closing.is_set() or not self._has_room():
+            if self._closing.is_set() or not self._has_free_space():
                 return False
             started, points = time.monotonic(), self._shard.unsealed_points
             clone = self._shard.clone()
@@ -98,7 +98,7 @@ class IndexMaintenance:
                 if not self._wait_for_child(clone, child):
                     return False
                 self._observe("compacted")
-                self._shard.swap_in(clone)
+                self._shard.install_clone(clone)
             log.info("index compacted", points=points, seconds=round(time.monotonic() - started, 1))
             return True
 
@@ -109,7 +109,7 @@ class IndexMaintenance:
         with self._busy:  # This waits for a compaction that another thread started.
             pass
 
-    def _run(self) -> None:
+    def _run_maintenance(self) -> None:
         while not self._closing.is_set():
             self._look.wait(_IDLE_SECONDS)
             self._look.clear()
@@ -145,12 +145,12 @@ class IndexMaintenance:
         return done
 
     def _unmap_pages(self) -> None:
-        if get_mapped_bytes() > self._policy.mapped_bytes:
+        if get_mapped_size() > self._policy.mapped_bytes:
             with self._busy:
                 self._shard.unmap_pages()
 
-    def _has_room(self) -> bool:
-        needed, free = self._shard.compute_disk_bytes() + _SPARE_DISK_BYTES, self._shard.get_free_disk_bytes()
+    def _has_free_space(self) -> bool:
+        needed, free = self._shard.compute_disk_size() + _SPARE_DISK_BYTES, self._shard.get_free_disk_space()
         if free < needed:
             log.warning("index not compacted: the disk is nearly full", needed_bytes=needed, free_bytes=free)
         return free >= needed
@@ -170,15 +170,15 @@ class CompactionProcess:
             env=environment,
         )
 
-    def wait_until_done(self, seconds: float) -> bool:
-        """Wait at most `seconds`, and return whether the compaction is done.
+    def wait_until_done(self, timeout_seconds: float) -> bool:
+        """Wait at most `timeout_seconds`, and return whether the compaction is done.
 
         Raises `IndexUnavailableError` if the child failed.
         """
         assert self._process.stdout is not None
         readable = select.poll()
         readable.register(self._process.stdout, select.POLLIN)
-        if not readable.poll(seconds * 1000):
+        if not readable.poll(timeout_seconds * 1000):
             return False
         if self._process.stdout.readline() == b"done\n":
             return True

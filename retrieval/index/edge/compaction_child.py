@@ -17,34 +17,34 @@ from retrieval.index.edge.shard_folder import sync_shard
 # With this niceness, the process gets a quarter of a core beside an encoder that uses all cores. That is enough to keep
 # the journal short, and hardly slows the encoder.
 _NICENESS = 5
-_MAX_HELD_BYTES = 512 * 1024**2
+_MAX_MAPPED_BYTES = 512 * 1024**2
 _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
     folder, dimension, parent = Path(arguments[0]), int(arguments[1]), int(arguments[2])
-    _die_with_parent(parent)
+    _exit_with_parent(parent)
     os.nice(_NICENESS)
     compact_shard(folder, dimension)
     sync_shard(folder)
-    held = _hold_in_memory(folder)
+    held = _map_files(folder)
     sys.stdout.write("done\n")
     sys.stdout.flush()
     sys.stdin.read()
     del held
 
 
-def _die_with_parent(parent: int) -> None:
+def _exit_with_parent(parent_pid: int) -> None:
     # No thread in this process could watch the parent, because the engine holds the GIL. On Linux, the kernel kills
     # this process when the thread that started it ends; that thread waits for this process. On other systems, this
     # process exits when it is done.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
+        if os.getppid() != parent_pid:
             sys.exit("The parent process has exited.")
 
 
-def _hold_in_memory(folder: Path) -> list[mmap.mmap]:
+def _map_files(folder: Path) -> list[mmap.mmap]:
     """Map the shard's files into memory, small files first, and return the maps.
 
     When the engine opens a file, it drops the file from the page cache and reads it from disk again, which takes 800 ms
@@ -57,7 +57,7 @@ def _hold_in_memory(folder: Path) -> list[mmap.mmap]:
         files = [(path.stat().st_size, path) for path in folder.rglob("*") if path.is_file()]
         for size, path in sorted(files):
             total += size
-            if size and total <= _MAX_HELD_BYTES:
+            if size and total <= _MAX_MAPPED_BYTES:
                 with path.open("rb") as file:
                     flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
                     held.append(mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ))

@@ -34,20 +34,20 @@ from retrieval.errors import IndexLostError, IndexRefusedError, IndexUnavailable
 from retrieval.index.points import DENSE, KEYWORDS, SPARSE, TENANT
 
 # If a shard has more segments than this, small ones are merged, because a query visits every segment.
-_SEGMENTS = 6
+_MAX_SEGMENTS = 6
 # This is the size of 200,000 chunks of 384 dimensions. It limits how much a compaction rewrites, so that its time and
 # memory do not grow with the corpus.
-_SEGMENT_KB = 300_000
+_MAX_SEGMENT_KB = 300_000
 # No graph (m = 0): sealed vectors are compared one by one, by codes of 4 bits per dimension. For a million chunks, this
 # takes less CPU time than a graph with a recall@10 of 0.97 (28 ms instead of 36 ms per hybrid query), and it finds all
 # ten hits under any filter, while the graph's recall for one tenant was 0.82. Compaction is also cheaper without a
 # graph.
 _NO_GRAPH = HnswIndexConfig(m=0, ef_construct=16, full_scan_threshold=10, memory=Memory.Cold)
-_CODES = TurboQuantQuantizationConfig(bits=TurboQuantBitSize.Bits4, memory=Memory.Cold)
+_QUANTIZATION = TurboQuantQuantizationConfig(bits=TurboQuantBitSize.Bits4, memory=Memory.Cold)
 # The engine reports errors of the operating system in this format. The errors in `_NOT_DAMAGE` do not indicate damaged
 # files.
 _SYSTEM_ERROR = re.compile(r"os error (\d+)")
-_NOT_DAMAGE = frozenset(
+_HARMLESS_ERRNOS = frozenset(
     {errno.EACCES, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EPERM, errno.EROFS}
 )
 # The engine selects twice as many vectors as requested by their codes, and then compares them at full precision, so
@@ -61,16 +61,16 @@ def create_shard(folder: Path, dimension: int) -> EdgeShard:
     """Create a shard in a folder that does not exist yet. Raises `IndexUnavailableError` if that fails."""
     folder.mkdir(parents=True)
     with translate_engine_errors():
-        shard = EdgeShard.create(str(folder), _build_config(dimension))
+        shard = EdgeShard.create(str(folder), _build_shard_config(dimension))
         for field in KEYWORDS:
-            shard.update(_build_field_index(field))
+            shard.update(_build_field_index_operation(field))
         return shard
 
 
 def open_shard(folder: Path, dimension: int) -> EdgeShard:
     """Open a shard. Raises `IndexLostError` if it is damaged, and `IndexUnavailableError` if it is already open."""
     try:
-        shard = EdgeShard.load(str(folder), _build_config(dimension))
+        shard = EdgeShard.load(str(folder), _build_shard_config(dimension))
     except Exception as error:
         # guard: damaged-index
         raise _convert_opening_error(error) from error
@@ -78,7 +78,7 @@ def open_shard(folder: Path, dimension: int) -> EdgeShard:
         schema = shard.info().payload_schema
         for field in KEYWORDS:
             if field not in schema:  # The shard was created by an earlier release.
-                shard.update(_build_field_index(field))
+                shard.update(_build_field_index_operation(field))
         return shard
 
 
@@ -95,7 +95,7 @@ def compact_shard(folder: Path, dimension: int) -> None:
             # Shards created by earlier releases keep these indexes in memory.
             if not isinstance(params, KeywordIndexParams) or params.memory != Memory.Cold:
                 shard.update(UpdateOperation.delete_field_index(field))
-                shard.update(_build_field_index(field))
+                shard.update(_build_field_index_operation(field))
         shard.optimize()
         shard.flush()
         shard.close()
@@ -133,13 +133,13 @@ def _convert_opening_error(error: Exception) -> IndexUnavailableError:
     """Convert an exception raised while opening a shard, which may be in use or damaged, or lack system resources."""
     found = convert_engine_error(error)
     system = _SYSTEM_ERROR.search(str(error))
-    if not isinstance(found, IndexRefusedError) or (system and int(system[1]) in _NOT_DAMAGE):
+    if not isinstance(found, IndexRefusedError) or (system and int(system[1]) in _HARMLESS_ERRNOS):
         return found
     log.error("vector index damaged", error=str(error))
     return IndexLostError("The vector index cannot be opened, because its files are damaged.")
 
 
-def _build_config(dimension: int) -> EdgeConfig:
+def _build_shard_config(dimension: int) -> EdgeConfig:
     # "Cold" files are mapped and read on demand. Otherwise, the engine would read every file completely when it opens
     # the shard.
     return EdgeConfig(
@@ -148,13 +148,13 @@ def _build_config(dimension: int) -> EdgeConfig:
         payload_memory=Memory.Cold,
         id_tracker_memory=Memory.Cold,
         hnsw_config=_NO_GRAPH,
-        quantization_config=_CODES,
+        quantization_config=_QUANTIZATION,
         optimizers=EdgeOptimizersConfig(
-            indexing_threshold=1, default_segment_number=_SEGMENTS, max_segment_size=_SEGMENT_KB
+            indexing_threshold=1, default_segment_number=_MAX_SEGMENTS, max_segment_size=_MAX_SEGMENT_KB
         ),
     )
 
 
-def _build_field_index(field: str) -> UpdateOperation:
+def _build_field_index_operation(field: str) -> UpdateOperation:
     params = KeywordIndexParams(is_tenant=field == TENANT, enable_hnsw=False, memory=Memory.Cold)
     return UpdateOperation.create_field_index(field, params)

@@ -25,12 +25,12 @@ from retrieval.index.edge.edge_shard import (
     translate_engine_errors,
 )
 from retrieval.index.edge.resident_memory import release_freed_memory, unmap_pages
-from retrieval.index.edge.shard_folder import ShardFolder, clone_shard, compute_shard_bytes
-from retrieval.index.edge.shard_room import ShardRoom, UncheckedRoom
+from retrieval.index.edge.shard_folder import ShardFolder, clone_shard, compute_shard_size
+from retrieval.index.edge.shard_room import ShardDiskSpace, UncheckedDiskSpace
 
 # A callback that receives the name of each compaction step. Tests use it to kill the process at each step.
 Observer = Callable[[str], None]
-_UNCHECKED = UncheckedRoom()
+_UNCHECKED_DISK_SPACE = UncheckedDiskSpace()
 # The engine's files grow by 32 MB, and a point of 3,072 dimensions takes 12 KB. With this interval, a new file is
 # therefore allocated long before it is full.
 _POINTS_BETWEEN_ALLOCATIONS = 1_000
@@ -64,8 +64,8 @@ class LiveShard:
         dimension: int,
         *,
         journal_points: int,
-        observe: Observer,
-        room: ShardRoom = _UNCHECKED,
+        observer: Observer,
+        disk_space: ShardDiskSpace = _UNCHECKED_DISK_SPACE,
     ) -> None:
         """Open the shard, or create it. A journal contains at most about `journal_points` points.
 
@@ -73,10 +73,10 @@ class LiveShard:
         space to open it.
         """
         self._dimension = dimension
-        self._room = room
+        self._room = disk_space
         self._unallocated = 0
         self._journal_points = journal_points
-        self._observe = observe
+        self._observe = observer
         self._root = folder
         # Allows one writer at a time, as the engine requires, and is notified when a journal ends. Lock order:
         # `_writing` before `_readers`.
@@ -85,14 +85,14 @@ class LiveShard:
         self._journal: _Journal | None = None
         self._folder = ShardFolder(folder)
         try:
-            self._current = self._open_current()
+            self._current = self._open_current_generation()
             self._unsealed = count_unsealed_points(self._current.shard)
         except BaseException:
             self._folder.close()
             raise
 
     @contextmanager
-    def hold_open(self) -> Iterator[EdgeShard]:
+    def use_shard(self) -> Iterator[EdgeShard]:
         """Provide the shard, and keep it open until the block exits.
 
         The engine's errors are converted to this package's errors.
@@ -110,18 +110,18 @@ class LiveShard:
                 if not generation.readers:
                     self._readers.notify_all()
 
-    def add_points(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
+    def add_points(self, operation: Any, *, point_count: int) -> None:  # noqa: ANN401 - the engine's own operation type
         """Apply an operation that adds points or vectors. Raises `StorageFullError` if the disk is nearly full."""
-        self._room.require_room()
+        self._room.require_free_space()
         with self._writing:
-            self._unallocated += points
+            self._unallocated += point_count
             if self._unallocated >= _POINTS_BETWEEN_ALLOCATIONS:
-                self._room.allocate(self._current.folder)
+                self._room.allocate_files(self._current.folder)
                 self._unallocated = 0
-        self.apply_operation(operation, points=points)
+        self.apply_operation(operation, point_count=point_count)
 
-    def apply_operation(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
-        """Apply an operation that affects about `points` points.
+    def apply_operation(self, operation: Any, *, point_count: int) -> None:  # noqa: ANN401 - the engine's own operation type
+        """Apply an operation that affects about `point_count` points.
 
         If the journal is full, wait for the compaction to end, so that fast writers cannot exhaust the memory.
         """
@@ -133,10 +133,10 @@ class LiveShard:
                     self._current.shard.update(operation)
                 done = True
             finally:
-                self._unsealed += points
+                self._unsealed += point_count
                 if self._journal is not None:
                     self._journal.entries.append((operation, done))
-                    self._journal.points += points
+                    self._journal.points += point_count
 
     @property
     def unsealed_points(self) -> int:
@@ -152,7 +152,7 @@ class LiveShard:
                     self._current.shard.flush()
                 clone_shard(self._current.folder, target)
             except BaseException:
-                self._folder.discard(target)
+                self._folder.discard_generation(target)
                 raise
             self._journal = _Journal()
         self._observe("cloned")
@@ -163,42 +163,42 @@ class LiveShard:
         with self._writing:
             self._journal = None
             self._writing.notify_all()
-        self._folder.discard(clone)
+        self._folder.discard_generation(clone)
         release_freed_memory()
 
-    def swap_in(self, clone: Path) -> None:
+    def install_clone(self, clone: Path) -> None:
         """Complete a compaction: replay the journal on the clone, and replace the current shard with the clone.
 
         If an error is raised before the swap, the compaction is abandoned.
         """
         with ExitStack() as undo:
             undo.callback(self.abandon_clone, clone)
-            self._room.allocate(clone)
+            self._room.allocate_files(clone)
             fresh = _ShardGeneration(clone, open_shard(clone, self._dimension))
-            undo.callback(_close_quietly, fresh.shard)
+            undo.callback(_close_shard, fresh.shard)
             self._observe("opened")
             # Replay most of the journal without blocking writers, and the remaining writes while writers wait.
             for _ in range(2):
                 with self._writing:
-                    entries = self._take_journal()
-                _replay(entries, fresh.shard)
+                    entries = self._pop_journal_entries()
+                _replay_operations(entries, fresh.shard)
             with self._writing:
-                _replay(self._take_journal(), fresh.shard)
+                _replay_operations(self._pop_journal_entries(), fresh.shard)
                 with translate_engine_errors():
                     fresh.shard.flush()
                 self._observe("replayed")
-                self._folder.set_current(clone)
+                self._folder.set_current_generation(clone)
                 undo.pop_all()
-                old = self._swap(fresh)
+                old = self._replace_generation(fresh)
                 self._observe("swapped")
-                self._folder.sync()
-        self._retire(old)
+                self._folder.sync_folder()
+        self._retire_generation(old)
 
-    def compute_disk_bytes(self) -> int:
+    def compute_disk_size(self) -> int:
         """Return the shard's size on disk. A compaction temporarily needs about as much again."""
-        return compute_shard_bytes(self._current.folder)
+        return compute_shard_size(self._current.folder)
 
-    def get_free_disk_bytes(self) -> int:
+    def get_free_disk_space(self) -> int:
         return shutil.disk_usage(self._root).free
 
     def unmap_pages(self) -> None:
@@ -221,36 +221,36 @@ class LiveShard:
             finally:
                 self._folder.close()
 
-    def _open_current(self) -> _ShardGeneration:
+    def _open_current_generation(self) -> _ShardGeneration:
         if self._folder.current is not None:
-            self._room.allocate(self._folder.current)
+            self._room.allocate_files(self._folder.current)
             return _ShardGeneration(self._folder.current, open_shard(self._folder.current, self._dimension))
-        self._room.require_room()
+        self._room.require_free_space()
         first = self._folder.build_next_path()
         shard = create_shard(first, self._dimension)
-        self._room.allocate(first)
-        self._folder.set_current(first)
-        self._folder.sync()
+        self._room.allocate_files(first)
+        self._folder.set_current_generation(first)
+        self._folder.sync_folder()
         return _ShardGeneration(first, shard)
 
-    def _take_journal(self) -> list[tuple[Any, bool]]:
+    def _pop_journal_entries(self) -> list[tuple[Any, bool]]:
         assert self._journal is not None
         entries, self._journal.entries = self._journal.entries, []
         return entries
 
-    def _swap(self, fresh: _ShardGeneration) -> _ShardGeneration:
+    def _replace_generation(self, new_generation: _ShardGeneration) -> _ShardGeneration:
         assert self._journal is not None
         self._unsealed, self._journal = self._journal.points, None
         self._writing.notify_all()
         with self._readers:
-            old, self._current = self._current, fresh
+            old, self._current = self._current, new_generation
         return old
 
-    def _retire(self, old: _ShardGeneration) -> None:
-        self._wait_for_readers(old)
+    def _retire_generation(self, generation: _ShardGeneration) -> None:
+        self._wait_for_readers(generation)
         with translate_engine_errors():
-            old.shard.close()
-        self._folder.discard(old.folder)
+            generation.shard.close()
+        self._folder.discard_generation(generation.folder)
         release_freed_memory()
         self._observe("retired")
 
@@ -259,12 +259,12 @@ class LiveShard:
             self._readers.wait_for(lambda: not generation.readers)
 
 
-def _replay(entries: Sequence[tuple[Any, bool]], shard: EdgeShard) -> None:
+def _replay_operations(entries: Sequence[tuple[Any, bool]], shard: EdgeShard) -> None:
     for operation, done in entries:
         with nullcontext() if done else suppress(IndexUnavailableError), translate_engine_errors():
             shard.update(operation)
 
 
-def _close_quietly(shard: EdgeShard) -> None:
+def _close_shard(shard: EdgeShard) -> None:
     with suppress(IndexUnavailableError), translate_engine_errors():
         shard.close()

@@ -16,12 +16,12 @@ from pathlib import Path
 _LINUX = sys.platform == "linux"
 
 
-def get_mapped_bytes() -> int:
+def get_mapped_size() -> int:
     """Return the resident size of mapped files in bytes, including libraries, or 0 if unknown."""
     return _read_page_count(2) * mmap.PAGESIZE
 
 
-def get_resident_bytes() -> int:
+def get_resident_size() -> int:
     """Return the resident size of this process in bytes, including mapped files, or 0 if unknown."""
     return _read_page_count(1) * mmap.PAGESIZE
 

@@ -56,22 +56,22 @@ class ShardFolder:
                 hint="Another process has this index open. Stop it, or set LEADLINE_HOME to another folder.",
             ) from error
         try:
-            self.current = self._read_current()
+            self.current = self._find_current_generation()
         except IndexUnavailableError:
             self._lock.close()
             raise
         for generation in folder.glob("gen-*"):
             if generation != self.current:
-                self.discard(generation)
+                self.discard_generation(generation)
         if self.current not in (None, folder):
-            self.discard(folder)
+            self.discard_generation(folder)
 
     def build_next_path(self) -> Path:
         """Return the path for the next generation, which does not exist yet."""
         taken = [int(match[1]) for path in self._folder.iterdir() if (match := _GENERATION.fullmatch(path.name))]
         return self._folder / f"gen-{max(taken, default=0) + 1:06d}"
 
-    def set_current(self, generation: Path) -> None:
+    def set_current_generation(self, generation: Path) -> None:
         """Make a generation the current one. If this raises an error, the old generation stays current.
 
         Call `sync` to make the change durable.
@@ -84,14 +84,14 @@ class ShardFolder:
         temporary.replace(self._folder / _CURRENT)
         self.current = generation
 
-    def sync(self) -> None:
+    def sync_folder(self) -> None:
         """Ensure that the change of the current generation survives a power failure.
 
         The previous generation must be kept until this method returns.
         """
         fsync_path(self._folder)
 
-    def discard(self, generation: Path) -> None:
+    def discard_generation(self, generation: Path) -> None:
         """Remove a generation's files. Files that cannot be removed now are removed at the next start."""
         if generation != self._folder:
             shutil.rmtree(generation, ignore_errors=True)
@@ -105,7 +105,7 @@ class ShardFolder:
     def close(self) -> None:
         self._lock.close()
 
-    def _read_current(self) -> Path | None:
+    def _find_current_generation(self) -> Path | None:
         with suppress(FileNotFoundError):
             generation = self._folder / (self._folder / _CURRENT).read_text()
             if not generation.is_dir():
@@ -128,10 +128,12 @@ def clone_shard(source: Path, target: Path) -> None:
         if (source / name).is_file():
             _copy_sparse_file(source / name, target / name)
         elif name != "segments" and (source / name).is_dir():
-            _copy_tree(source / name, target / name, shared=False)
+            _copy_folder(source / name, target / name, link_files=False)
     (target / "segments").mkdir()
     for segment in (source / "segments").iterdir():
-        _copy_tree(segment, target / "segments" / segment.name, shared=(segment / _SEALED_SEGMENT_MARKER).exists())
+        _copy_folder(
+            segment, target / "segments" / segment.name, link_files=(segment / _SEALED_SEGMENT_MARKER).exists()
+        )
 
 
 def is_written_once(generation: Path, path: Path) -> bool:
@@ -144,7 +146,7 @@ def is_written_once(generation: Path, path: Path) -> bool:
     return (segments / path.relative_to(segments).parts[0] / _SEALED_SEGMENT_MARKER).exists()
 
 
-def compute_shard_bytes(folder: Path) -> int:
+def compute_shard_size(folder: Path) -> int:
     """Return the disk space in bytes used by the files in the folder, excluding holes."""
     return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
 
@@ -155,13 +157,13 @@ def sync_shard(folder: Path) -> None:
         fsync_path(path)
 
 
-def _copy_tree(source: Path, target: Path, *, shared: bool) -> None:
+def _copy_folder(source: Path, target: Path, *, link_files: bool) -> None:
     target.mkdir()
     for entry in os.scandir(source):
         copy = target / entry.name
         if entry.is_dir():
-            _copy_tree(Path(entry.path), copy, shared=shared)
-        elif shared and _WRITTEN_ONCE.fullmatch(entry.name):
+            _copy_folder(Path(entry.path), copy, link_files=link_files)
+        elif link_files and _WRITTEN_ONCE.fullmatch(entry.name):
             os.link(entry.path, copy)
         else:
             _copy_sparse_file(Path(entry.path), copy)

@@ -23,27 +23,27 @@ from retrieval.index.edge.shard_folder import is_written_once
 log = structlog.get_logger(__name__)
 
 
-class ShardRoom(Protocol):
+class ShardDiskSpace(Protocol):
     """Provides the disk space that a shard's files need."""
 
-    def require_room(self) -> None:
+    def require_free_space(self) -> None:
         """Raise `StorageFullError` if the disk is too full to add points."""
 
-    def allocate(self, generation: Path) -> None:
+    def allocate_files(self, generation: Path) -> None:
         """Allocate the holes in a shard's files. Raises `StorageFullError` if opening the shard would be unsafe."""
 
 
-class UncheckedRoom:
+class UncheckedDiskSpace:
     """A `ShardRoom` without checks, for tests and for commands that open an index only briefly."""
 
-    def require_room(self) -> None:
+    def require_free_space(self) -> None:
         pass
 
-    def allocate(self, generation: Path) -> None:
+    def allocate_files(self, generation: Path) -> None:
         pass
 
 
-class AllocatedRoom:
+class AllocatedDiskSpace:
     """A `ShardRoom` that allocates the holes that the engine may access, and rejects new points on a full disk."""
 
     def __init__(
@@ -51,7 +51,7 @@ class AllocatedRoom:
         folder: Path,
         *,
         min_free_bytes: int,
-        free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+        get_free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
         """Check the disk that contains `folder`, the folder of the shards.
 
@@ -59,17 +59,17 @@ class AllocatedRoom:
         """
         self._folder = folder
         self._min_free_bytes = min_free_bytes
-        self._free_bytes = free_bytes
-        self._reads_allocate = needs_room_to_read(folder)
+        self._free_bytes = get_free_bytes
+        self._reads_allocate = needs_space_to_read(folder)
 
-    def require_room(self) -> None:
+    def require_free_space(self) -> None:
         free = self._free_bytes(self._folder)
         # guard: index-write-needs-room
         if free < NEEDED_BYTES:
             raise StorageFullError(f"The disk of the vector index has only {free:,} bytes free.")
 
-    def allocate(self, generation: Path) -> None:
-        files = list(_iter_files_with_holes(generation, every=self._reads_allocate))
+    def allocate_files(self, generation: Path) -> None:
+        files = list(_iter_files_with_holes(generation, include_all=self._reads_allocate))
         needed = sum(hole for _, hole in files)
         free = self._free_bytes(self._folder)
         if not self._reads_allocate and free - needed < self._min_free_bytes:
@@ -85,7 +85,7 @@ class AllocatedRoom:
             _allocate_file(path)
 
 
-def needs_room_to_read(folder: Path) -> bool:
+def needs_space_to_read(folder: Path) -> bool:
     """Return whether reading a mapped hole uses disk space on this file system, as it does on tmpfs."""
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
@@ -99,15 +99,15 @@ def needs_room_to_read(folder: Path) -> bool:
             return True
 
 
-def _iter_files_with_holes(generation: Path, *, every: bool) -> Iterator[tuple[Path, int]]:
+def _iter_files_with_holes(generation: Path, *, include_all: bool) -> Iterator[tuple[Path, int]]:
     """Yield each file with holes, and the bytes to allocate for it.
 
-    Unless `every` is true, files that are never written again are skipped.
+    Unless `include_all` is true, files that are never written again are skipped.
     """
     for path in generation.rglob("*"):
         facts = path.lstat()
         hole = facts.st_size - facts.st_blocks * 512
-        if hole > 0 and path.is_file() and (every or not is_written_once(generation, path)):
+        if hole > 0 and path.is_file() and (include_all or not is_written_once(generation, path)):
             yield path, hole
 
 

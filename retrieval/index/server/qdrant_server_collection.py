@@ -14,14 +14,14 @@ from retrieval.index.server.qdrant_server_connection import QdrantConnection
 from retrieval.index.server.settings import QdrantServerSettings
 
 # Older servers ignore or reject `idf`, so one tenant's words would affect the scores of another tenant.
-_OLDEST_SERVER = (1, 19, 0)
+_MIN_SERVER_VERSION = (1, 19, 0)
 # The maximum number of conditions per filter, and of values per condition. The server is configured with these limits.
 MAX_CONDITIONS, MAX_CONDITION_VALUES = 16, 10_000
 # Keys of a collection's metadata.
-_INSTALLATION_MEMBER = "leadline_installation"
-_COMPLETE_MEMBER = "leadline_complete"
+_INSTALLATION_KEY = "leadline_installation"
+_COMPLETE_KEY = "leadline_complete"
 # A collection that was just created may not exist yet on the other nodes of a cluster.
-_NOT_YET_STATUSES = frozenset({404})
+_NOT_YET_CREATED_STATUSES = frozenset({404})
 
 log = structlog.get_logger(__name__)
 
@@ -34,17 +34,19 @@ def prepare_collection(connection: QdrantConnection, dimension: int, settings: Q
     different size or distance metric, and `IndexUnavailableError` if the server is too old or has fewer nodes than the
     required number of replicas.
     """
-    _require_version(connection, settings)
+    _require_supported_version(connection, settings)
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     if info is None:
         if settings.replication_factor > 1:
             # guard: copies-within-nodes
-            _require_nodes(connection, settings)
+            _require_enough_nodes(connection, settings)
         connection.call(lambda client: _create_collection(client, dimension, settings), settings.work_retries)
         info = connection.call(
-            lambda client: client.get_collection(settings.collection), settings.work_retries, again_on=_NOT_YET_STATUSES
+            lambda client: client.get_collection(settings.collection),
+            settings.work_retries,
+            retried_statuses=_NOT_YET_CREATED_STATUSES,
         )
-    _require_fit(info, dimension, settings.collection)
+    _require_matching_vectors(info, dimension, settings.collection)
     if others := _list_differences(info, settings):
         log.warning(
             "collection differs from the settings; `leadline index spread` applies them",
@@ -52,9 +54,9 @@ def prepare_collection(connection: QdrantConnection, dimension: int, settings: Q
             differences=others,
         )
     for field in KEYWORDS:
-        if not _is_indexed(info, field):
-            connection.call(partial(_create_index, field=field, settings=settings), settings.work_retries)
-    _update_limits(connection, info, settings)
+        if not _is_field_indexed(info, field):
+            connection.call(partial(_create_field_index, field=field, settings=settings), settings.work_retries)
+    _update_strict_mode(connection, info, settings)
 
 
 def find_point_count(connection: QdrantConnection, settings: QdrantServerSettings) -> int | None:
@@ -68,8 +70,8 @@ def describe_server(connection: QdrantConnection, settings: QdrantServerSettings
 
     Raises `IndexUnavailableError` if the server cannot be used.
     """
-    version = _require_version(connection, settings)
-    nodes = _require_nodes(connection, settings)
+    version = _require_supported_version(connection, settings)
+    nodes = _require_enough_nodes(connection, settings)
     return f"Qdrant {version} with {nodes} {'node' if nodes == 1 else 'nodes'} at {connection.url}"
 
 
@@ -79,14 +81,14 @@ def list_differences(connection: QdrantConnection, settings: QdrantServerSetting
     return [] if info is None else _list_differences(info, settings)
 
 
-def find_installation(connection: QdrantConnection, settings: QdrantServerSettings) -> str | None:
+def find_installation_id(connection: QdrantConnection, settings: QdrantServerSettings) -> str | None:
     """Return the id of the installation that owns the collection, or None if it is missing or has no id."""
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
-    found = (info.config.metadata or {}).get(_INSTALLATION_MEMBER) if info is not None else None
+    found = (info.config.metadata or {}).get(_INSTALLATION_KEY) if info is not None else None
     return None if found is None else str(found)
 
 
-def store_installation(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
+def store_installation_id(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
     """Store the installation's id in an existing collection."""
     _add_metadata(connection, settings, _build_metadata(settings))
 
@@ -96,12 +98,12 @@ def check_presence(connection: QdrantConnection, settings: QdrantServerSettings)
     info = connection.call(lambda client: find_collection(client, settings.collection), settings.work_retries)
     if info is None:
         return IndexPresence.ABSENT
-    return IndexPresence.MARKED if (info.config.metadata or {}).get(_COMPLETE_MEMBER) else IndexPresence.UNMARKED
+    return IndexPresence.MARKED if (info.config.metadata or {}).get(_COMPLETE_KEY) else IndexPresence.UNMARKED
 
 
 def mark_complete(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
     """Mark an existing collection as a complete index."""
-    _add_metadata(connection, settings, {_COMPLETE_MEMBER: True})
+    _add_metadata(connection, settings, {_COMPLETE_KEY: True})
 
 
 def _add_metadata(
@@ -126,7 +128,7 @@ def delete_collection(connection: QdrantConnection, settings: QdrantServerSettin
     )
 
 
-def _require_version(connection: QdrantConnection, settings: QdrantServerSettings) -> str:
+def _require_supported_version(connection: QdrantConnection, settings: QdrantServerSettings) -> str:
     try:
         about = connection.call(lambda client: client.info(), settings.work_retries)
     except IndexRefusedError as error:
@@ -138,8 +140,8 @@ def _require_version(connection: QdrantConnection, settings: QdrantServerSetting
         known = tuple(int(part) for part in version.split("-")[0].split("."))
     except ValueError:
         known = ()
-    if known < _OLDEST_SERVER:
-        oldest = ".".join(str(part) for part in _OLDEST_SERVER)
+    if known < _MIN_SERVER_VERSION:
+        oldest = ".".join(str(part) for part in _MIN_SERVER_VERSION)
         raise IndexUnavailableError(
             f"The vector server at {connection.url} is Qdrant {version}. Leadline requires {oldest} or newer.",
             hint="Upgrade it, one minor release at a time, as Qdrant recommends.",
@@ -154,7 +156,7 @@ def _build_not_qdrant_error(connection: QdrantConnection, reason: str) -> IndexU
     )
 
 
-def _require_nodes(connection: QdrantConnection, settings: QdrantServerSettings) -> int:
+def _require_enough_nodes(connection: QdrantConnection, settings: QdrantServerSettings) -> int:
     """Return the number of nodes. Raises `IndexUnavailableError` if the settings require more replicas than nodes.
 
     Otherwise, the server might silently create fewer replicas.
@@ -232,9 +234,9 @@ def _create_collection(client: QdrantClient, dimension: int, settings: QdrantSer
             replication_factor=settings.replication_factor,
             write_consistency_factor=settings.write_consistency_factor,
             hnsw_config=_build_graph_config(settings),
-            quantization_config=_build_quantization(settings),
+            quantization_config=_build_quantization_config(settings),
             optimizers_config=models.OptimizersConfigDiff(indexing_threshold=settings.indexing_threshold_kb),
-            strict_mode_config=_build_limits(settings),
+            strict_mode_config=_build_strict_mode_config(settings),
             metadata=_build_metadata(settings),
             timeout=settings.write_timeout_seconds,
         )
@@ -244,7 +246,7 @@ def _create_collection(client: QdrantClient, dimension: int, settings: QdrantSer
 
 
 def _build_metadata(settings: QdrantServerSettings) -> dict[str, str] | None:
-    return None if settings.installation is None else {_INSTALLATION_MEMBER: settings.installation}
+    return None if settings.installation is None else {_INSTALLATION_KEY: settings.installation}
 
 
 def _build_graph_config(settings: QdrantServerSettings) -> models.HnswConfigDiff:
@@ -256,7 +258,7 @@ def _build_graph_config(settings: QdrantServerSettings) -> models.HnswConfigDiff
     return models.HnswConfigDiff(m=0, payload_m=16, ef_construct=settings.ef_construct)
 
 
-def _build_quantization(settings: QdrantServerSettings) -> models.ScalarQuantization | None:
+def _build_quantization_config(settings: QdrantServerSettings) -> models.ScalarQuantization | None:
     if settings.quantization == "none":
         return None
     # As Qdrant recommends, this quantile clips the outermost hundredth of the values.
@@ -264,7 +266,7 @@ def _build_quantization(settings: QdrantServerSettings) -> models.ScalarQuantiza
     return models.ScalarQuantization(scalar=int8)
 
 
-def _build_limits(settings: QdrantServerSettings) -> models.StrictModeConfig:
+def _build_strict_mode_config(settings: QdrantServerSettings) -> models.StrictModeConfig:
     """Return limits far above our requests, which reject excessive requests from bugs or other clients.
 
     Exact searches stay allowed, because strict mode would also reject exact counts.
@@ -284,7 +286,7 @@ def _build_limits(settings: QdrantServerSettings) -> models.StrictModeConfig:
     )
 
 
-def _create_index(client: QdrantClient, field: str, settings: QdrantServerSettings) -> None:
+def _create_field_index(client: QdrantClient, field: str, settings: QdrantServerSettings) -> None:
     client.create_payload_index(
         settings.collection,
         field,
@@ -297,14 +299,14 @@ def _create_index(client: QdrantClient, field: str, settings: QdrantServerSettin
     )
 
 
-def _is_indexed(info: models.CollectionInfo, field: str) -> bool:
+def _is_field_indexed(info: models.CollectionInfo, field: str) -> bool:
     index = info.payload_schema.get(field)
     if index is None or not isinstance(index.params, models.KeywordIndexParams):
         return False
     return bool(index.params.is_tenant) == (field == TENANT)
 
 
-def _require_fit(info: models.CollectionInfo, dimension: int, collection: str) -> None:
+def _require_matching_vectors(info: models.CollectionInfo, dimension: int, collection: str) -> None:
     vectors, sparse = info.config.params.vectors, info.config.params.sparse_vectors or {}
     dense = vectors.get(DENSE) if isinstance(vectors, dict) else None
     if dense is None or SPARSE not in sparse:
@@ -323,9 +325,11 @@ def _require_fit(info: models.CollectionInfo, dimension: int, collection: str) -
         )
 
 
-def _update_limits(connection: QdrantConnection, info: models.CollectionInfo, settings: QdrantServerSettings) -> None:
+def _update_strict_mode(
+    connection: QdrantConnection, info: models.CollectionInfo, settings: QdrantServerSettings
+) -> None:
     """Apply this release's limits to a collection from an earlier release."""
-    wanted = _build_limits(settings)
+    wanted = _build_strict_mode_config(settings)
     have = info.config.strict_mode_config
     if have is None or any(
         getattr(have, name) != value for name, value in wanted.model_dump(exclude_none=True).items()

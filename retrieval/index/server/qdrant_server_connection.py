@@ -61,20 +61,24 @@ class QdrantConnection:
         self._at = random.randrange(len(self._clients))
 
     def call(
-        self, request: Callable[[QdrantClient], T], retries: RetryPolicy, *, again_on: frozenset[int] = frozenset()
+        self,
+        request: Callable[[QdrantClient], T],
+        retries: RetryPolicy,
+        *,
+        retried_statuses: frozenset[int] = frozenset(),
     ) -> T:
         """Call `request` with a client and return its result. Raises `IndexUnavailableError` if it fails.
 
         Each attempt tries the addresses in turn until one can be reached. Lost connections, timeouts, "busy" responses
-        and the statuses in `again_on` are retried, so `request` must be idempotent.
+        and the statuses in `retried_statuses` are retried, so `request` must be idempotent.
         """
-        for wait in retries.iter_waits():
+        for wait in retries.iter_delays():
             try:
                 return self._try_addresses(request)
             except UnfinishedWriteError:
                 self._sleep(wait)
             except _CLIENT_ERRORS as error:
-                if not _is_transient(error, again_on):
+                if not _is_transient_error(error, retried_statuses):
                     raise self._convert_error(error) from error
                 asked = error.retry_after_s if isinstance(error, ResourceExhaustedResponse) else 0
                 self._sleep(max(wait, min(asked, retries.longest_wait_seconds)))
@@ -106,7 +110,7 @@ class QdrantConnection:
             try:
                 found.append(request(client))
             except _CLIENT_ERRORS as error:
-                if not _is_unreachable(error):
+                if not _is_unreachable_error(error):
                     raise self._convert_error(error) from error
                 last = error
         if not found:
@@ -124,7 +128,7 @@ class QdrantConnection:
                 return request(self._clients[at])
             except (UnexpectedResponse, ResponseHandlingException) as error:
                 # guard: next-qdrant-address
-                if not _is_unreachable(error):
+                if not _is_unreachable_error(error):
                     raise
                 self._at = (at + 1) % len(self._clients)
                 if not others:
@@ -134,7 +138,7 @@ class QdrantConnection:
     def _convert_error(self, error: Exception) -> IndexUnavailableError:
         if isinstance(error, UnexpectedResponse):
             # guard: lost-index-collection
-            if _is_missing_collection(error):
+            if _is_missing_collection_error(error):
                 return IndexLostError("The vector server does not have the index's collection.")
             detail = f"The vector server at {self.url} returned status {error.status_code}: {_extract_message(error)}"
             status = error.status_code or 0
@@ -208,12 +212,12 @@ def _is_replica_error(error: UnexpectedResponse) -> bool:
     return error.status_code == 500 and any(words in said for words in _REPLICA_ERRORS)
 
 
-def _is_missing_collection(error: UnexpectedResponse) -> bool:
+def _is_missing_collection_error(error: UnexpectedResponse) -> bool:
     said = _extract_message(error).lower()
     return error.status_code == 404 and "collection" in said and "doesn't exist" in said
 
 
-def _is_unreachable(error: Exception) -> bool:
+def _is_unreachable_error(error: Exception) -> bool:
     """Return whether the node is unreachable, in which case another node may answer the request."""
     if isinstance(error, UnexpectedResponse):
         return error.status_code in _UNREACHABLE_STATUSES or _is_replica_error(error)
@@ -229,10 +233,10 @@ def _extract_message(error: UnexpectedResponse) -> str:
     return " ".join(text.split())[:_DETAIL_CHARS]
 
 
-def _is_transient(error: Exception, again_on: frozenset[int]) -> bool:
+def _is_transient_error(error: Exception, retried_statuses: frozenset[int]) -> bool:
     """Return whether the same request may succeed after a short delay."""
     if isinstance(error, UnexpectedResponse):
-        return error.status_code in _BUSY_STATUSES or error.status_code in again_on
+        return error.status_code in _BUSY_STATUSES or error.status_code in retried_statuses
     if isinstance(error, ResponseHandlingException):
         return isinstance(error.source, _CONNECTION_ERRORS)
     return isinstance(error, ResourceExhaustedResponse)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from qdrant_client import QdrantClient, models
 
-from retrieval.index.copies import Copies, NewCopy, Node, ShardCopies
+from retrieval.index.copies import NewReplica, Node, Replicas, ShardReplicas
 from retrieval.index.server.qdrant_server_collection import find_collection
 from retrieval.index.server.qdrant_server_connection import QdrantConnection
 from retrieval.index.server.settings import QdrantServerSettings
@@ -18,7 +18,7 @@ _ACTIVE_STATES = frozenset({models.ReplicaState.ACTIVE, models.ReplicaState.RESH
 _RECENT_ACTIVITY = timedelta(seconds=60)
 
 
-def fetch_copies(connection: QdrantConnection, settings: QdrantServerSettings) -> Copies | None:
+def fetch_replicas(connection: QdrantConnection, settings: QdrantServerSettings) -> Replicas | None:
     """Fetch the replicas of a collection's shards.
 
     Returns None if the server has a single node or the collection does not exist.
@@ -35,23 +35,27 @@ def fetch_copies(connection: QdrantConnection, settings: QdrantServerSettings) -
         return None
     shards = connection.call(lambda client: client.collection_cluster_info(settings.collection), settings.work_retries)
     wanted = info.config.params.replication_factor or 1
-    found = _group_copies_by_shard(shards)
+    found = _group_replicas_by_shard(shards)
     named = {node for copies in found.values() for node in copies}
     # A shard that has lost all of its replicas is missing from the response, because the server lists replicas.
     # guard: shard-without-copies
     numbers = sorted({*found, *range(info.config.params.shard_number or 1)})
-    return Copies(
+    return Replicas(
         wanted,
-        [_build_shard(number, found.get(number, {})) for number in numbers],
+        [_build_shard_replicas(number, found.get(number, {})) for number in numbers],
         {node.id: node for node in _list_nodes(statuses, named)},
         is_sending=bool(shards.shard_transfers),
     )
 
 
-def start_shard_copy(connection: QdrantConnection, settings: QdrantServerSettings, new: NewCopy) -> None:
+def start_shard_replication(
+    connection: QdrantConnection, settings: QdrantServerSettings, new_replica: NewReplica
+) -> None:
     """Start to copy a shard to another node. Raises `IndexRefusedError` if the shard is already being copied."""
     operation = models.ReplicateShardOperation(
-        replicate_shard=models.ReplicateShard(shard_id=new.shard, from_peer_id=new.source, to_peer_id=new.target)
+        replicate_shard=models.ReplicateShard(
+            shard_id=new_replica.shard, from_peer_id=new_replica.source, to_peer_id=new_replica.target
+        )
     )
     connection.call(
         lambda client: client.cluster_collection_update(
@@ -61,7 +65,7 @@ def start_shard_copy(connection: QdrantConnection, settings: QdrantServerSetting
     )
 
 
-def _group_copies_by_shard(info: models.CollectionClusterInfo) -> dict[int, dict[int, models.ReplicaState]]:
+def _group_replicas_by_shard(info: models.CollectionClusterInfo) -> dict[int, dict[int, models.ReplicaState]]:
     """Return the state of each shard's replicas, keyed by shard and then by node."""
     found: defaultdict[int, dict[int, models.ReplicaState]] = defaultdict(dict)
     for local in info.local_shards:
@@ -71,39 +75,39 @@ def _group_copies_by_shard(info: models.CollectionClusterInfo) -> dict[int, dict
     return found
 
 
-def _build_shard(number: int, copies: dict[int, models.ReplicaState]) -> ShardCopies:
-    active = frozenset(node for node, state in copies.items() if state in _ACTIVE_STATES)
-    return ShardCopies(number, active, frozenset(copies) - active)
+def _build_shard_replicas(number: int, replica_states: dict[int, models.ReplicaState]) -> ShardReplicas:
+    active = frozenset(node for node, state in replica_states.items() if state in _ACTIVE_STATES)
+    return ShardReplicas(number, active, frozenset(replica_states) - active)
 
 
-def _list_nodes(statuses: Sequence[models.ClusterStatusOneOf1], named: Iterable[int]) -> list[Node]:
+def _list_nodes(statuses: Sequence[models.ClusterStatusOneOf1], shard_nodes: Iterable[int]) -> list[Node]:
     """Return the nodes known to any node that answers, and the nodes to which only shards refer."""
     answered = {status.peer_id for status in statuses}
-    failing = {address for status in statuses for address in _list_failing(status)}
+    failing = {address for status in statuses for address in _list_failing_addresses(status)}
     addresses = {int(peer): about.uri for status in statuses for peer, about in status.peers.items()}
     known = [
         Node(peer, uri, answers=peer in answered or _normalize_address(uri) not in failing)
         for peer, uri in addresses.items()
     ]
-    gone = [Node(peer, "", answers=False) for peer in sorted(set(named) - addresses.keys())]
+    gone = [Node(peer, "", answers=False) for peer in sorted(set(shard_nodes) - addresses.keys())]
     return sorted(known, key=lambda node: node.id) + gone
 
 
-def _list_failing(status: models.ClusterStatusOneOf1) -> list[str]:
+def _list_failing_addresses(status: models.ClusterStatusOneOf1) -> list[str]:
     """Return the addresses of nodes to which this node currently cannot send messages."""
     thread = status.consensus_thread_status
     active_at = getattr(thread, "last_update", None)
     return [
         _normalize_address(address)
         for address, error in status.message_send_failures.items()
-        if not _is_old(error.latest_error_timestamp, active_at)
+        if not _is_outdated_error(error.latest_error_timestamp, active_at)
     ]
 
 
-def _is_old(error_at: object, active_at: object) -> bool:
-    if not isinstance(error_at, datetime) or not isinstance(active_at, datetime):
+def _is_outdated_error(error_time: object, activity_time: object) -> bool:
+    if not isinstance(error_time, datetime) or not isinstance(activity_time, datetime):
         return False
-    return _ensure_timezone(active_at) - _ensure_timezone(error_at) > _RECENT_ACTIVITY
+    return _ensure_timezone(activity_time) - _ensure_timezone(error_time) > _RECENT_ACTIVITY
 
 
 def _ensure_timezone(time: datetime) -> datetime:

@@ -109,7 +109,7 @@ class VectorServerSettings(BaseSettings):
 
     @field_validator("qdrant_url", check_fields=False)
     @classmethod
-    def _require_addresses(cls, value: str) -> str:
+    def _require_valid_addresses(cls, value: str) -> str:
         found = [address.strip() for address in value.split(",") if address.strip()]
         for address in found or [value]:
             if not address.startswith(_SCHEMES):
@@ -120,7 +120,7 @@ class VectorServerSettings(BaseSettings):
 
     @field_validator("qdrant_write_consistency")
     @classmethod
-    def _require_enough_copies(cls, value: int, info: ValidationInfo) -> int:
+    def _require_enough_replicas(cls, value: int, info: ValidationInfo) -> int:
         replicas = info.data.get("qdrant_replicas", value)
         if value > replicas:
             raise ValueError(

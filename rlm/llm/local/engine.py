@@ -31,8 +31,8 @@ from rlm.llm.local.prompt import GGUFTokenizer, PromptEncoder, TokenIds
 from rlm.llm.local.protocol import (
     Emit,
     EngineLimits,
-    Failed,
-    Finished,
+    FailedEvent,
+    FinishedEvent,
     FinishReason,
     GenerationRequest,
     TextDelta,
@@ -77,25 +77,25 @@ class InFlightRequest:
         """
         for piece in token_bytes:
             self._completion_tokens += 1
-            self._send(self._decoder.decode(piece))
-            if self._is_running_away(piece):
+            self._send_text(self._decoder.decode(piece))
+            if self._is_runaway_whitespace(piece):
                 return "length"
         return None
 
     def finish(self, reason: FinishReason) -> None:
-        self._send(self._decoder.decode(b"", final=True))
+        self._send_text(self._decoder.decode(b"", final=True))
         if not self.cancelled:
-            self.emit(Finished(reason, TokenUsage(len(self.prompt), self._completion_tokens)))
+            self.emit(FinishedEvent(reason, TokenUsage(len(self.prompt), self._completion_tokens)))
 
     def fail(self, error: LanguageModelError) -> None:
         if not self.cancelled:
-            self.emit(Failed(error))
+            self.emit(FailedEvent(error))
 
-    def _send(self, text: str) -> None:
+    def _send_text(self, text: str) -> None:
         if text and not self.cancelled:
             self.emit(TextDelta(text))
 
-    def _is_running_away(self, piece: bytes) -> bool:
+    def _is_runaway_whitespace(self, piece: bytes) -> bool:
         self._whitespace_run = self._whitespace_run + len(piece) if piece.isspace() else 0
         return self.request.json_schema is not None and self._whitespace_run > _RUNAWAY_WHITESPACE
 
@@ -158,7 +158,7 @@ class OpenVINOEngine:
         self._changed = threading.Condition()
         self._broken = False
         self._warm = threading.Event()
-        self._stepper = threading.Thread(target=self._run, name="openvino-stepper", daemon=True)
+        self._stepper = threading.Thread(target=self._run_steps, name="openvino-stepper", daemon=True)
         self._stepper.start()
         self._warm.wait()
         if self._broken:
@@ -181,30 +181,30 @@ class OpenVINOEngine:
             self._changed.notify()
         return asked
 
-    def _warm_up(self) -> None:
+    def _run_warm_up(self) -> None:
         # The first inference packs the weights for the calling thread. This takes seconds, and no user should have to
         # wait for it. A full batch and two more tokens run both a prefill and a decoding step. Unlike `step`,
         # `generate` releases the GIL, so the server can respond in the meantime.
         ids = np.zeros(self._limits.batch_tokens + 2, dtype=np.int64)
         config = self._build_config(GenerationRequest((), max_tokens=2), len(ids))
-        self._pipeline.generate([_build_tensor(ids)], [config])
+        self._pipeline.generate([_build_prompt_tensor(ids)], [config])
 
-    def _run(self) -> None:
+    def _run_steps(self) -> None:
         try:
-            self._warm_up()
+            self._run_warm_up()
             self._warm.set()
             while True:
                 self._wait_for_work()
-                self._drop_cancelled()
-                self._admit()
-                self._step()
+                self._drop_cancelled_requests()
+                self._admit_requests()
+                self._run_step()
                 self._running = [each for each in self._running if self._is_still_running(each)]
                 # The step held the GIL, so the threads that receive and send get time to run before the next step.
                 time.sleep(self._limits.pause_seconds)
         # This is the outermost error handler of the thread. Without it, any error would leave all requests unanswered.
         except Exception:
             log.exception("The pipeline is broken; this process must be replaced.")
-            self._fail_all(LanguageModelUnavailableError("The language model failed while answering."))
+            self._fail_all_requests(LanguageModelUnavailableError("The language model failed while answering."))
             self._warm.set()
             self._on_broken()
 
@@ -213,7 +213,7 @@ class OpenVINOEngine:
             while not (self._waiting or self._pipeline.has_non_finished_requests()):
                 self._changed.wait()
 
-    def _drop_cancelled(self) -> None:
+    def _drop_cancelled_requests(self) -> None:
         with self._changed:
             self._waiting = deque(generation for generation in self._waiting if not generation.cancelled)
         for generation in self._running:
@@ -221,13 +221,13 @@ class OpenVINOEngine:
                 generation.handle.cancel()
         self._running = [each for each in self._running if not (each.cancelled and each.has_started)]
 
-    def _admit(self) -> None:
-        while generation := self._select_next():
+    def _admit_requests(self) -> None:
+        while generation := self._select_next_request():
             self._request_ids += 1
             config = self._build_config(generation.request, len(generation.prompt))
             try:
                 generation.handle = self._pipeline.add_request(
-                    self._request_ids, _build_tensor(generation.prompt), config
+                    self._request_ids, _build_prompt_tensor(generation.prompt), config
                 )
             except RuntimeError as error:
                 generation.fail(
@@ -235,10 +235,10 @@ class OpenVINOEngine:
                 )
                 continue
             self._running.append(generation)
-            if self._is_unproven(generation):
+            if self._has_untested_schema(generation):
                 return
 
-    def _select_next(self) -> InFlightRequest | None:
+    def _select_next_request(self) -> InFlightRequest | None:
         """Return the next request if a slot is free.
 
         If the schema of a request has not been tried yet, the request waits until no other request is running.
@@ -246,16 +246,16 @@ class OpenVINOEngine:
         with self._changed:
             if not self._waiting or len(self._running) == self._limits.max_running:
                 return None
-            if self._is_unproven(self._waiting[0]) and self._pipeline.has_non_finished_requests():
+            if self._has_untested_schema(self._waiting[0]) and self._pipeline.has_non_finished_requests():
                 return None
             return self._waiting.popleft()
 
-    def _is_unproven(self, generation: InFlightRequest) -> bool:
-        schema = generation.json_schema
+    def _has_untested_schema(self, request: InFlightRequest) -> bool:
+        schema = request.json_schema
         return schema is not None and schema not in self._proven_schemas
 
-    def _step(self) -> None:
-        probing = self._running[0] if self._running and self._is_unproven(self._running[0]) else None
+    def _run_step(self) -> None:
+        probing = self._running[0] if self._running and self._has_untested_schema(self._running[0]) else None
         try:
             self._pipeline.step()
         except RuntimeError as error:
@@ -277,29 +277,29 @@ class OpenVINOEngine:
                 self._proven_schemas.clear()
             self._proven_schemas.add(probing.json_schema)
 
-    def _is_still_running(self, generation: InFlightRequest) -> bool:
-        handle = generation.handle
+    def _is_still_running(self, request: InFlightRequest) -> bool:
+        handle = request.handle
         # The status must be read before the output: output that is read after a final status is complete.
         status = handle.get_status()
         reason: FinishReason = "stop"
         while handle.can_read():
             (output,) = handle.read().values()
             reason = "length" if output.finish_reason == _LENGTH else "stop"
-            ended = generation.add_tokens([self._token_bytes[token] for token in output.generated_ids])
+            ended = request.add_tokens([self._token_bytes[token] for token in output.generated_ids])
             if ended is not None:
                 handle.stop()
-                generation.finish(ended)
+                request.finish(ended)
                 return False
         if status == _RUNNING:
             return True
         if status == _IGNORED:
             full = "The language model's cache is full."
-            generation.fail(LanguageModelUnavailableError(full, retry_after_seconds=_FULL_RETRY_SECONDS))
+            request.fail(LanguageModelUnavailableError(full, retry_after_seconds=_FULL_RETRY_SECONDS))
         else:
-            generation.finish(reason)
+            request.finish(reason)
         return False
 
-    def _fail_all(self, error: LanguageModelError) -> None:
+    def _fail_all_requests(self, error: LanguageModelError) -> None:
         with self._changed:
             self._broken = True
             unfinished = [*self._running, *self._waiting]
@@ -318,8 +318,8 @@ class OpenVINOEngine:
         return config
 
 
-def _build_tensor(ids: TokenIds) -> openvino.Tensor:
-    return openvino.Tensor(ids.reshape(1, -1))
+def _build_prompt_tensor(token_ids: TokenIds) -> openvino.Tensor:
+    return openvino.Tensor(token_ids.reshape(1, -1))
 
 
 def _extract_reason(error: Exception) -> str:

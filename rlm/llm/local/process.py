@@ -46,8 +46,8 @@ class LocalModelProcess:
 
     def __init__(
         self,
-        model: Path,
-        log: Path,
+        model_path: Path,
+        log_path: Path,
         *,
         command: Sequence[str] | None = None,
         restart_delays: Sequence[float] = _RESTART_DELAYS_SECONDS,
@@ -60,14 +60,14 @@ class LocalModelProcess:
         self._restart_delays = restart_delays
         self._folder = tempfile.TemporaryDirectory(prefix="leadline-llm-")
         self.socket = Path(self._folder.name) / "socket"
-        self._command = command or (sys.executable, "-m", "rlm.llm.local.server", "--model", str(model))
-        self._log = log
+        self._command = command or (sys.executable, "-m", "rlm.llm.local.server", "--model", str(model_path))
+        self._log = log_path
         self._child: subprocess.Popen[bytes] | None = None
         self._closing = threading.Event()
         self._changed = threading.Condition()
         self._state = ProcessState("loading", 0.0)
         self._since = time.monotonic()
-        self._watch = threading.Thread(target=self._run, name="language-model", daemon=True)
+        self._watch = threading.Thread(target=self._run_supervisor, name="language-model", daemon=True)
         self._watch.start()
 
     def get_state(self) -> ProcessState:
@@ -88,9 +88,9 @@ class LocalModelProcess:
         self._watch.join()
         self._folder.cleanup()
 
-    def _run(self) -> None:
+    def _run_supervisor(self) -> None:
         try:
-            self._supervise()
+            self._supervise_child()
         except OSError as error:
             self._set_state(
                 "failed",
@@ -98,12 +98,12 @@ class LocalModelProcess:
                 "Check the folder of its log file.",
             )
 
-    def _supervise(self) -> None:
+    def _supervise_child(self) -> None:
         crashes = 0
         while not self._closing.is_set():
             begun = time.monotonic()
             with self._log.open("ab") as log:
-                self._child = self._start(log)
+                self._child = self._start_child(log)
                 self._watch_child(self._child)
             if self._closing.is_set():
                 break
@@ -113,7 +113,7 @@ class LocalModelProcess:
                 return
             crashes = 1 if time.monotonic() - begun > _STEADY_SECONDS else crashes + 1
             if crashes > len(self._restart_delays):
-                self._give_up(crashes, self._child.returncode)
+                self._record_permanent_failure(crashes, self._child.returncode)
                 return
             # The state is set immediately and not only when the next child is started, because nothing is listening
             # until then.
@@ -121,20 +121,23 @@ class LocalModelProcess:
             self._closing.wait(self._restart_delays[crashes - 1])
         self._set_state("stopped")
 
-    def _give_up(self, crashes: int, status: int) -> None:
-        reason = f"The language model's process exited {crashes} times in a row, most recently with status {status}."
+    def _record_permanent_failure(self, crash_count: int, exit_status: int) -> None:
+        reason = (
+            f"The language model's process exited {crash_count} times in a row, most recently with status "
+            f"{exit_status}."
+        )
         killed = (
             "It was killed, which usually means that memory ran out; it needs 4 GB. "
-            if status == -signal.SIGKILL
+            if exit_status == -signal.SIGKILL
             else ""
         )
         self._set_state("failed", reason, f"{killed}See {self._log} for the reason.")
 
-    def _start(self, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    def _start_child(self, log_file: IO[bytes]) -> "subprocess.Popen[bytes]":
         command = [*self._command, "--uds", str(self.socket), "--parent-pid", str(os.getpid())]
         environment = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
         return subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file, start_new_session=True
         )
 
     def _watch_child(self, child: "subprocess.Popen[bytes]") -> None:
@@ -143,7 +146,7 @@ class LocalModelProcess:
             if self._state.state == "loading" and _is_listening(self.socket):
                 self._set_state("ready")
             if self._closing.wait(_POLL_SECONDS):
-                _end_process(child)
+                _terminate_process(child)
                 return
 
     def _set_state(self, state: State, reason: str = "", hint: str = "") -> None:
@@ -169,7 +172,7 @@ def _is_listening(path: Path) -> bool:
         return True
 
 
-def _end_process(child: "subprocess.Popen[bytes]") -> None:
+def _terminate_process(child: "subprocess.Popen[bytes]") -> None:
     child.terminate()
     try:
         child.wait(_TERMINATE_SECONDS)

@@ -27,7 +27,7 @@ class ChatTokenizer(Protocol):
     @property
     def control_tokens(self) -> Sequence[str]: ...
 
-    def render(self, messages: Sequence[Mapping[str, str]]) -> str: ...
+    def render_messages(self, messages: Sequence[Mapping[str, str]]) -> str: ...
 
     def encode(self, text: str) -> TokenIds: ...
 
@@ -50,8 +50,11 @@ class PromptEncoder:
 
         Raises `ContextTooLongError` if the prompt and `answer_tokens` together do not fit in the window.
         """
-        rendered = self._tokenizer.render(
-            [{"role": message.role, "content": self._defuse_control_tokens(message.content)} for message in messages]
+        rendered = self._tokenizer.render_messages(
+            [
+                {"role": message.role, "content": self._neutralize_control_tokens(message.content)}
+                for message in messages
+            ]
         )
         encoded = [self._tokenizer.encode(piece) for piece in rendered.split(_SEAM) if piece]
         # A piece that reaches the tokenizer's limit may have been truncated, and is too long in any case.
@@ -63,7 +66,7 @@ class PromptEncoder:
             )
         return np.concatenate(encoded)
 
-    def _defuse_control_tokens(self, content: str) -> str:
+    def _neutralize_control_tokens(self, content: str) -> str:
         text = content.encode("utf-8", "replace").decode().replace(_SEAM, _REPLACEMENT)
         for token, parted in self._seams:
             text = text.replace(token, parted)
@@ -88,7 +91,7 @@ class GGUFTokenizer:
         for token, token_id in vocabulary.items():
             self.token_bytes[token_id] = b"" if token in control else token
 
-    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+    def render_messages(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Render the conversation with the model's chat template, up to the start of the assistant's turn."""
         rendered: str = self._vendor.apply_chat_template([dict(message) for message in messages], True)
         return rendered

@@ -56,7 +56,7 @@ class TextDelta:
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedEvent:
     """The last event of an answer that ended normally."""
 
     reason: FinishReason
@@ -64,7 +64,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Failed:
+class FailedEvent:
     """The last event of a request that the engine could not complete."""
 
     error: LanguageModelError
@@ -87,7 +87,7 @@ class EngineLimits:
     pause_seconds: float = 0.002
 
 
-Event = TextDelta | Finished | Failed
+Event = TextDelta | FinishedEvent | FailedEvent
 Emit = Callable[[Event], None]
 
 
@@ -178,21 +178,21 @@ class CompletionWriter:
         choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
         return {**self._head, "object": "chat.completion", "choices": [choice], "usage": _build_usage_object(usage)}
 
-    def build_delta(self, text: str, *, first: bool) -> bytes:
+    def build_delta_event(self, text: str, *, is_first: bool) -> bytes:
         """Return a piece of the answer as a stream event. The first event also contains the role."""
-        return self._build_chunk({"role": "assistant", "content": text} if first else {"content": text}, None)
+        return self._build_chunk_event({"role": "assistant", "content": text} if is_first else {"content": text}, None)
 
-    def build_end(self, reason: FinishReason) -> bytes:
+    def build_end_event(self, reason: FinishReason) -> bytes:
         """Return the stream event with the reason why the answer ended."""
-        return self._build_chunk({}, reason)
+        return self._build_chunk_event({}, reason)
 
-    def build_usage(self, usage: TokenUsage) -> bytes:
+    def build_usage_event(self, usage: TokenUsage) -> bytes:
         """Return the stream event that reports usage."""
         return format_server_sent_event(
             {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": _build_usage_object(usage)}
         )
 
-    def _build_chunk(self, delta: Mapping[str, str], reason: FinishReason | None) -> bytes:
+    def _build_chunk_event(self, delta: Mapping[str, str], reason: FinishReason | None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
         return format_server_sent_event({**self._head, "object": "chat.completion.chunk", "choices": [choice]})
 

@@ -33,8 +33,8 @@ from rlm.llm.local.protocol import (
     Engine,
     EngineLimits,
     Event,
-    Failed,
-    Finished,
+    FailedEvent,
+    FinishedEvent,
     TextDelta,
     Ticket,
     build_error_response,
@@ -53,7 +53,7 @@ _CLIENT_GONE = 499
 Result = TypeVar("Result")
 
 
-class _ClientGoneError(Exception):
+class _ClientDisconnectedError(Exception):
     """The client disconnected before the response started."""
 
 
@@ -61,7 +61,7 @@ def create_app(engine: Engine, model_name: str) -> FastAPI:
     """Create the application that serves one model. It accepts any model name in requests and reports `model_name`."""
     app = FastAPI(title="Leadline local language model", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(LanguageModelError, _handle_error)
-    app.add_exception_handler(_ClientGoneError, _handle_client_gone)
+    app.add_exception_handler(_ClientDisconnectedError, _handle_disconnect)
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
@@ -74,8 +74,8 @@ def create_app(engine: Engine, model_name: str) -> FastAPI:
         ticket = engine.submit(body.to_engine_request(), events.put)
         writer = CompletionWriter(model_name)
         if body.stream:
-            return await _respond_streamed(ticket, events, writer, request, wants_usage=body.wants_usage)
-        return await _respond_whole(ticket, events, writer, request)
+            return await _build_streamed_response(ticket, events, writer, request, wants_usage=body.wants_usage)
+        return await _build_whole_response(ticket, events, writer, request)
 
     return app
 
@@ -90,54 +90,56 @@ class _EventQueue:
     def put(self, event: Event) -> None:
         self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
 
-    async def get_next(self) -> TextDelta | Finished:
+    async def get_next_event(self) -> TextDelta | FinishedEvent:
         """Return the next event. If the request failed in the engine, its error is raised."""
         event = await self._queue.get()
-        if isinstance(event, Failed):
+        if isinstance(event, FailedEvent):
             raise event.error
         return event
 
 
-async def _respond_whole(ticket: Ticket, events: _EventQueue, writer: CompletionWriter, request: Request) -> Response:
+async def _build_whole_response(
+    ticket: Ticket, events: _EventQueue, writer: CompletionWriter, request: Request
+) -> Response:
     async def collect() -> dict[str, Any]:
         text = ""
-        while not isinstance(event := await events.get_next(), Finished):
+        while not isinstance(event := await events.get_next_event(), FinishedEvent):
             text += event.text
         return writer.build_completion(text, event.reason, event.usage)
 
     try:
-        return JSONResponse(await _run_unless_gone(request, collect()))
+        return JSONResponse(await _run_unless_disconnected(request, collect()))
     finally:
         ticket.cancel()
 
 
-async def _respond_streamed(
+async def _build_streamed_response(
     ticket: Ticket, events: _EventQueue, writer: CompletionWriter, request: Request, *, wants_usage: bool
 ) -> Response:
     # The status line is sent only after the first event, so that a rejection by the engine gets an error status.
     try:
-        first = await _run_unless_gone(request, events.get_next())
+        first = await _run_unless_disconnected(request, events.get_next_event())
     except BaseException:
         ticket.cancel()
         raise
-    return _TicketedStream(ticket, _iter_stream(first, events, writer, wants_usage=wants_usage))
+    return _TicketedStream(ticket, _iter_stream_events(first, events, writer, wants_usage=wants_usage))
 
 
-async def _iter_stream(
-    first: TextDelta | Finished, events: _EventQueue, writer: CompletionWriter, *, wants_usage: bool
+async def _iter_stream_events(
+    first_event: TextDelta | FinishedEvent, events: _EventQueue, writer: CompletionWriter, *, wants_usage: bool
 ) -> AsyncIterator[bytes]:
-    yield writer.build_delta("", first=True)
-    event = first
+    yield writer.build_delta_event("", is_first=True)
+    event = first_event
     try:
-        while not isinstance(event, Finished):
-            yield writer.build_delta(event.text, first=False)
-            event = await events.get_next()
+        while not isinstance(event, FinishedEvent):
+            yield writer.build_delta_event(event.text, is_first=False)
+            event = await events.get_next_event()
     except LanguageModelError as error:
         yield format_server_sent_event(build_error_response(error)[1])
         return
-    yield writer.build_end(event.reason)
+    yield writer.build_end_event(event.reason)
     if wants_usage:
-        yield writer.build_usage(event.usage)
+        yield writer.build_usage_event(event.usage)
     yield STREAM_END
 
 
@@ -155,27 +157,27 @@ class _TicketedStream(StreamingResponse):
             self._ticket.cancel()
 
 
-async def _run_unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """Return the result of `work`. Raises `_ClientGoneError` if the client disconnects first."""
-    working = asyncio.ensure_future(work)
-    hanging_up = asyncio.ensure_future(_wait_for_hang_up(request))
+async def _run_unless_disconnected(request: Request, coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of `coroutine`. Raises `_ClientGoneError` if the client disconnects first."""
+    working = asyncio.ensure_future(coroutine)
+    hanging_up = asyncio.ensure_future(_wait_for_disconnect(request))
     try:
         await asyncio.wait({working, hanging_up}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
-        raise _ClientGoneError
+        raise _ClientDisconnectedError
     finally:
         for task in (working, hanging_up):
             task.cancel()
         await asyncio.gather(working, hanging_up, return_exceptions=True)
 
 
-async def _wait_for_hang_up(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def _handle_client_gone(_request: Request, _error: Exception) -> Response:
+async def _handle_disconnect(_request: Request, _error: Exception) -> Response:
     return Response(status_code=_CLIENT_GONE)
 
 
@@ -195,7 +197,9 @@ def main(arguments: Sequence[str]) -> int:
     options = _build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if options.parent_pid is not None:
-        threading.Thread(target=_exit_with_parent, args=(options.parent_pid,), name="parent-watch", daemon=True).start()
+        threading.Thread(
+            target=_exit_when_parent_exits, args=(options.parent_pid,), name="parent-watch", daemon=True
+        ).start()
 
     try:
         server = _build_server(options)
@@ -204,7 +208,7 @@ def main(arguments: Sequence[str]) -> int:
         said = json.dumps({"reason": error.detail, "hint": error.hint})
         get_failure_path(options.uds).write_text(said, encoding="utf-8")
         return LOAD_FAILED
-    with _listen(options.uds) as listener:
+    with _open_listening_socket(options.uds) as listener:
         server.run(sockets=[listener])
     return 1
 
@@ -244,7 +248,7 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _listen(path: Path) -> socket.socket:
+def _open_listening_socket(path: Path) -> socket.socket:
     """Open a socket that only this user can access, regardless of its folder's permissions."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
@@ -256,7 +260,7 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
-def _exit_with_parent(parent_pid: int) -> None:
+def _exit_when_parent_exits(parent_pid: int) -> None:
     # PR_SET_PDEATHSIG is not used, because it is tied to the thread that started us and exists only on Linux.
     while os.getppid() == parent_pid:
         time.sleep(_PARENT_POLL_SECONDS)

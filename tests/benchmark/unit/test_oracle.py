@@ -13,7 +13,7 @@ from rlm.llm.profiles import ModelProfile
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.port import Sandbox, SandboxForm
+from rlm.sandbox.port import Sandbox, SandboxIsolation
 from tests.benchmark.tasks.generate import Spec, generate
 from tests.benchmark.tasks.scoring import score
 from tests.support.corpora import corpus_of
@@ -34,7 +34,7 @@ class OracleCalls:
         calls: Sequence[SubCall],
         *,
         cancelled: Callable[[], bool] = not_cancelled,
-        finished: Finished = ignore_result,
+        on_result: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         return [self._reply(call) for call in calls]
 
@@ -53,7 +53,7 @@ class OracleCalls:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    made = build_sandbox(SandboxForm.PLAIN)
+    made = build_sandbox(SandboxIsolation.PLAIN)
     yield made
     made.close()
 

@@ -107,7 +107,7 @@ def test_a_clean_audit_lists_the_pins_and_the_day_of_the_record(tree: Path) -> N
     ],
 )
 def test_a_release_is_compared_by_its_numbers(version: str, affected: bool) -> None:
-    assert RANGE.affects(version) is affected
+    assert RANGE.affects_version(version) is affected
 
 
 def test_an_advisory_without_a_fix_leaves_no_release_to_pin() -> None:

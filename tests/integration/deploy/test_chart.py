@@ -575,9 +575,9 @@ def test_the_autoscaler_asks_the_catalog_what_the_metric_says(postgres: Postgres
             connection.execute(text("UPDATE jobs SET updated_at = updated_at - 1000"))
         assert age(JobKind.INGEST) > 990
         assert same(JobKind.INGEST)
-        jobs.pause(JobKind.INGEST)
+        jobs.pause_kind(JobKind.INGEST)
         assert (age(JobKind.INGEST), same(JobKind.INGEST)) == (0.0, True)
-        jobs.resume(JobKind.INGEST)
+        jobs.resume_kind(JobKind.INGEST)
         for job in jobs.claim(JobKind.INGEST, limit=2):
             jobs.postpone(job, Failure("index_unavailable", "It is away."))
         assert (age(JobKind.INGEST), same(JobKind.INGEST)) == (0.0, True)

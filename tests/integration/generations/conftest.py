@@ -26,7 +26,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, double: VectorServer) 
     made = build.build_server_store(double.url, OURS)
     yield made
     for generation in range(1, 6):
-        made.remove(generation)
+        made.remove_index(generation)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ingest.storage.queue.records import JobKind
 from retrieval import build
 from retrieval.encoders.registry import Encoders
 from retrieval.errors import IndexMismatchError
-from retrieval.index.generations import require_fit
+from retrieval.index.generations import require_matching_encoders
 from retrieval.index.port import SearchScope
 from retrieval.search.search import Mode, SearchRequest
 from tests.support.books import book
@@ -31,7 +31,7 @@ from tests.support.worker_fixture import no
 @pytest.fixture(autouse=True)
 def disarmed() -> Iterator[None]:
     yield
-    faultpoints.set_point_hook(None)
+    faultpoints.set_fault_point_hook(None)
 
 
 def moved(at: GenerationsFixture, name: str = "hashing-32") -> None:
@@ -41,16 +41,16 @@ def moved(at: GenerationsFixture, name: str = "hashing-32") -> None:
 
 def test_searches_use_the_old_generation_until_the_switch_and_the_new_one_from_there(at: GenerationsFixture) -> None:
     whale, ships = at.ready(WHALE, "w.md"), at.ready(SHIPS, "s.md")
-    with at.open.use_active() as made:
+    with at.open.use_active_generation() as made:
         assert (made.id, made.encoder.dimension) == (1, 64)
     at.switcher.build_generation(at.choice("hashing-32"), at.sparse.fingerprint)
     assert at.verify(2).is_consistent
     assert at.found("white whale")[0] == whale.id
-    with at.open.use_active() as made:
+    with at.open.use_active_generation() as made:
         assert made.id == 1
     at.switcher.switch()
     assert at.found("three masts")[0] == ships.id
-    with at.open.use_active() as made:
+    with at.open.use_active_generation() as made:
         assert (made.id, made.encoder.dimension) == (2, 32)
     assert at.verify().is_consistent
 
@@ -58,14 +58,14 @@ def test_searches_use_the_old_generation_until_the_switch_and_the_new_one_from_t
 def test_a_search_that_began_before_the_switch_ends_on_the_generation_it_began_with(at: GenerationsFixture) -> None:
     at.ready(WHALE)
     at.switcher.build_generation(at.choice("hashing-32"), at.sparse.fingerprint)
-    with at.open.use_active() as made:
+    with at.open.use_active_generation() as made:
         query = made.encoder.embed_query("whale")
         at.switcher.switch()
         at.found("whale")  # this process has followed
         assert len(query) == 64
-        with at.open.use_active() as now:
+        with at.open.use_active_generation() as now:
             assert now.id == 2
-        _, by_dense = made.index.search(SearchScope("ann"), sparse=None, dense=query, limit=5)
+        _, by_dense = made.index.search(SearchScope("ann"), sparse_vector=None, dense_vector=query, limit=5)
         assert len(by_dense) == 1
 
 
@@ -74,7 +74,7 @@ def test_documents_that_come_change_and_go_meanwhile_are_right_after_the_switch_
 ) -> None:
     kept, changed, gone = (at.ready(book(n, chapters=1), f"{n}.md") for n in range(3))
     at.begin("hashing-32")
-    at.records.queue_missing()
+    at.records.queue_missing_versions()
     at.builder.run_once()
     during = at.upload(WHALE, "during.md")
     at.replace(changed, book(11, chapters=1), "1.md")
@@ -130,19 +130,19 @@ def test_any_order_of_changes_builds_and_switches_ends_in_agreement(  # noqa: C9
             at.embed.run(jobs, no)
 
     def begin() -> None:
-        if at.records.find_beside_active() is None:
-            at.begin("hashing-32" if at.records.load_active().dimension != 32 else "hashing-96")
+        if at.records.find_inactive_generation() is None:
+            at.begin("hashing-32" if at.records.load_active_generation().dimension != 32 else "hashing-96")
 
     def build_some() -> None:
         at.builder.run_once()
 
     def switch() -> None:
-        if (beside := at.records.find_beside_active()) is not None:
-            (at.switcher.switch if beside.id > at.records.load_active().id else at.switcher.roll_back)()
+        if (beside := at.records.find_inactive_generation()) is not None:
+            (at.switcher.switch if beside.id > at.records.load_active_generation().id else at.switcher.roll_back)()
 
     def discard() -> None:
-        at.records.discard(unfinished=True)
-        at.open.remove_discarded()
+        at.records.discard_inactive_generation(allow_unfinished=True)
+        at.open.remove_discarded_indexes()
 
     steps: list[Callable[[], None]] = [upload, upload, work_some, work_some, begin, build_some, switch, discard]
     upload()
@@ -153,17 +153,17 @@ def test_any_order_of_changes_builds_and_switches_ends_in_agreement(  # noqa: C9
             step()
         except GenerationStateError as error:
             refusals.add(error.detail.partition("%")[2])
-        assert at.records.load_active().state is GenerationState.ACTIVE
+        assert at.records.load_active_generation().state is GenerationState.ACTIVE
     assert all("The switch requires" in refusal for refusal in refusals)
     at.work_off()
     assert at.verify().is_consistent
-    if at.records.find_beside_active() is not None:
+    if at.records.find_inactive_generation() is not None:
         at.build()
-        assert at.verify(at.records.find_beside_active().id).is_consistent  # type: ignore[union-attr]
+        assert at.verify(at.records.find_inactive_generation().id).is_consistent  # type: ignore[union-attr]
         switch()
         assert at.verify().is_consistent
     with at.open.use_all_indexes() as indexes:
-        in_use = {version.id for version in at.records.list_wanted_versions()}
+        in_use = {version.id for version in at.records.list_indexable_versions()}
         for index in indexes.values():
             assert set(index.count_chunks_by_version()) <= in_use
 
@@ -180,11 +180,11 @@ def test_a_worker_that_wrote_to_the_generation_that_was_left_does_it_again_in_th
         if point == "ingest.indexed":
             at.switcher.switch()
 
-    faultpoints.set_point_hook(switch)
+    faultpoints.set_fault_point_hook(switch)
     with pytest.raises(GenerationChangedError):
         at.ingest.run(job, no)
-    faultpoints.set_point_hook(None)
-    at.jobs.hand_back(job)
+    faultpoints.set_fault_point_hook(None)
+    at.jobs.release_job(job)
     at.work_off()
     assert at.found("three masts")[0] == late.id
     assert at.verify().is_consistent
@@ -202,20 +202,20 @@ def test_a_builder_killed_anywhere_leaves_what_the_next_one_completes(at: Genera
 
         def die(reached: str, point: str = point) -> None:
             if reached == point:
-                faultpoints.set_point_hook(None)
+                faultpoints.set_fault_point_hook(None)
                 raise Killed
 
         at.begin("hashing-32")
-        at.records.queue_missing()
-        faultpoints.set_point_hook(die)
+        at.records.queue_missing_versions()
+        faultpoints.set_fault_point_hook(die)
         with pytest.raises(Killed):
             at.builder.run_once()
-        at.jobs.recover(all_running=True)
+        at.jobs.requeue_lost_jobs(include_all_running=True)
         at.build()
         assert at.records.load_progress().is_complete, point
-        assert at.verify(at.records.find_beside_active().id).is_consistent, point  # type: ignore[union-attr]
-        at.records.discard(unfinished=True)
-        at.open.remove_discarded()
+        assert at.verify(at.records.find_inactive_generation().id).is_consistent, point  # type: ignore[union-attr]
+        at.records.discard_inactive_generation(allow_unfinished=True)
+        at.open.remove_discarded_indexes()
 
 
 @pytest.mark.slow
@@ -229,11 +229,11 @@ def test_a_process_killed_in_the_switch_has_not_switched(at: GenerationsFixture)
 
     at.ready(WHALE)
     at.switcher.build_generation(at.choice("hashing-32"), at.sparse.fingerprint)
-    faultpoints.set_point_hook(die)
+    faultpoints.set_fault_point_hook(die)
     with pytest.raises(Killed):
         at.switcher.switch()
-    faultpoints.set_point_hook(None)
-    assert at.records.load_active().id == 1
+    faultpoints.set_fault_point_hook(None)
+    assert at.records.load_active_generation().id == 1
     assert at.switcher.switch().id == 2
     assert at.verify().is_consistent
 
@@ -244,22 +244,22 @@ def test_a_document_deleted_while_it_is_put_into_a_generation_is_in_none_when_it
     document = at.ready(book(1, chapters=2))
     for point in ("reembed.writing", "reembed.half_indexed", "reembed.encoded", "reembed.written"):
         at.begin("hashing-32")
-        at.records.queue_missing()
+        at.records.queue_missing_versions()
         claimed = at.jobs.claim(JobKind.REEMBED)
 
         def delete(reached: str, point: str = point, document: Document = document) -> None:
             if reached == point:
-                faultpoints.set_point_hook(None)
+                faultpoints.set_fault_point_hook(None)
                 at.deleter.delete_document("ann", document.id)
 
-        faultpoints.set_point_hook(delete)
+        faultpoints.set_fault_point_hook(delete)
         with pytest.raises(Exception):  # noqa: B017 - whichever it is that finds it gone
             at.task.run(claimed, no)
         at.work_off()
         assert at.catalog.load_deletion("ann", document.id).collected
         assert set(at.points_of(document.id).values()) == {0}, point
-        at.records.discard(unfinished=True)
-        at.open.remove_discarded()
+        at.records.discard_inactive_generation(allow_unfinished=True)
+        at.open.remove_discarded_indexes()
         document = at.ready(book(1, chapters=2) + point)
 
 
@@ -279,11 +279,11 @@ def test_a_process_follows_a_switch_that_another_one_made(tmp_path: Path, double
     whale = mine.ready(WHALE)
     assert theirs.found("white whale") == [whale.id]
     moved(mine)
-    mine.records.discard(unfinished=False)
-    mine.open.remove_discarded()
+    mine.records.discard_inactive_generation(allow_unfinished=False)
+    mine.open.remove_discarded_indexes()
     # Within the second in which it does not look, it meets a generation that is gone.
     assert theirs.searcher.search(SearchRequest("ann", "white whale")).hits[0].passage.document_id == whale.id
-    with theirs.open.use_active() as made:
+    with theirs.open.use_active_generation() as made:
         assert made.id == 2
     with pytest.raises(GenerationChangedError, match="discarded"), theirs.open.use_generation(1):
         pass
@@ -292,7 +292,7 @@ def test_a_process_follows_a_switch_that_another_one_made(tmp_path: Path, double
     assert mine.found("three masts")[0] == late.id
     for at in (mine, theirs):
         at.close()
-    store.remove(2)
+    store.remove_index(2)
 
 
 def test_a_process_without_the_new_encoder_goes_on_with_the_old_generation_and_is_not_ready(
@@ -314,7 +314,7 @@ def test_a_process_without_the_new_encoder_goes_on_with_the_old_generation_and_i
     for at in (mine, poor):
         at.close()
     for generation in (1, 2):
-        store.remove(generation)
+        store.remove_index(generation)
 
 
 def test_refusals_name_the_next_step(at: GenerationsFixture) -> None:
@@ -341,12 +341,12 @@ def test_refusals_name_the_next_step(at: GenerationsFixture) -> None:
 
 
 def test_a_start_with_another_encoder_is_refused_with_the_commands_that_move(at: GenerationsFixture) -> None:
-    active = at.records.load_active()
-    require_fit(active, at.encoders, at.sparse, chosen=None)
-    require_fit(active, at.encoders, at.sparse, chosen="hashing")
+    active = at.records.load_active_generation()
+    require_matching_encoders(active, at.encoders, at.sparse, encoder_name=None)
+    require_matching_encoders(active, at.encoders, at.sparse, encoder_name="hashing")
     with pytest.raises(IndexMismatchError, match=r"reembed --encoder hashing-32.*index switch"):
-        require_fit(active, at.encoders, at.sparse, chosen="hashing-32")
+        require_matching_encoders(active, at.encoders, at.sparse, encoder_name="hashing-32")
     with pytest.raises(IndexMismatchError, match=r"does not have.*reembed --encoder"):
-        require_fit(replace(active, encoder="other/8"), at.encoders, at.sparse, chosen=None)
+        require_matching_encoders(replace(active, encoder="other/8"), at.encoders, at.sparse, encoder_name=None)
     with pytest.raises(IndexMismatchError, match="index rebuild"):
-        require_fit(replace(active, sparse="other"), at.encoders, at.sparse, chosen=None)
+        require_matching_encoders(replace(active, sparse="other"), at.encoders, at.sparse, encoder_name=None)

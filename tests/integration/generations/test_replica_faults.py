@@ -50,7 +50,7 @@ def test_a_document_waits_without_an_attempt_and_becomes_ready_by_itself(
     patience = QdrantServerSettings(search_retries=SOON, work_retries=SOON)
     store = build.build_server_store(proxy.url, OURS, settings=patience)
     at = GenerationsFixture(tmp_path, store)
-    runner = JobRunner(at.jobs, at.ingest, at.embed, stopping=no)
+    runner = JobRunner(at.jobs, at.ingest, at.embed, should_stop=no)
     document = at.upload(WHALE)
     fault = Fault(status=status, body=json.dumps({"status": {"error": answer}, "time": 0.0}).encode())
     # More often than one job asks, and than a job may be attempted.
@@ -69,4 +69,4 @@ def test_a_document_waits_without_an_attempt_and_becomes_ready_by_itself(
     assert not proxy.faults[request_]
     assert at.verify().is_consistent
     at.close()
-    store.remove(1)
+    store.remove_index(1)

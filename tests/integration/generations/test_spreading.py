@@ -36,7 +36,7 @@ class _Counting(HashingEmbedder):
 
     encoded: ClassVar[Counter[str]] = Counter()
 
-    def embed_documents(self, texts: Sequence[str], *, in_background: bool = False) -> EmbeddedTexts:
+    def embed_documents(self, texts: Sequence[str], *, is_background: bool = False) -> EmbeddedTexts:
         self.encoded.update(texts)
         return super().embed_documents(texts)
 
@@ -94,7 +94,7 @@ def test_an_index_is_spread_while_it_is_used_without_a_failed_search_or_a_vector
         pending = at.upload(SHIPS, "s.md")
         (job,) = at.jobs.claim(JobKind.INGEST)
         at.ingest.run(job, no)
-        mover = threading.Thread(target=lambda: at.switcher.spread(store.list_differences))
+        mover = threading.Thread(target=lambda: at.switcher.copy_to_new_layout(store.list_differences))
         mover.start()
         late = [at.ready(book(10 + n, chapters=1), f"late-{n}.md") for n in range(3)]
         while mover.is_alive():
@@ -130,8 +130,8 @@ def test_vectors_that_are_still_being_made_are_waited_for_and_copied(tmp_path: P
     at = restarted(tmp_path, build.build_server_store(server.url, OURS, settings=SPREAD))
     at.upload(SHIPS, "s.md")
     at.ingest.run(at.jobs.claim(JobKind.INGEST)[0], no)
-    active = at.records.load_active()
-    at.records.start(active.encoder, active.sparse, active.dimension, copies=active.id)
+    active = at.records.load_active_generation()
+    at.records.start_generation(active.encoder, active.sparse, active.dimension, source_id=active.id)
     while at.builder.run_once():
         pass
     assert (at.records.load_progress().versions_done, _Counting.encoded.total()) == (1, 0)
@@ -147,7 +147,7 @@ def test_an_index_made_again_takes_no_vector_of_the_one_before(tmp_path: Path, s
     before.ready(WHALE)
     before.close()
     at = restarted(tmp_path, build.build_server_store(server.url, OURS, settings=SPREAD))
-    at.switcher.rebuild(at.choice("hashing"), at.sparse.fingerprint)
+    at.switcher.rebuild_index(at.choice("hashing"), at.sparse.fingerprint)
     assert _Counting.encoded.total() == 1
     at.close()
 
@@ -162,11 +162,11 @@ def test_spreading_is_refused_where_there_is_no_need_or_processes_have_other_set
     old, new = GenerationsFixture(tmp_path, plain), GenerationsFixture(tmp_path, spread)
     old.ready(WHALE)
     with pytest.raises(GenerationStateError, match=r"already matches the storage settings.*LEADLINE_QDRANT_"):
-        old.switcher.spread(plain.list_differences)
-    assert new.records.find_beside_active() is None
-    plain.open(2, 64).close()  # an old process was the first to open it
+        old.switcher.copy_to_new_layout(plain.list_differences)
+    assert new.records.find_inactive_generation() is None
+    plain.open_index(2, 64).close()  # an old process was the first to open it
     with pytest.raises(GenerationStateError, match=r"different settings: LEADLINE_QDRANT_SHARDS.*discard --unfinished"):
-        new.switcher.spread(spread.list_differences)
+        new.switcher.copy_to_new_layout(spread.list_differences)
     old.close()
     new.close()
 
@@ -174,5 +174,5 @@ def test_spreading_is_refused_where_there_is_no_need_or_processes_have_other_set
 def test_an_index_in_a_folder_is_not_spread(tmp_path: Path) -> None:
     at = GenerationsFixture(tmp_path, build.build_embedded_store(tmp_path, OURS))
     with pytest.raises(GenerationStateError, match="An index in a folder cannot be moved to other nodes"):
-        at.switcher.spread(at.store.list_differences)
+        at.switcher.copy_to_new_layout(at.store.list_differences)
     at.close()

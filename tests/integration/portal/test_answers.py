@@ -76,7 +76,7 @@ def test_a_conversation_is_read_by_its_link_until_that_is_ended(
     assert address is not None
     assert serious(page) == []
     services.accounts.users.create(DEFAULT_TENANT, "eve")
-    key, _ = services.keys.issue(DEFAULT_TENANT, "eve", scopes=(Scope.READ,), user="eve")
+    key, _ = services.keys.issue_key(DEFAULT_TENANT, "eve", scopes=(Scope.READ,), user="eve")
     ticket = services.accounts.sessions.issue_ticket(DEFAULT_TENANT, key.id)
     with opened.somebody_else(f"/sign-in#{ticket}") as other:
         other.wait_for_selector("#account")

@@ -33,7 +33,7 @@ def test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_
     service: tuple[Services, Client], opened: Portal
 ) -> None:
     ready_document(service[1])
-    _, key = opened.services.keys.issue(DEFAULT_TENANT, "hers")
+    _, key = opened.services.keys.issue_key(DEFAULT_TENANT, "hers")
     page = opened.page()
     page.goto(f"{opened.url}/library?of=here")
     page.get_by_label("API key").fill("ll_wrong")
@@ -139,7 +139,7 @@ def test_a_document_is_read_by_its_outline_replaced_and_deleted_with_a_receipt(o
 
 
 def test_somebody_who_may_only_read_is_offered_nothing_else(opened: Portal) -> None:
-    _, key = opened.services.keys.issue(DEFAULT_TENANT, "reader", scopes=["read"])  # type: ignore[list-item]
+    _, key = opened.services.keys.issue_key(DEFAULT_TENANT, "reader", scopes=["read"])  # type: ignore[list-item]
     page = opened.page()
     page.goto(f"{opened.url}/sign-in")
     page.get_by_label("API key").fill(key)

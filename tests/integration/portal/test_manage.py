@@ -38,7 +38,7 @@ def test_usage_shows_what_was_used_by_day_and_key_and_what_is_left(
     service: tuple[Services, Client], opened: Portal
 ) -> None:
     services, client = service
-    key, _ = services.keys.issue(DEFAULT_TENANT, "nightly upload")
+    key, _ = services.keys.issue_key(DEFAULT_TENANT, "nightly upload")
     spent(services, key.id, answers=3, runs=1, prompt_tokens=4000, completion_tokens=500, nanodollars=2_500_000_000)
     spent(services, "", answers=1, prompt_tokens=100)
     services.admission.meter.quotas.set_limits(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 10_000})
@@ -78,7 +78,7 @@ def test_a_key_is_made_shown_once_changed_rotated_and_revoked(opened: Portal) ->
     page.get_by_label("Ends", exact=True).select_option("30")
     dialog_of(page, "Make")
     secret = page.locator(".secret").input_value()
-    made = services.keys.check(secret)
+    made = services.keys.authenticate(secret)
     assert made is not None
     assert made.scopes == {Scope.READ, Scope.ASK}
     assert made.expires_at is not None
@@ -97,14 +97,14 @@ def test_a_key_is_made_shown_once_changed_rotated_and_revoked(opened: Portal) ->
     dialog_of(page, "Rotate")
     rotated = page.locator(".secret").input_value()
     dialog_of(page, "I have kept it")
-    assert services.keys.check(secret) is None
-    successor = services.keys.check(rotated)
+    assert services.keys.authenticate(secret) is None
+    successor = services.keys.authenticate(rotated)
     assert successor is not None
     expect(row).to_contain_text(str(successor.key_id))  # until then it is the row of the old one
     row.get_by_role("button", name="Revoke").click()
     dialog_of(page, "Revoke")
     expect(row).to_have_count(0)
-    assert services.keys.check(rotated) is None
+    assert services.keys.authenticate(rotated) is None
     page.get_by_label("show revoked and expired ones").check()
     expect(row).to_have_count(2)
     assert serious(page) == []
@@ -200,7 +200,7 @@ def test_the_log_is_filtered_turned_verified_and_exported(service: tuple[Service
 
 
 def test_who_administers_nothing_is_offered_nothing_of_it(opened: Portal) -> None:
-    _, key = opened.services.keys.issue(DEFAULT_TENANT, "reader", scopes=[Scope.READ])
+    _, key = opened.services.keys.issue_key(DEFAULT_TENANT, "reader", scopes=[Scope.READ])
     page = opened.page()
     page.goto(f"{opened.url}/sign-in")
     page.get_by_label("API key").fill(key)
@@ -220,7 +220,7 @@ def test_hostile_names_run_nothing_and_break_no_layout_from_a_phone_to_a_wall(
 ) -> None:
     services, client = service
     user = services.accounts.users.create(DEFAULT_TENANT, HOSTILE, [HOSTILE, "g" * 200])
-    key, _ = services.keys.issue(DEFAULT_TENANT, HOSTILE, user=user.name)
+    key, _ = services.keys.issue_key(DEFAULT_TENANT, HOSTILE, user=user.name)
     spent(services, key.id, answers=1, prompt_tokens=1)
     services.admission.meter.quotas.set_limits(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 10_000})
     collection = "c" * 128

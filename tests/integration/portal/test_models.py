@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from api.admission.services import Services
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.cli.private_service import open_services_client
 from api.client import Client
 from api.settings.settings import Settings
@@ -42,7 +42,7 @@ def service(
 ) -> Iterator[tuple[Services, Client]]:
     settings = Settings(home=tmp_path_factory.mktemp("home"), models=encoder_files, min_free_bytes=0, ballast_bytes=0)
     with (
-        open_embedded(settings, language_model=Shared(local_model)) as services,
+        open_embedded_services(settings, language_model=Shared(local_model)) as services,
         open_services_client(services) as client,
     ):
         yield services, client

@@ -41,7 +41,7 @@ def line(opened: Portal) -> Iterator[Relay]:
 
 
 def end_sessions(services: Services) -> None:
-    services.accounts.sessions.end_all_for_owner(
+    services.accounts.sessions.end_sessions_of_owner(
         DEFAULT_TENANT, f"key:{ensure_portal_key(services.keys, DEFAULT_TENANT).id}"
     )
 
@@ -64,13 +64,13 @@ def test_an_upload_is_cancelled_and_tried_again(
 ) -> None:
     services, client = service
     page = opened.signed_in("/library")
-    services.jobs.pause(JobKind.INGEST)
+    services.jobs.pause_kind(JobKind.INGEST)
     choose(page, *files(tmp_path, ("whale.md", WHALE)))
     item = page.locator("#upload-list li", has_text="whale.md")
     expect(item.get_by_role("link", name="whale.md")).to_be_visible()  # it has arrived, and waits to be read
     item.get_by_role("button", name="Cancel").click()
     expect(item).to_contain_text("Cancelled")
-    services.jobs.resume(JobKind.INGEST)
+    services.jobs.resume_kind(JobKind.INGEST)
     item.get_by_role("button", name="Retry").click()
     expect(item).to_contain_text("Ready")
     assert [each["state"] for each in client.get("/v1/documents")["documents"]] == ["ready"]
@@ -81,7 +81,7 @@ def test_a_button_that_is_held_while_its_list_is_loaded_again_is_pressed(
     service: tuple[Services, Client], opened: Portal, tmp_path: Path, place: str
 ) -> None:
     page = opened.signed_in("/library")
-    service[0].jobs.pause(JobKind.INGEST)
+    service[0].jobs.pause_kind(JobKind.INGEST)
     choose(page, *files(tmp_path, ("whale.md", WHALE)))
     item = page.locator(place, has_text="whale.md")
     expect(item.get_by_role("link", name="whale.md")).to_be_visible()
@@ -114,7 +114,7 @@ def test_progress_goes_on_after_its_stream_was_cut_and_after_the_service_was_awa
 ) -> None:
     services = service[0]
     page = opened.signed_in("/library")
-    services.jobs.pause(JobKind.INGEST)
+    services.jobs.pause_kind(JobKind.INGEST)
     with page.expect_response("**/events"):  # a request alone may not have come to the line yet
         choose(page, *files(tmp_path, ("whale.md", WHALE)))
     expect(page.locator("#upload-list")).to_contain_text("Waiting")
@@ -123,7 +123,7 @@ def test_progress_goes_on_after_its_stream_was_cut_and_after_the_service_was_awa
         line.cut()
         line.mend()
     opened.context.unroute("**/events")
-    services.jobs.resume(JobKind.INGEST)
+    services.jobs.resume_kind(JobKind.INGEST)
     expect(page.locator("#upload-list")).to_contain_text("Ready")
 
 
@@ -135,7 +135,7 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
     services.asking = replace(services.asking, answering=said)
     document = ready_document(client)
     said.events = [Completed(written(document, TEXT))]
-    key, secret = services.keys.issue(DEFAULT_TENANT, "hers")
+    key, secret = services.keys.issue_key(DEFAULT_TENANT, "hers")
     page = opened.page()
     page.goto(f"{opened.url}/sign-in")
     page.get_by_label("API key").fill(secret)
@@ -144,7 +144,7 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
     page.goto(f"{opened.url}/ask")
     page.wait_for_load_state("networkidle")  # else what the page asks for at first is refused, and asks to sign in
     page.get_by_label("Your question").fill("A long question that nobody wants to type twice?")
-    services.accounts.sessions.end_all_for_owner(DEFAULT_TENANT, f"key:{key.id}")
+    services.accounts.sessions.end_sessions_of_owner(DEFAULT_TENANT, f"key:{key.id}")
     page.get_by_label("Your question").press("Enter")
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Your session has ended")
@@ -155,7 +155,7 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
     page.keyboard.press("Enter")
     wait_for_answer(page)
     assert [each.question for each in said.requests] == ["A long question that nobody wants to type twice?"]
-    services.accounts.sessions.end_all_for_owner(DEFAULT_TENANT, f"key:{key.id}")
+    services.accounts.sessions.end_sessions_of_owner(DEFAULT_TENANT, f"key:{key.id}")
     page.get_by_label("Your question").fill("And another?")
     page.get_by_label("Your question").press("Enter")
     dialog.get_by_role("button", name="Not now").click()
@@ -164,7 +164,7 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
     page.locator(".turn").last.get_by_role("button", name="Edit and ask again").click()
     assert page.get_by_label("Your question").input_value() == "And another?"
     page.get_by_role("button", name="Sign in again").click()
-    _, other = services.keys.issue(DEFAULT_TENANT, "somebody else’s")
+    _, other = services.keys.issue_key(DEFAULT_TENANT, "somebody else’s")
     dialog.get_by_label("API key").fill(other)
     page.keyboard.press("Enter")
     expect(dialog).to_contain_text("this page is somebody else’s")
@@ -214,7 +214,7 @@ def test_a_large_file_that_is_cancelled_before_its_first_part_is_not_sent(
     page, held = opened.signed_in("/library"), list[Route]()
     opened.context.route("**/v1/uploads", lambda route: held.append(route))
     services, client = service
-    services.jobs.pause(JobKind.INGEST)
+    services.jobs.pause_kind(JobKind.INGEST)
     choose(page, *files(tmp_path, ("large.txt", LARGE * 4), ("other.txt", b"Another.\n" + LARGE * 4)))
     wait_for_held(page, held, 2)
     page.get_by_role("button", name="Cancel large.txt").click()
@@ -247,7 +247,7 @@ def test_the_part_of_a_text_that_was_asked_for_last_is_shown_whichever_comes_fir
 
 def test_the_receipt_of_a_document_that_was_followed_stays(service: tuple[Services, Client], opened: Portal) -> None:
     services, client = service
-    services.jobs.pause(JobKind.INGEST)
+    services.jobs.pause_kind(JobKind.INGEST)
     document = client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE.encode()).json()["id"]
     page = opened.signed_in()
     with page.expect_request("**/events"):
@@ -290,7 +290,7 @@ def test_everything_is_done_by_keyboard_alone(service: tuple[Services, Client], 
     page.keyboard.press("Escape")
     expect(page.locator("#beside")).to_be_hidden()
     expect(page.locator(".cite").first).to_be_focused()
-    services.jobs.pause(JobKind.RUN)
+    services.jobs.pause_kind(JobKind.RUN)
     run = client.post("/v1/answers", {"question": "What colour was the whale?", "background": True})["id"]
     page.goto(f"{opened.url}/runs/{run}")
     expect(page.locator("#cancel")).to_be_visible()

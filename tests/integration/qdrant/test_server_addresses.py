@@ -46,7 +46,7 @@ def _searching(index: IndexReader) -> Iterator[Searches]:
     def search() -> None:
         while not done.is_set():
             try:
-                index.search(ANN, sparse=None, dense=np.ones(DIMENSION, np.float32), limit=5)
+                index.search(ANN, sparse_vector=None, dense_vector=np.ones(DIMENSION, np.float32), limit=5)
             except IndexUnavailableError as error:
                 searches.failed.append(error)
             searches.ended += 1

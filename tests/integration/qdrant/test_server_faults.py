@@ -89,7 +89,7 @@ def test_a_search_is_given_up_sooner_than_a_workers_read(proxy: FaultyProxy, nam
         f"POST /collections/{name}/points/count": [CUT],
     }
     with pytest.raises(IndexUnavailableError):
-        index.search(ANN, sparse=None, dense=np.ones(DIMENSION, np.float32), limit=5)
+        index.search(ANN, sparse_vector=None, dense_vector=np.ones(DIMENSION, np.float32), limit=5)
     with pytest.raises(IndexUnavailableError):
         index.load_chunks(ANN, [str(uuid.uuid4())])
     assert index.load_dense_vectors([str(uuid.uuid4())]) == {}
@@ -188,7 +188,7 @@ def test_a_refusal_is_told_in_the_servers_words_and_not_repeated(proxy: FaultyPr
     with pytest.raises(
         IndexUnavailableError, match='returned status 400: Bad request: Limit exceeded 20000 > 10000 for "li'
     ):
-        index.search(ANN, sparse=None, dense=np.ones(DIMENSION, np.float32), limit=20_000)
+        index.search(ANN, sparse_vector=None, dense_vector=np.ones(DIMENSION, np.float32), limit=20_000)
     assert proxy.seen == [f"POST /collections/{name}/points/query/batch"]
     index.close()
 

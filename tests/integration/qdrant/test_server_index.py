@@ -233,7 +233,7 @@ def test_writes_wait_until_they_are_applied_in_one_order(proxy: FaultyProxy, nam
 def test_quantized_candidates_are_rescored_with_the_originals(proxy: FaultyProxy, name: str) -> None:
     settings = QdrantServerSettings(collection=name, quantization="int8")
     index = QdrantServerIndex(proxy.url, dimension=DIMENSION, api_key=None, settings=settings)
-    index.search(ANN, sparse=SparseVector((1,), (1.0,)), dense=np.ones(DIMENSION, np.float32), limit=5)
+    index.search(ANN, sparse_vector=SparseVector((1,), (1.0,)), dense_vector=np.ones(DIMENSION, np.float32), limit=5)
     words, meaning = json.loads(proxy.last[f"POST /collections/{name}/points/query/batch"][1])["searches"]
     assert "params" not in words
     assert meaning["params"]["quantization"] == {"rescore": True, "oversampling": 2.0}
@@ -244,7 +244,9 @@ def test_words_are_counted_in_the_tenants_own_chunks_unless_all_are_its_own(prox
     index = opened(proxy.url, name)
 
     def sent() -> dict[str, object]:
-        index.search(ANN, sparse=SparseVector((1,), (1.0,)), dense=np.ones(DIMENSION, np.float32), limit=5)
+        index.search(
+            ANN, sparse_vector=SparseVector((1,), (1.0,)), dense_vector=np.ones(DIMENSION, np.float32), limit=5
+        )
         words, meaning = json.loads(proxy.last[f"POST /collections/{name}/points/query/batch"][1])["searches"]
         assert "params" not in meaning
         return dict(words)

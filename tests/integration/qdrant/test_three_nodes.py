@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from retrieval.index.copies import Copies, CopyRepair
+from retrieval.index.copies import ReplicaRepair, Replicas
 from retrieval.index.server.qdrant_server_index import QdrantServerIndex
 from retrieval.index.server.settings import QdrantServerSettings
 from retrieval.index.stores import ServerStore
@@ -59,7 +59,7 @@ def _busy(index: QdrantServerIndex) -> Iterator[tuple[list[str], list[Exception]
         written.append(chunk.id)
 
     def search(_: int) -> None:
-        index.search(ANN, sparse=None, dense=np.ones(DIMENSION, np.float32), limit=5)
+        index.search(ANN, sparse_vector=None, dense_vector=np.ones(DIMENSION, np.float32), limit=5)
 
     threads = [threading.Thread(target=repeat, args=[work]) for work in (write, search)]
     for thread in threads:
@@ -99,7 +99,7 @@ def test_a_node_that_is_lost_for_good_is_replaced_and_its_copies_are_made_again(
         collection=name, shard_number=6, replication_factor=2, search_retries=PATIENTLY, work_retries=PATIENTLY
     )
     store = ServerStore(cluster.urls, OURS, api_key=None, settings=settings)
-    index = store.open(1, DIMENSION)
+    index = store.open_index(1, DIMENSION)
     chunks = {indexed_chunk(str(number)): "whale" for number in range(200)}
     put_words(index, chunks)
     index.set_dense_vectors([chunk.id for chunk in chunks], np.ones((len(chunks), DIMENSION), np.float32))
@@ -111,22 +111,24 @@ def test_a_node_that_is_lost_for_good_is_replaced_and_its_copies_are_made_again(
         lambda: [node.id for node in _copies(store).unreachable_nodes] == [identifier],
         what="the node is said to be away",
     )
-    assert _copies(store).list_missing() == []
+    assert _copies(store).list_missing_replicas() == []
 
     cluster.replace(3)
-    wait_until(lambda: len(_copies(store).list_missing()) == 4, what="the new node has joined, and has no copies")
-    CopyRepair(store).run(1, lambda _done, _all: None)
+    wait_until(
+        lambda: len(_copies(store).list_missing_replicas()) == 4, what="the new node has joined, and has no copies"
+    )
+    ReplicaRepair(store).create_missing_replicas(1, lambda _done, _all: None)
     assert _copies(store).describe() == "All 6 shards have 2 active replicas."
     index.close()
 
     cluster.take_away(2)  # the next node that goes away is no outage
-    again = store.open(1, DIMENSION)
+    again = store.open_index(1, DIMENSION)
     assert again.count_chunks("ann", "v1", embedded_only=True) == len(chunks)
     again.close()
     cluster.bring_back(2)
 
 
-def _copies(store: ServerStore) -> Copies:
-    copies = store.find_copies(1)
+def _copies(store: ServerStore) -> Replicas:
+    copies = store.find_replicas(1)
     assert copies is not None
     return copies

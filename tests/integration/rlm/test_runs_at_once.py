@@ -18,7 +18,7 @@ from retrieval.encoders.port import HashingEmbedder
 from retrieval.search.search import Searcher
 from rlm.answering import AnswerPipeline
 from rlm.answers import Answer, AnswerStatus
-from rlm.build import PipelineParts
+from rlm.build import PipelineComponents
 from rlm.checking.checker import CheckMode
 from rlm.events import Completed
 from rlm.llm.budgets import Limits
@@ -27,7 +27,7 @@ from rlm.llm.scheduler import SubCallScheduler
 from rlm.requests import AnswerOptions, AnswerRequest, AnswerScope, StrategyName
 from rlm.runs.port import Durability
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.port import SandboxForm
+from rlm.sandbox.port import SandboxIsolation
 from rlm.tables.sql import SqlEngine
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel
@@ -75,14 +75,14 @@ class Tenants:
         size = len(text_of(tenant_id))
         return [] if after else [ActiveDocument(1, "d", f"v-{tenant_id}", "c", "t.txt", tenant_id, size, None, {})]
 
-    def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_hidden_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         return set()
 
     def has_access_lists(self, tenant_id: str) -> bool:
         return False
 
-    def list_matching(
-        self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
+    def list_matching_documents(
+        self, tenant_id: str, conditions: Conditions, *, document_ids: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         return []
 
@@ -92,7 +92,7 @@ class Tenants:
     def list_hidden_versions(self, tenant_id: str) -> list[str]:
         return []
 
-    def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
+    def find_visible_versions(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
         return {}
 
 
@@ -142,12 +142,12 @@ def answering() -> Iterator[AnswerPipeline]:
     texts = Texts(MemoryBlobs())
     for number in range(TENANTS):
         texts.save(f"v-{tenant(number)}", text_of(tenant(number)), title=tenant(number), chunks=())
-    catalog, encoder, sandbox = Tenants(), HashingEmbedder(), build_sandbox(SandboxForm.PLAIN)
+    catalog, encoder, sandbox = Tenants(), HashingEmbedder(), build_sandbox(SandboxIsolation.PLAIN)
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), catalog, texts)
     scheduler = SubCallScheduler(MemoryReplyCache())
     model = LoadedModel(CallableChat(answer=answer), PROFILE)
-    parts = PipelineParts(catalog, texts, RecordTables(MemoryBlobs()), SqlEngine(), scheduler, encoder, sandbox)
-    yield AnswerPipeline(searcher, model, parts, check=CheckMode.QUOTES)
+    parts = PipelineComponents(catalog, texts, RecordTables(MemoryBlobs()), SqlEngine(), scheduler, encoder, sandbox)
+    yield AnswerPipeline(searcher, model, parts, check_mode=CheckMode.QUOTES)
     scheduler.close()
     sandbox.close()
 

@@ -139,7 +139,9 @@ def main() -> None:
             wait_until(lambda: services.slack.store.find_workspace(TEAM) is not None, what="Slack is connected")
             workspace = services.slack.store.find_workspace(TEAM)
             assert workspace is not None
-            services.slack.store.set_settings(workspace, CHANNEL, ChannelSettings(strategy="recursive"), "U0ANN")
+            services.slack.store.set_channel_settings(
+                workspace, CHANNEL, ChannelSettings(strategy="recursive"), "U0ANN"
+            )
             _watched(services, slack, Sender(url))
 
 

@@ -91,7 +91,7 @@ def test_a_question_is_stopped_by_slacks_own_button_once(workspace: Workspace) -
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     store = workspace.harbour.services.slack.store
     wait_until(
-        lambda: any(each.run_id for each in store.list_unended("T0HARBOUR", workspace.channel, thread)),
+        lambda: any(each.run_id for each in store.list_unfinished_questions("T0HARBOUR", workspace.channel, thread)),
         what="the run has begun",
     )
     for _ in range(2):  # pressed twice

@@ -59,7 +59,7 @@ def link(workspace: Workspace, **settings: Any) -> None:  # noqa: ANN401 - the c
     store = workspace.harbour.services.slack.store
     team = store.find_workspace(TEAM)
     assert team is not None
-    store.set_settings(team, workspace.channel, ChannelSettings(**settings), "U0ANN")
+    store.set_channel_settings(team, workspace.channel, ChannelSettings(**settings), "U0ANN")
 
 
 def told(workspace: Workspace, channel: str | None = None) -> str:
@@ -224,7 +224,7 @@ def test_files_are_for_those_who_may_ask_and_only_where_files_are_taken(
 
 def test_a_collection_that_not_everybody_may_read_takes_no_file(workspace: Workspace, lamps: bytes) -> None:
     grants = workspace.harbour.services.accounts.grants
-    grants.grant("default", "closed", "user:cat@harbour.example", Role.WRITER)
+    grants.grant_role("default", "closed", "user:cat@harbour.example", Role.WRITER)
     link(workspace, files_to="closed")
     workspace.slack.channels[workspace.channel]["members"].append("U0CAT")
     workspace.shares("U0CAT", workspace.slack.uploads("U0CAT", "lamps.md", lamps))

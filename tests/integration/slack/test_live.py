@@ -11,13 +11,13 @@ import pytest
 
 from api.slack.errors import SlackError
 from api.slack.replies.live import STREAM_SECONDS, LiveProgress
-from api.slack.replies.messages import SlackMessage, build_section
+from api.slack.replies.messages import SlackMessage, build_section_block
 from api.slack.replies.reply import Reply
 from api.slack.replies.steps import DETAILS_CHARS, MAX_STEPS, TITLE_CHARS, RunSteps
 from api.slack.replies.waiting import ask_for_decision
 from api.slack.web import SlackWeb
 from ingest.storage.accounts.tenants import Tenants
-from ingest.storage.answers.run_records import Run, RunEvent, Spent
+from ingest.storage.answers.run_records import Run, RunEvent, RunSpending
 from ingest.storage.db.database import open_database
 from ingest.storage.slack.records import IncomingQuestion, Surface, Workspace
 from ingest.storage.slack.store import SlackStore
@@ -27,7 +27,7 @@ from tests.support.slack_posts import BOT
 from tests.support.slack_sender import TEAM
 
 CHANNEL = "C0LONG"
-ANSWER = [SlackMessage([build_section("Ada Brandt kept it.")], "Ada Brandt kept it.")]
+ANSWER = [SlackMessage([build_section_block("Ada Brandt kept it.")], "Ada Brandt kept it.")]
 
 
 class Clock:
@@ -64,7 +64,7 @@ class Thread:
 
         web = SlackWeb(BOT_TOKEN, self.slack.url)
         self.reply = Reply(web, self.store, self.workspace, question, run, CHANNEL)
-        await self.reply.recover()
+        await self.reply.recover_message()
         self.live = LiveProgress(self.reply, clock=self.clock)
         await self.live.start()
 
@@ -73,11 +73,11 @@ class Thread:
         if kind == "budget":
             await self.goes_on()
         self.logged.append(RunEvent(len(self.logged) + 1, kind, body, self.clock()))
-        self.live.show(self.logged[-1])
+        self.live.show_event(self.logged[-1])
         if kind == "paused":
             await self.waits(body)
         elif not self.is_paused:
-            await self.live.refresh()
+            await self.live.refresh_message()
 
     async def passes(self, seconds: float) -> None:
         """Let time pass, in which the process looks every five seconds."""
@@ -85,12 +85,17 @@ class Thread:
         while self.clock.now < until:
             self.clock.now = min(until, self.clock.now + 5)
             if not self.is_paused:
-                await self.live.refresh()
+                await self.live.refresh_message()
 
     async def waits(self, met: dict[str, Any]) -> None:
         """Ask what becomes of a run that has `met` its limits, as `_Delivery` does, and hold the question no more."""
         nothing: dict[str, Any] = dict.fromkeys(field.name for field in fields(Run) if field.default is MISSING)
-        about = {"limits": met["limits"], "seconds": met["seconds"], "spent": Spent(met["calls"]), "progress": met}
+        about = {
+            "limits": met["limits"],
+            "seconds": met["seconds"],
+            "spent": RunSpending(met["calls"]),
+            "progress": met,
+        }
         self.worked, self.is_paused = met["seconds"], True
         await ask_for_decision(self.live, self.reply, Run(**{**nothing, **about}), wait_days=7.0)
         self.store.pause(self.reply.question)
@@ -99,13 +104,13 @@ class Thread:
         """Take the question again, as any process does once somebody has let its run go on."""
         self.is_paused = False
         await self.take()
-        self.live.count_from(self.worked)
+        self.live.set_elapsed_seconds(self.worked)
         for event in self.logged:
-            self.live.show(event)
+            self.live.show_event(event)
 
     async def finish(self, messages: Sequence[SlackMessage] = ANSWER, *, anew: bool = False) -> None:
         await self.live.end_stream()
-        await self.reply.finish(messages, anew=anew)
+        await self.reply.finish_reply(messages, at_end=anew)
         await self.live.end_session()
 
     @property
@@ -258,7 +263,7 @@ def test_a_run_that_nobody_works_on_says_that_it_waits(thread: Thread) -> None:
         await thread.happens("retrieved", passages=3)
         await thread.passes(70)
         thread.clock.now += 10
-        await thread.live.refresh(waits=True)
+        await thread.live.refresh_message(is_queued=True)
         assert "Waiting to go on, 1 minute so far" in thread.shown
         await thread.passes(10)
         assert "Looking for the answer, 1 minute so far" in thread.shown
@@ -287,9 +292,9 @@ def test_an_answer_that_comes_late_is_a_new_message_of_which_people_are_told(thr
         await thread.take()
         await thread.happens("retrieved", passages=3)
         await thread.passes(STREAM_SECONDS)
-        assert not thread.live.was_shown_for_long(thread.clock())
+        assert not thread.live.exceeded_stream_duration(thread.clock())
         await thread.passes(60)
-        assert thread.live.was_shown_for_long(thread.clock())
+        assert thread.live.exceeded_stream_duration(thread.clock())
         (shown,) = thread.slack.replies(CHANNEL)
         await thread.finish(anew=True)
         (reply,) = thread.slack.replies(CHANNEL)
@@ -342,7 +347,7 @@ def test_a_message_that_may_not_be_changed_is_posted_anew(thread: Thread, error:
 
 @pytest.mark.parametrize("gone", [0, 1])
 def test_what_was_deleted_in_slack_is_posted_again_in_order_and_once(thread: Thread, gone: int) -> None:
-    parts = [SlackMessage([build_section(f"Part {number}.")], f"Part {number}.") for number in range(3)]
+    parts = [SlackMessage([build_section_block(f"Part {number}.")], f"Part {number}.") for number in range(3)]
 
     async def go() -> None:
         await thread.take()
@@ -428,7 +433,7 @@ def test_a_run_of_twenty_minutes_minute_by_minute(thread: Thread, golden: Callab
         for at, kind, body in logged:
             await thread.passes(begun + at - thread.clock())
             await thread.happens(kind, **body)
-        assert thread.live.was_shown_for_long(thread.clock())
+        assert thread.live.exceeded_stream_duration(thread.clock())
         await thread.finish(anew=True)
         written.append(f"Then\n{thread.shown}")
 

@@ -173,7 +173,7 @@ def test_who_may_not_ask_in_a_channel_may_not_decide_there(workspace: Workspace)
     store = workspace.harbour.services.slack.store
     known = store.find_workspace(TEAM)
     assert known is not None
-    store.set_settings(known, workspace.channel, ChannelSettings(askers=("U0ANN",)), "U0ANN")
+    store.set_channel_settings(known, workspace.channel, ChannelSettings(askers=("U0ANN",)), "U0ANN")
     thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
     message = waiting(workspace)
     for action in (GO_ON, FINISH, STOP):
@@ -209,7 +209,7 @@ def test_a_run_on_which_nobody_decides_answers_with_what_it_has_in_the_end(works
     until = time.time() + services.settings.retention.paused_days * 24 * 3600
     assert any(abs(int(at) - until) < 120 for at in re.findall(r"<!date\^(\d+)\^", str(message.blocks)))
     engine = open_database(build_sqlite_url(services.settings.home / "catalog.sqlite"))
-    assert Expiry(engine).delete_expired(kept)["paused runs"] == 1
+    assert Expiry(engine).delete_expired_records(kept)["paused runs"] == 1
     engine.dispose()
     (reply,) = workspace.answered(thread)
     assert reply.text.startswith("There is no answer: Its limits were met")

@@ -9,7 +9,7 @@ import pytest
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
 from api.main import create_app
-from api.slack.installing import Seal, build_install_link
+from api.slack.installing import TokenCipher, build_install_link
 from ingest.storage.blobs.keyring import generate_key
 from tests.integration.slack.conftest import PUBLIC_URL, Workspace
 from tests.support.cluster import wait_until
@@ -59,7 +59,7 @@ def test_a_workspace_is_connected_with_the_tenant_of_a_link(tmp_path: Path, slac
         "public_url": PUBLIC_URL,
     }
     with harbour(tmp_path / "home", Model(), **settings) as made:
-        seal = Seal(made.services.settings.slack_token_keys.get_secret_value())  # type: ignore[union-attr]
+        seal = TokenCipher(made.services.settings.slack_token_keys.get_secret_value())  # type: ignore[union-attr]
         path = build_install_link(made.services.settings, seal, "default").removeprefix(PUBLIC_URL)
         with httpx.Client(base_url=made.url, trust_env=False) as browser:
             assert browser.get("/slack/install").status_code == 400

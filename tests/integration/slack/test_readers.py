@@ -162,7 +162,7 @@ def test_who_may_not_ask_in_a_channel_may_not_by_a_shortcut_or_a_button(workspac
     store = workspace.harbour.services.slack.store
     known = store.find_workspace(TEAM)
     assert known is not None
-    store.set_settings(known, workspace.channel, ChannelSettings(askers=("U0ANN",)), "U0ANN")
+    store.set_channel_settings(known, workspace.channel, ChannelSettings(askers=("U0ANN",)), "U0ANN")
     event = workspace.slack.says("U0BOB", workspace.channel, KEEPER)
     assert workspace.sender.shortcut("U0BOB", event, "7.1").is_success
     workspace.quiet()

@@ -64,7 +64,7 @@ def test_who_is_not_in_a_channel_changes_nothing_of_it(workspace: Workspace) -> 
     assert "Only members" in str(workspace.slack.views["modal"])
     workspace.sender.submit("U0EVE", form, chosen({"askers": {"selected_users": ["U0EVE"]}}))
     store = workspace.harbour.services.slack.store
-    assert store.load_settings("T0HARBOUR", workspace.channel).askers == ()
+    assert store.load_channel_settings("T0HARBOUR", workspace.channel).askers == ()
 
 
 def test_the_manifest_keeps_slacks_limits_and_asks_for_what_is_used() -> None:

@@ -59,6 +59,6 @@ def test_usage_is_told_by_channel_and_day_a_page_at_a_time(
 
 
 def test_only_admins_see_who_asked_how_much_where(workspace: Workspace) -> None:
-    _, key = workspace.harbour.services.keys.issue("default", "a reader", scopes=frozenset({Scope.READ}))
+    _, key = workspace.harbour.services.keys.issue_key("default", "a reader", scopes=frozenset({Scope.READ}))
     answer = workspace.harbour.client.http.get("/v1/usage/slack", headers={"Authorization": f"Bearer {key}"})
     assert answer.status_code == 403

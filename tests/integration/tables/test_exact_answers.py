@@ -65,6 +65,6 @@ def test_the_answer_is_exact(files: tuple[Corpus, RecordTables], question: dict[
         assert one == (pytest.approx(other, abs=MONEY_TOLERANCE) if isinstance(other, float) else other)
     assert draft.rows_behind
     for passage in draft.evidence.values():
-        document = corpus.find_by_id(passage.document_id)
+        document = corpus.find_document_by_id(passage.document_id)
         assert document is not None
         assert corpus.load_text(document.handle[passage.start : passage.end]) == passage.text

@@ -31,7 +31,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerFixture]:
     made = WorkerFixture(tmp_path_factory.mktemp("home"))
     with ParserSandbox() as parser:
         made.ingest = IngestTask(made.deps, parser)
-        with made.intake.receive(UploadRequest("ann", "default", "crew.mbox")) as upload:
+        with made.intake.receive_upload(UploadRequest("ann", "default", "crew.mbox")) as upload:
             upload.write(mailbox_of(*(message("Re: Docking", sender=sender, date=date) for sender, date in MAILS)))
             mailbox = upload.accept().document
         made.work_off()

@@ -93,6 +93,6 @@ def test_the_answer_is_exact(files: tuple[Corpus, RecordTables], sql: str, wante
     found = next(iter(row.values())) if isinstance(row, dict) else row[0] if isinstance(row, list | tuple) else row
     assert found == (pytest.approx(wanted, abs=1e-9) if isinstance(wanted, float) else wanted)
     for passage in draft.evidence.values():
-        document = corpus.find_by_id(passage.document_id)
+        document = corpus.find_document_by_id(passage.document_id)
         assert document is not None
         assert corpus.load_text(document.handle[passage.start : passage.end]) == passage.text

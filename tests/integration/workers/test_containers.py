@@ -7,7 +7,7 @@ import pytest
 
 from ingest.intake import Replacement, UploadRequest
 from ingest.parsing.isolation.sandbox import ParserSandbox
-from ingest.parsing.types import EntryRoom
+from ingest.parsing.types import EntryLimits
 from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import Document, DocumentChange, VersionState
@@ -40,7 +40,7 @@ def worker(tmp_path: Path, parser: ParserSandbox) -> Iterator[WorkerFixture]:
 
 
 def send(worker: WorkerFixture, content: bytes, name: str = "papers.zip", **more: object) -> Document:
-    with worker.intake.receive(UploadRequest("ann", "default", name, **more)) as upload:  # type: ignore[arg-type]
+    with worker.intake.receive_upload(UploadRequest("ann", "default", name, **more)) as upload:  # type: ignore[arg-type]
         upload.write(content)
         return upload.accept().document
 
@@ -56,7 +56,7 @@ def entries(worker: WorkerFixture, document: Document) -> dict[str, Document]:
 
 def settle(worker: WorkerFixture) -> None:
     """Run every job to its end, failures too, as the service does."""
-    runner = JobRunner(worker.jobs, worker.ingest, worker.embed, worker.collect, stopping=no)
+    runner = JobRunner(worker.jobs, worker.ingest, worker.embed, worker.collect, should_stop=no)
     kinds = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT)
     while any([runner.run_once(kind) for kind in kinds]):
         wake(worker.engine)
@@ -95,7 +95,7 @@ def test_a_message_is_a_document_and_its_attachments_are_others(worker: WorkerFi
 
 
 def test_containers_in_containers_are_opened_a_few_levels_deep(worker: WorkerFixture, parser: ParserSandbox) -> None:
-    worker.ingest = IngestTask(worker.deps, parser, room=EntryRoom(levels=2))
+    worker.ingest = IngestTask(worker.deps, parser, entry_capacity=EntryLimits(levels=2))
     deepest = zip_of({"deep.txt": "Too deep."})
     archive = send(worker, zip_of({"one.zip": zip_of({"two.zip": deepest, "note.txt": "Here."})}))
     settle(worker)
@@ -112,7 +112,7 @@ def test_containers_in_containers_are_opened_a_few_levels_deep(worker: WorkerFix
 def test_the_room_of_an_upload_counts_the_entries_of_all_containers_in_it(
     worker: WorkerFixture, parser: ParserSandbox
 ) -> None:
-    worker.ingest = IngestTask(worker.deps, parser, room=EntryRoom(entries=4))
+    worker.ingest = IngestTask(worker.deps, parser, entry_capacity=EntryLimits(entries=4))
     inner = {f"{n}.txt": f"Number {n}." for n in range(5)}
     archive = send(worker, zip_of({"a.txt": "A.", "inner.zip": zip_of(inner)}))
     settle(worker)
@@ -134,7 +134,7 @@ def test_a_repeated_ingest_makes_no_entry_twice(worker: WorkerFixture) -> None:
         worker.ingest.run(job, no)
     assert (puts, entries(worker, archive)) == (1, {})
     worker.blobs.put_all = put_all  # type: ignore[method-assign]
-    worker.jobs.hand_back(job)
+    worker.jobs.release_job(job)
     settle(worker)
     assert len(entries(worker, archive)) == 5
     assert len(originals(worker)) == 6
@@ -189,7 +189,7 @@ def test_a_replacement_changes_no_entry_before_it_is_ready(worker: WorkerFixture
     (job,) = worker.jobs.claim(JobKind.INGEST)
     worker.ingest.run(job, no)
     assert text_of(worker, entries(worker, archive)["a.txt"]) == "Before."
-    worker.catalog.cancel("ann", archive.id)
+    worker.catalog.cancel_latest_version("ann", archive.id)
     settle(worker)
     assert text_of(worker, entries(worker, archive)["a.txt"]) == "Before."
     assert originals(worker) == kept
@@ -208,7 +208,7 @@ def test_cancelling_a_container_that_was_never_ready_takes_its_entries_along(wor
     (job,) = worker.jobs.claim(JobKind.INGEST)
     worker.ingest.run(job, no)
     assert len(entries(worker, archive)) == 2
-    worker.catalog.cancel("ann", archive.id)
+    worker.catalog.cancel_latest_version("ann", archive.id)
     assert entries(worker, archive) == {}
 
 
@@ -217,7 +217,7 @@ def test_entries_have_the_readers_of_their_container_also_when_those_change(work
     settle(worker)
     assert {each.readers for each in entries(worker, archive).values()} == {frozenset({"user:ann"})}
     change = DocumentChange(readers=frozenset({"user:bob"}), changed=frozenset({"readers"}))
-    worker.catalog.change("ann", archive.id, change, None)
+    worker.catalog.change_document("ann", archive.id, change, None)
     assert {each.readers for each in entries(worker, archive).values()} == {frozenset({"user:bob"})}
     for each in entries(worker, archive).values():
         with pytest.raises(DocumentNotFoundError):
@@ -235,14 +235,19 @@ def test_an_upload_of_the_same_bytes_as_an_entry_is_a_document_of_its_own(worker
 
 def test_entries_count_in_the_batch_of_their_container_and_not_on_what_it_expects(worker: WorkerFixture) -> None:
     batches = Batches(worker.engine)
-    batch, _ = batches.create("ann", expected=2)
+    batch, _ = batches.create("ann", expected_files=2)
     send(worker, zip_of(_TWO), batch_id=batch.id)
     settle(worker)
     progress = batches.load_progress("ann", batch.id)
-    assert (progress.batch.received, progress.batch.entries, progress.total, progress.ended) == (3, 2, 4, False)
+    assert (progress.batch.received, progress.batch.entries, progress.total_count, progress.has_ended) == (
+        3,
+        2,
+        4,
+        False,
+    )
     send(worker, b"# The last one", "last.md", batch_id=batch.id)
     settle(worker)
-    assert batches.load_progress("ann", batch.id).ended
+    assert batches.load_progress("ann", batch.id).has_ended
 
 
 def test_entries_that_pass_a_quota_are_left_out_and_said_and_the_others_are_kept(worker: WorkerFixture) -> None:

@@ -20,7 +20,7 @@ from ingest.storage.queue.records import JobKind, Lane
 from tests.support import poison
 from tests.support.cluster import wait_until
 from tests.support.worker_fixture import WorkerFixture
-from workers.enqueue import ThreadDoorbell
+from workers.enqueue import ThreadNotifier
 from workers.tasks.ingest import IngestTask
 from workers.threads import WorkerThreads
 
@@ -48,7 +48,7 @@ def working(
     """Run the threads of an embedded service, with real parsers."""
     sandboxes = [ParserSandbox(_LIMITS, command=_COMMAND) for _ in range(parsers)]
     tasks = [IngestTask(worker.deps, sandbox, first_try_seconds=first_try_seconds) for sandbox in sandboxes]
-    threads = WorkerThreads(worker.jobs, tasks, worker.embed, worker.collect, ThreadDoorbell())
+    threads = WorkerThreads(worker.jobs, tasks, worker.embed, worker.collect, ThreadNotifier())
     threads.start()
     try:
         yield
@@ -107,7 +107,7 @@ def test_a_document_that_is_withdrawn_ends_its_parser_at_once(worker: WorkerFixt
         if withdraw == "delete":
             worker.deleter.delete_document("ann", document.id)
         else:
-            worker.catalog.cancel("ann", document.id)
+            worker.catalog.cancel_latest_version("ann", document.id)
         wait_until(lambda: not process.is_running(), what="its process is gone")
         note = worker.upload("# Note\n\nThe tide is at six.")
         wait_until(is_found(worker, note), what="the parser goes on with another document")

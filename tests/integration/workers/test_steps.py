@@ -13,7 +13,7 @@ from tests.support.books import book
 from tests.support.catalogs import wake
 from tests.support.cluster import wait_until
 from tests.support.worker_fixture import PlainParser, WorkerFixture
-from workers.enqueue import ThreadDoorbell
+from workers.enqueue import ThreadNotifier
 from workers.tasks.ingest import IngestTask
 from workers.threads import WorkerThreads
 
@@ -55,7 +55,7 @@ def ends_as_failed(worker: WorkerFixture, hang: Callable[[], object], *, lease_s
         [task()],
         worker.embed,
         worker.collect,
-        ThreadDoorbell(),
+        ThreadNotifier(),
         step_seconds=2.0,
         make_ingest_task=task,
     )

@@ -17,7 +17,7 @@ from tests.support.books import book
 from tests.support.catalogs import lapse
 from tests.support.cluster import wait_until
 from tests.support.worker_fixture import WorkerFixture, no
-from workers.enqueue import ThreadDoorbell
+from workers.enqueue import ThreadNotifier
 from workers.job_runner import JobRunner
 from workers.threads import WorkerThreads
 
@@ -46,9 +46,9 @@ class FlakyJobs(Jobs):
         self._require_there(kind)
         return super().claim(kind, limit=limit, total_bytes=total_bytes, lanes=lanes)
 
-    def recover(self, *, all_running: bool) -> int:
+    def requeue_lost_jobs(self, *, include_all_running: bool) -> int:
         self._require_there("recover")
-        return super().recover(all_running=all_running)
+        return super().requeue_lost_jobs(include_all_running=include_all_running)
 
     def postpone(self, job: Job, failure: Failure) -> None:
         self._require_there("postpone")
@@ -72,7 +72,7 @@ def flaky(worker: WorkerFixture) -> FlakyJobs:
 def test_threads_outlive_a_catalog_that_was_away(worker: WorkerFixture) -> None:
     jobs = flaky(worker)
     jobs.away = True
-    threads = WorkerThreads(jobs, [worker.ingest], worker.embed, worker.collect, ThreadDoorbell())
+    threads = WorkerThreads(jobs, [worker.ingest], worker.embed, worker.collect, ThreadNotifier())
     threads.start()
     try:
         kinds = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT)
@@ -94,7 +94,7 @@ def test_a_service_tidies_up_soon_after_its_start_and_outlives_what_that_raises(
         tidied.set()
         raise CatalogUnavailableError("The catalog was locked for over 30 seconds.")
 
-    threads = WorkerThreads(worker.jobs, [worker.ingest], worker.embed, worker.collect, ThreadDoorbell(), clean_up=tidy)
+    threads = WorkerThreads(worker.jobs, [worker.ingest], worker.embed, worker.collect, ThreadNotifier(), clean_up=tidy)
     threads.start()
     try:
         wait_until(tidied.is_set, what="old answers were looked for")
@@ -110,14 +110,16 @@ def test_room_is_made_before_deleted_content_is_collected(worker: WorkerFixture)
     waiting: list[int] = []
 
     def make_room() -> None:
-        waiting.append(worker.jobs.count_unfinished()[JobKind.COLLECT])
+        waiting.append(worker.jobs.count_unfinished_jobs()[JobKind.COLLECT])
 
-    parts = ([worker.ingest], worker.embed, worker.collect, ThreadDoorbell())
-    threads = WorkerThreads(worker.jobs, *parts, has_room=no, make_room=make_room)
+    parts = ([worker.ingest], worker.embed, worker.collect, ThreadNotifier())
+    threads = WorkerThreads(worker.jobs, *parts, has_free_space=no, release_space=make_room)
     threads.start()
     try:
-        worker.catalog.delete("ann", document.id)
-        wait_until(lambda: not worker.jobs.count_unfinished().get(JobKind.COLLECT), what="its content is collected")
+        worker.catalog.delete_document("ann", document.id)
+        wait_until(
+            lambda: not worker.jobs.count_unfinished_jobs().get(JobKind.COLLECT), what="its content is collected"
+        )
     finally:
         threads.stop()
     assert set(waiting) == {1}
@@ -137,9 +139,9 @@ def test_a_job_is_postponed_once_the_catalog_is_there_again(worker: WorkerFixtur
     jobs.returns_after = 3
     worker.upload(book(1))
     worker.index.fault = everything_goes_away(jobs)
-    assert JobRunner(jobs, worker.ingest, stopping=no).run_once(JobKind.INGEST) == 1
+    assert JobRunner(jobs, worker.ingest, should_stop=no).run_once(JobKind.INGEST) == 1
     assert jobs.asked["postpone"] == 3
-    assert jobs.recover(all_running=False) == 0
+    assert jobs.requeue_lost_jobs(include_all_running=False) == 0
     with worker.engine.connect() as connection:
         assert connection.execute(text("SELECT state, attempt FROM jobs")).all() == [("queued", 0)]
 
@@ -150,7 +152,7 @@ def test_a_worker_that_stops_waits_for_no_catalog(worker: WorkerFixture) -> None
     worker.upload(book(1))
     worker.index.fault = everything_goes_away(jobs)
     stopping = threading.Event()
-    runner = JobRunner(jobs, worker.ingest, stopping=stopping.is_set)
+    runner = JobRunner(jobs, worker.ingest, should_stop=stopping.is_set)
     working = threading.Thread(target=runner.run_once, args=(JobKind.INGEST,))
     working.start()
     wait_until(lambda: bool(jobs.asked["postpone"]), what="the catalog was asked to postpone the job")
@@ -167,9 +169,9 @@ def test_a_job_that_the_catalog_took_no_end_of_is_carried_again_when_its_lease_h
     worker.upload(book(2), "b.md")
 
     worker.index.fault = everything_goes_away(jobs)
-    runner = JobRunner(jobs, worker.ingest, stopping=no)
+    runner = JobRunner(jobs, worker.ingest, should_stop=no)
     assert runner.run_once(JobKind.INGEST) == 2
     assert jobs.asked["postpone"] >= 2
     jobs.away = False
     lapse(worker.engine)
-    assert jobs.recover(all_running=False) == 2
+    assert jobs.requeue_lost_jobs(include_all_running=False) == 2

@@ -19,7 +19,7 @@ from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
 from ingest.storage.errors import LeadlineError
 from retrieval.build import require_encoder_files
-from retrieval.evaluation.runs import DEPTH, Evaluation, EvaluationRun, save_evaluation
+from retrieval.evaluation.runs import RANKING_DEPTH, Evaluation, EvaluationRun, save_evaluation
 from retrieval.models.store import ModelStore
 from tests.peers import environment
 from tests.peers.processes import kill, start
@@ -85,7 +85,7 @@ def _peer(system: str, asked: Asked, options: argparse.Namespace) -> tuple[dict[
         "tokenizer": str(tokenizer),
         "texts": asked.texts,
         "queries": asked.queries,
-        "top_k": DEPTH,
+        "top_k": RANKING_DEPTH,
     }
     installed = environment.versions(python, packages[:1])
     return search(python, request, options.seconds), [f"{name} {each}" for name, each in installed.items()]

@@ -41,7 +41,7 @@ def open_asked(source: Path, documents: Path | None) -> Asked:
     if has_located_questions(source):
         placed = open_located_questions(source, documents)
         texts = {name: normalize(path.read_text("utf-8")) for name, path in placed.documents.items()}
-        return Asked(placed, texts, {each.id: each.text for each in placed.questions}, placed.locate_in_texts(texts))
+        return Asked(placed, texts, {each.id: each.text for each in placed.questions}, placed.locate_answers(texts))
     judged = open_judged_folder(source)
     entries = {
         entry.id: f"{entry.title}\n\n{entry.text}" if entry.title else entry.text for entry in judged.iter_corpus()

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from retrieval.evaluation.passages import PASSAGES, DocumentSpan
+from retrieval.evaluation.passages import MAX_PASSAGES, DocumentSpan
 from retrieval.evaluation.runs import EvaluationRun
 
 
@@ -41,7 +41,7 @@ def read(lines: Iterable[str], queries: Collection[str]) -> dict[str, Found]:
 
 def summarize(found: Found, run: EvaluationRun) -> dict[str, Any]:
     """Return the measures with 95 % intervals, and how many characters the first ten passages have on average."""
-    read = sum(place.end - place.start for places in found.values() for place in places[:PASSAGES])
+    read = sum(place.end - place.start for places in found.values() for place in places[:MAX_PASSAGES])
     return {
         "measures": {name: asdict(each) for name, each in run.summarize().items()},
         "characters": round(read / len(found)),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ingest.chunking import chunk_text, list_unindexed_rows
 from ingest.storage.texts.chunks import Chunk
-from ingest.storage.texts.layout import Layout, TableSpan, build_markdown_layout, build_page_places
+from ingest.storage.texts.layout import Layout, TableSpan, build_markdown_layout, build_pages
 from ingest.storage.texts.positions import PositionsBuilder, SheetCell
 
 LINES = st.sampled_from(
@@ -88,7 +88,7 @@ def test_cuts_fall_between_paragraphs_before_they_fall_inside_one() -> None:
 
 def test_pages_are_counted_from_one_at_the_chunks_start() -> None:
     text = "first page text\n\n" + "second page text"
-    chunks = chunk_text(text, Layout(places=build_page_places((0, 17))), max_chars=20)
+    chunks = chunk_text(text, Layout(places=build_pages((0, 17))), max_chars=20)
     assert [chunk.page for chunk in chunks] == [1, 2]
 
 

@@ -54,7 +54,7 @@ def kept(tmp_path: Path) -> Iterator[Kept]:
 
 def outcomes(held: HeldUploads, description: UploadRequest = REQUEST) -> Iterator[str]:
     """The code of each refusal, or the collection of each document."""
-    for _, outcome in held.accept_each(description):
+    for _, outcome in held.accept_files(description):
         yield outcome.code if isinstance(outcome, UploadError) else outcome.document.collection
 
 
@@ -72,7 +72,7 @@ def test_what_was_not_accepted_leaves_nothing(kept: Kept) -> None:
         held.write(b"thr")
         assert kept.on_disk == 3
     assert kept.on_disk == 0
-    assert kept.catalog.sum_by_state("ann", None) == {}
+    assert kept.catalog.compute_state_totals("ann", None) == {}
 
 
 def test_the_description_at_the_end_is_that_of_every_file(kept: Kept) -> None:
@@ -87,7 +87,7 @@ def test_a_description_that_is_refused_accepts_none(kept: Kept) -> None:
     with closing(HeldUploads(kept.intake, REQUEST)) as held:
         hold(held, b"one", b"two")
         with pytest.raises(BatchNotFoundError):
-            next(held.accept_each(replace(REQUEST, batch_id="none")))
+            next(held.accept_files(replace(REQUEST, batch_id="none")))
     assert kept.on_disk == 0
 
 
@@ -98,7 +98,7 @@ def test_files_that_wait_take_room_of_the_quota_before_they_are_accepted(kept: K
         hold(held, b"a" * 60, b"b" * 60, b"c" * 40, b"d")
         sizes = sorted(each.stat().st_size for each in (kept.blobs.local_folder / "incoming").iterdir())
         refusals = [
-            outcome for _, outcome in held.accept_each(REQUEST) if isinstance(outcome, StorageQuotaExceededError)
+            outcome for _, outcome in held.accept_files(REQUEST) if isinstance(outcome, StorageQuotaExceededError)
         ]
     assert sizes == [40, 60]
     assert len(refusals) == 2
@@ -109,7 +109,7 @@ def test_each_file_that_is_accepted_counts_in_the_backlog_of_the_next(kept: Kept
     with closing(HeldUploads(kept.intake, REQUEST)) as held:
         hold(held, b"one", b"two", b"three")
         found = []
-        for _, outcome in held.accept_each(REQUEST):
+        for _, outcome in held.accept_files(REQUEST):
             kept.waiting += 1
             found.append(type(outcome))
     assert found[2] is BacklogFullError

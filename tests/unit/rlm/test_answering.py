@@ -9,7 +9,7 @@ import pytest
 
 from rlm.answering import SMALL_MODEL, AnswerPipeline
 from rlm.answers import Answer, AnswerStatus, Check
-from rlm.build import Helpers
+from rlm.build import HelperModels
 from rlm.checking.checker import CheckMode
 from rlm.direct import NOTHING_FOUND
 from rlm.errors import BudgetExhaustedError, LanguageModelUnavailableError
@@ -91,7 +91,7 @@ def test_quotes_alone_ask_no_judge() -> None:
 def test_another_model_may_judge() -> None:
     judge = CallableChat(answer=by_stage(judge=verdict("partly", "Not the year.")))
     other = LoadedModel(judge, replace(CAPABLE, name="judge"))
-    with pipeline(DOCUMENTS, by_stage(ANSWER), helpers=Helpers(judge=other)) as (answering, chat):
+    with pipeline(DOCUMENTS, by_stage(ANSWER), helpers=HelperModels(judge=other)) as (answering, chat):
         _, answer = asked(answering)
         assert chat is not None
         assert (len(chat.prompts), len(judge.prompts)) == (1, 1)
@@ -104,7 +104,7 @@ def test_another_model_may_choose_the_strategy_and_is_not_asked_while_it_is_away
     choice = json.dumps({"why": "A passage says it.", "strategy": "direct", "queries": ["keeper"]})
     router = CallableChat(answer=by_stage(route=choice))
     other = LoadedModel(router, replace(CAPABLE, name="router"))
-    with pipeline(large, by_stage(ANSWER, route=choice), helpers=Helpers(router=other)) as (answering, chat):
+    with pipeline(large, by_stage(ANSWER, route=choice), helpers=HelperModels(router=other)) as (answering, chat):
         assert chat is not None
         asked(answering)
         assert (len(router.prompts), any("Strategies" in prompt for prompt in chat.prompts)) == (1, False)
@@ -117,7 +117,7 @@ def test_another_model_may_read_what_programs_send() -> None:
     reader = CallableChat(answer=by_stage("It says Ada Brandt."))
     other = LoadedModel(reader, replace(CAPABLE, name="reader", max_output_tokens=777))
     root = by_stage("```python\nsaid = llm_query('Who kept it?')\nsubmit(said, computed=True)\n```")
-    helpers = Helpers(sub_calls=other)
+    helpers = HelperModels(sub_calls=other)
     with pipeline(DOCUMENTS, root, helpers=helpers, check=CheckMode.OFF, sandbox=SandboxHere()) as (answering, chat):
         _, answer = asked(answering, wanted=AnswerOptions(StrategyName.RECURSIVE))
         assert chat is not None
@@ -130,7 +130,7 @@ def test_another_model_may_read_what_programs_send() -> None:
 def test_what_an_answer_cost_is_not_known_if_a_helpers_price_is_not() -> None:
     judge = LoadedModel(CallableChat(answer=by_stage(judge=verdict("supported"))), replace(CAPABLE, name="judge"))
     priced = replace(CAPABLE, price=Price(Decimal(1), Decimal(2)))
-    for helpers, is_known in ((Helpers(), True), (Helpers(judge=judge), False)):
+    for helpers, is_known in ((HelperModels(), True), (HelperModels(judge=judge), False)):
         model = by_stage(ANSWER, judge=verdict("supported"))
         with pipeline(DOCUMENTS, model, profile=priced, helpers=helpers) as (answering, _):
             _, answer = asked(answering)

@@ -23,7 +23,7 @@ def test_what_was_searched_is_counted_by_document_best_first() -> None:
         passage("b", document="one", title="One"),
         passage("c", document="two", title="Two"),
     ]
-    scope = summarize_search(found, read=found[:1])
+    scope = summarize_search(found, read_passages=found[:1])
     assert (scope.passages, scope.read) == (3, 1)
     assert scope.documents == (SearchedDocument("two", "Two", 2, 1), SearchedDocument("one", "One", 1, 0))
 

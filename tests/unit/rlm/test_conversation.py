@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rlm.conversation import condense
+from rlm.conversation import condense_question
 from rlm.errors import LanguageModelOutputError, LanguageModelUnavailableError
 from rlm.llm.port import SubFailure
 from rlm.requests import EarlierMessage
@@ -19,7 +19,7 @@ def condensed(
 ) -> tuple[str, ScriptedCalls]:
     calls = ScriptedCalls({"condense": reply})
     profile = CAPABLE.with_context_tokens(context_tokens)
-    return condense("When did she light it?", history, calls, profile, "nonce"), calls
+    return condense_question("When did she light it?", history, calls, profile, "nonce"), calls
 
 
 def written(question: str) -> str:

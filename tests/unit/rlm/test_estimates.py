@@ -5,11 +5,11 @@ from decimal import Decimal
 import pytest
 
 from rlm.errors import RunTooLargeError
-from rlm.estimates import MAX_UNCONFIRMED_DOLLARS, CostEstimate, estimate_judging, require_confirmation
+from rlm.estimates import MAX_UNCONFIRMED_DOLLARS, CostEstimate, estimate_judging_cost, require_confirmation
 from rlm.llm.budgets import Limits, Price
 from rlm.llm.profiles import ModelProfile
 from rlm.operators.cascade import CascadeLimits
-from rlm.operators.operators import Operators, run_to_end
+from rlm.operators.operators import Operators, run_operator
 from rlm.operators.packing import PackLimits
 from rlm.requests import DEFAULT_OPTIONS, AnswerOptions
 from tests.fakes.rule_subcalls import RuleSubCalls
@@ -25,9 +25,9 @@ def test_an_estimate_is_within_a_factor_of_two(words: int) -> None:
     corpus, records = corpus_and_records(texts)
     pack = PackLimits.from_profile(PROFILE)
     calls = RuleSubCalls(lambda text: "noted" if text.startswith("word") else kind(text))
-    found = run_to_end(Operators(corpus, calls, limits=pack).classify(records, LABELS))
+    found = run_operator(Operators(corpus, calls, limits=pack).classify(records, LABELS))
     tokens = sum(corpus.estimate_tokens(record) for record in records)
-    estimate = estimate_judging(len(records), tokens, PROFILE, pack=pack, cascade=None)
+    estimate = estimate_judging_cost(len(records), tokens, PROFILE, pack_limits=pack, cascade_limits=None)
     assert found.usage.calls / 2 <= estimate.calls <= 2 * found.usage.calls
     assert found.usage.prompt_tokens / 2 <= estimate.prompt_tokens <= 2 * found.usage.prompt_tokens
 
@@ -38,17 +38,19 @@ def test_copying_the_words_that_results_rest_on_is_estimated_within_a_factor_of_
     pack = PackLimits.from_profile(PROFILE)
     clause = "Either party may end this contract by giving notice of sixty days in writing to the other."
     calls = RuleSubCalls(lambda text: {"words": clause, "answer": kind(text)})
-    found = run_to_end(Operators(corpus, calls, limits=pack).classify(records, LABELS, quoting=True))
+    found = run_operator(Operators(corpus, calls, limits=pack).classify(records, LABELS, with_quotes=True))
     tokens = sum(corpus.estimate_tokens(record) for record in records)
-    estimate = estimate_judging(len(records), tokens, PROFILE, pack=pack, cascade=None, quoting=True)
+    estimate = estimate_judging_cost(
+        len(records), tokens, PROFILE, pack_limits=pack, cascade_limits=None, with_quotes=True
+    )
     assert found.quotes == [clause] * len(records)
     assert found.usage.completion_tokens / 2 <= estimate.completion_tokens <= 2 * found.usage.completion_tokens
 
 
 def test_a_classifier_makes_a_large_table_cheaper() -> None:
     pack = PackLimits.from_profile(PROFILE)
-    alone = estimate_judging(50_000, 1_000_000, PROFILE, pack=pack, cascade=None)
-    together = estimate_judging(50_000, 1_000_000, PROFILE, pack=pack, cascade=CascadeLimits())
+    alone = estimate_judging_cost(50_000, 1_000_000, PROFILE, pack_limits=pack, cascade_limits=None)
+    together = estimate_judging_cost(50_000, 1_000_000, PROFILE, pack_limits=pack, cascade_limits=CascadeLimits())
     assert together.calls < alone.calls / 2
     assert together.dollars is not None
     assert alone.dollars is not None

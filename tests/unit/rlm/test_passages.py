@@ -5,7 +5,14 @@ from itertools import pairwise
 
 from retrieval.search.requests import Passage
 from rlm.corpus.corpus import Corpus
-from rlm.passages import WIDENED_CHARS, PassageReader, can_fit, estimate_passage_tokens, interleave, list_whole_passages
+from rlm.passages import (
+    WIDENED_CHARS,
+    PassageReader,
+    can_fit_corpus,
+    estimate_passage_tokens,
+    interleave_rankings,
+    list_whole_passages,
+)
 from tests.fakes.passages import passage
 from tests.support.contexts import corpus_of
 
@@ -24,8 +31,8 @@ def test_a_whole_scope_is_read_in_order_and_nothing_of_it_is_left_out() -> None:
 
 def test_a_scope_fits_by_its_tokens() -> None:
     corpus = corpus_of({"Book": BOOK})
-    assert can_fit(corpus, 3_000)
-    assert not can_fit(corpus, 1_000)
+    assert can_fit_corpus(corpus, 3_000)
+    assert not can_fit_corpus(corpus, 1_000)
 
 
 def found(corpus: Corpus, document: int, *ordinals: int) -> list[Passage]:
@@ -39,7 +46,7 @@ def found(corpus: Corpus, document: int, *ordinals: int) -> list[Passage]:
 def test_hits_are_read_best_first_until_the_budget_is_full() -> None:
     corpus = corpus_of({"Book": LONG})
     hits = found(corpus, 0, 5, 40, 20, 60, 30)
-    read = PassageReader(corpus, 1_000).read_hits([hits], 1_000, widened=False)
+    read = PassageReader(corpus, 1_000).read_hits([hits], 1_000, with_context=False)
     assert 2 <= len(read) < len(hits)
     assert {each.start for each in read} == {each.start for each in hits[: len(read)]}
     assert sum(map(estimate_passage_tokens, read)) <= 1_000
@@ -48,24 +55,24 @@ def test_hits_are_read_best_first_until_the_budget_is_full() -> None:
 def test_the_first_hit_is_read_whatever_the_budget() -> None:
     corpus = corpus_of({"Book": LONG})
     hits = found(corpus, 0, 5, 40)
-    assert [each.text for each in PassageReader(corpus, 1).read_hits([hits], 1, widened=True)] == [hits[0].text]
+    assert [each.text for each in PassageReader(corpus, 1).read_hits([hits], 1, with_context=True)] == [hits[0].text]
 
 
 def test_every_hit_gets_its_part_of_the_text_around_hits() -> None:
     corpus = corpus_of({"Book": LONG})
     hits = found(corpus, 0, 10, 40, 70)
     reader = PassageReader(corpus, 4_000)
-    read = reader.read_hits([hits], 4_000, widened=True)
+    read = reader.read_hits([hits], 4_000, with_context=True)
     assert [each.rank for each in read] == [1, 2, 3]
     assert all(one.start < hit.start and hit.end < one.end for one, hit in zip(read, hits, strict=True))
-    assert 0 <= reader.room == 4_000 - sum(map(estimate_passage_tokens, read))
+    assert 0 <= reader.remaining_tokens == 4_000 - sum(map(estimate_passage_tokens, read))
 
 
 def test_a_short_document_is_read_whole_across_its_headings() -> None:
     deed = "\n\n".join(f"## Clause {number}\n\nClause {number} says what is to be done." for number in range(9))
     corpus = corpus_of({"Deed": deed, "Book": "\n\n".join(f"## Day {day}\n\n{LONG[:600]}" for day in range(99))})
     reader = PassageReader(corpus, 4_000)
-    read = reader.read_hits([[*found(corpus, 0, 4), *found(corpus, 1, 50)]], 4_000, widened=True)
+    read = reader.read_hits([[*found(corpus, 0, 4), *found(corpus, 1, 50)]], 4_000, with_context=True)
     assert [each.heading_path for each in read] == [*((f"Clause {number}",) for number in range(9)), ("Day 50",)]
     assert [each.title for each in reader.extent.whole] == ["Deed"]
     assert [each.title for each in reader.extent.part] == ["Book"]
@@ -74,13 +81,13 @@ def test_a_short_document_is_read_whole_across_its_headings() -> None:
 def test_room_that_no_neighbour_needs_is_for_more_hits() -> None:
     corpus = corpus_of({f"Note {number}": f"The wind rose on day {number}. " * 20 for number in range(8)})
     hits = [hit for document in range(8) for hit in found(corpus, document, 0)]
-    assert len(PassageReader(corpus, 2_500).read_hits([hits], 2_500, widened=True)) == 8
+    assert len(PassageReader(corpus, 2_500).read_hits([hits], 2_500, with_context=True)) == 8
 
 
 def test_documents_are_ordered_by_their_best_hit_and_passages_by_their_place() -> None:
     corpus = corpus_of({"One": LONG, "Two": LONG})
     read = PassageReader(corpus, 8_000).read_hits(
-        [found(corpus, 1, 40), found(corpus, 0, 9), found(corpus, 1, 3)], 3_000, widened=False
+        [found(corpus, 1, 40), found(corpus, 0, 9), found(corpus, 1, 3)], 3_000, with_context=False
     )
     assert [(each.title, each.rank) for each in read] == [("Two", 1), ("Two", 1), ("One", 1)]
     assert read[0].start < read[1].start
@@ -89,8 +96,8 @@ def test_documents_are_ordered_by_their_best_hit_and_passages_by_their_place() -
 def test_what_was_read_before_is_not_read_again() -> None:
     corpus = corpus_of({"Book": LONG})
     reader = PassageReader(corpus, 8_000)
-    reader.read_hits([found(corpus, 0, 10)], 1_500, widened=True)
-    reader.read_hits([found(corpus, 0, 10, 12, 14)], 2_000, widened=True)
+    reader.read_hits([found(corpus, 0, 10)], 1_500, with_context=True)
+    reader.read_hits([found(corpus, 0, 10, 12, 14)], 2_000, with_context=True)
     spans = sorted((each.start, each.end) for each in reader.passages)
     assert all(one[1] <= other[0] for one, other in pairwise(spans))
     assert any(each.start <= found(corpus, 0, 14)[0].start < each.end for each in reader.passages)
@@ -102,7 +109,7 @@ def test_a_section_that_has_most_of_a_searchs_best_hits_is_read_whole_if_there_i
     most, half = found(corpus, 0, *range(0, count, 2), 1), found(corpus, 0, *range(1, count, 2))
 
     def words_read(hits: list[Passage], room: int) -> int:
-        read = PassageReader(corpus, room).read_hits([hits, found(corpus, 1, 9)], 800, widened=True)
+        read = PassageReader(corpus, room).read_hits([hits, found(corpus, 1, 9)], 800, with_context=True)
         return sum(len(each.text.split()) for each in read if each.title == "Book")
 
     section = len(BOOK.split("# Two", maxsplit=1)[0].split())
@@ -115,10 +122,10 @@ def test_hits_outside_the_corpus_are_left_out() -> None:
     corpus = corpus_of({"Book": BOOK})
     (hit,) = found(corpus, 0, 1)
     others = [replace(hit, document_id="d9", version_id="v9"), replace(hit, version_id="v9")]
-    assert PassageReader(corpus, 8_000).read_hits([others], 1_000, widened=True) == []
+    assert PassageReader(corpus, 8_000).read_hits([others], 1_000, with_context=True) == []
 
 
 def test_no_query_takes_the_room_of_another() -> None:
     one, two = [passage(text, document="one") for text in "abc"], [passage("x", document="two")]
-    assert [each.text for each in interleave([one, two])] == ["a", "x", "b", "c"]
-    assert list(interleave([])) == []
+    assert [each.text for each in interleave_rankings([one, two])] == ["a", "x", "b", "c"]
+    assert list(interleave_rankings([])) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from workers.enqueue.celery_app import QUEUE_NAMES, SWEEP_TASK, UPKEEP_TASK, WEBHOOKS_TASK, make_app
+from workers.enqueue.celery_app import QUEUE_NAMES, SWEEP_TASK, UPKEEP_TASK, WEBHOOKS_TASK, create_celery_app
 from workers.main import run_beat
 from workers.settings import ClusterSettings
 
@@ -27,7 +27,7 @@ def test_beat_rings_for_repairs_and_webhooks_and_workers_of_upkeep_take_each(
         def run(self) -> None: ...
 
     def app(url: str) -> Celery:
-        made.append(make_app(url))
+        made.append(create_celery_app(url))
         made[0].Beat = Beat
         return made[0]
 

@@ -6,7 +6,7 @@ from ingest.parsing.errors import DamagedDocumentError
 from ingest.storage.errors import CatalogUnavailableError, LeadlineError, LeaseLostError, StorageFullError
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from rlm.errors import LanguageModelRestingError, LanguageModelTimeoutError, UnpricedModelError
-from workers.errors import OUTCOMES, JobOutcome, build_failure, get_outcome
+from workers.errors import OUTCOMES, JobOutcome, build_failure, get_job_outcome
 
 
 def core_errors(kind: type[LeadlineError] = LeadlineError) -> Iterator[type[LeadlineError]]:
@@ -38,16 +38,16 @@ def test_an_error_of_the_edge_carries_its_own_status() -> None:
 
 
 def test_a_bad_document_fails_at_once_and_a_bad_moment_is_tried_again() -> None:
-    assert get_outcome(DamagedDocumentError("x")) is JobOutcome.FAIL
-    assert get_outcome(IndexUnavailableError("x")) is JobOutcome.WAIT
-    assert get_outcome(IndexRefusedError("x")) is JobOutcome.RETRY
-    assert get_outcome(StorageFullError("x")) is JobOutcome.WAIT
-    assert get_outcome(CatalogUnavailableError("x")) is JobOutcome.WAIT
-    assert get_outcome(LeaseLostError("x")) is JobOutcome.ABANDON
-    assert get_outcome(UnpricedModelError("x")) is JobOutcome.FAIL
-    assert get_outcome(LanguageModelTimeoutError("x")) is JobOutcome.RETRY
-    assert get_outcome(LanguageModelRestingError("x")) is JobOutcome.WAIT
-    assert get_outcome(ZeroDivisionError()) is JobOutcome.RETRY
+    assert get_job_outcome(DamagedDocumentError("x")) is JobOutcome.FAIL
+    assert get_job_outcome(IndexUnavailableError("x")) is JobOutcome.WAIT
+    assert get_job_outcome(IndexRefusedError("x")) is JobOutcome.RETRY
+    assert get_job_outcome(StorageFullError("x")) is JobOutcome.WAIT
+    assert get_job_outcome(CatalogUnavailableError("x")) is JobOutcome.WAIT
+    assert get_job_outcome(LeaseLostError("x")) is JobOutcome.ABANDON
+    assert get_job_outcome(UnpricedModelError("x")) is JobOutcome.FAIL
+    assert get_job_outcome(LanguageModelTimeoutError("x")) is JobOutcome.RETRY
+    assert get_job_outcome(LanguageModelRestingError("x")) is JobOutcome.WAIT
+    assert get_job_outcome(ZeroDivisionError()) is JobOutcome.RETRY
 
 
 def test_the_reason_of_a_defect_names_no_internals() -> None:

@@ -9,7 +9,7 @@ from workers.steps import RunningSteps
 def test_looking_whether_to_stop_begins_another_step() -> None:
     now = 0.0
     steps = RunningSteps(lambda: now)
-    stopping = steps.wrap_stopping(lambda: False)
+    stopping = steps.wrap_stop_check(lambda: False)
     stopping()
     assert steps.find_overdue_threads(-1) == set()  # this thread is at none
     steps.start_step()

@@ -7,15 +7,15 @@ class Worker:
     def __init__(self) -> None:
         self.messages, self.taken, self.busy, self.away = 0, 0, False, False
         self.watchdog = Watchdog(
-            waiting=self._waiting,
-            taken=lambda: self.taken,
-            busy=lambda: self.busy,
+            count_waiting=self._waiting,
+            count_taken=lambda: self.taken,
+            is_busy=lambda: self.busy,
             give_up=lambda: None,
-            seconds=10,
+            max_idle_seconds=10,
         )
 
     def deaf(self, *instants: float) -> list[bool]:
-        return [self.watchdog.is_deaf(now) for now in instants]
+        return [self.watchdog.is_stuck(now) for now in instants]
 
     def _waiting(self) -> int:
         if self.away:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.build.language_model import RemoteLanguageModel, open_helper, open_language_model
+from api.build.language_model import RemoteLanguageModel, open_helper_model, open_language_model
 from api.settings.settings import Settings
 from retrieval.models.store import ModelStore
 from rlm.llm.chat_models import build_remote_chat_model
@@ -75,11 +75,11 @@ def test_only_a_server_that_answers_is_ready(
 def test_a_server_that_comes_back_is_ready_again_and_is_not_looked_at_each_time(server: MisbehavingOpenAI) -> None:
     server.served = 503
     chat = ChatModel(build_remote_chat_model(server.url, PROFILE), PROFILE)
-    model = RemoteLanguageModel(server.url, chat, look_seconds=0.2)
+    model = RemoteLanguageModel(server.url, chat, check_interval_seconds=0.2)
     wait_until(lambda: model.get_state()["state"] == "away", what="it is seen to be away")
     server.served = []
     wait_until(lambda: model.get_state()["state"] == "ready", what="it is seen to be back")
-    patient = RemoteLanguageModel(server.url, chat, look_seconds=1_000)
+    patient = RemoteLanguageModel(server.url, chat, check_interval_seconds=1_000)
     assert patient.wait_for_check(120)
     looks = server.looks
     for _ in range(20):
@@ -89,8 +89,10 @@ def test_a_server_that_comes_back_is_ready_again_and_is_not_looked_at_each_time(
 
 
 def test_a_judge_of_its_own_is_asked_by_the_name_that_was_set(tmp_path: Path, server: MisbehavingOpenAI) -> None:
-    assert open_helper(settings(tmp_path, llm=f"{server.url} m"), "judge") is None
-    judge = open_helper(settings(tmp_path, llm="http://gpu:8000/v1 m", judge=f"{server.url}   some/judge "), "judge")
+    assert open_helper_model(settings(tmp_path, llm=f"{server.url} m"), "judge") is None
+    judge = open_helper_model(
+        settings(tmp_path, llm="http://gpu:8000/v1 m", judge=f"{server.url}   some/judge "), "judge"
+    )
     assert judge is not None
     judging = judge.acquire()
     assert judging is not None

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.mail import unpack_eml
-from ingest.parsing.ocr.allowance import _allowance, set_allowance
-from ingest.parsing.types import EntryRoom, Isolation, ParsedDocument, Unpacking
+from ingest.parsing.ocr.allowance import _allowance, set_picture_allowance
+from ingest.parsing.types import EntryLimits, EntryReceiver, Isolation, ParsedDocument
 from ingest.storage.tables.types import EML_MEDIA_TYPE
 from ingest.storage.texts.layout import OmissionKind
 from tests.support.containers import message
@@ -31,7 +31,7 @@ main()
 def parse(folder: Path, content: bytes) -> ParsedDocument:
     path = folder / "mail.eml"
     path.write_bytes(content)
-    return unpack_eml(path, folder, EntryRoom())
+    return unpack_eml(path, folder, EntryLimits())
 
 
 def _picture(width: int, height: int, text: str = "") -> bytes:
@@ -46,7 +46,7 @@ def _picture(width: int, height: int, text: str = "") -> bytes:
 @pytest.fixture
 def readable() -> Iterator[None]:
     """Let this process read pictures."""
-    set_allowance(10)
+    set_picture_allowance(10)
     yield
     _allowance.pages = None
 
@@ -81,14 +81,14 @@ def test_a_nameless_attachment_is_named_by_pythons_own_table_of_media_types_and_
     table.write_text("application/pdf acrobat\napplication/vnd.leadline-tide tide\n")
     entries: list[str] = []
     command = (sys.executable, "-I", "-c", _WITH_SYSTEM_TYPES, str(table))
-    with ParserSandbox(command=command, scratch=tmp_path, isolation=Isolation.REQUIRE) as parser:
+    with ParserSandbox(command=command, scratch_folder=tmp_path, isolation=Isolation.REQUIRE) as parser:
         path = tmp_path / "tides.mht"
         path.write_bytes(_page_with_a_nameless_part(kind))
         document = parser.parse(
             path,
             EML_MEDIA_TYPE,
             name=path.name,
-            unpacking=Unpacking(EntryRoom(), lambda entry, file: entries.append(entry.path)),
+            entry_receiver=EntryReceiver(EntryLimits(), lambda entry, file: entries.append(entry.path)),
         )
     assert "The flood comes at six." in document.text
     assert entries == [f"attachment 1{suffix}"]

@@ -15,7 +15,7 @@ from ingest.parsing.errors import DamagedDocumentError, NoTextError, ParserLimit
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.ocr import allowance, images, parse_image, parse_pdf_with_scans, scans
 from ingest.parsing.registry import FORMATS
-from ingest.parsing.sniff import sniff, sniff_file
+from ingest.parsing.sniff import sniff_file_type, sniff_media_type
 from ingest.parsing.types import DEFAULT_LIMITS, ParserLimits
 from ingest.storage.texts.layout import OmissionKind
 from ingest.storage.texts.positions import Box
@@ -41,7 +41,7 @@ def kept(image: Image.Image, path: Path, **how: Any) -> Path:  # noqa: ANN401 - 
 @pytest.fixture
 def pages() -> Iterator[None]:
     """Let this process read pictures."""
-    allowance.set_allowance(DEFAULT_LIMITS.ocr_pages)
+    allowance.set_picture_allowance(DEFAULT_LIMITS.ocr_pages)
     yield
     allowance._allowance.pages = None
 
@@ -88,7 +88,7 @@ def test_a_photograph_is_read_as_its_camera_says_it_was_held(tmp_path: Path) -> 
 def test_each_kind_of_image_is_known_by_its_bytes_and_read(tmp_path: Path, kind: str, how: dict[str, Any]) -> None:
     path = kept(drawn(LINES[0], size=(460, 100)), tmp_path / "picture", format=kind, **how)
     with path.open("rb") as file:
-        media_type = sniff_file(file, "picture", None)
+        media_type = sniff_file_type(file, "picture", None)
     assert media_type == f"image/{kind.lower()}"
     document = parse_image(path)
     assert (document.text.strip(), document.parser) == (LINES[0], FORMATS[media_type].fingerprint)
@@ -113,9 +113,9 @@ def test_pages_of_an_image_after_those_that_are_allowed_are_left_out_and_counted
 
 
 def test_no_more_pictures_may_be_read_than_are_allowed(pages: None) -> None:
-    allowance.set_allowance(1)
-    assert [allowance.use_one() for _ in range(3)] == [True, False, False]
-    assert allowance.count_skipped() == 2
+    allowance.set_picture_allowance(1)
+    assert [allowance.use_allowed_picture() for _ in range(3)] == [True, False, False]
+    assert allowance.count_skipped_pictures() == 2
 
 
 def scanned(*images: Image.Image) -> bytes:
@@ -139,7 +139,7 @@ def test_scanned_pages_are_read_in_the_confined_process_and_stand_on_their_page(
     assert [part.strip("# \n") for part in document.text.split("\n\n")] == [*LINES[:2], "The last page is text."]
     start = document.text.index("1871")
     assert document.layout.find_place(start) == document.layout.places[1]
-    ((_, _, at),) = document.positions.iter_within(start, start + 4)
+    ((_, _, at),) = document.positions.iter_positions_within(start, start + 4)
     assert isinstance(at, Box)
     assert at.place == 2
     assert OmissionKind.PAGE_WITHOUT_TEXT not in {each.kind for each in document.omissions}
@@ -187,7 +187,7 @@ def test_without_the_extra_an_image_is_refused_and_says_what_to_install(
     path = kept(drawn(LINES[0]), tmp_path / "a.png")
     monkeypatch.setattr("ingest.parsing.sniff.is_installed", lambda: False)
     with pytest.raises(UnsupportedTypeError, match="a PNG image") as refused:
-        sniff(path.read_bytes(), "a.png", None)
+        sniff_media_type(path.read_bytes(), "a.png", None)
     assert "leadline[ocr]" in refused.value.hint
     monkeypatch.setattr(images, "is_installed", lambda: False)
     with pytest.raises(UnsupportedTypeError) as again:
@@ -222,5 +222,5 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: 
 
 
 def test_a_process_that_may_read_no_pictures_asks_for_it(tmp_path: Path) -> None:
-    with pytest.raises(allowance.RecognitionNeeded):
+    with pytest.raises(allowance.RecognitionNeededError):
         parse_image(kept(drawn(LINES[0]), tmp_path / "a.png"))

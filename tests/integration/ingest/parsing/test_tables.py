@@ -11,7 +11,7 @@ TEXT = 'id,paid on,sum,note\n1,2024-01-02,"€1,200.50","one\ntwo"\n2,,€3.25,\
 def test_a_spans_rows_come_through_the_parsers_child(tmp_path: Path) -> None:
     file = tmp_path / "upload"
     file.write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
-    with ParserSandbox(scratch=tmp_path) as parser:
+    with ParserSandbox(scratch_folder=tmp_path) as parser:
         document = parser.parse(file, "text/csv", name="payments.csv")
         plain = parser.parse(file, "text/plain", name="payments.txt")
         file.write_text("No table at all.")

@@ -46,7 +46,7 @@ def test_every_text_gets_its_own_vector_at_length_one_in_bounded_requests(
     np.testing.assert_allclose(found.vectors, ENCODER.embed_documents(TEXTS).vectors, atol=1e-6)
     assert len(server.requests) == 4
     assert max(len(request["input"]) for request in server.requests) <= 32
-    assert found.tokens == pytest.approx(sum(len(text.split()) for text in TEXTS), rel=0.2)
+    assert found.total_tokens == pytest.approx(sum(len(text.split()) for text in TEXTS), rel=0.2)
 
 
 def test_long_texts_share_a_request_up_to_a_sum_of_characters(server: MisbehavingOpenAI, make: Make) -> None:

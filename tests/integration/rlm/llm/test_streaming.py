@@ -40,7 +40,7 @@ def chat(server: MisbehavingOpenAI) -> OpenAIChatModel:
 
 @pytest.fixture
 def calls(scheduler: SubCallScheduler, chat: OpenAIChatModel) -> SubCalls:
-    return scheduler.bind(chat, PROFILE, tenant_id="ann", budget=Budget(Limits()))
+    return scheduler.bind_sub_calls(chat, PROFILE, tenant_id="ann", budget=Budget(Limits()))
 
 
 def test_pieces_come_while_the_model_still_writes(server: MisbehavingOpenAI, calls: SubCalls) -> None:
@@ -81,7 +81,7 @@ def test_thoughts_are_no_pieces_however_they_are_sent(
         request.piece("", "stop")
 
     profile = replace(PROFILE, thinking=thinking)
-    bound = scheduler.bind(chat, profile, tenant_id="ann", budget=Budget(Limits()))
+    bound = scheduler.bind_sub_calls(chat, profile, tenant_id="ann", budget=Budget(Limits()))
     server.behaviours = [apart, bad.replies("<think>Hm, is it?</think>It is.")]
     *pieces, reply = bound.stream(replace(CALL, prompt="apart"))
     assert pieces == ["It ", "is."]
@@ -140,7 +140,7 @@ def test_cancelling_gives_the_request_up(server: MisbehavingOpenAI, calls: SubCa
 def test_what_the_budget_does_not_cover_is_not_sent(
     server: MisbehavingOpenAI, scheduler: SubCallScheduler, chat: OpenAIChatModel
 ) -> None:
-    bound = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=Budget(Limits(calls=0)))
+    bound = scheduler.bind_sub_calls(chat, PROFILE, tenant_id="ann", budget=Budget(Limits(calls=0)))
     (failure,) = bound.stream(CALL)
     assert isinstance(failure, SubFailure)
     assert failure.code == "budget_exhausted"

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.port import Sandbox, SandboxForm, SandboxLimits
+from rlm.sandbox.port import Sandbox, SandboxIsolation, SandboxLimits
 
 LIMITS = SandboxLimits(memory_bytes=64 * 1024**2, cell_seconds=120.0, grace_seconds=0.3, output_chars=2_000)
 
@@ -14,7 +14,7 @@ LIMITS = SandboxLimits(memory_bytes=64 * 1024**2, cell_seconds=120.0, grace_seco
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """Its cells have more time than a busy machine needs."""
-    made = build_sandbox(SandboxForm.PLAIN, LIMITS)
+    made = build_sandbox(SandboxIsolation.PLAIN, LIMITS)
     yield made
     made.close()
 
@@ -22,6 +22,6 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def hasty() -> Iterator[Sandbox]:
     """Its cells have little time."""
-    made = build_sandbox(SandboxForm.PLAIN, replace(LIMITS, cell_seconds=2.0))
+    made = build_sandbox(SandboxIsolation.PLAIN, replace(LIMITS, cell_seconds=2.0))
     yield made
     made.close()

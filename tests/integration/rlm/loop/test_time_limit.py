@@ -9,7 +9,7 @@ from rlm.answers import AnswerStatus, Draft
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.port import Sandbox, SandboxForm, SandboxLimits
+from rlm.sandbox.port import Sandbox, SandboxIsolation, SandboxLimits
 from tests.fakes.scripted_root import ScriptedRoot, in_code
 from tests.support.recursive_runs import SIGNED as SAID
 from tests.support.recursive_runs import drafted, environment
@@ -19,7 +19,7 @@ DRAFT = f'draft("{SAID}", ["{SAID}"])'
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    made = build_sandbox(SandboxForm.PLAIN, SandboxLimits(cell_seconds=3_600.0, grace_seconds=0.3))
+    made = build_sandbox(SandboxIsolation.PLAIN, SandboxLimits(cell_seconds=3_600.0, grace_seconds=0.3))
     yield made
     made.close()
 

@@ -9,7 +9,7 @@ import pytest
 from rlm.errors import SandboxUnavailableError
 from rlm.sandbox.build import BubblewrapWorker, build_sandbox, get_interpreter_path
 from rlm.sandbox.monty_sandbox import MontySandbox
-from rlm.sandbox.port import SandboxForm, SandboxLimits
+from rlm.sandbox.port import SandboxIsolation, SandboxLimits
 
 
 def test_where_bubblewrap_may_not_make_namespaces_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_where_bubblewrap_may_not_make_namespaces_nothing_runs(monkeypatch: pyte
     refusing.chmod(0o755)
     monkeypatch.setattr(shutil, "which", lambda *_, **__: str(refusing))
     with pytest.raises(SandboxUnavailableError, match="No permissions"):
-        build_sandbox(SandboxForm.BUBBLEWRAP).open({})
+        build_sandbox(SandboxIsolation.BUBBLEWRAP).open({})
 
 
 def test_an_interpreter_that_does_not_start_is_told(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_an_interpreter_that_does_not_start_is_told(tmp_path: Path) -> None:
 
 
 def test_more_sessions_than_there_may_be_are_refused_after_a_while() -> None:
-    sandbox = build_sandbox(SandboxForm.PLAIN, SandboxLimits(sessions=1, wait_seconds=0.05))
+    sandbox = build_sandbox(SandboxIsolation.PLAIN, SandboxLimits(sessions=1, wait_seconds=0.05))
     session = sandbox.open({})
     with pytest.raises(SandboxUnavailableError, match="in use"):
         sandbox.open({})

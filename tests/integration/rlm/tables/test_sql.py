@@ -33,7 +33,7 @@ def orders(tmp_path: Path) -> SqlTable:
 
 
 def _query(orders: SqlTable, sql: str, *, max_rows: int = 10, limits: SqlLimits | None = None) -> SqlResult:
-    return SqlEngine(limits).query([orders], sql, max_rows=max_rows)
+    return SqlEngine(limits).run_query([orders], sql, max_rows=max_rows)
 
 
 def _engine_run_by(*program: str) -> SqlEngine:
@@ -75,7 +75,7 @@ def test_added_columns_stand_beside_the_tables_own(orders: SqlTable) -> None:
 def test_several_tables_are_joined(orders: SqlTable) -> None:
     other = SqlTable('the "other"', orders.rows)
     sql = 'WITH b AS (SELECT * FROM "the ""other""") SELECT count(*) FROM Orders a JOIN b ON a.customer = b.customer'
-    assert SqlEngine().query([orders, other], sql, max_rows=1).rows == ((6,),)
+    assert SqlEngine().run_query([orders, other], sql, max_rows=1).rows == ((6,),)
 
 
 def test_a_request_may_be_longer_than_a_pipe_takes_at_once(orders: SqlTable) -> None:
@@ -134,7 +134,7 @@ def test_the_engine_is_closed_even_to_what_the_parser_would_let_pass(
     no_parser = "import rlm.tables.sql_child as c; c.require_select = lambda *a: None; c.main()"
     engine = _engine_run_by("-c", no_parser)
     with pytest.raises((SqlError, SqlRefusedError)):
-        engine.query([orders], sql.format(folder=tmp_path, secret=secret), max_rows=10)
+        engine.run_query([orders], sql.format(folder=tmp_path, secret=secret), max_rows=10)
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -178,7 +178,7 @@ def test_a_result_that_is_too_large_is_not_handed_over(orders: SqlTable, sql: st
 def test_a_cancelled_query_is_ended(orders: SqlTable) -> None:
     begun = time.monotonic()
     with pytest.raises(RunCancelledError):
-        SqlEngine(SMALL).query(
+        SqlEngine(SMALL).run_query(
             [orders], "SELECT * FROM range(100000000000)", max_rows=1, cancelled=lambda: time.monotonic() > begun + 0.5
         )
 
@@ -187,7 +187,7 @@ def test_the_child_is_given_nothing_of_ours(orders: SqlTable, monkeypatch: pytes
     monkeypatch.setenv("LEADLINE_LLM_API_KEY", "secret")
     probe = tmp_path / "probe.py"
     probe.write_text("import json, os; print(json.dumps({'behind': [[' '.join(os.environ), '']]}))")
-    ((names, _),) = _engine_run_by(str(probe)).list_rows_behind("SELECT 1")
+    ((names, _),) = _engine_run_by(str(probe)).list_source_row_queries("SELECT 1")
     assert "LEADLINE_LLM_API_KEY" not in names.split()
 
 
@@ -196,19 +196,19 @@ def test_a_child_that_dies_is_a_typed_error(orders: SqlTable, tmp_path: Path) ->
     for words, error in (("import os; os.abort()", SqlLimitError), ("raise SystemExit(1)", SqlError)):
         probe.write_text(words)
         with pytest.raises(error):
-            _engine_run_by(str(probe)).list_rows_behind("SELECT 1")
+            _engine_run_by(str(probe)).list_source_row_queries("SELECT 1")
 
 
 def test_the_rows_behind_a_figure_are_found_by_another_query(orders: SqlTable) -> None:
     sql = "SELECT customer, sum(sum) FROM orders WHERE id <> 2 GROUP BY 1 ORDER BY 2 LIMIT 1"
-    named, (table, behind) = SqlEngine().list_rows_behind(sql, "SELECT _row FROM orders WHERE id = 2")
+    named, (table, behind) = SqlEngine().list_source_row_queries(sql, "SELECT _row FROM orders WHERE id = 2")
     assert named == ("orders", "SELECT _row FROM orders WHERE id = 2")
     assert table == "orders"
     assert _query(orders, behind).rows == ((1,), (3,), (4,))
 
 
 def test_where_the_rows_behind_are_not_plain_there_is_no_query_for_them() -> None:
-    assert SqlEngine().list_rows_behind("SELECT count(*) FROM orders a JOIN orders b USING (id)") == []
+    assert SqlEngine().list_source_row_queries("SELECT count(*) FROM orders a JOIN orders b USING (id)") == []
 
 
 def test_requests_and_answers_are_json(orders: SqlTable) -> None:
@@ -233,7 +233,7 @@ def test_requests_and_answers_are_json(orders: SqlTable) -> None:
 def test_a_result_comes_with_the_records_behind_its_rows_and_stays_what_it_is_without(
     orders: SqlTable, sql: str, records: object
 ) -> None:
-    found = SqlEngine().query([orders], sql, max_rows=10, traced_rows=10)
+    found = SqlEngine().run_query([orders], sql, max_rows=10, traced_rows=10)
     plain = _query(orders, sql)
     assert (found.columns, found.rows, found.total_rows) == (plain.columns, plain.rows, plain.total_rows)
     assert (found.records and list(found.records.rows)) == records

@@ -31,7 +31,7 @@ def test_a_caller_is_looked_up_no_more_often_than_every_two_seconds() -> None:
     lookups = Lookups()
     current = lookups.current()
     for lookups.now in (0.0, 0.1, LOOKUP_SECONDS - 0.01, LOOKUP_SECONDS, LOOKUP_SECONDS + 0.01):
-        assert asyncio.run(current.refresh()) == CALLER
+        assert asyncio.run(current.refresh_principal()) == CALLER
     assert lookups.count == 1
 
 
@@ -40,10 +40,10 @@ def test_a_caller_without_a_valid_credential_or_without_the_scope_is_refused() -
     current = lookups.current()
     lookups.now, lookups.found = 10.0, replace(CALLER, scopes=frozenset({Scope.ASK}))
     with pytest.raises(ScopeMissingError, match="`read`"):
-        asyncio.run(current.refresh())
+        asyncio.run(current.refresh_principal())
     lookups.found = None
     with pytest.raises(UnauthorizedError):
-        asyncio.run(current.refresh())
+        asyncio.run(current.refresh_principal())
 
 
 @pytest.mark.parametrize(

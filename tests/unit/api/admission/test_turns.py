@@ -10,7 +10,13 @@ from api.http.problems import TooManyRequestsError
 
 
 def turns(places: int = 4, *, waiting: int = 100, wait_seconds: float = 60.0, share: int | None = None) -> TenantSlots:
-    return TenantSlots(places, refuse=TooManyRequestsError, waiting=waiting, wait_seconds=wait_seconds, share=share)
+    return TenantSlots(
+        places,
+        build_error=TooManyRequestsError,
+        max_waiting=waiting,
+        max_wait_seconds=wait_seconds,
+        max_slots_per_tenant=share,
+    )
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from api.admission.current_caller import AnswerCaller
-from api.answers.answer_events import AnswerEventWriter, stream_answer, wait_for_result
+from api.answers.answer_events import AnswerEventFormatter, stream_answer, wait_for_result
 from api.http.problems import AnswersFullError
 from api.http.threads import AnswerThreads
 from ingest.storage.accounts.records import Principal, Scope
@@ -31,7 +31,7 @@ def test_an_answer_is_given_up_when_the_service_ends_while_it_is_made() -> None:
     stop = threading.Event()
 
     async def served() -> bool:
-        work: asyncio.Future[Any] = AnswerThreads(1).start("a", lambda: stop.wait(60))
+        work: asyncio.Future[Any] = AnswerThreads(1).start_answer("a", lambda: stop.wait(60))
         request = cast(Any, SimpleNamespace(is_disconnected=_connected))
         waiting = asyncio.create_task(wait_for_result(request, CALLER, work, stop))
         await asyncio.sleep(0)
@@ -47,7 +47,7 @@ def test_an_answer_is_given_up_when_its_client_goes_before_the_first_event() -> 
     stop, work = threading.Event(), list[asyncio.Future[None]]()
 
     def start(produce: Callable[[], None]) -> asyncio.Future[None]:
-        work.append(AnswerThreads(1).start("a", produce))
+        work.append(AnswerThreads(1).start_answer("a", produce))
         return work[0]
 
     def events() -> Iterator[Event]:
@@ -62,7 +62,7 @@ def test_an_answer_is_given_up_when_its_client_goes_before_the_first_event() -> 
 
     async def served() -> None:
         request = cast(Any, SimpleNamespace(is_disconnected=_connected))
-        response = await stream_answer(request, CALLER, start, events, AnswerEventWriter(cast(Any, None)), stop)
+        response = await stream_answer(request, CALLER, start, events, AnswerEventFormatter(cast(Any, None)), stop)
         with pytest.raises(ClientDisconnect):
             await response({"type": "http", "asgi": {"spec_version": "2.4"}}, nothing, gone)
         assert stop.is_set()
@@ -79,7 +79,7 @@ def test_one_tenant_gets_all_places_and_another_gets_in_at_once_up_to_its_share(
         work, got = list[asyncio.Future[Any]](), ""
         for tenant in tenants:
             with suppress(AnswersFullError):
-                work.append(threads.start(tenant, lambda: free.wait(60)))
+                work.append(threads.start_answer(tenant, lambda: free.wait(60)))
                 got += tenant
         free.set()
         await asyncio.gather(*work)

@@ -211,7 +211,7 @@ def test_nothing_of_a_deleted_document_is_quoted_again(api: AskedApi) -> None:
     made = answer(document, table=ResultTable(("a",), (("white",),), 1, "SELECT 1"), result=Result("text", "white"))
     api.answers.scripts = [[Completed(made)]]
     given = api.ask(conversation="new")
-    api.services.documents.catalog.delete("ann", document)
+    api.services.documents.catalog.delete_document("ann", document)
     found = api.get(f"/v1/answers/{given['id']}")
     (citation,) = found["citations"]
     assert (citation["quote"], citation["quotes"], citation["title"], citation["deleted"]) == ("", [], "", True)

@@ -88,7 +88,7 @@ def test_rows_of_a_version_that_is_gone_are_counted_and_not_shown(api: AskedApi)
     document = arrive(api.services.documents.catalog).id
     given = asked(api, SourceRows(document, "v", 0, (1, 2)), SourceRows("replaced", "gone", 0, (7,)))
     assert [row["gone"] for row in pages(api, given["id"], 10)[0]] == [False, False, True]
-    api.services.documents.catalog.delete("ann", document)
+    api.services.documents.catalog.delete_document("ann", document)
     (rows,) = pages(api, given["id"], 10)
     assert [(row["row"], row["text"], row["values"], row["gone"]) for row in rows] == [
         (1, "", {}, True),

@@ -10,7 +10,7 @@ from api.accounts.schemas import LinkIn
 from api.answers.run_schemas import RunEventOut
 from api.answers.schemas import AnswerOut, BudgetIn
 from ingest.storage.answers.run_records import RunEvent
-from rlm.answers import Answer, AnswerStatus, Result, SearchSummary, build_answer_json, build_kept_answer
+from rlm.answers import Answer, AnswerStatus, Result, SearchSummary, build_answer_json, build_stored_answer
 
 
 def test_an_answer_on_the_wire_has_the_result_that_a_run_keeps() -> None:
@@ -18,7 +18,7 @@ def test_an_answer_on_the_wire_has_the_result_that_a_run_keeps() -> None:
     answer = Answer(
         AnswerStatus.ANSWERED, "3", (), (), "recursive", None, SearchSummary(0, 0, ()), result=Result("list", value)
     )
-    sent = AnswerOut.from_kept_answer(build_kept_answer(answer, "id", "ann", "How many?", None))
+    sent = AnswerOut.from_stored_answer(build_stored_answer(answer, "id", "ann", "How many?", None))
     assert sent.model_dump(mode="json")["result"] == build_answer_json(answer)["result"]
     assert json.loads(sent.model_dump_json()) == sent.model_dump(mode="json")
 

@@ -14,7 +14,7 @@ class Present(ModelStore):
 
     lacking: tuple[str, ...] = ()
 
-    def list_missing(self) -> list[ModelFile]:
+    def list_missing_files(self) -> list[ModelFile]:
         return [file for file in self.files if file.name in self.lacking]
 
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from api.answers.schemas import AnswerOut
-from api.cli.answer_view import LiveAnswer, clean, describe_event, print_answer
+from api.cli.answer_view import LiveAnswer, describe_event, print_answer, remove_control_chars
 from rlm.answers import (
     Answer,
     AnswerStatus,
@@ -18,7 +18,7 @@ from rlm.answers import (
     Quote,
     ResultTable,
     Sentence,
-    build_kept_answer,
+    build_stored_answer,
 )
 from tests.fakes.scripted_answers import answer
 
@@ -32,7 +32,7 @@ def citation(number: int, *, title: str = "The Whale", quote: str = "white", pag
 
 
 def wire(made: Answer) -> dict[str, Any]:
-    return AnswerOut.from_kept_answer(build_kept_answer(made, "id", "ann", "Why?", None)).model_dump(mode="json")
+    return AnswerOut.from_stored_answer(build_stored_answer(made, "id", "ann", "Why?", None)).model_dump(mode="json")
 
 
 def printed(made: Answer, *, terminal: bool = False, width: int = 100, **how: Any) -> list[str]:  # noqa: ANN401
@@ -64,7 +64,7 @@ def test_a_source_says_its_place_in_the_words_of_its_file(page: int | None, plac
 
 
 def test_a_kept_answer_of_an_earlier_release_has_no_words_for_places_and_is_shown_with_its_page() -> None:
-    body = build_kept_answer(answer(), "id", "ann", "Why?", None).body
+    body = build_stored_answer(answer(), "id", "ann", "Why?", None).body
     for each in body["citations"]:
         del each["place"]
     for each in (quote for sentence in body["sentences"] for quote in sentence["quotes"]):
@@ -77,7 +77,7 @@ def test_a_kept_answer_of_an_earlier_release_has_no_words_for_places_and_is_show
 
 
 def test_a_kept_answer_of_the_next_release_is_read_without_what_that_one_adds() -> None:
-    body = dict(build_kept_answer(answer(), "id", "ann", "Why?", None).body)
+    body = dict(build_stored_answer(answer(), "id", "ann", "Why?", None).body)
     expected = AnswerOut.from_body(body, identifier="id", conversation=None)
     later = {**body, "mood": "cheerful", "searched": {**body["searched"], "libraries": 3}}
     later["citations"] = [{**each, "colour": "blue"} for each in body["citations"]]
@@ -167,15 +167,15 @@ def test_no_document_takes_over_the_terminal(hidden: str) -> None:
 
 
 def test_text_of_other_scripts_is_left_as_it_is() -> None:
-    assert clean("می\u200cخواهم 鯨\n\t👩\u200d🚀") == "می\u200cخواهم 鯨\n\t👩\u200d🚀"
+    assert remove_control_chars("می\u200cخواهم 鯨\n\t👩\u200d🚀") == "می\u200cخواهم 鯨\n\t👩\u200d🚀"
 
 
 def test_what_is_written_shows_as_it_comes_and_does_not_stay() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=60, height=10, color_system=None)
     with LiveAnswer(console, text=True) as live:
-        live.show("routed", {"strategy": "direct", "reason": "A passage says it.", "estimate": ""})
+        live.show_event("routed", {"strategy": "direct", "reason": "A passage says it.", "estimate": ""})
         for number in range(40):
-            live.show("delta", {"text": f"Line {number}\n\n"})
+            live.show_event("delta", {"text": f"Line {number}\n\n"})
         live._live.refresh()
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
@@ -187,7 +187,7 @@ def test_what_is_written_shows_as_it_comes_and_does_not_stay() -> None:
 def test_into_a_file_goes_nothing_but_the_answer() -> None:
     console = Console(file=io.StringIO(), force_terminal=False)
     with LiveAnswer(console, text=False) as live:
-        live.show("delta", {"text": "The whale"})
+        live.show_event("delta", {"text": "The whale"})
         live.update("Reading …")
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().strip() == ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.doctor import _check_permissions, describe_profile, describe_state
+from api.cli.doctor import _check_permissions, describe_index_state, describe_profile
 from api.settings.settings import Settings
 from ingest.storage.generations.records import IndexState
 from rlm.llm.budgets import FREE, Price
@@ -40,10 +40,10 @@ def test_a_data_folder_that_is_not_there_yet_has_no_permissions(tmp_path: Path) 
 
 def test_the_last_comparison_of_the_index_says_when_it_was_made() -> None:
     noon = datetime(2026, 11, 30, 12, 5).timestamp()
-    assert describe_state(IndexState(1)) == "generation 1: nothing to compare yet"
-    assert describe_state(IndexState(1, checked_at=noon)) == (
+    assert describe_index_state(IndexState(1)) == "generation 1: nothing to compare yet"
+    assert describe_index_state(IndexState(1, checked_at=noon)) == (
         "generation 1: no searchable documents (compared at 12:05)"
     )
-    assert describe_state(IndexState(1, checked_at=noon, versions=7, missing=1, requeued=1)) == (
+    assert describe_index_state(IndexState(1, checked_at=noon, versions=7, missing=1, requeued=1)) == (
         "generation 1: all but 1 of 7 documents (compared at 12:05); 1 were missing and have been reindexed"
     )

@@ -38,6 +38,6 @@ def test_it_ends_with_the_block_even_if_that_fails() -> None:
 def test_a_service_for_one_command_leaves_out_what_its_caller_had_left_out_and_collects_nothing() -> None:
     gc.freeze()
     collected = gc.get_stats()[2]["collections"]
-    with exclude_startup_from_gc(collect=False):
+    with exclude_startup_from_gc(collect_first=False):
         assert gc.get_stats()[2]["collections"] == collected
     assert gc.get_freeze_count() > 0

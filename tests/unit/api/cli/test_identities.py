@@ -32,7 +32,7 @@ def leadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Leadline:
 
 def principal(home: Path, key: str) -> Principal | None:
     with open_catalog(home) as opened:
-        return opened.keys.check(key.strip().splitlines()[0])
+        return opened.keys.authenticate(key.strip().splitlines()[0])
 
 
 def test_a_second_tenant_gets_users_and_keys_of_its_own(leadline: Leadline, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_collections_are_granted_and_opened_by_command(leadline: Leadline, tmp_p
     with pytest.raises(Exception, match="not a valid duration"):
         leadline("keys", "create", "--expires", "soon")
     with open_catalog(tmp_path) as opened:
-        opened.identities.grants.grant("default", "staff", "user:ann", Role.READER)
+        opened.identities.grants.grant_role("default", "staff", "user:ann", Role.READER)
     assert "user:ann (reader)" in leadline("collections", "list")
 
 

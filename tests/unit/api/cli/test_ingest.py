@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from api.cli.ingest import IngestReport, UploadOptions, _upload_all
+from api.cli.ingest import IngestReport, UploadOptions, _upload_all_files
 from api.client import Client
 from api.client.operations import Priority
 
@@ -31,5 +31,5 @@ def test_files_have_the_priority_that_was_given_and_several_are_bulk_else(
 ) -> None:
     client, named = NotedUploads(), [(f"{number}.md", Path(f"{number}.md")) for number in range(files)]
     about = UploadOptions(priority=given)
-    _upload_all(cast(Client, client), named, "default", IngestReport(files), lambda *_: None, about)
+    _upload_all_files(cast(Client, client), named, "default", IngestReport(files), lambda *_: None, about)
     assert client.priorities == [sent] * files

@@ -30,7 +30,7 @@ def test_quotas_are_set_shown_and_reset(home: Path) -> None:
     assert "2,000,000" in made.stdout
     assert "$12.50" in made.stdout
     with open_catalog(home) as opened:
-        key = opened.keys.issue("default", "a key")[0].id
+        key = opened.keys.issue_key("default", "a key")[0].id
     command.invoke(app, ["quotas", "set", "requests_per_minute=60", "--key", key])
     tenant = {"tenant tokens_per_day": 2_000_000, "tenant dollars_per_month": 12.5}
     assert shown() == tenant
@@ -45,13 +45,13 @@ def test_what_cannot_be_set_is_refused_with_the_way_to_write_it() -> None:
         assert refused.exception is not None
         assert "NAME=AMOUNT" in str(refused.exception) or "2.5m" in str(refused.exception)
     assert "no key" in str(command.invoke(app, ["quotas", "set", "bytes=1", "--key", "none"]).exception).lower()
-    assert "no tenant" in str(command.invoke(app, ["quotas", "set", "bytes=1", "--tenant", "nobody"]).exception)
+    assert "not found" in str(command.invoke(app, ["quotas", "set", "bytes=1", "--tenant", "nobody"]).exception)
 
 
 def test_usage_is_shown_by_day_and_key(home: Path) -> None:
     with open_catalog(home) as opened:
         opened.quotas.charge(
-            Account("default", "k"), "answer", "a", Spending(3, 1_200, 34, 5_000_000_000), reported=Spending()
+            Account("default", "k"), "answer", "a", Spending(3, 1_200, 34, 5_000_000_000), reported_spending=Spending()
         )
     found = command.invoke(app, ["quotas", "usage"]).stdout
     assert "1,234" in found

@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.console import Console
 
-from api.cli.runs import build_tree
+from api.cli.runs import build_step_tree
 
 RUN = {"question": "How many [ships]?", "state": "completed", "attempt": 2}
 
@@ -24,7 +24,7 @@ event.number = 0  # type: ignore[attr-defined]
 def shown(*events: dict[str, Any]) -> list[str]:
     console = Console(width=200, no_color=True)
     with console.capture() as capture:
-        console.print(build_tree(RUN, events))
+        console.print(build_step_tree(RUN, events))
     return [line.lstrip("├└│─ ") for line in capture.get().splitlines()]
 
 

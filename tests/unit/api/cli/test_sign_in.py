@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_link_to_the_running_service_signs_in_as_the_portals_key_or_the_one_that_is_named(home: Path) -> None:
     write_service_file(home, "http://127.0.0.1:8123")
     with open_catalog(home) as opened:
-        reader = opened.keys.issue(DEFAULT_TENANT, "reader", scopes=[Scope.READ])[0]
+        reader = opened.keys.issue_key(DEFAULT_TENANT, "reader", scopes=[Scope.READ])[0]
         address, _, ticket = link().partition("/sign-in#")
         assert address == "http://127.0.0.1:8123"
         principal = opened.identities.sessions.redeem_ticket(ticket)
@@ -38,7 +38,7 @@ def test_a_link_to_the_running_service_signs_in_as_the_portals_key_or_the_one_th
         named = opened.identities.sessions.redeem_ticket(link("--key", reader.id).partition("#")[2])
         assert named is not None
         assert (named.key_id, named.scopes) == (reader.id, frozenset({Scope.READ}))
-        opened.keys.revoke(DEFAULT_TENANT, reader.id)
+        opened.keys.revoke_key(DEFAULT_TENANT, reader.id)
         with pytest.raises(KeyStateError):
             link("--key", reader.id)
 

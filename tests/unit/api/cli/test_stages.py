@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from api.cli.ingest import show_progress
-from api.cli.stages import LINE_EVERY_SECONDS, StageLines, watch_stages
+from api.cli.ingest import show_batch_progress
+from api.cli.stages import LINE_EVERY_SECONDS, StageLines, show_stages
 
 
 class Clock:
@@ -51,7 +51,7 @@ def batch(seconds_left: float | None = None, *, chunks: int = 0, embedded: int =
 def test_a_line_is_printed_every_ten_seconds_even_if_nothing_changes(
     lines: StageLines, clock: Clock, printed: list[str]
 ) -> None:
-    show_progress(batch(accepted=2, parsing=1, ready=2), lines.record_stage)
+    show_batch_progress(batch(accepted=2, parsing=1, ready=2), lines.record_stage)
     let_pass(lines, clock, 9)
     assert printed == []
     let_pass(lines, clock, 26)
@@ -71,11 +71,11 @@ def test_the_line_is_about_the_first_stage_that_is_not_complete(
 ) -> None:
     let_pass(lines, clock, 10)
     lines.record_stage("uploading", 2, 2, "")
-    show_progress(batch(parsing=1, embedding=1, chunks=40), lines.record_stage)
+    show_batch_progress(batch(parsing=1, embedding=1, chunks=40), lines.record_stage)
     let_pass(lines, clock, 10)
-    show_progress(batch(100.0, embedding=2, chunks=900, embedded=300), lines.record_stage)
+    show_batch_progress(batch(100.0, embedding=2, chunks=900, embedded=300), lines.record_stage)
     let_pass(lines, clock, 10)
-    show_progress(batch(ready=2, chunks=900, embedded=900), lines.record_stage)
+    show_batch_progress(batch(ready=2, chunks=900, embedded=900), lines.record_stage)
     let_pass(lines, clock, 10)
     assert printed == [
         "after 10 s: uploading",
@@ -87,14 +87,14 @@ def test_the_line_is_about_the_first_stage_that_is_not_complete(
 
 def test_without_a_terminal_a_short_ingest_prints_no_line() -> None:
     output = io.StringIO()
-    with watch_stages(Console(file=output, force_terminal=False)) as watch:
+    with show_stages(Console(file=output, force_terminal=False)) as watch:
         watch("uploading", 1, 1, "")
     assert output.getvalue() == ""
 
 
 def test_on_a_terminal_each_stage_has_a_bar() -> None:
     output = io.StringIO()
-    with watch_stages(Console(file=output, force_terminal=True, width=100)) as watch:
+    with show_stages(Console(file=output, force_terminal=True, width=100)) as watch:
         watch("uploading", 1, 1, "")
         watch("searchable", 0, 1, "about 2 min left")
     assert "uploading" in output.getvalue()

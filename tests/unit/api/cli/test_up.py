@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT, Services
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.build.language_model import NoLanguageModel
 from api.cli.up import _print_greeting
 from api.settings.settings import Settings
@@ -22,7 +22,7 @@ from retrieval.encoders.port import HashingEmbedder
 def opened(home: Path) -> Iterator[Services]:
     """Services that have no key yet."""
     settings = Settings.model_validate({"home": home, "llm": "none", "min_free_bytes": 0, "ballast_bytes": 0})
-    with open_embedded(settings, encoder=HashingEmbedder(), language_model=NoLanguageModel()) as services:
+    with open_embedded_services(settings, encoder=HashingEmbedder(), language_model=NoLanguageModel()) as services:
         yield services
 
 
@@ -38,7 +38,7 @@ def test_where_nobody_reads_along_the_first_key_goes_into_a_file_of_its_user(tmp
         path = tmp_path / "first-api-key"
         key_text = path.read_text().strip()
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert services.identify(key_text) is not None
+        assert services.identify_caller(key_text) is not None
         assert key_text not in said.getvalue()
         assert str(path) in said.getvalue()
 

@@ -20,7 +20,7 @@ def api(tmp_path: Path) -> Iterator[AskedApi]:
 def of_user(api: AskedApi, name: str) -> Mapping[str, str]:
     api.services.accounts.users.create("ann", name)
     scopes = (Scope.READ, Scope.ASK)
-    return {"Authorization": f"Bearer {api.services.keys.issue('ann', name, scopes=scopes, user=name)[1]}"}
+    return {"Authorization": f"Bearer {api.services.keys.issue_key('ann', name, scopes=scopes, user=name)[1]}"}
 
 
 def say(api: AskedApi, answer: str, *, status: int = 200, headers: Any = None, **said: Any) -> Any:  # noqa: ANN401

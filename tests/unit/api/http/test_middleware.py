@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from api.http.middleware import RequestContext
 from api.http.problems import ProblemHandlers
-from api.openai.elsewhere import get_alternative, is_openai_path
+from api.openai.elsewhere import get_alternative_hint, is_openai_path
 
-PROBLEMS = ProblemHandlers(get_alternative, is_openai_path)
+PROBLEMS = ProblemHandlers(get_alternative_hint, is_openai_path)
 
 
 def test_a_client_that_goes_away_while_it_sends_is_no_failure_of_the_service() -> None:

@@ -10,7 +10,7 @@ from api.admission.services import Services
 from api.http.problem_schemas import ProblemOut
 from api.http.problems import MEDIA_TYPE, ProblemHandlers, build_problem
 from api.main import create_app
-from api.openai.elsewhere import get_alternative, is_openai_path
+from api.openai.elsewhere import get_alternative_hint, is_openai_path
 from api.settings.settings import Settings
 from ingest.storage.errors import RunNotFoundError
 
@@ -43,7 +43,7 @@ def test_what_succeeds_is_described_as_before(paths: dict[str, Any]) -> None:
 
 def test_a_problem_has_the_members_that_are_described() -> None:
     request = Request({"type": "http", "path": "/v1/runs/x", "headers": [], "query_string": b"", "server": ("h", 80)})
-    handlers = ProblemHandlers(get_alternative, is_openai_path)
-    sent = handlers.build_response(request, build_problem(RunNotFoundError("There is no such run.")))
+    handlers = ProblemHandlers(get_alternative_hint, is_openai_path)
+    sent = handlers.build_problem_response(request, build_problem(RunNotFoundError("There is no such run.")))
     found = ProblemOut.model_validate_json(bytes(sent.body))
     assert (found.status, found.code) == (404, "run_not_found")

@@ -14,7 +14,7 @@ from tests.support.callers import always
 
 CALLER = Principal("ann", "k", "a test", scopes=frozenset({Scope.READ}))
 FIRST, SECOND = {"stage": "a"}, {"stage": "b"}
-END = sse.State({"stage": "end"}, ended=True)
+END = sse.StreamState({"stage": "end"}, ended=True)
 
 
 @contextmanager
@@ -28,11 +28,11 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "_MIN_INTERVAL_SECONDS", 0.0)
 
 
-def sent(*seen: "sse.State | Exception", after: str | None = None) -> list[str]:
+def sent(*seen: "sse.StreamState | Exception", after: str | None = None) -> list[str]:
     """What is sent when the looks find these, one after the other; the first is looked at twice."""
     looks = iter([seen[0], *seen])
 
-    def look(_: Principal) -> sse.State:
+    def look(_: Principal) -> sse.StreamState:
         found = next(looks)
         if isinstance(found, Exception):
             raise found
@@ -54,18 +54,18 @@ def names(parts: list[str]) -> list[str]:
 
 
 def test_without_a_ring_changes_are_found_and_the_same_state_is_sent_once() -> None:
-    first, second = sse.State(FIRST, ended=False), sse.State(SECOND, ended=False)
+    first, second = sse.StreamState(FIRST, ended=False), sse.StreamState(SECOND, ended=False)
     assert names(sent(first, first, second, second, END)) == ["snapshot", "progress", "end"]
 
 
 def test_silence_is_broken_by_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 0.0)
-    state = sse.State(FIRST, ended=False)
+    state = sse.StreamState(FIRST, ended=False)
     assert names(sent(state, state, state, END)) == ["snapshot", ": still at it", ": still at it", "end"]
 
 
 def test_a_catalog_that_is_away_for_a_while_ends_no_stream() -> None:
-    state = sse.State(FIRST, ended=False)
+    state = sse.StreamState(FIRST, ended=False)
     away = CatalogUnavailableError("It does not answer.")
     assert names(sent(state, away, END)) == ["snapshot", ": still at it", "end"]
 
@@ -75,7 +75,7 @@ def test_half_a_character_cuts_no_stream() -> None:
 
 
 def test_another_estimate_is_sent_and_is_no_other_state() -> None:
-    early, late = (sse.State({"progress": {"seconds_left": left}}, ended=False) for left in (9.0, 8.0))
+    early, late = (sse.StreamState({"progress": {"seconds_left": left}}, ended=False) for left in (9.0, 8.0))
     assert early.id == late.id
     assert names(sent(early, late, END)) == ["snapshot", "progress", "end"]
     assert names(sent(late, END, after=early.id)) == ["end"]

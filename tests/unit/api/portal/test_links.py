@@ -2,13 +2,13 @@
 
 import pytest
 
-from api.portal.links import get_own_address
+from api.portal.links import get_own_url
 from api.settings.settings import Settings
 
 
 def address(host: str, **settings: object) -> str:
     scope = {"headers": [(b"host", host.encode())], "server": ("10.0.0.5", 8123)}
-    return get_own_address(Settings.model_validate(settings), scope)
+    return get_own_url(Settings.model_validate(settings), scope)
 
 
 @pytest.mark.parametrize("host", ["localhost:9000", "127.0.0.1:9000", "[::1]:9000", "localhost"])

@@ -67,7 +67,7 @@ def sent(runs: ScriptedRuns, last_event_id: str | None = None) -> list[str]:
     """The names of what is sent, or the status of an answer without a stream."""
 
     async def collect() -> list[str]:
-        streams = TenantSlots(2, refuse=StreamsFullError)
+        streams = TenantSlots(2, build_error=StreamsFullError)
         caller = Principal(RUN.tenant_id, "k", "a test", scopes=frozenset({Scope.READ}))
         response: Any = await events(
             "r",

@@ -40,7 +40,7 @@ def test_a_tenants_log_is_shown_page_by_page_with_who_acted_in_which_request(tmp
 def test_the_commands_export_the_log_with_its_head_and_find_what_was_changed_or_cut_off(tmp_path: Path) -> None:
     command, environment, file = CliRunner(), {"LEADLINE_HOME": str(tmp_path)}, tmp_path / "log.jsonl"
     with open_catalog(tmp_path) as opened:
-        opened.keys.issue("default", "[a] key")
+        opened.keys.issue_key("default", "[a] key")
     exported = command.invoke(app, ["audit", "export", str(file)], env=environment)
     head = exported.stderr.rpartition(" ")[2].strip()
     lines = [json.loads(line) for line in file.read_text().splitlines()]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.sizing.checkpoint import CheckpointError, load_checkpoint, parse_checkpoint
-from api.sizing.models import list_model_names, load_model
+from api.sizing.models import list_model_names, load_model_checkpoint
 
 KIB = 1024
 TINY = {
@@ -37,8 +37,8 @@ TINY = {
     ],
 )
 def test_weights_are_as_many_as_published(model: str, billions: float, active_billions: float | None) -> None:
-    made = load_model(model)
-    assert made.parameters / 1e9 == pytest.approx(billions, rel=0.005)
+    made = load_model_checkpoint(model)
+    assert made.parameter_count / 1e9 == pytest.approx(billions, rel=0.005)
     if active_billions is not None:  # published with one or two digits, some with the embedding and some without
         assert made.active / 1e9 == pytest.approx(active_billions, rel=0.1)
 
@@ -54,7 +54,7 @@ def test_weights_are_as_many_as_published(model: str, billions: float, active_bi
     ],
 )
 def test_a_token_takes_as_much_cache_as_published(model: str, token_bytes: int) -> None:
-    assert load_model(model).cache.token_bytes == token_bytes
+    assert load_model_checkpoint(model).cache.token_bytes == token_bytes
 
 
 @pytest.mark.parametrize(
@@ -66,19 +66,19 @@ def test_a_token_takes_as_much_cache_as_published(model: str, token_bytes: int) 
     ],
 )
 def test_quantized_weights_take_what_the_published_files_do(model: str, gib: float) -> None:
-    assert load_model(model).weight_bytes / KIB**3 == pytest.approx(gib, rel=0.01)
+    assert load_model_checkpoint(model).weight_bytes / KIB**3 == pytest.approx(gib, rel=0.01)
 
 
 def test_a_window_bounds_the_cache_of_its_layers() -> None:
     made = parse_checkpoint(TINY | {"sliding_window": 100, "sliding_window_pattern": 2}, name="tiny")
     layer = 2 * 2 * 16 * 2
-    assert made.cache.compute_sequence_bytes(50) == 4 * layer * 50
-    assert made.cache.compute_sequence_bytes(1000) == 2 * layer * 1000 + 2 * layer * 100
+    assert made.cache.compute_sequence_size(50) == 4 * layer * 50
+    assert made.cache.compute_sequence_size(1000) == 2 * layer * 1000 + 2 * layer * 100
 
 
 def test_a_window_that_is_switched_off_bounds_nothing() -> None:
     made = parse_checkpoint(TINY | {"sliding_window": 100, "use_sliding_window": False}, name="tiny")
-    assert made.cache.compute_sequence_bytes(1000) == 4 * 2 * 2 * 16 * 2 * 1000
+    assert made.cache.compute_sequence_size(1000) == 4 * 2 * 2 * 16 * 2 * 1000
 
 
 def test_layers_that_keep_a_state_take_the_same_for_any_length() -> None:
@@ -91,7 +91,7 @@ def test_layers_that_keep_a_state_take_the_same_for_any_length() -> None:
         "linear_conv_kernel_dim": 4,
     }
     cache = parse_checkpoint(TINY | linear, name="tiny").cache
-    assert cache.compute_sequence_bytes(2000) - cache.compute_sequence_bytes(1000) == 1000 * 2 * 2 * 16 * 2
+    assert cache.compute_sequence_size(2000) - cache.compute_sequence_size(1000) == 1000 * 2 * 2 * 16 * 2
     assert cache.state_bytes == 3 * 2 * (32 * 8 + 3 * (2 * 16 + 32))
 
 
@@ -118,7 +118,7 @@ def test_bits_of_a_weight_are_read_from_the_quantization(quantization: dict[str,
 
 
 def test_a_cache_of_eight_bits_takes_half() -> None:
-    made = load_model("Qwen/Qwen3-8B")
+    made = load_model_checkpoint("Qwen/Qwen3-8B")
     assert made.with_quantization(None, "fp8").cache.token_bytes * 2 == made.cache.token_bytes
 
 
@@ -141,6 +141,6 @@ def test_what_cannot_be_computed_is_said(config: str, tmp_path: Path) -> None:
 
 def test_a_model_that_is_not_known_is_told_with_those_that_are() -> None:
     with pytest.raises(CheckpointError) as raised:
-        load_model("nobody/nothing")
+        load_model_checkpoint("nobody/nothing")
     assert "Qwen/Qwen3-8B-AWQ" in raised.value.hint
-    assert all(load_model(name).parameters > 1e8 for name in list_model_names())
+    assert all(load_model_checkpoint(name).parameter_count > 1e8 for name in list_model_names())

@@ -5,17 +5,19 @@ from dataclasses import replace
 import pytest
 
 from api.sizing.constants import load_constants
-from api.sizing.documents import Machine, estimate_corpus, estimate_embedded_needs, plan_index
+from api.sizing.documents import Machine, estimate_corpus, estimate_embedded_resources, plan_index
 from api.sizing.memory import MemoryPlan, ServerOptions, plan_memory
-from api.sizing.models import load_model
-from api.sizing.questions import ModelServer, build_direct_question, plan_service
+from api.sizing.models import load_model_checkpoint
+from api.sizing.questions import ModelServer, build_direct_question, plan_question_service
 from api.sizing.service import Workload, plan_deployment
 
 CONSTANTS = load_constants()
 
 
 def server(gpu: str = "h100", model: str = "Qwen/Qwen3-30B-A3B-Instruct-2507-FP8") -> MemoryPlan:
-    return plan_memory(load_model(model), CONSTANTS.gpus[gpu], ServerOptions(max_model_len=32_768, max_num_seqs=64))
+    return plan_memory(
+        load_model_checkpoint(model), CONSTANTS.gpus[gpu], ServerOptions(max_model_len=32_768, max_num_seqs=64)
+    )
 
 
 def test_every_constant_says_where_it_comes_from() -> None:
@@ -64,15 +66,15 @@ def test_documents_that_must_be_there_soon_are_a_cluster() -> None:
 
 def test_vectors_stay_in_full_while_they_fit() -> None:
     small = estimate_corpus(200_000, 1_000, CONSTANTS)
-    index = plan_index(small, Machine(), CONSTANTS, dimension=384, available=True)
+    index = plan_index(small, Machine(), CONSTANTS, vector_dimension=384, high_availability=True)
     assert (index.quantization, index.nodes) == ("none", 3)
-    large = plan_index(small, Machine(memory_gb=4), CONSTANTS, dimension=1024, available=True)
+    large = plan_index(small, Machine(memory_gb=4), CONSTANTS, vector_dimension=1024, high_availability=True)
     assert large.quantization == "int8"
 
 
 def test_more_of_anything_never_takes_less() -> None:
     needs = [
-        estimate_embedded_needs(estimate_corpus(count, 500, CONSTANTS), CONSTANTS) for count in (0, 1, 100, 10_000)
+        estimate_embedded_resources(estimate_corpus(count, 500, CONSTANTS), CONSTANTS) for count in (0, 1, 100, 10_000)
     ]
     assert needs == sorted(needs, key=lambda each: (each.processor_seconds, each.memory_bytes, each.disk_bytes))
 
@@ -81,8 +83,8 @@ def test_servers_grow_with_questions_and_shrink_with_patience() -> None:
     made = ModelServer(server(), CONSTANTS)
 
     def replicas(rate: float, seconds: float) -> int:
-        plan = plan_service(
-            made, build_direct_question(CONSTANTS), CONSTANTS, questions_an_hour=rate, p95_seconds=seconds
+        plan = plan_question_service(
+            made, build_direct_question(CONSTANTS), CONSTANTS, questions_per_hour=rate, p95_seconds=seconds
         )
         assert plan is not None
         assert plan.report.seconds[0.95] <= seconds
@@ -96,9 +98,9 @@ def test_servers_grow_with_questions_and_shrink_with_patience() -> None:
 def test_what_no_number_of_servers_can_do_is_no_plan() -> None:
     made = ModelServer(server("l4", "Qwen/Qwen2.5-72B-Instruct"), CONSTANTS)
     question = build_direct_question(CONSTANTS)
-    assert plan_service(made, question, CONSTANTS, questions_an_hour=10, p95_seconds=60) is None
+    assert plan_question_service(made, question, CONSTANTS, questions_per_hour=10, p95_seconds=60) is None
     quick = ModelServer(server(), CONSTANTS)
-    assert plan_service(quick, question, CONSTANTS, questions_an_hour=10, p95_seconds=0.1) is None
+    assert plan_question_service(quick, question, CONSTANTS, questions_per_hour=10, p95_seconds=0.1) is None
 
 
 @pytest.mark.parametrize("busy", [1, 8, 64])

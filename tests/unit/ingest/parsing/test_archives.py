@@ -10,14 +10,14 @@ import pytest
 from ingest.parsing.archives import unpack_zip
 from ingest.parsing.entries import clean_path
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
-from ingest.parsing.types import EntryRoom, ParsedDocument
+from ingest.parsing.types import EntryLimits, ParsedDocument
 from tests.support.containers import zip_of
 
 
-def unpack(folder: Path, content: bytes, room: EntryRoom | None = None) -> ParsedDocument:
+def unpack(folder: Path, content: bytes, room: EntryLimits | None = None) -> ParsedDocument:
     path = folder / "archive.zip"
     path.write_bytes(content)
-    return unpack_zip(path, folder, room or EntryRoom())
+    return unpack_zip(path, folder, room or EntryLimits())
 
 
 def special(name: str, mode: int, content: str) -> bytes:
@@ -71,7 +71,7 @@ def test_links_and_devices_are_not_followed(tmp_path: Path) -> None:
 
 
 def test_an_entry_that_inflates_beyond_reason_is_left_out(tmp_path: Path) -> None:
-    room = EntryRoom(ratio=100, ratio_free_bytes=1000)
+    room = EntryLimits(ratio=100, ratio_free_bytes=1000)
     document = unpack(tmp_path, zip_of({"bomb.txt": b"0" * 10_000_000, "note.txt": "A note."}), room)
     assert [entry.path for entry in document.entries] == ["note.txt"]
     assert "more than 100 times its size" in document.text
@@ -80,9 +80,9 @@ def test_an_entry_that_inflates_beyond_reason_is_left_out(tmp_path: Path) -> Non
 
 def test_no_more_entries_and_bytes_are_taken_than_there_is_room_for(tmp_path: Path) -> None:
     content = zip_of({f"{n}.txt": "x" * 100 for n in range(5)})
-    few = unpack(tmp_path, content, EntryRoom(entries=2))
+    few = unpack(tmp_path, content, EntryLimits(entries=2))
     assert (len(few.entries), few.omissions[0].count) == (2, 3)
-    small = unpack(tmp_path, content, EntryRoom(total_bytes=250))
+    small = unpack(tmp_path, content, EntryLimits(total_bytes=250))
     assert (len(small.entries), small.omissions[0].count) == (2, 3)
 
 
@@ -92,7 +92,7 @@ def test_an_archive_of_nothing_that_can_be_taken_fails_and_says_why(tmp_path: Pa
     with pytest.raises(NoTextError, match="empty"):
         unpack(tmp_path, zip_of({}))
     with pytest.raises(ParserLimitError, match="levels deep"):
-        unpack(tmp_path, zip_of({"a.txt": "a"}), EntryRoom(levels=0))
+        unpack(tmp_path, zip_of({"a.txt": "a"}), EntryLimits(levels=0))
 
 
 def test_encrypted_entries_are_said_and_an_archive_of_none_else_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from ingest.parsing.charsets import HEAD_BYTES, decode, has_binary_content, looks_like_text, repair_mojibake
+from ingest.parsing.charsets import HEAD_BYTES, decode_text, has_binary_content, looks_like_text, repair_mojibake
 
 _RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему. "
 _JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。"
@@ -11,7 +11,7 @@ _FRENCH = "Les élèves étaient déjà arrivés à l’école, où le maître l
 
 @pytest.mark.parametrize("charset", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 def test_unicode_is_read_with_and_without_its_mark(charset: str) -> None:
-    assert decode((_RUSSIAN + "😀").encode(charset)) == _RUSSIAN + "😀"
+    assert decode_text((_RUSSIAN + "😀").encode(charset)) == _RUSSIAN + "😀"
 
 
 @pytest.mark.parametrize(
@@ -28,27 +28,27 @@ def test_unicode_is_read_with_and_without_its_mark(charset: str) -> None:
     ],
 )
 def test_older_character_sets_are_told_apart(text: str, charset: str) -> None:
-    assert decode((text * 3).encode(charset)) == text * 3
+    assert decode_text((text * 3).encode(charset)) == text * 3
 
 
 def test_a_long_text_is_told_by_a_part_of_it() -> None:
     text = "ASCII first.\n" * 10_000 + (_JAPANESE * 10 + "\n") * 500
-    assert decode(text.encode("shift_jis")) == text
+    assert decode_text(text.encode("shift_jis")) == text
 
 
 def test_a_declared_character_set_beats_a_guess_but_not_the_bytes() -> None:
-    assert decode("zażółć".encode("cp1250"), "windows-1250") == "zażółć"
-    assert decode("zażółć".encode(), "windows-1250") == "zażółć"
+    assert decode_text("zażółć".encode("cp1250"), "windows-1250") == "zażółć"
+    assert decode_text("zażółć".encode(), "windows-1250") == "zażółć"
 
 
 @pytest.mark.parametrize("label", ["unicode_escape", "idna", "zip_codec", "rot13", "no-such", "utf-7"])
 def test_a_codec_that_is_no_character_set_is_not_used(label: str) -> None:
-    assert decode(b"caf\xe9 \\u0041 +AEE-", label) == "café \\u0041 +AEE-"
+    assert decode_text(b"caf\xe9 \\u0041 +AEE-", label) == "café \\u0041 +AEE-"
 
 
 def test_a_few_broken_characters_do_not_turn_utf8_into_another_set() -> None:
     broken = _RUSSIAN.encode() * 20 + b"\xd0"
-    assert decode(broken) == _RUSSIAN * 20 + "\ufffd"
+    assert decode_text(broken) == _RUSSIAN * 20 + "\ufffd"
 
 
 @pytest.mark.parametrize("charset", ["utf-16-le", "utf-16-be"])
@@ -58,7 +58,7 @@ def test_a_few_broken_characters_do_not_turn_utf8_into_another_set() -> None:
 def test_utf16_is_read_without_its_mark(text: str, charset: str) -> None:
     content = text.encode(charset)
     assert looks_like_text(content[:HEAD_BYTES])
-    assert decode(content) == text
+    assert decode_text(content) == text
 
 
 @pytest.mark.parametrize(
@@ -77,12 +77,12 @@ def test_binary_is_not_taken_for_utf16(content: bytes) -> None:
 
 def test_lines_of_another_character_set_among_utf8_are_read_in_theirs() -> None:
     lines = [_FRENCH.strip().encode()] * 20 + [_FRENCH.strip().encode("cp1252")] * 3
-    assert decode(b"\n".join(lines)) == "\n".join([_FRENCH.strip()] * 23)
+    assert decode_text(b"\n".join(lines)) == "\n".join([_FRENCH.strip()] * 23)
 
 
 def test_a_line_cut_in_a_character_stays_utf8() -> None:
     lines = [_RUSSIAN.encode()] * 5 + [_RUSSIAN.encode()[:21]]
-    assert decode(b"\n".join(lines)).splitlines()[-1].rstrip("\ufffd") == _RUSSIAN[:11].rstrip()
+    assert decode_text(b"\n".join(lines)).splitlines()[-1].rstrip("\ufffd") == _RUSSIAN[:11].rstrip()
 
 
 @pytest.mark.parametrize("charset", ["cp1252", "latin-1"])

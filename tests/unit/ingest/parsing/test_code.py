@@ -7,7 +7,7 @@ import pytest
 from ingest.chunking import chunk_text
 from ingest.parsing.code import LANGUAGES
 from ingest.parsing.registry import get_parser
-from ingest.parsing.sniff import CODE, sniff
+from ingest.parsing.sniff import CODE, sniff_media_type
 from ingest.parsing.types import ParsedDocument
 
 _PYTHON = '''"""A module."""
@@ -107,5 +107,5 @@ def test_every_media_type_of_code_has_a_grammar() -> None:
 
 
 def test_the_name_chooses_the_language_and_only_of_text() -> None:
-    assert sniff(b"int a;", "a.c", None) == "text/x-c"
-    assert sniff(b"%PDF-1.7", "a.py", None) == "application/pdf"
+    assert sniff_media_type(b"int a;", "a.c", None) == "text/x-c"
+    assert sniff_media_type(b"%PDF-1.7", "a.py", None) == "application/pdf"

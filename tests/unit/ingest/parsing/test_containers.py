@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ingest.parsing.containers import OLE, ZIP, ZIPPED_DOCUMENT, detect_container_type
 from ingest.parsing.errors import UnsupportedTypeError
-from ingest.parsing.sniff import sniff_container, sniff_file
+from ingest.parsing.sniff import sniff_container_type, sniff_file_type
 from tests.support.zip_files import ole, zipped
 
 _OFFICE = "application/vnd.openxmlformats-officedocument."
@@ -142,9 +142,9 @@ def test_a_broken_container_is_of_a_known_type_or_refused(noise: bytes, at: int,
 )
 def test_a_container_that_is_not_read_is_refused_with_what_to_do(content: bytes, words: str, advice: str) -> None:
     with pytest.raises(UnsupportedTypeError, match=words) as raised:
-        sniff_container(BytesIO(content))
+        sniff_container_type(BytesIO(content))
     assert advice in raised.value.hint
 
 
 def test_a_file_that_is_no_container_is_told_by_its_head() -> None:
-    assert sniff_file(BytesIO(b"# Title"), "a.md", None) == "text/markdown"
+    assert sniff_file_type(BytesIO(b"# Title"), "a.md", None) == "text/markdown"

@@ -34,7 +34,7 @@ def test_a_cells_code_points_map_back_to_its_row_and_column(
     document = _parsed(tmp_path, file.getvalue())
     found = {
         (at.row, at.column): document.text[start:end].replace('""', '"').strip()
-        for start, end, at in document.positions.iter_within(0, len(document.text))
+        for start, end, at in document.positions.iter_positions_within(0, len(document.text))
         if isinstance(at, SheetCell) and document.text[start:end].strip()
     }
     # Normalizing the whole takes blanks at line ends out of cells that are several lines.
@@ -53,7 +53,8 @@ def test_a_file_of_very_many_cells_has_the_places_of_its_rows(tmp_path: Path, mo
     monkeypatch.setattr(delimited, "_MAX_POSITIONED_CELLS", 5)
     document = _parsed(tmp_path, 'id,note\n1,"one\ntwo"\n\n2,three\n')
     assert [
-        (document.text[start:end], at) for start, end, at in document.positions.iter_within(0, len(document.text))
+        (document.text[start:end], at)
+        for start, end, at in document.positions.iter_positions_within(0, len(document.text))
     ] == [
         ("id,note", SheetCell(1, 1, 0)),
         ('1,"one\ntwo"', SheetCell(1, 2, 0)),
@@ -63,7 +64,9 @@ def test_a_file_of_very_many_cells_has_the_places_of_its_rows(tmp_path: Path, mo
 
 def test_cells_with_a_quotation_mark_inside_are_found_whole(tmp_path: Path) -> None:
     document = _parsed(tmp_path, 'size,part\n5" pipe,"big"ger\n6, "x, y" \n')
-    cells = [document.text[start:end] for start, end, _ in document.positions.iter_within(0, len(document.text))]
+    cells = [
+        document.text[start:end] for start, end, _ in document.positions.iter_positions_within(0, len(document.text))
+    ]
     assert cells == ["size", "part", '5" pipe', '"big"ger', "6", "x, y"]
 
 

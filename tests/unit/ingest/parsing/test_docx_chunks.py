@@ -15,7 +15,7 @@ from docx.oxml import parse_xml
 
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.office import parse_docx
-from ingest.parsing.office.docx_chunks import ChunkRoom
+from ingest.parsing.office.docx_chunks import ChunkBudget
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.texts.layout import OmissionKind
 from tests.support.office_files import DOCX, NAMESPACES, docx, paragraph, relations, root
@@ -142,10 +142,10 @@ def test_merged_documents_that_multiply_are_read_as_far_as_there_is_room(tmp_pat
 
 
 def test_the_bytes_of_merged_documents_are_bounded_together() -> None:
-    room = ChunkRoom(chunks=9, total_bytes=100)
-    room.reserve(60, 1)
+    room = ChunkBudget(chunks=9, total_bytes=100)
+    room.reserve_chunk(60, 1)
     with pytest.raises(ParserLimitError, match="merged documents"):
-        room.reserve(60, 2)
+        room.reserve_chunk(60, 2)
 
 
 def test_notes_of_merged_documents_are_numbered_with_those_around_them(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from ingest.parsing.writer import DocumentWriter
 def written(rows: list[list[GridCell]], header_rows: int = 0) -> str:
     writer = DocumentWriter()
     writer.write_paragraph("Before")
-    write_grid(writer, rows, header_rows=header_rows)
-    return writer.finish("test", nothing="Nothing.").text.removeprefix("Before").lstrip("\n")
+    write_grid(writer, rows, header_row_count=header_rows)
+    return writer.finish("test", empty_message="Nothing.").text.removeprefix("Before").lstrip("\n")
 
 
 def test_a_row_of_one_cell_is_the_caption_unless_it_is_the_header() -> None:

@@ -64,8 +64,8 @@ def test_what_stands_around_the_content_is_left_out_and_counted(file: Path, body
 def test_what_may_be_content_stays(file: Path, body: str) -> None:
     document = page(file, body.format(prose=_PROSE))
     whole = DocumentWriter()
-    write_html(whole, body.format(prose=_PROSE), whole=True)
-    assert document.text == whole.finish("x", nothing="").text
+    write_html(whole, body.format(prose=_PROSE), keep_boilerplate=True)
+    assert document.text == whole.finish("x", empty_message="").text
     assert not document.omissions
 
 
@@ -140,9 +140,11 @@ def test_code_keeps_its_lines_and_language_and_formulas_are_written_on_a_line(fi
 
 def test_a_part_of_a_larger_document_is_read_whole_and_deeper(file: Path) -> None:
     writer = DocumentWriter()
-    title = write_html(writer, "<title>T</title><h1>One</h1><nav>kept</nav>words", whole=True, deeper=2)
+    title = write_html(
+        writer, "<title>T</title><h1>One</h1><nav>kept</nav>words", keep_boilerplate=True, level_offset=2
+    )
     assert title == "T"
-    document = writer.finish("test", nothing="Nothing.")
+    document = writer.finish("test", empty_message="Nothing.")
     assert document.text == "### One\n\nkept\n\nwords"
 
 
@@ -176,7 +178,7 @@ def test_any_markup_gives_normalized_text_or_says_that_there_is_none(pieces: lis
     writer = DocumentWriter()
     write_html(writer, "".join(pieces))
     try:
-        document = writer.finish("test", nothing="Nothing.")
+        document = writer.finish("test", empty_message="Nothing.")
     except NoTextError:
         return
     assert normalize(document.text) == document.text
@@ -191,10 +193,10 @@ _WORDS = st.integers(0, 10**6).map(lambda number: f" w{number} ")
 def test_no_visible_word_is_lost_whatever_the_markup(pieces: list[str]) -> None:
     pieces = [piece for piece in pieces if piece not in ("<div hidden>", "<nav>", "<main>", "<math>", "<td colspan=3>")]
     writer = DocumentWriter()
-    write_html(writer, "".join(pieces), whole=True)
+    write_html(writer, "".join(pieces), keep_boilerplate=True)
     words = [piece.strip() for piece in pieces if piece.startswith(" w")]
     if words:
-        assert set(words) <= set(writer.finish("test", nothing="Nothing.").text.replace('"', " ").split())
+        assert set(words) <= set(writer.finish("test", empty_message="Nothing.").text.replace('"', " ").split())
 
 
 @given(st.integers(30, 400))
@@ -202,7 +204,7 @@ def test_no_word_is_lost_in_deep_nesting(depth: int) -> None:
     for opening, closing in (("<table><tr><td>w<td>", "</table>"), ("<ul><li>w", "</ul>"), ("<div>w<blockquote>", "")):
         writer = DocumentWriter()
         write_html(writer, opening * depth + " end" + closing * depth)
-        words = writer.finish("test", nothing="Nothing.").text.split()
+        words = writer.finish("test", empty_message="Nothing.").text.split()
         assert words.count("w") == depth
         assert "end" in words
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ingest.parsing.errors import DamagedDocumentError, NoTextError
 from ingest.parsing.json_documents import parse_json
-from ingest.parsing.sniff import sniff
+from ingest.parsing.sniff import sniff_media_type
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.texts.layout import OmissionKind
@@ -194,4 +194,4 @@ def test_json_without_values_is_no_document_or_shows_its_empty_objects(tmp_path:
     ],
 )
 def test_json_is_told_by_its_content_where_the_name_says_nothing(content: bytes, name: str, kind: str) -> None:
-    assert sniff(content, name, None) == kind
+    assert sniff_media_type(content, name, None) == kind

@@ -9,10 +9,10 @@ from PIL import Image, ImageDraw
 from ingest.parsing.containers import MBOX
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.mail import unpack_eml, unpack_mbox
-from ingest.parsing.ocr.allowance import RecognitionNeeded
+from ingest.parsing.ocr.allowance import RecognitionNeededError
 from ingest.parsing.outlook import unpack_msg
-from ingest.parsing.sniff import TEXT, sniff, sniff_file
-from ingest.parsing.types import EntryRoom, ParsedDocument
+from ingest.parsing.sniff import TEXT, sniff_file_type, sniff_media_type
+from ingest.parsing.types import EntryLimits, ParsedDocument
 from ingest.storage.tables.types import EML_MEDIA_TYPE, MSG_MEDIA_TYPE
 from ingest.storage.texts.layout import OmissionKind
 from tests.support.containers import mailbox_of, message
@@ -22,7 +22,7 @@ from tests.support.outlook_files import outlook_message, outlook_message_in
 def parse(folder: Path, content: bytes) -> ParsedDocument:
     path = folder / "mail.eml"
     path.write_bytes(content)
-    return unpack_eml(path, folder, EntryRoom())
+    return unpack_eml(path, folder, EntryLimits())
 
 
 def test_the_title_says_subject_sender_and_day_and_the_head_says_who_and_when(tmp_path: Path) -> None:
@@ -141,8 +141,8 @@ def test_an_outlook_message_is_read_as_others_are(tmp_path: Path) -> None:
     path = tmp_path / "mail.msg"
     path.write_bytes(outlook_message("Tides", "The flood comes at six.", {"a.txt": b"Words."}))
     with path.open("rb") as file:
-        assert sniff_file(file, "unnamed", None) == MSG_MEDIA_TYPE
-    document = unpack_msg(path, tmp_path, EntryRoom())
+        assert sniff_file_type(file, "unnamed", None) == MSG_MEDIA_TYPE
+    document = unpack_msg(path, tmp_path, EntryLimits())
     assert document.title == "Tides (Ann Poe)"
     assert document.properties == {"mail_sender": "Ann Poe", "mail_subject": "Tides"}
     assert "The flood comes at six." in document.text
@@ -165,7 +165,7 @@ def test_an_outlook_message_in_a_code_page_of_windows_is_read(
 ) -> None:
     path = tmp_path / "mail.msg"
     path.write_bytes(outlook_message_in(code_page, codec, words, f"Body: {words}"))
-    document = unpack_msg(path, tmp_path, EntryRoom())
+    document = unpack_msg(path, tmp_path, EntryLimits())
     assert document.title == f"{words} (Ann Poe)"
     assert document.text.endswith(f"Body: {words}")
 
@@ -173,14 +173,14 @@ def test_an_outlook_message_in_a_code_page_of_windows_is_read(
 def test_a_message_inside_an_outlook_message_is_a_document_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "mail.msg"
     path.write_bytes(outlook_message("Tides", "See below.", {"a.txt": b"Words."}, {"Ebb/and flow": "It ebbs at noon."}))
-    document = unpack_msg(path, tmp_path, EntryRoom())
+    document = unpack_msg(path, tmp_path, EntryLimits())
     assert [(each.path, each.media_type) for each in document.entries] == [
         ("a.txt", TEXT),
         ("Ebb-and flow.eml", EML_MEDIA_TYPE),
     ]
     assert not document.omissions
     (tmp_path / "inner").mkdir()
-    inner = unpack_eml(tmp_path / document.entries[1].file, tmp_path / "inner", EntryRoom())
+    inner = unpack_eml(tmp_path / document.entries[1].file, tmp_path / "inner", EntryLimits())
     assert inner.title == "Ebb/and flow (Bob Poe)"
     assert "Bob Poe" in inner.text
     assert "It ebbs at noon." in inner.text
@@ -203,14 +203,14 @@ def test_small_pictures_of_a_message_are_told_without_reading_any(tmp_path: Path
     document = parse(tmp_path, shown)
     assert not document.entries
     assert [(each.kind, each.count) for each in document.omissions] == [(OmissionKind.IMAGE, 1)]
-    with pytest.raises(RecognitionNeeded):
+    with pytest.raises(RecognitionNeededError):
         parse(tmp_path, raw)
 
 
 def test_each_message_of_a_mailbox_is_an_entry(tmp_path: Path) -> None:
     path = tmp_path / "box"
     path.write_bytes(mailbox_of(message("One"), message("Two", "From the sea.")))
-    document = unpack_mbox(path, tmp_path, EntryRoom())
+    document = unpack_mbox(path, tmp_path, EntryLimits())
     assert [entry.path for entry in document.entries] == ["00001 One.eml", "00002 Two.eml"]
     assert {entry.media_type for entry in document.entries} == {EML_MEDIA_TYPE}
     assert document.text == "A mailbox of 2 messages."
@@ -227,4 +227,4 @@ def test_each_message_of_a_mailbox_is_an_entry(tmp_path: Path) -> None:
     ],
 )
 def test_messages_are_told_by_their_header_fields(content: bytes, name: str, kind: str) -> None:
-    assert sniff(content, name, None) == kind
+    assert sniff_media_type(content, name, None) == kind

@@ -9,7 +9,7 @@ from PIL import Image
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.isolation.settings import ParserSettings
 from ingest.parsing.ocr import parse_image
-from ingest.parsing.ocr.allowance import set_allowance
+from ingest.parsing.ocr.allowance import set_picture_allowance
 from ingest.parsing.office.odp import parse_odp
 from ingest.parsing.office.pptx import parse_pptx
 from ingest.parsing.page_limit import set_page_limit
@@ -62,7 +62,7 @@ def test_pages_of_a_tiff_are_counted_as_those_of_a_pdf_are(file: Path) -> None:
     pytest.importorskip("rapidocr")
     first, *others = (Image.new("L", (8, 8), 255) for _ in range(4))
     first.save(file, "TIFF", save_all=True, append_images=others)
-    set_allowance(4)
+    set_picture_allowance(4)
     with pytest.raises(ParserLimitError, match="has 4 pages; the limit is 3"):
         parse_image(file)
 

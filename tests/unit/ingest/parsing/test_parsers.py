@@ -11,8 +11,8 @@ from ingest.parsing.html import parse_html
 from ingest.parsing.isolation.child import parse_into_folder
 from ingest.parsing.ocr import IMAGE_TYPES
 from ingest.parsing.registry import FORMATS, ParserFunction, get_parser
-from ingest.parsing.text import parse_markdown, parse_plain, parse_text
-from ingest.parsing.types import EntryRoom, ParsedDocument, ParserLimits
+from ingest.parsing.text import parse_markdown, parse_text, parse_unstructured_text
+from ingest.parsing.types import EntryLimits, ParsedDocument, ParserLimits
 from ingest.storage.texts.layout import NO_LAYOUT
 from ingest.storage.texts.normalize import normalize
 from tests.support.samples import SAMPLES
@@ -38,7 +38,7 @@ def test_each_format_has_a_fingerprint_of_its_own() -> None:
 def test_a_parser_signs_what_it_made(file: Path, media_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
     file.write_bytes(SAMPLES.get(media_type, b"<p>Words.</p>"))
-    assert get_parser(media_type, EntryRoom())(file).parser == FORMATS[media_type].fingerprint
+    assert get_parser(media_type, EntryLimits())(file).parser == FORMATS[media_type].fingerprint
 
 
 def test_a_type_without_a_parser_is_refused() -> None:
@@ -107,7 +107,7 @@ def test_markdown_is_kept_and_titled(file: Path, source: str, title: str | None)
 def test_a_text_is_titled_by_the_fields_that_it_begins_with(file: Path, source: str, title: str | None) -> None:
     file.write_text(source)
     assert parse_text(file).title == title
-    assert parse_plain(file, "python-1").title is None
+    assert parse_unstructured_text(file, "python-1").title is None
 
 
 def test_html_becomes_the_markdown_a_reader_would_write(file: Path) -> None:

@@ -86,7 +86,7 @@ def test_every_code_point_of_a_word_leads_back_to_where_it_was_drawn(drawing: Dr
     for word in drawing.words:
         assert word.text in text[at:], (word, text[:at][-900:], text[at:][:50])  # in the order it was drawn
         at = text.index(word.text, at)
-        ((start, end, box),) = document.positions.iter_within(at, at + 1)
+        ((start, end, box),) = document.positions.iter_positions_within(at, at + 1)
         assert (start, end) == (at, at + len(word.text))
         assert isinstance(box, Box)
         left, top, right, bottom = shown(word, rotate=drawing.rotate, crop=drawing.crop)

@@ -284,7 +284,7 @@ def test_every_code_point_maps_back_to_its_slide_and_shape(
         for text, (x, y, width, height) in shapes
     }
     rest = list(document.text)
-    for begin, stop, at in document.positions.iter_within(0, len(document.text)):
+    for begin, stop, at in document.positions.iter_positions_within(0, len(document.text)):
         number, box = expected.pop(document.text[begin:stop].split()[0])
         assert isinstance(at, Box)
         assert (at.place, at.left, at.top, at.right, at.bottom) == pytest.approx((number, *box), abs=1e-6)

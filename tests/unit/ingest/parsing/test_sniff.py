@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ingest.parsing.containers import OLE, ZIP
 from ingest.parsing.errors import UnsupportedTypeError
 from ingest.parsing.registry import FORMATS
-from ingest.parsing.sniff import sniff
+from ingest.parsing.sniff import sniff_media_type
 from ingest.storage.tables.types import EML_MEDIA_TYPE
 
 _DOCTYPE = b"<!DOCTYPE html>\n<title>t</title>"
@@ -46,7 +46,7 @@ _DOCTYPE = b"<!DOCTYPE html>\n<title>t</title>"
 def test_the_content_decides_and_the_name_only_between_kinds_of_text(
     head: bytes, name: str, declared: str | None, media_type: str
 ) -> None:
-    assert sniff(head, name, declared) == media_type
+    assert sniff_media_type(head, name, declared) == media_type
 
 
 @pytest.mark.parametrize(
@@ -64,20 +64,20 @@ def test_the_content_decides_and_the_name_only_between_kinds_of_text(
 )
 def test_what_is_not_text_is_refused_by_what_it_looks_like(head: bytes, looks_like: str) -> None:
     with pytest.raises(UnsupportedTypeError, match=looks_like) as raised:
-        sniff(head, "notes.txt", "text/plain")
+        sniff_media_type(head, "notes.txt", "text/plain")
     assert raised.value.hint
 
 
 def test_the_hint_for_an_archive_is_to_unpack_it() -> None:
     with pytest.raises(UnsupportedTypeError) as raised:
-        sniff(gzip.compress(b"text", mtime=0), "data.csv.gz", None)
+        sniff_media_type(gzip.compress(b"text", mtime=0), "data.csv.gz", None)
     assert raised.value.hint.startswith("Unpack the archive")
 
 
 @given(st.binary(max_size=300), st.text(max_size=20), st.none() | st.text(max_size=20))
 def test_any_bytes_are_of_a_type_with_a_parser_or_refused(head: bytes, name: str, declared: str | None) -> None:
     try:
-        media_type = sniff(head, name, declared)
+        media_type = sniff_media_type(head, name, declared)
     except UnsupportedTypeError:
         return
     assert media_type in {*FORMATS, ZIP, OLE}
@@ -85,12 +85,12 @@ def test_any_bytes_are_of_a_type_with_a_parser_or_refused(head: bytes, name: str
 
 @given(st.text(min_size=1, max_size=300).filter(lambda text: text.isprintable()))
 def test_printable_text_is_never_refused(text: str) -> None:
-    assert sniff(text.encode(), "a.txt", None) in FORMATS
+    assert sniff_media_type(text.encode(), "a.txt", None) in FORMATS
 
 
 def test_a_web_page_in_one_file_is_a_message_though_word_names_no_sender_in_it() -> None:
     head = b'MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary="a"\r\n\r\n--a\r\n\r\n<p>Hi'
-    assert sniff(head, "tides.mht", None) == EML_MEDIA_TYPE
-    assert sniff(head, "tides.mhtml", "multipart/related") == EML_MEDIA_TYPE
-    assert sniff(head, "exported.doc", "application/msword") == EML_MEDIA_TYPE
-    assert sniff(b"The tide: a page.", "notes.mht", None) == "text/plain"
+    assert sniff_media_type(head, "tides.mht", None) == EML_MEDIA_TYPE
+    assert sniff_media_type(head, "tides.mhtml", "multipart/related") == EML_MEDIA_TYPE
+    assert sniff_media_type(head, "exported.doc", "application/msword") == EML_MEDIA_TYPE
+    assert sniff_media_type(b"The tide: a page.", "notes.mht", None) == "text/plain"

@@ -19,7 +19,7 @@ from ingest.storage.tables.types import (
     ParsedTable,
     RecordRow,
     TableProfile,
-    name_tables,
+    assign_table_names,
 )
 from tests.support.record_tables import found_in, parsed_from
 
@@ -35,14 +35,14 @@ def blobs(tmp_path: Path) -> DirectoryBlobs:
 @pytest.fixture
 def tables(blobs: DirectoryBlobs) -> RecordTables:
     tables = RecordTables(blobs)
-    tables.save(VERSION, name_tables(parsed_from(TEXT), "payments.csv"))
+    tables.save(VERSION, assign_table_names(parsed_from(TEXT), "payments.csv"))
     return tables
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """What the parser's child leaves of `TEXT`."""
-    write_tables(found_in(TEXT), tmp_path, too_late=lambda: False)
+    write_tables(found_in(TEXT), tmp_path, is_past_deadline=lambda: False)
     return tmp_path
 
 
@@ -74,14 +74,14 @@ def test_rows_are_typed_and_keep_their_spans(tables: RecordTables) -> None:
 
 def test_punctuation_for_what_is_not_known_is_null_and_stays_in_the_text(tables: RecordTables) -> None:
     text = "id,rain,note\n1,3.5,-\n2,…,-\n3,-,dry\n"
-    tables.save("ab", name_tables(parsed_from(text), "rain.csv"))
+    tables.save("ab", assign_table_names(parsed_from(text), "rain.csv"))
     rows = tables.load_rows("ab", 0, [1, 2, 3])
     assert [row.values for row in rows] == [(1, Decimal("3.5"), "-"), (2, None, "-"), (3, None, "dry")]
     assert text[rows[1].start : rows[1].end] == "2,…,-"
 
 
 def test_the_file_for_queries_has_the_rows_numbers(tables: RecordTables, tmp_path: Path) -> None:
-    tables.copy_to(VERSION, 0, tmp_path / "rows.parquet")
+    tables.copy_table(VERSION, 0, tmp_path / "rows.parquet")
     with duckdb.connect() as engine:
         found = engine.execute(f"SELECT max(_row), sum(sum) FROM '{tmp_path}/rows.parquet'").fetchall()
     assert found == [(3, Decimal("1203.80"))]
@@ -127,29 +127,29 @@ def test_deleting_frees_every_byte_and_leaves_nothing(tables: RecordTables, blob
 
 def test_saving_twice_leaves_one(tables: RecordTables) -> None:
     before = tables.load_tables(VERSION), tables.load_rows(VERSION, 0, range(1, 4))
-    tables.save(VERSION, name_tables(parsed_from(TEXT), "payments.csv"))
+    tables.save(VERSION, assign_table_names(parsed_from(TEXT), "payments.csv"))
     assert (tables.load_tables(VERSION), tables.load_rows(VERSION, 0, range(1, 4))) == before
 
 
 def test_tables_of_one_document_have_different_names() -> None:
     table = ParsedTable("", (), 0, 0, 0, b"")
-    named = name_tables([table, ParsedTable("Prices", (), 0, 0, 0, b""), table], "list.md")
+    named = assign_table_names([table, ParsedTable("Prices", (), 0, 0, 0, b""), table], "list.md")
     assert [each.name for each in named] == ["list", "Prices", "list 2"]
 
 
 def test_of_too_many_tables_the_longest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_files, "MAX_TABLES", 30)
     text = "\n".join(f"# T{n}\n\n| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * (1 + n % 7) for n in range(50))
-    assert write_tables(found_in(text, "text/markdown"), tmp_path, too_late=lambda: False) == 20
-    kept = read_tables(tmp_path, characters=len(text))
+    assert write_tables(found_in(text, "text/markdown"), tmp_path, is_past_deadline=lambda: False) == 20
+    kept = read_tables(tmp_path, text_length=len(text))
     assert len(kept) == 30
     assert list(kept) == sorted(kept, key=lambda table: table.start)
     assert sum(table.rows == 7 for table in kept) == sum(n % 7 == 6 for n in range(50))
 
 
 def test_tables_that_take_too_long_are_left_out_and_not_the_document(tmp_path: Path) -> None:
-    assert write_tables(found_in(TEXT), tmp_path, too_late=lambda: True) == 1
-    assert read_tables(tmp_path, characters=len(TEXT)) == ()
+    assert write_tables(found_in(TEXT), tmp_path, is_past_deadline=lambda: True) == 1
+    assert read_tables(tmp_path, text_length=len(TEXT)) == ()
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_tables_of_another_shape_are_refused(folder: Path, change: dict[str, obj
     (listed,) = json.loads((folder / LIST_FILE).read_text())
     (folder / LIST_FILE).write_text(json.dumps([listed | change]))
     with pytest.raises(TablesError):
-        read_tables(folder, characters=len(TEXT))
+        read_tables(folder, text_length=len(TEXT))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_tables_of_another_shape_are_refused(folder: Path, change: dict[str, obj
 def test_rows_that_are_not_as_announced_are_refused(folder: Path, rows: str) -> None:
     (folder / "table-0.csv").write_text(rows)
     with pytest.raises(TablesError):
-        read_tables(folder, characters=len(TEXT))
+        read_tables(folder, text_length=len(TEXT))
 
 
 @pytest.mark.parametrize("name", [LIST_FILE, "table-0.csv"])
@@ -199,4 +199,4 @@ def test_a_link_to_another_file_is_not_followed(folder: Path, name: str) -> None
     (folder / name).rename(folder / "elsewhere")
     (folder / name).symlink_to(folder / "elsewhere")
     with pytest.raises(TablesError):
-        read_tables(folder, characters=len(TEXT))
+        read_tables(folder, text_length=len(TEXT))

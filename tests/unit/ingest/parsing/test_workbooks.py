@@ -22,7 +22,7 @@ from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, 
 from ingest.parsing.registry import find_document_tables
 from ingest.parsing.sheets import blocks, parse_workbook, workbook
 from ingest.parsing.sheets.values import format_value
-from ingest.parsing.sheets.xlsx import read_xlsx_facts
+from ingest.parsing.sheets.xlsx import read_xlsx_metadata
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.errors import LeadlineError
@@ -108,7 +108,7 @@ def test_a_cells_code_points_map_back_to_its_sheet_row_and_column(
     text = document.text
     found = {
         (at.place, at.row, at.column): text[start:end]
-        for start, end, at in document.positions.iter_within(0, len(text))
+        for start, end, at in document.positions.iter_positions_within(0, len(text))
         if isinstance(at, SheetCell)
     }
     # As in a paragraph, or in a table.
@@ -395,9 +395,9 @@ def test_text_boxes_stand_below_the_tables_of_their_sheet_at_the_cell_that_they_
     assert costs.endswith("| Ink | 7 |\n\nAll costs are estimates.\nSee the plan.\n\nSecond: ask the harbour.\n\n")
     assert plan.strip() == "The plan has a box and no cell."
     start = document.text.index("All costs")
-    assert [at for _, _, at in document.positions.iter_within(start, start + 3)] == [SheetCell(1, 3, 4)]
+    assert [at for _, _, at in document.positions.iter_positions_within(start, start + 3)] == [SheetCell(1, 3, 4)]
     start = document.text.index("The plan")
-    assert [at for _, _, at in document.positions.iter_within(start, start + 3)] == [SheetCell(2, 2, 2)]
+    assert [at for _, _, at in document.positions.iter_positions_within(start, start + 3)] == [SheetCell(2, 2, 2)]
 
 
 _SHAPE = (
@@ -555,7 +555,7 @@ def test_the_main_part_of_a_workbook_may_have_any_name(tmp_path: Path) -> None:
             part = old.read(name).replace(b"xl/workbook.xml", b"xl/book.xml")
             new.writestr(name.replace("workbook.xml", "book.xml"), part)
     with zipfile.ZipFile(moved) as archive:
-        assert list(read_xlsx_facts(archive).sheets) == ["S"]
+        assert list(read_xlsx_metadata(archive).sheets) == ["S"]
 
 
 def test_parts_of_a_workbook_may_be_spelled_in_other_capitals(tmp_path: Path) -> None:
@@ -564,7 +564,7 @@ def test_parts_of_a_workbook_may_be_spelled_in_other_capitals(tmp_path: Path) ->
     assert detect_container_type(io.BytesIO(content)) == XLSX
     assert _rows(_tables(_parsed(tmp_path, content))[0]) == [["1", "2"]]
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        assert list(read_xlsx_facts(archive).sheets) == ["S"]
+        assert list(read_xlsx_metadata(archive).sheets) == ["S"]
 
 
 def test_durations_and_long_numbers_are_written_as_a_sheet_shows_them() -> None:
@@ -609,5 +609,5 @@ def test_a_cell_far_from_the_others_is_named_and_one_that_is_only_coloured_does_
 
     assert "Rent" in _parsed(tmp_path, _made(partial(make, stray=False))).text
     with pytest.raises(ParserLimitError, match="Costs extends from B2 to ZZ900000: 630,899,299 cells") as failed:
-        read_xlsx_facts(zipfile.ZipFile(written(tmp_path, _made(partial(make, stray=True)))))
+        read_xlsx_metadata(zipfile.ZipFile(written(tmp_path, _made(partial(make, stray=True)))))
     assert "ZZ900000" in failed.value.hint

@@ -28,14 +28,14 @@ def _allocated(path: Path) -> int:
 
 
 def ballast_on(disk: Disk, *, min_free_bytes: int = 0) -> Ballast:
-    return Ballast(disk.folder, SIZE, min_free_bytes=min_free_bytes, free_bytes=disk.free_bytes)
+    return Ballast(disk.folder, SIZE, min_free_bytes=min_free_bytes, get_free_bytes=disk.free_bytes)
 
 
 def test_the_room_of_the_ballast_is_really_allocated_for_its_owner_alone(tmp_path: Path) -> None:
     ballast = ballast_on(Disk(tmp_path, 10 * SIZE))
-    assert not ballast.is_whole
+    assert not ballast.is_full_size
     ballast.refill()
-    assert ballast.is_whole
+    assert ballast.is_full_size
     assert ballast.held_bytes >= SIZE
     assert (tmp_path / "ballast").stat().st_mode & 0o777 == 0o600
 
@@ -50,14 +50,14 @@ def test_a_full_disk_gets_as_much_room_as_is_missing_as_often_as_there_is_ballas
         ballast.shrink()
         assert ballast.held_bytes == left * NEEDED_BYTES
         assert disk.free_bytes(tmp_path) == before - left * NEEDED_BYTES
-    assert not ballast.is_whole
+    assert not ballast.is_full_size
 
 
 def test_with_enough_room_the_ballast_stays(tmp_path: Path) -> None:
     ballast = ballast_on(Disk(tmp_path, 10 * SIZE))
     ballast.refill()
     ballast.shrink()
-    assert ballast.is_whole
+    assert ballast.is_full_size
 
 
 def test_questions_leave_half_of_the_ballast_to_deletions(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_questions_leave_half_of_the_ballast_to_deletions(tmp_path: Path) -> Non
 def test_the_ballast_is_filled_up_only_where_the_reserve_stays_free(tmp_path: Path, free: int, whole: bool) -> None:
     ballast = ballast_on(Disk(tmp_path, free), min_free_bytes=40 * MIB)
     ballast.refill()
-    assert ballast.is_whole is whole
+    assert ballast.is_full_size is whole
 
 
 def test_when_room_is_back_the_ballast_is_filled_up_again(tmp_path: Path) -> None:
@@ -90,10 +90,10 @@ def test_when_room_is_back_the_ballast_is_filled_up_again(tmp_path: Path) -> Non
     disk.fill()
     ballast.shrink()
     ballast.refill()
-    assert not ballast.is_whole
+    assert not ballast.is_full_size
     disk.free = 10 * SIZE
     ballast.refill()
-    assert ballast.is_whole
+    assert ballast.is_full_size
 
 
 def test_a_disk_that_fills_up_meanwhile_leaves_the_ballast_as_it_was(

@@ -4,7 +4,7 @@ import pytest
 
 from api.cli.environment import read_settings
 from ingest.storage.errors import LeadlineError
-from retrieval.encoders.specs import is_described, parse_spec
+from retrieval.encoders.specs import is_encoder_description, parse_spec
 
 
 def test_a_model_with_all_its_options_is_read() -> None:
@@ -39,7 +39,7 @@ def test_a_server_is_an_address_and_a_model() -> None:
 def test_what_cannot_be_read_is_refused_in_words_when_the_settings_are_read(
     text: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert is_described(text)
+    assert is_encoder_description(text)
     with pytest.raises(ValueError, match=said):
         parse_spec(text)
     monkeypatch.setenv("LEADLINE_ENCODER", text)
@@ -48,5 +48,5 @@ def test_what_cannot_be_read_is_refused_in_words_when_the_settings_are_read(
 
 
 def test_a_name_of_leadlines_own_describes_nothing() -> None:
-    assert not is_described("minilm")
-    assert not is_described("minilm-128")
+    assert not is_encoder_description("minilm")
+    assert not is_encoder_description("minilm-128")

@@ -46,7 +46,7 @@ def test_as_many_of_the_best_chunks_are_read_as_fit_and_at_least_one(tmp_path: P
     asked = {"q": "How many masts has the ship?"}
 
     def found(characters: int) -> list[DocumentSpan]:
-        return search_chunks(asked, places, index, encoder, sparse, characters=characters)["q"]
+        return search_chunks(asked, places, index, encoder, sparse, max_chars=characters)["q"]
 
     assert [place.start >= 92 for place in found(60)] == [True, True]
     assert len(found(1)) == 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from retrieval.evaluation.metrics import (
     compute_bootstrap_interval,
-    mean,
+    compute_mean,
     ndcg_at_k,
     recall_at_k,
     reciprocal_rank,
@@ -123,9 +123,9 @@ def test_every_figure_lies_between_nothing_and_one(ranking: list[str], grades: d
 
 
 def test_the_mean_needs_a_query() -> None:
-    assert mean([0.1] * 10) == 0.1
+    assert compute_mean([0.1] * 10) == 0.1
     with pytest.raises(ValueError, match="no queries"):
-        mean([])
+        compute_mean([])
 
 
 def test_the_interval_repeats_with_its_seed_and_changes_with_another() -> None:

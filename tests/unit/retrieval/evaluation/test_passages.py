@@ -10,7 +10,7 @@ from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.passages import (
     DocumentSpan,
     QuestionPart,
-    assign_part,
+    assign_question_part,
     has_located_questions,
     judge_passages,
     open_located_questions,
@@ -36,7 +36,7 @@ def test_excerpts_are_located_in_the_normalized_text(tmp_path: Path) -> None:
     file = lines(tmp_path, {"id": "q", "question": ASKED, "references": [excerpt("The whale rose.")]})
     text = normalize(TEXT)
 
-    (place,) = open_located_questions(file, None).locate_in_texts({"ships.md": text})["q"]
+    (place,) = open_located_questions(file, None).locate_answers({"ships.md": text})["q"]
 
     assert place.start != TEXT.index("The whale rose.")
     assert text[place.start : place.end] == "The whale rose."
@@ -49,7 +49,7 @@ def test_the_same_words_twice_are_located_by_their_offset(tmp_path: Path) -> Non
 
     (place,) = open_located_questions(
         lines(tmp_path, {"question": ASKED, "references": [reference]}), None
-    ).locate_in_texts({"ships.md": text})["1"]
+    ).locate_answers({"ships.md": text})["1"]
 
     assert place.start == text.rindex("The whale")
 
@@ -59,7 +59,7 @@ def test_an_excerpt_that_the_text_does_not_have_is_an_error(tmp_path: Path) -> N
         lines(tmp_path, {"question": ASKED, "references": [excerpt("The whale rose.")]}), None
     )
     with pytest.raises(EvaluationDataError, match="was not found in the normalized text"):
-        placed.locate_in_texts({"ships.md": "another text"})
+        placed.locate_answers({"ships.md": "another text"})
 
 
 def test_pages_are_judged_by_their_number_and_only_if_asked_where_there_are_excerpts(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_pages_are_judged_by_their_number_and_only_if_asked_where_there_are_exce
     file = lines(tmp_path, entry)
 
     assert open_located_questions(file, tmp_path).questions[0].places[0].page is None
-    assert open_located_questions(file, tmp_path, by_pages=True).questions[0].places == (
+    assert open_located_questions(file, tmp_path, use_pages=True).questions[0].places == (
         DocumentSpan("ships.md", page=3),
     )
 
@@ -103,12 +103,12 @@ def test_a_question_without_a_usable_place_is_an_error(tmp_path: Path, entry: di
 
 def test_a_part_is_the_files_or_that_of_a_hash(tmp_path: Path) -> None:
     place = {"references": [{"document": "ships.md", "page": 1}]}
-    other = {QuestionPart.KEPT: "choosing", QuestionPart.CHOOSING: "kept"}[assign_part(ASKED)]
+    other = {QuestionPart.KEPT: "choosing", QuestionPart.CHOOSING: "kept"}[assign_question_part(ASKED)]
     first, second = open_located_questions(
         lines(tmp_path, {"question": ASKED, **place}, {"question": ASKED, "part": other, **place}), None
     ).questions
-    assert (first.part, second.part) == (assign_part(ASKED), QuestionPart(other))
-    halves = [assign_part(str(number)) for number in range(200)]
+    assert (first.part, second.part) == (assign_question_part(ASKED), QuestionPart(other))
+    halves = [assign_question_part(str(number)) for number in range(200)]
     assert 60 < halves.count(QuestionPart.KEPT) < 140
 
 

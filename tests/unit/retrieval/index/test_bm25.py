@@ -87,7 +87,7 @@ def test_the_figures_of_a_table_do_not_make_it_long() -> None:
 
 
 def test_the_weights_of_the_release_before_are_what_they_were() -> None:
-    earlier = ENCODER.find_compatible("bm25f-edge-1/1.2/0.75/100/2")
+    earlier = ENCODER.find_compatible_encoder("bm25f-edge-1/1.2/0.75/100/2")
     assert earlier is not None
     toll = earlier.encode_document("12,345 whales", context="Year 1851")
     assert {i: round(x, 4) for i, x in zip(toll.indices, toll.values, strict=True)} == {
@@ -95,8 +95,8 @@ def test_the_weights_of_the_release_before_are_what_they_were() -> None:
         **dict.fromkeys((822745112, 1628211310, 2341636358), 1.375),
     }
     assert {103616747, 762392765, 1156501721, 329585043} <= set(earlier.encode_query("12,345 whales").indices)
-    assert ENCODER.find_compatible("bm25f-edge-1/2/0.75/100/2") is None
-    assert ENCODER.find_compatible(ENCODER.fingerprint) is ENCODER
+    assert ENCODER.find_compatible_encoder("bm25f-edge-1/2/0.75/100/2") is None
+    assert ENCODER.find_compatible_encoder(ENCODER.fingerprint) is ENCODER
 
 
 def test_a_number_with_other_digits_between_is_another() -> None:

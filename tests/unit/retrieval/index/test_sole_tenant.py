@@ -1,6 +1,6 @@
 """When an index is asked for its tenants, and what is made of the answer."""
 
-from retrieval.index.sole_tenant import RECHECK_SECONDS, RETURN_SECONDS, SoleTenant
+from retrieval.index.sole_tenant import MULTI_TENANT_RECHECK_SECONDS, RECHECK_SECONDS, SoleTenantTracker
 
 
 class _Index:
@@ -8,7 +8,7 @@ class _Index:
         self.tenants = set(tenants)
         self.looks: list[bool] = []
         self.now = 100.0
-        self.sole = SoleTenant(self._look, clock=lambda: self.now)
+        self.sole = SoleTenantTracker(self._look, clock=lambda: self.now)
 
     def _look(self, careful: bool) -> set[str]:
         self.looks.append(careful)
@@ -26,7 +26,7 @@ def test_a_tenant_is_alone_while_nobody_else_has_chunks() -> None:
 def test_a_second_tenant_is_noticed_at_once_when_this_process_writes_and_soon_when_another_does() -> None:
     index = _Index("ann")
     assert index.sole.is_sole_tenant("ann")
-    index.sole.record_writes(["bob"])
+    index.sole.record_tenants(["bob"])
     assert not index.sole.is_sole_tenant("ann")
 
     other = _Index("ann")
@@ -43,9 +43,9 @@ def test_a_tenant_that_is_left_alone_is_noticed_later_and_with_care() -> None:
     index = _Index("ann", "bob")
     assert not index.sole.is_sole_tenant("ann")
     index.tenants.remove("bob")
-    index.now += RETURN_SECONDS / 2
+    index.now += MULTI_TENANT_RECHECK_SECONDS / 2
     assert not index.sole.is_sole_tenant("ann")
-    index.now += RETURN_SECONDS
+    index.now += MULTI_TENANT_RECHECK_SECONDS
     assert index.sole.is_sole_tenant("ann")
     assert index.looks == [False, False, True]
 
@@ -56,8 +56,8 @@ def test_what_is_written_during_a_look_is_not_forgotten() -> None:
 
     def slow(careful: bool) -> set[str]:
         seen = look(careful)
-        index.sole.record_writes(["bob"])
+        index.sole.record_tenants(["bob"])
         return seen
 
-    index.sole = SoleTenant(slow, clock=lambda: index.now)
+    index.sole = SoleTenantTracker(slow, clock=lambda: index.now)
     assert not index.sole.is_sole_tenant("ann")

@@ -27,11 +27,11 @@ class Heard:
     advances: list[tuple[str, int, int, str]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
-    def report_progress(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
-        self.advances.append((file.name, done_bytes, total_bytes, source))
+    def report_progress(self, file: ModelFile, downloaded_bytes: int, total_bytes: int, source: str) -> None:
+        self.advances.append((file.name, downloaded_bytes, total_bytes, source))
 
-    def report_notice(self, text: str) -> None:
-        self.notices.append(text)
+    def report_notice(self, message: str) -> None:
+        self.notices.append(message)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_wrong_bytes_from_the_only_source_with_an_answer_name_both_hashes_and_th
     assert "packages: has no such file" in caught.value.hint
     assert str(store.directory / FILE.name) in caught.value.hint
     assert not store.get_part_path(FILE).exists()
-    assert store.list_missing() == [FILE, SECOND]
+    assert store.list_missing_files() == [FILE, SECOND]
 
 
 def test_when_no_source_answers_each_is_listed_with_its_reason(store: ModelStore) -> None:
@@ -120,7 +120,7 @@ def test_ctrl_c_leaves_what_has_arrived_for_the_next_fetch(store: ModelStore) ->
     fetch_model_files([FILE], store, [hub], Heard())
 
     assert hub.delivered == [(FILE.name, 0), (FILE.name, 70_000)]
-    assert store.require_path(FILE).read_bytes() == CONTENT
+    assert store.require_verified_path(FILE).read_bytes() == CONTENT
 
 
 def test_a_disk_without_room_is_refused_before_the_first_byte(store: ModelStore) -> None:
@@ -148,7 +148,7 @@ def test_bytes_that_arrived_before_need_no_room_again(store: ModelStore) -> None
 
     fetch_model_files([FILE], store, [_hub({FILE.name: CONTENT})], Heard(), free_bytes=lambda directory: 40_000)
 
-    assert store.list_missing() == [SECOND]
+    assert store.list_missing_files() == [SECOND]
 
 
 def test_a_disk_that_runs_full_is_told_in_words_and_keeps_what_has_arrived(store: ModelStore) -> None:
@@ -175,4 +175,4 @@ def test_every_address_of_the_manifest_has_a_source_that_opens_it() -> None:
     sources = build_model_sources()
 
     for file in load_model_files():
-        assert all(any(source.can_fetch(address) for source in sources) for address in file.addresses)
+        assert all(any(source.can_fetch_address(address) for source in sources) for address in file.addresses)

@@ -49,13 +49,17 @@ def test_a_token_counts_as_much_as_it_weighs_and_all_alike_where_none_weighs() -
 
 
 def test_a_passage_with_the_querys_rare_word_comes_before_one_with_its_common_word() -> None:
-    common, rare = LateInteractionReranker(Words()).score_passages("the whale", ["the cake", "a whale"], until=soon())
+    common, rare = LateInteractionReranker(Words()).score_passages(
+        "the whale", ["the cake", "a whale"], deadline=soon()
+    )
     assert common < rare
 
 
 def test_passages_with_more_of_the_querys_words_score_higher_however_long_they_are() -> None:
     passages = ["cake " * 30, "white paint", "ships and whales and the white whale among them", "white whale"]
-    cake, paint, among, alone = LateInteractionReranker(Words()).score_passages("white whale", passages, until=soon())
+    cake, paint, among, alone = LateInteractionReranker(Words()).score_passages(
+        "white whale", passages, deadline=soon()
+    )
     assert cake < paint < among == pytest.approx(alone)
 
 
@@ -64,7 +68,7 @@ def test_a_failure_of_the_encoder_is_one_of_the_reranker() -> None:
         raise EncoderError("The encoder failed: out of memory")
 
     with pytest.raises(RerankerError, match="out of memory") as caught:
-        LateInteractionReranker(Words(fail)).score_passages("x", ["y"], until=soon())
+        LateInteractionReranker(Words(fail)).score_passages("x", ["y"], deadline=soon())
     assert caught.value.hint
 
 
@@ -80,6 +84,6 @@ def test_a_search_that_cannot_have_its_turn_in_time_gives_up() -> None:
     first.start()
     assert under_way.wait(120)
     with pytest.raises(RerankerTimeoutError, match="busy"):
-        reranker.score_passages("x", ["y"], until=time.monotonic() + 0.05)
+        reranker.score_passages("x", ["y"], deadline=time.monotonic() + 0.05)
     over.set()
     first.join()

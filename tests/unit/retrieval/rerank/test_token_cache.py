@@ -105,20 +105,20 @@ class Counting(Words):
 def test_only_passages_that_are_not_kept_are_encoded_and_the_scores_are_the_same() -> None:
     encoder = Counting()
     reranker = LateInteractionReranker(encoder, TokenCache())
-    first = reranker.score_passages("white", TEXTS, until=soon(), corpus=ANN)
-    again = reranker.score_passages("white", [*TEXTS, "a ship"], until=soon(), corpus=ANN)
+    first = reranker.score_passages("white", TEXTS, deadline=soon(), corpus=ANN)
+    again = reranker.score_passages("white", [*TEXTS, "a ship"], deadline=soon(), corpus=ANN)
     assert encoder.encoded == ["white", "white paint", "the white whale", "white", "a ship"]
     assert again[:2] == pytest.approx(first, abs=1e-3)
 
 
 def test_without_a_corpus_nothing_is_kept() -> None:
     cache = TokenCache()
-    LateInteractionReranker(Words(), cache).score_passages("white", TEXTS, until=soon())
+    LateInteractionReranker(Words(), cache).score_passages("white", TEXTS, deadline=soon())
     assert cache.size_bytes == 0
 
 
 def test_another_encoder_has_a_cache_of_its_own() -> None:
     first, second = Counting(), Counting()
     for encoder in (first, second):
-        LateInteractionReranker(encoder, TokenCache()).score_passages("white", TEXTS, until=soon(), corpus=ANN)
+        LateInteractionReranker(encoder, TokenCache()).score_passages("white", TEXTS, deadline=soon(), corpus=ANN)
     assert first.encoded == second.encoded

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.index.port import ScoredChunk
-from retrieval.search.fusion import RRF_K, convex_combination, fuse_rankings, reciprocal_rank_fusion
+from retrieval.search.fusion import RRF_K, combine_scores, fuse_rankings, reciprocal_rank_fusion
 from retrieval.search.requests import Fusion
 
 SCORED = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0.1, 50), max_size=8)
@@ -32,34 +32,34 @@ def test_one_ranking_keeps_its_order(ranking: list[str]) -> None:
 
 
 def test_scores_are_measured_from_the_least_to_the_greatest_that_each_retriever_gave() -> None:
-    fused = dict(convex_combination(scored(a=8, b=4), scored(a=0.5, b=0.2), dense_weight=0.75))
+    fused = dict(combine_scores(scored(a=8, b=4), scored(a=0.5, b=0.2), dense_weight=0.75))
     assert fused == pytest.approx({"a": 1.0, "b": 0.75 * 1.2 / 1.5 + 0.25 * 4 / 8})
 
 
 def test_the_least_cosine_is_the_encoders() -> None:
-    fused = dict(convex_combination(scored(a=8, b=8), scored(a=0.9, b=0.8), dense_weight=0.75, floor=0.5))
+    fused = dict(combine_scores(scored(a=8, b=8), scored(a=0.9, b=0.8), dense_weight=0.75, cosine_floor=0.5))
     assert fused == pytest.approx({"a": 1.0, "b": 0.75 * 0.3 / 0.4 + 0.25})
 
 
 def test_what_a_ranking_does_not_have_counts_as_its_last() -> None:
-    fused = dict(convex_combination(scored(a=8, b=4), scored(c=0.5, d=0.2), dense_weight=0.5))
+    fused = dict(combine_scores(scored(a=8, b=4), scored(c=0.5, d=0.2), dense_weight=0.5))
     assert fused == pytest.approx({"a": 0.5 + 0.4, "b": 0.25 + 0.4, "c": 0.25 + 0.5, "d": 0.25 + 0.4})
 
 
 def test_where_bm25_found_every_chunk_with_a_word_the_others_have_a_score_of_zero() -> None:
-    fused = dict(convex_combination(scored(a=8), scored(a=0.5, b=0.2), dense_weight=0.5))
+    fused = dict(combine_scores(scored(a=8), scored(a=0.5, b=0.2), dense_weight=0.5))
     assert fused["b"] == pytest.approx(0.4)
 
 
 def test_the_first_of_the_dense_ranking_can_be_left_out_of_its_scale() -> None:
     bm25, dense = scored(a=2), scored(a=0.9, b=0.5, c=0.4, d=0.2)
-    fused = dict(convex_combination(bm25, dense, dense_weight=0.5, echoes=1))
+    fused = dict(combine_scores(bm25, dense, dense_weight=0.5, echo_count=1))
     assert fused["b"] == pytest.approx(0.5)
-    assert convex_combination(*[scored(a=2, b=1)] * 2, echoes=3) == convex_combination(*[scored(a=2, b=1)] * 2)
+    assert combine_scores(*[scored(a=2, b=1)] * 2, echo_count=3) == combine_scores(*[scored(a=2, b=1)] * 2)
 
 
 def test_scores_that_say_nothing_are_no_division_by_zero() -> None:
-    assert dict(convex_combination(scored(a=0), scored(b=-1.0))) == {"a": 0.0, "b": 0.0}
+    assert dict(combine_scores(scored(a=0), scored(b=-1.0))) == {"a": 0.0, "b": 0.0}
 
 
 @given(SCORED, SCORED, st.sampled_from(Fusion))

@@ -53,7 +53,7 @@ class Cached:
 
     def __init__(self, folder: Path, **bounds: Any) -> None:  # noqa: ANN401 - of the cache
         self.shelf, self.numbers, self.seconds = Shelf(folder), Numbers(), 0.0
-        self.searcher = CachedSearcher(self.shelf.searcher, self.numbers, now=lambda: self.seconds, **bounds)
+        self.searcher = CachedSearcher(self.shelf.searcher, self.numbers, clock=lambda: self.seconds, **bounds)
         self.shelf.put("v1", "the white whale\nwhite paint")
 
     def cached(self, request: SearchRequest = ASKED) -> bool:
@@ -220,5 +220,5 @@ def test_each_tenant_is_told_of_its_own_searches(cached: Cached) -> None:
     cached.cached()
     cached.cached()
     cached.cached(replace(ASKED, tenant_id="bob"))
-    assert cached.searcher.get_counts("ann") == CacheCounts(hits=1, misses=1)
-    assert cached.searcher.get_counts("bob") == CacheCounts(hits=0, misses=1)
+    assert cached.searcher.get_cache_counts("ann") == CacheCounts(hits=1, misses=1)
+    assert cached.searcher.get_cache_counts("bob") == CacheCounts(hits=0, misses=1)

@@ -27,7 +27,7 @@ class Scripted:
         self._act = act
 
     def score_passages(
-        self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
+        self, query: str, passages: Sequence[str], *, deadline: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
         return self._act(passages)
 
@@ -44,7 +44,7 @@ def reranking(act: Callable[[Sequence[str]], Sequence[float]], seconds: float = 
 
 def test_candidates_that_were_read_go_first_by_their_scores_and_the_others_follow_as_they_were() -> None:
     made = Reranking(OverlapReranker())
-    ranking, told = made.rerank("white whale", RANKING, TEXTS)
+    ranking, told = made.rerank_candidates("white whale", RANKING, TEXTS)
     made.close()
     assert ranking.best == [("b", 1.0), ("a", 0.0), ("c", 1.0)]
     assert [hit.id for hit in ranking.by_rerank] == ["b", "a"]
@@ -69,7 +69,7 @@ def test_a_missed_deadline_leaves_the_order_and_says_so() -> None:
         return [0.0] * len(passages)
 
     with reranking(wait, seconds=0.05) as made:
-        ranking, told = made.rerank("x", RANKING, TEXTS)
+        ranking, told = made.rerank_candidates("x", RANKING, TEXTS)
         over.set()
     assert ranking is RANKING
     assert (told.failure, told.passages) == ("reranker_timeout", 0)
@@ -114,7 +114,7 @@ def test_a_reranker_that_fails_again_and_again_is_left_alone_for_a_while() -> No
     made, away = Reranking(Scripted(act), clock=lambda: now), RerankerUnavailableError.public_detail
 
     def told() -> RerankOutcome:
-        return made.rerank("x", RANKING, TEXTS)[1]
+        return made.rerank_candidates("x", RANKING, TEXTS)[1]
 
     assert [told().detail for _ in range(3)] == [away] * 3
     assert (told().failure, len(asked)) == ("reranker_unavailable", 3)
@@ -150,7 +150,7 @@ def test_whatever_a_reranker_does_the_hits_are_there(
     act: Callable[[Sequence[str]], Sequence[float]], code: str
 ) -> None:
     with reranking(act) as made:
-        ranking, told = made.rerank("x", RANKING, TEXTS)
+        ranking, told = made.rerank_candidates("x", RANKING, TEXTS)
     assert ranking is RANKING
     assert told.failure == code
     assert told.detail
@@ -169,7 +169,7 @@ def test_it_never_works_in_the_thread_that_asks() -> None:
         return [0.0] * len(passages)
 
     with reranking(note) as made:
-        made.rerank("x", RANKING, TEXTS)
+        made.rerank_candidates("x", RANKING, TEXTS)
     assert threads
     assert threading.get_ident() not in threads
 

@@ -18,8 +18,8 @@ class Scripted:
         self.queries, self.error = queries, error
         self.asked: list[tuple[str, str, Rewrite]] = []
 
-    def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
-        self.asked.append((tenant_id, query, how))
+    def rewrite_query(self, tenant_id: str, query: str, method: Rewrite) -> Sequence[str]:
+        self.asked.append((tenant_id, query, method))
         if self.error:
             raise self.error
         return self.queries

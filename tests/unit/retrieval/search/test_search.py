@@ -12,7 +12,7 @@ from ingest.storage.documents.catalog import VisibleVersion
 from ingest.storage.documents.filters import Condition, Conditions
 from ingest.storage.errors import FilterError
 from ingest.storage.texts.chunks import Chunk
-from ingest.storage.texts.layout import NO_LAYOUT, Layout, TableSpan, build_page_places
+from ingest.storage.texts.layout import NO_LAYOUT, Layout, TableSpan, build_pages
 from ingest.storage.texts.texts import Texts, compute_byte_spans
 from retrieval.encoders.port import DenseVector, HashingEmbedder
 from retrieval.errors import QueryError
@@ -43,7 +43,7 @@ class Shown:
         self.after_hidden()
         return hidden
 
-    def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
+    def find_visible_versions(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
         return {
             version: VisibleVersion(
                 version, f"doc-{version}", "default", f"Title {version}", {}, self.readers.get(version)
@@ -52,18 +52,18 @@ class Shown:
             if self.shown.get(version) == tenant_id
         }
 
-    def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_hidden_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         return set()
 
     def has_access_lists(self, tenant_id: str) -> bool:
         return bool(self.readers)
 
-    def list_matching(
-        self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
+    def list_matching_documents(
+        self, tenant_id: str, conditions: Conditions, *, document_ids: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         shown = [version for version, tenant in self.shown.items() if tenant == tenant_id]
         found = [f"doc-{version}" for version in shown if self.wanted(self.described.get(version, {}), conditions)]
-        return [each for each in found if not among or each in among][:limit]
+        return [each for each in found if not document_ids or each in document_ids][:limit]
 
     def wanted(self, described: Mapping[str, Any], conditions: Conditions) -> bool:
         """Years alone: what filters mean is the catalog's business, and tested there."""
@@ -104,7 +104,7 @@ class Shelf:
             for c, span in zip(chunks, compute_byte_spans(text, chunks), strict=True)
         ]  # fmt: skip
         lines = [text[c.start : c.end] for c in chunks]
-        self.index.upsert(indexed, [Bm25Encoder().encode_document(line) for line in lines])
+        self.index.upsert_chunks(indexed, [Bm25Encoder().encode_document(line) for line in lines])
         if dense:
             self.index.set_dense_vectors([c.id for c in indexed], self.embedder.embed_documents(lines).vectors)
         self.shown.shown[version] = tenant
@@ -118,7 +118,7 @@ def test_a_hit_says_its_place_and_has_the_header_of_the_table_in_whose_rows_it_b
     lines = ["| town | people |", "| --- | --- |", "| Oslo | 709037 |", "| Bergen | 291940 |"]
     text = "\n".join(lines)
     table = TableSpan(0, text.index("\n| Oslo"), len(text))
-    shelf.put("v1", text, layout=Layout(places=build_page_places([0]), tables=(table,)))
+    shelf.put("v1", text, layout=Layout(places=build_pages([0]), tables=(table,)))
     (found,) = shelf.searcher.search(SearchRequest("ann", "Bergen", mode=Mode.BM25)).hits
     assert (found.passage.text, found.passage.page, found.passage.place) == (lines[3], 1, "page 1")
     assert found.passage.table_header == "\n".join(lines[:2])

@@ -24,7 +24,7 @@ class Shortest:
         self.before: Callable[[], object] = lambda: None
 
     def score_passages(
-        self, query: str, passages: Sequence[str], *, until: float, corpus: CorpusSnapshot | None = None
+        self, query: str, passages: Sequence[str], *, deadline: float, corpus: CorpusSnapshot | None = None
     ) -> Sequence[float]:
         self.given.append(list(passages))
         self.before()

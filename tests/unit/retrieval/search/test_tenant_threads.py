@@ -5,17 +5,17 @@ from collections.abc import Callable
 
 import pytest
 
-from retrieval.search.tenant_threads import TenantThreads
+from retrieval.search.tenant_threads import TenantThreadPool
 
 
 class Work:
     """Work in one thread that goes on when it is let, and the order in which it was done."""
 
     def __init__(self) -> None:
-        self.threads = TenantThreads[str](1, name="test")
+        self.threads = TenantThreadPool[str](1, name="test")
         self.done: list[str] = []
         self.let, self.begun = threading.Event(), threading.Event()
-        self.first = self.threads.submit("first", self._hold)
+        self.first = self.threads.submit_task("first", self._hold)
         assert self.begun.wait(60)
 
     def noted(self, name: str) -> Callable[[], str]:
@@ -26,7 +26,7 @@ class Work:
         return work
 
     def put(self, tenant_id: str, name: str) -> Callable[[], str]:
-        return self.threads.submit(tenant_id, self.noted(name)).result
+        return self.threads.submit_task(tenant_id, self.noted(name)).result
 
     def _hold(self) -> str:
         self.begun.set()
@@ -55,19 +55,19 @@ def test_tenants_take_turns_and_each_ones_work_is_done_in_its_order() -> None:
 
 
 def test_what_the_work_raises_is_raised_to_who_waits_for_it() -> None:
-    threads = TenantThreads[str](1, name="test")
+    threads = TenantThreadPool[str](1, name="test")
 
     def fail() -> str:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        threads.submit("ann", fail).result(60)
+        threads.submit_task("ann", fail).result(60)
     threads.close()
 
 
 def test_what_was_given_up_before_its_turn_is_not_done() -> None:
     work = Work()
-    given_up = work.threads.submit("ann", work.noted("given up"))
+    given_up = work.threads.submit_task("ann", work.noted("given up"))
     after = work.put("ann", "after")
     assert given_up.cancel()
     work.let.set()
@@ -78,7 +78,7 @@ def test_what_was_given_up_before_its_turn_is_not_done() -> None:
 
 def test_at_the_end_work_in_progress_is_finished_and_all_other_is_cancelled() -> None:
     work, cancelled = Work(), threading.Event()
-    waiting = work.threads.submit("ann", work.noted("never"))
+    waiting = work.threads.submit_task("ann", work.noted("never"))
     waiting.add_done_callback(lambda _: cancelled.set())
     closing = threading.Thread(target=work.threads.close)
     closing.start()

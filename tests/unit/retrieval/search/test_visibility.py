@@ -39,21 +39,21 @@ class Numbered:
         self.asked.append("hidden")
         return sorted(self.hidden)
 
-    def find_visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
+    def find_visible_versions(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, VisibleVersion]:
         self.asked.append("visible")
         return {v: VisibleVersion(v, f"doc-{v}", "default", f"Title {v}", {}) for v in version_ids if v in self.shown}
 
     def load_corpus_version(self, tenant_id: str) -> int:
         return self.number
 
-    def list_closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_hidden_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         return set()
 
     def has_access_lists(self, tenant_id: str) -> bool:
         return False
 
-    def list_matching(
-        self, tenant_id: str, conditions: Conditions, *, among: Collection[str] = (), limit: int | None = None
+    def list_matching_documents(
+        self, tenant_id: str, conditions: Conditions, *, document_ids: Collection[str] = (), limit: int | None = None
     ) -> list[str]:
         return []
 
@@ -62,10 +62,10 @@ def test_while_the_corpus_stays_the_same_only_its_number_is_asked() -> None:
     catalog = Numbered()
     catalog.show("v1")
     kept = CachedVisibility(catalog)
-    first = kept.find_visible("ann", ["v1"])
+    first = kept.find_visible_versions("ann", ["v1"])
     kept.list_hidden_versions("ann")
     catalog.asked.clear()
-    assert kept.find_visible("ann", ["v1"]) == first
+    assert kept.find_visible_versions("ann", ["v1"]) == first
     assert kept.list_hidden_versions("ann") == []
     assert catalog.asked == []
 
@@ -74,9 +74,9 @@ def test_what_was_deleted_is_not_shown_from_the_moment_its_deletion_is_committed
     catalog = Numbered()
     catalog.show("v1")
     kept = CachedVisibility(catalog)
-    assert set(kept.find_visible("ann", ["v1"])) == {"v1"}
+    assert set(kept.find_visible_versions("ann", ["v1"])) == {"v1"}
     catalog.hide("v1")
-    assert kept.find_visible("ann", ["v1"]) == {}
+    assert kept.find_visible_versions("ann", ["v1"]) == {}
     assert kept.list_hidden_versions("ann") == ["v1"]
 
 
@@ -84,10 +84,10 @@ def test_a_hidden_version_that_nobody_counted_is_known_once_it_was_met() -> None
     catalog = Numbered()
     catalog.show("v1")
     kept = CachedVisibility(catalog)
-    kept.find_visible("ann", ["v1"])
+    kept.find_visible_versions("ann", ["v1"])
     assert kept.list_hidden_versions("ann") == []
     catalog.hidden.add("v2")  # being made: no search can find another thing for it
-    assert kept.find_visible("ann", ["v1", "v2"]).keys() == {"v1"}
+    assert kept.find_visible_versions("ann", ["v1", "v2"]).keys() == {"v1"}
     assert kept.list_hidden_versions("ann") == ["v2"]
 
 
@@ -99,11 +99,11 @@ def test_tenants_and_versions_are_kept_to_a_bound(monkeypatch: pytest.MonkeyPatc
     kept = CachedVisibility(catalog)
     for tenant in ("ann", "bob", "eve"):
         for number in range(10):
-            assert kept.find_visible(tenant, [f"v{number}", "v0"]).keys() == {f"v{number}", "v0"}
+            assert kept.find_visible_versions(tenant, [f"v{number}", "v0"]).keys() == {f"v{number}", "v0"}
     catalog.asked.clear()
-    kept.find_visible("eve", ["v0"])
+    kept.find_visible_versions("eve", ["v0"])
     assert catalog.asked == []
-    kept.find_visible("ann", ["v0"])
+    kept.find_visible_versions("ann", ["v0"])
     assert catalog.asked == ["visible"]
 
 
@@ -118,7 +118,7 @@ def test_it_says_what_the_catalog_says_whatever_the_order(steps: list[tuple[str,
             catalog.hide(version)
         elif step == "hidden":
             kept.list_hidden_versions("ann")
-        assert kept.find_visible("ann", "abc") == catalog.find_visible("ann", "abc")
+        assert kept.find_visible_versions("ann", "abc") == catalog.find_visible_versions("ann", "abc")
         assert kept.list_hidden_versions("ann") == sorted(catalog.hidden)
 
 

@@ -16,7 +16,7 @@ from rlm.checking.checker import (
     apply_judgement,
     correct_evidence,
     locate_citations,
-    pair_in_order,
+    pair_sentences_with_quotations,
     parse_offered_quotes,
 )
 from rlm.checking.judging import Judge, Judgement
@@ -47,7 +47,9 @@ def sentences_of(draft: Draft, mode: CheckMode = CheckMode.JUDGE) -> list[Senten
 
 def judgement_of(reply: str | SubFailure, draft: Draft) -> tuple[Judgement, ScriptedCalls]:
     calls = ScriptedCalls({"judge": reply})
-    return Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", draft.text, sentences_of(draft), draft.evidence), calls
+    return Judge(calls, CAPABLE, "nonce", TODAY).judge_sentences(
+        "Who?", draft.text, sentences_of(draft), draft.evidence
+    ), calls
 
 
 def verdicts(*given: tuple[int, str, str]) -> str:
@@ -206,7 +208,7 @@ def test_as_many_lines_as_can_be_are_paired_in_order(seed: int) -> None:
     """Against every way of pairing."""
     source = random.Random(seed)
     sets = [[frozenset(source.sample("abcdef", 3)) for _ in range(source.randint(0, 4))] for _ in range(2)]
-    own = pair_in_order(*sets)
+    own = pair_sentences_with_quotations(*sets)
     paired = [(i, j) for i, j in enumerate(own) if j is not None]
     assert [j for _, j in paired] == sorted({j for _, j in paired})
     size = min(map(len, sets))
@@ -375,7 +377,7 @@ def test_the_judge_reads_what_is_cited_with_titles_question_and_the_sentences_ar
 def test_a_long_answer_is_judged_in_several_calls() -> None:
     draft = draft_of(" ".join(f"Ada kept it for {number} years [1]." for number in range(1, 101)))
     calls = ScriptedCalls({"judge": verdicts()})
-    Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", draft.text, sentences_of(draft), draft.evidence)
+    Judge(calls, CAPABLE, "nonce", TODAY).judge_sentences("Who?", draft.text, sentences_of(draft), draft.evidence)
     assert len(calls.calls) == 2
 
 
@@ -385,7 +387,7 @@ def test_a_passage_too_long_for_the_judge_is_shown_around_the_quotation() -> Non
     draft = Draft(AnswerStatus.ANSWERED, "Ada Brandt kept it [1].", {1: long}, summarize_search([long]))
     sentences = locate_citations(draft, lambda *_: Location())[0]
     calls = ScriptedCalls({"judge": verdicts((1, "supported", ""))})
-    Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", draft.text, sentences, draft.evidence)
+    Judge(calls, CAPABLE, "nonce", TODAY).judge_sentences("Who?", draft.text, sentences, draft.evidence)
     assert "Ada Brandt kept the lighthouse." in calls.calls[0].prompt
     assert len(calls.calls[0].prompt) < 4 * CAPABLE.max_prompt_tokens
 
@@ -394,7 +396,7 @@ def test_the_judge_sees_the_head_of_a_table_above_its_rows_and_items_without_the
     table = "| Ship | Fate |\n| --- | --- |\n| Merle [2] | sank |\n| Rose [2] | sold |"
     draft = draft_of(f"Two things:\n\n1. Ada kept it [1].\n\n{table}")
     calls = ScriptedCalls({"judge": verdicts()})
-    Judge(calls, CAPABLE, "nonce", TODAY).judge("Who?", draft.text, sentences_of(draft), draft.evidence)
+    Judge(calls, CAPABLE, "nonce", TODAY).judge_sentences("Who?", draft.text, sentences_of(draft), draft.evidence)
     said = calls.calls[0].prompt.split("in the order of the answer:\n")[1].splitlines()
     assert said[:5] == [
         "(context) Two things:",

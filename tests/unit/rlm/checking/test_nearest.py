@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlm.checking.nearest import Spans, extract_stems
+from rlm.checking.nearest import PassageSpans, extract_stems
 from tests.fakes.passages import passage
 
 ROWS = (
@@ -18,7 +18,7 @@ ROWS = (
 
 def nearest(text: str, sentence: str, *quoted: str) -> str | None:
     spans = [(text.index(each), text.index(each) + len(each)) for each in quoted]
-    found = Spans(passage(text)).find_nearest(extract_stems(sentence), spans)
+    found = PassageSpans(passage(text)).find_nearest_span(extract_stems(sentence), spans)
     return None if found is None else text[slice(*found)]
 
 

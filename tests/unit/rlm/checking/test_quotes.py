@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rlm.checking.quotes import QuotedText, Span, fold
+from rlm.checking.quotes import QuotedText, Span, fold_text
 
 SOURCE = (
     "The ropers’ guild turned out just **417 coils**, placing fourth on the coast — its best year.\n"
@@ -149,7 +149,7 @@ def test_any_words_of_a_text_are_found_again_after_being_typed_differently(
     typed = typed.replace("—", "-").replace("*", "")
     span = locate(typed, text)
     assert span is not None
-    assert fold(text[slice(*span)]) == fold(typed)
+    assert fold_text(text[slice(*span)]) == fold_text(typed)
 
 
 @given(st.text(max_size=60), st.data())
@@ -158,13 +158,13 @@ def test_what_is_found_always_folds_to_what_was_asked_for(text: str, data: st.Da
     quote = text[start : data.draw(st.integers(start, len(text)))]
     span = locate(quote, text)
     if span is not None:
-        assert fold(text[slice(*span)]).strip(" .,;:!?()[]{}<>-") == fold(quote).strip(" .,;:!?()[]{}<>-")
+        assert fold_text(text[slice(*span)]).strip(" .,;:!?()[]{}<>-") == fold_text(quote).strip(" .,;:!?()[]{}<>-")
 
 
 @given(st.text(max_size=80))
 def test_folding_does_not_depend_on_the_normal_form(text: str) -> None:
-    assert fold(unicodedata.normalize("NFKC", text)) == fold(text)
-    assert fold(unicodedata.normalize("NFD", text)) == fold(text)
+    assert fold_text(unicodedata.normalize("NFKC", text)) == fold_text(text)
+    assert fold_text(unicodedata.normalize("NFD", text)) == fold_text(text)
 
 
 class CountingText(str):

@@ -19,7 +19,7 @@ def test_work_ends_where_nobody_wants_it_any_more() -> None:
             yield number
 
     with pytest.raises(RunCancelledError):
-        list(iter_unless_cancelled(items(), lambda: len(made) > 3, seconds=0.0))
+        list(iter_unless_cancelled(items(), lambda: len(made) > 3, interval_seconds=0.0))
     assert made == [0, 1, 2, 3]
 
 
@@ -30,5 +30,5 @@ def test_what_may_be_slow_to_tell_is_not_asked_at_every_step() -> None:
         asked.append(True)
         return False
 
-    list(iter_unless_cancelled(range(1_000), cancelled, seconds=3_600.0))
+    list(iter_unless_cancelled(range(1_000), cancelled, interval_seconds=3_600.0))
     assert asked == [True]

@@ -6,7 +6,7 @@ from ingest.chunking import chunk_text
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import PlaceKind, build_markdown_layout
 from ingest.storage.texts.texts import Texts
-from rlm.corpus.corpus import Corpus, CorpusDocument, list_sections, select_samples
+from rlm.corpus.corpus import Corpus, CorpusDocument, list_sections, select_sample_spans
 from rlm.corpus.handles import Handle
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.support.books import book
@@ -38,7 +38,7 @@ def test_without_headings_an_outline_has_the_pages_with_their_places() -> None:
     for words in ("The first slide.", "The second one.", "The last."):
         writer.start_place(PlaceKind.SLIDE)
         writer.write_paragraph(words)
-    made = writer.finish("test", nothing="Nothing.")
+    made = writer.finish("test", empty_message="Nothing.")
     texts = Texts(MemoryBlobs())
     texts.save("v", made.text, title=None, chunks=chunk_text(made.text, made.layout, max_chars=20), layout=made.layout)
     whole = Handle("d", "v", 0, len(made.text))
@@ -50,6 +50,6 @@ def test_without_headings_an_outline_has_the_pages_with_their_places() -> None:
 @given(st.integers(0, 9), st.integers(1, 6), st.integers(1, 40))
 def test_samples_are_short_and_from_as_many_documents_as_wanted(documents: int, count: int, characters: int) -> None:
     corpus = corpus_of(*(f"document {n} " * 3 for n in range(documents)))
-    found = select_samples(corpus, count=count, characters=characters)
+    found = select_sample_spans(corpus, document_count=count, max_chars=characters)
     assert all(0 < len(corpus.load_text(sample)) <= characters for sample in found)
     assert len({sample.document_id for sample in found}) == min(documents, count)

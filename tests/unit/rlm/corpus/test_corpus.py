@@ -57,7 +57,7 @@ def test_many_spans_read_together_are_each_their_own_text(documents: list[str], 
 def test_a_passage_is_the_text_around_its_span(text: str, a: int, b: int, around: int) -> None:
     corpus = corpus_of(text)
     span = corpus.documents[0].handle[a:b]
-    passage = corpus.load_passage(span, around=around)
+    passage = corpus.load_passage(span, context_chars=around)
     assert passage.text == text[passage.start : passage.end]
     assert (passage.start, passage.end) == (max(0, span.start - around), min(len(text), span.end + around))
     assert (passage.document_id, passage.version_id) == (span.document_id, span.version_id)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm.corpus import grep as module
-from rlm.corpus.grep import PatternWalk, compile_pattern, count_matches, grep
+from rlm.corpus.grep import PatternScan, compile_pattern, count_matches, grep
 from rlm.corpus.handles import Handle
 from rlm.errors import PatternError, RunCancelledError
 from tests.support.corpora import corpus_of
@@ -90,16 +90,16 @@ def test_spans_are_searched_alone_and_pages_say_what_they_went_through(text: str
 
 def test_a_pattern_that_takes_for_ever_is_stopped() -> None:
     with pytest.raises(PatternError, match="time limit"):
-        grep(corpus_of("a" * 5_000 + "!"), r"(a|aa)+$", seconds=0.2)
+        grep(corpus_of("a" * 5_000 + "!"), r"(a|aa)+$", timeout_seconds=0.2)
 
 
 @pytest.mark.usefixtures("short_steps")
 def test_what_was_found_before_a_search_was_stopped_is_kept_with_a_cursor() -> None:
     corpus = corpus_of("bbb needle", "a" * 5_000 + "!")
-    page = grep(corpus, r"needle|(a|aa)+$", seconds=FOR_EVER)
+    page = grep(corpus, r"needle|(a|aa)+$", timeout_seconds=FOR_EVER)
     assert [hit.matched for hit in page.hits] == ["needle"]
     assert page.next_cursor is not None
-    assert not count_matches(corpus, r"needle|(a|aa)+$", seconds=FOR_EVER).complete
+    assert not count_matches(corpus, r"needle|(a|aa)+$", timeout_seconds=FOR_EVER).complete
 
 
 @pytest.mark.parametrize("pattern", ["(", "*", "a{2,1}", r"\p{Nonsense}", "x" * 2_001])
@@ -129,7 +129,7 @@ def test_a_search_that_would_take_for_ever_can_be_cancelled_in_its_middle() -> N
         return again
 
     with pytest.raises(RunCancelledError):
-        count_matches(corpus_of("a" * 5_000 + "!"), r"(a|aa)+$", seconds=FOR_EVER, cancelled=cancelled)
+        count_matches(corpus_of("a" * 5_000 + "!"), r"(a|aa)+$", timeout_seconds=FOR_EVER, cancelled=cancelled)
 
 
 class Slow:
@@ -149,7 +149,7 @@ class Slow:
 def test_what_is_searched_place_by_place_is_found_as_it_is_at_once(pattern: str) -> None:
     corpus = corpus_of("aab cat bc 12! catb\nconcat 34\nb 56! abc cat" * 20, "cat 7! bc")
     at_once, slowly = (
-        [found.to_hit() for found in PatternWalk(corpus, compiled, seconds=600)]
+        [found.build_hit() for found in PatternScan(corpus, compiled, timeout_seconds=600)]
         for compiled in (compile_pattern(pattern), Slow(pattern))
     )
     assert at_once
@@ -159,4 +159,4 @@ def test_what_is_searched_place_by_place_is_found_as_it_is_at_once(pattern: str)
 @pytest.mark.usefixtures("short_steps")
 def test_one_place_that_cannot_be_decided_ends_a_search_before_its_time() -> None:
     with pytest.raises(PatternError, match="time limit"):
-        grep(corpus_of("a" * 5_000 + "!"), r"(a|aa)+$", seconds=FOR_EVER)
+        grep(corpus_of("a" * 5_000 + "!"), r"(a|aa)+$", timeout_seconds=FOR_EVER)

@@ -27,7 +27,7 @@ def test_slices_of_slices_are_the_text_of_slices_of_slices(
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=8), st.booleans())
 def test_merged_spans_hold_the_same_text_once(places: list[tuple[int, int]], touching: bool) -> None:
     spans = [Handle("d", "v", start, start + length) for start, length in places]
-    found = merge_spans(spans, touching=touching)
+    found = merge_spans(spans, merge_adjacent=touching)
     assert {at for each in found for at in range(each.start, each.end)} == {
         at for each in spans for at in range(each.start, each.end)
     }

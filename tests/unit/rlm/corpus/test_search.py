@@ -17,13 +17,16 @@ def test_the_whole_is_searched_by_its_scope() -> None:
 
 
 def test_a_part_is_searched_by_its_documents_in_the_same_collections() -> None:
-    part = WHOLE.restrict_to([WHOLE.documents[2].handle, WHOLE.documents[0].handle])
+    part = WHOLE.restrict_to_documents([WHOLE.documents[2].handle, WHOLE.documents[0].handle])
     assert restrict_scope(part, WHOLE, SCOPE) == AnswerScope("ann", ("c",), ("doc-1", "doc-3"))
 
 
 def test_a_part_of_very_many_documents_is_searched_by_the_whole_scope(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MAX_NAMED", 1)
-    assert restrict_scope(WHOLE.restrict_to([each.handle for each in WHOLE.documents[:2]]), WHOLE, SCOPE) == SCOPE
+    assert (
+        restrict_scope(WHOLE.restrict_to_documents([each.handle for each in WHOLE.documents[:2]]), WHOLE, SCOPE)
+        == SCOPE
+    )
 
 
 def test_of_what_was_found_only_passages_that_touch_a_span_are_kept() -> None:

@@ -30,7 +30,7 @@ class Access:
     def load_corpus_version(self, tenant_id: str) -> int:
         return self.version
 
-    def list_closed_documents(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+    def list_hidden_documents(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         self.asked += 1
         return set(self.closed)
 
@@ -41,19 +41,19 @@ def test_nothing_of_a_document_is_read_once_it_is_closed() -> None:
     texts.save("v", TEXT, title="Ledger", chunks=chunk_text(TEXT, Layout()))
     handle = Handle("d", "v", 0, len(TEXT))
     document = CorpusDocument(handle, "Ledger", "ledger.md", "default", 8)
-    corpus = Corpus([document], texts, "ann", withheld=WithheldDocuments(access, EVE, clock=lambda: now[0]))
+    corpus = Corpus([document], texts, "ann", withheld_source=WithheldDocuments(access, EVE, clock=lambda: now[0]))
     assert corpus.load_text(handle) == TEXT
     access.close("other")
-    corpus.refresh_withheld()
+    corpus.refresh_hidden_documents()
     assert corpus.load_text(handle) == TEXT
     access.close("d")
-    corpus.refresh_withheld()
+    corpus.refresh_hidden_documents()
     for read in (
         lambda: corpus.load_text(handle),
         lambda: list(corpus.iter_texts([handle])),
         lambda: corpus.load_text_map(document),
         lambda: corpus.load_rows(document, 0, [1]),
-        lambda: corpus.restrict_to([handle]).load_text(handle),
+        lambda: corpus.restrict_to_documents([handle]).load_text(handle),
     ):
         with pytest.raises(UnknownHandleError):
             read()

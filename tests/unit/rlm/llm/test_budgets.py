@@ -30,10 +30,10 @@ def reserve(budget: Budget, prompt: int = 10, completion: int = 5) -> Reservatio
 def test_what_was_not_used_is_given_back() -> None:
     budget = Budget(Limits(calls=2, prompt_tokens=100, completion_tokens=20))
     reservation = reserve(budget, 60, 20)
-    assert budget.get_remaining() == Limits(calls=1, prompt_tokens=40, completion_tokens=0)
+    assert budget.get_remaining_limits() == Limits(calls=1, prompt_tokens=40, completion_tokens=0)
     reservation.settle(prompt_tokens=50, completion_tokens=3)
-    assert budget.get_remaining() == Limits(calls=1, prompt_tokens=50, completion_tokens=17)
-    assert budget.spent == Amount(1, 50, 3)
+    assert budget.get_remaining_limits() == Limits(calls=1, prompt_tokens=50, completion_tokens=17)
+    assert budget.spending == Amount(1, 50, 3)
 
 
 def test_a_call_that_does_not_fit_is_refused_before_it_is_sent() -> None:
@@ -41,7 +41,7 @@ def test_a_call_that_does_not_fit_is_refused_before_it_is_sent() -> None:
     with pytest.raises(BudgetExhaustedError, match="21 tokens to write") as refused:
         reserve(budget, 0, 21)
     assert (refused.value.resource, refused.value.may_fit_later) == ("completion_tokens", False)
-    assert budget.get_remaining().completion_tokens == 20
+    assert budget.get_remaining_limits().completion_tokens == 20
 
 
 def test_what_calls_under_way_may_give_back_is_not_given_up() -> None:
@@ -55,9 +55,9 @@ def test_what_calls_under_way_may_give_back_is_not_given_up() -> None:
 def test_a_reservation_that_was_not_sent_costs_nothing() -> None:
     budget = Budget(Limits(calls=1))
     reservation = reserve(budget)
-    assert budget.get_remaining().calls == 0
+    assert budget.get_remaining_limits().calls == 0
     reservation.release()
-    assert budget.get_remaining().calls == 1
+    assert budget.get_remaining_limits().calls == 1
 
 
 def test_settling_twice_counts_once() -> None:
@@ -66,15 +66,15 @@ def test_settling_twice_counts_once() -> None:
     reservation.settle(prompt_tokens=1, completion_tokens=1)
     reservation.settle(prompt_tokens=9, completion_tokens=9)
     reservation.release()
-    assert budget.spent == Amount(1, 1, 1)
-    assert budget.get_remaining().calls == 4
+    assert budget.spending == Amount(1, 1, 1)
+    assert budget.get_remaining_limits().calls == 4
 
 
 def test_more_than_was_reserved_is_counted_and_leaves_nothing() -> None:
     budget = Budget(Limits(prompt_tokens=10))
     reserve(budget).settle(prompt_tokens=14, completion_tokens=0)
-    assert budget.spent.prompt_tokens == 14
-    assert budget.get_remaining().prompt_tokens == 0
+    assert budget.spending.prompt_tokens == 14
+    assert budget.get_remaining_limits().prompt_tokens == 0
     with pytest.raises(BudgetExhaustedError):
         reserve(budget, 1, 0)
 
@@ -82,26 +82,26 @@ def test_more_than_was_reserved_is_counted_and_leaves_nothing() -> None:
 def test_a_child_gets_no_more_than_its_parent_has_left() -> None:
     parent = Budget(Limits(calls=10, completion_tokens=100))
     reserve(parent, 0, 40)
-    assert parent.build_child().limits == Limits(calls=9, completion_tokens=60)
-    assert parent.build_child(Limits(calls=3, completion_tokens=500)).limits == Limits(calls=3, completion_tokens=60)
+    assert parent.create_child().limits == Limits(calls=9, completion_tokens=60)
+    assert parent.create_child(Limits(calls=3, completion_tokens=500)).limits == Limits(calls=3, completion_tokens=60)
 
 
 def test_children_share_what_is_left_and_their_spending_is_the_parents() -> None:
     parent = Budget(Limits(calls=3))
-    first, second = parent.build_child(), parent.build_child()
+    first, second = parent.create_child(), parent.create_child()
     for child in (first, second, first):
         reserve(child).settle(prompt_tokens=1, completion_tokens=1)
-    assert (first.spent.calls, second.spent.calls, parent.spent.calls) == (2, 1, 3)
+    assert (first.spending.calls, second.spending.calls, parent.spending.calls) == (2, 1, 3)
     for budget in (first, second, parent):
         with pytest.raises(BudgetExhaustedError):
             reserve(budget)
 
 
 def test_depth_counts_down_to_the_last_level() -> None:
-    child = Budget(Limits(depth=2)).build_child().build_child(Limits(depth=5))
+    child = Budget(Limits(depth=2)).create_child().create_child(Limits(depth=5))
     assert child.limits.depth == 0
     with pytest.raises(BudgetExhaustedError, match="maximum depth") as refused:
-        child.build_child()
+        child.create_child()
     assert refused.value.resource == "depth"
 
 
@@ -109,11 +109,11 @@ def test_time_runs_out_for_the_whole_tree() -> None:
     clock = Clock()
     parent = Budget(Limits(seconds=10), clock=clock)
     clock.seconds += 4
-    child = parent.build_child(Limits(seconds=60))
+    child = parent.create_child(Limits(seconds=60))
     assert child.limits.seconds == 6
     clock.seconds += 6
     for budget in (parent, child):
-        assert budget.get_remaining().seconds == 0
+        assert budget.get_remaining_limits().seconds == 0
         with pytest.raises(BudgetExhaustedError, match="time"):
             reserve(budget)
 
@@ -121,23 +121,23 @@ def test_time_runs_out_for_the_whole_tree() -> None:
 def test_money_is_reserved_and_settled_by_the_price_of_the_model() -> None:
     budget = Budget(Limits(dollars=Decimal("0.01")))
     reservation = budget.reserve(prompt_tokens=10_000, completion_tokens=2_000, price=PRICE)
-    assert budget.get_remaining().dollars == Decimal("0.001")
+    assert budget.get_remaining_limits().dollars == Decimal("0.001")
     reservation.settle(prompt_tokens=8_000, completion_tokens=0)
-    assert budget.spent.dollars == Decimal("0.004")
+    assert budget.spending.dollars == Decimal("0.004")
     with pytest.raises(BudgetExhaustedError, match="dollars"):
-        budget.build_child().reserve(prompt_tokens=0, completion_tokens=3_001, price=PRICE)
+        budget.create_child().reserve(prompt_tokens=0, completion_tokens=3_001, price=PRICE)
 
 
 def test_dollars_cannot_be_limited_for_a_model_without_a_price() -> None:
     with pytest.raises(UnpricedModelError, match="no price") as refused:
-        reserve(Budget(Limits(dollars=Decimal(1))).build_child())
+        reserve(Budget(Limits(dollars=Decimal(1))).create_child())
     assert "LEADLINE_MODEL_PROFILES" in refused.value.hint
 
 
 def test_a_resumed_run_has_what_its_earlier_processes_left() -> None:
     clock = Clock()
-    budget = Budget(Limits(calls=5, seconds=60), spent=Amount(calls=3), elapsed_seconds=50, clock=clock)
-    assert budget.get_remaining() == Limits(calls=2, seconds=10)
+    budget = Budget(Limits(calls=5, seconds=60), initial_spending=Amount(calls=3), elapsed_seconds=50, clock=clock)
+    assert budget.get_remaining_limits() == Limits(calls=2, seconds=10)
 
 
 def test_limits_below_nothing_are_refused() -> None:
@@ -178,7 +178,7 @@ def test_no_tree_of_budgets_promises_more_than_it_was_given(given_limits: Limits
         budget = budgets[which % len(budgets)]
         try:
             if kind == "child":
-                budgets.append(made := budget.build_child(detail))
+                budgets.append(made := budget.create_child(detail))
                 parents[id(made)] = budget
             elif kind == "reserve":
                 open_calls.append((which % len(budgets), reserve(budget, *detail)))
@@ -200,13 +200,13 @@ def test_no_tree_of_budgets_promises_more_than_it_was_given(given_limits: Limits
             assert fits(each.limits.prompt_tokens, promised.prompt_tokens)
             assert fits(each.limits.completion_tokens, promised.completion_tokens)
             below = [child for child in budgets if parents[id(child)] is each]
-            assert each.spent.calls >= sum(child.spent.calls for child in below)
+            assert each.spending.calls >= sum(child.spending.calls for child in below)
     assert root._reserved.calls == len(open_calls)
 
 
 def test_threads_at_once_never_get_more_than_there_is() -> None:
     root = Budget(Limits(calls=400, completion_tokens=2_000))
-    children = [root.build_child().build_child() for _ in range(8)]
+    children = [root.create_child().create_child() for _ in range(8)]
     sent: list[int] = []
 
     def spend(budget: Budget) -> None:
@@ -226,29 +226,33 @@ def test_threads_at_once_never_get_more_than_there_is() -> None:
     for thread in threads:
         thread.join()
     # 285 calls of 7 tokens leave 5, which covers no other call of up to 10.
-    assert len(sent) == root.spent.calls == 285
+    assert len(sent) == root.spending.calls == 285
 
 
 def test_what_was_paid_before_is_charged_to_a_part_and_to_the_whole_even_where_it_is_too_much() -> None:
     whole = Budget(Limits(calls=3))
-    part = whole.build_child(Limits(calls=1))
+    part = whole.create_child(Limits(calls=1))
     part.charge(calls=2, prompt_tokens=10, completion_tokens=1)
-    assert (part.get_remaining().calls, whole.get_remaining().calls, whole.spent.prompt_tokens) == (0, 1, 10)
+    assert (part.get_remaining_limits().calls, whole.get_remaining_limits().calls, whole.spending.prompt_tokens) == (
+        0,
+        1,
+        10,
+    )
 
 
 def test_what_is_kept_back_is_left_for_whoever_kept_it() -> None:
-    assert Budget(Limits(dollars=Decimal(1))).build_with_reserve(
+    assert Budget(Limits(dollars=Decimal(1))).create_budget_with_reserve(
         Amount(2, 100, 50, Decimal("0.5"))
     ).kept_back == Amount(2, 100, 50, Decimal("0.1"))
     own = Budget(Limits(calls=20, prompt_tokens=1_000))
-    others = own.build_with_reserve(Amount(2, 100, 50))
+    others = own.create_budget_with_reserve(Amount(2, 100, 50))
     for _ in range(18):
         reserve(others).release()
         reserve(others, completion=0).settle(prompt_tokens=10, completion_tokens=0)
     with pytest.raises(BudgetExhaustedError, match="18 of 20 are used and 2 are reserved for the answer itself"):
         reserve(others)
-    assert others.get_remaining().calls == 0
-    assert own.get_remaining().calls == 2
+    assert others.get_remaining_limits().calls == 0
+    assert own.get_remaining_limits().calls == 2
     for _ in range(2):
         reserve(own).settle(prompt_tokens=10, completion_tokens=5)
     with pytest.raises(BudgetExhaustedError):
@@ -257,17 +261,17 @@ def test_what_is_kept_back_is_left_for_whoever_kept_it() -> None:
 
 def test_parts_of_parts_leave_what_each_above_them_has_kept() -> None:
     root = Budget(Limits(calls=40, depth=1))
-    code = root.build_with_reserve(Amount(2))
-    part = code.build_child()
-    below = part.build_with_reserve(Amount(2))
+    code = root.create_budget_with_reserve(Amount(2))
+    part = code.create_child()
+    below = part.create_budget_with_reserve(Amount(2))
     assert [each.limits.depth for each in (root, code, part, below)] == [1, 1, 0, 0]
-    assert [each.get_remaining().calls for each in (root, code, part, below)] == [40, 38, 38, 36]
+    assert [each.get_remaining_limits().calls for each in (root, code, part, below)] == [40, 38, 38, 36]
     for _ in range(36):
         reserve(below).settle(prompt_tokens=1, completion_tokens=1)
-    assert [each.get_remaining().calls for each in (root, code, part, below)] == [4, 2, 2, 0]
+    assert [each.get_remaining_limits().calls for each in (root, code, part, below)] == [4, 2, 2, 0]
 
 
 def test_of_a_small_limit_nothing_is_kept_back() -> None:
-    others = Budget(Limits(calls=5)).build_with_reserve(Amount(2, 100, 100))
+    others = Budget(Limits(calls=5)).create_budget_with_reserve(Amount(2, 100, 100))
     assert others.kept_back.calls == 0
-    assert others.get_remaining().calls == 5
+    assert others.get_remaining_limits().calls == 5

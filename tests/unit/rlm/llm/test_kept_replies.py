@@ -19,13 +19,13 @@ from tests.support.scheduling import PROFILE, Held, call, calls, chat, echo, run
 
 def test_the_same_call_again_costs_nothing(scheduler: SubCallScheduler) -> None:
     model, budget = chat(echo), Budget(Limits(calls=2))
-    bound = scheduler.bind(model, PROFILE, tenant_id="ann", budget=budget)
+    bound = scheduler.bind_sub_calls(model, PROFILE, tenant_id="ann", budget=budget)
     bound.run(calls(2))
     assert [(each.text, each.cached) for each in bound.run(calls(2)) if isinstance(each, SubReply)] == [
         ("re q0", True),
         ("re q1", True),
     ]
-    assert (len(model.prompts), budget.spent.calls) == (2, 2)
+    assert (len(model.prompts), budget.spending.calls) == (2, 2)
 
 
 def test_another_tenant_pays_for_itself(scheduler: SubCallScheduler) -> None:
@@ -65,16 +65,16 @@ def test_a_cache_that_is_away_costs_money_and_nothing_else(error: Exception) -> 
 
 def test_equal_calls_at_once_are_one_request(scheduler: SubCallScheduler) -> None:
     model, budget = chat(echo), Budget(Limits())
-    results = scheduler.bind(model, PROFILE, tenant_id="ann", budget=budget).run([call("q")] * 50)
+    results = scheduler.bind_sub_calls(model, PROFILE, tenant_id="ann", budget=budget).run([call("q")] * 50)
     assert texts(results) == ["re q"] * 50
-    assert (len(model.prompts), budget.spent.calls) == (1, 1)
+    assert (len(model.prompts), budget.spending.calls) == (1, 1)
     assert sum(isinstance(each, SubReply) and each.cached for each in results) == 49
 
 
 def test_when_the_first_of_two_equal_calls_is_cancelled_the_second_is_answered(scheduler: SubCallScheduler) -> None:
     held, gone = Held(), threading.Event()
     model = chat(held.answer)
-    bound = [scheduler.bind(model, PROFILE, tenant_id="ann", budget=Budget(Limits())) for _ in range(2)]
+    bound = [scheduler.bind_sub_calls(model, PROFILE, tenant_id="ann", budget=Budget(Limits())) for _ in range(2)]
     first, first_end = started(lambda: bound[0].run([call("q")], cancelled=gone.is_set))
     assert held.asked.acquire(timeout=120)
     second, second_end = started(lambda: bound[1].run([call("q")]))

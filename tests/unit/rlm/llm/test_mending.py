@@ -87,7 +87,7 @@ def test_thoughts_get_room_of_their_own_and_are_no_part_of_the_reply(scheduler: 
     model = scripted("<think>Hm, 2?</think>\n\nTwo.")
     profile = replace(PROFILE, thinking_tokens=300)
     budget = Budget(Limits(completion_tokens=350))
-    (reply,) = scheduler.bind(model, profile, tenant_id="ann", budget=budget).run([call("q")])
+    (reply,) = scheduler.bind_sub_calls(model, profile, tenant_id="ann", budget=budget).run([call("q")])
     assert texts([reply]) == ["Two."]
     assert model.options[0]["max_tokens"] == 350
 

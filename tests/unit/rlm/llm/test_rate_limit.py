@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlm.llm.rate_limit import CallPriority, Holder, RateLimit
+from rlm.llm.rate_limit import CallPriority, RateLimit, SlotHolder
 
 
 async def no_sleep(seconds: float) -> None:
@@ -18,8 +18,8 @@ def limited(places: int) -> RateLimit:
     return RateLimit(places, clock=lambda: 0.0, sleep=no_sleep)
 
 
-def of(run: str, tenant_id: str = "ann") -> Holder:
-    return Holder(tenant_id, run)
+def of(run: str, tenant_id: str = "ann") -> SlotHolder:
+    return SlotHolder(tenant_id, run)
 
 
 async def settle() -> None:
@@ -31,16 +31,16 @@ def test_a_place_that_becomes_free_goes_to_whoever_holds_fewest() -> None:
     async def scene() -> None:
         shared = limited(3)
         for _ in range(3):
-            await shared.acquire(of("large"))
+            await shared.acquire_slot(of("large"))
         waiting: list[asyncio.Future[None]] = [
-            asyncio.ensure_future(shared.acquire(of(run))) for run in ("large", "large", "small", "small")
+            asyncio.ensure_future(shared.acquire_slot(of(run))) for run in ("large", "large", "small", "small")
         ]
         await settle()
         assert not any(each.done() for each in waiting)
-        shared.release(of("large"))
+        shared.release_slot(of("large"))
         await settle()
         assert [each.done() for each in waiting] == [False, False, True, False]
-        shared.release(of("large"))
+        shared.release_slot(of("large"))
         await settle()
         assert [each.done() for each in waiting] == [True, False, True, False]
         for each in waiting:
@@ -52,15 +52,15 @@ def test_a_place_that_becomes_free_goes_to_whoever_holds_fewest() -> None:
 def test_what_somebody_waits_for_goes_before_scans() -> None:
     async def scene() -> None:
         shared = limited(1)
-        await shared.acquire(of("scan"))
+        await shared.acquire_slot(of("scan"))
         scans = [
-            asyncio.ensure_future(shared.acquire(of("another scan"), priority=CallPriority.INTERACTIVE_BATCH))
+            asyncio.ensure_future(shared.acquire_slot(of("another scan"), priority=CallPriority.INTERACTIVE_BATCH))
             for _ in range(3)
         ]
         await settle()
-        asked = asyncio.ensure_future(shared.acquire(of("scan"), priority=CallPriority.INTERACTIVE))
+        asked = asyncio.ensure_future(shared.acquire_slot(of("scan"), priority=CallPriority.INTERACTIVE))
         await settle()
-        shared.release(of("scan"))
+        shared.release_slot(of("scan"))
         await settle()
         assert asked.done()
         assert not any(each.done() for each in scans)
@@ -75,14 +75,14 @@ def test_answers_that_clients_wait_for_go_before_those_in_the_background() -> No
         shared, order = limited(1), list[CallPriority]()
 
         async def visit(priority: CallPriority) -> None:
-            await shared.acquire(of(priority.name, "bob"), priority=priority)
+            await shared.acquire_slot(of(priority.name, "bob"), priority=priority)
             order.append(priority)
-            shared.release(of(priority.name, "bob"))
+            shared.release_slot(of(priority.name, "bob"))
 
-        await shared.acquire(of("first"))
+        await shared.acquire_slot(of("first"))
         visits = [asyncio.ensure_future(visit(each)) for each in reversed(CallPriority)]
         await settle()
-        shared.release(of("first"))
+        shared.release_slot(of("first"))
         await asyncio.gather(*visits)
         assert order == sorted(CallPriority)
 
@@ -94,16 +94,16 @@ def test_a_tenant_with_many_runs_gets_no_more_turns_than_one_with_a_single_run()
         shared, order = limited(1), list[str]()
 
         async def visit(tenant_id: str, run: str) -> None:
-            await shared.acquire(of(run, tenant_id))
+            await shared.acquire_slot(of(run, tenant_id))
             order.append(tenant_id)
-            shared.release(of(run, tenant_id))
+            shared.release_slot(of(run, tenant_id))
 
-        await shared.acquire(of("first"))
+        await shared.acquire_slot(of("first"))
         crowd = [asyncio.ensure_future(visit("ann", f"run {number}")) for number in range(10)]
         await settle()
         alone = [asyncio.ensure_future(visit("bob", "only")) for _ in range(3)]
         await settle()
-        shared.release(of("first"))
+        shared.release_slot(of("first"))
         await asyncio.gather(*crowd, *alone)
         assert "".join(each[0] for each in order) == "ababab" + "a" * 7
 
@@ -113,16 +113,16 @@ def test_a_tenant_with_many_runs_gets_no_more_turns_than_one_with_a_single_run()
 def test_giving_up_while_waiting_or_just_after_a_grant_leaks_no_place() -> None:
     async def scene() -> None:
         shared = limited(1)
-        await shared.acquire(of("a"))
-        waiting = [asyncio.ensure_future(shared.acquire(of(run))) for run in ("b", "c", "d")]
+        await shared.acquire_slot(of("a"))
+        waiting = [asyncio.ensure_future(shared.acquire_slot(of(run))) for run in ("b", "c", "d")]
         await settle()
         waiting[0].cancel()
-        shared.release(of("a"))  # c is granted the place …
+        shared.release_slot(of("a"))  # c is granted the place …
         waiting[1].cancel()  # … and gives up before it has seen that
         await settle()
         assert waiting[2].done()
-        shared.release(of("d"))
-        assert shared.in_use == 0
+        shared.release_slot(of("d"))
+        assert shared.slots_in_use == 0
 
     asyncio.run(scene())
 
@@ -139,7 +139,7 @@ def test_a_hold_keeps_everyone_from_sending_until_it_is_over() -> None:
 
         shared = RateLimit(2, clock=lambda: now, sleep=sleep)
         shared.pause(5.0)
-        await shared.acquire(of("a"))
+        await shared.acquire_slot(of("a"))
         assert (now, slept) == (5.0, [5.0])
 
     asyncio.run(scene())
@@ -155,7 +155,7 @@ def test_never_more_than_the_places_and_everybody_gets_one(places: int, work: li
 
         async def visit(run: str, steps: int) -> None:
             nonlocal most
-            await shared.acquire(of(run))
+            await shared.acquire_slot(of(run))
             inside[run] += 1
             most = max(most, inside.total())
             try:
@@ -163,7 +163,7 @@ def test_never_more_than_the_places_and_everybody_gets_one(places: int, work: li
                     await asyncio.sleep(0)
             finally:
                 inside[run] -= 1
-                shared.release(of(run))
+                shared.release_slot(of(run))
 
         tasks: list[tuple[asyncio.Future[None], bool]] = []
         for run, steps, given_up in work:
@@ -175,6 +175,6 @@ def test_never_more_than_the_places_and_everybody_gets_one(places: int, work: li
         everyone: Awaitable[list[object]] = asyncio.gather(*(task for task, _ in tasks), return_exceptions=True)
         await asyncio.wait_for(everyone, 300)
         assert most <= places
-        assert shared.in_use == 0
+        assert shared.slots_in_use == 0
 
     asyncio.run(scene())

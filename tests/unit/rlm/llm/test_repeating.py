@@ -137,10 +137,10 @@ def test_a_model_whose_connections_do_not_come_about_in_time_is_asked_again_afte
 ) -> None:
     budget = Budget(Limits())
     model = scripted(LanguageModelUnavailableError("Nobody there.", sent=False, silent=True))
-    results = scheduler.bind(model, PROFILE, tenant_id="ann", budget=budget).run(calls(50))
+    results = scheduler.bind_sub_calls(model, PROFILE, tenant_id="ann", budget=budget).run(calls(50))
     assert texts(results) == ["language_model_unavailable"] * 50
     assert len(model.prompts) < 50
-    assert budget.spent == NO_AMOUNT
+    assert budget.spending == NO_AMOUNT
 
 
 def test_a_whole_reply_that_broke_off_is_counted_as_if_it_had_been_written(scheduler: SubCallScheduler) -> None:
@@ -149,8 +149,8 @@ def test_a_whole_reply_that_broke_off_is_counted_as_if_it_had_been_written(sched
         budget = Budget(Limits())
         model = scripted(error, '{"n": 1}')
         calls = [call("q", schema=SCHEMA, max_tokens=50)]
-        (reply,) = scheduler.bind(model, PROFILE, tenant_id=str(counted), budget=budget).run(calls)
+        (reply,) = scheduler.bind_sub_calls(model, PROFILE, tenant_id=str(counted), budget=budget).run(calls)
         assert isinstance(reply, SubReply)
         assert len(model.prompts) == 2
         lost = 50 if counted else 0
-        assert (budget.spent.completion_tokens, reply.usage.completion_tokens) == (5 + lost, 5 + lost)
+        assert (budget.spending.completion_tokens, reply.usage.completion_tokens) == (5 + lost, 5 + lost)

@@ -44,9 +44,9 @@ def test_results_are_in_the_order_of_the_calls(scheduler: SubCallScheduler) -> N
 
 def test_each_reply_has_its_own_usage(scheduler: SubCallScheduler) -> None:
     budget = Budget(Limits())
-    results = scheduler.bind(chat(echo), PROFILE, tenant_id="ann", budget=budget).run(calls(3))
+    results = scheduler.bind_sub_calls(chat(echo), PROFILE, tenant_id="ann", budget=budget).run(calls(3))
     assert [each.usage for each in results] == [Usage(1, 20, 5)] * 3
-    assert (budget.spent.calls, budget.spent.prompt_tokens, budget.spent.completion_tokens) == (3, 60, 15)
+    assert (budget.spending.calls, budget.spending.prompt_tokens, budget.spending.completion_tokens) == (3, 60, 15)
 
 
 def test_no_calls_are_no_results(scheduler: SubCallScheduler) -> None:
@@ -95,19 +95,19 @@ def test_a_huge_batch_is_refused_as_soon_as_nothing_of_its_size_fits(scheduler: 
     """The last call is smaller, and is still sent."""
     model, budget = chat(echo), Budget(Limits(completion_tokens=60))
     batch = [*calls(5_000), call("small", max_tokens=5)]
-    results = scheduler.bind(model, PROFILE, tenant_id="ann", budget=budget).run(batch)
+    results = scheduler.bind_sub_calls(model, PROFILE, tenant_id="ann", budget=budget).run(batch)
     assert texts(results).count("budget_exhausted") == 5_000 - 3
     assert texts(results)[-1] == "re small"
-    assert budget.spent.completion_tokens == 20
+    assert budget.spending.completion_tokens == 20
 
 
 def test_what_somebody_else_has_reserved_is_not_waited_for(scheduler: SubCallScheduler) -> None:
     budget = Budget(Limits(completion_tokens=60))
     reservation = budget.reserve(prompt_tokens=1, completion_tokens=30)
-    results = scheduler.bind(chat(echo), PROFILE, tenant_id="ann", budget=budget.build_child()).run(calls(3))
+    results = scheduler.bind_sub_calls(chat(echo), PROFILE, tenant_id="ann", budget=budget.create_child()).run(calls(3))
     assert texts(results) == ["budget_exhausted"] * 3
     reservation.release()
-    bound = scheduler.bind(chat(echo), PROFILE, tenant_id="ann", budget=budget)
+    bound = scheduler.bind_sub_calls(chat(echo), PROFILE, tenant_id="ann", budget=budget)
     assert "budget_exhausted" not in texts(bound.run(calls(3)))
 
 
@@ -178,13 +178,13 @@ def test_each_result_is_told_as_soon_as_it_is_there_in_the_thread_of_the_run(sch
             held.let.set()
 
     batch = [*calls(3), call("q0"), call("7" * 5_000)]
-    bound = scheduler.bind(chat(answer), PROFILE, tenant_id="ann", budget=Budget(Limits()))
-    results = bound.run(batch, finished=finished)
+    bound = scheduler.bind_sub_calls(chat(answer), PROFILE, tenant_id="ann", budget=Budget(Limits()))
+    results = bound.run(batch, on_result=finished)
     assert told[-1][:2] == (2, "re q2")
     assert sorted(each[:2] for each in told) == list(enumerate(texts(results)))
     assert {each[2] for each in told} == {threading.current_thread()}
     told.clear()
-    bound.run(batch[:2], finished=finished)
+    bound.run(batch[:2], on_result=finished)
     assert [each[:2] for each in told] == [(0, "re q0"), (1, "re q1")]
 
 
@@ -215,7 +215,7 @@ def test_text_is_streamed_and_what_follows_a_schema_comes_whole(scheduler: SubCa
 def test_the_first_streamed_reply_of_an_unknown_model_shows_none_of_its_thoughts(scheduler: SubCallScheduler) -> None:
     profile = Profiles().get_profile("a-model-of-tomorrow")
     model = ScriptedChat(script=["Hm, 2?</think>\n\nTwo.", "Hm, 3?</think>\n\nThree."])
-    calls = scheduler.bind(model, profile, tenant_id="ann", budget=Budget(Limits()))
+    calls = scheduler.bind_sub_calls(model, profile, tenant_id="ann", budget=Budget(Limits()))
     for question, answer in (("q", "Two."), ("r", "Three.")):
         assert list(calls.stream(call(question))) == [answer, SubReply(answer, Usage(1, 100, 10))]
 

@@ -23,7 +23,7 @@ def asked(pool: ServerPool, affinity: str = "") -> int:
     """The server that one request went to, after it ended well."""
     attempt = take(pool, affinity)
     attempt.record_answer()
-    attempt.end("ok")
+    attempt.end_attempt("ok")
     return attempt.server.number
 
 

@@ -81,7 +81,7 @@ class Asking:
     ) -> None:
         self.budget, self.gone = Budget(limits), threading.Event()
         self._looked: list[None] = []
-        bound = scheduler.bind(held.chat, PROFILE, tenant_id="ann", budget=self.budget)
+        bound = scheduler.bind_sub_calls(held.chat, PROFILE, tenant_id="ann", budget=self.budget)
         self.end: Future[Sequence[SubReply | SubFailure]] = pool.submit(bound.run, [call], cancelled=self._is_gone)
 
     def wait_until_begun(self) -> None:
@@ -127,7 +127,7 @@ def test_two_runs_that_ask_the_same_at_once_are_one_request_that_one_of_them_pay
     assert first.end.result(timeout=120) == [SubReply("re q", Usage(1, 20, 5))]
     assert second.end.result(timeout=120) == [SubReply("re q", Usage(1, 20, 5), cached=True)]
     assert len(held.chat.prompts) == 1
-    assert (first.budget.spent.calls, second.budget.spent.calls) == (1, 0)
+    assert (first.budget.spending.calls, second.budget.spending.calls) == (1, 0)
 
 
 def test_what_the_model_did_wrong_is_shared_with_all_that_it_says(two: Two) -> None:
@@ -168,4 +168,4 @@ def test_a_run_whose_reply_was_another_ones_that_is_cancelled_asks_for_itself(tw
     held.let.set()
     assert second.end.result(timeout=120) == [SubReply("re q", Usage(1, 20, 5))]
     assert (asked_before, len(held.chat.prompts), held.chat.given_up) == (1, 2, 1)
-    assert second.budget.spent.calls == 1
+    assert second.budget.spending.calls == 1

@@ -24,8 +24,8 @@ PROFILE = ModelProfile("m", 8_000, 150)
 
 def read(reply: str, finish: str, call: SubCall) -> str:
     """What is made of a whole reply."""
-    thoughts = ThoughtFilter(patient=True)
-    return extract_reply(reply, thoughts.feed(reply) + thoughts.end(), finish, call)
+    thoughts = ThoughtFilter(wait_for_tag=True)
+    return extract_reply(reply, thoughts.feed(reply) + thoughts.finish(), finish, call)
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,16 @@ from rlm.llm.completion import ThoughtFilter
 
 
 def read(thoughts: ThoughtFilter, *pieces: str, cut_off: bool = False) -> str:
-    return "".join([*map(thoughts.feed, pieces), thoughts.end(cut_off=cut_off)])
+    return "".join([*map(thoughts.feed, pieces), thoughts.finish(is_cut_off=cut_off)])
 
 
 @pytest.mark.parametrize("patient", [True, False])
 def test_what_stands_between_tags_is_no_part_of_the_reply(patient: bool) -> None:
-    assert read(ThoughtFilter(patient=patient), " <thi", "nk>Hm.</thi", "nk>\n\nTwo", ". ") == "Two. "
+    assert read(ThoughtFilter(wait_for_tag=patient), " <thi", "nk>Hm.</thi", "nk>\n\nTwo", ". ") == "Two. "
 
 
 def test_what_stands_before_a_lone_closing_tag_is_none_either_where_somebody_waits_for_it() -> None:
-    thoughts = ThoughtFilter(patient=True)
+    thoughts = ThoughtFilter(wait_for_tag=True)
     assert read(thoughts, "Hm, 2?</think>", "Two.") == "Two."
     assert thoughts.lone_closing
 
@@ -25,7 +25,7 @@ def test_what_stands_before_a_lone_closing_tag_is_none_either_where_somebody_wai
 def test_a_reply_without_thoughts_is_whole_and_comes_at_once() -> None:
     thoughts = ThoughtFilter()
     assert [thoughts.feed(piece) for piece in ("<b>Two", "</b> it is")] == ["<b>Two", "</b> it is"]
-    assert read(ThoughtFilter(patient=True), "Two", " it is", cut_off=True) == "Two it is"
+    assert read(ThoughtFilter(wait_for_tag=True), "Two", " it is", cut_off=True) == "Two it is"
 
 
 def test_thoughts_that_never_end_leave_nothing() -> None:
@@ -35,23 +35,23 @@ def test_thoughts_that_never_end_leave_nothing() -> None:
 
 def test_thoughts_that_the_server_parts_keep_no_piece_waiting() -> None:
     thoughts = ThoughtFilter(open_ended=True)
-    thoughts.pass_through()
+    thoughts.stop_filtering()
     assert thoughts.feed("Two") == "Two"
 
 
 def test_where_there_are_none_the_text_is_left_as_it_is() -> None:
-    assert read(ThoughtFilter(none=True), " <think>", "is a tag</think>") == " <think>is a tag</think>"
+    assert read(ThoughtFilter(is_disabled=True), " <think>", "is a tag</think>") == " <think>is a tag</think>"
 
 
 def test_a_whole_reply_is_what_follows_the_last_closing_tag() -> None:
-    thoughts = ThoughtFilter(whole=True)
+    thoughts = ThoughtFilter(wait_for_end=True)
     assert read(thoughts, "Hm.</think>Two", "?</thi", "nk>\nThree.") == "Three."
     assert thoughts.lone_closing
-    opened = ThoughtFilter(whole=True)
+    opened = ThoughtFilter(wait_for_end=True)
     assert read(opened, "<think>Hm.</think>No.</think>Three.") == "Three."
     assert not opened.lone_closing
-    assert read(ThoughtFilter(whole=True), " Two", " it is") == " Two it is"
-    assert read(ThoughtFilter(whole=True), "<think>Hm", cut_off=True) == ""
+    assert read(ThoughtFilter(wait_for_end=True), " Two", " it is") == " Two it is"
+    assert read(ThoughtFilter(wait_for_end=True), "<think>Hm", cut_off=True) == ""
 
 
 def test_a_long_thought_is_searched_once() -> None:

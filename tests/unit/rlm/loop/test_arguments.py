@@ -1,6 +1,6 @@
 import pytest
 
-from rlm.loop.evidence import parse_handle, parse_handles, parse_within, to_plain_handle
+from rlm.loop.evidence import convert_to_plain_handle, parse_handle, parse_handles, parse_spans
 from rlm.sandbox.port import ToolError
 from tests.support.corpora import corpus_of
 
@@ -20,18 +20,18 @@ def test_what_is_no_documents_id_is_refused(value: object) -> None:
 
 def test_a_handle_stays_a_handle_with_more_keys_and_other_bounds() -> None:
     handle = CORPUS.documents[1].handle[4:7]
-    assert parse_handle({**to_plain_handle(handle), "title": "x"}, CORPUS) == handle
-    assert parse_handle({**to_plain_handle(handle), "end": 5}, CORPUS) == handle[:1]
+    assert parse_handle({**convert_to_plain_handle(handle), "title": "x"}, CORPUS) == handle
+    assert parse_handle({**convert_to_plain_handle(handle), "end": 5}, CORPUS) == handle[:1]
 
 
 def test_tools_are_limited_to_one_place_or_to_many_or_not_at_all() -> None:
     handles = [each.handle for each in CORPUS.documents]
-    assert parse_within(None, CORPUS) == handles
-    assert parse_within("doc-2", CORPUS) == [handles[1]]
-    assert parse_within(["doc-3", to_plain_handle(handles[0][1:2])], CORPUS) == [handles[2], handles[0][1:2]]
-    assert parse_within([{"document": "doc-2", "end": 6}, {"document": "doc-2", "start": 2}], CORPUS) == [handles[1]]
+    assert parse_spans(None, CORPUS) == handles
+    assert parse_spans("doc-2", CORPUS) == [handles[1]]
+    assert parse_spans(["doc-3", convert_to_plain_handle(handles[0][1:2])], CORPUS) == [handles[2], handles[0][1:2]]
+    assert parse_spans([{"document": "doc-2", "end": 6}, {"document": "doc-2", "start": 2}], CORPUS) == [handles[1]]
     with pytest.raises(ToolError, match="empty list"):
-        parse_within([], CORPUS)
+        parse_spans([], CORPUS)
 
 
 def test_no_handle_takes_a_walk_over_all_documents() -> None:
@@ -39,4 +39,4 @@ def test_no_handle_takes_a_walk_over_all_documents() -> None:
     handles = [each.handle for each in corpus.documents]
     parse_handle("doc-1", corpus)
     corpus.documents = ()
-    assert parse_handles([*map(to_plain_handle, handles), "doc-2"], corpus) == [*handles, handles[1]]
+    assert parse_handles([*map(convert_to_plain_handle, handles), "doc-2"], corpus) == [*handles, handles[1]]

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from rlm.loop.changed_results import Change, ChangeKind, change_result, copy_texts
+from rlm.loop.changed_results import Change, ChangeKind, change_result, copy_strings
 
 _BY_GROUP = [
     kind
@@ -77,7 +77,7 @@ def test_a_line_of_a_long_text_that_was_read_beside_others_belongs_to_one_group(
     lines = text.split("\n\n")
     for group, other in ((0, 1), (1, 0)):
         change = Change(kind, group)
-        copied = copy_texts(["short", text], change)
+        copied = copy_strings(["short", text], change)
         result = change_result("read", copied[1], 1, 2, change).split("\n\n")
         assert [line.strip() for line in result[other::2]] == [line.strip() for line in lines[other::2]]
 

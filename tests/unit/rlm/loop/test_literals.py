@@ -9,7 +9,7 @@ def behind(*cells: str) -> set[str]:
     code = CellLiterals()
     for cell in cells:
         code.add_cell(cell)
-    return set(code.get_numbers_behind("submit"))
+    return set(code.get_answer_numbers("submit"))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_only_the_last_cell_hands_in() -> None:
     code = CellLiterals()
     code.add_cell("submit(424242)")
     code.add_cell("draft(7)")
-    assert code.get_numbers_behind("submit") == frozenset()
+    assert code.get_answer_numbers("submit") == frozenset()
     assert code.last == "draft(7)"
 
 

@@ -9,7 +9,7 @@ from rlm.errors import RunCancelledError, not_cancelled
 from rlm.loop.literals import CellLiterals
 from rlm.loop.read_log import ReadLog
 from rlm.loop.replay import ReplayResult
-from rlm.loop.strategy import separate_passages
+from rlm.loop.strategy import build_separate_passages
 from rlm.loop.submit import Submission, Submissions
 from rlm.sandbox.port import ToolError
 from tests.support.corpora import corpus_of
@@ -25,7 +25,7 @@ class Desk:
         self.corpus = corpus_of(*(documents or (TREATY,)))
         self.log, self.cells = ReadLog(self.corpus), CellLiterals()
         if opened:
-            self.log.record_searched(each.handle for each in self.corpus.documents)
+            self.log.record_searched_spans(each.handle for each in self.corpus.documents)
         self.made = Submissions(self.corpus, self.log, self.cells, cancelled=cancelled)
 
     def submit(
@@ -270,7 +270,7 @@ def test_words_read_long_ago_are_found_without_saying_where() -> None:
     desk = Desk(book, opened=False)
     whole = desk.corpus.documents[0].handle
     for span in (whole[:1_000], *(whole[100_000 + 100 * n : 100_050 + 100 * n] for n in range(300))):
-        desk.log.record_given(span, desk.corpus.load_text(span))
+        desk.log.record_returned_text(span, desk.corpus.load_text(span))
     assert desk.submit("Entry 7 of the log.", ["Entry 7 of the log."]).cited[0].span.start < 1_000
 
 
@@ -285,7 +285,7 @@ def test_the_latest_draft_that_answers_is_kept() -> None:
     made = Desk().made
     assert made.draft("First.") == "kept"
     assert made.draft(None) == "a better draft is kept already"
-    made.store_part("When?", Submission("Of a part."))
+    made.store_sub_run_answer("When?", Submission("Of a part."))
     assert made.draft("Second.") == "kept"
     assert made.best is not None
     assert made.best.text == "Second."
@@ -297,7 +297,7 @@ def test_passages_of_evidence_close_together_show_no_text_twice_and_keep_their_q
     desk = Desk(log, TREATY)
     cited = desk.submit("It burned [1][2][3][4]. It was signed [5].", [*lamps, SIGNED]).cited
     whole = {number: each.passage for number, each in enumerate(cited, start=1)}
-    cut = separate_passages(dict(enumerate(cited, start=1)), desk.corpus)
+    cut = build_separate_passages(dict(enumerate(cited, start=1)), desk.corpus)
     assert (cut[3].text, cut[5].text) == (" On day 61 the keeper lit lamp 61.", TREATY)
     for number, quote in enumerate(lamps, start=1):
         assert quote in cut[number].text
@@ -313,5 +313,5 @@ def test_passages_of_evidence_close_together_show_no_text_twice_and_keep_their_q
 def test_evidence_for_the_same_words_is_shown_once_with_what_is_around_it() -> None:
     desk = Desk()
     cited = dict(enumerate(desk.submit("It was signed [1][2].", [SIGNED, SIGNED]).cited, start=1))
-    first, second = separate_passages(cited, desk.corpus).values()
+    first, second = build_separate_passages(cited, desk.corpus).values()
     assert (first.text, second.text) == (TREATY[: TREATY.index(SIGNED)] + SIGNED, TREATY[TREATY.index(SIGNED) :])

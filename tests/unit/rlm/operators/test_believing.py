@@ -4,8 +4,8 @@ import random
 
 from retrieval.encoders.port import HashingEmbedder
 from rlm.operators.cascade import EVERY_RECORD
-from rlm.operators.judged import JudgedBy
-from rlm.operators.operators import Operators, run_to_end
+from rlm.operators.judged import JudgementSource
+from rlm.operators.operators import Operators, run_operator
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.kinds_of_lines import (
     LABELS,
@@ -21,7 +21,7 @@ def test_a_cascade_reads_a_part_and_is_right_about_the_rest() -> None:
     corpus, records = corpus_and_records(texts)
     calls = RuleSubCalls(kind)
     operators = Operators(corpus, calls, HashingEmbedder(), cascade_limits=LIMITS)
-    found = run_to_end(operators.classify(records, ["animal", "plant"]))
+    found = run_operator(operators.classify(records, ["animal", "plant"]))
     right = sum(label == kind(text) for label, text in zip(found.labels, texts, strict=True))
     assert right / len(texts) > 0.95
     assert found.coverage.units_inferred > 500
@@ -38,7 +38,7 @@ def test_the_interval_of_a_part_is_narrower_than_that_of_the_whole() -> None:
     texts = [f"{text} {n}" for n, text in enumerate(lines(1_500))]
     corpus, records = corpus_and_records(texts)
     operators = Operators(corpus, RuleSubCalls(kind), HashingEmbedder(), cascade_limits=LIMITS)
-    found = run_to_end(operators.classify(records, LABELS))
+    found = run_operator(operators.classify(records, LABELS))
     animals = [at for at, label in enumerate(found.labels) if label == "animal"]
     whole, part = found.compute_interval(animals), found.compute_interval(animals[::4])
     assert whole is not None
@@ -56,7 +56,7 @@ def test_where_no_classifier_can_tell_the_model_reads_everything() -> None:
         return "even" if int(text, 16) % 2 else "odd"
 
     operators = Operators(corpus, RuleSubCalls(parity), HashingEmbedder(), cascade_limits=LIMITS)
-    found = run_to_end(operators.classify(records, ["even", "odd"]))
+    found = run_operator(operators.classify(records, ["even", "odd"]))
     assert list(found.labels) == [parity(text) for text in texts]
     assert found.coverage.units_inferred == 0
 
@@ -65,7 +65,7 @@ def test_every_record_is_read_where_that_is_asked_for() -> None:
     texts = [f"{text} {n}" for n, text in enumerate(lines(1_500))]
     corpus, records = corpus_and_records(texts)
     operators = Operators(corpus, RuleSubCalls(kind), HashingEmbedder(), cascade_limits=EVERY_RECORD)
-    found = run_to_end(operators.classify(records, ["animal", "plant"]))
+    found = run_operator(operators.classify(records, ["animal", "plant"]))
     assert list(found.labels) == [kind(text) for text in texts]
-    assert set(found.judged_by) == {JudgedBy.MODEL}
+    assert set(found.judged_by) == {JudgementSource.MODEL}
     assert found.compute_interval(range(len(texts))) is None

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from rlm.llm.port import SubCall, SubFailure
-from rlm.operators.judged import JudgedBy
-from rlm.operators.operators import Operators, run_to_end
+from rlm.operators.judged import JudgementSource
+from rlm.operators.operators import Operators, run_operator
 from rlm.operators.packing import OperatorProgress, PackLimits
 from rlm.operators.tasks import FilterTask, QuotedResult, QuotingTask
 from tests.fakes.rule_subcalls import RuleSubCalls
@@ -24,7 +24,7 @@ from tests.support.kinds_of_lines import (
 def test_every_record_gets_its_label_and_all_are_covered() -> None:
     texts = lines(57)
     corpus, records = corpus_and_records(texts)
-    found = run_to_end(Operators(corpus, RuleSubCalls(kind)).classify(records, ["animal", "plant"]))
+    found = run_operator(Operators(corpus, RuleSubCalls(kind)).classify(records, ["animal", "plant"]))
     assert list(found.labels) == [kind(text) for text in texts]
     assert found.coverage.is_complete
     assert found.coverage.units_read == 57
@@ -35,7 +35,7 @@ def test_every_record_gets_its_label_and_all_are_covered() -> None:
 def test_records_with_the_same_text_are_judged_once() -> None:
     corpus, records = corpus_and_records(["a cat", "an oak", "a cat", "a cat"])
     calls = RuleSubCalls(kind)
-    found = run_to_end(Operators(corpus, calls).classify(records, ["animal", "plant"]))
+    found = run_operator(Operators(corpus, calls).classify(records, ["animal", "plant"]))
     assert list(found.labels) == ["animal", "plant", "animal", "animal"]
     assert Counter(calls.calls[0].prompt.split("\n"))["1. a cat"] == 1
     assert set(calls.records()) == {"a cat", "an oak"}
@@ -46,7 +46,7 @@ def test_other_texts_may_stand_for_those_of_the_records() -> None:
     calls = RuleSubCalls(kind)
     others = ["what: a cat", "what: an oak", "what: a cat"]
     working = Operators(corpus, calls).classify(records, LABELS, texts=lambda wanted: (others[at] for at in wanted))
-    assert run_to_end(working).labels == ["animal", "plant", "animal"]
+    assert run_operator(working).labels == ["animal", "plant", "animal"]
     assert calls.records() == ["what: a cat", "what: an oak"]
 
 
@@ -56,14 +56,14 @@ def test_a_call_whose_reply_makes_no_sense_is_asked_again_in_smaller_ones() -> N
 
     texts = lines(10)
     corpus, records = corpus_and_records(texts)
-    found = run_to_end(Operators(corpus, RuleSubCalls(kind, fault)).classify(records, ["animal", "plant"]))
+    found = run_operator(Operators(corpus, RuleSubCalls(kind, fault)).classify(records, ["animal", "plant"]))
     assert list(found.labels) == [kind(text) for text in texts]
 
 
 def test_a_label_that_is_none_of_the_set_counts_as_no_reply() -> None:
     corpus, records = corpus_and_records(["a cat", "a stone"])
     calls = RuleSubCalls(lambda text: "animal" if "cat" in text else "mineral")
-    found = run_to_end(Operators(corpus, calls).classify(records, ["animal", "plant"]))
+    found = run_operator(Operators(corpus, calls).classify(records, ["animal", "plant"]))
     assert list(found.labels) == ["animal", None]
     assert found.refused == {"language_model_output": 1}
     assert found.coverage.units_failed == 1
@@ -75,11 +75,11 @@ def test_a_failed_call_takes_no_other_with_it_and_is_reported() -> None:
 
     texts = [*(f"cat {n}" for n in range(10)), *(f"owl {n}" for n in range(10))]
     corpus, records = corpus_and_records(texts)
-    found = run_to_end(Operators(corpus, RuleSubCalls(kind, fault)).classify(records, ["animal", "plant"]))
+    found = run_operator(Operators(corpus, RuleSubCalls(kind, fault)).classify(records, ["animal", "plant"]))
     assert list(found.labels) == ["animal"] * 10 + [None] * 10
     assert found.refused == {"language_model_unavailable": 10}
     assert (found.coverage.units_read, found.coverage.units_failed) == (10, 10)
-    interval = found.compute_interval(range(10), missing=10)
+    interval = found.compute_interval(range(10), missing_count=10)
     assert interval is not None
     assert (interval.low, interval.high) == (10, 20)
 
@@ -87,8 +87,8 @@ def test_a_failed_call_takes_no_other_with_it_and_is_reported() -> None:
 def test_what_the_budget_does_not_cover_is_unread_and_not_failed() -> None:
     corpus, records = corpus_and_records(lines(20))
     calls = RuleSubCalls(kind, lambda _: SubFailure("budget_exhausted", "spent"))
-    found = run_to_end(Operators(corpus, calls).classify(records, ["animal", "plant"]))
-    assert set(found.judged_by) == {JudgedBy.NOBODY}
+    found = run_operator(Operators(corpus, calls).classify(records, ["animal", "plant"]))
+    assert set(found.judged_by) == {JudgementSource.NOBODY}
     assert (found.coverage.units_read, found.coverage.units_failed) == (0, 0)
     assert not found.coverage.is_complete
 
@@ -97,7 +97,7 @@ def test_a_filter_answers_yes_or_no() -> None:
     texts = lines(12)
     corpus, records = corpus_and_records(texts)
     calls = RuleSubCalls(lambda text: "yes" if kind(text) == "plant" else "no")
-    found = run_to_end(Operators(corpus, calls).filter(records, "Is it a plant?"))
+    found = run_operator(Operators(corpus, calls).filter(records, "Is it a plant?"))
     assert [label == "yes" for label in found.labels] == [kind(text) == "plant" for text in texts]
     assert "Is it a plant?" in calls.calls[0].prompt
 
@@ -106,7 +106,7 @@ def test_pairs_that_code_proposes_are_judged_by_the_model() -> None:
     corpus, records = corpus_and_records(["a cat", "a dog", "an oak"])
     calls = RuleSubCalls(lambda text: "yes" if "cat" in text and "dog" in text else "no")
     pairs = [(records[0], records[1]), (records[0], records[2])]
-    found = run_to_end(Operators(corpus, calls).judge_pairs(pairs, "Are both beasts?"))
+    found = run_operator(Operators(corpus, calls).judge_pairs(pairs, "Are both beasts?"))
     assert found.held == [True, False]
     assert calls.records() == ["first: a cat second: a dog", "first: a cat second: an oak"]
 
@@ -116,7 +116,7 @@ def test_records_are_embedded_once_and_in_portions() -> None:
     corpus, records = corpus_and_records(texts)
     embedder = Signalling(0)
     operators = Operators(corpus, RuleSubCalls(kind), embedder, cascade_limits=LIMITS)
-    run_to_end(operators.classify(records, LABELS))
+    run_operator(operators.classify(records, LABELS))
     assert embedder.portions == [128, 72, *[128] * 10, 20]
 
 
@@ -124,7 +124,7 @@ def test_progress_runs_to_the_end() -> None:
     corpus, records = corpus_and_records([f"cat {n}" for n in range(700)])
     heard: list[OperatorProgress] = []
     operators = Operators(corpus, RuleSubCalls(kind))
-    run_to_end(operators.classify(records, ["animal", "plant"]), heard.append)
+    run_operator(operators.classify(records, ["animal", "plant"]), heard.append)
     assert [(each.step, each.done) for each in heard] == [("classify", 640), ("classify", 700)]
     assert {each.total for each in heard} == {700}
 
@@ -134,7 +134,7 @@ def test_a_record_cannot_pose_as_another_or_end_the_data() -> None:
     corpus, records = corpus_and_records(["a cat", "a dog"])
     calls = RuleSubCalls(kind)
     texts = (hostile, "a dog")
-    run_to_end(
+    run_operator(
         Operators(corpus, calls).classify(
             records, ["animal", "plant"], texts=lambda numbers: (texts[number] for number in numbers)
         )
@@ -151,7 +151,7 @@ def test_a_record_cannot_pose_as_another_or_end_the_data() -> None:
 def test_the_beginning_of_every_prompt_is_the_same() -> None:
     corpus, records = corpus_and_records(lines(95))
     calls = RuleSubCalls(kind)
-    run_to_end(
+    run_operator(
         Operators(corpus, calls, limits=PackLimits(10)).classify(records, {"animal": "it moves", "plant": "not"})
     )
     first = [call.prompt.split("BEGIN records")[0] for call in calls.calls]
@@ -162,7 +162,7 @@ def test_the_beginning_of_every_prompt_is_the_same() -> None:
 def test_replies_are_json_that_a_schema_forces() -> None:
     corpus, records = corpus_and_records(["a cat", "an oak"])
     calls = RuleSubCalls(kind)
-    run_to_end(Operators(corpus, calls).classify(records, ["animal", "plant"]))
+    run_operator(Operators(corpus, calls).classify(records, ["animal", "plant"]))
     schema = json.loads(json.dumps(calls.calls[0].schema))
     assert schema["required"] == ["1", "2"]
     assert schema["properties"]["1"]["enum"] == ["animal", "plant"]

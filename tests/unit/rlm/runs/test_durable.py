@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.storage.answers.run_records import Run, Spent
+from ingest.storage.answers.run_records import Run, RunSpending
 from ingest.storage.errors import LeaseLostError
 from retrieval.search.requests import Passage
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError, not_cancelled
@@ -58,7 +58,7 @@ class CountingCalls(WholeReplies):
         calls: Sequence[SubCall],
         *,
         cancelled: Callable[[], bool] = not_cancelled,
-        finished: Finished = ignore_result,
+        on_result: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         results: list[SubReply | SubFailure] = []
         for at, call in enumerate(calls):
@@ -66,7 +66,7 @@ class CountingCalls(WholeReplies):
                 raise Died
             if self.away_after is not None and self.asked.total() >= self.away_after:
                 results.append(SubFailure(AWAY.code, AWAY.detail, error=AWAY))
-                finished(at, results[-1])
+                on_result(at, results[-1])
                 continue
             self.asked[call.prompt] += 1
             code = AWAY.code if self.refusing else self.failing.get(call.prompt)
@@ -74,7 +74,7 @@ class CountingCalls(WholeReplies):
                 results.append(SubFailure(code, "It failed.", self.refused))
             else:
                 results.append(SubReply(f"{call.prompt} {self.asked[call.prompt]}", PAID))
-            finished(at, results[-1])
+            on_result(at, results[-1])
         return results
 
 
@@ -223,11 +223,11 @@ def test_a_resumed_budget_has_spent_at_each_point_what_it_had_spent_there_before
     run = DurableRun(replace(RUN, seconds=50.0), log)
     budget = run.build_budget(Limits(calls=5, seconds=60), None)
     calls = run.wrap_sub_calls(inner, budget, None)
-    seen = [budget.spent.calls]
+    seen = [budget.spending.calls]
     for prompt in "abc":
         calls.run([call(prompt)])
-        seen.append(budget.spent.calls)
-    left = budget.get_remaining()
+        seen.append(budget.spending.calls)
+    left = budget.get_remaining_limits()
     assert seen == [0, 1, 2, 2]  # the third went to a model, which settles with its own budget
     assert left.seconds is not None
     assert 0 < left.seconds <= 10
@@ -241,14 +241,14 @@ def test_meeting_again_what_was_done_takes_none_of_the_time_that_is_left() -> No
     clock = RunClock(50.0, lambda: now[0])
     run = DurableRun(replace(RUN, seconds=50.0), log, clock)
     budget = run.build_budget(Limits(seconds=60), None)
-    part = budget.build_child()
+    part = budget.create_child()
     calls = run.wrap_sub_calls(inner, part, None)
     left = []
     for prompt in ("a", "b", "c", "a"):  # the last is asked a second time: that is new
         now[0] += 14
         calls.run([call(prompt)])
         calls.run([])
-        left.append((clock(), budget.get_remaining().seconds, part.get_remaining().seconds))
+        left.append((clock(), budget.get_remaining_limits().seconds, part.get_remaining_limits().seconds))
     assert left == [(50, 10, 10), (50, 10, 10), (50, 10, 10), (64, 0, 0)]
     run.close()
 
@@ -271,7 +271,7 @@ def resumed(log: MemoryLog) -> Run:
     return replace(
         RUN,
         events=len(log.entries) + 1,
-        spent=Spent(
+        spent=RunSpending(
             sum(entry.spent.calls for entry in log.entries),
             sum(entry.spent.cached for entry in log.entries),
             sum(entry.spent.prompt_tokens for entry in log.entries),
@@ -287,13 +287,13 @@ def test_what_was_spent_and_is_not_come_to_again_is_charged_before_anything_new_
     inner.failing = {}
     run = DurableRun(resumed(log), log)
     budget = run.build_budget(Limits(calls=10), None)
-    calls = run.wrap_sub_calls(inner, budget.build_child(), None)
-    seen = [budget.spent.calls]
+    calls = run.wrap_sub_calls(inner, budget.create_child(), None)
+    seen = [budget.spending.calls]
     for prompt in ("a", "b", "c", "e"):
         calls.run([call(prompt)])
-        seen.append(budget.spent.calls)
+        seen.append(budget.spending.calls)
     assert seen == [1, 2, 4, 4, 4]  # b was lost; c, met after b was sent again, is charged already, and d is not met
-    assert (budget.spent.prompt_tokens, budget.spent.completion_tokens) == (40, 8)
+    assert (budget.spending.prompt_tokens, budget.spending.completion_tokens) == (40, 8)
     run.close()
 
 
@@ -311,7 +311,7 @@ def test_threads_that_send_and_meet_at_once_charge_everything_once() -> None:
     for thread in threads:
         thread.join()
     run.close()
-    assert budget.spent.calls == 40
+    assert budget.spending.calls == 40
 
 
 class CancelledCalls(WholeReplies):
@@ -325,11 +325,11 @@ class CancelledCalls(WholeReplies):
         calls: Sequence[SubCall],
         *,
         cancelled: Callable[[], bool] = not_cancelled,
-        finished: Finished = ignore_result,
+        on_result: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         for _ in calls[:2]:
             self._budget.reserve(prompt_tokens=10, completion_tokens=2).settle(prompt_tokens=10, completion_tokens=2)
-        finished(0, SubReply("a", PAID))
+        on_result(0, SubReply("a", PAID))
         raise RunCancelledError("The run was cancelled.")
 
 
@@ -344,7 +344,9 @@ def test_requests_that_were_given_up_are_spent_when_the_run_goes_on() -> None:
     assert [entry.kind for entry in log.entries] == ["call", "lost", "call", "lost"]
     assert (log.load_lost_usage(), resumed(log).spent.calls) == (PAID + PAID, 4)
     run = DurableRun(resumed(log), log)
-    assert run.build_budget(Limits(calls=20), None).get_remaining().calls == 18  # and two more, when they are met
+    assert (
+        run.build_budget(Limits(calls=20), None).get_remaining_limits().calls == 18
+    )  # and two more, when they are met
     run.close()
     assert len(log.entries) == 4
 
@@ -354,7 +356,7 @@ def test_what_was_spent_in_vain_is_gone_from_the_budget() -> None:
     inner.failing = {"a": "language_model_timeout"}
     attempt(log, inner, [["a"]])
     run = DurableRun(RUN, log)
-    assert run.build_budget(Limits(calls=5), None).get_remaining().calls == 4
+    assert run.build_budget(Limits(calls=5), None).get_remaining_limits().calls == 4
     run.close()
 
 

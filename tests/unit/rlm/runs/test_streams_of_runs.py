@@ -28,7 +28,7 @@ class Streams:
         calls: Sequence[SubCall],
         *,
         cancelled: Callable[[], bool] = not_cancelled,
-        finished: Finished = ignore_result,
+        on_result: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         return [REPLY for _ in calls]
 
@@ -53,7 +53,7 @@ def test_what_was_logged_is_one_piece_and_asks_nobody(reply: SubReply) -> None:
     assert attempt(log, inner)[0] == ["It ", reply.text[3:], reply]
     again, budget = attempt(log, inner)
     assert again == [reply.text, reply]
-    assert (inner.asked, budget.spent.calls) == (1, 1)
+    assert (inner.asked, budget.spending.calls) == (1, 1)
 
 
 def test_a_reply_is_logged_before_its_end_is_seen() -> None:

@@ -15,7 +15,7 @@ def entry(number: int) -> RunLogEntry:
 
 def test_what_was_handed_over_is_committed_in_order_when_it_is_waited_for() -> None:
     log = MemoryLog()
-    writer = LogWriter(log.append)
+    writer = LogWriter(log.append_entries)
     for number in range(50):
         writer.add_entries(entry(number))
     writer.flush()
@@ -29,7 +29,7 @@ def test_what_gathers_during_a_commit_goes_into_the_next_together() -> None:
     def append(entries: Sequence[RunLogEntry]) -> None:
         begun.set()
         go_on.wait()
-        log.append(entries)
+        log.append_entries(entries)
 
     writer = LogWriter(append)
     writer.add_entries(entry(0))
@@ -45,7 +45,7 @@ def test_what_gathers_during_a_commit_goes_into_the_next_together() -> None:
 def test_a_commit_that_fails_is_raised_to_whoever_waits_and_nothing_is_written_after_it() -> None:
     log = MemoryLog()
     log.failure = LeaseLostError("lost")
-    writer = LogWriter(log.append)
+    writer = LogWriter(log.append_entries)
     writer.add_entries(entry(0))
     with pytest.raises(LeaseLostError):
         writer.flush()
@@ -58,7 +58,7 @@ def test_a_commit_that_fails_is_raised_to_whoever_waits_and_nothing_is_written_a
 
 def test_closing_writes_what_still_waits() -> None:
     log = MemoryLog()
-    writer = LogWriter(log.append)
+    writer = LogWriter(log.append_entries)
     writer.add_entries(entry(0), entry(1))
     writer.close()
     assert [each.key for each in log.entries] == ["0", "1"]

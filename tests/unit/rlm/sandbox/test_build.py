@@ -8,13 +8,13 @@ import pytest
 
 from rlm.errors import SandboxUnavailableError
 from rlm.sandbox.build import build_sandbox, get_interpreter_path
-from rlm.sandbox.port import SandboxForm
+from rlm.sandbox.port import SandboxIsolation
 
 
 def test_without_bubblewrap_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with pytest.raises(SandboxUnavailableError, match="not installed") as refused:
-        build_sandbox(SandboxForm.BUBBLEWRAP).open({})
+        build_sandbox(SandboxIsolation.BUBBLEWRAP).open({})
     assert "apt install bubblewrap" in (refused.value.hint or "")
 
 

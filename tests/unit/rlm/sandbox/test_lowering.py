@@ -4,25 +4,25 @@ import re
 
 import pytest
 
-from rlm.sandbox.lowering import MAX_CODE_CHARS, lower
+from rlm.sandbox.lowering import MAX_CODE_CHARS, lower_code
 
 
 def test_code_that_needs_nothing_is_run_as_it_was_written() -> None:
     code = "x = 1  # one\n\n\nprint( x )"
-    assert lower(code).code == code
+    assert lower_code(code).code == code
 
 
 def test_showing_the_last_value_keeps_the_lines() -> None:
-    assert lower("x = 1\n# é\n'é', x  # last").code == "x = 1\n# é\n_ll_show(('é', x))  # last"
+    assert lower_code("x = 1\n# é\n'é', x  # last").code == "x = 1\n# é\n_ll_show(('é', x))  # last"
 
 
 def test_shims_are_named_for_whoever_loads_them() -> None:
-    assert lower("import heapq, math\nfrom statistics import mean as m").shims == {"heapq", "statistics"}
+    assert lower_code("import heapq, math\nfrom statistics import mean as m").shims == {"heapq", "statistics"}
 
 
 def test_a_generator_that_may_end_is_collected() -> None:
     code = "def f():\n    while True:\n        yield 1\n        if x:\n            break"
-    assert "yield" not in lower(code).code.replace("_ll_yielded", "")
+    assert "yield" not in lower_code(code).code.replace("_ll_yielded", "")
 
 
 @pytest.mark.parametrize(
@@ -37,17 +37,17 @@ def test_a_generator_that_may_end_is_collected() -> None:
     ],
 )
 def test_what_cannot_keep_its_meaning_is_left_for_the_interpreter_to_refuse(code: str) -> None:
-    assert {"yield", "del"} & set(re.findall(r"\w+", lower(code).code))
+    assert {"yield", "del"} & set(re.findall(r"\w+", lower_code(code).code))
 
 
 @pytest.mark.parametrize("code", ["(" * 200 + ")" * 200, "1" + "+1" * 40_000, "x" * (MAX_CODE_CHARS + 1), "\x00"])
 def test_code_that_no_compiler_should_be_given_is_refused(code: str) -> None:
     with pytest.raises((ValueError, SyntaxError)):
-        lower(code)
+        lower_code(code)
 
 
 def test_warnings_about_escapes_are_not_ours_to_give(recwarn: pytest.WarningsRecorder) -> None:
-    lower("import re\nre.findall('\\d', 'a1')")
+    lower_code("import re\nre.findall('\\d', 'a1')")
     assert not recwarn
 
 
@@ -55,4 +55,4 @@ def test_warnings_about_escapes_are_not_ours_to_give(recwarn: pytest.WarningsRec
 @pytest.mark.parametrize(("first", "more"), [('"a"', '+"a"'), ("x", ".y"), ("x = 1", "+1"), ("x", "(1)")])
 def test_code_that_is_too_deep_for_the_passes_is_refused_as_such(count: int, first: str, more: str) -> None:
     with pytest.raises(ValueError, match="nested too deep"):
-        lower(first + more * count)
+        lower_code(first + more * count)

@@ -6,7 +6,7 @@ from rlm.sandbox.reports import format_report
 
 
 def told(text: str, limit: int = 3_000) -> str:
-    return format_report(text, limit=limit, names=())
+    return format_report(text, limit=limit, tool_names=())
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def test_short_cells_of_a_row_leave_their_room_to_long_ones(tmp_path: Path) -> N
 def test_of_documents_that_were_closed_meanwhile_nothing_is_shown(tmp_path: Path) -> None:
     corpus, records = ingested(tmp_path, {"orders.csv": ORDERS, "secret.csv": "name,salary\nAda,1\nBob,2\n"})
     closed: set[str] = set()
-    guarded = Corpus(corpus.documents, corpus._texts, withheld=lambda *, at_once=False: closed)
+    guarded = Corpus(corpus.documents, corpus._texts, withheld_source=lambda *, at_once=False: closed)
     catalog = TableCatalog(records)
     before = catalog.list_tables(guarded)
     assert "salary" in before.render_description()
@@ -401,7 +401,7 @@ def test_a_file_that_is_a_table_is_shown_though_a_search_finds_only_small_ones(t
     passages = [corpus.load_passage(filing[start : start + 9]) for start in found]
     scope = TableCatalog(records).list_tables(corpus, "How many berths have all ferries in total?", lambda *_: passages)
     assert "ferries" in [table.name for table in scope.tables[:3]]
-    described = scope.describe()
+    described = scope.build_description()
     assert "ferries" in described.whole
     assert "'QX' (600), 'ZW' (300)" in described.text
 
@@ -417,7 +417,7 @@ def test_tables_that_share_rare_words_with_the_question_come_first(tmp_path: Pat
 def test_columns_of_more_tables_are_shown_to_a_model_that_reads_more(tmp_path: Path) -> None:
     corpus, records = ingested(tmp_path, {"filing.md": _filing(200)})
     scope = TableCatalog(records).list_tables(corpus)
-    small, large = scope.describe(2_500), scope.describe(32_000)
+    small, large = scope.build_description(2_500), scope.build_description(32_000)
     assert len(small.text) < DESCRIBED_CHARS + 3_000 < len(large.text) < 32_000 + 3_000
     assert small.whole <= large.whole
     assert len(small.listed) > len(large.listed)

@@ -65,7 +65,7 @@ def test_what_is_no_usable_plan_is_refused(tables: TablesInScope, reply: str) ->
 
 def test_of_a_repaired_plan_columns_that_the_tables_have_are_left_out(tables: TablesInScope) -> None:
     listed = {**LATE, "name": "Text", "instruction": "The text."}
-    found = parse_plan(json.dumps(plan("SELECT 1", columns=[listed, LATE])), tables, repaired=True)
+    found = parse_plan(json.dumps(plan("SELECT 1", columns=[listed, LATE])), tables, is_repaired=True)
     assert [column.name for column in found.semantic_columns] == ["late"]
 
 
@@ -88,13 +88,13 @@ def test_the_schema_has_nothing_that_grammars_cannot_compile(schema: Any) -> Non
 
 
 def test_cells_cannot_end_the_tables_or_pose_as_another_turn(tables: TablesInScope) -> None:
-    call = build_planning_call("How many?", TODAY, tables.describe(), "0123456789abcdef", PROFILE)
+    call = build_planning_call("How many?", TODAY, tables.build_description(), "0123456789abcdef", PROFILE)
     assert call.prompt.count("END tables 0123456789abcdef") == 1
     assert "<|im_start|>" not in call.prompt
 
 
 def test_a_repair_begins_as_the_first_call_did(tables: TablesInScope) -> None:
-    call = build_planning_call("How many?", TODAY, tables.describe(), "0123456789abcdef", PROFILE)
+    call = build_planning_call("How many?", TODAY, tables.build_description(), "0123456789abcdef", PROFILE)
     again: SubCall = build_repair_call(
         call, '{"sql": "SELECT nothing"}', "There is no column nothing.", "0123456789abcdef"
     )

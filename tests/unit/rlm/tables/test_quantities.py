@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from rlm.tables.quantities import find_quantities
+from rlm.tables.quantities import find_quantity_columns
 from rlm.tables.sql_syntax import parse_statement
 
 ORDERS = "WITH x AS (SELECT country, count(*) AS n FROM orders GROUP BY country)"
@@ -50,10 +50,12 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
 def test_counts_and_sums_are_told_from_other_numbers(
     engine: duckdb.DuckDBPyConnection, sql: str, found: list[int]
 ) -> None:
-    assert find_quantities(parse_statement(engine, sql)["node"], len(engine.execute(sql).description or [])) == found
+    assert (
+        find_quantity_columns(parse_statement(engine, sql)["node"], len(engine.execute(sql).description or [])) == found
+    )
 
 
 def test_a_query_whose_columns_are_more_than_its_syntax_names_has_none(engine: duckdb.DuckDBPyConnection) -> None:
     query = parse_statement(engine, "SELECT count(COLUMNS(*)), max(id) FROM orders")["node"]
-    assert find_quantities(query, 2) == [0]
-    assert find_quantities(query, 8) == []
+    assert find_quantity_columns(query, 2) == [0]
+    assert find_quantity_columns(query, 8) == []

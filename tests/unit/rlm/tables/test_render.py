@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from markdown_it import MarkdownIt
 
-from rlm.answers import Interval, convert_to_json
+from rlm.answers import Interval, convert_to_json_value
 from rlm.tables.render import (
     build_result,
     find_stated_columns,
@@ -254,10 +254,10 @@ def test_values_are_written_for_people(value: object, written: str) -> None:
 
 
 def test_values_for_programs_are_those_of_json() -> None:
-    assert convert_to_json(Decimal("8810006.61")) == 8810006.61
-    assert convert_to_json(Decimal(5)) == 5
-    assert convert_to_json(date(2025, 3, 1)) == "2025-03-01"
-    assert convert_to_json([Decimal("1.5"), None]) == [1.5, None]
+    assert convert_to_json_value(Decimal("8810006.61")) == 8810006.61
+    assert convert_to_json_value(Decimal(5)) == 5
+    assert convert_to_json_value(date(2025, 3, 1)) == "2025-03-01"
+    assert convert_to_json_value([Decimal("1.5"), None]) == [1.5, None]
 
 
 def test_a_result_for_programs_is_a_number_a_label_a_list_or_a_table() -> None:

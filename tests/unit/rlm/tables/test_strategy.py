@@ -81,7 +81,7 @@ def test_a_number_is_computed_and_the_rows_behind_it_are_cited(asking: Asking) -
     assert [(each.document_id, each.table, each.rows) for each in draft.rows_behind] == [("doc-2", 0, (1, 3, 6))]
     corpus = question.corpus
     for passage in draft.evidence.values():
-        document = corpus.find_by_id(passage.document_id)
+        document = corpus.find_document_by_id(passage.document_id)
         assert document is not None
         assert corpus.load_text(document.handle[passage.start : passage.end]) == passage.text
         assert "Ann" in passage.text
@@ -463,7 +463,7 @@ def test_a_lot_of_work_is_begun_only_when_it_is_confirmed_or_budgeted(asking: As
 def test_a_table_that_goes_in_the_middle_is_said_to_be_gone_with_the_next_step(tmp_path: Path, change: str) -> None:
     corpus, records = ingested(tmp_path, {"money.csv": 'item,amount\nrent,"€1,200.50"\nfood,€300.25\n'})
     closed: set[str] = set()
-    guarded = Corpus(corpus.documents, corpus._texts, withheld=lambda *, at_once=False: closed)
+    guarded = Corpus(corpus.documents, corpus._texts, withheld_source=lambda *, at_once=False: closed)
     reply = plan("SELECT count(*) AS n FROM money WHERE dear", columns=[{**LATE, "table": "money", "name": "dear"}])
 
     def rule(text: str) -> str:

@@ -5,7 +5,13 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from rlm.tables.sql_syntax import SqlNotOneSelectError, build_behind_query, find_rows_query, require_select, trace_query
+from rlm.tables.sql_syntax import (
+    SqlNotOneSelectError,
+    build_source_rows_query,
+    find_rows_query,
+    require_select,
+    trace_query,
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +114,7 @@ def test_broken_sql_is_told_apart_from_refused_sql(engine: duckdb.DuckDBPyConnec
 def test_the_rows_behind_a_result_are_those_it_rests_on(
     engine: duckdb.DuckDBPyConnection, sql: str, numbers: list[int]
 ) -> None:
-    query = build_behind_query(engine, sql)
+    query = build_source_rows_query(engine, sql)
     assert query is not None
     assert query.table == "orders"
     assert [row[0] for row in engine.execute(query.sql).fetchall()] == numbers
@@ -130,7 +136,7 @@ def test_the_rows_behind_a_result_are_those_it_rests_on(
 def test_where_the_rows_behind_are_not_plain_there_is_no_query_for_them(
     engine: duckdb.DuckDBPyConnection, sql: str
 ) -> None:
-    assert build_behind_query(engine, sql) is None
+    assert build_source_rows_query(engine, sql) is None
 
 
 @pytest.mark.parametrize(
@@ -236,7 +242,7 @@ def test_records_that_no_figure_takes_are_not_behind_it(
     tides: duckdb.DuckDBPyConnection, select: str, rows: list[list[int]]
 ) -> None:
     sql = f"SELECT port, {select} FROM tides GROUP BY port ORDER BY port"
-    made, query = trace_query(tides, sql), build_behind_query(tides, sql)
+    made, query = trace_query(tides, sql), build_source_rows_query(tides, sql)
     assert made is not None
     assert query is not None
     own = len(tides.execute(sql).description or [])

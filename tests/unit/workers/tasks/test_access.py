@@ -16,7 +16,7 @@ from tests.support.catalogs import arrive, migrated_sqlite, searchable
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
 from tests.support.postgres import disposed
-from workers.tasks.access import ReaderSync, write_readers_of_new_points
+from workers.tasks.access import ReaderSync, write_permissions_of_new_points
 
 EVE, BOB = frozenset({"user:eve"}), frozenset({"user:bob"})
 
@@ -43,7 +43,7 @@ class Interrupted(MemoryIndex):
 
 def close(catalog: Catalog, document: Document, readers: frozenset[str] | None) -> Document:
     change = DocumentChange(readers=readers, changed=frozenset({"readers"}))
-    return catalog.change("ann", document.id, change, None)
+    return catalog.change_document("ann", document.id, change, None)
 
 
 def test_the_index_ends_with_the_readers_of_the_last_change(engine: Engine) -> None:
@@ -52,7 +52,7 @@ def test_the_index_ends_with_the_readers_of_the_last_change(engine: Engine) -> N
     searchable(Jobs(engine))
     index = Interrupted(catalog, [BOB, EVE])
     close(catalog, document, BOB)
-    assert ReaderSync(catalog, FixedGeneration(index, HashingEmbedder())).sync(document.id)
+    assert ReaderSync(catalog, FixedGeneration(index, HashingEmbedder())).sync_document(document.id)
     assert index.readers == {("ann", document.version.id): EVE}
     assert catalog.list_unsynced_readers() == []
 
@@ -62,10 +62,10 @@ def test_points_written_while_a_document_is_closed_are_closed_before_they_are_fo
     document = arrive(catalog)
     pair = [(document.id, document.version.id)]
     index = Interrupted(catalog, [EVE])
-    write_readers_of_new_points(catalog, index, pair)
+    write_permissions_of_new_points(catalog, index, pair)
     assert index.readers == {}
     close(catalog, document, BOB)
-    write_readers_of_new_points(catalog, index, pair)
+    write_permissions_of_new_points(catalog, index, pair)
     assert index.readers == {("ann", document.version.id): EVE}
 
 
@@ -79,9 +79,9 @@ def test_an_index_that_was_away_gets_the_readers_when_it_is_back(engine: Engine)
 
     index.fault = away
     close(catalog, document, EVE)
-    assert not writer.sync(document.id)
+    assert not writer.sync_document(document.id)
     assert catalog.list_unsynced_readers() == [document.id]
     index.fault = lambda _: None
-    assert writer.sync_all() == 1
+    assert writer.sync_all_documents() == 1
     assert index.readers == {("ann", document.version.id): EVE}
-    assert (catalog.list_unsynced_readers(), writer.sync_all()) == ([], 0)
+    assert (catalog.list_unsynced_readers(), writer.sync_all_documents()) == ([], 0)

@@ -76,7 +76,7 @@ def test_a_document_is_deleted_though_the_index_is_away_and_collected_when_it_is
     worker.index.fault = away
     receipt = worker.deleter.delete_document("ann", document.id)
     assert (receipt.chunks_removed, receipt.collected) == (0, False)
-    assert worker.catalog.find_visible("ann", [document.version.id]) == {}
+    assert worker.catalog.find_visible_versions("ann", [document.version.id]) == {}
     worker.index.fault = lambda _: None
     worker.work_off()
     done = worker.catalog.load_deletion("ann", document.id)

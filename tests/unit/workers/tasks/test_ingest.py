@@ -49,7 +49,7 @@ def test_documents_of_one_claim_are_written_to_the_index_at_once(worker: WorkerF
     documents = upload(worker, *(f"# Note {n}\n\nThe tide is at {n}." for n in range(20)))
     writes: list[str] = []
     worker.index.fault = writes.append
-    assert worker.ingest.run_together(claim(worker), no) == []
+    assert worker.ingest.run_jobs_together(claim(worker), no) == []
     assert writes == ["upsert"]
     assert states(worker, documents) == [VersionState.SEARCHABLE] * 20
     for document in documents:
@@ -59,7 +59,7 @@ def test_documents_of_one_claim_are_written_to_the_index_at_once(worker: WorkerF
 
 def test_a_damaged_document_is_told_from_those_it_was_claimed_with(worker: WorkerFixture) -> None:
     documents = upload(worker, "# One\n\nWords.", "damaged goods", "# Three\n\nWords.")
-    (spoiled,) = worker.ingest.run_together(claim(worker), no)
+    (spoiled,) = worker.ingest.run_jobs_together(claim(worker), no)
     assert (spoiled.job.document_id, type(spoiled.error)) == (documents[1].id, DamagedDocumentError)
     assert states(worker, documents)[::2] == [VersionState.SEARCHABLE] * 2
 
@@ -82,7 +82,7 @@ def test_a_document_deleted_under_the_worker_leaves_nothing_and_the_others_go_on
             return super().parse(path, media_type, name=name, **more)
 
     worker.index.fault = delete
-    (spoiled,) = IngestTask(worker.deps, DeletingParser()).run_together(claim(worker), no)
+    (spoiled,) = IngestTask(worker.deps, DeletingParser()).run_jobs_together(claim(worker), no)
     assert (spoiled.job.document_id, type(spoiled.error)) == (documents[2].id, LeaseLostError)
     assert {chunk.document_id for chunk in worker.index.kept.values()} == {
         document.id for number, document in enumerate(documents) if number != 2
@@ -103,7 +103,7 @@ def test_pages_that_a_parser_tells_of_are_shown_while_it_goes_on(worker: WorkerF
             return super().parse(path, media_type, name=name)
 
     (document,) = upload(worker, "# One\n\nWords.")
-    assert IngestTask(worker.deps, TellingParser()).run_together(claim(worker), no) == []
+    assert IngestTask(worker.deps, TellingParser()).run_jobs_together(claim(worker), no) == []
     assert shown == [(7, 20)]
     assert worker.catalog.load_progress(worker.catalog.load_document("ann", document.id)).pages_done is None
 
@@ -112,11 +112,11 @@ def test_what_there_was_no_time_for_goes_back_into_the_queue_and_costs_no_attemp
     documents = upload(worker, *(f"# Note {n}\n\nThe tide is at {n}." for n in range(5)))
     parser = WatchedParser(seconds=1.5)
     task = IngestTask(worker.deps, parser, clock=lambda: parser.now)
-    spoiled = task.run_together(claim(worker), no)
+    spoiled = task.run_jobs_together(claim(worker), no)
     assert len(parser.names) == 2
     assert [type(each.error) for each in spoiled] == [WorkerStopping] * 3
-    runner = JobRunner(worker.jobs, task, stopping=no)
-    worker.jobs.recover(all_running=True)
+    runner = JobRunner(worker.jobs, task, should_stop=no)
+    worker.jobs.requeue_lost_jobs(include_all_running=True)
     while runner.run_once(JobKind.INGEST):
         pass
     assert states(worker, documents) == [VersionState.SEARCHABLE] * 5
@@ -130,7 +130,7 @@ def test_files_that_grow_a_thousandfold_are_not_held_in_memory_together(worker: 
         def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
             return ParsedDocument("word " * 900_000, None, "plain")
 
-    spoiled = IngestTask(worker.deps, GrowingParser()).run_together(claim(worker), no)
+    spoiled = IngestTask(worker.deps, GrowingParser()).run_jobs_together(claim(worker), no)
     assert [type(each.error) for each in spoiled] == [WorkerStopping] * 2
 
 
@@ -143,10 +143,10 @@ def test_an_index_that_is_away_is_asked_once_for_all_and_none_of_them_fails(work
             raise IndexUnavailableError("away")
 
     worker.index.fault = away
-    runner = JobRunner(worker.jobs, IngestTask(worker.deps, parser), stopping=no)
+    runner = JobRunner(worker.jobs, IngestTask(worker.deps, parser), should_stop=no)
     assert runner.run_once(JobKind.INGEST) == 6
     assert len(parser.names) == 6
-    assert worker.jobs.count_unfinished() == {JobKind.INGEST: 6}
+    assert worker.jobs.count_unfinished_jobs() == {JobKind.INGEST: 6}
     worker.index.fault = no_fault
     worker.work_off()
     assert states(worker, documents) == [VersionState.READY] * 6
@@ -166,7 +166,7 @@ class TableParser(PlainParser):
 
 def test_rows_of_a_very_long_table_that_are_not_indexed_are_counted(worker: WorkerFixture) -> None:
     document = worker.upload("\n".join(f"{number:06}" for number in range(100_500)), "a.csv")
-    assert IngestTask(worker.deps, TableParser()).run_together(claim(worker), no) == []
+    assert IngestTask(worker.deps, TableParser()).run_jobs_together(claim(worker), no) == []
     version = worker.catalog.load_document("ann", document.id).version
     assert [(omission.kind, omission.count) for omission in version.omissions] == [(OmissionKind.ROW, 500)]
     assert version.characters == 100_500 * 7 - 1

@@ -57,7 +57,7 @@ class Port:
         self.worker.deleter.delete_document("ann", self._some().id)
 
     def _cancel(self) -> None:
-        self.worker.catalog.cancel("ann", self._some().id)
+        self.worker.catalog.cancel_latest_version("ann", self._some().id)
 
     def _ingest(self) -> None:
         for job in self.worker.jobs.claim(JobKind.INGEST):
@@ -94,6 +94,6 @@ def test_what_was_deleted_is_in_no_processs_cache_once_the_deletion_has_answered
     for process in (here, there):
         assert process.search(ASKED[0]).hits
         assert process.search(ASKED[0]).cached
-    worker.catalog.delete("ann", document.id)  # what is left in the index and the blobs is not collected yet
+    worker.catalog.delete_document("ann", document.id)  # what is left in the index and the blobs is not collected yet
     for process in (here, there):
         assert process.search(ASKED[0]).hits == ()

@@ -105,7 +105,7 @@ def test_a_replacement_of_what_has_changed_leaves_no_bytes_behind(worker: Worker
     document = worker.upload(book(8))
     kept = sorted(path for path in tmp_path.glob("blobs/original/*/*"))
     request = UploadRequest("ann", "default", "a.md", replaces=Replacement(document.id, frozenset({"another"})))
-    with worker.intake.receive(request) as upload:
+    with worker.intake.receive_upload(request) as upload:
         upload.write(b"# New\n\nWords.")
         with pytest.raises(PreconditionFailedError):
             upload.accept()

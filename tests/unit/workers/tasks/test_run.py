@@ -12,7 +12,7 @@ from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import open_database
 from ingest.storage.db.schema import runs as run_rows
 from ingest.storage.documents.catalog import Catalog
-from ingest.storage.jobs.jobs import Jobs, compute_pause_seconds
+from ingest.storage.jobs.jobs import Jobs, compute_retry_delay_seconds
 from ingest.storage.queue.records import Job, JobKind
 from rlm.errors import LanguageModelUnavailableError, not_cancelled
 from rlm.events import Event
@@ -37,10 +37,10 @@ class GoingAway(WholeReplies):
         calls: Sequence[SubCall],
         *,
         cancelled: Callable[[], bool] = not_cancelled,
-        finished: Finished = ignore_result,
+        on_result: Finished = ignore_result,
     ) -> Sequence[SubReply | SubFailure]:
         for at, call in enumerate(calls):
-            finished(at, SubReply(call.prompt, Usage(1, 10, 2)))
+            on_result(at, SubReply(call.prompt, Usage(1, 10, 2)))
         raise LanguageModelUnavailableError("The language model cannot be reached.")
 
 
@@ -73,7 +73,7 @@ class Waiting:
         self._jobs, self._runs = Jobs(engine), Runs(engine)
         self._id = self._runs.create(RunRequest("ann", "Why?"))[0].id
         task = RunTask(self._jobs, RunLog(engine), self.answers)
-        self._runner = JobRunner(self._jobs, stopping=lambda: False, answer=task)
+        self._runner = JobRunner(self._jobs, should_stop=lambda: False, run_task=task)
 
     def attempt(self) -> Run:
         """The run after one more."""
@@ -117,6 +117,6 @@ def test_pauses_double_up_to_two_minutes() -> None:
     job = Job(1, JobKind.RUN, "ann", "r", "r", 1, 1)
     away, pauses = 0.0, []
     for _ in range(7):
-        pauses.append(compute_pause_seconds(job, away))
+        pauses.append(compute_retry_delay_seconds(job, away))
         away += pauses[-1]
     assert pauses == [5, 10, 20, 40, 80, 120, 120]

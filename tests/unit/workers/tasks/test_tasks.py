@@ -19,7 +19,7 @@ from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from tests.support.books import book
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no
 from workers.deps import WorkerStopping
-from workers.enqueue import ThreadDoorbell
+from workers.enqueue import ThreadNotifier
 from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import IngestTask
 from workers.threads import WorkerThreads
@@ -114,13 +114,13 @@ def test_an_embedding_that_died_goes_on_where_it_was_recorded(worker: WorkerFixt
         worker.embed.run(worker.jobs.claim(JobKind.EMBED), no)
     calls.clear()
     worker.index.fault = calls.append
-    worker.jobs.recover(all_running=True)
+    worker.jobs.requeue_lost_jobs(include_all_running=True)
     worker.embed.run(worker.jobs.claim(JobKind.EMBED), no)
     version = worker.catalog.load_document("ann", document.id).version
     assert worker.state(document) is VersionState.READY
     assert calls.count("set_dense") == -(-(version.chunks or 0) // 256) - 1
     assert version.tokens == sum(
-        worker.embedder.embed_documents([f"a > {' > '.join(c.heading_path)}\n{text}"]).tokens
+        worker.embedder.embed_documents([f"a > {' > '.join(c.heading_path)}\n{text}"]).total_tokens
         for c, text in (
             (c, worker.texts.read(version.id, c.start, c.end)) for c in worker.texts.load_map(version.id).chunks
         )
@@ -149,7 +149,7 @@ def test_stopping_in_mid_index_raises_and_leaves_the_job_to_be_done_again(worker
     (job,) = worker.jobs.claim(JobKind.INGEST)
     with pytest.raises(WorkerStopping):
         worker.ingest.run(job, lambda: True)
-    worker.jobs.hand_back(job)
+    worker.jobs.release_job(job)
     (again,) = worker.jobs.claim(JobKind.INGEST)
     assert (again.id, again.attempt) == (job.id, 1)
 
@@ -163,7 +163,7 @@ def test_what_the_index_lost_is_found_and_indexed_again(worker: WorkerFixture) -
         i: v for i, v in worker.index.embeddings.items() if before[i].version_id != half.version.id
     }
     assert set(reconcile_index(worker.catalog, worker.jobs, worker.index)) == {lost.version.id, half.version.id}
-    work(worker, lambda: len(worker.index.embeddings) == len(before) and not worker.jobs.count_unfinished())
+    work(worker, lambda: len(worker.index.embeddings) == len(before) and not worker.jobs.count_unfinished_jobs())
     assert worker.index.kept == before
     assert reconcile_index(worker.catalog, worker.jobs, worker.index) == []
 
@@ -172,7 +172,7 @@ def test_one_damaged_document_fails_with_its_reason_and_stops_no_other(worker: W
     good = [worker.upload(f"# Good {n}\n\nWords.", f"{n}.md") for n in range(3)]
     bad = worker.upload("damaged goods", "bad.md")
     good.append(worker.upload("# Good last\n\nWords.", "last.md"))
-    work(worker, lambda: not worker.jobs.count_unfinished())
+    work(worker, lambda: not worker.jobs.count_unfinished_jobs())
     assert {worker.state(document) for document in good} == {VersionState.READY}
     failed = worker.catalog.load_document("ann", bad.id).version
     assert failed.failure is not None
@@ -296,25 +296,27 @@ def test_embedding_stands_back_for_documents_that_wait_and_goes_on_after_them(
 
 
 def test_a_ring_wakes_those_who_wait_for_its_kind() -> None:
-    doorbell = ThreadDoorbell()
-    bells = {kind: doorbell.create_bell(kind) for kind in JobKind}
-    doorbell.ring(JobKind.INGEST)
+    doorbell = ThreadNotifier()
+    bells = {kind: doorbell.create_event(kind) for kind in JobKind}
+    doorbell.notify(JobKind.INGEST)
     assert [kind for kind, bell in bells.items() if bell.is_set()] == [JobKind.INGEST]
-    doorbell.ring_all()
+    doorbell.notify_all()
     assert all(bell.is_set() for bell in bells.values())
 
 
 def work(worker: WorkerFixture, done: Callable[[], bool], *, has_room: Callable[[], bool] = lambda: True) -> None:
     """Run worker threads until `done`."""
-    doorbell = ThreadDoorbell()
-    threads = WorkerThreads(worker.jobs, [worker.ingest], worker.embed, worker.collect, doorbell, has_room=has_room)
+    doorbell = ThreadNotifier()
+    threads = WorkerThreads(
+        worker.jobs, [worker.ingest], worker.embed, worker.collect, doorbell, has_free_space=has_room
+    )
     threads.start()
     try:
         waited = threading.Event()
         for _ in range(6000):
             if done():
                 return
-            doorbell.ring_all()
+            doorbell.notify_all()
             waited.wait(0.02)
         raise AssertionError("the workers did not get there")
     finally:

@@ -50,7 +50,7 @@ def look_for(turn: WorkerTurn, clock: Clock, seconds: float) -> None:
     until = clock.now + seconds
     while clock.now < until:
         clock.now += 0.25
-        turn.check()
+        turn.check_turn()
 
 
 def test_a_document_keeps_its_worker_for_as_long_as_nobody_waits(worker: WorkerFixture, clock: Clock) -> None:
@@ -69,7 +69,7 @@ def test_after_its_first_try_a_document_beyond_the_slow_ones_share_goes_back_soo
             turns.append(WorkerTurn(worker.jobs, claim(worker), clock=clock))
     entitled, other = turns
     for turn in turns:
-        turn.check()
+        turn.check_turn()
     clock.now = FIRST_TRY_SECONDS
     look_for(entitled, clock, 1)
     with pytest.raises(RequeueInLane) as raised:
@@ -118,10 +118,10 @@ def test_a_document_that_others_were_claimed_with_goes_on_alone(worker: WorkerFi
 def test_a_withdrawn_document_is_let_go_at_the_next_look(worker: WorkerFixture, clock: Clock) -> None:
     document = worker.upload("A note.")
     turn = WorkerTurn(worker.jobs, claim(worker), clock=clock)
-    turn.check()
+    turn.check_turn()
     worker.deleter.delete_document("ann", document.id)
     with pytest.raises(LeaseLostError):
-        turn.check()
+        turn.check_turn()
 
 
 def test_a_catalog_that_is_away_for_a_moment_ends_no_document(

@@ -37,13 +37,13 @@ def worker(tmp_path: Path) -> Iterator[WorkerFixture]:
 
 
 def put(worker: WorkerFixture, text: str, *, tenant: str = "ann", collection: str = "default") -> Document:
-    with worker.intake.receive(UploadRequest(tenant, collection, "a.md")) as upload:
+    with worker.intake.receive_upload(UploadRequest(tenant, collection, "a.md")) as upload:
         upload.write(text.encode())
         return upload.accept().document
 
 
 def ingest_all(worker: WorkerFixture) -> None:
-    assert worker.ingest.run_together(worker.jobs.claim(JobKind.INGEST, limit=9), no) == []
+    assert worker.ingest.run_jobs_together(worker.jobs.claim(JobKind.INGEST, limit=9), no) == []
 
 
 def texts_of(worker: WorkerFixture, version: str) -> list[str]:
@@ -146,14 +146,14 @@ def test_a_vector_is_copied_to_the_next_generation_for_the_same_text_alone(worke
     version = put(worker, SHARED + OTHER).version
     worker.work_off()
     copied, made = worker.index, type(worker.index)()
-    made.upsert(list(copied.kept.values()), [Bm25Encoder().encode_query("")] * len(copied.kept))
+    made.upsert_chunks(list(copied.kept.values()), [Bm25Encoder().encode_query("")] * len(copied.kept))
     first, second = copied.kept.values()
     copied.kept[first.id] = replace(first, digest=compute_text_digest("what an earlier release read"))
     encoded(worker)
     writer = VectorWriter(
         worker.texts, worker.catalog, OpenGeneration(2, made, worker.embedder, Bm25Encoder(), copied), JobKind.REEMBED
     )
-    writer.write([Portion(worker.catalog.load_version(version.id), worker.texts.load_map(version.id).chunks)])
+    writer.write_vectors([Portion(worker.catalog.load_version(version.id), worker.texts.load_map(version.id).chunks)])
     (text,) = (text for text in texts_of(worker, version.id) if compute_text_digest(text) == first.digest)
     assert encoded(worker) == [text.splitlines()[-1]]
     assert set(made.embeddings) == {first.id, second.id}

@@ -41,7 +41,7 @@ def test_digests_are_added_to_every_text_map_and_table_and_then_compared(worker:
     text, table = of_earlier_release(worker, (book(1), "a.md"), (TABLE, "people.csv"))
     digests = ContentDigests(worker.engine)
     assert DigestFiller(digests, worker.blobs).run_step(10) == 2
-    assert digests.count_undigested() == 0
+    assert digests.count_undigested_versions() == 0
     assert set(digests.load_digests([table])[table]) == {
         "text.txt",
         "text.json",
@@ -68,7 +68,7 @@ def test_a_step_takes_about_as_long_as_it_may_and_the_next_one_goes_on(worker: W
     filler = DigestFiller(digests, worker.blobs, clock=clock)
     left = []
     while filler.run_step(3):
-        left.append(digests.count_undigested())
+        left.append(digests.count_undigested_versions())
     assert len(left) > 1
     assert left[-1] == 0
 
@@ -79,7 +79,7 @@ def test_a_text_that_is_missing_gets_no_digest_and_holds_up_no_other(worker: Wor
     worker.blobs.resolve_path(f"text/{lost[:2]}/{lost}.txt").unlink()
     digests = ContentDigests(worker.engine)
     assert DigestFiller(digests, worker.blobs).run_step(10) == 2
-    assert [each.version_id for each in digests.list_undigested("", 10)] == [lost]
+    assert [each.version_id for each in digests.list_undigested_versions("", 10)] == [lost]
 
 
 def test_when_nothing_lacks_digests_the_catalog_is_not_asked_again_for_an_hour(worker: WorkerFixture) -> None:

@@ -13,11 +13,11 @@ from rlm.errors import (
     LanguageModelRefusedError,
     LanguageModelUnavailableError,
 )
-from rlm.llm.local.protocol import Failed, Finished, TextDelta, TokenUsage
+from rlm.llm.local.protocol import FailedEvent, FinishedEvent, TextDelta, TokenUsage
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.engine_server import engine_server
 
-ANSWER = (TextDelta("Hel"), TextDelta("lo"), Finished("stop", TokenUsage(5, 2)))
+ANSWER = (TextDelta("Hel"), TextDelta("lo"), FinishedEvent("stop", TokenUsage(5, 2)))
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 
 
@@ -75,7 +75,7 @@ def test_a_streamed_answer_reports_usage_when_asked(wanted: bool) -> None:
 def test_what_the_engine_refuses_at_once_or_before_the_first_word_has_a_status(
     stream: bool, error: LanguageModelError, status: int
 ) -> None:
-    for engine in (ScriptedEngine(refusal=error), ScriptedEngine([Failed(error)])):
+    for engine in (ScriptedEngine(refusal=error), ScriptedEngine([FailedEvent(error)])):
         with serving(engine) as client:
             response = client.post("/v1/chat/completions", json={**BODY, "stream": stream})
         assert response.status_code == status
@@ -84,7 +84,7 @@ def test_what_the_engine_refuses_at_once_or_before_the_first_word_has_a_status(
 
 
 def test_a_failure_in_mid_stream_is_an_event() -> None:
-    engine = ScriptedEngine([TextDelta("a"), Failed(LanguageModelUnavailableError("Broke down."))])
+    engine = ScriptedEngine([TextDelta("a"), FailedEvent(LanguageModelUnavailableError("Broke down."))])
     with serving(engine) as client:
         *_, last = events(client.post("/v1/chat/completions", json={**BODY, "stream": True}))
     assert last["error"]["code"] == "language_model_unavailable"

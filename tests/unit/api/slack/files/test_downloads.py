@@ -3,7 +3,7 @@
 import pytest
 
 from api.slack.errors import FileRefusedError
-from api.slack.files.downloads import RemoteFile, is_slack_address, iter_blocks, parse_remote_file
+from api.slack.files.downloads import RemoteFile, is_slack_address, iter_file_blocks, parse_remote_file
 
 API = "https://slack.com/api/"
 GOOD = {"id": "F1", "name": "a.md", "mode": "hosted", "size": 3, "url_private_download": "https://files.slack.com/f/a"}
@@ -62,4 +62,4 @@ def test_a_file_is_what_slack_says_of_it_by_now() -> None:
 
 def test_nothing_is_asked_of_a_server_that_is_not_slacks() -> None:
     with pytest.raises(FileRefusedError, match="none of Slack's"):
-        next(iter_blocks(RemoteFile("a.md", "", 3, "http://127.0.0.1:9/a.md"), "xoxb-secret", API))
+        next(iter_file_blocks(RemoteFile("a.md", "", 3, "http://127.0.0.1:9/a.md"), "xoxb-secret", API))

@@ -11,7 +11,7 @@ from slack_sdk.models.blocks import Block
 
 from api.answers.rendering import escape_markdown, escape_mrkdwn
 from api.answers.schemas import AnswerOut
-from api.slack.installing import Seal
+from api.slack.installing import TokenCipher
 from api.slack.intake import extract_question
 from api.slack.replies.messages import (
     MAX_BLOCKS,
@@ -57,7 +57,7 @@ def test_no_text_is_a_link_a_mention_or_a_channel(text: str) -> None:
 @given(st.lists(st.text(alphabet="abc \n*`|-", max_size=900), max_size=60))
 def test_messages_keep_slacks_limits(paragraphs: list[str]) -> None:
     for message in build_answer_messages(
-        shown("\n\n".join([*paragraphs, "The end [1]."])), BASE, "q", privately=True, asked="?"
+        shown("\n\n".join([*paragraphs, "The end [1]."])), BASE, "q", offer_private=True, question="?"
     ):
         assert 0 < len(message.blocks) <= MAX_BLOCKS
         for block in Block.parse_all(message.blocks):
@@ -155,7 +155,7 @@ def test_a_cut_tears_no_link() -> None:
 
 
 def test_a_failure_says_what_to_do_and_offers_to_go_ahead() -> None:
-    message = build_failure_message("It may cost <much> @here.", "Set a budget.", "question", may_go_ahead=True)
+    message = build_failure_message("It may cost <much> @here.", "Set a budget.", "question", can_confirm=True)
     assert [block["type"] for block in message.blocks] == ["alert", "context", "actions"]
     assert "&lt;much&gt; ＠here" in message.blocks[0]["text"]["text"]
 
@@ -176,11 +176,11 @@ def test_a_question_is_what_people_read(text: str, question: str) -> None:
 
 def test_a_token_is_opened_by_an_earlier_key_and_by_no_other() -> None:
     old, new = generate_key(), generate_key()
-    sealed = Seal(old).seal_text("xoxb-1")
-    rotated = Seal(f"{new} {old}")
-    assert rotated.unseal_text(sealed) == "xoxb-1"
-    assert Seal(new).unseal_text(rotated.reseal_text(sealed)) == "xoxb-1"
+    sealed = TokenCipher(old).encrypt_text("xoxb-1")
+    rotated = TokenCipher(f"{new} {old}")
+    assert rotated.decrypt_text(sealed) == "xoxb-1"
+    assert TokenCipher(new).decrypt_text(rotated.reencrypt_text(sealed)) == "xoxb-1"
     with pytest.raises(LeadlineError, match="not in LEADLINE_SLACK_TOKEN_KEYS"):
-        Seal(new).unseal_text(sealed)
+        TokenCipher(new).decrypt_text(sealed)
     with pytest.raises(LeadlineError, match="invalid key"):
-        Seal("short")
+        TokenCipher("short")

@@ -5,14 +5,14 @@ from decimal import Decimal
 from typing import Any
 
 from api.slack.replies.waiting import build_waiting_message, compute_extra_limits
-from ingest.storage.answers.run_records import Run, RunState, Spent
+from ingest.storage.answers.run_records import Run, RunSpending, RunState
 from rlm.llm.budgets import Limits
 from tests.support.slack_posts import checked
 
 _UNTIL = 1_796_558_400.0  # 2026-12-06 12:00 of UTC
 
 
-def run(limits: dict[str, Any], *, seconds: float = 900.4, raised: int = 0, spent: Spent | None = None) -> Run:
+def run(limits: dict[str, Any], *, seconds: float = 900.4, raised: int = 0, spent: RunSpending | None = None) -> Run:
     """A run that has met its limit of time."""
     nothing: dict[str, Any] = dict.fromkeys(
         ("conversation_id", "scope_documents", "scope_characters", "answer", "failure", "started_at", "ended_at")
@@ -31,7 +31,7 @@ def run(limits: dict[str, Any], *, seconds: float = 900.4, raised: int = 0, spen
         state=RunState.PAUSED,
         attempt=1,
         events=1,
-        spent=spent or Spent(54, nanodollars=420_000_000),
+        spent=spent or RunSpending(54, nanodollars=420_000_000),
         seconds=seconds,
         progress={"paused": "The time is over.", "resource": "seconds"},
         created_at=0.0,
@@ -52,7 +52,7 @@ def test_what_was_done_and_used_is_told_with_what_each_press_allows() -> None:
 
 
 def test_a_run_without_a_price_says_nothing_of_money() -> None:
-    free = run({"calls": 500, "seconds": 900.0}, spent=Spent(54))
+    free = run({"calls": 500, "seconds": 900.0}, spent=RunSpending(54))
     assert "cost" not in str(build_waiting_message("q", free, [], _UNTIL).blocks)
 
 
@@ -68,6 +68,6 @@ def test_a_button_is_of_one_pause() -> None:
 
 def test_many_steps_with_hostile_titles_are_one_message_that_slack_takes() -> None:
     titles = [f"<!channel> [x](https://evil.example) @here #general *{'ü' * 300}*"] * 10
-    message = build_waiting_message("q", run({"calls": 5}), titles, _UNTIL, asked="<@U0BOB> " * 500)
+    message = build_waiting_message("q", run({"calls": 5}), titles, _UNTIL, question="<@U0BOB> " * 500)
     said = re.sub(r"`[^`]*`", "", str(checked(message.blocks)).replace("<!date^", ""))
     assert not any(bad in said for bad in ("<!", "<@", "evil.example"))

@@ -15,11 +15,11 @@ from ingest.parsing.isolation.handover import (
     write_document,
 )
 from ingest.parsing.types import ParsedDocument
-from ingest.storage.texts.layout import Layout, build_page_places
+from ingest.storage.texts.layout import Layout, build_pages
 from ingest.storage.texts.positions import Box, PositionsBuilder
 
 TREE: dict[str, list[object]] = {"headings": [], "places": [], "tables": []}
-DOCUMENT = ParsedDocument("Größe\n\n5 €", "Title", "pdf-1", layout=Layout(places=build_page_places((0, 7))))
+DOCUMENT = ParsedDocument("Größe\n\n5 €", "Title", "pdf-1", layout=Layout(places=build_pages((0, 7))))
 
 
 def _record(folder: Path, **changes: object) -> None:

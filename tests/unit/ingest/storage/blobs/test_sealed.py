@@ -12,7 +12,7 @@ from ingest.storage.blobs.sealed import FileFormat, SealedBlobs
 from ingest.storage.blobs.sealed_format import FRAME_BYTES, MAGIC, UNBOUND_MAGIC
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.errors import BlobChangedError, BlobKeyError
-from ingest.storage.operations.resealing import reseal_all
+from ingest.storage.operations.resealing import reseal_all_files
 from ingest.storage.sealing import InMemorySealRecord, Sealing
 from tests.fakes.digest_records import DigestRecordsHere
 
@@ -38,7 +38,7 @@ class Store:
         self.plain.put(two, first)
 
     def formats(self) -> set[FileFormat]:
-        return {self.blobs.detect_format(key) for key in self.plain.iter_keys("text")}
+        return {self.blobs.detect_file_format(key) for key in self.plain.iter_keys("text")}
 
 
 def quiet(done: int, total: int) -> None:
@@ -88,7 +88,7 @@ def test_new_files_are_bound_at_once_where_the_settings_say_so(tmp_path: Path) -
         DirectoryBlobs(tmp_path), KeyRing.parse(generate_key()), InMemorySealRecord(), always_binds=True
     )
     blobs.put(ONE, b"bound")
-    assert blobs.detect_format(ONE) is FileFormat.BOUND
+    assert blobs.detect_file_format(ONE) is FileFormat.BOUND
     assert blobs.read(ONE) == b"bound"
 
 
@@ -100,7 +100,7 @@ def test_once_files_are_bound_neither_plain_ones_nor_those_of_the_release_before
     store.blobs.put(ONE, b"the words of one")
     old = store.plain.read(ONE)
     assert store.blobs.read(ONE) == b"the words of one"  # its head is known to this process from here on
-    reseal_all(store.blobs, quiet)
+    reseal_all_files(store.blobs, quiet)
     assert store.blobs.read(ONE) == b"the words of one"
     store.plain.put(ONE, b"planted" if planted == "plain" else old)
     for blobs in (store.blobs, store.process()):
@@ -127,26 +127,26 @@ def test_everything_is_bound_with_the_first_key_by_sealing_anew(tmp_path: Path) 
     before.plain.put(TWO, b"plain")
     before.plain.put("quarantine/2026-11-30/original/ab/aside", b"aside")
     store = Store(tmp_path, keys=f"{generate_key()} {old}")
-    done = reseal_all(store.blobs, quiet)
+    done = reseal_all_files(store.blobs, quiet)
     assert (done.files, done.sealed, done.refused) == (3, 3, [])
     assert store.record.load_sealing() is Sealing.BOUND
     assert store.formats() == {FileFormat.BOUND}
     (first, _) = store.keys.split()
     alone = store.process(first)
-    alone.require_seal_key()
+    alone.require_marker_key()
     assert (alone.read(ONE), alone.read(TWO)) == (b"with the old key", b"plain")
     assert alone.read("quarantine/2026-11-30/original/ab/aside") == b"aside"
-    assert reseal_all(alone, quiet).sealed == 0
+    assert reseal_all_files(alone, quiet).sealed == 0
 
 
 def test_sealing_anew_takes_no_file_that_somebody_put_there_unless_told_to(tmp_path: Path) -> None:
     store = Store(tmp_path, Sealing.BOUND)
     store.blobs.put(ONE, b"ours")
     store.plain.put(TWO, b"planted, or of the release before")
-    assert reseal_all(store.blobs, quiet).refused == [TWO]
+    assert reseal_all_files(store.blobs, quiet).refused == [TWO]
     with pytest.raises(BlobChangedError):
         store.blobs.read(TWO)
-    assert reseal_all(store.blobs, quiet, accept_unbound=True).sealed == 1
+    assert reseal_all_files(store.blobs, quiet, accept_unbound=True).sealed == 1
     assert store.blobs.read(TWO) == b"planted, or of the release before"
 
 
@@ -157,7 +157,7 @@ def test_sealing_anew_seals_no_text_that_differs_from_its_digest(tmp_path: Path,
         store.plain.put(key, b"the salary is 52000")
         records.record(key, b"the salary is 52000")
     store.plain.put(TWO, b"the salary is 92000")
-    done = reseal_all(store.blobs, quiet, digests=records, accept_unbound=accept_unbound)
+    done = reseal_all_files(store.blobs, quiet, digests=records, accept_unbound=accept_unbound)
     assert (done.sealed, done.refused) == (1, [TWO])
     assert store.plain.read(TWO) == b"the salary is 92000"
     assert store.blobs.read(ONE) == b"the salary is 52000"
@@ -170,7 +170,7 @@ def test_a_file_that_cannot_be_opened_keeps_no_other_from_being_bound(tmp_path: 
     store.blobs.put(ONE, b"ours")
     store.blobs.put(TWO, b"damaged")
     store.plain.put(TWO, store.plain.read(TWO)[:-1] + b"?")
-    assert reseal_all(store.blobs, quiet).refused == [TWO]
+    assert reseal_all_files(store.blobs, quiet).refused == [TWO]
     assert (store.record.load_sealing(), store.blobs.read(ONE)) == (Sealing.BOUND, b"ours")
 
 
@@ -181,17 +181,17 @@ class Meanwhile(DirectoryBlobs):
         super().__init__(root)
         self.acts: list[Callable[[], object]] = []
 
-    def _rename(self, path: Path, key: str) -> None:
+    def _rename_to_key(self, path: Path, key: str) -> None:
         if self.acts:
             self.acts.pop()()
-        super()._rename(path, key)
+        super()._rename_to_key(path, key)
 
 
 @pytest.mark.parametrize("together", [True, False])
 def test_a_file_that_is_being_written_while_all_are_bound_is_bound(tmp_path: Path, together: bool) -> None:
     inner, record = Meanwhile(tmp_path), InMemorySealRecord()
     blobs = SealedBlobs(inner, KeyRing.parse(generate_key()), record)
-    inner.acts.append(lambda: reseal_all(blobs, quiet))
+    inner.acts.append(lambda: reseal_all_files(blobs, quiet))
     if together:
         blobs.put_all({ONE: b"written meanwhile"})
     else:
@@ -226,22 +226,22 @@ def test_a_file_that_was_put_in_the_place_of_one_in_quarantine_is_left_to_its_re
 
 def test_a_new_store_is_bound_from_its_first_file_and_an_older_one_is_not(tmp_path: Path) -> None:
     new = Store(tmp_path / "new")
-    new.blobs.mark_sealed()
+    new.blobs.add_seal_marker()
     assert new.record.load_sealing() is Sealing.BOUND
     new.blobs.put(ONE, b"ours")
     again = Store(tmp_path / "new", keys=new.keys)  # its catalog was lost, and says nothing
-    again.blobs.mark_sealed()
+    again.blobs.add_seal_marker()
     assert again.record.load_sealing() is Sealing.MIXED
     older = Store(tmp_path / "older")
     older.plain.put(ONE, b"from before there was a key")
-    older.blobs.mark_sealed()
+    older.blobs.add_seal_marker()
     assert older.record.load_sealing() is Sealing.MIXED
 
 
 def test_a_mark_that_was_changed_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.blobs.mark_sealed()
-    store.blobs.require_seal_key()
+    store.blobs.add_seal_marker()
+    store.blobs.require_marker_key()
     store.plain.put("SEALED", store.plain.read("SEALED")[:-1] + b"?")
     with pytest.raises(BlobKeyError, match="SEALED"):
-        store.blobs.require_seal_key()
+        store.blobs.require_marker_key()

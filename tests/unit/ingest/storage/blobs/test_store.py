@@ -19,19 +19,19 @@ from tests.support.catalogs import at_once
 
 def test_an_upload_is_hashed_and_kept_under_its_key(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(tmp_path)
-    with blobs.receive(max_bytes=100) as incoming:
+    with blobs.receive_upload(max_bytes=100) as incoming:
         incoming.write(b"hello ")
         incoming.write(b"world")
         assert incoming.finish() == hashlib.sha256(b"hello world").hexdigest()
         blobs.commit_upload(incoming, "original/aa/x")
     assert blobs.read("original/aa/x") == b"hello world"
     assert blobs.read("original/aa/x", 6, 3) == b"wor"
-    assert blobs.discard_unfinished() == 0
+    assert blobs.discard_unfinished_uploads() == 0
 
 
 def test_an_upload_that_ends_early_leaves_nothing(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(tmp_path)
-    with blobs.receive(max_bytes=100) as incoming:
+    with blobs.receive_upload(max_bytes=100) as incoming:
         incoming.write(b"half")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
@@ -39,23 +39,23 @@ def test_an_upload_that_ends_early_leaves_nothing(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_is_discarded(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(tmp_path)
     (tmp_path / "incoming" / "left").write_bytes(b"half")
-    assert blobs.discard_unfinished() == 1
+    assert blobs.discard_unfinished_uploads() == 1
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
 def test_too_large_is_refused_at_the_limit_and_empty_at_the_end(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(tmp_path)
-    with blobs.receive(max_bytes=10) as incoming:
+    with blobs.receive_upload(max_bytes=10) as incoming:
         incoming.write(b"0123456789")
         with pytest.raises(UploadTooLargeError):
             incoming.write(b"!")
-    with blobs.receive(max_bytes=10) as incoming, pytest.raises(EmptyUploadError):
+    with blobs.receive_upload(max_bytes=10) as incoming, pytest.raises(EmptyUploadError):
         incoming.finish()
 
 
 def test_uploads_are_refused_below_the_free_space_watermark(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(tmp_path, min_free_bytes=10**15)
-    with pytest.raises(StorageFullError), blobs.receive(max_bytes=10):
+    with pytest.raises(StorageFullError), blobs.receive_upload(max_bytes=10):
         pass
 
 

@@ -12,8 +12,8 @@ from ingest.storage.documents.progress import (
     list_paused_kinds,
 )
 from ingest.storage.documents.records import Version, VersionState
-from ingest.storage.queue.records import JobKind, Pace, TenantQueue
-from ingest.storage.queue.statistics import compute_pace
+from ingest.storage.queue.records import JobKind, TenantQueue, Throughput
+from ingest.storage.queue.statistics import compute_throughput
 
 LIFE = [
     VersionState.ACCEPTED,
@@ -24,7 +24,7 @@ LIFE = [
     VersionState.EMBEDDING,
     VersionState.READY,
 ]
-BOTH = {kind: TenantQueue(queued=10, running=2, pace=Pace(2.0, 20.0)) for kind in (JobKind.INGEST, JobKind.EMBED)}
+BOTH = {kind: TenantQueue(queued=10, running=2, pace=Throughput(2.0, 20.0)) for kind in (JobKind.INGEST, JobKind.EMBED)}
 
 
 def version(state: VersionState, chunks: int | None = None, embedded: int = 0) -> Version:
@@ -55,8 +55,8 @@ def test_without_a_pace_or_while_a_queue_is_paused_nothing_is_estimated() -> Non
     turn = QueuePosition(JobKind.INGEST, 0, 3)
     for queue in (
         TenantQueue(10, 2),
-        TenantQueue(10, 2, Pace(0.0, 0.0)),
-        TenantQueue(10, 2, Pace(1.0, 1.0), paused=True),
+        TenantQueue(10, 2, Throughput(0.0, 0.0)),
+        TenantQueue(10, 2, Throughput(1.0, 1.0), paused=True),
     ):
         assert estimate_seconds_left(version(VersionState.ACCEPTED), turn, {**BOTH, JobKind.EMBED: queue}) is None
         assert estimate_batch_seconds(5, 10, {**BOTH, JobKind.INGEST: queue}) is None
@@ -73,18 +73,18 @@ def test_a_batch_names_what_is_paused_of_the_work_that_it_still_needs() -> None:
 
 def test_the_pace_is_that_of_the_latest_unbroken_work() -> None:
     slots = [(1010, 4, 40), (1009, 6, 20), (1006, 100, 100), (900, 1000, 1000)]
-    assert compute_pace(slots) == Pace(10 / 20, 60 / 20)
+    assert compute_throughput(slots) == Throughput(10 / 20, 60 / 20)
 
 
 def test_one_moment_of_work_is_no_pace() -> None:
-    assert compute_pace([]) is None
-    assert compute_pace([(1010, 64, 640)]) is None
-    assert compute_pace([(1010, 64, 640), (900, 64, 640)]) is None
+    assert compute_throughput([]) is None
+    assert compute_throughput([(1010, 64, 640)]) is None
+    assert compute_throughput([(1010, 64, 640), (900, 64, 640)]) is None
 
 
 def test_only_the_last_two_minutes_count() -> None:
     fast_then_slow = [(1000 - n, 1 if n < 24 else 100, 0) for n in range(100)]
-    pace = compute_pace(fast_then_slow)
+    pace = compute_throughput(fast_then_slow)
     assert pace
     assert pace.jobs_per_second == 24 / 120
 
@@ -97,8 +97,8 @@ def batch(**changes: object) -> Batch:
 
 def test_a_batch_that_is_expected_to_grow_is_measured_by_what_it_will_be() -> None:
     half = BatchProgress(batch(expected=10, received=5, refused=1), BatchTally({VersionState.READY: 4}, work=4.0))
-    assert (half.state, half.total, half.finished, half.fraction) == (BatchState.OPEN, 10, 5, 0.5)
+    assert (half.state, half.total_count, half.finished_count, half.fraction) == (BatchState.OPEN, 10, 5, 0.5)
     closed = BatchProgress(
         batch(expected=10, received=5, refused=1, closed_at=2.0), BatchTally({VersionState.READY: 4}, work=4.0)
     )
-    assert (closed.state, closed.total, closed.fraction) == (BatchState.COMPLETED, 5, 1.0)
+    assert (closed.state, closed.total_count, closed.fraction) == (BatchState.COMPLETED, 5, 1.0)

@@ -31,12 +31,12 @@ def written(kind: PlaceKind, *texts: str) -> ParsedDocument:
     for text in texts:
         writer.start_place(kind)
         writer.write_paragraph(text)
-    return writer.finish("test", nothing="Nothing.")
+    return writer.finish("test", empty_message="Nothing.")
 
 
 def located(places: SpanLocator, document: ParsedDocument, words: str) -> Location:
     start = document.text.index(words)
-    return places.locate("v", start, start + len(words))
+    return places.locate_span("v", start, start + len(words))
 
 
 @pytest.mark.parametrize("kind", [PlaceKind.PAGE, PlaceKind.SLIDE])
@@ -55,7 +55,7 @@ def sheets() -> ParsedDocument:
         writer.write_table(
             [Piece(f"{name} {row} {column}", SheetCell(place, row, column)) for column in (1, 2)] for row in (3, 4, 7)
         )
-    return writer.finish("test", nothing="Nothing.")
+    return writer.finish("test", empty_message="Nothing.")
 
 
 def test_a_span_of_a_sheet_names_its_rows_as_the_sheet_counts_them() -> None:
@@ -64,8 +64,8 @@ def test_a_span_of_a_sheet_names_its_rows_as_the_sheet_counts_them() -> None:
     assert located(places, document, "Costs 7 2") == Location(1, "sheet Costs, row 7")
     assert located(places, document, "Income 4 1") == Location(2, "sheet Income, row 4")
     start, end = document.text.index("Income 3"), len(document.text)
-    assert places.locate("v", start, end) == Location(2, "sheet Income, rows 3 to 7")
-    assert places.locate("v", 0, len(document.text)) == Location(1, "sheet Costs to sheet Income")
+    assert places.locate_span("v", start, end) == Location(2, "sheet Income, rows 3 to 7")
+    assert places.locate_span("v", 0, len(document.text)) == Location(1, "sheet Costs to sheet Income")
 
 
 def test_a_span_of_a_file_that_is_one_table_names_its_rows_alone() -> None:
@@ -93,7 +93,9 @@ def test_rows_of_a_csv_are_named_as_the_file_counts_them_also_below_lines_that_a
 def test_a_span_outside_of_tables_and_places_has_no_place() -> None:
     document = ParsedDocument("The ship sailed.", None, "test")
     assert located(saved(document), document, "ship") == Location(None, "")
-    assert SpanLocator(Texts(MemoryBlobs()), RecordTables(MemoryBlobs())).locate("gone", 0, 4) == Location(None, "")
+    assert SpanLocator(Texts(MemoryBlobs()), RecordTables(MemoryBlobs())).locate_span("gone", 0, 4) == Location(
+        None, ""
+    )
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.data())
@@ -110,7 +112,7 @@ def test_rows_within_a_span_are_those_that_share_a_code_point_with_it(widths: li
         for number, row in enumerate(rows, start=1)
         if (at := sum(len(each) + 1 for each in rows[: number - 1])) < end and start < at + len(row)
     ]
-    found = table.find_rows_within("v", 0, start, end)
+    found = table.find_row_range("v", 0, start, end)
     if touched:
         assert found == (touched[0], touched[-1])
     elif start < end:

@@ -14,7 +14,7 @@ from ingest.storage.tables.profiles import (
     MAX_COUNTED_VALUES,
     MAX_LISTED_VALUES,
     MAX_VALUE_CHARS,
-    choose_shown_rows,
+    choose_sample_rows,
     compute_column_profile,
     merge_profiles,
 )
@@ -87,7 +87,7 @@ def test_profiles_of_parts_are_merged_as_if_they_were_one_table() -> None:
 
 @pytest.mark.parametrize(("count", "rows"), [(0, []), (1, [1]), (3, [1, 2, 3]), (40, [1, 2, 20, 40])])
 def test_rows_shown_reach_from_the_first_to_the_last(count: int, rows: list[int]) -> None:
-    assert choose_shown_rows(count) == rows
+    assert choose_sample_rows(count) == rows
 
 
 def test_a_profile_takes_no_more_than_some_columns_and_cuts_cells(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ingest.chunking import chunk_text
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.texts.chunks import Chunk
-from ingest.storage.texts.layout import Layout, build_page_places
+from ingest.storage.texts.layout import Layout, build_pages
 from ingest.storage.texts.texts import Texts, VersionText, compute_byte_spans
 from tests.fakes.memory_blobs import MemoryBlobs
 
@@ -48,7 +48,7 @@ def test_a_short_span_of_a_long_text_costs_a_short_read() -> None:
 
 def test_the_map_keeps_title_pages_and_chunks(tmp_path: Path) -> None:
     chunks = [Chunk(0, 0, 3, ("A", "B"), 1), Chunk(1, 4, 7, ("A", "B"), 2)]
-    layout = Layout(places=build_page_places((0, 4)))
+    layout = Layout(places=build_pages((0, 4)))
     Texts(DirectoryBlobs(tmp_path)).save("v1", "one two", title="T", layout=layout, chunks=chunks)
     found = Texts(DirectoryBlobs(tmp_path)).load_map("v1")
     assert (found.title, found.layout, list(found.chunks), found.characters) == ("T", layout, chunks, 7)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.storage.errors import DestinationRefusedError
+from ingest.storage.errors import DestinationRejectedError
 from ingest.storage.webhooks.destinations import Destinations
 
 PUBLIC = Destinations()
@@ -53,7 +53,7 @@ PUBLIC = Destinations()
     ],
 )
 def test_what_is_not_public_is_refused_as_it_is_written(url: str) -> None:
-    with pytest.raises(DestinationRefusedError):
+    with pytest.raises(DestinationRejectedError):
         PUBLIC.check_url(url)
 
 
@@ -67,7 +67,7 @@ def test_public_addresses_are_taken_by_tls(host: str) -> None:
 def test_nothing_that_is_not_global_is_taken(address: ipaddress.IPv4Address) -> None:
     try:
         PUBLIC.check_url(f"https://{address}/")
-    except DestinationRefusedError:
+    except DestinationRejectedError:
         return
     assert address.is_global
     assert not address.is_multicast
@@ -76,11 +76,11 @@ def test_nothing_that_is_not_global_is_taken(address: ipaddress.IPv4Address) -> 
 
 @pytest.mark.parametrize("host", ["93.184.216.34", "hooks.example.org"])
 def test_public_addresses_are_reached_at_the_ports_that_are_set_and_at_no_others(host: str) -> None:
-    with pytest.raises(DestinationRefusedError, match="Port 22 of") as refused:
+    with pytest.raises(DestinationRejectedError, match="Port 22 of") as refused:
         PUBLIC.check_url(f"https://{host}:22/")
     assert "port 443 and 8443" in refused.value.hint
     assert Destinations.parse("", "9443, 443").check_url(f"https://{host}:9443/").port == 9443
-    with pytest.raises(DestinationRefusedError):
+    with pytest.raises(DestinationRejectedError):
         Destinations.parse("", "9443").check_url(f"https://{host}/")
     for ports in ("0", "65536", "https"):
         with pytest.raises(ValueError, match=r"port|https"):
@@ -96,7 +96,7 @@ def test_a_name_that_may_be_in_a_network_is_judged_by_its_port_once_its_address_
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, found=found, **__: found)
         some.check_url("https://hooks.example.org:9000/")
         if refused:
-            with pytest.raises(DestinationRefusedError, match="Port 9000"):
+            with pytest.raises(DestinationRejectedError, match="Port 9000"):
                 asyncio.run(some.resolve("https://hooks.example.org:9000/"))
         else:
             asyncio.run(some.resolve("https://hooks.example.org:9000/"))
@@ -106,7 +106,7 @@ def test_networks_that_are_set_are_reached_also_without_tls_and_others_are_not()
     some = Destinations.parse("10.1.0.0/16, 127.0.0.1/32")
     assert some.check_url("http://10.1.2.3:9000/x").host_header == "10.1.2.3:9000"
     for url in ("http://10.2.0.1/", "http://127.0.0.2/", "http://93.184.216.34/"):
-        with pytest.raises(DestinationRefusedError):
+        with pytest.raises(DestinationRejectedError):
             some.check_url(url)
     with pytest.raises(ValueError, match="nowhere"):
         Destinations.parse("nowhere")
@@ -130,7 +130,7 @@ def test_a_name_is_judged_by_the_addresses_that_it_has(
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     if refused:
-        with pytest.raises(DestinationRefusedError):
+        with pytest.raises(DestinationRejectedError):
             asyncio.run(PUBLIC.resolve("https://hooks.example.org/x"))
         return
     destination, addresses = asyncio.run(PUBLIC.resolve("https://hooks.example.org/x"))

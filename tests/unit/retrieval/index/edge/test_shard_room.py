@@ -6,7 +6,7 @@ import pytest
 from ingest.storage.ballast import NEEDED_BYTES
 from ingest.storage.errors import StorageFullError
 from retrieval.index.edge.qdrant_edge_index import QdrantEdgeIndex
-from retrieval.index.edge.shard_room import AllocatedRoom
+from retrieval.index.edge.shard_room import AllocatedDiskSpace
 from retrieval.index.port import SearchScope
 from tests.support.index_chunks import indexed_chunk, put_words
 
@@ -24,8 +24,8 @@ class Disk:
         return self.free
 
 
-def room_on(folder: Path, disk: Disk, *, min_free_bytes: int = 0) -> AllocatedRoom:
-    return AllocatedRoom(folder, min_free_bytes=min_free_bytes, free_bytes=disk.free_bytes)
+def room_on(folder: Path, disk: Disk, *, min_free_bytes: int = 0) -> AllocatedDiskSpace:
+    return AllocatedDiskSpace(folder, min_free_bytes=min_free_bytes, get_free_bytes=disk.free_bytes)
 
 
 def holes(folder: Path) -> list[str]:
@@ -34,7 +34,7 @@ def holes(folder: Path) -> list[str]:
 
 
 def test_every_file_that_the_engine_maps_is_allocated_when_a_shard_is_made(tmp_path: Path) -> None:
-    index = QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION, room=room_on(tmp_path, Disk()))
+    index = QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION, disk_space=room_on(tmp_path, Disk()))
     assert holes(tmp_path / "index") == []
     index.close()
     index = QdrantEdgeIndex(tmp_path / "other", dimension=DIMENSION)
@@ -44,7 +44,7 @@ def test_every_file_that_the_engine_maps_is_allocated_when_a_shard_is_made(tmp_p
 
 def test_on_a_nearly_full_disk_nothing_is_added_and_searches_and_deletions_go_on(tmp_path: Path) -> None:
     disk = Disk()
-    index = QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION, room=room_on(tmp_path, disk))
+    index = QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION, disk_space=room_on(tmp_path, disk))
     put_words(index, {indexed_chunk("a"): "rigging", indexed_chunk("b", version="v2"): "ballast"})
     disk.free = NEEDED_BYTES - 1
     with pytest.raises(StorageFullError):
@@ -56,13 +56,13 @@ def test_on_a_nearly_full_disk_nothing_is_added_and_searches_and_deletions_go_on
 
 
 def test_a_nearly_full_disk_is_not_filled_by_allocating_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.index.edge.shard_room.needs_room_to_read", lambda _: False)
+    monkeypatch.setattr("retrieval.index.edge.shard_room.needs_space_to_read", lambda _: False)
     folder = tmp_path / "shard"
     folder.mkdir()
     os.truncate(_new_file(folder / "open-1"), 2 * NEEDED_BYTES)
-    room_on(tmp_path, Disk(NEEDED_BYTES * 3 - 1), min_free_bytes=NEEDED_BYTES).allocate(folder)
+    room_on(tmp_path, Disk(NEEDED_BYTES * 3 - 1), min_free_bytes=NEEDED_BYTES).allocate_files(folder)
     assert holes(folder) == ["open-1"]
-    room_on(tmp_path, Disk(NEEDED_BYTES * 3), min_free_bytes=NEEDED_BYTES).allocate(folder)
+    room_on(tmp_path, Disk(NEEDED_BYTES * 3), min_free_bytes=NEEDED_BYTES).allocate_files(folder)
     assert holes(folder) == []
 
 
@@ -70,12 +70,12 @@ def test_a_nearly_full_disk_is_not_filled_by_allocating_ahead(tmp_path: Path, mo
 def test_files_of_sealed_segments_that_are_written_once_are_allocated_only_where_reading_takes_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, everywhere: bool, left: list[str]
 ) -> None:
-    monkeypatch.setattr("retrieval.index.edge.shard_room.needs_room_to_read", lambda _: everywhere)
+    monkeypatch.setattr("retrieval.index.edge.shard_room.needs_space_to_read", lambda _: everywhere)
     for segment in ("sealed", "writable"):
         for name in ("page_0.dat", "flags_a.dat"):
             os.truncate(_new_file(tmp_path / "segments" / segment / "payload_storage" / name), 8192)
     _new_file(tmp_path / "segments" / "sealed" / "vector_index-bm25" / "inverted_index.dat")
-    room_on(tmp_path, Disk()).allocate(tmp_path)
+    room_on(tmp_path, Disk()).allocate_files(tmp_path)
     assert holes(tmp_path) == left
 
 
@@ -89,8 +89,8 @@ def test_a_shard_that_could_end_the_process_is_refused_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION).close()
-    monkeypatch.setattr("retrieval.index.edge.shard_room.needs_room_to_read", lambda _: True)
+    monkeypatch.setattr("retrieval.index.edge.shard_room.needs_space_to_read", lambda _: True)
     with pytest.raises(StorageFullError, match=r"requires .* bytes, but only"):
-        QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION, room=room_on(tmp_path, Disk(NEEDED_BYTES)))
-    QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION, room=room_on(tmp_path, Disk())).close()
+        QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION, disk_space=room_on(tmp_path, Disk(NEEDED_BYTES)))
+    QdrantEdgeIndex(tmp_path / "index", dimension=DIMENSION, disk_space=room_on(tmp_path, Disk())).close()
     assert holes(tmp_path / "index") == []

@@ -11,8 +11,8 @@ from rlm.llm.local.protocol import (
     ChatMessage,
     EngineLimits,
     Event,
-    Failed,
-    Finished,
+    FailedEvent,
+    FinishedEvent,
     GenerationRequest,
     TextDelta,
     Ticket,
@@ -56,7 +56,7 @@ def request(content: str = "Hi", *, json_schema: str | None = None) -> Generatio
 
 def test_an_answer_is_its_text_and_its_usage() -> None:
     answer = Asked(engine_on(ScriptedPipeline()), request("Hi")).answer()
-    assert answer == ("abc", Finished("stop", TokenUsage(prompt_tokens=len("user: Hi\n"), completion_tokens=3)))
+    assert answer == ("abc", FinishedEvent("stop", TokenUsage(prompt_tokens=len("user: Hi\n"), completion_tokens=3)))
 
 
 def test_more_requests_than_places_wait_and_are_answered() -> None:
@@ -111,7 +111,7 @@ def test_a_schema_that_cannot_be_compiled_fails_alone() -> None:
     engine = engine_on(pipeline)
     before, bad, after = (Asked(engine, request(json_schema=schema)) for schema in (None, BAD_SCHEMA, None))
     _, refused = bad.answer()
-    assert isinstance(refused, Failed)
+    assert isinstance(refused, FailedEvent)
     assert isinstance(refused.error, LanguageModelRefusedError)
     assert refused.error.detail == 'The JSON schema cannot be used: Unsupported type "banana"'
     assert before.answer()[0] == after.answer()[0] == "abc"
@@ -141,7 +141,7 @@ def test_a_broken_pipeline_fails_everybody_and_says_so_once() -> None:
     assert broken.wait(120)
     for each in asked:
         _, failed = each.answer()
-        assert isinstance(failed, Failed)
+        assert isinstance(failed, FailedEvent)
         assert isinstance(failed.error, LanguageModelUnavailableError)
     with pytest.raises(LanguageModelUnavailableError):
         engine.submit(request(), lambda _event: None)

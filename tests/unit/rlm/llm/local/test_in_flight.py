@@ -9,8 +9,8 @@ from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.local.engine import InFlightRequest
 from rlm.llm.local.protocol import (
     Event,
-    Failed,
-    Finished,
+    FailedEvent,
+    FinishedEvent,
     FinishReason,
     GenerationRequest,
     TextDelta,
@@ -30,7 +30,7 @@ def test_every_token_counts_and_empty_text_is_not_sent() -> None:
     generation, events = in_flight()
     assert generation.add_tokens([b"Hi", b"\xe6\x9d", b"\xb1", b""]) is None
     generation.finish("stop")
-    assert events == [TextDelta("Hi"), TextDelta("東"), Finished("stop", TokenUsage(7, 4))]
+    assert events == [TextDelta("Hi"), TextDelta("東"), FinishedEvent("stop", TokenUsage(7, 4))]
 
 
 @given(st.binary(max_size=40), st.lists(st.integers(0, 40)))
@@ -77,4 +77,4 @@ def test_a_failure_is_the_last_event() -> None:
     error = LanguageModelUnavailableError("gone")
     generation.add_tokens([b"a"])
     generation.fail(error)
-    assert events == [TextDelta("a"), Failed(error)]
+    assert events == [TextDelta("a"), FailedEvent(error)]

@@ -20,7 +20,7 @@ class WordTokenizer:
     def __init__(self) -> None:
         self.words: list[str] = [START, END]
 
-    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+    def render_messages(self, messages: Sequence[Mapping[str, str]]) -> str:
         turns = [f"{START}{message['role']}\n{message['content']}{END}\n" for message in messages]
         return "".join(turns) + f"{START}assistant\n"
 

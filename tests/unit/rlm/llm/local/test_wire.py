@@ -62,7 +62,11 @@ def test_what_the_engine_cannot_do_is_refused(body: dict[str, Any]) -> None:
 
 def test_the_chunks_of_an_answer_share_its_id() -> None:
     writer = CompletionWriter("m")
-    events = [writer.build_delta("a", first=True), writer.build_end("stop"), writer.build_usage(TokenUsage(3, 4))]
+    events = [
+        writer.build_delta_event("a", is_first=True),
+        writer.build_end_event("stop"),
+        writer.build_usage_event(TokenUsage(3, 4)),
+    ]
     chunks = [json.loads(event.removeprefix(b"data: ")) for event in events]
     assert len({chunk["id"] for chunk in chunks}) == 1
     assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": "a"}
