@@ -163,9 +163,9 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
         return await key_threads.run(services.admission.meter.count_request, account)
 
     waits: dict[str, Any] = {
-        "refuse": TooManyRequestsError,
-        "waiting": _MAX_WAITING,
-        "wait_seconds": settings.turn_seconds,
+        "build_error": TooManyRequestsError,
+        "max_waiting": _MAX_WAITING,
+        "max_wait_seconds": settings.turn_seconds,
     }
     app.add_middleware(Idempotency, keys=services.admission.idempotency, threads=Threads(_IDEMPOTENCY_THREADS))
     app.add_middleware(

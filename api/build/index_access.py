@@ -48,8 +48,8 @@ __all__ = [
     "VerificationResult",
     "Watch",
     "build_replica_state",
-    "fetch_live_replicas",
     "inspect_index",
+    "inspect_replicas",
     "open_index_access",
 ]
 

@@ -57,7 +57,7 @@ class PartOut(Wire):
 
 
 class ReadinessOut(Wire):
-    """Whether the process is ready for requests, and the state of each component. Details are in the log."""
+    """The readiness of the process for requests, and the state of each component. Details are in the log."""
 
     status: str
     parts: dict[str, PartOut]

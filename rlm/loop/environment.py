@@ -79,7 +79,7 @@ class Environment:
 
     @property
     def can_descend(self) -> bool:
-        """Whether the run may start sub-runs."""
+        """True if the run may start sub-runs."""
         return self.depth < self.profile.max_depth and self.bind is not None
 
 

@@ -112,7 +112,7 @@ class ReadLog:
 
     @property
     def has_searched_text(self) -> bool:
-        """Whether the run's code has searched any text or had any text judged."""
+        """True if the run's code has searched any text or had any text judged."""
         return bool(self._searched)
 
     @property

@@ -115,7 +115,7 @@ class TablesInScope:
 
     @property
     def has_records(self) -> bool:
-        """Whether any table comes from a file rather than being a table of documents or sections."""
+        """True if any table comes from a file rather than being a table of documents or sections."""
         return any(table.kind is TableKind.RECORDS for table in self.tables)
 
     def find_table(self, name: str) -> TableInScope | None:

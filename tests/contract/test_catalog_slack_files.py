@@ -148,13 +148,13 @@ def test_usage_counts_questions_and_files_by_day_and_channel(store: Store, engin
     store.share()
 
     def listed(**choices: object) -> list[tuple[str, str, int, int, int]]:
-        usual = {"channel": None, "since": "", "until": "9", "skip": 0, "limit": 10}
+        usual = {"channel": None, "start_day": "", "end_day": "9", "skip": 0, "limit": 10}
         found = ChannelUsage(engine).list_days("ann", **{**usual, **choices})  # type: ignore[arg-type]
         return [(each.day, each.channel, each.questions, each.files, each.documents) for each in found]
 
     mine = [("2026-12-07", "C1", 1, 2, 0), ("2026-12-06", "C1", 2, 0, 0)]
     assert listed(channel="C1") == mine
-    assert listed(channel="C1", until="2026-12-06") == mine[1:]
+    assert listed(channel="C1", end_day="2026-12-06") == mine[1:]
     assert listed(channel="C1", skip=1, limit=1) == mine[1:]
     assert [each[1:] for each in listed(channel="C2")] == [("C2", 0, 0, 1)]
     assert ChannelUsage(engine).list_days("bob", channel=None, start_day="", end_day="9", skip=0, limit=10) == []

@@ -236,7 +236,7 @@ def test_health_and_other_tenants_are_answered_while_one_key_has_all_its_searche
 def test_rewrites_hold_no_thread_that_others_need(tmp_path: Path) -> None:
     with served(tmp_path, work_at_once=4, answers_at_once=8, turn_seconds=120) as (services, http):
         gate = Gate()
-        hanging = cast(Any, SimpleNamespace(rewrite=gate, compute_limits=lambda: Limits(calls=2, tokens=1_000)))
+        hanging = cast(Any, SimpleNamespace(rewrite_query=gate, compute_limits=lambda: Limits(calls=2, tokens=1_000)))
         services.asking = replace(services.asking, rewriter=hanging)
         with many(30, lambda: http.post("/v1/search", json={"query": "whale", "rewrite": "hyde"}), gate) as futures:
             eventually(lambda: gate.entered + sum(future.done() for future in futures) == 30)

@@ -139,7 +139,7 @@ def test_the_priority_of_a_form_is_that_of_its_jobs(office: Office, monkeypatch:
         taken.append(arrival.priority)
         return accept(arrival)
 
-    monkeypatch.setattr(office.services.documents.catalog, "accept", note)
+    monkeypatch.setattr(office.services.documents.catalog, "accept_upload", note)
     assert office.send(FILE, PRIORITY).status_code == 202
     assert taken == [JobPriority.BULK]
     refused = office.send(FILE, part("priority", "soon"))

@@ -241,7 +241,7 @@ def test_background_and_stream_exclude_each_other(client: Client) -> None:
 def test_the_command_line_shows_a_run_as_a_tree_with_its_answer(
     client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(runs, "connect", lambda _: nullcontext(client))
+    monkeypatch.setattr(runs, "open_client", lambda _: nullcontext(client))
     run = ask(client).json()["id"]
     runs.watch(run)
     assert "reading The Whale" in capsys.readouterr().out

@@ -131,7 +131,9 @@ def metrics_of_the_moment() -> list[Metric]:
     """Return the metrics that are read from the catalog when Prometheus asks, as of one without jobs."""
     load_modules("prometheus_client")
     nothing = SimpleNamespace(
-        count_unfinished=dict, find_oldest_unfinished_time=lambda _: None, find_oldest_claimable_time=lambda _: None
+        count_unfinished_jobs=dict,
+        find_oldest_unfinished_time=lambda _: None,
+        find_oldest_claimable_time=lambda _: None,
     )
     served = MagicMock(jobs=nothing, settings=SimpleNamespace(home=ROOT, slack_is_set=True, min_free_bytes=0))
     served.health.index_copies.return_value = ()

@@ -24,8 +24,8 @@ def describe_metrics(counted: Iterable[MetricWrapperBase], read: Iterable[Metric
 
 def describe_spans(sources: Iterable[Source]) -> list[str]:
     """List the names of spans, variables as `{}`, and their attributes."""
-    making = [source for source in sources if re.search(r"(?<!\.)\bspan\(|set_attribute", source.text)]
-    names = find_arguments(making, "span", methods=False)
+    making = [source for source in sources if re.search(r"(?<!\.)\brecord_span\(|set_attribute", source.text)]
+    names = find_arguments(making, "record_span", methods=False)
     attributes = find_texts(making, "gen_ai.") | find_texts(making, "leadline.")
     return [
         "Spans",

@@ -120,7 +120,7 @@ class UnusedContentCleaner:
 
     @property
     def is_due(self) -> bool:
-        """Whether a round has work to do or a problem to report.
+        """True if a round has work to do or a problem to report.
 
         This is the case if files are in quarantine, or if the last round was stopped.
         """

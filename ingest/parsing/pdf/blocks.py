@@ -57,7 +57,7 @@ class Block:
 
     @property
     def has_short_last_line(self) -> bool:
-        """Whether the last line is not full, so the sentence does not continue in another block."""
+        """True if the last line is not full, so the sentence does not continue in another block."""
         last = self.lines[-1]
         return max(word.right for word in last) < self.right - 4 * self.size
 

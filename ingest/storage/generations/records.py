@@ -89,7 +89,7 @@ class ReplicaStatus:
 
 @dataclass(frozen=True)
 class BuildProgress:
-    """How many versions and chunks a generation that is being built contains, and how many it will contain.
+    """The current and the final number of versions and chunks of a generation that is being built.
 
     `failed` is the number of failed versions.
     """

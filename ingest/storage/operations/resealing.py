@@ -17,7 +17,7 @@ Advanced = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ResealResult:
-    """How many files were checked and how many resealed, and the keys of rejected files."""
+    """The number of checked files and of resealed files, and the keys of rejected files."""
 
     files: int
     sealed: int

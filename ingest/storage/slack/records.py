@@ -9,7 +9,7 @@ from ingest.storage.queue.records import Failure
 
 
 class Surface(StrEnum):
-    """Where in Slack a question was asked. This determines who can read the answer."""
+    """The place in Slack where a question was asked, which determines who can read the answer."""
 
     CHANNEL = "channel"  # A mention, a follow-up in a thread, or a shortcut. The whole channel can read the answer.
     DIRECT = "direct"  # A direct message, the agent view, or `/ask`. Only the asking user can read the answer.
@@ -157,7 +157,7 @@ FINAL_FILE_STATES = frozenset(
 
 
 class Audience(StrEnum):
-    """Who may see a file's document, in addition to the tenant's admins."""
+    """The users who may see a file's document, in addition to the tenant's admins."""
 
     UNKNOWN = ""
     TENANT = "tenant"  # Shared in a public channel: all users of the tenant.

@@ -58,7 +58,7 @@ class ColumnProfile:
 
     @property
     def has_all_values(self) -> bool:
-        """Whether `values` contains all distinct values."""
+        """True if `values` contains all distinct values."""
         return self.is_exact and len(self.values) == self.distinct
 
 

@@ -116,7 +116,7 @@ class DeliveryResult:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the receiver wants no more messages."""
+        """True if the receiver wants no more messages."""
         return self.status == 410
 
 

@@ -113,7 +113,7 @@ def command(at: GenerationsFixture, monkeypatch: pytest.MonkeyPatch) -> CliRunne
     def access(**_: object) -> "OpenAccess":
         return OpenAccess(at)
 
-    monkeypatch.setattr(index, "_open_access", access)
+    monkeypatch.setattr(index, "_open_configured_index", access)
     monkeypatch.setattr("retrieval.index.copies._POLL_SECONDS", 0.01)
     return CliRunner()
 
@@ -171,7 +171,7 @@ def test_an_interrupted_repair_goes_on_where_it_was(
             raise Interrupted
         make_copy(generation_id, new)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(store, "start_copy", interrupt_the_second)
+    monkeypatch.setattr(store, "start_replication", interrupt_the_second)
     broken = command.invoke(index.app, ["repair", "--yes"])
     assert isinstance(broken.exception, Interrupted)
     assert len(found(store).list_missing_replicas()) == 3
@@ -242,7 +242,7 @@ def diagnosed(at: GenerationsFixture, monkeypatch: pytest.MonkeyPatch) -> list[d
     }
     with monkeypatch.context() as patched:
         patched.setattr(doctor, "read_cluster_settings", object)
-        patched.setattr(doctor, "inspect_copies", lambda settings, cluster: copies)
+        patched.setattr(doctor, "inspect_replicas", lambda settings, cluster: copies)
         return list(doctor._check_replicas(None))  # type: ignore[arg-type]
 
 

@@ -31,7 +31,7 @@ def test_beat_rings_for_repairs_and_webhooks_and_workers_of_upkeep_take_each(
         made[0].Beat = Beat
         return made[0]
 
-    monkeypatch.setattr("workers.main.make_app", app)
+    monkeypatch.setattr("workers.main.create_celery_app", app)
     run_beat(ClusterSettings.model_validate({**_SETTINGS, "home": tmp_path}))
     scheduled = {entry["task"] for entry in made[0].conf.beat_schedule.values()}
     assert scheduled == {SWEEP_TASK, WEBHOOKS_TASK, UPKEEP_TASK}

@@ -32,7 +32,7 @@ def leadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
         app = typer.Typer()
         for module in (api.cli.ask, api.cli.documents, api.cli.ingest, api.cli.search):
-            monkeypatch.setattr(module, "connect", connect)
+            monkeypatch.setattr(module, "open_client", connect)
             monkeypatch.setattr(module, "read_settings", lambda: None)
         for command in (api.cli.ask.ask, api.cli.ingest.ingest, api.cli.search.search):
             app.command(command.__name__)(command)

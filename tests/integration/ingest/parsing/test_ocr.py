@@ -170,7 +170,7 @@ def test_a_scan_in_which_no_text_is_recognized_is_not_sent_away_to_be_recognized
 def test_without_the_extra_a_pdf_names_its_scanned_pages_and_a_scan_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scans, "is_installed", lambda: False)
+    monkeypatch.setattr(scans, "is_ocr_installed", lambda: False)
     path = tmp_path / "a.pdf"
     path.write_bytes(scanned(drawn(LINES[0]), drawn(LINES[1])))
     found = {each.kind: (each.count, each.detail) for each in parse_pdf_with_scans(path).omissions}
@@ -185,11 +185,11 @@ def test_without_the_extra_an_image_is_refused_and_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = kept(drawn(LINES[0]), tmp_path / "a.png")
-    monkeypatch.setattr("ingest.parsing.sniff.is_installed", lambda: False)
+    monkeypatch.setattr("ingest.parsing.sniff.is_ocr_installed", lambda: False)
     with pytest.raises(UnsupportedTypeError, match="a PNG image") as refused:
         sniff_media_type(path.read_bytes(), "a.png", None)
     assert "leadline[ocr]" in refused.value.hint
-    monkeypatch.setattr(images, "is_installed", lambda: False)
+    monkeypatch.setattr(images, "is_ocr_installed", lambda: False)
     with pytest.raises(UnsupportedTypeError) as again:
         parse_image(path)
     assert "leadline[ocr]" in again.value.hint

@@ -144,7 +144,7 @@ def test_a_table_is_drawn_and_says_how_much_more_there_is() -> None:
 def test_a_note_is_said_once() -> None:
     made = answer(notes=("The built-in model is small.",))
     assert "The built-in model is small." in printed(made)
-    assert "The built-in model is small." not in printed(made, said_already=["The built-in model is small."])
+    assert "The built-in model is small." not in printed(made, printed_notes=["The built-in model is small."])
 
 
 def test_an_answer_without_anything_to_show_is_printed() -> None:

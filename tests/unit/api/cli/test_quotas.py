@@ -44,7 +44,10 @@ def test_what_cannot_be_set_is_refused_with_the_way_to_write_it() -> None:
         refused = command.invoke(app, ["quotas", "set", change])
         assert refused.exception is not None
         assert "NAME=AMOUNT" in str(refused.exception) or "2.5m" in str(refused.exception)
-    assert "no key" in str(command.invoke(app, ["quotas", "set", "bytes=1", "--key", "none"]).exception).lower()
+    assert (
+        "key 'none' not found"
+        in str(command.invoke(app, ["quotas", "set", "bytes=1", "--key", "none"]).exception).lower()
+    )
     assert "not found" in str(command.invoke(app, ["quotas", "set", "bytes=1", "--tenant", "nobody"]).exception)
 
 

@@ -80,7 +80,7 @@ def test_a_search_that_cannot_have_its_turn_in_time_gives_up() -> None:
         over.wait(120)
 
     reranker = LateInteractionReranker(Words(wait))
-    first = threading.Thread(target=reranker.score_passages, args=("x", ["y"]), kwargs={"until": soon()})
+    first = threading.Thread(target=reranker.score_passages, args=("x", ["y"]), kwargs={"deadline": soon()})
     first.start()
     assert under_way.wait(120)
     with pytest.raises(RerankerTimeoutError, match="busy"):

@@ -68,5 +68,5 @@ def test_it_makes_no_difference_how_a_reply_is_parted(parts: list[str], data: st
     text = "".join(parts)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=5)))
     pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    for options in ({}, {"patient": True}, {"whole": True}, {"open_ended": True}, {"none": True}):
+    for options in ({}, {"wait_for_tag": True}, {"wait_for_end": True}, {"open_ended": True}, {"is_disabled": True}):
         assert read(ThoughtFilter(**options), *pieces) == read(ThoughtFilter(**options), text)

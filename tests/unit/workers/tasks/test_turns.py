@@ -133,5 +133,5 @@ def test_a_catalog_that_is_away_for_a_moment_ends_no_document(
     def away(_: object) -> None:
         raise CatalogUnavailableError("The database restarts.")
 
-    monkeypatch.setattr(worker.jobs, "require_held", away)
+    monkeypatch.setattr(worker.jobs, "require_lease", away)
     look_for(turn, clock, 5)
