@@ -159,7 +159,7 @@ def test_of_a_document_without_an_uploader_only_admins_change_the_readers(catalo
 
 def test_nobody_but_an_admin_closes_a_document_to_themselves(catalog: Catalog) -> None:
     document = upload(catalog, uploaded_by="user:bob")
-    with pytest.raises(MetadataError, match="could not see"):
+    with pytest.raises(MetadataError, match="You would lose access"):
         change(catalog, document, readers=BOB, closed_to=EVE)
     assert change(catalog, document, closed_to=NOBODY).readers == NOBODY
     assert catalog.list_documents("ann", readers=EVE) == []

@@ -194,9 +194,9 @@ def test_a_receiver_with_many_messages_holds_up_no_other(engine: Engine, webhook
     quiet, _ = webhooks.create("bob", URL, ALL)
     tell(engine, *map(str, range(50)))
     tell(engine, "one", tenant="bob")
-    claimed = claim(outbox, each=3)
+    claimed = claim(outbox, limit_per_webhook=3)
     assert sorted(due.webhook_id for due in claimed) == sorted([busy.id] * 3 + [quiet.id])
-    assert len(claim(outbox, most=2)) == 2
+    assert len(claim(outbox, limit=2)) == 2
 
 
 def test_tries_follow_the_schedule_until_they_are_used_up(

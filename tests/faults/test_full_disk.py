@@ -65,13 +65,13 @@ with running(disk / "home", min_free_bytes=40_000_000) as (services, client):
 READ_ONLY = """
 import sys
 from pathlib import Path
-from api.build.embedded import open_embedded
+from api.build.embedded import open_embedded_services
 from api.settings.settings import Settings
 from ingest.storage.errors import StorageReadOnlyError
 from retrieval.encoders.port import HashingEmbedder
 
 try:
-    with open_embedded(Settings(home=Path(sys.argv[1]), llm="none"), encoder=HashingEmbedder()):
+    with open_embedded_services(Settings(home=Path(sys.argv[1]), llm="none"), encoder=HashingEmbedder()):
         raise AssertionError("it started")
 except StorageReadOnlyError as error:
     print(error)
@@ -81,7 +81,7 @@ except StorageReadOnlyError as error:
 NO_ROOM = """
 import sys
 from pathlib import Path
-from api.build.embedded import open_embedded, hold_data_folder
+from api.build.embedded import open_embedded_services, hold_data_folder
 from api.settings.settings import Settings
 from ingest.storage.ballast import Ballast
 from ingest.storage.errors import StorageFullError
@@ -107,7 +107,7 @@ with (disk / "filler").open("ab", buffering=0) as filler:
     except OSError:
         pass
 try:
-    with open_embedded(Settings(home=disk / "home", llm="none"), encoder=HashingEmbedder()):
+    with open_embedded_services(Settings(home=disk / "home", llm="none"), encoder=HashingEmbedder()):
         raise AssertionError("it started")
 except StorageFullError as error:
     print(error)

@@ -399,7 +399,7 @@ def test_a_restore_broken_off_keeps_services_out_and_can_be_given_again(
 def test_a_copy_beside_the_original_has_an_id_of_its_own(worker: WorkerFixture, folder: Path, target: Target) -> None:
     ready(worker, book(1))
     backup(worker, folder)
-    target.restore(folder, as_new=True)
+    target.restore(folder, assign_new_id=True)
     assert target.record.load_id() == read_folder_marker(target.blobs.local_folder) != worker.record.load_id()
 
 

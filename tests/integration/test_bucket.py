@@ -179,7 +179,7 @@ def test_keys_that_are_missing_or_wrong_keep_a_service_from_starting(tmp_path: P
         settings = Settings(home=tmp_path, llm="none", blob_keys=keys)
         with pytest.raises(BlobKeyError, match=said), open_embedded_services(settings, encoder=HashingEmbedder()):
             pass
-    with pytest.raises(BlobKeyError, match="not a key"):
+    with pytest.raises(BlobKeyError, match="an invalid key"):
         open_blobs(Settings(home=tmp_path, blob_keys="no key"), tmp_path, InMemorySealRecord())
     with running(tmp_path, blob_keys=f"{second} {first}") as (services, client):
         assert client.http.get(f"/v1/documents/{document}/original").content == TEXT

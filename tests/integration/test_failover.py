@@ -193,7 +193,7 @@ def test_an_answer_that_somebody_has_read_a_part_of_is_not_begun_anew(
 def _first_server(model: RemoteLanguageModel, affinity: str) -> int:
     chat: Any = model.acquire()
     attempt = chat.chat.pool.start_attempt(affinity)
-    attempt.end("given_up")
+    attempt.end_attempt("given_up")
     return int(attempt.server.number)
 
 

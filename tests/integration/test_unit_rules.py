@@ -29,7 +29,7 @@ _BREAKS = {
     "becomes_another_program": (Rule.PROCESS, "os.execv('/bin/true', ['true'])"),
     "forks_by_multiprocessing": (Rule.PROCESS, "multiprocessing.get_context('fork').Process(target=print).start()"),
     "spawns_by_multiprocessing": (Rule.PROCESS, "multiprocessing.get_context('spawn').Process(target=print).start()"),
-    "opens_a_sandbox": (Rule.PROCESS, "build_sandbox(SandboxForm.PLAIN).open({})"),
+    "opens_a_sandbox": (Rule.PROCESS, "build_sandbox(SandboxIsolation.PLAIN).open({})"),
     "sleeps": (Rule.SLEEP, "time.sleep(0.02)"),
     "sleeps_in_a_loop": (Rule.SLEEP, "asyncio.run(asyncio.sleep(0.02))"),
     "sleeps_in_a_thread": (Rule.SLEEP, "run_in_thread(lambda: time.sleep(0.02))"),
@@ -58,7 +58,7 @@ from pathlib import Path
 import openvino, pytest
 from api.settings.settings import Settings
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.port import SandboxForm
+from rlm.sandbox.port import SandboxIsolation
 
 def run_in_thread(work):
     thread = threading.Thread(target=work)

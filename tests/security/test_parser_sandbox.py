@@ -222,7 +222,7 @@ import sys
 from pathlib import Path
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from tests.support.hostile_parsers import COMMAND, SLEEPER
-sandbox = ParserSandbox(command=COMMAND, scratch=Path(sys.argv[1]))
+sandbox = ParserSandbox(command=COMMAND, scratch_folder=Path(sys.argv[1]))
 print(sandbox.parse(Path(sys.argv[1]) / "file", "test/process", name="file").text, flush=True)
 sandbox.parse(Path(sys.argv[1]) / "file", "test/sleep", name="file")
 """

@@ -42,7 +42,7 @@ def test_every_pinned_release_is_found_and_has_no_known_advisory() -> None:
     pins = program.find_pins()
     assert sorted(pin.path for pin in pins) == sorted(PINNED)
     assert [pin.path for pin in pins if pin.allows_later] == ["pyproject.toml"]
-    assert program.audit_pins(pins, program.load_advisories()) == []
+    assert program.list_affected_pins(pins, program.load_advisories()) == []
 
 
 def test_doctor_and_the_starter_name_the_oldest_release_that_the_extra_allows() -> None:
@@ -54,11 +54,13 @@ def test_doctor_and_the_starter_name_the_oldest_release_that_the_extra_allows() 
 
 def test_a_lower_bound_fails_the_audit_if_a_later_release_is_affected() -> None:
     recorded = program.Advisories("2026-11-28", (RANGE,))
-    assert program.audit_pins([program.Pin("compose.yaml", 3, "0.15.0")], recorded) == []
-    (named, advice) = program.audit_pins([program.Pin("pyproject.toml", 9, "0.15.0", allows_later=True)], recorded)
+    assert program.list_affected_pins([program.Pin("compose.yaml", 3, "0.15.0")], recorded) == []
+    (named, advice) = program.list_affected_pins(
+        [program.Pin("pyproject.toml", 9, "0.15.0", allows_later=True)], recorded
+    )
     assert named.startswith("pyproject.toml:9 vLLM 0.15.0: A-1, CVE-1: ")
     assert advice == "pyproject.toml:9 Pin 0.21.0 or newer."
-    assert program.audit_pins([program.Pin("pyproject.toml", 9, "0.21", allows_later=True)], recorded) == []
+    assert program.list_affected_pins([program.Pin("pyproject.toml", 9, "0.21", allows_later=True)], recorded) == []
 
 
 @pytest.mark.parametrize("path", PINNED)
@@ -112,7 +114,7 @@ def test_a_release_is_compared_by_its_numbers(version: str, affected: bool) -> N
 
 def test_an_advisory_without_a_fix_leaves_no_release_to_pin() -> None:
     pin = program.Pin("compose.yaml", 3, "0.20.0")
-    (*named, advice) = program.audit_pins([pin], program.Advisories("2026-11-28", (RANGE, UNFIXED)))
+    (*named, advice) = program.list_affected_pins([pin], program.Advisories("2026-11-28", (RANGE, UNFIXED)))
     assert [line.rpartition("(")[2] for line in named] == ["fixed in 0.21.0)", "not fixed yet)"]
     assert advice == "compose.yaml:3 No release fixes all of these yet."
 
@@ -134,13 +136,13 @@ def osv_record(name: str, *events: dict[str, str], **given: object) -> dict[str,
 def test_each_range_of_a_record_of_osv_becomes_an_entry_and_withdrawn_records_none() -> None:
     spans = ({"introduced": "0.2.0"}, {"fixed": "0.3.0"}, {"introduced": "0.5.0"}, {"fixed": "0.5.2"})
     withdrawn = osv_record("PYSEC-2", *spans, withdrawn="2026-01-01")
-    entries = program.convert_osv([withdrawn, osv_record("PYSEC-1", *spans)])
+    entries = program.convert_osv_records([withdrawn, osv_record("PYSEC-1", *spans)])
     assert [(entry["introduced"], entry["fixed"]) for entry in entries] == [("0.2.0", "0.3.0"), ("0.5.0", "0.5.2")]
     assert {(entry["id"], entry["summary"]) for entry in entries} == {("PYSEC-1", "A request stops it.")}
 
 
 def test_a_range_of_osv_that_does_not_end_is_not_fixed() -> None:
-    (entry,) = program.convert_osv([osv_record("PYSEC-1", {"introduced": "0"}, {"last_affected": "0.9.0"})])
+    (entry,) = program.convert_osv_records([osv_record("PYSEC-1", {"introduced": "0"}, {"last_affected": "0.9.0"})])
     assert (entry["introduced"], entry["fixed"]) == ("0", None)
 
 

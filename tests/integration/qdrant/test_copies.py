@@ -147,7 +147,7 @@ def test_repair_asks_first_makes_the_copies_and_may_be_given_again(
     server.replace(3)
     refused = command.invoke(index.app, ["repair"], input="n\n")
     assert refused.exit_code == 1
-    assert "Create 4 copies now?" in refused.output
+    assert "Create 4 replicas now?" in refused.output
     assert len(found(store).list_missing_replicas()) == 4
     repaired = command.invoke(index.app, ["repair"], input="y\n")
     assert (repaired.exit_code, found(store).underreplicated_shards) == (0, [])

@@ -13,7 +13,7 @@ from workers import metrics
 def child():
     metrics.count_jobs(JobKind.EMBED, "done", 3)
 
-assert metrics.is_shared()
+assert metrics.is_multiprocess()
 for _ in range(2):
     made = multiprocessing.get_context("fork").Process(target=child)
     made.start(); made.join()

@@ -7,7 +7,7 @@ import sys
 _COMPUTING = """
 import threading, time
 import numpy as np, openvino as ov, openvino.opset13 as op
-from api.cli.serving import end_process
+from api.cli.serving import exit_process
 x = op.parameter([512, 512], np.float32)
 model = ov.Model([op.result(op.matmul(x, x, False, False))], [x], "squared")
 queue = ov.AsyncInferQueue(ov.Core().compile_model(model, "CPU"))
@@ -19,7 +19,7 @@ def compute():
 threading.Thread(target=compute, daemon=True).start()
 time.sleep(0.3)
 print("closed")
-end_process()
+exit_process()
 """
 
 

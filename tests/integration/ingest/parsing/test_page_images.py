@@ -38,7 +38,7 @@ def test_a_very_high_page_is_drawn_with_fewer_pixels_than_its_width_asks_for(tmp
 def test_a_page_that_there_is_not_is_named_with_how_many_there_are(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(pdf([["One."], ["Two."]]))
     assert drawn(tmp_path / "a.pdf", "application/pdf", page=2).width == 300
-    with pytest.raises(PageNotFoundError, match=r"no page 3: it has 2\."):
+    with pytest.raises(PageNotFoundError, match=r"no page 3: its last page is 2\."):
         drawn(tmp_path / "a.pdf", "application/pdf", page=3)
     Image.new("RGB", (50, 50)).save(tmp_path / "a.gif")
     with pytest.raises(PageNotFoundError, match=r"no page 2: it has 1\."):

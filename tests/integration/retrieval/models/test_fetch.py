@@ -19,10 +19,10 @@ from retrieval.models.store import ModelStore
 from tests.unit.retrieval.models.test_fetch import CONTENT, FILE, Heard
 
 class Slow(FakeSource):
-    def fetch_into(self, *arguments):
+    def fetch_file(self, *arguments):
         print("delivering", flush=True)
         sys.stdin.readline()
-        super().fetch_into(*arguments)
+        super().fetch_file(*arguments)
 
 fetch_model_files([FILE], ModelStore(Path(sys.argv[1]), [FILE]), [Slow({FILE.name: CONTENT})], Heard())
 """

@@ -8,9 +8,9 @@ from pathlib import Path
 _CONFINED = """
 import json, os, socket, sys
 from pathlib import Path
-from ingest.parsing.isolation.confinement import confine
+from ingest.parsing.isolation.confinement import confine_process
 document, folder, other = map(Path, sys.argv[1:])
-done = confine(document, folder)
+done = confine_process(document, folder)
 def tried(act):
     try:
         return str(act())
