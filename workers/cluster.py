@@ -23,6 +23,7 @@ from ingest.storage.queue.records import JobKind, Lane
 from ingest.storage.quotas.records import Quota
 from ingest.storage.webhooks.records import WebhookSettings
 from retrieval import build
+from retrieval.build import build_sparse_encoder
 from retrieval.encoders.registry import Encoders
 from retrieval.models.store import ModelStore
 from workers.job_runner import JobRunner
@@ -34,6 +35,7 @@ from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import IngestTask
 from workers.tasks.run import RunAnswerer, RunTask
 from workers.tasks.turns import FIRST_TRY_SECONDS
+from workers.upkeep.cards import CardFiller
 from workers.upkeep.digests import DigestFiller
 from workers.upkeep.webhooks import WebhookSender
 
@@ -135,7 +137,8 @@ class WorkerProcess:
         self._retention = retention
         self._webhooks = WebhookSender(stores.events.outbox, webhooks)
         self._slice_end = 0.0
-        self._filler = DigestFiller(stores.contents.digests, stores.contents.blobs)
+        self._digests = DigestFiller(stores.contents.digests, stores.contents.blobs)
+        self._cards = CardFiller(stores.contents.cards, stores.contents.texts, build_sparse_encoder())
         deps = parts.build_worker_deps()
         self._runner = JobRunner(
             stores.jobs,
@@ -181,9 +184,10 @@ class WorkerProcess:
         """Run one removal step for each deleted tenant."""
         self._parts.stores.operations.tenant_removal.run_step()
 
-    def add_digests(self) -> None:
-        """Spend a short time adding digests to texts of earlier releases."""
-        self._filler.run_step(_DIGEST_SECONDS)
+    def complete_earlier_versions(self) -> None:
+        """Spend a short time adding digests and cards to documents of earlier releases."""
+        self._digests.run_step(_DIGEST_SECONDS)
+        self._cards.run_step(_DIGEST_SECONDS)
 
     def clean_up(self) -> None:
         """Remove expired records.

@@ -23,7 +23,9 @@ from ingest.storage.errors import LeadlineError
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.quotas.records import Quota, parse_quotas
 from ingest.storage.quotas.store import Quotas
+from retrieval.build import build_sparse_encoder
 from retrieval.models.store import ModelStore
+from retrieval.search.cards import CardRanker
 from retrieval.search.query_cache import CachedSearcher
 from retrieval.search.search import Searcher
 from retrieval.search.visibility import CachedVisibility
@@ -106,6 +108,7 @@ def open_query_services(
         contents.texts,
         reranking,
         contents.tables,
+        cards=CardRanker(contents.cards, build_sparse_encoder()),
         found_nothing=parts.index_checks.check_empty_search,
     )
     searcher = CachedSearcher(bare, catalog, max_bytes=settings.query_cache_bytes)

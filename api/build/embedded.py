@@ -40,6 +40,7 @@ from ingest.storage.quotas.store import Quotas
 from ingest.storage.slack.store import SlackStore
 from ingest.storage.slack.usage import ChannelUsage
 from retrieval import build
+from retrieval.build import build_sparse_encoder
 from retrieval.encoders.port import Embedder
 from retrieval.encoders.registry import Encoders, wrap_encoder
 from retrieval.index.generations import IndexStore
@@ -54,6 +55,7 @@ from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import IngestTask
 from workers.tasks.run import RunTask
 from workers.threads import WorkerThreads
+from workers.upkeep.cards import CardFiller
 from workers.upkeep.digests import DigestFiller
 from workers.upkeep.webhooks import WebhookSender
 
@@ -250,6 +252,7 @@ def _assemble(
         return IngestTask(deps, parser, room=settings.entry_room, first_try_seconds=settings.first_try_seconds)
 
     doorbell = ThreadDoorbell()
+    cards = CardFiller(stores.contents.cards, stores.contents.texts, build_sparse_encoder())
     asking = open_query_services(settings, parts, language_model, stack)
     workers = WorkerThreads(
         jobs,
@@ -266,7 +269,7 @@ def _assemble(
         send_webhooks=WebhookSender(stores.events.outbox, settings).send_due,
         step_seconds=settings.task_seconds,
         make_ingest_task=build_ingest_task,
-        catch_up=partial(_catch_up, parts, DigestFiller(stores.contents.digests, blobs), ballast),
+        catch_up=partial(_catch_up, parts, DigestFiller(stores.contents.digests, blobs), cards, ballast),
         builds_first=generations.is_lost,
         open_builder=lambda stopping, slice_over: open_builder(stores.generations.records, deps, stopping, slice_over)[
             0
@@ -288,12 +291,13 @@ def _recover(parts: ServiceParts, *, crashed: bool) -> None:
         log.info("jobs of the last process requeued", jobs=recovered)
 
 
-def _catch_up(parts: ServiceParts, filler: DigestFiller, ballast: Ballast) -> None:
-    """Refill the ballast, update readers in the index, check a newly activated index, and add missing digests."""
+def _catch_up(parts: ServiceParts, digests: DigestFiller, cards: CardFiller, ballast: Ballast) -> None:
+    """Refill the ballast, update readers in the index, check a newly activated index, add missing digests and cards."""
     ballast.refill()
     ReaderSync(parts.stores.documents.catalog, parts.index.generations).sync_all()
     parts.index_checks.check_unchecked()
-    filler.run_step(_DIGEST_STEP_SECONDS)
+    digests.run_step(_DIGEST_STEP_SECONDS)
+    cards.run_step(_DIGEST_STEP_SECONDS)
 
 
 def _mark_unclean(home: Path, stack: ExitStack) -> bool:

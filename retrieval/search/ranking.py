@@ -1,8 +1,8 @@
 """Rank chunks by a query's sparse and dense vectors: prefetch, fusion, feedback and diversity. Each stage is timed."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -80,17 +80,20 @@ CANDIDATES = 100
 class Ranking:
     """Chunk ids with their scores, best first, and each retriever's own ranking.
 
-    `by_feedback` is the dense ranking after feedback, and `by_rerank` the reranker's; both are empty if unused. With
-    several queries, `by_query` contains the ranking of each query, and the retrievers' rankings are those of the first
-    query.
+    `by_feedback` is the dense ranking after feedback, `by_document` the ranking by the documents' cards, and
+    `by_rerank` the reranker's; each is empty if unused. With several queries, `by_query` has the ranking of each query,
+    and the retrievers' rankings are the first query's. `lifts` are the parts of the scores that come from the
+    documents' cards, keyed by chunk id.
     """
 
     best: list[tuple[str, float]]
     by_bm25: Sequence[ScoredChunk]
     by_dense: Sequence[ScoredChunk]
     by_feedback: Sequence[ScoredChunk] = ()
+    by_document: Sequence[ScoredChunk] = ()
     by_rerank: Sequence[ScoredChunk] = ()
     by_query: Sequence[Sequence[ScoredChunk]] = ()
+    lifts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,10 +146,12 @@ def rank_for_queries(
     feedback: bool,
     floor: float,
     clock: Clock,
+    lift: Callable[[QueryVectors, Ranking], Ranking] | None = None,
 ) -> Ranking:
     """Rank the chunks for each query, and fuse the rankings.
 
-    Rankings of several queries are fused by rank, because their scores have no common scale.
+    Rankings of several queries are fused by ranks, because their scores have no common scale. `lift` is applied to the
+    ranking of each query.
     """
     rankings = [
         rank_chunks(
@@ -162,6 +167,9 @@ def rank_for_queries(
         )
         for query in queries
     ]
+    if lift is not None:
+        rankings = [lift(query, ranking) for query, ranking in zip(queries, rankings, strict=True)]
+        clock.record_lap("documents")
     if len(rankings) == 1:
         return rankings[0]
     best = reciprocal_rank_fusion([[identifier for identifier, _ in ranking.best] for ranking in rankings])

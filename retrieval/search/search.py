@@ -1,7 +1,8 @@
 """Search: find ranked hits with their text for a question, and time every stage.
 
 query → BM25 and dense prefetch in one engine call, filtered by tenant, readers, active versions and documents → fusion
-→ feedback from the best passage, if requested → reranking, if there is a reranker → diversity → visibility, readers and
+→ feedback from the best passage, if requested → lift of the documents whose cards match, if documents resemble each
+other → reranking, if there is a reranker → diversity → visibility, readers and
 filters checked against the catalog, limit per document, grouping → text, expanded and merged.
 """
 
@@ -21,7 +22,9 @@ from retrieval.index.bm25 import SparseEncoder, find_matched_words
 from retrieval.index.generations import Generations, OpenGeneration
 from retrieval.index.port import IndexReader, ScoredChunk, SearchScope
 from retrieval.rerank.port import CorpusSnapshot
+from retrieval.search.cards import CardRanker
 from retrieval.search.choosing import SelectedChunk, VisibleLookup, select_hits
+from retrieval.search.documents import lift_documents
 from retrieval.search.expansion import ChunkRange, find_common_headings, merge_ranges, widen_chunk
 from retrieval.search.metadata_filter import MetadataFilter, select_allowed
 from retrieval.search.ranking import CANDIDATES, Clock, QueryVectors, Ranking, diversify, rank_for_queries
@@ -29,6 +32,7 @@ from retrieval.search.requests import (
     MAX_QUERY_CHARS,
     MAX_TOP_K,
     ExtraQuery,
+    Fusion,
     Mode,
     Passage,
     SearchRequest,
@@ -59,12 +63,13 @@ class RetrieverRank:
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage and the rankings that found it. The keys of `why` are `bm25`, `dense`, `feedback` and `rerank`.
+    """A passage and the rankings that found it, as `why`.
 
-    `feedback` is the dense ranking after feedback, and `rerank` the reranker's. In a search with several queries, the
-    first four rankings are the first query's, and `query_0`, `query_1` and so on are the rankings of each query.
-    `matched` contains the query's words that occur in the passage, in any inflection, and `merged` the chunks that were
-    merged into it. Both are set only if requested.
+    The keys of `why` are `bm25`, `dense`, `feedback` (the dense ranking after feedback), `document` (how well the
+    passage's document matches the query) and `rerank` (the reranker's ranking). In a search with several queries, these
+    rankings are the first query's, and `query_0`, `query_1` and so on are the rankings of each query. `matched` are the
+    query's words that occur in the passage, in any inflection, and `merged` are the chunks that were merged into it.
+    Both are set only if requested.
     """
 
     chunk_id: str
@@ -87,10 +92,10 @@ class UnreadableDocument:
 class SearchResult:
     """Hits, best first, and the duration of each stage in milliseconds.
 
-    The stages are `embed`, `filter`, `engine`, `fuse`, `feedback`, `rerank`, `diversify`, `show` and `read`, if they
-    ran, and `total`; a search through the cache adds `cache`. `reranked` is None if no reranker was used. `generation`
-    is the index generation that was searched, or 0 if none was. `cached` is true if the result came from the cache.
-    `unreadable` lists the documents that were found but could not be read.
+    The stages are `embed`, `filter`, `engine`, `fuse`, `feedback`, `documents`, `rerank`, `diversify`, `show` and
+    `read`, if they ran, and `total`; a search through the cache adds `cache`. `reranked` is None if no reranker was
+    used. `generation` is the index generation that was searched, or 0 if none was. `cached` is True if the result came
+    from the cache. `unreadable` are documents that were found but could not be read.
     """
 
     hits: tuple[Hit, ...]
@@ -125,13 +130,15 @@ class Searcher:
         reranking: Reranking | None = None,
         tables: TableReader | None = None,
         *,
+        cards: CardRanker | None = None,
         found_nothing: Callable[[str], None] = lambda tenant_id: None,
     ) -> None:
         """Store the dependencies.
 
-        `found_nothing` is called with the tenant id after each search without hits. It raises `IndexLostError` if there
-        are no hits because the index has lost its chunks.
+        Without `cards`, documents are not lifted. `found_nothing` is called with the tenant after each search without
+        hits. It raises `IndexLostError` if there are no hits because the index has lost its chunks.
         """
+        self._cards = cards
         self._found_nothing = found_nothing
         self.generations = generations
         self._visibility = visibility
@@ -271,6 +278,7 @@ class Searcher:
             feedback=request.feedback,
             floor=floor,
             clock=clock,
+            lift=self._build_lift(index, show, scope, request),
         )
         unshown, reranked = 0, None
         if self._reranking is not None and reranks:
@@ -291,6 +299,24 @@ class Searcher:
             self._visibility.find_visible(request.tenant_id, ())
         clock.record_lap("show")
         return _SearchOutcome(scope, ranking, chosen, unshown + passed_over, reranked)
+
+    def _build_lift(
+        self, index: IndexReader, show: VisibleLookup, scope: SearchScope, request: SearchRequest
+    ) -> Callable[[QueryVectors, Ranking], Ranking] | None:
+        """Build the function that lifts documents in a ranking, or return None if this search lifts none.
+
+        The scores of reciprocal rank fusion are on another scale, and within one document there is nothing to lift.
+        """
+        cards = self._cards
+        if cards is None or request.fusion is not Fusion.CONVEX or len(scope.documents) == 1:
+            return None
+
+        def lift(query: QueryVectors, ranking: Ranking) -> Ranking:
+            if query.sparse is None or not ranking.by_bm25 or not ranking.by_dense:
+                return ranking
+            return lift_documents(index, show, scope, query.sparse, ranking, cards)
+
+        return lift
 
     def _load_passages(
         self, index: IndexReader, show: VisibleLookup, scope: SearchScope, ranking: Ranking, request: SearchRequest
@@ -332,6 +358,7 @@ class Searcher:
             "bm25": ranking.by_bm25,
             "dense": ranking.by_dense,
             "feedback": ranking.by_feedback,
+            "document": ranking.by_document,
             "rerank": ranking.by_rerank,
             **{f"query_{number}": each for number, each in enumerate(ranking.by_query)},
         }

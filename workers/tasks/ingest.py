@@ -29,6 +29,7 @@ from retrieval.index.bm25 import SparseEncoder
 from retrieval.index.generations import OpenGeneration
 from retrieval.index.languages import Language, detect_language
 from retrieval.index.port import IndexedChunk, IndexWriter, SparseVector
+from retrieval.search.cards import draft_card
 from workers.deps import WorkerDeps, WorkerStopping
 from workers.tasks.access import write_readers_of_new_points
 from workers.tasks.entries import EntryStore
@@ -194,7 +195,14 @@ class IngestTask:
             reach_point("ingest.indexed")
             parsed = [version for version in parsed if version.job not in lost]
         if parsed:
-            reports = [replace(version.report, digests=digests[version.version.id]) for version in parsed]
+            reports = [
+                replace(
+                    version.report,
+                    digests=digests[version.version.id],
+                    card=draft_card(version.parsed.text, made.sparse),
+                )
+                for version in parsed
+            ]
             lost += deps.jobs.finish_ingest(reports, unused=deps.blobs.delete)
             reach_point("ingest.committed")
         return failures + [

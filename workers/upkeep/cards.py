@@ -1,0 +1,63 @@
+"""Makes cards for documents of earlier releases, a few at a time."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from ingest.storage.documents.cards.records import CardDraft, LackingVersion
+from ingest.storage.documents.cards.store import Cards
+from ingest.storage.errors import ContentChangedError
+from ingest.storage.texts.texts import Texts
+from retrieval.index.bm25 import SparseEncoder
+from retrieval.search.cards import COVER_CHARS, draft_card, get_card_maker
+
+log = structlog.get_logger(__name__)
+
+_BATCH_VERSIONS = 50
+# Once all versions have cards, check again only after this time, because a process of the previous release may add
+# versions without cards.
+_RECHECK_SECONDS = 3600.0
+
+
+class CardFiller:
+    """Makes cards for versions without one, ordered by id. The catalog records the progress.
+
+    Any number of processes may do this concurrently. A version whose text is missing or cannot be decrypted gets no
+    card.
+    """
+
+    def __init__(
+        self, cards: Cards, texts: Texts, encoder: SparseEncoder, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._cards = cards
+        self._texts = texts
+        self._encoder = encoder
+        self._clock = clock
+        self._after = ""
+        self._next = 0.0
+
+    def run_step(self, seconds: float) -> int:
+        """Work for about `seconds`, and return the number of versions that got cards."""
+        if self._clock() < self._next:
+            return 0
+        end, filled = self._clock() + seconds, 0
+        while self._clock() < end:
+            lacking = self._cards.list_lacking(get_card_maker(self._encoder), self._after, _BATCH_VERSIONS)
+            if not lacking:
+                self._after, self._next = "", self._clock() + _RECHECK_SECONDS
+                self._cards.delete_orphans()
+                break
+            drafts = {each: draft for each in lacking if (draft := self._draft_card(each)) is not None}
+            filled += self._cards.add_missing(drafts)
+            self._after = lacking[-1].version_id
+        if filled:
+            log.info("document cards made", versions=filled)
+        return filled
+
+    def _draft_card(self, lacking: LackingVersion) -> CardDraft | None:
+        try:
+            return draft_card(self._texts.read(lacking.version_id, 0, COVER_CHARS), self._encoder)
+        except (KeyError, ContentChangedError, ValueError) as error:
+            log.warning("card not made: stored text cannot be read", version=lacking.version_id, error=repr(error))
+            return None
