@@ -3,8 +3,8 @@
 A chunk never crosses a heading. Within a section, the preferred places to cut are, in this order: a blank line, a line
 end (list items, code), a sentence end, any white space, and finally the size limit itself. A table is cut only between
 rows, and its header is never separated from the first row. If the first row contains the years or units of the columns,
-it belongs to the header (`find_second_headers`). Chunks do not overlap: published measurements found no gain
-from overlap, and without it every code point belongs to at most one chunk.
+it belongs to the header (`find_second_headers`). Chunks do not overlap: published measurements found no gain from
+overlap, and without it every code point belongs to at most one chunk.
 
 Only the first rows of a very long table are put into chunks. Searching the other rows by their words is of little use,
 and indexing them would cost as much as indexing a whole library. The record table contains all rows, so questions about
@@ -27,7 +27,7 @@ INDEXED_ROWS = 100_000
 _CHUNKS_PER_CHECK = 1_000  # chunks; processing this many takes a fraction of a second
 # Forms of the cells in the second row of a header. A longer cell than these is a sentence or a name rather than the
 # period or unit of a column.
-_PERIOD_CHARS, _UNIT_CHARS = 40, 12
+_PERIOD_CHARS, _UNIT_CHARS = 40, 16
 _PIPE = re.compile(r"(?<!\\)\|")
 _DIGIT = re.compile(r"\d")
 _BRACKETED = re.compile(r"[(\[][^\W\d_].*[)\]]")
@@ -56,7 +56,10 @@ _CUTS = (
 
 
 def get_chunker_fingerprint(max_chars: int = DEFAULT_MAX_CHARS) -> str:
-    """Return a name that identifies every setting that affects chunk spans. It is part of each version's id."""
+    """Return a name that identifies every setting that affects chunks and their texts.
+
+    The name is part of each version's id.
+    """
     return f"structure-4/{max_chars}"
 
 
@@ -95,8 +98,7 @@ def _is_header_form(cell: str, below: str) -> bool:
     """
     if _DIGIT.search(cell):
         return bool(_COLUMN_NUMBER.fullmatch(cell) or (len(cell) <= _PERIOD_CHARS and _PERIOD.search(cell)))
-    is_short = len(cell) <= _UNIT_CHARS or (len(cell) <= _PERIOD_CHARS and _BRACKETED.fullmatch(cell))
-    return bool(is_short and _DIGIT.search(below))
+    return len(cell) <= _UNIT_CHARS and bool(_DIGIT.search(below))
 
 
 def _split_row(line: str) -> list[str]:
