@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice, takewhile
 from pathlib import PurePath
 from typing import Any
@@ -78,6 +78,7 @@ _OTHER_THAN_WORDS = re.compile(r"\W+")
 # "Total", is shared by unrelated tables.
 _SHARED_NAMES = 2
 _REPEATED_NAME = re.compile(r"_\d+$")  # the number that makes a column's name unique in its table
+_POSITION = re.compile(r"column(?:_\d+)+|[A-Z](?:_\d+)?")  # the names of columns without a header, `A` in a sheet
 _WORD, _DIGIT = re.compile(r"[^\W_]+"), re.compile(r"\d")
 _BARE_MARKS = re.compile(r"[\s\-–—.,:;/()'’_*+]*")
 
@@ -423,20 +424,23 @@ def _group_parts(parts: Iterable[TablePart]) -> Iterator[TableInScope]:
 def count_telling_names(columns: Iterable[Column]) -> int:
     """Return the number of different column names that say what a column contains.
 
-    Numbered columns without a name, bare numbers, years, dates and periods say nothing. Names that differ only in their
-    numbers and dates count once.
+    Names made of a column's position, bare numbers, years, dates and periods say nothing. Names that differ only in
+    their numbers and dates count once.
     """
     return len({_extract_telling_words(column.name) for column in columns} - {""})
 
 
+@lru_cache(maxsize=4096)  # the tables of many documents have the same column names
 def _extract_telling_words(name: str) -> str:
     """Return the words of a column name without its numbers.
 
     The result is empty if at most one word stands beside the numbers, as in `2023`, `Q3 2023` and `June 30, 2023`.
     """
     given = _REPEATED_NAME.sub("", name.casefold())
+    if _POSITION.fullmatch(name) or _BARE_MARKS.fullmatch(given):
+        return ""
     if not _DIGIT.search(given):
-        return "" if given == "column" != name.casefold() or _BARE_MARKS.fullmatch(given) else given
+        return given
     words = [word for word in _WORD.findall(given) if not _DIGIT.search(word)]
     return " ".join(words) if len(words) > 1 else ""
 

@@ -283,7 +283,9 @@ def test_tables_with_the_same_columns_are_one_that_says_where_its_rows_are_from(
     ("names", "count"),
     [
         (("item", "amount"), 2),
-        (("column_1", "column_2"), 0),
+        (("column_1", "column_2_2"), 0),
+        (("A", "B", "D"), 0),
+        (("column", "a", "ID"), 3),
         (("column_1", "2022", "2023"), 0),
         (("1", "(2)", "—", "3.5"), 0),
         (("Q3 2023", "FY23", "2022/23", "30.06.2023", "June 30, 2023"), 0),
