@@ -10,13 +10,12 @@ import math
 import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache, lru_cache
-from itertools import islice, takewhile
-from pathlib import PurePath
+from functools import cache
+from itertools import islice
 from typing import Any
 
 from ingest.storage.errors import ContentChangedError
@@ -33,10 +32,10 @@ from ingest.storage.tables.types import PROPERTY_COLUMNS, Column, ColumnProfile,
 from retrieval.index.bm25 import CONTEXT_WEIGHT, Bm25Encoder, iter_matched_words
 from retrieval.search.requests import Passage
 from rlm.corpus.corpus import Corpus, CorpusDocument, Section, list_sections
-from rlm.corpus.handles import Handle
 from rlm.errors import DocumentUnreadableError, UnknownHandleError
 from rlm.strategy import Search
 from rlm.tables.description import DESCRIBED_CHARS, Contents, DescribedTable, Description, describe_tables
+from rlm.tables.names import count_telling_names, name_tables, reserve_name
 from rlm.tables.surroundings import load_surroundings
 from rlm.untrusted import to_one_line
 
@@ -54,7 +53,6 @@ _SAMPLE_ROWS, _SHOWN_DOCUMENTS = 3, 40
 _TITLE_CHARS = 80
 # A merged table may consist of thousands of tables. At most this many of them are used for profiles and captions.
 _MOST_PROFILED, _MOST_CAPTIONS = 200, 6
-_NAME_CHARS, _LABEL_CHARS = 40, 30
 # Number of documents to examine when finding out whether a corpus has headings.
 _SAMPLED_DOCUMENTS = 10
 _DOCUMENT_COLUMNS = (
@@ -73,14 +71,9 @@ _SECTION_COLUMNS = (
     Column("tokens", ColumnType.INTEGER),
 )
 _BIGINT = 1 << 63
-_OTHER_THAN_WORDS = re.compile(r"\W+")
 # The number of telling column names that tables of different documents must share to be merged: one name alone, such as
 # "Total", is shared by unrelated tables.
 _SHARED_NAMES = 2
-_REPEATED_NAME = re.compile(r"_\d+$")  # the number that makes a column's name unique in its table
-_POSITION = re.compile(r"column(?:_\d+)+|[A-Z](?:_\d+)?")  # the names of columns without a header, `A` in a sheet
-_WORD, _DIGIT = re.compile(r"[^\W_]+"), re.compile(r"\d")
-_BARE_MARKS = re.compile(r"[\s\-–—.,:;/()'’_*+]*")
 
 
 class TableKind(StrEnum):
@@ -411,7 +404,8 @@ def _group_parts(parts: Iterable[TablePart]) -> Iterator[TableInScope]:
         # guard: unrelated-tables-apart
         apart = () if count_telling_names(part.table.columns) >= _SHARED_NAMES else (part.document.handle.version_id,)
         groups[(*apart, *(column.name.casefold() for column in part.table.columns))].append(part)
-    for name, group in zip(_name_groups(list(groups.values())), groups.values(), strict=True):
+    named = [[(part.table.name, part.document) for part in group] for group in groups.values()]
+    for name, group in zip(name_tables(named, {DOCUMENTS, SECTIONS}), groups.values(), strict=True):
         columns = group[0].table.columns
         for part in group[1:]:
             columns = tuple(map(_merge_columns, columns, part.table.columns))
@@ -419,81 +413,6 @@ def _group_parts(parts: Iterable[TablePart]) -> Iterator[TableInScope]:
         added = tuple(Column(each, ColumnType.TEXT) for each in origin)
         rows = sum(part.table.rows for part in group)
         yield TableInScope(name, TableKind.RECORDS, (*columns, *added), rows, tuple(group), origin)
-
-
-def count_telling_names(columns: Iterable[Column]) -> int:
-    """Return the number of different column names that say what a column contains.
-
-    Names made of a column's position, bare numbers, years, dates and periods say nothing. Names that differ only in
-    their numbers and dates count once.
-    """
-    return len({_extract_telling_words(column.name) for column in columns} - {""})
-
-
-@lru_cache(maxsize=4096)  # the tables of many documents have the same column names
-def _extract_telling_words(name: str) -> str:
-    """Return the words of a column name without its numbers.
-
-    The result is empty if at most one word stands beside the numbers, as in `2023`, `Q3 2023` and `June 30, 2023`.
-    """
-    given = _REPEATED_NAME.sub("", name.casefold())
-    if _POSITION.fullmatch(name) or _BARE_MARKS.fullmatch(given):
-        return ""
-    if not _DIGIT.search(given):
-        return given
-    words = [word for word in _WORD.findall(given) if not _DIGIT.search(word)]
-    return " ".join(words) if len(words) > 1 else ""
-
-
-def _name_groups(groups: Sequence[Sequence[TablePart]]) -> list[str]:
-    """Return a name for each group of merged tables.
-
-    A table is named after its caption or heading. Several tables that would get the same name are told apart by the
-    documents that they come from.
-    """
-    names = [_build_safe_name(_find_common_name([part.table.name for part in group])) for group in groups]
-    shared = {name for name, count in Counter(names).items() if count > 1}
-    labels = _label_documents({part.document.handle: part.document for group in groups for part in group}.values())
-    taken = {DOCUMENTS, SECTIONS}
-    found: list[str] = []
-    for name, group in zip(names, groups, strict=True):
-        titles = {part.document.handle: _get_title(part.document) for part in group}
-        label = labels[group[0].document.handle] if len(titles) == 1 else _find_common_words(list(titles.values()))
-        found.append(_reserve_name(f"{name}_{label}" if label and name in shared else name, taken))
-    return found
-
-
-def _label_documents(documents: Collection[CorpusDocument]) -> dict[Handle, str]:
-    """Return a short label for each document: its title or, if other documents have the same label, its file name."""
-    labels = {each.handle: _build_label(_get_title(each)) for each in documents}
-    counts = Counter(labels.values())
-    return {
-        each.handle: labels[each.handle] if counts[labels[each.handle]] == 1 else _build_label(PurePath(each.name).stem)
-        for each in documents
-    }
-
-
-def _get_title(document: CorpusDocument) -> str:
-    """Return the title of a document, which is the file's name without its ending if the file has no title."""
-    return PurePath(document.name).stem if document.title == document.name else document.title
-
-
-def _find_common_words(titles: Sequence[str]) -> str:
-    """Return the label made of the first words that all titles have in common."""
-    alike = takewhile(
-        lambda words: len(set(words)) == 1,
-        zip(*(_OTHER_THAN_WORDS.split(each.casefold()) for each in titles), strict=False),
-    )
-    return _build_label(" ".join(words[0] for words in alike))
-
-
-def _build_label(title: str) -> str:
-    """Return the first words of a title in the form of a table name."""
-    label = _OTHER_THAN_WORDS.sub("_", title.casefold()).strip("_")
-    if len(label) <= _LABEL_CHARS:
-        return label
-    cut = label[: _LABEL_CHARS + 1]
-    return (cut[: cut.rindex("_")] if "_" in cut else cut[:_LABEL_CHARS]).rstrip("_")
 
 
 def _list_origin_columns(parts: Sequence[TablePart], columns: Sequence[Column]) -> tuple[str, ...]:
@@ -506,7 +425,7 @@ def _list_origin_columns(parts: Sequence[TablePart], columns: Sequence[Column]) 
     taken = {column.name.casefold() for column in columns}
     documents = len({part.document.handle.version_id for part in parts})
     wanted = ("document", "table_name") if len(parts) > documents else ("document",)
-    return tuple(_reserve_name(name, taken) for name in wanted)
+    return tuple(reserve_name(name, taken) for name in wanted)
 
 
 def _merge_columns(one: Column, other: Column) -> Column:
@@ -519,15 +438,6 @@ def _merge_columns(one: Column, other: Column) -> Column:
     if types == {ColumnType.DATE, ColumnType.TIMESTAMP}:
         return Column(one.name, ColumnType.TIMESTAMP)
     return Column(one.name, ColumnType.TEXT)
-
-
-def _find_common_name(names: Sequence[str]) -> str:
-    """Return the common beginning of the tables' names, or the first name if they have no common beginning."""
-    if len(set(names)) == 1:
-        return names[0]
-    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*(name.casefold() for name in names), strict=False))
-    stem = "".join(letters[0] for letters in alike).rstrip("0123456789 _-.(")
-    return stem if len(stem) > 2 else names[0]
 
 
 def _build_documents_table(corpus: Corpus) -> TableInScope:
@@ -582,22 +492,6 @@ def _convert_to_type(value: object, kind: ColumnType) -> object:
     if value is None or kind is not ColumnType.TEXT or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _build_safe_name(name: str) -> str:
-    """Return a name that SQL accepts without quotes. A name that is itself an SQL keyword may still need quotes."""
-    safe = _OTHER_THAN_WORDS.sub("_", name.casefold()).strip("_")[:_NAME_CHARS].rstrip("_") or "table"
-    return f"table_{safe}" if safe[0].isdigit() else safe
-
-
-def _reserve_name(name: str, taken: set[str]) -> str:
-    """Reserve a name and return it. If the name is already taken, a number is appended."""
-    unused, number = name, 1
-    while unused in taken:
-        number += 1
-        unused = f"{name}_{number}"
-    taken.add(unused)
-    return unused
 
 
 def _describe_source(table: TableInScope) -> str:

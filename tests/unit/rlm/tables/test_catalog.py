@@ -10,7 +10,7 @@ from ingest.storage.texts.texts import TextMap
 from retrieval.search.requests import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.errors import UnknownHandleError
-from rlm.tables.catalog import MAX_DESCRIBED, TableCatalog, TableKind, count_telling_names
+from rlm.tables.catalog import MAX_DESCRIBED, TableCatalog, TableKind
 from rlm.tables.description import DESCRIBED_CHARS
 from rlm.tables.opened import open_table
 from tests.support.containers import message
@@ -277,29 +277,6 @@ def test_tables_with_the_same_columns_are_one_that_says_where_its_rows_are_from(
     ]
     assert [corpus.load_text(handle) for handle in opened.list_handles([5, 2])] == ["8,shelf,cheap", "2,chair,8"]
     assert [(each.text, each.heading_path[-1]) for each in opened.build_passages([4])] == [("7,stool,", "row 1")]
-
-
-@pytest.mark.parametrize(
-    ("names", "count"),
-    [
-        (("item", "amount"), 2),
-        (("column_1", "column_2_2"), 0),
-        (("A", "B", "D"), 0),
-        (("column", "a", "ID"), 3),
-        (("column_1", "2022", "2023"), 0),
-        (("1", "(2)", "—", "3.5"), 0),
-        (("Q3 2023", "FY23", "2022/23", "30.06.2023", "June 30, 2023"), 0),
-        (("June 30,", "31. Dezember", "Item 2."), 0),
-        (("Three Months Ended June 30, 2023", "Three Months Ended June 25, 2022"), 1),
-        (("June 30, 2023 Gross Amount", "June 30, 2023 Net Amount"), 2),
-        (("Total", "Total_2", "total_3"), 1),
-        (("£", "%", "kWh"), 3),
-        (("Level 1", "Level 2", "Other"), 1),
-        (("姓名", "金额", "2023年"), 2),
-    ],
-)
-def test_numbers_dates_and_numbered_columns_are_no_telling_names(names: tuple[str, ...], count: int) -> None:
-    assert count_telling_names(Column(name, ColumnType.TEXT) for name in names) == count
 
 
 def _table(title: str, heading: str, *rows: str) -> str:
