@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import BinaryIO
 
-from ingest.chunking import chunk_text, list_omitted_rows
+from ingest.chunking import chunk_text, find_second_headers, list_omitted_rows
 from ingest.parsing.registry import is_container
 from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, FoundEntry, ParsedDocument, Parser, Unpacking, never_cancel
 from ingest.storage.digests import Digest, parse_version_id
@@ -282,6 +282,7 @@ class IngestTask:
         if alone:  # small documents pass through this stage too fast to be shown
             pages, characters = len(parsed.layout.places) or None, len(parsed.text)
             deps.jobs.record_progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
+        parsed = replace(parsed, layout=find_second_headers(parsed.text, parsed.layout))
         chunks = chunk_text(parsed.text, parsed.layout, parsed.positions, check_cancelled=turn.check)
         unsearched = list_omitted_rows(parsed.text, parsed.layout, parsed.positions)
         parsed = replace(parsed, omissions=(*parsed.omissions, *unsearched))
