@@ -141,7 +141,8 @@ class Coverage:
 
     Each token is counted once, in the first of these three categories that applies. Token counts are estimates. The
     scope has `units` documents or table records, and `unit` is the word for one of them. `units_inferred` were labelled
-    by a classifier trained on a model's labels; `units_failed` have no result.
+    by a classifier trained on a model's labels; `units_failed` have no result. `units_not_found` are those of
+    `units_read` of which only passages were read, and whose value was not found in them.
     """
 
     tokens_in_scope: int
@@ -153,6 +154,7 @@ class Coverage:
     units_inferred: int = 0
     units_failed: int = 0
     unit: str = "document"
+    units_not_found: int = 0
 
     @property
     def tokens_unopened(self) -> int:
@@ -176,6 +178,8 @@ class Coverage:
             said += (
                 f"; {_format_count(self.units_inferred, self.unit)} labelled by a classifier trained on what was read"
             )
+        if self.units_not_found:
+            said += f"; for {_format_count(self.units_not_found, self.unit)} not found in what was read"
         if self.units_failed:
             said += f"; {_format_count(self.units_failed, self.unit)} failed"
         return said

@@ -232,7 +232,8 @@ class CoverageOut(Wire):
 
     Token counts are estimates, and no token is counted twice. `unit` names the units that `units` counts: documents, or
     records of tables. `units_inferred` were labelled by a classifier that was trained on the model's labels;
-    `units_failed` have no result.
+    `units_failed` have no result. `units_not_found` are those of `units_read` of which only passages were read, and
+    whose value was not found in them.
     """
 
     tokens_in_scope: int
@@ -244,6 +245,7 @@ class CoverageOut(Wire):
     units_inferred: int
     units_failed: int
     unit: str
+    units_not_found: int = 0
 
     @computed_field  # type: ignore[prop-decorator]  # as pydantic documents it
     @property

@@ -214,6 +214,30 @@ class TextRows:
         passage = self._corpus.load_passage(span[min(start for start, _ in found) : max(end for _, end in found)])
         return passage, [text[start:end] for start, end in found]
 
+    def build_searched_passages(
+        self, spans: Sequence[Handle], words: Iterable[str], *, is_found: bool
+    ) -> list[tuple[Passage, list[str]]]:
+        """Return the citations for a document of which these spans were read.
+
+        Each consists of the part of a span from the first through the last of the `words` in it, and these words as
+        spelled in the document. If no words are found, there is one empty passage, whose location states what was read.
+        """
+        left, found = list(words), []
+        for span in spans:
+            text = self._corpus.load_text(span)
+            source = QuotedText(text)
+            located = {word: at for word in left if (at := source.locate(word)) is not None}
+            if located:
+                left = [word for word in left if word not in located]
+                begin, end = min(start for start, _ in located.values()), max(end for _, end in located.values())
+                said = [text[start:end] for start, end in located.values()]
+                found.append((self._corpus.load_passage(span[begin:end]), said))
+        if found:
+            return found
+        place = "passages of the document, which the model read" if is_found else "not found in what was read"
+        empty = self._corpus.load_passage(spans[0][:0])
+        return [(replace(empty, heading_path=(), page=None, place=place), [])]
+
     def count_by_document(self, numbers: Sequence[int]) -> Mapping[str, int]:
         return Counter(handle.document_id for handle in self.list_handles(numbers))
 

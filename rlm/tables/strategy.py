@@ -2,13 +2,14 @@
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.encoders.port import Embedder
 from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, SearchSummary, convert_to_json
 from rlm.corpus.corpus import Corpus
-from rlm.errors import LanguageModelOutputError, SqlError, SqlRefusedError, require_not_cancelled
+from rlm.errors import LanguageModelOutputError, RunTooLargeError, SqlError, SqlRefusedError, require_not_cancelled
 from rlm.events import Delta, Drafted, Event, Planned, Routed
 from rlm.llm.port import SubCall, request_reply
 from rlm.operators.judged import Classification
@@ -45,6 +46,19 @@ _MAX_DOCUMENTS = 50
 Computed = tuple[TablePlan, SqlResult | None]
 
 
+@dataclass(frozen=True)
+class HandOver:
+    """The recursive strategy, which answers questions that are too costly for a table, and its spending limits."""
+
+    build_strategy: Callable[[], Strategy]
+    limits: str
+
+    def build_event(self, error: RunTooLargeError) -> Routed:
+        """Return the event that says why a question is handed over, and which limits hold from then on."""
+        reason = f"Recursive: filling a table would take too much without confirmation. {error.detail}"
+        return Routed("recursive", reason, self.limits)
+
+
 class TableStrategy:
     """Computes answers over the record tables in scope.
 
@@ -58,13 +72,16 @@ class TableStrategy:
         embedder: Embedder | None = None,
         *,
         otherwise: Strategy | None = None,
+        beyond: HandOver | None = None,
     ) -> None:
         """Create the strategy.
 
         If the plan states that the tables cannot answer the question, `otherwise` answers it. Without `otherwise`, the
-        plan's statement is the answer.
+        plan's statement is the answer. If the plan would cost so much that it requires confirmation, `beyond` answers
+        the question instead. Without `beyond`, the question is refused.
         """
         self._otherwise = otherwise
+        self._beyond = beyond
         self._catalog = catalog
         self._engine = engine
         self._embedder = embedder
@@ -74,14 +91,24 @@ class TableStrategy:
 
         Raises `LanguageModelOutputError` after a second unusable plan, `SqlError`, `SqlRefusedError` and
         `SqlLimitError` if a query cannot be run, and `RunTooLargeError` before many rows are judged without
-        confirmation.
+        confirmation, unless the question can be handed over.
         """
         corpus = context.corpus()
         tables = self._catalog.list_tables(corpus, context.question, context.search)
+        too_large: RunTooLargeError | None = None
         with tempfile.TemporaryDirectory(prefix="leadline-tables-") as folder:
             run = PlanRun(context, corpus, tables, self._catalog.records, self._engine, self._embedder, Path(folder))
-            plan, result = yield from self._compute(context, corpus, tables, run)
-            draft = None if result is None else _build_draft(plan, result, run)
+            try:
+                plan, result = yield from self._compute(context, corpus, tables, run)
+                draft = None if result is None else _build_draft(plan, result, run)
+            except RunTooLargeError as error:
+                if self._beyond is None:
+                    raise
+                too_large = error
+        if too_large is not None and self._beyond is not None:
+            yield self._beyond.build_event(too_large)
+            yield from self._beyond.build_strategy().stream(context)
+            return
         if draft is None and self._otherwise is not None:
             yield Routed("direct", f"Direct: the tables cannot answer this. {plan.answer}".strip())
             yield from self._otherwise.stream(context)
@@ -201,6 +228,7 @@ def _iter_notes(plan: TablePlan, run: PlanRun, interval: Interval | None) -> Ite
         low, high = f"{interval.low:,.0f}", f"{interval.high:,.0f}"
         yield f"The count lies between {low} and {high} with a probability of {interval.confidence:.0%}."
     yield from _iter_reading_notes(plan, run)
+    yield from _iter_not_found_notes(plan, run)
     for judged in run.list_judged(plan):
         if isinstance(judged.found, Classification) and judged.found.classifier_note:
             yield judged.found.classifier_note
@@ -211,18 +239,28 @@ def _iter_notes(plan: TablePlan, run: PlanRun, interval: Interval | None) -> Ite
 
 def _iter_citation_notes(text: str, evidence: Evidence) -> Iterator[str]:
     """Yield a note that says how many of the records behind an answer are cited, unless all or none are."""
-    cited = sum(f"[{number}]" in text for number in evidence.passages)
+    cited = evidence.count_cited_rows(text)
     if 0 < cited < evidence.rows:
         yield f"{cited} of the {evidence.rows:,} records behind this answer {'is' if cited == 1 else 'are'} cited."
 
 
 def _iter_reading_notes(plan: TablePlan, run: PlanRun) -> Iterator[str]:
     """Yield notes that say which columns are a model's reading of records, and how many records it read."""
-    columns: dict[tuple[str, int], list[str]] = defaultdict(list)
+    columns: dict[tuple[str, int, int], list[str]] = defaultdict(list)
     for judged in run.list_judged(plan):
         if count := sum(1 for _ in judged.iter_words()):
-            columns[run.get_table_name(judged.column), count].append(f'"{judged.column.name}"')
-    for (table, count), names in columns.items():
+            key = run.get_table_name(judged.column), count, len(judged.passages)
+            columns[key].append(f'"{judged.column.name}"')
+    for (table, count, searched), names in columns.items():
         what = table.removesuffix("s") if count == 1 else table
         what = what if table in (DOCUMENTS, SECTIONS) else f'row{"" if count == 1 else "s"} of "{table}"'
-        yield f"The model read {count:,} {what} for {', '.join(names)}: these values are its reading."
+        part = f", passages that a search found in {searched:,} of them" if searched else ""
+        yield f"The model read {count:,} {what} for {', '.join(names)}{part}: these values are its reading."
+
+
+def _iter_not_found_notes(plan: TablePlan, run: PlanRun) -> Iterator[str]:
+    """Yield a note for each column with values that were not found in the passages that were read."""
+    for judged in run.list_judged(plan):
+        if count := len(judged.not_found):
+            documents = "1 document" if count == 1 else f"{count:,} documents"
+            yield f'"{judged.column.name}" is empty for {documents}: not found in what was read.'
