@@ -179,7 +179,7 @@ class Coverage:
                 f"; {_format_count(self.units_inferred, self.unit)} labelled by a classifier trained on what was read"
             )
         if self.units_not_found:
-            said += f"; for {_format_count(self.units_not_found, self.unit)} not found in what was read"
+            said += f"; of {_format_count(self.units_not_found, self.unit)} a value was not found in what was read"
         if self.units_failed:
             said += f"; {_format_count(self.units_failed, self.unit)} failed"
         return said
