@@ -27,9 +27,9 @@ _TOKENS_PER_RESULT = 15
 _TOKENS_PER_QUOTE = 30
 # The fraction of records outside the sample that a cascade leaves to the model.
 _CASCADE_MODEL_SHARE = 0.4
-# The assumed fraction of searched documents whose best passages do not contain the value. If none or all of them do,
-# the estimate is still within a factor of two.
-_REREAD_SHARE = 0.5
+# The assumed fraction of searched documents that need a second reading. With two readings of 3 and 6 passages, the
+# estimate is within a factor of two of the cost both if all documents need the second reading and if none do.
+_REREAD_SHARE = 0.4
 
 
 def build_unconfirmed_limits(*, is_confirmed: bool, model_costs: bool) -> Limits:

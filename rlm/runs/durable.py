@@ -114,6 +114,7 @@ class DurableRun(Durability):
         self._writer.add_entries(RunLogEntry(self.build_key("cell", digest), "cell", build_cell_body(turn)))
 
     def wrap_search(self, inner: Search, *, document_id: str = "") -> Search:
+        # guard: document-search-key
         within = (document_id,) if document_id else ()
 
         def search(query: str, top_k: int) -> Sequence[Passage]:

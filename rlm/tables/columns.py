@@ -157,6 +157,7 @@ def _judge_texts(
     match column.type:
         case SemanticType.BOOLEAN:
             said = yield from operators.filter(handles, column.instruction, **asking)
+            # guard: not-found-is-not-no
             held = [None if label in (None, NOT_FOUND) else label == YES for label in said.labels]
             return JudgedColumn(column, numbers, held, said)
         case SemanticType.LABEL:

@@ -10,6 +10,7 @@ from itertools import accumulate
 
 from rlm.corpus.corpus import Corpus, CorpusDocument, build_handle
 from rlm.corpus.handles import Handle
+from rlm.errors import iter_unless_cancelled, not_cancelled
 from rlm.strategy import Search
 from rlm.untrusted import to_one_line
 
@@ -52,7 +53,16 @@ class DocumentPassages:
     A reading of a document has at most `max_chars` characters, so that it fits in one call.
     """
 
-    def __init__(self, corpus: Corpus, search: DocumentSearch, query: str, max_chars: int) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        search: DocumentSearch,
+        query: str,
+        max_chars: int,
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
+    ) -> None:
+        self._cancelled = cancelled
         self._corpus = corpus
         self._search = search
         self._query = query
@@ -60,8 +70,12 @@ class DocumentPassages:
         self._found: dict[str, Sequence[Handle]] = {}
 
     def read_first(self, numbers: Sequence[int]) -> Reading:
-        """Return the reading of the best passages of these documents, which are numbered from 1."""
-        return Reading(numbers, [self._select_fitting(self._find_spans(each)[:FIRST_PASSAGES]) for each in numbers])
+        """Return the reading of the best passages of these documents, which are numbered from 1.
+
+        Raises `RunCancelledError` if the run was cancelled.
+        """
+        found = map(self._find_spans, iter_unless_cancelled(numbers, self._cancelled))
+        return Reading(numbers, [self._select_fitting(spans[:FIRST_PASSAGES]) for spans in found])
 
     def read_more(self, numbers: Sequence[int]) -> Reading:
         """Return the reading of the next passages. Documents without further passages are omitted."""
@@ -75,10 +89,7 @@ class DocumentPassages:
         Raises `UnknownHandleError` if a document was deleted or hidden since it was searched.
         """
         for place in places:
-            document = self._get_document(reading.numbers[place])
-            # guard: searched-columns-readers
-            with self._corpus.reading(document):
-                yield self._build_text(document, reading.spans[place])
+            yield self._build_text(self._get_document(reading.numbers[place]), reading.spans[place])
 
     def _select_fitting(self, spans: Sequence[Handle]) -> Sequence[Handle]:
         """Return the first spans that fit in a reading together, at least one of them."""
@@ -105,7 +116,7 @@ class DocumentPassages:
             search = self._search(document.handle.document_id)
             passages = search(self._query, FIRST_PASSAGES + MORE_PASSAGES)
             # A search of an earlier attempt, or one during which the document was replaced, may return other versions.
-            # guard: searched-columns-own-passages
+            # guard: searched-column-own-passages
             own = [build_handle(each) for each in passages if document.handle.contains(build_handle(each))]
             start = [document.handle[: FIRST_PASSAGES * 4 * PASSAGE_TOKENS]]
             self._found[document.handle.document_id] = own or start

@@ -126,7 +126,8 @@ class TableStrategy:
         with only the tables that it is shown.
         """
         nonce, profile = context.nonce(), context.profile
-        shown = tables.describe(profile.reading_tokens)
+        # Of many tables, few matter to a question, so their first description is short.
+        shown = tables.describe(0 if tables.are_many and not profile.small else profile.reading_tokens)
         may_look = bool(shown.brief | shown.listed) and not profile.small
         call = build_planning_call(context.question, context.today, shown, nonce, profile, may_look=may_look)
         reply = _request_plan(context, call)

@@ -33,7 +33,7 @@ _MAX_ROWS_BEHIND = 1_000_000
 
 @dataclass(frozen=True)
 class RowReading:
-    """How a model read a document or section for the columns of a plan.
+    """A model's reading of a document or section for the columns of a plan.
 
     `words` are the words that support the values. `passages` are the spans that were read, or None if the whole text
     was read. `is_found` is false if no value was found in these spans.
@@ -139,7 +139,7 @@ class PlanRun:
         return self._opened[name]
 
     def get_readings(self, plan: TablePlan, name: str) -> dict[int, RowReading]:
-        """Return how a model read the documents or sections of a table, keyed by row."""
+        """Return a model's readings of the documents or sections of a table, keyed by row."""
         words: dict[int, list[str]] = defaultdict(list)
         spans: dict[int, list[Handle]] = defaultdict(list)
         whole, found = set[int](), set[int]()
@@ -297,7 +297,8 @@ class PlanRun:
         if search is None or not self._list_long_documents(opened, numbers):
             return judge_column(column, opened, numbers, operators, quoting=quoting)
         query = f"{column.instruction} {self._context.question}"
-        passages = DocumentPassages(self._corpus, search, query, operators.limits.record_chars)
+        most_chars, cancelled = operators.limits.record_chars, self._context.cancelled
+        passages = DocumentPassages(self._corpus, search, query, most_chars, cancelled=cancelled)
         return judge_document_column(column, opened, numbers, operators, self._corpus, passages, quoting=quoting)
 
     def _should_quote(self, opened: OpenedTable) -> bool:
