@@ -55,10 +55,11 @@ class QuestionIn(Wire):
     passages, `table` computes over records, `recursive` lets the model write code that works through the documents, and
     `auto` lets the model choose.
 
-    If the estimated cost is large, the request is refused with `confirmation_required`, unless `confirm` is true or a
-    `budget` is set. Work that exceeds the budget is skipped, and the answer says so. If there are many records, a model
-    judges only a sample of them, plus those that a classifier trained on the sample is unsure about. With
-    `every_record`, the model judges all of them. The cost of a `recursive` answer cannot be estimated. Without a
+    If the estimated cost is large, the request is refused with `confirmation_required`, unless `confirm` is true, a
+    `budget` is set, or `auto` can answer with `recursive`. Work that exceeds the budget is skipped, and the answer says
+    so. If there are many records, a model judges only a sample of them, plus those that a classifier trained on the
+    sample is unsure about. Of long documents, it reads the passages that a search finds. With `every_record`, the model
+    judges all records and reads documents whole. The cost of a `recursive` answer cannot be estimated. Without a
     `budget`, it ends after 500 calls or 15 minutes. Unless `confirm` is true, it also ends after one dollar if the
     model has a known price above 0.
 

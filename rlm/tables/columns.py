@@ -17,7 +17,14 @@ from rlm.operators.packing import Texts
 from rlm.operators.tasks import NOT_FOUND, YES
 from rlm.tables.opened import OpenedTable
 from rlm.tables.plan import SemanticColumn, SemanticType
-from rlm.tables.searched import MAX_WHOLE_TOKENS, DocumentPassages, Reading, is_read_whole
+from rlm.tables.searched import (
+    FIRST_PASSAGES,
+    MAX_WHOLE_TOKENS,
+    MORE_PASSAGES,
+    DocumentPassages,
+    Reading,
+    is_read_whole,
+)
 
 _VALUE = "value"
 COLUMN_TYPES = {
@@ -104,19 +111,19 @@ def judge_document_column(
     long. Otherwise, the value is missing and the row is in `not_found`: passages alone never prove that a document does
     not say something.
     """
-    long = [number for number in numbers if not is_read_whole(corpus.documents[number - 1])]
+    tokens = {number: corpus.documents[number - 1].tokens for number in numbers}
+    left = [number for number in numbers if not is_read_whole(tokens[number], FIRST_PASSAGES)]
+    whole = set(numbers).difference(left)
     readings: list[JudgedColumn] = []
-    left = long
-    for select in (passages.read_first, passages.read_more):
-        reading = select(left)
+    for select, count in ((passages.read_first, FIRST_PASSAGES), (passages.read_more, MORE_PASSAGES)):
+        reading = select([number for number in left if not is_read_whole(tokens[number], count)])
         if reading.numbers:
             read = yield from _judge_reading(column, opened, reading, operators, passages, quoting=quoting)
             readings.append(read)
-            left = [*sorted(set(left).difference(reading.numbers)), *sorted(read.not_found)]
-    short = {number for number in left if corpus.documents[number - 1].tokens < MAX_WHOLE_TOKENS}
-    whole = [number for number in numbers if number in short or number not in set(long)]
+            left = sorted(read.not_found.union(set(left).difference(reading.numbers)))
+    whole |= {number for number in left if tokens[number] < MAX_WHOLE_TOKENS}
     if whole or not readings:
-        readings.append((yield from judge_column(column, opened, whole, operators, quoting=quoting)))
+        readings.append((yield from judge_column(column, opened, sorted(whole), operators, quoting=quoting)))
     return _merge_readings(column, opened.list_handles(numbers), numbers, readings, corpus)
 
 

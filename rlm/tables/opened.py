@@ -28,6 +28,7 @@ from rlm.tables.catalog import (
     get_origin_values,
     iter_sections,
 )
+from rlm.tables.searched import build_name_line
 from rlm.tables.sql import SqlTable, build_rows_select
 
 # Added columns, such as judged columns, keyed by name. Each consists of a type and a value for each row.
@@ -162,7 +163,10 @@ class RecordRows:
 
 
 class TextRows:
-    """Rows that are documents or sections, with the same methods as `RecordRows`. A model reads their whole text."""
+    """Rows that are documents or sections, with the same methods as `RecordRows`.
+
+    A model reads their whole text, or passages of long documents.
+    """
 
     def __init__(
         self, table: TableInScope, corpus: Corpus, spans: Sequence[Handle], values: Callable[[], list[Cells]]
@@ -183,7 +187,9 @@ class TextRows:
         for handle, text in zip(
             self.list_handles(numbers), self._corpus.iter_texts(self.list_handles(numbers)), strict=True
         ):
-            yield f"{self._corpus.get_document(handle).title}\n{text}"
+            document = self._corpus.get_document(handle)
+            name = build_name_line(document) if self.table.kind is TableKind.DOCUMENTS else document.title
+            yield f"{name}\n{text}"
 
     def estimate_tokens(self, numbers: Sequence[int]) -> int:
         return sum(map(self._corpus.estimate_tokens, self.list_handles(numbers)))

@@ -24,7 +24,7 @@ from rlm.tables.catalog import TableKind, TablesInScope
 from rlm.tables.columns import COLUMN_TYPES, JudgedColumn, judge_column, judge_document_column
 from rlm.tables.opened import Added, OpenedTable, open_table
 from rlm.tables.plan import SemanticColumn, SemanticType, TablePlan, TablePlanError
-from rlm.tables.searched import DocumentPassages, is_read_whole
+from rlm.tables.searched import FIRST_PASSAGES, DocumentPassages, is_read_whole
 from rlm.tables.sql import SqlEngine, SqlResult
 
 _MAX_RESULT_ROWS = 1_000
@@ -275,7 +275,8 @@ class PlanRun:
             or self._context.wanted.every_record
         ):
             return []
-        return [number for number in rows if not is_read_whole(self._corpus.documents[number - 1])]
+        documents = self._corpus.documents
+        return [number for number in rows if not is_read_whole(documents[number - 1].tokens, FIRST_PASSAGES)]
 
     def _judge_column(self, column: SemanticColumn, numbers: Sequence[int]) -> Iterator[Event]:
         require_not_cancelled(self._context.cancelled)

@@ -78,7 +78,9 @@ def test_a_long_document_is_read_by_its_best_passages_and_a_short_one_whole(repo
     assert sum(len(call.prompt) for call in judged) < reports.size.characters / 10
     shown = asked.calls.records()
     assert sum(text.startswith("Report 3 (Report 3.md) ◆ ") for text in shown) == 1
-    assert [text for text in shown if text.startswith("Memo")] == ["Memo The auditor is Firm M. Nothing else is new."]
+    assert [text for text in shown if text.startswith("Memo")] == [
+        "Memo (Memo.md) The auditor is Firm M. Nothing else is new."
+    ]
     assert draft.coverage is not None
     assert draft.status is AnswerStatus.ANSWERED
     assert draft.coverage.units_read == 13
@@ -195,6 +197,18 @@ def test_a_document_under_four_thousand_tokens_is_read_whole_where_its_passages_
     draft = question(corpus, ABSENT, "SELECT title, endless FROM documents", rule).ask()
     assert cells(draft) == {"A": True, "B": None}
     assert draft.evidence[1].place == "the whole document, which the model read"
+
+
+def test_a_document_that_is_no_longer_than_its_second_reading_is_read_whole_instead() -> None:
+    corpus = corpus_of({"A": long("It goes on.", words=800)})
+    assert 790 < corpus.documents[0].tokens < 1_540
+
+    def rule(text: str) -> object:
+        return {"words": None, "answer": "not found in the passages" if "◆" in text else "yes"}
+
+    asked = question(corpus, ABSENT, "SELECT title, endless FROM documents", rule)
+    assert cells(asked.ask()) == {"A": True}
+    assert ["◆" in text for text in asked.calls.records()] == [True, False]
 
 
 def test_a_caller_who_wants_every_record_read_gets_documents_read_whole(reports: Corpus) -> None:
