@@ -61,7 +61,8 @@ class Durability:
         """
         return inner
 
-    def wrap_search(self, inner: Search) -> Search:
+    def wrap_search(self, inner: Search, *, document_id: str = "") -> Search:
+        """Wrap a search. If it searches a single document, `document_id` names the document."""
         return inner
 
     def record_turn(self, turn: Turn) -> None:

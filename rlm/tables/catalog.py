@@ -120,6 +120,11 @@ class TablesInScope:
         """Whether any table comes from a file rather than being a table of documents or sections."""
         return any(table.kind is TableKind.RECORDS for table in self.tables)
 
+    @property
+    def are_many(self) -> bool:
+        """True if there are more tables from files than are described."""
+        return sum(table.kind is TableKind.RECORDS for table in self.tables) > MAX_DESCRIBED
+
     def find_table(self, name: str) -> TableInScope | None:
         """Return the table with this name, or None. As in SQL, case is ignored."""
         return next((table for table in self.tables if table.name.casefold() == name.casefold()), None)

@@ -113,6 +113,7 @@ def pipeline(
     check: CheckMode = CheckMode.JUDGE,
     helpers: Helpers | None = None,
     sandbox: Sandbox | None = None,
+    sql: SqlEngine | None = None,
 ) -> Iterator[tuple[AnswerPipeline, CallableChat | None]]:
     """Answers over these documents, and the chat model that they come from; None is no model."""
     blobs = MemoryBlobs()
@@ -121,7 +122,7 @@ def pipeline(
     chat = None if model is None else CallableChat(answer=model)
     sandbox = sandbox or build_sandbox(SandboxForm.PLAIN)
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), catalog, texts)
-    parts = PipelineParts(catalog, texts, RecordTables(blobs), SqlEngine(), scheduler, encoder, sandbox)
+    parts = PipelineParts(catalog, texts, RecordTables(blobs), sql or SqlEngine(), scheduler, encoder, sandbox)
     try:
         yield AnswerPipeline(searcher, LoadedModel(chat, profile), parts, check=check, helpers=helpers), chat
     finally:

@@ -1,6 +1,6 @@
 """Contexts of strategies over a few documents in memory, with the real search over them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from itertools import count
 
@@ -20,7 +20,7 @@ from rlm.llm.port import SubCalls
 from rlm.llm.profiles import ModelProfile
 from rlm.passages import build_search
 from rlm.requests import DEFAULT_OPTIONS, AnswerOptions, AnswerScope
-from rlm.strategy import Context
+from rlm.strategy import Context, Search
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
@@ -95,6 +95,16 @@ def searcher_over(corpus: Corpus) -> Searcher:
         )
         index.upsert(indexed, [Bm25Encoder().encode_document(each) for each in words])
     return Searcher(FixedGeneration(index, HashingEmbedder()), _Open(corpus), corpus._texts)
+
+
+def document_search_over(corpus: Corpus) -> Callable[[str], Search]:
+    """The search within each document of the corpus, by words."""
+    searcher = searcher_over(corpus)
+
+    def search_document(document_id: str) -> Search:
+        return build_search(searcher, AnswerScope("ann", documents=(document_id,)), corpus.used, widened_chars=None)
+
+    return search_document
 
 
 def context_over(
