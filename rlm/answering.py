@@ -146,7 +146,14 @@ class AnswerPipeline:
         if not model.profile.judges:
             return None
         calls = opened.calls if model is opened.model else opened.bind(opened.budget, model)
-        return Judge(calls, model.profile, opened.nonce(), opened.today, cancelled=opened.cancelled)
+        return Judge(
+            calls,
+            model.profile,
+            opened.nonce(),
+            opened.today,
+            find_file_name=opened.corpus.find_file_name,
+            cancelled=opened.cancelled,
+        )
 
     def _answer_extractively(self, request: AnswerRequest, durability: Durability) -> Iterator[Event]:
         clock = StageClock()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from rlm.corpus.corpus import Corpus
+from rlm.corpus.names import list_nearest
 from rlm.errors import (
     BudgetExhaustedError,
     ContextTooLongError,
@@ -22,6 +23,8 @@ from rlm.requests import StrategyName
 from rlm.untrusted import DATA_ONLY, format_question, sanitize, to_one_line
 
 _MAX_QUERIES = 4
+# Maximum number of documents named in the prompt.
+_NAMED = 40
 _QUERY_CHARS = 300
 _TOKENS = 600
 # After these failures, the default strategy is used. Other errors, such as an unavailable or timed-out model, are
@@ -103,10 +106,15 @@ def _build_prompt(
     question: str, today: date, corpus: Corpus, choices: Sequence[StrategyName], tables: str, nonce: str
 ) -> str:
     size = corpus.size
+    named = list_nearest(corpus, (), question, shown=(), limit=_NAMED)
+    corpus.record_use(named)
+    others = size.documents - len(named)
     return "\n".join(
         [
             f"BEGIN scope {nonce}",
             f"{size.documents:,} documents, about {size.tokens:,} tokens.",
+            *(f"- {sanitize(each.line, nonce)}" for each in named),
+            *([f"- and {others:,} more documents"] if named and others else []),
             sanitize(tables, nonce),
             f"END scope {nonce}",
             "",

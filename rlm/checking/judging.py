@@ -27,10 +27,10 @@ _VERDICT_TOKENS, _SPARE_TOKENS = 60, 200
 
 SYSTEM = f"""You check whether the sentences of an answer are supported by the passages that they cite.
 
-Read each numbered sentence together with the passages whose numbers follow it, the question, and the titles and \
-headings of the passages. Judge as a fair and careful reader would:
+Read each numbered sentence together with the passages whose numbers follow it, the question, and the \
+line above each passage, which names its document and headings. Judge as a fair and careful reader would:
 - "supported": someone who has read the cited passages would agree that they say this, in whatever words. Names, \
-places and times may come from the question, a title, a heading, an earlier sentence or another passage of the same \
+places and times may come from the question, that line, an earlier sentence or another passage of the same \
 document; "I" in a passage is its narrator or speaker. A sentence that sums up others may also rely on their passages.
 - "partly": the passages support the main point, but not a detail of the sentence.
 - "not_supported": the passages do not say it, or say something else.
@@ -64,6 +64,11 @@ def is_judged(sentence: Sentence) -> bool:
     return bool(sentence.citations) and sentence.check is not Check.COMPUTED
 
 
+def _find_no_name(document_id: str) -> str:
+    """Return an empty name: the passages are shown with their titles only."""
+    return ""
+
+
 class Judge:
     """Asks one model for verdicts. Created for one request."""
 
@@ -74,12 +79,15 @@ class Judge:
         nonce: str,
         today: date,
         *,
+        find_file_name: Callable[[str], str] = _find_no_name,
         cancelled: Callable[[], bool] = not_cancelled,
     ) -> None:
+        """Create the judge. `find_file_name` returns the name of a document's file, given the document's id."""
         self._calls = calls
         self._profile = profile
         self._nonce = nonce
         self._today = today
+        self._find_file_name = find_file_name
         self._cancelled = cancelled
 
     def judge(
@@ -121,7 +129,10 @@ class Judge:
         most = None if whole <= room else max(400, 4 * room // max(1, len(numbers)))
         blocks = [
             format_passage(
-                f"passage {number}", _cut_around_quotes(evidence[number], sentences, places, number, most), self._nonce
+                f"passage {number}",
+                _cut_around_quotes(evidence[number], sentences, places, number, most),
+                self._nonce,
+                name=self._find_file_name(evidence[number].document_id),
             )
             for number in numbers
         ]

@@ -29,7 +29,7 @@ class GrepHit:
     """A match with the surrounding lines.
 
     `line` is a span of `text`: the lines that contain the match, or only the part around the match if these lines are
-    very long.
+    very long. `title` is the line that names the document.
     """
 
     match: Handle
@@ -160,7 +160,7 @@ class PatternMatch:
             matched=self.text[self.start : min(self.end, self.start + _LINE_CHARS)],
             line=self._build_handle(begin, end),
             text=self.text[begin:end],
-            title=self.document.title,
+            title=self.document.line,
         )
 
     def _build_handle(self, start: int, end: int) -> Handle:

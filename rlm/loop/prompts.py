@@ -21,7 +21,8 @@ from rlm.loop.evidence import MAX_EVIDENCE, MAX_PASSAGE_CHARS, MAX_QUOTE_CHARS
 from rlm.sandbox.port import DEFAULT_LIMITS as SANDBOX
 from rlm.untrusted import format_question, sanitize
 
-_TITLES = 10
+# Maximum number of documents that the opening names. outline() gives all of them, by pages.
+_TITLES = 40
 # If fewer than this many cells remain, the model is told so.
 _FEW_CELLS = 4
 BUDGET_WORDS = {
@@ -82,12 +83,12 @@ def build_opening(question: str, environment: Environment, samples: Sequence[Han
     lines = [
         f"Documents in scope: {size.documents:,}, with {size.characters:,} characters, about {size.tokens:,} tokens.",
         *(
-            f"- {sanitize(each.title, mark)[:80]} (document {each.handle.document_id}, {each.tokens:,} tokens)"
+            f"- {sanitize(each.line, mark)} (document {each.handle.document_id}, {each.tokens:,} tokens)"
             for each in corpus.documents[:_TITLES]
         ),
     ]
     if size.documents > _TITLES:
-        lines.append(f"- and {size.documents - _TITLES:,} more; outline() lists them all.")
+        lines.append(f"- and {size.documents - _TITLES:,} more; outline() names them all, 50 at once.")
     lines.append("Samples of their text, each between a BEGIN and an END mark:")
     for text in map(corpus.load_text, samples):
         lines += [f"BEGIN sample {mark}", sanitize(text, mark), f"END sample {mark}"]

@@ -38,6 +38,7 @@ from rlm.operators.judged import Classification, Extraction, JudgedBy
 from rlm.operators.operators import Working, run_to_end
 from rlm.operators.packing import Texts
 from rlm.sandbox.port import Tool, ToolError
+from rlm.untrusted import format_document_line
 
 MAX_RECORDS = 300_000
 MAX_READ_CHARS = 2_000_000
@@ -138,7 +139,7 @@ class Toolbox:
         return [
             {
                 **to_plain_handle(build_handle(each)),
-                "title": each.title,
+                "title": format_document_line(each.title, self._corpus.find_file_name(each.document_id)),
                 "heading": _join_headings(each.heading_path),
                 "text": each.text,
             }
@@ -199,12 +200,12 @@ class Toolbox:
             last, count = offset + _MAX_LISTED, len(self._corpus.documents)
             if last < count:
                 self._add_note(
-                    f"outline() gave documents {offset:,} to {last - 1:,} of {count:,}: "
+                    f"outline() gave documents {offset:,} to {last - 1:,} of {count:,}, and {count - last:,} remain: "
                     f"outline(offset={last}) continues."
                 )
             listed = self._corpus.documents[offset:last]
             self._corpus.record_use(listed)
-            return [{**to_plain_handle(each.handle), "title": each.title, "tokens": each.tokens} for each in listed]
+            return [{**to_plain_handle(each.handle), "title": each.line, "tokens": each.tokens} for each in listed]
         sections = list_sections(self._corpus, parse_handle(within, self._corpus))[offset:]
         return [
             {
@@ -229,6 +230,13 @@ class Toolbox:
         if splitting is SplitBy.ROW:
             return list(map(_to_plain_row, found))
         paths = self._corpus.iter_heading_paths(each.handle for each in found)
+        if splitting is SplitBy.DOCUMENT:
+            documents = [self._corpus.get_document(each.handle) for each in found]
+            self._corpus.record_use(documents)
+            return [
+                {**to_plain_handle(each.handle), "title": document.line, **_build_heading_key(path)}
+                for each, document, path in zip(found, documents, paths, strict=True)
+            ]
         return [
             {**to_plain_handle(each.handle), **_build_heading_key(path)}
             for each, path in zip(found, paths, strict=True)

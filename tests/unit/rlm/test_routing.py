@@ -33,6 +33,17 @@ def test_the_model_chooses_and_says_why() -> None:
     assert all(text in prompt for text in ("2 documents", "messages (id integer): 25 rows", "How many complain?"))
 
 
+def test_documents_are_named_nearest_first_and_recorded() -> None:
+    names = {f"Form {n}": f"Brandt_{1950 + n}.pdf" for n in range(60)}
+    corpus = corpus_of(dict.fromkeys(names, "Text."), names=names)
+    calls = ScriptedCalls({"route": chosen("direct")})
+    choose_route("What did form 1978 say?", TODAY, corpus, ALL, TABLES, calls, "nonce")
+    lines = [line for line in calls.calls[0].prompt.splitlines() if line.startswith("- ")]
+    assert lines[0] == "- Form 28 (Brandt_1978.pdf)"
+    assert (len(lines), lines[-1]) == (41, "- and 20 more documents")
+    assert len(corpus.used.work.versions) == 40
+
+
 def test_searches_come_with_the_choice_and_are_few() -> None:
     found, _ = routed(chosen("direct", ("late delivery", " ", *"abcdef")))
     assert found.queries == ("late delivery", "a", "b", "c")

@@ -55,7 +55,7 @@ def test_matches_are_found_across_the_ends_of_windows(monkeypatch: pytest.Monkey
 def test_a_hit_is_its_line() -> None:
     corpus = corpus_of("one\ntwo\nthree whales here\nfour\nfive")
     (hit,) = grep(corpus, "WHALES", ignore_case=True).hits
-    assert (hit.matched, hit.text, hit.title) == ("whales", "three whales here", "Title 1")
+    assert (hit.matched, hit.text, hit.title) == ("whales", "three whales here", "Title 1 (1.md)")
     assert corpus.load_text(hit.match) == "whales"
     assert corpus.load_text(hit.line) == "three whales here"
 

@@ -147,6 +147,20 @@ def finding(*found: tuple[int, int, int]) -> Callable[[Corpus], Search]:
     return made
 
 
+def test_each_tool_names_documents_by_title_and_file_and_takes_these_names() -> None:
+    def search(corpus: Corpus) -> Search:
+        return lambda query, top_k: [corpus.load_passage(each.handle[:20]) for each in corpus.documents]
+
+    kit = Toolkit(SHIPS, BOOK, search=search)
+    names = ["Title 1 (1.md)", "Title 2 (2.md)"]
+    assert [each["title"] for each in kit.tools["outline"]()] == names
+    assert [each["title"] for each in kit.tools["records"](by="document")] == names
+    assert [each["title"] for each in kit.tools["search"]("whale", 2)] == names
+    assert {each["title"] for each in kit.tools["grep"]("whale")["hits"]} == {names[1]}
+    assert kit.tools["read"](names[1]) == BOOK
+    assert kit.tools["count"]("whale", within=names[0])["total"] == 0
+
+
 def test_search_is_limited_to_a_document_or_a_part_of_one() -> None:
     kit = Toolkit(BOOK, "A whale in another book.", search=finding((2, 0, 7), (1, 7, 20), (1, 30, 45)))
     search = kit.tools["search"]
