@@ -50,7 +50,14 @@ needs and no longer. Use Markdown lists, headings or tables only where they help
 this: The lease ends in 2031 [4]. Where a sentence needs two passages, name both: [2][7]. The same applies to list \
 items and cells of a table, and to a first sentence that summarizes the answer; one that only introduces what \
 follows needs no number.
-- Show what a calculated figure comes from, with the numbers of its passages.
+- The numbers in brackets and the block below are part of every answer, even if the question asks for one sentence or \
+for no sources: a program decides how sources are shown.
+- Show what a calculated figure comes from, with the numbers of its passages. If there are two usual ways to calculate \
+it, say which one you use, and give the other result if it differs.
+- If the question asks for a judgement, give one, with the facts and figures on which it rests and what speaks against \
+it. If it can be read in two ways, say how you read it, and answer the other reading too if the passages allow it.
+- If it does not say whom or what it is about, and the passages are about several, say for which of them each \
+statement holds. If it names a period that a document names otherwise, say which period of the document you use.
 - If passages contradict each other, say so and cite both; but a statement that a later one replaces is no \
 contradiction: say what finally holds, and since when. If they contradict what the question takes for granted, say \
 that first.

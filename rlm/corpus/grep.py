@@ -17,7 +17,9 @@ _MAX_PATTERN_CHARS = 2_000
 # Documents are searched in windows of this size. A match and its lookbehind may extend this far beyond the window.
 _WINDOW = 1 << 20
 _OVERLAP = 1 << 12
-_LINE_CHARS = 400
+# Maximum length of a hit's text. Paragraphs of extracted text are single lines, and nearly all are shorter.
+_LINE_CHARS = 2_000
+_MATCH_CHARS = 400
 # The longest step of a search, so that a cancelled run ends soon. It is also the time limit for a single position.
 _STEP_SECONDS = 1.0
 # Most positions are decided within this time. The search holds the GIL that long, so other threads wait for it.
@@ -153,11 +155,13 @@ class PatternMatch:
         first = self.text.rfind("\n", 0, self.start) + 1
         newline = self.text.find("\n", self.end)
         last = len(self.text) if newline < 0 else newline
-        begin = max(first, self.start - _LINE_CHARS // 2)
-        end = min(last, max(self.end, self.start + _LINE_CHARS // 2), begin + 2 * _LINE_CHARS)
+        begin, end = first, last
+        if last - first > _LINE_CHARS:
+            begin = max(first, min(self.start - _LINE_CHARS // 2, last - _LINE_CHARS))
+            end = min(last, begin + _LINE_CHARS)
         return GrepHit(
             match=self.handle,
-            matched=self.text[self.start : min(self.end, self.start + _LINE_CHARS)],
+            matched=self.text[self.start : min(self.end, self.start + _MATCH_CHARS)],
             line=self._build_handle(begin, end),
             text=self.text[begin:end],
             title=self.document.line,

@@ -88,7 +88,7 @@ class Toolbox:
         self._submissions = submissions
         self._time = time
         self._descend = descend
-        self._notes: dict[str, None] = {}
+        self._notes: dict[str, list[str]] = {}
         self._called = 0
 
     def build_tools(self) -> dict[str, Tool]:
@@ -107,12 +107,22 @@ class Toolbox:
         self._called = 0
 
     def pop_notes(self) -> list[str]:
-        """Return the notes on tool results that were added since the last call of this method."""
-        notes, self._notes = list(self._notes), {}
-        return notes
+        """Return the notes on tool results that were added since the last call of this method.
 
-    def _add_note(self, sentence: str) -> None:
-        self._notes[sentence] = None
+        If a tool reached a limit in several calls, they share one note.
+        """
+        notes, self._notes = self._notes, {}
+        return [
+            said[-1] if len(said) == 1 else f"{said[-1]} So did {len(said) - 1:,} earlier calls in this cell."
+            for said in notes.values()
+        ]
+
+    def _add_note(self, sentence: str, limit: str = "") -> None:
+        """Add a note. Notes on one `limit` become a single note; other notes are only added once."""
+        if limit:
+            self._notes.setdefault(limit, []).append(sentence)
+        else:
+            self._notes[sentence] = [sentence]
 
     def _require_calls_left(self) -> None:
         self._time.require_time()
@@ -133,7 +143,9 @@ class Toolbox:
         # If only a part of a document is searched, its passages may have low ranks, so more hits are requested.
         found = select_passages(spans, search(query, wanted if within is None else MAX_SEARCHED))[:wanted]
         if len(found) < wanted:
-            self._add_note(f"search() found {len(found)} passages, not {wanted}; grep() and count() search all text.")
+            self._add_note(
+                f"search() found {len(found)} passages, not {wanted}; grep() and count() search all text.", "search"
+            )
         for each in found:
             self._log.record_given(build_handle(each), each.text)
         return [
@@ -163,7 +175,9 @@ class Toolbox:
         for hit in page.hits:
             self._log.record_given(hit.line, hit.text)
         if page.next_cursor is not None:
-            self._add_note(f"grep() stopped after {len(page.hits):,} matches; cursor={page.next_cursor!r} continues.")
+            self._add_note(
+                f"grep() stopped after {len(page.hits):,} matches; cursor={page.next_cursor!r} continues.", "grep"
+            )
         hits = [
             {**self._add_place(hit.line), "title": hit.title, "text": hit.text, "match": hit.matched}
             for hit in page.hits

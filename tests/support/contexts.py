@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from itertools import count
 from types import MappingProxyType
+from typing import Any
 
 from ingest.chunking import chunk_text
 from ingest.storage.documents.catalog import VisibleVersion
@@ -36,9 +37,13 @@ def corpus_of(
     *,
     markdown: bool = True,
     names: Mapping[str, str] = MappingProxyType({}),
+    attributes: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     withheld: WithheldSource = withhold_nothing,
 ) -> Corpus:
-    """A corpus of texts by title. `names` are the names of their files by title; the others are called `TITLE.md`."""
+    """A corpus of texts by title.
+
+    `names` are the names of their files by title; the others are called `TITLE.md`. `attributes` are their metadata.
+    """
     texts = Texts(MemoryBlobs())
     found: list[CorpusDocument] = []
     for number, (title, text) in enumerate(documents.items(), 1):
@@ -50,7 +55,8 @@ def corpus_of(
             chunks=chunk_text(text, build_markdown_layout(text) if markdown else Layout()),
         )
         name = names.get(title, f"{title}.md")
-        found.append(CorpusDocument(handle, title, name, "default", estimate_tokens_from_length(len(text))))
+        tokens = estimate_tokens_from_length(len(text))
+        found.append(CorpusDocument(handle, title, name, "default", tokens, attributes.get(title, {})))
     return Corpus(found, texts, "ann", withheld=withheld)
 
 

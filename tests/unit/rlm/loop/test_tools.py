@@ -147,6 +147,17 @@ def finding(*found: tuple[int, int, int]) -> Callable[[Corpus], Search]:
     return made
 
 
+def test_limits_that_are_reached_again_and_again_are_one_note() -> None:
+    kit = Toolkit()
+    for _ in range(20):
+        kit.tools["grep"]("Ship", limit=2)
+    assert kit.toolbox.pop_notes() == [
+        "grep() stopped after 2 matches; cursor='0:26' continues. So did 19 earlier calls in this cell."
+    ]
+    kit.tools["grep"]("Ship", limit=2)
+    assert kit.toolbox.pop_notes() == ["grep() stopped after 2 matches; cursor='0:26' continues."]
+
+
 def test_each_tool_names_documents_by_title_and_file_and_takes_these_names() -> None:
     def search(corpus: Corpus) -> Search:
         return lambda query, top_k: [corpus.load_passage(each.handle[:20]) for each in corpus.documents]
