@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from retrieval.search.search import SearchPort
-from rlm.answers import Answer, Draft
+from rlm.answers import Answer, AnswerStatus, Draft
 from rlm.build import Helpers, OpenRequest, PipelineParts
 from rlm.checking.checker import CheckMode, apply_judgement, locate_citations
 from rlm.checking.judging import Judge, is_judged
+from rlm.checking.reading import measure_reading
 from rlm.conversation import condense
 from rlm.errors import not_cancelled
 from rlm.events import Checking, Completed, Condensed, Drafted, Event, Routed
@@ -119,8 +120,17 @@ class AnswerPipeline:
         judge = self._find_judge(opened) if self._check is CheckMode.JUDGE and cited else None
         if judge is not None:
             yield Checking(cited)
-            judgement = judge.judge(question, draft.text, sentences, draft.evidence)
-            marked = apply_judgement(sentences, judgement)
+            read = measure_reading(draft, opened.corpus.documents)
+            judgement = judge.judge(
+                question,
+                draft.text,
+                sentences,
+                draft.evidence,
+                offered=draft.quotes,
+                read=read.sentence,
+                shows_whole=draft.status is AnswerStatus.NOT_FOUND,
+            )
+            marked = apply_judgement(sentences, judgement, read)
             notes = (*notes, judgement.note) if judgement.note else notes
         notes = (*notes, *_iter_unread_notes(opened.request))
         if profile.small:
@@ -145,7 +155,14 @@ class AnswerPipeline:
         if not model.profile.judges:
             return None
         calls = opened.calls if model is opened.model else opened.bind(opened.budget, model)
-        return Judge(calls, model.profile, opened.nonce(), opened.today, cancelled=opened.cancelled)
+        return Judge(
+            calls,
+            model.profile,
+            opened.nonce(),
+            opened.today,
+            find_file_name=opened.corpus.find_file_name,
+            cancelled=opened.cancelled,
+        )
 
     def _answer_extractively(self, request: AnswerRequest, durability: Durability) -> Iterator[Event]:
         clock = StageClock()

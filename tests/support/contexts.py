@@ -3,6 +3,8 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from itertools import count
+from types import MappingProxyType
+from typing import Any
 
 from ingest.chunking import chunk_text
 from ingest.storage.documents.catalog import VisibleVersion
@@ -16,6 +18,7 @@ from retrieval.index.port import IndexedChunk
 from retrieval.search.search import Searcher
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimate_tokens_from_length
 from rlm.corpus.handles import Handle
+from rlm.corpus.withheld import WithheldSource, withhold_nothing
 from rlm.llm.port import SubCalls
 from rlm.llm.profiles import ModelProfile
 from rlm.passages import build_search
@@ -29,8 +32,18 @@ TODAY = date(2024, 5, 17)
 CAPABLE = ModelProfile("capable", 32_000, 4_000, reading_tokens=8_000)
 
 
-def corpus_of(documents: Mapping[str, str], *, markdown: bool = True) -> Corpus:
-    """A corpus of texts by title."""
+def corpus_of(
+    documents: Mapping[str, str],
+    *,
+    markdown: bool = True,
+    names: Mapping[str, str] = MappingProxyType({}),
+    attributes: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    withheld: WithheldSource = withhold_nothing,
+) -> Corpus:
+    """A corpus of texts by title.
+
+    `names` are the names of their files by title; the others are called `TITLE.md`. `attributes` are their metadata.
+    """
     texts = Texts(MemoryBlobs())
     found: list[CorpusDocument] = []
     for number, (title, text) in enumerate(documents.items(), 1):
@@ -41,8 +54,10 @@ def corpus_of(documents: Mapping[str, str], *, markdown: bool = True) -> Corpus:
             title=title,
             chunks=chunk_text(text, build_markdown_layout(text) if markdown else Layout()),
         )
-        found.append(CorpusDocument(handle, title, f"{title}.md", "default", estimate_tokens_from_length(len(text))))
-    return Corpus(found, texts, "ann")
+        name = names.get(title, f"{title}.md")
+        tokens = estimate_tokens_from_length(len(text))
+        found.append(CorpusDocument(handle, title, name, "default", tokens, attributes.get(title, {})))
+    return Corpus(found, texts, "ann", withheld=withheld)
 
 
 class _Open:

@@ -73,6 +73,13 @@ def test_a_small_scope_is_read_whole_answered_in_one_call_and_judged_in_another(
     assert answer.citations[0].verified
 
 
+def test_the_models_that_answer_and_judge_are_told_the_names_of_files() -> None:
+    with pipeline(DOCUMENTS, by_stage(ANSWER, judge=verdict("supported"))) as (answering, chat):
+        asked(answering)
+        assert chat is not None
+        assert [prompt.count("\nHarbour.md\n") for prompt in chat.prompts] == [1, 1]
+
+
 @pytest.mark.parametrize("said", [verdict("not_supported", "It names nobody."), '{"verdicts": []}', "nonsense"])
 def test_a_check_never_changes_an_answer_or_its_status(said: str) -> None:
     with pipeline(DOCUMENTS, by_stage(ANSWER, judge=said)) as (answering, _):
