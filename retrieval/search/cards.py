@@ -20,7 +20,6 @@ from ingest.storage.documents.cards.records import CardDraft, StoredCard
 from ingest.storage.documents.rows import VisibleVersion
 from retrieval.index.bm25 import SparseEncoder
 from retrieval.index.languages import Language, detect_language
-from retrieval.index.port import SparseVector
 
 # The part of a document's text that belongs to its card, in words. Measured on filings: 100 to 300 words are equally
 # good, and with 500 words the right filing is first less often. The limit in characters is for scripts without spaces.
@@ -28,18 +27,18 @@ _COVER_WORDS = 200
 COVER_CHARS = 2_000
 # Change this number when the rules in this module change. Cards are then made again in the background.
 _RELEASE = 1
-# A card takes about 2 KB.
-_MAX_CACHED_CARDS = 5_000
-_MAX_CACHED_CONTEXTS = 20_000
+# Cached cards and contexts of this many versions take about 40 MB: a card has up to 400 terms and takes up to 4 KB in
+# memory, and a context takes about the same.
+_MAX_CACHED_VERSIONS = 5_000
 
 TermIds = npt.NDArray[np.uint32]
 Frequencies = npt.NDArray[np.float32]
 
 
 class CardSource(Protocol):
-    """The stored cards of versions, keyed by version id. Versions without a card are omitted."""
+    """The stored cards of versions that `maker` made, keyed by version id. Versions without one are omitted."""
 
-    def load_cards(self, version_ids: Collection[str]) -> Mapping[str, StoredCard]: ...
+    def load_cards(self, version_ids: Collection[str], maker: str) -> Mapping[str, StoredCard]: ...
 
 
 def get_card_maker(encoder: SparseEncoder) -> str:
@@ -75,16 +74,20 @@ class _Cover:
 
 
 class CardRanker:
-    """Scores documents by how well their cards match a query. Cards are cached in memory."""
+    """Scores documents by how well their cards match a query. Cards are cached in memory.
+
+    The terms of cards and queries are the encoder's, whatever encoder the index generation was built with. A version
+    that is ingested again, with the same file, keeps its cached card until it is evicted.
+    """
 
     def __init__(self, source: CardSource, encoder: SparseEncoder) -> None:
         self._source = source
         self._encoder = encoder
         self._lock = threading.Lock()
         self._covers: OrderedDict[str, _Cover] = OrderedDict()
-        self._count_context_terms = lru_cache(_MAX_CACHED_CONTEXTS)(self._read_context)
+        self._count_context_terms = lru_cache(_MAX_CACHED_VERSIONS)(self._read_context)
 
-    def score_documents(self, query: SparseVector, versions: Sequence[VisibleVersion]) -> dict[str, float] | None:
+    def score_documents(self, query: str, versions: Sequence[VisibleVersion]) -> dict[str, float] | None:
         """Return a score for each version, keyed by version id, or None if a version has no card yet.
 
         The score is BM25F over the start of the text and the title and file name. The inverse document frequency is
@@ -99,7 +102,8 @@ class CardRanker:
         # guard: lift-needs-cards
         if len(covers) < len(versions):
             return None
-        wanted = dict(zip(query.indices, query.values, strict=True))
+        encoded = self._encoder.encode_query(query)
+        wanted = dict(zip(encoded.indices, encoded.values, strict=True))
         order = np.sort(np.fromiter(wanted, np.uint32, len(wanted)))
         found: dict[int, dict[str, float]] = {}
         for version in versions:
@@ -136,12 +140,12 @@ class CardRanker:
         if unknown:
             loaded = {
                 version: _Cover(Language(card.language), *unpack_terms(card.terms))
-                for version, card in self._source.load_cards(unknown).items()
+                for version, card in self._source.load_cards(unknown, get_card_maker(self._encoder)).items()
             }
             covers |= loaded
             with self._lock:
                 self._covers.update(loaded)
-                while len(self._covers) > _MAX_CACHED_CARDS:
+                while len(self._covers) > _MAX_CACHED_VERSIONS:
                     self._covers.popitem(last=False)
         return covers
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -99,8 +100,9 @@ class Ranking:
 
 @dataclass(frozen=True)
 class QueryVectors:
-    """The vectors of a query. A vector is None if its retriever is not used."""
+    """A query and its vectors. A vector is None if its retriever is not used."""
 
+    text: str
     sparse: SparseVector | None
     dense: DenseVector | None
 
@@ -116,12 +118,13 @@ def rank_chunks(
     feedback: bool,
     floor: float,
     clock: Clock,
+    lift: Callable[[Ranking], Ranking] | None = None,
 ) -> Ranking:
     """Rank the chunks in a scope by the given vectors. Feedback requires results from both retrievers.
 
     `floor` is the encoder's cosine floor, which the fusion uses. At any `depth`, the best `CANDIDATES` of each
-    retriever are ranked first, so that the first hits do not depend on the number of requested hits. Deeper candidates
-    follow.
+    retriever are ranked first, and only these are passed to `lift`, so that the first hits do not depend on the number
+    of requested hits. Deeper candidates follow.
     """
     by_bm25, by_dense = index.search(scope, sparse=sparse, dense=dense, limit=depth)
     clock.record_lap("engine")
@@ -130,6 +133,9 @@ def rank_chunks(
     if feedback and dense is not None and by_bm25 and by_dense:
         head = _with_feedback(index, dense, head, fusion, floor)
         clock.record_lap("feedback")
+    if lift is not None and by_bm25 and by_dense:
+        head = lift(head)
+        clock.record_lap("documents")
     if max(len(by_bm25), len(by_dense)) <= CANDIDATES:
         return head
     ranking = _append_deeper(head, fuse_rankings(by_bm25, by_dense, fusion, floor=floor))
@@ -147,12 +153,12 @@ def rank_for_queries(
     feedback: bool,
     floor: float,
     clock: Clock,
-    lift: Callable[[QueryVectors, Ranking], Ranking] | None = None,
+    lift: Callable[[str, Ranking], Ranking] | None = None,
 ) -> Ranking:
     """Rank the chunks for each query, and fuse the rankings.
 
-    Rankings of several queries are fused by ranks, because their scores have no common scale. `lift` is applied to the
-    ranking of each query.
+    Rankings of several queries are fused by ranks, because their scores have no common scale. `lift` is called with the
+    text of each query and the ranking of its first candidates, if both retrievers found some.
     """
     rankings = [
         rank_chunks(
@@ -165,18 +171,29 @@ def rank_for_queries(
             feedback=feedback,
             floor=floor,
             clock=clock,
+            lift=partial(lift, query.text) if lift is not None else None,
         )
         for query in queries
     ]
-    if lift is not None:
-        rankings = [lift(query, ranking) for query, ranking in zip(queries, rankings, strict=True)]
-        clock.record_lap("documents")
     if len(rankings) == 1:
         return rankings[0]
     best = reciprocal_rank_fusion([[identifier for identifier, _ in ranking.best] for ranking in rankings])
     by_query = [[ScoredChunk(*each) for each in ranking.best] for ranking in rankings]
+    lifts = _fuse_lifts(rankings, best) if any(ranking.lifts for ranking in rankings) else {}
     clock.record_lap("fuse")
-    return replace(rankings[0], best=best, by_query=by_query)
+    return replace(rankings[0], best=best, by_query=by_query, lifts=lifts)
+
+
+def _fuse_lifts(rankings: Sequence[Ranking], best: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Return how much the lifts changed the fused scores of several rankings, keyed by chunk id."""
+    before = dict(reciprocal_rank_fusion([_list_unlifted(ranking) for ranking in rankings]))
+    return {chunk: score - before[chunk] for chunk, score in best}
+
+
+def _list_unlifted(ranking: Ranking) -> list[str]:
+    """Return the chunk ids of a ranking in their order before the lift."""
+    before = {chunk: score - ranking.lifts.get(chunk, 0.0) for chunk, score in ranking.best}
+    return sorted(before, key=lambda chunk: -before[chunk])
 
 
 def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fusion: Fusion, floor: float) -> Ranking:
@@ -197,10 +214,10 @@ def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fus
 def _append_deeper(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking:
     """Append the chunks that are only in `whole` to `head`, in order.
 
-    The scores of appended chunks are capped at the lowest score in `head`.
+    The scores of appended chunks are capped at the lowest score in `head` without lifts.
     """
     known = {identifier for identifier, _ in head.best}
-    lowest = head.best[-1][1]
+    lowest = min(score - head.lifts.get(identifier, 0.0) for identifier, score in head.best)
     deeper = [(identifier, min(score, lowest)) for identifier, score in whole if identifier not in known]
     return replace(head, best=head.best + deeper)
 

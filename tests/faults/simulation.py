@@ -97,7 +97,9 @@ class Simulation:
         self.intake = Intake(self.catalog, blobs, Batches(self.engine), max_bytes=1_000_000)
         self._generations = FixedGeneration(self.index, HashingEmbedder(16), _WordCounts())
         redaction = Redaction(self.engine)
-        self._deps = WorkerDeps(self.catalog, self.jobs, redaction, blobs, self.texts, self._generations)
+        self._deps = WorkerDeps(
+            self.catalog, self.jobs, redaction, blobs, self.texts, self._generations, self._generations.made.sparse
+        )
         self._deleter = Deleter(self.catalog, redaction, self._generations, self.texts, blobs)
         time.time = self._clock  # leases and pauses go by this world's clock
         set_point_hook(self._stand)
@@ -260,6 +262,15 @@ class _WordCounts(SparseEncoder):
 
     def encode_query(self, text: str) -> SparseVector:
         return SparseVector((len(text),), (1.0,))
+
+    def count_text_terms(self, text: str, *, language: Language = Language.ENGLISH) -> dict[int, float]:
+        return {len(text): 1.0}
+
+    def count_context_terms(self, context: str, *, language: Language = Language.ENGLISH) -> dict[int, float]:
+        return {len(context): 1.0}
+
+    def saturate(self, frequency: float) -> float:
+        return frequency
 
 
 class Machine(RuleBasedStateMachine):
