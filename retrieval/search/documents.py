@@ -57,7 +57,7 @@ def lift_documents(
     )
     lifts = {each.id: DOCUMENT_WEIGHT * each.score for each in by_document}
     best = sort_best_first((chunk, score + lifts.get(chunk, 0.0)) for chunk, score in ranking.best)
-    return replace(ranking, best=best, by_document=by_document, lifts=lifts)
+    return replace(ranking, best=best, by_document=by_document, unlifted=dict(ranking.best))
 
 
 def find_owners(

@@ -84,8 +84,8 @@ class Ranking:
 
     `by_feedback` is the dense ranking after feedback, `by_document` the ranking by the documents' cards, and
     `by_rerank` the reranker's; each is empty if unused. With several queries, `by_query` has the ranking of each query,
-    and the retrievers' rankings are the first query's. `lifts` are the parts of the scores that come from the
-    documents' cards, keyed by chunk id.
+    and the retrievers' rankings are the first query's. `unlifted` are the chunks and scores as they were without the
+    documents' cards, best first; it is empty if the cards changed nothing.
     """
 
     best: list[tuple[str, float]]
@@ -95,7 +95,7 @@ class Ranking:
     by_document: Sequence[ScoredChunk] = ()
     by_rerank: Sequence[ScoredChunk] = ()
     by_query: Sequence[Sequence[ScoredChunk]] = ()
-    lifts: Mapping[str, float] = field(default_factory=dict)
+    unlifted: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -179,21 +179,11 @@ def rank_for_queries(
         return rankings[0]
     best = reciprocal_rank_fusion([[identifier for identifier, _ in ranking.best] for ranking in rankings])
     by_query = [[ScoredChunk(*each) for each in ranking.best] for ranking in rankings]
-    lifts = _fuse_lifts(rankings, best) if any(ranking.lifts for ranking in rankings) else {}
+    unlifted: Mapping[str, float] = {}
+    if any(ranking.unlifted for ranking in rankings):
+        unlifted = dict(reciprocal_rank_fusion([list(ranking.unlifted or dict(ranking.best)) for ranking in rankings]))
     clock.record_lap("fuse")
-    return replace(rankings[0], best=best, by_query=by_query, lifts=lifts)
-
-
-def _fuse_lifts(rankings: Sequence[Ranking], best: Sequence[tuple[str, float]]) -> dict[str, float]:
-    """Return how much the lifts changed the fused scores of several rankings, keyed by chunk id."""
-    before = dict(reciprocal_rank_fusion([_list_unlifted(ranking) for ranking in rankings]))
-    return {chunk: score - before[chunk] for chunk, score in best}
-
-
-def _list_unlifted(ranking: Ranking) -> list[str]:
-    """Return the chunk ids of a ranking in their order before the lift."""
-    before = {chunk: score - ranking.lifts.get(chunk, 0.0) for chunk, score in ranking.best}
-    return sorted(before, key=lambda chunk: -before[chunk])
+    return replace(rankings[0], best=best, by_query=by_query, unlifted=unlifted)
 
 
 def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fusion: Fusion, floor: float) -> Ranking:
@@ -214,12 +204,13 @@ def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fus
 def _append_deeper(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking:
     """Append the chunks that are only in `whole` to `head`, in order.
 
-    The scores of appended chunks are capped at the lowest score in `head` without lifts.
+    The scores of appended chunks are capped at the lowest score in `head`, before a lift.
     """
     known = {identifier for identifier, _ in head.best}
-    lowest = min(score - head.lifts.get(identifier, 0.0) for identifier, score in head.best)
+    lowest = min(head.unlifted.values()) if head.unlifted else head.best[-1][1]
     deeper = [(identifier, min(score, lowest)) for identifier, score in whole if identifier not in known]
-    return replace(head, best=head.best + deeper)
+    unlifted = {**head.unlifted, **dict(deeper)} if head.unlifted else head.unlifted
+    return replace(head, best=head.best + deeper, unlifted=unlifted)
 
 
 def diversify(index: IndexReader, ranking: Ranking, *, diversity: float, count: int) -> Ranking:
