@@ -107,7 +107,7 @@ def open_query_services(
         contents.texts,
         reranking,
         contents.tables,
-        cards=CardRanker(contents.cards, parts.index.sparse),
+        cards=CardRanker(contents.cards, parts.index.sparse, catalog.load_corpus_version),
         found_nothing=parts.index_checks.check_empty_search,
     )
     searcher = CachedSearcher(bare, catalog, max_bytes=settings.query_cache_bytes)

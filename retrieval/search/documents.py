@@ -48,7 +48,7 @@ def lift_documents(
         return ranking
     owners |= find_owners(index, show, scope, others)
     versions = {each.version_id: each for each in owners.values()}
-    scores = cards.score_documents(query, list(versions.values()))
+    scores = cards.score_documents(scope.tenant_id, query, list(versions.values()))
     highest = max(scores.values()) if scores else 0.0
     if scores is None or highest <= 0:
         return ranking

@@ -48,7 +48,7 @@ class World:
     def __init__(self, home: Path) -> None:
         self.at = GenerationsFixture(home, build.build_embedded_store(home, OURS))
         at = self.at
-        ranker = CardRanker(Cards(at.engine), at.sparse)
+        ranker = CardRanker(Cards(at.engine), at.sparse, at.catalog.load_corpus_version)
         self.searcher = Searcher(at.open, CachedVisibility(at.catalog), at.texts, cards=ranker)
         self.closed: list[str] = []
         self.added = 0

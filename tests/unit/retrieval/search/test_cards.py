@@ -1,13 +1,13 @@
 """Cards of documents: what they are made of, and how documents are scored by them."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.storage.documents.cards.records import CardDraft
+from ingest.storage.documents.cards.records import CardDraft, StoredCard
 from ingest.storage.documents.rows import VisibleVersion
 from retrieval.index.bm25 import Bm25Encoder, EarlierBm25Encoder
 from retrieval.search.cards import COVER_CHARS, CardRanker, draft_card, get_card_maker, pack_terms, unpack_terms
@@ -22,7 +22,8 @@ class Ranked:
 
     def __init__(self) -> None:
         self.cards = MemoryCards()
-        self.ranker = CardRanker(self.cards, ENCODER)
+        self.corpus = 1
+        self.ranker = CardRanker(self.cards, ENCODER, lambda _: self.corpus)
         self.versions: dict[str, VisibleVersion] = {}
 
     def put(self, version: str, text: str, *, title: str = "", name: str = "scan.pdf") -> None:
@@ -39,7 +40,7 @@ class Ranked:
 
     def find(self, query: str, *versions: str) -> dict[str, float] | None:
         some = versions or tuple(self.versions)
-        return self.ranker.score_documents(query, [self.versions[each] for each in some])
+        return self.ranker.score_documents("ann", query, [self.versions[each] for each in some])
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_titles_and_file_names_count_and_a_changed_title_at_once(ranked: Ranked)
     assert ranked.score("acme 2022")["v2"] == ranked.score("acme 2022")["v1"]
     ranked.name("v2", "Borealis")
     assert ranked.score("acme 2022")["v2"] == 0
-    assert ranked.cards.loaded == ["v1", "v2"]
+    assert ranked.cards.loaded == ["v1", "v2", "v2", "v2"]  # its card is made again, with the new title
 
 
 @pytest.mark.parametrize("title", ["", "acme", "acme.pdf"])
@@ -179,3 +180,38 @@ def test_cards_are_loaded_once_and_the_longest_unused_are_forgotten(ranked: Rank
     assert ranked.cards.loaded == versions
     ranked.score("acme", "v2", "v3")
     assert ranked.cards.loaded == [*versions, "v2", "v3"]
+
+
+def test_cards_do_not_stay_in_memory_after_a_change_of_the_corpus(ranked: Ranked) -> None:
+    ranked.put("v1", "acme")
+    ranked.put("v2", "borealis")
+    ranked.score("acme", "v1")
+    ranked.corpus = 2
+    ranked.score("acme", "v2")
+    assert ranked.score("acme", "v1")["v1"] > 0
+    assert ranked.cards.loaded == ["v1", "v2", "v1"]
+
+
+def test_a_version_that_was_ingested_again_is_scored_by_its_new_card(ranked: Ranked) -> None:
+    ranked.put("v1", "acme")
+    assert ranked.score("acme", "v1")["v1"] > 0
+    ranked.put("v1", "borealis")
+    ranked.corpus = 2
+    assert ranked.score("acme", "v1")["v1"] == 0
+
+
+def test_a_card_that_was_loaded_during_a_change_of_the_corpus_is_not_kept(ranked: Ranked) -> None:
+    ranked.put("v1", "acme")
+    load, cards = ranked.cards.load_cards, ranked.cards
+
+    def change_in_between(version_ids: Collection[str], maker: str) -> Mapping[str, StoredCard]:
+        found = load(version_ids, maker)
+        if ranked.corpus == 1:
+            ranked.corpus = 2
+            ranked.put("v1", "borealis")
+            ranked.score("acme", "v1")  # another search, which sees the new corpus
+        return found
+
+    cards.load_cards = change_in_between  # type: ignore[method-assign]
+    ranked.score("acme", "v1")
+    assert ranked.score("acme", "v1")["v1"] == 0

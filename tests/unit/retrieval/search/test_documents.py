@@ -30,7 +30,7 @@ class Library:
 
     def __init__(self, folder: Path) -> None:
         self.shelf, self.cards = Shelf(folder), MemoryCards()
-        self.ranker = CardRanker(self.cards, Bm25Encoder())
+        self.ranker = CardRanker(self.cards, Bm25Encoder(), lambda _: 1)
         self.plain = self.shelf.searcher
         self.lifting = self.build_searcher()
 

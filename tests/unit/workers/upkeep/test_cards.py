@@ -42,7 +42,7 @@ def rows(worker: WorkerFixture) -> dict[str, bytes]:
 
 def score(worker: WorkerFixture, query: str, *versions: str) -> dict[str, float] | None:
     visible = [VisibleVersion(each, each, "default", "", {}) for each in versions]
-    return CardRanker(Cards(worker.engine), ENCODER).score_documents(query, visible)
+    return CardRanker(Cards(worker.engine), ENCODER, lambda _: 1).score_documents("ann", query, visible)
 
 
 def test_a_new_version_has_its_card_when_it_is_searchable(worker: WorkerFixture) -> None:
