@@ -106,8 +106,11 @@ class CardRanker:
         asked = self._encoder.encode_query(query)
         weights = dict(zip(asked.indices, asked.values, strict=True))
         scores = dict.fromkeys(found, 0.0)
-        for term, frequencies in _collect_matches(found, weights).items():
-            weight = weights[term] * _compute_idf(len(frequencies), len(versions))
+        matches = _collect_matches(found, weights)
+        # Sums go through the terms in the query's order, so that scores do not depend on which cards were in memory.
+        for term, asked_weight in weights.items():
+            frequencies = matches.get(term, {})
+            weight = asked_weight * _compute_idf(len(frequencies), len(versions))
             for version_id, frequency in frequencies.items():
                 scores[version_id] += weight * self._encoder.saturate(frequency)
         return scores

@@ -215,3 +215,16 @@ def test_a_card_that_was_loaded_during_a_change_of_the_corpus_is_not_kept(ranked
     cards.load_cards = change_in_between  # type: ignore[method-assign]
     ranked.score("acme", "v1")
     assert ranked.score("acme", "v1")["v1"] == 0
+
+
+def test_scores_do_not_depend_on_which_cards_are_in_memory(ranked: Ranked) -> None:
+    for number in range(9):
+        ranked.put(
+            f"v{number}", f"annual report {number} of {('Acme', 'Borealis', 'Cedar')[number % 3]} in {number % 4}"
+        )
+    query = "the annual report 7 of Borealis and Acme in 2 and 3"
+    whole = ranked.score(query)
+    for held in (("v8",), ("v3", "v1"), ("v5", "v4", "v0", "v7")):
+        ranked.corpus += 1
+        ranked.score("acme", *held)
+        assert ranked.score(query) == whole
