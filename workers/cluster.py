@@ -23,7 +23,6 @@ from ingest.storage.queue.records import JobKind, Lane
 from ingest.storage.quotas.records import Quota
 from ingest.storage.webhooks.records import WebhookSettings
 from retrieval import build
-from retrieval.build import build_sparse_encoder
 from retrieval.encoders.registry import Encoders
 from retrieval.models.store import ModelStore
 from workers.job_runner import JobRunner
@@ -48,8 +47,8 @@ OpenParser = Callable[[Path, ParserSettings], ParserSandbox]
 # limit. The second limit, in seconds, ensures that other kinds of work get their turn in this process.
 _SLICE_SHARE = 0.25
 _MAX_SLICE_SECONDS = 15.0
-# Time to spend on adding missing digests in each sweep. Sweeps run every few seconds.
-_DIGEST_SECONDS = 0.5
+# The time spent on missing digests, and on missing cards, in each sweep. Sweeps run every few seconds.
+_FILL_SECONDS = 0.5
 
 
 OpenAnswers = Callable[[ServiceParts], AbstractContextManager[RunAnswerer]]
@@ -137,8 +136,9 @@ class WorkerProcess:
         self._retention = retention
         self._webhooks = WebhookSender(stores.events.outbox, webhooks)
         self._slice_end = 0.0
-        self._digests = DigestFiller(stores.contents.digests, stores.contents.blobs)
-        self._cards = CardFiller(stores.contents.cards, stores.contents.texts, build_sparse_encoder())
+        contents = stores.contents
+        self._digests = DigestFiller(contents.digests, contents.blobs)
+        self._cards = CardFiller(contents.cards, contents.blobs, contents.digests, parts.index.sparse)
         deps = parts.build_worker_deps()
         self._runner = JobRunner(
             stores.jobs,
@@ -186,8 +186,8 @@ class WorkerProcess:
 
     def complete_earlier_versions(self) -> None:
         """Spend a short time adding digests and cards to documents of earlier releases."""
-        self._digests.run_step(_DIGEST_SECONDS)
-        self._cards.run_step(_DIGEST_SECONDS)
+        self._digests.run_step(_FILL_SECONDS)
+        self._cards.run_step(_FILL_SECONDS)
 
     def clean_up(self) -> None:
         """Remove expired records.

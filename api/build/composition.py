@@ -23,7 +23,6 @@ from ingest.storage.errors import LeadlineError
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.quotas.records import Quota, parse_quotas
 from ingest.storage.quotas.store import Quotas
-from retrieval.build import build_sparse_encoder
 from retrieval.models.store import ModelStore
 from retrieval.search.cards import CardRanker
 from retrieval.search.query_cache import CachedSearcher
@@ -108,7 +107,7 @@ def open_query_services(
         contents.texts,
         reranking,
         contents.tables,
-        cards=CardRanker(contents.cards, build_sparse_encoder()),
+        cards=CardRanker(contents.cards, parts.index.sparse, catalog.load_corpus_version),
         found_nothing=parts.index_checks.check_empty_search,
     )
     searcher = CachedSearcher(bare, catalog, max_bytes=settings.query_cache_bytes)

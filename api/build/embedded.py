@@ -40,7 +40,6 @@ from ingest.storage.quotas.store import Quotas
 from ingest.storage.slack.store import SlackStore
 from ingest.storage.slack.usage import ChannelUsage
 from retrieval import build
-from retrieval.build import build_sparse_encoder
 from retrieval.encoders.port import Embedder
 from retrieval.encoders.registry import Encoders, wrap_encoder
 from retrieval.index.generations import IndexStore
@@ -64,8 +63,9 @@ _START_BYTES = 1024**2
 
 log = structlog.get_logger(__name__)
 
-# The maximum time spent on missing digests every 20 seconds. Reading and hashing thus use at most 5 % of one core.
-_DIGEST_STEP_SECONDS = 1.0
+# The maximum time spent on missing digests, and on missing cards, every 20 seconds: each a twentieth of one core at
+# most.
+_FILL_STEP_SECONDS = 1.0
 
 
 @contextmanager
@@ -251,8 +251,8 @@ def _assemble(
         stack.callback(parser.close)
         return IngestTask(deps, parser, room=settings.entry_room, first_try_seconds=settings.first_try_seconds)
 
-    doorbell = ThreadDoorbell()
-    cards = CardFiller(stores.contents.cards, stores.contents.texts, build_sparse_encoder())
+    doorbell, contents = ThreadDoorbell(), stores.contents
+    cards = CardFiller(contents.cards, blobs, contents.digests, parts.index.sparse)
     asking = open_query_services(settings, parts, language_model, stack)
     workers = WorkerThreads(
         jobs,
@@ -269,7 +269,7 @@ def _assemble(
         send_webhooks=WebhookSender(stores.events.outbox, settings).send_due,
         step_seconds=settings.task_seconds,
         make_ingest_task=build_ingest_task,
-        catch_up=partial(_catch_up, parts, DigestFiller(stores.contents.digests, blobs), cards, ballast),
+        catch_up=partial(_catch_up, parts, DigestFiller(contents.digests, blobs), cards, ballast),
         builds_first=generations.is_lost,
         open_builder=lambda stopping, slice_over: open_builder(stores.generations.records, deps, stopping, slice_over)[
             0
@@ -296,8 +296,8 @@ def _catch_up(parts: ServiceParts, digests: DigestFiller, cards: CardFiller, bal
     ballast.refill()
     ReaderSync(parts.stores.documents.catalog, parts.index.generations).sync_all()
     parts.index_checks.check_unchecked()
-    digests.run_step(_DIGEST_STEP_SECONDS)
-    cards.run_step(_DIGEST_STEP_SECONDS)
+    digests.run_step(_FILL_STEP_SECONDS)
+    cards.run_step(_FILL_STEP_SECONDS)
 
 
 def _mark_unclean(home: Path, stack: ExitStack) -> bool:

@@ -15,6 +15,7 @@ from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.quarantine import Quarantine
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.db.database import build_sqlite_url, open_database
+from ingest.storage.documents.cards.store import Cards
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.generations.index_states import IndexStates
@@ -25,6 +26,7 @@ from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.operations.leftovers import Leftovers
 from retrieval import build
 from retrieval.index.generations import IndexStore
+from retrieval.search.cards import get_card_maker
 from workers.settings import ClusterSettings
 
 
@@ -38,6 +40,7 @@ class InstallationParts:
     leftovers: Leftovers
     generations: GenerationRecords
     digests: ContentDigests
+    cards: Cards
     blobs: BlobStore
     store: IndexStore
     index_states: IndexStates
@@ -58,6 +61,10 @@ class InstallationParts:
     def count_quarantined(self) -> int:
         """Count the files in quarantine."""
         return len(Quarantine(self.blobs).load_dates())
+
+    def count_lacking_cards(self) -> int:
+        """Count the searchable documents without a card by this release's rules."""
+        return self.cards.count_lacking(get_card_maker(build.build_sparse_encoder()))
 
     def adopt(self) -> str:
         """Overwrite the ids of the blob store and the index store with the catalog's id, and return that id.
@@ -113,6 +120,7 @@ def open_installation(
             Leftovers(engine),
             GenerationRecords(engine),
             ContentDigests(engine),
+            Cards(engine),
             open_blobs(settings if cluster is None else cluster, home, record),
             store,
             IndexStates(engine),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -82,8 +83,8 @@ class Ranking:
 
     `by_feedback` is the dense ranking after feedback, `by_document` the ranking by the documents' cards, and
     `by_rerank` the reranker's; each is empty if unused. With several queries, `by_query` has the ranking of each query,
-    and the retrievers' rankings are the first query's. `lifts` are the parts of the scores that come from the
-    documents' cards, keyed by chunk id.
+    and the retrievers' rankings are the first query's. `unlifted` are the chunks and scores as they were without the
+    documents' cards, best first; it is empty if the cards changed nothing.
     """
 
     best: list[tuple[str, float]]
@@ -93,13 +94,14 @@ class Ranking:
     by_document: Sequence[ScoredChunk] = ()
     by_rerank: Sequence[ScoredChunk] = ()
     by_query: Sequence[Sequence[ScoredChunk]] = ()
-    lifts: Mapping[str, float] = field(default_factory=dict)
+    unlifted: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class QueryVectors:
-    """The vectors of a query. The vector of a retriever that is not used is None."""
+    """A query and its vectors. A vector is None if its retriever is not used."""
 
+    text: str
     sparse: SparseVector | None
     dense: DenseVector | None
 
@@ -115,12 +117,13 @@ def rank_chunks(
     feedback: bool,
     floor: float,
     clock: Clock,
+    lift: Callable[[Ranking], Ranking] | None = None,
 ) -> Ranking:
     """Rank the chunks in a scope by the given vectors. Feedback requires results from both retrievers.
 
     `floor` is the encoder's cosine floor, which the fusion uses. At any `depth`, the best `CANDIDATES` of each
-    retriever are ranked first, so that the first hits do not depend on the number of requested hits. The remaining
-    candidates follow.
+    retriever are ranked first, and only these are passed to `lift`, so that the first hits do not depend on the number
+    of requested hits. Deeper candidates follow.
     """
     by_bm25, by_dense = index.search(scope, sparse=sparse, dense=dense, limit=depth)
     clock.record_lap("engine")
@@ -129,6 +132,9 @@ def rank_chunks(
     if feedback and dense is not None and by_bm25 and by_dense:
         head = _with_feedback(index, dense, head, fusion, floor)
         clock.record_lap("feedback")
+    if lift is not None and by_bm25 and by_dense:
+        head = lift(head)
+        clock.record_lap("documents")
     if max(len(by_bm25), len(by_dense)) <= CANDIDATES:
         return head
     ranking = _append_deeper(head, fuse_rankings(by_bm25, by_dense, fusion, floor=floor))
@@ -146,12 +152,12 @@ def rank_for_queries(
     feedback: bool,
     floor: float,
     clock: Clock,
-    lift: Callable[[QueryVectors, Ranking], Ranking] | None = None,
+    lift: Callable[[str, Ranking], Ranking] | None = None,
 ) -> Ranking:
     """Rank the chunks for each query, and fuse the rankings.
 
-    Rankings of several queries are fused by ranks, because their scores have no common scale. `lift` is applied to the
-    ranking of each query.
+    Rankings of several queries are fused by ranks, because their scores have no common scale. `lift` is called with the
+    text of each query and the ranking of its first candidates, if both retrievers found some.
     """
     rankings = [
         rank_chunks(
@@ -164,18 +170,19 @@ def rank_for_queries(
             feedback=feedback,
             floor=floor,
             clock=clock,
+            lift=partial(lift, query.text) if lift is not None else None,
         )
         for query in queries
     ]
-    if lift is not None:
-        rankings = [lift(query, ranking) for query, ranking in zip(queries, rankings, strict=True)]
-        clock.record_lap("documents")
     if len(rankings) == 1:
         return rankings[0]
     best = reciprocal_rank_fusion([[identifier for identifier, _ in ranking.best] for ranking in rankings])
     by_query = [[ScoredChunk(*each) for each in ranking.best] for ranking in rankings]
+    unlifted: Mapping[str, float] = {}
+    if any(ranking.unlifted for ranking in rankings):
+        unlifted = dict(reciprocal_rank_fusion([list(ranking.unlifted or dict(ranking.best)) for ranking in rankings]))
     clock.record_lap("fuse")
-    return replace(rankings[0], best=best, by_query=by_query)
+    return replace(rankings[0], best=best, by_query=by_query, unlifted=unlifted)
 
 
 def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fusion: Fusion, floor: float) -> Ranking:
@@ -196,12 +203,13 @@ def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fus
 def _append_deeper(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking:
     """Append the chunks that only `whole` contains to `head`, in order.
 
-    The scores of appended chunks are capped at the lowest score in `head`.
+    The scores of appended chunks are capped at the lowest score in `head`, before a lift.
     """
     known = {identifier for identifier, _ in head.best}
-    lowest = head.best[-1][1]
+    lowest = min(head.unlifted.values()) if head.unlifted else head.best[-1][1]
     deeper = [(identifier, min(score, lowest)) for identifier, score in whole if identifier not in known]
-    return replace(head, best=head.best + deeper)
+    unlifted = {**head.unlifted, **dict(deeper)} if head.unlifted else head.unlifted
+    return replace(head, best=head.best + deeper, unlifted=unlifted)
 
 
 def diversify(index: IndexReader, ranking: Ranking, *, diversity: float, count: int) -> Ranking:

@@ -169,17 +169,15 @@ def reorder_candidates(ranking: Ranking, scores: Mapping[str, float], *, weight:
     better than two retrievers together. The lift of a document is kept in full, in standard deviations of the scores
     before the lift, because a reranker reads passages and does not know their documents.
     """
-    lifts = ranking.lifts
-    before = {chunk: score - lifts.get(chunk, 0.0) for chunk, score in ranking.best if chunk in scores}
+    found = {chunk: score for chunk, score in ranking.best if chunk in scores}
+    before = {chunk: ranking.unlifted.get(chunk, score) for chunk, score in found.items()}
     after = {identifier: scores[identifier] for identifier in before}
     by_rerank = [ScoredChunk(i, after[i]) for i in sorted(after, key=lambda i: -after[i])]
-    if weight < 1 or lifts:
+    if weight < 1 or ranking.unlifted:
         theirs, ours = _standardize(after), _standardize(before)
         spread = pstdev(before.values()) if before else 0.0
-        after = {
-            i: weight * theirs[i] + (1 - weight) * ours[i] + (lifts.get(i, 0.0) / spread if spread else 0.0)
-            for i in before
-        }
+        lifts = {i: (found[i] - before[i]) / spread if spread else 0.0 for i in before}
+        after = {i: weight * theirs[i] + (1 - weight) * ours[i] + lifts[i] for i in before}
     best = sorted(after.items(), key=lambda each: -each[1])
     rest = [each for each in ranking.best if each[0] not in after]
     return replace(ranking, best=best + rest, by_rerank=by_rerank)

@@ -1,9 +1,9 @@
 """Search: find ranked hits with their text for a question, and time every stage.
 
 query → BM25 and dense prefetch in one engine call, filtered by tenant, readers, active versions and documents → fusion
-→ feedback from the best passage, if requested → lift of the documents whose cards match, if documents resemble each
-other → reranking, if there is a reranker → diversity → visibility, readers and
-filters checked against the catalog, limit per document, grouping → text, expanded and merged.
+→ feedback from the best passage, if requested → documents whose cards match ranked higher, if documents resemble each
+other → reranking, if there is a reranker → diversity → visibility, readers and filters checked against the catalog,
+limit per document, grouping → text, expanded and merged.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -188,6 +188,7 @@ class Searcher:
         asked = (ExtraQuery(request.query, request.mode), *request.also)
         queries = [
             QueryVectors(
+                each.query,
                 made.sparse.encode_query(each.query) if each.mode is not Mode.DENSE else None,
                 made.encoder.embed_query(each.query) if each.mode is not Mode.BM25 else None,
             )
@@ -302,8 +303,8 @@ class Searcher:
 
     def _build_lift(
         self, index: IndexReader, show: VisibleLookup, scope: SearchScope, request: SearchRequest
-    ) -> Callable[[QueryVectors, Ranking], Ranking] | None:
-        """Build the function that lifts documents in a ranking, or return None if this search lifts none.
+    ) -> Callable[[str, Ranking], Ranking] | None:
+        """Build the function that lifts documents in the ranking of a query, or return None if this search lifts none.
 
         The scores of reciprocal rank fusion are on another scale, and within one document there is nothing to lift.
         """
@@ -311,10 +312,8 @@ class Searcher:
         if cards is None or request.fusion is not Fusion.CONVEX or len(scope.documents) == 1:
             return None
 
-        def lift(query: QueryVectors, ranking: Ranking) -> Ranking:
-            if query.sparse is None or not ranking.by_bm25 or not ranking.by_dense:
-                return ranking
-            return lift_documents(index, show, scope, query.sparse, ranking, cards)
+        def lift(query: str, ranking: Ranking) -> Ranking:
+            return lift_documents(index, show, scope, query, ranking, cards)
 
         return lift
 
@@ -358,12 +357,12 @@ class Searcher:
             "bm25": ranking.by_bm25,
             "dense": ranking.by_dense,
             "feedback": ranking.by_feedback,
-            "document": ranking.by_document,
             "rerank": ranking.by_rerank,
             **{f"query_{number}": each for number, each in enumerate(ranking.by_query)},
         }
         wanted = {each.chunk.id for each in found.chosen}
         why = {name: _list_ranks(hits, wanted) for name, hits in rankings.items()}
+        why["document"] = _list_document_ranks(ranking.by_document, wanted)
         hits: list[Hit] = []
         unreadable: dict[str, UnreadableDocument] = {}
         self._texts.prefetch_digests([each.chunk.version_id for each in found.chosen])
@@ -456,6 +455,12 @@ def _record_unreadable(chosen: SelectedChunk, unreadable: dict[str, UnreadableDo
 
 def _list_ranks(hits: Sequence[ScoredChunk], wanted: Collection[str]) -> dict[str, RetrieverRank]:
     return {hit.id: RetrieverRank(rank, hit.score) for rank, hit in enumerate(hits, start=1) if hit.id in wanted}
+
+
+def _list_document_ranks(hits: Sequence[ScoredChunk], wanted: Collection[str]) -> dict[str, RetrieverRank]:
+    """Return the rank of each chunk's document. The chunks of a document have the same score and the same rank."""
+    ranks = {score: rank for rank, score in enumerate(dict.fromkeys(hit.score for hit in hits), start=1)}
+    return {hit.id: RetrieverRank(ranks[hit.score], hit.score) for hit in hits if hit.id in wanted}
 
 
 def _find_matched(sparse: SparseEncoder, query: str, passage: Passage) -> tuple[str, ...]:

@@ -199,7 +199,7 @@ class IngestTask:
                 replace(
                     version.report,
                     digests=digests[version.version.id],
-                    card=draft_card(version.parsed.text, made.sparse),
+                    card=draft_card(version.parsed.text, deps.sparse),
                 )
                 for version in parsed
             ]

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import structlog
 
+from ingest.storage.blobs.store import Blobs
+from ingest.storage.digests import DigestRecords
 from ingest.storage.documents.cards.records import CardDraft, LackingVersion
 from ingest.storage.documents.cards.store import Cards
 from ingest.storage.errors import ContentChangedError
@@ -23,15 +25,22 @@ _RECHECK_SECONDS = 3600.0
 class CardFiller:
     """Makes cards for versions without one, ordered by id. The catalog records the progress.
 
-    Any number of processes may do this concurrently. A version whose text is missing or cannot be decrypted gets no
-    card.
+    Any number of processes may do this concurrently. Processes of two releases with different rules remake each other's
+    cards, but at most once an hour. A version whose text is missing or cannot be decrypted gets no card.
     """
 
     def __init__(
-        self, cards: Cards, texts: Texts, encoder: SparseEncoder, *, clock: Callable[[], float] = time.monotonic
+        self,
+        cards: Cards,
+        blobs: Blobs,
+        digests: DigestRecords,
+        encoder: SparseEncoder,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cards = cards
-        self._texts = texts
+        # Each version is read once, so its map must not evict the maps that searches use.
+        self._texts = Texts(blobs, digests, cached_maps=1)
         self._encoder = encoder
         self._clock = clock
         self._after = ""
@@ -41,16 +50,22 @@ class CardFiller:
         """Work for about `seconds`, and return the number of versions that got cards."""
         if self._clock() < self._next:
             return 0
-        end, filled = self._clock() + seconds, 0
+        end, filled, maker = self._clock() + seconds, 0, get_card_maker(self._encoder)
         while self._clock() < end:
-            lacking = self._cards.list_lacking(get_card_maker(self._encoder), self._after, _BATCH_VERSIONS)
+            lacking = self._cards.list_lacking(maker, self._after, _BATCH_VERSIONS)
             if not lacking:
                 self._after, self._next = "", self._clock() + _RECHECK_SECONDS
                 self._cards.delete_orphans()
                 break
-            drafts = {each: draft for each in lacking if (draft := self._draft_card(each)) is not None}
-            filled += self._cards.add_missing(drafts)
-            self._after = lacking[-1].version_id
+            drafts: dict[LackingVersion, CardDraft] = {}
+            for each in lacking:
+                if (draft := self._draft_card(each)) is not None:
+                    drafts[each] = draft
+                self._after = each.version_id
+                if self._clock() >= end:
+                    break
+            if drafts:
+                filled += self._cards.add_missing(maker, drafts)
         if filled:
             log.info("document cards made", versions=filled)
         return filled

@@ -26,7 +26,8 @@ class StoredCard:
 
 @dataclass(frozen=True)
 class LackingVersion:
-    """A searchable version without a card by the current rules, with its tenant."""
+    """A searchable version without a card by the current rules, with its tenant and its document."""
 
     version_id: str
     tenant_id: str
+    document_id: str
