@@ -114,9 +114,7 @@ def test_a_stream_that_goes_on_beyond_its_tokens_is_ended(server: MisbehavingOpe
         request.usage(20, 5)
 
     server.behaviours = [endless]
-    with pytest.raises(
-        LanguageModelOutputError, match=r"a-model was still writing after 1,400 characters"
-    ) as ended:
+    with pytest.raises(LanguageModelOutputError, match=r"a-model was still writing after 1,400 characters") as ended:
         ask(server)
     assert ended.value.cut_off
     assert server.wait_until(lambda state: state.hung_up == 1)
